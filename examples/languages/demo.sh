@@ -1,0 +1,19 @@
+#!/bin/sh
+# The whole walk on real text: prepare, train, compare, score, answer. Run by `make demo`.
+set -eu
+
+folder=${1:-runs/languages}
+here=$(dirname "$0")
+
+say() { printf '\n\033[1m%s\033[0m\n' "\$ $*"; }
+run() { say "$@"; "$@"; }
+
+run python "$here/prepare.py" --out "$folder"
+run gatewise train "$folder/train.csv" --validation "$folder/validation.csv" \
+    --test "$folder/test.csv" --config "$here/languages.toml" --out "$folder/model"
+run python "$here/baseline.py" "$folder"
+run gatewise score "$folder/model" "$folder/test.csv" --out "$folder/scored.csv"
+run head -n 4 "$folder/scored.csv"
+run gatewise predict "$folder/model" "Where is the nearest station?" \
+    "Où est la gare la plus proche ?" "Wo ist der nächste Bahnhof?" "最寄りの駅はどこですか" \
+    "Где ближайшая станция?"

@@ -1,0 +1,189 @@
+"""What the commands print: tables and JSON on standard output, progress on standard error.
+
+Knows how figures look and where they go; computes none.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from service.artifact import Artifact
+    from service.scoring import Summary
+    from training.evaluate import Report
+    from training.fit import Epoch
+    from training.fit import Progress as FitProgress
+    from training.run import Run
+    from vocab.dictionary import Coverage
+
+_LABELS_SHOWN = 40
+
+
+@contextmanager
+def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
+    """A bar over a run's updates, and a line for each epoch that ends; only lines in a file."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("fitting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("updates"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("fitting", total=None)
+
+        def on_progress(progress: "FitProgress") -> None:
+            bar.update(task, completed=progress.step, total=progress.steps)
+            if progress.epoch:
+                console.print(_epoch_line(progress.epoch), highlight=False)
+
+        yield on_progress
+
+
+@contextmanager
+def counting_progress(what: str) -> Iterator[Callable[[int], None]]:
+    """A running count of a stream whose length is unknown; nothing when not in a terminal."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn(what), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done: bar.update(task, completed=done)
+
+
+def show_run(run: "Run", out: Path) -> None:
+    """The end of a training run: the report and what was written."""
+    if run.test:
+        show_report(run.test, title="test")
+    else:
+        show_report(run.validation, title="validation")
+    best = run.fitted.best
+    _print(
+        f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
+        f"parameters; best of {len(run.fitted.epochs)} epochs: {best.number} "
+        f"(validation accuracy {best.validation_accuracy:.4f})"
+    )
+    _print(f"model written to {out}")
+
+
+def show_report(report: "Report", *, title: str = "report", as_json: bool = False) -> None:
+    """The figures of a model over labelled rows."""
+    if as_json:
+        _print_json(report.as_dict())
+        return
+    table = Table(title=title, title_justify="left")
+    table.add_column("label")
+    for name in ("precision", "recall", "F1", "rows"):
+        table.add_column(name, justify="right")
+    for label in report.labels[:_LABELS_SHOWN]:
+        figures = (f"{value:.4f}" for value in (label.precision, label.recall, label.f1))
+        table.add_row(label.label, *figures, str(label.rows))
+    if len(report.labels) > _LABELS_SHOWN:
+        table.add_row(f"… and {len(report.labels) - _LABELS_SHOWN} more, see --json")
+    _print(table)
+    _print(
+        f"accuracy {report.accuracy:.4f}  macro F1 {report.macro_f1:.4f}  "
+        f"log loss {report.log_loss:.4f}  rows {report.rows}"
+    )
+
+
+def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool) -> None:
+    """The size of a dictionary and how much of its corpus it covers."""
+    if as_json:
+        _print_json({"size": size, **asdict(coverage), "share": coverage.share})
+        return
+    _print(
+        f"{size:,} tokens in the dictionary; it knows {coverage.share:.2%} of the "
+        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts"
+    )
+    _print(f"dictionary written to {out}")
+
+
+def show_summary(summary: "Summary", out: Path, *, as_json: bool) -> None:
+    """What became of the rows of a scored file."""
+    if as_json:
+        _print_json(asdict(summary))
+        return
+    rate = summary.rows / summary.seconds if summary.seconds else 0.0
+    _print(
+        f"{summary.rows:,} rows read, {summary.scored:,} scored, {summary.rejected:,} rejected, "
+        f"{summary.truncated:,} truncated; {summary.seconds:.1f} s, {rate:,.0f} rows/s"
+    )
+    _print(f"columns {summary.label_column} and {summary.score_column} added; written to {out}")
+
+
+def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
+    """What is in a model folder."""
+    config, manifest = artifact.config, artifact.manifest
+    if as_json:
+        _print_json(
+            {
+                "config": config.model_dump(mode="json"),
+                "manifest": manifest.model_dump(mode="json"),
+            }
+        )
+        return
+    network, tokens = config.gatewise.network, config.gatewise.tokens
+    table = Table(show_header=False)
+    rows = {
+        "folder": str(artifact.folder.path),
+        "task": config.problem_type,
+        "labels": _shortened(artifact.labels.names),
+        "tokens": f"{tokens.unit}, {config.vocab_size:,} known, at most {tokens.max_length} a text",
+        "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
+        f"embedding {network.embedding_size}, read-out {network.readout}",
+        "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"
+        if network.ngrams
+        else "none",
+        "parameters": f"{network.parameters:,}",
+        "operators": f"opset {manifest.opset}: {', '.join(manifest.operators)}",
+        "trained with": ", ".join(f"{name} {v}" for name, v in manifest.versions.items()),
+        "seed": str(manifest.seed),
+        "corpus": f"SHA-256 {manifest.corpus_sha256}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    _print(table)
+    files = Table("file", "bytes", "SHA-256")
+    for name, file in manifest.files.items():
+        files.add_row(name, f"{file.bytes:,}", file.sha256)
+    _print(files)
+
+
+def _epoch_line(epoch: "Epoch") -> str:
+    return (
+        f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation loss "
+        f"{epoch.validation_loss:.4f}, validation accuracy {epoch.validation_accuracy:.4f}"
+    )
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_LABELS_SHOWN])
+    return f"{len(names)}: {shown}" + (" …" if len(names) > _LABELS_SHOWN else "")
+
+
+def _print(what: "str | Table") -> None:
+    # Markup off: a label may be called [b]. Wide: a table in a file is not to be cut at 80 columns.
+    console = Console(markup=False, highlight=False, soft_wrap=True)
+    console.print(what)
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")

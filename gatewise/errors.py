@@ -1,0 +1,55 @@
+"""How an error reaches the user of the command line: one line on standard error, an exit code.
+
+Knows every kind of error that is the user's to mend; anything else is a defect and keeps its
+traceback.
+"""
+
+import os
+import sys
+
+from vocab.errors import GatewiseError
+
+# Which extra brings which package, for the commands that need more than the base install.
+_EXTRAS = {
+    "tensorflow": "train",
+    "keras": "train",
+    "onnx": "train",
+    "sklearn": "train",
+    "fastapi": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "pydantic_settings": "serve",
+}
+
+
+def exit_code_of(error: BaseException) -> int | None:
+    """Tells the user of an error.
+
+    Returns:
+        The exit code, or None if the error is a defect of the program.
+    """
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has gone, as `head` does; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    message = _message(error)
+    if message is None:
+        return None
+    # One line, whatever a path or a label in the message holds.
+    sys.stderr.write(f"gatewise: error: {' '.join(message.split())}\n")
+    return error.exit_code if isinstance(error, GatewiseError) else 1
+
+
+def _message(error: BaseException) -> str | None:
+    if isinstance(error, GatewiseError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package = error.name.partition(".")[0]
+        if package in _EXTRAS:
+            return (
+                f"this command needs the package {package!r}, which is not installed: "
+                f"run pip install 'gatewise[{_EXTRAS[package]}]'"
+            )
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return None

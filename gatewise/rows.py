@@ -1,0 +1,70 @@
+"""What a command reads: the policy for bad rows, and texts typed or piped in.
+
+Knows no model and prints nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from vocab.bad_rows import BadRows, RejectBadRows, StopAtBadRows
+from vocab.errors import GatewiseError
+from vocab.records import is_unicode
+
+_WINDOW = 256
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Some texts and what to call each of them in an error.
+
+    Attributes:
+        texts: The texts.
+        first: Number of the first of them, counted from one.
+        kind: `text` or `line`.
+    """
+
+    texts: Sequence[str]
+    first: int
+    kind: str
+
+    def name(self, index: int) -> str:
+        """What to call the text at an index, such as `line 17 of standard input`."""
+        number = self.first + index
+        return f"text {number}" if self.kind == "text" else f"line {number} of standard input"
+
+
+@contextmanager
+def bad_rows_policy(rejects: Path | None) -> Iterator[BadRows]:
+    """Stops at bad rows, or sets them aside if there is a file to put them in."""
+    if rejects is None:
+        yield StopAtBadRows()
+    else:
+        with RejectBadRows(rejects) as policy:
+            yield policy
+
+
+def texts_of(arguments: Sequence[str], stdin: Iterable[bytes]) -> Iterator[Texts]:
+    """The texts of a command line, a lone `-` standing for the lines of standard input.
+
+    Raises:
+        GatewiseError: If a text is not UTF-8.
+    """
+    if list(arguments) != ["-"]:
+        yield _checked(Texts(arguments, 1, "text"))
+        return
+    # Decoded as Python decodes arguments: a byte that is not UTF-8 becomes half a surrogate pair.
+    lines = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stdin)
+    first = 1
+    while window := list(islice(lines, _WINDOW)):
+        yield _checked(Texts(window, first, "line"))
+        first += len(window)
+
+
+def _checked(texts: Texts) -> Texts:
+    for index, text in enumerate(texts.texts):
+        if not is_unicode(text):
+            raise GatewiseError(f"{texts.name(index)}: expected UTF-8, received other bytes")
+    return texts

@@ -1,0 +1,185 @@
+"""The model folder: which files are in it, how it is written, and how it is read and verified.
+
+The layout is the one of Hugging Face text-classification repositories, so that other runtimes
+load the folder as it is; `manifest.json`, with a SHA-256 of every other file, is Gatewise's own.
+Knows nothing of how a model was trained nor of how it is run: the model is bytes here.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+from tokenizers import Tokenizer
+
+from service.errors import ModelFolderError
+from service.layout import Manifest, ManifestFile, ModelConfig, ModelFolder
+from vocab import dictionary
+from vocab.errors import DictionaryError
+from vocab.labels import Labels
+
+_Document = TypeVar("_Document", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model folder that was read and verified.
+
+    Attributes:
+        folder: Where it was read from.
+        config: What `config.json` says.
+        manifest: What `manifest.json` says.
+        tokenizer: The dictionary.
+        labels: The classes in the order of the model's outputs.
+        model: The serialized ONNX model.
+    """
+
+    folder: ModelFolder
+    config: ModelConfig
+    manifest: Manifest
+    tokenizer: Tokenizer
+    labels: Labels
+    model: bytes
+
+
+def load(path: str | Path) -> Artifact:
+    """Reads a model folder, every file of it checked against the manifest.
+
+    The bytes that were checked are the bytes that are used: no file is opened twice.
+
+    Raises:
+        ModelFolderError: If the folder is missing, damaged, foreign, or of a newer format.
+    """
+    folder = ModelFolder(Path(path))
+    if not folder.path.is_dir():
+        what = "is a file" if folder.path.exists() else "does not exist"
+        raise ModelFolderError(f"{folder.path}: expected a model folder, but the path {what}")
+    if not folder.manifest.is_file():
+        raise ModelFolderError(
+            f"{folder.path}: not a Gatewise model folder: it holds no {folder.manifest.name}"
+        )
+    manifest = _parse(Manifest, folder.manifest, folder.manifest.read_bytes())
+    contents = {name: _verified(folder, name, entry) for name, entry in manifest.files.items()}
+    for required in (folder.config, folder.tokenizer, folder.model):
+        if folder.name_of(required) not in contents:
+            raise ModelFolderError(
+                f"{folder.manifest}: {folder.name_of(required)} is not among the listed files"
+            )
+    config = _parse(ModelConfig, folder.config, contents[folder.name_of(folder.config)])
+    try:
+        tokenizer = dictionary.parse(contents[folder.name_of(folder.tokenizer)])
+    except DictionaryError as error:
+        raise ModelFolderError(f"{folder.tokenizer}: {error}") from None
+    return Artifact(
+        folder=folder,
+        config=config,
+        manifest=manifest,
+        tokenizer=tokenizer,
+        labels=Labels(config.label_names()),
+        model=contents[folder.name_of(folder.model)],
+    )
+
+
+def check_target(path: str | Path) -> None:
+    """Checks, before any work is done, that a model folder may be written at a path.
+
+    Raises:
+        ModelFolderError: If something stands there that is not an earlier model folder.
+    """
+    target = Path(path)
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise ModelFolderError(f"{target}: expected a folder to write to, but it is a file")
+    if any(target.iterdir()) and not ModelFolder(target).manifest.is_file():
+        raise ModelFolderError(
+            f"{target}: the folder is not empty and is not a model folder, so it is not "
+            "overwritten: name another one or empty it"
+        )
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[ModelFolder]:
+    """A temporary folder that takes its place at `path` when the block ends without an error.
+
+    An earlier model folder at `path` is replaced only then; after an error nothing is left.
+
+    Raises:
+        ModelFolderError: If the place is taken or cannot be written to.
+    """
+    target = Path(path)
+    check_target(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise ModelFolderError(f"{target}: cannot be written: {error.strerror}") from None
+    try:
+        folder = ModelFolder(staging / "new")
+        folder.model.parent.mkdir(parents=True)
+        yield folder
+        if target.exists():
+            target.rename(staging / "old")
+        folder.path.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Writes JSON that a person can read and that is the same for the same document."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def seal(folder: ModelFolder, manifest: Manifest) -> None:
+    """Writes `manifest.json`: what is given, with the digest of every file that stands there."""
+    files = {}
+    for file in sorted(folder.path.rglob("*")):
+        if file.is_file() and file != folder.manifest:
+            contents = file.read_bytes()
+            files[folder.name_of(file)] = ManifestFile(
+                sha256=hashlib.sha256(contents).hexdigest(), bytes=len(contents)
+            )
+    write_json(folder.manifest, manifest.model_copy(update={"files": files}).model_dump())
+
+
+def _parse(document: type[_Document], path: Path, contents: bytes) -> _Document:
+    try:
+        parsed = document.model_validate_json(contents)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise ModelFolderError(f"{path}: {where}: {first['msg']}") from None
+    return parsed
+
+
+def _verified(folder: ModelFolder, name: str, entry: ManifestFile) -> bytes:
+    path = folder.path / name
+    # A name that leads out of the folder, also through a link, is not this folder's file.
+    root = folder.path.resolve()
+    if not path.resolve().is_relative_to(root):
+        raise ModelFolderError(f"{folder.manifest}: {name!r} leads out of the folder")
+    try:
+        size = os.stat(path).st_size
+        if size != entry.bytes:
+            raise ModelFolderError(
+                f"{path}: expected {entry.bytes} bytes by the manifest, found {size}: "
+                "the file is damaged or was changed"
+            )
+        contents = path.read_bytes()
+    except OSError as error:
+        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}") from None
+    digest = hashlib.sha256(contents).hexdigest()
+    if digest != entry.sha256:
+        raise ModelFolderError(
+            f"{path}: its SHA-256 is {digest[:12]}…, the manifest says {entry.sha256[:12]}…: "
+            "the file is damaged or was changed"
+        )
+    return contents

@@ -1,0 +1,206 @@
+"""Text to labels with onnxruntime: the one classifier that evaluates, scores and serves.
+
+A prediction never depends on the texts beside it: the graph sums time steps in order, and a lone
+text takes the same kernels as a text among others. Knows no files of data and no HTTP.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from service import artifact
+from service.artifact import Artifact
+from service.errors import ModelFolderError
+from vocab.encoding import Encoded, Encoder, pad
+from vocab.errors import EmptyTextError
+
+ScoreFunction = Literal["softmax", "sigmoid", "none"]
+
+_MAX_BATCH_TEXTS = 64
+_MAX_BATCH_TOKENS = 8192
+
+
+class Classifier:
+    """A model folder, loaded and ready to answer; safe to call from several threads.
+
+    Attributes:
+        classes_: The labels, sorted, in the order of every score array's columns.
+        artifact: The folder it was made from.
+    """
+
+    def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
+        self.artifact = loaded
+        self.classes_: list[str] = list(loaded.labels.names)
+        self._encoder = Encoder(loaded.tokenizer, loaded.config.gatewise.tokens.max_length)
+        self._session = _session(loaded, threads)
+        # onnxruntime's RNN (unlike its GRU and LSTM) multiplies a lone row by another kernel,
+        # whose last bits differ: such a row is sent twice.
+        self._min_rows = 2 if "RNN" in loaded.manifest.operators else 1
+
+    @classmethod
+    def load(cls, folder: str | Path, *, threads: int = 1) -> "Classifier":
+        """Reads, verifies and prepares a model folder.
+
+        Args:
+            folder: A model folder written by `gatewise train`.
+            threads: Threads that one call of the engine may use. For networks of this size one
+                thread a call and several callers is fastest.
+
+        Raises:
+            ModelFolderError: If the folder is missing, damaged or foreign.
+        """
+        return cls(artifact.load(folder), threads=threads)
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """The token ids of each text."""
+        return self._encoder.encode(texts)
+
+    def encode_nonempty(
+        self, texts: Sequence[str], name: Callable[[int], str] = "text {}".format
+    ) -> list[Encoded]:
+        """The token ids of each text, every one of which must hold a token.
+
+        Args:
+            texts: The texts.
+            name: What to call the text at an index, in the error.
+
+        Raises:
+            EmptyTextError: If a text holds no token.
+        """
+        encoded = self.encode(texts)
+        for index, text in enumerate(encoded):
+            if text.is_empty:
+                raise EmptyTextError(f"{name(index)} is empty: it holds no token to classify")
+        return encoded
+
+    def logits(self, encoded: Sequence[Encoded]) -> NDArray[np.float32]:
+        """What the network says, before any score function.
+
+        Texts are grouped by length so that little is spent on padding, and put back in order.
+
+        Returns:
+            float32, shape `(texts, classes)`, rows in the order given.
+        """
+        logits = np.empty((len(encoded), len(self.classes_)), dtype=np.float32)
+        for rows in _batches([len(text.ids) for text in encoded]):
+            logits[rows] = self._run([encoded[row].ids for row in rows])
+        return logits
+
+    def scores(
+        self, encoded: Sequence[Encoded], function_to_apply: ScoreFunction | None = None
+    ) -> NDArray[np.float32]:
+        """Logits with a score function applied; the model's own (softmax) unless another is named.
+
+        Returns:
+            float32, shape `(texts, classes)`.
+        """
+        return apply(function_to_apply or "softmax", self.logits(encoded))
+
+    def probabilities(self, encoded: Sequence[Encoded]) -> NDArray[np.float32]:
+        """The probability of each class, float32, shape `(texts, classes)`."""
+        return self.scores(encoded)
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The probability of each class for each text.
+
+        Returns:
+            float32, shape `(texts, classes)`, columns in the order of `classes_`.
+
+        Raises:
+            TypeError: If one string is given instead of a sequence of them.
+            EmptyTextError: If a text holds no token.
+        """
+        if isinstance(texts, str):
+            raise TypeError("expected a sequence of texts, received one string: wrap it in a list")
+        return self.probabilities(self.encode_nonempty(texts))
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """The most probable label of each text; see `predict_proba` for what is raised."""
+        return [self.classes_[index] for index in self.predict_proba(texts).argmax(axis=1)]
+
+    def _run(self, ids: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        rows = len(ids)
+        batch = pad(list(ids) * self._min_rows if rows < self._min_rows else ids)
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        (logits,) = self._session.run(["logits"], inputs)
+        return np.asarray(logits[:rows], dtype=np.float32)
+
+
+def apply(function: ScoreFunction, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turns logits into scores.
+
+    Softmax is shifted by the row's maximum so that it cannot overflow, and both functions are
+    computed in 64 bits, so that the 32-bit result does not depend on how a row is vectorized.
+
+    >>> apply("softmax", np.array([[0.0, 0.0]], dtype=np.float32)).tolist()
+    [[0.5, 0.5]]
+    """
+    if function == "none":
+        return logits
+    wide = logits.astype(np.float64)
+    if function == "softmax":
+        powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+        wide = powers / powers.sum(axis=1, keepdims=True)
+        return wide.astype(np.float32)
+    # exp of a non-positive number only: exp(-x) of a large negative logit would overflow.
+    small = np.exp(-np.abs(wide))
+    wide = np.where(wide >= 0, 1 / (1 + small), small / (1 + small))
+    return wide.astype(np.float32)
+
+
+def ranked(
+    labels: Sequence[str], scores: NDArray[np.float32], top_k: int | None = None
+) -> list[tuple[str, float]]:
+    """The labels of one text with their scores, best first; equal scores in the labels' order.
+
+    Scores are the shortest decimals that name the 32-bit number: 0.9 and not 0.8999999761581421.
+
+    >>> ranked(["ham", "spam"], np.array([0.1, 0.9], dtype=np.float32), top_k=1)
+    [('spam', 0.9)]
+
+    Args:
+        labels: The label of each score.
+        scores: float32, shape `(classes,)`.
+        top_k: How many labels; all if None.
+    """
+    order = np.argsort(-scores, kind="stable")[:top_k]
+    return [(labels[index], float(str(scores[index]))) for index in order]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows of like length together, each batch within the bounds on texts and padded tokens."""
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        # Sorted, so the newcomer is the longest and sets the width of the batch.
+        tokens = (len(batch) + 1) * lengths[row]
+        if batch and (len(batch) == _MAX_BATCH_TEXTS or tokens > _MAX_BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _session(loaded: Artifact, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        session = ort.InferenceSession(loaded.model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own classes derive from Exception alone
+        reason = str(error).splitlines()[0]
+        raise ModelFolderError(f"{loaded.folder.model}: onnxruntime refuses it: {reason}") from None
+    inputs = sorted(value.name for value in session.get_inputs())
+    outputs = {value.name: value.shape for value in session.get_outputs()}
+    classes = len(loaded.labels)
+    if inputs != ["attention_mask", "input_ids"] or outputs.get("logits", [0])[-1] != classes:
+        raise ModelFolderError(
+            f"{loaded.folder.model}: expected inputs input_ids and attention_mask and an output "
+            f"logits with {classes} classes, received {inputs} and {outputs}"
+        )
+    return session

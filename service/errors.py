@@ -1,0 +1,7 @@
+"""The errors of the model folder and of answering. Knows nothing of HTTP statuses."""
+
+from vocab.errors import GatewiseError
+
+
+class ModelFolderError(GatewiseError):
+    """A folder that is damaged, foreign, or made for another version; the message says which."""

@@ -1,0 +1,176 @@
+"""What stands in a model folder: the paths, and the shapes of its JSON documents.
+
+`config.json` follows Hugging Face's field names (id2label, label2id, problem_type, …), because
+Transformers.js, optimum and Text Embeddings Inference read them; what only Gatewise reads is
+under the one key `gatewise`. Knows nothing of reading, writing or digests.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FORMAT = 1
+"""The version of the folder's layout that this code writes, and the newest that it reads."""
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """The paths of a model folder; this class is the on-disk format.
+
+    Attributes:
+        path: The folder itself.
+    """
+
+    path: Path
+
+    @cached_property
+    def config(self) -> Path:
+        """Labels, task and Gatewise's own settings."""
+        return self.path / "config.json"
+
+    @cached_property
+    def tokenizer(self) -> Path:
+        """The dictionary."""
+        return self.path / "tokenizer.json"
+
+    @cached_property
+    def tokenizer_config(self) -> Path:
+        """What Hugging Face's tokenizer classes need beside the dictionary."""
+        return self.path / "tokenizer_config.json"
+
+    @cached_property
+    def model(self) -> Path:
+        """The network, 32-bit floats."""
+        return self.path / "onnx" / "model.onnx"
+
+    @cached_property
+    def metrics(self) -> Path:
+        """The figures of the run, read by machines."""
+        return self.path / "metrics.json"
+
+    @cached_property
+    def card(self) -> Path:
+        """The model card, read by people."""
+        return self.path / "README.md"
+
+    @cached_property
+    def manifest(self) -> Path:
+        """The digest of every other file, and where the model came from."""
+        return self.path / "manifest.json"
+
+    def name_of(self, file: Path) -> str:
+        """A file's name inside the folder, with forward slashes on every system."""
+        return file.relative_to(self.path).as_posix()
+
+
+class TokenSettings(BaseModel):
+    """How the model's texts are cut, for people and for `gatewise inspect`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: Literal["word", "subword", "character"]
+    max_length: Annotated[int, Field(ge=2)]
+
+
+class NetworkSettings(BaseModel):
+    """The network's shape, for people and for `gatewise inspect`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: Literal["gru", "lstm", "rnn"]
+    direction: Literal["bidirectional", "forward", "backward"]
+    layers: int
+    units: int
+    embedding_size: int
+    readout: Literal["last", "max", "mean", "max_mean"]
+    ngrams: tuple[int, ...]
+    buckets: int
+    parameters: int
+
+
+class GatewiseSettings(BaseModel):
+    """What only Gatewise reads of `config.json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    tokens: TokenSettings
+    network: NetworkSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_format(cls, data: object) -> object:
+        # Checked first: of a newer format no other field can be expected to be as it is here.
+        found = data.get("format") if isinstance(data, dict) else None
+        if isinstance(found, int) and found > FORMAT:
+            raise ValueError(
+                f"the folder has format {found}, this version of Gatewise reads up to {FORMAT}: "
+                "upgrade with pip install --upgrade gatewise"
+            )
+        return data
+
+
+class ModelConfig(BaseModel):
+    """`config.json`. Keys that it does not know are other runtimes' business and are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    model_type: str
+    architectures: tuple[str, ...]
+    problem_type: Literal["single_label_classification"]
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    max_position_embeddings: int
+    pad_token_id: int
+    gatewise: GatewiseSettings
+
+    @model_validator(mode="after")
+    def _labels_agree(self) -> "ModelConfig":
+        if sorted(self.id2label) != list(range(len(self.id2label))):
+            raise ValueError("the ids of id2label are not 0, 1, 2, …")
+        if {label: index for index, label in self.id2label.items()} != self.label2id:
+            raise ValueError("id2label and label2id contradict each other")
+        return self
+
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in the order of the model's outputs."""
+        return tuple(self.id2label[index] for index in range(len(self.id2label)))
+
+
+class ManifestFile(BaseModel):
+    """What the manifest says of one file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: digests, and what would be needed to train the same model again.
+
+    Attributes:
+        format: Version of the folder's layout.
+        files: Every other file of the folder, by its name in it.
+        seed: Seed of the training run.
+        corpus_sha256: Digest of the training rows, in the order they were read.
+        versions: Version of each package that shaped the model.
+        opset: ONNX opset of the model.
+        operators: ONNX operator types of the model, sorted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    files: dict[str, ManifestFile] = {}
+    seed: int
+    corpus_sha256: str
+    versions: dict[str, str]
+    opset: int
+    operators: tuple[str, ...]

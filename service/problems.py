@@ -1,0 +1,208 @@
+"""Every error of the HTTP service, as a problem document (RFC 9457).
+
+Owns the kinds of problem, their statuses and their JSON, for the service's own refusals as for
+the framework's (no such route, wrong method, an unexpected exception). Knows no route.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+
+_MOST_ERRORS = 20
+"""Errors listed of one request: a body of many mistakes shall not be answered with a longer one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem.
+
+    Attributes:
+        name: Last part of the document's `type`, a URI that only identifies.
+        status: The HTTP status.
+        title: What all problems of this kind have in common.
+    """
+
+    name: str
+    status: int
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The `type` member of the document."""
+        return f"urn:gatewise:problem:{self.name}"
+
+
+MALFORMED_BODY = Kind("malformed-body", 400, "The body is not valid JSON")
+NO_ROUTE = Kind("no-route", 404, "There is no such route")
+WRONG_METHOD = Kind("wrong-method", 405, "The route does not take this method")
+BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
+UNSUPPORTED_BODY = Kind("unsupported-body", 415, "The body is not sent as JSON")
+INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
+EMPTY_TEXT = Kind("empty-text", 422, "A text is empty")
+UNEXPECTED = Kind("unexpected", 500, "The service failed")
+NOT_READY = Kind("not-ready", 503, "The model is not ready")
+
+
+class ErrorPlace(BaseModel):
+    """One mistake in a body, and where it is."""
+
+    detail: str = Field(description="What is expected there.")
+    pointer: str = Field(description="JSON pointer into the body, as a URI fragment.")
+
+
+class Problem(BaseModel):
+    """A problem document, RFC 9457."""
+
+    type: str = Field(description="URI of the kind of problem; identifies it and leads nowhere.")
+    title: str = Field(description="The kind of problem, the same each time.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What is wrong this time, and what to do.")
+    instance: str = Field(description="The path that was asked.")
+    errors: list[ErrorPlace] | None = Field(
+        None, description="What is wrong where in the body; only of a body of the wrong shape."
+    )
+
+
+class ProblemError(Exception):
+    """Raised anywhere below a route to answer with a problem document.
+
+    Args:
+        kind: The kind of problem.
+        detail: What is wrong this time.
+        errors: The mistakes in the body.
+        headers: Headers of the answer.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        errors: Sequence[ErrorPlace] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+
+
+def install(app: FastAPI) -> None:
+    """Makes an application answer every error with a problem document."""
+    app.add_exception_handler(ProblemError, _answer_problem)
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(Exception, _answer_exception)
+
+
+def invalid_request(errors: Sequence[ErrorPlace]) -> ProblemError:
+    """The refusal of a request of the wrong shape."""
+    first = errors[0]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return ProblemError(
+        INVALID_REQUEST, f"{first.pointer}: {first.detail}{more}", errors[:_MOST_ERRORS]
+    )
+
+
+def pointer(location: Sequence[str | int], document: Any = None) -> str:
+    """A JSON pointer (RFC 6901) in its form as a URI fragment.
+
+    pydantic puts the names of union members among the keys; they lead nowhere in the document
+    itself and are left out.
+
+    >>> pointer(("inputs", "texts", 3), {"inputs": ["a", "b", "c", 7]})
+    '#/inputs/3'
+
+    Args:
+        location: The keys and indices that lead to the place.
+        document: The document they lead into; without one every key counts.
+    """
+    steps = []
+    here = document
+    for step in location:
+        if isinstance(step, str) and not isinstance(here, dict) and document is not None:
+            continue
+        steps.append(str(step).replace("~", "~0").replace("/", "~1"))
+        if isinstance(here, dict):
+            here = here.get(step)
+        elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+            here = here[step]
+    return "#" + "".join("/" + quote(step, safe="~", errors="replace") for step in steps)
+
+
+def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+    """What FastAPI's `responses` says of a route that may answer with these kinds of problem."""
+    titles: dict[int | str, list[str]] = {}
+    for kind in kinds:
+        titles.setdefault(kind.status, []).append(kind.title)
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        status: {"description": "; ".join(these), "content": content}
+        for status, these in titles.items()
+    }
+
+
+def _response(request: Request, problem: ProblemError) -> Response:
+    document = Problem(
+        type=problem.kind.type,
+        title=problem.kind.title,
+        status=problem.kind.status,
+        detail=problem.detail,
+        instance=quote(request.scope["path"], errors="replace"),
+        errors=list(problem.errors) or None,
+    )
+    # Written by json and not by pydantic: escaped to ASCII, it can hold a lone surrogate.
+    content = json.dumps(document.model_dump(exclude_none=True))
+    return Response(content, problem.kind.status, problem.headers, MEDIA_TYPE)
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, ProblemError):
+        raise error
+    return _response(request, error)
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    """Answers what Starlette itself refuses: an unknown route, a wrong method."""
+    if not isinstance(error, HTTPException):
+        raise error
+    method, path = request.method, request.scope["path"]
+    if error.status_code == NO_ROUTE.status:
+        problem = ProblemError(NO_ROUTE, f"no route {path!r}: /docs lists what there is")
+    elif error.status_code == WRONG_METHOD.status:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        detail = f"{path} does not take {method}: expected {allowed}"
+        problem = ProblemError(WRONG_METHOD, detail, headers=error.headers)
+    else:
+        status = HTTPStatus(error.status_code)
+        kind = Kind(status.name.lower().replace("_", "-"), status.value, status.phrase)
+        problem = ProblemError(kind, str(error.detail), headers=error.headers)
+    return _response(request, problem)
+
+
+async def _answer_validation_error(request: Request, error: Exception) -> Response:
+    """Answers parameters of a route that FastAPI refuses."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    errors = [
+        ErrorPlace(detail=each["msg"], pointer=pointer(each["loc"])) for each in error.errors()
+    ]
+    return _response(request, invalid_request(errors))
+
+
+async def _answer_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    # The server logs the exception with its traceback; the client learns nothing of the inside.
+    detail = "an unexpected error, not of the request's making: the service's log has the cause"
+    return _response(request, ProblemError(UNEXPECTED, detail))

@@ -1,0 +1,104 @@
+"""The JSON of `POST /predict`: what may be asked and what is answered.
+
+The shapes are those of the Hugging Face text-classification task, so that its clients work
+unchanged: https://huggingface.co/docs/inference-providers/tasks/text-classification.
+Knows neither HTTP nor any model.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+
+def _kind(inputs: object) -> str | None:
+    if isinstance(inputs, str):
+        return "text"
+    return "texts" if isinstance(inputs, list) else None
+
+
+# Told apart by a function, because a plain union would complain once for each of its members.
+Inputs = Annotated[
+    Annotated[str, Tag("text")]
+    # The first bad text is enough: a body of a million numbers shall not cost a million errors.
+    | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("texts")],
+    Discriminator(
+        _kind,
+        custom_error_type="inputs_type",
+        custom_error_message="expected a text or a list of texts",
+    ),
+]
+
+
+class PredictParameters(BaseModel):
+    """How the answer is made; a parameter that is null counts as absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    top_k: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="How many labels to answer with, best first; all when absent."
+    )
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
+        None, description="What turns the network's logits into scores; the model's own if absent."
+    )
+
+
+class PredictRequest(BaseModel):
+    """One text or several, to be classified."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"inputs": "Where is the nearest station?"},
+                {"inputs": ["Who wrote Hamlet?", "How far is it?"], "parameters": {"top_k": 3}},
+            ]
+        },
+    )
+
+    inputs: Inputs = Field(description="A text, or a list of at least one text.")
+    parameters: PredictParameters | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts as a list, also when there is one."""
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+    def location(self, index: int) -> tuple[str | int, ...]:
+        """Where in the request the text of that index stands, as the keys that lead to it."""
+        return ("inputs",) if isinstance(self.inputs, str) else ("inputs", index)
+
+
+class LabelScore(BaseModel):
+    """A label and how well it fits."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    score: float
+
+
+def rank(
+    labels: list[str], scores: NDArray[np.float32], top_k: int | None = None
+) -> list[list[LabelScore]]:
+    """The answer to a request: for each text its labels, best first.
+
+    Labels with equal scores keep the model's order, so that an answer can be repeated.
+
+    >>> rank(["ham", "spam"], np.array([[0.25, 0.75]], dtype=np.float32), top_k=1)
+    [[LabelScore(label='spam', score=0.75)]]
+
+    Args:
+        labels: The label of each class.
+        scores: The score of each class, shape `(texts, classes)`.
+        top_k: How many labels to keep; all if absent or more than there are.
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
+    best = np.take_along_axis(scores, order, axis=1)
+    return [
+        [LabelScore(label=labels[index], score=score) for index, score in zip(*row, strict=True)]
+        for row in zip(order.tolist(), best.tolist(), strict=True)
+    ]

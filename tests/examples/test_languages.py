@@ -1,0 +1,307 @@
+"""The demo corpus of languages: its pure functions, its guarantees and its linear baseline."""
+
+import csv
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+for needed in ("django", "sklearn"):
+    pytest.importorskip(needed)
+polib = pytest.importorskip("polib")
+
+FOLDER = Path(__file__).parents[2] / "examples" / "languages"
+
+
+def load(name: str) -> ModuleType:
+    """Import a script of the example, which is not part of a package."""
+    spec = importlib.util.spec_from_file_location(f"languages_{name}", FOLDER / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(f"Expected a script at {FOLDER / name}.py.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+prepare = load("prepare")
+baseline = load("baseline")
+
+
+def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *arguments]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+
+
+def rows_of(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.fixture(scope="module")
+def entries() -> list[Any]:
+    built: list[Any] = prepare.build()
+    return built
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("languages") / "not" / "there" / "yet"
+    done = run_script("prepare", "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert "zh-hans" in done.stdout
+    return out
+
+
+@pytest.mark.parametrize(
+    ("message", "cleaned"),
+    [
+        ("Hello %(name)s, you have %d of %s items", "Hello, you have of items"),
+        ("%(value).1f million", "million"),
+        ("%(count) files", "files"),
+        ("“%(pk)s” is not a valid value", "is not a valid value"),
+        ("文件扩展“%(extension)s”是不被允许", "文件扩展 是不被允许"),
+        ("{name} “{obj}” was added.", "was added."),
+        ("Take {} of {total!r}", "Take of"),
+        ("100%% sure", "100 sure"),
+        ("a discount of 100 % de prix", "a discount of 100 % de prix"),
+        ('See <a href="https://example.org/%(page)s">the docs</a>.', "See the docs."),
+        ("Read https://example.org/a?b=c now", "Read now"),
+        ("starts with “https://”, always", "starts with, always"),
+        ("this &amp; that&nbsp;too", "this & that too"),
+        ("  two\n lines\tand\u00a0more ", "two lines and more"),
+        ("%(model)s-arvo puuttuu", "arvo puuttuu"),
+        ("می\u200cخواهم\u200f", "می\u200cخواهم"),
+        ("a\u200eb\u200b c", "ab c"),
+        ("cafe\u0301", "café"),
+        ("%s", ""),
+    ],
+)
+def test_clean(message: str, cleaned: str) -> None:
+    assert prepare.clean(message) == cleaned
+
+
+def test_clean_twice_changes_nothing(entries: list[Any]) -> None:
+    changed = [entry for entry in entries if prepare.clean(entry.text) != entry.text]
+    assert changed == []
+
+
+def test_fingerprint_ignores_case_space_and_punctuation() -> None:
+    assert prepare.fingerprint("Log “out” now!") == prepare.fingerprint('log  "Out" now')
+    assert prepare.fingerprint("größer") != prepare.fingerprint("grober")
+
+
+def test_split_is_stable_and_near_80_10_10() -> None:
+    splits = Counter(prepare.split_of(f"message {number}") for number in range(5000))
+    assert splits["train"] == pytest.approx(4000, abs=100)
+    assert splits["validation"] == pytest.approx(500, abs=75)
+    assert splits["test"] == pytest.approx(500, abs=75)
+    # Fixed values: another Python process or version must not move a message.
+    known = {"Home": "train", "Search": "test", "five": "validation"}
+    assert {source: prepare.split_of(source) for source in known} == known
+
+
+def test_keep_distinct() -> None:
+    entry = prepare.Entry
+    repeated = [entry("Delete it!", "en", "Home"), entry("delete it", "en", "Home.")]
+    two_languages = [entry("Navn", "da", "Home"), entry("navn.", "sv", "Home")]
+    two_splits = [entry("Suche", "de", "Home"), entry("Suche", "de", "Search")]
+    alone = entry("Speichern", "de", "Home")
+    kept = prepare.keep_distinct([*repeated, *two_languages, *two_splits, alone])
+    assert Counter(each.label for each in kept) == {"en": 1, "de": 1}
+    assert alone in kept
+    backwards = [alone, *two_splits[::-1], *two_languages[::-1], *repeated[::-1]]
+    assert prepare.keep_distinct(backwards) == kept
+
+
+def test_25_languages_and_enough_texts(entries: list[Any]) -> None:
+    counts = Counter(entry.label for entry in entries)
+    assert sorted(counts) == sorted(prepare.LABELS)
+    assert len(counts) == 25
+    assert sum(counts.values()) >= 7000
+    for split in prepare.SPLITS:
+        labels = {entry.label for entry in entries if entry.split == split}
+        assert labels == set(prepare.LABELS), split
+
+
+def test_split_sizes(entries: list[Any]) -> None:
+    counts = Counter(entry.split for entry in entries)
+    shares = {split: counts[split] / len(entries) for split in prepare.SPLITS}
+    assert shares == pytest.approx({"train": 0.8, "validation": 0.1, "test": 0.1}, abs=0.03)
+
+
+def test_no_source_message_on_two_sides(corpus: Path) -> None:
+    """Follow the catalogues to the written files, past the split that an entry claims."""
+    django = prepare.location_of("django")
+    side = {
+        (label, prepare.fingerprint(text)): split
+        for split in prepare.SPLITS
+        for text, label in rows_of(corpus / f"{split}.csv")[1:]
+    }
+    sides = defaultdict(set)
+    for label in prepare.LABELS:
+        for path in django.rglob(f"{label.replace('-h', '_H')}/LC_MESSAGES/*.po"):
+            for message in polib.pofile(str(path)):
+                forms = [message.msgid] if label == "en" else [message.msgstr]
+                for form in [*forms, *message.msgstr_plural.values()]:
+                    text = prepare.clean(form)
+                    found = side.get((label, prepare.fingerprint(text)))
+                    if found and len(text) >= prepare.MIN_LENGTH:
+                        sides[message.msgid].add(found)
+    assert len(sides) > 300
+    assert {source: found for source, found in sides.items() if len(found) > 1} == {}
+
+
+def test_no_text_twice(entries: list[Any]) -> None:
+    counts = Counter(prepare.fingerprint(entry.text) for entry in entries)
+    assert [text for text, count in counts.items() if count > 1] == []
+
+
+def test_texts_are_clean_and_long_enough(entries: list[Any]) -> None:
+    leftover = re.compile(r"%\s?\(|%[sdr%]|[{}<>]|&\w+;|https?:|[\r\n\t\x00]|\s\s|^\s|\s$")
+    assert [entry for entry in entries if leftover.search(entry.text)] == []
+    assert min(len(entry.text) for entry in entries) >= 20
+
+
+def test_translations_do_not_repeat_the_english(entries: list[Any]) -> None:
+    english = [entry for entry in entries if entry.label == "en"]
+    assert any(entry.text == entry.source for entry in english)
+    others = [entry for entry in entries if entry.label != "en"]
+    assert [entry for entry in others if entry.text == entry.source] == []
+
+
+def test_catalogue_rules(tmp_path: Path) -> None:
+    folder = tmp_path / "conf" / "locale" / "de" / "LC_MESSAGES"
+    folder.mkdir(parents=True)
+    plural = (
+        'msgid "%(n)s object in this list"\nmsgid_plural "%(n)s objects in this list"\n'
+        'msgstr[0] "%(n)s Objekt in dieser Liste"\nmsgstr[1] "%(n)s Objekte in dieser Liste"\n'
+    )
+    messages = [
+        'msgid ""\nmsgstr "Content-Type: text/plain; charset=UTF-8\\n"\n',
+        'msgctxt "page"\nmsgid "The page is missing"\nmsgstr "Die Seite wurde nicht gefunden"\n',
+        '#, fuzzy\nmsgid "A guess"\nmsgstr "Diese Übersetzung ist geraten"\n',
+        'msgid "Not translated at all, sorry"\nmsgstr ""\n',
+        'msgid "Just copied from English %s"\nmsgstr "Just copied from English {}"\n',
+        'msgid "Too short when clean"\nmsgstr "%(verbose_name_plural)s löschen"\n',
+        plural,
+        '#~ msgid "Gone"\n#~ msgstr "Dieser Satz ist veraltet"\n',
+    ]
+    (folder / "django.po").write_text("\n".join(messages), encoding="utf-8")
+    found = list(prepare.read_catalogues(tmp_path, "de"))
+    assert found == [
+        prepare.Entry("Die Seite wurde nicht gefunden", "de", "The page is missing"),
+        prepare.Entry("Objekt in dieser Liste", "de", "object in this list"),
+        prepare.Entry("Objekte in dieser Liste", "de", "object in this list"),
+    ]
+    with pytest.raises(prepare.CorpusError, match="'fr'"):
+        list(prepare.read_catalogues(tmp_path, "fr"))
+
+
+def test_files_hold_the_entries(corpus: Path, entries: list[Any]) -> None:
+    expected = {f"{split}.csv" for split in prepare.SPLITS}
+    assert {path.name for path in corpus.iterdir()} == expected
+    for split in prepare.SPLITS:
+        header, *rows = rows_of(corpus / f"{split}.csv")
+        assert header == ["text", "label"]
+        assert rows == [[each.text, each.label] for each in entries if each.split == split]
+        # Not grouped by language: neighbours differ as often as chance would have it.
+        changes = sum(one[1] != other[1] for one, other in pairwise(rows))
+        assert changes > 0.9 * (len(rows) - 1)
+        assert b"\r" not in (corpus / f"{split}.csv").read_bytes()
+
+
+def test_second_run_writes_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
+    assert run_script("prepare", "--out", str(tmp_path)).returncode == 0
+    for split in prepare.SPLITS:
+        name = f"{split}.csv"
+        assert (tmp_path / name).read_bytes() == (corpus / name).read_bytes()
+
+
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    path.write_text("old", encoding="utf-8")
+    with pytest.raises(AttributeError):
+        prepare.write_csv(path, [prepare.Entry("fine", "de", "x"), None])
+    assert path.read_text(encoding="utf-8") == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("missing", ["django", "polib"])
+def test_missing_package_is_one_line_that_says_what_to_install(
+    missing: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        prepare.importlib.util,
+        "find_spec",
+        lambda name: None if name == missing else find_spec(name),
+    )
+    with pytest.raises(prepare.typer.Exit) as stopped:
+        prepare.main(tmp_path / "out")
+    assert stopped.value.exit_code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"'{missing}'" in line
+    assert "pip install 'gatewise[demo]'" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_django_is_found_but_not_imported() -> None:
+    code = (
+        "import runpy, sys\n"
+        f"names = runpy.run_path({str(FOLDER / 'prepare.py')!r})\n"
+        "names['build']()\n"
+        "sys.exit('django' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(metadata.version("django") != "5.2.19", reason="the README shows 5.2.19")
+def test_readme_shows_the_real_counts(entries: list[Any]) -> None:
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    shown = [re.findall(r"[\w-]+", line) for line in readme.splitlines() if line.startswith("│")]
+    counts = Counter((entry.label, entry.split) for entry in entries)
+    for label, *numbers in shown[:-1]:
+        row = [counts[label, split] for split in prepare.SPLITS]
+        assert list(map(int, numbers)) == [*row, sum(row)], label
+    assert [row[0] for row in shown] == [*prepare.LABELS, "all"]
+    assert shown[-1][-1] == str(len(entries))
+
+
+def test_baseline_is_strong_and_not_perfect(corpus: Path) -> None:
+    done = run_script("baseline", str(corpus), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert set(result) == {"accuracy", "macro_f1", "rows"}
+    assert result["rows"] == len(rows_of(corpus / "test.csv")) - 1
+    assert 0.96 < result["accuracy"] < 0.998
+    assert 0.96 < result["macro_f1"] < 0.998
+
+
+def test_baseline_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    with pytest.raises(baseline.DataError, match="found none"):
+        baseline.read_examples(tmp_path / "train.csv")
+    path = tmp_path / "train.csv"
+    for content, complaint in [
+        ("", "line 1"),
+        ("label,text\n", "line 1"),
+        ("text,label\n", "at least one row"),
+        ("text,label\na,b\na\n", "line 3: expected 2 fields, received 1"),
+    ]:
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(baseline.DataError, match=complaint):
+            baseline.read_examples(path)
+    done = run_script("baseline", str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")

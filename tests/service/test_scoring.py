@@ -1,0 +1,225 @@
+"""Files through the classifier: rows and columns in order, nothing lost, nothing half written."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from service import scoring
+from service.scoring import score_file
+from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
+from vocab.encoded_rows import EMPTY_TEXT_REASON
+from vocab.encoding import Encoded
+from vocab.errors import CorpusError
+from vocab.streams import open_records
+
+
+class ByLength:
+    """Classes: `even` or `odd` number of words; ids are the words' lengths, ten at most."""
+
+    def __init__(self) -> None:
+        self.classes_ = ["even", "odd"]
+        self.largest_call = 0
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        words = [[word for word in text.split() if word != "?"] for text in texts]
+        ids = [np.array([2, *map(len, row)], dtype=np.int64) for row in words]
+        return [Encoded(row[:10], truncated=len(row) > 10) for row in ids]
+
+    def probabilities(self, encoded: Sequence[Encoded]) -> np.ndarray:
+        self.largest_call = max(self.largest_call, len(encoded))
+        odd = np.array([0.9 if len(text.ids) % 2 == 0 else 0.2 for text in encoded], np.float32)
+        return np.stack([1 - odd, odd], axis=1)
+
+
+def score(source: Path, target: Path, **options):
+    return score_file(ByLength(), source, target, **({"bad_rows": StopAtBadRows()} | options))
+
+
+def rows_of(path: Path) -> list[dict[str, object]]:
+    return [dict(record.values) for record in open_records(path)]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.csv"
+    path.write_text('id,text,note\n1,one,"a ""b"""\n2,one two,\n3,' + "w " * 20 + ",é\n", "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["out.csv", "out.tsv.gz", "out.jsonl.zst", "out.ndjson", "out.parquet"]
+)
+def test_every_column_comes_out_unchanged_with_label_and_score(source: Path, name: str) -> None:
+    target = source.with_name(name)
+    done = score(source, target)
+    assert (done.rows, done.scored, done.rejected, done.truncated) == (3, 3, 0, 1)
+    assert (done.label_column, done.score_column) == ("label", "score")
+    assert done.seconds > 0
+    rows = rows_of(target)
+    assert list(rows[0]) == ["id", "text", "note", "label", "score"]
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["note"] for row in rows] == ['a "b"', "", "é"]
+    assert [row["label"] for row in rows] == ["odd", "even", "odd"]
+    scores = np.array([float(row["score"]) for row in rows], np.float32)
+    assert scores.tolist() == np.array([0.9, 0.8, 0.9], np.float32).tolist()
+
+
+def test_a_score_is_written_in_as_many_digits_as_it_has(source: Path) -> None:
+    score(source, source.with_name("out.csv"))
+    assert [row["score"] for row in rows_of(source.with_name("out.csv"))] == ["0.9", "0.8", "0.9"]
+
+
+@pytest.mark.parametrize("own", ["label", "score"])
+def test_the_inputs_own_label_is_left_alone(tmp_path: Path, own: str) -> None:
+    (tmp_path / "in.csv").write_text(f"text,{own}\none,mine\n")
+    done = score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert (done.label_column, done.score_column) == ("predicted_label", "predicted_score")
+    assert rows_of(tmp_path / "out.csv") == [
+        {"text": "one", own: "mine", "predicted_label": "odd", "predicted_score": "0.9"}
+    ]
+
+
+def test_no_column_is_ever_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text,label,predicted_score\none,a,b\n")
+    with pytest.raises(CorpusError, match="the column 'predicted_score' exists already"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+
+
+def test_parquet_to_parquet_keeps_types(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array(range(5000), pa.int16()),
+            "text": pa.array(["one", "one two"] * 2500, pa.large_string()),
+            "when": pa.array(range(5000), pa.timestamp("ns")),
+        }
+    )
+    pq.write_table(table, tmp_path / "in.parquet")
+    score(tmp_path / "in.parquet", tmp_path / "out.parquet")
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.select(table.column_names).equals(table)
+    assert written["label"].to_pylist() == ["odd", "even"] * 2500
+    assert written.schema.field("score").type == pa.float32()
+
+
+def test_files_of_one_folder_must_agree_in_their_types(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, number in (("a", 1), ("b", "1")):
+        pq.write_table(pa.table({"text": ["one"], "n": [number]}), folder / f"{name}.parquet")
+    with pytest.raises(CorpusError, match="its files differ in their types"):
+        score(folder, tmp_path / "out.parquet")
+
+
+def test_a_folder_becomes_one_table_with_the_columns_of_all(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.csv").write_text("text,a\none,1\n")
+    (folder / "b.jsonl").write_text('{"b": [2], "text": "one two"}\n')
+    score(folder, tmp_path / "out.csv")
+    assert [list(row.values()) for row in rows_of(tmp_path / "out.csv")] == [
+        ["one", "1", "", "odd", "0.9"],
+        ["one two", "", "[2]", "even", "0.8"],
+    ]
+
+
+def test_rows_keep_their_order_across_windows(tmp_path: Path) -> None:
+    texts = ["w " * (1 + number % 7) + str(number) for number in range(1000)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    classifier, progress = ByLength(), []
+    score_file(
+        classifier,
+        tmp_path / "in.jsonl",
+        tmp_path / "out.jsonl",
+        bad_rows=StopAtBadRows(),
+        window=300,
+        on_progress=progress.append,
+    )
+    rows = rows_of(tmp_path / "out.jsonl")
+    assert [row["text"] for row in rows] == texts
+    assert [row["label"] for row in rows] == [
+        "odd" if len(text.split()) % 2 else "even" for text in texts
+    ]
+    assert progress == [300, 600, 900, 1000]
+    assert classifier.largest_call == 300
+
+
+def test_a_window_of_long_texts_is_closed_early(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(scoring, "_WINDOW_CHARACTERS", 1000)
+    (tmp_path / "in.csv").write_text("text\n" + ("long " * 100 + "\n") * 10)
+    progress: list[int] = []
+    score(tmp_path / "in.csv", tmp_path / "out.csv", on_progress=progress.append)
+    assert progress == [2, 4, 6, 8, 10]
+
+
+BAD = "id,text\n1,one\n2,\n3,? ?\n4,one two\n5\n6,one\n"
+
+
+def test_bad_rows_are_set_aside_and_the_rest_is_scored(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(BAD)
+    with RejectBadRows(tmp_path / "rejects.jsonl") as policy:
+        done = score(tmp_path / "in.csv", tmp_path / "out.csv", bad_rows=policy, window=2)
+    assert (done.rows, done.scored, done.rejected) == (6, 3, 3)
+    assert [row["id"] for row in rows_of(tmp_path / "out.csv")] == ["1", "4", "6"]
+    rejects = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
+    assert [(entry["line"], entry["reason"], entry["content"]) for entry in rejects] == [
+        (3, "the text is missing", "2,"),
+        (4, EMPTY_TEXT_REASON, "3,? ?"),
+        (6, "expected 2 cells, received 1", "5"),
+    ]
+
+
+def test_a_bad_row_stops_a_strict_run_and_leaves_no_output(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(BAD)
+    with pytest.raises(BadRowsError, match="the first 3 bad rows: line 3: the text is missing; "):
+        score(tmp_path / "in.csv", tmp_path / "out.csv", window=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("out.csv", 1), ("out.parquet", 1), ("out.jsonl", 2)])
+def test_a_key_without_a_column_makes_a_bad_row(tmp_path: Path, name: str, kept: int) -> None:
+    records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    with RejectBadRows(tmp_path / "rejects.jsonl") as policy:
+        done = score(tmp_path / "in.jsonl", tmp_path / name, bad_rows=policy)
+    assert (done.scored, done.rejected) == (99 + kept, 3 - kept)
+    assert "the key 'label' is not among those" in (tmp_path / "rejects.jsonl").read_text()
+
+
+def test_an_input_without_a_row_leaves_no_output(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\n")
+    with pytest.raises(CorpusError, match="holds no rows that can be used"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_the_input_is_never_the_output(source: Path) -> None:
+    before = source.read_bytes()
+    link = source.with_name("link.csv")
+    link.symlink_to(source)
+    hard = source.with_name("hard.csv")
+    hard.hardlink_to(source)
+    for target in (source, link, hard, source.parent / "." / "in.csv"):
+        with pytest.raises(CorpusError, match="the output is the input"):
+            score(source, target)
+    with pytest.raises(CorpusError, match="lies in the input folder"):
+        score(source.parent, source.with_name("out.csv"))
+    assert source.read_bytes() == before
+
+
+def test_a_missing_text_column_is_named(source: Path) -> None:
+    with pytest.raises(CorpusError, match="no column 'body'; the columns are: id, text, note"):
+        score(source, source.with_name("out.csv"), text_column="body")
+
+
+def test_an_interrupt_leaves_no_output(source: Path) -> None:
+    def interrupt(rows: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(source, source.with_name("out.csv"), on_progress=interrupt)
+    assert [path.name for path in source.parent.iterdir()] == ["in.csv"]

@@ -1,0 +1,16 @@
+from vocab import dictionary
+from vocab.corpus import Row
+from vocab.encoded_rows import EMPTY_TEXT_REASON, EncodedRow, encode_rows
+from vocab.encoding import Encoder
+from vocab.records import BadRow, Location
+
+
+def test_a_row_without_a_token_becomes_a_bad_row_and_the_others_stay_in_order():
+    encoder = Encoder(dictionary.train(["a b"]), max_length=8)
+    rows = [Row(text, "x", Location("f.csv", line)) for line, text in enumerate(["a", "\x01", "b"])]
+    first, bad, last = encode_rows(encoder.encode, rows)
+    assert isinstance(first, EncodedRow)
+    assert first.row is rows[0]
+    assert bad == BadRow(Location("f.csv", 1), EMPTY_TEXT_REASON, "\x01")
+    assert isinstance(last, EncodedRow)
+    assert last.row is rows[2]

@@ -1,0 +1,39 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vocab import dictionary
+from vocab.dictionary import BEGIN_ID, PAD_ID
+from vocab.encoding import Encoder, pad
+
+TOKENIZER = dictionary.train(["a b c d e f g"])
+
+
+def test_ids_begin_with_the_mark_and_are_cut_at_the_end():
+    encoder = Encoder(TOKENIZER, max_length=4)
+    (whole, cut) = encoder.encode(["a b c", "a b c d"])
+    assert whole.ids.tolist() == cut.ids.tolist() == [BEGIN_ID, *TOKENIZER.encode("a b c").ids[1:]]
+    assert (whole.truncated, cut.truncated) == (False, True)
+    assert whole.ids.dtype == np.int64
+
+
+def test_empty_texts_are_told():
+    encoded = Encoder(TOKENIZER, max_length=4).encode(["", " \u200b", "unknown"])
+    assert [text.is_empty for text in encoded] == [True, True, False]
+
+
+def test_a_text_of_a_million_characters_is_cut():
+    (encoded,) = Encoder(TOKENIZER, max_length=16).encode(["a " * 500_000])
+    assert len(encoded.ids) == 16
+    assert encoded.truncated
+
+
+@given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=8), min_size=1, max_size=6))
+def test_padding_can_be_taken_off_again(texts):
+    batch = pad([np.array(text) for text in texts])
+    assert batch.input_ids.shape == batch.attention_mask.shape
+    assert batch.input_ids.shape == (len(texts), max(map(len, texts)))
+    for text, ids, mask in zip(texts, batch.input_ids, batch.attention_mask, strict=True):
+        assert ids[: len(text)].tolist() == text
+        assert (ids[len(text) :] == PAD_ID).all()
+        assert mask.tolist() == [1] * len(text) + [0] * (len(ids) - len(text))

@@ -1,0 +1,96 @@
+"""Which characters are white space, which are dropped, and which are a token of their own.
+
+Kept as classes of explicit code points for regular expressions. The named classes that runtimes
+offer differ: each engine has its own version of the Unicode tables, and JavaScript's walk over a
+text sees UTF-16 units where Rust sees characters. Knows nothing of tokens.
+"""
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+
+def _class_of(code_points: Iterable[int]) -> str:
+    r"""A class of a regular expression, in the escapes that every runtime reads alike.
+
+    >>> _class_of([0x30, 0x31, 0x32, 0x41])
+    '[\\x{30}-\\x{32}\\x{41}]'
+    """
+    ranges: list[list[int]] = []
+    for code in sorted(set(code_points)):
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    parts = (f"\\x{{{a:x}}}" + (f"-\\x{{{b:x}}}" if b > a else "") for a, b in ranges)
+    return f"[{''.join(parts)}]"
+
+
+def _of_category(*prefixes: str) -> Iterator[int]:
+    return (
+        code
+        for code in range(sys.maxunicode + 1)
+        if unicodedata.category(chr(code)).startswith(prefixes)
+    )
+
+
+def _blocks(*bounds: tuple[int, int]) -> Iterator[int]:
+    return (code for first, last in bounds for code in range(first, last + 1))
+
+
+_SPACES = frozenset(
+    (*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029)
+) | {0x202F, 0x205F, 0x3000}
+
+# Letters of scripts that are written without spaces between words.
+_UNSPACED = (
+    (0x0E00, 0x0EFF),  # Thai, Lao
+    (0x0F00, 0x0FFF),  # Tibetan
+    (0x1000, 0x109F),  # Burmese
+    (0x1780, 0x17FF),  # Khmer
+    (0x1950, 0x19FF),  # Tai Le, New Tai Lue, Khmer symbols
+    (0x1A20, 0x1AAF),  # Tai Tham
+    (0x3005, 0x3007),  # iteration mark and zero of Chinese and Japanese
+    (0x3021, 0x3029),  # Suzhou numerals
+    (0x3031, 0x3035),  # kana repeat marks
+    (0x3041, 0x30FF),  # Hiragana, Katakana
+    (0x3105, 0x312F),  # Bopomofo
+    (0x31A0, 0x31BF),  # Bopomofo, extended
+    (0x31F0, 0x31FF),  # Katakana, phonetic extensions
+    (0x3400, 0x4DBF),  # Chinese, extension A
+    (0x4E00, 0x9FFF),  # Chinese
+    (0xA9E0, 0xA9FF),  # Burmese, extended B
+    (0xAA60, 0xAA7F),  # Burmese, extended A
+    (0xF900, 0xFAFF),  # Chinese, compatibility
+    (0xFF66, 0xFF9F),  # Katakana, half width
+    (0x1AFF0, 0x1B16F),  # kana, supplement and extensions
+    (0x20000, 0x3FFFF),  # Chinese, extensions B and later
+)
+
+
+@cache
+def white_space() -> str:
+    """Characters that part words, as a class; the ones with Unicode's White_Space property."""
+    return _class_of(_SPACES)
+
+
+@cache
+def dropped() -> str:
+    """Characters that show nothing, as a class, to be taken out of a text.
+
+    Controls, format characters (zero-width joiners, marks of direction), private use, variation
+    selectors, and U+FFFD, which stands for what could not be decoded.
+    """
+    unseen = set(_of_category("Cc", "Cf", "Co")) - _SPACES
+    return _class_of(unseen | set(_blocks((0xFE00, 0xFE0F), (0xFFFD, 0xFFFD))))
+
+
+@cache
+def standing_alone() -> str:
+    """Characters that are a token each, as a class.
+
+    Punctuation, symbols and emoji, and letters of scripts written without spaces: a Chinese,
+    Japanese or Thai sentence would otherwise be one unknown word.
+    """
+    return _class_of([*_of_category("P", "S"), *_blocks(*_UNSPACED)])

@@ -1,0 +1,91 @@
+"""The one encoding of text: token ids, cut to a maximum length, padded on the right.
+
+Training and serving both go through here, so a model is asked in the ids it was trained on.
+Knows no model: a batch is two integer arrays and nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from vocab.dictionary import PAD_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One text as ids.
+
+    Attributes:
+        ids: Token ids, int64, shape `(tokens,)`; the first is the begin mark.
+        truncated: Whether tokens past the maximum length were cut off.
+    """
+
+    ids: NDArray[np.int64]
+    truncated: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the text held no token at all (only the begin mark is there)."""
+        return len(self.ids) <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts of one batch, padded on the right to the longest of them.
+
+    Attributes:
+        input_ids: int64, shape `(texts, tokens)`, `PAD_ID` after each text's end.
+        attention_mask: int64, shape `(texts, tokens)`, 1 at tokens and 0 at padding.
+    """
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+
+
+class Encoder:
+    """Turns texts into ids with one dictionary.
+
+    Args:
+        tokenizer: The dictionary.
+        max_length: Most ids kept of a text, the begin mark included; the tail is cut.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
+        self._tokenizer = tokenizer
+        self.max_length = max_length
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """The ids of each text, in the order given.
+
+        Texts are cut here and not by the tokenizer's own truncation: that one builds an object
+        for every stretch it cuts off, and drops ids that JavaScript runtimes keep.
+        """
+        encoded = []
+        for encoding in self._tokenizer.encode_batch_fast(list(texts)):
+            ids = encoding.ids
+            encoded.append(
+                Encoded(
+                    ids=np.array(ids[: self.max_length], dtype=np.int64),
+                    truncated=len(ids) > self.max_length,
+                )
+            )
+        return encoded
+
+
+def pad(ids: Sequence[NDArray[np.int64]]) -> Batch:
+    """Puts texts of different lengths into one batch.
+
+    >>> pad([np.array([2, 7]), np.array([2, 5, 6])]).input_ids.tolist()
+    [[2, 7, 0], [2, 5, 6]]
+
+    Args:
+        ids: Token ids of each text; at least one text.
+    """
+    lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
+    filled = np.arange(lengths.max()) < lengths[:, None]
+    input_ids = np.full(filled.shape, PAD_ID, dtype=np.int64)
+    input_ids[filled] = np.concatenate(ids)
+    return Batch(input_ids=input_ids, attention_mask=filled.astype(np.int64))
