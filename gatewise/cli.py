@@ -163,7 +163,8 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Classify texts given on the command line or on standard input."""
-    from service.classifier import Classifier, ranked
+    from service.classifier import Classifier
+    from service.scores import ranked
 
     classifier = Classifier.load(model)
     for window in texts_of(texts, sys.stdin.buffer):

@@ -8,10 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vocab.bad_rows import BadRows, RejectBadRows, StopAtBadRows
 from vocab.errors import GatewiseError
 from vocab.records import is_unicode
+
+if TYPE_CHECKING:
+    from vocab.bad_rows import BadRows
 
 _WINDOW = 256
 
@@ -37,8 +40,11 @@ class Texts:
 
 
 @contextmanager
-def bad_rows_policy(rejects: Path | None) -> Iterator[BadRows]:
+def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
     """Stops at bad rows, or sets them aside if there is a file to put them in."""
+    # Files are read and written with pyarrow, which `gatewise predict` does without.
+    from vocab.bad_rows import RejectBadRows, StopAtBadRows  # noqa: PLC0415
+
     if rejects is None:
         yield StopAtBadRows()
     else:

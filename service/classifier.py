@@ -6,7 +6,6 @@ text takes the same kernels as a text among others. Knows no files of data and n
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnxruntime as ort
@@ -15,10 +14,9 @@ from numpy.typing import NDArray
 from service import artifact
 from service.artifact import Artifact
 from service.errors import ModelFolderError
+from service.scores import ScoreFunction, apply
 from vocab.encoding import Encoded, Encoder, pad
 from vocab.errors import EmptyTextError
-
-ScoreFunction = Literal["softmax", "sigmoid", "none"]
 
 _MAX_BATCH_TEXTS = 64
 _MAX_BATCH_TOKENS = 8192
@@ -128,47 +126,6 @@ class Classifier:
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         (logits,) = self._session.run(["logits"], inputs)
         return np.asarray(logits[:rows], dtype=np.float32)
-
-
-def apply(function: ScoreFunction, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turns logits into scores.
-
-    Softmax is shifted by the row's maximum so that it cannot overflow, and both functions are
-    computed in 64 bits, so that the 32-bit result does not depend on how a row is vectorized.
-
-    >>> apply("softmax", np.array([[0.0, 0.0]], dtype=np.float32)).tolist()
-    [[0.5, 0.5]]
-    """
-    if function == "none":
-        return logits
-    wide = logits.astype(np.float64)
-    if function == "softmax":
-        powers = np.exp(wide - wide.max(axis=1, keepdims=True))
-        wide = powers / powers.sum(axis=1, keepdims=True)
-        return wide.astype(np.float32)
-    # exp of a non-positive number only: exp(-x) of a large negative logit would overflow.
-    small = np.exp(-np.abs(wide))
-    wide = np.where(wide >= 0, 1 / (1 + small), small / (1 + small))
-    return wide.astype(np.float32)
-
-
-def ranked(
-    labels: Sequence[str], scores: NDArray[np.float32], top_k: int | None = None
-) -> list[tuple[str, float]]:
-    """The labels of one text with their scores, best first; equal scores in the labels' order.
-
-    Scores are the shortest decimals that name the 32-bit number: 0.9 and not 0.8999999761581421.
-
-    >>> ranked(["ham", "spam"], np.array([0.1, 0.9], dtype=np.float32), top_k=1)
-    [('spam', 0.9)]
-
-    Args:
-        labels: The label of each score.
-        scores: float32, shape `(classes,)`.
-        top_k: How many labels; all if None.
-    """
-    order = np.argsort(-scores, kind="stable")[:top_k]
-    return [(labels[index], float(str(scores[index]))) for index in order]
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from service.classifier import Classifier, ScoreFunction
+from service.classifier import Classifier
+from service.scores import ScoreFunction
 from vocab.errors import EmptyTextError, GatewiseError
 
 _log = logging.getLogger(__name__)

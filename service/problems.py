@@ -204,5 +204,6 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 async def _answer_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
     # The server logs the exception with its traceback; the client learns nothing of the inside.
+    # It also drops the connection, which the client must know before it asks again on it.
     detail = "an unexpected error, not of the request's making: the service's log has the cause"
-    return _response(request, ProblemError(UNEXPECTED, detail))
+    return _response(request, ProblemError(UNEXPECTED, detail, headers={"Connection": "close"}))

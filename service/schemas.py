@@ -5,11 +5,13 @@ unchanged: https://huggingface.co/docs/inference-providers/tasks/text-classifica
 Knows neither HTTP nor any model.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+
+from service.scores import ScoreFunction, ranked
 
 
 def _kind(inputs: object) -> str | None:
@@ -39,7 +41,7 @@ class PredictParameters(BaseModel):
     top_k: Annotated[int, Field(ge=1)] | None = Field(
         None, description="How many labels to answer with, best first; all when absent."
     )
-    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = Field(
+    function_to_apply: ScoreFunction | None = Field(
         None, description="What turns the network's logits into scores; the model's own if absent."
     )
 
@@ -96,9 +98,7 @@ def rank(
         scores: The score of each class, shape `(texts, classes)`.
         top_k: How many labels to keep; all if absent or more than there are.
     """
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
-    best = np.take_along_axis(scores, order, axis=1)
     return [
-        [LabelScore(label=labels[index], score=score) for index, score in zip(*row, strict=True)]
-        for row in zip(order.tolist(), best.tolist(), strict=True)
+        [LabelScore(label=label, score=score) for label, score in ranked(labels, row, top_k)]
+        for row in scores
     ]

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from service.classifier import Classifier
 from service.output import open_output
+from service.scores import shortest
 from vocab.bad_rows import BadRows, T
 from vocab.corpus import at_least_one, text_of
 from vocab.encoded_rows import EMPTY_TEXT_REASON
@@ -115,7 +115,7 @@ def score_file(
                     {
                         **item.record.values,
                         label_column: classifier.classes_[index],
-                        score_column: _shortest(row[index]),
+                        score_column: shortest(row[index]),
                     }
                     for item, index, row in zip(items, best, probabilities, strict=True)
                 ]
@@ -234,8 +234,3 @@ def _size(item: Record | BadRow) -> int:
     if isinstance(item, BadRow):
         return len(item.content)
     return len(item.raw) or sum(len(v) for v in item.values.values() if isinstance(v, str))
-
-
-def _shortest(score: np.float32) -> float:
-    """Give 0.9 for what 32 bits hold as 0.9; widened bit by bit it would read 0.8999999762."""
-    return float(str(score))

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -69,18 +68,7 @@ def listen(host: str, port: int) -> socket.socket:
         ListenError: If the host is unknown or the port cannot be had.
     """
     try:
-        # The protocol is asked for by number, and not left at 0 as socket.create_server leaves it:
-        # asyncio turns Nagle's algorithm off only then, and with it each answer waits some 40 ms.
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            _bind(listener, address)
-        except OSError:
-            listener.close()
-            raise
-        return listener
+        return _open(host, port)
     except (socket.gaierror, UnicodeError):  # UnicodeError: not even the form of a name
         reason = "no such host"
     except OSError as error:
@@ -91,11 +79,22 @@ def listen(host: str, port: int) -> socket.socket:
     )
 
 
-def _bind(listener: socket.socket, address: Any) -> None:
-    if os.name == "posix":  # elsewhere it would let two processes have the port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(address)
-    listener.listen(_BACKLOG)
+def _open(host: str, port: int) -> socket.socket:
+    # The protocol is named, and not left at 0 as socket.create_server leaves it: only where it is
+    # TCP by name does asyncio turn Nagle's algorithm off, with which an answer waits some 40 ms.
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere it would let two processes have the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 class _Server(uvicorn.Server):

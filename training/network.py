@@ -118,6 +118,16 @@ def recurrent(
     return keras.layers.Bidirectional(layer, name=name) if bidirectional else layer
 
 
+def output_layer(classes: int, name: str | None = None) -> keras.layers.Layer:
+    """The last layer, features to logits: a weight for each feature and class, and a bias each.
+
+    Args:
+        classes: Number of outputs.
+        name: Name of the layer.
+    """
+    return keras.layers.Dense(classes, name=name)
+
+
 def build(config: NetworkConfig, shape: Shape, seed: int) -> keras.Model:
     """The whole network, from token ids to logits.
 
@@ -154,7 +164,7 @@ def build(config: NetworkConfig, shape: Shape, seed: int) -> keras.Model:
     if config.readout != "last":
         states = MaskedReadout(config.readout, name="readout")(states, attention_mask)
     features = keras.layers.Dropout(config.dropout, seed=seed, name="dropout")(states)
-    logits = keras.layers.Dense(shape.classes, name="classifier")(features)
+    logits = output_layer(shape.classes, name="classifier")(features)
     if shape.ngrams:
         table = NgramTable(shape.ngrams, shape.vocab_size, config.buckets)
         logits = logits + NgramLogits(table, shape.classes, name="ngrams")(tokens, attention_mask)

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import jsonschema
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from huggingface_hub import InferenceClient
@@ -81,7 +82,7 @@ class TestAnswers:
         expected = classifier.predict_proba(texts)
         for answer, row in zip(predict(client, texts), expected, strict=True):
             scores = {each["label"]: each["score"] for each in answer}
-            assert [scores[label] for label in classifier.classes_] == row.tolist()
+            assert [np.float32(scores[label]) for label in classifier.classes_] == row.tolist()
 
     def test_a_list_is_answered_in_its_order(self, client: httpx.Client) -> None:
         texts = ["who", "where is the station", "how many"]

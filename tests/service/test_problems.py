@@ -77,6 +77,12 @@ def test_an_unexpected_exception_tells_nothing_of_the_inside(client: httpx.Clien
     assert "RuntimeError" not in response.text
 
 
+def test_a_client_can_ask_again_after_an_unexpected_exception(client: httpx.Client) -> None:
+    for _ in range(20):
+        assert client.get("/broken").status_code == 500
+        assert client.get("/number/7").status_code == 200
+
+
 def test_a_parameter_that_the_framework_refuses(client: httpx.Client) -> None:
     document = problem(client.get("/number/seven"))
     assert document["type"] == "urn:gatewise:problem:invalid-request"

@@ -1,17 +1,124 @@
+import csv
 import json
+import subprocess
+import sys
+
+import pytest
 
 from service.classifier import Classifier
+from service.errors import ModelFolderError
+from training.pipeline import Corpora, train
+from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
+from vocab.errors import CorpusError
+
+
+def write(path, rows):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *rows])
+    return path
+
+
+ROWS = [(f"{word} {i}", label) for i in range(20) for word, label in (("good", "+"), ("bad", "-"))]
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    return write(tmp_path / "train.csv", ROWS)
+
+
+def run(corpora, out, config, bad_rows=None):
+    return train(corpora, out, config, bad_rows or StopAtBadRows(), lambda _: None)
 
 
 def test_it_learns_the_languages(trained):
-    run, _ = trained
-    assert run.test.rows > 100
-    assert run.test.accuracy > 0.9
+    result, _ = trained
+    assert result.test.rows > 100
+    assert result.test.accuracy > 0.9
 
 
-def test_the_folder_holds_what_the_run_told(trained):
-    run, folder = trained
+def test_the_folder_holds_what_the_run_told(trained, small_config):
+    result, folder = trained
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    assert metrics["test"]["accuracy"] == run.test.accuracy
-    assert metrics["best_epoch"] == run.fitted.best.number
+    assert metrics["test"]["accuracy"] == result.test.accuracy
+    assert metrics["best_epoch"] == result.fitted.best.number
+    assert metrics["config"] == small_config.model_dump(mode="json")
+    assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
+
+
+def test_without_validation_rows_a_share_is_set_aside(corpus, tmp_path, small_config):
+    result = run(Corpora(corpus), tmp_path / "model", small_config)
+    assert (result.rows, result.validation.rows, result.test) == (36, 4, None)
+
+
+_TRAIN = """
+import sys
+from pathlib import Path
+from training import config
+from training.pipeline import Corpora, train
+from vocab.bad_rows import StopAtBadRows
+
+corpus, out, cell, unit = sys.argv[1:]
+settings = config.load(assignments=[
+    f"network.cell={cell}", f"tokens.unit={unit}", "network.units=8", "network.buckets=100",
+    "tokens.max_length=40", "training.epochs=2"])
+train(Corpora(Path(corpus)), Path(out), settings, StopAtBadRows(), lambda _: None)
+"""
+
+
+@pytest.mark.parametrize(("cell", "unit"), [("gru", "word"), ("lstm", "subword")])
+def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, cell, unit):
+    """In two processes, so that nothing depends on the order of a hash table."""
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        command = [sys.executable, "-c", _TRAIN, languages / "test.csv", folder, cell, unit]
+        subprocess.run(command, check=True, capture_output=True)
+    names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*.*"))
+    assert len(names) == 7
+    for name in names:
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "holds no rows"),
+        ([("a", "x"), ("b", "x")], "at least two different labels.*only 'x'"),
+        ([("a", "x"), ("", "y")], "line 3: the text is missing"),
+        ([("a", "x"), ("b", "")], "line 3: the label is missing"),
+    ],
+)
+def test_a_corpus_that_cannot_be_learnt_leaves_nothing(tmp_path, small_config, rows, message):
+    corpus = write(tmp_path / "train.csv", rows)
+    with pytest.raises(CorpusError, match=message):
+        run(Corpora(corpus), tmp_path / "model", small_config)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.csv"]
+
+
+@pytest.mark.parametrize("place", ["validation", "test"])
+def test_a_label_that_training_never_saw_is_named(corpus, tmp_path, small_config, place):
+    other = write(tmp_path / "other.csv", [("good", "+"), ("so so", "0")])
+    with pytest.raises(BadRowsError, match=r"other\.csv: .*line 3: label '0' was never seen"):
+        run(Corpora(corpus, **{place: other}), tmp_path / "model", small_config)
+
+
+def test_bad_rows_are_set_aside_once_each(tmp_path, small_config):
+    corpus = write(tmp_path / "train.csv", [*ROWS, ("\x01", "+"), ("", "-")])
+    test = write(tmp_path / "test.csv", [("good", "+"), ("bad", "-"), ("so so", "0")])
+    with RejectBadRows(tmp_path / "rejects.jsonl") as bad_rows:
+        result = run(Corpora(corpus, test=test), tmp_path / "model", small_config, bad_rows)
+    rejects = [
+        json.loads(line)
+        for line in (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    places = sorted((reject["file"].rpartition("/")[2], reject["line"]) for reject in rejects)
+    assert places == [("test.csv", 4), ("train.csv", 42), ("train.csv", 43)]
+    assert result.test.rows == 2
+    assert result.rows + result.validation.rows == len(ROWS)
+
+
+def test_a_taken_place_is_told_before_anything_is_learnt(corpus, tmp_path, small_config):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "novel.txt").write_text("x")
+    with pytest.raises(ModelFolderError, match="not overwritten"):
+        run(Corpora(tmp_path / "no such corpus"), tmp_path / "taken", small_config)

@@ -1,0 +1,162 @@
+import json
+import shutil
+
+import pytest
+
+from service import artifact
+from service.errors import ModelFolderError
+from service.layout import Manifest, ModelFolder
+
+
+@pytest.fixture
+def copy(model_folder, tmp_path):
+    """A copy of the trained folder that a test may damage."""
+    return shutil.copytree(model_folder, tmp_path / "model")
+
+
+def reseal(folder):
+    """Makes the manifest agree with what was changed, so that only the change is at fault."""
+    model = ModelFolder(folder)
+    artifact.seal(model, Manifest.model_validate_json(model.manifest.read_bytes()))
+
+
+def change_json(path, change):
+    document = json.loads(path.read_text(encoding="utf-8"))
+    change(document)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_a_folder_is_read_as_it_was_written(model_folder):
+    loaded = artifact.load(model_folder)
+    assert loaded.labels.names == ("de", "el", "en", "fr", "ja")
+    assert loaded.config.vocab_size == loaded.tokenizer.get_vocab_size()
+    assert loaded.manifest.seed == 1
+    assert "GRU" in loaded.manifest.operators
+    assert set(loaded.manifest.files) == {
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "onnx/model.onnx",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "onnx/model.onnx", "metrics.json", "README.md"]
+)
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda data: data[:-1], "expected .* bytes by the manifest, found"),
+        (lambda data: data[:20] + bytes([data[20] ^ 1]) + data[21:], "SHA-256"),
+        (lambda data: b"", "expected .* bytes by the manifest, found 0"),
+        (None, "cannot be read: No such file"),
+    ],
+    ids=["truncated", "bit flipped", "emptied", "deleted"],
+)
+def test_a_damaged_file_is_refused_by_name(copy, name, damage, reason):
+    file = copy / name
+    if damage:
+        file.write_bytes(damage(file.read_bytes()))
+    else:
+        file.unlink()
+    with pytest.raises(ModelFolderError, match=reason) as caught:
+        artifact.load(copy)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: None, "the path does not exist"),
+        (lambda path: path.write_text("x"), "the path is a file"),
+        (lambda path: path.mkdir(), "not a Gatewise model folder: it holds no manifest.json"),
+    ],
+)
+def test_what_is_no_model_folder_is_refused(tmp_path, make, reason):
+    make(tmp_path / "model")
+    with pytest.raises(ModelFolderError, match=reason):
+        artifact.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "reason"),
+    [
+        ("manifest.json", lambda d: d.update(format="x"), "manifest.json: format"),
+        ("manifest.json", lambda d: d.pop("files"), "config.json is not among the listed files"),
+        (
+            "manifest.json",
+            lambda d: d["files"].update({"../secret": {"sha256": "0" * 64, "bytes": 1}}),
+            "leads out of the folder",
+        ),
+        (
+            "manifest.json",
+            lambda d: d["files"].update({"/etc/passwd": {"sha256": "0" * 64, "bytes": 1}}),
+            "leads out of the folder",
+        ),
+    ],
+)
+def test_a_hostile_manifest_is_refused(copy, file, change, reason):
+    change_json(copy / file, change)
+    with pytest.raises(ModelFolderError, match=reason):
+        artifact.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d["gatewise"].update(format=99), "format 99, this version .* reads up to 1"),
+        (lambda d: d["id2label"].update({"0": "zz"}), "contradict"),
+        (lambda d: d["id2label"].pop("0"), "not 0, 1, 2"),
+        (lambda d: d.pop("gatewise"), "gatewise: Field required"),
+        (lambda d: d.update(problem_type="regression"), "problem_type"),
+    ],
+)
+def test_a_config_that_makes_no_sense_is_refused(copy, change, reason):
+    change_json(copy / "config.json", change)
+    reseal(copy)
+    with pytest.raises(ModelFolderError, match=reason):
+        artifact.load(copy)
+
+
+def test_a_link_out_of_the_folder_is_refused(copy, tmp_path):
+    config = copy / "config.json"
+    outside = tmp_path / "elsewhere.json"
+    config.rename(outside)
+    config.symlink_to(outside)
+    with pytest.raises(ModelFolderError, match="leads out of the folder"):
+        artifact.load(copy)
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "model"
+
+    def write_half():
+        with artifact.writing(target) as folder:
+            folder.config.write_text("{}")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_earlier_model_is_replaced_only_at_the_end(copy):
+    with artifact.writing(copy) as folder:
+        folder.config.write_text("new")
+        assert artifact.load(copy).labels.names
+    assert (copy / "config.json").read_text() == "new"
+    assert not (copy / "manifest.json").exists()
+    assert [path.name for path in copy.parent.iterdir()] == ["model"]
+
+
+def test_what_is_not_a_model_is_never_overwritten(tmp_path):
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "to-mother.txt").write_text("Dear")
+    with pytest.raises(ModelFolderError, match="is not a model folder, so it is not overwritten"):
+        artifact.check_target(tmp_path / "letters")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ModelFolderError, match="it is a file"):
+        artifact.check_target(tmp_path / "file")

@@ -1,0 +1,133 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import pytest
+
+import gatewise
+from service import artifact
+from service.classifier import Classifier
+from service.errors import ModelFolderError
+from service.layout import Manifest, ModelFolder
+from training import config, network
+from training.lowering import lower, operators
+from vocab.encoding import Encoded
+from vocab.errors import EmptyTextError
+
+SENTENCES = {
+    "de": "Bitte geben Sie eine gültige Adresse ein und versuchen Sie es noch einmal.",
+    "en": "Please enter a valid address and try again.",
+    "fr": "Veuillez saisir une adresse valide et réessayer.",
+    "el": "Παρακαλώ εισάγετε μια έγκυρη διεύθυνση.",
+    "ja": "有効なアドレスを入力してください。",
+}
+
+
+@pytest.fixture(scope="module")
+def classifier(model_folder):
+    return gatewise.load(model_folder)
+
+
+def test_it_speaks_as_scikit_learn_does(classifier):
+    texts = list(SENTENCES.values())
+    assert classifier.predict(texts) == list(SENTENCES)
+    probabilities = classifier.predict_proba(texts)
+    assert probabilities.shape == (5, 5)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert classifier.classes_ == sorted(SENTENCES)
+
+
+def test_no_texts_give_no_scores(classifier):
+    assert classifier.predict([]) == []
+    assert classifier.predict_proba([]).shape == (0, 5)
+
+
+def test_one_string_is_not_taken_for_its_letters(classifier):
+    with pytest.raises(TypeError, match="wrap it in a list"):
+        classifier.predict("a text")
+
+
+@pytest.mark.parametrize("empty", ["", " \n", "\u200b\x00"])
+def test_an_empty_text_has_no_class(classifier, empty):
+    with pytest.raises(EmptyTextError, match="text 1 is empty"):
+        classifier.predict(["a text", empty])
+
+
+def test_a_text_of_a_million_characters_is_answered(classifier):
+    assert classifier.predict(["Bitte geben Sie eine Adresse ein. " * 30_000]) == ["de"]
+
+
+def mixed_texts(count, vocabulary):
+    generator = np.random.default_rng(5)
+    lengths = 1 + np.minimum(200, generator.geometric(0.05, count))
+    return [
+        Encoded(ids=generator.integers(1, vocabulary, length), truncated=False)
+        for length in lengths
+    ]
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("readout", ["last", "max_mean"])
+def test_the_same_scores_alone_and_among_63_others(model_folder, cell, readout, tmp_path):
+    """Bit for bit, for every cell, with and without padding, whatever the neighbours' lengths."""
+    settings = config.NetworkConfig(cell=cell, readout=readout, layers=2, units=24, buckets=500)
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    loaded = artifact.load(folder.path)
+    shape = network.Shape(loaded.config.vocab_size, len(loaded.labels), (1, 2, 3))
+    model = network.build(settings, shape, seed=2)
+    generator = np.random.default_rng(3)
+    model.set_weights([w + generator.normal(0, 0.2, w.shape) for w in model.get_weights()])
+    lowered = lower(model, settings)
+    folder.model.write_bytes(lowered.SerializeToString())
+    changes = {"operators": operators(lowered)}
+    artifact.seal(folder, loaded.manifest.model_copy(update=changes))
+
+    classifier = Classifier.load(folder.path)
+    texts = mixed_texts(64, loaded.config.vocab_size)
+    among_others = classifier.probabilities(texts)
+    for row, text in enumerate(texts):
+        alone = classifier.probabilities([text])[0]
+        np.testing.assert_array_equal(alone, among_others[row])
+
+
+def test_rows_come_back_in_the_order_given(classifier):
+    texts = list(SENTENCES.values()) * 60
+    assert classifier.predict(texts) == list(SENTENCES) * 60
+
+
+def test_several_threads_get_the_answers_of_one(classifier):
+    texts = list(SENTENCES.values())
+    expected = classifier.predict_proba(texts)
+    with ThreadPoolExecutor(4) as pool:
+        for scores in pool.map(lambda _: classifier.predict_proba(texts), range(40)):
+            np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"no protobuf", "onnxruntime refuses it"),
+        (
+            onnx.helper.make_model(
+                onnx.helper.make_graph(
+                    [onnx.helper.make_node("Identity", ["x"], ["logits"])],
+                    "g",
+                    [onnx.helper.make_tensor_value_info("x", 1, [1, 5])],
+                    [onnx.helper.make_tensor_value_info("logits", 1, [1, 5])],
+                ),
+                opset_imports=[onnx.helper.make_opsetid("", 17)],
+                ir_version=8,
+            ).SerializeToString(),
+            "expected inputs input_ids and attention_mask",
+        ),
+    ],
+    ids=["not a model", "another model"],
+)
+def test_another_model_in_the_folder_is_refused(model_folder, tmp_path, contents, reason):
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    folder.model.write_bytes(contents)
+    artifact.seal(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
+    with pytest.raises(ModelFolderError, match=reason):
+        Classifier.load(folder.path)

@@ -1,0 +1,133 @@
+"""The walls of the house: who imports whom, and what each way in pulls in."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# Each room may import itself and the rooms below it.
+ROOMS = ["vocab", "service", "training", "gatewise"]
+
+# The HTTP part of the service, the only place where FastAPI and its kin may be imported.
+HTTP = {"app", "body", "engine", "problems", "schemas", "server", "settings"}
+HTTP_PACKAGES = {"fastapi", "starlette", "uvicorn", "pydantic_settings"}
+TRAINING_PACKAGES = {"tensorflow", "keras", "sklearn", "onnx"}
+
+
+def imported_by(file):
+    """Top-level packages of every import of a file, also of those inside its functions."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{file}: imports are absolute here"
+            yield node.module.partition(".")[0]
+
+
+def modules(room):
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_go_one_way(room):
+    above = set(ROOMS[ROOMS.index(room) + 1 :])
+    for file in modules(room):
+        assert not above & set(imported_by(file)), file
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_heavy_packages_stay_in_their_room(room):
+    for file in modules(room):
+        packages = set(imported_by(file))
+        if room != "training":
+            assert not TRAINING_PACKAGES & packages, file
+        if not (room == "service" and file.stem in HTTP):
+            assert not HTTP_PACKAGES & packages, file
+
+
+def test_modules_stay_small():
+    for room in ROOMS:
+        for file in modules(room):
+            assert len(file.read_text(encoding="utf-8").splitlines()) <= 300, file
+
+
+def packages_after(code, *arguments):
+    """Top-level packages, of those that are installed, that are loaded after running some code."""
+    script = (
+        "import sys\n"
+        "try:\n"
+        f"    exec({code!r})\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "standard = sys.stdlib_module_names | set(sys.builtin_module_names)\n"
+        "names = {name.partition('.')[0] for name in sys.modules}\n"
+        "print('loaded:', *sorted(names - standard))\n"
+    )
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    names = ended.stdout.rpartition("loaded: ")[2].split()
+    return {name for name in names if not name.startswith(("_", "encodings"))}
+
+
+BASE = {
+    *("gatewise", "service", "vocab"),
+    *("numpy", "onnxruntime", "tokenizers", "typer"),
+    # What those pull in by themselves.
+    *("annotated_doc", "annotated_types", "pydantic", "pydantic_core", "typing_extensions"),
+    *("typing_inspection", "flatbuffers", "google", "packaging", "rich", "markdown_it", "mdurl"),
+    *("pygments", "shellingham", "colorama", "click", "coloredlogs", "humanfriendly", "mpmath"),
+    *("sympy", "certifi", "google_protobuf", "huggingface_hub", "onnxruntime_pybind11_state"),
+}
+
+
+def test_the_front_door_alone_pulls_in_nothing():
+    assert packages_after("import gatewise") <= {"gatewise"}
+
+
+def test_predict_pulls_in_the_base_install_alone(model_folder):
+    code = (
+        "import sys\n"
+        "sys.argv = ['gatewise', 'predict', sys.argv[1], 'Wo ist der Bahnhof?']\n"
+        "from gatewise.cli import main\n"
+        "main()\n"
+    )
+    assert packages_after(code, model_folder) - BASE == set()
+
+
+def test_load_in_python_pulls_in_the_base_install_alone(model_folder):
+    code = "import gatewise, sys\ngatewise.load(sys.argv[1]).predict(['Wo ist der Bahnhof?'])\n"
+    assert packages_after(code, model_folder) - BASE == set()
+
+
+def test_score_pulls_in_pyarrow_besides(model_folder, languages, tmp_path):
+    code = (
+        "import sys\n"
+        "sys.argv = ['gatewise', 'score', sys.argv[1], sys.argv[2], '--out', sys.argv[3]]\n"
+        "from gatewise.cli import main\n"
+        "main()\n"
+    )
+    loaded = packages_after(code, model_folder, languages / "test.csv", tmp_path / "out.csv")
+    assert loaded - BASE <= {"pyarrow", "cython_runtime", "cloudpickle"}
+
+
+@pytest.mark.parametrize("module", ["service.app", "service.server"])
+def test_the_service_pulls_in_nothing_that_trains(module):
+    loaded = packages_after(f"import {module}")
+    assert "fastapi" in loaded
+    assert not loaded & (TRAINING_PACKAGES | {"training", "gatewise", "pyarrow", "scipy", "pandas"})
+
+
+def test_evaluate_does_not_start_tensorflow(model_folder, languages):
+    code = (
+        "import sys\n"
+        "sys.argv = ['gatewise', 'evaluate', sys.argv[1], sys.argv[2], '--json']\n"
+        "from gatewise.cli import main\n"
+        "main()\n"
+    )
+    loaded = packages_after(code, model_folder, languages / "test.csv")
+    assert "sklearn" in loaded
+    assert not loaded & {"tensorflow", "keras", "onnx", "fastapi"}
