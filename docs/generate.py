@@ -199,7 +199,8 @@ def main() -> None:
     contents = parts()
     for path in sorted(DOCS.glob("*.md")):
         document = path.read_text(encoding="utf-8")
-        examples = _run_examples(document) if with_examples and _EXAMPLE in document else {}
+        has_examples = f"<!-- begin: {_EXAMPLE}" in document
+        examples = _run_examples(document) if with_examples and has_examples else {}
         written = filled(document, {**contents, **examples})
         if written != document:
             path.write_text(written, encoding="utf-8")

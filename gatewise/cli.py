@@ -81,17 +81,22 @@ def train(
     rejects: Rejects = None,
 ) -> None:
     """Train a classifier and write its model folder."""
+    from gatewise.console import fitting_progress, show_run
+    from service import artifact
     from training import config as settings
+    from training.corpora import Corpora, read
 
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
     )
-    from gatewise.console import fitting_progress, show_run
-    from training.pipeline import Corpora
-    from training.pipeline import train as train_model
+    artifact.check_target(out)
+    with bad_rows_policy(rejects) as bad_rows:
+        rows = read(Corpora(corpus, validation, test), run_config, bad_rows)
+        # Only now: TensorFlow takes seconds to import, and most mistakes are told without it.
+        from training.pipeline import train as train_model
 
-    with bad_rows_policy(rejects) as bad_rows, fitting_progress() as on_progress:
-        run = train_model(Corpora(corpus, validation, test), out, run_config, bad_rows, on_progress)
+        with fitting_progress() as on_progress:
+            run = train_model(rows, out, run_config, bad_rows, on_progress)
     show_run(run, out)
 
 

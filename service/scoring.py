@@ -93,7 +93,7 @@ def score_file(
     started, rejected_before = time.perf_counter(), bad_rows.count
     _refuse_overlap(Path(input), Path(output))
     records = open_records(input)
-    records.require(text_column, "corpus.text_column")
+    records.require(text_column, "--text-column")
     columns = _columns(records)
     label_column, score_column = _new_columns(columns, records.path)
     schema = _input_schema(records, columns)

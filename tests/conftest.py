@@ -53,12 +53,14 @@ def small_config():
 @pytest.fixture(scope="session")
 def trained(languages, small_config, tmp_path_factory):
     """A training run and the folder it wrote: `(run, path)`. Not to be changed by a test."""
-    from training.pipeline import Corpora, train
+    from training.corpora import Corpora, read
+    from training.pipeline import train
     from vocab.bad_rows import StopAtBadRows
 
     out = tmp_path_factory.mktemp("models") / "languages"
     corpora = Corpora(languages / "train.csv", languages / "validation.csv", languages / "test.csv")
-    return train(corpora, out, small_config, StopAtBadRows(), lambda _: None), out
+    rows = read(corpora, small_config, StopAtBadRows())
+    return train(rows, out, small_config, StopAtBadRows(), lambda _: None), out
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Rows to batches: encoded texts, label ids, the split, and batches of like length.
+"""Rows to batches: encoded texts, label ids, and batches of like length.
 
 Knows no network. Everything random comes from a seed, so the same rows give the same batches.
 """
@@ -31,30 +31,6 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
-
-
-def split(labels: Sequence[str], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Sets a share of each label's rows aside, so that both sides hold the labels alike.
-
-    A label with a single row keeps it for training; every other label gives at least one row.
-
-    Args:
-        labels: The label of each row.
-        share: Share of rows to set aside, between 0 and 1.
-        seed: Seed of the choice.
-
-    Returns:
-        The rows kept and the rows set aside, each in ascending order.
-    """
-    generator = np.random.default_rng(seed)
-    names = np.array(labels)
-    aside: list[int] = []
-    for name in np.unique(names):
-        rows = np.flatnonzero(names == name)
-        count = min(len(rows) - 1, max(1, round(share * len(rows))))
-        aside.extend(generator.permutation(rows)[:count].tolist())
-    chosen = set(aside)
-    return [row for row in range(len(labels)) if row not in chosen], sorted(aside)
 
 
 def batches(

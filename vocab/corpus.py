@@ -61,8 +61,8 @@ def read_rows(
         BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
     """
     records = open_records(path)
-    records.require(text_column, "corpus.text_column")
-    records.require(label_column, "corpus.label_column")
+    records.require(text_column, "--text-column")
+    records.require(label_column, "--label-column")
     known = None if known_labels is None else frozenset(known_labels)
     rows = bad_rows.keep(_rows(records, text_column, label_column, known))
     return at_least_one(rows, records.path)
@@ -86,7 +86,7 @@ def read_texts(
         BadRowsError: As for `read_rows`.
     """
     records = open_records(path)
-    records.require(text_column, "corpus.text_column")
+    records.require(text_column, "--text-column")
     texts = (
         record if isinstance(record, BadRow) else text_of(record, text_column) for record in records
     )

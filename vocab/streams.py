@@ -33,12 +33,12 @@ class Table:
     file: DataFile
     columns: tuple[str, ...]
 
-    def require(self, column: str, setting: str) -> None:
+    def require(self, column: str, option: str) -> None:
         """Refuse a file without a certain column.
 
         Args:
             column: The column's name.
-            setting: The setting that names it, for the message.
+            option: The command's option that names it, for the message.
 
         Raises:
             CorpusError: The column is missing.
@@ -46,7 +46,7 @@ class Table:
         if self.columns and column not in self.columns:
             raise CorpusError(
                 f"{self.file}: no column {column!r}; the columns are: {', '.join(self.columns)}. "
-                f"Name it with --set {setting}=NAME"
+                f"Name it with {option} NAME"
             )
 
 
@@ -66,14 +66,14 @@ class RecordStream:
         for table in self.tables:
             yield from _READERS[table.file.format].records_of(table.file)
 
-    def require(self, column: str, setting: str) -> None:
+    def require(self, column: str, option: str) -> None:
         """Refuse the stream unless every file has the column.
 
         Raises:
             CorpusError: A file lacks it.
         """
         for table in self.tables:
-            table.require(column, setting)
+            table.require(column, option)
 
 
 def open_records(path: str | os.PathLike[str]) -> RecordStream:

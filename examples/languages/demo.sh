@@ -16,4 +16,4 @@ run gatewise score "$folder/model" "$folder/test.csv" --out "$folder/scored.csv"
 run head -n 4 "$folder/scored.csv"
 run gatewise predict "$folder/model" "Where is the nearest station?" \
     "Où est la gare la plus proche ?" "Wo ist der nächste Bahnhof?" "最寄りの駅はどこですか" \
-    "Где ближайшая станция?"
+    "Где находится ближайший вокзал?"

@@ -7,7 +7,8 @@ import pytest
 
 from service.classifier import Classifier
 from service.errors import ModelFolderError
-from training.pipeline import Corpora, train
+from training.corpora import Corpora, read
+from training.pipeline import train
 from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
 from vocab.errors import CorpusError
 
@@ -27,7 +28,8 @@ def corpus(tmp_path):
 
 
 def run(corpora, out, config, bad_rows=None):
-    return train(corpora, out, config, bad_rows or StopAtBadRows(), lambda _: None)
+    bad_rows = bad_rows or StopAtBadRows()
+    return train(read(corpora, config, bad_rows), out, config, bad_rows, lambda _: None)
 
 
 def test_it_learns_the_languages(trained):
@@ -55,14 +57,16 @@ _TRAIN = """
 import sys
 from pathlib import Path
 from training import config
-from training.pipeline import Corpora, train
+from training.corpora import Corpora, read
+from training.pipeline import train
 from vocab.bad_rows import StopAtBadRows
 
 corpus, out, cell, unit = sys.argv[1:]
 settings = config.load(assignments=[
     f"network.cell={cell}", f"tokens.unit={unit}", "network.units=8", "network.buckets=100",
     "tokens.max_length=40", "training.epochs=2"])
-train(Corpora(Path(corpus)), Path(out), settings, StopAtBadRows(), lambda _: None)
+rows = read(Corpora(Path(corpus)), settings, StopAtBadRows())
+train(rows, Path(out), settings, StopAtBadRows(), lambda _: None)
 """
 
 
@@ -120,5 +124,8 @@ def test_bad_rows_are_set_aside_once_each(tmp_path, small_config):
 def test_a_taken_place_is_told_before_anything_is_learnt(corpus, tmp_path, small_config):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "novel.txt").write_text("x")
+    rows = read(Corpora(corpus), small_config, StopAtBadRows())
+    progress = []
     with pytest.raises(ModelFolderError, match="not overwritten"):
-        run(Corpora(tmp_path / "no such corpus"), tmp_path / "taken", small_config)
+        train(rows, tmp_path / "taken", small_config, StopAtBadRows(), progress.append)
+    assert progress == []

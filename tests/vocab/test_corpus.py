@@ -96,10 +96,9 @@ def test_a_missing_column_is_named_at_once_with_those_there_are(tmp_path: Path) 
     with pytest.raises(CorpusError) as caught:
         read_rows(path, bad_rows=StopAtBadRows())
     assert str(caught.value) == (
-        f"{path}: no column 'label'; the columns are: text, class. "
-        "Name it with --set corpus.label_column=NAME"
+        f"{path}: no column 'label'; the columns are: text, class. Name it with --label-column NAME"
     )
-    with pytest.raises(CorpusError, match=r"no column 'body'.*--set corpus\.text_column=NAME"):
+    with pytest.raises(CorpusError, match=r"no column 'body'.*--text-column NAME"):
         read_texts(path, bad_rows=StopAtBadRows(), text_column="body")
 
 

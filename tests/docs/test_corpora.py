@@ -1,0 +1,142 @@
+"""docs/corpora.md: its small inputs give the messages that stand beside them."""
+
+import json
+import re
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from service.classifier import Classifier
+from service.scoring import score_file
+from training.config import CorpusConfig
+from vocab import dictionary
+from vocab.bad_rows import RejectBadRows, StopAtBadRows
+from vocab.corpus import read_rows
+from vocab.encoded_rows import encode_rows
+from vocab.encoding import Encoder
+from vocab.errors import CorpusError
+from vocab.files import COMPRESSIONS, LINE_LIMIT, SUFFIXES
+from vocab.json_records import _RECORDS_AHEAD
+from vocab.labels import Labels
+from vocab.records import BadRow
+
+
+class Collecting:
+    """A policy that keeps the bad rows, to look at them."""
+
+    def __init__(self) -> None:
+        self.rows: list[BadRow] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
+
+    def keep(self, items):
+        for item in items:
+            if isinstance(item, BadRow):
+                self.rows.append(item)
+            else:
+                yield item
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return Encoder(dictionary.train(["hello world bonjour"]), max_length=16)
+
+
+def write(path: Path, content: str) -> None:
+    """Writes what a cell of a table describes: bytes, a table, or in words something else."""
+    if not content.startswith("`"):
+        {
+            "nothing is there": lambda: None,
+            "an empty file": path.touch,
+            "an empty folder": path.mkdir,
+            "a folder in the folder": lambda: (path / "more").mkdir(parents=True),
+        }[content]()
+    elif path.suffix == ".parquet" and content.startswith("`{"):
+        pq.write_table(pa.table(json.loads(content.strip("`"))), path)
+    else:
+        escaped = content.strip("`").encode("ascii").decode("unicode_escape")
+        path.write_bytes(escaped.encode("latin-1"))
+
+
+def read(path: Path, bad_rows, encoder) -> int:
+    rows = read_rows(path, bad_rows=bad_rows, known_labels={"en", "fr"})
+    return len(list(bad_rows.keep(encode_rows(encoder.encode, rows))))
+
+
+def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path) -> None:
+    rows = tables("corpora", "Bad rows")
+    assert len(rows) > 15
+    for number, (name, content, message) in enumerate(rows):
+        path = tmp_path / str(number) / name.strip("`")
+        path.parent.mkdir()
+        write(path, content)
+        policy = Collecting()
+        try:
+            read(path, policy, encoder)
+        except CorpusError as error:
+            assert str(error) == f"{path}: holds no rows that can be used"  # noqa: PT017
+        told = [f"{row.location.place}: {row.reason}" for row in policy.rows]
+        assert told == [message.strip("`")], f"{name} with {content}"
+
+
+def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path) -> None:
+    rows = tables("corpora", "Refused outright")
+    assert len(rows) > 10
+    for number, (name, content, message) in enumerate(rows):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write(folder / name.strip("`"), content)
+        with pytest.raises(CorpusError) as caught:
+            read(folder / name.strip("`"), Collecting(), encoder)
+        told, expected = str(caught.value).replace(f"{folder}/", ""), message.strip("`")
+        if expected.endswith("…"):
+            assert told.startswith(expected.rstrip("…")), content
+        else:
+            assert told == expected, content
+
+
+def test_a_single_label_is_refused_as_shown(page) -> None:
+    with pytest.raises(CorpusError) as caught:
+        Labels.of(["en"])
+    assert f"`{caught.value}`" in page("corpora")
+
+
+def test_the_key_without_a_column_is_told_of_as_shown(page, model_folder, tmp_path) -> None:
+    lines = ['{"text": "hello"}\n'] * _RECORDS_AHEAD + ['{"text": "hello", "n": 1}\n']
+    (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
+    policy = Collecting()
+    classifier = Classifier.load(model_folder)
+    score_file(classifier, tmp_path / "a.jsonl", tmp_path / "out.csv", bad_rows=policy)
+    assert [f"`{row.reason}`" in page("corpora") for row in policy.rows] == [True]
+
+
+def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = dict(re.findall(r"```(\w+)\n(.*?)```", page("corpora"), re.DOTALL))
+    Path("train.csv").write_text(blocks["csv"], encoding="utf-8")
+    with pytest.raises(CorpusError) as caught:
+        read(Path("train.csv"), StopAtBadRows(), encoder)
+    assert f"gatewise: error: {caught.value}\n" == blocks["text"]
+    with RejectBadRows("rejects.jsonl") as policy:
+        assert read(Path("train.csv"), policy, encoder) == 3
+    assert Path("rejects.jsonl").read_text(encoding="utf-8") == blocks["json"]
+
+
+def test_the_formats_are_those(page, tables) -> None:
+    told = {row[0].strip("`"): row[1] for row in tables("corpora", "Formats")}
+    assert told == {suffix: form.value for suffix, form in SUFFIXES.items()}
+    assert all(f"`{suffix}`" in page("corpora") for suffix in COMPRESSIONS)
+    assert f"{LINE_LIMIT:,} characters" in page("corpora")
+    assert f"first {_RECORDS_AHEAD} records" in page("corpora")
+
+
+def test_the_columns_are_those(tables) -> None:
+    told = {row[1].strip("`"): row[0].strip("`") for row in tables("corpora", "Columns")}
+    defaults = CorpusConfig().model_dump()
+    assert told == {
+        f"corpus.{name}": defaults[name] for name in defaults if name.endswith("_column")
+    }

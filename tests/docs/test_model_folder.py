@@ -1,0 +1,100 @@
+"""docs/model-folder.md: its tables are the folder's contents, its example is the classifier."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+import gatewise
+from service.errors import ModelFolderError
+from service.layout import Manifest, ModelConfig
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """The keys of a JSON document, those of inner objects with dots."""
+    found = []
+    for name, field in model.model_fields.items():
+        found.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            inner = keys(field.annotation, f"{prefix}{name}.")
+            # An object that holds nothing but objects and values of its own needs no row itself.
+            found = found[:-1] + inner if prefix else found + inner
+    return found
+
+
+def first_cells(rows: list[list[str]]) -> list[str]:
+    return [row[0].strip("`") for row in rows]
+
+
+def test_every_file_is_told_of(tables, model_folder) -> None:
+    files = [path for path in model_folder.rglob("*") if path.is_file()]
+    names = sorted(path.relative_to(model_folder).as_posix() for path in files)
+    assert sorted(first_cells(tables("model-folder", "Files"))) == names
+
+
+def test_every_key_of_the_config_is_told_of(tables, model_folder) -> None:
+    told = first_cells(tables("model-folder", "config.json"))
+    assert told == keys(ModelConfig)
+    written = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
+    assert set(written) == {key for key in told if "." not in key}
+
+
+def test_every_key_of_the_manifest_is_told_of(tables) -> None:
+    assert first_cells(tables("model-folder", "manifest.json")) == keys(Manifest)
+
+
+def test_the_inputs_and_the_output_are_those(tables, model_folder) -> None:
+    session = gatewise.load(model_folder)._session
+    told = {
+        row[0].strip("`"): row[1]
+        for row in tables("model-folder", "The network's inputs and output")
+    }
+    tensors = [*session.get_inputs(), *session.get_outputs()]
+    kinds = {"tensor(int64)": "int64", "tensor(float)": "float32"}
+    assert told == {tensor.name: kinds[tensor.type] for tensor in tensors}
+
+
+def test_the_example_gives_the_classifiers_scores(
+    page, model_folder, tmp_path, monkeypatch
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
+    assert "gatewise" not in example
+    (tmp_path / "model").symlink_to(model_folder)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(example, names)
+    # Of every length, the longest of them longer than the model reads; and a script of its own.
+    texts = ["Hello", "Ça va ?", "Wo ist der Bahnhof? " * 20, "最寄りの駅はどこですか", "Καλημέρα"]
+    np.testing.assert_allclose(
+        names["probabilities"](texts), gatewise.load("model").predict_proba(texts), atol=1e-6
+    )
+    assert names["labels"] == gatewise.load("model").classes_
+
+
+def damage(what: str, model) -> None:
+    tokenizer, config = model / "tokenizer.json", model / "config.json"
+    network = model / "onnx" / "model.onnx"
+    {
+        "the path does not exist": lambda: shutil.rmtree(model),
+        "`manifest.json` is missing": (model / "manifest.json").unlink,
+        "a listed file is missing": tokenizer.unlink,
+        "a file was cut": lambda: network.write_bytes(network.read_bytes()[:-1]),
+        "a byte was changed": lambda: config.write_bytes(b" " + config.read_bytes()[1:]),
+    }[what]()
+
+
+def test_damage_is_told_of_as_shown(tables, model_folder, tmp_path, monkeypatch) -> None:
+    rows = tables("model-folder", "How it is verified")
+    assert len(rows) == 5
+    for number, (what, message) in enumerate(rows):
+        folder = tmp_path / str(number)
+        shutil.copytree(model_folder, folder / "model")
+        monkeypatch.chdir(folder)
+        damage(what, folder / "model")
+        with pytest.raises(ModelFolderError) as caught:
+            gatewise.load("model")
+        pattern = ".+".join(re.escape(part) for part in message.strip("`").split("…"))
+        assert re.fullmatch(pattern, str(caught.value)), str(caught.value)

@@ -1,0 +1,38 @@
+"""What every page of the documents has in common: what it points to is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from training.config import Config
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+SECTIONS = {name: field.annotation for name, field in Config.model_fields.items()}
+
+
+@pytest.fixture(params=PAGES, ids=lambda path: path.stem)
+def text(request) -> str:
+    return request.param.read_text(encoding="utf-8")
+
+
+def test_its_links_lead_somewhere(text) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        if "://" not in target:
+            assert (ROOT / "docs" / target).exists(), target
+
+
+def test_the_modules_it_names_are_there(text) -> None:
+    for name in re.findall(r"`((?:vocab|service|training|gatewise|tests|docs)/[\w/]+\.\w+)`", text):
+        assert (ROOT / name).is_file(), name
+
+
+def test_the_settings_it_names_are_there(text) -> None:
+    for section, name in re.findall(rf"`({'|'.join(SECTIONS)})\.(\w+)[^`]*`", text):
+        assert name in SECTIONS[section].model_fields, f"{section}.{name}"
+
+
+def test_a_generated_part_is_filled_and_closed(text) -> None:
+    assert text.count("<!-- begin: ") == text.count("<!-- end -->")
+    assert not re.search(r"<!-- begin: .* -->\n<!-- end -->", text)

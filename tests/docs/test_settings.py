@@ -1,0 +1,49 @@
+"""docs/settings.md has every setting, as it is."""
+
+import re
+import tomllib
+
+import pytest
+
+from training import config
+from training.config import Config
+
+
+def test_every_setting_is_there_as_it_is(generated) -> None:
+    assert generated("settings", "settings") == {f"settings {name}" for name in Config.model_fields}
+
+
+def test_every_setting_has_a_meaning() -> None:
+    for section, field in Config.model_fields.items():
+        for name, setting in field.annotation.model_fields.items():
+            assert setting.description, f"{section}.{name} has no description"
+
+
+def test_a_default_is_written_as_it_is_set(page) -> None:
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| .*? \| `(.*?)` \|", page("settings"), re.MULTILINE)
+    assert len(rows) == sum(len(f.annotation.model_fields) for f in Config.model_fields.values())
+    assert config.load(assignments=[f"{name}={default}" for name, default in rows]) == Config()
+
+
+@pytest.mark.parametrize("setting", ["network.ngrams=auto", "network.ngrams=[]"])
+def test_the_choices_that_are_told_of_are_taken(setting) -> None:
+    config.load(assignments=[setting])
+
+
+def test_the_file_shown_is_a_file_of_settings(page, tmp_path) -> None:
+    (shown,) = re.findall(r"```toml\n(.*?)```", page("settings"), re.DOTALL)
+    file = tmp_path / "settings.toml"
+    file.write_text(shown, encoding="utf-8")
+    loaded = config.load(file)
+    given = tomllib.loads(shown)
+    assert loaded.network.units == given["network"]["units"]
+    # What comes later wins, as the page says.
+    assert config.load(file, ["network.units=7", "network.units=8"]).network.units == 8
+    column = config.load(file, ["corpus.text_column=a"], {"text_column": "b"}).corpus.text_column
+    assert column == "b"
+
+
+def test_the_message_shown_is_the_message(page) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(assignments=["network.cell=gruu"])
+    assert f"`{caught.value}`" in page("settings")
