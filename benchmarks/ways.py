@@ -142,11 +142,7 @@ def plain(config: NetworkConfig, weights_from: keras.Model) -> keras.Model:
 
 
 def keras_export(model: keras.Model, path: Path) -> onnx.ModelProto:
-    """The ONNX that Keras itself writes, through tf2onnx, with every option as it comes.
-
-    One kind of node is mended: integers added with Sum, which takes floats only, so that
-    onnxruntime would refuse the file. Of two inputs, Sum is Add.
-    """
+    """The ONNX that Keras itself writes, through tf2onnx, with every option as it comes."""
     # A model must have been called before it is exported.
     spare = {value.name: np.ones((1, 2), np.int32) for value in model.inputs}
     model(spare if len(spare) > 1 else spare["input_ids"])
@@ -154,11 +150,7 @@ def keras_export(model: keras.Model, path: Path) -> onnx.ModelProto:
         # Keras looks for a name that NumPy no longer has.
         warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
         model.export(str(path), format="onnx", verbose=False)
-    exported = onnx.load(path)
-    for node in exported.graph.node:
-        if node.op_type == "Sum" and len(node.input) == 2:
-            node.op_type = "Add"
-    return exported
+    return onnx.load(path)
 
 
 def in_onnxruntime(subject: str, name: str, model: onnx.ModelProto, inputs: Inputs) -> Way:

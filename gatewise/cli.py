@@ -142,7 +142,7 @@ def evaluate(
     from gatewise.console import show_report
     from service.classifier import Classifier
     from training.evaluate import evaluate as report_on
-    from vocab.corpus import read_rows
+    from vocab.corpus import at_least_one, read_rows
     from vocab.encoded_rows import encode_rows
 
     classifier = Classifier.load(model)
@@ -154,7 +154,8 @@ def evaluate(
             label_column=label_column or "label",
             known_labels=classifier.classes_,
         )
-        report = report_on(classifier, bad_rows.keep(encode_rows(classifier.encode, rows)))
+        encoded = bad_rows.keep(encode_rows(classifier.encode, rows))
+        report = report_on(classifier, at_least_one(encoded, str(corpus)))
     show_report(report, as_json=as_json)
 
 

@@ -142,6 +142,8 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         return
     network, tokens = config.gatewise.network, config.gatewise.tokens
     table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
     rows = {
         "folder": str(artifact.folder.path),
         "task": config.problem_type,
@@ -161,7 +163,8 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
     for name, value in rows.items():
         table.add_row(name, value)
     _print(table)
-    files = Table("file", "bytes", "SHA-256")
+    files = Table("file", "bytes")
+    files.add_column("SHA-256", overflow="fold")
     for name, file in manifest.files.items():
         files.add_row(name, f"{file.bytes:,}", file.sha256)
     _print(files)
@@ -180,7 +183,7 @@ def _shortened(names: tuple[str, ...]) -> str:
 
 
 def _print(what: "str | Table") -> None:
-    # Markup off: a label may be called [b]. Wide: a table in a file is not to be cut at 80 columns.
+    # Markup off: a label may be called [b].
     console = Console(markup=False, highlight=False, soft_wrap=True)
     console.print(what)
 

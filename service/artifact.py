@@ -125,11 +125,22 @@ def writing(path: str | Path) -> Iterator[ModelFolder]:
         folder = ModelFolder(staging / "new")
         folder.model.parent.mkdir(parents=True)
         yield folder
-        if target.exists():
-            target.rename(staging / "old")
-        folder.path.rename(target)
+        _replace(target, folder.path, staging / "old")
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _replace(target: Path, new: Path, old: Path) -> None:
+    """Puts a new folder in the place of what stands there, which moves to `old`."""
+    if not target.exists():
+        new.rename(target)
+        return
+    target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        old.rename(target)
+        raise
 
 
 def write_json(path: Path, document: object) -> None:

@@ -78,6 +78,11 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows) -> Rows:
             [row.label for row in learnt], config.corpus.validation_share, config.training.seed
         )
         learnt, validation = [learnt[row] for row in keep], [learnt[row] for row in aside]
+        if not validation:
+            raise CorpusError(
+                f"{corpora.train}: expected labels with two rows or more, one of which can be set "
+                "aside for validation; received one row of each: give --validation FILE"
+            )
     return Rows(learnt, validation, rows(corpora.test, known) if corpora.test else [])
 
 

@@ -12,9 +12,20 @@ import tensorflow as tf
 
 from training.config import TrainingConfig
 from training.dataset import Examples, dataset
+from vocab.errors import GatewiseError
 
 _WARMUP_SHARE = 0.1
 """Share of all updates over which the learning rate rises to its peak."""
+
+
+class DivergedError(GatewiseError):
+    """The loss grew past every bound; weights that give such a loss are of no use."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(
+            f"training diverged: the loss is no longer a finite number in epoch {epoch}; lower "
+            "training.learning_rate"
+        )
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,9 @@ def fit(
         train: Rows to learn from.
         validation: Rows to choose the epoch by.
         on_progress: Called after each update and each epoch.
+
+    Raises:
+        DivergedError: If the loss is no longer a finite number.
     """
     tf.config.experimental.enable_op_determinism()
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
@@ -130,6 +144,8 @@ class _Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         figures = logs or {}
+        if not math.isfinite(figures["loss"] + figures["val_loss"]):
+            raise DivergedError(epoch + 1)
         ended = Epoch(
             number=epoch + 1,
             loss=float(figures["loss"]),

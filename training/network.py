@@ -71,8 +71,11 @@ class MaskedReadout(keras.layers.Layer):
 
     def __init__(self, readout: Readout, **options: object) -> None:
         super().__init__(**options)
-        self.supports_masking = True  # the mask is used up here, and Keras is not to warn of it
+        self.supports_masking = True
         self.readout = readout
+
+    def compute_mask(self, *_: Any, **__: Any) -> None:
+        """The mask ends here: a summary of a text has no steps left to mask."""
 
     def call(self, states: Any, attention_mask: Any) -> Any:
         """See the class."""

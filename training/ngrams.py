@@ -103,8 +103,8 @@ class NgramLogits(keras.layers.Layer):
                 rows.append(input_ids)
                 continue
             padded = tf.pad(input_ids, [[0, 0], [0, length - 1]])
-            total = tf.add_n(
-                [padded[:, place : place + tokens] * MULTIPLIERS[place] for place in range(length)]
-            )
+            total = tf.zeros_like(input_ids)
+            for place in range(length):
+                total += padded[:, place : place + tokens] * MULTIPLIERS[place]
             rows.append(total % self.table.buckets + self.table.offset(length))
         return rows

@@ -22,7 +22,7 @@ from training.lowering import lower
 from training.run import Run
 from vocab import dictionary
 from vocab.bad_rows import BadRows
-from vocab.corpus import Row
+from vocab.corpus import Row, at_least_one
 from vocab.encoded_rows import EncodedRow, encode_rows
 from vocab.encoding import Encoder
 from vocab.labels import Labels
@@ -54,10 +54,12 @@ def train(
     )
     encoder = Encoder(tokenizer, config.tokens.max_length)
 
-    def encoded(part: Sequence[Row]) -> list[EncodedRow]:
-        return list(bad_rows.keep(encode_rows(encoder.encode, part)))
+    def encoded(part: Sequence[Row], name: str) -> list[EncodedRow]:
+        kept = bad_rows.keep(encode_rows(encoder.encode, part))
+        return list(at_least_one(kept, f"{name} rows"))
 
-    learnt, validation, test = encoded(rows.train), encoded(rows.validation), encoded(rows.test)
+    learnt, validation = encoded(rows.train, "training"), encoded(rows.validation, "validation")
+    test = encoded(rows.test, "test") if rows.test else []
     shape = network.Shape(
         vocab_size=tokenizer.get_vocab_size(),
         classes=len(labels),

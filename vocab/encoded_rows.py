@@ -3,6 +3,7 @@
 Owns the rule that a text without a token makes a bad row. Knows neither labels' ids nor models.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -35,13 +36,14 @@ def encode_rows(
 
     Yields:
         Each row in order; a bad row where the text holds nothing that makes a token, such as
-        control characters alone.
+        control characters alone. What the row holds besides text and label is not in it.
     """
     stream = iter(rows)
     while window := list(islice(stream, _WINDOW)):
         texts = [row.text for row in window]
         for row, encoded in zip(window, encode(texts), strict=True):
             if encoded.is_empty:
-                yield BadRow(row.location, EMPTY_TEXT_REASON, row.text)
+                content = json.dumps({"text": row.text, "label": row.label}, ensure_ascii=False)
+                yield BadRow(row.location, EMPTY_TEXT_REASON, content)
             else:
                 yield EncodedRow(row, encoded)

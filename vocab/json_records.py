@@ -5,7 +5,8 @@ the keys of its first records, in the order they appear. A later record may lack
 add others; its values are given as they are.
 
 Stricter than Python's `json` where that would change a value silently or write a line that others
-cannot read: `NaN`, numbers beyond a double, and half a surrogate pair (`\ud800`) make a bad row.
+cannot read: `NaN`, numbers beyond a double, half a surrogate pair (`\ud800`) and a key that comes
+twice make a bad row.
 """
 
 import json
@@ -49,7 +50,9 @@ def records_of(file: DataFile) -> Generator[Record | BadRow, None, None]:
     Raises:
         CorpusError: The file cannot be read or decompressed, or a line is beyond all measure.
     """
-    decode = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant).decode
+    decode = json.JSONDecoder(
+        object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+    ).decode
     name = str(file)
     with open_lines(file) as lines:
         for number, line in enumerate(lines, start=1):
@@ -104,6 +107,15 @@ def _syntax_reason(error: json.JSONDecodeError, line: str) -> str:
         return "invalid JSON: expected one object a line, not one list over many lines"
     message = error.msg[:1].lower() + error.msg[1:]
     return f"invalid JSON at character {error.pos + 1}: {message}"
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} comes twice")
+    return values
 
 
 def _finite(digits: str) -> float:

@@ -11,7 +11,7 @@ run() { say "$@"; "$@"; }
 run python "$here/prepare.py" --out "$folder"
 run gatewise train "$folder/train.csv" --validation "$folder/validation.csv" \
     --test "$folder/test.csv" --config "$here/languages.toml" --out "$folder/model"
-run python "$here/baseline.py" "$folder"
+run python "$here/baseline.py" "$folder" --model "$folder/model"
 run gatewise score "$folder/model" "$folder/test.csv" --out "$folder/scored.csv"
 run head -n 4 "$folder/scored.csv"
 run gatewise predict "$folder/model" "Where is the nearest station?" \

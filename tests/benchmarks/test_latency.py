@@ -91,6 +91,13 @@ def test_the_table_fits_a_terminal(latency, rows):
     assert all(row.name in shown for row in default)
 
 
+def test_the_readme_explains_every_row(rows):
+    readme = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for row in rows:
+        assert f"| {row.name} |" in readme
+        assert f"**{row.network}**" in readme
+
+
 @pytest.fixture
 def run(latency, ways, rows, monkeypatch):
     """The command, with what has been measured already."""

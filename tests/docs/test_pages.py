@@ -28,6 +28,12 @@ def test_the_modules_it_names_are_there(text) -> None:
         assert (ROOT / name).is_file(), name
 
 
+def test_the_functions_it_names_are_there(text) -> None:
+    for name, path in re.findall(r"`(\w+)` in `([\w/]+\.py)`", text):
+        code = (ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^(def|class) {name}\b", code, re.MULTILINE), f"{name} in {path}"
+
+
 def test_the_settings_it_names_are_there(text) -> None:
     for section, name in re.findall(rf"`({'|'.join(SECTIONS)})\.(\w+)[^`]*`", text):
         assert name in SECTIONS[section].model_fields, f"{section}.{name}"

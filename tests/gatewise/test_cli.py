@@ -116,6 +116,12 @@ class TestEvaluate:
         (reject,) = map(json.loads, rejects.read_text(encoding="utf-8").splitlines())
         assert (reject["line"], reject["content"]) == (3, "privet,ru")
 
+    def test_rows_that_all_turn_out_empty_are_told(self, model_folder, tmp_path):
+        corpus = write(tmp_path / "c.csv", [("\x01", "fr")])
+        told = refused("evaluate", model_folder, corpus, "--rejects", tmp_path / "r.jsonl")
+        assert "holds no rows that can be used" in told
+        assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 1
+
 
 class TestScore:
     def test_every_row_comes_out_with_its_label(self, model_folder, tmp_path):
@@ -224,6 +230,7 @@ class TestInspect:
         assert code == 0
         assert "bidirectional gru, 1 x 16 units" in stdout
         assert "onnx/model.onnx" in stdout
+        assert "…" not in stdout, "no digest is cut"
         document = json.loads(gatewise("inspect", model_folder, "--json")[1])
         assert document["config"]["id2label"]["0"] == "de"
 

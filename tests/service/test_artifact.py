@@ -160,3 +160,19 @@ def test_what_is_not_a_model_is_never_overwritten(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ModelFolderError, match="it is a file"):
         artifact.check_target(tmp_path / "file")
+
+
+def test_a_failed_exchange_puts_the_earlier_model_back(copy, monkeypatch):
+    rename = type(copy).rename
+
+    def failing(self, target):
+        if self.name == "new":
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(copy), "rename", failing)
+    with pytest.raises(OSError, match="No space left"), artifact.writing(copy) as folder:
+        folder.config.write_text("new")
+    monkeypatch.undo()
+    assert artifact.load(copy).labels.names
+    assert [path.name for path in copy.parent.iterdir()] == ["model"]

@@ -47,6 +47,8 @@ def test_ngram_lengths_follow_the_unit_unless_set():
         ("network.units=0", r"network\.units: .*greater than or equal to 1; received 0"),
         ("network.cell=transformer", r"network\.cell: .*'gru', 'lstm' or 'rnn'.*'transformer'"),
         ("network.ngrams=[0]", r"network\.ngrams: .*greater than or equal to 1; received 0"),
+        ("training.learning_rate=inf", r"learning_rate: .*finite number; received inf"),
+        ("training.weight_decay=nan", r"weight_decay: .*received nan"),
         ("training.seed=-1", r"training\.seed: .*received -1"),
         ("network.units", r"expected section\.key=value"),
         ("units=3", r"expected section\.key=value"),

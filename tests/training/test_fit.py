@@ -4,7 +4,7 @@ import pytest
 from training import network
 from training.config import NetworkConfig, TrainingConfig
 from training.dataset import Examples
-from training.fit import fit
+from training.fit import DivergedError, fit
 
 SHAPE = network.Shape(vocab_size=30, classes=2, ngrams=(1,))
 
@@ -57,6 +57,30 @@ def test_the_best_weights_are_kept_and_training_stops_early(averaging):
     assert accuracy_of(model) == pytest.approx(max(accuracies))
 
 
+@pytest.mark.parametrize(
+    ("cell", "direction", "readout", "ngrams"),
+    [
+        ("gru", "backward", "last", ()),
+        ("lstm", "bidirectional", "max", ()),
+        ("rnn", "forward", "mean", (1, 2)),
+        ("gru", "bidirectional", "max_mean", ()),
+    ],
+)
+def test_every_kind_of_network_can_be_fitted(cell, direction, readout, ngrams):
+    config = NetworkConfig(
+        cell=cell, direction=direction, readout=readout, layers=2, units=4, embedding_size=4
+    )
+    model = network.build(config, network.Shape(30, 2, ngrams), seed=1)
+    result = fit(
+        model,
+        TrainingConfig(epochs=1, batch_size=16),
+        two_topics(64, seed=1),
+        two_topics(32, seed=2),
+        lambda _: None,
+    )
+    assert np.isfinite(result.best.loss)
+
+
 def test_progress_tells_every_update_and_epoch():
     _, result, progress = fitted(epochs=2, patience=5)
     assert [told.epoch for told in progress if told.epoch] == list(result.epochs)
@@ -72,3 +96,10 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit():
     assert any(
         (a != b).any() for a, b in zip(first.get_weights(), other.get_weights(), strict=True)
     )
+
+
+def test_a_loss_without_bound_is_told_and_nothing_is_kept():
+    model = network.build(NetworkConfig(units=4, embedding_size=4, buckets=10), SHAPE, seed=1)
+    data = two_topics(64, seed=1)
+    with pytest.raises(DivergedError, match=r"in epoch \d; lower training\.learning_rate"):
+        fit(model, TrainingConfig(epochs=5, learning_rate=1e38), data, data, lambda _: None)

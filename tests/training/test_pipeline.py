@@ -88,6 +88,7 @@ def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, 
     [
         ([], "holds no rows"),
         ([("a", "x"), ("b", "x")], "at least two different labels.*only 'x'"),
+        ([("a", "x"), ("b", "y")], "one row of each: give --validation FILE"),
         ([("a", "x"), ("", "y")], "line 3: the text is missing"),
         ([("a", "x"), ("b", "")], "line 3: the label is missing"),
     ],
@@ -129,3 +130,12 @@ def test_a_taken_place_is_told_before_anything_is_learnt(corpus, tmp_path, small
     with pytest.raises(ModelFolderError, match="not overwritten"):
         train(rows, tmp_path / "taken", small_config, StopAtBadRows(), progress.append)
     assert progress == []
+
+
+def test_validation_rows_that_all_turn_out_empty_are_told(corpus, tmp_path, small_config):
+    empty = write(tmp_path / "empty.csv", [("\x01", "+")])
+    with (
+        RejectBadRows(tmp_path / "rejects.jsonl") as bad_rows,
+        pytest.raises(CorpusError, match="validation rows: the corpus holds no rows"),
+    ):
+        run(Corpora(corpus, validation=empty), tmp_path / "model", small_config, bad_rows)

@@ -11,6 +11,7 @@ def test_a_row_without_a_token_becomes_a_bad_row_and_the_others_stay_in_order():
     first, bad, last = encode_rows(encoder.encode, rows)
     assert isinstance(first, EncodedRow)
     assert first.row is rows[0]
-    assert bad == BadRow(Location("f.csv", 1), EMPTY_TEXT_REASON, "\x01")
+    content = '{"text": "\\u0001", "label": "x"}'
+    assert bad == BadRow(Location("f.csv", 1), EMPTY_TEXT_REASON, content)
     assert isinstance(last, EncodedRow)
     assert last.row is rows[2]
