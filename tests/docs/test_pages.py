@@ -8,19 +8,29 @@ import pytest
 from training.config import Config
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    ROOT / "examples" / "languages" / "README.md",
+]
 SECTIONS = {name: field.annotation for name, field in Config.model_fields.items()}
 
 
-@pytest.fixture(params=PAGES, ids=lambda path: path.stem)
-def text(request) -> str:
-    return request.param.read_text(encoding="utf-8")
+@pytest.fixture(params=PAGES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def path(request) -> Path:
+    return request.param
 
 
-def test_its_links_lead_somewhere(text) -> None:
+@pytest.fixture
+def text(path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def test_its_links_lead_somewhere(path, text) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
         if "://" not in target:
-            assert (ROOT / "docs" / target).exists(), target
+            assert (path.parent / target).exists(), target
 
 
 def test_the_modules_it_names_are_there(text) -> None:

@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -302,3 +303,23 @@ def test_baseline_names_what_is_wrong_with_a_file(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "train.csv: no such file or folder" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_whole_demo_runs(tmp_path: Path) -> None:
+    """All that `make demo` does, with a single epoch."""
+    done = subprocess.run(
+        [FOLDER / "demo.sh", tmp_path, "--set", "training.epochs=1"],
+        cwd=FOLDER.parents[1],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"train.csv", "validation.csv", "test.csv", "scored.csv", "model"}
+    assert "LinearSVC" in done.stdout
+    assert "Wo ist der nächste Bahnhof?" in done.stdout
+    assert rows_of(tmp_path / "scored.csv")[0] == [
+        *("text", "label", "predicted_label", "predicted_score")
+    ]
