@@ -46,7 +46,8 @@ def test_the_functions_it_names_are_there(text) -> None:
 
 def test_the_settings_it_names_are_there(text) -> None:
     for section, name in re.findall(rf"`({'|'.join(SECTIONS)})\.(\w+)[^`]*`", text):
-        assert name in SECTIONS[section].model_fields, f"{section}.{name}"
+        if not (ROOT / section / f"{name}.py").is_file():  # a module of `training`
+            assert name in SECTIONS[section].model_fields, f"{section}.{name}"
 
 
 def test_a_generated_part_is_filled_and_closed(text) -> None:
