@@ -50,7 +50,7 @@ class TokensConfig(_Section):
         1, description="Tokens seen fewer times in training are left out of the dictionary."
     )
     max_length: Annotated[int, Field(ge=2, le=100_000)] = Field(
-        256, description="Most tokens read of a text, the begin mark included; the tail is cut."
+        512, description="Most tokens read of a text, the begin mark included; the tail is cut."
     )
     lowercase: bool = Field(True, description="Whether upper and lower case are one.")
 
