@@ -6,15 +6,20 @@ done by the rooms below, imported only when their command runs.
 """
 
 # ruff: noqa: PLC0415 — every command imports what it needs and nothing else
+import io
 import json
+import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gatewise.errors import exit_code_of
-from gatewise.rows import bad_rows_policy, texts_of
+from gatewise.printable import printable
+from gatewise.rows import bad_rows_policy, check_outputs, standard_input, texts_of
+from vocab.errors import GatewiseError
 
 app = typer.Typer(
     name="gatewise",
@@ -27,22 +32,26 @@ app = typer.Typer(
 
 TRUNCATED = "a text was longer than the model reads: only its first {} tokens counted"
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")]
+# Typer's own look at a path would be a second voice for errors, with other words and exit code 2.
+_path = partial(typer.Option, readable=False)
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.", readable=False)]
 Corpus = Annotated[
     Path,
     typer.Argument(
         metavar="CORPUS",
         help="CSV, TSV, JSON Lines or Parquet, plain, .gz or .zst, or a folder of such files.",
+        readable=False,
     ),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings as TOML.")]
+ConfigFile = Annotated[Path | None, _path("--config", help="Settings as TOML.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as network.units=128."),
 ]
 Rejects = Annotated[
     Path | None,
-    typer.Option(help="Set bad rows aside in this file, as JSON Lines, instead of stopping."),
+    _path(help="Set bad rows aside in this file, as JSON Lines, instead of stopping."),
 ]
 TextColumn = Annotated[str | None, typer.Option(help="Column of the text.  [default: text]")]
 LabelColumn = Annotated[str | None, typer.Option(help="Column of the label.  [default: label]")]
@@ -69,11 +78,9 @@ def _options(
 @app.command()
 def train(
     corpus: Corpus,
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
-    validation: Annotated[
-        Path | None, typer.Option(help="Rows to choose the best epoch by.")
-    ] = None,
-    test: Annotated[Path | None, typer.Option(help="Rows to report on at the end.")] = None,
+    out: Annotated[Path, _path(help="The model folder to write.")],
+    validation: Annotated[Path | None, _path(help="Rows to choose the best epoch by.")] = None,
+    test: Annotated[Path | None, _path(help="Rows to report on at the end.")] = None,
     config: ConfigFile = None,
     set_: Assignments = None,
     text_column: TextColumn = None,
@@ -89,6 +96,7 @@ def train(
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
     )
+    check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
     artifact.check_target(out)
     with bad_rows_policy(rejects) as bad_rows:
         rows = read(Corpora(corpus, validation, test), run_config, bad_rows)
@@ -103,7 +111,7 @@ def train(
 @app.command()
 def vocab(
     corpus: Corpus,
-    out: Annotated[Path, typer.Option(help="The tokenizer.json to write.")],
+    out: Annotated[Path, _path(help="The tokenizer.json to write.")],
     config: ConfigFile = None,
     set_: Assignments = None,
     text_column: TextColumn = None,
@@ -115,14 +123,15 @@ def vocab(
     from training import config as settings
     from vocab import dictionary
     from vocab.corpus import read_texts
-    from vocab.files import written_whole
+    from vocab.files import writing, written_whole
 
+    check_outputs([corpus], {"--out": out, "--rejects": rejects})
     run_config = settings.load(config, set_ or (), corpus={"text_column": text_column})
     column = run_config.corpus.text_column
     with bad_rows_policy(rejects) as bad_rows:
         texts = list(read_texts(corpus, bad_rows=bad_rows, text_column=column))
     tokenizer = dictionary.train(texts, **run_config.tokens.dictionary_options())
-    with written_whole(out) as temporary:
+    with writing(out), written_whole(out) as temporary:
         temporary.write_bytes(dictionary.serialize(tokenizer))
     show_dictionary(
         tokenizer.get_vocab_size(), dictionary.coverage(tokenizer, texts), out, as_json=as_json
@@ -133,8 +142,8 @@ def vocab(
 def evaluate(
     model: Model,
     corpus: Corpus,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
+    text_column: Annotated[str, typer.Option(help="Column of the text.")] = "text",
+    label_column: Annotated[str, typer.Option(help="Column of the label.")] = "label",
     rejects: Rejects = None,
     as_json: AsJson = False,
 ) -> None:
@@ -145,13 +154,14 @@ def evaluate(
     from vocab.corpus import at_least_one, read_rows
     from vocab.encoded_rows import encode_rows
 
+    check_outputs([corpus, model], {"--rejects": rejects})
     classifier = Classifier.load(model)
     with bad_rows_policy(rejects) as bad_rows:
         rows = read_rows(
             corpus,
             bad_rows=bad_rows,
-            text_column=text_column or "text",
-            label_column=label_column or "label",
+            text_column=text_column,
+            label_column=label_column,
             known_labels=classifier.classes_,
         )
         encoded = bad_rows.keep(encode_rows(classifier.encode, rows))
@@ -173,7 +183,7 @@ def predict(
     from service.scores import ranked
 
     classifier = Classifier.load(model)
-    for window in texts_of(texts, sys.stdin.buffer):
+    for window in texts_of(texts, standard_input):
         encoded = classifier.encode_nonempty(window.texts, window.name)
         for text, cut, row in zip(
             window.texts, encoded, classifier.probabilities(encoded), strict=True
@@ -186,17 +196,19 @@ def predict(
                 line = {"text": text, "predictions": predictions}
                 typer.echo(json.dumps(line, ensure_ascii=False))
             else:
-                typer.echo("  ".join(f"{label} {score:.4f}" for label, score in best) + f"\t{text}")
+                answer = "  ".join(f"{printable(label)} {score:.4f}" for label, score in best)
+                typer.echo(f"{answer}\t{printable(text)}")
 
 
 @app.command()
 def score(
     model: Model,
     input_: Annotated[
-        Path, typer.Argument(metavar="INPUT", help="A data file, or a folder of them.")
+        Path,
+        typer.Argument(metavar="INPUT", help="A data file, or a folder of them.", readable=False),
     ],
-    out: Annotated[Path, typer.Option(help="The file to write; its suffix is its format.")],
-    text_column: TextColumn = None,
+    out: Annotated[Path, _path(help="The file to write; its suffix is its format.")],
+    text_column: Annotated[str, typer.Option(help="Column of the text.")] = "text",
     rejects: Rejects = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -205,6 +217,7 @@ def score(
     from service.classifier import Classifier
     from service.scoring import score_file
 
+    check_outputs([input_, model], {"--out": out, "--rejects": rejects})
     classifier = Classifier.load(model)
     with bad_rows_policy(rejects) as bad_rows, counting_progress("rows scored") as on_progress:
         summary = score_file(
@@ -212,7 +225,7 @@ def score(
             input_,
             out,
             bad_rows=bad_rows,
-            text_column=text_column or "text",
+            text_column=text_column,
             on_progress=on_progress,
         )
     show_summary(summary, out, as_json=as_json)
@@ -245,10 +258,37 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
 
 def main() -> None:
     """Runs the command; every error becomes one line on standard error and an exit code."""
+    _take_signals()
     try:
-        app(standalone_mode=True)
+        _prepare_streams()
+        try:
+            app(standalone_mode=True)
+        finally:
+            sys.stdout.flush()
     except BaseException as error:
         code = exit_code_of(error)
         if code is None:
             raise
         sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    if sys.stdout is None:
+        raise GatewiseError("standard output is closed: there is nowhere to answer to")
+    for stream in (sys.stdout, sys.stderr):
+        # A label that the terminal's encoding lacks is shown by its code, and not an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _take_signals() -> None:
+    # A process that is told to end shall take away what is half written. One that was started to
+    # outlive its terminal, with nohup, goes on ignoring it.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, _: object) -> None:
+    raise SystemExit(128 + number)

@@ -23,6 +23,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from gatewise.printable import printable
+
 if TYPE_CHECKING:
     from service.artifact import Artifact
     from service.scoring import Summary
@@ -94,7 +96,7 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
         table.add_column(name, justify="right")
     for label in report.labels[:_LABELS_SHOWN]:
         figures = (f"{value:.4f}" for value in (label.precision, label.recall, label.f1))
-        table.add_row(label.label, *figures, str(label.rows))
+        table.add_row(printable(label.label), *figures, str(label.rows))
     if len(report.labels) > _LABELS_SHOWN:
         table.add_row(f"… and {len(report.labels) - _LABELS_SHOWN} more, see --json")
     _print(table)
@@ -178,13 +180,13 @@ def _epoch_line(epoch: "Epoch") -> str:
 
 
 def _shortened(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_LABELS_SHOWN])
+    shown = ", ".join(map(printable, names[:_LABELS_SHOWN]))
     return f"{len(names)}: {shown}" + (" …" if len(names) > _LABELS_SHOWN else "")
 
 
 def _print(what: "str | Table") -> None:
-    # Markup off: a label may be called [b].
-    console = Console(markup=False, highlight=False, soft_wrap=True)
+    # Markup and emoji off: a label may be called [b] or :smile:.
+    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
     console.print(what)
 
 

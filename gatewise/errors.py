@@ -7,6 +7,7 @@ traceback.
 import os
 import sys
 
+from gatewise.printable import printable
 from vocab.errors import GatewiseError
 
 # Which extra brings which package, for the commands that need more than the base install.
@@ -36,8 +37,8 @@ def exit_code_of(error: BaseException) -> int | None:
     if message is None:
         return None
     # One line, whatever a path or a label in the message holds.
-    sys.stderr.write(f"gatewise: error: {' '.join(message.split())}\n")
-    return error.exit_code if isinstance(error, GatewiseError) else 1
+    sys.stderr.write(f"gatewise: error: {printable(' '.join(message.split()))}\n")
+    return 1
 
 
 def _message(error: BaseException) -> str | None:
@@ -50,6 +51,8 @@ def _message(error: BaseException) -> str | None:
                 f"this command needs the package {package!r}, which is not installed: "
                 f"run pip install 'gatewise[{_EXTRAS[package]}]'"
             )
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        # Without a name it is a stream: standard output on a full disk, say.
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
     return None

@@ -3,7 +3,8 @@
 Knows no model and prints nothing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -39,6 +40,30 @@ class Texts:
         return f"text {number}" if self.kind == "text" else f"line {number} of standard input"
 
 
+def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]) -> None:
+    """Checks that no output of a command overwrites an input or another output, nor lies in one.
+
+    Args:
+        inputs: Files and folders that are read; None where an option was not given.
+        outputs: Files and folders that are written, by the option that names them.
+
+    Raises:
+        GatewiseError: If two of them overlap.
+    """
+    taken = [path.resolve() for path in inputs if path]
+    for option, output in outputs.items():
+        if output is None:
+            continue
+        place = output.resolve()
+        for other in taken:
+            if place == other or other in place.parents:
+                raise GatewiseError(
+                    f"{option} {output}: it would overwrite or lie in {other}, which this command "
+                    "reads or writes too: name another place"
+                )
+        taken.append(place)
+
+
 @contextmanager
 def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
     """Stops at bad rows, or sets them aside if there is a file to put them in."""
@@ -52,17 +77,32 @@ def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
             yield policy
 
 
-def texts_of(arguments: Sequence[str], stdin: Iterable[bytes]) -> Iterator[Texts]:
+def standard_input() -> Iterable[bytes]:
+    """The lines of standard input.
+
+    Raises:
+        GatewiseError: If it is closed.
+    """
+    if sys.stdin is None:
+        raise GatewiseError("standard input is closed: there are no lines to read")
+    return sys.stdin.buffer
+
+
+def texts_of(arguments: Sequence[str], stdin: Callable[[], Iterable[bytes]]) -> Iterator[Texts]:
     """The texts of a command line, a lone `-` standing for the lines of standard input.
 
     Raises:
         GatewiseError: If a text is not UTF-8.
+
+    Args:
+        arguments: The texts given.
+        stdin: Opens standard input; called only if it is needed.
     """
     if list(arguments) != ["-"]:
         yield _checked(Texts(arguments, 1, "text"))
         return
     # Decoded as Python decodes arguments: a byte that is not UTF-8 becomes half a surrogate pair.
-    lines = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stdin)
+    lines = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stdin())
     first = 1
     while window := list(islice(lines, _WINDOW)):
         yield _checked(Texts(window, first, "line"))

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -77,6 +77,11 @@ def load(path: str | Path) -> Artifact:
         tokenizer = dictionary.parse(contents[folder.name_of(folder.tokenizer)])
     except DictionaryError as error:
         raise ModelFolderError(f"{folder.tokenizer}: {error}") from None
+    size = max(tokenizer.get_vocab().values()) + 1
+    if size != config.vocab_size:
+        raise ModelFolderError(
+            f"{folder.tokenizer}: expected {config.vocab_size} tokens by config.json, found {size}"
+        )
     return Artifact(
         folder=folder,
         config=config,
@@ -93,15 +98,25 @@ def check_target(path: str | Path) -> None:
     Raises:
         ModelFolderError: If something stands there that is not an earlier model folder.
     """
-    target = Path(path)
+    target = Path(path).resolve()
+    if target == Path.cwd() or target.is_mount():
+        raise ModelFolderError(
+            f"{path}: expected a folder that can be replaced, but it is the current one or a "
+            "mount: name a folder inside it"
+        )
+    parent = next(folder for folder in target.parents if folder.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
+        raise ModelFolderError(f"{path}: cannot be written: no folder can be made in {parent}")
     if not target.exists():
         return
     if not target.is_dir():
-        raise ModelFolderError(f"{target}: expected a folder to write to, but it is a file")
-    if any(target.iterdir()) and not ModelFolder(target).manifest.is_file():
+        raise ModelFolderError(f"{path}: expected a folder to write to, but it is a file")
+    if not os.access(target, os.W_OK | os.X_OK):
+        raise ModelFolderError(f"{path}: cannot be written: the folder is read-only")
+    if stranger := _stranger_in(ModelFolder(target)):
         raise ModelFolderError(
-            f"{target}: the folder is not empty and is not a model folder, so it is not "
-            "overwritten: name another one or empty it"
+            f"{path}: the folder holds {stranger}, which is not part of a model folder, so it is "
+            "not overwritten: name another one or empty it"
         )
 
 
@@ -114,20 +129,30 @@ def writing(path: str | Path) -> Iterator[ModelFolder]:
     Raises:
         ModelFolderError: If the place is taken or cannot be written to.
     """
-    target = Path(path)
-    check_target(target)
+    check_target(path)
+    target = Path(path).resolve()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        try:
+            folder = ModelFolder(staging / "new")
+            folder.model.parent.mkdir(parents=True)
+            yield folder
+            _replace(target, folder.path, staging / "old")
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
-        raise ModelFolderError(f"{target}: cannot be written: {error.strerror}") from None
-    try:
-        folder = ModelFolder(staging / "new")
-        folder.model.parent.mkdir(parents=True)
-        yield folder
-        _replace(target, folder.path, staging / "old")
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        raise ModelFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _stranger_in(folder: ModelFolder) -> str | None:
+    """A file in a folder that no earlier run wrote there, if there is one."""
+    files = {folder.name_of(file) for file in folder.path.rglob("*") if not file.is_dir()}
+    known: set[str] = set()
+    with suppress(OSError, ValidationError):
+        manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
+        known = {*manifest.files, folder.manifest.name}
+    return min(files - known, default=None)
 
 
 def _replace(target: Path, new: Path, old: Path) -> None:
@@ -167,17 +192,23 @@ def _parse(document: type[_Document], path: Path, contents: bytes) -> _Document:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the document"
-        raise ModelFolderError(f"{path}: {where}: {first['msg']}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise ModelFolderError(f"{path}: {where}: {message}") from None
     return parsed
 
 
 def _verified(folder: ModelFolder, name: str, entry: ManifestFile) -> bytes:
     path = folder.path / name
-    # A name that leads out of the folder, also through a link, is not this folder's file.
-    root = folder.path.resolve()
-    if not path.resolve().is_relative_to(root):
+    try:
+        # A name that leads out of the folder, also through a link, is not this folder's file.
+        inside = path.resolve().is_relative_to(folder.path.resolve())
+    except (ValueError, RuntimeError):  # a NUL in the name, a link to itself
+        inside = False
+    if not inside:
         raise ModelFolderError(f"{folder.manifest}: {name!r} leads out of the folder")
     try:
+        if path.exists() and not path.is_file():
+            raise ModelFolderError(f"{path}: expected a file, found something else")
         size = os.stat(path).st_size
         if size != entry.bytes:
             raise ModelFolderError(

@@ -24,6 +24,9 @@ from service.problems import (
 PROBLEMS: tuple[Kind, ...] = (MALFORMED_BODY, BODY_TOO_LARGE, UNSUPPORTED_BODY)
 """What reading a body may be refused with, beside a shape of its own."""
 
+_MAX_ERRORS = 100
+"""Most errors of a body that are looked at one by one."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -86,6 +89,11 @@ async def _receive(request: Request, limit: int) -> bytes:
 
 
 def _refusal(error: ValidationError, body: bytes) -> ProblemError:
+    if error.error_count() > _MAX_ERRORS:
+        # Telling each of them would hold up every other request.
+        return invalid_request(
+            [ErrorPlace(detail=f"{error.error_count()} errors in one body", pointer="")]
+        )
     errors = error.errors(include_url=False, include_context=False)
     if errors[0]["type"] == "json_invalid":
         reason = errors[0]["msg"].removeprefix("Invalid JSON: ")

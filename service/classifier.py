@@ -15,6 +15,7 @@ from service import artifact
 from service.artifact import Artifact
 from service.errors import ModelFolderError
 from service.scores import ScoreFunction, apply
+from vocab.dictionary import BEGIN_ID
 from vocab.encoding import Encoded, Encoder, pad
 from vocab.errors import EmptyTextError
 
@@ -38,6 +39,7 @@ class Classifier:
         # onnxruntime's RNN (unlike its GRU and LSTM) multiplies a lone row by another kernel,
         # whose last bits differ: such a row is sent twice.
         self._min_rows = 2 if "RNN" in loaded.manifest.operators else 1
+        self._probe()
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int = 1) -> "Classifier":
@@ -120,12 +122,40 @@ class Classifier:
         """The most probable label of each text; see `predict_proba` for what is raised."""
         return [self.classes_[index] for index in self.predict_proba(texts).argmax(axis=1)]
 
+    def _probe(self) -> None:
+        """Asks once, with the largest id there is, so that a folder that loads also answers.
+
+        Raises:
+            ModelFolderError: If the network cannot answer, or answers in another shape.
+        """
+        model = self.artifact.folder.model
+        ids = np.array([BEGIN_ID, self.artifact.config.vocab_size - 1])
+        try:
+            logits = self._run([ids, ids[:1]])
+        except ModelFolderError:
+            raise
+        except Exception as error:  # onnxruntime's own classes derive from Exception alone
+            reason = str(error).splitlines()[0]
+            raise ModelFolderError(f"{model}: the network cannot answer: {reason}") from None
+        expected = (2, len(self.classes_))
+        if logits.shape != expected or logits.dtype != np.float32:
+            raise ModelFolderError(
+                f"{model}: expected logits of shape {expected} and 32-bit floats, received "
+                f"{logits.shape} and {logits.dtype}"
+            )
+
     def _run(self, ids: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
         rows = len(ids)
         batch = pad(list(ids) * self._min_rows if rows < self._min_rows else ids)
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        (logits,) = self._session.run(["logits"], inputs)
-        return np.asarray(logits[:rows], dtype=np.float32)
+        (output,) = self._session.run(["logits"], inputs)
+        logits: NDArray[np.float32] = output[:rows]
+        if not np.isfinite(logits).all():
+            raise ModelFolderError(
+                f"{self.artifact.folder.model}: its weights give logits that are no finite "
+                "numbers: train the model again"
+            )
+        return logits
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -147,6 +177,11 @@ def _session(loaded: Artifact, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # Weights kept outside the model would be looked for beside the current folder and were checked
+    # by nobody. Nothing can stand below a file, so here none will be found.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(loaded.folder.model)
+    )
     try:
         session = ort.InferenceSession(loaded.model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from Exception alone

@@ -42,7 +42,7 @@ class Engine:
 
     def __init__(self, classifier: Classifier | None = None) -> None:
         self._classifier = classifier
-        self._workers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="gatewise")
+        self._workers = ThreadPoolExecutor(_processors(), thread_name_prefix="gatewise")
 
     @property
     def is_ready(self) -> bool:
@@ -95,6 +95,12 @@ class Engine:
         if self._classifier is None:
             raise RuntimeError("the engine was asked before it was ready")
         return self._classifier
+
+
+def _processors() -> int:
+    # Those that this process may use, which in a container are not all there are.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _scores(

@@ -66,6 +66,17 @@ class ModelFolder:
         return file.relative_to(self.path).as_posix()
 
 
+def _known_format(data: object) -> object:
+    # Checked first: of a newer format no other field can be expected to be as it is here.
+    found = data.get("format") if isinstance(data, dict) else None
+    if isinstance(found, int) and not 1 <= found <= FORMAT:
+        raise ValueError(
+            f"the folder has format {found}, this version of Gatewise reads up to {FORMAT}: "
+            "upgrade with pip install --upgrade gatewise"
+        )
+    return data
+
+
 class TokenSettings(BaseModel):
     """How the model's texts are cut, for people and for `gatewise inspect`."""
 
@@ -100,17 +111,7 @@ class GatewiseSettings(BaseModel):
     tokens: TokenSettings
     network: NetworkSettings
 
-    @model_validator(mode="before")
-    @classmethod
-    def _known_format(cls, data: object) -> object:
-        # Checked first: of a newer format no other field can be expected to be as it is here.
-        found = data.get("format") if isinstance(data, dict) else None
-        if isinstance(found, int) and found > FORMAT:
-            raise ValueError(
-                f"the folder has format {found}, this version of Gatewise reads up to {FORMAT}: "
-                "upgrade with pip install --upgrade gatewise"
-            )
-        return data
+    _format_first = model_validator(mode="before")(_known_format)
 
 
 class ModelConfig(BaseModel):
@@ -134,6 +135,8 @@ class ModelConfig(BaseModel):
     def _labels_agree(self) -> "ModelConfig":
         if sorted(self.id2label) != list(range(len(self.id2label))):
             raise ValueError("the ids of id2label are not 0, 1, 2, …")
+        if len(set(self.id2label.values())) < len(self.id2label):
+            raise ValueError("id2label names a label twice")
         if {label: index for index, label in self.id2label.items()} != self.label2id:
             raise ValueError("id2label and label2id contradict each other")
         return self
@@ -169,6 +172,8 @@ class Manifest(BaseModel):
 
     format: int = FORMAT
     files: dict[str, ManifestFile] = {}
+    _format_first = model_validator(mode="before")(_known_format)
+
     seed: int
     corpus_sha256: str
     versions: dict[str, str]

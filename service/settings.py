@@ -46,12 +46,12 @@ class Settings(BaseSettings):
     max_texts: Annotated[int, Field(ge=1)] = Field(
         128, description="Most texts in one request; more are refused with 422."
     )
-    threads: Annotated[int, Field(ge=1, le=256)] = Field(
+    threads: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="Threads that one call of onnxruntime may use."
     )
     log_level: LogLevel = Field("info", description="Least severity that is logged.")
     access_log: bool = Field(False, description="Whether each request is logged as a line.")
-    shutdown_seconds: Annotated[int, Field(ge=0)] = Field(
+    shutdown_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         10, description="Seconds that requests under way are given to finish when stopped."
     )
 

@@ -11,3 +11,6 @@ import os
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# These would end training before its own settings do.
+os.environ.pop("KERAS_MAX_EPOCHS", None)
+os.environ.pop("KERAS_MAX_STEPS_PER_EPOCH", None)

@@ -47,7 +47,9 @@ class TokensConfig(_Section):
         20_000, description="Most tokens in the dictionary; the most frequent are kept."
     )
     min_frequency: Annotated[int, Field(ge=1)] = Field(
-        1, description="Tokens seen fewer times in training are left out of the dictionary."
+        1,
+        description="Tokens seen fewer times in training are left out of the dictionary; a "
+        "subword dictionary keeps every single character all the same.",
     )
     max_length: Annotated[int, Field(ge=2, le=100_000)] = Field(
         512, description="Most tokens read of a text, the begin mark included; the tail is cut."
@@ -108,8 +110,12 @@ class NetworkConfig(_Section):
 class TrainingConfig(_Section):
     """How the network is trained."""
 
-    epochs: Annotated[int, Field(ge=1)] = Field(12, description="Most passes over the rows.")
-    batch_size: Annotated[int, Field(ge=1)] = Field(64, description="Texts of one update.")
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        12, description="Most passes over the rows."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        64, description="Texts of one update."
+    )
     learning_rate: Annotated[float, Field(gt=0)] = Field(
         3e-3, description="Peak learning rate of AdamW; warmed up, then lowered by a cosine."
     )
@@ -117,9 +123,10 @@ class TrainingConfig(_Section):
     averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.99,
         description="Momentum of the moving average of the weights that is validated and kept; 0 "
-        "keeps the weights themselves.",
+        "keeps the weights themselves. In a run of few updates it is lower, so that the average "
+        "spans at most an eighth of them.",
     )
-    patience: Annotated[int, Field(ge=1)] = Field(
+    patience: Annotated[int, Field(ge=1, le=100_000)] = Field(
         3, description="Epochs without a better validation accuracy after which training stops."
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(

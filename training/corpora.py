@@ -100,10 +100,11 @@ def split(labels: Sequence[str], share: float, seed: int) -> tuple[list[int], li
         The rows kept and the rows set aside, each in ascending order.
     """
     generator = np.random.default_rng(seed)
-    names = np.array(labels)
+    rows_of: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows_of.setdefault(label, []).append(row)
     aside: list[int] = []
-    for name in np.unique(names):
-        rows = np.flatnonzero(names == name)
+    for _, rows in sorted(rows_of.items()):
         count = min(len(rows) - 1, max(1, round(share * len(rows))))
         aside.extend(generator.permutation(rows)[:count].tolist())
     chosen = set(aside)

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import islice
 
-from sklearn.metrics import classification_report, log_loss
+import numpy as np
+from scipy.special import logsumexp
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from service.classifier import Classifier
 from vocab.encoded_rows import EncodedRow
@@ -72,29 +74,29 @@ def evaluate(classifier: Classifier, rows: Iterable[EncodedRow]) -> Report:
     losses = 0.0
     stream = iter(rows)
     while window := list(islice(stream, _WINDOW)):
-        probabilities = classifier.probabilities([row.encoded for row in window])
+        logits = classifier.logits([row.encoded for row in window]).astype(np.float64)
         expected = [ids[row.row.label] for row in window]
-        losses += log_loss(expected, probabilities, labels=range(len(ids)), normalize=False)
+        losses += float((logsumexp(logits, axis=1) - logits[range(len(window)), expected]).sum())
         truth.extend(expected)
-        predicted.extend(probabilities.argmax(axis=1).tolist())
+        predicted.extend(logits.argmax(axis=1).tolist())
     occurring = sorted(set(truth))
-    names = [classifier.classes_[index] for index in occurring]
-    figures = classification_report(
-        truth, predicted, labels=occurring, target_names=names, output_dict=True, zero_division=0
+    figures = precision_recall_fscore_support(
+        truth, predicted, labels=occurring, average=None, zero_division=0
+    )
+    labels = tuple(
+        LabelFigures(
+            label=classifier.classes_[index],
+            precision=float(precision),
+            recall=float(recall),
+            f1=float(f1),
+            rows=int(support),
+        )
+        for index, precision, recall, f1, support in zip(occurring, *figures, strict=True)
     )
     return Report(
-        accuracy=sum(a == b for a, b in zip(truth, predicted, strict=True)) / len(truth),
-        macro_f1=float(figures["macro avg"]["f1-score"]),
-        log_loss=float(losses) / len(truth),
+        accuracy=float(accuracy_score(truth, predicted)),
+        macro_f1=sum(label.f1 for label in labels) / len(labels),
+        log_loss=losses / len(truth),
         rows=len(truth),
-        labels=tuple(
-            LabelFigures(
-                label=name,
-                precision=float(figures[name]["precision"]),
-                recall=float(figures[name]["recall"]),
-                f1=float(figures[name]["f1-score"]),
-                rows=int(figures[name]["support"]),
-            )
-            for name in names
-        ),
+        labels=labels,
     )

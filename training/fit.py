@@ -105,7 +105,9 @@ def fit(
         warmup_target=config.learning_rate,
         warmup_steps=warmup,
     )
-    averaging = {"use_ema": True, "ema_momentum": config.averaging} if config.averaging else {}
+    # The average over 1 / (1 - momentum) updates must not reach back to where a short run began.
+    momentum = min(config.averaging, max(0.0, 1 - 8 / steps))
+    averaging = {"use_ema": True, "ema_momentum": momentum} if momentum else {}
     model.compile(
         optimizer=keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **averaging),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -116,7 +118,7 @@ def fit(
         monitor="val_accuracy", mode="max", patience=config.patience, restore_best_weights=True
     )
     # The order matters: the averaged weights must be in the model when the best ones are copied.
-    swap = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if config.averaging else []
+    swap = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if momentum else []
     model.fit(
         dataset(train, config.batch_size, config.seed),
         validation_data=dataset(validation, config.batch_size, seed=None),

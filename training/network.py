@@ -32,7 +32,6 @@ class Shape:
     ngrams: tuple[int, ...]
 
 
-@keras.saving.register_keras_serializable(package="gatewise")
 class WordDropout(keras.layers.Layer):
     """Replaces a share of the tokens by the unknown one while training.
 
@@ -58,7 +57,6 @@ class WordDropout(keras.layers.Layer):
         return ops.where(replaced, UNKNOWN_ID, input_ids)
 
 
-@keras.saving.register_keras_serializable(package="gatewise")
 class MaskedReadout(keras.layers.Layer):
     """The maximum, the mean, or both, over the steps that are tokens.
 
@@ -142,6 +140,7 @@ def build(config: NetworkConfig, shape: Shape, seed: int) -> keras.Model:
         shape: Sizes that follow from the corpus.
         seed: Seed of initial weights and dropout.
     """
+    keras.config.set_floatx("float32")  # whatever a keras.json in the user's home says
     keras.utils.set_random_seed(seed)
     input_ids = keras.Input((None,), dtype="int32", name="input_ids")
     attention_mask = keras.Input((None,), dtype="int32", name="attention_mask")

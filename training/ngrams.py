@@ -58,7 +58,6 @@ class NgramTable:
         return self.vocab_size + longer.index(length) * self.buckets
 
 
-@keras.saving.register_keras_serializable(package="gatewise")
 class NgramLogits(keras.layers.Layer):
     """Sums the weights of a text's n-grams, divided by the square root of its length.
 

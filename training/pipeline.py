@@ -25,6 +25,7 @@ from vocab.bad_rows import BadRows
 from vocab.corpus import Row, at_least_one
 from vocab.encoded_rows import EncodedRow, encode_rows
 from vocab.encoding import Encoder
+from vocab.errors import CorpusError
 from vocab.labels import Labels
 
 
@@ -60,6 +61,11 @@ def train(
 
     learnt, validation = encoded(rows.train, "training"), encoded(rows.validation, "validation")
     test = encoded(rows.test, "test") if rows.test else []
+    if bare := set(labels.names) - {row.row.label for row in learnt}:
+        raise CorpusError(
+            f"training rows: no text of the label {min(bare)!r} holds a token to learn from: mend "
+            "its rows or leave them out"
+        )
     shape = network.Shape(
         vocab_size=tokenizer.get_vocab_size(),
         classes=len(labels),

@@ -60,11 +60,13 @@ def train(
         texts: The training texts; they are read once, in a stream.
         unit: What a token is.
         vocab_size: Most tokens kept, special ones included; the most frequent stay.
-        min_frequency: Tokens seen fewer times are left out.
+        min_frequency: Tokens seen fewer times are left out; a subword dictionary keeps every
+            single character all the same.
         lowercase: Whether upper and lower case are one.
 
     Raises:
-        DictionaryError: If no token is left.
+        DictionaryError: If no token is left, or `vocab_size` has no room for the characters of a
+            subword dictionary.
     """
     tokenizer = _untrained(unit, lowercase)
     options: dict[str, Any] = {
@@ -89,7 +91,14 @@ def train(
         counting.train_from_iterator(texts, trainers.WordLevelTrainer(**options))
         tokenizer.model = _model_of_characters(counting.get_vocab())
         tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
+    size = tokenizer.get_vocab_size()
+    if size > vocab_size:
+        # Byte-pair merges start from every character of the corpus, however rare.
+        raise DictionaryError(
+            f"the corpus has {size - len(SPECIAL_TOKENS):,} different characters, more than "
+            f"tokens.vocab_size={vocab_size} has room for: raise it"
+        )
+    if size <= len(SPECIAL_TOKENS):
         raise DictionaryError(
             f"no {unit} occurs {min_frequency} times or more: lower tokens.min_frequency"
         )
@@ -118,6 +127,18 @@ def parse(contents: bytes) -> Tokenizer:
     if [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] != expected:
         raise DictionaryError(
             f"expected the special tokens {', '.join(SPECIAL_TOKENS)} with the ids 0, 1 and 2: "
+            "this dictionary was not trained by Gatewise"
+        )
+    # What a batch is padded with, and where a text is cut, is not the dictionary's to say.
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    try:
+        mark = tokenizer.encode("").ids
+    except Exception as error:  # the Rust side raises Exception itself
+        raise DictionaryError(f"the tokenizer cannot encode a text: {error}") from None
+    if mark != [BEGIN_ID]:
+        raise DictionaryError(
+            f"expected an empty text to give the begin mark {[BEGIN_ID]} alone, received {mark}: "
             "this dictionary was not trained by Gatewise"
         )
     return tokenizer

@@ -7,13 +7,7 @@ turns it into a problem document.
 
 
 class GatewiseError(Exception):
-    """A mistake in what was given to Gatewise, told in one line.
-
-    Attributes:
-        exit_code: What the command line exits with.
-    """
-
-    exit_code = 1
+    """A mistake in what was given to Gatewise, told in one line."""
 
 
 class CorpusError(GatewiseError):

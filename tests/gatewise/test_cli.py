@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 
@@ -266,3 +267,71 @@ class TestUsage:
         ended = subprocess.run(["sh", "-c", command], input=stdin, capture_output=True, check=False)
         assert ended.stdout.count(b"\n") == 1
         assert b"Traceback" not in ended.stderr
+
+
+class TestOutputs:
+    @pytest.fixture
+    def corpus(self, tmp_path):
+        rows = [(FRENCH, "fr"), (GERMAN, "de"), ("", "de")] * 3
+        return write(tmp_path / "in.csv", rows)
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["score", "MODEL", "in.csv", "--out", "same.jsonl", "--rejects", "same.jsonl"],
+            ["score", "MODEL", "in.csv", "--out", "in.csv"],
+            ["vocab", "in.csv", "--out", "in.csv"],
+            ["vocab", "in.csv", "--out", "v.json", "--rejects", "./v.json"],
+            ["train", "in.csv", "--out", "model", "--rejects", "model/rejects.jsonl"],
+            ["evaluate", "MODEL", "in.csv", "--rejects", "in.csv"],
+        ],
+    )
+    def test_nothing_is_written_over(self, corpus, model_folder, tmp_path, arguments):
+        before = corpus.read_bytes()
+        named = [model_folder if each == "MODEL" else each for each in arguments]
+        assert "name another place" in refused(*named, cwd=tmp_path)
+        assert corpus.read_bytes() == before
+        assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["--version"],
+            ["inspect", "MODEL"],
+            ["inspect", "MODEL", "--json"],
+            ["predict", "MODEL", "x"],
+        ],
+    )
+    def test_a_full_disk_behind_standard_output_is_one_line(self, model_folder, command):
+        named = [str(model_folder) if each == "MODEL" else each for each in command]
+        with open("/dev/full", "wb") as full:
+            ended = subprocess.run(
+                [sys.executable, "-m", "gatewise", *named],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                check=False,
+            )
+        assert ended.returncode != 0
+        assert b"Traceback" not in ended.stderr
+
+    def test_a_terminated_run_takes_its_half_written_file_along(self, model_folder, tmp_path):
+        source = write(tmp_path / "in.csv", [(GERMAN * 3, "de")] * 200_000)
+        out = tmp_path / "out.csv"
+        command = [sys.executable, "-m", "gatewise", "score", model_folder, source, "--out", out]
+        with subprocess.Popen(command) as run:
+            while not any(path.name.endswith(".partial") for path in tmp_path.iterdir()):
+                assert run.poll() is None
+            run.terminate()
+        assert run.returncode == 128 + signal.SIGTERM
+        assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+    def test_streams_that_are_closed(self, model_folder):
+        predict = f"{sys.executable} -m gatewise predict {model_folder}"
+        for shell, code, told in (
+            (f"{predict} hello <&-", 0, b""),
+            (f"{predict} - <&-", 1, b"standard input is closed"),
+            (f"{predict} hello >&-", 1, b"standard output is closed"),
+        ):
+            ended = subprocess.run(["sh", "-c", shell], capture_output=True, check=False)
+            assert (ended.returncode, told in ended.stderr) == (code, True), ended.stderr
+            assert b"Traceback" not in ended.stderr
