@@ -1,9 +1,12 @@
 import json
+import os
 import shutil
 
 import pytest
+from tokenizers import Tokenizer
 
 from service import artifact
+from service.classifier import Classifier
 from service.errors import ModelFolderError
 from service.layout import Manifest, ModelFolder
 
@@ -85,6 +88,12 @@ def test_what_is_no_model_folder_is_refused(tmp_path, make, reason):
     ("file", "change", "reason"),
     [
         ("manifest.json", lambda d: d.update(format="x"), "manifest.json: format"),
+        ("manifest.json", lambda d: d.update(format=99, new=1), "format 99, this version"),
+        (
+            "manifest.json",
+            lambda d: d["files"].update({"a\0b": {"sha256": "0" * 64, "bytes": 1}}),
+            "leads out of the folder",
+        ),
         ("manifest.json", lambda d: d.pop("files"), "config.json is not among the listed files"),
         (
             "manifest.json",
@@ -107,6 +116,7 @@ def test_a_hostile_manifest_is_refused(copy, file, change, reason):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (lambda d: d.update(vocab_size=5), "expected 5 tokens by config.json, found"),
         (lambda d: d["gatewise"].update(format=99), "format 99, this version .* reads up to 1"),
         (lambda d: d["id2label"].update({"0": "zz"}), "contradict"),
         (lambda d: d["id2label"].pop("0"), "not 0, 1, 2"),
@@ -179,3 +189,61 @@ def test_a_failed_exchange_puts_the_earlier_model_back(copy, monkeypatch):
     monkeypatch.undo()
     assert artifact.load(copy).labels.names
     assert [path.name for path in copy.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path)])
+def test_what_is_no_file_is_refused_without_waiting_for_it(copy, make):
+    (copy / "config.json").unlink()
+    make(copy / "config.json")
+    with pytest.raises(ModelFolderError, match=r"expected a file|leads out"):
+        artifact.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda d: d.update(post_processor=None), "expected an empty text to give the begin mark"),
+        (lambda d: d["model"]["vocab"].update(new=99_999), "tokens by config.json, found 100000"),
+    ],
+)
+def test_another_dictionary_is_refused(copy, change, reason):
+    change_json(copy / "tokenizer.json", change)
+    reseal(copy)
+    with pytest.raises(ModelFolderError, match=reason):
+        artifact.load(copy)
+
+
+def test_a_dictionary_that_pads_or_cuts_by_itself_does_so_no_longer(copy):
+    expected = Classifier.load(copy).predict_proba(["Wo ist das?"])
+    path = copy / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.enable_padding()
+    tokenizer.enable_truncation(3)
+    tokenizer.save(str(path))
+    reseal(copy)
+    beside = Classifier.load(copy).predict_proba(["Wo ist das?", "Wo ist der nächste Bahnhof?"])
+    assert (beside[:1] == expected).all()
+
+
+def test_a_folder_of_somebody_else_with_a_manifest_is_not_overwritten(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "manifest.json").write_text('{"name": "my app"}')
+    with pytest.raises(ModelFolderError, match=r"manifest\.json, which is not part"):
+        artifact.check_target(tmp_path / "app")
+
+
+def test_a_file_put_beside_a_model_is_not_thrown_away(copy):
+    (copy / "notes.txt").write_text("mine")
+    with pytest.raises(ModelFolderError, match=r"notes\.txt, which is not part"):
+        artifact.check_target(copy)
+
+
+def test_places_that_cannot_be_written_are_told_beforehand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("x")
+    for place, reason in (
+        (".", "the current one or a mount"),
+        ("file/model", "no folder can be made in"),
+    ):
+        with pytest.raises(ModelFolderError, match=reason), artifact.writing(place):
+            pass

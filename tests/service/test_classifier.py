@@ -131,3 +131,51 @@ def test_another_model_in_the_folder_is_refused(model_folder, tmp_path, contents
     artifact.seal(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
     with pytest.raises(ModelFolderError, match=reason):
         Classifier.load(folder.path)
+
+
+def damaged(model_folder, tmp_path, change):
+    """A copy of the folder with its network changed and its manifest in agreement."""
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    proto = onnx.load(folder.model)
+    change(proto)
+    folder.model.write_bytes(proto.SerializeToString())
+    artifact.seal(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
+    return folder.path
+
+
+def weights_of(proto, name):
+    return next(each for each in proto.graph.initializer if each.name == name)
+
+
+def test_weights_that_are_no_numbers_are_refused(model_folder, tmp_path):
+    def change(proto):
+        bias = weights_of(proto, "classifier.bias")
+        bias.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), bias.name))
+
+    with pytest.raises(ModelFolderError, match="no finite numbers"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+def test_an_embedding_that_lacks_tokens_is_refused_before_a_text_asks_for_them(
+    model_folder, tmp_path
+):
+    def change(proto):
+        table = weights_of(proto, "embedding.weight")
+        rows = onnx.numpy_helper.to_array(table)[:-1]
+        table.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(rows), table.name))
+
+    with pytest.raises(ModelFolderError, match="the network cannot answer"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+def test_weights_outside_the_checked_file_are_refused(model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def change(proto):
+        table = weights_of(proto, "embedding.weight")
+        (tmp_path / "outside.bin").write_bytes(table.raw_data)
+        onnx.external_data_helper.set_external_data(table, "outside.bin")
+        table.ClearField("raw_data")
+
+    with pytest.raises(ModelFolderError, match="onnxruntime refuses it"):
+        Classifier.load(damaged(model_folder, tmp_path, change))

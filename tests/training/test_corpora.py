@@ -18,3 +18,9 @@ def test_a_split_sets_the_same_share_of_each_label_aside():
     counted = [sum(labels[row] == name for row in aside) for name in "abc"]
     assert counted == [10, 5, 0]
     assert split(labels, 0.1, seed=2)[1] != aside
+
+
+def test_labels_that_differ_by_a_nul_are_different_and_a_long_one_costs_nothing():
+    labels = ["a"] * 6 + ["a\0"] + ["b" * 100_000] * 2 + ["c"] * 50_000
+    kept, _ = split(labels, 0.1, seed=1)
+    assert {labels[row] for row in kept} == set(labels)

@@ -7,6 +7,7 @@ import pytest
 
 from service.classifier import Classifier
 from service.errors import ModelFolderError
+from training import config
 from training.corpora import Corpora, read
 from training.pipeline import train
 from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
@@ -139,3 +140,29 @@ def test_validation_rows_that_all_turn_out_empty_are_told(corpus, tmp_path, smal
         pytest.raises(CorpusError, match="validation rows: holds no rows"),
     ):
         run(Corpora(corpus, validation=empty), tmp_path / "model", small_config, bad_rows)
+
+
+def test_labels_may_be_called_like_the_rows_of_a_report(tmp_path, small_config):
+    names = ("accuracy", "macro avg", "weighted avg")
+    rows = [(f"{name} {i}", name) for i in range(20) for name in names]
+    corpus = write(tmp_path / "train.csv", rows)
+    result = run(Corpora(corpus, test=corpus), tmp_path / "model", small_config)
+    assert [(each.label, each.rows) for each in result.test.labels] == [(n, 20) for n in names]
+
+
+def test_a_label_whose_texts_are_all_empty_is_told(tmp_path, small_config):
+    corpus = write(tmp_path / "train.csv", [*ROWS, *[("\x01", "?")] * 4])
+    with (
+        RejectBadRows(tmp_path / "rejects.jsonl") as bad_rows,
+        pytest.raises(CorpusError, match=r"no text of the label '\?' holds a token"),
+    ):
+        run(Corpora(corpus), tmp_path / "model", small_config, bad_rows)
+
+
+def test_a_short_run_is_not_held_back_by_the_average_of_its_weights(tmp_path):
+    """The average of all updates would be close to the first weights, which know nothing."""
+    corpus = write(tmp_path / "train.csv", ROWS * 3)
+    settings = config.load(assignments=["network.units=8", "network.buckets=100"])
+    result = run(Corpora(corpus, corpus, corpus), tmp_path / "model", settings)
+    assert result.test.accuracy == 1
+    assert result.test.log_loss < 0.6
