@@ -4,7 +4,12 @@ import csv
 import importlib.util
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test is timed: a busy machine is not a failure.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
