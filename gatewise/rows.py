@@ -91,12 +91,12 @@ def standard_input() -> Iterable[bytes]:
 def texts_of(arguments: Sequence[str], stdin: Callable[[], Iterable[bytes]]) -> Iterator[Texts]:
     """The texts of a command line, a lone `-` standing for the lines of standard input.
 
-    Raises:
-        GatewiseError: If a text is not UTF-8.
-
     Args:
         arguments: The texts given.
         stdin: Opens standard input; called only if it is needed.
+
+    Raises:
+        GatewiseError: If a text is not UTF-8.
     """
     if list(arguments) != ["-"]:
         yield _checked(Texts(arguments, 1, "text"))

@@ -187,12 +187,12 @@ def _session(loaded: Artifact, threads: int) -> ort.InferenceSession:
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         reason = str(error).splitlines()[0]
         raise ModelFolderError(f"{loaded.folder.model}: onnxruntime refuses it: {reason}") from None
+    # Names only: types and shapes show when the network is asked, which tells what is true.
     inputs = sorted(value.name for value in session.get_inputs())
-    outputs = {value.name: value.shape for value in session.get_outputs()}
-    classes = len(loaded.labels)
-    if inputs != ["attention_mask", "input_ids"] or outputs.get("logits", [0])[-1] != classes:
+    outputs = [value.name for value in session.get_outputs()]
+    if inputs != ["attention_mask", "input_ids"] or "logits" not in outputs:
         raise ModelFolderError(
             f"{loaded.folder.model}: expected inputs input_ids and attention_mask and an output "
-            f"logits with {classes} classes, received {inputs} and {outputs}"
+            f"logits, received {inputs} and {outputs}"
         )
     return session

@@ -172,10 +172,10 @@ class Manifest(BaseModel):
 
     format: int = FORMAT
     files: dict[str, ManifestFile] = {}
-    _format_first = model_validator(mode="before")(_known_format)
-
     seed: int
     corpus_sha256: str
     versions: dict[str, str]
     opset: int
     operators: tuple[str, ...]
+
+    _format_first = model_validator(mode="before")(_known_format)

@@ -179,3 +179,25 @@ def test_weights_outside_the_checked_file_are_refused(model_folder, tmp_path, mo
 
     with pytest.raises(ModelFolderError, match="onnxruntime refuses it"):
         Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"keepdims": 0},
+        {"axes": [1]},
+        {"axes": [0]},
+    ],
+    ids=["a number", "one class", "one row for all"],
+)
+def test_logits_of_another_shape_are_refused(model_folder, tmp_path, attributes):
+    def change(proto):
+        proto.graph.node[-1].output[0] = "x"
+        reduced = onnx.helper.make_node("ReduceMax", ["x"], ["logits"], **attributes)
+        proto.graph.node.append(reduced)
+        proto.graph.output[0].type.tensor_type.ClearField("shape")
+
+    with pytest.raises(
+        ModelFolderError, match=r"expected logits of shape|the network cannot answer"
+    ):
+        Classifier.load(damaged(model_folder, tmp_path, change))
