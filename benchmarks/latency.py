@@ -34,7 +34,7 @@ from ways import (
     ways_of,
 )
 
-from training.config import Cell
+from training.settings.network import Cell
 
 CALLS = 10  # of each way in each round
 TARGETS = {EXPORT: 5.0, PREDICT: 100.0}  # how many times faster than these Gatewise is to be

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 from service import artifact
 from service.classifier import Classifier
 from training import network
-from training.config import Cell, Config, NetworkConfig
+from training.config import Config
 from training.export import TrainedModel
 from training.lowering import lower
+from training.settings.network import Cell, NetworkConfig
 from vocab import dictionary
 from vocab.encoding import pad
 from vocab.labels import Labels

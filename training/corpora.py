@@ -60,7 +60,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows) -> Rows:
             path,
             bad_rows=bad_rows,
             text_column=config.corpus.text_column,
-            label_column=config.corpus.label_column,
+            label_column=config.corpus.label_column or "label",
             known_labels=known_labels,
         )
         return list(stream)

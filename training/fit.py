@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from training.config import TrainingConfig
 from training.dataset import Examples, dataset
+from training.settings.training import TrainingConfig
 from vocab.errors import GatewiseError
 
 _WARMUP_SHARE = 0.1

@@ -18,8 +18,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from training.config import NetworkConfig
 from training.ngrams import MULTIPLIERS, SCALE, NgramLogits, NgramTable
+from training.settings.network import NetworkConfig
 
 OPSET = 17
 """The ONNX opset written: the newest that onnxruntime has read since version 1.12."""

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from training.config import Cell, Direction, NetworkConfig, Readout
 from training.ngrams import NgramLogits, NgramTable
+from training.settings.network import Cell, Direction, NetworkConfig, Readout
 from vocab.dictionary import BEGIN_ID, UNKNOWN_ID
 
 _CELLS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}

@@ -10,7 +10,7 @@ import pytest
 
 from service.classifier import Classifier
 from service.scoring import score_file
-from training.config import CorpusConfig
+from training.settings.corpus import CorpusConfig
 from vocab import dictionary
 from vocab.bad_rows import RejectBadRows, StopAtBadRows
 from vocab.corpus import read_rows

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from training import network
-from training.config import NetworkConfig, TrainingConfig
 from training.dataset import Examples
 from training.fit import DivergedError, fit
+from training.settings.network import NetworkConfig
+from training.settings.training import TrainingConfig
 
 SHAPE = network.Shape(vocab_size=30, classes=2, ngrams=(1,))
 

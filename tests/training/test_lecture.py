@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from training import network
-from training.config import NetworkConfig
+from training.settings.network import NetworkConfig
 
 
 def parameters_of(layer, features, steps=5):

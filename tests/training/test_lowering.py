@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 
 from training import network
-from training.config import NetworkConfig
 from training.lowering import lower, operators
+from training.settings.network import NetworkConfig
 from vocab.encoding import pad
 
 VOCABULARY, CLASSES = 300, 7

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from training import network
-from training.config import NetworkConfig
 from training.ngrams import MULTIPLIERS, NgramTable
+from training.settings.network import NetworkConfig
 from vocab.dictionary import BEGIN_ID, PAD_ID, UNKNOWN_ID
 from vocab.encoding import pad
 

@@ -1,0 +1,97 @@
+"""The settings of the section `network`: its layers, and what keeps them from overfitting."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from training.settings.section import Section
+from vocab.dictionary import Unit
+
+Cell = Literal["gru", "lstm", "rnn"]
+Direction = Literal["bidirectional", "forward", "backward"]
+Readout = Literal["last", "max", "mean", "max_mean", "attention"]
+Input = Literal["embedding", "one_hot"]
+
+_Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class NetworkConfig(Section):
+    """The shape of the network."""
+
+    cell: Cell = Field("gru", description="The recurrent cell.")
+    direction: Direction = Field(
+        "bidirectional", description="Which way the text is read; both ways are concatenated."
+    )
+    layers: Annotated[int, Field(ge=1, le=8)] = Field(1, description="Recurrent layers stacked.")
+    units: Annotated[int, Field(ge=1, le=4096)] = Field(
+        64, description="Units of each recurrent layer, in each direction."
+    )
+    input: Input = Field(
+        "embedding",
+        description="What stands for a token: a vector that is learnt, or a one-hot vector, for "
+        "which the first recurrent layer's kernel has a row for each token and no embedding is "
+        "learnt.",
+    )
+    embedding_size: Annotated[int, Field(ge=1, le=4096)] = Field(
+        64, description="Width of the vector that stands for a token."
+    )
+    vectors: Path | None = Field(
+        None,
+        description="Pretrained vectors that the embedding starts from: a text file as GloVe and "
+        "fastText write it (`.vec` or `.txt`, plain or `.gz`), or a folder with a sentence "
+        "encoder in ONNX and its `tokenizer.json`, through which every token of the dictionary is "
+        "passed. Vectors wider than `embedding_size` are reduced to it by principal components.",
+    )
+    train_vectors: bool = Field(
+        True, description="Whether pretrained vectors are trained on, or left as they are."
+    )
+    readout: Readout = Field(
+        "max_mean",
+        description="What of the states goes on: the last one, the maximum, the mean or both over "
+        "all steps, or their mean weighted by an attention that is learnt.",
+    )
+    reset_after: bool = Field(
+        True,
+        description="GRU only: apply the reset gate after the recurrent product (as cuDNN does) "
+        "or before it.",
+    )
+    ngrams: tuple[Annotated[int, Field(ge=1, le=8)], ...] | Literal["auto"] = Field(
+        "auto",
+        description="Lengths of the n-grams in the linear path beside the recurrent layers; an "
+        "empty list leaves the path out. By default 1 and 2, and 3 too when tokens are characters.",
+    )
+    buckets: Annotated[int, Field(ge=2, le=10_000_000)] = Field(
+        50_000, description="Hash buckets of each n-gram length above one."
+    )
+    dropout: _Share = Field(
+        0.3, description="Share of the read-out set to zero at each training step."
+    )
+    word_dropout: _Share = Field(
+        0.1, description="Share of tokens replaced by the unknown one at each training step."
+    )
+    embedding_dropout: _Share = Field(
+        0.0,
+        description="Share of the dictionary whose vectors are set to zero at each training step, "
+        "wherever in the batch they stand.",
+    )
+    input_dropout: _Share = Field(
+        0.0,
+        description="Share of each recurrent layer's inputs set to zero, the same ones at every "
+        "step of a text (variational dropout).",
+    )
+    recurrent_dropout: _Share = Field(
+        0.0,
+        description="Share of each state set to zero on its way to the next step, the same ones "
+        "at every step of a text.",
+    )
+    weight_drop: _Share = Field(
+        0.0,
+        description="Share of the recurrent kernel's weights set to zero at each training step.",
+    )
+
+    def ngram_lengths(self, unit: Unit) -> tuple[int, ...]:
+        """The n-gram lengths in use, in ascending order, once the unit is known."""
+        if self.ngrams == "auto":
+            return (1, 2, 3) if unit == "character" else (1, 2)
+        return tuple(sorted(set(self.ngrams)))

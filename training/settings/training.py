@@ -1,0 +1,99 @@
+"""The settings of the section `training`: the objective, the optimizer, when to stop."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from training.settings.section import Section
+
+Optimizer = Literal[
+    "adamw",
+    "adam",
+    "nadam",
+    "adamax",
+    "adagrad",
+    "adadelta",
+    "adafactor",
+    "sgd",
+    "rmsprop",
+    "lion",
+    "lamb",
+    "muon",
+    "ftrl",
+]
+Schedule = Literal["cosine", "cosine_restarts", "linear", "exponential", "inverse_time", "constant"]
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
+
+
+class TrainingConfig(Section):
+    """How the network is trained."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        12, description="Most passes over the rows."
+    )
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        64, description="Texts of one update."
+    )
+    max_updates: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Most updates, whatever `epochs` says; by default there is no bound."
+    )
+    optimizer: Optimizer = Field("adamw", description="The optimizer, by its name in Keras.")
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
+        3e-3,
+        description="Peak learning rate, or `auto` to find it by a range test: the rate rises "
+        "from update to update until the loss does, and the weights are then put back.",
+    )
+    schedule: Schedule = Field(
+        "cosine", description="How the rate falls after the warm-up, by its name in Keras."
+    )
+    warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.1, description="Share of all updates over which the rate rises to its peak."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        1e-4, description="Weight decay of the optimizer, decoupled from the gradient."
+    )
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="The gradient is scaled down to this norm, taken over all weights."
+    )
+    averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.99,
+        description="Momentum of the moving average of the weights that is validated and kept; 0 "
+        "keeps the weights themselves. In a run of few updates it is lower, so that the average "
+        "spans at most an eighth of them.",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none",
+        description="Whether a row counts in the loss by how rare its label is: `balanced` is "
+        "rows / (labels × rows of the label).",
+    )
+    sampling: Literal["natural", "balanced"] = Field(
+        "natural",
+        description="Which rows an epoch takes: each once, or as many of every label by drawing "
+        "from the rarer ones again.",
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of each target that is spread evenly over the labels."
+    )
+    metric: Metric | Literal["auto"] = Field(
+        "auto",
+        description="Validation metric that the best epoch is chosen by: by default the accuracy, "
+        "and the macro-F1 where a text has several labels.",
+    )
+    patience: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        3, description="Epochs without a better validation metric after which training stops."
+    )
+    checkpoint_updates: Annotated[int, Field(ge=1)] = Field(
+        500,
+        description="Updates between checkpoints, from which `--resume` goes on; there is one at "
+        "the end of each epoch too.",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        1, description="Seed of everything random: the same seed gives the same model."
+    )
+    tensorboard: Path | None = Field(
+        None, description="Folder in which logs for TensorBoard are written."
+    )
+    mlflow: str | None = Field(
+        None, description="Address or folder of an MLflow tracking server that the run is told to."
+    )
