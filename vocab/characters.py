@@ -1,4 +1,4 @@
-"""Which characters are white space, which are dropped, and which are a token of their own.
+"""Which characters are white space, dropped, accents, part of a word, or a token of their own.
 
 Kept as classes of explicit code points for regular expressions. The named classes that runtimes
 offer differ: each engine has its own version of the Unicode tables, and JavaScript's walk over a
@@ -69,6 +69,17 @@ _UNSPACED = (
 )
 
 
+# Marks on letters of scripts that are read without them too. Those of other scripts are vowels, or
+# make another letter, as が is of か.
+_ACCENTS = (
+    (0x0300, 0x036F),  # combining diacritical marks
+    (0x1AB0, 0x1AFF),  # the same, extended
+    (0x1DC0, 0x1DFF),  # the same, supplement
+    (0x20D0, 0x20FF),  # the same, for symbols
+    (0xFE20, 0xFE2F),  # combining half marks
+)
+
+
 @cache
 def white_space() -> str:
     """Characters that part words, as a class; the ones with Unicode's White_Space property."""
@@ -94,3 +105,15 @@ def standing_alone() -> str:
     Japanese or Thai sentence would otherwise be one unknown word.
     """
     return _class_of([*_of_category("P", "S"), *_blocks(*_UNSPACED)])
+
+
+@cache
+def of_words() -> str:
+    """Characters that words are made of, as a class: neither white space nor standing alone."""
+    return f"[^{white_space()[1:-1]}{standing_alone()[1:-1]}]"
+
+
+@cache
+def accents() -> str:
+    """Combining marks on Latin, Greek and Cyrillic letters, as a class."""
+    return _class_of(_blocks(*_ACCENTS))

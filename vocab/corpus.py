@@ -1,7 +1,8 @@
-"""A corpus as rows of text and label, checked one by one.
+"""A corpus as rows of text and labels, checked one by one.
 
-Owns what makes a text and a label usable. Knows nothing of formats, and nothing of what becomes
-of a bad row: that is the policy's (`vocab.bad_rows`).
+Owns what makes a text usable and what a row holds; a label's value is `vocab.label_values`'
+business. Knows nothing of formats, and nothing of what becomes of a bad row: that is the policy's
+(`vocab.bad_rows`).
 """
 
 import os
@@ -9,13 +10,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from vocab.bad_rows import BadRows, T
+from vocab.columns import Columns, FoundColumns
 from vocab.errors import CorpusError
 from vocab.json_records import json_kind
+from vocab.label_values import (
+    likely_labels,
+    one_label,
+    probabilities,
+    several_labels,
+    unknown_label,
+)
 from vocab.records import BadRow, Location, Record
 from vocab.streams import RecordStream, open_records
-
-_LABELS_NAMED = 3
-_LABEL_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,48 +30,113 @@ class Row:
 
     Attributes:
         text: The text as it stands in the file; never blank.
-        label: Its class; an integer label is its decimal string.
+        labels: Its labels, sorted and each once: exactly one in a single-label task, any number
+            in a multi-label one. An integer label is its decimal string.
         location: Where the row starts.
+        probabilities: With soft labels, the probability of each label of the task in the order
+            of the sorted names.
     """
 
     text: str
-    label: str
+    labels: tuple[str, ...]
     location: Location
+    probabilities: tuple[float, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """The only label; for single-label tasks alone."""
+        (label,) = self.labels
+        return label
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A corpus of texts and labels whose files were found and their columns checked.
+
+    Attributes:
+        records: Its records, read anew by every call of `rows`.
+        columns: Its columns, and with them the task.
+    """
+
+    records: RecordStream
+    columns: FoundColumns
+
+    def rows(self, bad_rows: BadRows, known_labels: Collection[str] | None = None) -> Iterator[Row]:
+        """Read the rows in a stream.
+
+        Args:
+            bad_rows: What happens to a row that cannot be used.
+            known_labels: If given, any other label makes a bad row, and columns of probabilities
+                must be those of these labels.
+
+        Returns:
+            The rows in the order of the files, one at least.
+
+        Raises:
+            CorpusError: A file cannot be read, or no row is left; raised from the iterator. The
+                columns of probabilities are of other labels; raised at once.
+            BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
+        """
+        known = None if known_labels is None else frozenset(known_labels)
+        if known is not None and self.columns.labels:
+            self._check_probabilities(known)
+        rows = bad_rows.keep(_rows(self.records, self.columns, known))
+        return at_least_one(rows, self.records.path)
+
+    def require_probabilities(self) -> None:
+        """Refuse the corpus unless it has columns of probabilities.
+
+        Raises:
+            CorpusError: It has none.
+        """
+        if not self.columns.labels:
+            names = ", ".join(self.records.tables[0].columns)
+            raise CorpusError(
+                f"{self.records.path}: no column of probabilities; the columns are: {names}. Set "
+                "corpus.probability_prefix to what the names of those columns begin with"
+            )
+
+    def _check_probabilities(self, known: frozenset[str]) -> None:
+        path, prefix = self.records.path, self.columns.probability_prefix
+        for label in self.columns.labels:
+            if label not in known:
+                raise CorpusError(
+                    f"{path}: column {prefix + label!r}: {unknown_label(label, known)}"
+                )
+        if lacking := sorted(known - set(self.columns.labels)):
+            raise CorpusError(
+                f"{path}: no column {prefix + lacking[0]!r}: expected a column of probabilities "
+                f"for each of the {len(known)} labels"
+            )
+
+
+def open_corpus(path: str | os.PathLike[str], columns: Columns | None = None) -> Corpus:
+    """Find the files of a corpus and check their columns; no row is read yet.
+
+    Args:
+        path: A data file or a folder of them; see `vocab.streams.open_records`.
+        columns: What is told of the columns; nothing if None.
+
+    Raises:
+        CorpusError: A file cannot be read, or a column is missing.
+    """
+    records = open_records(path)
+    return Corpus(records, (columns or Columns()).found_in(records))
 
 
 def read_rows(
     path: str | os.PathLike[str],
     *,
     bad_rows: BadRows,
-    text_column: str = "text",
-    label_column: str = "label",
+    columns: Columns | None = None,
     known_labels: Collection[str] | None = None,
 ) -> Iterator[Row]:
     """Read a corpus of texts and labels in a stream.
 
-    The files and their columns are checked at once, the rows as they are taken.
-
-    Args:
-        path: A data file or a folder of them; see `vocab.streams.open_records`.
-        bad_rows: What happens to a row that cannot be used.
-        text_column: The column of the texts.
-        label_column: The column of the labels.
-        known_labels: If given, any other label makes a bad row.
-
-    Returns:
-        The rows in the order of the files, one at least.
-
-    Raises:
-        CorpusError: A file cannot be read, a column is missing, or no row is left. All but the
-            first check may be raised from the iterator.
-        BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
+    The files and their columns are checked at once, the rows as they are taken. Arguments, rows
+    and errors are those of `open_corpus` and `Corpus.rows`.
     """
-    records = open_records(path)
-    records.require(text_column, "--text-column")
-    records.require(label_column, "--label-column")
-    known = None if known_labels is None else frozenset(known_labels)
-    rows = bad_rows.keep(_rows(records, text_column, label_column, known))
-    return at_least_one(rows, records.path)
+    return open_corpus(path, columns).rows(bad_rows, known_labels)
 
 
 def read_texts(
@@ -82,8 +153,9 @@ def read_texts(
         The texts in the order of the files, one at least.
 
     Raises:
-        CorpusError: As for `read_rows`.
-        BadRowsError: As for `read_rows`.
+        CorpusError: A file cannot be read, the column is missing, or no row is left. All but the
+            first check may be raised from the iterator.
+        BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
     """
     records = open_records(path)
     records.require(text_column, "--text-column")
@@ -103,21 +175,6 @@ def text_of(record: Record, column: str) -> str | BadRow:
     return record.bad(f"expected the text to be a string, received {json_kind(text)}")
 
 
-def label_of(record: Record, column: str, known: frozenset[str] | None = None) -> str | BadRow:
-    """Take the label out of a record, or the reason why there is none."""
-    label = record.values.get(column)
-    if isinstance(label, int) and not isinstance(label, bool):
-        label = str(label)
-    if isinstance(label, str) and label and not label.isspace():
-        if known is None or label in known:
-            return label
-        return record.bad(_unknown_label_reason(label, known))
-    if label is None or isinstance(label, str):
-        return record.bad("the label is missing")
-    kind = json_kind(label)
-    return record.bad(f"expected the label to be a string or an integer, received {kind}")
-
-
 def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
     """Pass a stream on, and refuse an empty one.
 
@@ -133,22 +190,38 @@ def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
 
 
 def _rows(
-    records: RecordStream, text_column: str, label_column: str, known: frozenset[str] | None
+    records: RecordStream, columns: FoundColumns, known: frozenset[str] | None
 ) -> Iterator[Row | BadRow]:
+    labels_of = _soft_row if columns.labels else _single_row
+    if columns.task == "multi_label" and not columns.labels:
+        labels_of = _multi_row
     for record in records:
         if isinstance(record, BadRow):
             yield record
             continue
-        text = text_of(record, text_column)
-        if isinstance(text, BadRow):
-            yield text
-            continue
-        label = label_of(record, label_column, known)
-        yield label if isinstance(label, BadRow) else Row(text, label, record.location)
+        text = text_of(record, columns.text)
+        yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
 
 
-def _unknown_label_reason(label: str, known: frozenset[str]) -> str:
-    shown = label if len(label) <= _LABEL_CHARACTERS else label[:_LABEL_CHARACTERS] + "…"
-    names = ", ".join(sorted(known)[:_LABELS_NAMED])
-    more = f" … ({len(known)})" if len(known) > _LABELS_NAMED else ""
-    return f"label {shown!r} was never seen in training; known labels: {names}{more}"
+def _single_row(
+    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+) -> Row | BadRow:
+    label = one_label(record, columns.label, known)
+    return label if isinstance(label, BadRow) else Row(text, (label,), record.location)
+
+
+def _multi_row(
+    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+) -> Row | BadRow:
+    labels = several_labels(record, columns.label, known)
+    return labels if isinstance(labels, BadRow) else Row(text, labels, record.location)
+
+
+def _soft_row(
+    record: Record, text: str, columns: FoundColumns, _: frozenset[str] | None
+) -> Row | BadRow:
+    found = probabilities(record, columns.probability_prefix, columns.labels, columns.task)
+    if isinstance(found, BadRow):
+        return found
+    labels = likely_labels(found, columns.labels, columns.task)
+    return Row(text, labels, record.location, found)

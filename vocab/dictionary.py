@@ -1,29 +1,33 @@
 """The dictionary: every token of the training corpus and its id, kept in `tokenizer.json`.
 
-Owns how text is normalized and cut into tokens. The recipe uses only those parts of Hugging Face
-`tokenizers` that JavaScript runtimes cut in the same way, so one file serves every runtime.
-Knows neither files of data nor labels.
+Owns which parts a dictionary is made of, and what is read back. The recipe uses only those parts
+of Hugging Face `tokenizers` that JavaScript runtimes cut in the same way, so one file serves every
+runtime. Knows neither files of data nor labels.
 
-Tokens are words, pieces of words, or characters. Which characters stand alone and which are
-dropped is in `vocab.characters`.
+Tokens are words, pieces of words, characters, or a few words. How a text is cleaned and cut into
+words is in `vocab.cutting`, how pieces are found in `vocab.subwords`, phrases in `vocab.phrases`.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from vocab import characters
+from vocab import cutting, subwords
+from vocab.counts import Counts
 from vocab.errors import DictionaryError
+from vocab.phrases import PhraseCounts
+from vocab.sizes import Sizes
 
-Unit = Literal["word", "subword", "character"]
+Unit = Literal["word", "subword", "character", "ngram"]
+Algorithm = Literal["bpe", "wordpiece", "unigram"]
+Accents = Literal["keep", "strip"]
+Normalization = cutting.Form
 
 PAD, UNKNOWN, BEGIN = "[PAD]", "[UNK]", "[CLS]"
 PAD_ID, UNKNOWN_ID, BEGIN_ID = 0, 1, 2
 SPECIAL_TOKENS = (PAD, UNKNOWN, BEGIN)
-
-_MAX_WORD_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,17 @@ class Coverage:
         return self.known / self.tokens if self.tokens else 0.0
 
 
-def train(
+def train(  # noqa: PLR0913 — a keyword for each setting of a dictionary
     texts: Iterable[str],
     *,
     unit: Unit = "word",
     vocab_size: int = 20_000,
     min_frequency: int = 1,
     lowercase: bool = True,
+    algorithm: Algorithm = "bpe",
+    ngram: int = 2,
+    accents: Accents = "keep",
+    normalization: Normalization = "none",
 ) -> Tokenizer:
     """Builds the dictionary of a corpus.
 
@@ -60,48 +68,33 @@ def train(
         texts: The training texts; they are read once, in a stream.
         unit: What a token is.
         vocab_size: Most tokens kept, special ones included; the most frequent stay.
-        min_frequency: Tokens seen fewer times are left out; a subword dictionary keeps every
-            single character all the same.
+        min_frequency: Tokens seen fewer times are left out.
         lowercase: Whether upper and lower case are one.
+        algorithm: How pieces of words are found, if those are the tokens.
+        ngram: Most words of a token, if tokens are a few words.
+        accents: Whether accents on Latin, Greek and Cyrillic letters count.
+        normalization: The Unicode normalization form that a text is brought into.
 
     Raises:
-        DictionaryError: If no token is left, or `vocab_size` has no room for the characters of a
-            subword dictionary.
+        DictionaryError: If no token is left.
     """
-    tokenizer = _untrained(unit, lowercase)
-    options: dict[str, Any] = {
-        "vocab_size": vocab_size,
-        "min_frequency": min_frequency,
-        "special_tokens": list(SPECIAL_TOKENS),
-        "show_progress": False,
-    }
-    if unit == "subword":
-        # Plain byte-pair merges: the trainers of WordPiece, and of merges with a mark for a word's
-        # start or end, number their pieces in another order at each run.
-        tokenizer.model = models.BPE(unk_token=UNKNOWN)
-        tokenizer.train_from_iterator(texts, trainers.BpeTrainer(**options))
-    elif unit == "word":
-        tokenizer.model = models.WordLevel(unk_token=UNKNOWN)
-        tokenizer.train_from_iterator(texts, trainers.WordLevelTrainer(**options))
-        tokenizer.model = _model_of_words(tokenizer.get_vocab())
+    sizes = Sizes(vocab_size, min_frequency, SPECIAL_TOKENS, UNKNOWN)
+    steps = cutting.cleaning(
+        lowercase=lowercase, strip_accents=accents == "strip", form=normalization
+    )
+    if unit == "word":
+        tokenizer = _of_words(texts, steps, sizes)
+    elif unit == "character":
+        tokenizer = _of_characters(texts, steps, sizes)
+    elif unit == "subword":
+        tokenizer = _of_subwords(texts, steps, sizes, algorithm)
     else:
-        counting = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-        counting.normalizer = tokenizer.normalizer
-        counting.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-        counting.train_from_iterator(texts, trainers.WordLevelTrainer(**options))
-        tokenizer.model = _model_of_characters(counting.get_vocab())
-        tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
-    size = tokenizer.get_vocab_size()
-    if size > vocab_size:
-        # Byte-pair merges start from every character of the corpus, however rare.
-        raise DictionaryError(
-            f"the corpus has {size - len(SPECIAL_TOKENS):,} different characters, more than "
-            f"tokens.vocab_size={vocab_size} has room for: raise it"
-        )
-    if size <= len(SPECIAL_TOKENS):
+        tokenizer = _of_phrases(texts, steps, sizes, ngram)
+    if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
         raise DictionaryError(
             f"no {unit} occurs {min_frequency} times or more: lower tokens.min_frequency"
         )
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BEGIN} $A", pair=f"{BEGIN} $A $B:1", special_tokens=[(BEGIN, BEGIN_ID)]
     )
@@ -156,37 +149,76 @@ def coverage(tokenizer: Tokenizer, texts: Iterable[str]) -> Coverage:
     return Coverage(texts=counted, tokens=tokens, known=tokens - unknown)
 
 
-def _untrained(unit: Unit, lowercase: bool) -> Tokenizer:
-    tokenizer = Tokenizer(_model_of_characters({}))
-    steps: list[normalizers.Normalizer] = [normalizers.Replace(Regex(characters.dropped()), "")]
-    if lowercase:
-        # JavaScript lower-cases a final sigma to another letter than Rust does.
-        steps += [normalizers.Replace("Σ", "σ"), normalizers.Lowercase()]
-    if unit == "character":
-        # No pre-tokenizer: the text is one stretch, which the model takes apart by itself.
-        steps.append(normalizers.Replace(Regex(characters.white_space() + "+"), " "))
-        steps.append(normalizers.Replace(Regex("^ | $"), ""))
-    else:
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(characters.white_space() + "+"), "removed"),
-                pre_tokenizers.Split(Regex(characters.standing_alone()), "isolated"),
-            ]
-        )
+_Steps = list[normalizers.Normalizer]
+
+
+def _of_words(texts: Iterable[str], steps: _Steps, sizes: Sizes) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.pre_tokenizer = cutting.between_words()
+    words = [
+        word
+        for word in _counted_by_library(tokenizer, texts, sizes)
+        if len(word) <= subwords.MAX_WORD_CHARACTERS
+    ]
+    tokenizer.model = subwords.whole_entries(sizes.numbered(words), sizes)
     return tokenizer
 
 
-def _model_of_words(vocabulary: dict[str, int]) -> models.WordPiece:
-    """Whole words only: WordPiece without continuation pieces, which every runtime has."""
-    return models.WordPiece(
-        vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MAX_WORD_CHARACTERS
+def _of_characters(texts: Iterable[str], steps: _Steps, sizes: Sizes) -> Tokenizer:
+    counting = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    counting.normalizer = normalizers.Sequence([*steps, *cutting.single_spaces()])
+    counting.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    characters = sizes.numbered(_counted_by_library(counting, texts, sizes))
+    # Merging without a merge, twice as fast as cutting by a rule; the text is one stretch, which
+    # the model takes apart by itself.
+    tokenizer = Tokenizer(models.BPE(characters, [], unk_token=UNKNOWN, cache_capacity=0))
+    tokenizer.normalizer = counting.normalizer
+    return tokenizer
+
+
+def _counted_by_library(tokenizer: Tokenizer, texts: Iterable[str], sizes: Sizes) -> list[str]:
+    """What a tokenizer cuts texts into, the most frequent first, special tokens left out."""
+    options: dict[str, Any] = {"vocab_size": sizes.vocab_size, "min_frequency": sizes.min_frequency}
+    trainer = trainers.WordLevelTrainer(
+        special_tokens=list(sizes.special_tokens), show_progress=False, **options
     )
+    tokenizer.train_from_iterator(texts, trainer)
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    return sorted(vocabulary, key=vocabulary.__getitem__)[len(sizes.special_tokens) :]
 
 
-def _model_of_characters(vocabulary: dict[str, int]) -> models.BPE:
-    """Characters only: byte-pair encoding without merges, twice as fast as cutting by a rule."""
-    return models.BPE(vocabulary, [], unk_token=UNKNOWN, cache_capacity=0)
+def _of_subwords(
+    texts: Iterable[str], steps: _Steps, sizes: Sizes, algorithm: Algorithm
+) -> Tokenizer:
+    counts = Counts()
+    reader = cutting.WordReader(steps)
+    for text in texts:
+        counts.add(reader.words(text))
+    marked = list(counts.ranked())
+    if algorithm == "unigram":
+        # One stretch: runtimes do not agree on unknown tokens side by side in several stretches.
+        tokenizer = Tokenizer(
+            subwords.unigram([(word.rstrip(" "), count) for word, count in marked], sizes)
+        )
+        tokenizer.normalizer = normalizers.Sequence([*steps, *cutting.word_marks(ends=False)])
+        return tokenizer
+    words = [(word.strip(" "), count) for word, count in marked]
+    model = subwords.bpe if algorithm == "bpe" else subwords.wordpiece
+    tokenizer = Tokenizer(model(words, sizes))
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.pre_tokenizer = cutting.between_words()
+    return tokenizer
+
+
+def _of_phrases(texts: Iterable[str], steps: _Steps, sizes: Sizes, ngram: int) -> Tokenizer:
+    counts = PhraseCounts(ngram)
+    reader = cutting.WordReader(steps)
+    for text in texts:
+        counts.add(reader.words(text))
+    tokenizer = Tokenizer(counts.model(sizes))
+    tokenizer.normalizer = normalizers.Sequence([*steps, *cutting.word_marks(ends=True)])
+    return tokenizer
 
 
 def _windows(texts: Iterable[str], size: int = 4096) -> Iterator[list[str]]:

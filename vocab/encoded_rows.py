@@ -36,14 +36,18 @@ def encode_rows(
 
     Yields:
         Each row in order; a bad row where the text holds nothing that makes a token, such as
-        control characters alone. What the row holds besides text and label is not in it.
+        control characters alone. What the row holds besides text and labels is not in it.
     """
     stream = iter(rows)
     while window := list(islice(stream, _WINDOW)):
         texts = [row.text for row in window]
         for row, encoded in zip(window, encode(texts), strict=True):
             if encoded.is_empty:
-                content = json.dumps({"text": row.text, "label": row.label}, ensure_ascii=False)
-                yield BadRow(row.location, EMPTY_TEXT_REASON, content)
+                yield BadRow(row.location, EMPTY_TEXT_REASON, _content(row))
             else:
                 yield EncodedRow(row, encoded)
+
+
+def _content(row: Row) -> str:
+    labels = {"label": row.label} if len(row.labels) == 1 else {"labels": row.labels}
+    return json.dumps({"text": row.text, **labels}, ensure_ascii=False)

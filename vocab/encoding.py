@@ -1,4 +1,4 @@
-"""The one encoding of text: token ids, cut to a maximum length, padded on the right.
+"""The one encoding of text: token ids, cut down to a maximum length, padded on the right.
 
 Training and serving both go through here, so a model is asked in the ids it was trained on.
 Knows no model: a batch is two integer arrays and nothing else.
@@ -6,12 +6,16 @@ Knows no model: a batch is two integer arrays and nothing else.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from vocab.dictionary import PAD_ID
+
+Keep = Literal["head", "tail", "both"]
+"""Which part of a text that is too long is read: its first tokens, its last ones, or half each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class Encoded:
 
     Attributes:
         ids: Token ids, int64, shape `(tokens,)`; the first is the begin mark.
-        truncated: Whether tokens past the maximum length were cut off.
+        truncated: Whether tokens beyond the maximum length were left out.
     """
 
     ids: NDArray[np.int64]
@@ -50,12 +54,14 @@ class Encoder:
 
     Args:
         tokenizer: The dictionary.
-        max_length: Most ids kept of a text, the begin mark included; the tail is cut.
+        max_length: Most ids kept of a text, the begin mark included.
+        keep: Which part of a longer text is kept; the begin mark always is, and comes first.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_length: int, keep: Keep = "head") -> None:
         self._tokenizer = tokenizer
         self.max_length = max_length
+        self.keep = keep
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The ids of each text, in the order given.
@@ -66,13 +72,26 @@ class Encoder:
         encoded = []
         for encoding in self._tokenizer.encode_batch_fast(list(texts)):
             ids = encoding.ids
-            encoded.append(
-                Encoded(
-                    ids=np.array(ids[: self.max_length], dtype=np.int64),
-                    truncated=len(ids) > self.max_length,
-                )
-            )
+            truncated = len(ids) > self.max_length
+            if truncated:
+                ids = shortened(ids, self.max_length, self.keep)
+            encoded.append(Encoded(ids=np.array(ids, dtype=np.int64), truncated=truncated))
         return encoded
+
+
+def shortened(ids: Sequence[int], max_length: int, keep: Keep) -> list[int]:
+    """The ids that are kept of a text that has more of them than a model reads.
+
+    >>> shortened([2, 11, 12, 13, 14, 15], 4, "both")
+    [2, 11, 12, 15]
+
+    Args:
+        ids: Token ids, the begin mark first; more than `max_length`.
+        max_length: How many are kept.
+        keep: Which; of both ends, the first has one more where they cannot be equal.
+    """
+    last = {"head": 0, "tail": max_length - 1, "both": (max_length - 1) // 2}[keep]
+    return [*ids[: max_length - last], *ids[len(ids) - last :]]
 
 
 def pad(ids: Sequence[NDArray[np.int64]]) -> Batch:

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vocab.errors import CorpusError
 
 
@@ -25,7 +28,7 @@ class Labels:
         ('ham', 'spam')
 
         Args:
-            labels: The label of every row, in any order.
+            labels: The labels of all rows, in any order.
 
         Raises:
             CorpusError: If fewer than two classes occur: there would be nothing to tell apart.
@@ -54,3 +57,24 @@ class Labels:
             KeyError: If a label is unknown; the corpus reader refuses such rows by file and line.
         """
         return [self.ids[label] for label in labels]
+
+    def matrix(self, rows: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+        """Which labels each row has.
+
+        >>> Labels(("ham", "spam")).matrix([("spam",), ()]).tolist()
+        [[False, True], [False, False]]
+
+        Args:
+            rows: The labels of each row.
+
+        Returns:
+            bool, shape `(rows, labels)`.
+
+        Raises:
+            KeyError: As for `encode`.
+        """
+        matrix = np.zeros((len(rows), len(self)), dtype=np.bool_)
+        pairs = [(row, self.ids[label]) for row, labels in enumerate(rows) for label in labels]
+        if pairs:
+            matrix[tuple(np.array(pairs).T)] = True
+        return matrix

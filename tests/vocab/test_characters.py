@@ -1,6 +1,8 @@
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Regex, normalizers
 
 from vocab import characters
@@ -38,3 +40,23 @@ def test_all_punctuation_stands_alone():
     for code in range(0x3000):
         if unicodedata.category(chr(code)).startswith("P"):
             assert matched(characters.standing_alone(), chr(code))
+
+
+@given(st.characters())
+def test_every_character_is_of_words_or_parts_them(character):
+    parting = (characters.white_space(), characters.standing_alone())
+    assert matched(characters.of_words(), character) != any(
+        matched(cls, character) for cls in parting
+    )
+
+
+@pytest.mark.parametrize(("letter", "plain"), [("é", "e"), ("Ё", "Е"), ("ή", "η"), ("ṩ", "s")])
+def test_accents_are_what_a_letter_is_left_without(letter, plain):
+    assert unicodedata.normalize("NFD", letter)[0] == plain
+    assert matched(characters.accents(), unicodedata.normalize("NFD", letter)[1:])
+
+
+@pytest.mark.parametrize("mark", ["\u3099", "\u0e48", "\u093f", "\u05b0", "\u064b"])
+def test_marks_of_other_scripts_are_no_accents(mark):
+    assert unicodedata.category(mark).startswith("M")
+    assert not matched(characters.accents(), mark)

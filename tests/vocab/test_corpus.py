@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
+from vocab.columns import Columns
 from vocab.corpus import Row, read_rows, read_texts
 from vocab.errors import CorpusError
 
@@ -86,7 +87,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
 def test_columns_may_have_other_names(tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("class,id,body\na,1,x\n")
-    [row] = strict(path, text_column="body", label_column="class")
+    [row] = strict(path, columns=Columns("body", "class"))
     assert (row.text, row.label) == ("x", "a")
 
 

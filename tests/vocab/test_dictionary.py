@@ -1,29 +1,43 @@
 import json
+import os
 import subprocess
 import sys
+import weakref
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
-from vocab import dictionary
+from vocab import dictionary, subwords
 from vocab.dictionary import BEGIN_ID, PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID
-from vocab.errors import DictionaryError
+from vocab.errors import CorpusError, DictionaryError
 
-UNITS = ["word", "subword", "character"]
+# Every kind of token, by the settings that ask for it.
+UNITS = {
+    "word": {"unit": "word"},
+    "bpe": {"unit": "subword"},
+    "wordpiece": {"unit": "subword", "algorithm": "wordpiece"},
+    "unigram": {"unit": "subword", "algorithm": "unigram"},
+    "character": {"unit": "character"},
+    "bigram": {"unit": "ngram"},
+    "5-gram": {"unit": "ngram", "ngram": 5},
+}
+every_unit = pytest.mark.parametrize("kind", UNITS)
 TEXTS = ["The cat sat.", "the dog sat on the cat", "猫が好きです", "แมวนั่งบนเสื่อ", "Ὀδυσσεύς ΟΔΟΣ"]
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_serialize_and_parse_are_inverse(unit):
-    tokenizer = dictionary.train(TEXTS, unit=unit)
+@every_unit
+def test_serialize_and_parse_are_inverse(kind):
+    tokenizer = dictionary.train(TEXTS, **UNITS[kind])
     again = dictionary.parse(dictionary.serialize(tokenizer))
     assert dictionary.serialize(again) == dictionary.serialize(tokenizer)
     for text in TEXTS:
         assert again.encode(text).ids == tokenizer.encode(text).ids
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_special_tokens_have_fixed_ids_and_every_text_begins_with_the_mark(unit):
-    tokenizer = dictionary.train(TEXTS, unit=unit)
+@every_unit
+def test_special_tokens_have_fixed_ids_and_every_text_begins_with_the_mark(kind):
+    tokenizer = dictionary.train(TEXTS, **UNITS[kind])
     assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2]
     assert (PAD_ID, UNKNOWN_ID, BEGIN_ID) == (0, 1, 2)
     assert tokenizer.encode("").ids == [BEGIN_ID]
@@ -37,12 +51,12 @@ def test_words_are_cut_at_spaces_and_punctuation():
     ]
 
 
-@pytest.mark.parametrize("unit", ["word", "subword"])
+@pytest.mark.parametrize("kind", ["word", "bpe", "wordpiece", "unigram", "bigram"])
 @pytest.mark.parametrize(
     "text", ["猫が好き", "แมวนั่ง", "ខ្មែរ", "ພາສາລາວ", "ကချင်", "ガギグ", "𠮷野家"]
 )
-def test_a_text_without_spaces_is_not_one_unknown_word(unit, text):
-    tokenizer = dictionary.train(["abc", *text], unit=unit)
+def test_a_text_without_spaces_is_not_one_unknown_word(kind, text):
+    tokenizer = dictionary.train(["abc", *text], **UNITS[kind])
     ids = tokenizer.encode(text).ids[1:]
     assert len(ids) == len(text)
     assert UNKNOWN_ID not in ids
@@ -53,21 +67,121 @@ def test_characters_keep_single_spaces():
     assert tokenizer.encode(" \t a \n\u3000 b  ").tokens[1:] == ["a", " ", "b"]
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@every_unit
 @pytest.mark.parametrize("text", ["", " ", "\u200b\ufeff", "\x00\x1f", "\u2028\t"])
-def test_a_text_that_shows_nothing_has_no_token(unit, text):
-    tokenizer = dictionary.train(TEXTS, unit=unit)
+def test_a_text_that_shows_nothing_has_no_token(kind, text):
+    tokenizer = dictionary.train(TEXTS, **UNITS[kind])
     assert tokenizer.encode(text).ids == [BEGIN_ID]
 
 
-def test_capital_sigma_becomes_the_same_letter_everywhere():
-    tokenizer = dictionary.train(["οδοσ"])
+@every_unit
+def test_capital_sigma_becomes_the_same_letter_everywhere(kind):
+    tokenizer = dictionary.train(["οδοσ"], **UNITS[kind])
     assert UNKNOWN_ID not in tokenizer.encode("ΟΔΟΣ").ids
 
 
-def test_case_is_kept_on_request():
-    tokenizer = dictionary.train(["Turkey turkey"], lowercase=False)
-    assert tokenizer.encode("Turkey turkey").tokens[1:] == ["Turkey", "turkey"]
+@every_unit
+def test_case_is_kept_on_request(kind):
+    tokenizer = dictionary.train(["Turkey turkey"], lowercase=False, **UNITS[kind])
+    assert tokenizer.encode("Turkey").ids != tokenizer.encode("turkey").ids
+    tokenizer = dictionary.train(["Turkey turkey"], **UNITS[kind])
+    assert tokenizer.encode("Turkey").ids == tokenizer.encode("turkey").ids
+
+
+@every_unit
+@pytest.mark.parametrize("normalization", ["none", "nfc", "nfkc", "nfd", "nfkd"])
+def test_accents_count_or_not(kind, normalization):
+    texts = ["cafe café naïve naive ёж еж が か 각"]
+    options = {"normalization": normalization, **UNITS[kind]}
+    kept = dictionary.train(texts, **options)
+    stripped = dictionary.train(texts, accents="strip", **options)
+    for plain, accented in (("cafe", "café"), ("naive", "nai\u0308ve"), ("еж", "ёж")):
+        assert stripped.encode(plain).ids == stripped.encode(accented).ids
+        assert kept.encode(plain).ids != kept.encode(accented).ids
+    # These are other letters, not the same with an accent.
+    assert stripped.encode("が").ids != stripped.encode("か").ids
+    assert UNKNOWN_ID not in stripped.encode("각").ids
+
+
+@every_unit
+@pytest.mark.parametrize(
+    ("normalization", "one", "another", "same"),
+    [
+        ("none", "é", "e\u0301", False),
+        ("nfc", "é", "e\u0301", True),
+        ("nfd", "é", "e\u0301", True),
+        ("nfc", "ﬁ", "fi", False),
+        ("nfd", "①", "1", False),
+        ("nfkc", "ﬁ", "fi", True),
+        ("nfkd", "①", "1", True),
+        ("nfkc", "ｱﾞ", "ア\u3099", True),
+    ],
+)
+def test_forms_of_unicode_are_one_or_not(kind, normalization, one, another, same):
+    tokenizer = dictionary.train([one, another], normalization=normalization, **UNITS[kind])
+    assert (tokenizer.encode(one).ids == tokenizer.encode(another).ids) is same
+
+
+def test_a_word_too_long_to_be_known_is_not_in_the_dictionary():
+    longest = "x" * subwords.MAX_WORD_CHARACTERS
+    tokenizer = dictionary.train([f"{longest} {longest}y b"])
+    assert set(tokenizer.get_vocab()) == {*SPECIAL_TOKENS, longest, "b"}
+    assert tokenizer.encode(f"{longest} {longest}y").ids[1:] == [
+        tokenizer.token_to_id(longest),
+        UNKNOWN_ID,
+    ]
+
+
+@every_unit
+@given(texts=st.lists(st.text(max_size=30), min_size=1, max_size=6))
+def test_no_token_of_a_text_that_was_learnt_is_unknown(kind, texts):
+    shown = [text for text in texts if dictionary_has_tokens(text)]
+    assume(shown)
+    tokenizer = dictionary.train(texts, **UNITS[kind])
+    for text in shown:
+        ids = tokenizer.encode(text).ids
+        assert len(ids) > 1
+        assert UNKNOWN_ID not in ids
+
+
+def dictionary_has_tokens(text: str) -> bool:
+    probe = dictionary.train(["a"], unit="character")
+    return len(probe.encode(text).ids) > 1
+
+
+@every_unit
+def test_texts_are_read_in_a_stream(kind):
+    class Text(str):
+        """A string that tells when it is gone."""
+
+    alive = most_alive = 0
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    def texts():
+        nonlocal alive, most_alive
+        for number in range(5000):
+            text = Text(f"text {number % 50} of many")
+            weakref.finalize(text, gone)
+            alive += 1
+            most_alive = max(most_alive, alive)
+            yield text
+
+    tokenizer = dictionary.train(texts(), **UNITS[kind])
+    assert UNKNOWN_ID not in tokenizer.encode("text 49 of many").ids
+    assert 0 < most_alive < 1000
+
+
+@pytest.mark.parametrize("kind", ["word", "bigram", "character", "unigram"])
+def test_an_error_of_the_stream_is_the_callers(kind):
+    def texts():
+        yield "a text"
+        raise CorpusError("the file breaks off")
+
+    with pytest.raises(CorpusError, match="the file breaks off"):
+        dictionary.train(texts(), **UNITS[kind])
 
 
 def test_size_and_frequency_bound_the_dictionary():
@@ -110,16 +224,30 @@ def test_coverage_counts_unknown_tokens():
     assert coverage.share == 0.6
 
 
-@pytest.mark.parametrize("unit", UNITS)
-def test_the_same_corpus_gives_the_same_bytes_in_another_process(unit, languages):
+@every_unit
+def test_neither_size_nor_frequency_is_exceeded(kind):
+    texts = ["one of the best, one of the worst", "猫が好きです the best of cats"] * 2 + ["rare zq"]
+    tokenizer = dictionary.train(texts, vocab_size=20, min_frequency=2, **UNITS[kind])
+    assert len(SPECIAL_TOKENS) < tokenizer.get_vocab_size() <= 20
+    assert not [token for token in tokenizer.get_vocab() if "z" in token or "rare" in token]
+
+
+def test_the_same_corpus_gives_the_same_bytes_in_another_process(languages):
     script = (
-        "import csv, hashlib, sys\n"
+        "import csv, hashlib, json, sys\n"
         "from vocab import dictionary\n"
         "rows = csv.DictReader(open(sys.argv[1], encoding='utf-8', newline=''))\n"
         "texts = [row['text'] for row in rows]\n"
-        "tokenizer = dictionary.train(texts, unit=sys.argv[2], vocab_size=2000)\n"
-        "print(hashlib.sha256(dictionary.serialize(tokenizer)).hexdigest())\n"
+        "for options in json.loads(sys.argv[2]):\n"
+        "    tokenizer = dictionary.train(texts, vocab_size=1000, **options)\n"
+        "    print(hashlib.sha256(dictionary.serialize(tokenizer)).hexdigest())\n"
     )
-    command = [sys.executable, "-c", script, str(languages / "train.csv"), unit]
-    digests = {subprocess.run(command, capture_output=True, check=True).stdout for _ in range(3)}
-    assert len(digests) == 1
+    command = [sys.executable, "-c", script, str(languages / "train.csv")]
+    command.append(json.dumps(list(UNITS.values())))
+    # Once with the threads there are, and once with one; Python's own hashes differ in each.
+    outputs = [
+        subprocess.run(command, capture_output=True, check=True, env={**os.environ, **more}).stdout
+        for more in ({}, {"RAYON_NUM_THREADS": "1"}, {"TOKENIZERS_PARALLELISM": "false"})
+    ]
+    assert len(outputs[0].split()) == len(UNITS)
+    assert len(set(outputs)) == 1

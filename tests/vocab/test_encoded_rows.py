@@ -7,7 +7,9 @@ from vocab.records import BadRow, Location
 
 def test_a_row_without_a_token_becomes_a_bad_row_and_the_others_stay_in_order():
     encoder = Encoder(dictionary.train(["a b"]), max_length=8)
-    rows = [Row(text, "x", Location("f.csv", line)) for line, text in enumerate(["a", "\x01", "b"])]
+    rows = [
+        Row(text, ("x",), Location("f.csv", line)) for line, text in enumerate(["a", "\x01", "b"])
+    ]
     first, bad, last = encode_rows(encoder.encode, rows)
     assert isinstance(first, EncodedRow)
     assert first.row is rows[0]
@@ -15,3 +17,13 @@ def test_a_row_without_a_token_becomes_a_bad_row_and_the_others_stay_in_order():
     assert bad == BadRow(Location("f.csv", 1), EMPTY_TEXT_REASON, content)
     assert isinstance(last, EncodedRow)
     assert last.row is rows[2]
+
+
+def test_the_labels_of_a_bad_row_are_told_as_they_are():
+    encoder = Encoder(dictionary.train(["a b"]), max_length=8)
+    rows = [Row("\x01", labels, Location("f.csv", 2)) for labels in ((), ("x", "y"))]
+    contents = [bad.content for bad in encode_rows(encoder.encode, rows)]
+    assert contents == [
+        '{"text": "\\u0001", "labels": []}',
+        '{"text": "\\u0001", "labels": ["x", "y"]}',
+    ]

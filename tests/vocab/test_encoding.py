@@ -1,4 +1,7 @@
+from types import SimpleNamespace
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +18,41 @@ def test_ids_begin_with_the_mark_and_are_cut_at_the_end():
     assert whole.ids.tolist() == cut.ids.tolist() == [BEGIN_ID, *TOKENIZER.encode("a b c").ids[1:]]
     assert (whole.truncated, cut.truncated) == (False, True)
     assert whole.ids.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("keep", "max_length", "kept"),
+    [
+        *(("head", 2, "a"), ("head", 5, "abcd")),
+        *(("tail", 2, "g"), ("tail", 5, "defg")),
+        *(("both", 2, "a"), ("both", 4, "abg"), ("both", 5, "abfg"), ("both", 6, "abcfg")),
+    ],
+)
+def test_a_part_of_a_long_text_is_kept(keep, max_length, kept):
+    (cut,) = Encoder(TOKENIZER, max_length, keep).encode(["a b c d e f g"])
+    assert cut.ids.tolist() == [BEGIN_ID, *map(TOKENIZER.token_to_id, kept)]
+    assert cut.truncated
+
+
+@given(
+    st.lists(st.integers(3, 99), min_size=1, max_size=20),
+    st.integers(2, 24),
+    st.sampled_from(["head", "tail", "both"]),
+)
+def test_what_is_kept_is_as_long_as_can_be_and_from_the_ends(tokens, max_length, keep):
+    class Numbers:
+        """A dictionary whose words are numbers."""
+
+        def encode_batch_fast(self, texts):
+            return [SimpleNamespace(ids=[BEGIN_ID, *map(int, text.split())]) for text in texts]
+
+    (cut,) = Encoder(Numbers(), max_length, keep).encode([" ".join(map(str, tokens))])
+    assert len(cut.ids) == min(len(tokens) + 1, max_length)
+    assert cut.truncated == (len(tokens) + 1 > max_length)
+    assert cut.ids[0] == BEGIN_ID
+    rest = cut.ids[1:].tolist()
+    first = {"head": len(rest), "tail": 0, "both": (len(rest) + 1) // 2}[keep]
+    assert rest == tokens[:first] + tokens[len(tokens) - (len(rest) - first) :]
 
 
 def test_empty_texts_are_told():

@@ -1,0 +1,25 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import normalizers
+
+from vocab import cutting
+
+STEPS = cutting.cleaning(lowercase=True, strip_accents=False, form="none")
+
+
+@given(st.text())
+def test_words_are_the_same_in_python_and_in_the_library(text):
+    cleaned = normalizers.Sequence(STEPS).normalize_str(text)
+    cut = [word for word, _ in cutting.between_words().pre_tokenize_str(cleaned)]
+    assert [word.strip(" ") for word in cutting.WordReader(STEPS).words(text)] == cut
+
+
+@given(st.text())
+def test_words_with_their_marks_are_the_stretch(text):
+    stretch = normalizers.Sequence([*STEPS, *cutting.word_marks(ends=True)]).normalize_str(text)
+    assert "".join(cutting.WordReader(STEPS).words(text)) == stretch
+
+
+def test_words_have_marks_and_what_stands_alone_has_none():
+    words = cutting.WordReader(STEPS).words("  Don't  stop!! 猫\n")
+    assert words == [" don ", "'", " t ", " stop ", "!", "!", "猫"]
