@@ -22,6 +22,11 @@ from service.settings import Settings
 
 _DESCRIPTION = "Classifies texts. Every error is a problem document, RFC 9457."
 
+_NO_THRESHOLDS = ErrorPlace(
+    detail="expected no above_threshold: this model gives every text exactly one label",
+    pointer=pointer(("parameters", "above_threshold")),
+)
+
 routes = APIRouter()
 
 
@@ -87,11 +92,14 @@ async def predict(request: Request) -> list[list[LabelScore]]:
         detail = f"expected at most {settings.max_texts} texts, received {len(asked.texts)}"
         raise problems.invalid_request([ErrorPlace(detail=detail, pointer=pointer(("inputs",)))])
     parameters = asked.parameters or PredictParameters()
+    thresholds = engine.thresholds if parameters.above_threshold else None
+    if parameters.above_threshold and thresholds is None:
+        raise problems.invalid_request([_NO_THRESHOLDS])
     try:
         scores = await engine.scores(asked.texts, parameters.function_to_apply)
     except EmptyTextsError as error:
         raise _empty_texts(asked, error.indices) from None
-    return rank(engine.labels, scores, parameters.top_k)
+    return rank(engine.labels, scores, parameters.top_k, thresholds)
 
 
 @routes.get("/health/live", summary="Whether the process answers")

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from service import artifact
 from service.artifact import Artifact
 from service.errors import ModelFolderError
-from service.scores import ScoreFunction, apply
+from service.scores import ScoreFunction, apply, ranked
+from vocab.columns import Task
 from vocab.dictionary import BEGIN_ID
 from vocab.encoding import Encoded, Encoder, pad
 from vocab.errors import EmptyTextError
@@ -28,18 +29,29 @@ class Classifier:
 
     Attributes:
         classes_: The labels, sorted, in the order of every score array's columns.
+        multi_label: Whether a text may have several labels, or none, instead of exactly one.
+        thresholds: The probability from which on each label is given, in the order of `classes_`;
+            None where a text has exactly one label.
         artifact: The folder it was made from.
     """
 
     def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
         self.artifact = loaded
         self.classes_: list[str] = list(loaded.labels.names)
-        self._encoder = Encoder(loaded.tokenizer, loaded.config.gatewise.tokens.max_length)
+        self.multi_label = loaded.config.multi_label
+        self.thresholds = loaded.config.label_thresholds() if self.multi_label else None
+        tokens = loaded.config.gatewise.tokens
+        self._encoder = Encoder(loaded.tokenizer, tokens.max_length, tokens.keep)
         self._session = _session(loaded, threads)
         # onnxruntime's RNN (unlike its GRU and LSTM) multiplies a lone row by another kernel,
         # whose last bits differ: such a row is sent twice.
         self._min_rows = 2 if "RNN" in loaded.manifest.operators else 1
         self._probe()
+
+    @property
+    def task(self) -> Task:
+        """Whether a text has exactly one label or any number of them."""
+        return "multi_label" if self.multi_label else "single_label"
 
     @classmethod
     def load(cls, folder: str | Path, *, threads: int = 1) -> "Classifier":
@@ -93,19 +105,25 @@ class Classifier:
     def scores(
         self, encoded: Sequence[Encoded], function_to_apply: ScoreFunction | None = None
     ) -> NDArray[np.float32]:
-        """Logits with a score function applied; the model's own (softmax) unless another is named.
+        """Logits with a score function applied; the model's own unless another is named.
+
+        The model's own is softmax, and sigmoid where a text may have several labels.
 
         Returns:
             float32, shape `(texts, classes)`.
         """
-        return apply(function_to_apply or "softmax", self.logits(encoded))
+        own: ScoreFunction = "sigmoid" if self.multi_label else "softmax"
+        return apply(function_to_apply or own, self.logits(encoded))
 
     def probabilities(self, encoded: Sequence[Encoded]) -> NDArray[np.float32]:
-        """The probability of each class, float32, shape `(texts, classes)`."""
+        """The probability of each label, float32, shape `(texts, classes)`.
+
+        A text's probabilities add up to 1, unless the text may have several labels.
+        """
         return self.scores(encoded)
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The probability of each class for each text.
+        """The probability of each label for each text; see `probabilities`.
 
         Returns:
             float32, shape `(texts, classes)`, columns in the order of `classes_`.
@@ -118,9 +136,31 @@ class Classifier:
             raise TypeError("expected a sequence of texts, received one string: wrap it in a list")
         return self.probabilities(self.encode_nonempty(texts))
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """The most probable label of each text; see `predict_proba` for what is raised."""
-        return [self.classes_[index] for index in self.predict_proba(texts).argmax(axis=1)]
+    def predict(self, texts: Sequence[str]) -> list[str] | list[tuple[str, ...]]:
+        """The most probable label of each text; see `predict_proba` for what is raised.
+
+        Returns:
+            A label a text. Where a text may have several: a tuple a text of the labels whose
+            probabilities reach their thresholds, best first; empty if none does.
+        """
+        probabilities = self.predict_proba(texts)
+        if self.thresholds is None:
+            return [self.classes_[index] for index in probabilities.argmax(axis=1)]
+        return [tuple(label for label, _ in self.best(row)) for row in probabilities]
+
+    def best(
+        self, probabilities: NDArray[np.float32], top_k: int | None = None
+    ) -> list[tuple[str, float]]:
+        """What to answer about one text: labels with their probabilities, best first.
+
+        Args:
+            probabilities: Those of the text, shape `(classes,)`.
+            top_k: How many labels, whatever their probabilities. If None the label that is
+                predicted, or those that are where a text may have several.
+        """
+        if top_k is None and self.thresholds is not None:
+            return ranked(self.classes_, probabilities, thresholds=self.thresholds)
+        return ranked(self.classes_, probabilities, top_k or 1)
 
     def _probe(self) -> None:
         """Asks once, with the largest id there is, so that a folder that loads also answers.

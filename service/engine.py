@@ -54,6 +54,11 @@ class Engine:
         """The label of each class."""
         return self._ready_classifier().classes_
 
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """The score from which on each label is given; None if a text has exactly one label."""
+        return self._ready_classifier().thresholds
+
     async def load(self, folder: Path, threads: int) -> None:
         """Loads the model in a worker thread.
 

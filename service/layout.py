@@ -52,6 +52,11 @@ class ModelFolder:
         return self.path / "metrics.json"
 
     @cached_property
+    def report(self) -> Path:
+        """The same figures and more, with charts, read by people in a browser."""
+        return self.path / "report.html"
+
+    @cached_property
     def card(self) -> Path:
         """The model card, read by people."""
         return self.path / "README.md"
@@ -82,8 +87,9 @@ class TokenSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unit: Literal["word", "subword", "character"]
+    unit: Literal["word", "subword", "character", "ngram"]
     max_length: Annotated[int, Field(ge=2)]
+    keep: Literal["head", "tail", "both"] = "head"
 
 
 class NetworkSettings(BaseModel):
@@ -95,8 +101,9 @@ class NetworkSettings(BaseModel):
     direction: Literal["bidirectional", "forward", "backward"]
     layers: int
     units: int
+    input: Literal["embedding", "one_hot"] = "embedding"
     embedding_size: int
-    readout: Literal["last", "max", "mean", "max_mean"]
+    readout: Literal["last", "max", "mean", "max_mean", "attention"]
     ngrams: tuple[int, ...]
     buckets: int
     parameters: int
@@ -110,6 +117,7 @@ class GatewiseSettings(BaseModel):
     format: int
     tokens: TokenSettings
     network: NetworkSettings
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
 
     _format_first = model_validator(mode="before")(_known_format)
 
@@ -121,7 +129,7 @@ class ModelConfig(BaseModel):
 
     model_type: str
     architectures: tuple[str, ...]
-    problem_type: Literal["single_label_classification"]
+    problem_type: Literal["single_label_classification", "multi_label_classification"]
     id2label: dict[int, str]
     label2id: dict[str, int]
     vocab_size: int
@@ -140,6 +148,32 @@ class ModelConfig(BaseModel):
         if {label: index for index, label in self.id2label.items()} != self.label2id:
             raise ValueError("id2label and label2id contradict each other")
         return self
+
+    @model_validator(mode="after")
+    def _thresholds_fit(self) -> "ModelConfig":
+        thresholds = self.gatewise.thresholds
+        if thresholds is None:
+            return self
+        if not self.multi_label:
+            raise ValueError(f"gatewise.thresholds make no sense with {self.problem_type}")
+        if len(thresholds) != len(self.id2label):
+            raise ValueError(
+                f"expected {len(self.id2label)} numbers in gatewise.thresholds, one for each "
+                f"label, received {len(thresholds)}"
+            )
+        return self
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.problem_type == "multi_label_classification"
+
+    def label_thresholds(self) -> tuple[float, ...]:
+        """The score from which on each label is given, in the order of the model's outputs.
+
+        0.5 where `gatewise.thresholds` tells nothing.
+        """
+        return self.gatewise.thresholds or (0.5,) * len(self.id2label)
 
     def label_names(self) -> tuple[str, ...]:
         """The labels in the order of the model's outputs."""

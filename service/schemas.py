@@ -5,11 +5,13 @@ unchanged: https://huggingface.co/docs/inference-providers/tasks/text-classifica
 Knows neither HTTP nor any model.
 """
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from service.scores import ScoreFunction, ranked
 
@@ -44,6 +46,22 @@ class PredictParameters(BaseModel):
     function_to_apply: ScoreFunction | None = Field(
         None, description="What turns the network's logits into scores; the model's own if absent."
     )
+    above_threshold: bool | None = Field(
+        None,
+        description="Whether to answer only with labels whose score reaches the threshold that "
+        "was chosen for them in training, of which there may be none. Only for models that may "
+        "give a text several labels, and only with their own scores, sigmoid.",
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_sigmoid(self) -> Self:
+        if self.above_threshold and self.function_to_apply not in (None, "sigmoid"):
+            raise PydanticCustomError(
+                "above_threshold",
+                "expected function_to_apply to be sigmoid or absent beside above_threshold: "
+                "thresholds are of those scores",
+            )
+        return self
 
 
 class PredictRequest(BaseModel):
@@ -84,7 +102,10 @@ class LabelScore(BaseModel):
 
 
 def rank(
-    labels: list[str], scores: NDArray[np.float32], top_k: int | None = None
+    labels: list[str],
+    scores: NDArray[np.float32],
+    top_k: int | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> list[list[LabelScore]]:
     """The answer to a request: for each text its labels, best first.
 
@@ -97,8 +118,12 @@ def rank(
         labels: The label of each class.
         scores: The score of each class, shape `(texts, classes)`.
         top_k: How many labels to keep; all if absent or more than there are.
+        thresholds: If given, only labels whose score reaches theirs are kept.
     """
     return [
-        [LabelScore(label=label, score=score) for label, score in ranked(labels, row, top_k)]
+        [
+            LabelScore(label=label, score=score)
+            for label, score in ranked(labels, row, top_k, thresholds)
+        ]
         for row in scores
     ]

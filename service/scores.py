@@ -36,20 +36,45 @@ def apply(function: ScoreFunction, logits: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def ranked(
-    labels: Sequence[str], scores: NDArray[np.float32], top_k: int | None = None
+    labels: Sequence[str],
+    scores: NDArray[np.float32],
+    top_k: int | None = None,
+    thresholds: Sequence[float] | None = None,
 ) -> list[tuple[str, float]]:
     """The labels of one text with their scores, best first; equal scores in the labels' order.
 
     >>> ranked(["ham", "spam"], np.array([0.1, 0.9], dtype=np.float32), top_k=1)
     [('spam', 0.9)]
+    >>> ranked(["ham", "spam"], np.array([0.1, 0.9], dtype=np.float32), thresholds=(0.1, 0.95))
+    [('ham', 0.1)]
 
     Args:
         labels: The label of each score.
         scores: float32, shape `(classes,)`.
         top_k: How many labels; all if None.
+        thresholds: If given, only labels whose score reaches theirs.
     """
-    order = np.argsort(-scores, kind="stable")[:top_k]
+    order = np.argsort(-scores, kind="stable")
+    if thresholds is not None:
+        order = order[reached(scores, thresholds)[order]]
+    order = order[:top_k]
     return [(labels[index], shortest(scores[index])) for index in order]
+
+
+def reached(scores: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Where scores reach their thresholds.
+
+    A threshold counts as the 32-bit number nearest to it, so that a score that is written just
+    as its threshold is reaches it.
+
+    Args:
+        scores: float32, shape `(…, labels)`.
+        thresholds: The threshold of each label.
+
+    Returns:
+        bool, of the scores' shape.
+    """
+    return scores >= np.asarray(thresholds, dtype=np.float32)
 
 
 def shortest(score: np.float32) -> float:

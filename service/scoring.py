@@ -1,7 +1,7 @@
 """A whole file of texts through the classifier, into a file of answers.
 
-Owns the walk: records in windows, texts to scores, every input column out again beside them.
-Knows no file format and no network.
+Owns the walk: records in windows, texts to scores, every input column out again beside them;
+the columns of the answers are `service.answers`' business. Knows no network.
 """
 
 import os
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from service.answers import Answers
 from service.classifier import Classifier
 from service.output import open_output
-from service.scores import shortest
 from vocab.bad_rows import BadRows, T
 from vocab.corpus import at_least_one, text_of
 from vocab.encoded_rows import EMPTY_TEXT_REASON
@@ -40,8 +40,10 @@ class Summary:
         truncated: Scored rows whose text was longer than the model reads.
         seconds: Wall time.
         label_column: The output's column of the best label: `label`, or `predicted_label` where
-            the input has a column `label` or `score` of its own.
-        score_column: The column of that label's probability, named likewise.
+            the input has a column `label` or `score` of its own. For a model that may give
+            several labels, the column of them all: `labels`, or `predicted_labels`.
+        score_column: The column of that label's probability, or of theirs, named likewise.
+        probability_columns: Number of columns that hold the probability of one label each.
     """
 
     rows: int
@@ -51,6 +53,7 @@ class Summary:
     seconds: float
     label_column: str
     score_column: str
+    probability_columns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ def score_file(
     *,
     bad_rows: BadRows,
     text_column: str = "text",
+    probabilities: bool = False,
     window: int = 4096,
     on_progress: Callable[[int], None] | None = None,
 ) -> Summary:
@@ -82,6 +86,8 @@ def score_file(
             Parquet the input's columns keep their types.
         bad_rows: What happens to a row that cannot be scored.
         text_column: The column of the texts.
+        probabilities: Whether to add a column `probability_<label>` for every label, which makes
+            the output a corpus of soft labels.
         window: Most rows held in memory and scored together.
         on_progress: Called after every window with the number of rows done so far.
 
@@ -95,29 +101,24 @@ def score_file(
     records = open_records(input)
     records.require(text_column, "--text-column")
     columns = _columns(records)
-    label_column, score_column = _new_columns(columns, records.path)
-    schema = _input_schema(records, columns)
-    schema = schema.append(pa.field(label_column, pa.string()))
-    schema = schema.append(pa.field(score_column, pa.float32()))
+    answers = Answers.among(
+        classifier, columns, records.path, Path(output), probabilities=probabilities
+    )
+    schema = pa.schema([*_input_schema(records, columns), *answers.fields])
 
     free_keys = DataFile.named(output).format is Format.JSON_LINES
-    refused = {label_column, score_column} if free_keys else None
+    refused = set(answers.names) if free_keys else None
     checked = _with_known_keys(records, frozenset(columns), refused)
     encoded = _encode(checked, classifier, text_column, window)
     scorable = at_least_one(bad_rows.keep(encoded), records.path)
     scored = truncated = 0
     with open_output(Path(output), schema) as writer:
         for items in _windows(scorable, window, lambda item: _size(item.record)):
-            probabilities = classifier.probabilities([item.encoded for item in items])
-            best = probabilities.argmax(axis=1)
+            scores = classifier.probabilities([item.encoded for item in items])
             writer.write(
                 [
-                    {
-                        **item.record.values,
-                        label_column: classifier.classes_[index],
-                        score_column: shortest(row[index]),
-                    }
-                    for item, index, row in zip(items, best, probabilities, strict=True)
+                    {**item.record.values, **answer}
+                    for item, answer in zip(items, answers.rows(scores), strict=True)
                 ]
             )
             scored += len(items)
@@ -131,8 +132,9 @@ def score_file(
         rejected=rejected,
         truncated=truncated,
         seconds=time.perf_counter() - started,
-        label_column=label_column,
-        score_column=score_column,
+        label_column=answers.label_column,
+        score_column=answers.score_column,
+        probability_columns=len(classifier.classes_) if probabilities else 0,
     )
 
 
@@ -149,18 +151,6 @@ def _refuse_overlap(source: Path, target: Path) -> None:
 
 def _columns(records: RecordStream) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
-
-
-def _new_columns(columns: tuple[str, ...], path: str) -> tuple[str, str]:
-    plain, careful = ("label", "score"), ("predicted_label", "predicted_score")
-    if not set(plain) & set(columns):
-        return plain
-    if taken := sorted(set(careful) & set(columns)):
-        raise CorpusError(
-            f"{path}: the column {taken[0]!r} exists already, and so does 'label' or 'score'; "
-            "rename it, for the answer needs a column of its own"
-        )
-    return careful
 
 
 def _input_schema(records: RecordStream, columns: tuple[str, ...]) -> pa.Schema:

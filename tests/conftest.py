@@ -58,14 +58,13 @@ def small_config():
 @pytest.fixture(scope="session")
 def trained(languages, small_config, tmp_path_factory):
     """A training run and the folder it wrote: `(run, path)`. Not to be changed by a test."""
-    from training.corpora import Corpora, read
+    from training.corpora import Corpora
     from training.pipeline import train
     from vocab.bad_rows import StopAtBadRows
 
     out = tmp_path_factory.mktemp("models") / "languages"
     corpora = Corpora(languages / "train.csv", languages / "validation.csv", languages / "test.csv")
-    rows = read(corpora, small_config, StopAtBadRows())
-    return train(rows, out, small_config, StopAtBadRows(), lambda _: None), out
+    return train(corpora, out, small_config, StopAtBadRows(), lambda _: None), out
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +79,94 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip(f"the corpora are not at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def multi_label_folder(tmp_path_factory):
+    """A model of the labels blue, green and red, written by hand. Not to be changed by a test.
+
+    Every word `blue`, `green` or `red` adds 6 to its label's logit, `reddish` adds 1 to that of
+    red; without them it is -3. A text with one `green` stays below green's threshold, one with
+    `reddish` alone reaches red's, and `grey` reaches none.
+    """
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from service import artifact, layout
+    from vocab import dictionary
+
+    labels, words = ("blue", "green", "red"), ["blue", "green", "red", "reddish", "grey"]
+    tokenizer = dictionary.train([" ".join(words)])
+    table = np.zeros((tokenizer.get_vocab_size(), 3), dtype=np.float32)
+    for label, word, weight in ((0, "blue", 6), (1, "green", 6), (2, "red", 6), (2, "reddish", 1)):
+        table[tokenizer.token_to_id(word), label] = weight
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        # A tensor needs three dimensions to be masked; what is added up are small integers.
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
+        helper.make_node("Mul", ["words", "column"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "second"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["sum", "bias"], ["logits"]),
+    ]
+    shape = ["batch", "sequence"]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, shape)
+        for name in ("input_ids", "attention_mask")
+    ]
+    constants = {
+        "table": table,
+        "bias": np.full(3, -3, dtype=np.float32),
+        "last": np.array([2]),
+        "second": np.array([1]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        inputs,
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    config = layout.ModelConfig(
+        model_type="bert",
+        architectures=("BertForSequenceClassification",),
+        problem_type="multi_label_classification",
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+        vocab_size=len(table),
+        hidden_size=1,
+        num_hidden_layers=1,
+        max_position_embeddings=8,
+        pad_token_id=dictionary.PAD_ID,
+        gatewise=layout.GatewiseSettings(
+            format=layout.FORMAT,
+            tokens=layout.TokenSettings(unit="word", max_length=8),
+            network=layout.NetworkSettings(
+                cell="gru",
+                direction="forward",
+                layers=1,
+                units=1,
+                embedding_size=1,
+                readout="last",
+                ngrams=(),
+                buckets=1,
+                parameters=table.size + 3,
+            ),
+            thresholds=(0.5, 0.99, 0.1),
+        ),
+    )
+    out = tmp_path_factory.mktemp("multi-label") / "model"
+    with artifact.writing(out) as folder:
+        folder.model.write_bytes(model.SerializeToString(deterministic=True))
+        folder.tokenizer.write_bytes(dictionary.serialize(tokenizer))
+        artifact.write_json(folder.config, config.model_dump(mode="json"))
+        operators = tuple(sorted({node.op_type for node in nodes}))
+        manifest = layout.Manifest(
+            seed=1, corpus_sha256="0" * 64, versions={}, opset=17, operators=operators
+        )
+        artifact.seal(folder, manifest)
+    return out

@@ -1,3 +1,4 @@
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -201,3 +202,75 @@ def test_logits_of_another_shape_are_refused(model_folder, tmp_path, attributes)
         ModelFolderError, match=r"expected logits of shape|the network cannot answer"
     ):
         Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+@pytest.fixture(scope="module")
+def several(multi_label_folder):
+    return gatewise.load(multi_label_folder)
+
+
+class TestSeveralLabels:
+    def test_probabilities_are_of_each_label_by_itself(self, several):
+        probabilities = several.predict_proba(["blue green", "grey"])
+        absent, present = 1 / (1 + np.exp(3)), 1 / (1 + np.exp(-3))
+        expected = [[present, present, absent], [absent] * 3]
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+        assert (several.multi_label, several.task) == (True, "multi_label")
+
+    def test_those_that_reach_their_thresholds_are_predicted(self, several):
+        texts = ["blue reddish", "green", "grey", "green green red blue"]
+        assert several.predict(texts) == [
+            ("blue", "red"),
+            (),
+            (),
+            ("green", "blue", "red"),
+        ]
+        assert several.predict([]) == []
+
+    def test_another_score_function_may_be_asked_for(self, several):
+        encoded = several.encode(["blue", "red"])
+        np.testing.assert_array_equal(several.scores(encoded), several.scores(encoded, "sigmoid"))
+        np.testing.assert_allclose(several.scores(encoded, "softmax").sum(axis=1), 1, atol=1e-6)
+
+    def test_without_thresholds_the_half_counts(self, multi_label_folder, tmp_path):
+        folder = changed_config(multi_label_folder, tmp_path, {"thresholds": None})
+        several = gatewise.load(folder)
+        assert several.thresholds == (0.5, 0.5, 0.5)
+        assert several.predict(["reddish", "green"]) == [(), ("green",)]
+
+    @pytest.mark.parametrize(
+        ("thresholds", "reason"),
+        [
+            ([0.5, 0.5], "expected 3 numbers in gatewise.thresholds, .* received 2"),
+            ([0.5, 0.5, 0.0], r"gatewise\.thresholds\.2: .* greater than 0"),
+            ([0.5, 0.5, 1.5], r"gatewise\.thresholds\.2: .* less than or equal to 1"),
+            ([0.5, 0.5, float("nan")], r"gatewise\.thresholds\.2: "),
+        ],
+    )
+    def test_thresholds_that_make_no_sense_are_refused(
+        self, multi_label_folder, tmp_path, thresholds, reason
+    ):
+        folder = changed_config(multi_label_folder, tmp_path, {"thresholds": thresholds})
+        with pytest.raises(ModelFolderError, match=reason):
+            Classifier.load(folder)
+
+    def test_thresholds_beside_a_single_label_are_refused(self, model_folder, tmp_path):
+        folder = changed_config(model_folder, tmp_path, {"thresholds": [0.5] * 5})
+        with pytest.raises(ModelFolderError, match="make no sense with single_label"):
+            Classifier.load(folder)
+
+    def test_a_folder_from_before_there_were_thresholds_loads(self, model_folder, tmp_path):
+        folder = changed_config(model_folder, tmp_path, {})
+        single = Classifier.load(folder)
+        assert (single.multi_label, single.thresholds) == (False, None)
+
+
+def changed_config(model_folder, tmp_path, changes):
+    """A copy of the folder with other keys under `gatewise`, and its manifest in agreement."""
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    document = json.loads(folder.config.read_text(encoding="utf-8"))
+    document["gatewise"].pop("thresholds", None)
+    document["gatewise"].update(changes)
+    folder.config.write_text(json.dumps(document), encoding="utf-8")
+    artifact.seal(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
+    return folder.path

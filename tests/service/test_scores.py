@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from service.scores import apply, ranked
+from service.scores import apply, ranked, reached
 
 
 @pytest.mark.parametrize("function", ["softmax", "sigmoid"])
@@ -21,3 +21,17 @@ def test_ranked_puts_the_best_first_and_keeps_the_order_of_equals():
     scores = np.array([0.2, 0.5, 0.2, 0.1], dtype=np.float32)
     assert ranked(list("abcd"), scores) == [("b", 0.5), ("a", 0.2), ("c", 0.2), ("d", 0.1)]
     assert ranked(list("abcd"), scores, 2) == [("b", 0.5), ("a", 0.2)]
+
+
+def test_a_label_is_kept_where_its_score_reaches_its_own_threshold():
+    scores = np.array([0.2, 0.5, 0.1], dtype=np.float32)
+    assert ranked(list("abc"), scores, thresholds=(0.2, 0.6, 0.05)) == [("a", 0.2), ("c", 0.1)]
+    assert ranked(list("abc"), scores, 1, thresholds=(0.2, 0.6, 0.05)) == [("a", 0.2)]
+    assert ranked(list("abc"), scores, thresholds=(1.0, 1.0, 1.0)) == []
+
+
+def test_a_threshold_is_reached_by_the_same_number_in_32_bits():
+    scores = np.array([[0.1, 0.7]], dtype=np.float32)
+    above = float(np.nextafter(scores[0, 1], np.float32(1)))
+    assert reached(scores, (0.1, 0.7)).tolist() == [[True, True]]
+    assert reached(scores, (0.1, above)).tolist() == [[True, False]]

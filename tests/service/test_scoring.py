@@ -21,6 +21,8 @@ from vocab.streams import open_records
 class ByLength:
     """Classes: `even` or `odd` number of words; ids are the words' lengths, ten at most."""
 
+    multi_label, thresholds = False, None
+
     def __init__(self) -> None:
         self.classes_ = ["even", "odd"]
         self.largest_call = 0
@@ -72,6 +74,24 @@ def test_every_column_comes_out_unchanged_with_label_and_score(source: Path, nam
 def test_a_score_is_written_in_as_many_digits_as_it_has(source: Path) -> None:
     score(source, source.with_name("out.csv"))
     assert [row["score"] for row in rows_of(source.with_name("out.csv"))] == ["0.9", "0.8", "0.9"]
+
+
+def test_each_label_can_have_a_column_of_its_own(source: Path) -> None:
+    done = score(source, source.with_name("out.parquet"), probabilities=True)
+    assert done.probability_columns == 2
+    written = pq.read_table(source.with_name("out.parquet"))
+    assert written.column_names[-3:] == ["score", "probability_even", "probability_odd"]
+    rows = zip(*(written[name].to_pylist() for name in written.column_names[-2:]), strict=True)
+    for row, odd in zip(rows, (0.9, 0.2, 0.9), strict=True):
+        assert row == pytest.approx((1 - odd, odd), abs=1e-6)
+    assert written.schema.field("probability_odd").type == pa.float32()
+
+
+def test_a_column_of_probabilities_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text,probability_odd\none,1\n")
+    with pytest.raises(CorpusError, match="the column 'probability_odd' exists already"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv", probabilities=True)
+    assert score(tmp_path / "in.csv", tmp_path / "out.csv").scored == 1
 
 
 @pytest.mark.parametrize("own", ["label", "score"])
