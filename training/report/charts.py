@@ -1,0 +1,273 @@
+"""The charts of a report, drawn by matplotlib from the figures of a run.
+
+Draws numbers and words of its own only: no text or label of a user comes in here.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
+from training.card import metric_in_words
+from training.progress import Epoch, Fitted, RateTest
+from training.report.svg import FIRST, INK, MARK, MUTED, SECOND, drawing, inline
+from training.review import UNKNOWN_BINS, Reviewed
+
+_WIDTH, _HEIGHT = 440, 250
+"""Size of a chart in the units of its drawing: small, so that its text is readable on a phone."""
+
+_FEW_EPOCHS = 25
+"""Up to so many epochs each has a dot of its own."""
+
+
+def losses(fitted: Fitted) -> Markup:
+    """The loss on the training and the validation rows after each epoch."""
+    epochs, best = fitted.epochs, fitted.best
+    with drawing():
+        figure, axes = _chart("epoch", "loss, in nats")
+        _line(axes, epochs, [epoch.loss for epoch in epochs], "training", FIRST, "-")
+        validation = [epoch.validation_loss for epoch in epochs]
+        _line(axes, epochs, validation, "validation", SECOND, "--")
+        _mark_best(axes, fitted, "top")
+        _legend(axes, columns=2)
+        return inline(
+            figure,
+            "losses",
+            "Loss by epoch",
+            f"Over {len(epochs)} epochs the training loss goes from {epochs[0].loss:.3g} to "
+            f"{epochs[-1].loss:.3g} and the validation loss from {validation[0]:.3g} to "
+            f"{validation[-1]:.3g}. Epoch {best.number} was kept, with a validation loss of "
+            f"{best.validation_loss:.3g}.",
+        )
+
+
+def metric(fitted: Fitted) -> Markup:
+    """The metric that the best epoch was chosen by, after each epoch."""
+    epochs, best = fitted.epochs, fitted.best
+    name = metric_in_words(fitted.metric)
+    with drawing():
+        figure, axes = _chart("epoch", f"validation {name}")
+        values = [epoch.metric for epoch in epochs]
+        _line(axes, epochs, values, f"validation {name}", SECOND, "--")
+        # Where the curve is not: what is to rise begins low, and ends high.
+        _mark_best(axes, fitted, "top" if fitted.metric == "loss" else "bottom")
+        _legend(axes, columns=1)
+        return inline(
+            figure,
+            "metric",
+            f"Validation {name} by epoch",
+            f"From {values[0]:.4g} in epoch 1 to {values[-1]:.4g} in epoch {epochs[-1].number}; "
+            f"the best is {best.metric:.4g} in epoch {best.number}.",
+        )
+
+
+def rates(fitted: Fitted) -> Markup:
+    """The learning rate at the end of each epoch."""
+    epochs = fitted.epochs
+    with drawing():
+        figure, axes = _chart("epoch", "learning rate")
+        values = [epoch.learning_rate for epoch in epochs]
+        _line(axes, epochs, values, "rate of the epoch's last update", FIRST, "-")
+        axes.set_ylim(0, 1.08 * max(values) or 1)
+        axes.yaxis.set_major_formatter(_plain())
+        _legend(axes, columns=1)
+        return inline(
+            figure,
+            "rates",
+            "Learning rate by epoch",
+            f"{values[0]:.3g} at the end of epoch 1, {max(values):.3g} at most, {values[-1]:.3g} "
+            "at the end.",
+        )
+
+
+def rate_test(test: RateTest) -> Markup:
+    """The loss over the rate of a range test, at least one of them finite, and the rate chosen."""
+    points = [
+        (rate, loss)
+        for rate, loss in zip(test.rates, test.losses, strict=True)
+        if math.isfinite(loss)
+    ]
+    with drawing():
+        figure, axes = _chart("learning rate", "training loss, in nats")
+        axes.plot(*zip(*points, strict=True), color=FIRST)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(_plain())
+        axes.minorticks_off()
+        # The test ends where the loss explodes: the rest would be flat beside it.
+        lowest, first = min(loss for _, loss in points), points[0][1]
+        fall = max(first - lowest, 0.05 * abs(first)) or 1
+        axes.set_ylim(lowest - 0.15 * fall, first + fall)
+        axes.axvline(test.chosen, color=MARK, linestyle=":")
+        _note(axes, test.chosen, f"{test.chosen:.2g}")
+        return inline(
+            figure,
+            "rate-test",
+            "Loss by learning rate in the range test",
+            f"The rate rises from {test.rates[0]:.2g} to {test.rates[-1]:.2g}; the loss begins at "
+            f"{first:.3g} and is lowest at {lowest:.3g}. The rate chosen is {test.chosen:.3g}.",
+        )
+
+
+def lengths(reviewed: Reviewed, max_length: int) -> Markup:
+    """Texts by their number of tokens."""
+    bins = reviewed.length_bins()
+    longest = bins[-1].last
+    with drawing():
+        figure, axes = _chart("tokens of a text", "share of texts")
+        width = bins[0].last - bins[0].first + 1
+        axes.bar(
+            [found.first - 0.5 for found in bins],
+            [found.texts / reviewed.rows for found in bins],
+            width=0.92 * width,
+            align="edge",
+            color=FIRST,
+        )
+        if max_length <= 1.5 * longest:
+            axes.axvline(max_length + 0.5, color=MARK, linestyle=":")
+            _note(axes, max_length + 0.5, f"max_length {max_length}")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+        axes.grid(visible=False, axis="x")
+        return inline(
+            figure,
+            "lengths",
+            "Texts by their number of tokens",
+            f"From {bins[0].first} to at most {longest} tokens, the begin mark included; "
+            f"{reviewed.truncated} of {reviewed.rows} texts were cut.",
+        )
+
+
+def unknown(reviewed: Reviewed) -> Markup:
+    """Texts by the share of their tokens that the dictionary does not know."""
+    counts = reviewed.unknown
+    filled = max((index for index, texts in enumerate(counts) if texts), default=0)
+    with drawing():
+        figure, axes = _chart("unknown tokens in a text", "share of texts")
+        step = 1 / UNKNOWN_BINS
+        heights = [texts / reviewed.rows for texts in counts]
+        axes.bar([-step], heights[:1], width=0.92 * step, align="edge", color=SECOND)
+        edges = [index * step for index in range(UNKNOWN_BINS)]
+        axes.bar(edges, heights[1:], width=0.92 * step, align="edge", color=FIRST)
+        axes.annotate(
+            "none", (-step / 2, heights[0]), (0, 3), textcoords="offset points", ha="center"
+        )
+        axes.set_xlim(-1.6 * step, max(4, filled) * step + 0.4 * step)
+        axes.set_ylim(top=1.12 * max(heights))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5]))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.grid(visible=False, axis="x")
+        return inline(
+            figure,
+            "unknown",
+            "Texts by their share of unknown tokens",
+            f"{counts[0]} of {reviewed.rows} texts hold no unknown token; the worst hold "
+            f"{filled * step:.0%} or a little less.",
+        )
+
+
+def trust(reviewed: Reviewed) -> Markup:
+    """How often the model is right, by the probability that it gives."""
+    bins = [found for found in reviewed.trust if found.predictions]
+    with drawing():
+        figure, axes = _chart("probability that the model gives", "share that is right")
+        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="as it says")
+        axes.plot(
+            [found.probability for found in bins],
+            [found.right for found in bins],
+            color=FIRST,
+            marker="o",
+            label="as it is",
+        )
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0, 1.02)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        _legend(axes, columns=2)
+        return inline(
+            figure,
+            "trust",
+            "Share of right predictions by probability",
+            f"The mean gap between the probability and the share that is right is "
+            f"{reviewed.calibration_error:.1%}.",
+        )
+
+
+def sureness(reviewed: Reviewed) -> Markup:
+    """How many predictions the model gives which probability."""
+    bins = reviewed.trust
+    total = sum(found.predictions for found in bins)
+    width = 1 / len(bins)
+    with drawing():
+        figure, axes = _chart("probability that the model gives", "share of predictions")
+        shares = [found.predictions / total for found in bins]
+        edges = [index * width for index in range(len(bins))]
+        axes.bar(edges, shares, width=0.92 * width, align="edge", color=FIRST)
+        axes.set_xlim(0, 1.02)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.grid(visible=False, axis="x")
+        return inline(
+            figure,
+            "sureness",
+            "Predictions by their probability",
+            f"{shares[-1]:.1%} of {total} predictions have a probability of {edges[-1]:.0%} or "
+            f"more, {shares[0]:.1%} one below {edges[1]:.0%}.",
+        )
+
+
+def _chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    # A fixed place for the axes: where they stand does not depend on the fonts of a machine.
+    figure = Figure(figsize=(_WIDTH / 72, _HEIGHT / 72))
+    axes = figure.add_axes((0.16, 0.19, 0.81, 0.68))
+    axes.set_xlabel(x_label, labelpad=6)
+    axes.set_ylabel(y_label, labelpad=6)
+    axes.tick_params(length=0, pad=6)
+    return figure, axes
+
+
+def _line(
+    axes: Axes, epochs: Sequence[Epoch], values: Sequence[float], name: str, colour: str, dash: str
+) -> None:
+    numbers = [epoch.number for epoch in epochs]
+    marker = "o" if len(epochs) <= _FEW_EPOCHS else None
+    axes.plot(numbers, values, color=colour, linestyle=dash, marker=marker, ms=4, label=name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
+    if len(epochs) == 1:
+        axes.set_xlim(numbers[0] - 0.5, numbers[0] + 0.5)
+
+
+def _mark_best(axes: Axes, fitted: Fitted, end: Literal["top", "bottom"]) -> None:
+    axes.axvline(fitted.best.number, color=MARK, linestyle=":")
+    _note(axes, fitted.best.number, f"kept: epoch {fitted.best.number}", end)
+
+
+def _note(axes: Axes, x: float, words: str, end: Literal["top", "bottom"] = "top") -> None:
+    """Words at an end of a vertical line, on the side where there is room."""
+    place = axes.transLimits.transform(axes.transScale.transform((x, 1)))[0]
+    side = -1 if place > 0.5 else 1
+    axes.annotate(
+        words,
+        (x, 1 if end == "top" else 0),
+        (5 * side, -2 if end == "top" else 5),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="left" if side > 0 else "right",
+        va=end,
+        color=INK,
+    )
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderpad=0, handlelength=2.2
+    )
+
+
+def _plain() -> FuncFormatter:
+    """Numbers as they are spoken of in settings, such as 0.001 and 1e-07."""
+    return FuncFormatter(lambda value, _: f"{value:.6g}")
