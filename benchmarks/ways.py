@@ -26,8 +26,11 @@ from service.classifier import Classifier
 from training import network
 from training.config import Config
 from training.export import TrainedModel
+from training.layers import MaskedReadout
 from training.lowering import lower
+from training.ngrams import NgramLogits
 from training.settings.network import Cell, NetworkConfig
+from training.shape import NgramTable, Shape
 from vocab import dictionary
 from vocab.encoding import pad
 from vocab.labels import Labels
@@ -91,12 +94,13 @@ def ways_of(cell: Cell, tokens: int, folder: Path) -> list[Way]:
         folder: Where model files may be written.
     """
     config = Config(network=NetworkConfig(cell=cell))
-    shape = network.Shape(VOCAB_SIZE, CLASSES, config.network.ngram_lengths(config.tokens.unit))
+    shape = Shape(VOCAB_SIZE, CLASSES, config.network.ngram_lengths(config.tokens.unit))
     model = with_random_weights(network.build(config.network, shape, SEED))
     trained = TrainedModel(
         lowered=lower(model, config.network),
         tokenizer=dictionary.train(words()),
         labels=Labels.of(f"class {number}" for number in range(CLASSES)),
+        multi_label=False,
         shape=shape,
         config=config,
         parameters=model.count_params(),
@@ -110,7 +114,8 @@ def ways_of(cell: Cell, tokens: int, folder: Path) -> list[Way]:
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
 
     bare_config = config.network.model_copy(update={"readout": "last", "ngrams": ()})
-    bare_shape = network.Shape(VOCAB_SIZE, CLASSES, ())
+    bare_shape = Shape(VOCAB_SIZE, CLASSES, ())
+    in_keras_layers = default(config.network, shape, model)
     bare = with_random_weights(network.build(bare_config, bare_shape, SEED))
     by_hand = plain(bare_config, bare)
     return [
@@ -121,11 +126,37 @@ def ways_of(cell: Cell, tokens: int, folder: Path) -> list[Way]:
             run=lambda: classifier.predict_proba([text]),
             logits=lambda: classifier.logits(classifier.encode([text])),
         ),
-        in_onnxruntime(DEFAULT, EXPORT, keras_export(model, folder / "default.onnx"), inputs),
-        *in_keras(model, inputs),
+        in_onnxruntime(
+            DEFAULT, EXPORT, keras_export(in_keras_layers, folder / "default.onnx"), inputs
+        ),
+        *in_keras(in_keras_layers, inputs),
         in_onnxruntime(PLAIN, OURS, lower(bare, bare_config), inputs),
         in_onnxruntime(PLAIN, EXPORT, keras_export(by_hand, folder / "plain.onnx"), inputs),
     ]
+
+
+def keras_recurrent(config: NetworkConfig, *, return_sequences: bool) -> keras.layers.Layer:
+    """Keras's own bidirectional layer, which has Gatewise's weights in Gatewise's order."""
+    cells = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}
+    return keras.layers.Bidirectional(
+        cells[config.cell](config.units, return_sequences=return_sequences)
+    )
+
+
+def default(config: NetworkConfig, shape: Shape, weights_from: keras.Model) -> keras.Model:
+    """The default network with Keras's own recurrent layer in place of Gatewise's."""
+    ids = keras.Input((None,), dtype="int32", name="input_ids")
+    mask = keras.Input((None,), dtype="int32", name="attention_mask")
+    vectors = keras.layers.Embedding(shape.vocab_size, config.embedding_size)(ids)
+    states = keras_recurrent(config, return_sequences=True)(
+        vectors, mask=keras.ops.cast(mask, "bool")
+    )
+    logits = keras.layers.Dense(shape.classes)(MaskedReadout(config.readout)(states, mask))
+    table = NgramTable(shape.ngrams, shape.vocab_size, config.buckets)
+    logits = logits + NgramLogits(table, shape.classes)(ids, mask)
+    model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)
+    model.set_weights(weights_from.get_weights())
+    return model
 
 
 def plain(config: NetworkConfig, weights_from: keras.Model) -> keras.Model:
@@ -134,7 +165,7 @@ def plain(config: NetworkConfig, weights_from: keras.Model) -> keras.Model:
         [
             keras.Input((None,), dtype="int32", name="input_ids"),
             keras.layers.Embedding(VOCAB_SIZE, config.embedding_size, mask_zero=True),
-            network.recurrent(config.cell, config.units, config.direction),
+            keras_recurrent(config, return_sequences=False),
             keras.layers.Dense(CLASSES),
         ]
     )

@@ -125,12 +125,16 @@ def _settings() -> dict[str, str]:
         schema = model.model_json_schema()
         rows = [
             f"| `{section}.{name}` | {type_in_words(schema['properties'][name])} "
-            f"| `{json.dumps(value.default)}` | {value.description} |"
+            f"| {_default(value.default)} | {value.description} |"
             for name, value in model.model_fields.items()
         ]
         head = ["| setting | takes | default | meaning |", "|---|---|---|---|"]
         tables[f"settings {section}"] = "\n".join([*head, *rows])
     return tables
+
+
+def _default(value: object) -> str:
+    return "not set" if value is None else f"`{json.dumps(value)}`"
 
 
 def _modules() -> dict[str, str]:

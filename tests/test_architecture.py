@@ -15,7 +15,10 @@ ROOMS = ["vocab", "service", "training", "gatewise"]
 # The HTTP part of the service, the only place where FastAPI and its kin may be imported.
 HTTP = {"app", "body", "engine", "problems", "schemas", "server", "settings"}
 HTTP_PACKAGES = {"fastapi", "starlette", "uvicorn", "pydantic_settings"}
-TRAINING_PACKAGES = {"tensorflow", "keras", "sklearn", "onnx"}
+TRAINING_PACKAGES = {
+    *("tensorflow", "keras", "sklearn", "onnx", "matplotlib", "jinja2"),
+    *("optuna", "mlflow", "sqlalchemy", "tensorboard"),
+}
 
 
 def imported_by(file):

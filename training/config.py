@@ -24,6 +24,10 @@ class ConfigError(GatewiseError):
     """A setting that does not exist, or a value that it cannot take."""
 
 
+class CombinationError(ConfigError):
+    """Settings that make no sense together, though each is one that there is."""
+
+
 class Config(Section):
     """Every setting of a training run."""
 
@@ -48,7 +52,7 @@ def load(
     Raises:
         ConfigError: If the file cannot be read, a setting is unknown or a value does not fit.
     """
-    values = _read(file) if file else {}
+    values = read_toml(file) if file else {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         section, dot, name = key.strip().partition(".")
@@ -58,14 +62,35 @@ def load(
             )
         _table(values, section)[name] = _value(value.strip())
     _table(values, "corpus").update({k: v for k, v in (corpus or {}).items() if v is not None})
+    return validated(values)
+
+
+def validated(values: Mapping[str, Any]) -> Config:
+    """A config of the settings given, the others at their defaults.
+
+    Args:
+        values: A table for each section, as TOML or `Config.model_dump(mode="json")` has them.
+
+    Raises:
+        CombinationError: If every setting fits, but not beside the others.
+        ConfigError: If a setting is unknown or a value does not fit.
+    """
     try:
         # As JSON, so that strict types take a list for a tuple and a string for a path.
         return Config.model_validate_json(json.dumps(values, default=str))
     except ValidationError as error:
+        combination = next((e for e in error.errors() if e["type"] == "value_error"), None)
+        if combination and len(combination["loc"]) < 2:
+            raise CombinationError(str(combination["ctx"]["error"])) from None
         raise ConfigError(_explain(error)) from None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """The contents of a TOML file.
+
+    Raises:
+        ConfigError: If it cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,22 +1,27 @@
 """How good a model is: the figures of a classifier over labelled rows.
 
 Asks the very classifier that serves, so what is reported is what users get. Counts with
-scikit-learn; does not import TensorFlow.
+scikit-learn, a window of rows at a time, and keeps nothing of a row; does not import TensorFlow.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
-from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+from sklearn.metrics import multilabel_confusion_matrix
 
 from service.classifier import Classifier
+from service.scores import apply, reached
 from vocab.encoded_rows import EncodedRow
+from vocab.labels import Labels
 
 _WINDOW = 8192
 """Rows classified at a time."""
+
+OnWindow = Callable[[Sequence[EncodedRow], NDArray[np.float32]], None]
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class LabelFigures:
         recall: Share of the rows that have this label that were given it.
         f1: Harmonic mean of the two.
         rows: Rows that have it.
+        threshold: The probability from which on it is given; None in a single-label task.
     """
 
     label: str
@@ -36,6 +42,7 @@ class LabelFigures:
     recall: float
     f1: float
     rows: int
+    threshold: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,15 @@ class Report:
     """The figures of a classifier over labelled rows.
 
     Attributes:
-        accuracy: Share of rows whose most probable label is theirs.
-        macro_f1: Mean F1 over the labels that occur in the rows.
-        log_loss: Mean negative log of the probability given to the right label, in nats.
+        accuracy: Share of rows whose most probable label is theirs. In a multi-label task, share
+            of rows that were given all their labels and no other (subset accuracy).
+        macro_f1: Mean F1 over the labels that occur in the rows; in a multi-label task over all.
+        log_loss: Mean negative log of the probability given to the right label, in nats; in a
+            multi-label task to each label's being there or not, the mean over rows and labels.
         rows: Rows counted.
-        labels: The figures of each label that occurs in the rows.
+        labels: The figures of each label that the macro F1 is over.
+        micro_f1: F1 over all pairs of a row and a label; None in a single-label task, where it
+            would be the accuracy.
     """
 
     accuracy: float
@@ -55,48 +66,111 @@ class Report:
     log_loss: float
     rows: int
     labels: tuple[LabelFigures, ...]
+    micro_f1: float | None = None
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a row may have several labels, or none."""
+        return self.micro_f1 is not None
 
     def as_dict(self) -> dict[str, object]:
-        """The report as a JSON object."""
-        return asdict(self)
+        """The report as a JSON object, without what a single-label task does not have."""
+        document = asdict(self, dict_factory=_known)
+        # The many labels come last, where they hide nothing.
+        document["labels"] = document.pop("labels")
+        return document
 
 
-def evaluate(classifier: Classifier, rows: Iterable[EncodedRow]) -> Report:
+def evaluate(
+    classifier: Classifier, rows: Iterable[EncodedRow], on_window: OnWindow | None = None
+) -> Report:
     """Classifies rows and compares with their labels.
 
     Args:
         classifier: The model.
         rows: Rows encoded by it, whose labels it knows; at least one.
+        on_window: Given each window of rows with its logits, `(rows, labels)`.
     """
-    ids = {label: index for index, label in enumerate(classifier.classes_)}
-    truth: list[int] = []
-    predicted: list[int] = []
+    names = Labels(tuple(classifier.classes_))
+    # For each label [[true negatives, false positives], [false negatives, true positives]].
+    counts = np.zeros((len(names), 2, 2), dtype=np.int64)
+    total = exact = 0
     losses = 0.0
     stream = iter(rows)
     while window := list(islice(stream, _WINDOW)):
-        logits = classifier.logits([row.encoded for row in window]).astype(np.float64)
-        expected = [ids[row.row.label] for row in window]
-        losses += float((logsumexp(logits, axis=1) - logits[range(len(window)), expected]).sum())
-        truth.extend(expected)
-        predicted.extend(logits.argmax(axis=1).tolist())
-    occurring = sorted(set(truth))
-    figures = precision_recall_fscore_support(
-        truth, predicted, labels=occurring, average=None, zero_division=0
-    )
-    labels = tuple(
-        LabelFigures(
-            label=classifier.classes_[index],
-            precision=float(precision),
-            recall=float(recall),
-            f1=float(f1),
-            rows=int(support),
-        )
-        for index, precision, recall, f1, support in zip(occurring, *figures, strict=True)
-    )
+        logits = classifier.logits([row.encoded for row in window])
+        truth = names.matrix([row.row.labels for row in window])
+        predicted = given(logits, classifier.thresholds)
+        counts += multilabel_confusion_matrix(truth, predicted)
+        exact += int(np.count_nonzero((truth == predicted).all(axis=1)))
+        losses += float(_losses(logits, truth, several=classifier.multi_label).sum())
+        total += len(window)
+        if on_window:
+            on_window(window, logits)
+    labels = _figures(counts, names, classifier.thresholds)
+    micro_f1 = None
+    if classifier.thresholds is not None:
+        micro_f1 = float(_share(2 * counts[:, 1, 1].sum(), _pairs(counts).sum()))
     return Report(
-        accuracy=float(accuracy_score(truth, predicted)),
+        accuracy=exact / total,
         macro_f1=sum(label.f1 for label in labels) / len(labels),
-        log_loss=losses / len(truth),
-        rows=len(truth),
+        log_loss=losses / total,
+        rows=total,
         labels=labels,
+        micro_f1=micro_f1,
     )
+
+
+def given(logits: NDArray[np.float32], thresholds: Sequence[float] | None) -> NDArray[np.bool_]:
+    """Which labels the rows are given, `(rows, labels)`."""
+    if thresholds is None:
+        best: NDArray[np.bool_] = logits.argmax(axis=1)[:, None] == np.arange(logits.shape[1])
+        return best
+    return reached(apply("sigmoid", logits), thresholds)
+
+
+def _losses(
+    logits: NDArray[np.float32], truth: NDArray[np.bool_], *, several: bool
+) -> NDArray[np.float64]:
+    """The negative log of the probability given to what is true of each row, `(rows,)`."""
+    wide = logits.astype(np.float64)
+    if not several:
+        return np.asarray(logsumexp(wide, axis=1) - wide[truth])
+    # -log sigmoid(z) = log(1 + e^-z), and -log(1 - sigmoid(z)) = log(1 + e^z)
+    return np.asarray(np.logaddexp(0, np.where(truth, -wide, wide)).mean(axis=1))
+
+
+def _figures(
+    counts: NDArray[np.int64], names: Labels, thresholds: Sequence[float] | None
+) -> tuple[LabelFigures, ...]:
+    (_, false_positives), (false_negatives, hits) = counts.transpose(1, 2, 0)
+    rows = hits + false_negatives
+    precision, recall = _share(hits, hits + false_positives), _share(hits, rows)
+    f1 = _share(2 * hits, _pairs(counts))
+    return tuple(
+        LabelFigures(
+            label=label,
+            precision=float(precision[index]),
+            recall=float(recall[index]),
+            f1=float(f1[index]),
+            rows=int(rows[index]),
+            threshold=thresholds[index] if thresholds is not None else None,
+        )
+        for index, label in enumerate(names.names)
+        if thresholds is not None or rows[index]
+    )
+
+
+def _pairs(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that have each label and rows that were given it, added."""
+    pairs: NDArray[np.int64] = 2 * counts[:, 1, 1] + counts[:, 0, 1] + counts[:, 1, 0]
+    return pairs
+
+
+def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A quotient; zero where there is nothing to share."""
+    return np.asarray(part / np.maximum(whole, 1), dtype=np.float64)
+
+
+def _known(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    return {name: value for name, value in pairs if value is not None}

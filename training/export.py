@@ -4,9 +4,7 @@ What the documents look like is `service.layout`'s business; where their values 
 training run is this module's. Knows nothing of fitting.
 """
 
-import hashlib
 import platform
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -30,10 +28,9 @@ from service.layout import (
 from training.card import model_card
 from training.config import Config
 from training.lowering import OPSET, operators
-from training.network import Shape
-from training.run import Run
+from training.report.contents import ReportContents
+from training.shape import Shape
 from vocab import dictionary
-from vocab.corpus import Row
 from vocab.labels import Labels
 
 
@@ -45,6 +42,7 @@ class TrainedModel:
         lowered: The network in ONNX.
         tokenizer: The dictionary.
         labels: The classes in the order of the network's outputs.
+        multi_label: Whether a text may have several of them.
         shape: The sizes that followed from the corpus.
         config: The run's settings.
         parameters: Trained numbers in the network.
@@ -54,27 +52,37 @@ class TrainedModel:
     lowered: onnx.ModelProto
     tokenizer: Tokenizer
     labels: Labels
+    multi_label: bool
     shape: Shape
     config: Config
     parameters: int
     corpus_sha256: str
 
-    def write(self, folder: ModelFolder) -> None:
-        """Writes the folder so that it can be loaded; the figures are still to come."""
+    def write(self, folder: ModelFolder, thresholds: tuple[float, ...] | None = None) -> None:
+        """Writes the folder so that it can be loaded; the figures are still to come.
+
+        Args:
+            folder: Where to.
+            thresholds: In a multi-label task, the score from which on each label is given.
+        """
         folder.model.write_bytes(self.lowered.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(dictionary.serialize(self.tokenizer))
         artifact.write_json(folder.tokenizer_config, self._tokenizer_config())
-        artifact.write_json(folder.config, self._model_config().model_dump(mode="json"))
-        artifact.seal(folder, self._manifest())
+        artifact.write_json(folder.config, self._model_config(thresholds).model_dump(mode="json"))
+        artifact.seal(folder, self.manifest())
 
-    def write_figures(self, folder: ModelFolder, run: Run) -> None:
+    def write_figures(self, folder: ModelFolder, contents: ReportContents) -> None:
         """Adds what evaluating the written folder gave, and seals it again."""
-        document = {**run.as_dict(), "config": self.config.model_dump(mode="json")}
-        artifact.write_json(folder.metrics, document)
-        folder.card.write_text(model_card(run, self.labels, self.config), encoding="utf-8")
-        artifact.seal(folder, self._manifest())
+        # Only now: what draws takes a second to import.
+        from training.report.page import page  # noqa: PLC0415
 
-    def _model_config(self) -> ModelConfig:
+        artifact.write_json(folder.metrics, contents.as_dict())
+        folder.report.write_text(page(contents), encoding="utf-8")
+        card = model_card(contents.run, self.labels, self.config)
+        folder.card.write_text(card, encoding="utf-8")
+        artifact.seal(folder, self.manifest())
+
+    def _model_config(self, thresholds: tuple[float, ...] | None) -> ModelConfig:
         network = self.config.network
         directions = 2 if network.direction == "bidirectional" else 1
         return ModelConfig(
@@ -82,7 +90,9 @@ class TrainedModel:
             # nothing of BERT's inside is expected.
             model_type="bert",
             architectures=("BertForSequenceClassification",),
-            problem_type="single_label_classification",
+            problem_type="multi_label_classification"
+            if self.multi_label
+            else "single_label_classification",
             id2label=dict(enumerate(self.labels.names)),
             label2id=self.labels.ids,
             vocab_size=self.shape.vocab_size,
@@ -93,19 +103,23 @@ class TrainedModel:
             gatewise=GatewiseSettings(
                 format=FORMAT,
                 tokens=TokenSettings(
-                    unit=self.config.tokens.unit, max_length=self.config.tokens.max_length
+                    unit=self.config.tokens.unit,
+                    max_length=self.config.tokens.max_length,
+                    keep=self.config.tokens.keep,
                 ),
                 network=NetworkSettings(
                     cell=network.cell,
                     direction=network.direction,
                     layers=network.layers,
                     units=network.units,
+                    input=network.input,
                     embedding_size=network.embedding_size,
                     readout=network.readout,
                     ngrams=self.shape.ngrams,
                     buckets=network.buckets,
                     parameters=self.parameters,
                 ),
+                thresholds=thresholds,
             ),
         )
 
@@ -117,12 +131,14 @@ class TrainedModel:
             "unk_token": dictionary.UNKNOWN,
             "cls_token": dictionary.BEGIN,
             "padding_side": "right",
-            "truncation_side": "right",
+            # The side that is cut off; nothing here stands for keeping both ends.
+            "truncation_side": "left" if self.config.tokens.keep == "tail" else "right",
             "model_input_names": ["input_ids", "attention_mask"],
             "clean_up_tokenization_spaces": False,
         }
 
-    def _manifest(self) -> Manifest:
+    def manifest(self) -> Manifest:
+        """Where the model comes from; sealing the folder adds what is in it."""
         return Manifest(
             seed=self.config.training.seed,
             corpus_sha256=self.corpus_sha256,
@@ -138,17 +154,3 @@ class TrainedModel:
             opset=OPSET,
             operators=operators(self.lowered),
         )
-
-
-def corpus_digest(rows: Iterable[Row]) -> str:
-    """SHA-256 of rows in their order, whatever file format they came in.
-
-    Each text and label enters with its length in bytes before it, so that no two different
-    corpora are the same sequence of bytes.
-    """
-    digest = hashlib.sha256()
-    for row in rows:
-        for part in (row.text.encode(), row.label.encode()):
-            digest.update(len(part).to_bytes(8, "little"))
-            digest.update(part)
-    return digest.hexdigest()

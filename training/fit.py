@@ -1,158 +1,264 @@
 """Fitting: updates over epochs, validation after each, the best weights kept.
 
-Knows Keras and the settings of `TrainingConfig`; knows nothing of texts or of ONNX.
+A run is watched as it goes: where its cost diverges, the last good weights are put back and the
+learning rate is lowered. Its whole state is in its checkpoint, so that one that was killed goes on
+to the same bytes. Knows nothing of texts or of ONNX.
 """
 
+import itertools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import keras
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from training.dataset import Examples, dataset
-from training.settings.training import TrainingConfig
+from training import diagnosis
+from training.checkpoint import Checkpoint, Checkpoints, Standing
+from training.dataset import Batches, dataset
+from training.examples import Examples
+from training.learner import Arrays, Learner
+from training.objective import Objective
+from training.progress import Epoch, Fitted, Progress
+from training.rate_test import range_test
+from training.schedule import LearningRate
+from training.settings.training import Metric, TrainingConfig
+from training.validation import validate
 from vocab.errors import GatewiseError
 
-_WARMUP_SHARE = 0.1
-"""Share of all updates over which the learning rate rises to its peak."""
+_LOWERED = 0.1
+"""What the learning rate is multiplied by after the cost diverged."""
+
+_MOST_LOWERED = 8
+"""Times that is done before the run is given up."""
 
 
 class DivergedError(GatewiseError):
-    """The loss grew past every bound; weights that give such a loss are of no use."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__(
-            f"training diverged: the loss is no longer a finite number in epoch {epoch}; lower "
-            "training.learning_rate"
-        )
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one epoch gave.
-
-    Attributes:
-        number: Counted from one.
-        loss: Mean cross-entropy over the training rows, in nats.
-        validation_loss: The same over the validation rows.
-        validation_accuracy: Share of validation rows whose label was right.
-    """
-
-    number: int
-    loss: float
-    validation_loss: float
-    validation_accuracy: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a run stands, for a progress bar.
-
-    Attributes:
-        step: Updates made.
-        steps: Updates that a run without early stopping makes.
-        epoch: The epoch that just ended, if one did.
-    """
-
-    step: int
-    steps: int
-    epoch: Epoch | None = None
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What fitting gave; the model now holds the best weights.
-
-    Attributes:
-        epochs: Every epoch that was run.
-        best: The epoch whose weights were kept.
-    """
-
-    epochs: tuple[Epoch, ...]
-    best: Epoch
+    """The cost grew past every bound, however low the learning rate."""
 
 
 def fit(
     model: keras.Model,
+    objective: Objective,
     config: TrainingConfig,
     train: Examples,
     validation: Examples,
+    checkpoints: Checkpoints,
     on_progress: Callable[[Progress], None],
+    *,
+    resume: bool = False,
 ) -> Fitted:
     """Trains a network and leaves the weights of its best epoch in it.
 
-    The best epoch is the first with the highest validation accuracy. Deterministic: the same
-    model, rows and seed give the same weights, bit for bit, on one machine.
+    The best epoch is the one with the best validation metric; of equal ones, that with the lower
+    validation loss. Deterministic: the same model, rows and seed give the same weights, bit for
+    bit, on one machine, whether or not the run was interrupted.
 
     Args:
-        model: From `training.network.build`; it is compiled here.
+        model: From `training.network.build`, made in the strategy's scope.
+        objective: What is minimized.
         config: How to train.
         train: Rows to learn from.
         validation: Rows to choose the epoch by.
-        on_progress: Called after each update and each epoch.
+        checkpoints: Where the run's state is kept while it lasts.
+        on_progress: Called after each update and each epoch, and for each finding.
+        resume: Whether to go on from the checkpoint, if there is one.
 
     Raises:
-        DivergedError: If the loss is no longer a finite number.
+        DivergedError: If the cost grows past every bound at the lowest rate tried.
+        CheckpointError: If the run is to go on from a checkpoint that does not fit.
     """
-    tf.config.experimental.enable_op_determinism()
-    steps_per_epoch = math.ceil(len(train) / config.batch_size)
-    steps = steps_per_epoch * config.epochs
-    warmup = max(1, round(steps * _WARMUP_SHARE))
-    rate = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, steps - warmup),
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup,
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    run = _Run(
+        model,
+        objective,
+        config,
+        train,
+        validation,
+        checkpoints,
+        on_progress,
     )
-    # The average over 1 / (1 - momentum) updates must not reach back to where a short run began.
-    momentum = min(config.averaging, max(0.0, 1 - 8 / steps))
-    averaging = {"use_ema": True, "ema_momentum": momentum} if momentum else {}
-    model.compile(
-        optimizer=keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **averaging),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    recorder = _Recorder(steps, on_progress)
-    stopping = keras.callbacks.EarlyStopping(
-        monitor="val_accuracy", mode="max", patience=config.patience, restore_best_weights=True
-    )
-    # The order matters: the averaged weights must be in the model when the best ones are copied.
-    swap = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if momentum else []
-    model.fit(
-        dataset(train, config.batch_size, config.seed),
-        validation_data=dataset(validation, config.batch_size, seed=None),
-        epochs=config.epochs,
-        callbacks=[*swap, stopping, recorder],
-        shuffle=False,  # the dataset shuffles
-        verbose=0,
-    )
-    return Fitted(tuple(recorder.epochs), recorder.epochs[stopping.best_epoch])
+    return run.run(resume=resume)
 
 
-class _Recorder(keras.callbacks.Callback):
-    """Keeps the figures of each epoch and tells the caller how far the run is."""
+def metric_of(config: TrainingConfig, *, multi_label: bool) -> Metric:
+    """The validation metric that the best epoch is chosen by."""
+    if config.metric != "auto":
+        return config.metric
+    return "macro_f1" if multi_label else "accuracy"
 
-    def __init__(self, steps: int, on_progress: Callable[[Progress], None]) -> None:
-        super().__init__()
-        self.epochs: list[Epoch] = []
-        self._steps = steps
-        self._on_progress = on_progress
-        self._step = 0
 
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: ARG002
-        self._step += 1
-        self._on_progress(Progress(self._step, self._steps))
+class _Run:
+    """One run of fitting; see `fit` for what it is made of."""
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        figures = logs or {}
-        if not math.isfinite(figures["loss"] + figures["val_loss"]):
-            raise DivergedError(epoch + 1)
-        ended = Epoch(
-            number=epoch + 1,
-            loss=float(figures["loss"]),
-            validation_loss=float(figures["val_loss"]),
-            validation_accuracy=float(figures["val_accuracy"]),
+    def __init__(
+        self,
+        model: keras.Model,
+        objective: Objective,
+        config: TrainingConfig,
+        train: Examples,
+        validation: Examples,
+        checkpoints: Checkpoints,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._objective, self._config = objective, config
+        self._train, self._validation = train, validation
+        self._checkpoints, self._on_progress = checkpoints, on_progress
+        self._metric = metric_of(config, multi_label=objective.multi_label)
+        self._batches = Batches(
+            train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
-        self.epochs.append(ended)
-        self._on_progress(Progress(self._step, self._steps, ended))
+        self._updates = len(self._batches) * config.epochs
+        if config.max_updates is not None:
+            self._updates = min(self._updates, config.max_updates)
+        # The average over 1 / (1 - momentum) updates must not reach back to where a short run
+        # began.
+        averaging = min(config.averaging, max(0.0, 1 - 8 / self._updates))
+        self._learner = Learner(model, objective, config, averaging)
+        self._standing = Standing(peak=math.nan)
+        self._best: Arrays = []
+
+    def run(self, *, resume: bool) -> Fitted:
+        saved = self._checkpoints.load() if resume else None
+        if saved:
+            self._go_back(saved)
+        else:
+            self._begin()
+        while not self._standing.finished:
+            self._epoch()
+        standing = self._standing
+        if standing.best is None:
+            raise DivergedError("training ended before any epoch gave weights that can be used")
+        self._learner.set_weights(self._best)
+        return Fitted(
+            epochs=tuple(standing.epochs),
+            best=standing.best,
+            metric=self._metric,
+            rate_test=standing.rate_test,
+            findings=tuple(standing.findings),
+        )
+
+    def _begin(self) -> None:
+        if self._config.learning_rate == "auto":
+            numbers = (self._batches.epoch(epoch) for epoch in itertools.count(1))
+            test = range_test(self._learner, self._dataset(itertools.chain.from_iterable(numbers)))
+            self._standing = Standing(peak=test.chosen, rate_test=test)
+            self._find(f"range test: training.learning_rate={test.chosen:.2g} suits these rows")
+        else:
+            self._standing = Standing(peak=self._config.learning_rate)
+        self._save()
+
+    def _epoch(self) -> None:
+        """One pass over the rows, or what is left of it."""
+        standing, length = self._standing, len(self._batches)
+        number = standing.update // length + 1
+        rows = self._batches.epoch(number, skip=standing.update % length)
+        rate = math.nan
+        for batch in self._dataset(itertools.islice(rows, self._updates - standing.update)):
+            rate = self._rate(standing.update)
+            standing.cost.add(self._learner.update(batch, rate))
+            standing.update += 1
+            self._on_progress(Progress(standing.update, self._updates))
+            if standing.cost.diverges:
+                self._recover()
+                return
+            # An epoch's last update is saved with its figures, or they would be missed later.
+            ended = standing.update % length == 0 or standing.update == self._updates
+            due = standing.update % self._config.checkpoint_updates == 0
+            if due and not ended and standing.cost.is_good:
+                self._save()
+        if not (standing.cost.is_good and self._end_epoch(number, rate)):
+            self._recover()
+
+    def _end_epoch(self, number: int, rate: float) -> bool:
+        """Validates, and keeps the weights if they are the best; False if they are of no use."""
+        standing, config = self._standing, self._config
+        with self._learner.averaged():
+            figures = validate(
+                self._learner,
+                self._validation,
+                self._metric,
+                multi_label=self._objective.multi_label,
+            )
+            weights = self._learner.weights()
+        if not math.isfinite(figures.loss):
+            return False
+        epoch = Epoch(
+            number=number,
+            updates=standing.update,
+            loss=standing.cost.epoch_mean,
+            validation_loss=figures.loss,
+            metric=figures.metric,
+            learning_rate=rate,
+        )
+        standing.cost.end_epoch()
+        standing.epochs.append(epoch)
+        if standing.best is None or self._order(epoch) > self._order(standing.best):
+            standing.best, standing.waited, self._best = epoch, 0, weights
+        else:
+            standing.waited += 1
+        standing.finished = standing.update >= self._updates or standing.waited >= config.patience
+        self._on_progress(Progress(standing.update, self._updates, epoch, self._metric))
+        self._diagnose(epoch)
+        self._save()
+        return True
+
+    def _diagnose(self, epoch: Epoch) -> None:
+        standing = self._standing
+        first = standing.cost.first
+        if first is None:
+            return
+        if epoch.number == 2 or (epoch.number == 1 and standing.finished):
+            flat = diagnosis.flatness(first, epoch.loss, standing.peak)
+            if flat:
+                self._find(flat)
+        if standing.finished:
+            ending = diagnosis.ending(first, [ended.loss for ended in standing.epochs])
+            if ending:
+                self._find(ending)
+
+    def _recover(self) -> None:
+        """Goes back to the last good weights, with a lower rate from there on."""
+        failed = self._standing
+        saved = self._checkpoints.load()
+        if saved is None or failed.lowered >= _MOST_LOWERED:
+            raise DivergedError(
+                f"training diverged at update {failed.update} with the learning rate "
+                f"{failed.peak:.3g}, after {failed.lowered} times lower: try a smaller "
+                "training.learning_rate, or training.clip_norm=1"
+            )
+        told = diagnosis.divergence(failed.update, failed.cost, failed.peak, failed.peak * _LOWERED)
+        self._go_back(saved)
+        standing = self._standing
+        standing.peak, standing.lowered = failed.peak * _LOWERED, failed.lowered + 1
+        self._find(told)
+        self._save()
+
+    def _go_back(self, saved: Checkpoint) -> None:
+        self._standing, self._best = saved.standing, saved.best
+        self._learner.restore(saved.state)
+
+    def _save(self) -> None:
+        """Saves the run, unless the update since its last cost was known broke the weights."""
+        state = self._learner.state()
+        if all(np.isfinite(array).all() for array in state if array.dtype.kind == "f"):
+            self._checkpoints.save(Checkpoint(self._standing, state, self._best))
+
+    def _find(self, finding: str) -> None:
+        self._standing.findings.append(finding)
+        self._on_progress(Progress(self._standing.update, self._updates, finding=finding))
+
+    def _rate(self, update: int) -> float:
+        config = self._config
+        rate = LearningRate(config.schedule, self._standing.peak, self._updates, config.warmup)
+        return rate.at(update)
+
+    def _order(self, epoch: Epoch) -> tuple[float, float]:
+        """Greater is better."""
+        metric = -epoch.metric if self._metric == "loss" else epoch.metric
+        return metric, -epoch.validation_loss
+
+    def _dataset(self, rows: Iterator[NDArray[np.int64]]) -> tf.data.Dataset:
+        return dataset(self._train, rows, self._objective.row_weights)

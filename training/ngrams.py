@@ -7,10 +7,10 @@ hash is a few integer operations on `input_ids`, so it lowers to plain ONNX oper
 Owns the hash and the Keras layer; `training.lowering` writes the same arithmetic in ONNX.
 """
 
-from dataclasses import dataclass
-
 import keras
 import tensorflow as tf
+
+from training.shape import NgramTable
 
 SCALE = 10.0
 """What the path's sum is multiplied by: the table starts at zero and would learn too slowly."""
@@ -27,35 +27,6 @@ MULTIPLIERS = (
     671_088_667,
     134_217_757,
 )
-
-
-@dataclass(frozen=True)
-class NgramTable:
-    """Where each n-gram's weights stand in the one table of the path.
-
-    Rows `0 … vocab_size - 1` are single tokens, by id; each longer n-gram has `buckets` rows
-    after that. Row 0 is the padding token's and is never counted.
-
-    Attributes:
-        lengths: n-gram lengths, ascending.
-        vocab_size: Tokens in the dictionary.
-        buckets: Rows for each length above one.
-    """
-
-    lengths: tuple[int, ...]
-    vocab_size: int
-    buckets: int
-
-    @property
-    def rows(self) -> int:
-        """Rows of the table."""
-        hashed = sum(length > 1 for length in self.lengths)
-        return self.vocab_size + hashed * self.buckets
-
-    def offset(self, length: int) -> int:
-        """The first row of an n-gram length above one."""
-        longer = [known for known in self.lengths if known > 1]
-        return self.vocab_size + longer.index(length) * self.buckets
 
 
 class NgramLogits(keras.layers.Layer):

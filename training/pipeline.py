@@ -1,113 +1,206 @@
-"""The walk of a training run: rows in, a model folder out, evaluated as it will serve.
+"""The walk of a training run: corpora in, a model folder out, evaluated as it will serve.
 
 Puts the rooms together and owns none of their work. Knows nothing of the command line: progress
 goes to a callback, figures come back as a `Run`.
 """
 
-from collections.abc import Callable, Sequence
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from service import artifact
 from service.classifier import Classifier
-from training import network
+from service.layout import ModelFolder
+from training import corpora as reading
+from training import latency, parameters
 from training.config import Config
-from training.corpora import Rows
-from training.dataset import Examples
+from training.corpora import Corpora
 from training.evaluate import evaluate
-from training.export import TrainedModel, corpus_digest
-from training.fit import Progress, fit
-from training.lowering import lower
+from training.latency import ExportedModel
+from training.preparation import Prepared, prepare, targets_of
+from training.progress import Fitted, Progress
+from training.report.contents import ReportContents, VectorCoverage
+from training.review import Review
 from training.run import Run
+from training.stored_rows import StoredRows
+from training.thresholds import choose
+from training.workspace import Workspace, working
 from vocab import dictionary
 from vocab.bad_rows import BadRows
-from vocab.corpus import Row, at_least_one
 from vocab.encoded_rows import EncodedRow, encode_rows
-from vocab.encoding import Encoder
-from vocab.errors import CorpusError
-from vocab.labels import Labels
+
+if TYPE_CHECKING:
+    from training.export import TrainedModel
+
+_TIMED_TEXTS = 256
+
+_NOT_IDENTITY = {"training": {"tensorboard", "mlflow", "checkpoint_updates"}}
+"""Settings that a run may change as it goes on from its checkpoint."""
 
 
 def train(
-    rows: Rows,
+    corpora: Corpora,
     out: Path,
     config: Config,
     bad_rows: BadRows,
     on_progress: Callable[[Progress], None],
+    *,
+    resume: bool = False,
 ) -> Run:
     """Trains a classifier and writes its model folder, whole or not at all.
 
     Args:
-        rows: From `training.corpora.read`.
+        corpora: Where the rows are.
         out: The folder to write; an earlier model folder there is replaced.
         config: Every setting.
         bad_rows: What happens to rows that cannot be used.
-        on_progress: Called as the network is fitted.
+        on_progress: Called as the network is fitted; may raise to end the run.
+        resume: Whether to go on where an earlier run of the same settings and rows was stopped.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
     """
     artifact.check_target(out)
-    labels = Labels.of(row.label for row in rows.train)
-    tokenizer = dictionary.train(
-        (row.text for row in rows.train), **config.tokens.dictionary_options()
-    )
-    encoder = Encoder(tokenizer, config.tokens.max_length)
+    with working(out, resume=resume) as space:
+        rows = reading.read(corpora, config, bad_rows, space.data)
+        if rows.duplicates:
+            on_progress(Progress(0, 0, finding=f"duplicates: {rows.duplicates.summary()}"))
+        prepared = prepare(rows, config, bad_rows, space.data)
+        trained, fitted = _trained(prepared, config, space, on_progress, resume=resume)
+        with artifact.writing(out) as folder:
+            return _written(folder, trained, fitted, prepared, config)
 
-    def encoded(part: Sequence[Row], name: str) -> list[EncodedRow]:
-        kept = bad_rows.keep(encode_rows(encoder.encode, part))
-        return list(at_least_one(kept, f"{name} rows"))
 
-    learnt, validation = encoded(rows.train, "training"), encoded(rows.validation, "validation")
-    test = encoded(rows.test, "test") if rows.test else []
-    if bare := set(labels.names) - {row.row.label for row in learnt}:
-        raise CorpusError(
-            f"training rows: no text of the label {min(bare)!r} holds a token to learn from: mend "
-            "its rows or leave them out"
+def _trained(
+    prepared: Prepared,
+    config: Config,
+    space: Workspace,
+    on_progress: Callable[[Progress], None],
+    *,
+    resume: bool,
+) -> tuple["TrainedModel", Fitted]:
+    # Only now: TensorFlow takes seconds to import, and most mistakes are told without it.
+    from training import devices, network
+    from training.checkpoint import Checkpoints
+    from training.export import TrainedModel
+    from training.fit import fit
+    from training.lowering import lower
+    from training.objective import objective
+
+    rows = prepared.rows
+    with devices.strategy().scope():
+        model = network.build(
+            config.network, prepared.shape, config.training.seed, prepared.vectors
         )
-    shape = network.Shape(
-        vocab_size=tokenizer.get_vocab_size(),
-        classes=len(labels),
-        ngrams=config.network.ngram_lengths(config.tokens.unit),
-    )
-    model = network.build(config.network, shape, config.training.seed)
     fitted = fit(
         model,
+        objective(config.training, prepared.train, len(rows.labels), multi_label=rows.multi_label),
         config.training,
-        _examples(learnt, labels),
-        _examples(validation, labels),
+        prepared.train,
+        prepared.validation,
+        Checkpoints(space.checkpoint, _identity(prepared, config)),
         on_progress,
+        resume=resume,
     )
     trained = TrainedModel(
         lowered=lower(model, config.network),
-        tokenizer=tokenizer,
-        labels=labels,
-        shape=shape,
+        tokenizer=prepared.tokenizer,
+        labels=rows.labels,
+        multi_label=rows.multi_label,
+        shape=prepared.shape,
         config=config,
         parameters=model.count_params(),
-        corpus_sha256=corpus_digest(rows.train),
+        corpus_sha256=prepared.corpus_sha256,
     )
-    with artifact.writing(out) as folder:
-        trained.write(folder)
-        # From here on the folder itself answers, through the classifier that will serve it.
+    return trained, fitted
+
+
+def _written(
+    folder: ModelFolder,
+    trained: "TrainedModel",
+    fitted: Fitted,
+    prepared: Prepared,
+    config: Config,
+) -> Run:
+    """Writes the folder and has it evaluated by the very classifier that will serve it."""
+    rows = prepared.rows
+    trained.write(folder)
+    classifier = Classifier.load(folder.path)
+    if rows.multi_label:
+        trained.write(folder, _thresholds(classifier, prepared))
         classifier = Classifier.load(folder.path)
-        run = Run(
-            rows=len(learnt),
-            labels=len(labels),
-            tokens=shape.vocab_size,
-            parameters=trained.parameters,
-            coverage=dictionary.coverage(tokenizer, (row.text for row in rows.validation)),
-            fitted=fitted,
-            validation=evaluate(classifier, validation),
-            test=evaluate(classifier, test) if test else None,
-        )
-        trained.write_figures(folder, run)
+    review = Review(classifier.classes_, classifier.multi_label, classifier.thresholds)
+    encoded = {part: _encoded(classifier, stored) for part, stored in rows.parts().items()}
+    validation = evaluate(classifier, encoded["validation"], None if rows.test else review.add)
+    run = Run(
+        rows=len(rows.train),
+        labels=len(rows.labels),
+        tokens=prepared.shape.vocab_size,
+        parameters=trained.parameters,
+        coverage=dictionary.coverage(
+            prepared.tokenizer, (text for texts in rows.validation.texts() for text in texts)
+        ),
+        fitted=fitted,
+        validation=validation,
+        test=evaluate(classifier, encoded["test"], review.add) if rows.test else None,
+    )
+    vectors = prepared.vectors
+    contents = ReportContents(
+        run=run,
+        config=config,
+        manifest=trained.manifest(),
+        reviewed=review.reviewed(),
+        part="test" if rows.test else "validation",
+        layers=parameters.parameters(config.network, prepared.shape),
+        models=(_measured(folder, classifier, rows.validation),),
+        duplicates=rows.duplicates,
+        copies=rows.copies,
+        vectors=VectorCoverage(vectors.found, vectors.of) if vectors else None,
+    )
+    trained.write_figures(folder, contents)
     return run
 
 
-def _examples(rows: Sequence[EncodedRow], labels: Labels) -> Examples:
-    return Examples(
-        ids=[row.encoded.ids for row in rows],
-        labels=np.array(labels.encode([row.row.label for row in rows]), dtype=np.int32),
-    )
+def _measured(folder: ModelFolder, classifier: Classifier, rows: StoredRows) -> ExportedModel:
+    texts = itertools.chain.from_iterable(rows.texts())
+    sample = list(itertools.islice(texts, _TIMED_TEXTS))
+    return latency.measure("32-bit floats", folder.model, classifier, sample)
+
+
+def _thresholds(classifier: Classifier, prepared: Prepared) -> tuple[float, ...]:
+    """The score from which on each label is given, chosen on the validation rows."""
+    rows = prepared.rows
+    probabilities, truth = [], []
+    for window in rows.validation.windows():
+        encoded = classifier.encode([row.text for row in window])
+        probabilities.append(classifier.probabilities(encoded))
+        truth.append(targets_of(window, rows.labels, multi_label=True) >= 0.5)
+    return choose(np.concatenate(probabilities), np.concatenate(truth))
+
+
+def _encoded(classifier: Classifier, rows: StoredRows) -> Iterator[EncodedRow]:
+    # Rows without a token were told of, and left out, when the rows were prepared.
+    encoded = encode_rows(classifier.encode, rows)
+    return (row for row in encoded if isinstance(row, EncodedRow))
+
+
+def _identity(prepared: Prepared, config: Config) -> dict[str, Any]:
+    """What must be the same for a run to go on from a checkpoint."""
+    settings = config.model_dump(mode="json", exclude=_NOT_IDENTITY)
+    vectors = prepared.vectors
+    return {
+        **{
+            f"{section}.{name}": value
+            for section, values in settings.items()
+            for name, value in values.items()
+        },
+        "rows to learn from": prepared.corpus_sha256,
+        "rows to validate with": prepared.validation_sha256,
+        "pretrained vectors": hashlib.sha256(vectors.matrix.tobytes()).hexdigest()
+        if vectors
+        else None,
+    }

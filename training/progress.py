@@ -48,12 +48,14 @@ class Progress:
         step: Updates made.
         steps: Updates that a run without early stopping makes.
         epoch: The epoch that just ended, if one did.
-        finding: Something about the learning rate that was just found, in plain words.
+        metric: Name of the epoch's metric, if one ended.
+        finding: Something about the rows or the learning rate that was just found, in plain words.
     """
 
     step: int
     steps: int
     epoch: Epoch | None = None
+    metric: str | None = None
     finding: str | None = None
 
 

@@ -13,6 +13,7 @@ from service.scoring import score_file
 from training.settings.corpus import CorpusConfig
 from vocab import dictionary
 from vocab.bad_rows import RejectBadRows, StopAtBadRows
+from vocab.columns import Columns
 from vocab.corpus import read_rows
 from vocab.encoded_rows import encode_rows
 from vocab.encoding import Encoder
@@ -63,7 +64,8 @@ def write(path: Path, content: str) -> None:
 
 
 def read(path: Path, bad_rows, encoder) -> int:
-    rows = read_rows(path, bad_rows=bad_rows, known_labels={"en", "fr"})
+    columns = Columns(probability_prefix="probability_")
+    rows = read_rows(path, bad_rows=bad_rows, columns=columns, known_labels={"en", "fr"})
     return len(list(bad_rows.keep(encode_rows(encoder.encode, rows))))
 
 
@@ -135,8 +137,26 @@ def test_the_formats_are_those(page, tables) -> None:
 
 
 def test_the_columns_are_those(tables) -> None:
-    told = {row[1].strip("`"): row[0].strip("`") for row in tables("corpora", "Columns")}
-    defaults = CorpusConfig().model_dump()
-    assert told == {
-        f"corpus.{name}": defaults[name] for name in defaults if name.endswith("_column")
-    }
+    told = {row[1].strip("`"): row[0] for row in tables("corpora", "Columns")}
+    names = [name for name in CorpusConfig.model_fields if name.endswith("_column")]
+    assert list(told) == [f"corpus.{name}" for name in names]
+    assert told["corpus.text_column"] == f"`{CorpusConfig().text_column}`"
+    # What is taken for the label is not a default but found: see tests/vocab/test_columns.py.
+    assert (CorpusConfig().label_column, told["corpus.label_column"]) == (
+        None,
+        "`label`, else `labels`",
+    )
+
+
+def test_the_corpora_shown_are_read_as_told(page, tmp_path) -> None:
+    several, soft = page("corpora").partition("## Several labels a text")[2].split("## Soft labels")
+    blocks = (("several.jsonl", several), ("soft.csv", soft.partition("## ")[0]))
+    rows = {}
+    for name, section in blocks:
+        (block,) = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
+        (tmp_path / name).write_text(block, encoding="utf-8")
+        columns = Columns(probability_prefix="probability_")
+        rows[name] = list(read_rows(tmp_path / name, bad_rows=StopAtBadRows(), columns=columns))
+    assert [row.labels for row in rows["several.jsonl"]] == [("joy", "surprise"), ()]
+    assert [row.label for row in rows["soft.csv"]] == ["ham", "spam"]
+    assert rows["soft.csv"][0].probabilities == (0.98, 0.02)

@@ -46,6 +46,13 @@ def test_every_key_of_the_manifest_is_told_of(tables) -> None:
     assert first_cells(tables("model-folder", "manifest.json")) == keys(Manifest)
 
 
+def test_every_key_of_the_metrics_is_told_of(tables, model_folder) -> None:
+    rows = tables("model-folder", "report.html and metrics.json")
+    told = [key for row in rows for key in re.findall(r"`(\w+)`", row[0])]
+    written = json.loads((model_folder / "metrics.json").read_text(encoding="utf-8"))
+    assert sorted(told) == sorted(written)
+
+
 def test_the_inputs_and_the_output_are_those(tables, model_folder) -> None:
     session = gatewise.load(model_folder)._session
     told = {
@@ -72,6 +79,20 @@ def test_the_example_gives_the_classifiers_scores(
         names["probabilities"](texts), gatewise.load("model").predict_proba(texts), atol=1e-6
     )
     assert names["labels"] == gatewise.load("model").classes_
+
+
+def test_the_example_knows_of_several_labels(
+    page, multi_label_folder, tmp_path, monkeypatch
+) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
+    (tmp_path / "model").symlink_to(multi_label_folder)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(example, names)
+    texts = ["blue reddish", "grey", "red " * 20]
+    np.testing.assert_allclose(
+        names["probabilities"](texts), gatewise.load("model").predict_proba(texts), atol=1e-6
+    )
 
 
 def damage(what: str, model) -> None:

@@ -1,54 +1,72 @@
+import itertools
+
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from training.dataset import Examples, batches, dataset
-
-
-def examples(lengths):
-    return Examples(
-        ids=[np.full(length, 3) for length in lengths],
-        labels=np.arange(len(lengths), dtype=np.int32),
-    )
+from training import examples
+from training.dataset import Batches, dataset, in_order
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=300), st.integers(1, 32))
-def test_batches_hold_every_text_once(lengths, batch_size):
-    cut = list(batches(examples(lengths), batch_size, np.random.default_rng(0)))
-    assert sorted(row for batch in cut for row in batch) == list(range(len(lengths)))
-    assert all(1 <= len(batch) <= batch_size for batch in cut)
+@pytest.fixture
+def stored(tmp_path):
+    """1,000 texts of 1 to 30 tokens; the first token is the text's number, one label is rare."""
+    random = np.random.default_rng(1)
+    ids = [np.full(random.integers(1, 31), number) for number in range(1000)]
+    labels = (np.arange(1000) % 10 == 0).astype(np.int32)
+    return examples.store([(ids, labels)], tmp_path)
 
 
-def test_little_is_spent_on_padding():
-    lengths = np.random.default_rng(0).geometric(0.05, 10_000)
+def taken(batches, epoch, skip=0):
+    return [batch.tolist() for batch in batches.epoch(epoch, skip)]
+
+
+def test_an_epoch_takes_every_row_once(stored):
+    batches = Batches(stored, 16, seed=1)
+    found = taken(batches, 1)
+    assert len(found) == len(batches) == 63
+    assert sorted(itertools.chain.from_iterable(found)) == list(range(1000))
+
+
+def test_the_order_follows_from_seed_and_epoch(stored):
+    orders = [taken(Batches(stored, 16, seed), epoch) for seed, epoch in ((1, 1), (1, 2), (2, 1))]
+    assert orders[0] == taken(Batches(stored, 16, seed=1), 1)
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+@pytest.mark.parametrize("skip", [0, 1, 49, 50, 51, 62, 63])
+def test_an_epoch_can_begin_in_its_middle(stored, skip):
+    batches = Batches(stored, 16, seed=1)
+    assert taken(batches, 3, skip) == taken(batches, 3)[skip:]
+
+
+def test_texts_of_like_length_meet(stored):
     padded = sum(
-        len(batch) * max(lengths[row] for row in batch)
-        for batch in batches(examples(lengths), 64, np.random.default_rng(0))
+        len(rows) * stored.lengths(rows).max() for rows in Batches(stored, 16, seed=1).epoch(1)
     )
-    assert padded < 1.2 * lengths.sum()
+    assert padded < 1.2 * stored.tokens
 
 
-def order_of(pipeline):
-    return [labels.numpy().tolist() for _, labels in pipeline]
+def test_balanced_epochs_take_as_many_texts_of_every_label(stored):
+    rows = np.concatenate(list(Batches(stored, 16, seed=1, balanced=True).epoch(1)))
+    labels = stored.targets(rows)
+    assert len(rows) == 1000
+    assert np.bincount(labels).tolist() == [500, 500]
+    common, rare = rows[labels == 0], rows[labels == 1]
+    assert len(set(common.tolist())) == 500  # none of them twice
+    assert set(np.bincount(rare)[::10].tolist()) == {5}  # all of them five times
 
 
-def test_epochs_differ_but_runs_do_not():
-    data = examples([1, 2, 3, 4] * 20)
-    first, again = dataset(data, 8, seed=1), dataset(data, 8, seed=1)
-    epochs = [order_of(first), order_of(first)]
-    assert epochs[0] != epochs[1]
-    assert [order_of(again), order_of(again)] == epochs
-    assert order_of(dataset(data, 8, seed=2)) != epochs[0]
+def test_in_order_takes_every_row_once(stored):
+    rows = np.concatenate(list(in_order(stored, 7)))
+    assert sorted(rows.tolist()) == list(range(1000))
 
 
-def test_validation_keeps_one_order():
-    fixed = dataset(examples([1, 2, 3, 4] * 20), 8, seed=None)
-    assert order_of(fixed) == order_of(fixed)
-
-
-def test_elements_are_padded_inputs_and_label_ids():
-    ((inputs, labels),) = dataset(examples([1, 3]), 2, seed=None)
-    assert inputs["input_ids"].shape == inputs["attention_mask"].shape == (2, 3)
-    by_label = dict(zip(labels.numpy().tolist(), inputs["attention_mask"].numpy(), strict=True))
-    assert by_label[0].tolist() == [1, 0, 0]
-    assert by_label[1].tolist() == [1, 1, 1]
+def test_elements_hold_the_rows_and_weights_with_the_mean_of_the_batch(stored):
+    rows = [np.array([10, 3]), np.array([4])]
+    first, second = dataset(stored, iter(rows), np.array([1.0, 5.0], np.float32))
+    ids, mask, targets, weights = (part.numpy() for part in first)
+    assert ids[:, 0].tolist() == [10, 3]
+    assert mask.sum(axis=1).tolist() == stored.lengths(rows[0]).tolist()
+    assert targets.tolist() == [1, 0]
+    assert weights.tolist() == [2.5, 0.5]
+    assert second[3].numpy().tolist() == [1.0]

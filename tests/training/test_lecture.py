@@ -6,7 +6,10 @@ import pytest
 import tensorflow as tf
 
 from training import network
+from training.layers import AttentionReadout, output_layer
+from training.recurrence import Recurrence
 from training.settings.network import NetworkConfig
+from training.shape import Shape
 
 
 def parameters_of(layer, features, steps=5):
@@ -16,18 +19,18 @@ def parameters_of(layer, features, steps=5):
 
 @pytest.mark.parametrize("steps", [1, 2, 200])
 def test_one_recurrent_neuron_has_three_parameters_however_many_steps(steps):
-    assert parameters_of(network.recurrent("rnn", 1), features=1, steps=steps) == 3
+    assert parameters_of(Recurrence("rnn", 1), features=1, steps=steps) == 3
 
 
 def test_two_recurrent_neurons():
-    assert parameters_of(network.recurrent("rnn", 2), features=1) == (1 + 2 + 1) * 2 == 8
-    assert parameters_of(network.recurrent("rnn", 2), features=2) == (2 + 2 + 1) * 2 == 10
+    assert parameters_of(Recurrence("rnn", 2), features=1) == (1 + 2 + 1) * 2 == 8
+    assert parameters_of(Recurrence("rnn", 2), features=2) == (2 + 2 + 1) * 2 == 10
 
 
 @pytest.mark.parametrize("steps", [2, 200])
 def test_a_recurrent_layer_with_an_output_layer_has_22_parameters(steps):
-    recurrent = network.recurrent("rnn", 3)
-    output = network.output_layer(1)
+    recurrent = Recurrence("rnn", 3)
+    output = output_layer(1)
     model = keras.Sequential([keras.Input((steps, 2)), recurrent, output])
     assert recurrent.count_params() == 18
     assert output.count_params() == 4
@@ -35,30 +38,30 @@ def test_a_recurrent_layer_with_an_output_layer_has_22_parameters(steps):
 
 
 def test_dense_layers_700_8_8_1_have_5689_parameters():
-    layers = [network.output_layer(units) for units in (8, 8, 1)]
+    layers = [output_layer(units) for units in (8, 8, 1)]
     model = keras.Sequential([keras.Input((700,)), *layers])
     assert model.count_params() == (700 + 1) * 8 + (8 + 1) * 8 + (8 + 1) * 1 == 5689
 
 
 @pytest.mark.parametrize(("units", "features"), [(3, 2), (64, 64), (7, 20)])
 def test_lstm_has_four_networks_and_gru_needs_fewer_parameters(units, features):
-    lstm = parameters_of(network.recurrent("lstm", units), features)
-    gru = parameters_of(network.recurrent("gru", units, reset_after=False), features)
+    lstm = parameters_of(Recurrence("lstm", units), features)
+    gru = parameters_of(Recurrence("gru", units, reset_after=False), features)
     assert lstm == 4 * units * (units + features + 1)
     assert gru == 3 * units * (units + features + 1)
-    gru_with_two_biases = parameters_of(network.recurrent("gru", units), features)
+    gru_with_two_biases = parameters_of(Recurrence("gru", units), features)
     assert gru_with_two_biases == 3 * units * (units + features + 2) < lstm
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_both_directions_have_twice_the_parameters_of_one(cell):
-    one = parameters_of(network.recurrent(cell, 6, "forward"), 4)
-    assert parameters_of(network.recurrent(cell, 6, "backward"), 4) == one
-    assert parameters_of(network.recurrent(cell, 6, "bidirectional"), 4) == 2 * one
+    one = parameters_of(Recurrence(cell, 6, "forward"), 4)
+    assert parameters_of(Recurrence(cell, 6, "backward"), 4) == one
+    assert parameters_of(Recurrence(cell, 6, "bidirectional"), 4) == 2 * one
 
 
 def one_neuron(w0, w1, w2):
-    layer = network.recurrent("rnn", 1, return_sequences=True)
+    layer = Recurrence("rnn", 1, return_sequences=True)
     layer.build((None, None, 1))
     layer.set_weights([np.array([[w1]]), np.array([[w2]]), np.array([w0])])
     return layer
@@ -91,7 +94,7 @@ def test_backward_through_two_steps_follows_the_chain_rule():
 
 
 def test_worked_example_a_silent_hidden_value_gets_no_derivative():
-    output = network.output_layer(1)
+    output = output_layer(1)
     hidden = tf.constant([[0.0, 1.73]])
     output(hidden)
     output.set_weights([np.array([[0.8], [1.2]]), np.array([0.2])])
@@ -118,8 +121,8 @@ def test_the_gradient_of_a_far_step_vanishes_in_a_plain_network():
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 def test_return_sequences_gives_every_step_and_else_the_last(cell):
     xs = np.random.default_rng(0).normal(size=(2, 7, 3)).astype(np.float32)
-    every = network.recurrent(cell, 4, return_sequences=True)
-    last = network.recurrent(cell, 4)
+    every = Recurrence(cell, 4, return_sequences=True)
+    last = Recurrence(cell, 4)
     states = every(xs)
     last(xs)
     last.set_weights(every.get_weights())
@@ -129,8 +132,8 @@ def test_return_sequences_gives_every_step_and_else_the_last(cell):
 
 def test_both_directions_are_concatenated_and_both_ends_are_read():
     xs = np.random.default_rng(0).normal(size=(1, 5, 3)).astype(np.float32)
-    both = network.recurrent("gru", 4, "bidirectional")
-    forward, backward = network.recurrent("gru", 4), network.recurrent("gru", 4, "backward")
+    both = Recurrence("gru", 4, "bidirectional")
+    forward, backward = Recurrence("gru", 4), Recurrence("gru", 4, "backward")
     state = both(xs)
     for layer, weights in ((forward, both.get_weights()[:3]), (backward, both.get_weights()[3:])):
         layer(xs)
@@ -140,18 +143,45 @@ def test_both_directions_are_concatenated_and_both_ends_are_read():
 
 
 def reversed_forward(backward, xs):
-    forward = network.recurrent("gru", 4)
+    forward = Recurrence("gru", 4)
     forward(xs)
     forward.set_weights(backward.get_weights())
     return forward(xs[:, ::-1])
 
 
 def test_an_embedding_is_a_one_hot_vector_times_a_table():
-    shape = network.Shape(vocab_size=9, classes=3, ngrams=())
+    shape = Shape(vocab_size=9, classes=3, ngrams=())
     model = network.build(NetworkConfig(embedding_size=4, units=2), shape, seed=1)
     layer = model.get_layer("embedding")
     one_hot = np.eye(9, dtype=np.float32)[[5]]
     np.testing.assert_allclose(layer(np.array([5])), one_hot @ layer.get_weights()[0])
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_one_hot_token_is_its_row_of_the_kernel(cell):
+    layer = Recurrence(cell, 4, vocab_size=9)
+    vectors = Recurrence(cell, 4)
+    one_hot = np.eye(9, dtype=np.float32)[[[5, 2, 5]]]
+    vectors(one_hot)
+    layer(np.array([[5, 2, 5]]))
+    layer.set_weights(vectors.get_weights())
+    assert layer.count_params() == vectors.count_params()
+    np.testing.assert_allclose(layer(np.array([[5, 2, 5]])), vectors(one_hot), atol=1e-6)
+
+
+def test_attention_is_a_mean_whose_weights_are_learnt_and_sum_to_one():
+    layer = AttentionReadout(4)
+    states = np.random.default_rng(0).normal(size=(1, 6, 3)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 1, 0, 0]])
+    layer(states, mask)
+    np.testing.assert_allclose(layer(np.ones_like(states), mask), np.ones((1, 3)), atol=1e-6)
+    kernel, bias, context = layer.get_weights()
+    scores = np.tanh(states[0, :4] @ kernel + bias) @ context
+    shares = np.exp(scores) / np.exp(scores).sum()
+    np.testing.assert_allclose(layer(states, mask)[0], shares @ states[0, :4], atol=1e-6)
+    # With a context of zeros no token counts more than another.
+    layer.set_weights([kernel, bias, np.zeros_like(context)])
+    np.testing.assert_allclose(layer(states, mask)[0], states[0, :4].mean(axis=0), atol=1e-6)
 
 
 def test_k_classes_have_k_softmax_outputs():

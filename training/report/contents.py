@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from service.layout import Manifest
 from training.config import Config
+from training.corpora import Copy
 from training.duplicates import Duplicates
 from training.evaluate import Report
 from training.latency import ExportedModel
@@ -49,6 +50,7 @@ class ReportContents:
         layers: What each layer of the network holds.
         models: The exported models, with their timings.
         duplicates: The texts that occur more than once; None if they were not looked for.
+        copies: A few of them.
         vectors: How much of the dictionary the pretrained vectors know; None without such vectors.
     """
 
@@ -60,6 +62,7 @@ class ReportContents:
     layers: tuple[LayerParameters, ...]
     models: tuple[ExportedModel, ...]
     duplicates: Duplicates | None = None
+    copies: tuple[Copy, ...] = ()
     vectors: VectorCoverage | None = None
 
     @property

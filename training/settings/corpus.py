@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from training.settings.section import Section
+from vocab.columns import Columns, Task
 
-Task = Literal["single_label", "multi_label"]
 Duplicates = Literal["report", "remove", "ignore"]
 
 
@@ -46,3 +46,7 @@ class CorpusConfig(Section):
         description="Share of all their runs of words that two texts must have in common to be "
         "near-duplicates (Jaccard similarity, estimated); 1 looks for exact copies alone.",
     )
+
+    def columns(self) -> Columns:
+        """What these settings tell of a corpus's columns."""
+        return Columns(self.text_column, self.label_column, self.task, self.probability_prefix)

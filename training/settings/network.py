@@ -1,9 +1,9 @@
 """The settings of the section `network`: its layers, and what keeps them from overfitting."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training.settings.section import Section
 from vocab.dictionary import Unit
@@ -73,12 +73,13 @@ class NetworkConfig(Section):
     embedding_dropout: _Share = Field(
         0.0,
         description="Share of the dictionary whose vectors are set to zero at each training step, "
-        "wherever in the batch they stand.",
+        "wherever in the batch they stand; with a one-hot input, their rows of the kernel.",
     )
     input_dropout: _Share = Field(
         0.0,
         description="Share of each recurrent layer's inputs set to zero, the same ones at every "
-        "step of a text (variational dropout).",
+        "step of a text (variational dropout); of a one-hot input, a share of the dictionary for "
+        "each text.",
     )
     recurrent_dropout: _Share = Field(
         0.0,
@@ -89,6 +90,25 @@ class NetworkConfig(Section):
         0.0,
         description="Share of the recurrent kernel's weights set to zero at each training step.",
     )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.input == "one_hot" and self.vectors:
+            raise ValueError(
+                "network.vectors start an embedding, and with network.input = one_hot there is "
+                "none: leave one of the two out"
+            )
+        if not self.train_vectors and not self.vectors:
+            raise ValueError(
+                "network.train_vectors = false keeps pretrained vectors as they are, and there are "
+                "none: name their file in network.vectors, or leave it out"
+            )
+        if not self.reset_after and self.cell != "gru":
+            raise ValueError(
+                "network.reset_after = false is about the reset gate, which only a GRU has: leave "
+                f"it out, or set network.cell = gru instead of {self.cell}"
+            )
+        return self
 
     def ngram_lengths(self, unit: Unit) -> tuple[int, ...]:
         """The n-gram lengths in use, in ascending order, once the unit is known."""

@@ -1,30 +1,65 @@
 """The settings of the section `tokens`: how text is cut into tokens."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training.settings.section import Section
-from vocab.dictionary import Unit
+from vocab.dictionary import Accents, Algorithm, Normalization, Unit
+from vocab.encoding import Keep
 
 
 class TokensConfig(Section):
     """How text is cut into tokens."""
 
-    unit: Unit = Field("word", description="What a token is: a word, a piece of one, a character.")
+    unit: Unit = Field(
+        "word",
+        description="What a token is: a word, a piece of one, a character, or a few words that "
+        "often stand together.",
+    )
+    algorithm: Algorithm = Field(
+        "bpe",
+        description="Subwords only: how the pieces are found and a word is cut into them.",
+    )
+    ngram: Annotated[int, Field(ge=2, le=5)] = Field(
+        2, description="N-grams only: most words of a token."
+    )
     vocab_size: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
         20_000, description="Most tokens in the dictionary; the most frequent are kept."
     )
     min_frequency: Annotated[int, Field(ge=1)] = Field(
-        1,
-        description="Tokens seen fewer times in training are left out of the dictionary; a "
-        "subword dictionary keeps every single character all the same.",
+        1, description="Tokens seen fewer times in training are left out of the dictionary."
     )
     max_length: Annotated[int, Field(ge=2, le=100_000)] = Field(
-        512, description="Most tokens read of a text, the begin mark included; the tail is cut."
+        512, description="Most tokens read of a text, the begin mark included."
+    )
+    keep: Keep = Field(
+        "head",
+        description="What is read of a longer text: its first tokens, its last ones, or half of "
+        "each.",
     )
     lowercase: bool = Field(True, description="Whether upper and lower case are one.")
+    accents: Accents = Field(
+        "keep",
+        description="Whether the marks on Latin, Greek and Cyrillic letters count: with `strip`, "
+        "é and e are one.",
+    )
+    normalization: Normalization = Field(
+        "none", description="Unicode normalization form that a text is brought into first."
+    )
+
+    @model_validator(mode="after")
+    def _of_the_unit(self) -> Self:
+        fields = type(self).model_fields
+        for name, unit in (("algorithm", "subword"), ("ngram", "ngram")):
+            value = getattr(self, name)
+            if self.unit != unit and value != fields[name].default:
+                raise ValueError(
+                    f"tokens.{name}={value} makes sense with tokens.unit={unit} only, received "
+                    f"tokens.unit={self.unit}"
+                )
+        return self
 
     def dictionary_options(self) -> dict[str, Any]:
         """The settings as the keywords of `vocab.dictionary.train`."""
-        return self.model_dump(exclude={"max_length"})
+        return self.model_dump(exclude={"max_length", "keep"})

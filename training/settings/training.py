@@ -91,6 +91,11 @@ class TrainingConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         1, description="Seed of everything random: the same seed gives the same model."
     )
+    deterministic: bool = Field(
+        True,
+        description="Whether only operations that give the same bits each time are used; some are "
+        "slower, on a GPU above all.",
+    )
     tensorboard: Path | None = Field(
         None, description="Folder in which logs for TensorBoard are written."
     )

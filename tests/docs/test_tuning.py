@@ -1,0 +1,16 @@
+"""docs/tuning.md shows spaces that can be searched, and the one that is searched by default."""
+
+import re
+
+from training import search_space
+from training.config import Config
+
+
+def test_the_spaces_shown_are_spaces(page, tmp_path) -> None:
+    shown = re.findall(r"```toml\n(.*?)```", page("tuning"), re.DOTALL)
+    assert len(shown) == 2
+    for text in shown:
+        file = tmp_path / "space.toml"
+        file.write_text(text, encoding="utf-8")
+        assert search_space.load(file, Config()).dimensions
+    assert shown[1] == search_space.DEFAULT

@@ -1,0 +1,102 @@
+"""Encoded texts with their targets, kept on disk: what a network learns from.
+
+Three flat files: token ids one text after another, where each text ends, and the targets. Batches
+read the few rows they need, so the memory used does not grow with the corpus. Knows no text and no
+network.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int64]
+"""Token ids of one text, `(tokens,)`."""
+
+Targets = NDArray[np.int32] | NDArray[np.float32]
+"""A label id for each text, int32 `(texts,)`, or each label's share, float32 `(texts, labels)`."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded texts with their targets, on disk.
+
+    Attributes:
+        folder: Where the files are.
+        count: Number of texts.
+        tokens: Tokens of all texts.
+        longest: Tokens of the longest text.
+        classes: Width of a row of targets; 0 if a target is a label id.
+    """
+
+    folder: Path
+    count: int
+    tokens: int
+    longest: int
+    classes: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of some texts, int64 `(rows,)`."""
+        starts, ends = self._bounds(rows)
+        return ends - starts
+
+    def ids(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Token ids of some texts."""
+        starts, ends = self._bounds(rows)
+        ids = self._map("ids", np.int32)
+        return [
+            ids[start:end].astype(np.int64)
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+
+    def targets(self, rows: NDArray[np.int64]) -> Targets:
+        """Targets of some texts, see `Targets`."""
+        if not self.classes:
+            labels: NDArray[np.int32] = self._map("targets", np.int32)[rows]
+            return labels
+        shares: NDArray[np.float32] = self._map("targets", np.float32).reshape(
+            self.count, self.classes
+        )[rows]
+        return shares
+
+    def _bounds(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        ends: NDArray[np.int64] = self._map("ends", np.int64)
+        return np.where(rows > 0, ends[rows - 1], 0), ends[rows]
+
+    def _map(self, name: str, dtype: type) -> NDArray[Any]:
+        # Mapped anew each time: pages of a file mapped for long would add up to its size.
+        return np.asarray(np.memmap(self.folder / name, dtype=dtype, mode="r"))
+
+
+def store(windows: Iterable[tuple[Sequence[NDArray[np.int64]], Targets]], folder: Path) -> Examples:
+    """Writes encoded texts and their targets to disk.
+
+    Args:
+        windows: Token ids of some texts, none of them empty, and their targets, in a stream.
+        folder: Folder for the files; it is made, and files of an earlier call are replaced.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    count = tokens = longest = classes = 0
+    with (
+        (folder / "ids").open("wb") as id_file,
+        (folder / "ends").open("wb") as end_file,
+        (folder / "targets").open("wb") as target_file,
+    ):
+        for texts, targets in windows:
+            if not len(texts):
+                continue
+            lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+            id_file.write(np.concatenate(texts).astype(np.int32).tobytes())
+            end_file.write((tokens + np.cumsum(lengths)).tobytes())
+            target_file.write(np.ascontiguousarray(targets).tobytes())
+            count += len(texts)
+            tokens += int(lengths.sum())
+            longest = max(longest, int(lengths.max()))
+            classes = targets.shape[1] if targets.ndim == 2 else 0
+    return Examples(folder, count, tokens, longest, classes)

@@ -1,0 +1,78 @@
+"""An ONNX graph in the making: nodes, constants, and the model that they become.
+
+Knows how ONNX is written and nothing of what is computed.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+"""The ONNX opset written: the newest that onnxruntime has read since version 1.12."""
+
+Array = NDArray[np.generic]
+
+_IR_VERSION = 8
+
+
+@dataclass
+class Graph:
+    """Nodes and constants in the making; every method returns the name of its result.
+
+    Attributes:
+        nodes: The nodes, each after those whose results it takes.
+        constants: The constants by name.
+    """
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
+        """Adds a node. Of several results the first has the name, the others a number after it."""
+        name = f"{operator.lower()}_{len(self.nodes)}"
+        results = [name if index == 0 else f"{name}_{index}" for index in range(outputs)]
+        self.nodes.append(helper.make_node(operator, inputs, results, name=name, **attributes))
+        return name
+
+    def constant(self, name: str, value: object, dtype: type = np.float32) -> str:
+        """Adds a constant."""
+        self.constants[name] = np.ascontiguousarray(value, dtype=dtype)
+        return name
+
+    def integers(self, *values: int) -> str:
+        """Adds a constant of 64-bit integers."""
+        return self.constant("int_" + "_".join(map(str, values)), values, np.int64)
+
+    def model(self, logits: str, classes: int) -> onnx.ModelProto:
+        """The finished model, checked: token ids in, logits out.
+
+        Args:
+            logits: Name of the result that is the answer.
+            classes: Its width.
+        """
+        self.nodes.append(helper.make_node("Identity", [logits], ["logits"], name="logits"))
+        proto = helper.make_graph(
+            self.nodes,
+            "gatewise",
+            inputs=[
+                helper.make_tensor_value_info(name, TensorProto.INT64, ("batch", "sequence"))
+                for name in ("input_ids", "attention_mask")
+            ],
+            outputs=[
+                helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("batch", classes))
+            ],
+            initializer=[
+                numpy_helper.from_array(array, name) for name, array in self.constants.items()
+            ],
+        )
+        model = helper.make_model(
+            proto,
+            producer_name="gatewise",
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=_IR_VERSION,
+        )
+        onnx.checker.check_model(model, full_check=True)
+        return model
