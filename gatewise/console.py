@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from service.artifact import Artifact
     from service.scoring import Summary
     from training.evaluate import Report
-    from training.fit import Epoch
-    from training.fit import Progress as FitProgress
+    from training.progress import Progress as FitProgress
     from training.run import Run
     from vocab.dictionary import Coverage
 
@@ -39,7 +38,7 @@ _LABELS_SHOWN = 40
 
 @contextmanager
 def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
-    """A bar over a run's updates, and a line for each epoch that ends; only lines in a file."""
+    """A bar over updates, and a line for each epoch and finding; only lines when in a file."""
     console = Console(stderr=True)
     columns = (
         TextColumn("fitting"),
@@ -54,10 +53,28 @@ def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
 
         def on_progress(progress: "FitProgress") -> None:
             bar.update(task, completed=progress.step, total=progress.steps)
-            if progress.epoch:
-                console.print(_epoch_line(progress.epoch), highlight=False)
+            for line in progress_lines(progress):
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
 
         yield on_progress
+
+
+def progress_lines(progress: "FitProgress") -> Iterator[str]:
+    """What is worth a line: an epoch that ended, and what was found about the learning rate."""
+    if progress.epoch:
+        epoch, metric = progress.epoch, metric_in_words(progress.metric or "metric")
+        shown = "" if metric == "loss" else f", validation {metric} {epoch.metric:.4f}"
+        yield (
+            f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation loss "
+            f"{epoch.validation_loss:.4f}{shown}"
+        )
+    if progress.finding:
+        yield progress.finding
+
+
+def metric_in_words(metric: str) -> str:
+    """A metric's name for people, such as `macro F1` for `macro_f1`."""
+    return metric.replace("_", " ").replace("f1", "F1")
 
 
 @contextmanager
@@ -80,7 +97,7 @@ def show_run(run: "Run", out: Path) -> None:
     _print(
         f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
         f"parameters; best of {len(run.fitted.epochs)} epochs: {best.number} "
-        f"(validation accuracy {best.validation_accuracy:.4f})"
+        f"(validation {metric_in_words(run.fitted.metric)} {best.metric:.4f})"
     )
     _print(f"model written to {out}")
 
@@ -94,15 +111,20 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
     table.add_column("label")
     for name in ("precision", "recall", "F1", "rows"):
         table.add_column(name, justify="right")
+    if report.multi_label:
+        table.add_column("threshold", justify="right")
     for label in report.labels[:_LABELS_SHOWN]:
         figures = (f"{value:.4f}" for value in (label.precision, label.recall, label.f1))
-        table.add_row(printable(label.label), *figures, str(label.rows))
+        threshold = [] if label.threshold is None else [f"{label.threshold:.4f}"]
+        table.add_row(printable(label.label), *figures, str(label.rows), *threshold)
     if len(report.labels) > _LABELS_SHOWN:
         table.add_row(f"… and {len(report.labels) - _LABELS_SHOWN} more, see --json")
     _print(table)
+    micro_f1 = "" if report.micro_f1 is None else f"micro F1 {report.micro_f1:.4f}  "
     _print(
-        f"accuracy {report.accuracy:.4f}  macro F1 {report.macro_f1:.4f}  "
-        f"log loss {report.log_loss:.4f}  rows {report.rows}"
+        f"{'subset ' if report.multi_label else ''}accuracy {report.accuracy:.4f}  "
+        f"macro F1 {report.macro_f1:.4f}  {micro_f1}log loss {report.log_loss:.4f}  "
+        f"rows {report.rows}"
     )
 
 
@@ -128,7 +150,11 @@ def show_summary(summary: "Summary", out: Path, *, as_json: bool) -> None:
         f"{summary.rows:,} rows read, {summary.scored:,} scored, {summary.rejected:,} rejected, "
         f"{summary.truncated:,} truncated; {summary.seconds:.1f} s, {rate:,.0f} rows/s"
     )
-    _print(f"columns {summary.label_column} and {summary.score_column} added; written to {out}")
+    every = summary.probability_columns
+    more = f", and one of probability_ for each of {every} labels," if every else ""
+    _print(
+        f"columns {summary.label_column} and {summary.score_column}{more} added; written to {out}"
+    )
 
 
 def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
@@ -143,6 +169,7 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         )
         return
     network, tokens = config.gatewise.network, config.gatewise.tokens
+    given = f"embedding {network.embedding_size}" if network.input == "embedding" else "one-hot"
     table = Table(show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
@@ -150,9 +177,10 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         "folder": str(artifact.folder.path),
         "task": config.problem_type,
         "labels": _shortened(artifact.labels.names),
+        **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
         "tokens": f"{tokens.unit}, {config.vocab_size:,} known, at most {tokens.max_length} a text",
         "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
-        f"embedding {network.embedding_size}, read-out {network.readout}",
+        f"{given}, read-out {network.readout}",
         "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"
         if network.ngrams
         else "none",
@@ -172,11 +200,8 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
     _print(files)
 
 
-def _epoch_line(epoch: "Epoch") -> str:
-    return (
-        f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation loss "
-        f"{epoch.validation_loss:.4f}, validation accuracy {epoch.validation_accuracy:.4f}"
-    )
+def _range(numbers: tuple[float, ...]) -> str:
+    return f"{min(numbers):.4f} to {max(numbers):.4f}, see --json"
 
 
 def _shortened(names: tuple[str, ...]) -> str:

@@ -158,7 +158,10 @@ class Learner:
         losses = self._strategy.run(step, args=batch)
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
 
-    def _traced_answer(self, input_ids: Any, attention_mask: Any, targets: Any, _: Any) -> Any:
+    def _traced_answer(
+        self, input_ids: Any, attention_mask: Any, targets: Any, weights: Any
+    ) -> Any:
+        del weights  # every row counts the same
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
         logits = self.model(inputs, training=False)
         losses = self._objective.losses(logits, targets, smoothed=False)

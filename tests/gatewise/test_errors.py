@@ -11,7 +11,14 @@ def test_a_users_mistake_is_one_line(capsys):
 
 @pytest.mark.parametrize(
     ("package", "extra"),
-    [("tensorflow", "train"), ("sklearn.metrics", "train"), ("fastapi", "serve")],
+    [
+        ("tensorflow", "train"),
+        ("sklearn.metrics", "train"),
+        ("optuna", "train"),
+        ("tensorboard.compat", "tensorboard"),
+        ("mlflow", "mlflow"),
+        ("fastapi", "serve"),
+    ],
 )
 def test_a_missing_package_names_its_extra(capsys, package, extra):
     assert exit_code_of(ModuleNotFoundError("x", name=package)) == 1

@@ -1,0 +1,44 @@
+"""`gatewise predict`: the labels of texts that are typed or piped in."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from gatewise import options
+from gatewise.printable import printable
+from gatewise.rows import standard_input, texts_of
+
+TRUNCATED = "a text was longer than the model reads: only {} of its tokens counted"
+
+
+def predict(
+    model: options.Model,
+    texts: Annotated[
+        list[str], typer.Argument(metavar="TEXT...", help="Texts; - reads lines from stdin.")
+    ],
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Labels shown for each text.  [default: those predicted]"),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Classify texts given on the command line or on standard input."""
+    from service.classifier import Classifier
+
+    classifier = Classifier.load(model)
+    for window in texts_of(texts, standard_input):
+        encoded = classifier.encode_nonempty(window.texts, window.name)
+        for text, cut, row in zip(
+            window.texts, encoded, classifier.probabilities(encoded), strict=True
+        ):
+            best = classifier.best(row, top_k)
+            if cut.truncated:
+                typer.echo(f"gatewise: {TRUNCATED.format(len(cut.ids))}", err=True)
+            if as_json:
+                predictions = [{"label": label, "score": score} for label, score in best]
+                line = {"text": text, "predictions": predictions}
+                typer.echo(json.dumps(line, ensure_ascii=False))
+            else:
+                answer = "  ".join(f"{printable(label)} {score:.4f}" for label, score in best)
+                typer.echo(f"{answer or '-'}\t{printable(text)}")

@@ -1,0 +1,48 @@
+"""`gatewise train`: a corpus becomes a model folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatewise import options
+from gatewise.rows import bad_rows_policy, check_outputs
+
+
+def train(
+    corpus: options.Corpus,
+    out: Annotated[Path, options.path_option(help="The model folder to write.")],
+    validation: options.Validation = None,
+    test: Annotated[Path | None, options.path_option(help="Rows to report on at the end.")] = None,
+    config: options.ConfigFile = None,
+    set_: options.Assignments = None,
+    text_column: options.TextColumnSetting = None,
+    label_column: options.LabelColumn = None,
+    rejects: options.Rejects = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an earlier run was stopped.")
+    ] = False,
+) -> None:
+    """Train a classifier and write its model folder."""
+    from gatewise.console import fitting_progress, show_run
+    from training import config as settings
+    from training.corpora import Corpora
+    from training.pipeline import train as train_model
+    from training.tracking import tracking
+
+    run_config = settings.load(
+        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+    )
+    check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
+    corpora = Corpora(corpus, validation, test)
+    with (
+        bad_rows_policy(rejects) as bad_rows,
+        fitting_progress() as on_progress,
+        tracking(run_config, out, resume=resume) as track,
+    ):
+        told = track.also(on_progress)
+        run = train_model(corpora, out, run_config, bad_rows, told, resume=resume)
+        track.ended(run)
+    if track.trouble:
+        typer.echo(f"gatewise: {track.trouble}", err=True)
+    show_run(run, out)

@@ -1,0 +1,64 @@
+"""`gatewise tune`: the settings that suit a corpus, and the model that they gave."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gatewise import options
+from gatewise.duration import seconds
+from gatewise.rows import bad_rows_policy, check_outputs
+
+
+def tune(
+    corpus: options.Corpus,
+    out: Annotated[
+        Path, options.path_option(help="The folder of the search; the best model is in its best.")
+    ],
+    validation: Annotated[
+        Path | None, options.path_option(help="Rows to choose the settings by.")
+    ] = None,
+    space: Annotated[
+        Path | None, options.path_option(help="Settings and the values to try, as TOML.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Most trials.")] = 20,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(parser=seconds, metavar="TIME", help="Longest time, such as 30m or 1h30m."),
+    ] = None,
+    config: options.ConfigFile = None,
+    set_: options.Assignments = None,
+    text_column: options.TextColumnSetting = None,
+    label_column: options.LabelColumn = None,
+    rejects: options.Rejects = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the search that is in the folder.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Search for the settings with the best validation metric, and keep the best model."""
+    from gatewise.search_console import search_progress, show_search
+    from training import config as settings
+    from training import search_space
+    from training.corpora import Corpora
+    from training.tune import Limits
+    from training.tune import tune as search_for
+
+    run_config = settings.load(
+        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+    )
+    searched = search_space.load(space, run_config)
+    check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})
+    with search_progress(trials) as watch:
+        search = search_for(
+            Corpora(corpus, validation),
+            out,
+            run_config,
+            searched,
+            Limits(trials, time_budget),
+            partial(bad_rows_policy, rejects),
+            watch,
+            resume=resume,
+        )
+    show_search(search, as_json=as_json)

@@ -1,0 +1,39 @@
+"""Arguments and options that several commands share: their names, their types, their help.
+
+Knows no command.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# Typer's own look at a path would be a second voice for errors, with other words and exit code 2.
+path_argument = partial(typer.Argument, readable=False)
+path_option = partial(typer.Option, readable=False)
+
+Model = Annotated[Path, path_argument(metavar="MODEL", help="A model folder.")]
+Corpus = Annotated[
+    Path,
+    path_argument(
+        metavar="CORPUS",
+        help="CSV, TSV, JSON Lines or Parquet, plain, .gz or .zst, or a folder of such files.",
+    ),
+]
+Validation = Annotated[Path | None, path_option(help="Rows to choose the best epoch by.")]
+ConfigFile = Annotated[Path | None, path_option("--config", help="Settings as TOML.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as network.units=128."),
+]
+Rejects = Annotated[
+    Path | None,
+    path_option(help="Set bad rows aside in this file, as JSON Lines, instead of stopping."),
+]
+TextColumnSetting = Annotated[str | None, typer.Option(help="Column of the text.  [default: text]")]
+TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
+LabelColumn = Annotated[
+    str | None, typer.Option(help="Column of the label or labels.  [default: label, else labels]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,49 @@
+"""`gatewise vocab`: one reading of the corpus, two uses of its texts."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+
+from vocab import dictionary
+
+ROWS = [("one of the best films", "+"), ("", "-"), ("one of the worst", "-")] * 50
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "train.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("text", "label"), *ROWS])
+    return path
+
+
+def vocab(corpus, *arguments):
+    command = [sys.executable, "-m", "gatewise", "vocab", corpus, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("unit", ["word", "subword", "character", "ngram"])
+def test_a_bad_row_is_set_aside_once_and_no_text_is_counted_twice(corpus, tmp_path, unit):
+    out, rejects = tmp_path / "tokenizer.json", tmp_path / "rejects.jsonl"
+    ended = vocab(
+        corpus, "--out", out, "--rejects", rejects, "--json", "--set", f"tokens.unit={unit}"
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = json.loads(ended.stdout)
+    assert (told["texts"], told["known"]) == (100, told["tokens"])
+    assert dictionary.parse(out.read_bytes()).get_vocab_size() == told["size"]
+    lines = [json.loads(line)["line"] for line in rejects.read_text().splitlines()]
+    assert lines == list(range(3, 152, 3))
+    assert sorted(tmp_path.iterdir()) == sorted([corpus, out, rejects])
+
+
+@pytest.mark.parametrize("unit", ["word", "ngram"])
+def test_a_bad_row_ends_it_and_leaves_nothing(corpus, tmp_path, unit):
+    ended = vocab(corpus, "--out", tmp_path / "tokenizer.json", "--set", f"tokens.unit={unit}")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "line 3: the text is missing; line 6: the text is missing" in line
+    assert list(tmp_path.iterdir()) == [corpus]

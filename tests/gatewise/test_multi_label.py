@@ -1,0 +1,90 @@
+"""The commands with a model that may give a text several labels, or none."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def gatewise(*arguments) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "gatewise", *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    path = tmp_path / "test.csv"
+    path.write_text("text,labels\nblue red,red|blue\ngrey,\ngreen,green\n", encoding="utf-8")
+    return path
+
+
+def test_predict_shows_the_labels_that_reach_their_thresholds(multi_label_folder) -> None:
+    texts = ("blue reddish", "green", "green green")
+    code, stdout, _ = gatewise("predict", multi_label_folder, *texts)
+    assert code == 0
+    assert stdout.splitlines() == [
+        "blue 0.9526  red 0.1192\tblue reddish",
+        "-\tgreen",
+        "green 0.9999\tgreen green",
+    ]
+    _, stdout, _ = gatewise("predict", multi_label_folder, *texts, "--json")
+    predictions = [json.loads(line)["predictions"] for line in stdout.splitlines()]
+    assert [[each["label"] for each in row] for row in predictions] == [
+        ["blue", "red"],
+        [],
+        ["green"],
+    ]
+
+
+def test_predict_shows_the_best_when_asked_for_a_number(multi_label_folder) -> None:
+    _, stdout, _ = gatewise("predict", multi_label_folder, "green", "--top-k", "1")
+    assert stdout == "green 0.9526\tgreen\n"
+
+
+def test_evaluate_reports_on_several_labels(multi_label_folder, corpus) -> None:
+    code, stdout, _ = gatewise("evaluate", multi_label_folder, corpus, "--json")
+    report = json.loads(stdout)
+    assert code == 0
+    assert (report["rows"], report["accuracy"]) == (3, 2 / 3)
+    assert (report["macro_f1"], report["micro_f1"]) == (2 / 3, 0.8)
+    assert [each["threshold"] for each in report["labels"]] == [0.5, 0.99, 0.1]
+    _, stdout, _ = gatewise("evaluate", multi_label_folder, corpus)
+    assert "subset accuracy 0.6667  macro F1 0.6667  micro F1 0.8000" in stdout
+    assert "threshold" in stdout
+
+
+def test_evaluate_tells_what_is_wrong_with_a_row(multi_label_folder, tmp_path) -> None:
+    path = tmp_path / "test.jsonl"
+    path.write_text('{"text": "blue", "labels": "blue|cyan"}\n', encoding="utf-8")
+    code, stdout, stderr = gatewise("evaluate", multi_label_folder, path)
+    assert (code, stdout) == (1, "")
+    assert "line 1: label 'cyan' was never seen in training; known labels: blue" in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_score_writes_a_corpus_of_soft_labels(multi_label_folder, corpus, tmp_path) -> None:
+    from vocab.bad_rows import StopAtBadRows
+    from vocab.columns import Columns
+    from vocab.corpus import read_rows
+
+    out = tmp_path / "scored.csv"
+    code, stdout, _ = gatewise("score", multi_label_folder, corpus, "--out", out, "--probabilities")
+    assert code == 0
+    added = "columns predicted_labels and predicted_scores, and one of probability_ for each of 3"
+    assert added in stdout
+    with out.open(encoding="utf-8", newline="") as file:
+        assert [row["predicted_labels"] for row in csv.DictReader(file)] == ["blue|red", "", ""]
+    columns = Columns(probability_prefix="probability_")
+    rows = list(read_rows(out, bad_rows=StopAtBadRows(), columns=columns))
+    assert [row.labels for row in rows] == [("blue", "red"), (), ("green",)]
+    assert rows[0].probabilities == pytest.approx((0.9526, 0.0474, 0.9526), abs=1e-4)
+
+
+def test_inspect_tells_the_thresholds(multi_label_folder) -> None:
+    _, stdout, _ = gatewise("inspect", multi_label_folder)
+    assert "multi_label_classification" in stdout
+    assert "0.1000 to 0.9900" in stdout
