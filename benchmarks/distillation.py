@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 import gatewise
 from training import config
-from training.corpora import Corpora
 from training.pipeline import train
+from training.rows.corpora import Corpora
 from training.run import Run
 from vocab.bad_rows import StopAtBadRows
 from vocab.corpus import read_rows, read_texts

@@ -21,11 +21,11 @@ from service.classifier import Classifier
 from service.layout import ModelFolder
 from training import config as configs
 from training.config import Config
-from training.corpora import Corpora
-from training.parameters import parameters
+from training.network.parameters import parameters
+from training.network.shape import Shape
 from training.pipeline import train
+from training.rows.corpora import Corpora
 from training.settings.network import Cell, Direction, Readout
-from training.shape import Shape
 from vocab.bad_rows import StopAtBadRows
 from vocab.errors import GatewiseError
 

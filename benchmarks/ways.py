@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 
 from service import artifact
 from service.classifier import Classifier
-from training import network
 from training.config import Config
 from training.export import TrainedModel
-from training.layers import MaskedReadout
-from training.lowering import lower
-from training.ngrams import NgramLogits
+from training.lowering.lower import lower
+from training.network.build import build
+from training.network.layers import MaskedReadout
+from training.network.ngrams import NgramLogits
+from training.network.shape import NgramTable, Shape
 from training.settings.network import Cell, NetworkConfig
-from training.shape import NgramTable, Shape
 from vocab import dictionary
 from vocab.encoding import pad
 from vocab.labels import Labels
@@ -95,7 +95,7 @@ def ways_of(cell: Cell, tokens: int, folder: Path) -> list[Way]:
     """
     config = Config(network=NetworkConfig(cell=cell))
     shape = Shape(VOCAB_SIZE, CLASSES, config.network.ngram_lengths(config.tokens.unit))
-    model = with_random_weights(network.build(config.network, shape, SEED))
+    model = with_random_weights(build(config.network, shape, SEED))
     trained = TrainedModel(
         lowered=lower(model, config.network),
         tokenizer=dictionary.train(words()),
@@ -116,7 +116,7 @@ def ways_of(cell: Cell, tokens: int, folder: Path) -> list[Way]:
     bare_config = config.network.model_copy(update={"readout": "last", "ngrams": ()})
     bare_shape = Shape(VOCAB_SIZE, CLASSES, ())
     in_keras_layers = default(config.network, shape, model)
-    bare = with_random_weights(network.build(bare_config, bare_shape, SEED))
+    bare = with_random_weights(build(bare_config, bare_shape, SEED))
     by_hand = plain(bare_config, bare)
     return [
         in_onnxruntime(DEFAULT, OURS, trained.lowered, inputs),

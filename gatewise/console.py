@@ -28,7 +28,7 @@ from gatewise.printable import printable
 if TYPE_CHECKING:
     from service.artifact import Artifact
     from service.scoring import Summary
-    from training.evaluate import Report
+    from training.evaluation.evaluate import Report
     from training.progress import Progress as FitProgress
     from training.run import Run
     from vocab.dictionary import Coverage

@@ -17,14 +17,14 @@ from gatewise.console import metric_in_words
 
 if TYPE_CHECKING:
     from training.progress import Progress as FitProgress
-    from training.trial import Trial
-    from training.tune import Search, Watch
+    from training.search.trial import Trial
+    from training.search.tune import Search, Watch
 
 
 @contextmanager
 def search_progress(trials: int) -> Iterator["Watch"]:
     """A bar over the trial under way, and a line for each that ends; only lines when in a file."""
-    from training.tune import Watch  # noqa: PLC0415 — brings Optuna
+    from training.search.tune import Watch  # noqa: PLC0415 — brings Optuna
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

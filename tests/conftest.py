@@ -58,8 +58,8 @@ def small_config():
 @pytest.fixture(scope="session")
 def trained(languages, small_config, tmp_path_factory):
     """A training run and the folder it wrote: `(run, path)`. Not to be changed by a test."""
-    from training.corpora import Corpora
     from training.pipeline import train
+    from training.rows.corpora import Corpora
     from vocab.bad_rows import StopAtBadRows
 
     out = tmp_path_factory.mktemp("models") / "languages"

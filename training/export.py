@@ -25,11 +25,11 @@ from service.layout import (
     NetworkSettings,
     TokenSettings,
 )
-from training.card import model_card
 from training.config import Config
-from training.lowering import OPSET, operators
+from training.lowering.lower import OPSET, operators
+from training.network.shape import Shape
+from training.report.card import model_card
 from training.report.contents import ReportContents
-from training.shape import Shape
 from vocab import dictionary
 from vocab.labels import Labels
 

@@ -15,19 +15,20 @@ import numpy as np
 from service import artifact
 from service.classifier import Classifier
 from service.layout import ModelFolder
-from training import corpora as reading
-from training import latency, parameters
 from training.config import Config
-from training.corpora import Corpora
-from training.evaluate import evaluate
-from training.latency import ExportedModel
-from training.preparation import Prepared, prepare, targets_of
+from training.evaluation import latency
+from training.evaluation.evaluate import evaluate
+from training.evaluation.latency import ExportedModel
+from training.evaluation.review import Review
+from training.evaluation.thresholds import choose
+from training.network import parameters
 from training.progress import Fitted, Progress
 from training.report.contents import ReportContents, VectorCoverage
-from training.review import Review
+from training.rows import corpora as reading
+from training.rows.corpora import Corpora
+from training.rows.preparation import Prepared, prepare, targets_of
+from training.rows.stored_rows import StoredRows
 from training.run import Run
-from training.stored_rows import StoredRows
-from training.thresholds import choose
 from training.workspace import Workspace, working
 from vocab import dictionary
 from vocab.bad_rows import BadRows
@@ -84,18 +85,17 @@ def _trained(
     resume: bool,
 ) -> tuple["TrainedModel", Fitted]:
     # Only now: TensorFlow takes seconds to import, and most mistakes are told without it.
-    from training import devices, network
-    from training.checkpoint import Checkpoints
     from training.export import TrainedModel
-    from training.fit import fit
-    from training.lowering import lower
-    from training.objective import objective
+    from training.fitting import devices
+    from training.fitting.checkpoint import Checkpoints
+    from training.fitting.fit import fit
+    from training.fitting.objective import objective
+    from training.lowering.lower import lower
+    from training.network.build import build
 
     rows = prepared.rows
     with devices.strategy().scope():
-        model = network.build(
-            config.network, prepared.shape, config.training.seed, prepared.vectors
-        )
+        model = build(config.network, prepared.shape, config.training.seed, prepared.vectors)
     fitted = fit(
         model,
         objective(config.training, prepared.train, len(rows.labels), multi_label=rows.multi_label),

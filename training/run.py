@@ -5,7 +5,7 @@ Knows how to say them as JSON; computes none of them.
 
 from dataclasses import asdict, dataclass
 
-from training.evaluate import Report
+from training.evaluation.evaluate import Report
 from training.progress import Fitted
 from vocab.dictionary import Coverage
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vocab.errors import GatewiseError
 
-_CHECKPOINT = "checkpoint.npz"
+_CHECKPOINT, _FIRST = "checkpoint.npz", "first.npz"
 _DATA = "data"
 
 
@@ -57,7 +57,7 @@ def working(out: Path, *, resume: bool) -> Iterator[Workspace]:
         GatewiseError: If there is something else at the workspace's place.
     """
     space = beside(out)
-    known = {_CHECKPOINT, _DATA}
+    known = {_CHECKPOINT, _FIRST, _DATA}
     try:
         if space.path.exists():
             # Half-written checkpoints have a name of their own that ends so.
@@ -87,5 +87,6 @@ def _clear(space: Workspace, *, checkpoint: bool) -> None:
         partial.unlink(missing_ok=True)
     if checkpoint:
         space.checkpoint.unlink(missing_ok=True)
+        space.checkpoint.with_name(_FIRST).unlink(missing_ok=True)
     if not any(space.path.iterdir()):
         space.path.rmdir()

@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
 from service.classifier import Classifier
-from training.evaluate import evaluate
+from training.evaluation.evaluate import evaluate
 from vocab.bad_rows import StopAtBadRows
 from vocab.corpus import Row, read_rows
 from vocab.encoded_rows import encode_rows

@@ -15,7 +15,7 @@ def evaluate(
     """Classify labelled rows and report how many labels were right."""
     from gatewise.console import show_report
     from service.classifier import Classifier
-    from training.evaluate import evaluate as report_on
+    from training.evaluation.evaluate import evaluate as report_on
     from vocab.columns import Columns
     from vocab.corpus import at_least_one, read_rows
     from vocab.encoded_rows import encode_rows

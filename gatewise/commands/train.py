@@ -26,9 +26,9 @@ def train(
     """Train a classifier and write its model folder."""
     from gatewise.console import fitting_progress, show_run
     from training import config as settings
-    from training.corpora import Corpora
     from training.pipeline import train as train_model
-    from training.tracking import tracking
+    from training.rows.corpora import Corpora
+    from training.tracking.track import tracking
 
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}

@@ -40,10 +40,10 @@ def tune(
     """Search for the settings with the best validation metric, and keep the best model."""
     from gatewise.search_console import search_progress, show_search
     from training import config as settings
-    from training import search_space
-    from training.corpora import Corpora
-    from training.tune import Limits
-    from training.tune import tune as search_for
+    from training.rows.corpora import Corpora
+    from training.search import search_space
+    from training.search.tune import Limits
+    from training.search.tune import tune as search_for
 
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from training import config
-from training.corpora import Corpora
+from training.rows.corpora import Corpora
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

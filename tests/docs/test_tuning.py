@@ -2,8 +2,8 @@
 
 import re
 
-from training import search_space
 from training.config import Config
+from training.search import search_space
 
 
 def test_the_spaces_shown_are_spaces(page, tmp_path) -> None:

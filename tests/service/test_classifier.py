@@ -11,8 +11,10 @@ from service import artifact
 from service.classifier import Classifier
 from service.errors import ModelFolderError
 from service.layout import Manifest, ModelFolder
-from training import config, network
-from training.lowering import lower, operators
+from training import config
+from training.lowering.lower import lower, operators
+from training.network.build import build
+from training.network.shape import Shape
 from vocab.encoding import Encoded
 from vocab.errors import EmptyTextError
 
@@ -76,8 +78,8 @@ def test_the_same_scores_alone_and_among_63_others(model_folder, cell, readout, 
     settings = config.NetworkConfig(cell=cell, readout=readout, layers=2, units=24, buckets=500)
     folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
     loaded = artifact.load(folder.path)
-    shape = network.Shape(loaded.config.vocab_size, len(loaded.labels), (1, 2, 3))
-    model = network.build(settings, shape, seed=2)
+    shape = Shape(loaded.config.vocab_size, len(loaded.labels), (1, 2, 3))
+    model = build(settings, shape, seed=2)
     generator = np.random.default_rng(3)
     model.set_weights([w + generator.normal(0, 0.2, w.shape) for w in model.get_weights()])
     lowered = lower(model, settings)

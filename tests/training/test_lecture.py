@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import network
-from training.layers import AttentionReadout, output_layer
-from training.recurrence import Recurrence
+from training.network.build import build
+from training.network.layers import AttentionReadout, output_layer
+from training.network.recurrence import Recurrence
+from training.network.shape import Shape
 from training.settings.network import NetworkConfig
-from training.shape import Shape
 
 
 def parameters_of(layer, features, steps=5):
@@ -151,7 +151,7 @@ def reversed_forward(backward, xs):
 
 def test_an_embedding_is_a_one_hot_vector_times_a_table():
     shape = Shape(vocab_size=9, classes=3, ngrams=())
-    model = network.build(NetworkConfig(embedding_size=4, units=2), shape, seed=1)
+    model = build(NetworkConfig(embedding_size=4, units=2), shape, seed=1)
     layer = model.get_layer("embedding")
     one_hot = np.eye(9, dtype=np.float32)[[5]]
     np.testing.assert_allclose(layer(np.array([5])), one_hot @ layer.get_weights()[0])

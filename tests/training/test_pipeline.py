@@ -9,8 +9,8 @@ import pytest
 from service.classifier import Classifier
 from service.errors import ModelFolderError
 from training import config
-from training.corpora import Corpora
 from training.pipeline import train
+from training.rows.corpora import Corpora
 from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
 from vocab.errors import CorpusError
 
@@ -61,7 +61,7 @@ _TRAIN = """
 import sys
 from pathlib import Path
 from training import config
-from training.corpora import Corpora
+from training.rows.corpora import Corpora
 from training.pipeline import train
 from vocab.bad_rows import StopAtBadRows
 

@@ -16,17 +16,18 @@ import numpy as np
 import pytest
 
 from service.layout import Manifest
-from training import config, parameters
-from training.duplicates import Finder
-from training.evaluate import LabelFigures, Report
-from training.latency import ExportedModel
+from training import config
+from training.evaluation.evaluate import LabelFigures, Report
+from training.evaluation.latency import ExportedModel
+from training.evaluation.review import Review
+from training.network import parameters
+from training.network.shape import Shape
 from training.progress import Epoch, Fitted, RateTest
 from training.report.contents import ReportContents, VectorCoverage
 from training.report.matrix import FEW, SHOWN, matrix
 from training.report.page import page
-from training.review import Review
+from training.rows.duplicates import Finder
 from training.run import Run
-from training.shape import Shape
 from vocab.corpus import Row
 from vocab.dictionary import BEGIN_ID, Coverage
 from vocab.encoded_rows import EncodedRow

@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from training.card import metric_in_words
+from training.evaluation.review import UNKNOWN_BINS, Reviewed
 from training.progress import Epoch, Fitted, RateTest
+from training.report.card import metric_in_words
 from training.report.svg import FIRST, INK, MARK, MUTED, SECOND, drawing, inline
-from training.review import UNKNOWN_BINS, Reviewed
 
 _WIDTH, _HEIGHT = 440, 250
 """Size of a chart in the units of its drawing: small, so that its text is readable on a phone."""

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from service.layout import Manifest
 from training.config import Config
-from training.corpora import Copy
-from training.duplicates import Duplicates
-from training.evaluate import Report
-from training.latency import ExportedModel
-from training.parameters import LayerParameters
-from training.review import Reviewed
+from training.evaluation.evaluate import Report
+from training.evaluation.latency import ExportedModel
+from training.evaluation.review import Reviewed
+from training.network.parameters import LayerParameters
+from training.rows.corpora import Copy
+from training.rows.duplicates import Duplicates
 from training.run import Run
 
 

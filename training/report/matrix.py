@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from training.review import LabelCounts, Reviewed
+from training.evaluation.review import LabelCounts, Reviewed
 
 FEW = 20
 """Up to so many labels the matrix is a table with its numbers in it."""

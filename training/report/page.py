@@ -12,9 +12,9 @@ import math
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from training.card import metric_in_words, sentence
 from training.progress import Fitted
 from training.report import charts, tables
+from training.report.card import metric_in_words, sentence
 from training.report.contents import ReportContents
 from training.report.matrix import matrix
 

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from training.config import Config
-from training.duplicates import Duplicates
-from training.evaluate import Report
-from training.review import Reviewed
+from training.evaluation.evaluate import Report
+from training.evaluation.review import Reviewed
+from training.rows.duplicates import Duplicates
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""Thresholds: the best F1 there is, found anew by trying every one."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.metrics import f1_score
+
+from training.evaluation.thresholds import choose
+
+
+def column(*values, dtype=np.float64):
+    return np.array(values, dtype=dtype)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "threshold"),
+    [
+        ((0.1, 0.9), (False, True), 0.5),
+        ((0.1, 0.2, 0.4), (False, True, True), 0.15),
+        ((0.6, 0.8), (True, True), 0.3),
+        ((0.0, 0.0), (True, False), 0.5),
+        ((0.1, 0.9), (False, False), 0.5),
+        ((0.3, 0.3), (True, False), 0.15),
+        # Cut below the first or below the third: two thirds either way; 0.55 is nearer to 0.5.
+        ((0.9, 0.8, 0.6, 0.5), (True, False, True, True), 0.25),
+        ((1.0,), (True,), 0.5),
+    ],
+)
+def test_small_cases(scores, truth, threshold):
+    assert choose(column(*scores), column(*truth, dtype=bool)) == (pytest.approx(threshold),)
+
+
+def test_of_equals_the_one_nearest_to_a_half_is_taken():
+    # F1 is 2/3 with one row given the label (cut 0.85), with two of them right of four (0.35).
+    scores, truth = column(0.9, 0.8, 0.5, 0.4, 0.3), column(1, 0, 0, 1, 0, dtype=bool)
+    f1 = {cut: f1_score(truth, scores >= cut) for cut in (0.85, 0.35)}
+    assert f1 == {0.85: pytest.approx(2 / 3), 0.35: pytest.approx(2 / 3)}
+    assert choose(scores, truth) == (pytest.approx(0.35),)
+
+
+# Few different scores, so that equal ones and borders are met.
+SCORES = st.sampled_from([0.0, 1e-30, 0.25, 0.5, 0.7, 0.70000005, 1.0])
+
+
+@given(
+    data=st.integers(1, 12).flatmap(
+        lambda rows: st.tuples(
+            arrays.arrays(
+                np.float32, (rows, 3), elements=SCORES.map(lambda x: float(np.float32(x)))
+            ),
+            arrays.arrays(np.bool_, (rows, 3)),
+        )
+    )
+)
+def test_no_threshold_gives_a_better_f1(data):
+    scores, truth = data
+    for chosen, values, has in zip(choose(scores, truth), scores.T, truth.T, strict=True):
+        assert 0 < chosen <= 1
+        tried = [value for value in {*values.tolist(), 1.0} if value > 0]
+        best = max(f1_score(has, values >= np.float32(cut), zero_division=0) for cut in tried)
+        for precision in (np.float32, np.float64):
+            given_label = values.astype(precision) >= precision(chosen)
+            found = f1_score(has, given_label, zero_division=0)
+            assert found == pytest.approx(best)
+        if not has.any():
+            assert chosen == 0.5
+
+
+def test_labels_do_not_influence_each_other():
+    generator = np.random.default_rng(7)
+    scores, truth = generator.random((500, 4)), generator.random((500, 4)) < 0.2
+    together = choose(scores, truth)
+    assert together == choose(scores, truth)
+    for label in range(4):
+        assert choose(scores[:, label : label + 1], truth[:, label : label + 1]) == (
+            together[label],
+        )

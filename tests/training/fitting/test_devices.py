@@ -1,0 +1,57 @@
+import subprocess
+import sys
+
+# Logical devices must be declared before TensorFlow starts, so this runs in a process of its own.
+REPLICAS = """
+import sys
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+
+from training.fitting import devices
+from training.rows import examples
+from training.network.build import build
+from training.network.shape import Shape
+from training.fitting.dataset import Batches, dataset
+from training.fitting.learner import Learner
+from training.fitting.objective import objective
+from training.settings.network import NetworkConfig
+from training.settings.training import TrainingConfig
+
+random = np.random.default_rng(1)
+ids = [random.integers(3, 30, random.integers(2, 9)) for _ in range(50)]
+labels = random.integers(0, 2, 50).astype(np.int32)
+train = examples.store([(ids, labels)], Path(sys.argv[1]))
+config = TrainingConfig(batch_size=7, optimizer="sgd", class_weights="balanced")
+shape = Shape(vocab_size=30, classes=2, ngrams=(1, 2))
+still = NetworkConfig(units=4, embedding_size=4, buckets=10, dropout=0.0, word_dropout=0.0)
+found = []
+for strategy in (devices.strategy(), devices.strategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        model = build(still, shape, seed=1)
+    goal = objective(config, train, 2, multi_label=False)
+    learner = Learner(model, goal, config, 0.9)
+    # The last batch has one text, fewer than there are replicas.
+    batches = dataset(train, Batches(train, 7, seed=1).epoch(1), goal.row_weights)
+    losses = [learner.update(batch, 0.1) for batch in batches]
+    with learner.averaged():
+        averages = learner.weights()
+    state = learner.state()
+    learner.restore(state)
+    found.append((losses, learner.weights(), averages))
+    print(model.distribute_strategy.num_replicas_in_sync)
+for one, two in zip(*found, strict=True):
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+"""
+
+
+def test_replicas_make_the_updates_of_one_device(tmp_path):
+    command = [sys.executable, "-c", REPLICAS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split() == ["1", "2"]

@@ -1,0 +1,173 @@
+"""Keras and ONNX agree as numbers, for every network that can be built, whatever the batch."""
+
+import itertools
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import tensorflow as tf
+
+from training.lowering.lower import lower, operators
+from training.network.build import build
+from training.network.shape import Shape
+from training.settings.network import NetworkConfig
+from vocab.encoding import pad
+
+VOCABULARY, CLASSES = 300, 7
+TEXTS = 1000
+
+
+@pytest.fixture(scope="module")
+def texts():
+    """1,000 texts of 1 to 60 tokens, short ones the most frequent, as in a real corpus."""
+    generator = np.random.default_rng(0)
+    lengths = 1 + np.minimum(59, generator.geometric(0.08, TEXTS))
+    lengths[:3] = (1, 2, 60)
+    return [generator.integers(1, VOCABULARY, length) for length in lengths]
+
+
+def with_random_weights(config, ngrams=(1, 2, 3)):
+    shape = Shape(vocab_size=VOCABULARY, classes=CLASSES, ngrams=ngrams)
+    model = build(config, shape, seed=1)
+    generator = np.random.default_rng(2)
+    # Biases and the n-gram table start at zero, where a wrong order of gates would not show.
+    model.set_weights(
+        [value + generator.normal(0, 0.1, value.shape) for value in model.get_weights()]
+    )
+    return model
+
+
+def keras_logits(model, texts):
+    batch = pad(texts)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    answer = tf.function(lambda values: model(values, training=False))
+    return answer({name: tf.constant(value) for name, value in inputs.items()}).numpy()
+
+
+def session_of(proto):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(proto.SerializeToString(), options)
+
+
+def onnx_logits(session, texts):
+    batch = pad(texts)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    return session.run(["logits"], inputs)[0]
+
+
+CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
+READOUTS = ["last", "max", "mean", "max_mean", "attention"]
+# Every cell with every direction and read-out, and each two of them with either input.
+NETWORKS = [
+    (cell, direction, readout, ["embedding", "one_hot"][number % 2])
+    for number, (cell, direction, readout) in enumerate(
+        itertools.product(CELLS, ["forward", "backward", "bidirectional"], READOUTS)
+    )
+]
+
+
+@pytest.mark.parametrize(("cell", "direction", "readout", "given"), NETWORKS)
+def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction, readout, given):
+    config = NetworkConfig(
+        cell=cell[0],
+        reset_after=cell[1],
+        direction=direction,
+        readout=readout,
+        input=given,
+        units=12,
+        embedding_size=10,
+        buckets=500,
+    )
+    model = with_random_weights(config)
+    session = session_of(lower(model, config))
+    together = onnx_logits(session, texts)
+    np.testing.assert_allclose(together, keras_logits(model, texts), rtol=0, atol=1e-5)
+    for row, text in enumerate(texts[:24]):
+        # onnxruntime's RNN has kernels of its own for one row; the classifier never asks it that.
+        alone = [text] * (2 if cell[0] == "rnn" else 1)
+        np.testing.assert_array_equal(onnx_logits(session, alone)[0], together[row])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+@pytest.mark.parametrize("given", ["embedding", "one_hot"])
+def test_stacked_layers_agree(texts, cell, direction, given):
+    config = NetworkConfig(
+        cell=cell, direction=direction, input=given, layers=3, units=8, embedding_size=6, ngrams=()
+    )
+    model = with_random_weights(config, ngrams=())
+    proto = lower(model, config)
+    assert operators(proto).count({"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}[cell]) == 1
+    np.testing.assert_allclose(
+        onnx_logits(session_of(proto), texts), keras_logits(model, texts), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (1, 3, 5, 8)])
+def test_every_set_of_ngrams_agrees(texts, ngrams):
+    config = NetworkConfig(units=4, embedding_size=4, buckets=101)
+    model = with_random_weights(config, ngrams=ngrams)
+    np.testing.assert_allclose(
+        onnx_logits(session_of(lower(model, config)), texts),
+        keras_logits(model, texts),
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+def test_a_literal_padding_token_inside_a_text_agrees():
+    config = NetworkConfig(units=4, embedding_size=4, buckets=101)
+    model = with_random_weights(config)
+    texts = [np.array([2, 0, 5, 0, 0, 7]), np.array([2, 9])]
+    np.testing.assert_allclose(
+        onnx_logits(session_of(lower(model, config)), texts),
+        keras_logits(model, texts),
+        rtol=0,
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_what_is_dropped_in_training_leaves_no_trace(cell):
+    dropped = ["dropout", "word_dropout", "embedding_dropout", "input_dropout"]
+    shares = dict.fromkeys([*dropped, "recurrent_dropout", "weight_drop"], 0.2)
+    for given in ("embedding", "one_hot"):
+        with_all = NetworkConfig(cell=cell, input=given, layers=2, **shares)
+        without = NetworkConfig(cell=cell, input=given, layers=2, **dict.fromkeys(shares, 0.0))
+        first, second = (
+            lower(with_random_weights(config), config).SerializeToString(deterministic=True)
+            for config in (with_all, without)
+        )
+        assert first == second
+
+
+@pytest.mark.parametrize("readout", ["mean", "attention"])
+def test_the_attention_of_long_texts_and_large_scores_stays_finite(readout):
+    config = NetworkConfig(units=4, embedding_size=4, readout=readout, ngrams=())
+    model = with_random_weights(config, ngrams=())
+    if readout == "attention":
+        kernel, bias, context = model.get_layer("readout").get_weights()
+        model.get_layer("readout").set_weights([kernel * 50, bias, context * 1e4])
+    generator = np.random.default_rng(1)
+    texts = [generator.integers(1, VOCABULARY, length) for length in (3000, 1, 2)]
+    logits = onnx_logits(session_of(lower(model, config)), texts)
+    assert np.isfinite(logits).all()
+    np.testing.assert_allclose(logits, keras_logits(model, texts), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_no_loop_and_only_plain_operators(cell):
+    config = NetworkConfig(cell=cell, layers=2)
+    proto = lower(with_random_weights(config), config)
+    assert not {"Loop", "Scan", "If"} & set(operators(proto))
+    assert {node.domain for node in proto.graph.node} == {""}
+    onnx.checker.check_model(proto, full_check=True)
+
+
+def test_the_same_network_is_lowered_to_the_same_bytes():
+    config = NetworkConfig()
+    first = lower(with_random_weights(config), config).SerializeToString(deterministic=True)
+    again = lower(with_random_weights(config), config).SerializeToString(deterministic=True)
+    assert first == again

@@ -1,0 +1,208 @@
+"""What a network must not depend on, and what is dropped of it while it is trained."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from pydantic import ValidationError
+
+from training.network.build import build
+from training.network.layers import VectorDropout, WordDropout
+from training.network.ngrams import MULTIPLIERS
+from training.network.shape import Shape
+from training.network.vectors import Vectors
+from training.settings.network import NetworkConfig
+from vocab.dictionary import BEGIN_ID, PAD_ID, UNKNOWN_ID
+from vocab.encoding import pad
+
+SHAPE = Shape(vocab_size=50, classes=3, ngrams=(1, 2))
+
+
+def logits(model, ids):
+    batch = pad(ids)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    return keras.ops.convert_to_numpy(model(inputs, training=False))
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+@pytest.mark.parametrize("readout", ["last", "max", "mean", "max_mean", "attention"])
+@pytest.mark.parametrize("given", ["embedding", "one_hot"])
+def test_padding_changes_nothing(direction, readout, given):
+    config = NetworkConfig(
+        direction=direction, readout=readout, input=given, units=5, layers=2, buckets=11
+    )
+    model = build(config, SHAPE, seed=1)
+    short, long = np.array([2, 7, 8]), np.arange(2, 30)
+    alone = logits(model, [short])
+    beside = logits(model, [short, long])
+    np.testing.assert_allclose(beside[:1], alone, atol=1e-6)
+
+
+def test_the_ngram_path_starts_silent():
+    config = NetworkConfig(units=5, buckets=11)
+    with_path = build(config, SHAPE, seed=1)
+    without = build(config, Shape(50, 3, ()), seed=1)
+    ids = [np.array([2, 7, 8, 9])]
+    np.testing.assert_array_equal(logits(with_path, ids), logits(without, ids))
+
+
+def test_the_same_seed_gives_the_same_weights():
+    first = build(NetworkConfig(), SHAPE, seed=3).get_weights()
+    again = build(NetworkConfig(), SHAPE, seed=3).get_weights()
+    other = build(NetworkConfig(), SHAPE, seed=4).get_weights()
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_word_dropout_spares_padding_and_the_begin_mark():
+    layer = WordDropout(0.5, seed=1)
+    ids = np.array([[BEGIN_ID, *range(3, 50), PAD_ID, PAD_ID]] * 20, dtype=np.int32)
+    dropped = keras.ops.convert_to_numpy(layer(ids, training=True))
+    assert (dropped[:, 0] == BEGIN_ID).all()
+    assert (dropped[:, -2:] == PAD_ID).all()
+    changed = dropped != ids
+    assert (dropped[changed] == UNKNOWN_ID).all()
+    assert 0.4 < changed[:, 1:-2].mean() < 0.6
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer(ids, training=False)), ids)
+
+
+def test_ngram_hashes_stay_exact_in_64_bit_floats():
+    largest_id = 1_000_000
+    assert sum(largest_id * multiplier for multiplier in MULTIPLIERS) < 2**53
+
+
+DROPS = ["word_dropout", "embedding_dropout", "input_dropout", "recurrent_dropout", "weight_drop"]
+BARE = {"units": 5, "embedding_size": 6, "buckets": 11, "dropout": 0.0, "word_dropout": 0.0}
+
+
+def inputs(batch=3, tokens=6):
+    ids = np.random.default_rng(0).integers(3, 50, (batch, tokens)).astype(np.int32)
+    mask = (np.arange(tokens) < np.arange(tokens, tokens - batch, -1)[:, None]).astype(np.int32)
+    return {"input_ids": ids * mask, "attention_mask": mask}
+
+
+@pytest.mark.parametrize("given", ["embedding", "one_hot"])
+@pytest.mark.parametrize("drop", DROPS)
+def test_every_dropout_is_drawn_from_a_state_that_can_be_kept(drop, given):
+    config = NetworkConfig(**{**BARE, drop: 0.5}, input=given, layers=2)
+    model = build(config, SHAPE, seed=1)
+    plain = build(NetworkConfig(**BARE, input=given, layers=2), SHAPE, seed=1)
+    batch = inputs()
+    np.testing.assert_array_equal(model(batch, training=False), plain(batch, training=False))
+    kept = [variable.value.numpy() for variable in model.variables]
+    first = model(batch, training=True).numpy()
+    second = model(batch, training=True).numpy()
+    assert (first != second).any(axis=1).all()
+    for variable, value in zip(model.variables, kept, strict=True):
+        variable.assign(value)
+    np.testing.assert_array_equal(model(batch, training=True), first)
+
+
+@pytest.mark.parametrize(
+    ("cell", "given", "readout"),
+    [("gru", "embedding", "attention"), ("lstm", "one_hot", "last"), ("rnn", "one_hot", "max")],
+)
+def test_a_network_with_everything_dropped_learns(cell, given, readout):
+    settings = {**BARE, **dict.fromkeys(DROPS, 0.1), "dropout": 0.1, "cell": cell}
+    config = NetworkConfig(**settings, input=given, readout=readout, layers=2)
+    # A strategy of replicas, if only one of them: variables are made and changed in its own way.
+    strategy = tf.distribute.MirroredStrategy(["CPU:0"])
+    with strategy.scope():
+        model = build(config, SHAPE, seed=1)
+        optimizer = keras.optimizers.Adam(0.02)
+        optimizer.build(model.trainable_variables)
+    batch = inputs(batch=6)
+    labels = np.arange(6) % 3
+
+    def update():
+        with tf.GradientTape() as tape:
+            losses = keras.losses.sparse_categorical_crossentropy(
+                labels, model(batch, training=True), from_logits=True
+            )
+            loss = tf.reduce_mean(losses)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
+        return loss
+
+    step = tf.function(lambda: strategy.run(update))
+    losses = [float(step()) for _ in range(50)]
+    assert all(np.isfinite(losses))
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
+
+
+def test_embedding_dropout_drops_a_token_wherever_it_stands():
+    layer = VectorDropout(50, everywhere=0.5, in_text=0.0, seed=1)
+    ids = np.tile(np.arange(50), (4, 2))
+    factors = layer(ids, training=True).numpy()[..., 0]
+    np.testing.assert_array_equal(factors, np.tile(factors[:1, :50], (4, 2)))
+    assert set(np.unique(factors)) == {0.0, 2.0}
+    np.testing.assert_array_equal(layer(ids, training=False), np.ones((4, 100, 1)))
+
+
+@pytest.mark.parametrize("vocabulary", [50, 20_000])
+def test_the_input_dropout_of_a_one_hot_text_drops_a_token_all_through_it(vocabulary):
+    layer = VectorDropout(vocabulary, everywhere=0.0, in_text=0.2, seed=1)
+    ids = np.tile(np.arange(vocabulary), (2, 2))
+    factors = layer(ids, training=True).numpy()[..., 0]
+    np.testing.assert_array_equal(factors[:, :vocabulary], factors[:, vocabulary:])
+    assert (factors[0] != factors[1]).any()
+    np.testing.assert_allclose(np.unique(factors), [0.0, 1.25])
+    assert 0.7 < (factors > 0).mean() < 0.9
+
+
+def test_layers_do_not_drop_the_same_places():
+    config = NetworkConfig(**{**BARE, "recurrent_dropout": 0.5}, layers=3)
+    model = build(config, SHAPE, seed=1)
+    states = [
+        tuple(model.get_layer(f"recurrent_{number}").seed_generator.state.value.numpy())
+        for number in range(3)
+    ]
+    assert len(set(states)) == 3
+
+
+def vectors():
+    matrix = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+    return Vectors(matrix, found=40, of=47)
+
+
+@pytest.mark.parametrize("train_vectors", [True, False])
+def test_an_embedding_starts_from_vectors_and_is_trained_only_on_request(train_vectors, tmp_path):
+    config = NetworkConfig(**BARE, vectors=tmp_path / "words.vec", train_vectors=train_vectors)
+    model = build(config, SHAPE, seed=1, vectors=vectors())
+    table = model.get_layer("embedding").weights[0]
+    np.testing.assert_array_equal(table.value, vectors().matrix)
+    trained = {variable.path for variable in model.trainable_variables}
+    assert (table.path in trained) == train_vectors
+    assert table.path in {variable.path for variable in model.variables}
+
+
+def test_one_hot_has_no_table_and_no_wide_tensor():
+    config = NetworkConfig(**BARE, input="one_hot", ngrams=())
+    model = build(config, Shape(100_000, 3, ()), seed=1)
+    assert "embedding" not in [layer.name for layer in model.layers]
+    given = {name: tf.TensorSpec((2, 4), tf.int32) for name in ("input_ids", "attention_mask")}
+    graph = tf.function(lambda values: model(values, training=False)).get_concrete_function(given)
+    widths = {
+        dimension
+        for operation in graph.graph.get_operations()
+        for result in operation.outputs
+        if operation.type not in {"ReadVariableOp", "Placeholder"} and result.shape.rank
+        for dimension in result.shape.as_list()
+    }
+    assert widths
+    assert 100_000 not in widths
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"input": "one_hot", "vectors": "words.vec"}, "network.input = one_hot"),
+        ({"train_vectors": False}, "network.train_vectors = false"),
+        ({"cell": "lstm", "reset_after": False}, "only a GRU has"),
+        ({"cell": "rnn", "reset_after": False}, "only a GRU has"),
+    ],
+)
+def test_what_makes_no_sense_together_is_refused(settings, reason):
+    with pytest.raises(ValidationError, match=reason):
+        NetworkConfig.model_validate(settings, strict=False)

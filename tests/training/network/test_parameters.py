@@ -1,0 +1,91 @@
+"""The formulas come to what the layers hold, whatever the network."""
+
+import itertools
+
+import pytest
+
+from training.config import ConfigError
+from training.network.build import build
+from training.network.parameters import check_size, parameters
+from training.network.shape import NgramTable, Shape
+from training.settings.network import NetworkConfig
+
+CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
+DIRECTIONS = ["forward", "backward", "bidirectional"]
+READOUTS = ["last", "max", "mean", "max_mean", "attention"]
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_every_layer_s_formula_comes_to_what_keras_counts(cell, direction):
+    for number, (readout, given) in enumerate(
+        itertools.product(READOUTS, ["embedding", "one_hot"])
+    ):
+        config = NetworkConfig(
+            cell=cell[0],
+            reset_after=cell[1],
+            direction=direction,
+            readout=readout,
+            input=given,
+            layers=1 + number % 3,
+            units=5,
+            embedding_size=6,
+            buckets=11,
+        )
+        shape = Shape(1200, 3, [(), (1,), (1, 2), (2,), (1, 2, 3)][number % 5])
+        model = build(config, shape, seed=1)
+        layers = parameters(config, shape)
+        for layer in layers:
+            assert model.get_layer(layer.layer).count_params() == layer.count
+            assert eval(layer.formula.replace("×", "*").replace(",", "")) == layer.count
+        assert sum(layer.count for layer in layers) == model.count_params()
+        holding = [layer.name for layer in model.layers if layer.count_params()]
+        assert sorted(holding) == sorted(layer.layer for layer in layers)
+
+
+def test_formulas_are_the_lecture_s():
+    config = NetworkConfig(cell="lstm", layers=2)
+    table = {layer.layer: layer for layer in parameters(config, Shape(20_000, 6, (1, 2, 3)))}
+    assert {name: layer.formula for name, layer in table.items()} == {
+        "embedding": "20,000 × 64",
+        "recurrent_0": "2 × 4 × 64 × (64 + 64 + 1)",
+        "recurrent_1": "2 × 4 × 64 × (64 + 128 + 1)",
+        "classifier": "(256 + 1) × 6",
+        "ngrams": "(20,000 + 2 × 50,000) × 6",
+    }
+    one_hot = NetworkConfig(cell="rnn", input="one_hot", direction="forward", readout="attention")
+    first, readout, *_ = parameters(one_hot, Shape(20_000, 6, ()))
+    assert first.formula == "64 × (64 + 20,000 + 1)"
+    assert first.count == 64 * (64 + 20_000 + 1)
+    assert readout.formula == "(64 + 1) × 64 + 64"
+
+
+def test_frozen_vectors_are_not_trained(tmp_path):
+    config = NetworkConfig(vectors=tmp_path / "words.vec", train_vectors=False)
+    trainable = {layer.layer: layer.trainable for layer in parameters(config, Shape(10, 2, ()))}
+    assert trainable == {"embedding": False, "recurrent_0": True, "classifier": True}
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "largest", "advice"),
+    [
+        ({"buckets": 10_000_000}, Shape(20_000, 150, (1, 2)), "ngrams", "network.buckets"),
+        ({"embedding_size": 4096}, Shape(1_000_000, 2, ()), "embedding", "tokens.vocab_size"),
+        ({"units": 4096, "layers": 8}, Shape(1_000, 2, ()), "recurrent_1", "network.units"),
+        ({"units": 512, "input": "one_hot"}, Shape(1_000_000, 2, ()), "recurrent_0", "tokens."),
+    ],
+)
+def test_a_network_that_no_onnx_file_holds_is_refused(settings, shape, largest, advice):
+    with pytest.raises(ConfigError, match=f"more than the 2 GB.*{largest}.*lower {advice}"):
+        check_size(NetworkConfig(**settings), shape)
+
+
+def test_a_network_at_the_limit_is_not_refused():
+    config = NetworkConfig(buckets=10_000_000)
+    check_size(config, Shape(20_000, 45, (1, 2)))
+
+
+def test_the_ngram_table_has_room_for_every_length():
+    table = NgramTable(lengths=(1, 2, 4), vocab_size=50, buckets=10)
+    assert table.rows == 70
+    assert (table.offset(2), table.offset(4)) == (50, 60)

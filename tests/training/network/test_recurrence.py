@@ -1,0 +1,202 @@
+"""The recurrent layer: Keras's own layers say what its states, gradients and weights must be."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.network import cudnn
+from training.network.recurrence import Dropped, Recurrence
+
+LENGTHS = np.array([5, 1, 7, 3], dtype=np.int32)
+FEATURES, UNITS = 3, 4
+CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
+KERAS = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}
+
+
+def in_keras(cell, reset_after, direction, return_sequences):
+    options = {"reset_after": reset_after} if cell == "gru" else {}
+    layer = KERAS[cell](
+        UNITS,
+        return_sequences=return_sequences,
+        go_backwards=direction == "backward",
+        **options,
+    )
+    return keras.layers.Bidirectional(layer) if direction == "bidirectional" else layer
+
+
+def inputs():
+    generator = np.random.default_rng(0)
+    return generator.normal(size=(len(LENGTHS), LENGTHS.max(), FEATURES)).astype(np.float32)
+
+
+def is_token():
+    return np.arange(LENGTHS.max()) < LENGTHS[:, None]
+
+
+def moved(layer):
+    generator = np.random.default_rng(1)
+    layer.set_weights([w + generator.normal(0, 0.3, w.shape) for w in layer.get_weights()])
+
+
+@pytest.mark.parametrize(("cell", "reset_after"), CELLS)
+@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+@pytest.mark.parametrize("return_sequences", [False, True])
+def test_states_and_gradients_are_keras_s(cell, reset_after, direction, return_sequences):
+    own = Recurrence(
+        cell, UNITS, direction, return_sequences=return_sequences, reset_after=reset_after
+    )
+    theirs = in_keras(cell, reset_after, direction, return_sequences)
+    given = tf.constant(inputs())
+    own(given, LENGTHS)
+    theirs(given, mask=is_token())
+    moved(own)
+    theirs.set_weights(own.get_weights())
+
+    def states_and_gradients(layer, call):
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            states = call()
+            if return_sequences:
+                states = tf.where(is_token()[..., None], states, 0.0)
+            weights = np.random.default_rng(2).normal(size=states.shape).astype(np.float32)
+            total = tf.reduce_sum(states * weights)
+        return [states, *tape.gradient(total, [given, *(w.value for w in layer.weights)])]
+
+    def keras_states():
+        states = theirs(given, mask=is_token())
+        return states[:, ::-1] if return_sequences and direction == "backward" else states
+
+    expected = states_and_gradients(theirs, keras_states)
+    received = states_and_gradients(own, tf.function(lambda: own(given, LENGTHS)))
+    for ours, keras_s in zip(received, expected, strict=True):
+        np.testing.assert_allclose(ours, keras_s, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("cell", "reset_after"), CELLS)
+def test_the_first_weights_are_keras_s_in_kind(cell, reset_after):
+    own = Recurrence(cell, UNITS, "bidirectional", reset_after=reset_after)
+    theirs = in_keras(cell, reset_after, "bidirectional", return_sequences=False)
+    own(inputs())
+    theirs(inputs())
+    for ours, keras_s in zip(own.get_weights(), theirs.get_weights(), strict=True):
+        assert ours.shape == keras_s.shape
+    for start in (0, 3):
+        _, recurrent_kernel, bias = own.get_weights()[start : start + 3]
+        np.testing.assert_allclose(recurrent_kernel @ recurrent_kernel.T, np.eye(UNITS), atol=1e-5)
+        np.testing.assert_array_equal(bias, theirs.get_weights()[start + 2])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+def test_an_id_is_a_one_hot_vector_times_the_kernel(cell, direction):
+    vocabulary = 9
+    generator = np.random.default_rng(0)
+    ids = generator.integers(0, vocabulary, (len(LENGTHS), LENGTHS.max()))
+    on_ids = Recurrence(cell, UNITS, direction, vocab_size=vocabulary)
+    on_vectors = Recurrence(cell, UNITS, direction)
+    one_hot = np.eye(vocabulary, dtype=np.float32)[ids]
+    on_vectors(one_hot)
+    on_ids(ids)
+    moved(on_vectors)
+    on_ids.set_weights(on_vectors.get_weights())
+    factors = generator.integers(0, 2, (*ids.shape, 1)).astype(np.float32)
+    np.testing.assert_allclose(on_ids(ids, LENGTHS), on_vectors(one_hot, LENGTHS), atol=1e-6)
+    np.testing.assert_allclose(
+        on_ids(ids, LENGTHS, factors), on_vectors(one_hot * factors, LENGTHS), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("dropped", [Dropped(states=0.5), Dropped(weights=0.5)])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_what_is_dropped_is_drawn_anew_while_training_and_never_else(cell, dropped):
+    layer = Recurrence(cell, UNITS, "bidirectional", dropped=dropped)
+    plain = Recurrence(cell, UNITS, "bidirectional")
+    given = inputs()
+    layer(given)
+    plain(given)
+    plain.set_weights(layer.get_weights())
+    first, again = (layer(given, LENGTHS, training=True).numpy() for _ in range(2))
+    assert (first != again).any(axis=1)[LENGTHS > 1].all()
+    # A text of one step has no step before it to drop anything of.
+    np.testing.assert_allclose(first[LENGTHS == 1], again[LENGTHS == 1])
+    np.testing.assert_array_equal(layer(given, LENGTHS), plain(given, LENGTHS))
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(given, LENGTHS, training=True))
+    for gradient in tape.gradient(total, layer.trainable_variables):
+        assert np.abs(gradient).max() > 0
+
+
+def test_a_dropped_weight_gets_no_gradient_and_a_kept_one_is_scaled():
+    layer = Recurrence("rnn", 30, dropped=Dropped(weights=0.5, seed=3))
+    layer(inputs())
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(inputs(), training=True))
+    _, gradient, _ = tape.gradient(total, layer.trainable_variables)
+    assert 0.4 < (gradient.numpy() == 0).mean() < 0.6
+
+
+class _Cudnn:
+    """CudnnRNNV3 as cuDNN's documentation writes its equations, over one text at a time."""
+
+    def __init__(self):
+        self.called = 0
+
+    def __call__(self, *, input_h, params, sequence_lengths, rnn_mode, **others):
+        assert others["time_major"]
+        given = others["input"]
+        self.called += 1
+        gates = {"gru": 3, "lstm": 4, "rnn_tanh": 1}[rnn_mode]
+        steps, batch, features = given.shape
+        units = input_h.shape[-1]
+        sizes = [units * features] * gates + [units * units] * gates + [units] * 2 * gates
+        parts = [part.numpy() for part in tf.split(params, sizes)]
+        kernels = [part.reshape(units, features) for part in parts[:gates]]
+        recurrent = [part.reshape(units, units) for part in parts[gates : 2 * gates]]
+        biases, recurrent_biases = parts[2 * gates : 3 * gates], parts[3 * gates :]
+        states = np.zeros((steps, batch, units), dtype=np.float32)
+        for row, length in enumerate(np.asarray(sequence_lengths)):
+            h = c = np.zeros(units)
+            for step in range(length):
+                x = given[step, row].numpy()
+                ours = [w @ x + b for w, b in zip(kernels, biases, strict=True)]
+                theirs = [r @ h + b for r, b in zip(recurrent, recurrent_biases, strict=True)]
+                both = [a + b for a, b in zip(ours, theirs, strict=True)]
+                if rnn_mode == "rnn_tanh":
+                    h = np.tanh(both[0])
+                elif rnn_mode == "gru":
+                    reset, update = sigmoid(both[0]), sigmoid(both[1])
+                    h = (1 - update) * np.tanh(ours[2] + reset * theirs[2]) + update * h
+                else:
+                    c = sigmoid(both[1]) * c + sigmoid(both[0]) * np.tanh(both[2])
+                    h = sigmoid(both[3]) * np.tanh(c)
+                states[step, row] = h
+        return tf.constant(states), None, None, None, None
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("vocabulary", [None, 9])
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+def test_cudnn_is_given_weights_in_its_own_order(cell, vocabulary, monkeypatch):
+    given = inputs()
+    if vocabulary:
+        given = np.random.default_rng(0).integers(0, vocabulary, given.shape[:2])
+    layer = Recurrence(cell, UNITS, "bidirectional", vocab_size=vocabulary)
+    layer(given)
+    moved(layer)
+    expected = layer(given, LENGTHS)
+    stand_in = _Cudnn()
+    monkeypatch.setattr(cudnn, "available", lambda: True)
+    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", stand_in)
+    np.testing.assert_allclose(layer(given, LENGTHS), expected, atol=1e-5)
+    assert stand_in.called == 2
+
+
+def test_cudnn_is_not_asked_for_what_it_cannot_do(monkeypatch):
+    monkeypatch.setattr(cudnn, "available", lambda: True)
+    monkeypatch.setattr(cudnn, "run", None)
+    Recurrence("gru", UNITS, reset_after=False)(inputs())
+    Recurrence("lstm", UNITS, dropped=Dropped(states=0.5))(inputs(), training=True)

@@ -1,0 +1,65 @@
+from dataclasses import replace
+
+import pytest
+
+from training import config
+from training.evaluation.evaluate import LabelFigures, Report
+from training.progress import Epoch, Fitted
+from training.report.card import model_card, sentence
+from training.run import Run
+from vocab.dictionary import Coverage
+from vocab.labels import Labels
+
+
+@pytest.fixture
+def run():
+    figures = LabelFigures("a", 0.5, 0.5, 0.5, 10)
+    report = Report(0.75, 0.5, 0.6, 20, (figures,))
+    epoch = Epoch(2, 20, 0.5, 0.6, 0.7512, 1e-3)
+    fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, ())
+    return Run(
+        rows=1000,
+        labels=2,
+        tokens=321,
+        parameters=54321,
+        coverage=Coverage(20, 100, 97),
+        fitted=fitted,
+        validation=report,
+        test=None,
+    )
+
+
+def test_it_says_what_the_model_is_and_how_good(run):
+    card = model_card(run, Labels(("ham", "spam")), config.Config())
+    assert card.startswith("---\nlibrary_name: gatewise\n")
+    assert "Labels: `ham`, `spam`." in card
+    assert sentence(run, config.Config()) in card
+    assert "gives one of 2 labels; trained on 1,000 texts." in card
+    assert "| validation | 0.7500 | 0.5000 | 0.6000 | 20 |" in card
+    assert "knows 97.0% of the" in card
+    assert "epoch 2 of\n2, the best by validation macro-F1 (0.7512)." in card
+    assert "softmax" in card
+    assert "| test " not in card
+
+
+def test_of_several_labels_it_tells_micro_f1_and_thresholds(run):
+    several = replace(run.validation, micro_f1=0.625)
+    run = replace(run, validation=several, test=several)
+    card = model_card(run, Labels(("ham", "spam")), config.Config())
+    assert "gives any of 2 labels" in card
+    assert "| rows | accuracy | macro-F1 | micro-F1 | log loss | number of rows |" in card
+    assert "| test | 0.7500 | 0.5000 | 0.6250 | 0.6000 | 20 |" in card
+    assert "`gatewise.thresholds`" in card
+    assert "sigmoid" in card
+
+
+def test_labels_stay_labels_in_markdown(run):
+    card = model_card(run, Labels(("a `b` c", "`", "two\nlines")), config.Config())
+    assert "Labels: ``a `b` c``, `` ` ``, `two lines`." in card
+
+
+def test_many_labels_are_counted_not_listed(run):
+    labels = Labels(tuple(f"label {number:03}" for number in range(150)))
+    card = model_card(run, labels, config.Config())
+    assert "`label 029` and 120 more." in card
+    assert "label 030" not in card

@@ -1,0 +1,239 @@
+import logging
+import sys
+from dataclasses import replace
+
+import pytest
+
+from training import config
+from training.config import Config
+from training.progress import Epoch, Progress
+from training.rows.corpora import Corpora
+from training.tracking.logs import TrackingError
+from training.tracking.track import Tracker, tracking
+from training.workspace import beside
+from vocab.bad_rows import StopAtBadRows
+from vocab.errors import CorpusError
+
+# MLflow's own queries, with the SQLAlchemy that it takes.
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
+
+SMALL = [
+    "tokens.unit=character",
+    "tokens.max_length=16",
+    "network.units=2",
+    "network.embedding_size=2",
+    "network.buckets=10",
+    "training.epochs=2",
+]
+
+
+def curves(folder):
+    """What TensorBoard shows of a folder: `{name: [(step, value), …]}`."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
+    return {
+        name: [(event.step, event.value) for event in events.Scalars(name)]
+        for name in events.Tags()["scalars"]
+    }
+
+
+def runs(folder):
+    """The runs in a folder's database, oldest first, and a client to ask about them."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("gatewise")
+    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+    return client, found
+
+
+def settings(tmp_path, *more):
+    folder = tmp_path / "mlflow"
+    return config.load(assignments=[f"training.mlflow={folder}", *more]), folder
+
+
+def ended(number, metric="accuracy"):
+    epoch = Epoch(number, number * 10, 1.0 / number, 2.0 / number, number / 10, 0.01)
+    return Progress(number * 10, 100, epoch, metric)
+
+
+def test_a_run_is_told_to_both(languages, tmp_path):
+    from training.pipeline import train
+
+    places = [f"training.mlflow={tmp_path / 'm'}", f"training.tensorboard={tmp_path / 't'}"]
+    run_config = config.load(assignments=[*SMALL, *places])
+    corpora = Corpora(languages / "validation.csv", languages / "test.csv", languages / "test.csv")
+    out, epochs = tmp_path / "model", []
+    with tracking(run_config, out) as track:
+        told = track.also(lambda progress: epochs.append(progress.epoch))
+        run = train(corpora, out, run_config, StopAtBadRows(), told)
+        track.ended(run)
+    assert track.trouble is None
+    assert [epoch for epoch in epochs if epoch] == list(run.fitted.epochs)
+    shown = curves(tmp_path / "t" / "model")
+    assert set(shown) == {"loss", "validation_loss", "validation_accuracy", "learning_rate"}
+    expected = [(epoch.number, epoch.validation_loss) for epoch in run.fitted.epochs]
+    assert shown["validation_loss"] == [(step, pytest.approx(value)) for step, value in expected]
+    client, (found,) = runs(tmp_path / "m")
+    assert (found.info.run_name, found.info.status) == ("model", "FINISHED")
+    assert found.data.params["network.units"] == "2"
+    assert found.data.params["training.seed"] == "1"
+    assert "training.mlflow" not in found.data.params
+    assert found.data.tags["gatewise.model"] == str(out)
+    assert found.data.metrics["final_test_accuracy"] == run.test.accuracy
+    assert found.data.metrics["final_best_epoch"] == run.fitted.best.number
+    history = client.get_metric_history(found.info.run_id, "validation_accuracy")
+    assert [(m.step, m.value) for m in history] == [(e.number, e.metric) for e in run.fitted.epochs]
+
+
+def test_nothing_is_told_unless_asked_for(tmp_path):
+    with tracking(Config(), tmp_path / "model") as track:
+        track.also(lambda _: None)(ended(1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_is_not_told_twice(tmp_path):
+    run_config = config.load(assignments=[f"training.tensorboard={tmp_path}"])
+    with tracking(run_config, tmp_path / "model") as track:
+        track.also(lambda _: None)(ended(1, "loss"))
+    assert set(curves(tmp_path / "model")) == {"loss", "validation_loss", "learning_rate"}
+
+
+def test_epochs_told_again_take_the_place_of_the_first(tmp_path):
+    run_config = config.load(assignments=[f"training.tensorboard={tmp_path}"])
+    for first in (1, 2):
+        with tracking(run_config, tmp_path / "model", resume=first > 1) as track:
+            for number in range(first, first + 2):
+                track.also(lambda _: None)(ended(number))
+    assert [step for step, _ in curves(tmp_path / "model")["loss"]] == [1, 2, 3]
+
+
+def test_a_run_that_goes_on_is_the_same_one(tmp_path):
+    run_config, folder = settings(tmp_path)
+    out = tmp_path / "model"
+
+    def stopped_after_two(progress):
+        if progress.epoch.number == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), tracking(run_config, out) as track:
+        list(map(track.also(stopped_after_two), (ended(1), ended(2))))
+    assert [run.info.status for run in runs(folder)[1]] == ["KILLED"]
+    beside(out).path.mkdir()
+    beside(out).checkpoint.touch()
+    with tracking(run_config, out, resume=True) as track:
+        for number in (2, 3):
+            track.also(lambda _: None)(ended(number))
+    client, (found,) = runs(folder)
+    assert found.info.status == "FINISHED"
+    history = client.get_metric_history(found.info.run_id, "loss")
+    assert sorted(metric.step for metric in history) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("resume", "checkpoint"), [(True, False), (False, True)])
+def test_a_run_that_begins_anew_is_another_one(tmp_path, resume, checkpoint):
+    run_config, folder = settings(tmp_path)
+    out = tmp_path / "model"
+    with pytest.raises(CorpusError), tracking(run_config, out):
+        raise CorpusError("no rows")
+    if checkpoint:
+        beside(out).path.mkdir()
+        beside(out).checkpoint.touch()
+    with tracking(run_config, out, name="second", resume=resume):
+        pass
+    statuses = {run.info.run_name: run.info.status for run in runs(folder)[1]}
+    assert statuses == {"model": "FAILED", "second": "FINISHED"}
+
+
+def test_a_place_that_cannot_be_told_is_one_line(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for setting in (f"training.tensorboard={file}", f"training.mlflow={file}"):
+        run_config = config.load(assignments=[setting])
+        with (
+            pytest.raises(TrackingError) as caught,
+            tracking(run_config, tmp_path / "model"),
+        ):
+            pytest.fail("told before anything is done")
+        assert str(caught.value).startswith(f"{setting}: cannot be ")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_one_line(tmp_path):
+    run_config = config.load(assignments=["training.mlflow=http://127.0.0.1:9"])
+    with (
+        pytest.raises(TrackingError, match=r"training.mlflow=http://127.0.0.1:9: cannot be told"),
+        tracking(run_config, tmp_path / "model"),
+    ):
+        pytest.fail("told before anything is done")
+
+
+def test_a_log_that_breaks_off_does_not_end_the_run():
+    class Broken:
+        def __str__(self):
+            return "http://server"
+
+        def epoch(self, number, figures):
+            raise ConnectionError("gone\naway")
+
+    class Whole:
+        told = ()
+
+        def epoch(self, number, figures):
+            self.told += (number,)
+
+        def close(self, error):
+            self.told += ("closed",)
+
+    tracker, whole, seen = Tracker(), Whole(), []
+    for log in (Broken(), whole):
+        tracker.add(log)
+    tell = tracker.also(seen.append)
+    progress = [ended(1), Progress(11, 100), replace(ended(2), finding="flat")]
+    for each in progress:
+        tell(each)
+    tracker.close(None)
+    assert seen == progress
+    assert whole.told == (1, 2, "closed")
+    assert tracker.trouble == "http://server: was told no more of this run: gone"
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "mlflow"])
+def test_a_missing_package_is_told_by_its_extra(tmp_path, monkeypatch, package, capsys):
+    from gatewise.errors import exit_code_of
+
+    for name in [*sys.modules]:
+        if name.partition(".")[0] == package or name in (
+            "training.event_file",
+            "training.mlflow_run",
+        ):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Missing(package), *sys.meta_path])
+    run_config = config.load(assignments=[f"training.{package}={tmp_path / 'logs'}"])
+    with (
+        pytest.raises(ModuleNotFoundError) as caught,
+        tracking(run_config, tmp_path / "model"),
+    ):
+        pytest.fail("told before anything is done")
+    assert exit_code_of(caught.value) == 1
+    assert f"pip install 'gatewise[{package}]'" in capsys.readouterr().err
+
+
+class Missing:
+    """Makes a package look as if it were not installed."""
+
+    def __init__(self, package):
+        self.package = package
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def test_mlflow_says_nothing_of_its_own(tmp_path, capfd, caplog):
+    run_config, folder = settings(tmp_path)
+    with caplog.at_level(logging.INFO), tracking(run_config, tmp_path / "model"):
+        pass
+    assert (folder / "mlflow.db").exists()
+    assert capfd.readouterr() == ("", "")

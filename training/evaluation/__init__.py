@@ -1,0 +1,1 @@
+"""How good and how fast a finished model is, asked as it will serve."""

@@ -1,0 +1,1 @@
+"""Updates, epochs, validation, the learning rate, and checkpoints."""

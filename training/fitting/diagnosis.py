@@ -1,0 +1,118 @@
+"""What a run's cost says of its learning rate, in plain words.
+
+A rate that is too small leaves the cost flat, one that is too large makes it diverge, and one that
+is well chosen lets it fall and settle. Knows losses alone. Does not import TensorFlow.
+"""
+
+import math
+from dataclasses import dataclass
+
+FLAT = "the cost is flat"
+"""How that finding begins."""
+
+_SMOOTHING = 0.9
+_GROWN = 3.0
+"""How many times its first value the smoothed cost may reach before it counts as diverging."""
+
+_GOOD = 1.5
+"""How many times its first value the cost may be for the weights to be worth keeping."""
+
+_FLAT = 0.01
+"""Share of its first value by which the cost must fall not to be called flat."""
+
+_SETTLED = 0.05
+"""Share of the whole fall that the last epoch may still bring when a cost has settled."""
+
+
+@dataclass
+class Cost:
+    """The training cost as it goes on; the network's first cost is before any update.
+
+    Attributes:
+        first: Cost of the first batch; None before it.
+        smoothed: Moving average, not yet divided by its weight.
+        weight: Weight of the moving average.
+        epoch_sum: Sum over the updates of the present epoch.
+        epoch_updates: Updates of the present epoch.
+    """
+
+    first: float | None = None
+    smoothed: float = 0.0
+    weight: float = 0.0
+    epoch_sum: float = 0.0
+    epoch_updates: int = 0
+
+    def add(self, loss: float) -> None:
+        """Takes the cost of one update."""
+        if self.first is None:
+            self.first = loss
+        self.smoothed = _SMOOTHING * self.smoothed + (1 - _SMOOTHING) * loss
+        self.weight = _SMOOTHING * self.weight + (1 - _SMOOTHING)
+        self.epoch_sum += loss
+        self.epoch_updates += 1
+
+    @property
+    def now(self) -> float:
+        """The cost of late, smoothed."""
+        return self.smoothed / self.weight if self.weight else math.nan
+
+    @property
+    def epoch_mean(self) -> float:
+        """Mean over the present epoch."""
+        return self.epoch_sum / self.epoch_updates if self.epoch_updates else math.nan
+
+    def end_epoch(self) -> None:
+        """Begins a new mean."""
+        self.epoch_sum, self.epoch_updates = 0.0, 0
+
+    @property
+    def diverges(self) -> bool:
+        """Whether the cost is no number, or far above that of the untrained network."""
+        if self.first is None:
+            return False
+        return not math.isfinite(self.now) or self.now > _GROWN * self.first
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the weights are worth going back to: no worse than untrained ones."""
+        return not (self.is_bad(self.now) or self.is_bad(self.epoch_mean))
+
+    def is_bad(self, loss: float) -> bool:
+        """Whether a loss is no number, or well above that of the untrained network."""
+        return self.first is None or not loss <= _GOOD * self.first
+
+
+def divergence(update: int, cost: Cost, rate: float, lowered: float) -> str:
+    """What is told when the cost diverges."""
+    now = f"{cost.now:.3g}" if math.isfinite(cost.now) else "no finite number"
+    return (
+        f"update {update}: the cost diverges, from {cost.first:.3g} to {now}: the learning rate "
+        f"{rate:.3g} is too large. The last good weights are restored and training goes on with "
+        f"{lowered:.3g}"
+    )
+
+
+def flatness(first: float, epoch_mean: float, rate: float) -> str | None:
+    """What is told if the cost has hardly moved; None if it has."""
+    if epoch_mean < (1 - _FLAT) * first:
+        return None
+    return (
+        f"{FLAT}: {epoch_mean:.4g}, where the untrained network had {first:.4g}: the "
+        f"learning rate {rate:.3g} is too small, or the inputs say nothing of the labels. Try "
+        "training.learning_rate=auto"
+    )
+
+
+def ending(first: float, epoch_means: list[float]) -> str | None:
+    """What is told of a run's whole course; None if there is too little of it to tell."""
+    if len(epoch_means) < 3:
+        return None
+    last, before = epoch_means[-1], epoch_means[-2]
+    if flatness(first, last, 1.0):
+        return None
+    if before - last > _SETTLED * (first - last):
+        return (
+            f"the cost was still falling when training ended, from {before:.3g} to {last:.3g} in "
+            "the last epoch: more training.epochs may help"
+        )
+    return f"the cost fell from {first:.3g} to {last:.3g} and has settled"

@@ -1,0 +1,188 @@
+"""A network and its optimizer: one update, the network's answers, and their whole state as arrays.
+
+Knows Keras and batches; knows neither epochs nor files.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from training.fitting.objective import Objective
+from training.settings.training import Optimizer, TrainingConfig
+
+Arrays = list[NDArray[np.generic]]
+
+_OPTIMIZERS: dict[Optimizer, type[keras.optimizers.Optimizer]] = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "nadam": keras.optimizers.Nadam,
+    "adamax": keras.optimizers.Adamax,
+    "adagrad": keras.optimizers.Adagrad,
+    "adadelta": keras.optimizers.Adadelta,
+    "adafactor": keras.optimizers.Adafactor,
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+    "lion": keras.optimizers.Lion,
+    "lamb": keras.optimizers.Lamb,
+    "muon": keras.optimizers.Muon,
+    "ftrl": keras.optimizers.Ftrl,
+}
+
+
+class Learner:
+    """A network being trained.
+
+    Args:
+        model: From `training.network.build`; it is trained on the devices of the strategy in
+            whose scope it was made.
+        objective: What is minimized.
+        config: The optimizer's settings.
+        averaging: Momentum of the moving average of the weights; 0 for none.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        objective: Objective,
+        config: TrainingConfig,
+        averaging: float,
+    ) -> None:
+        self.model = model
+        self._objective = objective
+        self._strategy = model.distribute_strategy
+        options: dict[str, Any] = {"use_ema": True, "ema_momentum": averaging} if averaging else {}
+        if config.optimizer == "sgd":
+            options["momentum"] = 0.9
+        with self._strategy.scope():
+            # The rate here is never used: every update sets its own.
+            self._optimizer = _OPTIMIZERS[config.optimizer](
+                learning_rate=1e-3,
+                weight_decay=config.weight_decay,
+                global_clipnorm=config.clip_norm,
+                **options,
+            )
+            self._optimizer.build(model.trainable_variables)
+        self._averaged = bool(averaging)
+        self._variables = [*model.variables, *self._optimizer.variables]
+        self._traced: dict[tuple[bool, int], Any] = {}
+
+    def update(self, batch: Sequence[tf.Tensor], rate: float) -> float:
+        """Makes one update of the weights.
+
+        Args:
+            batch: An element of `training.fitting.dataset.dataset`.
+            rate: The learning rate.
+
+        Returns:
+            The loss before the update.
+        """
+        self._optimizer.learning_rate = rate
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
+            return float(self._function(batch, training=True)(*batch))
+        batch = _divisible(batch, replicas)
+        parts = tuple(
+            self._strategy.experimental_distribute_values_from_function(
+                lambda context, whole=whole: whole[context.replica_id_in_sync_group :: replicas]
+            )
+            for whole in batch
+        )
+        return float(self._function(batch, training=True)(*parts))
+
+    def answer(self, batch: Sequence[tf.Tensor]) -> tuple[NDArray[np.float32], float]:
+        """Logits of a batch, float32 `(batch, labels)`, and its mean loss, targets as they are."""
+        logits, loss = self._function(batch, training=False)(*batch)
+        return logits.numpy(), float(loss)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Has the averaged weights in the network for as long as the block lasts."""
+        if not self._averaged:
+            yield
+            return
+        weights = self.weights()
+        averages = self._optimizer._model_variables_moving_average
+        self.set_weights(_copies(averages))
+        try:
+            yield
+        finally:
+            self.set_weights(weights)
+
+    def weights(self) -> Arrays:
+        """A copy of the weights that are trained."""
+        return _copies(self.model.trainable_variables)
+
+    def set_weights(self, weights: Arrays) -> None:
+        """Puts weights that are trained in their places."""
+        for variable, value in zip(self.model.trainable_variables, weights, strict=True):
+            variable.assign(value)
+
+    def state(self) -> Arrays:
+        """A copy of everything that changes: weights, the optimizer's moments, random states."""
+        return _copies(self._variables)
+
+    def restore(self, state: Arrays) -> None:
+        """Puts a state back, exactly."""
+        for variable, value in zip(self._variables, state, strict=True):
+            variable.assign(value)
+
+    def _function(self, batch: Sequence[tf.Tensor], *, training: bool) -> Any:
+        """The update, or the answer, compiled once for batches of every size and length."""
+        kind = (training, len(batch[2].shape))
+        if kind not in self._traced:
+            function = self._traced_update if training else self._traced_answer
+            specs = [_any_size(part) for part in batch]
+            # Values of several replicas have no signature of their own.
+            several = training and self._strategy.num_replicas_in_sync > 1
+            self._traced[kind] = tf.function(
+                function, input_signature=None if several else specs, reduce_retracing=True
+            )
+        return self._traced[kind]
+
+    def _traced_update(self, *batch: Any) -> Any:
+        def step(input_ids: Any, attention_mask: Any, targets: Any, weights: Any) -> Any:
+            inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+            variables = self.model.trainable_variables
+            with tf.GradientTape() as tape:
+                logits = self.model(inputs, training=True)
+                losses = self._objective.losses(logits, targets, smoothed=True)
+                loss = tf.reduce_sum(losses * weights)
+            self._optimizer.apply(tape.gradient(loss, variables), variables)
+            return loss
+
+        losses = self._strategy.run(step, args=batch)
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+
+    def _traced_answer(
+        self, input_ids: Any, attention_mask: Any, targets: Any, weights: Any
+    ) -> Any:
+        del weights  # every row counts the same
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        logits = self.model(inputs, training=False)
+        losses = self._objective.losses(logits, targets, smoothed=False)
+        return logits, tf.reduce_mean(losses)
+
+
+def _any_size(part: tf.Tensor) -> tf.TensorSpec:
+    """What a part of every batch is like: rows and tokens differ, the number of labels does not."""
+    labels = part.shape[1:] if part.dtype == tf.float32 else [None] * (len(part.shape) - 1)
+    return tf.TensorSpec([None, *labels], part.dtype)
+
+
+def _copies(variables: Sequence[Any]) -> Arrays:
+    return [np.array(tf.convert_to_tensor(variable.value).numpy()) for variable in variables]
+
+
+def _divisible(batch: Sequence[tf.Tensor], parts: int) -> tuple[tf.Tensor, ...]:
+    """A batch filled up to a multiple of parts with rows that count nothing."""
+    missing = -int(batch[0].shape[0]) % parts
+    if not missing:
+        return tuple(batch)
+    *columns, weights = batch
+    filled = [tf.concat([column, tf.repeat(column[:1], missing, axis=0)], 0) for column in columns]
+    return (*filled, tf.concat([weights, tf.zeros([missing], weights.dtype)], 0))

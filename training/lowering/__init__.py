@@ -1,0 +1,1 @@
+"""From Keras to ONNX, written directly as plain operators."""

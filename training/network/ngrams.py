@@ -1,0 +1,80 @@
+"""The linear path: hashed n-grams of token ids, each with a weight for every class.
+
+Beside the recurrent layers, and added to their logits. Short texts are often decided by single
+words and pairs of words, which a linear model learns from fewer rows than a recurrent one. The
+hash is a few integer operations on `input_ids`, so it lowers to plain ONNX operators.
+
+Owns the hash and the Keras layer; `training.lowering.lower` writes the same arithmetic in ONNX.
+"""
+
+import keras
+import tensorflow as tf
+
+from training.network.shape import NgramTable
+
+SCALE = 10.0
+"""What the path's sum is multiplied by: the table starts at zero and would learn too slowly."""
+
+# One odd multiplier for each place in an n-gram. Below 2^30, and ids below 2^20, so the sum of
+# eight products stays below 2^53 and is exact also where integers are kept in 64-bit floats.
+MULTIPLIERS = (
+    805_306_457,
+    402_653_189,
+    1_000_000_007,
+    536_870_923,
+    268_435_459,
+    939_524_129,
+    671_088_667,
+    134_217_757,
+)
+
+
+class NgramLogits(keras.layers.Layer):
+    """Sums the weights of a text's n-grams, divided by the square root of its length.
+
+    The n-gram of length n at a place is the token there and the n - 1 after it, padding included
+    at the end, so that the last tokens of a text are told from the same ones in its middle.
+
+    Inputs: `input_ids` and `attention_mask`, integers, `(batch, tokens)`.
+    Output: float32 logits, `(batch, classes)`.
+
+    Args:
+        table: Layout of the weights.
+        classes: Number of classes.
+    """
+
+    def __init__(self, table: NgramTable, classes: int, **options: object) -> None:
+        super().__init__(**options)
+        self.table = table
+        self.classes = classes
+
+    def build(self, *_: object) -> None:
+        """Makes the table, zero at the start: the path says nothing until it has learnt."""
+        self.weights_table = self.add_weight(
+            name="table", shape=(self.table.rows, self.classes), initializer="zeros"
+        )
+
+    def call(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
+        """See the class."""
+        mask = tf.cast(attention_mask, tf.int64)
+        places = self.indices(tf.cast(input_ids, tf.int64) * mask)
+        rows = tf.concat([row * mask for row in places], axis=1)
+        counted = tf.cast(rows > 0, tf.float32)
+        weights = tf.gather(self.weights_table.value, rows) * counted[:, :, None]
+        length = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1, keepdims=True)
+        return tf.reduce_sum(weights, axis=1) * (SCALE / tf.sqrt(length))
+
+    def indices(self, input_ids: tf.Tensor) -> list[tf.Tensor]:
+        """The table's row for each place, one tensor `(batch, tokens)` for each n-gram length."""
+        tokens = tf.shape(input_ids)[1]
+        rows = []
+        for length in self.table.lengths:
+            if length == 1:
+                rows.append(input_ids)
+                continue
+            padded = tf.pad(input_ids, [[0, 0], [0, length - 1]])
+            total = tf.zeros_like(input_ids)
+            for place in range(length):
+                total += padded[:, place : place + tokens] * MULTIPLIERS[place]
+            rows.append(total % self.table.buckets + self.table.offset(length))
+        return rows

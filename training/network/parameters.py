@@ -1,0 +1,121 @@
+"""How many numbers each layer of a network holds, by the formulas, before any layer is built.
+
+A unit of a recurrent layer has a weight for each feature it is given, one for each unit's state
+and one for its bias; a cell is one such layer for each of its gates. Knows the config and the
+sizes that follow from the corpus; does not import TensorFlow, so that a network that would be too
+large is refused at once.
+"""
+
+from dataclasses import dataclass
+
+from training.config import ConfigError
+from training.network.shape import NgramTable, Shape
+from training.settings.network import Cell, NetworkConfig
+
+GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "rnn": 1}
+"""Kernels that a cell has side by side, in each direction."""
+
+LIMIT_BYTES = 2_000_000_000
+"""The weights that fit into an ONNX file with room for its graph: protobuf ends at 2 GiB."""
+
+
+@dataclass(frozen=True)
+class LayerParameters:
+    """What one layer holds.
+
+    Attributes:
+        layer: The layer's name in the network.
+        formula: How its numbers are counted, such as `2 × 3 × 64 × (64 + 64 + 2)`.
+        count: What the formula comes to.
+        trainable: Whether training changes them.
+    """
+
+    layer: str
+    formula: str
+    count: int
+    trainable: bool = True
+
+
+def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ...]:
+    """The layers of a network that hold parameters, in the order of its weights.
+
+    Args:
+        config: The network's settings.
+        shape: Sizes that follow from the corpus.
+    """
+    layers = []
+    features = shape.vocab_size
+    if config.input == "embedding":
+        features = config.embedding_size
+        layers.append(
+            LayerParameters(
+                "embedding",
+                f"{shape.vocab_size:,} × {features:,}",
+                shape.vocab_size * features,
+                trainable=config.train_vectors,
+            )
+        )
+    directions = 2 if config.direction == "bidirectional" else 1
+    for number in range(config.layers):
+        layers.append(_recurrent(f"recurrent_{number}", config, features, directions))
+        features = config.units * directions
+    if config.readout == "attention":
+        units = config.units
+        layers.append(
+            LayerParameters(
+                "readout",
+                f"({features:,} + 1) × {units:,} + {units:,}",
+                (features + 1) * units + units,
+            )
+        )
+    features *= 2 if config.readout == "max_mean" else 1
+    layers.append(
+        LayerParameters(
+            "classifier",
+            f"({features:,} + 1) × {shape.classes:,}",
+            (features + 1) * shape.classes,
+        )
+    )
+    if shape.ngrams:
+        layers.append(_ngrams(config, shape))
+    return tuple(layers)
+
+
+def check_size(config: NetworkConfig, shape: Shape) -> None:
+    """Refuses a network that no ONNX file could hold, before it is trained.
+
+    Raises:
+        ConfigError: If its parameters take more than `LIMIT_BYTES` as 32-bit floats.
+    """
+    layers = parameters(config, shape)
+    needed = 4 * sum(layer.count for layer in layers)
+    if needed <= LIMIT_BYTES:
+        return
+    largest = max(layers, key=lambda layer: layer.count)
+    settings = {"ngrams": "network.buckets or network.ngrams", "embedding": "tokens.vocab_size"}
+    advice = settings.get(largest.layer, "network.units")
+    if largest.layer == "recurrent_0" and config.input == "one_hot":
+        advice = "tokens.vocab_size or network.units"
+    raise ConfigError(
+        f"the network would hold {needed / 1e9:.1f} GB, more than the {LIMIT_BYTES / 1e9:g} GB "
+        f"that an ONNX file can: {largest.formula} = {largest.count:,} parameters are in the layer "
+        f"{largest.layer!r}; lower {advice}"
+    )
+
+
+def _recurrent(name: str, config: NetworkConfig, features: int, directions: int) -> LayerParameters:
+    gates, units = GATES[config.cell], config.units
+    biases = 2 if config.cell == "gru" and config.reset_after else 1
+    factors = [f"{factor}" for factor in (directions, gates) if factor > 1]
+    formula = " × ".join([*factors, f"{units:,}", f"({units:,} + {features:,} + {biases})"])
+    return LayerParameters(name, formula, directions * gates * units * (units + features + biases))
+
+
+def _ngrams(config: NetworkConfig, shape: Shape) -> LayerParameters:
+    table = NgramTable(shape.ngrams, shape.vocab_size, config.buckets)
+    rows = f"{shape.vocab_size:,}"
+    if table.hashed:
+        buckets = f"{config.buckets:,}"
+        buckets = buckets if table.hashed == 1 else f"{table.hashed} × {buckets}"
+        rows = f"({rows} + {buckets})"
+    return LayerParameters("ngrams", f"{rows} × {shape.classes:,}", table.rows * shape.classes)

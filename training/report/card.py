@@ -1,0 +1,110 @@
+"""The model card: what a model is, in the folder's own README, for whoever opens it.
+
+Knows how to put a run's figures into words; computes none.
+"""
+
+import re
+
+from training.config import Config
+from training.evaluation.evaluate import Report
+from training.run import Run
+from vocab.labels import Labels
+
+_LABELS_SHOWN = 30
+_METRICS = {"macro_f1": "macro-F1", "micro_f1": "micro-F1"}
+
+
+def metric_in_words(metric: str) -> str:
+    """What people call a metric that settings name.
+
+    >>> metric_in_words("macro_f1"), metric_in_words("loss")
+    ('macro-F1', 'loss')
+    """
+    return _METRICS.get(metric, metric)
+
+
+def sentence(run: Run, config: Config) -> str:
+    """What the model is, in one sentence."""
+    network, tokens = config.network, config.tokens
+    plural = "layer" if network.layers == 1 else "layers"
+    answer = "any of" if run.validation.multi_label else "one of"
+    unit = {"ngram": "n-gram"}.get(tokens.unit, tokens.unit)
+    return (
+        f"A {network.direction} {network.cell.upper()} network of {network.layers} {plural} with "
+        f"{network.units} units, which reads up to {tokens.max_length} {unit} tokens of a text, "
+        f"has {run.tokens:,} in its dictionary and gives {answer} {run.labels:,} labels; trained "
+        f"on {run.rows:,} texts."
+    )
+
+
+def model_card(run: Run, labels: Labels, config: Config) -> str:
+    """The card as Markdown, with the metadata that model hubs read at its head."""
+    names = ", ".join(_code(name) for name in labels.names[:_LABELS_SHOWN])
+    if len(labels) > _LABELS_SHOWN:
+        names += f" and {len(labels) - _LABELS_SHOWN} more"
+    reports = [("validation", run.validation)] + ([("test", run.test)] if run.test else [])
+    best = run.fitted.best
+    metric = metric_in_words(run.fitted.metric)
+    several = run.validation.multi_label
+    return f"""---
+library_name: gatewise
+pipeline_tag: text-classification
+---
+
+# Text classifier with {len(labels)} labels
+
+Labels: {names}.
+
+{sentence(run, config)} {run.parameters:,} parameters.
+
+{_figures(reports)}
+
+{_ACCURACY_OF_SEVERAL if several else ""}The dictionary knows {run.coverage.share:.1%} of the
+tokens of the validation texts. The weights are those of epoch {best.number} of
+{len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}).
+`report.html` shows how it learnt and where it errs; open it in a browser.
+
+```python
+import gatewise
+
+classifier = gatewise.load("path/to/this/folder")
+classifier.predict(["a text"])
+```
+
+Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, sequence]`, from
+`tokenizer.json`. Output: `logits`, float, `[batch, {len(labels)}]`, in the order of `id2label` in
+`config.json`; {_SEVERAL if several else _ONE} `manifest.json` holds
+the digest of every file.
+"""
+
+
+_ONE = "softmax makes them probabilities."
+_SEVERAL = (
+    "the sigmoid makes them probabilities, and a text is given each label whose\n"
+    "probability reaches its threshold in `gatewise.thresholds` there."
+)
+_ACCURACY_OF_SEVERAL = (
+    "Accuracy is the share of texts given all their labels and no other; a label is given from its"
+    "\nown threshold on, chosen on the validation rows.\n\n"
+)
+
+
+def _figures(reports: list[tuple[str, Report]]) -> str:
+    several = reports[0][1].multi_label
+    heads = ["rows", "accuracy", "macro-F1", *(["micro-F1"] if several else []), "log loss"]
+    lines = [[*heads, "number of rows"], ["---"] * (len(heads) + 1)]
+    for name, report in reports:
+        shares = [report.accuracy, report.macro_f1]
+        shares += [report.micro_f1] if report.micro_f1 is not None else []
+        figures = [f"{share:.4f}" for share in (*shares, report.log_loss)]
+        lines.append([name, *figures, str(report.rows)])
+    return "\n".join(f"|{'|'.join(f' {cell} ' for cell in line)}|" for line in lines)
+
+
+def _code(label: str) -> str:
+    """A label as code in Markdown, whatever characters it holds."""
+    shown = " ".join(label.split())
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{padding}{shown}{padding}{fence}"

@@ -1,0 +1,196 @@
+"""From rows to what a network is made from and learns from: dictionary, ids, targets, vectors.
+
+Everything that can be refused before the network is built is refused here. Does not import
+TensorFlow.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from training.config import Config
+from training.network import parameters, vectors
+from training.network.shape import Shape
+from training.network.vectors import Vectors
+from training.rows import examples
+from training.rows.corpora import Rows
+from training.rows.duplicates import Part
+from training.rows.examples import Examples, Targets
+from training.rows.stored_rows import StoredRows
+from vocab import dictionary
+from vocab.bad_rows import BadRows
+from vocab.corpus import Row, at_least_one
+from vocab.encoded_rows import EncodedRow, encode_rows
+from vocab.encoding import Encoder
+from vocab.errors import CorpusError
+from vocab.labels import Labels
+from vocab.records import BadRow
+
+_WINDOW = 4096
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that training needs, ready on disk and in memory.
+
+    Attributes:
+        rows: The rows, those without a token left out.
+        tokenizer: The dictionary.
+        train: Ids and targets of the training rows.
+        validation: The same of the validation rows.
+        shape: The sizes that follow from the corpus.
+        vectors: Pretrained vectors; None without.
+        corpus_sha256: Digest of the training rows.
+        validation_sha256: Digest of the validation rows.
+    """
+
+    rows: Rows
+    tokenizer: Tokenizer
+    train: Examples
+    validation: Examples
+    shape: Shape
+    vectors: Vectors | None
+    corpus_sha256: str
+    validation_sha256: str
+
+
+def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
+    """Builds the dictionary of the training rows and encodes every part with it.
+
+    Args:
+        rows: From `training.rows.corpora.read`.
+        config: The run's settings.
+        bad_rows: What happens to a row whose text holds no token.
+        folder: Folder in which ids and targets are kept for the run.
+
+    Raises:
+        GatewiseError: If nothing can be learnt from the rows, or the vectors cannot be used.
+    """
+    texts = chain.from_iterable(rows.train.texts())
+    tokenizer = dictionary.train(texts, **config.tokens.dictionary_options())
+    encoder = Encoder(tokenizer, config.tokens.max_length, config.tokens.keep)
+    shape = Shape(
+        vocab_size=tokenizer.get_vocab_size(),
+        classes=len(rows.labels),
+        ngrams=config.network.ngram_lengths(config.tokens.unit),
+    )
+    parameters.check_size(config.network, shape)
+    found = None
+    if config.network.vectors:
+        found = vectors.load(
+            config.network.vectors,
+            tokenizer,
+            config.network.embedding_size,
+            config.training.seed,
+        )
+    parts = {
+        part: _Part(part, stored, rows, bad_rows).encoded(encoder, folder / part)
+        for part, stored in rows.parts().items()
+    }
+    train, validation = parts["train"], parts["validation"]
+    return Prepared(
+        rows=replace(
+            rows,
+            train=train.stored,
+            validation=validation.stored,
+            test=parts["test"].stored if "test" in parts else None,
+        ),
+        tokenizer=tokenizer,
+        train=train.examples,
+        validation=validation.examples,
+        shape=shape,
+        vectors=found,
+        corpus_sha256=train.sha256,
+        validation_sha256=validation.sha256,
+    )
+
+
+def targets_of(rows: Iterable[Row], labels: Labels, *, multi_label: bool) -> Targets:
+    """What a network is to say of some rows; see `training.rows.examples.Targets`.
+
+    Rows with and without soft labels may stand side by side only where each target has a share
+    for every label, which is so in a multi-label task and where the training rows are soft.
+
+    Args:
+        rows: The rows.
+        labels: The labels, in the order of the network's outputs.
+        multi_label: Whether a text may have several.
+    """
+    window = list(rows)
+    if not multi_label and all(row.probabilities is None for row in window):
+        return np.array([labels.ids[row.label] for row in window], dtype=np.int32)
+    shares = np.zeros((len(window), len(labels)), dtype=np.float32)
+    for target, row in zip(shares, window, strict=True):
+        if row.probabilities is None:
+            target[[labels.ids[name] for name in row.labels]] = 1.0
+        else:
+            target[:] = row.probabilities
+    return shares
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    stored: StoredRows
+    examples: Examples
+    sha256: str
+
+
+class _Part:
+    """One part of the rows on its way through the encoder."""
+
+    def __init__(self, part: Part, stored: StoredRows, rows: Rows, bad_rows: BadRows) -> None:
+        self._part, self._stored, self._rows, self._bad_rows = part, stored, rows, bad_rows
+        self._with_tokens = np.ones(len(stored), dtype=np.bool_)
+        self._learnt = np.zeros(len(rows.labels), dtype=np.bool_)
+        self._digest = hashlib.sha256()
+
+    def encoded(self, encoder: Encoder, folder: Path) -> _Encoded:
+        noted = self._noting(encode_rows(encoder.encode, self._stored))
+        kept = at_least_one(self._bad_rows.keep(noted), f"{self._part} rows")
+        written = examples.store(self._windows(kept), folder)
+        if self._part == "train" and not self._learnt.all():
+            name = self._rows.labels.names[int(np.argmin(self._learnt))]
+            raise CorpusError(
+                f"training rows: no text of the label {name!r} holds a token to learn from: mend "
+                "its rows or leave them out"
+            )
+        return _Encoded(self._stored.only(self._with_tokens), written, self._digest.hexdigest())
+
+    def _noting(self, rows: Iterable[EncodedRow | BadRow]) -> Iterator[EncodedRow | BadRow]:
+        for number, row in enumerate(rows):
+            if isinstance(row, BadRow):
+                self._with_tokens[number] = False
+            yield row
+
+    def _windows(self, rows: Iterator[EncodedRow]) -> Iterator[tuple[list[examples.Ids], Targets]]:
+        labels, multi_label = self._rows.labels, self._rows.multi_label
+        while window := list(islice(rows, _WINDOW)):
+            targets = targets_of((row.row for row in window), labels, multi_label=multi_label)
+            if targets.ndim == 1:
+                self._learnt[targets] = True
+            else:
+                self._learnt |= targets.any(axis=0)
+            for row in window:
+                update_digest(self._digest, row.row)
+            yield [row.encoded.ids for row in window], targets
+
+
+def update_digest(digest: "hashlib._Hash", row: Row) -> None:
+    """Adds a row to a digest of rows in their order, whatever file format they came in.
+
+    Text, labels and probabilities enter with their number or length before them, so that no two
+    different corpora are the same sequence of bytes.
+    """
+    shares = () if row.probabilities is None else row.probabilities
+    parts = [row.text, *row.labels, *map(repr, shares)]
+    for count in (len(row.labels), len(shares)):
+        digest.update(count.to_bytes(8, "little"))
+    for part in parts:
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(8, "little"))
+        digest.update(encoded)

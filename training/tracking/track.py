@@ -1,0 +1,122 @@
+"""Tracking: a run told to TensorBoard and MLflow as it goes, where its settings ask for it.
+
+Knows what is told and where it goes; the run knows nothing of it, for the epochs come from its
+progress and the figures from its end. The packages are imported only when they are asked for.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from training.config import Config
+from training.evaluation.evaluate import Report
+from training.progress import Epoch, Progress
+from training.run import Run
+from training.tracking.logs import Log, first_line
+from training.workspace import beside
+
+
+class Tracker:
+    """Tells a run to every log there is.
+
+    A log that fails in the midst of a run is told nothing more, lest hours of training be lost.
+
+    Attributes:
+        trouble: Why a log was given up, if one was.
+    """
+
+    def __init__(self) -> None:
+        self.trouble: str | None = None
+        self._logs: list[Log] = []
+
+    def add(self, log: Log) -> None:
+        """Takes one more log."""
+        self._logs.append(log)
+
+    def also(self, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """A callback that tells the logs, and then calls another one."""
+
+        def both(progress: Progress) -> None:
+            if progress.epoch:
+                figures = _figures_of_epoch(progress.epoch, progress.metric or "metric")
+                number = progress.epoch.number
+                self._tell(lambda log: log.epoch(number, figures))
+            on_progress(progress)
+
+        return both
+
+    def ended(self, run: Run) -> None:
+        """Tells the figures of the whole run."""
+        figures = {
+            "best_epoch": float(run.fitted.best.number),
+            "parameters": float(run.parameters),
+            **_figures_of_report("validation", run.validation),
+            **(_figures_of_report("test", run.test) if run.test else {}),
+        }
+        self._tell(lambda log: log.ended(figures))
+
+    def close(self, error: BaseException | None) -> None:
+        """Ends the logs."""
+        self._tell(lambda log: log.close(error))
+
+    def _tell(self, what: Callable[[Log], None]) -> None:
+        for log in list(self._logs):
+            try:
+                what(log)
+            except Exception as failure:  # whatever a server or a disk may do
+                self._logs.remove(log)
+                self.trouble = f"{log}: was told no more of this run: {first_line(failure)}"
+
+
+@contextmanager
+def tracking(
+    config: Config, out: Path, *, name: str | None = None, resume: bool = False
+) -> Iterator[Tracker]:
+    """What tells a run to the places that its settings name; to none, if they name none.
+
+    Args:
+        config: Every setting of the run.
+        out: The model folder that it writes.
+        name: What it is called there; by default, as its folder is.
+        resume: Whether it goes on from its checkpoint, if there is one.
+
+    Raises:
+        TrackingError: If a place cannot be written to.
+        ModuleNotFoundError: If the package is not installed.
+    """
+    settings, name = config.training, name or out.resolve().name
+    tracker = Tracker()
+    try:
+        if settings.tensorboard:
+            from training.tracking.event_file import TensorBoardLog
+
+            tracker.add(TensorBoardLog(settings.tensorboard / name))
+        if settings.mlflow:
+            from training.tracking.mlflow_run import MlflowLog
+
+            goes_on = resume and beside(out).checkpoint.exists()
+            tracker.add(MlflowLog(settings.mlflow, config, out, name, resume=goes_on))
+        yield tracker
+    except BaseException as error:
+        tracker.close(error)
+        raise
+    tracker.close(None)
+
+
+def _figures_of_epoch(epoch: Epoch, metric: str) -> dict[str, float]:
+    return {
+        "loss": epoch.loss,
+        "validation_loss": epoch.validation_loss,
+        **({} if metric == "loss" else {f"validation_{metric}": epoch.metric}),
+        "learning_rate": epoch.learning_rate,
+    }
+
+
+def _figures_of_report(part: str, report: Report) -> dict[str, float]:
+    figures = {
+        "accuracy": report.accuracy,
+        "macro_f1": report.macro_f1,
+        "micro_f1": report.micro_f1,
+        "log_loss": report.log_loss,
+    }
+    return {f"{part}_{name}": value for name, value in figures.items() if value is not None}
