@@ -74,6 +74,9 @@ def main(
         Path | None, typer.Option(help="A corpus whose sentences the larger models label too.")
     ] = None,
     count: Annotated[int, typer.Option(help="How many of those sentences.")] = 20_000,
+    large_set: Annotated[
+        list[str] | None, typer.Option(help="A further setting of the larger models.")
+    ] = None,
     teachers: Annotated[int, typer.Option(help="Larger models.")] = 5,
     seeds: Annotated[int, typer.Option(help="Small models of each kind.")] = 3,
 ) -> None:
@@ -83,7 +86,7 @@ def main(
         folder = Path(scratch)
         models = [folder / f"large-{seed}" for seed in range(1, teachers + 1)]
         alone = [
-            trained(hard, model, [*LARGE, f"training.seed={seed}"])
+            trained(hard, model, [*LARGE, *(large_set or ()), f"training.seed={seed}"])
             for seed, model in enumerate(models, 1)
         ]
         texts = [row.text for row in read_rows(hard.train, bad_rows=StopAtBadRows())]

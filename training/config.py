@@ -36,6 +36,11 @@ class Config(Section):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
 
+    def without_places(self) -> "Config":
+        """The settings that shape the model: those of where a run is told to may hold secrets."""
+        places = {"tensorboard": None, "mlflow": None}
+        return self.model_copy(update={"training": self.training.model_copy(update=places)})
+
 
 def load(
     file: Path | None = None,

@@ -46,7 +46,8 @@ def test_the_functions_it_names_are_there(text) -> None:
 
 def test_the_settings_it_names_are_there(text) -> None:
     for section, name in re.findall(rf"`({'|'.join(SECTIONS)})\.(\w+)[^`]*`", text):
-        if not (ROOT / section / f"{name}.py").is_file():  # a module of `training`
+        module = ROOT / section / name  # of `training`
+        if not (module.is_dir() or module.with_suffix(".py").is_file()):
             assert name in SECTIONS[section].model_fields, f"{section}.{name}"
 
 

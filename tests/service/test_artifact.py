@@ -40,6 +40,7 @@ def test_a_folder_is_read_as_it_was_written(model_folder):
         "config.json",
         "metrics.json",
         "onnx/model.onnx",
+        "report.html",
         "tokenizer.json",
         "tokenizer_config.json",
     }

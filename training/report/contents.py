@@ -91,7 +91,7 @@ class ReportContents:
                 {"name": model.name, "file": model.file, "bytes": model.bytes}
                 for model in self.models
             ],
-            "config": self.config.model_dump(mode="json"),
+            "config": self.config.without_places().model_dump(mode="json"),
             "latency": {
                 model.name: {
                     "tokens": model.tokens,

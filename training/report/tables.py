@@ -97,7 +97,8 @@ def confused_rows(reviewed: Reviewed, most: int) -> list[ConfusedRow]:
 
 def settings(config: Config) -> dict[str, list[Setting]]:
     """Every setting of a run by its section."""
-    return {section: _section(section, getattr(config, section)) for section in Config.model_fields}
+    told = config.without_places()
+    return {section: _section(section, getattr(told, section)) for section in Config.model_fields}
 
 
 def overlap_rows(duplicates: Duplicates) -> list[OverlapRow]:

@@ -138,7 +138,7 @@ def tidy(place: Place, study: Study, config: Config) -> None:
             trained.rename(place.best)
         with written_whole(place.config) as temporary:
             settings = search_space.applied(config, best.settings)
-            temporary.write_text(to_toml(settings), encoding="utf-8")
+            temporary.write_text(to_toml(settings.without_places()), encoding="utf-8")
     checkpoint = f"{len(study.trials) + 1}.run"  # of a trial that was interrupted
     for path in place.trials.iterdir():
         if path.name != checkpoint:

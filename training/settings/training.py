@@ -69,8 +69,8 @@ class TrainingConfig(Section):
     )
     sampling: Literal["natural", "balanced"] = Field(
         "natural",
-        description="Which rows an epoch takes: each once, or as many of every label by drawing "
-        "from the rarer ones again.",
+        description="Which rows an epoch takes: each once, or as many of every label, the rarer "
+        "ones' more than once and of the more frequent ones' a part.",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of each target that is spread evenly over the labels."

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,13 +47,14 @@ class MlflowLog:
     def __init__(self, place: str, config: Config, out: Path, name: str, *, resume: bool) -> None:
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        self._place, self._last = place, 0
+        self._place, self._last = without_secret(place), 0
         try:
             self._client = MlflowClient(tracking_uri=_address(place))
             self._run = self._begin(config, out.resolve(), name, resume=resume)
         except Exception as error:
             raise TrackingError(
-                f"training.mlflow={place}: cannot be told of the run: {first_line(error)}"
+                f"training.mlflow={self._place}: cannot be told of the run: "
+                f"{without_secret(first_line(error))}"
             ) from None
 
     def __str__(self) -> str:
@@ -103,6 +105,15 @@ class MlflowLog:
         now = time.time_ns() // 1_000_000
         metrics = [Metric(name, value, now, step) for name, value in figures.items()]
         self._client.log_batch(self._run, metrics=metrics)
+
+
+def without_secret(text: str) -> str:
+    """A text whose addresses have no user name and no password.
+
+    >>> without_secret("https://me:secret@runs.example.org/path")
+    'https://runs.example.org/path'
+    """
+    return re.sub(r"(://)[^/@\s]*@", r"\1", text)
 
 
 def _address(place: str) -> str:

@@ -274,7 +274,8 @@ def test_another_kind_of_model_is_told(tokenizer, tmp_path):
 
 
 def test_no_tensorflow_is_needed_to_refuse_a_file():
-    code = "import sys, training.vectors, training.parameters\nprint('tensorflow' in sys.modules)"
+    modules = "training.network.vectors, training.network.parameters"
+    code = f"import sys, {modules}\nprint('tensorflow' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == "False"
 

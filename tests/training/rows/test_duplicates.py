@@ -256,7 +256,7 @@ def test_exact_copies_are_always_found_however_the_rows_come(train, validation, 
 
 def test_another_process_finds_the_same():
     code = (
-        "from training.duplicates import Finder\n"
+        "from training.rows.duplicates import Finder\n"
         "finder = Finder(0.6)\n"
         "words = [f'w{number}' for number in range(40)]\n"
         "for number in range(300):\n"

@@ -160,6 +160,17 @@ def test_a_place_that_cannot_be_told_is_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_a_password_is_not_told(tmp_path):
+    run_config = config.load(assignments=["training.mlflow=http://me:secret@127.0.0.1:9"])
+    with (
+        pytest.raises(TrackingError, match=r"training.mlflow=http://127.0.0.1:9: ") as caught,
+        tracking(run_config, tmp_path / "model"),
+    ):
+        pytest.fail("told before anything is done")
+    assert "secret" not in str(caught.value)
+    assert "secret" not in run_config.without_places().model_dump_json()
+
+
 def test_a_server_that_does_not_answer_is_one_line(tmp_path):
     run_config = config.load(assignments=["training.mlflow=http://127.0.0.1:9"])
     with (
@@ -205,8 +216,8 @@ def test_a_missing_package_is_told_by_its_extra(tmp_path, monkeypatch, package, 
 
     for name in [*sys.modules]:
         if name.partition(".")[0] == package or name in (
-            "training.event_file",
-            "training.mlflow_run",
+            "training.tracking.event_file",
+            "training.tracking.mlflow_run",
         ):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Missing(package), *sys.meta_path])
