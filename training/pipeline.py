@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _TIMED_TEXTS = 256
 
-_NOT_IDENTITY = {"training": {"tensorboard", "mlflow", "checkpoint_updates"}}
+_NOT_IDENTITY = {"training": {"tensorboard", "mlflow"}}
 """Settings that a run may change as it goes on from its checkpoint."""
 
 

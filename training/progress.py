@@ -10,7 +10,8 @@ class Epoch:
     Attributes:
         number: Counted from one.
         updates: Updates made since the run began.
-        loss: Mean of the training loss over the epoch's rows, in nats.
+        loss: Mean cross-entropy over the epoch's training rows as they were learnt from, in nats,
+            neither smoothed nor weighted.
         validation_loss: Mean cross-entropy over the validation rows, in nats.
         metric: The validation metric that the best epoch is chosen by; more is better, but for
             `loss`.
@@ -33,11 +34,14 @@ class RateTest:
         rates: The rate of each update, ascending.
         losses: The training loss at each, smoothed, in nats.
         chosen: The peak rate that training then used.
+        found: Whether that is what the test found; else no rate made the cost fall, and it is the
+            default.
     """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     chosen: float
+    found: bool = True
 
 
 @dataclass(frozen=True)

@@ -152,14 +152,14 @@ class Checkpoints:
 
 def _standing(figures: dict[str, Any]) -> Standing:
     test = figures["rate_test"]
+    if test:
+        test = {**test, "rates": tuple(test["rates"]), "losses": tuple(test["losses"])}
     return Standing(
         **{
             **figures,
             "cost": Cost(**figures["cost"]),
             "epochs": [Epoch(**epoch) for epoch in figures["epochs"]],
             "best": Epoch(**figures["best"]) if figures["best"] else None,
-            "rate_test": RateTest(tuple(test["rates"]), tuple(test["losses"]), test["chosen"])
-            if test
-            else None,
+            "rate_test": RateTest(**test) if test else None,
         }
     )

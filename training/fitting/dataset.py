@@ -19,6 +19,9 @@ _POOL_BATCHES = 50
 """Batches' worth of shuffled texts that are sorted by length together."""
 
 
+_WINDOW = 65_536
+
+
 class Batches:
     """The batches of every epoch.
 
@@ -74,18 +77,24 @@ class Batches:
         count = len(self._examples)
         if not self._balanced:
             return generator.permutation(np.arange(count, dtype=np.int32))
-        every = np.arange(count, dtype=np.int64)
-        labels = self._examples.targets(every)
-        if labels.ndim == 2:
-            labels = labels.argmax(axis=1)
+        labels = self._labels()
         present = np.unique(labels)
         drawn = []
         for place, label in enumerate(present.tolist()):
             rows = np.flatnonzero(labels == label)
             share = count // len(present) + (place < count % len(present))
-            rounds = [generator.permutation(rows) for _ in range(math.ceil(share / len(rows)))]
-            drawn.append(np.concatenate(rounds)[:share])
-        return generator.permutation(np.concatenate(drawn).astype(np.int32))
+            rounds = np.tile(rows.astype(np.int32), (math.ceil(share / len(rows)), 1))
+            drawn.append(generator.permuted(rounds, axis=1).reshape(-1)[:share])
+        return generator.permutation(np.concatenate(drawn))
+
+    def _labels(self) -> NDArray[np.int32]:
+        """The label of every row, the likeliest where labels are soft."""
+        labels = np.empty(len(self._examples), dtype=np.int32)
+        for start in range(0, len(labels), _WINDOW):
+            rows = np.arange(start, min(start + _WINDOW, len(labels)))
+            targets = self._examples.targets(rows)
+            labels[rows] = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        return labels
 
 
 def in_order(examples: Examples, batch_size: int) -> Iterator[NDArray[np.int64]]:

@@ -20,6 +20,9 @@ _GOOD = 1.5
 _FLAT = 0.01
 """Share of its first value by which the cost must fall not to be called flat."""
 
+_RISEN = 0.05
+"""Share of its first value by which a cost may be higher and still count as flat."""
+
 _SETTLED = 0.05
 """Share of the whole fall that the last epoch may still bring when a cost has settled."""
 
@@ -32,24 +35,24 @@ class Cost:
         first: Cost of the first batch; None before it.
         smoothed: Moving average, not yet divided by its weight.
         weight: Weight of the moving average.
-        epoch_sum: Sum over the updates of the present epoch.
-        epoch_updates: Updates of the present epoch.
+        epoch_sum: Sum over the rows of the present epoch.
+        epoch_rows: Rows of the present epoch.
     """
 
     first: float | None = None
     smoothed: float = 0.0
     weight: float = 0.0
     epoch_sum: float = 0.0
-    epoch_updates: int = 0
+    epoch_rows: int = 0
 
-    def add(self, loss: float) -> None:
-        """Takes the cost of one update."""
+    def add(self, loss: float, rows: int = 1) -> None:
+        """Takes the cost of one update, the mean over its rows."""
         if self.first is None:
             self.first = loss
         self.smoothed = _SMOOTHING * self.smoothed + (1 - _SMOOTHING) * loss
         self.weight = _SMOOTHING * self.weight + (1 - _SMOOTHING)
-        self.epoch_sum += loss
-        self.epoch_updates += 1
+        self.epoch_sum += loss * rows
+        self.epoch_rows += rows
 
     @property
     def now(self) -> float:
@@ -59,11 +62,11 @@ class Cost:
     @property
     def epoch_mean(self) -> float:
         """Mean over the present epoch."""
-        return self.epoch_sum / self.epoch_updates if self.epoch_updates else math.nan
+        return self.epoch_sum / self.epoch_rows if self.epoch_rows else math.nan
 
     def end_epoch(self) -> None:
         """Begins a new mean."""
-        self.epoch_sum, self.epoch_updates = 0.0, 0
+        self.epoch_sum, self.epoch_rows = 0.0, 0
 
     @property
     def diverges(self) -> bool:
@@ -75,11 +78,7 @@ class Cost:
     @property
     def is_good(self) -> bool:
         """Whether the weights are worth going back to: no worse than untrained ones."""
-        return not (self.is_bad(self.now) or self.is_bad(self.epoch_mean))
-
-    def is_bad(self, loss: float) -> bool:
-        """Whether a loss is no number, or well above that of the untrained network."""
-        return self.first is None or not loss <= _GOOD * self.first
+        return self.first is not None and max(self.now, self.epoch_mean) <= _GOOD * self.first
 
 
 def divergence(update: int, cost: Cost, rate: float, lowered: float) -> str:
@@ -93,13 +92,18 @@ def divergence(update: int, cost: Cost, rate: float, lowered: float) -> str:
 
 
 def flatness(first: float, epoch_mean: float, rate: float) -> str | None:
-    """What is told if the cost has hardly moved; None if it has."""
+    """What is told if the cost has hardly moved, or has risen; None if it has fallen."""
     if epoch_mean < (1 - _FLAT) * first:
         return None
+    if epoch_mean > (1 + _RISEN) * first:
+        return (
+            f"{FLAT}, and higher than at the start: {epoch_mean:.4g}, where the untrained network "
+            f"had {first:.4g}: the learning rate {rate:.3g} is too large, or the inputs say "
+            "nothing of the labels"
+        )
     return (
         f"{FLAT}: {epoch_mean:.4g}, where the untrained network had {first:.4g}: the "
-        f"learning rate {rate:.3g} is too small, or the inputs say nothing of the labels. Try "
-        "training.learning_rate=auto"
+        f"learning rate {rate:.3g} is too small, or the inputs say nothing of the labels"
     )
 
 

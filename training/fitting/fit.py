@@ -148,9 +148,15 @@ class _Run:
     def _begin(self) -> None:
         if self._config.learning_rate == "auto":
             numbers = (self._batches.epoch(epoch) for epoch in itertools.count(1))
-            test = range_test(self._learner, self._dataset(itertools.chain.from_iterable(numbers)))
+            batches = self._dataset(itertools.chain.from_iterable(numbers))
+            default = TrainingConfig.model_fields["learning_rate"].default
+            test = range_test(self._learner, batches, otherwise=default)
             self._standing = Standing(peak=test.chosen, rate_test=test)
-            self._find(f"range test: training.learning_rate={test.chosen:.2g} suits these rows")
+            rate = f"training.learning_rate={test.chosen:.2g}"
+            what = (
+                f"{rate} suits these rows" if test.found else f"no cost fell: {rate}, the default"
+            )
+            self._find(f"range test: {what}")
         else:
             self._standing = Standing(peak=self._config.learning_rate)
         self._save()
@@ -164,7 +170,7 @@ class _Run:
         rate = math.nan
         for batch in self._dataset(itertools.islice(rows, self._updates - standing.update)):
             rate = self._rate(standing.update)
-            standing.cost.add(self._learner.update(batch, rate))
+            standing.cost.add(self._learner.update(batch, rate), int(batch[0].shape[0]))
             standing.update += 1
             self._on_progress(Progress(standing.update, self._updates))
             if standing.cost.diverges:
@@ -189,7 +195,7 @@ class _Run:
                 multi_label=self._objective.multi_label,
             )
             weights = self._learner.weights()
-        if self._broken(figures.loss):
+        if not math.isfinite(figures.loss):
             standing.cost.add(figures.loss)
             return False
         epoch = Epoch(
@@ -212,11 +218,6 @@ class _Run:
         self._save()
         return True
 
-    def _broken(self, validation_loss: float) -> bool:
-        """Whether the weights never were of use: one that overfits had a lower loss before."""
-        losses = [validation_loss, *(epoch.validation_loss for epoch in self._standing.epochs)]
-        return not math.isfinite(validation_loss) or self._standing.cost.is_bad(min(losses))
-
     def _diagnose(self, epoch: Epoch) -> None:
         standing = self._standing
         first = standing.cost.first
@@ -227,7 +228,8 @@ class _Run:
         if not told and (enough or (standing.finished and epoch.updates > 1)):
             flat = diagnosis.flatness(first, epoch.loss, standing.peak)
             if flat:
-                self._find(flat)
+                auto = self._config.learning_rate == "auto"
+                self._find(flat if auto else f"{flat}. Try training.learning_rate=auto")
         if standing.finished:
             ending = diagnosis.ending(first, [ended.loss for ended in standing.epochs])
             if ending:

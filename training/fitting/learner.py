@@ -63,10 +63,10 @@ class Learner:
             self._optimizer = _OPTIMIZERS[config.optimizer](
                 learning_rate=1e-3,
                 weight_decay=config.weight_decay,
-                global_clipnorm=config.clip_norm,
                 **options,
             )
             self._optimizer.build(model.trainable_variables)
+        self._clip_norm = config.clip_norm
         self._averaged = bool(averaging)
         self._variables = [*model.variables, *self._optimizer.variables]
         self._traced: dict[tuple[bool, int], Any] = {}
@@ -79,7 +79,9 @@ class Learner:
             rate: The learning rate.
 
         Returns:
-            The loss before the update.
+            The mean loss of the batch before the update, its targets and labels as they are,
+            neither smoothed nor weighted: what is minimized may differ from batch to batch by the
+            labels that are in it.
         """
         self._optimizer.learning_rate = rate
         replicas = self._strategy.num_replicas_in_sync
@@ -152,11 +154,31 @@ class Learner:
                 logits = self.model(inputs, training=True)
                 losses = self._objective.losses(logits, targets, smoothed=True)
                 loss = tf.reduce_sum(losses * weights)
-            self._optimizer.apply(tape.gradient(loss, variables), variables)
-            return loss
+            gradients = tape.gradient(loss, variables)
+            if self._clip_norm is not None:
+                gradients = self._clipped(gradients)
+            self._optimizer.apply(gradients, variables)
+            # Rows that only fill a batch up count nothing, and no others do.
+            real = tf.cast(weights > 0, tf.float32)
+            plain = self._objective.losses(logits, targets, smoothed=False)
+            return tf.reduce_sum(plain * real), tf.reduce_sum(real)
 
-        losses = self._strategy.run(step, args=batch)
-        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        total, rows = self._strategy.run(step, args=batch)
+        add = tf.distribute.ReduceOp.SUM
+        total = self._strategy.reduce(add, total, axis=None)
+        return total / self._strategy.reduce(add, rows, axis=None)
+
+    def _clipped(self, gradients: list[Any]) -> list[Any]:
+        """Gradients scaled down to the norm, taken over all weights and all replicas."""
+        # An embedding's gradient has a row for each token, also where one stands there twice.
+        dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas > 1:
+            context = tf.distribute.get_replica_context()
+            dense = context.all_reduce(tf.distribute.ReduceOp.SUM, dense)
+        clipped, _ = tf.clip_by_global_norm(dense, self._clip_norm)
+        # The optimizer adds up what its replicas have.
+        return [part / replicas for part in clipped]
 
     def _traced_answer(
         self, input_ids: Any, attention_mask: Any, targets: Any, weights: Any

@@ -20,11 +20,17 @@ _SMOOTHING = 0.9
 _GROWN = 2.0
 """The test ends when the smoothed cost is this many times its lowest."""
 
+_FALLEN = 0.02
+"""Share of its value by which the cost must fall for the test to tell anything."""
+
+_UNSURE = 10
+"""Updates at the start whose smoothed cost is still too noisy to count as lowest."""
+
 _BELOW_LOWEST = 0.1
 """The rate chosen, as a share of the one at which the cost was lowest."""
 
 
-def range_test(learner: Learner, batches: Iterable[Sequence[Any]]) -> RateTest:
+def range_test(learner: Learner, batches: Iterable[Sequence[Any]], otherwise: float) -> RateTest:
     """Runs the test and puts the learner back as it was.
 
     The rate chosen is a tenth of the one at which the smoothed cost was lowest: past that point
@@ -33,6 +39,7 @@ def range_test(learner: Learner, batches: Iterable[Sequence[Any]]) -> RateTest:
     Args:
         learner: The network, not yet trained.
         batches: Training batches, as many as there may be; about 140 are taken.
+        otherwise: The rate that is chosen if none made the cost fall.
     """
     state = learner.state()
     rates: list[float] = []
@@ -47,10 +54,11 @@ def range_test(learner: Learner, batches: Iterable[Sequence[Any]]) -> RateTest:
         weight = _SMOOTHING * weight + (1 - _SMOOTHING)
         rates.append(rate)
         losses.append(smoothed / weight)
-        if losses[-1] > _GROWN * min(losses):
+        if losses[-1] > _GROWN * min(losses[_UNSURE:], default=losses[0]):
             break
     learner.restore(state)
-    if not losses:
-        return RateTest((), (), _LOWEST)
-    lowest = rates[losses.index(min(losses))]
+    sure = losses[_UNSURE:]
+    if not sure or min(sure) > (1 - _FALLEN) * losses[min(_UNSURE, len(losses) - 1)]:
+        return RateTest(tuple(rates), tuple(losses), otherwise, found=False)
+    lowest = rates[_UNSURE + sure.index(min(sure))]
     return RateTest(tuple(rates), tuple(losses), float(f"{lowest * _BELOW_LOWEST:.2g}"))

@@ -35,16 +35,16 @@ class LearningRate:
     @property
     def rising(self) -> int:
         """Updates of the warm-up."""
-        return max(1, round(self.updates * self.warmup)) if self.warmup else 0
+        return round(self.updates * self.warmup)
 
     def at(self, update: int) -> float:
         """The rate of an update, counted from zero.
 
-        >>> LearningRate("constant", 0.1, updates=10, warmup=0.2).at(1)
-        0.05
+        >>> LearningRate("constant", 0.4, updates=10, warmup=0.3).at(0)
+        0.1
         """
         if update < self.rising:
-            return self.peak * update / self.rising
+            return self.peak * (update + 1) / (self.rising + 1)
         return self.peak * self._falling(update - self.rising, max(1, self.updates - self.rising))
 
     def _falling(self, update: int, updates: int) -> float:

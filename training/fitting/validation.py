@@ -67,4 +67,7 @@ def validate(
     if metric == "accuracy":
         return Validation(loss, float(accuracy_score(expected, answers)))
     average = "macro" if metric == "macro_f1" else "micro"
-    return Validation(loss, float(f1_score(expected, answers, average=average, zero_division=0)))
+    # As in the report: the mean is over the labels that occur.
+    occurring = None if multi_label or average == "micro" else np.unique(expected)
+    f1 = f1_score(expected, answers, labels=occurring, average=average, zero_division=0)
+    return Validation(loss, float(f1))

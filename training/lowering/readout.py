@@ -6,6 +6,7 @@ vector. Maxima are exact in any order.
 """
 
 import keras
+import numpy as np
 from onnx import TensorProto
 
 from training.lowering.graph import Graph
@@ -65,7 +66,12 @@ def _pooled(graph: Graph, readout: Readout, states: str, is_token: str, length: 
 
 def _attended(graph: Graph, model: keras.Model, states: str, is_token: str) -> str:
     """The arithmetic of `AttentionReadout`, `(directions, batch, units)`."""
-    kernel, bias, context = model.get_layer("readout").get_weights()
+    # Filled up with units that say nothing, for a row of sums then begins where vectors do: else
+    # onnxruntime, which may move the axes back, adds up in an order that depends on the row.
+    kernel, bias, context = (
+        np.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, -weights.shape[-1] % 16)])
+        for weights in model.get_layer("readout").get_weights()
+    )
     # (tokens, directions, batch, units) -> (tokens, batch, directions x units)
     features = graph.add("Transpose", states, perm=[0, 2, 1, 3])
     features = graph.add("Reshape", features, graph.integers(0, 0, -1))

@@ -99,8 +99,6 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     """
     columns = config.corpus.columns()
     learnt = open_corpus(corpora.train, columns)
-    if columns.probability_prefix:
-        learnt.require_probabilities()
     if columns.probability_prefix is not None:
         learnt.require_probabilities()
     multi_label = learnt.columns.task == "multi_label"

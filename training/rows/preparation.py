@@ -157,7 +157,7 @@ class _Part:
             name = self._rows.labels.names[int(np.argmin(self._learnt))]
             raise CorpusError(
                 f"training rows: no text of the label {name!r} holds a token to learn from: mend "
-                "its rows or leave them out"
+                "its rows or leave them out. With corpus.duplicates=remove they may all be copies"
             )
         return _Encoded(self._stored.only(self._with_tokens), written, self._digest.hexdigest())
 

@@ -19,7 +19,7 @@ from training.search.study import Study
 from training.search.trial import SearchError
 from vocab.files import written_whole
 
-_ANY_TIME = {"training": {"tensorboard", "mlflow", "checkpoint_updates"}}
+_ANY_TIME = {"training": {"tensorboard", "mlflow"}}
 """Settings that a search may change as it goes on."""
 
 

@@ -37,7 +37,7 @@ _FIXED = {
     "training.seed": "the trials are compared on the rows that it sets aside",
     "training.tensorboard": "it says where the trials are told of",
     "training.mlflow": "it says where the trials are told of",
-    "training.checkpoint_updates": "it changes no model",
+    "training.checkpoint_updates": "it says how often a trial is saved",
 }
 _SECTION_OF_ROWS = "corpus"
 

@@ -10,7 +10,7 @@ STANDING = Standing(
     peak=0.1,
     update=17,
     lowered=1,
-    cost=Cost(first=0.7, smoothed=1 / 7, weight=0.3, epoch_sum=2.0, epoch_updates=7),
+    cost=Cost(first=0.7, smoothed=1 / 7, weight=0.3, epoch_sum=2.0, epoch_rows=7),
     epochs=[EPOCH],
     best=EPOCH,
     waited=2,

@@ -63,6 +63,12 @@ def test_a_flat_cost_is_told_and_one_that_fell_is_not():
     assert flatness(0.69, 0.5, 1e-3) is None
 
 
+def test_a_cost_that_rose_is_not_blamed_on_a_small_rate():
+    told = flatness(0.69, 1.0, 30.0)
+    assert "higher than at the start" in told
+    assert "the learning rate 30 is too large" in told
+
+
 @pytest.mark.parametrize(
     ("means", "told"),
     [

@@ -211,8 +211,39 @@ def test_weights_that_were_never_of_use_are_not_gone_back_to(tmp_path):
     assert result.best.metric > 0.8
 
 
-def test_a_single_update_is_not_called_flat(tmp_path):
-    assert Fit(tmp_path, batch_size=1000, epochs=1).run().findings == ()
+def test_a_single_update_is_made_and_not_called_flat(tmp_path):
+    run = Fit(tmp_path, batch_size=1000, epochs=1)
+    assert run.run().findings == ()
+    untrained = build(NETWORK, SHAPE, run.config.seed).get_weights()
+    changed = zip(run.model.get_weights(), untrained, strict=True)
+    assert any((a != b).any() for a, b in changed)
+
+
+def rare_label(folder, count, share, seed):
+    """Texts told apart by their tokens, one label of which is rare."""
+    generator = np.random.default_rng(seed)
+    labels = (generator.random(count) < share).astype(np.int32)
+    labels[:2] = (0, 1)
+    ids = [generator.integers(3 + 13 * label, 16 + 13 * label, 6) for label in labels]
+    return examples.store([(ids, labels)], folder / f"rare-{share}-{seed}")
+
+
+@pytest.mark.parametrize("rate", [3e-3, "auto"])
+def test_class_weights_are_not_taken_for_divergence(tmp_path, rate):
+    """A batch without a row of the rare label weighs little, one with such a row much."""
+    run = Fit(tmp_path, class_weights="balanced", learning_rate=rate, metric="macro_f1", epochs=4)
+    run.train = rare_label(tmp_path, 1500, 0.01, seed=1)
+    run.validation = rare_label(tmp_path, 500, 0.05, seed=2)
+    result = run.run()
+    assert not any("diverges" in finding for finding in result.findings)
+    assert result.best.metric > 0.9
+
+
+def test_other_shares_of_labels_in_validation_are_not_taken_for_divergence(tmp_path):
+    run = Fit(tmp_path, epochs=3)
+    run.train = rare_label(tmp_path, 600, 0.01, seed=1)
+    run.validation = rare_label(tmp_path, 200, 0.7, seed=2)
+    assert not any("diverges" in finding for finding in run.run().findings)
 
 
 def test_a_cost_without_bound_ends_the_run(tmp_path):

@@ -23,8 +23,14 @@ def test_schedules_are_those_of_keras(name):
 
 def test_the_rate_rises_in_equal_steps_to_its_peak():
     rate = LearningRate("cosine", 1.0, updates=100, warmup=0.1)
-    assert [rate.at(update) for update in range(11)] == pytest.approx([n / 10 for n in range(11)])
+    assert [rate.at(update) for update in range(11)] == pytest.approx(
+        [(n + 1) / 11 for n in range(11)]
+    )
     assert rate.at(99) < 0.001
+
+
+def test_a_single_update_is_not_lost_to_the_warm_up():
+    assert LearningRate("cosine", 0.1, updates=1, warmup=0.1).at(0) == 0.1
 
 
 def test_constant_stays():

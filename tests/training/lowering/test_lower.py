@@ -90,6 +90,21 @@ def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction,
         np.testing.assert_array_equal(onnx_logits(session, alone)[0], together[row])
 
 
+@pytest.mark.parametrize("units", [5, 10, 50])
+def test_attention_gives_the_same_bits_whatever_its_width(texts, units):
+    """A width that is no multiple of what a processor adds up at once is the hard case."""
+    config = NetworkConfig(
+        readout="attention", direction="forward", units=units, embedding_size=10, buckets=500
+    )
+    model = with_random_weights(config)
+    session = session_of(lower(model, config))
+    many = [*texts, *(text[:17] for text in texts)] * 2
+    together = onnx_logits(session, many)
+    np.testing.assert_allclose(together, keras_logits(model, many), rtol=0, atol=1e-5)
+    for row, text in enumerate(many):
+        np.testing.assert_array_equal(onnx_logits(session, [text])[0], together[row])
+
+
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
 @pytest.mark.parametrize("given", ["embedding", "one_hot"])
