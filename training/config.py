@@ -97,7 +97,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         ConfigError: If it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -112,6 +112,8 @@ def _table(values: dict[str, Any], section: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> object:
+    if text == "null":  # which TOML has no word for
+        return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

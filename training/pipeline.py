@@ -66,11 +66,16 @@ def train(
         GatewiseError: If the rows cannot be used or the folder cannot be written.
     """
     artifact.check_target(out)
-    with working(out, resume=resume) as space:
+    with working(out) as space:
         rows = reading.read(corpora, config, bad_rows, space.data)
         if rows.duplicates:
             on_progress(Progress(0, 0, finding=f"duplicates: {rows.duplicates.summary()}"))
         prepared = prepare(rows, config, bad_rows, space.data)
+        if vectors := prepared.vectors:
+            told = f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one"
+            on_progress(Progress(0, 0, finding=told))
+        if resume and not space.checkpoint.exists():
+            on_progress(Progress(0, 0, finding="no checkpoint: the run begins at the start"))
         trained, fitted = _trained(prepared, config, space, on_progress, resume=resume)
         with artifact.writing(out) as folder:
             return _written(folder, trained, fitted, prepared, config)

@@ -6,14 +6,22 @@ Knows paths alone.
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vocab.errors import GatewiseError
 
-_CHECKPOINT, _FIRST = "checkpoint.npz", "first.npz"
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nothing keeps a second run out
+    fcntl = None  # type: ignore[assignment]
+
+_CHECKPOINTS = ("checkpoint.npz", "first.npz")
+_LOCK = "lock"
 _DATA = "data"
+_PARTS = ("train", "validation", "test")
+_IN_DATA = {f"{_DATA}/{name}" for part in _PARTS for name in (part, f"{part}.arrow")}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Workspace:
     @property
     def checkpoint(self) -> Path:
         """The state of the run."""
-        return self.path / _CHECKPOINT
+        return self.path / _CHECKPOINTS[0]
 
 
 def beside(out: Path) -> Workspace:
@@ -44,49 +52,85 @@ def beside(out: Path) -> Workspace:
 
 
 @contextmanager
-def working(out: Path, *, resume: bool) -> Iterator[Workspace]:
+def working(out: Path) -> Iterator[Workspace]:
     """Makes the workspace, and takes it away when the run has ended.
 
-    After an error or an interrupt the checkpoint stays, if there is one.
+    After an error or an interrupt the checkpoint stays, if there is one. That of an earlier run
+    stays too until the new run writes its own.
 
     Args:
         out: The model folder that the run writes.
-        resume: Whether the checkpoint of an earlier run is kept.
 
     Raises:
-        GatewiseError: If there is something else at the workspace's place.
+        GatewiseError: If there is something else at the workspace's place, or another run works
+            there.
     """
     space = beside(out)
-    known = {_CHECKPOINT, _FIRST, _DATA}
     try:
         if space.path.exists():
-            # Half-written checkpoints have a name of their own that ends so.
-            strangers = {
-                found.name for found in space.path.iterdir() if not found.name.endswith(".partial")
-            } - known
-            if strangers:
-                raise GatewiseError(
-                    f"{space.path}: a run keeps its checkpoint there, but it holds "
-                    f"{min(strangers)!r}: move it away, or name another --out"
-                )
-            _clear(space, checkpoint=not resume)
-        space.data.mkdir(parents=True)
-        try:
-            yield space
-        except BaseException:
-            _clear(space, checkpoint=False)
-            raise
-        _clear(space, checkpoint=True)
+            _check(space)
+        space.path.mkdir(parents=True, exist_ok=True)
+        with _locked(space):
+            _clear(space)
+            space.data.mkdir()
+            try:
+                yield space
+            except BaseException:
+                _clear(space)
+                raise
+            _clear(space, *_CHECKPOINTS)
     except OSError as error:
-        raise GatewiseError(f"{space.path}: {error.strerror or error}") from error
+        if not str(error.filename or "").startswith(str(space.path)):
+            raise
+        raise GatewiseError(
+            f"{error.filename}: a run keeps what it works with there: {error.strerror or error}"
+        ) from error
+    finally:
+        with suppress(OSError):
+            space.path.rmdir()  # unless the checkpoint is in it
 
 
-def _clear(space: Workspace, *, checkpoint: bool) -> None:
+def _check(space: Workspace) -> None:
+    """Refuses a folder that no run has made."""
+    if not space.path.is_dir():
+        raise GatewiseError(
+            f"{space.path}: a run keeps its checkpoint in a folder there, and it is none: move it "
+            "away, or name another --out"
+        )
+    # Half-written files have a name of their own that ends so.
+    found = {file for file in space.path.iterdir() if not file.name.endswith(".partial")}
+    strangers = {file.name for file in found} - {*_CHECKPOINTS, _DATA, _LOCK}
+    if space.data.is_dir():
+        strangers |= {f"{_DATA}/{file.name}" for file in space.data.iterdir()} - _IN_DATA
+    if strangers:
+        raise GatewiseError(
+            f"{space.path}: a run keeps its checkpoint there, but it holds {min(strangers)!r}: "
+            "move it away, or name another --out"
+        )
+
+
+@contextmanager
+def _locked(space: Workspace) -> Iterator[None]:
+    """Keeps a second run out, until this one ends, in whatever way."""
+    place = space.path / _LOCK
+    with place.open("w") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise GatewiseError(
+                    f"{space.path}: another run is writing the same model folder: wait for its "
+                    "end, or name another --out"
+                ) from None
+        try:
+            yield
+        finally:
+            place.unlink(missing_ok=True)
+
+
+def _clear(space: Workspace, *names: str) -> None:
     shutil.rmtree(space.data, ignore_errors=True)
     for partial in space.path.glob("*.partial"):
         partial.unlink(missing_ok=True)
-    if checkpoint:
-        space.checkpoint.unlink(missing_ok=True)
-        space.checkpoint.with_name(_FIRST).unlink(missing_ok=True)
-    if not any(space.path.iterdir()):
-        space.path.rmdir()
+    for name in names:
+        (space.path / name).unlink(missing_ok=True)

@@ -25,15 +25,18 @@ def train(
 ) -> None:
     """Train a classifier and write its model folder."""
     from gatewise.console import fitting_progress, show_run
+    from service import artifact
     from training import config as settings
     from training.pipeline import train as train_model
     from training.rows.corpora import Corpora
     from training.tracking.track import tracking
+    from training.workspace import beside
 
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
     )
     check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
+    artifact.check_target(out)
     corpora = Corpora(corpus, validation, test)
     with (
         bad_rows_policy(rejects) as bad_rows,
@@ -41,7 +44,12 @@ def train(
         tracking(run_config, out, resume=resume) as track,
     ):
         told = track.also(on_progress)
-        run = train_model(corpora, out, run_config, bad_rows, told, resume=resume)
+        try:
+            run = train_model(corpora, out, run_config, bad_rows, told, resume=resume)
+        except KeyboardInterrupt:
+            if beside(out).checkpoint.exists():
+                typer.echo("gatewise: interrupted: --resume goes on from its checkpoint", err=True)
+            raise
         track.ended(run)
     if track.trouble:
         typer.echo(f"gatewise: {track.trouble}", err=True)

@@ -83,3 +83,15 @@ def test_a_table_that_is_no_table_does_not_break_an_assignment(tmp_path):
     file.write_text("network = 3\n")
     with pytest.raises(ConfigError, match="expected a table"):
         config.load(file, ["network.units=3"])
+
+
+def test_a_setting_can_be_put_back_to_nothing(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text("\ufeff[training]\nmax_updates = 7\n", encoding="utf-8")
+    assert config.load(file).training.max_updates == 7
+    assert config.load(file, ["training.max_updates=null"]).training.max_updates is None
+
+
+def test_labels_are_balanced_once():
+    with pytest.raises(ConfigError, match="together they balance twice"):
+        config.load(assignments=["training.class_weights=balanced", "training.sampling=balanced"])

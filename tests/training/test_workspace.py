@@ -5,7 +5,7 @@ from vocab.errors import GatewiseError
 
 
 def test_nothing_is_left_of_a_run_that_ended(tmp_path):
-    with working(tmp_path / "model", resume=False) as space:
+    with working(tmp_path / "model") as space:
         assert space.path == tmp_path / "model.run"
         (space.data / "rows").write_text("x")
         space.checkpoint.write_text("x")
@@ -15,7 +15,7 @@ def test_nothing_is_left_of_a_run_that_ended(tmp_path):
 def test_the_checkpoint_of_an_interrupted_run_stays_and_its_data_does_not(tmp_path):
 
     def interrupted():
-        with working(tmp_path / "model", resume=False) as space:
+        with working(tmp_path / "model") as space:
             (space.data / "rows").write_text("x")
             space.checkpoint.write_text("state")
             raise KeyboardInterrupt
@@ -24,23 +24,58 @@ def test_the_checkpoint_of_an_interrupted_run_stays_and_its_data_does_not(tmp_pa
         interrupted()
     space = beside(tmp_path / "model")
     assert [path.name for path in space.path.iterdir()] == ["checkpoint.npz"]
-    with working(tmp_path / "model", resume=True) as space:
+    with working(tmp_path / "model") as space:
         assert space.checkpoint.read_text() == "state"
     assert not space.path.exists()
 
 
-def test_a_new_run_begins_without_the_checkpoint_of_another(tmp_path):
+def test_a_new_run_clears_what_another_left_but_for_its_checkpoint(tmp_path):
+    """Which it replaces by its own, once it has one: a mistyped command must not lose it."""
     space = beside(tmp_path / "model")
     space.data.mkdir(parents=True)
-    for name in ("checkpoint.npz", ".checkpoint.npz.1234.partial", "data/rows"):
+    for name in ("checkpoint.npz", ".checkpoint.npz.1234.partial", "data/train.arrow", "lock"):
         (space.path / name).write_text("left by a process that was killed")
-    with working(tmp_path / "model", resume=False) as space:
-        assert [path.name for path in space.path.iterdir()] == ["data"]
-        assert list(space.data.iterdir()) == []
+
+    def mistyped():
+        with working(tmp_path / "model") as space:
+            names = sorted(path.name for path in space.path.iterdir())
+            assert names == ["checkpoint.npz", "data", "lock"]
+            assert list(space.data.iterdir()) == []
+            raise FileNotFoundError("no such corpus")
+
+    with pytest.raises(FileNotFoundError, match="no such corpus"):
+        mistyped()
+    assert [path.name for path in space.path.iterdir()] == ["checkpoint.npz"]
+
+
+def test_a_second_run_is_kept_out_and_the_first_goes_on(tmp_path):
+    def second():
+        with working(tmp_path / "model"):
+            pytest.fail("both are in")
+
+    with working(tmp_path / "model") as space:
+        (space.data / "train.arrow").write_text("x")
+        with pytest.raises(GatewiseError, match=r"model\.run: another run is writing the same"):
+            second()
+        assert (space.data / "train.arrow").read_text() == "x"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["train.csv", "precious.csv"])
+def test_a_folder_of_data_of_somebody_elses_is_left_alone(tmp_path, name):
+    file = beside(tmp_path / "model").data / name
+    file.parent.mkdir(parents=True)
+    file.write_text("x")
+    with (
+        pytest.raises(GatewiseError, match=rf"it holds 'data/{name}': move it away"),
+        working(tmp_path / "model"),
+    ):
+        pass
+    assert file.read_text() == "x"
 
 
 def test_an_error_before_the_first_checkpoint_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="x"), working(tmp_path / "model", resume=False):
+    with pytest.raises(ValueError, match="x"), working(tmp_path / "model"):
         raise ValueError("x")
     assert list(tmp_path.iterdir()) == []
 
@@ -50,7 +85,7 @@ def test_a_folder_of_somebody_elses_is_refused_and_left_alone(tmp_path):
     (tmp_path / "model.run" / "novel.txt").write_text("x")
     with (
         pytest.raises(GatewiseError, match=r"model\.run: .* it holds 'novel\.txt': move it away"),
-        working(tmp_path / "model", resume=True),
+        working(tmp_path / "model"),
     ):
         pass
     assert (tmp_path / "model.run" / "novel.txt").read_text() == "x"
@@ -59,7 +94,7 @@ def test_a_folder_of_somebody_elses_is_refused_and_left_alone(tmp_path):
 def test_a_file_at_its_place_is_told(tmp_path):
     (tmp_path / "model.run").write_text("x")
     with (
-        pytest.raises(GatewiseError, match=r"model\.run: Not a directory"),
-        working(tmp_path / "model", resume=False),
+        pytest.raises(GatewiseError, match=r"model\.run: .* in a folder there, and it is none"),
+        working(tmp_path / "model"),
     ):
         pass

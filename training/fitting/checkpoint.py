@@ -104,6 +104,11 @@ class Checkpoints:
         with written_whole(self._first) as temporary:
             shutil.copyfile(self.path, temporary)
 
+    def discard(self) -> None:
+        """Takes the checkpoint away."""
+        self.path.unlink(missing_ok=True)
+        self._first.unlink(missing_ok=True)
+
     def load_first(self) -> Checkpoint | None:
         """Reads the checkpoint that was kept, as `load` does; None if there is none."""
         return Checkpoints(self._first, self.identity).load()
@@ -130,10 +135,10 @@ class Checkpoints:
                     ]
                     for name in ("state", "best")
                 }
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             raise CheckpointError(
-                f"{self.path}: the checkpoint cannot be read ({error}): delete it, or leave out "
-                "--resume, to train from the start"
+                f"{self.path}: the checkpoint cannot be read: it is damaged, or was not written by "
+                "a run. Delete it, or leave out --resume, to train from the start"
             ) from None
         self._check(figures["identity"])
         return Checkpoint(_standing(figures["standing"]), arrays["state"], arrays["best"])

@@ -107,14 +107,22 @@ def flatness(first: float, epoch_mean: float, rate: float) -> str | None:
     )
 
 
-def ending(first: float, epoch_means: list[float]) -> str | None:
-    """What is told of a run's whole course; None if there is too little of it to tell."""
+def ending(first: float, epoch_means: list[float], *, stopped: bool) -> str | None:
+    """What is told of a run's whole course; None if there is too little of it to tell.
+
+    Args:
+        first: The cost of the untrained network.
+        epoch_means: That of each epoch.
+        stopped: Whether the run was ended before its time, for want of a better validation metric.
+    """
     if len(epoch_means) < 3:
         return None
     last, before = epoch_means[-1], epoch_means[-2]
     if flatness(first, last, 1.0):
         return None
     if before - last > _SETTLED * (first - last):
+        if stopped:
+            return None
         return (
             f"the cost was still falling when training ended, from {before:.3g} to {last:.3g} in "
             "the last epoch: more training.epochs may help"

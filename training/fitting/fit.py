@@ -34,7 +34,7 @@ _MOST_LOWERED = 8
 """Times that is done before the run is given up."""
 
 _FLAT_UPDATES = 30
-"""Updates that a cost is given before it is called flat, unless the run is at its end."""
+"""Updates that a cost is given before it is called flat."""
 
 
 class DivergedError(GatewiseError):
@@ -224,14 +224,17 @@ class _Run:
         if first is None:
             return
         told = any(diagnosis.FLAT in finding for finding in standing.findings)
-        enough = epoch.number > 1 and epoch.updates >= _FLAT_UPDATES
-        if not told and (enough or (standing.finished and epoch.updates > 1)):
+        enough = epoch.updates >= _FLAT_UPDATES and (epoch.number > 1 or standing.finished)
+        # The cost of training is that with dropout: what validation says counts too.
+        if not told and enough and diagnosis.flatness(first, epoch.validation_loss, 1.0):
             flat = diagnosis.flatness(first, epoch.loss, standing.peak)
             if flat:
                 auto = self._config.learning_rate == "auto"
                 self._find(flat if auto else f"{flat}. Try training.learning_rate=auto")
         if standing.finished:
-            ending = diagnosis.ending(first, [ended.loss for ended in standing.epochs])
+            stopped = standing.update < self._updates
+            losses = [ended.loss for ended in standing.epochs]
+            ending = diagnosis.ending(first, losses, stopped=stopped)
             if ending:
                 self._find(ending)
 
@@ -240,6 +243,7 @@ class _Run:
         failed = self._standing
         saved = self._checkpoints.load()
         if saved is None or failed.lowered >= _MOST_LOWERED:
+            self._checkpoints.discard()  # going on from there would only fail again
             raise DivergedError(
                 f"training diverged at update {failed.update} with the learning rate "
                 f"{failed.peak:.3g}, after {failed.lowered} times lower: try a smaller "

@@ -155,6 +155,11 @@ class _Part:
         written = examples.store(self._windows(kept), folder)
         if self._part == "train" and not self._learnt.all():
             name = self._rows.labels.names[int(np.argmin(self._learnt))]
+            if written.classes:
+                raise CorpusError(
+                    f"training rows: no row has the label {name!r}, or any share of it: leave it "
+                    "out, or give rows that have it"
+                )
             raise CorpusError(
                 f"training rows: no text of the label {name!r} holds a token to learn from: mend "
                 "its rows or leave them out. With corpus.duplicates=remove they may all be copies"

@@ -176,6 +176,7 @@ def _run(
     import tensorflow as tf
 
     from training.fitting.fit import DivergedError
+    from training.network.vector_files import VectorsError
     from training.pipeline import train
 
     # Every trial builds its functions anew, which is what TensorFlow would warn of.
@@ -195,7 +196,7 @@ def _run(
         trial.prune(str(error))
     except ConfigError as error:  # one that only the rows show to be impossible
         trial.prune(str(error))
-    except (DivergedError, DictionaryError) as error:
+    except (DivergedError, DictionaryError, VectorsError) as error:
         trial.fail(str(error))
     except tf.errors.ResourceExhaustedError:
         trial.fail("out of memory")

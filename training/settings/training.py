@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from training.settings.section import Section
 
@@ -102,3 +102,12 @@ class TrainingConfig(Section):
     mlflow: str | None = Field(
         None, description="Address or folder of an MLflow tracking server that the run is told to."
     )
+
+    @model_validator(mode="after")
+    def _balanced_once(self) -> "TrainingConfig":
+        if self.class_weights == "balanced" and self.sampling == "balanced":
+            raise ValueError(
+                "training.class_weights=balanced and training.sampling=balanced: expected one of "
+                "them, for together they balance twice"
+            )
+        return self

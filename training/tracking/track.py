@@ -12,7 +12,7 @@ from training.config import Config
 from training.evaluation.evaluate import Report
 from training.progress import Epoch, Progress
 from training.run import Run
-from training.tracking.logs import Log, first_line
+from training.tracking.logs import Log, TrackingError, first_line
 from training.workspace import beside
 
 
@@ -85,6 +85,10 @@ def tracking(
         ModuleNotFoundError: If the package is not installed.
     """
     settings, name = config.training, name or out.resolve().name
+    if settings.tensorboard:
+        _check_place("tensorboard", settings.tensorboard / name, out)
+    if settings.mlflow and "://" not in settings.mlflow:
+        _check_place("mlflow", Path(settings.mlflow), out)
     tracker = Tracker()
     try:
         if settings.tensorboard:
@@ -101,6 +105,14 @@ def tracking(
         tracker.close(error)
         raise
     tracker.close(None)
+
+
+def _check_place(setting: str, place: Path, out: Path) -> None:
+    if out.resolve() in (place.resolve(), *place.resolve().parents):
+        raise TrackingError(
+            f"training.{setting}: {place} lies in the model folder {out}, which holds nothing but "
+            "the model: name another place"
+        )
 
 
 def _figures_of_epoch(epoch: Epoch, metric: str) -> dict[str, float]:

@@ -79,5 +79,9 @@ def test_a_cost_that_rose_is_not_blamed_on_a_small_rate():
     ],
 )
 def test_the_course_of_a_run_is_told_at_its_end(means, told):
-    found = ending(0.7, means)
+    found = ending(0.7, means, stopped=False)
     assert found is None if told is None else found.startswith(told)
+
+
+def test_a_run_that_was_stopped_is_not_told_to_go_on_for_longer():
+    assert ending(0.7, [0.6, 0.5, 0.3], stopped=True) is None

@@ -94,19 +94,19 @@ def test_nothing_is_told_unless_asked_for(tmp_path):
 
 
 def test_a_loss_is_not_told_twice(tmp_path):
-    run_config = config.load(assignments=[f"training.tensorboard={tmp_path}"])
+    run_config = config.load(assignments=[f"training.tensorboard={tmp_path / 'logs'}"])
     with tracking(run_config, tmp_path / "model") as track:
         track.also(lambda _: None)(ended(1, "loss"))
-    assert set(curves(tmp_path / "model")) == {"loss", "validation_loss", "learning_rate"}
+    assert set(curves(tmp_path / "logs" / "model")) == {"loss", "validation_loss", "learning_rate"}
 
 
 def test_epochs_told_again_take_the_place_of_the_first(tmp_path):
-    run_config = config.load(assignments=[f"training.tensorboard={tmp_path}"])
+    run_config = config.load(assignments=[f"training.tensorboard={tmp_path / 'logs'}"])
     for first in (1, 2):
         with tracking(run_config, tmp_path / "model", resume=first > 1) as track:
             for number in range(first, first + 2):
                 track.also(lambda _: None)(ended(number))
-    assert [step for step, _ in curves(tmp_path / "model")["loss"]] == [1, 2, 3]
+    assert [step for step, _ in curves(tmp_path / "logs" / "model")["loss"]] == [1, 2, 3]
 
 
 def test_a_run_that_goes_on_is_the_same_one(tmp_path):
@@ -158,6 +158,18 @@ def test_a_place_that_cannot_be_told_is_one_line(tmp_path):
             pytest.fail("told before anything is done")
         assert str(caught.value).startswith(f"{setting}: cannot be ")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["tensorboard", "mlflow"])
+def test_the_model_folder_is_no_place_for_logs(tmp_path, setting):
+    place = tmp_path if setting == "tensorboard" else tmp_path / "model"
+    run_config = config.load(assignments=[f"training.{setting}={place}"])
+    with (
+        pytest.raises(TrackingError, match=rf"training\.{setting}: .* lies in the model folder"),
+        tracking(run_config, tmp_path / "model"),
+    ):
+        pytest.fail("told before anything is done")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_password_is_not_told(tmp_path):
