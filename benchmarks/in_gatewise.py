@@ -1,0 +1,81 @@
+"""The network in Gatewise: its own layers, batches and updates, without the n-gram path."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from recipe import Encoded, Epochs, Recipe, Trained
+
+from training import config as configs
+from training.config import Config
+from training.fitting import devices
+from training.fitting.dataset import Batches, dataset
+from training.fitting.learner import Learner
+from training.fitting.objective import objective
+from training.fitting.validation import validate
+from training.network.build import build
+from training.network.shape import Shape
+from training.rows import examples
+from training.rows.examples import Examples
+
+_WINDOW = 4096
+
+
+def settings(recipe: Recipe) -> Config:
+    """The recipe as Gatewise's settings; everything that it does not have is off."""
+    return configs.load(
+        assignments=[
+            f"network.cell={recipe.cell}",
+            f"network.units={recipe.units}",
+            f"network.embedding_size={recipe.embedding_size}",
+            f"network.dropout={recipe.dropout}",
+            "network.readout=last",
+            "network.ngrams=[]",
+            "network.word_dropout=0.0",
+            f"training.batch_size={recipe.batch_size}",
+            f"training.epochs={recipe.epochs}",
+            f"training.learning_rate={recipe.rate}",
+            f"training.weight_decay={recipe.weight_decay}",
+            f"training.seed={recipe.seed}",
+            "training.averaging=0.0",
+        ]
+    )
+
+
+def fit(recipe: Recipe, train: Encoded, test: Encoded) -> Trained:
+    """Batches of texts of like length, as `gatewise train` makes them."""
+    config = settings(recipe)
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    shape = Shape(recipe.vocab_size, recipe.classes, ())
+    with devices.strategy().scope():
+        model = build(config.network, shape, recipe.seed)
+    with TemporaryDirectory() as folder:
+        learnt, asked = (
+            stored(part, Path(folder) / name) for part, name in ((train, "train"), (test, "test"))
+        )
+        goal = objective(config.training, learnt, recipe.classes, multi_label=False)
+        learner = Learner(model, goal, config.training, config.training.averaging)
+        batches = Batches(learnt, recipe.batch_size, recipe.seed)
+        epochs = Epochs()
+        for number in range(1, recipe.epochs + 1):
+            with epochs.epoch():
+                for batch in dataset(learnt, batches.epoch(number), goal.row_weights):
+                    learner.update(batch, recipe.rate)
+        accuracy = validate(learner, asked, "accuracy", multi_label=False).metric
+    return epochs.trained(accuracy, model.count_params())
+
+
+def stored(texts: Encoded, folder: Path) -> Examples:
+    """The texts on disk, where Gatewise's batches read them."""
+
+    def windows() -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int32]]]:
+        for start in range(0, len(texts), _WINDOW):
+            end = min(start + _WINDOW, len(texts))
+            ids = [texts.text(row).astype(np.int64) for row in range(start, end)]
+            yield ids, texts.targets[start:end]
+
+    return examples.store(windows(), folder)
