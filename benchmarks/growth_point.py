@@ -81,7 +81,7 @@ def windows_of(
         count = min(_STORED, point.rows - start)
         lengths = random.integers(max(1, point.tokens // 2), point.tokens * 3 // 2 + 1, count)
         share = random.random(int(lengths.sum()))
-        ranks = np.exp(share * np.log(point.vocab - _FIRST_ID)).astype(np.int64)
+        ranks = np.exp(share * np.log(point.vocab - _FIRST_ID + 1)).astype(np.int64)
         ids = np.split(ranks + _FIRST_ID - 1, np.cumsum(lengths)[:-1])
         yield ids, random.integers(0, point.classes, count).astype(np.int32)
 
