@@ -89,10 +89,11 @@ def test_batches_by_length_hold_every_text_once(modules, prepared):
 def test_every_framework_trains_the_same_network(modules, recipe, prepared, tmp_path):
     pytest.importorskip("torch")
     modules["recipe"].write(tmp_path, prepared.parts)
-    trained = {
-        way: modules["trainer"].run(way, tmp_path, recipe)
-        for way in ("Gatewise", "Keras", "Keras, by length", "PyTorch", "PyTorch, by length")
-    }
+    ways = {
+        "lstm": ("Gatewise", "Keras", "PyTorch"),
+        "gru": ("Gatewise", "Keras, by length", "PyTorch, by length"),
+    }[recipe.cell]
+    trained = {way: modules["trainer"].run(way, tmp_path, recipe) for way in ways}
     gates, biases = (4, 1) if recipe.cell == "lstm" else (3, 2)
     expected = 8 * recipe.vocab_size + 2 * gates * 4 * (8 + 4 + biases) + (2 * 4 + 1) * 2
     for way, run in trained.items():
@@ -146,7 +147,7 @@ def test_the_command_prints_both_tables(modules, corpus, monkeypatch):
     shown = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert shown.exit_code == 0
     assert "| Gatewise | 192 | 192–192 | 1.00 |" in shown.stdout
-    assert "Gatewise is 1.00 times as fast" in shown.stdout or "PyTorch" not in shown.stdout
+    assert "Keras: Gatewise is 1.00 times as fast" in shown.stdout
     assert "| Gatewise, default settings | 1.0 | 2.0 | 0.8000 |" in shown.stdout
     result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     document = json.loads(result.stdout)
