@@ -29,7 +29,7 @@ from training.lowering.lower import lower
 from training.network.build import build
 from training.network.layers import MaskedReadout
 from training.network.ngrams import NgramLogits
-from training.network.shape import NgramTable, Shape
+from training.network.shape import Shape
 from training.settings.network import Cell, NetworkConfig
 from vocab import dictionary
 from vocab.encoding import pad
@@ -152,7 +152,7 @@ def default(config: NetworkConfig, shape: Shape, weights_from: keras.Model) -> k
         vectors, mask=keras.ops.cast(mask, "bool")
     )
     logits = keras.layers.Dense(shape.classes)(MaskedReadout(config.readout)(states, mask))
-    table = NgramTable(shape.ngrams, shape.vocab_size, config.buckets)
+    table = shape.table()
     logits = logits + NgramLogits(table, shape.classes)(ids, mask)
     model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)
     model.set_weights(weights_from.get_weights())

@@ -116,7 +116,7 @@ class TrainedModel:
                     embedding_size=network.embedding_size,
                     readout=network.readout,
                     ngrams=self.shape.ngrams,
-                    buckets=network.buckets,
+                    buckets=self.shape.buckets,
                     parameters=self.parameters,
                 ),
                 thresholds=thresholds,

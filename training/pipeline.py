@@ -96,11 +96,17 @@ def _trained(
     from training.fitting.fit import fit
     from training.fitting.objective import objective
     from training.lowering.lower import lower
-    from training.network.build import build
+    from training.network.build import build, exported_parameters
 
     rows = prepared.rows
     with devices.strategy().scope():
-        model = build(config.network, prepared.shape, config.training.seed, prepared.vectors)
+        model = build(
+            config.network,
+            prepared.shape,
+            config.training.seed,
+            prepared.vectors,
+            prepared.spelling,
+        )
     fitted = fit(
         model,
         objective(config.training, prepared.train, len(rows.labels), multi_label=rows.multi_label),
@@ -118,7 +124,7 @@ def _trained(
         multi_label=rows.multi_label,
         shape=prepared.shape,
         config=config,
-        parameters=model.count_params(),
+        parameters=exported_parameters(model),
         corpus_sha256=prepared.corpus_sha256,
     )
     return trained, fitted

@@ -1,6 +1,8 @@
 """A network and its optimizer: one update, the network's answers, and their whole state as arrays.
 
-Knows Keras and batches; knows neither epochs nor files.
+Tables of which a batch looks up a few rows are updated row by row where Adam is the optimizer and
+one device trains; everything else by Keras's optimizers. Knows Keras and batches; knows neither
+epochs nor files.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +15,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.fitting.objective import Objective
+from training.fitting.row_updates import RowAdagrad, RowAdamW, looked_up
+from training.network.build import paths, tables
 from training.settings.training import Optimizer, TrainingConfig
 
 Arrays = list[NDArray[np.generic]]
@@ -34,6 +38,10 @@ _OPTIMIZERS: dict[Optimizer, type[keras.optimizers.Optimizer]] = {
 }
 
 
+_BY_ROWS: dict[Optimizer, bool] = {"adamw": True, "adam": True}
+"""Optimizers whose updates of tables are made row by row."""
+
+
 class Learner:
     """A network being trained.
 
@@ -53,11 +61,22 @@ class Learner:
         averaging: float,
     ) -> None:
         self.model = model
+        self._paths = paths(model)
+        self._apart = config.paths == "apart"
         self._objective = objective
         self._strategy = model.distribute_strategy
         options: dict[str, Any] = {"use_ema": True, "ema_momentum": averaging} if averaging else {}
         if config.optimizer == "sgd":
             options["momentum"] = 0.9
+        by_rows = _BY_ROWS.get(config.optimizer) and self._strategy.num_replicas_in_sync == 1
+        self._tables: dict[int, RowAdamW | RowAdagrad] = {}
+        for table in tables(model) if by_rows else ():
+            weights = table.weights.value
+            self._tables[id(table.weights)] = (
+                RowAdagrad(weights, averaging)
+                if table.linear
+                else RowAdamW(weights, averaging, config.weight_decay)
+            )
         with self._strategy.scope():
             # The rate here is never used: every update sets its own.
             self._optimizer = _OPTIMIZERS[config.optimizer](
@@ -65,10 +84,16 @@ class Learner:
                 weight_decay=config.weight_decay,
                 **options,
             )
-            self._optimizer.build(model.trainable_variables)
+            self._optimizer.build(
+                [one for one in model.trainable_variables if id(one) not in self._tables]
+            )
         self._clip_norm = config.clip_norm
         self._averaged = bool(averaging)
-        self._variables = [*model.variables, *self._optimizer.variables]
+        self._variables = [
+            *model.variables,
+            *self._optimizer.variables,
+            *(variable for rows in self._tables.values() for variable in rows.variables),
+        ]
         self._traced: dict[tuple[bool, int], Any] = {}
 
     def update(self, batch: Sequence[tf.Tensor], rate: float) -> float:
@@ -108,8 +133,16 @@ class Learner:
             yield
             return
         weights = self.weights()
-        averages = self._optimizer._model_variables_moving_average
-        self.set_weights(_copies(averages))
+        averages = iter(self._optimizer._model_variables_moving_average)
+        made = tf.cast(self._optimizer.iterations.value, tf.int32)
+        self.set_weights(
+            [
+                self._tables[id(one)].averaged(made).numpy()
+                if id(one) in self._tables
+                else _copies([next(averages)])[0]
+                for one in self.model.trainable_variables
+            ]
+        )
         try:
             yield
         finally:
@@ -151,13 +184,12 @@ class Learner:
             inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
             variables = self.model.trainable_variables
             with tf.GradientTape() as tape:
-                logits = self.model(inputs, training=True)
-                losses = self._objective.losses(logits, targets, smoothed=True)
-                loss = tf.reduce_sum(losses * weights)
-            gradients = tape.gradient(loss, variables)
-            if self._clip_norm is not None:
-                gradients = self._clipped(gradients)
-            self._optimizer.apply(gradients, variables)
+                parts = self._paths(inputs, training=True)
+                logits = tf.add_n(parts)
+                learning = parts if self._apart else [logits]
+                losses = [self._objective.losses(one, targets, smoothed=True) for one in learning]
+                loss = tf.reduce_sum(tf.add_n(losses) * weights)
+            self._apply(tape.gradient(loss, variables), variables, tf.shape(input_ids)[0])
             # Rows that only fill a batch up count nothing, and no others do.
             real = tf.cast(weights > 0, tf.float32)
             plain = self._objective.losses(logits, targets, smoothed=False)
@@ -168,9 +200,29 @@ class Learner:
         total = self._strategy.reduce(add, total, axis=None)
         return total / self._strategy.reduce(add, rows, axis=None)
 
+    def _apply(self, gradients: list[Any], variables: list[Any], texts: Any) -> None:
+        """Updates every weight, the tables' row by row."""
+        pairs = list(zip(variables, gradients, strict=True))
+        updates = [self._tables[id(one)] for one, _ in pairs if id(one) in self._tables]
+        found = [looked_up(gradient) for one, gradient in pairs if id(one) in self._tables]
+        dense = [(one, gradient) for one, gradient in pairs if id(one) not in self._tables]
+        others, of_others = (list(side) for side in zip(*dense, strict=True))
+        of_rows = [gradient for _, gradient in found]
+        if self._clip_norm is not None:
+            clipped = self._clipped([*of_others, *of_rows])
+            of_others, of_rows = clipped[: len(others)], clipped[len(others) :]
+        made = tf.cast(self._optimizer.iterations.value, tf.int32)
+        rate = tf.cast(self._optimizer.learning_rate, tf.float32)
+        for table, (rows, _), gradient in zip(updates, found, of_rows, strict=True):
+            if isinstance(table, RowAdagrad):
+                table.update(rows, gradient, rate, made, tf.cast(texts, tf.float32))
+            else:
+                table.update(rows, gradient, rate, made)
+        self._optimizer.apply(of_others, others)
+
     def _clipped(self, gradients: list[Any]) -> list[Any]:
         """Gradients scaled down to the norm, taken over all weights and all replicas."""
-        # An embedding's gradient has a row for each token, also where one stands there twice.
+        # A table's gradient may have a row for each token, also where one stands there twice.
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         replicas = self._strategy.num_replicas_in_sync
         if replicas > 1:
@@ -197,7 +249,7 @@ def _any_size(part: tf.Tensor) -> tf.TensorSpec:
 
 
 def _copies(variables: Sequence[Any]) -> Arrays:
-    return [np.array(tf.convert_to_tensor(variable.value).numpy()) for variable in variables]
+    return [np.array(tf.convert_to_tensor(variable).numpy()) for variable in variables]
 
 
 def _divisible(batch: Sequence[tf.Tensor], parts: int) -> tuple[tf.Tensor, ...]:

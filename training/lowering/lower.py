@@ -9,6 +9,8 @@ A one-hot input is a Gather too: of the first layer's kernel, whose row for a to
 of the gates. The operators multiply by a kernel in any case, so they are given the identity, with
 which they pass those inputs on exactly; each direction then is an operator of its own.
 
+What a token's spelling adds to its vector and to its weights is added once, here.
+
 Gate order and biases follow the operator definitions (https://onnx.ai/onnx/operators/): ONNX has
 z, r, h for GRU, as Keras, and i, o, f, c for LSTM, where Keras has i, f, c, o. Knows neither files
 nor the tokenizer.
@@ -23,6 +25,7 @@ from training.lowering.graph import OPSET, Array, Graph
 from training.lowering.readout import summary
 from training.network.ngrams import MULTIPLIERS, SCALE, NgramLogits
 from training.network.shape import NgramTable
+from training.network.spelled import Spelled
 from training.settings.network import NetworkConfig
 
 __all__ = ["OPSET", "lower", "operators"]
@@ -62,7 +65,7 @@ def lower(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     )
     linear = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if linear:
-        logits = graph.add("Add", logits, _ngram_logits(graph, linear[0], ids, mask, length))
+        logits = graph.add("Add", logits, _ngram_logits(graph, model, linear[0], ids, mask, length))
     return graph.model(logits, classes=len(bias))
 
 
@@ -84,6 +87,7 @@ def _states(
     inputs = ""
     if config.input == "embedding":
         (table,) = model.get_layer("embedding").get_weights()
+        table = _with_spelling(model, "spelling", table)
         inputs = graph.add("Gather", graph.constant("embedding.weight", table), ids)
     states = last = ""
     for number in range(config.layers):
@@ -171,10 +175,23 @@ def _gates(matrix: Array, config: NetworkConfig) -> Array:
     return np.concatenate([inputs, output, forget, candidate], axis=-1)
 
 
-def _ngram_logits(graph: Graph, layer: NgramLogits, ids: str, mask: str, length: str) -> str:
+def _with_spelling(model: keras.Model, name: str, table: Array) -> Array:
+    """A table whose first rows are tokens, with what a layer adds to each of them."""
+    for layer in model.layers:
+        if isinstance(layer, Spelled) and layer.name == name:
+            added = layer.of_all()
+            rows = [np.add(table[: len(added)], added), table[len(added) :]]
+            table = np.concatenate(rows)
+    return table
+
+
+def _ngram_logits(
+    graph: Graph, model: keras.Model, layer: NgramLogits, ids: str, mask: str, length: str
+) -> str:
     """The arithmetic of `training.network.ngrams.NgramLogits`, time first."""
     table: NgramTable = layer.table
-    (weights,) = layer.get_weights()
+    weights, *kernel = layer.get_weights()
+    weights = _with_spelling(model, "ngram_spelling", weights)
     ids = graph.add("Mul", ids, mask)
     rows = [_ngram_rows(graph, table, size, ids) for size in table.lengths]
     # A padded place counts nothing: it is sent to row 0, the padding token's, which holds zeros.
@@ -185,7 +202,10 @@ def _ngram_logits(graph: Graph, layer: NgramLogits, ids: str, mask: str, length:
     total = graph.add("ReduceSum", gathered, graph.integers(0), keepdims=0)
     root = graph.add("Sqrt", graph.add("Cast", length, to=TensorProto.FLOAT))
     scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), root)
-    return graph.add("Mul", total, graph.add("Unsqueeze", scale, graph.integers(1)))
+    total = graph.add("Mul", total, graph.add("Unsqueeze", scale, graph.integers(1)))
+    if kernel:
+        total = graph.add("MatMul", total, graph.constant("ngrams.kernel", kernel[0]))
+    return total
 
 
 def _ngram_rows(graph: Graph, table: NgramTable, size: int, ids: str) -> str:

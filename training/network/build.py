@@ -5,6 +5,7 @@ by. Knows neither texts nor labels: integers in, logits out.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -20,13 +21,32 @@ from training.network.layers import (
 )
 from training.network.ngrams import NgramLogits
 from training.network.recurrence import Dropped, Recurrence
-from training.network.shape import NgramTable, Shape
+from training.network.shape import Shape
+from training.network.spelled import Spelled
+from training.network.spelling import Spelling
 from training.network.vectors import Vectors
 from training.settings.network import NetworkConfig
 
 
+@dataclass(frozen=True)
+class Table:
+    """Weights of which a batch looks up a few rows: by token, by stretch or by n-gram.
+
+    Attributes:
+        weights: The rows.
+        linear: Whether they are added up to logits, and not the inputs of further layers.
+    """
+
+    weights: keras.Variable
+    linear: bool
+
+
 def build(
-    config: NetworkConfig, shape: Shape, seed: int, vectors: Vectors | None = None
+    config: NetworkConfig,
+    shape: Shape,
+    seed: int,
+    vectors: Vectors | None = None,
+    spelling: Spelling | None = None,
 ) -> keras.Model:
     """The whole network, from token ids to logits.
 
@@ -38,6 +58,7 @@ def build(
         shape: Sizes that follow from the corpus.
         seed: Seed of initial weights and dropout.
         vectors: What the embedding starts from; None for small random numbers.
+        spelling: How tokens are spelled, where that counts.
     """
     keras.config.set_floatx("float32")  # whatever a keras.json in the user's home says
     keras.utils.set_random_seed(seed)
@@ -46,7 +67,7 @@ def build(
     attention_mask = keras.Input((None,), dtype="int32", name="attention_mask")
     tokens = WordDropout(config.word_dropout, next(seeds), name="word_dropout")(input_ids)
 
-    states = _recurrent(config, shape, tokens, attention_mask, vectors, seeds)
+    states = _recurrent(config, shape, tokens, attention_mask, (vectors, spelling), seeds)
     if config.readout == "attention":
         states = AttentionReadout(config.units, name="readout")(states, attention_mask)
     elif config.readout != "last":
@@ -54,8 +75,12 @@ def build(
     features = keras.layers.Dropout(config.dropout, seed=next(seeds), name="dropout")(states)
     logits = output_layer(shape.classes, name="classifier")(features)
     if shape.ngrams:
-        table = NgramTable(shape.ngrams, shape.vocab_size, config.buckets)
-        logits = logits + NgramLogits(table, shape.classes, name="ngrams")(tokens, attention_mask)
+        table = shape.table()
+        spelled = []
+        if spelling and 1 in shape.ngrams:
+            spelled = [Spelled(spelling, table.width, "zeros", name="ngram_spelling")(tokens)]
+        linear = NgramLogits(table, shape.classes, name="ngrams")
+        logits = logits + linear(tokens, attention_mask, *spelled)
     return keras.Model(
         inputs={"input_ids": input_ids, "attention_mask": attention_mask},
         outputs=logits,
@@ -63,12 +88,55 @@ def build(
     )
 
 
+def tables(model: keras.Model) -> list[Table]:
+    """The trained weights of which a batch looks up a few rows.
+
+    Args:
+        model: From `build`.
+    """
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Embedding):
+            found.append(Table(layer.embeddings, linear=False))
+        elif isinstance(layer, Spelled):
+            found.append(Table(layer.vectors, linear=layer.name == "ngram_spelling"))
+        elif isinstance(layer, NgramLogits):
+            found.append(Table(layer.weights_table, linear=True))
+        elif isinstance(layer, Recurrence) and layer.vocab_size is not None:
+            found += [Table(kernel, linear=False) for kernel, *_ in layer.directions]
+    return [table for table in found if table.weights.trainable]
+
+
+def paths(model: keras.Model) -> keras.Model:
+    """The same network with the logits of each of its paths, whose sum is its answer.
+
+    Args:
+        model: From `build`.
+    """
+    names = [name for name in ("classifier", "ngrams") if name in _names(model)]
+    return keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+
+
+def exported_parameters(model: keras.Model) -> int:
+    """Numbers in a network as it is exported: what spelling adds is then in other layers.
+
+    Args:
+        model: From `build`.
+    """
+    folded = sum(layer.count_params() for layer in model.layers if isinstance(layer, Spelled))
+    return int(model.count_params()) - folded
+
+
+def _names(model: keras.Model) -> list[str]:
+    return [layer.name for layer in model.layers]
+
+
 def _recurrent(
     config: NetworkConfig,
     shape: Shape,
     tokens: Any,
     attention_mask: Any,
-    vectors: Vectors | None,
+    known: tuple[Vectors | None, Spelling | None],
     seeds: Iterator[int],
 ) -> Any:
     """From token ids to the states of the last recurrent layer."""
@@ -87,7 +155,11 @@ def _recurrent(
         factors = drop(tokens)
     states = tokens
     if not one_hot:
+        vectors, spelling = known
         states = _embedding(config, shape, vectors)(tokens)
+        if spelling:
+            add = Spelled(spelling, config.embedding_size, "uniform", name="spelling")
+            states = states + add(tokens)
         states = states if factors is None else states * factors
 
     lengths = ops.sum(attention_mask, axis=1)

@@ -1,5 +1,9 @@
 """The linear path: hashed n-grams of token ids, each with a weight for every class.
 
+Where there are many classes an n-gram has a shorter vector instead, and what the vectors of a text
+add up to is multiplied by one matrix: the table would have a row of weights as long as the classes
+are many for every n-gram.
+
 Beside the recurrent layers, and added to their logits. Short texts are often decided by single
 words and pairs of words, which a linear model learns from fewer rows than a recurrent one. The
 hash is a few integer operations on `input_ids`, so it lowers to plain ONNX operators.
@@ -35,7 +39,8 @@ class NgramLogits(keras.layers.Layer):
     The n-gram of length n at a place is the token there and the n - 1 after it, padding included
     at the end, so that the last tokens of a text are told from the same ones in its middle.
 
-    Inputs: `input_ids` and `attention_mask`, integers, `(batch, tokens)`.
+    Inputs: `input_ids` and `attention_mask`, integers, `(batch, tokens)`, and optionally what is
+    added to the weights of each token, float32 `(batch, tokens, width)`.
     Output: float32 logits, `(batch, classes)`.
 
     Args:
@@ -47,22 +52,36 @@ class NgramLogits(keras.layers.Layer):
         super().__init__(**options)
         self.table = table
         self.classes = classes
+        self.kernel: keras.Variable | None = None
 
     def build(self, *_: object) -> None:
         """Makes the table, zero at the start: the path says nothing until it has learnt."""
         self.weights_table = self.add_weight(
-            name="table", shape=(self.table.rows, self.classes), initializer="zeros"
+            name="table", shape=(self.table.rows, self.table.width), initializer="zeros"
         )
+        if self.table.width != self.classes:
+            # Its product with its own transpose is about the identity: the table learns as if it
+            # had a weight for every class.
+            deviation = keras.initializers.RandomNormal(stddev=self.table.width**-0.5)
+            self.kernel = self.add_weight(
+                name="kernel", shape=(self.table.width, self.classes), initializer=deviation
+            )
 
-    def call(self, input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, input_ids: tf.Tensor, attention_mask: tf.Tensor, added: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """See the class."""
         mask = tf.cast(attention_mask, tf.int64)
         places = self.indices(tf.cast(input_ids, tf.int64) * mask)
         rows = tf.concat([row * mask for row in places], axis=1)
         counted = tf.cast(rows > 0, tf.float32)
         weights = tf.gather(self.weights_table.value, rows) * counted[:, :, None]
+        total = tf.reduce_sum(weights, axis=1)
+        if added is not None:
+            total += tf.reduce_sum(added * tf.cast(mask, tf.float32)[:, :, None], axis=1)
         length = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1, keepdims=True)
-        return tf.reduce_sum(weights, axis=1) * (SCALE / tf.sqrt(length))
+        total *= SCALE / tf.sqrt(length)
+        return total if self.kernel is None else tf.matmul(total, self.kernel.value)
 
     def indices(self, input_ids: tf.Tensor) -> list[tf.Tensor]:
         """The table's row for each place, one tensor `(batch, tokens)` for each n-gram length."""

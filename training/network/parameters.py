@@ -9,7 +9,7 @@ large is refused at once.
 from dataclasses import dataclass
 
 from training.config import ConfigError
-from training.network.shape import NgramTable, Shape
+from training.network.shape import Shape
 from training.settings.network import Cell, NetworkConfig
 
 GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "rnn": 1}
@@ -37,7 +37,9 @@ class LayerParameters:
 
 
 def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ...]:
-    """The layers of a network that hold parameters, in the order of its weights.
+    """The layers of a network that hold parameters as it is exported, in the order of its weights.
+
+    What spelling adds while training is not counted: it is added to other layers' numbers.
 
     Args:
         config: The network's settings.
@@ -77,7 +79,7 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
         )
     )
     if shape.ngrams:
-        layers.append(_ngrams(config, shape))
+        layers.append(_ngrams(shape))
     return tuple(layers)
 
 
@@ -111,11 +113,15 @@ def _recurrent(name: str, config: NetworkConfig, features: int, directions: int)
     return LayerParameters(name, formula, directions * gates * units * (units + features + biases))
 
 
-def _ngrams(config: NetworkConfig, shape: Shape) -> LayerParameters:
-    table = NgramTable(shape.ngrams, shape.vocab_size, config.buckets)
+def _ngrams(shape: Shape) -> LayerParameters:
+    table = shape.table()
     rows = f"{shape.vocab_size:,}"
     if table.hashed:
-        buckets = f"{config.buckets:,}"
+        buckets = f"{table.buckets:,}"
         buckets = buckets if table.hashed == 1 else f"{table.hashed} × {buckets}"
         rows = f"({rows} + {buckets})"
-    return LayerParameters("ngrams", f"{rows} × {shape.classes:,}", table.rows * shape.classes)
+    formula, count = f"{rows} × {table.width:,}", table.rows * table.width
+    if table.width != shape.classes:
+        formula += f" + {table.width:,} × {shape.classes:,}"
+        count += table.width * shape.classes
+    return LayerParameters("ngrams", formula, count)

@@ -1,7 +1,8 @@
 """The recurrent layer: one cell run over the steps of a text, forward, backward or both ways.
 
 Owns the weights of its directions and what is dropped from them while training. What a cell
-computes is in `training.network.cells`, and how a GPU does it in `training.network.cudnn`.
+computes is in `training.network.cells`; how a GPU does it is in `training.network.cudnn`, and how
+a processor does it in one operation, where it can, in `training.network.fused`.
 """
 
 import math
@@ -11,7 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from training.network import cells, cudnn
+from training.network import cells, cudnn, fused
 from training.network.parameters import GATES
 from training.settings.network import Cell, Direction
 
@@ -162,6 +163,8 @@ class Recurrence(keras.layers.Layer):
             pair = tf.stack(biases) if self.biases == 2 else tf.stack([bias, tf.zeros_like(bias)])
             given = None if one_hot else kernel
             return cudnn.run(self.cell, inputs, given, recurrent_kernel, pair, lengths)
+        if self.cell == "lstm" and kept is None and not one_hot:
+            return fused.lstm(inputs, kernel, recurrent_kernel, bias)
         if not one_hot:
             shape = tf.shape(inputs)
             flat = tf.matmul(tf.reshape(inputs, (-1, kernel.shape[0])), kernel)

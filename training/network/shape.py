@@ -14,11 +14,21 @@ class Shape:
         vocab_size: Tokens in the dictionary.
         classes: Number of classes.
         ngrams: n-gram lengths of the linear path, ascending; empty for none.
+        buckets: Hash buckets of each n-gram length above one.
+        ngram_width: Numbers that each n-gram has: one for each class, or fewer.
     """
 
     vocab_size: int
     classes: int
     ngrams: tuple[int, ...]
+    buckets: int = 50_000
+    ngram_width: int | None = None
+
+    def table(self) -> "NgramTable":
+        """The layout of the n-gram table."""
+        return NgramTable(
+            self.ngrams, self.vocab_size, self.buckets, self.ngram_width or self.classes
+        )
 
 
 @dataclass(frozen=True)
@@ -32,11 +42,13 @@ class NgramTable:
         lengths: n-gram lengths, ascending.
         vocab_size: Tokens in the dictionary.
         buckets: Rows for each length above one.
+        width: Numbers of a row.
     """
 
     lengths: tuple[int, ...]
     vocab_size: int
     buckets: int
+    width: int
 
     @property
     def hashed(self) -> int:

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from training.config import Config
 from training.network import parameters, vectors
 from training.network.shape import Shape
+from training.network.spelling import Spelling, spelling
 from training.network.vectors import Vectors
 from training.rows import examples
 from training.rows.corpora import Rows
@@ -45,6 +46,7 @@ class Prepared:
         validation: The same of the validation rows.
         shape: The sizes that follow from the corpus.
         vectors: Pretrained vectors; None without.
+        spelling: How tokens are spelled; None where that counts nothing.
         corpus_sha256: Digest of the training rows.
         validation_sha256: Digest of the validation rows.
     """
@@ -55,6 +57,7 @@ class Prepared:
     validation: Examples
     shape: Shape
     vectors: Vectors | None
+    spelling: Spelling | None
     corpus_sha256: str
     validation_sha256: str
 
@@ -74,12 +77,18 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     texts = chain.from_iterable(rows.train.texts())
     tokenizer = dictionary.train(texts, **config.tokens.dictionary_options())
     encoder = Encoder(tokenizer, config.tokens.max_length, config.tokens.keep)
+    network = config.network
+    width = network.width_of_ngrams(len(rows.labels))
     shape = Shape(
         vocab_size=tokenizer.get_vocab_size(),
         classes=len(rows.labels),
-        ngrams=config.network.ngram_lengths(config.tokens.unit),
+        ngrams=network.ngram_lengths(config.tokens.unit),
+        buckets=network.ngram_buckets(0, width),
+        ngram_width=width,
     )
-    parameters.check_size(config.network, shape)
+    parameters.check_size(network, shape)
+    lengths = network.spelling_lengths(config.tokens.unit)
+    spelt = spelling(tokenizer, lengths) if lengths else None
     found = None
     if config.network.vectors:
         found = vectors.load(
@@ -93,6 +102,9 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         for part, stored in rows.parts().items()
     }
     train, validation = parts["train"], parts["validation"]
+    buckets = network.ngram_buckets(train.examples.tokens, width)
+    shape = replace(shape, buckets=buckets)
+    parameters.check_size(network, shape)
     return Prepared(
         rows=replace(
             rows,
@@ -105,6 +117,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         validation=validation.examples,
         shape=shape,
         vectors=found,
+        spelling=spelt,
         corpus_sha256=train.sha256,
         validation_sha256=validation.sha256,
     )

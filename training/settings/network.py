@@ -13,6 +13,13 @@ Direction = Literal["bidirectional", "forward", "backward"]
 Readout = Literal["last", "max", "mean", "max_mean", "attention"]
 Input = Literal["embedding", "one_hot"]
 
+_FEWEST_BUCKETS, _MOST_BUCKETS = 10_000, 200_000
+_MOST_NUMBERS = 4_000_000
+"""Numbers that the n-grams of one length have at most, unless there are few buckets."""
+
+_WIDTH = 64
+"""Numbers of an n-gram where there are many classes."""
+
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -59,13 +66,29 @@ class NetworkConfig(Section):
     ngrams: tuple[Annotated[int, Field(ge=1, le=8)], ...] | Literal["auto"] = Field(
         "auto",
         description="Lengths of the n-grams in the linear path beside the recurrent layers; an "
-        "empty list leaves the path out. By default 1 and 2, and 3 too when tokens are characters.",
+        "empty list leaves the path out. By default 1 and 2, and 3 and 4 too when tokens are "
+        "characters.",
     )
-    buckets: Annotated[int, Field(ge=2, le=10_000_000)] = Field(
-        50_000, description="Hash buckets of each n-gram length above one."
+    buckets: Annotated[int, Field(ge=2, le=10_000_000)] | Literal["auto"] = Field(
+        "auto",
+        description="Hash buckets of each n-gram length above one; by default about as many as the "
+        "training texts have tokens, from 10,000 to 200,000, and fewer where there are many "
+        "classes.",
+    )
+    ngram_width: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
+        "auto",
+        description="Numbers that each n-gram has, from which its weight for each class follows; "
+        "by default a weight for each class, and 64 where there are more classes than that.",
+    )
+    spelling: tuple[Annotated[int, Field(ge=2, le=8)], ...] | Literal["auto"] = Field(
+        "auto",
+        description="Lengths of the character n-grams that words learn from each other by: a "
+        "word's vector and weights are its own and those of the character n-grams in it, added up "
+        "when the network is exported. An empty list leaves them out. By default 3 and 4 when "
+        "tokens are words.",
     )
     dropout: _Share = Field(
-        0.3, description="Share of the read-out set to zero at each training step."
+        0.5, description="Share of the read-out set to zero at each training step."
     )
     word_dropout: _Share = Field(
         0.1, description="Share of tokens replaced by the unknown one at each training step."
@@ -76,7 +99,7 @@ class NetworkConfig(Section):
         "wherever in the batch they stand; with a one-hot input, their rows of the kernel.",
     )
     input_dropout: _Share = Field(
-        0.0,
+        0.3,
         description="Share of each recurrent layer's inputs set to zero, the same ones at every "
         "step of a text (variational dropout); of a one-hot input, a share of the dictionary for "
         "each text.",
@@ -113,5 +136,27 @@ class NetworkConfig(Section):
     def ngram_lengths(self, unit: Unit) -> tuple[int, ...]:
         """The n-gram lengths in use, in ascending order, once the unit is known."""
         if self.ngrams == "auto":
-            return (1, 2, 3) if unit == "character" else (1, 2)
+            return (1, 2, 3, 4) if unit == "character" else (1, 2)
         return tuple(sorted(set(self.ngrams)))
+
+    def spelling_lengths(self, unit: Unit) -> tuple[int, ...]:
+        """The lengths of stretches of characters that count, in ascending order."""
+        if self.spelling == "auto":
+            return (3, 4) if unit == "word" and self.input == "embedding" else ()
+        return tuple(sorted(set(self.spelling)))
+
+    def ngram_buckets(self, tokens: int, width: int) -> int:
+        """The number of buckets, once the corpus is known.
+
+        Args:
+            tokens: Tokens in the training texts.
+            width: Numbers of each n-gram.
+        """
+        if self.buckets != "auto":
+            return self.buckets
+        most = min(_MOST_BUCKETS, max(_FEWEST_BUCKETS, _MOST_NUMBERS // width))
+        return min(max(tokens, _FEWEST_BUCKETS), most)
+
+    def width_of_ngrams(self, classes: int) -> int:
+        """The numbers of each n-gram, once the classes are known."""
+        return min(classes, _WIDTH) if self.ngram_width == "auto" else self.ngram_width

@@ -62,6 +62,11 @@ class TrainingConfig(Section):
         "keeps the weights themselves. In a run of few updates it is lower, so that the average "
         "spans at most an eighth of them.",
     )
+    paths: Literal["apart", "together"] = Field(
+        "apart",
+        description="Whether the recurrent path and the n-gram path each learn to be right by "
+        "themselves, or only in their sum. Apart, neither leaves to the other what it could learn.",
+    )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         description="Whether a row counts in the loss by how rare its label is: `balanced` is "
