@@ -5,7 +5,7 @@ training run is this module's. Knows nothing of fitting.
 """
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import keras
@@ -26,6 +26,7 @@ from service.layout import (
     TokenSettings,
 )
 from training.config import Config
+from training.lowering.folding import scaled
 from training.lowering.lower import OPSET, operators
 from training.network.shape import Shape
 from training.report.card import model_card
@@ -58,6 +59,10 @@ class TrainedModel:
     parameters: int
     corpus_sha256: str
 
+    def divided_by(self, temperature: float) -> "TrainedModel":
+        """The same model with every logit divided by a temperature."""
+        return replace(self, lowered=scaled(self.lowered, 1 / temperature))
+
     def write(self, folder: ModelFolder, thresholds: tuple[float, ...] | None = None) -> None:
         """Writes the folder so that it can be loaded; the figures are still to come.
 
@@ -78,7 +83,7 @@ class TrainedModel:
 
         artifact.write_json(folder.metrics, contents.as_dict())
         folder.report.write_text(page(contents), encoding="utf-8")
-        card = model_card(contents.run, self.labels, self.config)
+        card = model_card(contents.run, self.labels, self.config, contents.calibration)
         folder.card.write_text(card, encoding="utf-8")
         artifact.seal(folder, self.manifest())
 

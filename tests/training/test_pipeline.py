@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from service.classifier import Classifier
@@ -48,6 +49,32 @@ def test_the_folder_holds_what_the_run_told(trained, small_config):
     assert metrics["config"] == small_config.model_dump(mode="json")
     assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
+
+
+def test_the_logits_are_calibrated_on_the_validation_rows(
+    languages, trained, tmp_path, small_config
+):
+    """A run that differs in nothing but its calibration gives the same logits, not divided."""
+    result, folder = trained
+    corpora = Corpora(languages / "train.csv", languages / "validation.csv", languages / "test.csv")
+    off = small_config.training.model_copy(update={"calibration": False})
+    plain = run(corpora, tmp_path / "plain", small_config.model_copy(update={"training": off}))
+    metrics, others = (
+        json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+        for path in (folder, tmp_path / "plain")
+    )
+    found = metrics["calibration"]
+    assert others["calibration"] is None
+    assert found["temperature"] != 1
+    assert found["log_loss_before"] == pytest.approx(plain.validation.log_loss, rel=1e-5)
+    assert found["log_loss"] == pytest.approx(result.validation.log_loss, rel=1e-4)
+    assert result.validation.log_loss < plain.validation.log_loss
+    assert result.validation.accuracy == plain.validation.accuracy
+    assert found["ece"] == pytest.approx(metrics["validation"]["ece"], abs=1e-4)
+    before, after = Classifier.load(tmp_path / "plain"), Classifier.load(folder)
+    texts = ["Where is the station?", "最寄りの駅はどこですか"]
+    logits = after.logits(after.encode(texts)) * found["temperature"]
+    np.testing.assert_allclose(logits, before.logits(before.encode(texts)), rtol=1e-4, atol=1e-5)
 
 
 def test_without_validation_rows_a_share_is_set_aside(corpus, tmp_path, small_config):

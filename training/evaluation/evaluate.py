@@ -14,7 +14,8 @@ from scipy.special import logsumexp
 from sklearn.metrics import multilabel_confusion_matrix
 
 from service.classifier import Classifier
-from service.scores import apply, reached
+from service.scores import ScoreFunction, apply, reached
+from training.evaluation.calibration import Reliability, told_of
 from vocab.encoded_rows import EncodedRow
 from vocab.labels import Labels
 
@@ -55,6 +56,8 @@ class Report:
         macro_f1: Mean F1 over the labels that occur in the rows; in a multi-label task over all.
         log_loss: Mean negative log of the probability given to the right label, in nats; in a
             multi-label task to each label's being there or not, the mean over rows and labels.
+        ece: Expected calibration error: the mean gap between the probability of the best label and
+            the share of rows where it is right; in a multi-label task over every label of a row.
         rows: Rows counted.
         labels: The figures of each label that the macro F1 is over.
         micro_f1: F1 over all pairs of a row and a label; None in a single-label task, where it
@@ -64,6 +67,7 @@ class Report:
     accuracy: float
     macro_f1: float
     log_loss: float
+    ece: float
     rows: int
     labels: tuple[LabelFigures, ...]
     micro_f1: float | None = None
@@ -96,6 +100,8 @@ def evaluate(
     counts = np.zeros((len(names), 2, 2), dtype=np.int64)
     total = exact = 0
     losses = 0.0
+    trust = Reliability()
+    own: ScoreFunction = "sigmoid" if classifier.multi_label else "softmax"
     stream = iter(rows)
     while window := list(islice(stream, _WINDOW)):
         logits = classifier.logits([row.encoded for row in window])
@@ -104,6 +110,8 @@ def evaluate(
         counts += multilabel_confusion_matrix(truth, predicted)
         exact += int(np.count_nonzero((truth == predicted).all(axis=1)))
         losses += float(_losses(logits, truth, several=classifier.multi_label).sum())
+        told = told_of(apply(own, logits), truth, multi_label=classifier.multi_label)
+        trust.add(*told)
         total += len(window)
         if on_window:
             on_window(window, logits)
@@ -115,6 +123,7 @@ def evaluate(
         accuracy=exact / total,
         macro_f1=sum(label.f1 for label in labels) / len(labels),
         log_loss=losses / total,
+        ece=trust.error,
         rows=total,
         labels=labels,
         micro_f1=micro_f1,

@@ -6,6 +6,7 @@ Knows how to put a run's figures into words; computes none.
 import re
 
 from training.config import Config
+from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
 from training.run import Run
 from vocab.labels import Labels
@@ -37,8 +38,17 @@ def sentence(run: Run, config: Config) -> str:
     )
 
 
-def model_card(run: Run, labels: Labels, config: Config) -> str:
-    """The card as Markdown, with the metadata that model hubs read at its head."""
+def model_card(
+    run: Run, labels: Labels, config: Config, calibration: Calibration | None = None
+) -> str:
+    """The card as Markdown, with the metadata that model hubs read at its head.
+
+    Args:
+        run: The figures of the run.
+        labels: The labels.
+        config: Every setting.
+        calibration: The temperature of the model and what it did; None without.
+    """
     names = ", ".join(_code(name) for name in labels.names[:_LABELS_SHOWN])
     if len(labels) > _LABELS_SHOWN:
         names += f" and {len(labels) - _LABELS_SHOWN} more"
@@ -62,6 +72,7 @@ Labels: {names}.
 {_ACCURACY_OF_SEVERAL if several else ""}The dictionary knows {run.coverage.share:.1%} of the
 tokens of the validation texts. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}).
+{_trust(run, calibration)}
 `report.html` shows how it learnt and where it errs; open it in a browser.
 
 ```python
@@ -87,6 +98,20 @@ _ACCURACY_OF_SEVERAL = (
     "Accuracy is the share of texts given all their labels and no other; a label is given from its"
     "\nown threshold on, chosen on the validation rows.\n\n"
 )
+
+
+def _trust(run: Run, calibration: Calibration | None) -> str:
+    rows, report = ("test", run.test) if run.test else ("validation", run.validation)
+    told = (
+        f"The probabilities are off by {report.ece:.1%} in the mean on the {rows} rows (expected "
+        "calibration error)"
+    )
+    if not calibration:
+        return f"{told}."
+    return (
+        f"{told}; calibration\nwith temperature {calibration.temperature:.3g} took that from "
+        f"{calibration.ece_before:.1%} to {calibration.ece:.1%} on the validation rows."
+    )
 
 
 def _figures(reports: list[tuple[str, Report]]) -> str:

@@ -4,10 +4,11 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn import metrics
 
 from training.evaluation import evaluate as evaluation
+from training.evaluation.calibration import expected_calibration_error
 from training.evaluation.evaluate import evaluate
 from vocab.corpus import Row
 from vocab.encoded_rows import EncodedRow
@@ -74,9 +75,15 @@ class TestSingleLabel:
     def test_labels_that_do_not_occur_are_not_counted(self, report):
         assert [each.label for each in report.labels] == ["a", "b", "c", "d"]
 
+    def test_the_calibration_error_is_that_of_the_best_label(self, logits, truth, report):
+        probabilities = softmax(logits, axis=1)
+        right = probabilities.argmax(axis=1) == truth
+        expected = expected_calibration_error(probabilities.max(axis=1), right)
+        assert report.ece == pytest.approx(expected, abs=1e-6)
+
     def test_the_document_says_nothing_of_several_labels(self, report):
         document = report.as_dict()
-        assert list(document) == ["accuracy", "macro_f1", "log_loss", "rows", "labels"]
+        assert list(document) == ["accuracy", "macro_f1", "log_loss", "ece", "rows", "labels"]
         assert list(document["labels"][0]) == ["label", "precision", "recall", "f1", "rows"]
         assert not report.multi_label
 
@@ -104,6 +111,8 @@ class TestSeveralLabels:
             for average in ("macro", "micro")
         }
         assert (report.macro_f1, report.micro_f1) == pytest.approx((f1["macro"], f1["micro"]))
+        every = expected_calibration_error(probabilities.reshape(-1), truth.reshape(-1))
+        assert report.ece == pytest.approx(every, abs=1e-6)
         losses = -np.log(np.where(truth, probabilities, 1 - probabilities))
         assert report.log_loss == pytest.approx(losses.mean(), abs=1e-6)
         expected = metrics.precision_recall_fscore_support(truth, predicted, zero_division=0)
@@ -118,7 +127,8 @@ class TestSeveralLabels:
 
     def test_the_document_has_the_many_labels_last(self, report):
         document = report.as_dict()
-        assert list(document) == ["accuracy", "macro_f1", "log_loss", "rows", "micro_f1", "labels"]
+        figures = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "micro_f1", "labels"]
+        assert list(document) == figures
         assert document["labels"][1]["threshold"] == 0.3
         assert report.multi_label
 

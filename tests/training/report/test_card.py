@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from training import config
+from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import LabelFigures, Report
 from training.progress import Epoch, Fitted
 from training.report.card import model_card, sentence
@@ -14,7 +15,7 @@ from vocab.labels import Labels
 @pytest.fixture
 def run():
     figures = LabelFigures("a", 0.5, 0.5, 0.5, 10)
-    report = Report(0.75, 0.5, 0.6, 20, (figures,))
+    report = Report(0.75, 0.5, 0.6, 0.0321, 20, (figures,))
     epoch = Epoch(2, 20, 0.5, 0.6, 0.7512, 1e-3)
     fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, ())
     return Run(
@@ -27,6 +28,15 @@ def run():
         validation=report,
         test=None,
     )
+
+
+def test_it_says_how_far_probabilities_can_be_trusted(run):
+    card = model_card(run, Labels(("ham", "spam")), config.Config())
+    told = "off by 3.2% in the mean on the validation rows (expected calibration error)"
+    assert f"{told}.\n" in card
+    found = Calibration(1.2345, 20, 0.7, 0.6, 0.0654, 0.0321, (), ())
+    card = model_card(run, Labels(("ham", "spam")), config.Config(), found)
+    assert "with temperature 1.23 took that from 6.5% to 3.2% on the validation rows." in card
 
 
 def test_it_says_what_the_model_is_and_how_good(run):

@@ -17,6 +17,7 @@ import pytest
 
 from service.layout import Manifest
 from training import config
+from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import LabelFigures, Report
 from training.evaluation.latency import ExportedModel
 from training.evaluation.review import Review
@@ -74,7 +75,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         LabelFigures(found.label, 0.5, 0.25, 1 / 3, found.hits + found.missed, threshold)
         for found, threshold in zip(reviewed.labels, thresholds or [None] * count, strict=True)
     )
-    report = Report(0.875, 1 / 3, 0.4, rows, figures, 0.25 if several else None)
+    report = Report(0.875, 1 / 3, 0.4, 0.02, rows, figures, 0.25 if several else None)
     course = tuple(
         Epoch(number, 10 * number, 1 / number, 1.1 / number, 1 - 0.5 / number, 0.01 / number)
         for number in range(1, epochs + 1)
@@ -112,6 +113,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         part="test",
         layers=parameters.parameters(settings.network, Shape(321, count, (1, 2))),
         models=(ExportedModel("32-bit floats", "onnx/model.onnx", 1_480_000, 9, 0.2468, 5432.1),),
+        calibration=Calibration(1.42, rows, 0.45, 0.4, 0.08, 0.02, reviewed.trust, reviewed.trust),
         duplicates=finder.found(),
         vectors=VectorCoverage(found=200, of=318),
     )
@@ -257,11 +259,20 @@ def test_ids_are_there_once_and_what_is_referred_to_is_there(count):
         assert clip[1] in ids
 
 
+def test_calibration_is_shown_where_there_was_one():
+    html = page(contents())
+    assert "divided by a temperature of 1.42, chosen on 400 validation rows" in html
+    assert "takes the mean gap from 8.0% to 2.0%" in html
+    without = page(replace(contents(), calibration=None))
+    assert "temperature" not in without.replace("divided by a temperature that", "")
+    assert 'id="calibration-title"' not in without
+
+
 @many
 def test_charts_say_what_they_show_to_those_who_do_not_see_them(count):
     html = page(contents(names(count), rows=1000))
     charts = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(charts) == 8 + (count > FEW)
+    assert len(charts) == 9 + (count > FEW)
     for chart in charts:
         title, description = re.search(
             r"<title id[^>]*>([^<]+)</title>\s*<desc id[^>]*>([^<]+)</desc>", chart
