@@ -75,7 +75,7 @@ def train(
             on_progress(Progress(0, 0, finding="no checkpoint: the run begins at the start"))
         trained, fitted = _trained(prepared, config, space, on_progress, resume=resume)
         with artifact.writing(out) as folder:
-            return _written(folder, trained, fitted, prepared, config)
+            return _written(folder, trained, fitted, prepared, config, on_progress)
 
 
 def _trained(
@@ -127,6 +127,7 @@ def _written(
     fitted: Fitted,
     prepared: Prepared,
     config: Config,
+    on_progress: Callable[[Progress], None],
 ) -> Run:
     """Writes the folder and has it evaluated by the very classifier that will serve it."""
     rows = prepared.rows
@@ -137,10 +138,21 @@ def _written(
         trained = trained.divided_by(calibration.temperature)
         trained.write(folder)
         classifier = Classifier.load(folder.path)
+    rejection = None
     if rows.multi_label:
-        trained.write(folder, choices.label_thresholds(classifier, rows))
+        trained.write(folder, thresholds=choices.label_thresholds(classifier, rows))
         classifier = Classifier.load(folder.path)
-    review = Review(classifier.classes_, classifier.multi_label, classifier.thresholds)
+    elif config.reject.is_wanted:
+        rejection = choices.rejection(classifier, rows, config.reject)
+        if not rejection.reached:
+            told = (
+                f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
+                f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
+            )
+            on_progress(Progress(0, 0, finding=told))
+        trained.write(folder, reject=rejection.settings())
+        classifier = Classifier.load(folder.path)
+    review = Review.of(classifier)
     encoded = {part: _encoded(classifier, stored) for part, stored in rows.parts().items()}
     validation = evaluate(classifier, encoded["validation"], None if rows.test else review.add)
     run = Run(
@@ -164,6 +176,7 @@ def _written(
         part="test" if rows.test else "validation",
         layers=parameters.parameters(config.network, prepared.shape),
         calibration=calibration,
+        rejection=rejection,
         models=(_measured(folder, classifier, rows.validation),),
         duplicates=rows.duplicates,
         copies=rows.copies,

@@ -1,11 +1,11 @@
-"""What is chosen on the validation rows once a network is trained: its temperature, its thresholds.
+"""What is chosen on the validation rows once a network is trained: temperature and thresholds.
 
 Asks the very classifier that will serve, so what is chosen suits what users get. How each choice
-is made is the business of `calibration` and `thresholds`.
+is made is the business of `calibration`, `thresholds` and `rejection`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,12 @@ from training.evaluation.calibration import (
     temperature,
     told_of,
 )
+from training.evaluation.rejection import Rejection, choose, curve
 from training.rows.corpora import Rows
 from training.rows.examples import Targets
 from training.rows.preparation import targets_of
 from training.rows.stored_rows import StoredRows
+from training.settings.reject import RejectConfig
 from vocab.corpus import Row
 
 _MOST_LOGITS = 2**24
@@ -42,8 +44,11 @@ def calibration(classifier: Classifier, rows: Rows) -> Calibration:
     chosen = np.arange(len(validation)) % step == 0
     logits, truth = [], []
     targets: list[Targets] = []
-    for window, answer in _windows(classifier, validation.only(chosen)):
-        logits.append(answer)
+    for every, answers in _windows(classifier, validation.only(chosen)):
+        # A row out of scope has no right label for a probability to be true of.
+        inside = _in_scope(every, rows)
+        window = [row for row, one in zip(every, inside, strict=True) if one]
+        logits.append(answers[inside])
         targets.append(targets_of(window, rows.labels, multi_label=rows.multi_label))
         truth.append(rows.labels.matrix([row.labels for row in window]))
     return _calibration(
@@ -61,6 +66,35 @@ def label_thresholds(classifier: Classifier, rows: Rows) -> tuple[float, ...]:
         probabilities.append(apply("sigmoid", logits))
         truth.append(targets_of(window, rows.labels, multi_label=True) >= 0.5)
     return thresholds.choose(np.concatenate(probabilities), np.concatenate(truth))
+
+
+def rejection(classifier: Classifier, rows: Rows, config: RejectConfig) -> Rejection:
+    """The probability from which on a text is given its best label.
+
+    Args:
+        classifier: The model.
+        rows: The rows of the run.
+        config: What is wanted.
+    """
+    best, right, outside = [], [], []
+    for window, logits in _windows(classifier, rows.validation):
+        inside = _in_scope(window, rows)
+        probabilities = apply("softmax", logits)
+        truth = rows.labels.matrix([row.labels for row in window])
+        told, true = told_of(probabilities, truth, multi_label=False)
+        best.append(told[inside])
+        right.append(true[inside])
+        outside.append(told[~inside])
+    found = curve(np.concatenate(best), np.concatenate(right), np.concatenate(outside))
+    chosen, reached = choose(found, config.target_precision)
+    return Rejection(
+        label=config.label,
+        out_of_scope=config.out_of_scope,
+        target_precision=config.target_precision,
+        reached=reached,
+        chosen=chosen,
+        curve=found.thinned(),
+    )
 
 
 def _calibration(
@@ -85,6 +119,10 @@ def _calibration(
         before=before.bins(),
         after=after.bins(),
     )
+
+
+def _in_scope(window: Sequence[Row], rows: Rows) -> NDArray[np.bool_]:
+    return np.array([rows.multi_label or bool(row.labels) for row in window])
 
 
 def _joined(windows: list[Targets]) -> Targets:

@@ -8,6 +8,7 @@ import re
 from training.config import Config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
+from training.evaluation.rejection import Rejection
 from training.run import Run
 from vocab.labels import Labels
 
@@ -39,7 +40,11 @@ def sentence(run: Run, config: Config) -> str:
 
 
 def model_card(
-    run: Run, labels: Labels, config: Config, calibration: Calibration | None = None
+    run: Run,
+    labels: Labels,
+    config: Config,
+    calibration: Calibration | None = None,
+    rejection: Rejection | None = None,
 ) -> str:
     """The card as Markdown, with the metadata that model hubs read at its head.
 
@@ -48,6 +53,7 @@ def model_card(
         labels: The labels.
         config: Every setting.
         calibration: The temperature of the model and what it did; None without.
+        rejection: From which probability on a label is given; None if it always is.
     """
     names = ", ".join(_code(name) for name in labels.names[:_LABELS_SHOWN])
     if len(labels) > _LABELS_SHOWN:
@@ -72,7 +78,7 @@ Labels: {names}.
 {_ACCURACY_OF_SEVERAL if several else ""}The dictionary knows {run.coverage.share:.1%} of the
 tokens of the validation texts. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}).
-{_trust(run, calibration)}
+{_trust(run, calibration)}{_rejection(run, rejection)}
 `report.html` shows how it learnt and where it errs; open it in a browser.
 
 ```python
@@ -98,6 +104,23 @@ _ACCURACY_OF_SEVERAL = (
     "Accuracy is the share of texts given all their labels and no other; a label is given from its"
     "\nown threshold on, chosen on the validation rows.\n\n"
 )
+
+
+def _rejection(run: Run, rejection: Rejection | None) -> str:
+    rows, report = ("test", run.test) if run.test else ("validation", run.validation)
+    if not rejection:
+        return ""
+    told = (
+        f"\n\nA text whose best label has a probability below {rejection.chosen.threshold:.4f} is "
+        f"given {_code(rejection.label)}\ninstead: {report.answered:.1%} of the {rows} rows are "
+        f"given a label, which is right for {report.accuracy_answered:.1%} of those"
+    )
+    if report.out_of_scope_recall is not None:
+        told += (
+            f", and\n{report.out_of_scope_recall:.1%} of the {report.out_of_scope_rows:,} rows out "
+            "of scope are given none"
+        )
+    return f"{told}. A row that has a label and is given none\ncounts as wrong in the accuracy.\n"
 
 
 def _trust(run: Run, calibration: Calibration | None) -> str:

@@ -13,6 +13,7 @@ from training.config import Config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
 from training.evaluation.latency import ExportedModel
+from training.evaluation.rejection import Rejection
 from training.evaluation.review import Reviewed
 from training.network.parameters import LayerParameters
 from training.rows.corpora import Copy
@@ -51,6 +52,7 @@ class ReportContents:
         layers: What each layer of the network holds.
         models: The exported models, with their timings.
         calibration: The temperature of the model and what it did; None without.
+        rejection: From which probability on the model gives a label; None if it always does.
         duplicates: The texts that occur more than once; None if they were not looked for.
         copies: A few of them.
         vectors: How much of the dictionary the pretrained vectors know; None without such vectors.
@@ -64,6 +66,7 @@ class ReportContents:
     layers: tuple[LayerParameters, ...]
     models: tuple[ExportedModel, ...]
     calibration: Calibration | None = None
+    rejection: Rejection | None = None
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
     vectors: VectorCoverage | None = None
@@ -88,6 +91,7 @@ class ReportContents:
             "reviewed": self.part,
             "review": self.reviewed.as_dict(),
             "calibration": self.calibration.as_dict() if self.calibration else None,
+            "reject": self.rejection.as_dict() if self.rejection else None,
             "layers": [asdict(layer) for layer in self.layers],
             "duplicates": self.duplicates.as_dict() if self.duplicates else None,
             "vectors": asdict(self.vectors) if self.vectors else None,

@@ -54,6 +54,7 @@ def page(contents: ReportContents) -> str:
         calibration=trust_charts.calibration(contents.calibration)
         if contents.calibration
         else None,
+        coverage=contents.rejection and trust_charts.coverage(contents.rejection),
         sureness=trust_charts.sureness(reviewed),
         lengths=charts.lengths(reviewed, contents.config.tokens.max_length),
         unknown=charts.unknown(reviewed),

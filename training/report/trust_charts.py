@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from training.evaluation.calibration import Calibration, TrustBin
+from training.evaluation.rejection import Rejection
 from training.evaluation.review import Reviewed
-from training.report.axes import chart, legend
-from training.report.svg import FIRST, MUTED, SECOND, drawing, inline
+from training.report.axes import chart, legend, note
+from training.report.svg import FIRST, MARK, MUTED, SECOND, drawing, inline
 
 
 def trust(reviewed: Reviewed) -> Markup:
@@ -45,6 +46,40 @@ def calibration(calibration: Calibration) -> Markup:
             "Share of right predictions by probability before and after calibration",
             f"Dividing the logits by {calibration.temperature:.3g} takes the mean gap from "
             f"{calibration.ece_before:.1%} to {calibration.ece:.1%}.",
+        )
+
+
+def coverage(rejection: Rejection) -> Markup:
+    """How right the answers are, by the share of the validation rows that are given one."""
+    points, chosen = rejection.curve, rejection.chosen
+    recalls = [
+        point.out_of_scope_recall for point in points if point.out_of_scope_recall is not None
+    ]
+    with drawing():
+        figure, axes = chart("share of rows that are given a label", "share of rows")
+        shares = [point.answered for point in points]
+        right = [point.accuracy_answered for point in points]
+        axes.plot(shares, right, color=FIRST, label="right, of those")
+        if recalls:
+            found_out = "out of scope, found out"
+            axes.plot(shares, recalls, color=SECOND, linestyle="--", label=found_out)
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0 if recalls else min(0.5, *right), 1.02)
+        axes.axvline(chosen.answered, color=MARK, linestyle=":")
+        note(axes, chosen.answered, f"threshold {chosen.threshold:.3g}", "bottom")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(PercentFormatter(1, decimals=0))
+        legend(axes, columns=2)
+        found = ""
+        if chosen.out_of_scope_recall is not None:
+            found = f" {chosen.out_of_scope_recall:.1%} of the rows out of scope are given none."
+        return inline(
+            figure,
+            "coverage",
+            "Share of right answers by the share of rows answered",
+            f"With the threshold {chosen.threshold:.3g}, {chosen.answered:.1%} of the validation "
+            f"rows are given a label, and {chosen.accuracy_answered:.1%} of those the right one."
+            f"{found}",
         )
 
 

@@ -5,6 +5,7 @@ import pytest
 from training import config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import LabelFigures, Report
+from training.evaluation.rejection import Rejection, RejectionPoint
 from training.progress import Epoch, Fitted
 from training.report.card import model_card, sentence
 from training.run import Run
@@ -37,6 +38,24 @@ def test_it_says_how_far_probabilities_can_be_trusted(run):
     found = Calibration(1.2345, 20, 0.7, 0.6, 0.0654, 0.0321, (), ())
     card = model_card(run, Labels(("ham", "spam")), config.Config(), found)
     assert "with temperature 1.23 took that from 6.5% to 3.2% on the validation rows." in card
+
+
+def test_it_says_when_a_text_is_given_none(run):
+    labels, point = Labels(("ham", "spam")), RejectionPoint(0.61234, 0.9, 0.97, 0.5)
+    rejection = Rejection("none `of` these", "oos", None, True, point, ())
+    report = replace(
+        run.validation,
+        answered=0.912,
+        accuracy_answered=0.97,
+        out_of_scope_rows=1234,
+        out_of_scope_recall=0.654,
+    )
+    card = model_card(replace(run, validation=report), labels, config.Config(), None, rejection)
+    told = " ".join(card.split())
+    assert "probability below 0.6123 is given ``none `of` these`` instead" in told
+    assert "91.2% of the validation rows are given a label, which is right for 97.0%" in told
+    assert "65.4% of the 1,234 rows out of scope are given none." in told
+    assert "out of scope" not in model_card(run, labels, config.Config())
 
 
 def test_it_says_what_the_model_is_and_how_good(run):

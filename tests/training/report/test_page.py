@@ -20,6 +20,7 @@ from training import config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import LabelFigures, Report
 from training.evaluation.latency import ExportedModel
+from training.evaluation.rejection import Rejection, choose, curve
 from training.evaluation.review import Review
 from training.network import parameters
 from training.network.shape import Shape
@@ -49,6 +50,21 @@ HOSTILE = [
     "\u202eright to left\u202c שלילי مرحبا",
     "😀 emoji 👩‍👩‍👧 and \x1b[31mcontrol\x00",
 ]
+
+
+def rejected(reported):
+    """The same run with a threshold, some rows out of scope, and a name that is hostile."""
+    told, right = np.linspace(0.2, 0.99, 50), np.arange(50) % 9 > 0
+    found = curve(told, right, np.linspace(0.1, 0.6, 20))
+    chosen, reached = choose(found, 0.8)
+    figures = {"answered": 0.9, "accuracy_answered": 0.95}
+    figures |= {"out_of_scope_rows": 20, "out_of_scope_recall": 0.65}
+    report = replace(reported.shown, **figures)
+    return replace(
+        reported,
+        run=replace(reported.run, validation=report, test=report),
+        rejection=Rejection(HOSTILE[0], HOSTILE[1], 0.8, reached, chosen, found.thinned()),
+    )
 
 
 def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epochs=6, settings=()):
@@ -266,6 +282,39 @@ def test_calibration_is_shown_where_there_was_one():
     without = page(replace(contents(), calibration=None))
     assert "temperature" not in without.replace("divided by a temperature that", "")
     assert 'id="calibration-title"' not in without
+
+
+def test_a_threshold_is_shown_with_what_it_does():
+    told = rejected(contents())
+    html = page(told)
+    document = Document(html)
+    text = " ".join("".join(document.text).split())
+    threshold = told.rejection.chosen.threshold
+    assert f"below {threshold:.4g} is given {HOSTILE[0]}." in text
+    assert "with which 80.0% of the answers to validation rows are right" in text
+    assert "90.0% are given a label, and 95.0% of those the right one." in text
+    assert "Of the 20 test rows out of scope, 65.0% are given none." in text
+    assert 'id="coverage-title"' in html
+    assert f"threshold {threshold:.3g}" in html
+    assert "<script>alert" not in html
+    assert 'id="coverage-title"' not in page(contents())
+    missed = replace(told, rejection=replace(told.rejection, reached=False))
+    assert "No threshold reaches the target: this one comes nearest." in page(missed)
+
+
+def test_a_target_alone_is_shown_without_rows_out_of_scope():
+    found = curve(np.linspace(0.2, 0.99, 50), np.arange(50) % 9 > 0, np.array([]))
+    chosen, reached = choose(found, 0.95)
+    told = rejected(contents())
+    report = replace(told.shown, out_of_scope_rows=None, out_of_scope_recall=None)
+    told = replace(
+        told,
+        run=replace(told.run, validation=report, test=report),
+        rejection=Rejection("none of these", None, 0.95, reached, chosen, found.thinned()),
+    )
+    html = page(told)
+    assert "This is the lowest threshold with which 95.0% of the answers" in html
+    assert "found out" not in html
 
 
 @many
