@@ -27,6 +27,7 @@ from gatewise.printable import printable
 
 if TYPE_CHECKING:
     from service.artifact import Artifact
+    from service.layout import RejectSettings
     from service.scoring import Summary
     from training.evaluation.evaluate import Report
     from training.progress import Progress as FitProgress
@@ -126,6 +127,17 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
         f"macro F1 {report.macro_f1:.4f}  {micro_f1}log loss {report.log_loss:.4f}  "
         f"rows {report.rows}"
     )
+    if report.answered is not None and report.accuracy_answered is not None:
+        found = ""
+        if report.out_of_scope_recall is not None:
+            found = (
+                f"  out of scope recall {report.out_of_scope_recall:.4f}  "
+                f"out of scope rows {report.out_of_scope_rows}"
+            )
+        _print(
+            f"answered {report.answered:.4f}  accuracy of answers {report.accuracy_answered:.4f}"
+            f"{found}"
+        )
 
 
 def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool) -> None:
@@ -178,6 +190,7 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         "task": config.problem_type,
         "labels": _shortened(artifact.labels.names),
         **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
+        **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
         "tokens": f"{tokens.unit}, {config.vocab_size:,} known, at most {tokens.max_length} a text",
         "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
         f"{given}, read-out {network.readout}",
@@ -198,6 +211,11 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
     for name, file in manifest.files.items():
         files.add_row(name, f"{file.bytes:,}", file.sha256)
     _print(files)
+
+
+def _rejecting(reject: "RejectSettings") -> str:
+    outside = f"; out of scope is {reject.out_of_scope}" if reject.out_of_scope else ""
+    return printable(f"below {reject.threshold:.4f} a text is given: {reject.label}{outside}")
 
 
 def _range(numbers: tuple[float, ...]) -> str:

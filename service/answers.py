@@ -4,7 +4,7 @@ Owns their names, their types and what stands in them. Knows arrays of probabili
 texts nor how a table is written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,22 +99,25 @@ class Answers:
             *(pa.field(PROBABILITY_PREFIX + name, pa.float32()) for name in every),
         )
 
-    def rows(self, probabilities: NDArray[np.float32]) -> Iterator[dict[str, object]]:
+    def rows(
+        self, probabilities: NDArray[np.float32], none: Sequence[str | None]
+    ) -> Iterator[dict[str, object]]:
         """What the columns hold.
 
         Args:
             probabilities: float32, shape `(rows, labels)`.
+            none: What each row is given instead of a label, or None.
 
         Yields:
             Column to value, for each row.
         """
-        for row in probabilities:
-            yield {**self._best(row), **self._every(row)}
+        for row, instead in zip(probabilities, none, strict=True):
+            yield {**self._best(row, instead), **self._every(row)}
 
-    def _best(self, row: NDArray[np.float32]) -> dict[str, object]:
+    def _best(self, row: NDArray[np.float32], none: str | None) -> dict[str, object]:
         if self.thresholds is None:
-            best = int(row.argmax())
-            return {self.label_column: self.classes[best], self.score_column: shortest(row[best])}
+            ((label, score),) = ranked(self.classes, row, 1, none=none)
+            return {self.label_column: label, self.score_column: score}
         found = ranked(self.classes, row, thresholds=self.thresholds)
         labels, scores = [label for label, _ in found], [score for _, score in found]
         if self.as_text:

@@ -96,10 +96,10 @@ async def predict(request: Request) -> list[list[LabelScore]]:
     if parameters.above_threshold and thresholds is None:
         raise problems.invalid_request([_NO_THRESHOLDS])
     try:
-        scores = await engine.scores(asked.texts, parameters.function_to_apply)
+        answer = await engine.scores(asked.texts, parameters.function_to_apply)
     except EmptyTextsError as error:
         raise _empty_texts(asked, error.indices) from None
-    return rank(engine.labels, scores, parameters.top_k, thresholds)
+    return rank(engine.labels, answer.scores, parameters.top_k, thresholds, answer.none)
 
 
 @routes.get("/health/live", summary="Whether the process answers")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service import artifact
 from service.artifact import Artifact
 from service.errors import ModelFolderError
-from service.scores import ScoreFunction, apply, ranked
+from service.scores import ScoreFunction, apply, ranked, reached
 from vocab.columns import Task
 from vocab.dictionary import BEGIN_ID
 from vocab.encoding import Encoded, Encoder, pad
@@ -32,6 +32,7 @@ class Classifier:
         multi_label: Whether a text may have several labels, or none, instead of exactly one.
         thresholds: The probability from which on each label is given, in the order of `classes_`;
             None where a text has exactly one label.
+        reject: When a text is given none of the labels; None where each is given one.
         artifact: The folder it was made from.
     """
 
@@ -40,6 +41,7 @@ class Classifier:
         self.classes_: list[str] = list(loaded.labels.names)
         self.multi_label = loaded.config.multi_label
         self.thresholds = loaded.config.label_thresholds() if self.multi_label else None
+        self.reject = loaded.config.gatewise.reject
         tokens = loaded.config.gatewise.tokens
         self._encoder = Encoder(loaded.tokenizer, tokens.max_length, tokens.keep)
         self._session = _session(loaded, threads)
@@ -47,6 +49,16 @@ class Classifier:
         # whose last bits differ: such a row is sent twice.
         self._min_rows = 2 if "RNN" in loaded.manifest.operators else 1
         self._probe()
+
+    @property
+    def score_function(self) -> ScoreFunction:
+        """What makes probabilities of the logits."""
+        return "sigmoid" if self.multi_label else "softmax"
+
+    @property
+    def out_of_scope(self) -> str | None:
+        """The label by which corpora name rows that have none of the labels; None without such."""
+        return self.reject.out_of_scope if self.reject else None
 
     @property
     def task(self) -> Task:
@@ -112,8 +124,7 @@ class Classifier:
         Returns:
             float32, shape `(texts, classes)`.
         """
-        own: ScoreFunction = "sigmoid" if self.multi_label else "softmax"
-        return apply(function_to_apply or own, self.logits(encoded))
+        return apply(function_to_apply or self.score_function, self.logits(encoded))
 
     def probabilities(self, encoded: Sequence[Encoded]) -> NDArray[np.float32]:
         """The probability of each label, float32, shape `(texts, classes)`.
@@ -140,13 +151,27 @@ class Classifier:
         """The most probable label of each text; see `predict_proba` for what is raised.
 
         Returns:
-            A label a text. Where a text may have several: a tuple a text of the labels whose
+            A label a text, or `reject.label` where even the best does not reach its threshold.
+            Where a text may have several: a tuple a text of the labels whose
             probabilities reach their thresholds, best first; empty if none does.
         """
         probabilities = self.predict_proba(texts)
         if self.thresholds is None:
-            return [self.classes_[index] for index in probabilities.argmax(axis=1)]
+            best = (self.classes_[index] for index in probabilities.argmax(axis=1))
+            none = self.none_labels(probabilities)
+            return [label if no is None else no for label, no in zip(best, none, strict=True)]
         return [tuple(label for label, _ in self.best(row)) for row in probabilities]
+
+    def none_labels(self, probabilities: NDArray[np.float32]) -> list[str | None]:
+        """What texts are given that are given none of the labels, and None for the others.
+
+        Args:
+            probabilities: Shape `(texts, classes)`.
+        """
+        if self.reject is None:
+            return [None] * len(probabilities)
+        told = reached(probabilities.max(axis=1), self.reject.threshold)
+        return [None if one else self.reject.label for one in told]
 
     def best(
         self, probabilities: NDArray[np.float32], top_k: int | None = None
@@ -156,11 +181,13 @@ class Classifier:
         Args:
             probabilities: Those of the text, shape `(classes,)`.
             top_k: How many labels, whatever their probabilities. If None the label that is
-                predicted, or those that are where a text may have several.
+                predicted, or those that are where a text may have several. A text that is given
+                none has `reject.label` first, with the probability of the best.
         """
         if top_k is None and self.thresholds is not None:
             return ranked(self.classes_, probabilities, thresholds=self.thresholds)
-        return ranked(self.classes_, probabilities, top_k or 1)
+        (none,) = self.none_labels(probabilities[None])
+        return ranked(self.classes_, probabilities, top_k or 1, none=none)
 
     def _probe(self) -> None:
         """Asks once, with the largest id there is, so that a folder that loads also answers.

@@ -9,13 +9,14 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.classifier import Classifier
-from service.scores import ScoreFunction
+from service.scores import ScoreFunction, apply
 from vocab.errors import EmptyTextError, GatewiseError
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,19 @@ class EmptyTextsError(EmptyTextError):
     def __init__(self, indices: Sequence[int]) -> None:
         super().__init__(f"no token to classify in the texts {', '.join(map(str, indices))}")
         self.indices = tuple(indices)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says of some texts.
+
+    Attributes:
+        scores: The score of every class for every text, float32, shape `(texts, classes)`.
+        none: What each text is given instead of a label; None where it is given one.
+    """
+
+    scores: NDArray[np.float32]
+    none: list[str | None]
 
 
 class Engine:
@@ -77,11 +91,8 @@ class Engine:
 
     async def scores(
         self, texts: Sequence[str], function_to_apply: ScoreFunction | None = None
-    ) -> NDArray[np.float32]:
-        """The score of every class for every text.
-
-        Returns:
-            float32, shape `(texts, classes)`.
+    ) -> Scored:
+        """The score of every class for every text, and which texts are given no label.
 
         Raises:
             EmptyTextsError: If texts hold no token.
@@ -110,8 +121,12 @@ def _processors() -> int:
 
 def _scores(
     classifier: Classifier, texts: Sequence[str], function_to_apply: ScoreFunction | None
-) -> NDArray[np.float32]:
+) -> Scored:
     encoded = classifier.encode(texts)
     if empty := [index for index, text in enumerate(encoded) if text.is_empty]:
         raise EmptyTextsError(empty)
-    return classifier.scores(encoded, function_to_apply)
+    logits = classifier.logits(encoded)
+    scores = apply(function_to_apply or classifier.score_function, logits)
+    # Whether a text is given a label does not depend on the scores that are asked for.
+    probabilities = apply(classifier.score_function, logits)
+    return Scored(scores, classifier.none_labels(probabilities))

@@ -109,6 +109,23 @@ class NetworkSettings(BaseModel):
     parameters: int
 
 
+class RejectSettings(BaseModel):
+    """When a text is given none of the labels.
+
+    Attributes:
+        threshold: The probability that the best label must reach.
+        label: What a text is given whose best label does not.
+        out_of_scope: The label of rows that have none of the model's labels, in the corpora that
+            it was trained on; None if there were none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Annotated[float, Field(gt=0, le=1)]
+    label: Annotated[str, Field(min_length=1)]
+    out_of_scope: str | None = None
+
+
 class GatewiseSettings(BaseModel):
     """What only Gatewise reads of `config.json`."""
 
@@ -118,6 +135,7 @@ class GatewiseSettings(BaseModel):
     tokens: TokenSettings
     network: NetworkSettings
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
+    reject: RejectSettings | None = None
 
     _format_first = model_validator(mode="before")(_known_format)
 
@@ -161,6 +179,18 @@ class ModelConfig(BaseModel):
                 f"expected {len(self.id2label)} numbers in gatewise.thresholds, one for each "
                 f"label, received {len(thresholds)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _reject_fits(self) -> "ModelConfig":
+        reject = self.gatewise.reject
+        if reject is None:
+            return self
+        if self.multi_label:
+            raise ValueError(f"gatewise.reject makes no sense with {self.problem_type}")
+        for key, name in (("label", reject.label), ("out_of_scope", reject.out_of_scope)):
+            if name in self.label2id:
+                raise ValueError(f"gatewise.reject.{key} is {name!r}, which is one of the labels")
         return self
 
     @property

@@ -106,6 +106,7 @@ def rank(
     scores: NDArray[np.float32],
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
+    none: Sequence[str | None] | None = None,
 ) -> list[list[LabelScore]]:
     """The answer to a request: for each text its labels, best first.
 
@@ -119,11 +120,13 @@ def rank(
         scores: The score of each class, shape `(texts, classes)`.
         top_k: How many labels to keep; all if absent or more than there are.
         thresholds: If given, only labels whose score reaches theirs are kept.
+        none: What each text is given instead of a label, which then comes first with the score of
+            the best and counts among the labels; None for a text that is given a label.
     """
     return [
         [
             LabelScore(label=label, score=score)
-            for label, score in ranked(labels, row, top_k, thresholds)
+            for label, score in ranked(labels, row, top_k, thresholds, instead)
         ]
-        for row in scores
+        for row, instead in zip(scores, none or [None] * len(scores), strict=True)
     ]

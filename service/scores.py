@@ -40,6 +40,7 @@ def ranked(
     scores: NDArray[np.float32],
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
+    none: str | None = None,
 ) -> list[tuple[str, float]]:
     """The labels of one text with their scores, best first; equal scores in the labels' order.
 
@@ -47,21 +48,28 @@ def ranked(
     [('spam', 0.9)]
     >>> ranked(["ham", "spam"], np.array([0.1, 0.9], dtype=np.float32), thresholds=(0.1, 0.95))
     [('ham', 0.1)]
+    >>> ranked(["ham", "spam"], np.array([0.4, 0.6], dtype=np.float32), none="neither")
+    [('neither', 0.6), ('spam', 0.6), ('ham', 0.4)]
 
     Args:
         labels: The label of each score.
         scores: float32, shape `(classes,)`.
         top_k: How many labels; all if None.
         thresholds: If given, only labels whose score reaches theirs.
+        none: If given, what the text is given instead of a label. It comes first, counts among
+            the labels, and has the score of the best of them, which was too low.
     """
     order = np.argsort(-scores, kind="stable")
     if thresholds is not None:
         order = order[reached(scores, thresholds)[order]]
     order = order[:top_k]
-    return [(labels[index], shortest(scores[index])) for index in order]
+    found = [(labels[index], shortest(scores[index])) for index in order]
+    if none is None:
+        return found
+    return [(none, shortest(scores.max())), *found][:top_k]
 
 
-def reached(scores: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray[np.bool_]:
+def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) -> NDArray[np.bool_]:
     """Where scores reach their thresholds.
 
     A threshold counts as the 32-bit number nearest to it, so that a score that is written just
@@ -69,7 +77,7 @@ def reached(scores: NDArray[np.float32], thresholds: Sequence[float]) -> NDArray
 
     Args:
         scores: float32, shape `(…, labels)`.
-        thresholds: The threshold of each label.
+        thresholds: The threshold of each label, or one for all.
 
     Returns:
         bool, of the scores' shape.

@@ -115,10 +115,11 @@ def score_file(
     with open_output(Path(output), schema) as writer:
         for items in _windows(scorable, window, lambda item: _size(item.record)):
             scores = classifier.probabilities([item.encoded for item in items])
+            given = answers.rows(scores, classifier.none_labels(scores))
             writer.write(
                 [
                     {**item.record.values, **answer}
-                    for item, answer in zip(items, answers.rows(scores), strict=True)
+                    for item, answer in zip(items, given, strict=True)
                 ]
             )
             scored += len(items)

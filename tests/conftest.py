@@ -74,6 +74,35 @@ def model_folder(trained):
 
 
 @pytest.fixture(scope="session")
+def rejecting_folder(model_folder, tmp_path_factory):
+    """The model of languages, which gives the text `1 2` none. Not to be changed by a test."""
+    import shutil
+
+    from service import artifact
+    from service.classifier import Classifier
+    from service.layout import ModelFolder, RejectSettings
+
+    folder = ModelFolder(tmp_path_factory.mktemp("rejecting") / "model")
+    shutil.copytree(model_folder, folder.path)
+    loaded = artifact.load(folder.path)
+    best = (
+        Classifier(loaded)
+        .predict_proba(["Bitte geben Sie eine gültige Adresse ein.", "1 2"])
+        .max(axis=1)
+    )
+    sure, unsure = best.tolist()
+    assert unsure < sure
+    reject = RejectSettings(
+        threshold=(sure + unsure) / 2, label="no language", out_of_scope="other"
+    )
+    gatewise = loaded.config.gatewise.model_copy(update={"reject": reject})
+    config = loaded.config.model_copy(update={"gatewise": gatewise})
+    artifact.write_json(folder.config, config.model_dump(mode="json"))
+    artifact.seal(folder, loaded.manifest)
+    return folder.path
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """The larger corpora that are kept beside the checkout, where they are at hand."""
     if not SHARED_DATA.is_dir():

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from training.settings.corpus import CorpusConfig
 from training.settings.network import NetworkConfig
+from training.settings.reject import RejectConfig
 from training.settings.section import Section
 from training.settings.tokens import TokensConfig
 from training.settings.training import TrainingConfig
@@ -35,6 +36,7 @@ class Config(Section):
     tokens: TokensConfig = TokensConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
+    reject: RejectConfig = RejectConfig()
 
     def without_places(self) -> "Config":
         """The settings that shape the model: those of where a run is told to may hold secrets."""

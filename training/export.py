@@ -5,7 +5,7 @@ training run is this module's. Knows nothing of fitting.
 """
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import keras
@@ -23,9 +23,11 @@ from service.layout import (
     ModelConfig,
     ModelFolder,
     NetworkSettings,
+    RejectSettings,
     TokenSettings,
 )
 from training.config import Config
+from training.lowering.folding import scaled
 from training.lowering.lower import OPSET, operators
 from training.network.shape import Shape
 from training.report.card import model_card
@@ -58,17 +60,29 @@ class TrainedModel:
     parameters: int
     corpus_sha256: str
 
-    def write(self, folder: ModelFolder, thresholds: tuple[float, ...] | None = None) -> None:
+    def divided_by(self, temperature: float) -> "TrainedModel":
+        """The same model with every logit divided by a temperature."""
+        return replace(self, lowered=scaled(self.lowered, 1 / temperature))
+
+    def write(
+        self,
+        folder: ModelFolder,
+        *,
+        thresholds: tuple[float, ...] | None = None,
+        reject: RejectSettings | None = None,
+    ) -> None:
         """Writes the folder so that it can be loaded; the figures are still to come.
 
         Args:
             folder: Where to.
             thresholds: In a multi-label task, the score from which on each label is given.
+            reject: When a text is given none of the labels; None if each is given one.
         """
         folder.model.write_bytes(self.lowered.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(dictionary.serialize(self.tokenizer))
         artifact.write_json(folder.tokenizer_config, self._tokenizer_config())
-        artifact.write_json(folder.config, self._model_config(thresholds).model_dump(mode="json"))
+        config = self._model_config(thresholds, reject)
+        artifact.write_json(folder.config, config.model_dump(mode="json"))
         artifact.seal(folder, self.manifest())
 
     def write_figures(self, folder: ModelFolder, contents: ReportContents) -> None:
@@ -78,11 +92,15 @@ class TrainedModel:
 
         artifact.write_json(folder.metrics, contents.as_dict())
         folder.report.write_text(page(contents), encoding="utf-8")
-        card = model_card(contents.run, self.labels, self.config)
+        card = model_card(
+            contents.run, self.labels, self.config, contents.calibration, contents.rejection
+        )
         folder.card.write_text(card, encoding="utf-8")
         artifact.seal(folder, self.manifest())
 
-    def _model_config(self, thresholds: tuple[float, ...] | None) -> ModelConfig:
+    def _model_config(
+        self, thresholds: tuple[float, ...] | None, reject: RejectSettings | None
+    ) -> ModelConfig:
         network = self.config.network
         directions = 2 if network.direction == "bidirectional" else 1
         return ModelConfig(
@@ -120,6 +138,7 @@ class TrainedModel:
                     parameters=self.parameters,
                 ),
                 thresholds=thresholds,
+                reject=reject,
             ),
         )
 

@@ -10,23 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from service import artifact
 from service.classifier import Classifier
 from service.layout import ModelFolder
 from training.config import Config
-from training.evaluation import latency
+from training.evaluation import choices, latency
 from training.evaluation.evaluate import evaluate
 from training.evaluation.latency import ExportedModel
 from training.evaluation.review import Review
-from training.evaluation.thresholds import choose
 from training.network import parameters
 from training.progress import Fitted, Progress
 from training.report.contents import ReportContents, VectorCoverage
 from training.rows import corpora as reading
 from training.rows.corpora import Corpora
-from training.rows.preparation import Prepared, prepare, targets_of
+from training.rows.preparation import Prepared, prepare
 from training.rows.stored_rows import StoredRows
 from training.run import Run
 from training.workspace import Workspace, working
@@ -78,7 +75,7 @@ def train(
             on_progress(Progress(0, 0, finding="no checkpoint: the run begins at the start"))
         trained, fitted = _trained(prepared, config, space, on_progress, resume=resume)
         with artifact.writing(out) as folder:
-            return _written(folder, trained, fitted, prepared, config)
+            return _written(folder, trained, fitted, prepared, config, on_progress)
 
 
 def _trained(
@@ -136,15 +133,32 @@ def _written(
     fitted: Fitted,
     prepared: Prepared,
     config: Config,
+    on_progress: Callable[[Progress], None],
 ) -> Run:
     """Writes the folder and has it evaluated by the very classifier that will serve it."""
     rows = prepared.rows
     trained.write(folder)
     classifier = Classifier.load(folder.path)
-    if rows.multi_label:
-        trained.write(folder, _thresholds(classifier, prepared))
+    calibration = choices.calibration(classifier, rows) if config.training.calibration else None
+    if calibration and calibration.temperature != 1:
+        trained = trained.divided_by(calibration.temperature)
+        trained.write(folder)
         classifier = Classifier.load(folder.path)
-    review = Review(classifier.classes_, classifier.multi_label, classifier.thresholds)
+    rejection = None
+    if rows.multi_label:
+        trained.write(folder, thresholds=choices.label_thresholds(classifier, rows))
+        classifier = Classifier.load(folder.path)
+    elif config.reject.is_wanted:
+        rejection = choices.rejection(classifier, rows, config.reject)
+        if not rejection.reached:
+            told = (
+                f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
+                f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
+            )
+            on_progress(Progress(0, 0, finding=told))
+        trained.write(folder, reject=rejection.settings())
+        classifier = Classifier.load(folder.path)
+    review = Review.of(classifier)
     encoded = {part: _encoded(classifier, stored) for part, stored in rows.parts().items()}
     validation = evaluate(classifier, encoded["validation"], None if rows.test else review.add)
     run = Run(
@@ -167,6 +181,8 @@ def _written(
         reviewed=review.reviewed(),
         part="test" if rows.test else "validation",
         layers=parameters.parameters(config.network, prepared.shape),
+        calibration=calibration,
+        rejection=rejection,
         models=(_measured(folder, classifier, rows.validation),),
         duplicates=rows.duplicates,
         copies=rows.copies,
@@ -180,17 +196,6 @@ def _measured(folder: ModelFolder, classifier: Classifier, rows: StoredRows) -> 
     texts = itertools.chain.from_iterable(rows.texts())
     sample = list(itertools.islice(texts, _TIMED_TEXTS))
     return latency.measure("32-bit floats", folder.model, classifier, sample)
-
-
-def _thresholds(classifier: Classifier, prepared: Prepared) -> tuple[float, ...]:
-    """The score from which on each label is given, chosen on the validation rows."""
-    rows = prepared.rows
-    probabilities, truth = [], []
-    for window in rows.validation.windows():
-        encoded = classifier.encode([row.text for row in window])
-        probabilities.append(classifier.probabilities(encoded))
-        truth.append(targets_of(window, rows.labels, multi_label=True) >= 0.5)
-    return choose(np.concatenate(probabilities), np.concatenate(truth))
 
 
 def _encoded(classifier: Classifier, rows: StoredRows) -> Iterator[EncodedRow]:

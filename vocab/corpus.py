@@ -7,7 +7,7 @@ business. Knows nothing of formats, and nothing of what becomes of a bad row: th
 
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vocab.bad_rows import BadRows, T
 from vocab.columns import Columns, FoundColumns
@@ -31,7 +31,8 @@ class Row:
     Attributes:
         text: The text as it stands in the file; never blank.
         labels: Its labels, sorted and each once: exactly one in a single-label task, any number
-            in a multi-label one. An integer label is its decimal string.
+            in a multi-label one. An integer label is its decimal string. A row out of scope, which
+            has none of the labels of a single-label task, has none here.
         location: Where the row starts.
         probabilities: With soft labels, the probability of each label of the task in the order
             of the sorted names.
@@ -61,13 +62,19 @@ class Corpus:
     records: RecordStream
     columns: FoundColumns
 
-    def rows(self, bad_rows: BadRows, known_labels: Collection[str] | None = None) -> Iterator[Row]:
+    def rows(
+        self,
+        bad_rows: BadRows,
+        known_labels: Collection[str] | None = None,
+        out_of_scope: str | None = None,
+    ) -> Iterator[Row]:
         """Read the rows in a stream.
 
         Args:
             bad_rows: What happens to a row that cannot be used.
             known_labels: If given, any other label makes a bad row, and columns of probabilities
                 must be those of these labels.
+            out_of_scope: In a single-label task, the label of rows that have none of the labels.
 
         Returns:
             The rows in the order of the files, one at least.
@@ -80,7 +87,13 @@ class Corpus:
         known = None if known_labels is None else frozenset(known_labels)
         if known is not None and self.columns.labels:
             self._check_probabilities(known)
+        if known is not None and out_of_scope is not None:
+            known |= {out_of_scope}
         rows = bad_rows.keep(_rows(self.records, self.columns, known))
+        if out_of_scope is not None:
+            rows = (
+                replace(row, labels=()) if row.labels == (out_of_scope,) else row for row in rows
+            )
         return at_least_one(rows, self.records.path)
 
     def require_probabilities(self) -> None:
@@ -130,13 +143,14 @@ def read_rows(
     bad_rows: BadRows,
     columns: Columns | None = None,
     known_labels: Collection[str] | None = None,
+    out_of_scope: str | None = None,
 ) -> Iterator[Row]:
     """Read a corpus of texts and labels in a stream.
 
     The files and their columns are checked at once, the rows as they are taken. Arguments, rows
     and errors are those of `open_corpus` and `Corpus.rows`.
     """
-    return open_corpus(path, columns).rows(bad_rows, known_labels)
+    return open_corpus(path, columns).rows(bad_rows, known_labels, out_of_scope)
 
 
 def read_texts(

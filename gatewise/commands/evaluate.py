@@ -28,6 +28,7 @@ def evaluate(
             bad_rows=bad_rows,
             columns=Columns(text_column, label_column, classifier.task),
             known_labels=classifier.classes_,
+            out_of_scope=classifier.out_of_scope,
         )
         encoded = bad_rows.keep(encode_rows(classifier.encode, rows))
         report = report_on(classifier, at_least_one(encoded, str(corpus)))

@@ -220,11 +220,11 @@ class TestRefusals:
     def test_an_unexpected_exception(
         self, client: httpx.Client, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(encoded: object, function: object) -> None:
+        def broken(encoded: object) -> None:
             raise RuntimeError("the inside")
 
         with monkeypatch.context() as patched:
-            patched.setattr(classifier, "scores", broken)
+            patched.setattr(classifier, "logits", broken)
             response = client.post("/predict", json={"inputs": "who"})
         refused(response, 500, "unexpected")
         assert "the inside" not in response.text

@@ -12,7 +12,7 @@ from service.engine import EmptyTextsError, Engine
 
 def test_scores_are_those_of_the_classifier(classifier: Classifier) -> None:
     texts = ["where is it", "how many miles", "who"]
-    scores = asyncio.run(Engine(classifier).scores(texts, "none"))
+    scores = asyncio.run(Engine(classifier).scores(texts, "none")).scores
     np.testing.assert_array_equal(scores, classifier.scores(classifier.encode(texts), "none"))
 
 

@@ -37,6 +37,9 @@ class ByLength:
         odd = np.array([0.9 if len(text.ids) % 2 == 0 else 0.2 for text in encoded], np.float32)
         return np.stack([1 - odd, odd], axis=1)
 
+    def none_labels(self, probabilities: np.ndarray) -> list[str | None]:
+        return [None] * len(probabilities)
+
 
 def score(source: Path, target: Path, **options):
     return score_file(ByLength(), source, target, **({"bad_rows": StopAtBadRows()} | options))

@@ -27,12 +27,12 @@ serve(Settings(model=Path(sys.argv[1]), port=0, shutdown_seconds=5))
 SLOW = """
 import time
 from service.classifier import Classifier
-scores = Classifier.scores
-def slow_scores(*arguments):
+logits = Classifier.logits
+def slow_logits(*arguments):
     print("asked", file=sys.stderr, flush=True)
     time.sleep(1)
-    return scores(*arguments)
-Classifier.scores = slow_scores
+    return logits(*arguments)
+Classifier.logits = slow_logits
 """
 
 Start = Callable[..., tuple["subprocess.Popen[str]", str]]

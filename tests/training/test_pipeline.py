@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from service.classifier import Classifier
@@ -11,6 +12,7 @@ from service.errors import ModelFolderError
 from training import config
 from training.pipeline import train
 from training.rows.corpora import Corpora
+from training.settings.reject import RejectConfig
 from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
 from vocab.errors import CorpusError
 
@@ -48,6 +50,66 @@ def test_the_folder_holds_what_the_run_told(trained, small_config):
     assert metrics["config"] == small_config.model_dump(mode="json")
     assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
+
+
+def test_the_logits_are_calibrated_on_the_validation_rows(
+    languages, trained, tmp_path, small_config
+):
+    """A run that differs in nothing but its calibration gives the same logits, not divided."""
+    result, folder = trained
+    corpora = Corpora(languages / "train.csv", languages / "validation.csv", languages / "test.csv")
+    off = small_config.training.model_copy(update={"calibration": False})
+    plain = run(corpora, tmp_path / "plain", small_config.model_copy(update={"training": off}))
+    metrics, others = (
+        json.loads((path / "metrics.json").read_text(encoding="utf-8"))
+        for path in (folder, tmp_path / "plain")
+    )
+    found = metrics["calibration"]
+    assert others["calibration"] is None
+    assert found["temperature"] != 1
+    assert found["log_loss_before"] == pytest.approx(plain.validation.log_loss, rel=1e-5)
+    assert found["log_loss"] == pytest.approx(result.validation.log_loss, rel=1e-4)
+    assert result.validation.log_loss < plain.validation.log_loss
+    assert result.validation.accuracy == plain.validation.accuracy
+    assert found["ece"] == pytest.approx(metrics["validation"]["ece"], abs=1e-4)
+    before, after = Classifier.load(tmp_path / "plain"), Classifier.load(folder)
+    texts = ["Where is the station?", "最寄りの駅はどこですか"]
+    logits = after.logits(after.encode(texts)) * found["temperature"]
+    np.testing.assert_allclose(logits, before.logits(before.encode(texts)), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_out_of_scope_are_told_from_the_others(languages, tmp_path, small_config):
+    """One of the languages is taken for none of them."""
+    reject = RejectConfig(out_of_scope="ja", label="none")
+    settings = small_config.model_copy(update={"reject": reject})
+    corpora = Corpora(languages / "train.csv", languages / "validation.csv", languages / "test.csv")
+    result = run(corpora, tmp_path / "model", settings)
+    assert result.labels == 4
+    assert result.test.accuracy > 0.8
+    assert result.test.out_of_scope_recall > 0.7
+    classifier = Classifier.load(tmp_path / "model")
+    assert classifier.classes_ == ["de", "el", "en", "fr"]
+    assert classifier.predict(["有効なアドレスを入力してください。"]) == ["none"]
+    assert (classifier.reject.label, classifier.out_of_scope) == ("none", "ja")
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["reject"]["chosen"]["threshold"] == classifier.reject.threshold
+    # The same figures, from the classifier and from the curve that the threshold was chosen on.
+    chosen, validation = metrics["reject"]["chosen"], metrics["validation"]
+    for figure in ("answered", "accuracy_answered", "out_of_scope_recall"):
+        assert chosen[figure] == validation[figure]
+    assert "none" in (tmp_path / "model" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_target_is_reached_on_the_validation_rows(trained, languages, tmp_path, small_config):
+    reject = RejectConfig(target_precision=0.99)
+    settings = small_config.model_copy(update={"reject": reject})
+    corpora = Corpora(languages / "train.csv", languages / "validation.csv", languages / "test.csv")
+    result = run(corpora, tmp_path / "model", settings)
+    assert result.validation.accuracy_answered >= 0.99
+    assert 0.5 < result.validation.answered <= 1
+    # The network is the one that is trained without it.
+    model = tmp_path / "model" / "onnx" / "model.onnx"
+    assert model.read_bytes() == (trained[1] / "onnx" / "model.onnx").read_bytes()
 
 
 def test_without_validation_rows_a_share_is_set_aside(corpus, tmp_path, small_config):

@@ -15,6 +15,7 @@ from sklearn.metrics import multilabel_confusion_matrix
 
 from service.classifier import Classifier
 from service.scores import apply, reached
+from training.evaluation.calibration import Reliability, told_of
 from vocab.encoded_rows import EncodedRow
 from vocab.labels import Labels
 
@@ -51,22 +52,37 @@ class Report:
 
     Attributes:
         accuracy: Share of rows whose most probable label is theirs. In a multi-label task, share
-            of rows that were given all their labels and no other (subset accuracy).
+            of rows that were given all their labels and no other (subset accuracy). Of a model
+            that may give none, a row that is given none is wrong, and rows out of scope, which
+            have none, are not among the rows that this is a share of (in-scope accuracy, Larson et
+            al., 2019, https://aclanthology.org/D19-1131).
         macro_f1: Mean F1 over the labels that occur in the rows; in a multi-label task over all.
         log_loss: Mean negative log of the probability given to the right label, in nats; in a
             multi-label task to each label's being there or not, the mean over rows and labels.
-        rows: Rows counted.
+        ece: Expected calibration error: the mean gap between the probability of the best label and
+            the share of rows where it is right; in a multi-label task over every label of a row.
+        rows: Rows counted, those out of scope left out.
         labels: The figures of each label that the macro F1 is over.
         micro_f1: F1 over all pairs of a row and a label; None in a single-label task, where it
             would be the accuracy.
+        answered: Share of rows that are given a label; None of a model that gives each one.
+        accuracy_answered: Share of those that are given the right one; 1 without any.
+        out_of_scope_rows: Rows that have none of the labels; None of a model that was not trained
+            with `reject.out_of_scope`. A label that they are given is wrong in its precision.
+        out_of_scope_recall: Share of those that are given none; None without any.
     """
 
     accuracy: float
     macro_f1: float
     log_loss: float
+    ece: float
     rows: int
     labels: tuple[LabelFigures, ...]
     micro_f1: float | None = None
+    answered: float | None = None
+    accuracy_answered: float | None = None
+    out_of_scope_rows: int | None = None
+    out_of_scope_recall: float | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -92,41 +108,87 @@ def evaluate(
         on_window: Given each window of rows with its logits, `(rows, labels)`.
     """
     names = Labels(tuple(classifier.classes_))
-    # For each label [[true negatives, false positives], [false negatives, true positives]].
-    counts = np.zeros((len(names), 2, 2), dtype=np.int64)
-    total = exact = 0
-    losses = 0.0
+    counts = _Counts(classifier)
     stream = iter(rows)
     while window := list(islice(stream, _WINDOW)):
         logits = classifier.logits([row.encoded for row in window])
-        truth = names.matrix([row.row.labels for row in window])
-        predicted = given(logits, classifier.thresholds)
-        counts += multilabel_confusion_matrix(truth, predicted)
-        exact += int(np.count_nonzero((truth == predicted).all(axis=1)))
-        losses += float(_losses(logits, truth, several=classifier.multi_label).sum())
-        total += len(window)
+        counts.add(logits, names.matrix([row.row.labels for row in window]))
         if on_window:
             on_window(window, logits)
-    labels = _figures(counts, names, classifier.thresholds)
-    micro_f1 = None
-    if classifier.thresholds is not None:
-        micro_f1 = float(_share(2 * counts[:, 1, 1].sum(), _pairs(counts).sum()))
-    return Report(
-        accuracy=exact / total,
-        macro_f1=sum(label.f1 for label in labels) / len(labels),
-        log_loss=losses / total,
-        rows=total,
-        labels=labels,
-        micro_f1=micro_f1,
-    )
+    return counts.report(names)
 
 
-def given(logits: NDArray[np.float32], thresholds: Sequence[float] | None) -> NDArray[np.bool_]:
-    """Which labels the rows are given, `(rows, labels)`."""
-    if thresholds is None:
-        best: NDArray[np.bool_] = logits.argmax(axis=1)[:, None] == np.arange(logits.shape[1])
-        return best
-    return reached(apply("sigmoid", logits), thresholds)
+def given(
+    logits: NDArray[np.float32], thresholds: Sequence[float] | None, least: float | None = None
+) -> NDArray[np.bool_]:
+    """Which labels the rows are given, `(rows, labels)`.
+
+    Args:
+        logits: Shape `(rows, labels)`.
+        thresholds: In a multi-label task, the probability from which on each label is given.
+        least: In a single-label task, the probability that the best label must reach; None for
+            any.
+    """
+    if thresholds is not None:
+        return reached(apply("sigmoid", logits), thresholds)
+    best: NDArray[np.bool_] = logits.argmax(axis=1)[:, None] == np.arange(logits.shape[1])
+    if least is not None:
+        best &= reached(apply("softmax", logits), least)
+    return best
+
+
+class _Counts:
+    """What is counted of rows as they pass."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier, self._reject = classifier, classifier.reject
+        # For each label [[true negatives, false positives], [false negatives, true positives]].
+        self._of_labels = np.zeros((len(classifier.classes_), 2, 2), dtype=np.int64)
+        self._rows = self._exact = self._answered = self._outside = self._found_out = 0
+        self._losses = 0.0
+        self._trust = Reliability()
+
+    def add(self, logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
+        several = self._classifier.multi_label
+        least = self._reject.threshold if self._reject else None
+        predicted = given(logits, self._classifier.thresholds, least)
+        self._of_labels += multilabel_confusion_matrix(truth, predicted)
+        if not several:
+            inside = truth.any(axis=1)
+            self._outside += int(np.count_nonzero(~inside))
+            self._found_out += int(np.count_nonzero(~predicted[~inside].any(axis=1)))
+            logits, truth, predicted = logits[inside], truth[inside], predicted[inside]
+        self._rows += len(logits)
+        self._exact += int(np.count_nonzero((truth == predicted).all(axis=1)))
+        self._answered += int(np.count_nonzero(predicted.any(axis=1)))
+        self._losses += float(_losses(logits, truth, several=several).sum())
+        probabilities = apply(self._classifier.score_function, logits)
+        self._trust.add(*told_of(probabilities, truth, multi_label=several))
+
+    def report(self, names: Labels) -> Report:
+        thresholds, rows = self._classifier.thresholds, max(self._rows, 1)
+        labels = _figures(self._of_labels, names, thresholds)
+        micro_f1 = None
+        if thresholds is not None:
+            hits = self._of_labels[:, 1, 1].sum()
+            micro_f1 = float(_share(2 * hits, _pairs(self._of_labels).sum()))
+        looks_outside = self._reject is not None and self._reject.out_of_scope is not None
+        answered = self._answered
+        return Report(
+            accuracy=self._exact / rows,
+            macro_f1=sum(label.f1 for label in labels) / max(len(labels), 1),
+            log_loss=self._losses / rows,
+            ece=self._trust.error,
+            rows=self._rows,
+            labels=labels,
+            micro_f1=micro_f1,
+            answered=answered / rows if self._reject else None,
+            accuracy_answered=(self._exact / answered if answered else 1.0)
+            if self._reject
+            else None,
+            out_of_scope_rows=self._outside if looks_outside else None,
+            out_of_scope_recall=self._found_out / self._outside if self._outside else None,
+        )
 
 
 def _losses(

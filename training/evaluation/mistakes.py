@@ -32,7 +32,8 @@ class Mistake:
         given: The labels that it was given.
         label: The label that the model was surest about and wrong.
         probability: The probability of that label.
-        right_probability: The probability of the right label; None where a text may have several.
+        right_probability: The probability of the right label; None where a text may have several
+            or has none.
     """
 
     text: str
@@ -81,6 +82,9 @@ class WorstMistakes:
         worst = sure.argmax(axis=1)
         sureness = sure[np.arange(len(rows)), worst]
         wrong = (given != truth).any(axis=1)
+        if not self._multi_label:
+            # Where no label was given, the model was not sure of any.
+            wrong &= given.any(axis=1)
         if len(self._heap) == KEPT:
             wrong &= sureness > self._heap[0][0]
         for index in np.flatnonzero(wrong).tolist():
@@ -93,7 +97,7 @@ class WorstMistakes:
                 label=self._labels[column],
                 probability=shortest(probabilities[index, column]),
                 right_probability=None
-                if self._multi_label
+                if self._multi_label or not truth[index].any()
                 else shortest(probabilities[index, truth[index].argmax()]),
             )
             entry = (float(sureness[index]), -(self._rows + index), mistake)

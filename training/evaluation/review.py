@@ -2,7 +2,7 @@
 
 Takes windows of rows with their logits, as `evaluate` hands them out, and keeps counts and a fixed
 number of texts: memory grows with the labels and with the pairs of them that are confused, not
-with the rows. Knows no model and does not import TensorFlow.
+with the rows. Does not import TensorFlow.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from service.classifier import Classifier
 from service.scores import apply
+from training.evaluation.calibration import Reliability, TrustBin, error_of, told_of
 from training.evaluation.evaluate import given as given_labels
 from training.evaluation.mistakes import Mistake, WorstMistakes
 from vocab.dictionary import UNKNOWN_ID
@@ -22,7 +24,6 @@ from vocab.labels import Labels
 UNKNOWN_BINS = 20
 """Bins of the share of unknown tokens above zero; texts without one are counted apart."""
 
-_CALIBRATION_BINS = 10
 _PAIRS_KEPT = 10_000
 """Most pairs of labels told of; of more, those that are confused most often."""
 
@@ -69,21 +70,6 @@ class LengthBin:
 
 
 @dataclass(frozen=True)
-class TrustBin:
-    """Predictions whose probability lies in one tenth.
-
-    Attributes:
-        predictions: How many; in a multi-label task one for each row and label.
-        probability: Their mean probability; 0 without any.
-        right: Share of them that is right; 0 without any.
-    """
-
-    predictions: int
-    probability: float
-    right: float
-
-
-@dataclass(frozen=True)
 class Reviewed:
     """What a review found.
 
@@ -92,13 +78,16 @@ class Reviewed:
         multi_label: Whether a row may have several labels, or none.
         labels: What became of each label, in the order of the model's outputs.
         confused: The pairs of labels that were confused, the most frequent first.
-        mistaken_rows: Rows that were not given exactly their labels.
-        mistakes: Those that the model was surest of, the surest first.
+        mistaken_rows: Rows that were not given exactly their labels; a row that is given none and
+            has one is among them.
+        mistakes: Those of them that were given a label in a single-label task, or all, that the
+            model was surest of, the surest first.
         lengths: Texts by their number of ids, the begin mark included, from 0 on.
         truncated: Texts that were cut to the maximum length.
         unknown: Texts by the share of their tokens that are not in the dictionary: none of them,
             then each of `UNKNOWN_BINS` equal bins from above 0 to 1.
-        trust: How often the model is right, by tenths of its probability.
+        trust: How often the best label is right, by its probability, in bins of equal width; in a
+            multi-label task, every label. Rows out of scope are not among them.
     """
 
     rows: int
@@ -131,9 +120,7 @@ class Reviewed:
     @property
     def calibration_error(self) -> float:
         """Mean gap between probability and share of right predictions, over all predictions."""
-        total = sum(found.predictions for found in self.trust)
-        gaps = (found.predictions * abs(found.right - found.probability) for found in self.trust)
-        return sum(gaps) / total if total else 0.0
+        return error_of(self.trust)
 
     def as_dict(self) -> dict[str, object]:
         """The figures as a JSON object; the same review gives the same object."""
@@ -149,6 +136,8 @@ class Review:
         labels: The labels in the order of the logits' columns.
         multi_label: Whether a text may have several of them, or none.
         thresholds: In a multi-label task, the probability from which on each label is given.
+        least: In a single-label task, the probability that the best label must reach to be given;
+            None for any.
     """
 
     def __init__(
@@ -156,6 +145,7 @@ class Review:
         labels: Sequence[str],
         multi_label: bool = False,
         thresholds: Sequence[float] | None = None,
+        least: float | None = None,
     ) -> None:
         if multi_label != (thresholds is not None):
             raise ValueError("expected thresholds in a multi-label task, and there alone")
@@ -164,6 +154,7 @@ class Review:
             multi_label,
             thresholds,
         )
+        self._least = least
         count = len(self._names)
         self._hits, self._missed, self._wrong = np.zeros((3, count), dtype=np.int64)
         self._confused = csr_array((count, count), dtype=np.int64)
@@ -171,8 +162,13 @@ class Review:
         self._mistaken_rows = self._rows = self._truncated = 0
         self._lengths = np.zeros(0, dtype=np.int64)
         self._unknown = np.zeros(1 + UNKNOWN_BINS, dtype=np.int64)
-        self._trusted, self._right = np.zeros((2, _CALIBRATION_BINS), dtype=np.int64)
-        self._probability = np.zeros(_CALIBRATION_BINS, dtype=np.float64)
+        self._trust = Reliability()
+
+    @classmethod
+    def of(cls, classifier: Classifier) -> "Review":
+        """A review of what a classifier will say."""
+        least = classifier.reject.threshold if classifier.reject else None
+        return cls(classifier.classes_, classifier.multi_label, classifier.thresholds, least)
 
     def add(self, rows: Sequence[EncodedRow], logits: NDArray[np.float32]) -> None:
         """Takes a window of rows.
@@ -182,7 +178,7 @@ class Review:
             logits: What it says of them, `(rows, labels)`.
         """
         truth = self._names.matrix([row.row.labels for row in rows])
-        given = given_labels(logits, self._thresholds)
+        given = given_labels(logits, self._thresholds, self._least)
         probabilities = apply("sigmoid" if self._multi_label else "softmax", logits)
         missed, wrong = truth & ~given, given & ~truth
         self._rows += len(rows)
@@ -192,7 +188,10 @@ class Review:
         self._wrong += wrong.sum(axis=0)
         self._confused += csr_array(missed.astype(np.int64)).T @ csr_array(wrong.astype(np.int64))
         self._mistakes.add(rows, probabilities, truth, given)
-        self._add_trust(probabilities, truth, given)
+        # A row out of scope has no right label for a probability to be true of.
+        asked = truth.any(axis=1) | self._multi_label
+        told = told_of(probabilities[asked], truth[asked], multi_label=self._multi_label)
+        self._trust.add(*told)
         self._add_texts(rows)
 
     def reviewed(self) -> Reviewed:
@@ -202,13 +201,6 @@ class Review:
             self._hits.tolist(),
             self._missed.tolist(),
             self._wrong.tolist(),
-            strict=True,
-        )
-        predictions = np.maximum(self._trusted, 1)
-        trust = zip(
-            self._trusted.tolist(),
-            (self._probability / predictions).tolist(),
-            (self._right / predictions).tolist(),
             strict=True,
         )
         return Reviewed(
@@ -221,23 +213,8 @@ class Review:
             lengths=tuple(self._lengths.tolist()),
             truncated=self._truncated,
             unknown=tuple(self._unknown.tolist()),
-            trust=tuple(TrustBin(*found) for found in trust),
+            trust=self._trust.bins(),
         )
-
-    def _add_trust(
-        self,
-        probabilities: NDArray[np.float32],
-        truth: NDArray[np.bool_],
-        given: NDArray[np.bool_],
-    ) -> None:
-        # A single-label answer is one prediction, its best label; a multi-label one is a
-        # prediction for every label.
-        asked = np.ones_like(given) if self._multi_label else given
-        told, right = probabilities[asked].astype(np.float64), truth[asked]
-        bins = np.minimum((told * _CALIBRATION_BINS).astype(np.int64), _CALIBRATION_BINS - 1)
-        self._trusted += np.bincount(bins, minlength=_CALIBRATION_BINS)
-        self._right += np.bincount(bins[right], minlength=_CALIBRATION_BINS)
-        self._probability += np.bincount(bins, weights=told, minlength=_CALIBRATION_BINS)
 
     def _add_texts(self, rows: Sequence[EncodedRow]) -> None:
         lengths = np.array([len(row.encoded.ids) for row in rows], dtype=np.int64)

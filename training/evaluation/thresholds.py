@@ -30,6 +30,16 @@ def choose(probabilities: NDArray[np.floating], truth: NDArray[np.bool_]) -> tup
     return tuple(_best(scores, has) for scores, has in zip(probabilities.T, truth.T, strict=True))
 
 
+def between(upper: NDArray[np.floating], lower: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Thresholds halfway between neighbouring scores, which the upper reach and the lower do not.
+
+    In the scores' own precision; between two neighbouring numbers there is nothing but the upper.
+    """
+    middle = lower + (upper - lower) / 2
+    halfway: NDArray[np.floating] = np.where(middle > lower, middle, upper)
+    return halfway
+
+
 def _best(scores: NDArray[np.floating], has: NDArray[np.bool_]) -> float:
     positives = int(np.count_nonzero(has))
     if not positives:
@@ -45,9 +55,6 @@ def _best(scores: NDArray[np.floating], has: NDArray[np.bool_]) -> float:
     # F1 = 2 hits / (given + positives), with cut + 1 rows given the label.
     f1 = 2 * hits / (cuts + 1 + positives)
     upper, lower = ranked[cuts], below[cuts]
-    # In the scores' own precision; between two neighbouring numbers there is nothing but them.
-    middle = lower + (upper - lower) / 2
-    thresholds = np.where(middle > lower, middle, upper)
-    best = thresholds[f1 == f1.max()].astype(np.float64)
+    best = between(upper, lower)[f1 == f1.max()].astype(np.float64)
     # Descending, so that of two as near to 0.5 the higher one is taken.
     return float(best[np.abs(best - NEUTRAL).argmin()])

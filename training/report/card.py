@@ -6,7 +6,9 @@ Knows how to put a run's figures into words; computes none.
 import re
 
 from training.config import Config
+from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
+from training.evaluation.rejection import Rejection
 from training.run import Run
 from vocab.labels import Labels
 
@@ -37,8 +39,22 @@ def sentence(run: Run, config: Config) -> str:
     )
 
 
-def model_card(run: Run, labels: Labels, config: Config) -> str:
-    """The card as Markdown, with the metadata that model hubs read at its head."""
+def model_card(
+    run: Run,
+    labels: Labels,
+    config: Config,
+    calibration: Calibration | None = None,
+    rejection: Rejection | None = None,
+) -> str:
+    """The card as Markdown, with the metadata that model hubs read at its head.
+
+    Args:
+        run: The figures of the run.
+        labels: The labels.
+        config: Every setting.
+        calibration: The temperature of the model and what it did; None without.
+        rejection: From which probability on a label is given; None if it always is.
+    """
     names = ", ".join(_code(name) for name in labels.names[:_LABELS_SHOWN])
     if len(labels) > _LABELS_SHOWN:
         names += f" and {len(labels) - _LABELS_SHOWN} more"
@@ -62,6 +78,7 @@ Labels: {names}.
 {_ACCURACY_OF_SEVERAL if several else ""}The dictionary knows {run.coverage.share:.1%} of the
 tokens of the validation texts. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}).
+{_trust(run, calibration)}{_rejection(run, rejection)}
 `report.html` shows how it learnt and where it errs; open it in a browser.
 
 ```python
@@ -87,6 +104,37 @@ _ACCURACY_OF_SEVERAL = (
     "Accuracy is the share of texts given all their labels and no other; a label is given from its"
     "\nown threshold on, chosen on the validation rows.\n\n"
 )
+
+
+def _rejection(run: Run, rejection: Rejection | None) -> str:
+    rows, report = ("test", run.test) if run.test else ("validation", run.validation)
+    if not rejection:
+        return ""
+    told = (
+        f"\n\nA text whose best label has a probability below {rejection.chosen.threshold:.4f} is "
+        f"given {_code(rejection.label)}\ninstead: {report.answered:.1%} of the {rows} rows are "
+        f"given a label, which is right for {report.accuracy_answered:.1%} of those"
+    )
+    if report.out_of_scope_recall is not None:
+        told += (
+            f", and\n{report.out_of_scope_recall:.1%} of the {report.out_of_scope_rows:,} rows out "
+            "of scope are given none"
+        )
+    return f"{told}. A row that has a label and is given none\ncounts as wrong in the accuracy.\n"
+
+
+def _trust(run: Run, calibration: Calibration | None) -> str:
+    rows, report = ("test", run.test) if run.test else ("validation", run.validation)
+    told = (
+        f"The probabilities are off by {report.ece:.1%} in the mean on the {rows} rows (expected "
+        "calibration error)"
+    )
+    if not calibration:
+        return f"{told}."
+    return (
+        f"{told}; calibration\nwith temperature {calibration.temperature:.3g} took that from "
+        f"{calibration.ece_before:.1%} to {calibration.ece:.1%} on the validation rows."
+    )
 
 
 def _figures(reports: list[tuple[str, Report]]) -> str:

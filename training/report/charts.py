@@ -1,4 +1,4 @@
-"""The charts of a report, drawn by matplotlib from the figures of a run.
+"""The charts of a report that show how a network learnt and what its texts are like.
 
 Draws numbers and words of its own only: no text or label of a user comes in here.
 """
@@ -9,16 +9,13 @@ from typing import Literal
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from training.evaluation.review import UNKNOWN_BINS, Reviewed
 from training.progress import Epoch, Fitted, RateTest
+from training.report.axes import chart, legend, note, plain
 from training.report.card import metric_in_words
-from training.report.svg import FIRST, INK, MARK, MUTED, SECOND, drawing, inline
-
-_WIDTH, _HEIGHT = 440, 250
-"""Size of a chart in the units of its drawing: small, so that its text is readable on a phone."""
+from training.report.svg import FIRST, MARK, SECOND, drawing, inline
 
 _FEW_EPOCHS = 25
 """Up to so many epochs each has a dot of its own."""
@@ -28,12 +25,12 @@ def losses(fitted: Fitted) -> Markup:
     """The loss on the training and the validation rows after each epoch."""
     epochs, best = fitted.epochs, fitted.best
     with drawing():
-        figure, axes = _chart("epoch", "loss, in nats")
+        figure, axes = chart("epoch", "loss, in nats")
         _line(axes, epochs, [epoch.loss for epoch in epochs], "training", FIRST, "-")
         validation = [epoch.validation_loss for epoch in epochs]
         _line(axes, epochs, validation, "validation", SECOND, "--")
         _mark_best(axes, fitted, "top")
-        _legend(axes, columns=2)
+        legend(axes, columns=2)
         return inline(
             figure,
             "losses",
@@ -50,12 +47,12 @@ def metric(fitted: Fitted) -> Markup:
     epochs, best = fitted.epochs, fitted.best
     name = metric_in_words(fitted.metric)
     with drawing():
-        figure, axes = _chart("epoch", f"validation {name}")
+        figure, axes = chart("epoch", f"validation {name}")
         values = [epoch.metric for epoch in epochs]
         _line(axes, epochs, values, f"validation {name}", SECOND, "--")
         # Where the curve is not: what is to rise begins low, and ends high.
         _mark_best(axes, fitted, "top" if fitted.metric == "loss" else "bottom")
-        _legend(axes, columns=1)
+        legend(axes, columns=1)
         return inline(
             figure,
             "metric",
@@ -69,12 +66,12 @@ def rates(fitted: Fitted) -> Markup:
     """The learning rate at the end of each epoch."""
     epochs = fitted.epochs
     with drawing():
-        figure, axes = _chart("epoch", "learning rate")
+        figure, axes = chart("epoch", "learning rate")
         values = [epoch.learning_rate for epoch in epochs]
         _line(axes, epochs, values, "rate of the epoch's last update", FIRST, "-")
         axes.set_ylim(0, 1.08 * max(values) or 1)
-        axes.yaxis.set_major_formatter(_plain())
-        _legend(axes, columns=1)
+        axes.yaxis.set_major_formatter(plain())
+        legend(axes, columns=1)
         return inline(
             figure,
             "rates",
@@ -92,17 +89,17 @@ def rate_test(test: RateTest) -> Markup:
         if math.isfinite(loss)
     ]
     with drawing():
-        figure, axes = _chart("learning rate", "training loss, in nats")
+        figure, axes = chart("learning rate", "training loss, in nats")
         axes.plot(*zip(*points, strict=True), color=FIRST)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(_plain())
+        axes.xaxis.set_major_formatter(plain())
         axes.minorticks_off()
         # The test ends where the loss explodes: the rest would be flat beside it.
         lowest, first = min(loss for _, loss in points), points[0][1]
         fall = max(first - lowest, 0.05 * abs(first)) or 1
         axes.set_ylim(lowest - 0.15 * fall, first + fall)
         axes.axvline(test.chosen, color=MARK, linestyle=":")
-        _note(axes, test.chosen, f"{test.chosen:.2g}")
+        note(axes, test.chosen, f"{test.chosen:.2g}")
         return inline(
             figure,
             "rate-test",
@@ -117,7 +114,7 @@ def lengths(reviewed: Reviewed, max_length: int) -> Markup:
     bins = reviewed.length_bins()
     longest = bins[-1].last
     with drawing():
-        figure, axes = _chart("tokens of a text", "share of texts")
+        figure, axes = chart("tokens of a text", "share of texts")
         width = bins[0].last - bins[0].first + 1
         axes.bar(
             [found.first - 0.5 for found in bins],
@@ -128,7 +125,7 @@ def lengths(reviewed: Reviewed, max_length: int) -> Markup:
         )
         if max_length <= 1.5 * longest:
             axes.axvline(max_length + 0.5, color=MARK, linestyle=":")
-            _note(axes, max_length + 0.5, f"max_length {max_length}")
+            note(axes, max_length + 0.5, f"max_length {max_length}")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.grid(visible=False, axis="x")
@@ -146,7 +143,7 @@ def unknown(reviewed: Reviewed) -> Markup:
     counts = reviewed.unknown
     filled = max((index for index, texts in enumerate(counts) if texts), default=0)
     with drawing():
-        figure, axes = _chart("unknown tokens in a text", "share of texts")
+        figure, axes = chart("unknown tokens in a text", "share of texts")
         step = 1 / UNKNOWN_BINS
         heights = [texts / reviewed.rows for texts in counts]
         axes.bar([-step], heights[:1], width=0.92 * step, align="edge", color=SECOND)
@@ -170,66 +167,6 @@ def unknown(reviewed: Reviewed) -> Markup:
         )
 
 
-def trust(reviewed: Reviewed) -> Markup:
-    """How often the model is right, by the probability that it gives."""
-    bins = [found for found in reviewed.trust if found.predictions]
-    with drawing():
-        figure, axes = _chart("probability that the model gives", "share that is right")
-        axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="as it says")
-        axes.plot(
-            [found.probability for found in bins],
-            [found.right for found in bins],
-            color=FIRST,
-            marker="o",
-            label="as it is",
-        )
-        axes.set_xlim(0, 1.02)
-        axes.set_ylim(0, 1.02)
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1, decimals=0))
-        _legend(axes, columns=2)
-        return inline(
-            figure,
-            "trust",
-            "Share of right predictions by probability",
-            f"The mean gap between the probability and the share that is right is "
-            f"{reviewed.calibration_error:.1%}.",
-        )
-
-
-def sureness(reviewed: Reviewed) -> Markup:
-    """How many predictions the model gives which probability."""
-    bins = reviewed.trust
-    total = sum(found.predictions for found in bins)
-    width = 1 / len(bins)
-    with drawing():
-        figure, axes = _chart("probability that the model gives", "share of predictions")
-        shares = [found.predictions / total for found in bins]
-        edges = [index * width for index in range(len(bins))]
-        axes.bar(edges, shares, width=0.92 * width, align="edge", color=FIRST)
-        axes.set_xlim(0, 1.02)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.grid(visible=False, axis="x")
-        return inline(
-            figure,
-            "sureness",
-            "Predictions by their probability",
-            f"{shares[-1]:.1%} of {total} predictions have a probability of {edges[-1]:.0%} or "
-            f"more, {shares[0]:.1%} one below {edges[1]:.0%}.",
-        )
-
-
-def _chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    # A fixed place for the axes: where they stand does not depend on the fonts of a machine.
-    figure = Figure(figsize=(_WIDTH / 72, _HEIGHT / 72))
-    axes = figure.add_axes((0.16, 0.19, 0.81, 0.68))
-    axes.set_xlabel(x_label, labelpad=6)
-    axes.set_ylabel(y_label, labelpad=6)
-    axes.tick_params(length=0, pad=6)
-    return figure, axes
-
-
 def _line(
     axes: Axes, epochs: Sequence[Epoch], values: Sequence[float], name: str, colour: str, dash: str
 ) -> None:
@@ -243,31 +180,4 @@ def _line(
 
 def _mark_best(axes: Axes, fitted: Fitted, end: Literal["top", "bottom"]) -> None:
     axes.axvline(fitted.best.number, color=MARK, linestyle=":")
-    _note(axes, fitted.best.number, f"kept: epoch {fitted.best.number}", end)
-
-
-def _note(axes: Axes, x: float, words: str, end: Literal["top", "bottom"] = "top") -> None:
-    """Words at an end of a vertical line, on the side where there is room."""
-    place = axes.transLimits.transform(axes.transScale.transform((x, 1)))[0]
-    side = -1 if place > 0.5 else 1
-    axes.annotate(
-        words,
-        (x, 1 if end == "top" else 0),
-        (5 * side, -2 if end == "top" else 5),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        ha="left" if side > 0 else "right",
-        va=end,
-        color=INK,
-    )
-
-
-def _legend(axes: Axes, columns: int) -> None:
-    axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderpad=0, handlelength=2.2
-    )
-
-
-def _plain() -> FuncFormatter:
-    """Numbers as they are spoken of in settings, such as 0.001 and 1e-07."""
-    return FuncFormatter(lambda value, _: f"{value:.6g}")
+    note(axes, fitted.best.number, f"kept: epoch {fitted.best.number}", end)

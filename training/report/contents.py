@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from service.layout import Manifest
 from training.config import Config
+from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
 from training.evaluation.latency import ExportedModel
+from training.evaluation.rejection import Rejection
 from training.evaluation.review import Reviewed
 from training.network.parameters import LayerParameters
 from training.rows.corpora import Copy
@@ -49,6 +51,8 @@ class ReportContents:
         part: Which rows those were: the test rows if there are any.
         layers: What each layer of the network holds.
         models: The exported models, with their timings.
+        calibration: The temperature of the model and what it did; None without.
+        rejection: From which probability on the model gives a label; None if it always does.
         duplicates: The texts that occur more than once; None if they were not looked for.
         copies: A few of them.
         vectors: How much of the dictionary the pretrained vectors know; None without such vectors.
@@ -61,6 +65,8 @@ class ReportContents:
     part: Literal["validation", "test"]
     layers: tuple[LayerParameters, ...]
     models: tuple[ExportedModel, ...]
+    calibration: Calibration | None = None
+    rejection: Rejection | None = None
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
     vectors: VectorCoverage | None = None
@@ -84,6 +90,8 @@ class ReportContents:
             "findings": fitted.findings,
             "reviewed": self.part,
             "review": self.reviewed.as_dict(),
+            "calibration": self.calibration.as_dict() if self.calibration else None,
+            "reject": self.rejection.as_dict() if self.rejection else None,
             "layers": [asdict(layer) for layer in self.layers],
             "duplicates": self.duplicates.as_dict() if self.duplicates else None,
             "vectors": asdict(self.vectors) if self.vectors else None,

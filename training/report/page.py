@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from training.progress import Fitted
-from training.report import charts, tables
+from training.report import charts, tables, trust_charts
 from training.report.card import metric_in_words, sentence
 from training.report.contents import ReportContents
 from training.report.matrix import matrix
@@ -50,8 +50,12 @@ def page(contents: ReportContents) -> str:
         labels=tables.label_rows(contents.shown, reviewed),
         mistakes_first=_MISTAKES_FIRST,
         text_shown=_TEXT_SHOWN,
-        trust=charts.trust(reviewed),
-        sureness=charts.sureness(reviewed),
+        trust=trust_charts.trust(reviewed),
+        calibration=trust_charts.calibration(contents.calibration)
+        if contents.calibration
+        else None,
+        coverage=contents.rejection and trust_charts.coverage(contents.rejection),
+        sureness=trust_charts.sureness(reviewed),
         lengths=charts.lengths(reviewed, contents.config.tokens.max_length),
         unknown=charts.unknown(reviewed),
         overlaps=tables.overlap_rows(contents.duplicates) if contents.duplicates else (),

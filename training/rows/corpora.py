@@ -18,6 +18,7 @@ from training.config import Config, ConfigError
 from training.rows.duplicates import Duplicates, Finder, Part
 from training.rows.stored_rows import StoredRows, store
 from vocab.bad_rows import BadRows
+from vocab.columns import FoundColumns
 from vocab.corpus import Row, open_corpus
 from vocab.errors import CorpusError
 from vocab.labels import Labels
@@ -63,7 +64,8 @@ class Rows:
         train: To learn from.
         validation: To choose by.
         test: To report on; None if no test corpus was given.
-        labels: The labels that can be learnt.
+        labels: The labels that can be learnt. With `reject.out_of_scope`, rows that have none of
+            them stand among the others, in every part.
         multi_label: Whether a text may have several of them, or none.
         duplicates: The texts that occur more than once; None if they were not looked for.
         copies: A few of them.
@@ -93,6 +95,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         folder: Folder in which the rows are kept for the run.
 
     Raises:
+        ConfigError: If the settings make no sense with the rows.
         CorpusError: If a corpus cannot be read, or holds fewer than two labels to learn.
         BadRowsError: If a row is bad, such as one whose label training never saw, and the policy
             is to stop there.
@@ -102,21 +105,32 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     if columns.probability_prefix is not None:
         learnt.require_probabilities()
     multi_label = learnt.columns.task == "multi_label"
+    if config.reject.is_wanted:
+        _check_reject(config, learnt.columns)
     if multi_label and config.training.sampling == "balanced":
         raise ConfigError(
             "training.sampling=balanced: expected a task with one label a text, received one with "
             "several: set training.class_weights=balanced instead"
         )
     seen = _Seen()
-    train = store(seen.passing(learnt.rows(bad_rows)), folder / "train.arrow")
+    outside = config.reject.out_of_scope
+    passing = seen.passing(learnt.rows(bad_rows, out_of_scope=outside))
+    train = store(passing, folder / "train.arrow")
     try:
         labels = Labels.of(learnt.columns.labels or seen.counts)  # told at once, before the others
     except CorpusError as error:
         raise CorpusError(f"{corpora.train}: {error}") from None
+    if config.reject.is_wanted and config.reject.label in labels.ids:
+        raise ConfigError(
+            f"reject.label={config.reject.label}: expected a name that no label has, but it is a "
+            f"label of {corpora.train}: set reject.label to another"
+        )
     columns = replace(columns, task=learnt.columns.task)
 
     def others(path: Path, name: str) -> StoredRows:
-        return store(open_corpus(path, columns).rows(bad_rows, labels.names), folder / name)
+        return store(
+            open_corpus(path, columns).rows(bad_rows, labels.names, outside), folder / name
+        )
 
     if corpora.validation:
         validation = others(corpora.validation, "validation.arrow")
@@ -132,6 +146,28 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     test = others(corpora.test, "test.arrow") if corpora.test else None
     rows = Rows(train, validation, test, labels, multi_label)
     return rows if config.corpus.duplicates == "ignore" else _without_copies(rows, config, folder)
+
+
+def _check_reject(config: Config, columns: FoundColumns) -> None:
+    if columns.task == "multi_label":
+        raise ConfigError(
+            "the settings of reject: expected a task with one label a text, received one with "
+            "several, where a text may have none anyway: leave reject out"
+        )
+    if config.reject.out_of_scope is None:
+        return
+    if columns.labels:
+        raise ConfigError(
+            f"reject.out_of_scope={config.reject.out_of_scope}: expected a corpus with a column of "
+            "labels, received one of soft labels, which name no row that has none of them: leave "
+            "corpus.probability_prefix out, or set reject.target_precision instead"
+        )
+    if config.training.sampling == "balanced":
+        raise ConfigError(
+            f"reject.out_of_scope={config.reject.out_of_scope} and training.sampling=balanced: "
+            "expected one of them, for rows without a label can be balanced with none: set "
+            "training.class_weights=balanced instead"
+        )
 
 
 def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]:

@@ -34,6 +34,12 @@ from vocab.records import BadRow
 
 _WINDOW = 4096
 
+_MOST_COPIES = 10
+"""How often a training row out of scope is shown in an epoch, at most."""
+
+_SHARE = 0.1
+"""To how many rows out of scope, for each in scope, such copies may add up."""
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -42,8 +48,9 @@ class Prepared:
     Attributes:
         rows: The rows, those without a token left out.
         tokenizer: The dictionary.
-        train: Ids and targets of the training rows.
-        validation: The same of the validation rows.
+        train: Ids and targets of the training rows; rows out of scope are among them, each
+            several times.
+        validation: The same of the validation rows that are in scope.
         shape: The sizes that follow from the corpus.
         vectors: Pretrained vectors; None without.
         spelling: How tokens are spelled; None where that counts nothing.
@@ -98,13 +105,16 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
             config.training.seed,
         )
     parts = {
-        part: _Part(part, stored, rows, bad_rows).encoded(encoder, folder / part)
+        part: _Part(
+            part, stored, rows, bad_rows, looks_outside=config.reject.out_of_scope is not None
+        ).encoded(encoder, folder / part)
         for part, stored in rows.parts().items()
     }
     train, validation = parts["train"], parts["validation"]
     buckets = network.ngram_buckets(train.examples.tokens, width)
     shape = replace(shape, buckets=buckets)
     parameters.check_size(network, shape)
+    _check_outside(config, train, validation)
     return Prepared(
         rows=replace(
             rows,
@@ -123,27 +133,50 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     )
 
 
-def targets_of(rows: Iterable[Row], labels: Labels, *, multi_label: bool) -> Targets:
+def targets_of(
+    rows: Iterable[Row], labels: Labels, *, multi_label: bool, soft: bool = False
+) -> Targets:
     """What a network is to say of some rows; see `training.rows.examples.Targets`.
 
     Rows with and without soft labels may stand side by side only where each target has a share
-    for every label, which is so in a multi-label task and where the training rows are soft.
+    for every label, which is so in a multi-label task and where the training rows are soft. A row
+    out of scope of a single-label task has all labels alike for its target (outlier exposure,
+    Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606).
 
     Args:
         rows: The rows.
         labels: The labels, in the order of the network's outputs.
         multi_label: Whether a text may have several.
+        soft: Whether each target has a share for every label in any case; rows out of scope, of
+            which no id tells, have to be among such.
     """
     window = list(rows)
-    if not multi_label and all(row.probabilities is None for row in window):
+    if not (multi_label or soft) and all(row.probabilities is None for row in window):
         return np.array([labels.ids[row.label] for row in window], dtype=np.int32)
     shares = np.zeros((len(window), len(labels)), dtype=np.float32)
     for target, row in zip(shares, window, strict=True):
-        if row.probabilities is None:
+        if not (row.labels or multi_label):
+            target[:] = 1 / len(labels)
+        elif row.probabilities is None:
             target[[labels.ids[name] for name in row.labels]] = 1.0
         else:
             target[:] = row.probabilities
     return shares
+
+
+def copies(rows: StoredRows) -> int:
+    """How often each training row out of scope is learnt from in an epoch; 0 if there is none.
+
+    Such rows are few in most corpora, and each says little to any one label: they are repeated
+    until they are a tenth of the others, ten times at most.
+
+    Args:
+        rows: The training rows of a single-label task.
+    """
+    outside = sum(not row.labels for window in rows.windows() for row in window)
+    if not outside:
+        return 0
+    return max(1, min(_MOST_COPIES, int(_SHARE * (len(rows) - outside) / outside)))
 
 
 @dataclass(frozen=True)
@@ -151,21 +184,59 @@ class _Encoded:
     stored: StoredRows
     examples: Examples
     sha256: str
+    outside: int
+
+
+def _check_outside(config: Config, train: _Encoded, validation: _Encoded) -> None:
+    """Checks that rows out of scope are there where they are needed.
+
+    Raises:
+        CorpusError: If they are not.
+    """
+    name = config.reject.out_of_scope
+    if name is None or validation.outside:
+        return
+    if config.reject.target_precision is None:
+        raise CorpusError(
+            f"reject.out_of_scope={name}: expected validation rows with the label {name!r} to "
+            "choose the threshold by, received none: give some, or set reject.target_precision too"
+        )
+    if not train.outside:
+        raise CorpusError(
+            f"reject.out_of_scope={name}: expected training or validation rows with the label "
+            f"{name!r}, received none: mend the name, or leave the setting out"
+        )
 
 
 class _Part:
     """One part of the rows on its way through the encoder."""
 
-    def __init__(self, part: Part, stored: StoredRows, rows: Rows, bad_rows: BadRows) -> None:
+    def __init__(
+        self,
+        part: Part,
+        stored: StoredRows,
+        rows: Rows,
+        bad_rows: BadRows,
+        *,
+        looks_outside: bool,
+    ) -> None:
         self._part, self._stored, self._rows, self._bad_rows = part, stored, rows, bad_rows
+        # Copies of each row out of scope that are learnt from; none is where an epoch is chosen.
+        self._copies = copies(stored) if looks_outside and part == "train" else 0
         self._with_tokens = np.ones(len(stored), dtype=np.bool_)
         self._learnt = np.zeros(len(rows.labels), dtype=np.bool_)
         self._digest = hashlib.sha256()
+        self._outside = 0
 
     def encoded(self, encoder: Encoder, folder: Path) -> _Encoded:
         noted = self._noting(encode_rows(encoder.encode, self._stored))
         kept = at_least_one(self._bad_rows.keep(noted), f"{self._part} rows")
         written = examples.store(self._windows(kept), folder)
+        if not len(written):
+            raise CorpusError(
+                f"{self._part} rows: expected rows with one of the labels, received only rows out "
+                "of scope"
+            )
         if self._part == "train" and not self._learnt.all():
             name = self._rows.labels.names[int(np.argmin(self._learnt))]
             if written.classes:
@@ -177,7 +248,8 @@ class _Part:
                 f"training rows: no text of the label {name!r} holds a token to learn from: mend "
                 "its rows or leave them out. With corpus.duplicates=remove they may all be copies"
             )
-        return _Encoded(self._stored.only(self._with_tokens), written, self._digest.hexdigest())
+        stored = self._stored.only(self._with_tokens)
+        return _Encoded(stored, written, self._digest.hexdigest(), self._outside)
 
     def _noting(self, rows: Iterable[EncodedRow | BadRow]) -> Iterator[EncodedRow | BadRow]:
         for number, row in enumerate(rows):
@@ -188,14 +260,22 @@ class _Part:
     def _windows(self, rows: Iterator[EncodedRow]) -> Iterator[tuple[list[examples.Ids], Targets]]:
         labels, multi_label = self._rows.labels, self._rows.multi_label
         while window := list(islice(rows, _WINDOW)):
-            targets = targets_of((row.row for row in window), labels, multi_label=multi_label)
+            for row in window:
+                update_digest(self._digest, row.row)
+            outside = np.array([not (row.row.labels or multi_label) for row in window])
+            self._outside += int(np.count_nonzero(outside))
+            chosen = np.repeat(np.arange(len(window)), np.where(outside, self._copies, 1))
+            targets = targets_of(
+                (window[place].row for place in chosen),
+                labels,
+                multi_label=multi_label,
+                soft=self._copies > 0,
+            )
             if targets.ndim == 1:
                 self._learnt[targets] = True
             else:
-                self._learnt |= targets.any(axis=0)
-            for row in window:
-                update_digest(self._digest, row.row)
-            yield [row.encoded.ids for row in window], targets
+                self._learnt |= targets[~outside[chosen]].any(axis=0)
+            yield [window[place].encoded.ids for place in chosen], targets
 
 
 def update_digest(digest: "hashlib._Hash", row: Row) -> None:

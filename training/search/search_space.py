@@ -37,9 +37,13 @@ _FIXED = {
     "training.seed": "the trials are compared on the rows that it sets aside",
     "training.tensorboard": "it says where the trials are told of",
     "training.mlflow": "it says where the trials are told of",
+    "training.calibration": "the trials are compared before it",
     "training.checkpoint_updates": "it says how often a trial is saved",
 }
-_SECTION_OF_ROWS = "corpus"
+_FIXED_SECTIONS = {
+    "corpus": "the trials are compared on the same rows",
+    "reject": "the trials are compared on the rows that have a label, before one is refused",
+}
 
 
 @dataclass(frozen=True)
@@ -165,9 +169,7 @@ def _settings(where: str, declared: Mapping[str, Any]) -> Iterator[tuple[str, An
 
 def _fixed(name: str) -> str | None:
     """Why a setting must be the same in all trials; None if it need not."""
-    if name.partition(".")[0] == _SECTION_OF_ROWS:
-        return "the trials are compared on the same rows"
-    return _FIXED.get(name)
+    return _FIXED_SECTIONS.get(name.partition(".")[0]) or _FIXED.get(name)
 
 
 def _dimension(where: str, name: str, declared: object) -> Choices | Range:

@@ -88,6 +88,12 @@ class TrainingConfig(Section):
     patience: Annotated[int, Field(ge=1, le=100_000)] = Field(
         3, description="Epochs without a better validation metric after which training stops."
     )
+    calibration: bool = Field(
+        True,
+        description="Whether the logits are divided by a temperature that is chosen on the "
+        "validation rows, so that a probability of 80% is right in 80% of the cases. It is folded "
+        "into the weights, and changes no label that is given where a text has one.",
+    )
     checkpoint_updates: Annotated[int, Field(ge=1)] = Field(
         500,
         description="Updates between checkpoints, from which `--resume` goes on; there is one at "

@@ -130,5 +130,9 @@ def _figures_of_report(part: str, report: Report) -> dict[str, float]:
         "macro_f1": report.macro_f1,
         "micro_f1": report.micro_f1,
         "log_loss": report.log_loss,
+        "ece": report.ece,
+        "answered": report.answered,
+        "accuracy_answered": report.accuracy_answered,
+        "out_of_scope_recall": report.out_of_scope_recall,
     }
     return {f"{part}_{name}": value for name, value in figures.items() if value is not None}

@@ -4,10 +4,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, softmax
 from sklearn import metrics
 
+from service.layout import RejectSettings
 from training.evaluation import evaluate as evaluation
+from training.evaluation.calibration import expected_calibration_error
 from training.evaluation.evaluate import evaluate
 from vocab.corpus import Row
 from vocab.encoded_rows import EncodedRow
@@ -25,6 +27,8 @@ class Recorded:
         self.classes_ = NAMES
         self.thresholds = thresholds
         self.multi_label = thresholds is not None
+        self.score_function = "sigmoid" if self.multi_label else "softmax"
+        self.reject = None
         self._logits = logits.astype(np.float32)
 
     def logits(self, encoded):
@@ -74,9 +78,15 @@ class TestSingleLabel:
     def test_labels_that_do_not_occur_are_not_counted(self, report):
         assert [each.label for each in report.labels] == ["a", "b", "c", "d"]
 
+    def test_the_calibration_error_is_that_of_the_best_label(self, logits, truth, report):
+        probabilities = softmax(logits, axis=1)
+        right = probabilities.argmax(axis=1) == truth
+        expected = expected_calibration_error(probabilities.max(axis=1), right)
+        assert report.ece == pytest.approx(expected, abs=1e-6)
+
     def test_the_document_says_nothing_of_several_labels(self, report):
         document = report.as_dict()
-        assert list(document) == ["accuracy", "macro_f1", "log_loss", "rows", "labels"]
+        assert list(document) == ["accuracy", "macro_f1", "log_loss", "ece", "rows", "labels"]
         assert list(document["labels"][0]) == ["label", "precision", "recall", "f1", "rows"]
         assert not report.multi_label
 
@@ -104,6 +114,8 @@ class TestSeveralLabels:
             for average in ("macro", "micro")
         }
         assert (report.macro_f1, report.micro_f1) == pytest.approx((f1["macro"], f1["micro"]))
+        every = expected_calibration_error(probabilities.reshape(-1), truth.reshape(-1))
+        assert report.ece == pytest.approx(every, abs=1e-6)
         losses = -np.log(np.where(truth, probabilities, 1 - probabilities))
         assert report.log_loss == pytest.approx(losses.mean(), abs=1e-6)
         expected = metrics.precision_recall_fscore_support(truth, predicted, zero_division=0)
@@ -118,7 +130,8 @@ class TestSeveralLabels:
 
     def test_the_document_has_the_many_labels_last(self, report):
         document = report.as_dict()
-        assert list(document) == ["accuracy", "macro_f1", "log_loss", "rows", "micro_f1", "labels"]
+        figures = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "micro_f1", "labels"]
+        assert list(document) == figures
         assert document["labels"][1]["threshold"] == 0.3
         assert report.multi_label
 
@@ -151,6 +164,55 @@ def test_nothing_of_a_row_is_kept():
             tracemalloc.stop()
 
     assert peak(8192 * 6) < 1.2 * peak(8192 * 2)
+
+
+class TestRejection:
+    @pytest.fixture
+    def truth(self):
+        """The label of each row; 4 stands for rows that have none."""
+        return np.random.default_rng(7).integers(0, 5, 500)
+
+    @pytest.fixture
+    def report(self, logits, truth, monkeypatch):
+        monkeypatch.setattr(evaluation, "_WINDOW", 64)
+        classifier = Recorded(logits)
+        classifier.reject = RejectSettings(threshold=0.6, label="none", out_of_scope="other")
+        labels = [(NAMES[label],) if label < 4 else () for label in truth]
+        return evaluate(classifier, rows_of(labels))
+
+    def test_the_figures_are_counted_one_by_one(self, logits, truth, report):
+        probabilities = softmax(logits.astype(np.float32), axis=1)
+        answered = probabilities.max(axis=1) >= 0.6
+        right, inside = probabilities.argmax(axis=1) == truth, truth < 4
+        assert report.rows == inside.sum()
+        assert report.accuracy == pytest.approx((answered & right)[inside].mean())
+        assert report.answered == pytest.approx(answered[inside].mean())
+        assert report.accuracy_answered == pytest.approx(right[inside & answered].mean())
+        assert report.out_of_scope_rows == (~inside).sum()
+        assert report.out_of_scope_recall == pytest.approx((~answered)[~inside].mean())
+
+    def test_a_label_that_rows_out_of_scope_are_given_is_imprecise(self, logits, truth, report):
+        probabilities = softmax(logits.astype(np.float32), axis=1)
+        given = np.where(probabilities.max(axis=1) >= 0.6, probabilities.argmax(axis=1), -1)
+        for index, figures in enumerate(report.labels):
+            assert figures.precision == pytest.approx((truth[given == index] == index).mean())
+            assert figures.recall == pytest.approx((given[truth == index] == index).mean())
+
+    def test_what_is_said_of_probabilities_is_of_rows_in_scope(self, logits, truth, report):
+        probabilities = softmax(logits, axis=1)[truth < 4]
+        labels = truth[truth < 4]
+        right = probabilities.argmax(axis=1) == labels
+        expected = expected_calibration_error(probabilities.max(axis=1), right)
+        assert report.ece == pytest.approx(expected, abs=1e-6)
+        expected = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+        assert report.log_loss == pytest.approx(expected, rel=1e-6)
+
+    def test_without_a_name_for_such_rows_there_are_none(self, logits, truth):
+        classifier = Recorded(logits)
+        classifier.reject = RejectSettings(threshold=0.6, label="none")
+        document = evaluate(classifier, rows_of([("a",)] * 500)).as_dict()
+        assert {"answered", "accuracy_answered"} <= set(document)
+        assert not {"out_of_scope_rows", "out_of_scope_recall"} & set(document)
 
 
 def test_a_folder_is_asked_as_it_will_answer(multi_label_folder):

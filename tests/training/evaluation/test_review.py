@@ -177,6 +177,24 @@ def test_trust_compares_what_the_model_says_with_what_is_so():
     assert found.calibration_error == pytest.approx(0.05)
 
 
+def test_a_row_may_be_given_no_label_and_have_none():
+    """A wrong answer, a row out of scope that is given a label, and two that are given none."""
+    probabilities = [[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1]]
+    logits = np.log(np.array([*probabilities, [0.3, 0.4, 0.2, 0.1]])).astype(np.float32)
+    review = Review(NAMES, least=0.5)
+    review.add([row(1, ["b"]), row(2, []), row(3, ["a"]), row(4, [])], logits)
+    found = review.reviewed()
+    assert (found.rows, found.mistaken_rows) == (4, 3)
+    assert [(pair.right, pair.given) for pair in found.confused] == [("b", "a")]
+    # What was given no label is nothing that the model was sure of.
+    mistakes = [(each.right, each.given, each.right_probability) for each in found.mistakes]
+    assert sorted(mistakes) == [((), ("b",), None), (("b",), ("a",), pytest.approx(0.1))]
+    counts = [(each.hits, each.missed, each.wrong) for each in found.labels]
+    assert counts == [(0, 1, 1), (0, 1, 1), (0, 0, 0), (0, 0, 0)]
+    # Trust is of rows that have a label, whether they are given one or not.
+    assert sum(each.predictions for each in found.trust) == 2
+
+
 def test_thresholds_belong_to_multi_label_tasks():
     with pytest.raises(ValueError, match="thresholds in a multi-label task, and there alone"):
         Review(NAMES, multi_label=True)

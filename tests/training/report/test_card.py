@@ -3,7 +3,9 @@ from dataclasses import replace
 import pytest
 
 from training import config
+from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import LabelFigures, Report
+from training.evaluation.rejection import Rejection, RejectionPoint
 from training.progress import Epoch, Fitted
 from training.report.card import model_card, sentence
 from training.run import Run
@@ -14,7 +16,7 @@ from vocab.labels import Labels
 @pytest.fixture
 def run():
     figures = LabelFigures("a", 0.5, 0.5, 0.5, 10)
-    report = Report(0.75, 0.5, 0.6, 20, (figures,))
+    report = Report(0.75, 0.5, 0.6, 0.0321, 20, (figures,))
     epoch = Epoch(2, 20, 0.5, 0.6, 0.7512, 1e-3)
     fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, ())
     return Run(
@@ -27,6 +29,33 @@ def run():
         validation=report,
         test=None,
     )
+
+
+def test_it_says_how_far_probabilities_can_be_trusted(run):
+    card = model_card(run, Labels(("ham", "spam")), config.Config())
+    told = "off by 3.2% in the mean on the validation rows (expected calibration error)"
+    assert f"{told}.\n" in card
+    found = Calibration(1.2345, 20, 0.7, 0.6, 0.0654, 0.0321, (), ())
+    card = model_card(run, Labels(("ham", "spam")), config.Config(), found)
+    assert "with temperature 1.23 took that from 6.5% to 3.2% on the validation rows." in card
+
+
+def test_it_says_when_a_text_is_given_none(run):
+    labels, point = Labels(("ham", "spam")), RejectionPoint(0.61234, 0.9, 0.97, 0.5)
+    rejection = Rejection("none `of` these", "oos", None, True, point, ())
+    report = replace(
+        run.validation,
+        answered=0.912,
+        accuracy_answered=0.97,
+        out_of_scope_rows=1234,
+        out_of_scope_recall=0.654,
+    )
+    card = model_card(replace(run, validation=report), labels, config.Config(), None, rejection)
+    told = " ".join(card.split())
+    assert "probability below 0.6123 is given ``none `of` these`` instead" in told
+    assert "91.2% of the validation rows are given a label, which is right for 97.0%" in told
+    assert "65.4% of the 1,234 rows out of scope are given none." in told
+    assert "out of scope" not in model_card(run, labels, config.Config())
 
 
 def test_it_says_what_the_model_is_and_how_good(run):

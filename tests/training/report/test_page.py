@@ -17,8 +17,10 @@ import pytest
 
 from service.layout import Manifest
 from training import config
+from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import LabelFigures, Report
 from training.evaluation.latency import ExportedModel
+from training.evaluation.rejection import Rejection, choose, curve
 from training.evaluation.review import Review
 from training.network import parameters
 from training.network.shape import Shape
@@ -50,6 +52,21 @@ HOSTILE = [
 ]
 
 
+def rejected(reported):
+    """The same run with a threshold, some rows out of scope, and a name that is hostile."""
+    told, right = np.linspace(0.2, 0.99, 50), np.arange(50) % 9 > 0
+    found = curve(told, right, np.linspace(0.1, 0.6, 20))
+    chosen, reached = choose(found, 0.8)
+    figures = {"answered": 0.9, "accuracy_answered": 0.95}
+    figures |= {"out_of_scope_rows": 20, "out_of_scope_recall": 0.65}
+    report = replace(reported.shown, **figures)
+    return replace(
+        reported,
+        run=replace(reported.run, validation=report, test=report),
+        rejection=Rejection(HOSTILE[0], HOSTILE[1], 0.8, reached, chosen, found.thinned()),
+    )
+
+
 def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epochs=6, settings=()):
     """A run that never was, looked at by a real review."""
     generator = np.random.default_rng(0)
@@ -74,7 +91,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         LabelFigures(found.label, 0.5, 0.25, 1 / 3, found.hits + found.missed, threshold)
         for found, threshold in zip(reviewed.labels, thresholds or [None] * count, strict=True)
     )
-    report = Report(0.875, 1 / 3, 0.4, rows, figures, 0.25 if several else None)
+    report = Report(0.875, 1 / 3, 0.4, 0.02, rows, figures, 0.25 if several else None)
     course = tuple(
         Epoch(number, 10 * number, 1 / number, 1.1 / number, 1 - 0.5 / number, 0.01 / number)
         for number in range(1, epochs + 1)
@@ -112,6 +129,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         part="test",
         layers=parameters.parameters(settings.network, Shape(321, count, (1, 2))),
         models=(ExportedModel("32-bit floats", "onnx/model.onnx", 1_480_000, 9, 0.2468, 5432.1),),
+        calibration=Calibration(1.42, rows, 0.45, 0.4, 0.08, 0.02, reviewed.trust, reviewed.trust),
         duplicates=finder.found(),
         vectors=VectorCoverage(found=200, of=318),
     )
@@ -257,11 +275,53 @@ def test_ids_are_there_once_and_what_is_referred_to_is_there(count):
         assert clip[1] in ids
 
 
+def test_calibration_is_shown_where_there_was_one():
+    html = page(contents())
+    assert "divided by a temperature of 1.42, chosen on 400 validation rows" in html
+    assert "takes the mean gap from 8.0% to 2.0%" in html
+    without = page(replace(contents(), calibration=None))
+    assert "temperature" not in without.replace("divided by a temperature that", "")
+    assert 'id="calibration-title"' not in without
+
+
+def test_a_threshold_is_shown_with_what_it_does():
+    told = rejected(contents())
+    html = page(told)
+    document = Document(html)
+    text = " ".join("".join(document.text).split())
+    threshold = told.rejection.chosen.threshold
+    assert f"below {threshold:.4g} is given {HOSTILE[0]}." in text
+    assert "with which 80.0% of the answers to validation rows are right" in text
+    assert "90.0% are given a label, and 95.0% of those the right one." in text
+    assert "Of the 20 test rows out of scope, 65.0% are given none." in text
+    assert 'id="coverage-title"' in html
+    assert f"threshold {threshold:.3g}" in html
+    assert "<script>alert" not in html
+    assert 'id="coverage-title"' not in page(contents())
+    missed = replace(told, rejection=replace(told.rejection, reached=False))
+    assert "No threshold reaches the target: this one comes nearest." in page(missed)
+
+
+def test_a_target_alone_is_shown_without_rows_out_of_scope():
+    found = curve(np.linspace(0.2, 0.99, 50), np.arange(50) % 9 > 0, np.array([]))
+    chosen, reached = choose(found, 0.95)
+    told = rejected(contents())
+    report = replace(told.shown, out_of_scope_rows=None, out_of_scope_recall=None)
+    told = replace(
+        told,
+        run=replace(told.run, validation=report, test=report),
+        rejection=Rejection("none of these", None, 0.95, reached, chosen, found.thinned()),
+    )
+    html = page(told)
+    assert "This is the lowest threshold with which 95.0% of the answers" in html
+    assert "found out" not in html
+
+
 @many
 def test_charts_say_what_they_show_to_those_who_do_not_see_them(count):
     html = page(contents(names(count), rows=1000))
     charts = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
-    assert len(charts) == 8 + (count > FEW)
+    assert len(charts) == 9 + (count > FEW)
     for chart in charts:
         title, description = re.search(
             r"<title id[^>]*>([^<]+)</title>\s*<desc id[^>]*>([^<]+)</desc>", chart
