@@ -144,9 +144,16 @@ def _sizes(point: Point) -> tuple[Any, Any]:
     from training.network.shape import Shape  # noqa: PLC0415
 
     config = configs.load(assignments=point.settings)
-    ngrams = config.network.ngram_lengths(config.tokens.unit)
-    shape = Shape(point.vocab, point.classes, ngrams)
-    parameters.check_size(config.network, shape)
+    network = config.network
+    width = network.width_of_ngrams(point.classes)
+    shape = Shape(
+        point.vocab,
+        point.classes,
+        network.ngram_lengths(config.tokens.unit),
+        buckets=network.ngram_buckets(point.rows * point.tokens, width),
+        ngram_width=width,
+    )
+    parameters.check_size(network, shape)
     return config, shape
 
 

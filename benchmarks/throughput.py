@@ -129,6 +129,9 @@ def recipe_of(config: Config, prepared: sets.Prepared, cell: Literal["gru", "lst
     rate = config.training.learning_rate
     if rate == "auto":
         raise GatewiseError("expected training.learning_rate to be a number, received auto")
+    epochs = config.training.epochs
+    if epochs == "auto":
+        raise GatewiseError("expected training.epochs to be a number, received auto")
     return Recipe(
         cell,
         vocab_size=prepared.vocab_size,
@@ -137,7 +140,7 @@ def recipe_of(config: Config, prepared: sets.Prepared, cell: Literal["gru", "lst
         units=config.network.units,
         dropout=config.network.dropout,
         batch_size=config.training.batch_size,
-        epochs=config.training.epochs,
+        epochs=epochs,
         rate=rate,
         weight_decay=config.training.weight_decay,
         seed=config.training.seed,

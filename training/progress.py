@@ -73,6 +73,8 @@ class Fitted:
         metric: Name of the metric that it was chosen by.
         rate_test: The range test, if there was one.
         findings: What was found about the learning rate, in plain words.
+        paths: What the logits of the recurrent path and of the n-gram path were multiplied by, in
+            this order, before they are added; empty where they learnt together.
     """
 
     epochs: tuple[Epoch, ...]
@@ -80,3 +82,4 @@ class Fitted:
     metric: str
     rate_test: RateTest | None
     findings: tuple[str, ...]
+    paths: tuple[float, ...] = ()

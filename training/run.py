@@ -44,6 +44,7 @@ class Run:
             "coverage": {**asdict(self.coverage), "share": self.coverage.share},
             "epochs": [asdict(epoch) for epoch in self.fitted.epochs],
             "best_epoch": self.fitted.best.number,
+            "paths": list(self.fitted.paths),
             "validation": self.validation.as_dict(),
             "test": self.test.as_dict() if self.test else None,
         }

@@ -21,7 +21,7 @@ from training.fitting.learner import Arrays, Learner
 from training.fitting.objective import Objective
 from training.fitting.rate_test import range_test
 from training.fitting.schedule import LearningRate
-from training.fitting.validation import validate
+from training.fitting.validation import balance_paths, validate
 from training.progress import Epoch, Fitted, Progress
 from training.rows.examples import Examples
 from training.settings.training import Metric, TrainingConfig
@@ -32,6 +32,9 @@ _LOWERED = 0.1
 
 _MOST_LOWERED = 8
 """Times that is done before the run is given up."""
+
+_EPOCHS = 12
+"""Passes over the rows where their number is left open to the end."""
 
 _FLAT_UPDATES = 30
 """Updates that a cost is given before it is called flat."""
@@ -113,7 +116,8 @@ class _Run:
         self._batches = Batches(
             train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
-        self._updates = len(self._batches) * config.epochs
+        epochs = _EPOCHS if config.epochs == "auto" else config.epochs
+        self._updates = len(self._batches) * epochs
         if config.max_updates is not None:
             self._updates = min(self._updates, config.max_updates)
         # The average over 1 / (1 - momentum) updates must not reach back to where a short run
@@ -137,12 +141,19 @@ class _Run:
         if standing.best is None:
             raise DivergedError("training ended before any epoch gave weights that can be used")
         self._learner.set_weights(self._best)
+        factors: tuple[float, ...] = ()
+        if self._learner.apart:
+            factors = balance_paths(
+                self._learner, self._validation, multi_label=self._objective.multi_label
+            )
+            self._learner.weigh_paths(factors)
         return Fitted(
             epochs=tuple(standing.epochs),
             best=standing.best,
             metric=self._metric,
             rate_test=standing.rate_test,
             findings=tuple(standing.findings),
+            paths=factors,
         )
 
     def _begin(self) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.fitting.objective import Objective
 from training.fitting.row_updates import RowAdagrad, RowAdamW, looked_up
-from training.network.build import paths, tables
+from training.network.build import paths, tables, weigh_paths
 from training.settings.training import Optimizer, TrainingConfig
 
 Arrays = list[NDArray[np.generic]]
@@ -45,6 +45,11 @@ _BY_ROWS: dict[Optimizer, bool] = {"adamw": True, "adam": True}
 class Learner:
     """A network being trained.
 
+    Attributes:
+        model: The network.
+        paths: How many paths it has, whose logits are added.
+        apart: Whether each of several learns by itself.
+
     Args:
         model: From `training.network.build`; it is trained on the devices of the strategy in
             whose scope it was made.
@@ -62,7 +67,8 @@ class Learner:
     ) -> None:
         self.model = model
         self._paths = paths(model)
-        self._apart = config.paths == "apart"
+        self.paths = len(self._paths.outputs)
+        self.apart = self.paths > 1 and config.paths == "apart"
         self._objective = objective
         self._strategy = model.distribute_strategy
         options: dict[str, Any] = {"use_ema": True, "ema_momentum": averaging} if averaging else {}
@@ -121,10 +127,13 @@ class Learner:
         )
         return float(self._function(batch, training=True)(*parts))
 
-    def answer(self, batch: Sequence[tf.Tensor]) -> tuple[NDArray[np.float32], float]:
-        """Logits of a batch, float32 `(batch, labels)`, and its mean loss, targets as they are."""
-        logits, loss = self._function(batch, training=False)(*batch)
-        return logits.numpy(), float(loss)
+    def answer(self, batch: Sequence[tf.Tensor]) -> list[NDArray[np.float32]]:
+        """Logits of a batch by each path of the network, float32 `(batch, labels)` each."""
+        return [logits.numpy() for logits in self._function(batch, training=False)(*batch)]
+
+    def weigh_paths(self, factors: Sequence[float]) -> None:
+        """Multiplies the logits of each path by a number, in its weights."""
+        weigh_paths(self.model, factors)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -186,7 +195,7 @@ class Learner:
             with tf.GradientTape() as tape:
                 parts = self._paths(inputs, training=True)
                 logits = tf.add_n(parts)
-                learning = parts if self._apart else [logits]
+                learning = parts if self.apart else [logits]
                 losses = [self._objective.losses(one, targets, smoothed=True) for one in learning]
                 loss = tf.reduce_sum(tf.add_n(losses) * weights)
             self._apply(tape.gradient(loss, variables), variables, tf.shape(input_ids)[0])
@@ -235,11 +244,9 @@ class Learner:
     def _traced_answer(
         self, input_ids: Any, attention_mask: Any, targets: Any, weights: Any
     ) -> Any:
-        del weights  # every row counts the same
+        del targets, weights
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        logits = self.model(inputs, training=False)
-        losses = self._objective.losses(logits, targets, smoothed=False)
-        return logits, tf.reduce_mean(losses)
+        return self._paths(inputs, training=False)
 
 
 def _any_size(part: tf.Tensor) -> tf.TensorSpec:

@@ -1,16 +1,22 @@
 """How good a network is on the validation rows, as it is trained.
 
-Counts with scikit-learn. Knows logits and targets; the finished model's figures are
-`training.evaluation.evaluate`'s, from the classifier that serves.
+Counts with scikit-learn, and once training has ended looks at each of the network's paths. Knows
+logits and targets; the finished model's figures are `training.evaluation.evaluate`'s, from the
+classifier that serves.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, f1_score
 
+from training.evaluation.calibration import negative_log_likelihood
 from training.evaluation.thresholds import choose
+from training.fitting.balance import balance
 from training.fitting.dataset import dataset, in_order
 from training.fitting.learner import Learner
 from training.rows.examples import Examples
@@ -32,12 +38,18 @@ class Validation:
     metric: float
 
 
+_MOST_LOGITS = 2**20
+"""Most logits of a path that its part is chosen by: of more rows, the first batches are taken."""
+
+
 def validate(
     learner: Learner, examples: Examples, metric: Metric, *, multi_label: bool
 ) -> Validation:
     """Classifies the validation rows with the weights as they are.
 
-    In a multi-label task the metrics are those with the thresholds that suit these rows best.
+    Where the network's paths learnt apart, each counts as it is best for these rows, as it will in
+    the exported network. In a multi-label task the metrics are those with the thresholds that suit
+    these rows best.
 
     Args:
         learner: The network.
@@ -45,13 +57,13 @@ def validate(
         metric: What to count beside the loss.
         multi_label: Whether a text may have several labels.
     """
+    factors = balance_paths(learner, examples, multi_label=multi_label)
     total = 0.0
     predicted, truth = [], []
-    rows = in_order(examples, _BATCH)
-    for batch in dataset(examples, rows, None):
-        logits, loss = learner.answer(batch)
-        total += loss * len(logits)
-        targets = batch[2].numpy()
+    for parts, targets in _answers(learner, examples):
+        logits = sum(factor * part for factor, part in zip(factors, parts, strict=True))
+        logits = np.asarray(logits, dtype=np.float32)
+        total += negative_log_likelihood(logits, targets, multi_label=multi_label) * len(logits)
         if multi_label:
             predicted.append(expit(logits))
             truth.append(targets >= 0.5)
@@ -71,3 +83,42 @@ def validate(
     occurring = None if multi_label or average == "micro" else np.unique(expected)
     f1 = f1_score(expected, answers, labels=occurring, average=average, zero_division=0)
     return Validation(loss, float(f1))
+
+
+def balance_paths(learner: Learner, examples: Examples, *, multi_label: bool) -> tuple[float, ...]:
+    """What the logits of each path are multiplied by; see `training.fitting.balance`.
+
+    Args:
+        learner: The network.
+        examples: The validation rows.
+        multi_label: Whether a text may have several labels.
+
+    Returns:
+        A number for each path; 1 for each where they learnt together.
+    """
+    if not learner.apart:
+        return (1.0,) * learner.paths
+    found: list[list[NDArray[np.float32]]] = []
+    truth = []
+    logits = 0
+    for parts, targets in _answers(learner, examples):
+        found.append(parts)
+        truth.append(targets)
+        logits += parts[0].size
+        if logits >= _MOST_LOGITS:
+            break
+    paths = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    if not all(np.isfinite(path).all() for path in paths):
+        return (1.0,) * learner.paths
+    targets = np.concatenate(truth)
+    return balance(
+        paths, lambda logits: negative_log_likelihood(logits, targets, multi_label=multi_label)
+    )
+
+
+def _answers(
+    learner: Learner, examples: Examples
+) -> Iterator[tuple[list[NDArray[np.float32]], Any]]:
+    """The logits of each path, and the targets, of some rows at a time."""
+    for batch in dataset(examples, in_order(examples, _BATCH), None):
+        yield learner.answer(batch), batch[2].numpy()

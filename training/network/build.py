@@ -4,7 +4,7 @@ Built with Keras's functional interface, every layer under a name that `training
 by. Knows neither texts nor labels: integers in, logits out.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +115,25 @@ def paths(model: keras.Model) -> keras.Model:
     """
     names = [name for name in ("classifier", "ngrams") if name in _names(model)]
     return keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+
+
+def weigh_paths(model: keras.Model, factors: Sequence[float]) -> None:
+    """Multiplies the logits of each path by a number, in its weights.
+
+    Args:
+        model: From `build`.
+        factors: A number for each path, in the order of `paths`.
+    """
+    classifier, *linear = factors
+    changed = [(weights, classifier) for weights in model.get_layer("classifier").weights]
+    if linear:
+        ngrams = model.get_layer("ngrams")
+        last = [ngrams.weights_table] if ngrams.kernel is None else [ngrams.kernel]
+        if ngrams.kernel is None and "ngram_spelling" in _names(model):
+            last.append(model.get_layer("ngram_spelling").vectors)
+        changed += [(weights, linear[0]) for weights in last]
+    for weights, factor in changed:
+        weights.assign(weights * factor)
 
 
 def exported_parameters(model: keras.Model) -> int:

@@ -26,7 +26,7 @@ _Share = Annotated[float, Field(ge=0, lt=1)]
 class NetworkConfig(Section):
     """The shape of the network."""
 
-    cell: Cell = Field("gru", description="The recurrent cell.")
+    cell: Cell = Field("lstm", description="The recurrent cell.")
     direction: Direction = Field(
         "bidirectional", description="Which way the text is read; both ways are concatenated."
     )
@@ -133,13 +133,13 @@ class NetworkConfig(Section):
             )
         return self
 
-    def ngram_lengths(self, unit: Unit) -> tuple[int, ...]:
+    def ngram_lengths(self, unit: Unit | Literal["auto"]) -> tuple[int, ...]:
         """The n-gram lengths in use, in ascending order, once the unit is known."""
         if self.ngrams == "auto":
             return (1, 2, 3, 4) if unit == "character" else (1, 2)
         return tuple(sorted(set(self.ngrams)))
 
-    def spelling_lengths(self, unit: Unit) -> tuple[int, ...]:
+    def spelling_lengths(self, unit: Unit | Literal["auto"]) -> tuple[int, ...]:
         """The lengths of stretches of characters that count, in ascending order."""
         if self.spelling == "auto":
             return (3, 4) if unit == "word" and self.input == "embedding" else ()

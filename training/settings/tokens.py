@@ -1,6 +1,6 @@
 """The settings of the section `tokens`: how text is cut into tokens."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,10 +12,12 @@ from vocab.encoding import Keep
 class TokensConfig(Section):
     """How text is cut into tokens."""
 
-    unit: Unit = Field(
-        "word",
+    unit: Unit | Literal["auto"] = Field(
+        "auto",
         description="What a token is: a word, a piece of one, a character, or a few words that "
-        "often stand together.",
+        "often stand together. By default words; or characters, where texts are short and their "
+        "script has no spaces, or more than 13 of 100 words of the validation texts are in no "
+        "training text.",
     )
     algorithm: Algorithm = Field(
         "bpe",

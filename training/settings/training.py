@@ -29,8 +29,10 @@ Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 class TrainingConfig(Section):
     """How the network is trained."""
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        12, description="Most passes over the rows."
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+        "auto",
+        description="Most passes over the rows; by default 12, and fewer, 4 at the least, where "
+        "the training texts have more than 400,000 tokens.",
     )
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         64, description="Texts of one update."
@@ -86,7 +88,7 @@ class TrainingConfig(Section):
         "and the macro-F1 where a text has several labels.",
     )
     patience: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        3, description="Epochs without a better validation metric after which training stops."
+        6, description="Epochs without a better validation metric after which training stops."
     )
     calibration: bool = Field(
         True,
