@@ -85,8 +85,9 @@ class Tfidf:
     kind: Literal["svc", "lr"]
 
     def settings(self, name: str) -> Settings:  # noqa: ARG002 — the same for every set
-        """The grid of C, and what bounds the features."""
-        return {"kind": self.kind, "grid": self._grid, "long": _LONG, **_BOUNDS}
+        """The grid of C, and what the features are."""
+        features = {"text": between_spaces("TEXT"), "long": _LONG, **_BOUNDS}
+        return {"kind": self.kind, "grid": self._grid, **features}
 
     def measure(self, split: Split, seed: int) -> Outcome:
         """Finds the features in the training texts, and C on the validation texts."""
@@ -164,8 +165,19 @@ def tfidf(train: Part) -> Any:
     of_words = TfidfVectorizer(
         tokenizer=words, token_pattern=None, lowercase=False, ngram_range=(1, 2), **options
     )
-    of_characters = TfidfVectorizer(analyzer="char", ngram_range=(1, 5), **options)
+    of_characters = TfidfVectorizer(
+        analyzer="char", preprocessor=between_spaces, ngram_range=(1, 5), **options
+    )
     return FeatureUnion([("words", of_words), ("characters", of_characters)])
+
+
+def between_spaces(text: str) -> str:
+    """A text in lower case whose characters tell where it begins and ends, as a name's do.
+
+    >>> between_spaces("O'Hara")
+    " o'hara "
+    """
+    return f" {text.lower()} "
 
 
 _CLEAN = normalizers.BertNormalizer(strip_accents=False)

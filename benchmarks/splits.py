@@ -36,7 +36,7 @@ SETS = (
 """The sets, by the names of their folders; in the order of the table."""
 
 LARGE = ("nsmc",)
-"""Sets that take hours, and are left out unless they are named."""
+"""Sets with many more texts than the others, left out unless they are named."""
 
 # nsmc is one file: which of its rows are train and test is fixed, whatever the seed.
 _NSMC_ROWS = (150_000, 50_000)
