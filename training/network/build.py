@@ -176,7 +176,8 @@ def _recurrent(
     if not one_hot:
         vectors, spelling = known
         states = _embedding(config, shape, vectors)(tokens)
-        if spelling:
+        # Vectors that are not trained stay as they are, in the exported network too.
+        if spelling and config.train_vectors:
             add = Spelled(spelling, config.embedding_size, "uniform", name="spelling")
             states = states + add(tokens)
         states = states if factors is None else states * factors

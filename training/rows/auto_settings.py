@@ -47,7 +47,11 @@ def with_unit(config: Config, rows: Rows) -> Config:
     unit: Unit = "word"
     train, validation = (_sample(part) for part in (rows.train, rows.validation))
     if train and validation and np.mean([len(text) for text in train]) <= _SHORT:
-        options = {**tokens.dictionary_options(), "unit": "word", "vocab_size": 1_000_000}
+        # Every word, also one that the dictionary will leave out.
+        options = {
+            **tokens.dictionary_options(),
+            **{"unit": "word", "vocab_size": 1_000_000, "min_frequency": 1},
+        }
         known = dictionary.coverage(dictionary.train(train, **options), validation)
         characters = sum(len("".join(text.split())) for text in validation)
         if known.share < 1 - _UNKNOWN or characters < _OF_A_WORD * known.tokens:
