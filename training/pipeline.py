@@ -21,7 +21,6 @@ from training.evaluation.review import Review
 from training.network import parameters
 from training.progress import Fitted, Progress
 from training.report.contents import ReportContents, VectorCoverage
-from training.rows import auto_settings
 from training.rows import corpora as reading
 from training.rows.corpora import Corpora
 from training.rows.preparation import Prepared, prepare
@@ -68,9 +67,8 @@ def train(
         rows = reading.read(corpora, config, bad_rows, space.data)
         if rows.duplicates:
             on_progress(Progress(0, 0, finding=f"duplicates: {rows.duplicates.summary()}"))
-        config = auto_settings.with_unit(config, rows)
         prepared = prepare(rows, config, bad_rows, space.data)
-        config = auto_settings.with_epochs(config, prepared.train.tokens)
+        config = prepared.config
         if vectors := prepared.vectors:
             told = f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one"
             on_progress(Progress(0, 0, finding=told))

@@ -193,7 +193,7 @@ class Learner:
             inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
             variables = self.model.trainable_variables
             with tf.GradientTape() as tape:
-                parts = self._paths(inputs, training=True)
+                parts = _listed(self._paths(inputs, training=True))
                 logits = tf.add_n(parts)
                 learning = parts if self.apart else [logits]
                 losses = [self._objective.losses(one, targets, smoothed=True) for one in learning]
@@ -246,7 +246,12 @@ class Learner:
     ) -> Any:
         del targets, weights
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        return self._paths(inputs, training=False)
+        return _listed(self._paths(inputs, training=False))
+
+
+def _listed(logits: Any) -> list[Any]:
+    """What a network answers with, also where it has a single path."""
+    return list(logits) if isinstance(logits, list | tuple) else [logits]
 
 
 def _any_size(part: tf.Tensor) -> tf.TensorSpec:

@@ -18,7 +18,7 @@ from training.network import parameters, vectors
 from training.network.shape import Shape
 from training.network.spelling import Spelling, spelling
 from training.network.vectors import Vectors
-from training.rows import examples
+from training.rows import auto_settings, examples
 from training.rows.corpora import Rows
 from training.rows.duplicates import Part
 from training.rows.examples import Examples, Targets
@@ -46,6 +46,7 @@ class Prepared:
     """Everything that training needs, ready on disk and in memory.
 
     Attributes:
+        config: The run's settings, those that were left to the rows filled in.
         rows: The rows, those without a token left out.
         tokenizer: The dictionary.
         train: Ids and targets of the training rows; rows out of scope are among them, each
@@ -58,6 +59,7 @@ class Prepared:
         validation_sha256: Digest of the validation rows.
     """
 
+    config: Config
     rows: Rows
     tokenizer: Tokenizer
     train: Examples
@@ -81,6 +83,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     Raises:
         GatewiseError: If nothing can be learnt from the rows, or the vectors cannot be used.
     """
+    config = auto_settings.with_unit(config, rows)
     texts = chain.from_iterable(rows.train.texts())
     tokenizer = dictionary.train(texts, **config.tokens.dictionary_options())
     encoder = Encoder(tokenizer, config.tokens.max_length, config.tokens.keep)
@@ -116,6 +119,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     parameters.check_size(network, shape)
     _check_outside(config, train, validation)
     return Prepared(
+        config=auto_settings.with_epochs(config, train.examples.tokens),
         rows=replace(
             rows,
             train=train.stored,

@@ -14,7 +14,7 @@ Readout = Literal["last", "max", "mean", "max_mean", "attention"]
 Input = Literal["embedding", "one_hot"]
 
 _FEWEST_BUCKETS, _MOST_BUCKETS = 10_000, 200_000
-_MOST_NUMBERS = 4_000_000
+_MOST_NUMBERS = 1_000_000
 """Numbers that the n-grams of one length have at most, unless there are few buckets."""
 
 _WIDTH = 64

@@ -63,5 +63,6 @@ class TokensConfig(Section):
         return self
 
     def dictionary_options(self) -> dict[str, Any]:
-        """The settings as the keywords of `vocab.dictionary.train`."""
-        return self.model_dump(exclude={"max_length", "keep"})
+        """The settings as the keywords of `vocab.dictionary.train`; a unit left open is a word."""
+        unit = "word" if self.unit == "auto" else self.unit
+        return {**self.model_dump(exclude={"max_length", "keep"}), "unit": unit}
