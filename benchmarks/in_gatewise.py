@@ -35,6 +35,7 @@ def settings(recipe: Recipe) -> Config:
             "network.readout=last",
             "network.ngrams=[]",
             "network.word_dropout=0.0",
+            "network.input_dropout=0.0",
             f"training.batch_size={recipe.batch_size}",
             f"training.epochs={recipe.epochs}",
             f"training.learning_rate={recipe.rate}",

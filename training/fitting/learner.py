@@ -114,10 +114,10 @@ class Learner:
             neither smoothed nor weighted: what is minimized may differ from batch to batch by the
             labels that are in it.
         """
-        self._optimizer.learning_rate = rate
         replicas = self._strategy.num_replicas_in_sync
         if replicas == 1:
-            return float(self._function(batch, training=True)(*batch))
+            return float(self._function(batch, training=True)(*batch, np.float32(rate)))
+        self._optimizer.learning_rate = rate
         batch = _divisible(batch, replicas)
         parts = tuple(
             self._strategy.experimental_distribute_values_from_function(
@@ -125,7 +125,7 @@ class Learner:
             )
             for whole in batch
         )
-        return float(self._function(batch, training=True)(*parts))
+        return float(self._function(batch, training=True)(*parts, np.float32(rate)))
 
     def answer(self, batch: Sequence[tf.Tensor]) -> list[NDArray[np.float32]]:
         """Logits of a batch by each path of the network, float32 `(batch, labels)` each."""
@@ -181,6 +181,8 @@ class Learner:
         if kind not in self._traced:
             function = self._traced_update if training else self._traced_answer
             specs = [_any_size(part) for part in batch]
+            if training:
+                specs.append(tf.TensorSpec([], tf.float32))
             # Values of several replicas have no signature of their own.
             several = training and self._strategy.num_replicas_in_sync > 1
             self._traced[kind] = tf.function(
@@ -188,7 +190,9 @@ class Learner:
             )
         return self._traced[kind]
 
-    def _traced_update(self, *batch: Any) -> Any:
+    def _traced_update(self, *given: Any) -> Any:
+        *batch, rate = given
+
         def step(input_ids: Any, attention_mask: Any, targets: Any, weights: Any) -> Any:
             inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
             variables = self.model.trainable_variables
@@ -198,13 +202,16 @@ class Learner:
                 learning = parts if self.apart else [logits]
                 losses = [self._objective.losses(one, targets, smoothed=True) for one in learning]
                 loss = tf.reduce_sum(tf.add_n(losses) * weights)
+            if self._strategy.num_replicas_in_sync == 1:
+                # In the graph, where it takes no call of its own.
+                self._optimizer.learning_rate.assign(rate)
             self._apply(tape.gradient(loss, variables), variables, tf.shape(input_ids)[0])
             # Rows that only fill a batch up count nothing, and no others do.
             real = tf.cast(weights > 0, tf.float32)
             plain = self._objective.losses(logits, targets, smoothed=False)
             return tf.reduce_sum(plain * real), tf.reduce_sum(real)
 
-        total, rows = self._strategy.run(step, args=batch)
+        total, rows = self._strategy.run(step, args=tuple(batch))
         add = tf.distribute.ReduceOp.SUM
         total = self._strategy.reduce(add, total, axis=None)
         return total / self._strategy.reduce(add, rows, axis=None)
