@@ -230,7 +230,7 @@ class TestInspect:
     def test_what_is_in_the_folder(self, model_folder):
         code, stdout, _ = gatewise("inspect", model_folder)
         assert code == 0
-        assert "bidirectional gru, 1 x 16 units" in stdout
+        assert "bidirectional lstm, 1 x 16 units" in stdout
         assert "onnx/model.onnx" in stdout
         assert "…" not in stdout, "no digest is cut"
         document = json.loads(gatewise("inspect", model_folder, "--json")[1])

@@ -34,7 +34,7 @@ def test_a_folder_is_read_as_it_was_written(model_folder):
     assert loaded.labels.names == ("de", "el", "en", "fr", "ja")
     assert loaded.config.vocab_size == loaded.tokenizer.get_vocab_size()
     assert loaded.manifest.seed == 1
-    assert "GRU" in loaded.manifest.operators
+    assert "LSTM" in loaded.manifest.operators
     assert set(loaded.manifest.files) == {
         "README.md",
         "config.json",

@@ -33,7 +33,7 @@ def test_a_bare_word_needs_no_quotes(assignment, value):
 def test_ngram_lengths_follow_the_unit_unless_set():
     network = config.NetworkConfig()
     assert network.ngram_lengths("word") == (1, 2)
-    assert network.ngram_lengths("character") == (1, 2, 3)
+    assert network.ngram_lengths("character") == (1, 2, 3, 4)
     assert config.NetworkConfig(ngrams=(3, 1, 3)).ngram_lengths("word") == (1, 3)
     assert config.NetworkConfig(ngrams=()).ngram_lengths("word") == ()
 
@@ -42,7 +42,7 @@ def test_ngram_lengths_follow_the_unit_unless_set():
     ("assignment", "message"),
     [
         ("network.unit=3", r"unknown setting 'network\.unit': expected one of .*network\.units"),
-        ("net.units=3", r"unknown setting 'net': expected one of corpus, network, tokens"),
+        ("net.units=3", r"unknown setting 'net': expected one of corpus, network, reject, tokens"),
         ("network.units=many", r"network\.units: .*valid integer.*received 'many'"),
         ("network.units=0", r"network\.units: .*greater than or equal to 1; received 0"),
         ("network.cell=transformer", r"network\.cell: .*'gru', 'lstm' or 'rnn'.*'transformer'"),

@@ -135,7 +135,7 @@ train(Corpora(Path(corpus)), Path(out), settings, StopAtBadRows(), lambda _: Non
 """
 
 
-@pytest.mark.parametrize(("cell", "unit"), [("gru", "word"), ("lstm", "subword")])
+@pytest.mark.parametrize(("cell", "unit"), [("lstm", "word"), ("gru", "subword")])
 def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, cell, unit):
     """In two processes, so that nothing depends on the order of a hash table."""
     folders = [tmp_path / "first", tmp_path / "second"]
@@ -238,3 +238,80 @@ def test_a_short_run_is_not_held_back_by_the_average_of_its_weights(tmp_path):
     result = run(Corpora(corpus, corpus, corpus), tmp_path / "model", settings)
     assert result.test.accuracy == 1
     assert result.test.log_loss < 0.6
+
+
+_EVERY = ["network.units=8", "network.embedding_size=8", "training.epochs=2"]
+
+
+def settings_of(folder):
+    return json.loads((folder / "config.json").read_text(encoding="utf-8"))["gatewise"]
+
+
+def test_what_is_left_to_the_rows_is_written_as_it_was_chosen(corpus, tmp_path):
+    run(Corpora(corpus), tmp_path / "model", config.load(assignments=_EVERY[:2]))
+    written = settings_of(tmp_path / "model")
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text(encoding="utf-8"))
+    assert written["tokens"]["unit"] == "word"
+    assert written["network"]["ngrams"] == [1, 2]
+    assert written["network"]["buckets"] == 10_000
+    assert metrics["config"]["tokens"]["unit"] == "word"
+    assert metrics["config"]["training"]["epochs"] == 12
+    assert "auto" not in (written["tokens"]["unit"], *map(str, written["network"].values()))
+
+
+def test_names_are_read_by_their_characters(tmp_path):
+    generator = np.random.default_rng(1)
+    letters = {"north": list("abcdefghi"), "south": list("mnopqrstu")}
+    names = [
+        ("".join(generator.choice(letters[label], 8)), label) for label in letters for _ in range(60)
+    ]
+    corpus = write(tmp_path / "train.csv", names)
+    run(Corpora(corpus), tmp_path / "model", config.load(assignments=_EVERY))
+    written = settings_of(tmp_path / "model")
+    assert written["tokens"]["unit"] == "character"
+    assert written["network"]["ngrams"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("paths", ["apart", "together"])
+def test_paths_are_weighed_where_they_learnt_apart(languages, tmp_path, small_config, paths):
+    changes = {"paths": paths, "epochs": 2}
+    training = small_config.training.model_copy(update=changes)
+    corpora = Corpora(languages / "test.csv", languages / "validation.csv")
+    result = run(
+        corpora, tmp_path / "model", small_config.model_copy(update={"training": training})
+    )
+    metrics = json.loads((tmp_path / "model" / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["paths"] == list(result.fitted.paths)
+    if paths == "together":
+        assert metrics["paths"] == []
+    else:
+        assert len(metrics["paths"]) == 2
+        assert sum(metrics["paths"]) == pytest.approx(2, abs=1e-3)
+    # What validation told of the best epoch is what the exported network answers.
+    assert result.validation.accuracy == pytest.approx(result.fitted.best.metric)
+
+
+def test_a_network_without_the_ngram_path_has_nothing_to_weigh(corpus, tmp_path):
+    settings = config.load(assignments=[*_EVERY, "network.ngrams=[]"])
+    result = run(Corpora(corpus), tmp_path / "model", settings)
+    assert result.fitted.paths == ()
+
+
+def test_many_classes_do_not_make_the_table_of_ngrams_large(tmp_path):
+    """A weight for each of 2,000 classes in each of 10,000 buckets would be 20 million numbers."""
+    import onnx
+
+    classes = 2000
+    rows = [(f"order {n} item {n * 7 % classes}", f"label {n}") for n in range(classes)] * 2
+    corpus = write(tmp_path / "train.csv", rows)
+    settings = config.load(
+        assignments=[*_EVERY[:2], "training.epochs=1", "tokens.unit=word", "network.units=4"]
+    )
+    result = run(Corpora(corpus, corpus), tmp_path / "model", settings)
+    network = onnx.load(tmp_path / "model" / "onnx" / "model.onnx")
+    sizes = {each.name: list(each.dims) for each in network.graph.initializer}
+    assert result.labels == classes
+    assert sizes["ngrams.kernel"] == [64, classes]
+    buckets = settings_of(tmp_path / "model")["network"]["buckets"]
+    assert sizes["ngrams.weight"] == [result.tokens + buckets, 64]
+    assert max(np.prod(dims) for dims in sizes.values()) < 5_000_000

@@ -27,8 +27,9 @@ ids = [random.integers(3, 30, random.integers(2, 9)) for _ in range(50)]
 labels = random.integers(0, 2, 50).astype(np.int32)
 train = examples.store([(ids, labels)], Path(sys.argv[1]))
 config = TrainingConfig(batch_size=7, optimizer="sgd", class_weights="balanced", clip_norm=0.05)
-shape = Shape(vocab_size=30, classes=2, ngrams=(1, 2))
-still = NetworkConfig(units=4, embedding_size=4, buckets=10, dropout=0.0, word_dropout=0.0)
+shape = Shape(vocab_size=30, classes=2, ngrams=(1, 2), buckets=10)
+drops = dict.fromkeys(["dropout", "word_dropout", "input_dropout"], 0.0)
+still = NetworkConfig(units=4, embedding_size=4, **drops)
 found = []
 for strategy in (devices.strategy(), devices.strategy(["CPU:0", "CPU:1"])):
     with strategy.scope():

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from training.lowering.lower import lower, operators
-from training.network.build import build
+from training.network.build import build, paths, weigh_paths
 from training.network.shape import Shape
+from training.network.spelling import Spelling
 from training.settings.network import NetworkConfig
 from vocab.encoding import pad
 
@@ -27,9 +28,17 @@ def texts():
     return [generator.integers(1, VOCABULARY, length) for length in lengths]
 
 
-def with_random_weights(config, ngrams=(1, 2, 3)):
-    shape = Shape(vocab_size=VOCABULARY, classes=CLASSES, ngrams=ngrams)
-    model = build(config, shape, seed=1)
+def spelled():
+    """Up to four of 40 stretches for every token but the first three, as in a dictionary."""
+    rows = np.random.default_rng(3).integers(0, 41, (VOCABULARY, 4)).astype(np.int32)
+    rows[:3] = 0
+    return Spelling(-np.sort(-rows, axis=1), 41)
+
+
+def with_random_weights(config, ngrams=(1, 2, 3), spelling=None, **sizes):
+    sizes = {"classes": CLASSES, "buckets": 500, **sizes}
+    shape = Shape(vocab_size=VOCABULARY, ngrams=ngrams, **sizes)
+    model = build(config, shape, seed=1, spelling=spelling)
     generator = np.random.default_rng(2)
     # Biases and the n-gram table start at zero, where a wrong order of gates would not show.
     model.set_weights(
@@ -78,9 +87,8 @@ def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction,
         input=given,
         units=12,
         embedding_size=10,
-        buckets=500,
     )
-    model = with_random_weights(config)
+    model = with_random_weights(config, spelling=spelled())
     session = session_of(lower(model, config))
     together = onnx_logits(session, texts)
     np.testing.assert_allclose(together, keras_logits(model, texts), rtol=0, atol=1e-5)
@@ -94,7 +102,7 @@ def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction,
 def test_attention_gives_the_same_bits_whatever_its_width(texts, units):
     """A width that is no multiple of what a processor adds up at once is the hard case."""
     config = NetworkConfig(
-        readout="attention", direction="forward", units=units, embedding_size=10, buckets=500
+        readout="attention", direction="forward", units=units, embedding_size=10
     )
     model = with_random_weights(config)
     session = session_of(lower(model, config))
@@ -120,10 +128,12 @@ def test_stacked_layers_agree(texts, cell, direction, given):
     )
 
 
+@pytest.mark.parametrize("spelling", [None, spelled()], ids=["plain", "spelled"])
+@pytest.mark.parametrize("width", [None, 3, 11])
 @pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (1, 3, 5, 8)])
-def test_every_set_of_ngrams_agrees(texts, ngrams):
-    config = NetworkConfig(units=4, embedding_size=4, buckets=101)
-    model = with_random_weights(config, ngrams=ngrams)
+def test_every_set_of_ngrams_agrees(texts, ngrams, width, spelling):
+    config = NetworkConfig(units=4, embedding_size=4)
+    model = with_random_weights(config, ngrams, spelling, buckets=101, ngram_width=width)
     np.testing.assert_allclose(
         onnx_logits(session_of(lower(model, config)), texts),
         keras_logits(model, texts),
@@ -132,9 +142,54 @@ def test_every_set_of_ngrams_agrees(texts, ngrams):
     )
 
 
+@pytest.mark.parametrize("classes", [65, 150, 1000])
+def test_many_classes_have_short_ngrams_and_the_same_bits_in_any_batch(texts, classes):
+    config = NetworkConfig(units=12, embedding_size=10)
+    sizes = {"classes": classes, "ngram_width": config.width_of_ngrams(classes)}
+    model = with_random_weights(config, (1, 2), spelled(), **sizes)
+    proto = lower(model, config)
+    constants = {each.name: list(each.dims) for each in proto.graph.initializer}
+    assert constants["ngrams.weight"] == [VOCABULARY + 500, 64]
+    assert constants["ngrams.kernel"] == [64, classes]
+    session = session_of(proto)
+    together = onnx_logits(session, texts)
+    np.testing.assert_allclose(together, keras_logits(model, texts), rtol=0, atol=1e-5)
+    for row, text in enumerate(texts[:48]):
+        np.testing.assert_array_equal(onnx_logits(session, [text])[0], together[row])
+
+
+def test_spelling_costs_nothing_in_answering():
+    config = NetworkConfig(units=4, embedding_size=4)
+    with_it, without = (
+        lower(with_random_weights(config, spelling=spelling), config)
+        for spelling in (spelled(), None)
+    )
+    assert with_it.graph.node == without.graph.node
+    sizes = [
+        {each.name: list(each.dims) for each in proto.graph.initializer}
+        for proto in (with_it, without)
+    ]
+    assert sizes[0] == sizes[1]
+
+
+@pytest.mark.parametrize("width", [None, 3])
+@pytest.mark.parametrize("spelling", [None, spelled()], ids=["plain", "spelled"])
+def test_paths_are_weighed_in_the_exported_network(texts, width, spelling):
+    config = NetworkConfig(units=4, embedding_size=4)
+    model = with_random_weights(config, spelling=spelling, ngram_width=width)
+    batch = pad(texts)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    recurrent, linear = (logits.numpy() for logits in paths(model)(inputs, training=False))
+    weigh_paths(model, (0.25, 1.75))
+    received = onnx_logits(session_of(lower(model, config)), texts)
+    expected = np.float32(0.25) * recurrent + np.float32(1.75) * linear
+    np.testing.assert_allclose(received, expected, rtol=0, atol=2e-5)
+    assert np.abs(received - recurrent - linear).max() > 0.1
+
+
 def test_a_literal_padding_token_inside_a_text_agrees():
-    config = NetworkConfig(units=4, embedding_size=4, buckets=101)
-    model = with_random_weights(config)
+    config = NetworkConfig(units=4, embedding_size=4)
+    model = with_random_weights(config, spelling=spelled())
     texts = [np.array([2, 0, 5, 0, 0, 7]), np.array([2, 9])]
     np.testing.assert_allclose(
         onnx_logits(session_of(lower(model, config)), texts),

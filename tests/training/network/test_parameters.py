@@ -30,9 +30,9 @@ def test_every_layer_s_formula_comes_to_what_keras_counts(cell, direction):
             layers=1 + number % 3,
             units=5,
             embedding_size=6,
-            buckets=11,
         )
-        shape = Shape(1200, 3, [(), (1,), (1, 2), (2,), (1, 2, 3)][number % 5])
+        ngrams = [(), (1,), (1, 2), (2,), (1, 2, 3)][number % 5]
+        shape = Shape(1200, 3, ngrams, 11, ngram_width=[None, 3, 2, 4][number % 4])
         model = build(config, shape, seed=1)
         layers = parameters(config, shape)
         for layer in layers:
@@ -53,6 +53,9 @@ def test_formulas_are_the_lecture_s():
         "classifier": "(256 + 1) × 6",
         "ngrams": "(20,000 + 2 × 50,000) × 6",
     }
+    many = Shape(20_000, 150, (1, 2), buckets=30_000, ngram_width=64)
+    *_, ngrams = parameters(config, many)
+    assert ngrams.formula == "(20,000 + 30,000) × 64 + 64 × 150"
     one_hot = NetworkConfig(cell="rnn", input="one_hot", direction="forward", readout="attention")
     first, readout, *_ = parameters(one_hot, Shape(20_000, 6, ()))
     assert first.formula == "64 × (64 + 20,000 + 1)"
@@ -69,7 +72,7 @@ def test_frozen_vectors_are_not_trained(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "shape", "largest", "advice"),
     [
-        ({"buckets": 10_000_000}, Shape(20_000, 150, (1, 2)), "ngrams", "network.buckets"),
+        ({}, Shape(20_000, 150, (1, 2), 10_000_000), "ngrams", "network.buckets"),
         ({"embedding_size": 4096}, Shape(1_000_000, 2, ()), "embedding", "tokens.vocab_size"),
         ({"units": 4096, "layers": 8}, Shape(1_000, 2, ()), "recurrent_1", "network.units"),
         ({"units": 512, "input": "one_hot"}, Shape(1_000_000, 2, ()), "recurrent_0", "tokens."),
@@ -81,11 +84,10 @@ def test_a_network_that_no_onnx_file_holds_is_refused(settings, shape, largest, 
 
 
 def test_a_network_at_the_limit_is_not_refused():
-    config = NetworkConfig(buckets=10_000_000)
-    check_size(config, Shape(20_000, 45, (1, 2)))
+    check_size(NetworkConfig(), Shape(20_000, 45, (1, 2), buckets=10_000_000))
 
 
 def test_the_ngram_table_has_room_for_every_length():
-    table = NgramTable(lengths=(1, 2, 4), vocab_size=50, buckets=10)
+    table = NgramTable(lengths=(1, 2, 4), vocab_size=50, buckets=10, width=3)
     assert table.rows == 70
     assert (table.offset(2), table.offset(4)) == (50, 60)

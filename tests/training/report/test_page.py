@@ -193,7 +193,7 @@ def test_it_tells_the_figures(two):
         *(
             "the cost fell & has settled",
             "dictionary has 321 entries",
-            "2 × 3 × 64 × (64 + 64 + 2)",
+            "2 × 4 × 64 × (64 + 64 + 1)",
         ),
         *("200 of 318 entries", "kept: epoch 6", "max_length 24", "1.2.3", "0" * 64, "GRU, Gemm"),
         *("tokens.max_length", "changed", "were cut to their beginning", "train"),

@@ -1,0 +1,87 @@
+"""The fused kernels give what Keras's own layer gives, and what the loop over steps does."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from training.network import cells, cudnn, fused
+from training.network.recurrence import Dropped, Recurrence
+
+STEPS, BATCH = 9, 5
+
+
+def weights(features, units):
+    generator = np.random.default_rng(1)
+    shapes = [(STEPS, BATCH, features), (features, 4 * units), (units, 4 * units), (4 * units,)]
+    return [tf.constant(generator.normal(0, 0.5, shape).astype(np.float32)) for shape in shapes]
+
+
+def states_and_gradients(call, given):
+    with tf.GradientTape() as tape:
+        tape.watch(given)
+        states = call(*given)
+        counts = np.random.default_rng(2).normal(size=states.shape).astype(np.float32)
+        total = tf.reduce_sum(states * counts)
+    return states, tape.gradient(total, given)
+
+
+def by_keras(inputs, kernel, recurrent_kernel, bias):
+    layer = keras.layers.LSTM(bias.shape[0] // 4, return_sequences=True)
+    layer.build((None, None, inputs.shape[-1]))
+    scope = keras.StatelessScope(
+        zip(layer.trainable_variables, (kernel, recurrent_kernel, bias), strict=True)
+    )
+    with scope:
+        states = layer(tf.transpose(inputs, [1, 0, 2]))
+    return tf.transpose(states, [1, 0, 2])
+
+
+def by_loop(inputs, kernel, recurrent_kernel, bias):
+    given = tf.einsum("sbf,fu->sbu", inputs, kernel) + bias
+    return cells.run("lstm", given, recurrent_kernel, None, None)
+
+
+@pytest.mark.parametrize("theirs", [by_keras, by_loop])
+@pytest.mark.parametrize(("features", "units"), [(3, 4), (7, 16), (64, 64)])
+@pytest.mark.parametrize("traced", [False, True])
+def test_states_and_gradients_agree(theirs, features, units, traced):
+    given = weights(features, units)
+    call = tf.function(fused.lstm) if traced else fused.lstm
+    states, gradients = states_and_gradients(call, given)
+    expected, of_expected = states_and_gradients(theirs, given)
+    assert states.shape == (STEPS, BATCH, units)
+    np.testing.assert_allclose(states, expected, rtol=0, atol=1e-5)
+    for ours, keras_s in zip(gradients, of_expected, strict=True):
+        np.testing.assert_allclose(ours, keras_s, rtol=1e-4, atol=1e-4)
+
+
+def test_large_inputs_are_not_clipped():
+    inputs, *others = weights(3, 4)
+    given = [inputs * 100, *others]
+    np.testing.assert_allclose(fused.lstm(*given), by_loop(*given), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "training", "used"),
+    [
+        ({"cell": "lstm"}, True, True),
+        ({"cell": "lstm"}, False, True),
+        ({"cell": "lstm", "dropped": Dropped(weights=0.5)}, True, True),
+        ({"cell": "lstm", "dropped": Dropped(states=0.5)}, True, False),
+        ({"cell": "lstm", "dropped": Dropped(states=0.5)}, False, True),
+        ({"cell": "gru"}, True, False),
+        ({"cell": "rnn"}, True, False),
+    ],
+)
+def test_it_is_asked_for_what_it_can_do_only(options, training, used, monkeypatch):
+    asked = []
+
+    def noted(*given):
+        asked.append(given)
+        return by_loop(*given)
+
+    monkeypatch.setattr(cudnn, "available", lambda: False)
+    monkeypatch.setattr(fused, "lstm", noted)
+    Recurrence(units=4, **options)(np.ones((2, 3, 5), np.float32), training=training)
+    assert bool(asked) == used
