@@ -124,7 +124,7 @@ def _digits(milliseconds: float) -> str:
 def main(
     repeats: Annotated[int, typer.Option(min=1, help="Rounds.")] = 15,
     tokens: Annotated[int, typer.Option(min=2, max=256, help="Tokens of the text.")] = 40,
-    cell: Annotated[Cell, typer.Option(help="The recurrent cell.")] = "gru",
+    cell: Annotated[Cell, typer.Option(help="The recurrent cell.")] = "lstm",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Time one text: Gatewise's ONNX, Keras's own ONNX export, and Keras."""

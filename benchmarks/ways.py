@@ -31,6 +31,7 @@ from training.network.layers import MaskedReadout
 from training.network.ngrams import NgramLogits
 from training.network.shape import Shape
 from training.settings.network import Cell, NetworkConfig
+from training.settings.tokens import TokensConfig
 from vocab import dictionary
 from vocab.encoding import pad
 from vocab.labels import Labels
@@ -93,7 +94,7 @@ def ways_of(cell: Cell, tokens: int, folder: Path) -> list[Way]:
         tokens: Tokens of the text, the begin mark included.
         folder: Where model files may be written.
     """
-    config = Config(network=NetworkConfig(cell=cell))
+    config = Config(network=NetworkConfig(cell=cell), tokens=TokensConfig(unit="word"))
     shape = Shape(VOCAB_SIZE, CLASSES, config.network.ngram_lengths(config.tokens.unit))
     model = with_random_weights(build(config.network, shape, SEED))
     trained = TrainedModel(
