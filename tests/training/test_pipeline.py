@@ -263,7 +263,9 @@ def test_names_are_read_by_their_characters(tmp_path):
     generator = np.random.default_rng(1)
     letters = {"north": list("abcdefghi"), "south": list("mnopqrstu")}
     names = [
-        ("".join(generator.choice(letters[label], 8)), label) for label in letters for _ in range(60)
+        ("".join(generator.choice(letters[label], 8)), label)
+        for label in letters
+        for _ in range(60)
     ]
     corpus = write(tmp_path / "train.csv", names)
     run(Corpora(corpus), tmp_path / "model", config.load(assignments=_EVERY))

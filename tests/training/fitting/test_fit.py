@@ -158,9 +158,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(tmp_path):
 # Tables of which each row has its own moments and average, and tables without.
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(optimizer, tmp_path):
-    config = NetworkConfig(
-        units=4, embedding_size=4, recurrent_dropout=0.2, weight_drop=0.2
-    )
+    config = NetworkConfig(units=4, embedding_size=4, recurrent_dropout=0.2, weight_drop=0.2)
     settings = {"noise": 0.2, "checkpoint_updates": 5, "patience": 6, "optimizer": optimizer}
     whole = Fit(tmp_path, network_config=config, **settings)
     expected = whole.run()

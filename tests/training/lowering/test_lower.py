@@ -101,9 +101,7 @@ def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction,
 @pytest.mark.parametrize("units", [5, 10, 50])
 def test_attention_gives_the_same_bits_whatever_its_width(texts, units):
     """A width that is no multiple of what a processor adds up at once is the hard case."""
-    config = NetworkConfig(
-        readout="attention", direction="forward", units=units, embedding_size=10
-    )
+    config = NetworkConfig(readout="attention", direction="forward", units=units, embedding_size=10)
     model = with_random_weights(config)
     session = session_of(lower(model, config))
     many = [*texts, *(text[:17] for text in texts)] * 2
