@@ -50,7 +50,9 @@ def with_unit(config: Config, rows: Rows) -> Config:
         # Every word, also one that the dictionary will leave out.
         options = {
             **tokens.dictionary_options(),
-            "unit": "word", "vocab_size": 1_000_000, "min_frequency": 1,
+            "unit": "word",
+            "vocab_size": 1_000_000,
+            "min_frequency": 1,
         }
         known = dictionary.coverage(dictionary.train(train, **options), validation)
         characters = sum(len("".join(text.split())) for text in validation)
