@@ -17,8 +17,11 @@ from vocab import dictionary
 from vocab.dictionary import Unit
 
 _UNKNOWN = 0.13
-"""Share of the validation texts' words that are in no training text, from which on characters are
-the tokens."""
+"""Share of the validation texts' words that are not known from the training texts, from which on
+characters are the tokens."""
+
+_WORDS = 20_000
+"""Words, the most frequent ones of the training texts, that count as known."""
 
 _SHORT = 256
 """Characters of a text, in the mean, up to which they may be the tokens."""
@@ -47,11 +50,11 @@ def with_unit(config: Config, rows: Rows) -> Config:
     unit: Unit = "word"
     train, validation = (_sample(part) for part in (rows.train, rows.validation))
     if train and validation and np.mean([len(text) for text in train]) <= _SHORT:
-        # Every word, also one that the dictionary will leave out.
+        # Whatever the dictionary itself will leave out.
         options = {
             **tokens.dictionary_options(),
             "unit": "word",
-            "vocab_size": 1_000_000,
+            "vocab_size": _WORDS,
             "min_frequency": 1,
         }
         known = dictionary.coverage(dictionary.train(train, **options), validation)

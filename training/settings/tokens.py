@@ -16,8 +16,8 @@ class TokensConfig(Section):
         "auto",
         description="What a token is: a word, a piece of one, a character, or a few words that "
         "often stand together. By default words; or characters, where texts are short and their "
-        "script has no spaces, or more than 13 of 100 words of the validation texts are in no "
-        "training text.",
+        "script has no spaces, or more than 13 of 100 words of the validation texts are not among "
+        "the 20,000 most frequent ones of the training texts.",
     )
     algorithm: Algorithm = Field(
         "bpe",
