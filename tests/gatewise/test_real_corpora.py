@@ -20,6 +20,19 @@ def test_question_types_are_learnt_from_words(shared_data, tmp_path):
     figures = json.loads(gatewise("evaluate", out, trec / "test.csv", "--json"))
     assert figures["rows"] == 500
     assert figures["accuracy"] > 0.8
+    assert figures["ece"] < 0.15
+    strange = [
+        "xqzv jkwpl qqzrt",
+        "Wo ist der Bahnhof?",
+        "最寄りの駅",
+        "!!!! ????",
+        "12 34",
+        "z" * 60,
+    ]
+    answers = gatewise("predict", out, *strange, "--json").splitlines()
+    best = [json.loads(answer)["predictions"][0]["score"] for answer in answers]
+    assert len(best) == len(strange)
+    assert max(best) < 0.99
 
 
 def test_headlines_without_spaces_are_learnt_from_words_too(shared_data, tmp_path):
