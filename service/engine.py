@@ -126,7 +126,9 @@ def _scores(
     if empty := [index for index, text in enumerate(encoded) if text.is_empty]:
         raise EmptyTextsError(empty)
     logits = classifier.logits(encoded)
-    scores = apply(function_to_apply or classifier.score_function, logits)
+    own = classifier.score_function
+    probabilities = apply(own, logits)
+    asked = function_to_apply or own
+    scores = probabilities if asked == own else apply(asked, logits)
     # Whether a text is given a label does not depend on the scores that are asked for.
-    probabilities = apply(classifier.score_function, logits)
     return Scored(scores, classifier.none_labels(probabilities))

@@ -33,9 +33,6 @@ _LOWERED = 0.1
 _MOST_LOWERED = 8
 """Times that is done before the run is given up."""
 
-_EPOCHS = 12
-"""Passes over the rows where their number is left open to the end."""
-
 _FLAT_UPDATES = 30
 """Updates that a cost is given before it is called flat."""
 
@@ -116,8 +113,7 @@ class _Run:
         self._batches = Batches(
             train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
-        epochs = _EPOCHS if config.epochs == "auto" else config.epochs
-        self._updates = len(self._batches) * epochs
+        self._updates = len(self._batches) * config.epochs_over(train.tokens)
         if config.max_updates is not None:
             self._updates = min(self._updates, config.max_updates)
         # The average over 1 / (1 - momentum) updates must not reach back to where a short run

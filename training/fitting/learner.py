@@ -38,7 +38,7 @@ _OPTIMIZERS: dict[Optimizer, type[keras.optimizers.Optimizer]] = {
 }
 
 
-_BY_ROWS: dict[Optimizer, bool] = {"adamw": True, "adam": True}
+_BY_ROWS: frozenset[Optimizer] = frozenset({"adamw", "adam"})
 """Optimizers whose updates of tables are made row by row."""
 
 
@@ -74,7 +74,7 @@ class Learner:
         options: dict[str, Any] = {"use_ema": True, "ema_momentum": averaging} if averaging else {}
         if config.optimizer == "sgd":
             options["momentum"] = 0.9
-        by_rows = _BY_ROWS.get(config.optimizer) and self._strategy.num_replicas_in_sync == 1
+        by_rows = config.optimizer in _BY_ROWS and self._strategy.num_replicas_in_sync == 1
         self._tables: dict[int, RowAdamW | RowAdagrad] = {}
         for table in tables(model) if by_rows else ():
             weights = table.weights.value

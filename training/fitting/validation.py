@@ -7,6 +7,7 @@ classifier that serves.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ class Validation:
     metric: float
 
 
+_Answer = tuple[list[NDArray[np.float32]], Any]
+"""The logits of each path, and the targets, of some rows."""
+
 _MOST_LOGITS = 2**20
 """Most logits of a path that its part is chosen by: of more rows, the first batches are taken."""
 
@@ -57,10 +61,12 @@ def validate(
         metric: What to count beside the loss.
         multi_label: Whether a text may have several labels.
     """
-    factors = balance_paths(learner, examples, multi_label=multi_label)
+    stream = _answers(learner, examples)
+    sample = _sample(stream) if learner.apart else []
+    factors = _factors(learner, sample, multi_label=multi_label)
     total = 0.0
     predicted, truth = [], []
-    for parts, targets in _answers(learner, examples):
+    for parts, targets in chain(sample, stream):
         logits = sum(factor * part for factor, part in zip(factors, parts, strict=True))
         logits = np.asarray(logits, dtype=np.float32)
         total += negative_log_likelihood(logits, targets, multi_label=multi_label) * len(logits)
@@ -96,29 +102,35 @@ def balance_paths(learner: Learner, examples: Examples, *, multi_label: bool) ->
     Returns:
         A number for each path; 1 for each where they learnt together.
     """
+    sample = _sample(_answers(learner, examples)) if learner.apart else []
+    return _factors(learner, sample, multi_label=multi_label)
+
+
+def _factors(learner: Learner, sample: list[_Answer], *, multi_label: bool) -> tuple[float, ...]:
     if not learner.apart:
         return (1.0,) * learner.paths
-    found: list[list[NDArray[np.float32]]] = []
-    truth = []
-    logits = 0
-    for parts, targets in _answers(learner, examples):
-        found.append(parts)
-        truth.append(targets)
-        logits += parts[0].size
-        if logits >= _MOST_LOGITS:
-            break
-    paths = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    paths = [np.concatenate(parts) for parts in zip(*(found for found, _ in sample), strict=True)]
     if not all(np.isfinite(path).all() for path in paths):
         return (1.0,) * learner.paths
-    targets = np.concatenate(truth)
+    targets = np.concatenate([truth for _, truth in sample])
     return balance(
         paths, lambda logits: negative_log_likelihood(logits, targets, multi_label=multi_label)
     )
 
 
-def _answers(
-    learner: Learner, examples: Examples
-) -> Iterator[tuple[list[NDArray[np.float32]], Any]]:
+def _sample(answers: Iterator[_Answer]) -> list[_Answer]:
+    """The first answers, taken from the stream until there are logits enough."""
+    sample: list[_Answer] = []
+    logits = 0
+    for parts, targets in answers:
+        sample.append((parts, targets))
+        logits += parts[0].size
+        if logits >= _MOST_LOGITS:
+            break
+    return sample
+
+
+def _answers(learner: Learner, examples: Examples) -> Iterator[_Answer]:
     """The logits of each path, and the targets, of some rows at a time."""
     for batch in dataset(examples, in_order(examples, _BATCH), None):
         yield learner.answer(batch), batch[2].numpy()

@@ -32,10 +32,6 @@ _OF_A_WORD = 2.0
 _SAMPLE = 50_000
 """Texts of a part that are looked at, evenly among them."""
 
-_EPOCHS, _FEWEST_EPOCHS = 12, 4
-_FEW_TOKENS = 400_000
-"""Tokens of all training texts up to which they are passed over most often."""
-
 
 def with_unit(config: Config, rows: Rows) -> Config:
     """The settings with the unit of tokens that suits the rows, if that was left to them.
@@ -71,10 +67,8 @@ def with_epochs(config: Config, tokens: int) -> Config:
         config: The run's settings.
         tokens: Tokens of the training texts.
     """
-    if config.training.epochs != "auto":
-        return config
-    passes = round(_EPOCHS * (_FEW_TOKENS / max(tokens, _FEW_TOKENS)) ** 0.5)
-    training = config.training.model_copy(update={"epochs": max(passes, _FEWEST_EPOCHS)})
+    epochs = config.training.epochs_over(tokens)
+    training = config.training.model_copy(update={"epochs": epochs})
     return config.model_copy(update={"training": training})
 
 

@@ -26,6 +26,11 @@ Schedule = Literal["cosine", "cosine_restarts", "linear", "exponential", "invers
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 
 
+_EPOCHS, _FEWEST_EPOCHS = 12, 4
+_FEW_TOKENS = 400_000
+"""Tokens of all training texts up to which they are passed over most often."""
+
+
 class TrainingConfig(Section):
     """How the network is trained."""
 
@@ -124,3 +129,10 @@ class TrainingConfig(Section):
                 "them, for together they balance twice"
             )
         return self
+
+    def epochs_over(self, tokens: int) -> int:
+        """The passes over the rows, once it is known how many tokens the training texts have."""
+        if self.epochs != "auto":
+            return self.epochs
+        passes = round(_EPOCHS * (_FEW_TOKENS / max(tokens, _FEW_TOKENS)) ** 0.5)
+        return max(passes, _FEWEST_EPOCHS)
