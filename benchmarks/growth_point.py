@@ -95,7 +95,7 @@ def measure(point: Point) -> Cost:
     import tensorflow as tf  # noqa: PLC0415 — slow to import, and sizes are refused without it
 
     from training.fitting import devices  # noqa: PLC0415
-    from training.fitting.dataset import Batches, dataset  # noqa: PLC0415
+    from training.fitting.dataset import Batches, tensors  # noqa: PLC0415
     from training.fitting.learner import Learner  # noqa: PLC0415
     from training.fitting.objective import objective  # noqa: PLC0415
     from training.network.build import build  # noqa: PLC0415
@@ -106,13 +106,14 @@ def measure(point: Point) -> Cost:
         tf.config.experimental.enable_op_determinism()
     with TemporaryDirectory() as folder:
         rows = examples.store(windows_of(point, np.random.default_rng(1)), Path(folder))
+        devices.share_out(config.network.units)
         with devices.strategy().scope():
             model = build(config.network, shape, config.training.seed)
         goal = objective(config.training, rows, point.classes, multi_label=False)
         learner = Learner(model, goal, config.training, config.training.averaging)
         batches = Batches(rows, config.training.batch_size, config.training.seed)
         numbers = itertools.chain.from_iterable(batches.epoch(n) for n in itertools.count(1))
-        stream = iter(dataset(rows, numbers, goal.row_weights))
+        stream = iter(tensors(rows, numbers, goal.row_weights))
 
         def update() -> int:
             batch = next(stream)

@@ -12,7 +12,7 @@ from recipe import Encoded, Epochs, Recipe, Trained
 from training import config as configs
 from training.config import Config
 from training.fitting import devices
-from training.fitting.dataset import Batches, dataset
+from training.fitting.dataset import Batches, tensors
 from training.fitting.learner import Learner
 from training.fitting.objective import objective
 from training.fitting.validation import validate
@@ -51,6 +51,7 @@ def fit(recipe: Recipe, train: Encoded, test: Encoded) -> Trained:
     config = settings(recipe)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
+    devices.share_out(recipe.units)
     shape = Shape(recipe.vocab_size, recipe.classes, ())
     with devices.strategy().scope():
         model = build(config.network, shape, recipe.seed)
@@ -64,7 +65,7 @@ def fit(recipe: Recipe, train: Encoded, test: Encoded) -> Trained:
         epochs = Epochs()
         for number in range(1, recipe.epochs + 1):
             with epochs.epoch():
-                for batch in dataset(learnt, batches.epoch(number), goal.row_weights):
+                for batch in tensors(learnt, batches.epoch(number), goal.row_weights):
                     learner.update(batch, recipe.rate)
         accuracy = validate(learner, asked, "accuracy", multi_label=False).metric
     return epochs.trained(accuracy, model.count_params())

@@ -97,6 +97,7 @@ def _trained(
     from training.network.build import build, exported_parameters
 
     rows = prepared.rows
+    devices.share_out(config.network.units)
     with devices.strategy().scope():
         model = build(
             config.network,

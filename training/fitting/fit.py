@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.fitting import diagnosis
 from training.fitting.checkpoint import Checkpoint, Checkpoints, Standing
-from training.fitting.dataset import Batches, dataset
+from training.fitting.dataset import Batch, Batches, tensors
 from training.fitting.learner import Arrays, Learner
 from training.fitting.objective import Objective
 from training.fitting.rate_test import range_test
@@ -155,7 +155,7 @@ class _Run:
     def _begin(self) -> None:
         if self._config.learning_rate == "auto":
             numbers = (self._batches.epoch(epoch) for epoch in itertools.count(1))
-            batches = self._dataset(itertools.chain.from_iterable(numbers))
+            batches = self._batches_of(itertools.chain.from_iterable(numbers))
             default = TrainingConfig.model_fields["learning_rate"].default
             test = range_test(self._learner, batches, otherwise=default)
             self._standing = Standing(peak=test.chosen, rate_test=test)
@@ -175,7 +175,7 @@ class _Run:
         number = standing.update // length + 1
         rows = self._batches.epoch(number, skip=standing.update % length)
         rate = math.nan
-        for batch in self._dataset(itertools.islice(rows, self._updates - standing.update)):
+        for batch in self._batches_of(itertools.islice(rows, self._updates - standing.update)):
             rate = self._rate(standing.update)
             standing.cost.add(self._learner.update(batch, rate), int(batch[0].shape[0]))
             standing.update += 1
@@ -291,5 +291,5 @@ class _Run:
         metric = -epoch.metric if self._metric == "loss" else epoch.metric
         return metric, -epoch.validation_loss
 
-    def _dataset(self, rows: Iterator[NDArray[np.int64]]) -> tf.data.Dataset:
-        return dataset(self._train, rows, self._objective.row_weights)
+    def _batches_of(self, rows: Iterator[NDArray[np.int64]]) -> Iterator[Batch]:
+        return tensors(self._train, rows, self._objective.row_weights)

@@ -106,7 +106,7 @@ class Learner:
         """Makes one update of the weights.
 
         Args:
-            batch: An element of `training.fitting.dataset.dataset`.
+            batch: From `training.fitting.dataset.tensors`.
             rate: The learning rate.
 
         Returns:

@@ -18,7 +18,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from training.evaluation.calibration import negative_log_likelihood
 from training.evaluation.thresholds import choose
 from training.fitting.balance import balance
-from training.fitting.dataset import dataset, in_order
+from training.fitting.dataset import in_order, tensors
 from training.fitting.learner import Learner
 from training.rows.examples import Examples
 from training.settings.training import Metric
@@ -132,5 +132,5 @@ def _sample(answers: Iterator[_Answer]) -> list[_Answer]:
 
 def _answers(learner: Learner, examples: Examples) -> Iterator[_Answer]:
     """The logits of each path, and the targets, of some rows at a time."""
-    for batch in dataset(examples, in_order(examples, _BATCH), None):
+    for batch in tensors(examples, in_order(examples, _BATCH), None):
         yield learner.answer(batch), batch[2].numpy()

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from training.fitting.dataset import Batches, dataset, in_order
+from training.fitting.dataset import Batches, in_order, tensors
 from training.rows import examples
 
 
@@ -63,7 +63,7 @@ def test_in_order_takes_every_row_once(stored):
 
 def test_elements_hold_the_rows_and_weights_with_the_mean_of_the_batch(stored):
     rows = [np.array([10, 3]), np.array([4])]
-    first, second = dataset(stored, iter(rows), np.array([1.0, 5.0], np.float32))
+    first, second = tensors(stored, iter(rows), np.array([1.0, 5.0], np.float32))
     ids, mask, targets, weights = (part.numpy() for part in first)
     assert ids[:, 0].tolist() == [10, 3]
     assert mask.sum(axis=1).tolist() == stored.lengths(rows[0]).tolist()

@@ -16,7 +16,7 @@ from training.fitting import devices
 from training.rows import examples
 from training.network.build import build
 from training.network.shape import Shape
-from training.fitting.dataset import Batches, dataset
+from training.fitting.dataset import Batches, tensors
 from training.fitting.learner import Learner
 from training.fitting.objective import objective
 from training.settings.network import NetworkConfig
@@ -37,7 +37,7 @@ for strategy in (devices.strategy(), devices.strategy(["CPU:0", "CPU:1"])):
     goal = objective(config, train, 2, multi_label=False)
     learner = Learner(model, goal, config, 0.9)
     # The last batch has one text, fewer than there are replicas.
-    batches = dataset(train, Batches(train, 7, seed=1).epoch(1), goal.row_weights)
+    batches = tensors(train, Batches(train, 7, seed=1).epoch(1), goal.row_weights)
     losses = [learner.update(batch, 0.1) for batch in batches]
     with learner.averaged():
         averages = learner.weights()
@@ -51,8 +51,44 @@ for one, two in zip(*found, strict=True):
 """
 
 
-def test_replicas_make_the_updates_of_one_device(tmp_path):
-    command = [sys.executable, "-c", REPLICAS, str(tmp_path)]
+THREADS = """
+import tensorflow as tf
+from training.fitting import devices
+
+threading = tf.config.threading
+devices.share_out(256)
+print(threading.get_intra_op_parallelism_threads())
+devices.share_out(64)
+print(threading.get_intra_op_parallelism_threads())
+threading.set_intra_op_parallelism_threads(2)
+devices.share_out(64)
+print(threading.get_intra_op_parallelism_threads())
+"""
+
+TOO_LATE = """
+import tensorflow as tf
+from training.fitting import devices
+
+tf.constant(1) + 1
+devices.share_out(64)
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+def run(script, *arguments):
+    command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["1", "2"]
+    return done.stdout.split()
+
+
+def test_operations_of_a_narrow_network_have_one_thread_each():
+    assert run(THREADS) == ["0", "1", "2"]
+
+
+def test_threads_stay_as_they_are_once_tensorflow_has_begun():
+    assert run(TOO_LATE) == ["0"]
+
+
+def test_replicas_make_the_updates_of_one_device(tmp_path):
+    assert run(REPLICAS, str(tmp_path)) == ["1", "2"]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.fitting.checkpoint import CheckpointError, Checkpoints
-from training.fitting.dataset import Batches, dataset
+from training.fitting.dataset import Batches, tensors
 from training.fitting.fit import DivergedError, fit
 from training.fitting.learner import Learner
 from training.fitting.objective import objective
@@ -122,7 +122,7 @@ def test_every_optimizer_makes_updates(optimizer, tmp_path):
     goal = objective(config, train, 2, multi_label=False)
     learner = Learner(model, goal, config, 0.9)
     before = learner.weights()
-    for batch in dataset(train, Batches(train, 16, seed=1).epoch(1), None):
+    for batch in tensors(train, Batches(train, 16, seed=1).epoch(1), None):
         assert np.isfinite(learner.update(batch, 0.1))
     changed = [(a != b).any() for a, b in zip(before, learner.weights(), strict=True)]
     assert all(changed)
