@@ -137,10 +137,14 @@ def test_its_states_are_those_of_the_formulas(folder, weights):
 
 def test_gatewise_takes_vectors_from_it(folder):
     from training.network import sentence_encoder
+    from vocab import dictionary
 
-    found = sentence_encoder.encode(folder, {0: "sun", 1: "snow"}, 2)
-    assert found.matrix.shape == (2, HIDDEN)
-    assert found.known.all()
+    tokenizer = dictionary.train(["sun snow"])
+    surfaces = {tokenizer.token_to_id(word): word for word in ("sun", "snow")}
+    size = tokenizer.get_vocab_size()
+    found = sentence_encoder.encode(folder, surfaces, size, tokenizer, ["sun snow", "snow"])
+    assert found.matrix.shape == (5, HIDDEN)
+    assert found.known[3:].all()
 
 
 @pytest.mark.parametrize(("name", "value"), [("model_type", "t5"), ("hidden_act", "relu")])

@@ -177,7 +177,7 @@ def _recurrent(
         vectors, spelling = known
         states = _embedding(config, shape, vectors)(tokens)
         # Vectors that are not trained stay as they are, in the exported network too.
-        if spelling and config.train_vectors:
+        if spelling and config.trains_vectors:
             add = Spelled(spelling, config.embedding_size, "uniform", name="spelling")
             states = states + add(tokens)
         states = states if factors is None else states * factors
@@ -210,7 +210,7 @@ def _embedding(
     layer = keras.layers.Embedding(
         shape.vocab_size,
         config.embedding_size,
-        trainable=config.train_vectors,
+        trainable=config.trains_vectors,
         name="embedding",
     )
     if vectors is not None:

@@ -54,7 +54,7 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
                 "embedding",
                 f"{shape.vocab_size:,} × {features:,}",
                 shape.vocab_size * features,
-                trainable=config.train_vectors,
+                trainable=config.trains_vectors,
             )
         )
     directions = 2 if config.direction == "bidirectional" else 1

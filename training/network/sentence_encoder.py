@@ -1,64 +1,222 @@
-"""Vectors from a sentence encoder in ONNX: every entry of a dictionary passed through it.
+"""Vectors from a sentence encoder in ONNX: what it makes of every entry of a dictionary.
 
 The folder is as model hubs keep it: `tokenizer.json`, and the model in `onnx/model.onnx` or
-`model.onnx`. An entry's vector is the model's `sentence_embedding`, or the mean of its last hidden
-states over the entry's tokens. Knows nothing of what the vectors are for.
+`model.onnx`. What a word means to an encoder depends on the words around it, so the encoder reads
+training texts, and an entry's vector is the mean of its last hidden states wherever the entry
+stands in them (Bommasani et al. 2020, "Interpreting Pretrained Contextualized Representations via
+Reductions to Static Embeddings"). Texts are read until every entry was met a few times, if the
+texts have it as often. An encoder that answers with one vector for a text gets every entry alone,
+as does any encoder the entries that it met nowhere.
+
+Knows nothing of what the vectors are for.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from training.network.vector_files import Found, VectorsError
 
 _MODELS = ("onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_OUTPUTS = ("sentence_embedding", "last_hidden_state", "token_embeddings")
-_BATCH = 256
+_OF_TOKENS = ("last_hidden_state", "token_embeddings")
+_OF_TEXTS = ("sentence_embedding",)
+_BATCH = 32
 _MAX_TOKENS = 128
+_WINDOW = 1024
+
+_STRETCH = 32
+"""Entries of a text that the encoder reads together."""
+
+_ENOUGH = 4
+"""How often an entry is met before no stretch is read for its sake."""
 
 
-def encode(folder: Path, surfaces: Mapping[int, str], vocab_size: int) -> Found:
+def encode(
+    folder: Path,
+    surfaces: Mapping[int, str],
+    vocab_size: int,
+    dictionary: Tokenizer,
+    texts: Iterable[str],
+) -> Found:
     """The vector of every entry.
 
     Args:
         folder: The encoder's folder.
         surfaces: The text of each entry, by id.
         vocab_size: Ids in the dictionary.
+        dictionary: What cuts texts into entries.
+        texts: Texts that the entries stand in; read once, in a stream.
 
     Raises:
         VectorsError: If the folder holds no encoder, or its answer is not a vector a text.
     """
-    tokenizer = _tokenizer(folder)
-    session, output = _session(folder)
-    names = [value.name for value in session.get_inputs()]
-    matrix: NDArray[np.float32] | None = None
-    known = np.zeros(vocab_size, dtype=np.bool_)
-    for ids, texts in _batches(surfaces):
-        encodings = tokenizer.encode_batch(texts)
+    encoder = _Encoder(folder)
+    means = _Means(vocab_size, folder)
+    if encoder.of_tokens:
+        stretches = _stretches(dictionary, texts, vocab_size, set(surfaces))
+        while window := list(islice(stretches, _WINDOW)):
+            for batch in _of_like_length(window):
+                for stretch, answer in zip(batch, encoder.states(batch), strict=True):
+                    means.add(*_of_entries(stretch, answer))
+    alone = (
+        _Stretch(surfaces[id_], np.array([id_]), np.array([[0, len(surfaces[id_])]]))
+        for id_ in sorted(surfaces, key=lambda id_: (len(surfaces[id_]), id_))
+        if not means.counts[id_]
+    )
+    while window := list(islice(alone, _WINDOW)):
+        for batch in _of_like_length(window):
+            vectors = encoder.vectors(batch)
+            means.add(np.concatenate([stretch.ids for stretch in batch]), vectors)
+    return means.found()
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """Entries side by side in a text: its characters, the ids, `(entries,)`, and where each is."""
+
+    text: str
+    ids: NDArray[np.int64]
+    spans: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """The last hidden states of a stretch, `(tokens, width)`, and where each token is in it."""
+
+    states: NDArray[np.float32]
+    spans: NDArray[np.int64]
+
+
+class _Means:
+    """Means of the vectors of each entry.
+
+    Attributes:
+        counts: How many vectors each has so far.
+    """
+
+    def __init__(self, vocab_size: int, folder: Path) -> None:
+        self.counts = np.zeros(vocab_size, dtype=np.int64)
+        self._sums: NDArray[np.float64] | None = None
+        self._folder = folder
+
+    def add(self, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        if not np.isfinite(vectors).all():
+            raise VectorsError(
+                f"{self._folder}: the encoder answers with numbers that are not finite"
+            )
+        if self._sums is None:
+            self._sums = np.zeros((len(self.counts), vectors.shape[1]))
+        np.add.at(self._sums, ids, vectors)
+        np.add.at(self.counts, ids, 1)
+
+    def found(self) -> Found:
+        if self._sums is None:
+            raise VectorsError(f"{self._folder}: the dictionary has no entry to encode")
+        matrix = self._sums / np.maximum(self.counts, 1)[:, None]
+        return Found(matrix.astype(np.float32), self.counts > 0)
+
+
+class _Encoder:
+    """The model and its tokenizer.
+
+    Attributes:
+        of_tokens: Whether it answers with a vector for every token, and not only for every text.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._tokenizer = _tokenizer(folder)
+        self._session, self._output = _session(folder)
+        self._names = [value.name for value in self._session.get_inputs()]
+        self.of_tokens = self._output in _OF_TOKENS
+
+    def states(self, stretches: list[_Stretch]) -> Iterator[_Answer]:
+        """What an encoder of tokens answers for each stretch."""
+        encodings, answer = self._answer(stretches)
+        for encoding, states in zip(encodings, answer, strict=True):
+            real = np.array(encoding.attention_mask) > 0
+            # Marks at the ends stand for no characters.
+            real &= np.array(encoding.special_tokens_mask) == 0
+            yield _Answer(states[real], np.array(encoding.offsets)[real])
+
+    def vectors(self, stretches: list[_Stretch]) -> NDArray[np.float32]:
+        """One vector for each stretch, the mean of its tokens' if those have each one."""
+        encodings, answer = self._answer(stretches)
+        if self.of_tokens:
+            mask = np.array([encoding.attention_mask for encoding in encodings], dtype=np.float32)
+            total = (answer * mask[:, :, None]).sum(axis=1)
+            answer = total / np.maximum(mask.sum(axis=1), 1)[:, None]
+        return np.asarray(answer, dtype=np.float32)
+
+    def _answer(self, stretches: list[_Stretch]) -> tuple[list[Encoding], Any]:
+        encodings = self._tokenizer.encode_batch([stretch.text for stretch in stretches])
         given = {
             "input_ids": [encoding.ids for encoding in encodings],
             "attention_mask": [encoding.attention_mask for encoding in encodings],
             "token_type_ids": [encoding.type_ids for encoding in encodings],
         }
-        inputs = {name: np.array(given[name], dtype=np.int64) for name in names}
+        inputs = {name: np.array(given[name], dtype=np.int64) for name in self._names}
         try:
-            (answer,) = session.run([output], inputs)
+            (answer,) = self._session.run([self._output], inputs)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
-            raise VectorsError(f"{folder}: the encoder fails: {_first_line(error)}") from None
-        vectors = _of_texts(answer, np.array(given["attention_mask"]), folder)
-        if matrix is None:
-            matrix = np.zeros((vocab_size, vectors.shape[1]), dtype=np.float32)
-        matrix[ids] = vectors
-        known[ids] = True
-    if matrix is None:
-        raise VectorsError(f"{folder}: the dictionary has no entry to encode")
-    return Found(matrix, known)
+            raise VectorsError(f"{self._folder}: the encoder fails: {_first_line(error)}") from None
+        rows, dimensions = len(stretches), 3 if self.of_tokens else 2
+        tokens = answer.shape[1:2] if self.of_tokens else ()
+        if answer.ndim != dimensions or answer.shape[:-1] != (rows, *tokens):
+            raise VectorsError(
+                f"{self._folder}: expected the encoder to answer with a vector for each text or "
+                f"token, received the shape {answer.shape} for {rows} texts"
+            )
+        return encodings, answer
+
+
+def _stretches(
+    dictionary: Tokenizer, texts: Iterable[str], vocab_size: int, wanted: set[int]
+) -> Iterator[_Stretch]:
+    """The stretches that hold an entry that was not met often enough before."""
+    missing = np.zeros(vocab_size, dtype=np.int64)
+    missing[list(wanted)] = _ENOUGH
+    stream = iter(texts)
+    while window := list(islice(stream, _WINDOW)):
+        encodings = dictionary.encode_batch(window, add_special_tokens=False)
+        for text, encoding in zip(window, encodings, strict=True):
+            ids, spans = np.array(encoding.ids), np.array(encoding.offsets)
+            for start in range(0, len(ids), _STRETCH):
+                part = slice(start, start + _STRETCH)
+                if not (missing[ids[part]] > 0).any():
+                    continue
+                np.subtract.at(missing, ids[part], 1)
+                first, last = int(spans[part].min()), int(spans[part].max())
+                # Spaces around a stretch are no part of it.
+                yield _Stretch(text[first:last], ids[part], spans[part] - first)
+
+
+def _of_entries(
+    stretch: _Stretch, answer: _Answer
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The entries of a stretch that the encoder read, and the mean of the states of each."""
+    overlaps = np.minimum(stretch.spans[:, None, 1], answer.spans[None, :, 1]) > np.maximum(
+        stretch.spans[:, None, 0], answer.spans[None, :, 0]
+    )
+    tokens = overlaps.sum(axis=1)
+    read = tokens > 0
+    means = overlaps[read].astype(np.float32) @ answer.states / tokens[read, None]
+    return stretch.ids[read], means.astype(np.float32)
+
+
+def _of_like_length(stretches: list[_Stretch]) -> Iterator[list[_Stretch]]:
+    """Batches, those of like length together, so that little is spent on padding."""
+    ordered = sorted(stretches, key=lambda stretch: len(stretch.text))
+    for start in range(0, len(ordered), _BATCH):
+        yield ordered[start : start + _BATCH]
 
 
 def _tokenizer(folder: Path) -> Tokenizer:
@@ -91,36 +249,15 @@ def _session(folder: Path) -> tuple[ort.InferenceSession, str]:
         raise VectorsError(f"{files[0]}: onnxruntime refuses it: {_first_line(error)}") from None
     inputs = {value.name for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
-    output = next((name for name in _OUTPUTS if name in outputs), None)
+    known = (*_OF_TOKENS, *_OF_TEXTS)
+    output = next((name for name in known if name in outputs), None)
     if "input_ids" not in inputs or not inputs <= set(_INPUTS) or output is None:
         raise VectorsError(
             f"{files[0]}: expected a sentence encoder with inputs among {', '.join(_INPUTS)} and "
-            f"an output {' or '.join(_OUTPUTS)}, received inputs {', '.join(sorted(inputs))} and "
+            f"an output {' or '.join(known)}, received inputs {', '.join(sorted(inputs))} and "
             f"outputs {', '.join(outputs)}"
         )
     return session, output
-
-
-def _batches(surfaces: Mapping[int, str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Ids and texts, those of like length together, so that little is spent on padding."""
-    ids = sorted(surfaces, key=lambda id_: (len(surfaces[id_]), id_))
-    for start in range(0, len(ids), _BATCH):
-        batch = ids[start : start + _BATCH]
-        yield batch, [surfaces[id_] for id_ in batch]
-
-
-def _of_texts(answer: Any, mask: NDArray[np.int64], folder: Path) -> NDArray[np.float32]:
-    if answer.ndim == 3:
-        counted = mask[:, :, None].astype(np.float32)
-        answer = (answer * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1)
-    if answer.ndim != 2 or len(answer) != len(mask):
-        raise VectorsError(
-            f"{folder}: expected the encoder to answer with a vector for each text or token, "
-            f"received the shape {answer.shape} for {len(mask)} texts"
-        )
-    if not np.isfinite(answer).all():
-        raise VectorsError(f"{folder}: the encoder answers with numbers that are not finite")
-    return np.asarray(answer, dtype=np.float32)
 
 
 def _first_line(error: Exception) -> str:

@@ -8,7 +8,7 @@ A word of a file stands for the entry that it equals. An entry without such a wo
 word of the file that becomes it by the dictionary's own normalization, such as lower-casing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,9 @@ class Vectors:
         return self.found / self.of if self.of else 0.0
 
 
-def load(path: Path, tokenizer: Tokenizer, size: int, seed: int) -> Vectors:
+def load(
+    path: Path, tokenizer: Tokenizer, size: int, seed: int, texts: Iterable[str] = ()
+) -> Vectors:
     """Finds a vector for every entry of a dictionary that has one.
 
     Args:
@@ -57,6 +59,8 @@ def load(path: Path, tokenizer: Tokenizer, size: int, seed: int) -> Vectors:
         tokenizer: The dictionary.
         size: Width of the embedding.
         seed: Seed of the vectors of entries that have none.
+        texts: The training texts, in which a sentence encoder meets the entries; they are read
+            only if there is one.
 
     Raises:
         VectorsError: If the file or folder cannot be used, or its vectors are narrower than
@@ -68,7 +72,7 @@ def load(path: Path, tokenizer: Tokenizer, size: int, seed: int) -> Vectors:
     }
     vocab_size = max(entries.values()) + 1
     if path.is_dir():
-        found = sentence_encoder.encode(path, surfaces, vocab_size)
+        found = sentence_encoder.encode(path, surfaces, vocab_size, tokenizer, texts)
     elif path.is_file():
         found = vector_files.read(path, surfaces, vocab_size, _normalization(tokenizer))
     else:

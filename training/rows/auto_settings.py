@@ -60,6 +60,24 @@ def with_unit(config: Config, rows: Rows) -> Config:
     return config.model_copy(update={"tokens": tokens.model_copy(update={"unit": unit})})
 
 
+def with_vectors(config: Config) -> Config:
+    """The settings with whether pretrained vectors are trained on, if that was left open.
+
+    An encoder gives every entry a vector, those of like meaning like ones, and a small corpus
+    only blurs that.
+
+    Args:
+        config: The run's settings.
+    """
+    network = config.network
+    if network.train_vectors != "auto":
+        return config
+    trained = network.vectors is None or not network.vectors.is_dir()
+    return config.model_copy(
+        update={"network": network.model_copy(update={"train_vectors": trained})}
+    )
+
+
 def with_epochs(config: Config, tokens: int) -> Config:
     """The settings with a number of epochs that suits the rows, if that was left to them.
 

@@ -83,7 +83,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     Raises:
         GatewiseError: If nothing can be learnt from the rows, or the vectors cannot be used.
     """
-    config = auto_settings.with_unit(config, rows)
+    config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
     texts = chain.from_iterable(rows.train.texts())
     tokenizer = dictionary.train(texts, **config.tokens.dictionary_options())
     encoder = Encoder(tokenizer, config.tokens.max_length, config.tokens.keep)
@@ -106,6 +106,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
             tokenizer,
             config.network.embedding_size,
             config.training.seed,
+            chain.from_iterable(rows.train.texts()),
         )
     parts = {
         part: _Part(

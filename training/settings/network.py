@@ -47,11 +47,14 @@ class NetworkConfig(Section):
         None,
         description="Pretrained vectors that the embedding starts from: a text file as GloVe and "
         "fastText write it (`.vec` or `.txt`, plain or `.gz`), or a folder with a sentence "
-        "encoder in ONNX and its `tokenizer.json`, through which every token of the dictionary is "
-        "passed. Vectors wider than `embedding_size` are reduced to it by principal components.",
+        "encoder in ONNX and its `tokenizer.json`, which reads the training texts and gives "
+        "every token of the dictionary the mean of its states there. Vectors wider than "
+        "`embedding_size` are reduced to it by principal components.",
     )
-    train_vectors: bool = Field(
-        True, description="Whether pretrained vectors are trained on, or left as they are."
+    train_vectors: bool | Literal["auto"] = Field(
+        "auto",
+        description="Whether pretrained vectors are trained on, or left as they are; by default "
+        "those of a file are trained on, and those of an encoder are not.",
     )
     readout: Readout = Field(
         "max_mean",
@@ -121,7 +124,7 @@ class NetworkConfig(Section):
                 "network.vectors start an embedding, and with network.input = one_hot there is "
                 "none: leave one of the two out"
             )
-        if not self.train_vectors and not self.vectors:
+        if self.train_vectors is False and not self.vectors:
             raise ValueError(
                 "network.train_vectors = false keeps pretrained vectors as they are, and there are "
                 "none: name their file in network.vectors, or leave it out"
@@ -132,6 +135,11 @@ class NetworkConfig(Section):
                 f"it out, or set network.cell = gru instead of {self.cell}"
             )
         return self
+
+    @property
+    def trains_vectors(self) -> bool:
+        """Whether the embedding is trained."""
+        return self.train_vectors is not False
 
     def ngram_lengths(self, unit: Unit | Literal["auto"]) -> tuple[int, ...]:
         """The n-gram lengths in use, in ascending order, once the unit is known."""

@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from training.network import vectors
+from training.network import sentence_encoder, vectors
 from training.network.vectors import VectorsError
 from vocab import dictionary
 
@@ -234,6 +234,49 @@ def test_every_entry_is_passed_through_an_encoder(tokenizer, tmp_path, pooled, t
         np.testing.assert_allclose(
             row(loaded, tokenizer, word), expected(word) * scale, rtol=1e-4, atol=1e-6
         )
+
+
+def test_an_entry_has_the_mean_of_its_states_in_the_texts(tokenizer, tmp_path):
+    table, pieces = encoder(tmp_path / "encoder")
+    ids = {word: tokenizer.token_to_id(word) for word in WORDS}
+    texts = ["A  city\nis,", "Berlin is a city"]  # in capitals the encoder knows no letter
+    found = sentence_encoder.encode(
+        tmp_path / "encoder",
+        {id_: word for word, id_ in ids.items()},
+        tokenizer.get_vocab_size(),
+        tokenizer,
+        texts,
+    )
+
+    def states(characters):
+        return np.tanh(table[pieces.encode(characters, add_special_tokens=False).ids])
+
+    of_berlin = states("Berlin").mean(axis=0)
+    np.testing.assert_allclose(found.matrix[ids["berlin"]], of_berlin, rtol=1e-5)
+    for word in ("is", "city"):
+        np.testing.assert_allclose(found.matrix[ids[word]], states(word).mean(axis=0), rtol=1e-5)
+    of_a = (states("A")[0] + states("a")[0]) / 2
+    np.testing.assert_allclose(found.matrix[ids["a"]], of_a, rtol=1e-5)
+    # No text has it: it is passed alone, between the marks of a text.
+    alone = np.tanh(table[pieces.encode("unheard").ids]).mean(axis=0)
+    np.testing.assert_allclose(found.matrix[ids["unheard"]], alone, rtol=1e-5)
+
+
+def test_texts_whose_entries_were_met_often_are_not_passed(tokenizer, tmp_path, monkeypatch):
+    encoder(tmp_path / "encoder")
+    passed = []
+    states = sentence_encoder._Encoder.states
+
+    def counted(self, stretches):
+        passed.extend(stretch.text for stretch in stretches)
+        return states(self, stretches)
+
+    monkeypatch.setattr(sentence_encoder._Encoder, "states", counted)
+    texts = [" a city "] * 3000 + ["berlin is a city " * 20]
+    vectors.load(tmp_path / "encoder", tokenizer, 6, seed=1, texts=texts)
+    assert passed.count("a city") == 4
+    # A long text is passed in stretches, until its words were met often too.
+    assert [text for text in passed if text != "a city"] == [("berlin is a city " * 8).strip()]
 
 
 def test_an_encoder_s_vectors_are_reduced_too(tokenizer, tmp_path):
