@@ -20,6 +20,9 @@ from splits import LARGE, SETS, Set, Split, read
 from vocab.errors import GatewiseError
 
 GATEWISE, WITH_VECTORS, FASTTEXT, ENCODER = "gatewise", "gatewise-vectors", "fasttext", "embeddings"
+WIDER = ("network.embedding_size=128",)
+"""What the row with vectors has beside them: vectors that are not learnt may have more numbers."""
+
 CLASSIFIERS = (GATEWISE, WITH_VECTORS, "svc", "lr", FASTTEXT, ENCODER)
 
 
@@ -190,7 +193,7 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
     }
     try:
         if vectors:
-            with_vectors = [*ours.assignments, f"network.vectors={vectors}"]
+            with_vectors = [*WIDER, *ours.assignments, f"network.vectors={vectors}"]
             known[WITH_VECTORS] = Gatewise("Gatewise, pretrained vectors", with_vectors, of_set)
         limits = {of: float(told[-1]) for of, told in by_set(fasttext_seconds or ()).items()}
         known[FASTTEXT] = fasttext(figures, ours, limits)

@@ -37,8 +37,8 @@ def test_the_two_ways_differ_in_what_is_learnt_from_alone(out_of_scope, tmp_path
     assert labels(learnt.train) == labels(learnt.validation) == labels(learnt.test) == ["a", "oos"]
 
 
-def test_the_papers_threshold_is_the_one_with_most_rows_right(
-    out_of_scope, rejecting_folder, tmp_path
+def test_thresholds_are_chosen_on_validation_rows(
+    out_of_scope, rejecting_folder, tmp_path, monkeypatch
 ):
     from service.classifier import Classifier
 
@@ -49,11 +49,16 @@ def test_the_papers_threshold_is_the_one_with_most_rows_right(
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(rows)
     corpora = out_of_scope.Corpora(path, path, path)
-    assert out_of_scope.as_published(classifier, corpora) == out_of_scope.Figures(1.0, 0.5)
+    most_right, in_scope = out_of_scope.by_validation(classifier, corpora)
+    assert most_right == in_scope == out_of_scope.Figures(1.0, 0.5)
+    # No threshold leaves more right than there are: it is the one that refuses nothing.
+    monkeypatch.setattr(out_of_scope, "IN_SCOPE", 1.1)
+    assert out_of_scope.by_validation(classifier, corpora)[1] == out_of_scope.Figures(1.0, 0.0)
 
 
 def test_the_page_shows_its_table(out_of_scope):
-    figures = [(out_of_scope.Figures(0.5, 0.25), out_of_scope.Figures(0.75, 0.125))]
+    shares = [(0.5, 0.25), (0.75, 0.125), (1.0, 0.0)]
+    figures = [tuple(out_of_scope.Figures(*share) for share in shares)]
     ways = (out_of_scope.BY_THRESHOLD, out_of_scope.LEARNT)
     table = out_of_scope.table(dict.fromkeys(ways, figures))
     assert table.count("| 50.0 | 25.0 |") == table.count("| 75.0 | 12.5 |") == 2
