@@ -106,7 +106,7 @@ def measure(point: Point) -> Cost:
         tf.config.experimental.enable_op_determinism()
     with TemporaryDirectory() as folder:
         rows = examples.store(windows_of(point, np.random.default_rng(1)), Path(folder))
-        devices.share_out(config.network.units)
+        devices.share_out(config.training.threads)
         with devices.strategy().scope():
             model = build(config.network, shape, config.training.seed)
         goal = objective(config.training, rows, point.classes, multi_label=False)

@@ -51,7 +51,7 @@ def fit(recipe: Recipe, train: Encoded, test: Encoded) -> Trained:
     config = settings(recipe)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    devices.share_out(recipe.units)
+    devices.share_out(config.training.threads)
     shape = Shape(recipe.vocab_size, recipe.classes, ())
     with devices.strategy().scope():
         model = build(config.network, shape, recipe.seed)

@@ -28,7 +28,7 @@ from training.export import TrainedModel
 from training.lowering.lower import lower
 from training.network.build import build
 from training.network.layers import MaskedReadout
-from training.network.ngrams import NgramLogits
+from training.network.ngrams import NgramLogits, NgramRows
 from training.network.shape import Shape
 from training.settings.network import Cell, NetworkConfig
 from training.settings.tokens import TokensConfig
@@ -154,7 +154,7 @@ def default(config: NetworkConfig, shape: Shape, weights_from: keras.Model) -> k
     )
     logits = keras.layers.Dense(shape.classes)(MaskedReadout(config.readout)(states, mask))
     table = shape.table()
-    logits = logits + NgramLogits(table, shape.classes)(ids, mask)
+    logits = logits + NgramLogits(table, shape.classes)(NgramRows(table)(ids, mask))
     model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)
     model.set_weights(weights_from.get_weights())
     return model

@@ -92,12 +92,13 @@ def _trained(
     from training.fitting import devices
     from training.fitting.checkpoint import Checkpoints
     from training.fitting.fit import fit
+    from training.fitting.frequencies import count_ngrams
     from training.fitting.objective import objective
     from training.lowering.lower import lower
     from training.network.build import build, exported_parameters
 
     rows = prepared.rows
-    devices.share_out(config.network.units)
+    devices.share_out(config.training.threads)
     with devices.strategy().scope():
         model = build(
             config.network,
@@ -106,6 +107,7 @@ def _trained(
             prepared.vectors,
             prepared.spelling,
         )
+    count_ngrams(model, prepared.train)
     fitted = fit(
         model,
         objective(config.training, prepared.train, len(rows.labels), multi_label=rows.multi_label),

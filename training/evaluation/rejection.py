@@ -162,6 +162,7 @@ def choose(found: Curve, target_precision: float | None) -> tuple[RejectionPoint
     able = np.flatnonzero(answers & (found.accuracy_answered >= nearest))
     place = able[0]
     if found.out_of_scope_recall is not None:
-        accuracy = found.answered * found.accuracy_answered
-        place = able[(accuracy + found.out_of_scope_recall)[able].argmax()]
+        both = found.answered * found.accuracy_answered + found.out_of_scope_recall
+        # Sums that are equal but for rounding are equal.
+        place = able[np.round(both[able], 12).argmax()]
     return found.at(int(place)), bool(nearest == target)

@@ -1,32 +1,25 @@
 """Where a network is trained: the processor, one GPU, or every GPU of the machine.
 
-Knows TensorFlow's devices, and of a network only how wide it is.
+Knows TensorFlow's devices and nothing of networks.
 """
 
 import tensorflow as tf
 
-_WIDE = 256
-"""Units of a layer from which on one operation has work for several threads."""
 
+def share_out(threads: int) -> None:
+    """Sets how many threads each operation has on a processor.
 
-def share_out(units: int) -> None:
-    """Has each operation run on one thread, where the network's are too small to be divided.
-
-    Operations that do not wait for each other, as the two directions of a layer do not, then run
-    side by side. A product of small matrices that is divided among threads takes longer than on
-    one: with 64 units, an update takes half the time on two cores.
+    Operations that do not wait for each other, as the two directions of a layer do not, run side
+    by side in any case. A product of small matrices that is divided among threads takes longer
+    than on one: with 64 units, an update takes half the time on two cores with one thread each.
 
     TensorFlow takes this before its first operation alone; after that, all stays as it is.
 
     Args:
-        units: Units of a recurrent layer, in one direction.
+        threads: Threads of one operation; 0 for as many as there are cores.
     """
-    threading = tf.config.threading
-    # What somebody has set stands.
-    if units >= _WIDE or threading.get_intra_op_parallelism_threads():
-        return
     try:
-        threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError:
         return
 

@@ -23,7 +23,7 @@ from onnx import TensorProto
 
 from training.lowering.graph import OPSET, Array, Graph
 from training.lowering.readout import summary
-from training.network.ngrams import MULTIPLIERS, SCALE, NgramLogits
+from training.network.ngrams import MULTIPLIERS, SCALE, SHORTEST, NgramLogits
 from training.network.shape import NgramTable
 from training.network.spelled import Spelled
 from training.settings.network import NetworkConfig
@@ -65,7 +65,7 @@ def lower(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     )
     linear = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if linear:
-        logits = graph.add("Add", logits, _ngram_logits(graph, model, linear[0], ids, mask, length))
+        logits = graph.add("Add", logits, _ngram_logits(graph, model, linear[0], ids, mask))
     return graph.model(logits, classes=len(bias))
 
 
@@ -185,27 +185,42 @@ def _with_spelling(model: keras.Model, name: str, table: Array) -> Array:
     return table
 
 
-def _ngram_logits(
-    graph: Graph, model: keras.Model, layer: NgramLogits, ids: str, mask: str, length: str
-) -> str:
-    """The arithmetic of `training.network.ngrams.NgramLogits`, time first."""
+def _ngram_logits(graph: Graph, model: keras.Model, layer: NgramLogits, ids: str, mask: str) -> str:
+    """The arithmetic of `training.network.ngrams`, time first."""
     table: NgramTable = layer.table
-    weights, *kernel = layer.get_weights()
-    weights = _with_spelling(model, "ngram_spelling", weights)
-    ids = graph.add("Mul", ids, mask)
-    rows = [_ngram_rows(graph, table, size, ids) for size in table.lengths]
+    told = np.array(layer.told.numpy())
+    weights = _with_spelling(model, "ngram_spelling", layer.weights_table.numpy())
+    weights = weights * told[:, None]
     # A padded place counts nothing: it is sent to row 0, the padding token's, which holds zeros.
-    rows = [graph.add("Mul", places, mask) for places in rows]
-    weights[0] = 0.0
-    joined = rows[0] if len(rows) == 1 else graph.add("Concat", *rows, axis=0)
-    gathered = graph.add("Gather", graph.constant("ngrams.weight", weights), joined)
+    weights[0] = told[0] = 0.0
+    rows = _each_once(graph, table, ids, mask)
+    gathered = graph.add("Gather", graph.constant("ngrams.weight", weights), rows)
     total = graph.add("ReduceSum", gathered, graph.integers(0), keepdims=0)
-    root = graph.add("Sqrt", graph.add("Cast", length, to=TensorProto.FLOAT))
-    scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), root)
+    parts = graph.add("Gather", graph.constant("ngrams.told", told), rows)
+    squares = graph.add("ReduceSum", graph.add("Mul", parts, parts), graph.integers(0), keepdims=0)
+    shortest = graph.constant("ngrams.shortest", np.float32(SHORTEST))
+    length = graph.add("Max", graph.add("Sqrt", squares), shortest)
+    scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), length)
     total = graph.add("Mul", total, graph.add("Unsqueeze", scale, graph.integers(1)))
-    if kernel:
-        total = graph.add("MatMul", total, graph.constant("ngrams.kernel", kernel[0]))
+    if layer.kernel is not None:
+        total = graph.add("MatMul", total, graph.constant("ngrams.kernel", layer.kernel.numpy()))
     return total
+
+
+def _each_once(graph: Graph, table: NgramTable, ids: str, mask: str) -> str:
+    """The rows of `training.network.ngrams.NgramRows`, int64 `(lengths x tokens, batch)`."""
+    ids = graph.add("Mul", ids, mask)
+    places = [_ngram_rows(graph, table, size, ids) for size in table.lengths]
+    places = [graph.add("Mul", rows, mask) for rows in places]
+    joined = places[0] if len(places) == 1 else graph.add("Concat", *places, axis=0)
+    count = graph.add(
+        "Slice", graph.add("Shape", joined), graph.integers(0), graph.integers(1), graph.integers(0)
+    )
+    ordered = graph.add("TopK", joined, count, outputs=2, axis=0)
+    before = graph.add("Slice", ordered, graph.integers(0), graph.integers(-1), graph.integers(0))
+    before = graph.add("Pad", before, graph.integers(1, 0, 0, 0))
+    zero = graph.integers(0)
+    return graph.add("Where", graph.add("Equal", ordered, before), zero, ordered)
 
 
 def _ngram_rows(graph: Graph, table: NgramTable, size: int, ids: str) -> str:

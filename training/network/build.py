@@ -19,7 +19,7 @@ from training.network.layers import (
     WordDropout,
     output_layer,
 )
-from training.network.ngrams import NgramLogits
+from training.network.ngrams import NgramLogits, NgramRows
 from training.network.recurrence import Dropped, Recurrence
 from training.network.shape import Shape
 from training.network.spelled import Spelled
@@ -76,11 +76,12 @@ def build(
     logits = output_layer(shape.classes, name="classifier")(features)
     if shape.ngrams:
         table = shape.table()
+        rows = NgramRows(table, name="ngram_rows")(tokens, attention_mask)
         spelled = []
         if spelling and 1 in shape.ngrams:
-            spelled = [Spelled(spelling, table.width, "zeros", name="ngram_spelling")(tokens)]
-        linear = NgramLogits(table, shape.classes, name="ngrams")
-        logits = logits + linear(tokens, attention_mask, *spelled)
+            of_tokens = ops.where(rows < shape.vocab_size, rows, 0)
+            spelled = [Spelled(spelling, table.width, "zeros", name="ngram_spelling")(of_tokens)]
+        logits = logits + NgramLogits(table, shape.classes, name="ngrams")(rows, *spelled)
     return keras.Model(
         inputs={"input_ids": input_ids, "attention_mask": attention_mask},
         outputs=logits,

@@ -120,7 +120,8 @@ def _ngrams(shape: Shape) -> LayerParameters:
         buckets = f"{table.buckets:,}"
         buckets = buckets if table.hashed == 1 else f"{table.hashed} × {buckets}"
         rows = f"({rows} + {buckets})"
-    formula, count = f"{rows} × {table.width:,}", table.rows * table.width
+    # Beside its weights, each row has how much its n-gram tells, which is counted and not trained.
+    formula, count = f"{rows} × ({table.width:,} + 1)", table.rows * (table.width + 1)
     if table.width != shape.classes:
         formula += f" + {table.width:,} × {shape.classes:,}"
         count += table.width * shape.classes

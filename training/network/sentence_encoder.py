@@ -61,11 +61,16 @@ def encode(
     encoder = _Encoder(folder)
     means = _Means(vocab_size, folder)
     if encoder.of_tokens:
-        stretches = _stretches(dictionary, texts, vocab_size, set(surfaces))
+        wanted = np.zeros(vocab_size, dtype=np.bool_)
+        wanted[list(surfaces)] = True
+        missing = _ENOUGH * wanted.astype(np.int64)
+        stretches = _stretches(encoder, dictionary, texts, missing)
         while window := list(islice(stretches, _WINDOW)):
             for batch in _of_like_length(window):
                 for stretch, answer in zip(batch, encoder.states(batch), strict=True):
-                    means.add(*_of_entries(stretch, answer))
+                    read, vectors = _of_entries(stretch, answer)
+                    ids = stretch.ids[read]
+                    means.add(ids[wanted[ids]], vectors[wanted[ids]])
     alone = (
         _Stretch(surfaces[id_], np.array([id_]), np.array([[0, len(surfaces[id_])]]))
         for id_ in sorted(surfaces, key=lambda id_: (len(surfaces[id_]), id_))
@@ -147,6 +152,19 @@ class _Encoder:
             real &= np.array(encoding.special_tokens_mask) == 0
             yield _Answer(states[real], np.array(encoding.offsets)[real])
 
+    def cut(self, stretch: _Stretch) -> _Stretch:
+        """The part of a stretch that it reads, one entry at the least."""
+        (encoding,) = self._encoded([stretch])
+        if not encoding.overflowing:
+            return stretch
+        reach = max(end for _, end in encoding.offsets)
+        read = max(1, int(np.searchsorted(stretch.spans[:, 1], reach, side="right")))
+        return _Stretch(
+            stretch.text[: int(stretch.spans[:read].max())],
+            stretch.ids[:read],
+            stretch.spans[:read],
+        )
+
     def vectors(self, stretches: list[_Stretch]) -> NDArray[np.float32]:
         """One vector for each stretch, the mean of its tokens' if those have each one."""
         encodings, answer = self._answer(stretches)
@@ -156,8 +174,16 @@ class _Encoder:
             answer = total / np.maximum(mask.sum(axis=1), 1)[:, None]
         return np.asarray(answer, dtype=np.float32)
 
+    def _encoded(self, stretches: list[_Stretch]) -> list[Encoding]:
+        try:
+            return self._tokenizer.encode_batch([stretch.text for stretch in stretches])
+        except Exception as error:  # the Rust side raises Exception itself
+            raise VectorsError(
+                f"{self._folder}: the tokenizer cannot encode a text: {_first_line(error)}"
+            ) from None
+
     def _answer(self, stretches: list[_Stretch]) -> tuple[list[Encoding], Any]:
-        encodings = self._tokenizer.encode_batch([stretch.text for stretch in stretches])
+        encodings = self._encoded(stretches)
         given = {
             "input_ids": [encoding.ids for encoding in encodings],
             "attention_mask": [encoding.attention_mask for encoding in encodings],
@@ -169,7 +195,7 @@ class _Encoder:
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise VectorsError(f"{self._folder}: the encoder fails: {_first_line(error)}") from None
         rows, dimensions = len(stretches), 3 if self.of_tokens else 2
-        tokens = answer.shape[1:2] if self.of_tokens else ()
+        tokens = (len(encodings[0].ids),) if self.of_tokens else ()
         if answer.ndim != dimensions or answer.shape[:-1] != (rows, *tokens):
             raise VectorsError(
                 f"{self._folder}: expected the encoder to answer with a vector for each text or "
@@ -179,37 +205,41 @@ class _Encoder:
 
 
 def _stretches(
-    dictionary: Tokenizer, texts: Iterable[str], vocab_size: int, wanted: set[int]
+    encoder: "_Encoder", dictionary: Tokenizer, texts: Iterable[str], missing: NDArray[np.int64]
 ) -> Iterator[_Stretch]:
-    """The stretches that hold an entry that was not met often enough before."""
-    missing = np.zeros(vocab_size, dtype=np.int64)
-    missing[list(wanted)] = _ENOUGH
+    """The stretches that hold an entry that is missing still, which are taken off its number."""
     stream = iter(texts)
     while window := list(islice(stream, _WINDOW)):
         encodings = dictionary.encode_batch(window, add_special_tokens=False)
         for text, encoding in zip(window, encodings, strict=True):
             ids, spans = np.array(encoding.ids), np.array(encoding.offsets)
-            for start in range(0, len(ids), _STRETCH):
+            start = 0
+            while start < len(ids):
                 part = slice(start, start + _STRETCH)
+                start += _STRETCH
                 if not (missing[ids[part]] > 0).any():
                     continue
-                np.subtract.at(missing, ids[part], 1)
                 first, last = int(spans[part].min()), int(spans[part].max())
                 # Spaces around a stretch are no part of it.
-                yield _Stretch(text[first:last], ids[part], spans[part] - first)
+                stretch = _Stretch(text[first:last], ids[part], spans[part] - first)
+                read = encoder.cut(stretch)
+                # What the encoder does not read begins the next one.
+                start -= min(_STRETCH, len(ids) - part.start) - len(read.ids)
+                np.subtract.at(missing, read.ids, 1)
+                yield read
 
 
 def _of_entries(
     stretch: _Stretch, answer: _Answer
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The entries of a stretch that the encoder read, and the mean of the states of each."""
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """Which entries of a stretch the encoder read, and the mean of the states of each of those."""
     overlaps = np.minimum(stretch.spans[:, None, 1], answer.spans[None, :, 1]) > np.maximum(
         stretch.spans[:, None, 0], answer.spans[None, :, 0]
     )
     tokens = overlaps.sum(axis=1)
     read = tokens > 0
     means = overlaps[read].astype(np.float32) @ answer.states / tokens[read, None]
-    return stretch.ids[read], means.astype(np.float32)
+    return read, means.astype(np.float32)
 
 
 def _of_like_length(stretches: list[_Stretch]) -> Iterator[list[_Stretch]]:
@@ -243,6 +273,8 @@ def _session(folder: Path) -> tuple[ort.InferenceSession, str]:
         )
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    # Sums would depend on the number of cores.
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
         session = ort.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from Exception alone

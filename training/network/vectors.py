@@ -78,6 +78,11 @@ def load(
     else:
         raise VectorsError(f"network.vectors: {path}: no such file or folder")
     vectors = found.matrix[found.known]
+    if len(surfaces) < 2:
+        raise VectorsError(
+            "network.vectors: expected a dictionary of two entries at the least, received "
+            f"{len(surfaces)}: leave the vectors out, or give more texts"
+        )
     if len(vectors) < 2:
         raise VectorsError(
             f"{path}: {len(vectors)} of the dictionary's {len(surfaces):,} entries have a vector "
@@ -116,13 +121,15 @@ def _reduced(vectors: NDArray[np.float32], size: int, path: Path) -> NDArray[np.
     if width == size:
         return vectors
     from sklearn.decomposition import PCA  # noqa: PLC0415  # a second, needed only here
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     # Fewer words have fewer components; the rest of their width stays zero.
     components = min(size, count)
     # An exact solver, which also fixes each component's sign: the same file, the same numbers.
     analysis = PCA(components, svd_solver="covariance_eigh")
     reduced = np.zeros((count, size), dtype=np.float32)
-    reduced[:, :components] = analysis.fit_transform(vectors.astype(np.float64))
+    with threadpool_limits(1):  # sums would depend on the number of cores
+        reduced[:, :components] = analysis.fit_transform(vectors.astype(np.float64))
     return reduced
 
 

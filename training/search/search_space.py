@@ -35,6 +35,7 @@ weight_decay = {low = 1e-5, high = 1e-1, log = true}
 _FIXED = {
     "training.metric": "the trials are compared by it",
     "training.seed": "the trials are compared on the rows that it sets aside",
+    "training.threads": "TensorFlow takes it once for all trials",
     "training.tensorboard": "it says where the trials are told of",
     "training.mlflow": "it says where the trials are told of",
     "training.calibration": "the trials are compared before it",

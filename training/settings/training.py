@@ -114,6 +114,12 @@ class TrainingConfig(Section):
         description="Whether only operations that give the same bits each time are used; some are "
         "slower, on a GPU above all.",
     )
+    threads: Annotated[int, Field(ge=0, le=1024)] = Field(
+        1,
+        description="Threads of each operation on a processor, 0 for as many as there are cores; "
+        "operations that do not wait for each other run side by side in any case. More than one "
+        "pays from some 256 units on.",
+    )
     tensorboard: Path | None = Field(
         None, description="Folder in which logs for TensorBoard are written."
     )

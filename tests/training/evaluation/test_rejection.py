@@ -104,3 +104,11 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends():
     assert len(points) == 100
     assert (points[0], points[-1]) == (found.at(0), found.at(999))
     assert len(curve(told[:7], told[:7] > 0.5, np.array([])).thinned()) == 7
+
+
+def test_of_thresholds_that_are_equal_but_for_rounding_the_lowest_is_taken():
+    probabilities = np.linspace(0.95, 0.5, 6).astype(np.float32)
+    right = np.array([True, True, False, False, False, False])
+    found = curve(probabilities, right, np.array([0.1], np.float32))
+    chosen, _ = choose(found, None)
+    assert chosen.answered == 1.0

@@ -51,11 +51,11 @@ def test_formulas_are_the_lecture_s():
         "recurrent_0": "2 × 4 × 64 × (64 + 64 + 1)",
         "recurrent_1": "2 × 4 × 64 × (64 + 128 + 1)",
         "classifier": "(256 + 1) × 6",
-        "ngrams": "(20,000 + 2 × 50,000) × 6",
+        "ngrams": "(20,000 + 2 × 50,000) × (6 + 1)",
     }
     many = Shape(20_000, 150, (1, 2), buckets=30_000, ngram_width=64)
     *_, ngrams = parameters(config, many)
-    assert ngrams.formula == "(20,000 + 30,000) × 64 + 64 × 150"
+    assert ngrams.formula == "(20,000 + 30,000) × (64 + 1) + 64 × 150"
     one_hot = NetworkConfig(cell="rnn", input="one_hot", direction="forward", readout="attention")
     first, readout, *_ = parameters(one_hot, Shape(20_000, 6, ()))
     assert first.formula == "64 × (64 + 20,000 + 1)"

@@ -1,6 +1,7 @@
 """Pretrained vectors: files as published ones are, encoders as real ones are, only smaller."""
 
 import gzip
+import os
 import subprocess
 import sys
 
@@ -272,11 +273,64 @@ def test_texts_whose_entries_were_met_often_are_not_passed(tokenizer, tmp_path, 
         return states(self, stretches)
 
     monkeypatch.setattr(sentence_encoder._Encoder, "states", counted)
-    texts = [" a city "] * 3000 + ["berlin is a city " * 20]
+    texts = [" a city "] * 3000 + ["is a city " * 20]
     vectors.load(tmp_path / "encoder", tokenizer, 6, seed=1, texts=texts)
     assert passed.count("a city") == 4
     # A long text is passed in stretches, until its words were met often too.
-    assert [text for text in passed if text != "a city"] == [("berlin is a city " * 8).strip()]
+    assert [text for text in passed if text != "a city"] == ["is a city " * 10 + "is a"]
+
+
+def test_what_is_no_entry_has_no_vector(tmp_path):
+    encoder(tmp_path / "encoder")
+    tokenizer = dictionary.train(["a city a city"], min_frequency=2)
+    texts = ["a strange city", "[PAD] a city"]
+    loaded = vectors.load(tmp_path / "encoder", tokenizer, 6, seed=1, texts=texts)
+    assert (loaded.found, loaded.of) == (2, 2)
+
+
+def test_a_stretch_that_is_too_long_for_the_encoder_is_read_in_parts(tokenizer, tmp_path):
+    table, pieces = encoder(tmp_path / "encoder")
+    # More letters than the encoder reads at once stand before the entry.
+    texts = [" ".join(["berlin"] * 25) + " City"]
+    surfaces = {tokenizer.token_to_id("city"): "city"}
+    found = sentence_encoder.encode(
+        tmp_path / "encoder", surfaces, tokenizer.get_vocab_size(), tokenizer, texts
+    )
+    expected = np.tanh(table[pieces.encode("City", add_special_tokens=False).ids]).mean(axis=0)
+    np.testing.assert_allclose(found.matrix[tokenizer.token_to_id("city")], expected, rtol=1e-5)
+
+
+def test_vectors_do_not_depend_on_the_number_of_cores(tmp_path):
+    encoder(tmp_path / "encoder", width=64)
+    script = f"""
+import hashlib, random
+from pathlib import Path
+from training.network import vectors
+from vocab import dictionary
+
+words = ["".join(random.Random(n).choices("abcdefgh", k=8)) for n in range(3000)]
+texts = [" ".join(words[n : n + 9]) for n in range(0, 3000, 3)]
+found = vectors.load(Path({str(tmp_path / "encoder")!r}), dictionary.train(texts), 8, 1, texts)
+print(hashlib.sha256(found.matrix.tobytes()).hexdigest())
+"""
+    cores = sorted(os.sched_getaffinity(0))
+    digests = set()
+    for some in (cores[:1], cores):
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            check=True,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda some=some: os.sched_setaffinity(0, some),
+        )
+        digests.add(ended.stdout)
+    assert len(digests) == 1
+
+
+def test_a_dictionary_of_one_entry_is_told(tmp_path):
+    encoder(tmp_path / "encoder")
+    with pytest.raises(VectorsError, match="a dictionary of two entries at the least, received 1"):
+        vectors.load(tmp_path / "encoder", dictionary.train(["a a"]), 6, seed=1)
 
 
 def test_an_encoder_s_vectors_are_reduced_too(tokenizer, tmp_path):
@@ -304,6 +358,28 @@ def test_a_folder_without_an_encoder_is_told(tokenizer, tmp_path, damage, reason
     with pytest.raises(VectorsError, match=reason) as raised:
         vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1)
     assert "\n" not in str(raised.value)
+
+
+def test_an_encoder_that_drops_tokens_is_told(tokenizer, tmp_path):
+    encoder(tmp_path / "encoder")
+    path = tmp_path / "encoder" / "onnx" / "model.onnx"
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "every"
+    for name, value in (("from", 0), ("to", 2), ("axis", 1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    cut = helper.make_node("Slice", ["every", "from", "to", "axis"], ["last_hidden_state"])
+    model.graph.node.append(cut)
+    onnx.save(model, path)
+    with pytest.raises(VectorsError, match=r"a vector for each text or token, received the shape"):
+        vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1, texts=["berlin is a city"])
+
+
+def test_a_tokenizer_that_fails_is_told(tokenizer, tmp_path):
+    encoder(tmp_path / "encoder")
+    broken = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1}, unk_token="[UNK]"))
+    broken.save(str(tmp_path / "encoder" / "tokenizer.json"))
+    with pytest.raises(VectorsError, match=r"the tokenizer cannot encode a text: .*UNK"):
+        vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1)
 
 
 def test_another_kind_of_model_is_told(tokenizer, tmp_path):
