@@ -70,9 +70,9 @@ def with_vectors(config: Config) -> Config:
         config: The run's settings.
     """
     network = config.network
-    if network.train_vectors != "auto":
+    if network.vectors is None or network.train_vectors != "auto":
         return config
-    trained = network.vectors is None or not network.vectors.is_dir()
+    trained = not network.vectors.is_dir()
     return config.model_copy(
         update={"network": network.model_copy(update={"train_vectors": trained})}
     )

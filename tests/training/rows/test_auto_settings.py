@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training import config
-from training.rows.auto_settings import with_epochs, with_unit
+from training.rows.auto_settings import with_epochs, with_unit, with_vectors
 from training.rows.corpora import Corpora, read
 from vocab.bad_rows import StopAtBadRows
 
@@ -87,3 +87,18 @@ def test_epochs_are_fewer_the_more_tokens_there_are(tokens, epochs):
 def test_epochs_that_are_set_are_kept():
     given = config.load(assignments=["training.epochs=40"])
     assert with_epochs(given, 10**9) == given
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        ((), "auto"),
+        (("network.vectors=FOLDER",), False),
+        (("network.vectors=FOLDER/words.vec",), True),
+        (("network.vectors=FOLDER", "network.train_vectors=true"), True),
+        (("network.vectors=FOLDER/words.vec", "network.train_vectors=false"), False),
+    ],
+)
+def test_an_encoder_s_vectors_are_left_as_they_are(assignments, expected, tmp_path):
+    given = config.load(assignments=[each.replace("FOLDER", str(tmp_path)) for each in assignments])
+    assert with_vectors(given).network.train_vectors == expected
