@@ -133,14 +133,12 @@ def tensors(
         batch = pad(examples.ids(numbers))
         targets = examples.targets(numbers)
         weights = _row_weights(targets, class_weights) / len(numbers)
-        parts = (
-            batch.input_ids.astype(np.int32),
-            batch.attention_mask.astype(np.int32),
-            targets,
-            weights.astype(np.float32),
+        return (
+            tf.constant(batch.input_ids.astype(np.int32)),
+            tf.constant(batch.attention_mask.astype(np.int32)),
+            tf.constant(targets),
+            tf.constant(weights.astype(np.float32)),
         )
-        first, second, third, fourth = (tf.constant(part) for part in parts)
-        return first, second, third, fourth
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         waiting: Future[Batch] | None = None

@@ -198,7 +198,7 @@ def _ngram_logits(graph: Graph, model: keras.Model, layer: NgramLogits, ids: str
     total = graph.add("ReduceSum", gathered, graph.integers(0), keepdims=0)
     parts = graph.add("Gather", graph.constant("ngrams.told", told), rows)
     squares = graph.add("ReduceSum", graph.add("Mul", parts, parts), graph.integers(0), keepdims=0)
-    shortest = graph.constant("ngrams.shortest", np.float32(SHORTEST))
+    shortest = graph.constant("ngrams.shortest", SHORTEST)
     length = graph.add("Max", graph.add("Sqrt", squares), shortest)
     scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), length)
     total = graph.add("Mul", total, graph.add("Unsqueeze", scale, graph.integers(1)))

@@ -71,15 +71,13 @@ def encode(
                     read, vectors = _of_entries(stretch, answer)
                     ids = stretch.ids[read]
                     means.add(ids[wanted[ids]], vectors[wanted[ids]])
-    alone = (
+    alone = [
         _Stretch(surfaces[id_], np.array([id_]), np.array([[0, len(surfaces[id_])]]))
-        for id_ in sorted(surfaces, key=lambda id_: (len(surfaces[id_]), id_))
+        for id_ in sorted(surfaces)
         if not means.counts[id_]
-    )
-    while window := list(islice(alone, _WINDOW)):
-        for batch in _of_like_length(window):
-            vectors = encoder.vectors(batch)
-            means.add(np.concatenate([stretch.ids for stretch in batch]), vectors)
+    ]
+    for batch in _of_like_length(alone):
+        means.add(np.concatenate([stretch.ids for stretch in batch]), encoder.vectors(batch))
     return means.found()
 
 
@@ -205,7 +203,7 @@ class _Encoder:
 
 
 def _stretches(
-    encoder: "_Encoder", dictionary: Tokenizer, texts: Iterable[str], missing: NDArray[np.int64]
+    encoder: _Encoder, dictionary: Tokenizer, texts: Iterable[str], missing: NDArray[np.int64]
 ) -> Iterator[_Stretch]:
     """The stretches that hold an entry that is missing still, which are taken off its number."""
     stream = iter(texts)
@@ -216,17 +214,17 @@ def _stretches(
             start = 0
             while start < len(ids):
                 part = slice(start, start + _STRETCH)
-                start += _STRETCH
                 if not (missing[ids[part]] > 0).any():
+                    start = part.stop
                     continue
                 first, last = int(spans[part].min()), int(spans[part].max())
                 # Spaces around a stretch are no part of it.
                 stretch = _Stretch(text[first:last], ids[part], spans[part] - first)
                 read = encoder.cut(stretch)
-                # What the encoder does not read begins the next one.
-                start -= min(_STRETCH, len(ids) - part.start) - len(read.ids)
                 np.subtract.at(missing, read.ids, 1)
                 yield read
+                # What the encoder did not read begins the next one.
+                start += len(read.ids)
 
 
 def _of_entries(

@@ -70,6 +70,11 @@ def load(
     surfaces = {
         id_: surface(token) for token, id_ in entries.items() if token not in SPECIAL_TOKENS
     }
+    if len(surfaces) < 2:
+        raise VectorsError(
+            "network.vectors: expected a dictionary of two entries at the least, received "
+            f"{len(surfaces)}: leave the vectors out, or give more texts"
+        )
     vocab_size = max(entries.values()) + 1
     if path.is_dir():
         found = sentence_encoder.encode(path, surfaces, vocab_size, tokenizer, texts)
@@ -78,11 +83,6 @@ def load(
     else:
         raise VectorsError(f"network.vectors: {path}: no such file or folder")
     vectors = found.matrix[found.known]
-    if len(surfaces) < 2:
-        raise VectorsError(
-            "network.vectors: expected a dictionary of two entries at the least, received "
-            f"{len(surfaces)}: leave the vectors out, or give more texts"
-        )
     if len(vectors) < 2:
         raise VectorsError(
             f"{path}: {len(vectors)} of the dictionary's {len(surfaces):,} entries have a vector "
