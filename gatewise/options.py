@@ -5,7 +5,7 @@ Knows no command.
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -35,5 +35,12 @@ TextColumnSetting = Annotated[str | None, typer.Option(help="Column of the text.
 TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
 LabelColumn = Annotated[
     str | None, typer.Option(help="Column of the label or labels.  [default: label, else labels]")
+]
+Precision = Annotated[
+    Literal["fp32", "fp16", "int8"] | None,
+    typer.Option(
+        "--precision",
+        help="How the model's weights are stored.  [default: the most exact that the folder has]",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,14 @@ from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
 from service.errors import ModelFolderError
-from service.layout import Manifest, ManifestFile, ModelConfig, ModelFolder
+from service.layout import (
+    PRECISIONS,
+    Manifest,
+    ManifestFile,
+    ModelConfig,
+    ModelFolder,
+    Precision,
+)
 from vocab import dictionary
 from vocab.errors import DictionaryError
 from vocab.labels import Labels
@@ -38,6 +45,7 @@ class Artifact:
         manifest: What `manifest.json` says.
         tokenizer: The dictionary.
         labels: The classes in the order of the model's outputs.
+        precision: How the weights of the model are stored.
         model: The serialized ONNX model.
     """
 
@@ -46,16 +54,27 @@ class Artifact:
     manifest: Manifest
     tokenizer: Tokenizer
     labels: Labels
+    precision: Precision
     model: bytes
 
+    @property
+    def model_file(self) -> Path:
+        """Where the model was read from."""
+        return self.folder.model_in(self.precision)
 
-def load(path: str | Path) -> Artifact:
+
+def load(path: str | Path, precision: Precision | None = None) -> Artifact:
     """Reads a model folder, every file of it checked against the manifest.
 
     The bytes that were checked are the bytes that are used: no file is opened twice.
 
+    Args:
+        path: The folder.
+        precision: Which of the folder's models; None for the most exact one.
+
     Raises:
-        ModelFolderError: If the folder is missing, damaged, foreign, or of a newer format.
+        ModelFolderError: If the folder is missing, damaged, foreign, or of a newer format, or has
+            no model in this precision.
     """
     folder = ModelFolder(Path(path))
     if not folder.path.is_dir():
@@ -67,7 +86,9 @@ def load(path: str | Path) -> Artifact:
         )
     manifest = _parse(Manifest, folder.manifest, folder.manifest.read_bytes())
     contents = {name: _verified(folder, name, entry) for name, entry in manifest.files.items()}
-    for required in (folder.config, folder.tokenizer, folder.model):
+    precision = precision or _most_exact(folder, contents)
+    model = folder.model_in(precision)
+    for required in (folder.config, folder.tokenizer, model):
         if folder.name_of(required) not in contents:
             raise ModelFolderError(
                 f"{folder.manifest}: {folder.name_of(required)} is not among the listed files"
@@ -88,8 +109,14 @@ def load(path: str | Path) -> Artifact:
         manifest=manifest,
         tokenizer=tokenizer,
         labels=Labels(config.label_names()),
-        model=contents[folder.name_of(folder.model)],
+        precision=precision,
+        model=contents[folder.name_of(model)],
     )
+
+
+def _most_exact(folder: ModelFolder, names: Container[str]) -> Precision:
+    held = (one for one in PRECISIONS if folder.name_of(folder.model_in(one)) in names)
+    return next(held, PRECISIONS[0])
 
 
 def check_target(path: str | Path) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service import artifact
 from service.artifact import Artifact
 from service.errors import ModelFolderError
+from service.layout import Precision
 from service.scores import ScoreFunction, apply, ranked, reached
 from vocab.columns import Task
 from vocab.dictionary import BEGIN_ID
@@ -66,18 +67,23 @@ class Classifier:
         return "multi_label" if self.multi_label else "single_label"
 
     @classmethod
-    def load(cls, folder: str | Path, *, threads: int = 1) -> "Classifier":
+    def load(
+        cls, folder: str | Path, *, precision: Precision | None = None, threads: int = 1
+    ) -> "Classifier":
         """Reads, verifies and prepares a model folder.
 
         Args:
-            folder: A model folder written by `gatewise train`.
+            folder: A model folder written by `gatewise train` or `gatewise export`.
+            precision: Which of the folder's models: `fp32`, `fp16` or `int8`; None for the most
+                exact one.
             threads: Threads that one call of the engine may use. For networks of this size one
                 thread a call and several callers is fastest.
 
         Raises:
-            ModelFolderError: If the folder is missing, damaged or foreign.
+            ModelFolderError: If the folder is missing, damaged or foreign, or has no model in this
+                precision.
         """
-        return cls(artifact.load(folder), threads=threads)
+        return cls(artifact.load(folder, precision), threads=threads)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The token ids of each text."""
@@ -195,7 +201,7 @@ class Classifier:
         Raises:
             ModelFolderError: If the network cannot answer, or answers in another shape.
         """
-        model = self.artifact.folder.model
+        model = self.artifact.model_file
         ids = np.array([BEGIN_ID, self.artifact.config.vocab_size - 1])
         try:
             logits = self._run([ids, ids[:1]])
@@ -219,7 +225,7 @@ class Classifier:
         logits: NDArray[np.float32] = output[:rows]
         if not np.isfinite(logits).all():
             raise ModelFolderError(
-                f"{self.artifact.folder.model}: its weights give logits that are no finite "
+                f"{self.artifact.model_file}: its weights give logits that are no finite "
                 "numbers: train the model again"
             )
         return logits
@@ -247,19 +253,19 @@ def _session(loaded: Artifact, threads: int) -> ort.InferenceSession:
     # Weights kept outside the model would be looked for beside the current folder and were checked
     # by nobody. Nothing can stand below a file, so here none will be found.
     options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(loaded.folder.model)
+        "session.model_external_initializers_file_folder_path", str(loaded.model_file)
     )
     try:
         session = ort.InferenceSession(loaded.model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         reason = str(error).splitlines()[0]
-        raise ModelFolderError(f"{loaded.folder.model}: onnxruntime refuses it: {reason}") from None
+        raise ModelFolderError(f"{loaded.model_file}: onnxruntime refuses it: {reason}") from None
     # Names only: types and shapes show when the network is asked, which tells what is true.
     inputs = sorted(value.name for value in session.get_inputs())
     outputs = [value.name for value in session.get_outputs()]
     if inputs != ["attention_mask", "input_ids"] or "logits" not in outputs:
         raise ModelFolderError(
-            f"{loaded.folder.model}: expected inputs input_ids and attention_mask and an output "
+            f"{loaded.model_file}: expected inputs input_ids and attention_mask and an output "
             f"logits, received {inputs} and {outputs}"
         )
     return session

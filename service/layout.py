@@ -12,6 +12,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Precision = Literal["fp32", "fp16", "int8"]
+"""How a network's weights are stored: 32-bit floats, 16-bit floats, or 8-bit whole numbers."""
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+"""All of them, the most exact first."""
+
 FORMAT = 1
 """The version of the folder's layout that this code writes, and the newest that it reads."""
 
@@ -45,6 +51,22 @@ class ModelFolder:
     def model(self) -> Path:
         """The network, 32-bit floats."""
         return self.path / "onnx" / "model.onnx"
+
+    @cached_property
+    def model_fp16(self) -> Path:
+        """The same network, weights stored as 16-bit floats."""
+        return self.path / "onnx" / "model_fp16.onnx"
+
+    @cached_property
+    def model_quantized(self) -> Path:
+        """The same network, weights stored as 8-bit whole numbers."""
+        return self.path / "onnx" / "model_quantized.onnx"
+
+    def model_in(self, precision: Precision) -> Path:
+        """The network in a precision."""
+        return {"fp32": self.model, "fp16": self.model_fp16, "int8": self.model_quantized}[
+            precision
+        ]
 
     @cached_property
     def metrics(self) -> Path:

@@ -18,17 +18,20 @@ from tokenizers import Tokenizer
 from service import artifact
 from service.layout import (
     FORMAT,
+    PRECISIONS,
     GatewiseSettings,
     Manifest,
     ModelConfig,
     ModelFolder,
     NetworkSettings,
+    Precision,
     RejectSettings,
     TokenSettings,
 )
 from training.config import Config
 from training.lowering.folding import scaled
 from training.lowering.lower import OPSET, operators
+from training.lowering.precision import stored_in
 from training.network.shape import Shape
 from training.report.card import model_card
 from training.report.contents import ReportContents
@@ -78,7 +81,8 @@ class TrainedModel:
             thresholds: In a multi-label task, the score from which on each label is given.
             reject: When a text is given none of the labels; None if each is given one.
         """
-        folder.model.write_bytes(self.lowered.SerializeToString(deterministic=True))
+        for precision, model in self._models().items():
+            folder.model_in(precision).write_bytes(model.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(dictionary.serialize(self.tokenizer))
         artifact.write_json(folder.tokenizer_config, self._tokenizer_config())
         config = self._model_config(thresholds, reject)
@@ -97,6 +101,9 @@ class TrainedModel:
         )
         folder.card.write_text(card, encoding="utf-8")
         artifact.seal(folder, self.manifest())
+
+    def _models(self) -> dict[Precision, onnx.ModelProto]:
+        return {precision: stored_in(precision, self.lowered) for precision in PRECISIONS}
 
     def _model_config(
         self, thresholds: tuple[float, ...] | None, reject: RejectSettings | None
@@ -171,5 +178,5 @@ class TrainedModel:
                 "tokenizers": tokenizers.__version__,
             },
             opset=OPSET,
-            operators=operators(self.lowered),
+            operators=operators(*self._models().values()),
         )

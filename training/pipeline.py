@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from service import artifact
 from service.classifier import Classifier
-from service.layout import ModelFolder
+from service.layout import PRECISIONS, ModelFolder
 from training.config import Config
-from training.evaluation import choices, latency
-from training.evaluation.evaluate import evaluate
-from training.evaluation.latency import ExportedModel
+from training.evaluation import choices, exported
+from training.evaluation.evaluate import Report, evaluate
+from training.evaluation.exported import ExportedModel
 from training.evaluation.review import Review
 from training.network import parameters
 from training.progress import Fitted, Progress
@@ -177,6 +177,11 @@ def _written(
         validation=validation,
         test=evaluate(classifier, encoded["test"], review.add) if rows.test else None,
     )
+    models = _measured(
+        classifier, run.test or validation, rows.test or rows.validation, rows.validation
+    )
+    for finding in exported.costly(models):
+        on_progress(Progress(0, 0, finding=finding))
     vectors = prepared.vectors
     contents = ReportContents(
         run=run,
@@ -187,7 +192,7 @@ def _written(
         layers=parameters.parameters(config.network, prepared.shape),
         calibration=calibration,
         rejection=rejection,
-        models=(_measured(folder, classifier, rows.validation),),
+        models=models,
         duplicates=rows.duplicates,
         copies=rows.copies,
         vectors=VectorCoverage(vectors.found, vectors.of) if vectors else None,
@@ -196,10 +201,19 @@ def _written(
     return run
 
 
-def _measured(folder: ModelFolder, classifier: Classifier, rows: StoredRows) -> ExportedModel:
-    texts = itertools.chain.from_iterable(rows.texts())
+def _measured(
+    classifier: Classifier, figures: Report, shown: StoredRows, timed: StoredRows
+) -> tuple[ExportedModel, ...]:
+    """Each model of the folder that a classifier is of, whose own figures are known."""
+    texts = itertools.chain.from_iterable(timed.texts())
     sample = list(itertools.islice(texts, _TIMED_TEXTS))
-    return latency.measure("32-bit floats", folder.model, classifier, sample)
+    models = [exported.measure(classifier, figures, sample)]
+    for precision in PRECISIONS[1:]:
+        smaller = Classifier.load(classifier.artifact.folder.path, precision=precision)
+        models.append(
+            exported.measure(smaller, evaluate(smaller, _encoded(smaller, shown)), sample)
+        )
+    return tuple(models)
 
 
 def _encoded(classifier: Classifier, rows: StoredRows) -> Iterator[EncodedRow]:

@@ -9,6 +9,7 @@ def evaluate(
     corpus: options.Corpus,
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = None,
+    precision: options.Precision = None,
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -21,7 +22,7 @@ def evaluate(
     from vocab.encoded_rows import encode_rows
 
     check_outputs([corpus, model], {"--rejects": rejects})
-    classifier = Classifier.load(model)
+    classifier = Classifier.load(model, precision=precision)
     with bad_rows_policy(rejects) as bad_rows:
         rows = read_rows(
             corpus,

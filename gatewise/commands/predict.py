@@ -21,12 +21,13 @@ def predict(
         int | None,
         typer.Option(min=1, help="Labels shown for each text.  [default: those predicted]"),
     ] = None,
+    precision: options.Precision = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Classify texts given on the command line or on standard input."""
     from service.classifier import Classifier
 
-    classifier = Classifier.load(model)
+    classifier = Classifier.load(model, precision=precision)
     for window in texts_of(texts, standard_input):
         encoded = classifier.encode_nonempty(window.texts, window.name)
         for text, cut, row in zip(

@@ -19,6 +19,7 @@ def score(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add a column probability_LABEL for each label.")
     ] = False,
+    precision: options.Precision = None,
     rejects: options.Rejects = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -28,7 +29,7 @@ def score(
     from service.scoring import score_file
 
     check_outputs([input_, model], {"--out": out, "--rejects": rejects})
-    classifier = Classifier.load(model)
+    classifier = Classifier.load(model, precision=precision)
     with bad_rows_policy(rejects) as bad_rows, counting_progress("rows scored") as on_progress:
         summary = score_file(
             classifier,

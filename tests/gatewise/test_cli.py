@@ -81,6 +81,24 @@ class TestPredict:
         _, stdout, _ = gatewise("predict", model_folder, FRENCH, "--top-k", 99, "--json")
         assert len(json.loads(stdout)["predictions"]) == 5
 
+    @pytest.mark.parametrize("precision", ["fp16", "int8"])
+    def test_another_precision_can_be_asked(self, model_folder, precision):
+        command = ("predict", model_folder, FRENCH, "--json", "--top-k", 5)
+        exact, other = (
+            {each["label"]: each["score"] for each in json.loads(stdout)["predictions"]}
+            for stdout in (
+                gatewise(*command)[1],
+                gatewise(*command, "--precision", precision)[1],
+            )
+        )
+        assert exact != other
+        assert exact == pytest.approx(other, abs=0.02)
+
+    def test_an_unknown_precision_is_wrong_usage(self, model_folder):
+        code, _, stderr = gatewise("predict", model_folder, FRENCH, "--precision", "int4")
+        assert code == 2
+        assert "'fp32', 'fp16', 'int8'" in stderr
+
 
 class TestEvaluate:
     def test_json_has_the_figures_of_the_run(self, trained, languages):

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 from service import artifact
 from service.classifier import Classifier
 from service.errors import ModelFolderError
-from service.layout import Manifest, ModelFolder
+from service.layout import PRECISIONS, Manifest, ModelFolder
 
 
 @pytest.fixture
@@ -40,10 +40,31 @@ def test_a_folder_is_read_as_it_was_written(model_folder):
         "config.json",
         "metrics.json",
         "onnx/model.onnx",
+        "onnx/model_fp16.onnx",
+        "onnx/model_quantized.onnx",
         "report.html",
         "tokenizer.json",
         "tokenizer_config.json",
     }
+
+
+def test_a_folder_has_its_model_in_every_precision(model_folder):
+    sizes = []
+    for precision in PRECISIONS:
+        loaded = artifact.load(model_folder, precision)
+        assert loaded.precision == precision
+        assert loaded.model == loaded.model_file.read_bytes()
+        sizes.append(len(loaded.model))
+    assert sizes == sorted(sizes, reverse=True)
+    assert artifact.load(model_folder).precision == "fp32"
+
+
+def test_the_most_exact_model_is_taken_and_one_that_is_not_there_is_told_of(copy):
+    ModelFolder(copy).model.unlink()
+    reseal(copy)
+    assert artifact.load(copy).precision == "fp16"
+    with pytest.raises(ModelFolderError, match=r"onnx/model\.onnx is not among the listed files"):
+        artifact.load(copy, "fp32")
 
 
 @pytest.mark.parametrize(

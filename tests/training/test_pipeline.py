@@ -143,7 +143,7 @@ def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, 
         command = [sys.executable, "-c", _TRAIN, languages / "test.csv", folder, cell, unit]
         subprocess.run(command, check=True, capture_output=True)
     names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*.*"))
-    assert len(names) == 8
+    assert len(names) == 10
     for name in names:
         first, second = ((folder / name).read_bytes() for folder in folders)
         if name.name == "metrics.json":
@@ -317,3 +317,18 @@ def test_many_classes_do_not_make_the_table_of_ngrams_large(tmp_path):
     buckets = settings_of(tmp_path / "model")["network"]["buckets"]
     assert sizes["ngrams.weight"] == [result.tokens + buckets, 64]
     assert max(np.prod(dims) for dims in sizes.values()) < 5_000_000
+
+
+def test_every_precision_is_written_and_its_accuracy_told(trained, languages):
+    run, folder = trained
+    models = json.loads((folder / "metrics.json").read_bytes())["models"]
+    assert [model["precision"] for model in models] == ["fp32", "fp16", "int8"]
+    assert models[0]["accuracy"] == run.test.accuracy
+    with (languages / "test.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    texts, labels = [row["text"] for row in rows], [row["label"] for row in rows]
+    for model in models:
+        assert model["bytes"] == (folder / model["file"]).stat().st_size
+        classifier = Classifier.load(folder, precision=model["precision"])
+        right = np.mean([a == b for a, b in zip(classifier.predict(texts), labels, strict=True)])
+        assert model["accuracy"] == pytest.approx(right)

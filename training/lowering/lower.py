@@ -69,9 +69,9 @@ def lower(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     return graph.model(logits, classes=len(bias))
 
 
-def operators(model: onnx.ModelProto) -> tuple[str, ...]:
-    """The operator types of a model, sorted."""
-    return tuple(sorted({node.op_type for node in model.graph.node}))
+def operators(*models: onnx.ModelProto) -> tuple[str, ...]:
+    """The operator types of models, sorted."""
+    return tuple(sorted({node.op_type for model in models for node in model.graph.node}))
 
 
 def _states(
@@ -98,7 +98,8 @@ def _states(
         name = f"recurrent_{number}"
         weights = _directions(model.get_layer(name).get_weights(), config)
         if inputs:
-            states, last = _operator(graph, name, config, inputs, weights, lengths)
+            names = _constants(graph, name, weights)
+            states, last = _operator(graph, config, inputs, names, lengths)
         else:
             states, last = _on_ids(graph, name, config, ids, weights, lengths)
     return states, last
@@ -118,20 +119,35 @@ def _on_ids(
         kernel, recurrent, bias = (weights[part][number] for part in "WRB")
         prefix = f"{name}.{way}"
         inputs = graph.add("Gather", graph.constant(f"{prefix}.rows", kernel.T), ids)
-        own: dict[str, list[Array]] = {"W": [np.eye(len(kernel))], "R": [recurrent], "B": [bias]}
-        results.append(_operator(graph, prefix, config, inputs, own, lengths, (way,)))
+        rest = {"R": [recurrent], "B": [bias]}
+        names = {"W": _identity(graph, len(kernel)), **_constants(graph, prefix, rest)}
+        results.append(_operator(graph, config, inputs, names, lengths, (way,)))
     if len(results) == 1:
         return results[0]
     states, last = zip(*results, strict=True)
     return graph.add("Concat", *states, axis=1), graph.add("Concat", *last, axis=0)
 
 
+def _identity(graph: Graph, size: int) -> str:
+    """The identity, `(1, size, size)`, from two rows of numbers: runtimes compute it once."""
+    numbers = graph.constant("numbers", np.arange(size), np.int64)
+    columns = graph.add("Unsqueeze", numbers, graph.integers(1))
+    same = graph.add("Cast", graph.add("Equal", columns, numbers), to=TensorProto.FLOAT)
+    return graph.add("Unsqueeze", same, graph.integers(0))
+
+
+def _constants(graph: Graph, name: str, weights: dict[str, list[Array]]) -> dict[str, str]:
+    """Weights of a recurrent operator as constants, the directions one after another."""
+    return {
+        part: graph.constant(f"{name}.{part}", np.stack(each)) for part, each in weights.items()
+    }
+
+
 def _operator(
     graph: Graph,
-    name: str,
     config: NetworkConfig,
     inputs: str,
-    weights: dict[str, list[Array]],
+    weights: dict[str, str],
     lengths: str,
     ways: tuple[str, ...] = (),
 ) -> tuple[str, str]:
@@ -140,7 +156,7 @@ def _operator(
     states = graph.add(
         _OPERATORS[config.cell],
         inputs,
-        *(graph.constant(f"{name}.{part}", np.stack(weights[part])) for part in "WRB"),
+        *(weights[part] for part in "WRB"),
         lengths,
         outputs=2,
         direction=ways[0] if len(ways) == 1 else "bidirectional",

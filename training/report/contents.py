@@ -12,7 +12,7 @@ from service.layout import Manifest
 from training.config import Config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
-from training.evaluation.latency import ExportedModel
+from training.evaluation.exported import ExportedModel
 from training.evaluation.rejection import Rejection
 from training.evaluation.review import Reviewed
 from training.network.parameters import LayerParameters
@@ -96,7 +96,14 @@ class ReportContents:
             "duplicates": self.duplicates.as_dict() if self.duplicates else None,
             "vectors": asdict(self.vectors) if self.vectors else None,
             "models": [
-                {"name": model.name, "file": model.file, "bytes": model.bytes}
+                {
+                    "name": model.name,
+                    "precision": model.precision,
+                    "file": model.file,
+                    "bytes": model.bytes,
+                    "accuracy": model.accuracy,
+                    "macro_f1": model.macro_f1,
+                }
                 for model in self.models
             ],
             "config": self.config.without_places().model_dump(mode="json"),

@@ -19,7 +19,7 @@ from service.layout import Manifest
 from training import config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import LabelFigures, Report
-from training.evaluation.latency import ExportedModel
+from training.evaluation.exported import ExportedModel
 from training.evaluation.rejection import Rejection, choose, curve
 from training.evaluation.review import Review
 from training.network import parameters
@@ -128,7 +128,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         reviewed=reviewed,
         part="test",
         layers=parameters.parameters(settings.network, Shape(321, count, (1, 2))),
-        models=(ExportedModel("32-bit floats", "onnx/model.onnx", 1_480_000, 9, 0.2468, 5432.1),),
+        models=(ExportedModel("fp32", "onnx/model.onnx", 1_480_000, 0.9, 0.8, 9, 0.2468, 5432.1),),
         calibration=Calibration(1.42, rows, 0.45, 0.4, 0.08, 0.02, reviewed.trust, reviewed.trust),
         duplicates=finder.found(),
         vectors=VectorCoverage(found=200, of=318),
