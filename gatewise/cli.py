@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from gatewise.commands.evaluate import evaluate
+from gatewise.commands.export import export
 from gatewise.commands.inspect import inspect
 from gatewise.commands.predict import predict
 from gatewise.commands.score import score
@@ -50,7 +51,7 @@ def _options(
     pass
 
 
-for _command in (train, tune, vocab, evaluate, predict, score, serve, inspect):
+for _command in (train, tune, vocab, evaluate, predict, score, serve, export, inspect):
     app.command()(_command)
 
 

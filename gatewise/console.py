@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from service.layout import RejectSettings
     from service.scoring import Summary
     from training.evaluation.evaluate import Report
+    from training.mobile.export import Exported, ExportStep
     from training.progress import Progress as FitProgress
     from training.run import Run
     from vocab.dictionary import Coverage
@@ -167,6 +168,41 @@ def show_summary(summary: "Summary", out: Path, *, as_json: bool) -> None:
     _print(
         f"columns {summary.label_column} and {summary.score_column}{more} added; written to {out}"
     )
+
+
+@contextmanager
+def exporting() -> Iterator[Callable[["ExportStep"], None]]:
+    """A line for each step of an export."""
+    console = Console(stderr=True)
+
+    def on_step(step: "ExportStep") -> None:
+        accuracy = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
+        line = f"{step.size:,} bytes{accuracy}: {step.what}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    yield on_step
+
+
+def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
+    """What became of a model that was made smaller, step by step."""
+    if as_json:
+        _print_json({**asdict(exported), "archive": str(exported.archive)})
+        return
+    measured = exported.steps[-1].accuracy is not None
+    table = Table("step")
+    for name in ("bytes", *(("accuracy", "log loss") if measured else ())):
+        table.add_column(name, justify="right")
+    for step in exported.steps:
+        figures = (step.accuracy, step.log_loss) if measured else ()
+        table.add_row(step.what, f"{step.size:,}", *(f"{figure:.4f}" for figure in figures))
+    _print(table)
+    asked = "" if exported.limit is None else f" of {exported.limit:,}"
+    _print(f"an app carries {exported.size:,} bytes{asked}: network, dictionary and config.json")
+    if exported.text_model is not None:
+        _print(f"or {exported.text_model:,} bytes: the model that takes texts as they are")
+    if not measured:
+        _print("how accurate it is was not measured: give rows with --validation")
+    _print(f"written to {out} and {exported.archive}")
 
 
 def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:

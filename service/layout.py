@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vocab import dictionary
+
 Precision = Literal["fp32", "fp16", "int8"]
 """How a network's weights are stored: 32-bit floats, 16-bit floats, or 8-bit whole numbers."""
 
@@ -61,6 +63,11 @@ class ModelFolder:
     def model_quantized(self) -> Path:
         """The same network, weights stored as 8-bit whole numbers."""
         return self.path / "onnx" / "model_quantized.onnx"
+
+    @cached_property
+    def text_model(self) -> Path:
+        """The network with its dictionary: texts in, labels and scores out."""
+        return self.path / "onnx" / "model_text.onnx"
 
     def model_in(self, precision: Precision) -> Path:
         """The network in a precision."""
@@ -230,6 +237,22 @@ class ModelConfig(BaseModel):
     def label_names(self) -> tuple[str, ...]:
         """The labels in the order of the model's outputs."""
         return tuple(self.id2label[index] for index in range(len(self.id2label)))
+
+
+def tokenizer_config(config: ModelConfig) -> dict[str, object]:
+    """`tokenizer_config.json`: what Hugging Face's tokenizer classes need beside the dictionary."""
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.max_position_embeddings,
+        "pad_token": dictionary.PAD,
+        "unk_token": dictionary.UNKNOWN,
+        "cls_token": dictionary.BEGIN,
+        "padding_side": "right",
+        # The side that is cut off; nothing here stands for keeping both ends.
+        "truncation_side": "left" if config.gatewise.tokens.keep == "tail" else "right",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+    }
 
 
 class ManifestFile(BaseModel):

@@ -27,6 +27,7 @@ from service.layout import (
     Precision,
     RejectSettings,
     TokenSettings,
+    tokenizer_config,
 )
 from training.config import Config
 from training.lowering.folding import scaled
@@ -84,8 +85,8 @@ class TrainedModel:
         for precision, model in self._models().items():
             folder.model_in(precision).write_bytes(model.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(dictionary.serialize(self.tokenizer))
-        artifact.write_json(folder.tokenizer_config, self._tokenizer_config())
         config = self._model_config(thresholds, reject)
+        artifact.write_json(folder.tokenizer_config, tokenizer_config(config))
         artifact.write_json(folder.config, config.model_dump(mode="json"))
         artifact.seal(folder, self.manifest())
 
@@ -148,20 +149,6 @@ class TrainedModel:
                 reject=reject,
             ),
         )
-
-    def _tokenizer_config(self) -> dict[str, object]:
-        return {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": self.config.tokens.max_length,
-            "pad_token": dictionary.PAD,
-            "unk_token": dictionary.UNKNOWN,
-            "cls_token": dictionary.BEGIN,
-            "padding_side": "right",
-            # The side that is cut off; nothing here stands for keeping both ends.
-            "truncation_side": "left" if self.config.tokens.keep == "tail" else "right",
-            "model_input_names": ["input_ids", "attention_mask"],
-            "clean_up_tokenization_spaces": False,
-        }
 
     def manifest(self) -> Manifest:
         """Where the model comes from; sealing the folder adds what is in it."""

@@ -1,0 +1,78 @@
+"""`gatewise export`: a model small enough for a device, in a folder that an app takes away."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gatewise import options
+from gatewise.rows import bad_rows_policy, check_outputs
+
+if TYPE_CHECKING:
+    from service.classifier import Classifier
+    from vocab.corpus import Row
+
+
+def export(
+    model: options.Model,
+    out: Annotated[Path, options.path_option(help="The folder to write; a .zip beside it too.")],
+    target: Annotated[Literal["mobile"], typer.Option(help="What it is for.")] = "mobile",
+    max_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Most bytes that an app carries, such as 500KB or 1MB.  [default: any number]",
+        ),
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"] | None,
+        typer.Option(help="How the weights are stored.  [default: as small as accuracy allows]"),
+    ] = None,
+    validation: Annotated[
+        Path | None, options.path_option(help="Rows that smaller variants are compared on.")
+    ] = None,
+    with_tokenizer: Annotated[
+        bool,
+        typer.Option("--with-tokenizer", help="Write a model too that takes texts as they are."),
+    ] = False,
+    text_column: options.TextColumn = "text",
+    label_column: options.LabelColumn = None,
+    rejects: options.Rejects = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Make a model small enough for a phone or a page, and write all that an app needs of it."""
+    from gatewise.console import exporting, show_exported
+    from gatewise.size import in_bytes
+    from training.mobile.export import export_mobile
+    from vocab.columns import Columns
+    from vocab.corpus import at_least_one, read_rows
+    from vocab.encoded_rows import encode_rows
+
+    del target  # there is one, and it is asked for by name so that others may come
+    limit = in_bytes(max_size) if max_size else None
+    corpus = validation or Path()
+    check_outputs([model, validation], {"--out": out, "--rejects": rejects})
+    with bad_rows_policy(rejects) as bad_rows, exporting() as on_step:
+
+        def rows(classifier: "Classifier") -> "Iterable[Row]":
+            read = read_rows(
+                corpus,
+                bad_rows=bad_rows,
+                columns=Columns(text_column, label_column, classifier.task),
+                known_labels=classifier.classes_,
+                out_of_scope=classifier.out_of_scope,
+            )
+            encoded = bad_rows.keep(encode_rows(classifier.encode, read))
+            return (each.row for each in at_least_one(encoded, str(corpus)))
+
+        exported = export_mobile(
+            model,
+            out,
+            precision=precision,
+            max_size=limit,
+            with_text=with_tokenizer,
+            rows=rows if validation else None,
+            on_step=on_step,
+        )
+    show_exported(exported, out, as_json=as_json)

@@ -1,0 +1,211 @@
+"""The most accurate variant of a model that fits into a number of bytes.
+
+First the weights are stored in fewer bits. If that is not enough, n-grams go that no training text
+had, which costs nothing; then, step by step, whichever of these costs the least on the validation
+rows, for each byte that it saves: rarer or weaker tokens, weaker n-grams, or numbers of the tokens'
+vectors. What counts is the log loss and the share of mistakes, added. Without validation rows each
+step is the one that saves the most bytes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from service.layout import PRECISIONS, Precision
+from training.evaluation.exported import BUDGET, NAMES
+from training.mobile.shrinking import (
+    EMBEDDING,
+    NGRAMS,
+    TOLD,
+    Ids,
+    Plan,
+    ngram_effect,
+    token_effect,
+)
+from training.mobile.variants import Variant, Workshop
+from vocab.dictionary import SPECIAL_TOKENS
+from vocab.errors import GatewiseError
+
+_TOKENS_LEFT, _NGRAMS_LEFT, _WIDTH_LEFT = 0.8, 0.65, 0.7
+"""What a step leaves of the tokens, of the n-grams' rows, and of a vector's numbers."""
+
+_FEWEST_TOKENS = len(SPECIAL_TOKENS) + 1
+_LEAST_WIDTH = 2
+
+_TINY = 1e-4
+"""Added to what a step costs: of two that cost nothing, the one that saves more is taken."""
+
+
+class SizeError(GatewiseError):
+    """No variant of a model is as small as it was asked for."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One variant on the way.
+
+    Attributes:
+        what: What was done to get there, in words.
+        variant: What it gave.
+    """
+
+    what: str
+    variant: Variant
+
+
+OnStep = Callable[[Step], None]
+
+
+def within(
+    workshop: Workshop,
+    limit: int | None,
+    precision: Precision | None,
+    on_step: OnStep,
+) -> Variant:
+    """Finds a variant.
+
+    Args:
+        workshop: The model and its validation rows.
+        limit: Most bytes of the network, the dictionary and `config.json` together; None for any.
+        precision: How weights are stored; None leaves it open. Without a limit that is 8-bit
+            integers, or 16-bit floats where integers cost more than 0.2 points of accuracy on the
+            validation rows.
+        on_step: Called with each variant that was taken, in order.
+
+    Raises:
+        SizeError: If nothing fits.
+    """
+    best = None
+    for one in [precision] if precision else PRECISIONS:
+        variant = workshop.variant(one)
+        on_step(Step(f"weights as {NAMES[one]}", variant))
+        if limit is not None and variant.size <= limit:
+            return variant
+        if limit is None and best is not None and not precision and _costs(best, variant):
+            return best
+        best = variant
+    if best is None or limit is None:
+        return _required(best)
+    return _Search(workshop, limit, on_step).from_(best)
+
+
+def _required(variant: Variant | None) -> Variant:
+    if variant is None:
+        raise ValueError("no precision was given to choose from")
+    return variant
+
+
+def _costs(exact: Variant, smaller: Variant) -> bool:
+    """Whether fewer bits cost more accuracy than they may."""
+    if exact.report is None or smaller.report is None or smaller.precision != "int8":
+        return False
+    return exact.report.accuracy - smaller.report.accuracy > BUDGET + 1e-9
+
+
+@dataclass
+class _Search:
+    """The way down, step by step."""
+
+    workshop: Workshop
+    limit: int
+    on_step: OnStep
+
+    def from_(self, start: Variant) -> Variant:
+        network = self.workshop.network
+        multi_label = self.workshop.whole.config.multi_label
+        self._token_effect = token_effect(network, multi_label=multi_label)
+        now = start
+        if NGRAMS in network:
+            self._ngram_effect = ngram_effect(network, multi_label=multi_label)
+            had = np.union1d(np.flatnonzero(network[TOLD] > 0), [0])
+            if len(had) < len(network[TOLD]):
+                step = Step(
+                    f"n-grams that no training text had left out: {len(had):,} of "
+                    f"{len(network[TOLD]):,} rows stay",
+                    self.workshop.variant(now.precision, Plan(ngrams=had)),
+                )
+                if step.variant.size < now.size:
+                    self.on_step(step)
+                    now = step.variant
+        while now.size > self.limit:
+            steps = [step for step in self._steps(now) if step.variant.size < now.size]
+            if not steps:
+                raise SizeError(
+                    f"expected a model of at most {self.limit:,} bytes, and the smallest that "
+                    f"could be made of this one has {now.size:,}: allow more with --max-size, or "
+                    "train a smaller one with fewer network.units, layers or tokens.vocab_size"
+                )
+            best = min(steps, key=lambda step: _price(now, step.variant))
+            self.on_step(best)
+            now = best.variant
+        return now
+
+    def _steps(self, now: Variant) -> Iterator[Step]:
+        """The next step of each kind, where there is one."""
+        plan, make = now.plan, self.workshop.variant
+        for what, smaller in (
+            *self._fewer_tokens(plan),
+            *self._fewer_ngrams(plan),
+            *self._narrower(plan),
+        ):
+            yield Step(what, make(now.precision, smaller))
+
+    def _fewer_tokens(self, plan: Plan) -> Iterator[tuple[str, Plan]]:
+        if not self.workshop.has_whole_entries:
+            return
+        all_of_them = np.arange(len(self._token_effect))
+        tokens = all_of_them if plan.tokens is None else plan.tokens
+        count = max(int(len(tokens) * _TOKENS_LEFT), _FEWEST_TOKENS)
+        if count == len(tokens):
+            return
+        kept = _strongest(tokens, self._token_effect, count)
+        ngrams = plan.ngrams
+        if ngrams is not None:
+            ngrams = np.setdiff1d(ngrams, np.setdiff1d(all_of_them, kept))
+        told = f"{count:,} of {len(all_of_them):,} tokens stay"
+        yield told, replace(plan, tokens=kept, ngrams=ngrams)
+
+    def _fewer_ngrams(self, plan: Plan) -> Iterator[tuple[str, Plan]]:
+        if NGRAMS not in self.workshop.network:
+            return
+        told = self.workshop.network[TOLD]
+        rows = np.arange(len(told)) if plan.ngrams is None else plan.ngrams
+        count = int(len(rows) * _NGRAMS_LEFT)
+        if count < 1:
+            return
+        kept = _strongest(rows, self._ngram_effect, count)
+        what = f"{count:,} of {len(told):,} rows of the n-gram table stay"
+        yield what, replace(plan, ngrams=kept, absent=0.0)
+        gone = told[np.setdiff1d(np.flatnonzero(told > 0), kept)].astype(np.float64)
+        absent = float(np.sqrt(np.square(gone).mean())) if len(gone) else 0.0
+        yield (
+            f"{what}, the others count in a text's length",
+            replace(plan, ngrams=kept, absent=absent),
+        )
+
+    def _narrower(self, plan: Plan) -> Iterator[tuple[str, Plan]]:
+        network = self.workshop.network
+        if EMBEDDING not in network:
+            return
+        whole = network[EMBEDDING].shape[1]
+        width = max(int((plan.width or whole) * _WIDTH_LEFT), _LEAST_WIDTH)
+        if width < (plan.width or whole):
+            yield f"vectors of {width} numbers in place of {whole}", replace(plan, width=width)
+
+
+def _strongest(ids: Ids, effect: Sequence[float] | np.ndarray, count: int) -> Ids:
+    """The ids of the greatest effect, of equal ones the first, ascending."""
+    values = np.asarray(effect)[ids]
+    order = np.argsort(-values, kind="stable")[:count]
+    return np.sort(ids[order])
+
+
+def _price(now: Variant, then: Variant) -> float:
+    """What a byte saved costs; without figures, the more bytes the cheaper."""
+    saved = now.size - then.size
+    if now.report is None or then.report is None:
+        return -float(saved)
+    worse = then.report.log_loss - now.report.log_loss
+    worse += now.report.accuracy - then.report.accuracy
+    return (worse + _TINY) / saved

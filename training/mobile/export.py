@@ -1,0 +1,139 @@
+"""The walk of an export: a model folder in, a mobile artifact out.
+
+Puts the rooms together and owns none of their work. Knows nothing of the command line.
+"""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from service import artifact
+from service.classifier import Classifier
+from service.layout import Precision
+from training.mobile import folder
+from training.mobile.budget import Step, within
+from training.mobile.strings import with_tokenizer
+from training.mobile.variants import Workshop
+from vocab.corpus import Row
+
+MOST_ROWS = 4_000
+"""Validation rows that variants are compared on; of more, as many are drawn at random."""
+
+
+@dataclass(frozen=True)
+class ExportStep:
+    """One variant on the way to the one that was written.
+
+    Attributes:
+        what: What was done, in words.
+        size: Bytes that an app carries of it.
+        accuracy: On the validation rows; None without.
+        log_loss: On the same.
+    """
+
+    what: str
+    size: int
+    accuracy: float | None
+    log_loss: float | None
+
+    @classmethod
+    def of(cls, step: Step) -> "ExportStep":
+        """What is told of a step."""
+        report = step.variant.report
+        return cls(
+            step.what,
+            step.variant.size,
+            report.accuracy if report else None,
+            report.log_loss if report else None,
+        )
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        precision: How the weights are stored.
+        size: Bytes that an app carries: the network, the dictionary and `config.json`.
+        limit: How many it was allowed; None for any.
+        rows: Validation rows that the steps were measured on.
+        tokens: Entries of the dictionary that are left.
+        steps: How it came to be.
+        text_model: Bytes of the file that takes texts as they are; None without.
+        archive: The folder as one file.
+    """
+
+    precision: Precision
+    size: int
+    limit: int | None
+    rows: int
+    tokens: int
+    steps: tuple[ExportStep, ...]
+    text_model: int | None
+    archive: Path
+
+
+def export_mobile(  # noqa: PLR0913 — what can be asked of an export
+    model: Path,
+    out: Path,
+    *,
+    precision: Precision | None = None,
+    max_size: int | None = None,
+    with_text: bool = False,
+    rows: Callable[[Classifier], Iterable[Row]] | None = None,
+    on_step: Callable[[ExportStep], None],
+) -> Exported:
+    """Makes a model small enough for a device and writes the folder and the zip of it.
+
+    Args:
+        model: A model folder with weights in 32-bit floats.
+        out: The folder to write.
+        precision: How weights are stored; None leaves it open.
+        max_size: Most bytes of what an app carries; None for any.
+        with_text: Whether to write a model that takes texts as they are, too.
+        rows: Gives the validation rows of a model, each with a token in it; None if there are none.
+        on_step: Called with each step.
+
+    Raises:
+        GatewiseError: If the model cannot be read, made small enough, or written.
+    """
+    folder.check_targets(out)
+    loaded = artifact.load(model, "fp32")
+    if with_text:
+        with_tokenizer(loaded)  # told now, and not after a long search, if it cannot be done
+    workshop = Workshop(loaded, _drawn(rows(Classifier(loaded))) if rows else ())
+    steps: list[ExportStep] = []
+
+    def take(step: Step) -> None:
+        steps.append(ExportStep.of(step))
+        on_step(steps[-1])
+
+    variant = within(workshop, max_size, precision, take)
+    text_model = with_tokenizer(variant.artifact) if with_text else None
+    exported = Exported(
+        precision=variant.precision,
+        size=variant.size,
+        limit=max_size,
+        rows=len(workshop.rows),
+        tokens=variant.artifact.config.vocab_size,
+        steps=tuple(steps),
+        text_model=text_model.ByteSize() if text_model else None,
+        archive=folder.zip_of(out),
+    )
+    figures = asdict(exported)
+    del figures["archive"]
+    folder.write(variant, out, figures, text_model)
+    return exported
+
+
+def _drawn(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """Up to `MOST_ROWS` of the rows, each as likely as any other (reservoir sampling)."""
+    kept: list[Row] = []
+    generator = random.Random(1)  # noqa: S311 — nothing is kept secret by it
+    for number, row in enumerate(rows):
+        if number < MOST_ROWS:
+            kept.append(row)
+        elif (place := generator.randint(0, number)) < MOST_ROWS:
+            kept[place] = row
+    return tuple(kept)

@@ -1,0 +1,122 @@
+"""The mobile artifact: one folder, and the same as one `.zip`, that an app's author takes away.
+
+The folder is a model folder like any other: the classifier loads it. Owns which files are in it;
+what is in them is known to the modules beside this one.
+"""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import onnx
+
+from service import artifact
+from service.classifier import Classifier
+from service.layout import ModelFolder, tokenizer_config
+from training.lowering.lower import operators
+from training.mobile import card, snippets
+from training.mobile.ort_format import required_operators
+from training.mobile.test_vectors import vectors_of
+from training.mobile.variants import Variant
+from vocab.errors import GatewiseError
+from vocab.files import written_whole
+
+OPERATORS = "required_operators.config"
+VECTORS = "test_vectors.json"
+EXAMPLES = "examples"
+
+_OLDEST = (1980, 1, 1, 0, 0, 0)
+"""The time that a zip's entries have: the same files give the same zip."""
+
+
+def zip_of(out: Path) -> Path:
+    """Where the zip of a folder stands: beside it."""
+    return out.with_name(f"{out.name}.zip")
+
+
+def check_targets(out: Path) -> None:
+    """Checks, before any work is done, that folder and zip may be written.
+
+    Raises:
+        ModelFolderError: If something stands in the folder's place that is no model folder.
+        GatewiseError: If something stands in the zip's place that is no mobile artifact.
+    """
+    artifact.check_target(out)
+    place = zip_of(out)
+    if not place.exists():
+        return
+    if place.is_file() and zipfile.is_zipfile(place):
+        with zipfile.ZipFile(place) as earlier:
+            if f"{out.name}/manifest.json" in earlier.namelist():
+                return
+    raise GatewiseError(
+        f"{place}: something else than an earlier artifact stands there: move it or name another "
+        "folder with --out"
+    )
+
+
+def write(
+    variant: Variant, out: Path, export: Mapping[str, object], text_model: onnx.ModelProto | None
+) -> None:
+    """Writes folder and zip, each whole or not at all.
+
+    Args:
+        variant: The model.
+        out: The folder; the zip has its name and `.zip`.
+        export: How the model was made, for `metrics.json`.
+        text_model: The model that takes texts as they are; None without.
+
+    Raises:
+        ModelFolderError: If the folder cannot be written.
+    """
+    with artifact.writing(out) as folder:
+        _fill(folder, variant, export, text_model)
+        classifier = Classifier.load(folder.path)
+        artifact.write_json(folder.path / VECTORS, asdict(vectors_of(classifier)))
+        folder.card.write_text(card.card(classifier.artifact, export), encoding="utf-8")
+        artifact.seal(folder, classifier.artifact.manifest)
+    _zip(out)
+
+
+def _fill(
+    folder: ModelFolder,
+    variant: Variant,
+    export: Mapping[str, object],
+    text_model: onnx.ModelProto | None,
+) -> None:
+    loaded = variant.artifact
+    model = folder.model_in(loaded.precision)
+    model.write_bytes(loaded.model)
+    model.with_suffix(".ort").write_bytes(variant.ort_bytes)
+    networks = [onnx.load_from_string(loaded.model)]
+    if text_model is not None:
+        folder.text_model.write_bytes(text_model.SerializeToString(deterministic=True))
+        networks.append(text_model)
+    (folder.path / OPERATORS).write_text(required_operators(*networks), encoding="utf-8")
+    folder.tokenizer.write_bytes(variant.tokenizer_bytes)
+    folder.config.write_bytes(variant.config_bytes)
+    artifact.write_json(folder.tokenizer_config, tokenizer_config(loaded.config))
+    artifact.write_json(folder.metrics, {"export": export})
+    examples = folder.path / EXAMPLES
+    examples.mkdir()
+    for name, text in snippets.programs(loaded, with_text=text_model is not None).items():
+        (examples / name).write_text(text, encoding="utf-8")
+    manifest = loaded.manifest.model_copy(update={"operators": operators(*networks[:1])})
+    artifact.seal(folder, manifest)
+
+
+def _zip(out: Path) -> None:
+    files = sorted(file for file in out.rglob("*") if file.is_file())
+    with (
+        written_whole(zip_of(out)) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for file in files:
+            name = f"{out.name}/{file.relative_to(out).as_posix()}"
+            entry = zipfile.ZipInfo(name, _OLDEST)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, file.read_bytes())
+
+

@@ -1,0 +1,269 @@
+"""Smaller networks out of a trained one: fewer tokens, fewer n-grams, narrower vectors.
+
+Works on the ONNX network as `training.lowering.lower` writes it, whose constants it knows by name.
+What stays gives the same answers as before:
+
+- **Tokens** that go become unknown. Those that stay are numbered anew, in their order, and the
+  n-gram path is told their old numbers, which its hash is made of.
+- **N-grams** that go have no weights. Which rows of the table are left stands in a bit for each,
+  with the number of rows before each byte of bits: a row is found by counting, in a few operators
+  on integers, and three bits a row are all that a missing one costs (a rank structure; Jacobson,
+  1989, https://doi.org/10.1109/SFCS.1989.63533).
+- **Vectors** are turned so that most of what they differ by is in the first numbers, and the
+  others are left out; the turn is taken into the weights that they are multiplied with.
+
+Knows neither texts nor how good a network is; which ones to keep is its caller's to say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from vocab.dictionary import SPECIAL_TOKENS
+
+EMBEDDING = "embedding.weight"
+FIRST_KERNEL = "recurrent_0.W"
+NGRAMS = "ngrams.weight"
+TOLD = "ngrams.told"
+NGRAM_KERNEL = "ngrams.kernel"
+
+Ids = NDArray[np.int64]
+Weights = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is left of a network; None leaves it as it is.
+
+    Attributes:
+        tokens: Ids of the tokens that stay, ascending, the special ones among them.
+        ngrams: Rows of the n-gram table that stay, ascending.
+        absent: How much an n-gram without a row tells: what it adds to a text's length.
+        width: Numbers of a token's vector.
+    """
+
+    tokens: Ids | None = None
+    ngrams: Ids | None = None
+    absent: float = 0.0
+    width: int | None = None
+
+
+@dataclass
+class Network:
+    """A network that can be looked into and changed, constant by constant.
+
+    Attributes:
+        model: The network. It is changed in place: give it a copy.
+    """
+
+    model: onnx.ModelProto
+    _places: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        constants = self.model.graph.initializer
+        self._places = {constant.name: place for place, constant in enumerate(constants)}
+
+    @classmethod
+    def copy_of(cls, model: onnx.ModelProto) -> "Network":
+        """A network to be changed, of a model that stays."""
+        copied = onnx.ModelProto()
+        copied.CopyFrom(model)
+        return cls(copied)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __getitem__(self, name: str) -> Weights:
+        constants = self.model.graph.initializer
+        value: Weights = numpy_helper.to_array(constants[self._places[name]])
+        return value
+
+    def __setitem__(self, name: str, value: NDArray[np.generic]) -> None:
+        constants = self.model.graph.initializer
+        proto = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        if name in self:
+            constants[self._places[name]].CopyFrom(proto)
+        else:
+            self._places[name] = len(constants)
+            constants.append(proto)
+
+    def lookups(self, *names: str) -> list[onnx.NodeProto]:
+        """The nodes that look something up in these tables."""
+        nodes = self.model.graph.node
+        return [node for node in nodes if node.op_type == "Gather" and node.input[0] in names]
+
+    def insert(self, place: int, nodes: Sequence[onnx.NodeProto]) -> None:
+        """Puts nodes before the one that stands at a place."""
+        graph = self.model.graph
+        ordered = [*graph.node[:place], *nodes, *graph.node[place:]]
+        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
+        del graph.node[:]
+        graph.node.extend(copies)
+
+
+def shrunk(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
+    """The network that is left.
+
+    Args:
+        model: From `training.lowering.lower`, with weights in 32-bit floats.
+        plan: What stays. `width` needs a network with vectors, `ngrams` one with n-grams.
+    """
+    network = Network.copy_of(model)
+    if plan.width is not None:
+        _narrow(network, plan.width)
+    if plan.ngrams is not None:
+        _keep_ngrams(network, plan.ngrams, plan.absent)
+    if plan.tokens is not None:
+        _keep_tokens(network, plan.tokens)
+    onnx.checker.check_model(network.model, full_check=True)
+    return network.model
+
+
+def token_tables(network: Network) -> list[str]:
+    """The tables with a row for each token: the vectors, or the kernels of a one-hot input."""
+    if EMBEDDING in network:
+        return [EMBEDDING]
+    return sorted(name for name in network._places if name.endswith(".rows"))
+
+
+def ngram_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
+    """How much each row of the n-gram table has to say, over the texts that were learnt from.
+
+    The length of what it adds to the logits, in proportion to the texts that have it; of a
+    softmax, which what is the same for every class leaves as it is, only what differs. The number
+    of texts follows from what the row tells, `1 + ln((1 + texts) / (1 + those that have it))`.
+
+    Returns:
+        Shape `(rows,)`; zero for the row of padding and for n-grams that no text had.
+    """
+    weights, told = network[NGRAMS].astype(np.float64), network[TOLD].astype(np.float64)
+    if NGRAM_KERNEL in network:
+        weights = weights @ network[NGRAM_KERNEL]
+    if not multi_label:
+        weights = weights - weights.mean(axis=1, keepdims=True)
+    frequency = np.where(told > 0, np.exp(told.max() - told), 0.0)
+    return np.asarray(np.linalg.norm(weights, axis=1) * frequency)
+
+
+def token_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
+    """How much each token has to say, over the texts that were learnt from.
+
+    By its weights in the n-gram path where single tokens have some. Else by its id: of the
+    entries of a dictionary the first are the most frequent.
+
+    Returns:
+        Shape `(tokens,)`, special tokens highest.
+    """
+    tokens = len(network[token_tables(network)[0]])
+    effect = 1.0 / np.arange(1, tokens + 1)
+    if NGRAMS in network and len(network[NGRAMS]) >= tokens:
+        own = ngram_effect(network, multi_label=multi_label)[:tokens]
+        effect = own if own.any() else effect
+    effect[: len(SPECIAL_TOKENS)] = np.inf
+    return effect
+
+
+def _narrow(network: Network, width: int) -> None:
+    table, kernel = network[EMBEDDING].astype(np.float64), network[FIRST_KERNEL]
+    often = np.ones(len(table))
+    if TOLD in network and len(network[TOLD]) >= len(table):
+        told = network[TOLD][: len(table)].astype(np.float64)
+        often = np.where(told > 0, np.exp(told.max() - told), 0.0)
+        often[: len(SPECIAL_TOKENS)] = often.max()
+    # The directions in which the vectors of a text's tokens differ from zero most, on average.
+    _, directions = np.linalg.eigh((table * often[:, None]).T @ table)
+    turn = directions[:, ::-1][:, :width]
+    network[EMBEDDING] = (table @ turn).astype(np.float32)
+    network[FIRST_KERNEL] = (kernel.astype(np.float64) @ turn).astype(np.float32)
+
+
+def _keep_tokens(network: Network, tokens: Ids) -> None:
+    tables = token_tables(network)
+    for name in tables:
+        network[name] = network[name][tokens]
+    (ids, *_) = {node.input[1] for node in network.lookups(*tables)}
+    readers = [
+        (place, node)
+        for place, node in enumerate(network.model.graph.node)
+        if ids in node.input and node.input[0] not in tables
+    ]
+    if not readers:
+        return
+    network["tokens.old"] = _narrowest(tokens)
+    for _, node in readers:
+        for place, name in enumerate(node.input):
+            if name == ids:
+                node.input[place] = "old_ids"
+    found = helper.make_node("Gather", ["tokens.old", ids], ["old_ids.found"], "old_ids.found")
+    wide = helper.make_node("Cast", ["old_ids.found"], ["old_ids"], "old_ids", to=TensorProto.INT64)
+    network.insert(readers[0][0], [found, wide])
+
+
+def _keep_ngrams(network: Network, kept: Ids, absent: float) -> None:
+    """Makes row 0 what every missing n-gram has, and row 1 that of padding, which has nothing."""
+    weights, told = network[NGRAMS], network[TOLD]
+    kept = np.union1d(kept[kept > 0], [0])
+    rows = len(told)
+    bits = np.zeros(-(-rows // 8) * 8, dtype=np.uint8)
+    bits[kept] = 1
+    groups = bits.reshape(-1, 8)
+    before = np.concatenate([[0], groups.sum(axis=1, dtype=np.int64).cumsum()[:-1]])
+    network["ngrams.kept"] = np.packbits(groups, axis=1, bitorder="little").reshape(-1)
+    network["ngrams.before"] = _narrowest(before)
+    network["ngrams.places"] = _places()
+    network[NGRAMS] = np.concatenate([np.zeros_like(weights[:1]), weights[kept]])
+    network[TOLD] = np.concatenate([[absent], told[kept]]).astype(np.float32)
+    readers = network.lookups(NGRAMS, TOLD)
+    asked = readers[0].input[1]
+    first = min(list(network.model.graph.node).index(node) for node in readers)
+    for node in readers:
+        node.input[1] = "kept_rows"
+    network["int_8"] = np.array([8])
+    network["int_1"] = np.array([1])
+    network.insert(first, list(_counting(asked)))
+
+
+def _narrowest(numbers: Ids) -> NDArray[np.generic]:
+    """Numbers from 0 on in the fewest bits of a kind that can be looked up."""
+    return numbers.astype(np.uint16 if numbers.max() < 2**16 else np.int32)
+
+
+def _places() -> NDArray[np.uint8]:
+    """For each byte and each of its bits: 0 if it is not set, else how many are up to it.
+
+    Shape `(2048,)`, at eight times the byte plus the bit.
+    """
+    bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
+    return (bits * bits.cumsum(axis=1)).astype(np.uint8).reshape(-1)
+
+
+def _counting(asked: str) -> list[onnx.NodeProto]:
+    """From rows of the whole table to rows of the one that is left, 0 for those that are not."""
+
+    def node(operator: str, *inputs: str, to: str, **attributes: object) -> onnx.NodeProto:
+        return helper.make_node(operator, inputs, [to], to, **attributes)
+
+    whole = {"to": TensorProto.INT64}
+
+    def cast(source: str, to: str) -> onnx.NodeProto:
+        return helper.make_node("Cast", [source], [to], to, **whole)
+
+    return [
+        node("Div", asked, "int_8", to="kept.byte"),
+        node("Mod", asked, "int_8", to="kept.bit"),
+        node("Gather", "ngrams.kept", "kept.byte", to="kept.bits.stored"),
+        cast("kept.bits.stored", "kept.bits"),
+        node("Mul", "kept.bits", "int_8", to="kept.of_byte"),
+        node("Add", "kept.of_byte", "kept.bit", to="kept.entry"),
+        node("Gather", "ngrams.places", "kept.entry", to="kept.place.stored"),
+        cast("kept.place.stored", "kept.place"),
+        node("Gather", "ngrams.before", "kept.byte", to="kept.before.stored"),
+        cast("kept.before.stored", "kept.before"),
+        node("Min", "kept.place", "int_1", to="kept.is_kept"),
+        node("Mul", "kept.before", "kept.is_kept", to="kept.if_kept"),
+        node("Add", "kept.if_kept", "kept.place", to="kept_rows"),
+    ]

@@ -1,0 +1,127 @@
+"""Variants of a trained model: what is left of it, in a precision, with its size and its figures.
+
+A variant is asked by the very classifier that serves, as if it had been read from a folder. Knows
+nothing of which variants are worth a look.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import onnx
+
+from service.artifact import Artifact
+from service.classifier import Classifier
+from service.layout import ModelConfig, Precision
+from training.evaluation.evaluate import Report, evaluate
+from training.lowering.lower import operators
+from training.lowering.precision import stored_in
+from training.mobile.ort_format import to_ort
+from training.mobile.shrinking import EMBEDDING, Network, Plan, shrunk
+from vocab import dictionary
+from vocab.corpus import Row
+from vocab.encoded_rows import EncodedRow, encode_rows
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A model that was made out of another one.
+
+    Attributes:
+        artifact: The model, as if it had been read from a folder.
+        plan: What is left of the whole one.
+        report: Its figures over the validation rows; None without such rows.
+    """
+
+    artifact: Artifact
+    plan: Plan
+    report: Report | None
+
+    @property
+    def precision(self) -> Precision:
+        """How its weights are stored."""
+        return self.artifact.precision
+
+    @cached_property
+    def tokenizer_bytes(self) -> bytes:
+        """The contents of its `tokenizer.json`."""
+        return dictionary.serialize(self.artifact.tokenizer, pretty=False)
+
+    @cached_property
+    def config_bytes(self) -> bytes:
+        """The contents of its `config.json`."""
+        return (self.artifact.config.model_dump_json() + "\n").encode()
+
+    @cached_property
+    def ort_bytes(self) -> bytes:
+        """The network in ORT format."""
+        return to_ort(self.artifact.model)
+
+    @property
+    def size(self) -> int:
+        """Bytes that an app carries: network, dictionary and `config.json`.
+
+        Of the network's two formats it carries one; this counts the larger.
+        """
+        network = max(len(self.artifact.model), len(self.ort_bytes))
+        return network + len(self.tokenizer_bytes) + len(self.config_bytes)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Makes variants of one model.
+
+    Attributes:
+        whole: The model, its weights in 32-bit floats.
+        rows: Validation rows; without any, variants have no figures.
+    """
+
+    whole: Artifact
+    rows: Sequence[Row]
+
+    @cached_property
+    def network(self) -> Network:
+        """The whole network, not to be changed."""
+        return Network(onnx.load_from_string(self.whole.model))
+
+    @property
+    def has_whole_entries(self) -> bool:
+        """Whether tokens can be left out one by one."""
+        return dictionary.has_whole_entries(self.whole.tokenizer)
+
+    def variant(self, precision: Precision, plan: Plan | None = None) -> Variant:
+        """What is left of the model after a plan, in a precision.
+
+        Args:
+            precision: How the weights are stored.
+            plan: What is left; None for everything.
+        """
+        plan = plan or Plan()
+        model = stored_in(precision, shrunk(self.network.model, plan))
+        tokenizer = self.whole.tokenizer
+        if plan.tokens is not None:
+            tokenizer = dictionary.reduced(tokenizer, plan.tokens.tolist())
+        manifest = self.whole.manifest.model_copy(update={"operators": operators(model)})
+        artifact = replace(
+            self.whole,
+            config=self._config(plan),
+            manifest=manifest,
+            tokenizer=tokenizer,
+            precision=precision,
+            model=model.SerializeToString(deterministic=True),
+        )
+        return Variant(artifact, plan, self._report(artifact) if self.rows else None)
+
+    def _report(self, artifact: Artifact) -> Report:
+        classifier = Classifier(artifact)
+        encoded = encode_rows(classifier.encode, self.rows)
+        return evaluate(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
+
+    def _config(self, plan: Plan) -> ModelConfig:
+        config = self.whole.config
+        network = config.gatewise.network
+        if plan.width is not None and EMBEDDING in self.network:
+            network = network.model_copy(update={"embedding_size": plan.width})
+        tokens = config.vocab_size if plan.tokens is None else len(plan.tokens)
+        gatewise = config.gatewise.model_copy(update={"network": network})
+        return config.model_copy(update={"vocab_size": tokens, "gatewise": gatewise})
