@@ -14,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer
 
 from service import artifact
 from service.classifier import Classifier
 from service.layout import RejectSettings
 from training.mobile.recipe import RecipeError
 from training.mobile.strings import tokenizing, with_tokenizer
-from vocab import dictionary
+from vocab import characters, dictionary
 from vocab.bad_rows import StopAtBadRows
 from vocab.corpus import read_rows
 from vocab.encoding import Encoder, pad
@@ -172,6 +173,18 @@ def test_words_of_one_letter_are_enough(multi_label_folder, unit):
     assert_same_ids(session_of(tokenizing(loaded)), Encoder(tokenizer, 512), texts)
 
 
+@units
+def test_what_is_dropped_comes_before_all_else(multi_label_folder, unit):
+    """Also where the classes overlap, as another version of Unicode might have it."""
+    document = json.loads(dictionary.train(AWKWARD, unit=unit).to_str())
+    pattern = document["normalizer"]["normalizers"][0]["pattern"]
+    dropped = characters.members(pattern["Regex"]) | set(map(ord, "\t\u3000#猫tT"))
+    pattern["Regex"] = characters.class_of(dropped)
+    tokenizer = Tokenizer.from_str(json.dumps(document))
+    loaded = with_dictionary(artifact.load(multi_label_folder), tokenizer, unit)
+    assert_same_ids(session_of(tokenizing(loaded)), Encoder(tokenizer, 512), AWKWARD)
+
+
 @pytest.mark.parametrize(
     "name",
     ["goemotions/train.jsonl", "langid/train.csv", "nsmc/all.csv.gz", "thucnews/train.csv"],
@@ -233,6 +246,16 @@ def test_a_score_that_is_the_threshold_reaches_it(model_folder):
         config = loaded.config.model_copy(update={"gatewise": gatewise})
         session = session_of(with_tokenizer(replace(loaded, config=config)))
         assert run(session, [text], ["label"])[0].tolist() == [label]
+
+
+def test_of_equal_scores_the_first_label_is_given(multi_label_folder):
+    loaded = artifact.load(multi_label_folder)
+    gatewise = loaded.config.gatewise.model_copy(update={"thresholds": None})
+    single = {"problem_type": "single_label_classification", "gatewise": gatewise}
+    loaded = replace(loaded, config=loaded.config.model_copy(update=single))
+    texts = ["grey", "red green", "red"]
+    (labels,) = run(session_of(with_tokenizer(loaded)), texts, ["label"])
+    assert labels.tolist() == Classifier(loaded).predict(texts) == ["blue", "green", "red"]
 
 
 def test_several_labels_are_those_that_reach_their_thresholds(multi_label_folder):
