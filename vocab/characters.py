@@ -5,16 +5,19 @@ offer differ: each engine has its own version of the Unicode tables, and JavaScr
 text sees UTF-16 units where Rust sees characters. Knows nothing of tokens.
 """
 
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+_RANGE = re.compile(r"\\x\{([0-9a-f]+)\}(?:-\\x\{([0-9a-f]+)\})?")
 
-def _class_of(code_points: Iterable[int]) -> str:
+
+def class_of(code_points: Iterable[int]) -> str:
     r"""A class of a regular expression, in the escapes that every runtime reads alike.
 
-    >>> _class_of([0x30, 0x31, 0x32, 0x41])
+    >>> class_of([0x30, 0x31, 0x32, 0x41])
     '[\\x{30}-\\x{32}\\x{41}]'
     """
     ranges: list[list[int]] = []
@@ -25,6 +28,18 @@ def _class_of(code_points: Iterable[int]) -> str:
             ranges.append([code, code])
     parts = (f"\\x{{{a:x}}}" + (f"-\\x{{{b:x}}}" if b > a else "") for a, b in ranges)
     return f"[{''.join(parts)}]"
+
+
+def members(cls: str) -> frozenset[int]:
+    r"""The code points of a class that `class_of` wrote.
+
+    >>> sorted(members(r"[\x{30}-\x{32}\x{41}]"))
+    [48, 49, 50, 65]
+    """
+    found: set[int] = set()
+    for first, last in _RANGE.findall(cls):
+        found.update(range(int(first, 16), int(last or first, 16) + 1))
+    return frozenset(found)
 
 
 def _of_category(*prefixes: str) -> Iterator[int]:
@@ -83,7 +98,7 @@ _ACCENTS = (
 @cache
 def white_space() -> str:
     """Characters that part words, as a class; the ones with Unicode's White_Space property."""
-    return _class_of(_SPACES)
+    return class_of(_SPACES)
 
 
 @cache
@@ -94,7 +109,7 @@ def dropped() -> str:
     selectors, and U+FFFD, which stands for what could not be decoded.
     """
     unseen = set(_of_category("Cc", "Cf", "Co")) - _SPACES
-    return _class_of(unseen | set(_blocks((0xFE00, 0xFE0F), (0xFFFD, 0xFFFD))))
+    return class_of(unseen | set(_blocks((0xFE00, 0xFE0F), (0xFFFD, 0xFFFD))))
 
 
 @cache
@@ -104,7 +119,7 @@ def standing_alone() -> str:
     Punctuation, symbols and emoji, and letters of scripts written without spaces: a Chinese,
     Japanese or Thai sentence would otherwise be one unknown word.
     """
-    return _class_of([*_of_category("P", "S"), *_blocks(*_UNSPACED)])
+    return class_of([*_of_category("P", "S"), *_blocks(*_UNSPACED)])
 
 
 @cache
@@ -116,4 +131,4 @@ def of_words() -> str:
 @cache
 def accents() -> str:
     """Combining marks on Latin, Greek and Cyrillic letters, as a class."""
-    return _class_of(_blocks(*_ACCENTS))
+    return class_of(_blocks(*_ACCENTS))

@@ -74,7 +74,7 @@ class Exported:
     archive: Path
 
 
-def export_mobile(  # noqa: PLR0913 — what can be asked of an export
+def export_mobile(
     model: Path,
     out: Path,
     *,

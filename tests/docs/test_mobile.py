@@ -1,0 +1,73 @@
+"""docs/mobile.md: its examples run, and its tables are what the file takes and gives."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import gatewise
+from service import artifact
+from training.mobile.strings import RecipeError, with_tokenizer
+from vocab import dictionary
+
+HEADING = "Text in, label out"
+
+
+@pytest.fixture
+def section(page) -> str:
+    return page("mobile").partition(f"\n## {HEADING}\n")[2].partition("\n## ")[0]
+
+
+def test_the_examples_give_the_classifiers_answers(
+    section, model_folder, tmp_path, monkeypatch
+) -> None:
+    (tmp_path / "model").symlink_to(model_folder)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for example in re.findall(r"```python\n(.*?)```", section, re.DOTALL):
+        exec(example, names)
+    classifier = gatewise.load("model")
+    texts = ["Hello", "Bonjour"]
+    assert names["labels"].tolist() == classifier.predict(texts)
+    np.testing.assert_allclose(names["scores"], classifier.predict_proba(texts), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("folder", "missing"), [("model_folder", "labels"), ("multi_label_folder", "label")]
+)
+def test_the_input_and_the_outputs_are_those(tables, request, folder, missing) -> None:
+    model = with_tokenizer(artifact.load(request.getfixturevalue(folder)))
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    kinds = {"string": "string", "float": "float32", "bool": "bool"}
+    found = {
+        tensor.name: (
+            kinds[re.sub(r"tensor\((\w+)\)", r"\1", tensor.type)],
+            ["classes" if isinstance(size, int) else size for size in tensor.shape],
+        )
+        for tensor in [*session.get_inputs(), *session.get_outputs()]
+    }
+    told = {
+        row[0].strip("`"): (row[1], row[2].strip("`[]").split(", "))
+        for row in tables("mobile", HEADING)
+        if row[1] in kinds.values()
+    }
+    told.pop(missing)
+    assert found == told
+
+
+@pytest.mark.parametrize("unit", ["word", "character", "subword", "ngram"])
+def test_the_units_that_it_takes_are_those(tables, multi_label_folder, unit) -> None:
+    (told,) = [row[1] for row in tables("mobile", HEADING) if f'"{unit}"' in row[0]]
+    loaded = artifact.load(multi_label_folder)
+    tokens = loaded.config.gatewise.tokens.model_copy(update={"unit": unit})
+    settings = loaded.config.gatewise.model_copy(update={"tokens": tokens})
+    config = loaded.config.model_copy(update={"gatewise": settings})
+    loaded = replace(loaded, tokenizer=dictionary.train(["blue red"], unit=unit), config=config)
+    if told.startswith("exactly"):
+        with_tokenizer(loaded)
+    else:
+        assert told == "refused"
+        with pytest.raises(RecipeError):
+            with_tokenizer(loaded)
