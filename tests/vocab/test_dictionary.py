@@ -251,3 +251,26 @@ def test_the_same_corpus_gives_the_same_bytes_in_another_process(languages):
     ]
     assert len(outputs[0].split()) == len(UNITS)
     assert len(set(outputs)) == 1
+
+
+class TestReduced:
+    TEXTS = ("the cat sat on the mat", "the dog sat", "a cat")
+
+    @pytest.mark.parametrize("unit", ["word", "character"])
+    def test_what_stays_is_found_and_the_rest_is_unknown(self, unit):
+        whole = dictionary.train(self.TEXTS, unit=unit)
+        kept = [0, 1, 2, *range(4, whole.get_vocab_size(), 2)]
+        small = dictionary.reduced(whole, kept)
+        numbers = {old: new for new, old in enumerate(kept)}
+        assert small.get_vocab_size() == len(kept)
+        for text in (*self.TEXTS, "Cat [UNK] zebra", ""):
+            expected = [numbers.get(old, dictionary.UNKNOWN_ID) for old in whole.encode(text).ids]
+            assert small.encode(text).ids == expected
+        dictionary.parse(dictionary.serialize(small, pretty=False))
+
+    @pytest.mark.parametrize("algorithm", ["bpe", "wordpiece", "unigram"])
+    def test_pieces_depend_on_each_other(self, algorithm):
+        pieces = dictionary.train(self.TEXTS, unit="subword", algorithm=algorithm)
+        assert not dictionary.has_whole_entries(pieces)
+        with pytest.raises(DictionaryError, match="depend on each other"):
+            dictionary.reduced(pieces, [0, 1, 2, 3])

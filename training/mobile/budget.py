@@ -2,13 +2,14 @@
 
 First the weights are stored in fewer bits. If that is not enough, n-grams go that no training text
 had, which costs nothing; then, step by step, whichever of these costs the least on the validation
-rows, for each byte that it saves: rarer or weaker tokens, weaker n-grams, or numbers of the tokens'
-vectors. What counts is the log loss and the share of mistakes, added. Without validation rows each
-step is the one that saves the most bytes.
+rows, for each byte that it saves: rarer or weaker tokens, weaker n-grams, or numbers of vectors.
+What counts is the log loss and the share of mistakes, added. Without validation rows each step is
+the one that saves the most bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from service.layout import PRECISIONS, Precision
 from training.evaluation.exported import BUDGET, NAMES
 from training.mobile.shrinking import (
     EMBEDDING,
+    NGRAM_KERNEL,
     NGRAMS,
     TOLD,
     Ids,
@@ -129,7 +131,7 @@ class _Search:
                     self.on_step(step)
                     now = step.variant
         while now.size > self.limit:
-            steps = [step for step in self._steps(now) if step.variant.size < now.size]
+            steps = list(self._steps(now))
             if not steps:
                 raise SizeError(
                     f"expected a model of at most {self.limit:,} bytes, and the smallest that "
@@ -142,56 +144,77 @@ class _Search:
         return now
 
     def _steps(self, now: Variant) -> Iterator[Step]:
-        """The next step of each kind, where there is one."""
-        plan, make = now.plan, self.workshop.variant
-        for what, smaller in (
-            *self._fewer_tokens(plan),
-            *self._fewer_ngrams(plan),
-            *self._narrower(plan),
-        ):
-            yield Step(what, make(now.precision, smaller))
+        """The next step of each kind, where there is one: the nearest that saves anything."""
+        kinds = (
+            self._fewer_tokens,
+            self._fewer_ngrams,
+            partial(self._fewer_ngrams, counted=True),
+            self._narrower,
+            self._narrower_ngrams,
+        )
+        for kind in kinds:
+            found = kind(now.plan)
+            while found:
+                what, plan = found
+                variant = self.workshop.variant(now.precision, plan)
+                if variant.size < now.size:
+                    yield Step(what, variant)
+                    break
+                found = kind(plan)
 
-    def _fewer_tokens(self, plan: Plan) -> Iterator[tuple[str, Plan]]:
+    def _fewer_tokens(self, plan: Plan) -> tuple[str, Plan] | None:
         if not self.workshop.has_whole_entries:
-            return
-        all_of_them = np.arange(len(self._token_effect))
-        tokens = all_of_them if plan.tokens is None else plan.tokens
+            return None
+        every = np.arange(len(self._token_effect))
+        tokens = every if plan.tokens is None else plan.tokens
         count = max(int(len(tokens) * _TOKENS_LEFT), _FEWEST_TOKENS)
         if count == len(tokens):
-            return
+            return None
         kept = _strongest(tokens, self._token_effect, count)
         ngrams = plan.ngrams
         if ngrams is not None:
-            ngrams = np.setdiff1d(ngrams, np.setdiff1d(all_of_them, kept))
-        told = f"{count:,} of {len(all_of_them):,} tokens stay"
-        yield told, replace(plan, tokens=kept, ngrams=ngrams)
+            ngrams = np.setdiff1d(ngrams, np.setdiff1d(every, kept))
+        what = f"{count:,} of {len(every):,} tokens stay"
+        return what, replace(plan, tokens=kept, ngrams=ngrams)
 
-    def _fewer_ngrams(self, plan: Plan) -> Iterator[tuple[str, Plan]]:
+    def _fewer_ngrams(self, plan: Plan, *, counted: bool = False) -> tuple[str, Plan] | None:
         if NGRAMS not in self.workshop.network:
-            return
+            return None
         told = self.workshop.network[TOLD]
         rows = np.arange(len(told)) if plan.ngrams is None else plan.ngrams
         count = int(len(rows) * _NGRAMS_LEFT)
         if count < 1:
-            return
+            return None
         kept = _strongest(rows, self._ngram_effect, count)
         what = f"{count:,} of {len(told):,} rows of the n-gram table stay"
-        yield what, replace(plan, ngrams=kept, absent=0.0)
+        if not counted:
+            return what, replace(plan, ngrams=kept, absent=0.0)
         gone = told[np.setdiff1d(np.flatnonzero(told > 0), kept)].astype(np.float64)
         absent = float(np.sqrt(np.square(gone).mean())) if len(gone) else 0.0
-        yield (
-            f"{what}, the others count in a text's length",
-            replace(plan, ngrams=kept, absent=absent),
-        )
+        what += ", the others count in a text's length"
+        return what, replace(plan, ngrams=kept, absent=absent)
 
-    def _narrower(self, plan: Plan) -> Iterator[tuple[str, Plan]]:
-        network = self.workshop.network
-        if EMBEDDING not in network:
-            return
-        whole = network[EMBEDDING].shape[1]
-        width = max(int((plan.width or whole) * _WIDTH_LEFT), _LEAST_WIDTH)
-        if width < (plan.width or whole):
-            yield f"vectors of {width} numbers in place of {whole}", replace(plan, width=width)
+    def _narrower(self, plan: Plan) -> tuple[str, Plan] | None:
+        if EMBEDDING not in self.workshop.network:
+            return None
+        whole = self.workshop.network[EMBEDDING].shape[1]
+        width = _less(plan.width or whole)
+        what = f"vectors of tokens have {width} numbers in place of {whole}"
+        return (what, replace(plan, width=width)) if width else None
+
+    def _narrower_ngrams(self, plan: Plan) -> tuple[str, Plan] | None:
+        if NGRAM_KERNEL not in self.workshop.network:
+            return None
+        whole = self.workshop.network[NGRAMS].shape[1]
+        width = _less(plan.ngram_width or whole)
+        what = f"vectors of n-grams have {width} numbers in place of {whole}"
+        return (what, replace(plan, ngram_width=width)) if width else None
+
+
+def _less(width: int) -> int | None:
+    """The next width below, if there is one."""
+    less = max(int(width * _WIDTH_LEFT), _LEAST_WIDTH)
+    return less if less < width else None
 
 
 def _strongest(ids: Ids, effect: Sequence[float] | np.ndarray, count: int) -> Ids:

@@ -12,7 +12,7 @@ from service import artifact
 from service.classifier import Classifier
 from service.layout import Precision
 from training.mobile import folder
-from training.mobile.budget import Step, within
+from training.mobile.budget import SizeError, Step, within
 from training.mobile.strings import with_tokenizer
 from training.mobile.variants import Workshop
 from vocab.corpus import Row
@@ -111,6 +111,11 @@ def export_mobile(
 
     variant = within(workshop, max_size, precision, take)
     text_model = with_tokenizer(variant.artifact) if with_text else None
+    if text_model and max_size is not None and text_model.ByteSize() > max_size:
+        raise SizeError(
+            f"expected models of at most {max_size:,} bytes, and the one that takes texts as they "
+            f"are has {text_model.ByteSize():,}: allow more, or leave --with-tokenizer out"
+        )
     exported = Exported(
         precision=variant.precision,
         size=variant.size,

@@ -9,8 +9,9 @@ What stays gives the same answers as before:
   with the number of rows before each byte of bits: a row is found by counting, in a few operators
   on integers, and three bits a row are all that a missing one costs (a rank structure; Jacobson,
   1989, https://doi.org/10.1109/SFCS.1989.63533).
-- **Vectors** are turned so that most of what they differ by is in the first numbers, and the
-  others are left out; the turn is taken into the weights that they are multiplied with.
+- **Vectors** of tokens, and those of n-grams where there are more classes than they have numbers,
+  are turned so that most of what they differ by is in the first numbers, and the others are left
+  out; the turn is taken into the weights that they are multiplied with.
 
 Knows neither texts nor how good a network is; which ones to keep is its caller's to say.
 """
@@ -44,12 +45,14 @@ class Plan:
         ngrams: Rows of the n-gram table that stay, ascending.
         absent: How much an n-gram without a row tells: what it adds to a text's length.
         width: Numbers of a token's vector.
+        ngram_width: Numbers of an n-gram's vector.
     """
 
     tokens: Ids | None = None
     ngrams: Ids | None = None
     absent: float = 0.0
     width: int | None = None
+    ngram_width: int | None = None
 
 
 @dataclass
@@ -110,11 +113,14 @@ def shrunk(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
 
     Args:
         model: From `training.lowering.lower`, with weights in 32-bit floats.
-        plan: What stays. `width` needs a network with vectors, `ngrams` one with n-grams.
+        plan: What stays. `width` needs a network with vectors, `ngrams` one with n-grams, and
+            `ngram_width` one whose n-grams have vectors.
     """
     network = Network.copy_of(model)
     if plan.width is not None:
         _narrow(network, plan.width)
+    if plan.ngram_width is not None:
+        _narrow_ngrams(network, plan.ngram_width)
     if plan.ngrams is not None:
         _keep_ngrams(network, plan.ngrams, plan.absent)
     if plan.tokens is not None:
@@ -179,6 +185,20 @@ def _narrow(network: Network, width: int) -> None:
     turn = directions[:, ::-1][:, :width]
     network[EMBEDDING] = (table @ turn).astype(np.float32)
     network[FIRST_KERNEL] = (kernel.astype(np.float64) @ turn).astype(np.float32)
+
+
+def _narrow_ngrams(network: Network, width: int) -> None:
+    table, kernel = network[NGRAMS].astype(np.float64), network[NGRAM_KERNEL].astype(np.float64)
+    told = network[TOLD].astype(np.float64)
+    often = np.where(told > 0, np.exp(told.max() - told), 0.0)
+    # The directions of the logits in which the n-grams differ from zero most: those of `table @
+    # kernel`, by way of a matrix that has the same ones and as few rows as a vector has numbers.
+    values, axes = np.linalg.eigh((table * often[:, None]).T @ table)
+    small = (np.sqrt(np.maximum(values, 0))[:, None] * axes.T) @ kernel
+    _, _, directions = np.linalg.svd(small, full_matrices=False)
+    turn = directions[:width]
+    network[NGRAMS] = (table @ (kernel @ turn.T)).astype(np.float32)
+    network[NGRAM_KERNEL] = turn.astype(np.float32)
 
 
 def _keep_tokens(network: Network, tokens: Ids) -> None:

@@ -1,0 +1,267 @@
+"""The mobile artifact: what is in it, that it answers, and what an app's author can prove."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from service import artifact
+from service.classifier import Classifier
+from service.errors import ModelFolderError
+from training.mobile.export import MOST_ROWS, _drawn, export_mobile
+from training.mobile.strings import RecipeError
+from vocab.bad_rows import StopAtBadRows
+from vocab.corpus import read_rows
+from vocab.errors import GatewiseError
+
+
+@pytest.fixture(scope="module")
+def exported(model_folder, languages, tmp_path_factory):
+    """An artifact with everything in it: `(what was told, folder)`. Not to be changed."""
+    out = tmp_path_factory.mktemp("mobile") / "phone"
+
+    def rows(_):
+        return read_rows(languages / "validation.csv", bad_rows=StopAtBadRows())
+
+    told = export_mobile(
+        model_folder, out, max_size=65_000, with_text=True, rows=rows, on_step=lambda _: None
+    )
+    return told, out
+
+
+def vectors(folder):
+    return json.loads((folder / "test_vectors.json").read_text(encoding="utf-8"))
+
+
+def test_the_folder_holds_all_that_an_app_needs(exported):
+    _, folder = exported
+    assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == {
+        "README.md",
+        "config.json",
+        "examples/TextClassifier.kt",
+        "examples/TextClassifier.swift",
+        "examples/classify.mjs",
+        "examples/classify.py",
+        "manifest.json",
+        "metrics.json",
+        "onnx/model_quantized.onnx",
+        "onnx/model_quantized.ort",
+        "onnx/model_text.onnx",
+        "required_operators.config",
+        "test_vectors.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    }
+    assert set(artifact.load(folder).manifest.files) | {"manifest.json"} == {
+        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
+    }
+
+
+def test_what_is_told_is_what_was_written(exported):
+    told, folder = exported
+    sizes = {
+        name: (folder / name).stat().st_size
+        for name in ("onnx/model_quantized.onnx", "onnx/model_quantized.ort")
+    }
+    rest = sum((folder / name).stat().st_size for name in ("tokenizer.json", "config.json"))
+    assert told.size == max(sizes.values()) + rest
+    assert told.size <= told.limit == 65_000
+    assert told.text_model == (folder / "onnx/model_text.onnx").stat().st_size
+    assert told.tokens == artifact.load(folder).config.vocab_size
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["export"]
+    assert metrics["size"] == told.size
+    assert metrics["steps"][-1]["accuracy"] == told.steps[-1].accuracy
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert f"{told.size:,} bytes" in card
+    assert f"{told.steps[-1].accuracy:.4f}" in card
+
+
+def test_it_is_as_accurate_as_the_last_step_says(exported, languages):
+    told, folder = exported
+    rows = list(read_rows(languages / "validation.csv", bad_rows=StopAtBadRows()))
+    classifier = Classifier.load(folder)
+    answers = classifier.predict([row.text for row in rows])
+    right = np.mean([answer == row.label for answer, row in zip(answers, rows, strict=True)])
+    assert told.steps[-1].accuracy == pytest.approx(right)
+    assert told.rows == len(rows)
+
+
+def test_the_test_vectors_are_the_classifiers_own_answers(exported):
+    _, folder = exported
+    classifier = Classifier.load(folder)
+    document = vectors(folder)
+    assert document["labels"] == classifier.classes_
+    assert document["score_function"] == "softmax"
+    texts = [vector["text"] for vector in document["vectors"]]
+    assert len(texts) > 50
+    assert any(ord(character) > 0xFFFF for text in texts for character in text)
+    for vector, encoded in zip(document["vectors"], classifier.encode(texts), strict=True):
+        assert vector["input_ids"] == encoded.ids.tolist()
+    expected = classifier.predict_proba(texts)
+    scores = np.array([vector["scores"] for vector in document["vectors"]], dtype=np.float32)
+    np.testing.assert_allclose(scores, expected, atol=1e-7)
+
+
+def test_the_ort_format_gives_the_same_logits(exported):
+    _, folder = exported
+    file = folder / "onnx" / "model_quantized"
+    whole, ours = (ort.InferenceSession(file.with_suffix(end)) for end in (".onnx", ".ort"))
+    for vector in vectors(folder)["vectors"]:
+        ids = np.array([vector["input_ids"]])
+        inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        np.testing.assert_allclose(
+            ours.run(["logits"], inputs)[0], whole.run(["logits"], inputs)[0], atol=1e-5
+        )
+
+
+def test_the_text_model_takes_the_texts_of_the_vectors(exported):
+    _, folder = exported
+    session = ort.InferenceSession(folder / "onnx" / "model_text.onnx")
+    document = vectors(folder)
+    texts = np.array([vector["text"] for vector in document["vectors"]], dtype=object)
+    labels, scores = session.run(["classes", "scores"], {"text": texts})
+    assert labels.tolist() == document["labels"]
+    expected = [vector["scores"] for vector in document["vectors"]]
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_the_operators_of_a_reduced_build_are_those_of_the_models(exported):
+    _, folder = exported
+    listed = {}
+    for line in (folder / "required_operators.config").read_text(encoding="utf-8").splitlines():
+        domain, opset, names = line.split(";")
+        listed[domain, int(opset)] = set(names.split(","))
+    for file in folder.glob("onnx/*.onnx"):
+        model = onnx.load(file)
+        opsets = {each.domain or "ai.onnx": each.version for each in model.opset_import}
+        for node in model.graph.node:
+            domain = node.domain or "ai.onnx"
+            assert node.op_type in listed[domain, opsets[domain]]
+
+
+def test_the_zip_is_the_folder(exported):
+    told, folder = exported
+    assert told.archive == folder.with_name("phone.zip")
+    with zipfile.ZipFile(told.archive) as archive:
+        for name in archive.namelist():
+            assert archive.read(name) == (folder.parent / name).read_bytes()
+        names = {name.removeprefix("phone/") for name in archive.namelist()}
+    assert names == {
+        file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()
+    }
+
+
+def test_the_python_example_runs(exported, tmp_path):
+    """Somewhere else, as it is carried away, and with nothing of Gatewise at hand."""
+    _, folder = exported
+    copy = shutil.copytree(folder, tmp_path / "app")
+    command = [sys.executable, "-I", copy / "examples" / "classify.py"]
+    proof = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)
+    assert b"test vectors: all as they should be" in proof.stdout
+    text = "Veuillez saisir une adresse valide."
+    answer = subprocess.run([*command, text], capture_output=True, check=True, cwd=tmp_path)
+    assert (
+        answer.stdout.decode().split()[len(text.split())]
+        == Classifier.load(copy).predict([text])[0]
+    )
+    document = vectors(copy)
+    document["vectors"][3]["scores"][0] += 0.01
+    (copy / "test_vectors.json").write_text(json.dumps(document), encoding="utf-8")
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+def test_the_same_model_gives_the_same_bytes_but_for_the_ort_files(model_folder, tmp_path):
+    for name in ("one", "two"):
+        export_mobile(model_folder, tmp_path / name / "phone", on_step=lambda _: None)
+    one, two = (tmp_path / name / "phone" for name in ("one", "two"))
+    for file in one.rglob("*"):
+        if file.is_file() and file.suffix != ".ort" and file.name != "manifest.json":
+            assert file.read_bytes() == (two / file.relative_to(one)).read_bytes(), file
+    # onnxruntime orders one list of its own format differently from run to run.
+    (ort_one,), (ort_two,) = (list(each.glob("onnx/*.ort")) for each in (one, two))
+    assert len(ort_one.read_bytes()) == len(ort_two.read_bytes())
+
+
+def test_without_rows_it_says_that_nothing_was_measured(model_folder, tmp_path):
+    out = tmp_path / "phone"
+    told = export_mobile(model_folder, out, precision="fp16", on_step=lambda _: None)
+    assert [step.accuracy for step in told.steps] == [None]
+    assert told.text_model is None
+    assert artifact.load(out).precision == "fp16"
+    assert "No validation rows were given" in (out / "README.md").read_text(encoding="utf-8")
+    kotlin = (out / "examples" / "TextClassifier.kt").read_text(encoding="utf-8")
+    assert "input_ids" in kotlin
+
+
+def test_several_labels_have_sigmoid_everywhere(multi_label_folder, tmp_path):
+    out = tmp_path / "phone"
+    export_mobile(multi_label_folder, out, with_text=True, on_step=lambda _: None)
+    assert vectors(out)["score_function"] == "sigmoid"
+    command = [sys.executable, "-I", out / "examples" / "classify.py"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    export_mobile(multi_label_folder, out, on_step=lambda _: None)
+    assert "sigmoid(logits)" in (out / "examples" / "TextClassifier.kt").read_text(encoding="utf-8")
+
+
+def test_what_stands_in_the_way_is_told_before_anything_is_done(model_folder, tmp_path):
+    (tmp_path / "phone.zip").write_text("somebody's own")
+    with pytest.raises(GatewiseError, match="something else than an earlier artifact"):
+        export_mobile(model_folder, tmp_path / "phone", on_step=pytest.fail)
+    assert (tmp_path / "phone.zip").read_text() == "somebody's own"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("keep")
+    with pytest.raises(ModelFolderError, match=r"notes\.txt"):
+        export_mobile(model_folder, tmp_path / "other", on_step=pytest.fail)
+
+
+def test_an_earlier_artifact_is_replaced(model_folder, tmp_path):
+    out = tmp_path / "phone"
+    export_mobile(model_folder, out, precision="fp16", on_step=lambda _: None)
+    first = hashlib.sha256((tmp_path / "phone.zip").read_bytes()).digest()
+    export_mobile(model_folder, out, precision="int8", on_step=lambda _: None)
+    assert artifact.load(out).precision == "int8"
+    assert hashlib.sha256((tmp_path / "phone.zip").read_bytes()).digest() != first
+
+
+def test_an_artifact_in_fewer_bits_is_nothing_to_start_from(exported, tmp_path):
+    _, folder = exported
+    with pytest.raises(ModelFolderError, match=r"onnx/model\.onnx is not among the listed files"):
+        export_mobile(folder, tmp_path / "phone", on_step=pytest.fail)
+
+
+def test_pieces_of_words_are_refused_with_a_text_model(tmp_path, languages, small_config):
+    from training.pipeline import train
+    from training.rows.corpora import Corpora
+
+    config = small_config.model_copy(
+        update={
+            "tokens": small_config.tokens.model_copy(update={"unit": "subword"}),
+            "training": small_config.training.model_copy(update={"epochs": 1}),
+        }
+    )
+    train(
+        Corpora(languages / "test.csv"),
+        tmp_path / "pieces",
+        config,
+        StopAtBadRows(),
+        lambda _: None,
+    )
+    with pytest.raises(RecipeError, match="subword"):
+        export_mobile(tmp_path / "pieces", tmp_path / "phone", with_text=True, on_step=pytest.fail)
+    export_mobile(tmp_path / "pieces", tmp_path / "phone", on_step=lambda _: None)
+    assert Classifier.load(tmp_path / "phone").predict(["ein Wort"])
+
+
+def test_of_many_rows_some_are_drawn_evenly():
+    drawn = _drawn(range(10 * MOST_ROWS))
+    assert len(set(drawn)) == MOST_ROWS
+    assert _drawn(range(10 * MOST_ROWS)) == drawn
+    assert np.mean(drawn) == pytest.approx(5 * MOST_ROWS, rel=0.03)
+    assert _drawn(range(7)) == tuple(range(7))

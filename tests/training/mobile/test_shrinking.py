@@ -1,0 +1,200 @@
+"""What is left of a network answers as the whole one would without what is gone."""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import numpy_helper
+
+from training.lowering.lower import lower
+from training.lowering.precision import stored_in
+from training.mobile.shrinking import (
+    EMBEDDING,
+    NGRAM_KERNEL,
+    NGRAMS,
+    TOLD,
+    Network,
+    Plan,
+    ngram_effect,
+    shrunk,
+    token_effect,
+)
+from training.network.build import build
+from training.network.shape import Shape
+from training.settings.network import NetworkConfig
+from vocab.dictionary import UNKNOWN_ID
+from vocab.encoding import pad
+
+TOKENS, BUCKETS = 120, 300
+
+
+@pytest.fixture(scope="module")
+def texts():
+    generator = np.random.default_rng(0)
+    return [generator.integers(1, TOKENS, length) for length in (1, 2, 40, *range(3, 33))]
+
+
+def lowered(ngrams=(1, 2), classes=5, ngram_width=None, **options):
+    config = NetworkConfig(units=8, embedding_size=12, buckets=BUCKETS, **options)
+    model = build(config, Shape(TOKENS, classes, ngrams, BUCKETS, ngram_width), seed=1)
+    generator = np.random.default_rng(2)
+    model.set_weights(
+        [value + generator.normal(0, 0.3, value.shape) for value in model.get_weights()]
+    )
+    network = Network.copy_of(lower(model, config))
+    if ngrams:
+        # Some n-grams were in no training text, and weigh nothing.
+        told = np.abs(network[TOLD]) + 0.5
+        told[generator.random(len(told)) < 0.4] = 0
+        told[0] = 0
+        network[TOLD] = told
+        network[NGRAMS] = network[NGRAMS] * (told > 0)[:, None]
+    return network.model
+
+
+def logits_of(model, texts):
+    batch = pad(texts)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    session = ort.InferenceSession(model.SerializeToString())
+    return session.run(["logits"], inputs)[0]
+
+
+def constant(model, name):
+    (found,) = (each for each in model.graph.initializer if each.name == name)
+    return numpy_helper.to_array(found)
+
+
+def had(model):
+    return np.flatnonzero(constant(model, TOLD) > 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"input": "one_hot"}, {"layers": 2}], ids=str)
+def test_a_plan_that_keeps_everything_changes_no_bit(options, texts):
+    model = lowered(**options)
+    whole = Plan(tokens=np.arange(TOKENS), ngrams=np.arange(len(constant(model, TOLD))))
+    assert (logits_of(shrunk(model, whole), texts) == logits_of(model, texts)).all()
+
+
+def test_what_is_given_stays_as_it_is():
+    model = lowered()
+    before = model.SerializeToString(deterministic=True)
+    shrunk(model, Plan(tokens=np.arange(50), ngrams=had(model)[:9], absent=2.0, width=4))
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_ngrams_that_no_text_had_cost_nothing(texts):
+    model = lowered()
+    smaller = shrunk(model, Plan(ngrams=had(model)))
+    assert len(constant(smaller, NGRAMS)) == len(had(model)) + 2
+    assert (logits_of(smaller, texts) == logits_of(model, texts)).all()
+
+
+@pytest.mark.parametrize("absent", [0.0, 1.7])
+def test_ngrams_that_go_have_no_weights(absent, texts):
+    model = lowered()
+    kept = had(model)[::3]
+    expected = Network.copy_of(model)
+    gone = np.setdiff1d(np.arange(1, len(expected[TOLD])), kept)
+    weights, told = expected[NGRAMS].copy(), expected[TOLD].copy()
+    weights[gone], told[gone] = 0, absent
+    expected[NGRAMS], expected[TOLD] = weights, told
+    smaller = shrunk(model, Plan(ngrams=kept, absent=absent))
+    assert (logits_of(smaller, texts) == logits_of(expected.model, texts)).all()
+
+
+@pytest.mark.parametrize(
+    ("ngrams", "options"), [((1, 2), {}), ((), {}), ((1, 2, 3), {"input": "one_hot"})], ids=str
+)
+def test_tokens_that_go_become_unknown(ngrams, options, texts):
+    model = lowered(ngrams, **options)
+    kept = np.union1d([0, 1, 2], np.arange(5, TOKENS, 3))
+    unknown = [np.where(np.isin(text, kept), text, UNKNOWN_ID) for text in texts]
+    numbers = np.full(TOKENS, UNKNOWN_ID)
+    numbers[kept] = np.arange(len(kept))
+    smaller = shrunk(model, Plan(tokens=kept))
+    answers = logits_of(smaller, [numbers[text] for text in texts])
+    assert (answers == logits_of(model, unknown)).all()
+
+
+def test_everything_at_once_and_in_eight_bits(texts):
+    model = lowered()
+    kept = np.union1d([0, 1, 2], np.arange(5, TOKENS, 2))
+    numbers = np.full(TOKENS, UNKNOWN_ID)
+    numbers[kept] = np.arange(len(kept))
+    asked = [numbers[text] for text in texts]
+    smaller = shrunk(model, Plan(tokens=kept, ngrams=had(model)[::2], absent=1.0, width=8))
+    exact = logits_of(smaller, asked)
+    narrow = logits_of(stored_in("int8", smaller), asked)
+    assert 0 < np.abs(narrow - exact).max() < 0.1 * exact.std()
+    alone = np.concatenate([logits_of(smaller, [text]) for text in asked])
+    assert (alone == exact).all()
+
+
+def test_vectors_are_turned_before_they_are_cut(texts):
+    model = lowered()
+    expected = logits_of(model, texts)
+    turned = shrunk(model, Plan(width=12))
+    np.testing.assert_allclose(logits_of(turned, texts), expected, atol=2e-5)
+    generator = np.random.default_rng(3)
+    flat = Network.copy_of(model)
+    flat[EMBEDDING] = (generator.normal(size=(TOKENS, 3)) @ generator.normal(size=(3, 12))).astype(
+        np.float32
+    )
+    narrow = shrunk(flat.model, Plan(width=3))
+    assert constant(narrow, EMBEDDING).shape == (TOKENS, 3)
+    np.testing.assert_allclose(logits_of(narrow, texts), logits_of(flat.model, texts), atol=2e-5)
+
+
+def test_vectors_of_ngrams_are_turned_too(texts):
+    model = lowered(classes=40, ngram_width=10)
+    expected = logits_of(model, texts)
+    turned = shrunk(model, Plan(ngram_width=10))
+    np.testing.assert_allclose(logits_of(turned, texts), expected, atol=1e-4)
+    flat = Network.copy_of(model)
+    generator = np.random.default_rng(3)
+    flat[NGRAM_KERNEL] = (generator.normal(size=(10, 4)) @ generator.normal(size=(4, 40))).astype(
+        np.float32
+    )
+    narrow = shrunk(flat.model, Plan(ngram_width=4))
+    assert constant(narrow, NGRAMS).shape[1] == 4
+    np.testing.assert_allclose(logits_of(narrow, texts), logits_of(flat.model, texts), atol=1e-3)
+
+
+def test_files_get_smaller_by_what_goes():
+    model = lowered()
+    rows = had(model)
+    small = shrunk(model, Plan(ngrams=rows[: len(rows) // 4], width=3))
+    # 12 numbers less for three of four rows, and the three bits for each of all rows.
+    saved = (len(constant(model, NGRAMS)) - len(rows) // 4) * 6 * 4 + TOKENS * 9 * 4
+    assert model.ByteSize() - small.ByteSize() > saved - 6000
+
+
+def test_what_has_most_to_say_is_frequent_and_tells_labels_apart():
+    model = lowered()
+    network = Network.copy_of(model)
+    told = np.full(len(network[TOLD]), 3.0, dtype=np.float32)
+    weights = np.zeros_like(network[NGRAMS])
+    weights[5] = (1, -1, 0, 0, 0)
+    weights[6] = (2, -2, 0, 0, 0)
+    weights[7] = (9, 9, 9, 9, 9)  # the same for every label: a softmax does not see it
+    weights[8], told[8] = (1, -1, 0, 0, 0), 1.0  # in e^2 times as many texts
+    network[NGRAMS], network[TOLD] = weights, told
+    effect = ngram_effect(network, multi_label=False)
+    assert effect.argsort()[::-1][:3].tolist() == [8, 6, 5]
+    assert effect[8] == pytest.approx(effect[5] * np.exp(2))
+    assert effect[7] == pytest.approx(0)
+    assert ngram_effect(network, multi_label=True)[7] > effect[6]
+    of_tokens = token_effect(network, multi_label=False)
+    assert np.isinf(of_tokens[:3]).all()
+    assert of_tokens[3:9].argmax() + 3 == 8
+
+
+def test_without_ngrams_the_first_tokens_have_most_to_say():
+    effect = token_effect(Network.copy_of(lowered(())), multi_label=False)
+    assert (np.diff(effect[3:]) < 0).all()
+
+
+def test_the_checker_accepts_what_is_left():
+    model = lowered((1, 2, 3))
+    small = shrunk(model, Plan(tokens=np.arange(40), ngrams=had(model)[::2], width=4))
+    onnx.checker.check_model(small, full_check=True)
