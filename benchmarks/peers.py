@@ -221,7 +221,7 @@ class FastText:
         start = time.process_time()
         with TemporaryDirectory() as scratch:
             train, validation = (
-                _lines(Path(scratch) / f"{name}.txt", part, ids)
+                fasttext_lines(Path(scratch) / f"{name}.txt", part, ids)
                 for name, part in (("train", split.train), ("validation", split.validation))
             )
             model = fasttext.train_supervised(
@@ -237,11 +237,11 @@ class FastText:
             f"{name}={getattr(model, name)}"
             for name in ("lr", "dim", "epoch", "wordNgrams", "minn", "maxn", "bucket")
         )
-        accuracy = _right(model, split.test, ids)
-        return Outcome(accuracy, _right(model, split.validation, ids), seconds, found)
+        accuracy = fasttext_accuracy(model, split.test, ids)
+        return Outcome(accuracy, fasttext_accuracy(model, split.validation, ids), seconds, found)
 
 
-def _lines(path: Path, part: Part, ids: dict[str, str]) -> Path:
+def fasttext_lines(path: Path, part: Part, ids: dict[str, str]) -> Path:
     """A part as fastText reads it: a line for each text, its label first."""
     with path.open("w", encoding="utf-8") as file:
         for text, label in zip(part.texts, part.labels, strict=True):
@@ -249,7 +249,8 @@ def _lines(path: Path, part: Part, ids: dict[str, str]) -> Path:
     return path
 
 
-def _right(model: Any, part: Part, ids: dict[str, str]) -> float:
+def fasttext_accuracy(model: Any, part: Part, ids: dict[str, str]) -> float:
+    """Share of a part's texts that a model of fastText gives their label."""
     answers, _ = model.predict([" ".join(words(text)) for text in part.texts])
     truth = [ids[label] for label in part.labels]
     return float(np.mean([bool(a) and a[0] == t for a, t in zip(answers, truth, strict=True)]))
