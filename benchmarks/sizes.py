@@ -146,7 +146,7 @@ def key(way: Artifacts | Ftz, name: str, size: int) -> Key:
     return Key(way.title, name, SEED, digest(way.settings(name, size)))
 
 
-def main(  # noqa: PLR0913, PLR0917 — an argument for each option
+def main(
     data: Annotated[Path, typer.Argument(help="Folder with a folder for each set.")] = Path(
         "../shared/data"
     ),
