@@ -2,9 +2,9 @@
 
 First the weights are stored in fewer bits. If that is not enough, n-grams go that no training text
 had, which costs nothing; then, step by step, whichever of these costs the least on the validation
-rows, for each byte that it saves: rarer or weaker tokens, weaker n-grams, or numbers of vectors.
-What counts is the log loss and the share of mistakes, added. Without validation rows each step is
-the one that saves the most bytes.
+rows, for each byte that it saves: rarer or weaker tokens, weaker n-grams, or numbers of either's
+vectors. What counts is the log loss and the share of mistakes, added. Without validation rows each
+step is the one that saves the most bytes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,6 @@ from service.layout import PRECISIONS, Precision
 from training.evaluation.exported import BUDGET, NAMES
 from training.mobile.shrinking import (
     EMBEDDING,
-    NGRAM_KERNEL,
     NGRAMS,
     TOLD,
     Ids,
@@ -203,11 +202,11 @@ class _Search:
         return (what, replace(plan, width=width)) if width else None
 
     def _narrower_ngrams(self, plan: Plan) -> tuple[str, Plan] | None:
-        if NGRAM_KERNEL not in self.workshop.network:
+        if NGRAMS not in self.workshop.network:
             return None
         whole = self.workshop.network[NGRAMS].shape[1]
         width = _less(plan.ngram_width or whole)
-        what = f"vectors of n-grams have {width} numbers in place of {whole}"
+        what = f"rows of the n-gram table have {width} numbers in place of {whole}"
         return (what, replace(plan, ngram_width=width)) if width else None
 
 

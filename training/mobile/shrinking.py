@@ -9,9 +9,9 @@ What stays gives the same answers as before:
   with the number of rows before each byte of bits: a row is found by counting, in a few operators
   on integers, and three bits a row are all that a missing one costs (a rank structure; Jacobson,
   1989, https://doi.org/10.1109/SFCS.1989.63533).
-- **Vectors** of tokens, and those of n-grams where there are more classes than they have numbers,
-  are turned so that most of what they differ by is in the first numbers, and the others are left
-  out; the turn is taken into the weights that they are multiplied with.
+- **Vectors** of tokens, and the rows of the n-gram table, are turned so that most of what they
+  differ by is in the first numbers, and the others are left out; the turn is taken into the weights
+  that they are multiplied with. N-grams that have a weight for every class get such weights.
 
 Knows neither texts nor how good a network is; which ones to keep is its caller's to say.
 """
@@ -45,7 +45,7 @@ class Plan:
         ngrams: Rows of the n-gram table that stay, ascending.
         absent: How much an n-gram without a row tells: what it adds to a text's length.
         width: Numbers of a token's vector.
-        ngram_width: Numbers of an n-gram's vector.
+        ngram_width: Numbers of an n-gram's row.
     """
 
     tokens: Ids | None = None
@@ -113,8 +113,8 @@ def shrunk(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
 
     Args:
         model: From `training.lowering.lower`, with weights in 32-bit floats.
-        plan: What stays. `width` needs a network with vectors, `ngrams` one with n-grams, and
-            `ngram_width` one whose n-grams have vectors.
+        plan: What stays. `width` needs a network with vectors, `ngrams` and `ngram_width` one
+            with n-grams.
     """
     network = Network.copy_of(model)
     if plan.width is not None:
@@ -188,7 +188,9 @@ def _narrow(network: Network, width: int) -> None:
 
 
 def _narrow_ngrams(network: Network, width: int) -> None:
-    table, kernel = network[NGRAMS].astype(np.float64), network[NGRAM_KERNEL].astype(np.float64)
+    table = network[NGRAMS].astype(np.float64)
+    has_kernel = NGRAM_KERNEL in network
+    kernel = network[NGRAM_KERNEL].astype(np.float64) if has_kernel else np.eye(table.shape[1])
     told = network[TOLD].astype(np.float64)
     often = np.where(told > 0, np.exp(told.max() - told), 0.0)
     # The directions of the logits in which the n-grams differ from zero most: those of `table @
@@ -199,6 +201,23 @@ def _narrow_ngrams(network: Network, width: int) -> None:
     turn = directions[:width]
     network[NGRAMS] = (table @ (kernel @ turn.T)).astype(np.float32)
     network[NGRAM_KERNEL] = turn.astype(np.float32)
+    if not has_kernel:
+        _multiply(network)
+
+
+def _multiply(network: Network) -> None:
+    """Has the sum of a text's rows multiplied by the kernel, which was not there before."""
+    (found,) = (node.output[0] for node in network.lookups(NGRAMS))
+    nodes = list(network.model.graph.node)
+    place, summed = next(
+        (place, node)
+        for place, node in enumerate(nodes)
+        if node.op_type == "ReduceSum" and node.input[0] == found
+    )
+    wide = summed.output[0]
+    summed.output[0] = f"{wide}.narrow"
+    inputs = [summed.output[0], NGRAM_KERNEL]
+    network.insert(place + 1, [helper.make_node("MatMul", inputs, [wide], f"{wide}.multiplied")])
 
 
 def _keep_tokens(network: Network, tokens: Ids) -> None:

@@ -160,6 +160,22 @@ def test_vectors_of_ngrams_are_turned_too(texts):
     np.testing.assert_allclose(logits_of(narrow, texts), logits_of(flat.model, texts), atol=1e-3)
 
 
+def test_weights_for_every_class_become_vectors(texts):
+    model = lowered(classes=9)
+    assert NGRAM_KERNEL not in Network(model)
+    turned = shrunk(model, Plan(ngram_width=9, ngrams=had(model)))
+    np.testing.assert_allclose(logits_of(turned, texts), logits_of(model, texts), atol=1e-4)
+    flat = Network.copy_of(model)
+    generator = np.random.default_rng(3)
+    rows = generator.normal(size=(len(flat[TOLD]), 4)) @ generator.normal(size=(4, 9))
+    flat[NGRAMS] = (rows * (flat[TOLD] > 0)[:, None]).astype(np.float32)
+    narrow = shrunk(flat.model, Plan(ngram_width=4))
+    assert constant(narrow, NGRAMS).shape[1] == 4
+    np.testing.assert_allclose(logits_of(narrow, texts), logits_of(flat.model, texts), atol=1e-3)
+    alone = np.concatenate([logits_of(narrow, [text]) for text in texts])
+    assert (alone == logits_of(narrow, texts)).all()
+
+
 def test_files_get_smaller_by_what_goes():
     model = lowered()
     rows = had(model)
