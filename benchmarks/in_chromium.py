@@ -19,6 +19,7 @@ from exchange import SCRIPTS, as_json, from_json
 from in_node import NODE_MODULES
 from in_node import missing as missing_in_node
 
+_ASKED = "import('/scripts/chromium.mjs').then(async (it) => JSON.stringify(await it.answer(%d)))"
 _PAGE = "<!doctype html><meta charset=utf-8><title>parity</title>"
 
 
@@ -48,9 +49,9 @@ def ask(questions: Sequence[Question], modules: Path = NODE_MODULES) -> list[lis
             with served(site) as address, Chromium(profile) as browser:
                 page = browser.page()
                 page.go(f"{address}/index.html")
+                # As a string: the protocol takes its time for large objects.
                 found = [
-                    page.evaluate(f"import('/scripts/chromium.mjs').then((it) => it.answer({n}))")
-                    for n in range(len(questions))
+                    json.loads(page.evaluate(_ASKED % number)) for number in range(len(questions))
                 ]
         except ChromiumError as error:
             raise RuntimeFailedError(str(error)) from None
