@@ -25,6 +25,7 @@ _OPTIONS = (
     *("--no-first-run", "--hide-scrollbars", "--remote-debugging-pipe"),
 )
 _WAIT = 0.05
+_LOADED = "!window.left && document.readyState === 'complete'"
 
 
 def installed() -> str | None:
@@ -54,7 +55,9 @@ class Page:
         answer = self._call("Page.navigate", url=address)
         if "errorText" in answer:
             raise ChromiumError(f"{address}: {answer['errorText']}")
-        self.wait_for("!window.left && document.readyState === 'complete'")
+        if "loaderId" not in answer:
+            return  # nothing but the part after # is another
+        self.wait_for(_LOADED)
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression of JavaScript; a promise is waited for.
@@ -70,6 +73,12 @@ class Page:
             thrown = details.get("exception", {}).get("description", details["text"])
             raise ChromiumError(f"the page threw: {thrown}")
         return answer["result"].get("value")
+
+    def reload(self) -> None:
+        """Loads the page again and waits until it is loaded."""
+        self.evaluate("window.left = true")
+        self._call("Page.reload")
+        self.wait_for(_LOADED)
 
     def wait_for(self, expression: str, patience: float = 60) -> None:
         """Waits until an expression is true.
