@@ -51,7 +51,8 @@ class Answers:
 
     Attributes:
         runtime: Its name.
-        ids: What its tokenizer makes of each text; None where it was given the reference's.
+        ids: What its tokenizer makes of each text, nothing where it failed; None where it was
+            given the reference's.
         scores: float32, shape `(texts, labels)`; a text that it failed on has no numbers. None
             where the tokenizer alone was asked.
         milliseconds: What one classification of the timed text takes, in several rounds.

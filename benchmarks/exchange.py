@@ -66,7 +66,7 @@ def as_json(question: Question) -> dict[str, Any]:
 
 
 def from_json(question: Question, found: Mapping[str, Mapping[str, Any]]) -> list[Answers]:
-    """What the scripts answered; a text that a runtime failed on has no numbers."""
+    """What the scripts answered; a text that a runtime failed on has no ids and no numbers."""
     failed = [None] * len(question.labels)
     answers = []
     for runtime, answer in found.items():
@@ -74,5 +74,6 @@ def from_json(question: Question, found: Mapping[str, Mapping[str, Any]]) -> lis
         if answer["scores"] is not None:
             rows = [failed if row is None else row for row in answer["scores"]]
             scores = np.array(rows, dtype=np.float32).reshape(len(rows), len(question.labels))
-        answers.append(Answers(runtime, answer["ids"], scores, answer["milliseconds"]))
+        ids = answer["ids"] and [text or [] for text in answer["ids"]]
+        answers.append(Answers(runtime, ids, scores, answer["milliseconds"]))
     return answers

@@ -18,6 +18,7 @@ import in_chromium
 import in_node
 import in_onnxruntime
 import in_optimum
+import numpy as np
 import parity_texts
 import typer
 from answers import TOLERANCE, Answers, Comparison, RuntimeFailedError, compare
@@ -94,15 +95,18 @@ def differences(compared: Compared) -> Iterator[str]:
     question, answers = compared.asked.question, compared.answers
     for number in compared.comparison.differing[:_SHOWN]:
         what = []
-        if answers.ids is not None and list(answers.ids[number]) != list(question.ids[number]):
-            ours, theirs = list(question.ids[number]), list(answers.ids[number])
+        ours = list(question.ids[number])
+        theirs = ours if answers.ids is None else list(answers.ids[number])
+        if not theirs:
+            what.append("no ids")
+        elif theirs != ours:
             pairs = enumerate(zip(ours, theirs, strict=False))
             length = min(len(ours), len(theirs))
             at = next((place for place, (one, other) in pairs if one != other), length)
             what.append(f"ids differ from place {at} on: {ours[at:][:5]}, {theirs[at:][:5]}")
         if answers.scores is not None:
             apart = abs(answers.scores[number] - compared.asked.scores[number]).max()
-            what.append(f"scores by {apart:.1e}")
+            what.append(f"scores by {apart:.1e}" if np.isfinite(apart) else "no scores")
         text = ascii(question.texts[number])
         cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
         yield f"{answers.runtime}, {question.precision}: {'; '.join(what)}: {cut}"

@@ -9,16 +9,13 @@ import { times } from "./timing.mjs";
  * @param {object} library Transformers.js, told where models are.
  * @param {object} question `model`, its name; `dtype`, null for the tokenizer alone; `texts`;
  *   `labels` in the order of the scores; `timed`, a text or null.
- * @returns {Promise<object>} `ids`, an array of numbers a text; `scores`, an array of numbers a
- *   text or null where the library failed on it; `milliseconds` of the timed text.
+ * @returns {Promise<object>} `ids` and `scores`, an array of numbers a text, or null where the
+ *   library failed on it; `milliseconds` of the timed text.
  */
 export async function answers({ AutoTokenizer, pipeline }, question) {
   const { model, dtype, texts, labels, timed } = question;
   const tokenizer = await AutoTokenizer.from_pretrained(model);
-  const ids = texts.map((text) => {
-    const encoded = tokenizer(text, { truncation: true, return_tensor: false });
-    return encoded.input_ids;
-  });
+  const ids = texts.map((text) => idsOf(tokenizer, text));
   if (dtype === null) return { ids, scores: null, milliseconds: [] };
   const classify = await pipeline("text-classification", model, { dtype });
   const scores = [];
@@ -26,6 +23,15 @@ export async function answers({ AutoTokenizer, pipeline }, question) {
   const milliseconds = timed === null ? [] : await times(() => classify(timed, { top_k: null }));
   await classify.dispose();
   return { ids, scores, milliseconds };
+}
+
+function idsOf(tokenizer, text) {
+  try {
+    return tokenizer(text, { truncation: true, return_tensor: false }).input_ids;
+  } catch (error) {
+    console.error(error);
+    return null;
+  }
 }
 
 async function scoresOf(classify, text, labels) {

@@ -23,7 +23,7 @@ let classify; // the pipeline, once it is loaded
 let asked = 0; // how often it was asked: only the last answer is shown
 let resting; // the timer of what is to be read aloud
 
-/** Loads the model that `prepare.py` has put beside this page. */
+/** Loads the model that `lay_site.py` has put beside this page. */
 async function load() {
   const site = await (await fetch("site.json")).json();
   const here = new URL(".", document.baseURI).pathname;

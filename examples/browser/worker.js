@@ -1,6 +1,6 @@
 // The service worker: keeps every file of the site, so that the page works without a network.
 //
-// `files.js` is written by `prepare.py`; it sets `FILES`, and `VERSION`, a digest of them all. When
+// `files.js` is written by `lay_site.py`; it sets `FILES`, and `VERSION`, a digest of them all. When
 // it changes, the browser installs the worker anew and the old files go.
 
 importScripts("files.js");

@@ -45,8 +45,8 @@ def node_modules(modules):
 
 
 @pytest.fixture(scope="module")
-def prepare():
-    spec = importlib.util.spec_from_file_location("browser_prepare", EXAMPLE / "prepare.py")
+def lay_site():
+    spec = importlib.util.spec_from_file_location("lay_site", EXAMPLE / "lay_site.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -71,9 +71,9 @@ def mobile(model_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def site(prepare, model_folder, mobile, node_modules, tmp_path_factory):
+def site(lay_site, model_folder, mobile, node_modules, tmp_path_factory):
     out = tmp_path_factory.mktemp("site")
-    prepare.prepare(model_folder, out, node_modules, "fp32", mobile)
+    lay_site.lay(model_folder, out, node_modules, "fp32", mobile)
     return out
 
 
@@ -140,9 +140,9 @@ def test_a_text_without_a_token_is_not_classified(modules, site, browser, text):
 
 
 def test_a_text_may_be_given_none(
-    modules, prepare, node_modules, browser, rejecting_folder, tmp_path
+    modules, lay_site, node_modules, browser, rejecting_folder, tmp_path
 ):
-    prepare.prepare(rejecting_folder, tmp_path / "site", node_modules, "fp32", None)
+    lay_site.lay(rejecting_folder, tmp_path / "site", node_modules, "fp32", None)
     classifier = gatewise.load(rejecting_folder)
     with modules.in_chromium.served(tmp_path / "site") as address:
         page = browser.page()
@@ -155,11 +155,11 @@ def test_a_text_may_be_given_none(
 
 
 def test_a_text_may_have_several_labels(
-    modules, prepare, node_modules, browser, multi_label_folder, model_folder, tmp_path
+    modules, lay_site, node_modules, browser, multi_label_folder, model_folder, tmp_path
 ):
     folder = shutil.copytree(multi_label_folder, tmp_path / "model")
     shutil.copy(model_folder / "tokenizer_config.json", folder)
-    prepare.prepare(folder, tmp_path / "site", node_modules, "fp32", None)
+    lay_site.lay(folder, tmp_path / "site", node_modules, "fp32", None)
     classifier = gatewise.load(folder)
     with modules.in_chromium.served(tmp_path / "site") as address:
         page = browser.page()
@@ -211,9 +211,9 @@ def test_a_site_lists_all_its_files(site):
     assert sorted(names) == sorted({"./", *there} - {"files.js"})
 
 
-def test_what_is_missing_is_one_line(prepare, model_folder, tmp_path):
+def test_what_is_missing_is_one_line(lay_site, model_folder, tmp_path):
     app = Typer()
-    app.command()(prepare.main)
+    app.command()(lay_site.main)
     for arguments, message in (
         ([tmp_path / "none", "--out", tmp_path / "a"], "none: expected a model folder"),
         ([model_folder, "--out", tmp_path / "b", "--node-modules", tmp_path], "is missing"),

@@ -1,6 +1,6 @@
 """Lay a model folder, these pages and the libraries they need into one folder to serve.
 
-    python examples/browser/prepare.py MODEL --out SITE [--mobile DIR] [--node-modules DIR]
+    python examples/browser/lay_site.py MODEL --out SITE [--mobile DIR] [--node-modules DIR]
 
 Owns which files the site has, and the two lists of them that the pages and the service worker read.
 Downloads nothing: the libraries are those that npm has installed.
@@ -40,11 +40,11 @@ NETWORKS: dict[Precision, tuple[str, str]] = {
 }
 
 
-class PreparationError(GatewiseError):
+class SiteError(GatewiseError):
     """Something that the site needs is not there."""
 
 
-def prepare(
+def lay(
     model: Path, out: Path, node_modules: Path, precision: Precision, mobile: Path | None
 ) -> int:
     """Writes the site.
@@ -64,7 +64,7 @@ def prepare(
     """
     artifact.load(model)
     if out.exists() and any(out.iterdir()):
-        raise PreparationError(f"{out}: expected a new folder or an empty one")
+        raise SiteError(f"{out}: expected a new folder or an empty one")
     dtype, network = NETWORKS[precision]
     pages = PAGES if mobile is None else (*PAGES, *VECTOR_PAGES)
     copies = {HERE / name: name for name in pages}
@@ -80,7 +80,7 @@ def prepare(
         }
     for source, name in copies.items():
         if not source.is_file():
-            raise PreparationError(f"{source}: is missing")
+            raise SiteError(f"{source}: is missing")
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -93,7 +93,7 @@ def prepare(
 def _network_of(mobile: Path) -> Path:
     found = sorted([*mobile.glob("*.onnx"), *mobile.glob("*.ort")])
     if not found:
-        raise PreparationError(f"{mobile}: holds no .onnx and no .ort file")
+        raise SiteError(f"{mobile}: holds no .onnx and no .ort file")
     return found[0]
 
 
@@ -129,7 +129,7 @@ def main(
 ) -> None:
     """Lay a site that classifies on the device."""
     try:
-        size = prepare(model, out, node_modules, precision, mobile)
+        size = lay(model, out, node_modules, precision, mobile)
     except GatewiseError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
