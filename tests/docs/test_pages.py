@@ -12,7 +12,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
-    ROOT / "examples" / "languages" / "README.md",
+    *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 SECTIONS = {name: field.annotation for name, field in Config.model_fields.items()}
 

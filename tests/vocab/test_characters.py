@@ -42,7 +42,7 @@ def test_all_punctuation_stands_alone():
             assert matched(characters.standing_alone(), chr(code))
 
 
-@given(st.characters())
+@given(st.characters(codec="utf-8"))
 def test_every_character_is_of_words_or_parts_them(character):
     parting = (characters.white_space(), characters.standing_alone())
     assert matched(characters.of_words(), character) != any(

@@ -89,6 +89,20 @@ def test_case_is_kept_on_request(kind):
 
 
 @every_unit
+@pytest.mark.parametrize("token", SPECIAL_TOKENS)
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_text_that_cleaning_makes_look_like_a_special_token_does_not_stay_one(
+    kind, token, lowercase
+):
+    # JavaScript's tokenizers would take what is left of it for the special token itself.
+    tokenizer = dictionary.train(TEXTS, lowercase=lowercase, **UNITS[kind])
+    for text in (f"{token[:2]}\u200b{token[2:]}", f"{token[:-1]}\u00ad]"):
+        cleaned = tokenizer.normalizer.normalize_str(text)
+        assert cleaned.replace(" ", "").upper() == token
+        assert cleaned not in SPECIAL_TOKENS
+
+
+@every_unit
 @pytest.mark.parametrize("normalization", ["none", "nfc", "nfkc", "nfd", "nfkd"])
 def test_accents_count_or_not(kind, normalization):
     texts = ["cafe café naïve naive ёж еж が か 각"]

@@ -1,0 +1,46 @@
+// What Transformers.js makes of texts, in Node and in a browser alike. Knows neither where the
+// library comes from nor where the answers go.
+
+import { times } from "./timing.mjs";
+
+/**
+ * The ids and the scores of each text, one text at a time as a person types them.
+ *
+ * @param {object} library Transformers.js, told where models are.
+ * @param {object} question `model`, its name; `dtype`, null for the tokenizer alone; `texts`;
+ *   `labels` in the order of the scores; `timed`, a text or null.
+ * @returns {Promise<object>} `ids` and `scores`, an array of numbers a text, or null where the
+ *   library failed on it; `milliseconds` of the timed text.
+ */
+export async function answers({ AutoTokenizer, pipeline }, question) {
+  const { model, dtype, texts, labels, timed } = question;
+  const tokenizer = await AutoTokenizer.from_pretrained(model);
+  const ids = texts.map((text) => idsOf(tokenizer, text));
+  if (dtype === null) return { ids, scores: null, milliseconds: [] };
+  const classify = await pipeline("text-classification", model, { dtype });
+  const scores = [];
+  for (const text of texts) scores.push(await scoresOf(classify, text, labels));
+  const milliseconds = timed === null ? [] : await times(() => classify(timed, { top_k: null }));
+  await classify.dispose();
+  return { ids, scores, milliseconds };
+}
+
+function idsOf(tokenizer, text) {
+  try {
+    return tokenizer(text, { truncation: true, return_tensor: false }).input_ids;
+  } catch (error) {
+    console.error(error);
+    return null;
+  }
+}
+
+async function scoresOf(classify, text, labels) {
+  try {
+    const ranked = await classify(text, { top_k: null });
+    const byLabel = new Map(ranked.map(({ label, score }) => [label, score]));
+    return labels.map((label) => byLabel.get(label));
+  } catch (error) {
+    console.error(error);
+    return null;
+  }
+}

@@ -1,0 +1,142 @@
+"""Lay a model folder, these pages and the libraries they need into one folder to serve.
+
+    python examples/browser/lay_site.py MODEL --out SITE [--mobile DIR] [--node-modules DIR]
+
+Owns which files the site has, and the two lists of them that the pages and the service worker read.
+Downloads nothing: the libraries are those that npm has installed.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from service import artifact
+from vocab.errors import GatewiseError
+
+HERE = Path(__file__).resolve().parent
+PAGES = ("index.html", "classify.js", "style.css", "worker.js")
+VECTOR_PAGES = ("vectors.html", "vectors.js")
+LIBRARIES = (
+    "@huggingface/transformers/dist/transformers.web.min.js",
+    "onnxruntime-web/dist/ort.wasm.min.mjs",
+    "onnxruntime-web/dist/ort-wasm-simd-threaded.mjs",
+    "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm",
+)
+MODEL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
+VECTORS = "test_vectors.json"
+
+Precision = Literal["fp32", "fp16", "int8"]
+# What Transformers.js calls the precisions, and which file it then takes.
+NETWORKS: dict[Precision, tuple[str, str]] = {
+    "fp32": ("fp32", "onnx/model.onnx"),
+    "fp16": ("fp16", "onnx/model_fp16.onnx"),
+    "int8": ("q8", "onnx/model_quantized.onnx"),
+}
+
+
+class SiteError(GatewiseError):
+    """Something that the site needs is not there."""
+
+
+def lay(
+    model: Path, out: Path, node_modules: Path, precision: Precision, mobile: Path | None
+) -> int:
+    """Writes the site.
+
+    Args:
+        model: A model folder; it is verified first.
+        out: The folder to write, which must be new or empty.
+        node_modules: Where npm has installed Transformers.js.
+        precision: Which of the folder's networks the page loads.
+        mobile: A mobile artifact with test vectors; None for a site without that page.
+
+    Returns:
+        How many bytes the site has.
+
+    Raises:
+        GatewiseError: If the model folder is damaged or a file is missing.
+    """
+    artifact.load(model)
+    if out.exists() and any(out.iterdir()):
+        raise SiteError(f"{out}: expected a new folder or an empty one")
+    dtype, network = NETWORKS[precision]
+    pages = PAGES if mobile is None else (*PAGES, *VECTOR_PAGES)
+    copies = {HERE / name: name for name in pages}
+    copies |= {model / name: f"model/{name}" for name in (*MODEL_FILES, network)}
+    copies |= {node_modules / name: f"lib/{Path(name).name}" for name in LIBRARIES}
+    artifact_files = None
+    if mobile is not None:
+        network_file = _network_of(mobile)
+        copies |= {path: f"mobile/{path.name}" for path in (network_file, mobile / VECTORS)}
+        artifact_files = {
+            "model": f"mobile/{network_file.name}",
+            "vectors": f"mobile/{VECTORS}",
+        }
+    for source, name in copies.items():
+        if not source.is_file():
+            raise SiteError(f"{source}: is missing")
+        target = out / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    _allow_import_map(out / "index.html")
+    site = {"dtype": dtype, "mobile": artifact_files}
+    (out / "site.json").write_text(json.dumps(site), encoding="utf-8")
+    return _list_files(out)
+
+
+def _network_of(mobile: Path) -> Path:
+    found = sorted([*mobile.glob("*.onnx"), *mobile.glob("*.ort")])
+    if not found:
+        raise SiteError(f"{mobile}: holds no .onnx and no .ort file")
+    return found[0]
+
+
+def _allow_import_map(page: Path) -> None:
+    """Names the page's import map in its policy, by the digest of what stands between its tags."""
+    text = page.read_text(encoding="utf-8")
+    (written,) = re.findall(r'<script type="importmap">(.*?)</script>', text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(written.encode()).digest()).decode()
+    page.write_text(text.replace("@IMPORT_MAP@", f"sha256-{digest}"), encoding="utf-8")
+
+
+def _list_files(out: Path) -> int:
+    """Writes the list for the service worker; gives the bytes of all the files."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in files:
+        contents = path.read_bytes()
+        digest.update(f"{path.relative_to(out).as_posix()} {len(contents)} ".encode() + contents)
+    names = ["./", *(path.relative_to(out).as_posix() for path in files)]
+    lines = f"const VERSION = {json.dumps(digest.hexdigest()[:16])};\nconst FILES = "
+    (out / "files.js").write_text(f"{lines}{json.dumps(names)};\n", encoding="utf-8")
+    return sum(path.stat().st_size for path in files)
+
+
+def main(
+    model: Annotated[Path, typer.Argument(help="A model folder.")],
+    out: Annotated[Path, typer.Option(help="Folder to write, which must be new.")],
+    node_modules: Annotated[Path, typer.Option(help="Where npm has installed.")] = Path(
+        "node_modules"
+    ),
+    precision: Annotated[Precision, typer.Option(help="Which network is loaded.")] = "fp32",
+    mobile: Annotated[Path | None, typer.Option(help="A mobile artifact.")] = None,
+) -> None:
+    """Lay a site that classifies on the device."""
+    try:
+        size = lay(model, out, node_modules, precision, mobile)
+    except GatewiseError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(
+        f"{out}: {size / 1e6:.1f} MB; serve it with: python -m http.server --directory {out}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,82 @@
+// Runs every test vector of a mobile artifact through onnxruntime-web, with no other library, and
+// shows how far its scores lie from those in `test_vectors.json`.
+//
+// Owns the page. Knows no tokenizer: a vector brings its ids.
+
+import * as ort from "./lib/ort.wasm.min.mjs";
+
+const TOLERANCE = 1e-5;
+
+/**
+ * Scores from a model's logits.
+ *
+ * @param {number[]} logits One a label.
+ * @param {"softmax"|"sigmoid"} name What makes scores of them.
+ */
+function scored(logits, name) {
+  if (name === "sigmoid") return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
+  const largest = Math.max(...logits);
+  const powers = logits.map((logit) => Math.exp(logit - largest));
+  const sum = powers.reduce((total, power) => total + power, 0);
+  return powers.map((power) => power / sum);
+}
+
+async function logitsOf(session, ids) {
+  const shape = [1, ids.length];
+  const { logits } = await session.run({
+    input_ids: new ort.Tensor("int64", BigInt64Array.from(ids, BigInt), shape),
+    attention_mask: new ort.Tensor("int64", new BigInt64Array(ids.length).fill(1n), shape),
+  });
+  return Array.from(logits.data);
+}
+
+function cell(name, content) {
+  const made = document.createElement(name);
+  made.textContent = content;
+  return made;
+}
+
+/** One vector as a row of the table; `passes` tells whether it is as it should be. */
+function row(vector, labels, scores) {
+  const apart = Math.max(...scores.map((score, place) => Math.abs(score - vector.scores[place])));
+  const passes = scores.length === vector.scores.length && apart <= TOLERANCE;
+  const best = scores.indexOf(Math.max(...scores));
+  const made = document.createElement("tr");
+  const offBy = apart === 0 ? "0" : apart.toExponential(0);
+  made.className = passes ? "passes" : "differs";
+  made.append(
+    cell("td", vector.text),
+    cell("td", labels[best]),
+    cell("td", scores[best].toFixed(4)),
+    cell("td", passes ? offBy : `${offBy}: differs`),
+  );
+  return { made, passes };
+}
+
+async function run() {
+  const { mobile } = await (await fetch("site.json")).json();
+  const document_ = await (await fetch(mobile.vectors)).json();
+  Object.assign(ort.env.wasm, {
+    wasmPaths: new URL("lib/", document.baseURI).href,
+    numThreads: 1,
+  });
+  const session = await ort.InferenceSession.create(mobile.model);
+  const body = document.querySelector("tbody");
+  let passed = 0;
+  for (const vector of document_.vectors) {
+    const logits = await logitsOf(session, vector.input_ids);
+    const scores = scored(logits, document_.score_function);
+    const { made, passes } = row(vector, document_.labels, scores);
+    passed += passes ? 1 : 0;
+    body.append(made);
+  }
+  return `${passed} of ${document_.vectors.length} vectors pass.`;
+}
+
+const told = document.querySelector("#told");
+try {
+  told.textContent = await run();
+} catch (error) {
+  told.textContent = `The vectors cannot be run: ${error.message}`;
+  throw error;
+}

@@ -1,0 +1,229 @@
+"""The example pages give the classifier's answers in a real Chromium, also without a network."""
+
+import importlib
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+import gatewise
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "browser"
+LOADED = "!/Loading|Running/.test(document.querySelector('#told').textContent)"
+ROWS = "[...document.querySelectorAll('#labels li')].map(({dataset: d}) => [d.label, +d.score])"
+GIVEN = "[...document.querySelectorAll('#labels .given .name')].map((name) => name.textContent)"
+TOLD = "document.querySelector('#told').textContent"
+TEXT = "Wo finde ich bitte die nächste Haltestelle?"
+
+
+@pytest.fixture(scope="module")
+def modules():
+    """Chromium and a server, as the benchmarks have them."""
+    folder = str(ROOT / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        names = ("chromium", "in_chromium", "in_node")
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    finally:
+        sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def node_modules(modules):
+    if reason := modules.in_chromium.missing(modules.in_node.NODE_MODULES):
+        pytest.skip(reason)
+    return modules.in_node.NODE_MODULES
+
+
+@pytest.fixture(scope="module")
+def lay_site():
+    spec = importlib.util.spec_from_file_location("lay_site", EXAMPLE / "lay_site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def mobile(model_folder, tmp_path_factory):
+    """An artifact with three vectors, the last of them wrong."""
+    folder = tmp_path_factory.mktemp("mobile")
+    shutil.copy(model_folder / "onnx" / "model.onnx", folder)
+    classifier = gatewise.load(model_folder)
+    texts = [TEXT, "Où est la gare ?", "x" * 200]
+    encoded = classifier.encode(texts)
+    vectors = [
+        {"text": text, "input_ids": one.ids.tolist(), "scores": scores.tolist()}
+        for text, one, scores in zip(texts, encoded, classifier.scores(encoded), strict=True)
+    ]
+    vectors[2]["scores"][0] += 2e-5
+    document = {"labels": classifier.classes_, "score_function": "softmax", "vectors": vectors}
+    (folder / "test_vectors.json").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(lay_site, model_folder, mobile, node_modules, tmp_path_factory):
+    out = tmp_path_factory.mktemp("site")
+    lay_site.lay(model_folder, out, node_modules, "fp32", mobile)
+    return out
+
+
+@pytest.fixture
+def browser(modules, tmp_path):
+    with modules.chromium.Chromium(tmp_path / "profile") as browser:
+        yield browser
+
+
+def scores_on(page, classifier):
+    """The scores that a page shows, in the order of the labels; those not shown are not numbers."""
+    found = dict(page.evaluate(ROWS))
+    return [found.get(label, np.nan) for label in classifier.classes_]
+
+
+def check_answer(page, classifier, text):
+    np.testing.assert_allclose(
+        scores_on(page, classifier), classifier.predict_proba([text])[0], atol=1e-5
+    )
+    assert page.evaluate(TOLD) == classifier.predict([text])[0]
+    assert page.evaluate(GIVEN) == classifier.predict([text])
+
+
+def test_typing_gives_the_classifiers_answer_also_offline(modules, site, browser, model_folder):
+    classifier = gatewise.load(model_folder)
+    with modules.in_chromium.served(site) as address:
+        page = browser.page()
+        page.look(360, 740)
+        page.go(f"{address}/")
+        page.wait_for(LOADED)
+        assert page.evaluate(TOLD) == "Type a text to see its label."
+        page.press("Tab")
+        assert page.evaluate("document.activeElement.id") == "text"
+        page.insert(TEXT)
+        page.wait_for("document.querySelector('#labels li') !== null")
+        check_answer(page, classifier, TEXT)
+        page.wait_for(f"document.querySelector('#spoken').textContent === {TOLD}")
+        page.press("Tab")
+        assert page.evaluate("document.activeElement.href") == f"{address}/vectors.html"
+        page.wait_for("document.querySelector('#offline').textContent.includes('offline')")
+    # The server is gone: what the page shows now is its own.
+    page.reload()
+    page.wait_for(LOADED)
+    other = "Je voudrais un café, s'il vous plaît"
+    page.go(f"{address}/#{quote(other)}")
+    page.wait_for("document.querySelector('#labels li') !== null")
+    check_answer(page, classifier, other)
+    asked = set(browser.asked)
+    assert f"{address}/lib/ort-wasm-simd-threaded.wasm" in asked
+    assert {
+        url for url in asked if not url.startswith((f"{address}/", "about:", "data:,"))
+    } == set()
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize("text", ["", "\u200b", " \n"])
+def test_a_text_without_a_token_is_not_classified(modules, site, browser, text):
+    with modules.in_chromium.served(site) as address:
+        page = browser.page()
+        page.go(f"{address}/#{quote(text)}")
+        page.wait_for(LOADED)
+        assert page.evaluate(TOLD) == "Type a text to see its label."
+        assert page.evaluate(ROWS) == []
+
+
+def test_a_text_may_be_given_none(
+    modules, lay_site, node_modules, browser, rejecting_folder, tmp_path
+):
+    lay_site.lay(rejecting_folder, tmp_path / "site", node_modules, "fp32", None)
+    classifier = gatewise.load(rejecting_folder)
+    with modules.in_chromium.served(tmp_path / "site") as address:
+        page = browser.page()
+        for text in ("1 2", "Bitte geben Sie eine gültige Adresse ein."):
+            page.go(f"{address}/#{quote(text)}")
+            page.reload()
+            page.wait_for(LOADED)
+            assert [page.evaluate(TOLD)] == classifier.predict([text])
+        assert page.evaluate("document.querySelector('#vectors').hidden") is True
+
+
+def test_a_text_may_have_several_labels(
+    modules, lay_site, node_modules, browser, multi_label_folder, model_folder, tmp_path
+):
+    folder = shutil.copytree(multi_label_folder, tmp_path / "model")
+    shutil.copy(model_folder / "tokenizer_config.json", folder)
+    lay_site.lay(folder, tmp_path / "site", node_modules, "fp32", None)
+    classifier = gatewise.load(folder)
+    with modules.in_chromium.served(tmp_path / "site") as address:
+        page = browser.page()
+        for text in ("blue reddish", "green", "green green red", "grey"):
+            page.go(f"{address}/#{quote(text)}")
+            page.reload()
+            page.wait_for(LOADED)
+            (labels,) = classifier.predict([text])
+            assert page.evaluate(TOLD) == (", ".join(labels) or "No label")
+            assert page.evaluate(GIVEN) == list(labels)
+            np.testing.assert_allclose(
+                scores_on(page, classifier), classifier.predict_proba([text])[0], atol=1e-5
+            )
+
+
+def test_every_vector_is_run_and_a_wrong_one_is_told(modules, site, browser):
+    with modules.in_chromium.served(site) as address:
+        page = browser.page()
+        page.go(f"{address}/vectors.html")
+        page.wait_for(LOADED)
+        assert page.evaluate(TOLD) == "2 of 3 vectors pass."
+        rows = page.evaluate(
+            "[...document.querySelectorAll('tbody tr')].map((row) => row.className)"
+        )
+        assert rows == ["passes", "passes", "differs"]
+    assert not [url for url in browser.asked if "transformers" in url]
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize("name", ["", "vectors.html"])
+def test_the_pages_fit_narrow_and_wide_windows(modules, site, browser, name):
+    with modules.in_chromium.served(site) as address:
+        page = browser.page()
+        grounds = set()
+        for width, dark in ((320, False), (360, True), (1280, False), (1280, True)):
+            page.look(width, 740, dark=dark)
+            page.go(f"{address}/{name}#{quote('a long word ' + 'w' * 300)}")
+            page.reload()
+            page.wait_for(LOADED)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            grounds.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert len(grounds) == 2
+
+
+def test_a_site_lists_all_its_files(site):
+    contents = (site / "files.js").read_text(encoding="utf-8")
+    names = json.loads(contents.partition("FILES = ")[2].rstrip(";\n"))
+    there = [path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()]
+    assert sorted(names) == sorted({"./", *there} - {"files.js"})
+
+
+def test_what_is_missing_is_one_line(lay_site, model_folder, tmp_path):
+    app = Typer()
+    app.command()(lay_site.main)
+    for arguments, message in (
+        ([tmp_path / "none", "--out", tmp_path / "a"], "none: expected a model folder"),
+        ([model_folder, "--out", tmp_path / "b", "--node-modules", tmp_path], "is missing"),
+        (
+            [model_folder, "--out", tmp_path / "c", "--mobile", tmp_path / "x"],
+            "no .onnx and no .ort",
+        ),
+        ([model_folder, "--out", model_folder], "expected a new folder"),
+    ):
+        result = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1

@@ -1,0 +1,164 @@
+"""What the tests of runtimes share: the benchmark's modules, texts, and what is asked of each."""
+
+import importlib
+import itertools
+import json
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+MODULES = ("answers", "in_node", "in_chromium", "in_optimum", "in_onnxruntime", "parity_texts")
+# Every kind of token, by the settings that ask for it.
+UNITS = {
+    "word": {"unit": "word"},
+    "bpe": {"unit": "subword"},
+    "wordpiece": {"unit": "subword", "algorithm": "wordpiece"},
+    "unigram": {"unit": "subword", "algorithm": "unigram"},
+    "character": {"unit": "character"},
+    "bigram": {"unit": "ngram"},
+}
+CASES = {"lower case": {"lowercase": True}, "case kept": {"lowercase": False}}
+# Normal forms follow the Unicode version of a runtime: these get texts of old characters alone.
+FORMS = {
+    "nfc": {"normalization": "nfc"},
+    "nfkc": {"normalization": "nfkc", "lowercase": False},
+    "nfd": {"normalization": "nfd"},
+    "nfkd": {"normalization": "nfkd", "accents": "strip"},
+    "stripped": {"accents": "strip"},
+}
+DICTIONARIES = [
+    *(f"{unit}, {case}" for unit in UNITS for case in CASES),
+    *(f"wordpiece, {form}" for form in FORMS),
+]
+MODELS = ["single label", "several labels"]
+TEXTS = 1500
+LONG_TEXTS = 3  # of the longest, for each dictionary: they take a second each
+MAX_LENGTH = 2000  # of the dictionaries: what is cut off is not compared
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question with what the reference answers; without scores where it is a dictionary's."""
+
+    question: object
+    scores: object = None
+
+
+@pytest.fixture(scope="session")
+def parity():
+    """The benchmark's modules."""
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    finally:
+        sys.path.remove(str(FOLDER))
+
+
+@pytest.fixture(scope="session")
+def texts(parity, languages, tmp_path_factory):
+    """Real sentences, every awkward text, and random ones."""
+    data = tmp_path_factory.mktemp("data")
+    (data / "languages").symlink_to(languages)
+    return parity.parity_texts.collect(data, TEXTS)
+
+
+def known_to_unicode_3(text):
+    """Whether every character of a text was there in Unicode 3.2, as Python knows it."""
+    import unicodedata
+
+    known = unicodedata.ucd_3_2_0
+    return all(known.category(character) != "Cn" for character in set(text))
+
+
+@pytest.fixture(scope="session")
+def asked(parity, texts, model_folder, multi_label_folder, tmp_path_factory):
+    """What every runtime is asked, by name: two models and a dictionary of every kind."""
+    root = tmp_path_factory.mktemp("asked")
+    several = shutil.copytree(multi_label_folder, root / "several")
+    write_tokenizer_config(model_folder, several, 8)
+    words = ["blue green", "red reddish grey", "Red blue [UNK] " * 9, "green\u2028red", ""]
+    found = {
+        "single label": parity.in_onnxruntime.ask(model_folder, "fp32", texts, timed=True),
+        "several labels": parity.in_onnxruntime.ask(several, "fp32", [*words, *texts]),
+    }
+    old = [text for text in texts if known_to_unicode_3(text)]
+    assert len(old) > TEXTS / 3
+    for (unit, options), (case, more) in itertools.product(UNITS.items(), CASES.items()):
+        name = f"{unit}, {case}"
+        found[name] = ask_dictionary(parity, model_folder, root, texts, {**options, **more})
+    for form, more in FORMS.items():
+        options = {**UNITS["wordpiece"], **more}
+        found[f"wordpiece, {form}"] = ask_dictionary(parity, model_folder, root, old, options)
+    assert list(found) == [*MODELS, *DICTIONARIES]
+    return found
+
+
+def ask_dictionary(parity, model_folder, root, texts, options):
+    """A question for the tokenizer alone, of a dictionary that knows most of the texts."""
+    from vocab import dictionary
+    from vocab.encoding import Encoder
+
+    folder = root / str(len(list(root.iterdir())))
+    folder.mkdir()
+    long = [text for text in texts if len(text) > MAX_LENGTH][:LONG_TEXTS]
+    short = [text for text in texts if len(text) <= MAX_LENGTH]
+    texts = [*short, *long]
+    tokenizer = dictionary.train(short, vocab_size=8000, **options)
+    (folder / "tokenizer.json").write_bytes(dictionary.serialize(tokenizer))
+    write_tokenizer_config(model_folder, folder, MAX_LENGTH)
+    ids = [text.ids.tolist() for text in Encoder(tokenizer, MAX_LENGTH).encode(texts)]
+    return Asked(parity.answers.Question(folder, None, texts, ids))
+
+
+def write_tokenizer_config(model_folder, folder, max_length):
+    """The file that a trained folder has, for texts of another length."""
+    name = "tokenizer_config.json"
+    config = json.loads((model_folder / name).read_text(encoding="utf-8"))
+    config["model_max_length"] = max_length
+    (folder / name).write_text(json.dumps(config), encoding="utf-8")
+
+
+@pytest.fixture(params=DICTIONARIES)
+def dictionary(request):
+    """The name of a question that is asked of a tokenizer alone."""
+    return request.param
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    """The name of a question that is asked of a model."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def compared(parity, asked):
+    """How the answers to every question differ from the reference's, by question and runtime."""
+
+    def compare(answers):
+        return {
+            name: {
+                answer.runtime: parity.answers.compare(one.question, one.scores, answer)
+                for answer in found
+            }
+            for (name, one), found in zip(asked.items(), answers, strict=True)
+        }
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def check_same():
+    """Fails unless a runtime agrees in everything, and was asked all of it."""
+
+    def check(comparison, *, own_ids=True, scores=True):
+        assert comparison.differing == (), comparison
+        assert comparison.texts > TEXTS / 3
+        assert comparison.ids_differ == (0 if own_ids else None)
+        assert (comparison.largest is not None) == scores
+
+    return check

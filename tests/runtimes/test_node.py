@@ -1,0 +1,59 @@
+"""Transformers.js and onnxruntime-node give Python's ids and scores, on every kind of text."""
+
+import numpy as np
+import pytest
+
+from service.classifier import Classifier
+from vocab.errors import EmptyTextError
+
+TRANSFORMERS, ENGINE = "Transformers.js in Node", "onnxruntime-node"
+
+
+@pytest.fixture(scope="module")
+def answers(parity, asked):
+    if reason := parity.in_node.missing(parity.in_node.NODE_MODULES):
+        pytest.skip(reason)
+    return parity.in_node.ask([one.question for one in asked.values()])
+
+
+@pytest.fixture(scope="module")
+def comparisons(compared, answers):
+    return compared(answers)
+
+
+def test_ids_are_the_same(comparisons, dictionary, check_same):
+    check_same(comparisons[dictionary][TRANSFORMERS], scores=False)
+    assert list(comparisons[dictionary]) == [TRANSFORMERS]
+
+
+def test_ids_and_scores_are_the_same(comparisons, model, check_same):
+    check_same(comparisons[model][TRANSFORMERS])
+    check_same(comparisons[model][ENGINE], own_ids=False)
+
+
+def test_a_text_without_a_token_is_answered_where_gatewise_refuses_it(asked, answers, model_folder):
+    question = asked["single label"].question
+    (transformers, engine), *_ = answers
+    for text in ("", "\u200b"):
+        row = question.texts.index(text)
+        assert np.isfinite(transformers.scores[row]).all()
+        assert np.isfinite(engine.scores[row]).all()
+        with pytest.raises(EmptyTextError):
+            Classifier.load(model_folder).predict_proba([text])
+
+
+def test_one_text_is_timed(answers):
+    for answer in answers[0]:
+        assert len(answer.milliseconds) == 15
+        assert min(answer.milliseconds) > 0
+    assert all(answer.milliseconds == [] for found in answers[1:] for answer in found)
+
+
+def test_a_failure_is_told(parity, asked, tmp_path):
+    from dataclasses import replace
+
+    if reason := parity.in_node.missing(parity.in_node.NODE_MODULES):
+        pytest.skip(reason)
+    question = replace(asked["single label"].question, folder=tmp_path)
+    with pytest.raises(parity.answers.RuntimeFailedError, match="node ended with 1"):
+        parity.in_node.ask([question])
