@@ -26,9 +26,11 @@ from service.layout import (
     RejectSettings,
     TokenSettings,
 )
+from service.network import OPSET
 from training.config import Config
 from training.lowering.folding import scaled
-from training.lowering.lower import OPSET, operators
+from training.lowering.graph import OLDEST_ONNXRUNTIME
+from training.lowering.lower import operators
 from training.network.shape import Shape
 from training.report.card import model_card
 from training.report.contents import ReportContents
@@ -172,4 +174,5 @@ class TrainedModel:
             },
             opset=OPSET,
             operators=operators(self.lowered),
+            onnxruntime=OLDEST_ONNXRUNTIME,
         )

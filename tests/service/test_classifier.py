@@ -111,7 +111,7 @@ def test_several_threads_get_the_answers_of_one(classifier):
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"no protobuf", "onnxruntime refuses it"),
+        (b"no protobuf", "not an ONNX file"),
         (
             onnx.helper.make_model(
                 onnx.helper.make_graph(
@@ -123,7 +123,7 @@ def test_several_threads_get_the_answers_of_one(classifier):
                 opset_imports=[onnx.helper.make_opsetid("", 17)],
                 ir_version=8,
             ).SerializeToString(),
-            "expected inputs input_ids and attention_mask",
+            "expected inputs attention_mask and input_ids",
         ),
     ],
     ids=["not a model", "another model"],
@@ -180,7 +180,7 @@ def test_weights_outside_the_checked_file_are_refused(model_folder, tmp_path, mo
         onnx.external_data_helper.set_external_data(table, "outside.bin")
         table.ClearField("raw_data")
 
-    with pytest.raises(ModelFolderError, match="onnxruntime refuses it"):
+    with pytest.raises(ModelFolderError, match=r"embedding\.weight is kept in another file"):
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 
@@ -200,9 +200,7 @@ def test_logits_of_another_shape_are_refused(model_folder, tmp_path, attributes)
         proto.graph.node.append(reduced)
         proto.graph.output[0].type.tensor_type.ClearField("shape")
 
-    with pytest.raises(
-        ModelFolderError, match=r"expected logits of shape|the network cannot answer"
-    ):
+    with pytest.raises(ModelFolderError, match="expected logits of shape"):
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 
