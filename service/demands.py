@@ -5,14 +5,15 @@ what its shapes say, so one that would fill the memory or run for hours is known
 neither files nor the runtime.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.errors import NetworkError
-from service.network import INPUTS, OUTPUT, Network, Value
+from service.network import INPUTS, OUTPUT, Network, Node, Value
 from service.operators import results, steps, workspace
+from service.shapes import Results
 
 FULL_BATCH_TEXTS = 64
 FULL_BATCH_TOKENS = 8192
@@ -104,25 +105,39 @@ def of(network: Network, texts: int, tokens: int) -> Demands:
         tokens: Tokens of each.
 
     Raises:
-        NetworkError: If it cannot answer such a batch: an operator is not admitted, takes what
-            nothing has given, or makes no sense of its shape.
+        NetworkError: See `traced`.
     """
-    values = dict(network.constants)
+    memory = work = 0
+    values: dict[str, Value] = {}
+    for node, inputs, outputs in traced(network, texts, tokens):
+        memory += sum(value.bytes for value in outputs) + workspace(node, inputs)
+        work += steps(node, inputs, outputs)
+        values.update(zip(node.outputs, outputs, strict=True))
+    if OUTPUT not in values:
+        raise NetworkError(f"nothing gives its output {OUTPUT}")
+    return Demands(memory, work, values[OUTPUT])
+
+
+def traced(
+    network: Network, texts: int, tokens: int
+) -> Iterator[tuple[Node, Sequence[Value], Results]]:
+    """Every node of a network with what it takes and gives when it answers a batch.
+
+    Raises:
+        NetworkError: If it cannot answer such a batch: an operator is not admitted, takes what
+            nothing before it gives, or makes no sense of its shape.
+    """
+    values = {**network.constants}
     for name in INPUTS:
         _add(values, name, Value(_INT64, (texts, tokens)))
-    memory = work = 0
     for node in network.nodes:
         if missing := [name for name in node.inputs if name not in values]:
             raise NetworkError(f"{node.operator} {node.name}: nothing before it gives {missing[0]}")
         inputs = [values[name] for name in node.inputs]
         outputs = results(node, inputs)
-        memory += sum(value.bytes for value in outputs) + workspace(node, inputs)
-        work += steps(node, inputs, outputs)
         for name, value in zip(node.outputs, outputs, strict=True):
             _add(values, name, value)
-    if OUTPUT not in values or OUTPUT in network.constants:
-        raise NetworkError(f"nothing gives its output {OUTPUT}")
-    return Demands(memory, work, values[OUTPUT])
+        yield node, inputs, outputs
 
 
 def _add(values: dict[str, Value], name: str, value: Value) -> None:

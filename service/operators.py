@@ -14,6 +14,7 @@ from service.errors import NetworkError
 from service.network import MOST_DIMENSIONS, Node
 from service.shapes import Results, Values
 
+_MOST_NUMBERS = 2**40
 _GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
 
 
@@ -57,6 +58,9 @@ def results(node: Node, inputs: Values) -> Results:
     outputs = operator.rule(node, inputs)[:wanted]
     if any(len(value.shape) > MOST_DIMENSIONS for value in outputs):
         raise shapes.refused(node, f"expected a result of at most {MOST_DIMENSIONS} dimensions")
+    # Told at once, before sizes are multiplied that have thousands of digits.
+    if any(value.size > _MOST_NUMBERS for value in outputs):
+        raise shapes.refused(node, "its result has more numbers than any memory holds")
     return outputs
 
 

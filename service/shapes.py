@@ -130,7 +130,8 @@ def sliced(node: Node, inputs: Values) -> Results:
         raise refused(node, "expected a start and an end for each axis")
     new, integers = list(data.shape), data.integers if len(data.shape) == 1 else None
     for axis, start, end in zip(_axes(node, axes, len(new)), starts, ends, strict=True):
-        new[axis] = len(range(new[axis])[start:end])
+        first, last, _ = slice(start, end).indices(new[axis])
+        new[axis] = max(0, last - first)
         integers = integers and integers[start:end]
     return (Value(data.type, tuple(new), integers),)
 

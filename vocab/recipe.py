@@ -123,7 +123,12 @@ class Recipe:
         Raises:
             DictionaryError: If a part is none that Gatewise writes.
         """
-        document = _parsed(contents)
+        try:
+            return self._checked(contents, _parsed(contents))
+        except RecursionError:
+            raise DictionaryError("not a tokenizer: its JSON is nested too deeply") from None
+
+    def _checked(self, contents: bytes, document: dict[str, Any]) -> bytes:
         cut = {key: document.pop(key, None) for key in ("truncation", "padding")}
         model = document.pop("model", None)
         if not isinstance(model, dict):
@@ -152,8 +157,6 @@ def _parsed(contents: bytes) -> dict[str, Any]:
         document = json.loads(
             contents.decode(), object_pairs_hook=_without_repetition, parse_constant=_no_number
         )
-    except RecursionError:
-        raise DictionaryError("not a tokenizer: its JSON is nested too deeply") from None
     except ValueError as error:  # of JSON, of UTF-8, of numbers with thousands of digits
         raise DictionaryError(f"not a tokenizer: {error}") from None
     if not isinstance(document, dict):
