@@ -235,7 +235,7 @@ class _Zip:
 def _reason_against(info: zipfile.ZipInfo) -> str:
     """Why an entry of a zip is refused, or nothing."""
     if not is_plain(info.orig_filename.removesuffix("/")):
-        return "leads out of the folder"
+        return "is not that of a file inside"
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

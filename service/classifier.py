@@ -231,7 +231,8 @@ def _session(loaded: Artifact, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # What goes wrong is raised too, and told once.
+    options.log_severity_level = 4
     # The bytes were read as ONNX and are taken for nothing else, whatever they begin with.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:

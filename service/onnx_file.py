@@ -24,7 +24,7 @@ from service.network import (
     Node,
     Value,
 )
-from service.wire import Field, Message, WireError
+from service.wire import Field, Form, Message, WireError
 
 _INT64 = 7
 _INT, _STRING, _INTS = 2, 3, 7  # AttributeProto.AttributeType
@@ -37,53 +37,70 @@ _LONGEST_NAME = 200
 # Of constants that tell where to cut or what shape to take, and of no others, the numbers count.
 _MOST_INTEGERS = 64
 
-_MODEL = {
-    1: Field("ir_version", "integer"),
-    2: Field("producer_name", "bytes"),
-    7: Field("graph", "bytes"),
-    8: Field("opset_import", "list"),
-    20: Field("training_info", "list"),
-    25: Field("functions", "list"),
-}
-_OPSET = {1: Field("domain", "bytes"), 2: Field("version", "integer")}
-_GRAPH = {
-    1: Field("node", "list"),
-    2: Field("name", "bytes"),
-    5: Field("initializer", "list"),
-    11: Field("input", "list"),
-    12: Field("output", "list"),
-    15: Field("sparse_initializer", "list"),
-}
-_NODE = {
-    1: Field("input", "list"),
-    2: Field("output", "list"),
-    3: Field("name", "bytes"),
-    4: Field("op_type", "bytes"),
-    5: Field("attribute", "list"),
-    7: Field("domain", "bytes"),
-}
-_ATTRIBUTE = {
-    1: Field("name", "bytes"),
-    3: Field("i", "integer"),
-    4: Field("s", "bytes"),
-    6: Field("g", "bytes"),
-    8: Field("ints", "integers"),
-    11: Field("graphs", "list"),
-    20: Field("type", "integer"),
-}
-_TENSOR = {
-    1: Field("dims", "integers"),
-    2: Field("data_type", "integer"),
-    8: Field("name", "bytes"),
-    9: Field("raw_data", "bytes"),
-    13: Field("external_data", "list"),
-    14: Field("data_location", "integer"),
-}
-_VALUE_INFO = {1: Field("name", "bytes"), 2: Field("type", "bytes")}
-_TYPE = {1: Field("tensor_type", "bytes")}
-_TENSOR_TYPE = {1: Field("elem_type", "integer"), 2: Field("shape", "bytes")}
-_SHAPE = {1: Field("dim", "list")}
-_DIMENSION = {1: Field("dim_value", "integer"), 2: Field("dim_param", "bytes")}
+_MODEL = Form(
+    "the model",
+    {
+        1: Field("ir_version", "integer"),
+        2: Field("producer_name", "bytes"),
+        7: Field("graph", "bytes"),
+        8: Field("opset_import", "list"),
+        20: Field("training_info", "list"),
+        25: Field("functions", "list"),
+    },
+    most=_MOST_PARTS,
+)
+_OPSET = Form("an opset", {1: Field("domain", "bytes"), 2: Field("version", "integer")})
+_GRAPH = Form(
+    "the graph",
+    {
+        1: Field("node", "list"),
+        2: Field("name", "bytes"),
+        5: Field("initializer", "list"),
+        11: Field("input", "list"),
+        12: Field("output", "list"),
+        15: Field("sparse_initializer", "list"),
+    },
+    most=_MOST_PARTS,
+)
+_NODE = Form(
+    "a node",
+    {
+        1: Field("input", "list"),
+        2: Field("output", "list"),
+        3: Field("name", "bytes"),
+        4: Field("op_type", "bytes"),
+        5: Field("attribute", "list"),
+        7: Field("domain", "bytes"),
+    },
+)
+_ATTRIBUTE = Form(
+    "an attribute of a node",
+    {
+        1: Field("name", "bytes"),
+        3: Field("i", "integer"),
+        4: Field("s", "bytes"),
+        6: Field("g", "bytes"),
+        8: Field("ints", "integers"),
+        11: Field("graphs", "list"),
+        20: Field("type", "integer"),
+    },
+)
+_TENSOR = Form(
+    "a constant",
+    {
+        1: Field("dims", "integers"),
+        2: Field("data_type", "integer"),
+        8: Field("name", "bytes"),
+        9: Field("raw_data", "bytes"),
+        13: Field("external_data", "list"),
+        14: Field("data_location", "integer"),
+    },
+)
+_VALUE_INFO = Form("an input or output", {1: Field("name", "bytes"), 2: Field("type", "bytes")})
+_TYPE = Form("a type", {1: Field("tensor_type", "bytes")})
+_TENSOR_TYPE = Form("a type", {1: Field("elem_type", "integer"), 2: Field("shape", "bytes")})
+_SHAPE = Form("a shape", {1: Field("dim", "list")})
+_DIMENSION = Form("a shape", {1: Field("dim_value", "integer"), 2: Field("dim_param", "bytes")})
 
 
 def read(contents: bytes) -> Network:
@@ -94,7 +111,7 @@ def read(contents: bytes) -> Network:
     """
     try:
         model = Message(memoryview(contents), _MODEL)
-        graph = Message(model.bytes("graph"), _GRAPH, _MOST_PARTS)
+        graph = Message(model.bytes("graph"), _GRAPH)
         _check_model(model, graph)
         _check_ends(graph)
         constants: dict[str, Value] = {}
@@ -106,7 +123,7 @@ def read(contents: bytes) -> Network:
             constants[name] = _constant(name, tensor)
         return Network(tuple(map(_node, graph.list("node"))), constants)
     except WireError as error:
-        raise NetworkError(f"not an ONNX file as Gatewise writes them: {error}") from None
+        raise NetworkError(f"not an ONNX file that Gatewise wrote: {error}") from None
 
 
 def _check_model(model: Message, graph: Message) -> None:

@@ -30,42 +30,60 @@ class Field(NamedTuple):
     kind: Kind
 
 
+class Form(NamedTuple):
+    """What a message may hold.
+
+    Attributes:
+        name: What it is called in an error.
+        fields: The fields that it may have, by number.
+        most: How many fields it may have, and integers in one of them.
+    """
+
+    name: str
+    fields: Mapping[int, Field]
+    most: int = 64
+
+
 class Message:
     """The fields of one message.
 
     Args:
         data: Its bytes.
-        known: The fields that it may have, by number.
-        most: How many fields it may have.
+        form: What it may hold.
 
     Raises:
-        WireError: If the bytes are no message of such fields.
+        WireError: If the bytes are no message of that form.
     """
 
-    def __init__(self, data: memoryview, known: Mapping[int, Field], most: int = 64) -> None:
+    def __init__(self, data: memoryview, form: Form) -> None:
         self._integers: dict[str, list[int]] = {}
         self._stretches: dict[str, list[memoryview]] = {}
-        for count, (number, value) in enumerate(_fields(data)):
-            field = known.get(number)
-            if field is None:
-                raise WireError(f"field {number} is not expected")
-            name, kind = field
-            if count == most:
-                raise WireError(f"expected at most {most} fields in a place, found another {name}")
-            if isinstance(value, memoryview) and kind == "integers":
-                integers = list(islice(_packed(value), most + 1))
-                if len(integers) > most:
-                    raise WireError(f"expected at most {most} integers as {name}")
-                self._integers.setdefault(name, []).extend(integers)
-                continue
-            if isinstance(value, int) != (kind in ("integer", "integers")):
-                raise WireError(f"{name} is of another kind than expected")
-            if kind in ("integer", "bytes") and name in self:
-                raise WireError(f"{name} occurs twice")
-            if isinstance(value, int):
-                self._integers.setdefault(name, []).append(value)
-            else:
-                self._stretches.setdefault(name, []).append(value)
+        try:
+            for count, (number, value) in enumerate(_fields(data)):
+                self._add(form, count, number, value)
+        except WireError as error:
+            raise WireError(f"{form.name}: {error}") from None
+
+    def _add(self, form: Form, count: int, number: int, value: int | memoryview) -> None:
+        if count == form.most:
+            raise WireError(f"expected at most {form.most} fields")
+        if number not in form.fields:
+            raise WireError(f"field {number} is not expected")
+        name, kind = form.fields[number]
+        if isinstance(value, memoryview) and kind == "integers":
+            integers = list(islice(_packed(value), form.most + 1))
+            if len(integers) > form.most:
+                raise WireError(f"expected at most {form.most} integers as {name}")
+            self._integers.setdefault(name, []).extend(integers)
+            return
+        if isinstance(value, int) != (kind in ("integer", "integers")):
+            raise WireError(f"{name} is of another kind than expected")
+        if kind in ("integer", "bytes") and name in self:
+            raise WireError(f"{name} occurs twice")
+        if isinstance(value, int):
+            self._integers.setdefault(name, []).append(value)
+        else:
+            self._stretches.setdefault(name, []).append(value)
 
     def __contains__(self, name: str) -> bool:
         return name in self._integers or name in self._stretches

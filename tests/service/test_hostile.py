@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -72,8 +73,9 @@ MUST_LOAD = {
 class Worker:
     """The process that loads; started again once a model has brought it down."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, errors: IO[str]) -> None:
         self._home = home
+        self._errors = errors
         self._process: subprocess.Popen[str] | None = None
 
     def load(self, path: Path) -> dict[str, str]:
@@ -99,7 +101,7 @@ class Worker:
             [sys.executable, HERE / "worker.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             cwd=self._home,
             env={**os.environ, **surroundings, "PYTHONPATH": str(ROOT)},
@@ -113,12 +115,15 @@ def place(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def worker(place) -> Iterator[Worker]:
+def worker(place, tmp_path_factory) -> Iterator[Worker]:
     home = place / "home"
     home.mkdir()
-    worker = Worker(home)
-    yield worker
-    worker.stop()
+    with (tmp_path_factory.mktemp("errors") / "errors.txt").open("w+") as errors:
+        worker = Worker(home, errors)
+        yield worker
+        worker.stop()
+        errors.seek(0)
+        assert errors.read() == "", "a library told it too"
 
 
 def tree(place: Path) -> dict[str, tuple[int, int, int]]:
@@ -174,6 +179,8 @@ def test_what_is_sound_answers(worker, place, model_folder, family):
         ("no files", "manifest.json is a pipe"),
         ("networks", "a loop without an end"),
         ("networks", "a name that a terminal obeys"),
+        ("networks", "lengths longer than texts"),
+        ("networks", "ids that no table has"),
         ("dictionaries", "a slow expression in every step"),
         ("zips", "a name that a terminal obeys"),
         ("zips", "a bomb"),
