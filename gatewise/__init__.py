@@ -15,7 +15,7 @@ def load(folder: "str | Path", *, threads: int = 1) -> "Classifier":
     """Loads a model folder, every file of it checked, ready to classify.
 
     Args:
-        folder: A model folder written by `gatewise train`.
+        folder: A model folder written by `gatewise train`, or a zip of one.
         threads: Threads that one call of the engine may use.
 
     Raises:

@@ -30,9 +30,10 @@ from vocab.labels import Labels
 
 _Document = TypeVar("_Document", bound=BaseModel)
 
-# What is read into objects takes many times its bytes. A million tokens take 50 MB.
+# What is read into objects takes many times its bytes. A million tokens, which are the most that
+# can be trained, take up to 100 MB.
 _MOST_MANIFEST_BYTES = 2**20
-_MOST_BYTES_OF = {"config.json": 2**24, "tokenizer.json": 2**26}
+_MOST_BYTES_OF = {"config.json": 2**24, "tokenizer.json": 2**27}
 
 
 @dataclass(frozen=True)

@@ -66,12 +66,12 @@ class Classifier:
         """Reads, verifies and prepares a model folder.
 
         Args:
-            folder: A model folder written by `gatewise train`.
+            folder: A model folder written by `gatewise train`, or a zip of one.
             threads: Threads that one call of the engine may use. For networks of this size one
                 thread a call and several callers is fastest.
 
         Raises:
-            ModelFolderError: If the folder is missing, damaged or foreign.
+            ModelFolderError: If the folder is missing, damaged, foreign or hostile.
         """
         return cls(artifact.load(folder), threads=threads)
 

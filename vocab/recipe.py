@@ -24,6 +24,12 @@ _CLASS = re.compile(
 _C = "[]"
 """What stands for a class here, and in no dictionary."""
 
+# Around the entries a dictionary has some 30,000 characters.
+_MOST_CHARACTERS = 500_000
+# One for each entry and each merge, of which there are a million at most, and room for entries
+# that are brackets. Each takes twenty times its two bytes once it is read.
+_MOST_LISTS = 2**22
+
 
 def _replace(kind: str, pattern: str, content: str) -> dict[str, Any]:
     return {"type": "Replace", "pattern": {kind: pattern}, "content": content}
@@ -135,7 +141,7 @@ class Recipe:
             raise DictionaryError("not a tokenizer: it has no model")
         entries = {key: model.pop(key) for key in ("vocab", "merges") if key in model}
         text = json.dumps(document)
-        if _C in text:
+        if _C in text or len(text) > _MOST_CHARACTERS:
             raise _foreign("normalizer")
         frame = json.loads(_CLASS.sub(_C, text))
         _check_normalizer(frame.pop("normalizer", None))
@@ -153,6 +159,8 @@ class Recipe:
 
 
 def _parsed(contents: bytes) -> dict[str, Any]:
+    if contents.count(b"[") + contents.count(b"{") > _MOST_LISTS:
+        raise DictionaryError("not a tokenizer: it holds more lists than a dictionary has entries")
     try:
         document = json.loads(
             contents.decode(), object_pairs_hook=_without_repetition, parse_constant=_no_number

@@ -51,6 +51,7 @@ MAY_LOAD = {
     "bytes of the network": folders.bytes_of("onnx/model.onnx", 80),
     "bytes of the dictionary": folders.bytes_of("tokenizer.json", 40),
     "bytes of the config": folders.bytes_of("config.json", 20),
+    "bytes of the manifest": folders.bytes_of("manifest.json", 20),
     "random networks": networks.random_networks(120),
     "zip bytes": zips.random_zips(40),
 }

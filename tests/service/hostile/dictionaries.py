@@ -224,6 +224,10 @@ def raw_dictionaries() -> dict[str, Change]:
         "no object": lambda text: b"[]",
         "a list in a list in a list": lambda text: b"[" * 100_000,
         "an object in an object": lambda text: b'{"a":' * 100_000,
+        "many empty lists": lambda text: b'{"a":[' + b"[]," * 20_000_000 + b"[]]}",
+        "many empty lists as entries": lambda text: (
+            text[: text.index('"vocab"')].encode() + b'"vocab":[' + b"[]," * 20_000_000 + b"[]]}}"
+        ),
         "a number of a million digits": lambda text: b'{"version":' + b"9" * 10**6 + b"}",
         "two normalizers": lambda text: text.replace(
             '"normalizer":', f'"normalizer": {slow}, "normalizer":', 1

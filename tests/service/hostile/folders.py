@@ -184,7 +184,7 @@ def bytes_of(name: str, count: int) -> dict[str, Change]:
             # Nodes and the first constants take little of the file, and tell most of it.
             reach = len(data) if choose.random() < 0.3 else min(len(data), 6000)
             for _ in range(choose.choice([1, 1, 2, 4, 20])):
-                at = choose.randrange(reach)
+                at = min(choose.randrange(reach), len(data) - 1)
                 way = choose.randrange(4)
                 if way == 0:
                     data[at] = choose.randrange(256)
@@ -195,7 +195,8 @@ def bytes_of(name: str, count: int) -> dict[str, Change]:
                 else:
                     data[at:at] = choose.randbytes(choose.randrange(1, 9))
             file.write_bytes(data)
-            reseal(path)
+            if name != "manifest.json":
+                reseal(path)
 
         return apply
 
