@@ -1,7 +1,7 @@
 """How accurate a model of so many bytes is: Gatewise's mobile artifact beside fastText's `.ftz`.
 
 Both are asked for models of the same sizes and choose on the validation rows alone; the test rows
-are asked once, at the end. What counts of Gatewise is the network in the larger of its two formats,
+are asked once, at the end. What counts of Gatewise is the network in ONNX,
 the dictionary and `config.json`; of fastText the whole `.ftz`, which holds its dictionary too.
 Figures are kept in a file as soon as they are known.
 """

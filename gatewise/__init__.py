@@ -18,7 +18,7 @@ def load(
     """Loads a model folder, every file of it checked, ready to classify.
 
     Args:
-        folder: A model folder written by `gatewise train` or `gatewise export`.
+        folder: A model folder written by `gatewise train` or `gatewise export`, or a zip of one.
         precision: How the model's weights are stored: `fp32`, `fp16` or `int8`; None for the most
             exact that the folder has.
         threads: Threads that one call of the engine may use.

@@ -199,7 +199,7 @@ def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
     asked = "" if exported.limit is None else f" of {exported.limit:,}"
     _print(f"an app carries {exported.size:,} bytes{asked}: network, dictionary and config.json")
     if exported.text_model is not None:
-        _print(f"or {exported.text_model:,} bytes: the model that takes texts as they are")
+        _print(f"or, alone, the model that takes texts as they are: {exported.text_model:,} bytes")
     if not measured:
         _print("how accurate it is was not measured: give rows with --validation")
     _print(f"written to {out} and {exported.archive}")

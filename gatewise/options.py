@@ -13,7 +13,7 @@ import typer
 path_argument = partial(typer.Argument, readable=False)
 path_option = partial(typer.Option, readable=False)
 
-Model = Annotated[Path, path_argument(metavar="MODEL", help="A model folder.")]
+Model = Annotated[Path, path_argument(metavar="MODEL", help="A model folder, or a zip of one.")]
 Corpus = Annotated[
     Path,
     path_argument(

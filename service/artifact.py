@@ -19,6 +19,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
+from service import screening
+from service.archive import MOST_BYTES, Files, MissingError, TooLargeError, files_at, read_file
 from service.errors import ModelFolderError
 from service.layout import (
     PRECISIONS,
@@ -33,6 +35,11 @@ from vocab.errors import DictionaryError
 from vocab.labels import Labels
 
 _Document = TypeVar("_Document", bound=BaseModel)
+
+# What is read into objects takes many times its bytes. A million tokens, which are the most that
+# can be trained, take up to 100 MB.
+_MOST_MANIFEST_BYTES = 2**20
+_MOST_BYTES_OF = {"config.json": 2**24, "tokenizer.json": 2**27}
 
 
 @dataclass(frozen=True)
@@ -64,38 +71,40 @@ class Artifact:
 
 
 def load(path: str | Path, precision: Precision | None = None) -> Artifact:
-    """Reads a model folder, every file of it checked against the manifest.
+    """Reads a model folder, or a zip of one, every file of it checked against the manifest.
 
-    The bytes that were checked are the bytes that are used: no file is opened twice.
+    The bytes that were checked are the bytes that are used: no file is opened twice. Whatever is
+    told to a library afterwards was looked at before: the dictionary by `vocab.dictionary`, the
+    networks here.
 
     Args:
         path: The folder.
         precision: Which of the folder's models; None for the most exact one.
 
     Raises:
-        ModelFolderError: If the folder is missing, damaged, foreign, or of a newer format, or has
-            no model in this precision.
+        ModelFolderError: If the folder is missing, damaged, foreign, of a newer format, or holds
+            what Gatewise would not have written, or has no model in this precision.
     """
-    folder = ModelFolder(Path(path))
-    if not folder.path.is_dir():
-        what = "is a file" if folder.path.exists() else "does not exist"
-        raise ModelFolderError(f"{folder.path}: expected a model folder, but the path {what}")
-    if not folder.manifest.is_file():
+    files = files_at(Path(path))
+    folder = ModelFolder(files.path)
+    try:
+        contents = files.read(folder.manifest.name, _MOST_MANIFEST_BYTES)
+    except MissingError:
         raise ModelFolderError(
             f"{folder.path}: not a Gatewise model folder: it holds no {folder.manifest.name}"
-        )
-    manifest = _parse(Manifest, folder.manifest, folder.manifest.read_bytes())
-    contents = {name: _verified(folder, name, entry) for name, entry in manifest.files.items()}
-    precision = precision or _most_exact(folder, contents)
+        ) from None
+    manifest = _parse(Manifest, folder.manifest, contents)
+    documents = _verified(files, manifest)
+    precision = precision or _most_exact(folder, documents)
     model = folder.model_in(precision)
     for required in (folder.config, folder.tokenizer, model):
-        if folder.name_of(required) not in contents:
+        if folder.name_of(required) not in documents:
             raise ModelFolderError(
                 f"{folder.manifest}: {folder.name_of(required)} is not among the listed files"
             )
-    config = _parse(ModelConfig, folder.config, contents[folder.name_of(folder.config)])
+    config = _parse(ModelConfig, folder.config, documents[folder.name_of(folder.config)])
     try:
-        tokenizer = dictionary.parse(contents[folder.name_of(folder.tokenizer)])
+        tokenizer = dictionary.parse(documents[folder.name_of(folder.tokenizer)])
     except DictionaryError as error:
         raise ModelFolderError(f"{folder.tokenizer}: {error}") from None
     size = max(tokenizer.get_vocab().values()) + 1
@@ -103,6 +112,7 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
         raise ModelFolderError(
             f"{folder.tokenizer}: expected {config.vocab_size} tokens by config.json, found {size}"
         )
+    screening.check(folder, documents, manifest, config)
     return Artifact(
         folder=folder,
         config=config,
@@ -110,7 +120,7 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
         tokenizer=tokenizer,
         labels=Labels(config.label_names()),
         precision=precision,
-        model=contents[folder.name_of(model)],
+        model=documents[folder.name_of(model)],
     )
 
 
@@ -176,8 +186,8 @@ def _stranger_in(folder: ModelFolder) -> str | None:
     """A file in a folder that no earlier run wrote there, if there is one."""
     files = {folder.name_of(file) for file in folder.path.rglob("*") if not file.is_dir()}
     known: set[str] = set()
-    with suppress(OSError, ValidationError):
-        manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
+    with suppress(ModelFolderError, ValidationError):
+        manifest = Manifest.model_validate_json(read_file(folder.manifest, _MOST_MANIFEST_BYTES))
         known = {*manifest.files, folder.manifest.name}
     return min(files - known, default=None)
 
@@ -201,6 +211,22 @@ def write_json(path: Path, document: object) -> None:
     path.write_text(text + "\n", encoding="utf-8")
 
 
+def tokenizer_config(config: ModelConfig) -> dict[str, object]:
+    """`tokenizer_config.json`: what Hugging Face's tokenizer classes need beside the dictionary."""
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.max_position_embeddings,
+        "pad_token": dictionary.PAD,
+        "unk_token": dictionary.UNKNOWN,
+        "cls_token": dictionary.BEGIN,
+        "padding_side": "right",
+        # The side that is cut off; nothing here stands for keeping both ends.
+        "truncation_side": "left" if config.gatewise.tokens.keep == "tail" else "right",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+    }
+
+
 def seal(folder: ModelFolder, manifest: Manifest) -> None:
     """Writes `manifest.json`: what is given, with the digest of every file that stands there."""
     files = {}
@@ -218,33 +244,47 @@ def _parse(document: type[_Document], path: Path, contents: bytes) -> _Document:
         parsed = document.model_validate_json(contents)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the document"
-        message = first["msg"].removeprefix("Value error, ")
+        where = ".".join(_shown(str(part)) for part in first["loc"]) or "the document"
+        message = _shown(first["msg"].removeprefix("Value error, "))
         raise ModelFolderError(f"{path}: {where}: {message}") from None
     return parsed
 
 
-def _verified(folder: ModelFolder, name: str, entry: ManifestFile) -> bytes:
-    path = folder.path / name
+def _shown(text: str) -> str:
+    """What a document says, cut where it is long and escaped where it does not show."""
+    short = text if len(text) <= 300 else f"{text[:300]}…"
+    return short if short.isprintable() else ascii(short)
+
+
+def _verified(files: Files, manifest: Manifest) -> dict[str, bytes]:
+    """The contents of every file that the manifest lists."""
+    total = sum(entry.bytes for entry in manifest.files.values())
+    if total > MOST_BYTES:
+        raise ModelFolderError(
+            f"{files.path}: expected files of at most {MOST_BYTES:,} bytes together, the manifest "
+            f"lists {total:,}"
+        )
+    contents = {}
+    for name, entry in manifest.files.items():
+        most = _MOST_BYTES_OF.get(name, MOST_BYTES)
+        if entry.bytes > most:
+            raise TooLargeError(files.path / name, most, entry.bytes)
+        contents[name] = _verified_file(files, name, entry)
+    return contents
+
+
+def _verified_file(files: Files, name: str, entry: ManifestFile) -> bytes:
+    path = files.path / name
     try:
-        # A name that leads out of the folder, also through a link, is not this folder's file.
-        inside = path.resolve().is_relative_to(folder.path.resolve())
-    except (ValueError, RuntimeError):  # a NUL in the name, a link to itself
-        inside = False
-    if not inside:
-        raise ModelFolderError(f"{folder.manifest}: {name!r} leads out of the folder")
-    try:
-        if path.exists() and not path.is_file():
-            raise ModelFolderError(f"{path}: expected a file, found something else")
-        size = os.stat(path).st_size
-        if size != entry.bytes:
-            raise ModelFolderError(
-                f"{path}: expected {entry.bytes} bytes by the manifest, found {size}: "
-                "the file is damaged or was changed"
-            )
-        contents = path.read_bytes()
-    except OSError as error:
-        raise ModelFolderError(f"{path}: cannot be read: {error.strerror}") from None
+        contents = files.read(name, entry.bytes)
+        size = len(contents)
+    except TooLargeError as error:
+        contents, size = b"", error.found
+    if size != entry.bytes:
+        raise ModelFolderError(
+            f"{path}: expected {entry.bytes} bytes by the manifest, found {size}: "
+            "the file is damaged or was changed"
+        )
     digest = hashlib.sha256(contents).hexdigest()
     if digest != entry.sha256:
         raise ModelFolderError(

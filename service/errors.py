@@ -5,3 +5,7 @@ from vocab.errors import GatewiseError
 
 class ModelFolderError(GatewiseError):
     """A folder that is damaged, foreign, or made for another version; the message says which."""
+
+
+class NetworkError(GatewiseError):
+    """An ONNX file that is none of Gatewise's, or that asks too much; the message says why."""

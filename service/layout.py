@@ -10,9 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from vocab import dictionary
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Precision = Literal["fp32", "fp16", "int8"]
 """How a network's weights are stored: 32-bit floats, 16-bit floats, or 8-bit whole numbers."""
@@ -22,6 +20,19 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 FORMAT = 1
 """The version of the folder's layout that this code writes, and the newest that it reads."""
+
+
+def _is_shown(text: str) -> str:
+    # What a terminal would obey instead of showing it, and what fills a screen.
+    if not text.isprintable() or len(text) > 200:
+        raise ValueError(f"expected at most 200 characters that can be shown, found {text[:40]!r}")
+    return text
+
+
+_Shown = Annotated[str, AfterValidator(_is_shown)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+# Every reader of JSON holds integers up to this one exactly.
+_Number = Annotated[int, Field(ge=0, le=2**53)]
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class TokenSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     unit: Literal["word", "subword", "character", "ngram"]
-    max_length: Annotated[int, Field(ge=2)]
+    max_length: Annotated[_Number, Field(ge=2)]
     keep: Literal["head", "tail", "both"] = "head"
 
 
@@ -128,14 +139,14 @@ class NetworkSettings(BaseModel):
 
     cell: Literal["gru", "lstm", "rnn"]
     direction: Literal["bidirectional", "forward", "backward"]
-    layers: int
-    units: int
+    layers: _Number
+    units: _Number
     input: Literal["embedding", "one_hot"] = "embedding"
-    embedding_size: int
+    embedding_size: _Number
     readout: Literal["last", "max", "mean", "max_mean", "attention"]
-    ngrams: tuple[int, ...]
-    buckets: int
-    parameters: int
+    ngrams: tuple[_Number, ...]
+    buckets: _Number
+    parameters: _Number
 
 
 class RejectSettings(BaseModel):
@@ -179,11 +190,11 @@ class ModelConfig(BaseModel):
     problem_type: Literal["single_label_classification", "multi_label_classification"]
     id2label: dict[int, str]
     label2id: dict[str, int]
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    max_position_embeddings: int
-    pad_token_id: int
+    vocab_size: _Number
+    hidden_size: _Number
+    num_hidden_layers: _Number
+    max_position_embeddings: _Number
+    pad_token_id: _Number
     gatewise: GatewiseSettings
 
     @model_validator(mode="after")
@@ -239,28 +250,12 @@ class ModelConfig(BaseModel):
         return tuple(self.id2label[index] for index in range(len(self.id2label)))
 
 
-def tokenizer_config(config: ModelConfig) -> dict[str, object]:
-    """`tokenizer_config.json`: what Hugging Face's tokenizer classes need beside the dictionary."""
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.max_position_embeddings,
-        "pad_token": dictionary.PAD,
-        "unk_token": dictionary.UNKNOWN,
-        "cls_token": dictionary.BEGIN,
-        "padding_side": "right",
-        # The side that is cut off; nothing here stands for keeping both ends.
-        "truncation_side": "left" if config.gatewise.tokens.keep == "tail" else "right",
-        "model_input_names": ["input_ids", "attention_mask"],
-        "clean_up_tokenization_spaces": False,
-    }
-
-
 class ManifestFile(BaseModel):
     """What the manifest says of one file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: _Sha256
     bytes: Annotated[int, Field(ge=0)]
 
 
@@ -274,17 +269,20 @@ class Manifest(BaseModel):
         corpus_sha256: Digest of the training rows, in the order they were read.
         versions: Version of each package that shaped the model.
         opset: ONNX opset of the model.
-        operators: ONNX operator types of the model, sorted.
+        operators: ONNX operator types of the models, sorted.
+        onnxruntime: The oldest onnxruntime that is known to load the models; None if it was not
+            noted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = FORMAT
-    files: dict[str, ManifestFile] = {}
-    seed: int
-    corpus_sha256: str
-    versions: dict[str, str]
-    opset: int
-    operators: tuple[str, ...]
+    files: Annotated[dict[_Shown, ManifestFile], Field(max_length=1000)] = {}
+    seed: _Number
+    corpus_sha256: _Sha256
+    versions: Annotated[dict[_Shown, _Shown], Field(max_length=100)]
+    opset: _Number
+    operators: tuple[_Shown, ...]
+    onnxruntime: _Shown | None = None
 
     _format_first = model_validator(mode="before")(_known_format)

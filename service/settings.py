@@ -35,7 +35,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
     )
 
-    model: Path | None = Field(None, description="Path of the model folder to serve.")
+    model: Path | None = Field(
+        None, description="Path of the model folder to serve, or of a zip of one."
+    )
     host: str = Field("127.0.0.1", description="Name or address to listen on; `0.0.0.0` is all.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8000, description="Port to listen on; 0 takes any free one."

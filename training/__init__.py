@@ -14,3 +14,5 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 # These would end training before its own settings do.
 os.environ.pop("KERAS_MAX_EPOCHS", None)
 os.environ.pop("KERAS_MAX_STEPS_PER_EPOCH", None)
+# As in `service`: what is trained on is nobody else's business.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -27,11 +27,12 @@ from service.layout import (
     Precision,
     RejectSettings,
     TokenSettings,
-    tokenizer_config,
 )
+from service.network import OPSET
 from training.config import Config
 from training.lowering.folding import scaled
-from training.lowering.lower import OPSET, operators
+from training.lowering.graph import OLDEST_ONNXRUNTIME
+from training.lowering.lower import operators
 from training.lowering.precision import stored_in
 from training.network.shape import Shape
 from training.report.card import model_card
@@ -86,7 +87,7 @@ class TrainedModel:
             folder.model_in(precision).write_bytes(model.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(dictionary.serialize(self.tokenizer))
         config = self._model_config(thresholds, reject)
-        artifact.write_json(folder.tokenizer_config, tokenizer_config(config))
+        artifact.write_json(folder.tokenizer_config, artifact.tokenizer_config(config))
         artifact.write_json(folder.config, config.model_dump(mode="json"))
         artifact.seal(folder, self.manifest())
 
@@ -166,4 +167,5 @@ class TrainedModel:
             },
             opset=OPSET,
             operators=operators(*self._models().values()),
+            onnxruntime=OLDEST_ONNXRUNTIME,
         )

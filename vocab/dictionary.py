@@ -19,6 +19,7 @@ from vocab import cutting, subwords
 from vocab.counts import Counts
 from vocab.errors import DictionaryError
 from vocab.phrases import PhraseCounts
+from vocab.recipe import Recipe
 from vocab.sizes import Sizes
 
 Unit = Literal["word", "subword", "character", "ngram"]
@@ -29,6 +30,8 @@ Normalization = cutting.Form
 PAD, UNKNOWN, BEGIN = "[PAD]", "[UNK]", "[CLS]"
 PAD_ID, UNKNOWN_ID, BEGIN_ID = 0, 1, 2
 SPECIAL_TOKENS = (PAD, UNKNOWN, BEGIN)
+
+_RECIPE = Recipe(SPECIAL_TOKENS, UNKNOWN, BEGIN)
 
 
 @dataclass(frozen=True)
@@ -158,31 +161,22 @@ def _has_whole_entries(model: dict[str, Any]) -> bool:
 
 
 def parse(contents: bytes) -> Tokenizer:
-    """Reads what `serialize` wrote.
+    """Reads what `serialize` wrote, each part of it looked at before the library sees it.
 
     Raises:
         DictionaryError: If it is no dictionary, or not one that Gatewise trained.
     """
     try:
-        tokenizer = Tokenizer.from_buffer(contents)
+        tokenizer = Tokenizer.from_buffer(_RECIPE.check(contents))
+    except DictionaryError:
+        raise
     except Exception as error:  # the Rust side raises Exception itself
-        raise DictionaryError(f"not a tokenizer: {error}") from None
+        reason = " ".join(str(error).split())[:300]
+        raise DictionaryError(f"not a tokenizer: {reason}") from None
     expected = list(range(len(SPECIAL_TOKENS)))
     if [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] != expected:
         raise DictionaryError(
             f"expected the special tokens {', '.join(SPECIAL_TOKENS)} with the ids 0, 1 and 2: "
-            "this dictionary was not trained by Gatewise"
-        )
-    # What a batch is padded with, and where a text is cut, is not the dictionary's to say.
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    try:
-        mark = tokenizer.encode("").ids
-    except Exception as error:  # the Rust side raises Exception itself
-        raise DictionaryError(f"the tokenizer cannot encode a text: {error}") from None
-    if mark != [BEGIN_ID]:
-        raise DictionaryError(
-            f"expected an empty text to give the begin mark {[BEGIN_ID]} alone, received {mark}: "
             "this dictionary was not trained by Gatewise"
         )
     return tokenizer

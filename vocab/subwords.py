@@ -28,6 +28,9 @@ CONTINUATION = "##"
 MAX_WORD_CHARACTERS = 100
 """Longest word that a model of whole words, or of WordPiece, looks at; a longer one is unknown."""
 
+MAX_ENTRY_CHARACTERS = 256
+"""Longest entry with a score: wherever it fits, each of its beginnings is looked up too."""
+
 _WINDOW = 4096
 # The trainer counts words by itself: a frequent one is given to it over and over, in such parts.
 _WORDS_OF_A_TEXT = 1000
@@ -143,9 +146,14 @@ def scored_entries(scores: dict[str, float], sizes: Sizes) -> models.Unigram:
     Args:
         scores: Each entry's score; 10 below the least of them is an unknown character's. They are
             rounded to a fraction of two, so that sums are exact and no runtime finds another best.
+            Entries that are too long are left out.
         sizes: What bounds the dictionary.
     """
-    rounded = {entry: round(score * 1024) / 1024 for entry, score in scores.items()}
+    rounded = {
+        entry: round(score * 1024) / 1024
+        for entry, score in scores.items()
+        if len(entry) <= MAX_ENTRY_CHARACTERS
+    }
     ranked = sorted(rounded, key=lambda entry: (-rounded[entry], entry))
     special = [(token, 0.0) for token in sizes.special_tokens]
     vocabulary = [*special, *((entry, rounded[entry]) for entry in ranked)]

@@ -114,7 +114,7 @@ def test_what_is_no_model_folder_is_refused(tmp_path, make, reason):
         (
             "manifest.json",
             lambda d: d["files"].update({"a\0b": {"sha256": "0" * 64, "bytes": 1}}),
-            "leads out of the folder",
+            r"files\.'a\\x00b'.*characters that can be shown",
         ),
         ("manifest.json", lambda d: d.pop("files"), "config.json is not among the listed files"),
         (
@@ -224,8 +224,12 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(copy, make):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda d: d.update(post_processor=None), "expected an empty text to give the begin mark"),
-        (lambda d: d["model"]["vocab"].update(new=99_999), "tokens by config.json, found 100000"),
+        (lambda d: d.update(post_processor=None), "its post_processor is not as Gatewise writes"),
+        (lambda d: d["model"]["vocab"].update(new=99_999), "expected the ids 0, 1, 2"),
+        (
+            lambda d: d["model"]["vocab"].update(new=len(d["model"]["vocab"])),
+            "expected .* tokens by config.json, found",
+        ),
     ],
 )
 def test_another_dictionary_is_refused(copy, change, reason):
@@ -258,6 +262,73 @@ def test_a_file_put_beside_a_model_is_not_thrown_away(copy):
     (copy / "notes.txt").write_text("mine")
     with pytest.raises(ModelFolderError, match=r"notes\.txt, which is not part"):
         artifact.check_target(copy)
+
+
+def test_a_pipe_in_place_of_a_manifest_is_not_waited_for(copy):
+    (copy / "manifest.json").unlink()
+    os.mkfifo(copy / "manifest.json")
+    with pytest.raises(ModelFolderError, match="which is not part"):
+        artifact.check_target(copy)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "metrics.json"])
+def test_a_file_larger_than_it_can_need_is_not_read(copy, name):
+    # It takes no place on the disk.
+    os.truncate(copy / name, 2**31)
+    change_json(
+        copy / "manifest.json", lambda d: d["files"][name].update(bytes=2**31, sha256="0" * 64)
+    )
+    with pytest.raises(ModelFolderError, match=r"expected .*at most [\d,]+ bytes"):
+        artifact.load(copy)
+
+
+def test_too_many_files_are_refused(copy):
+    entry = {"sha256": "0" * 64, "bytes": 0}
+    more = {f"file {number}": entry for number in range(2000)}
+    change_json(copy / "manifest.json", lambda d: d["files"].update(more))
+    with pytest.raises(ModelFolderError, match=r"manifest.json: files: .* at most 1000 items"):
+        artifact.load(copy)
+
+
+def test_a_link_to_a_file_inside_is_followed(copy):
+    (copy / "config.json").rename(copy / "kept.json")
+    (copy / "config.json").symlink_to("kept.json")
+    assert artifact.load(copy).labels.names
+
+
+@pytest.mark.parametrize(
+    "operators", [(), ("LSTM",), ("Loop",)], ids=["none", "one of them", "another"]
+)
+def test_operators_that_are_not_those_of_the_network_are_refused(copy, operators):
+    change_json(copy / "manifest.json", lambda d: d.update(operators=operators))
+    with pytest.raises(ModelFolderError, match="its operators are not those of the networks"):
+        artifact.load(copy)
+
+
+def test_a_network_beside_the_one_that_is_asked_is_looked_at_too(copy):
+    shutil.copy(copy / "onnx" / "model.onnx", copy / "onnx" / "model_other.onnx")
+    reseal(copy)
+    assert artifact.load(copy).model
+    (copy / "onnx" / "model_other.onnx").write_bytes(b"no network")
+    reseal(copy)
+    with pytest.raises(ModelFolderError, match=r"model_other\.onnx: not an ONNX file"):
+        artifact.load(copy)
+
+
+def test_a_zip_is_read_without_unpacking_it(copy, tmp_path):
+    made = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "model")
+    shutil.rmtree(copy)
+    loaded = artifact.load(made)
+    assert loaded.labels.names == ("de", "el", "en", "fr", "ja")
+    assert loaded.folder.config == tmp_path / "packed.zip" / "model" / "config.json"
+    assert [path.name for path in tmp_path.iterdir()] == ["packed.zip"]
+
+
+def test_a_zip_answers_as_its_folder_does(copy, tmp_path):
+    made = shutil.make_archive(str(tmp_path / "packed"), "zip", copy)
+    texts = ["Wo ist das?", "Où est la gare ?"]
+    expected = Classifier.load(copy).predict_proba(texts)
+    assert (Classifier.load(made).predict_proba(texts) == expected).all()
 
 
 def test_places_that_cannot_be_written_are_told_beforehand(tmp_path, monkeypatch):

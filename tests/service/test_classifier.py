@@ -10,9 +10,10 @@ import gatewise
 from service import artifact
 from service.classifier import Classifier
 from service.errors import ModelFolderError
-from service.layout import Manifest, ModelFolder
+from service.layout import PRECISIONS, Manifest, ModelFolder
 from training import config
 from training.lowering.lower import lower, operators
+from training.lowering.precision import stored_in
 from training.network.build import build
 from training.network.shape import Shape
 from vocab.encoding import Encoded
@@ -83,16 +84,19 @@ def test_the_same_scores_alone_and_among_63_others(model_folder, cell, readout, 
     generator = np.random.default_rng(3)
     model.set_weights([w + generator.normal(0, 0.2, w.shape) for w in model.get_weights()])
     lowered = lower(model, settings)
-    folder.model.write_bytes(lowered.SerializeToString())
-    changes = {"operators": operators(lowered)}
+    models = {precision: stored_in(precision, lowered) for precision in PRECISIONS}
+    for precision, stored in models.items():
+        folder.model_in(precision).write_bytes(stored.SerializeToString())
+    changes = {"operators": operators(*models.values())}
     artifact.seal(folder, loaded.manifest.model_copy(update=changes))
 
-    classifier = Classifier.load(folder.path)
     texts = mixed_texts(64, loaded.config.vocab_size)
-    among_others = classifier.probabilities(texts)
-    for row, text in enumerate(texts):
-        alone = classifier.probabilities([text])[0]
-        np.testing.assert_array_equal(alone, among_others[row])
+    for precision in PRECISIONS:
+        classifier = Classifier.load(folder.path, precision=precision)
+        among_others = classifier.probabilities(texts)
+        for row, text in enumerate(texts):
+            alone = classifier.probabilities([text])[0]
+            np.testing.assert_array_equal(alone, among_others[row])
 
 
 def test_rows_come_back_in_the_order_given(classifier):
@@ -111,7 +115,7 @@ def test_several_threads_get_the_answers_of_one(classifier):
 @pytest.mark.parametrize(
     ("contents", "reason"),
     [
-        (b"no protobuf", "onnxruntime refuses it"),
+        (b"no protobuf", "not an ONNX file"),
         (
             onnx.helper.make_model(
                 onnx.helper.make_graph(
@@ -123,7 +127,7 @@ def test_several_threads_get_the_answers_of_one(classifier):
                 opset_imports=[onnx.helper.make_opsetid("", 17)],
                 ir_version=8,
             ).SerializeToString(),
-            "expected inputs input_ids and attention_mask",
+            "expected inputs attention_mask and input_ids",
         ),
     ],
     ids=["not a model", "another model"],
@@ -180,7 +184,7 @@ def test_weights_outside_the_checked_file_are_refused(model_folder, tmp_path, mo
         onnx.external_data_helper.set_external_data(table, "outside.bin")
         table.ClearField("raw_data")
 
-    with pytest.raises(ModelFolderError, match="onnxruntime refuses it"):
+    with pytest.raises(ModelFolderError, match=r"embedding\.weight is kept in another file"):
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 
@@ -200,9 +204,7 @@ def test_logits_of_another_shape_are_refused(model_folder, tmp_path, attributes)
         proto.graph.node.append(reduced)
         proto.graph.output[0].type.tensor_type.ClearField("shape")
 
-    with pytest.raises(
-        ModelFolderError, match=r"expected logits of shape|the network cannot answer"
-    ):
+    with pytest.raises(ModelFolderError, match="expected logits of shape"):
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 

@@ -215,7 +215,7 @@ def test_a_corpus_without_tokens_is_refused():
     [
         (b"{}", "not a tokenizer"),
         (b"\xff", "not a tokenizer"),
-        (json.dumps({"model": {"type": "BPE"}}).encode(), "not a tokenizer"),
+        (json.dumps({"model": {"type": "BPE"}}).encode(), "its normalizer is not as Gatewise"),
     ],
 )
 def test_what_is_no_dictionary_is_refused(contents, reason):

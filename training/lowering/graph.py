@@ -10,12 +10,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-OPSET = 17
-"""The ONNX opset written: the newest that onnxruntime has read since version 1.12."""
+from service.network import IR_VERSION, OPSET
+
+OLDEST_ONNXRUNTIME = "1.15.0"
+"""The oldest onnxruntime that is known to load what is written here; the tests ask that one."""
 
 Array = NDArray[np.generic]
-
-_IR_VERSION = 8
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Graph:
             proto,
             producer_name="gatewise",
             opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=_IR_VERSION,
+            ir_version=IR_VERSION,
         )
         onnx.checker.check_model(model, full_check=True)
         return model

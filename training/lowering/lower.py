@@ -21,14 +21,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from training.lowering.graph import OPSET, Array, Graph
+from training.lowering.graph import Array, Graph
 from training.lowering.readout import summary
 from training.network.ngrams import MULTIPLIERS, SCALE, SHORTEST, NgramLogits
 from training.network.shape import NgramTable
 from training.network.spelled import Spelled
 from training.settings.network import NetworkConfig
-
-__all__ = ["OPSET", "lower", "operators"]
 
 _OPERATORS = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
 _DIRECTIONS = {

@@ -15,15 +15,8 @@ import numpy as np
 
 from service.layout import PRECISIONS, Precision
 from training.evaluation.exported import BUDGET, NAMES
-from training.mobile.shrinking import (
-    EMBEDDING,
-    NGRAMS,
-    TOLD,
-    Ids,
-    Plan,
-    ngram_effect,
-    token_effect,
-)
+from training.mobile.parts import EMBEDDING, NGRAMS, TOLD
+from training.mobile.shrinking import Ids, Plan, ngram_effect, token_effect
 from training.mobile.variants import Variant, Workshop
 from vocab.dictionary import SPECIAL_TOKENS
 from vocab.errors import GatewiseError

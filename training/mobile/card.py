@@ -39,8 +39,7 @@ pipeline_tag: text-classification
 
 Labels: {names}.
 
-An app carries {export["size"]:,} bytes at most: the network in one of its two formats, the
-dictionary and `config.json`.
+An app carries {export["size"]:,} bytes: the network in ONNX, the dictionary and `config.json`.
 
 | file | what |
 |---|---|

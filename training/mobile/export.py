@@ -12,8 +12,7 @@ from service import artifact
 from service.classifier import Classifier
 from service.layout import Precision
 from training.mobile import folder
-from training.mobile.budget import SizeError, Step, within
-from training.mobile.strings import with_tokenizer
+from training.mobile.budget import Step, within
 from training.mobile.variants import Workshop
 from vocab.corpus import Row
 
@@ -55,7 +54,8 @@ class Exported:
 
     Attributes:
         precision: How the weights are stored.
-        size: Bytes that an app carries: the network, the dictionary and `config.json`.
+        size: Bytes that an app carries: the network, the dictionary and `config.json`; or the file
+            that takes texts as they are, where that is wanted and larger.
         limit: How many it was allowed; None for any.
         rows: Validation rows that the steps were measured on.
         tokens: Entries of the dictionary that are left.
@@ -100,9 +100,7 @@ def export_mobile(
     """
     folder.check_targets(out)
     loaded = artifact.load(model, "fp32")
-    if with_text:
-        with_tokenizer(loaded)  # told now, and not after a long search, if it cannot be done
-    workshop = Workshop(loaded, _drawn(rows(Classifier(loaded))) if rows else ())
+    workshop = Workshop(loaded, _drawn(rows(Classifier(loaded))) if rows else (), with_text)
     steps: list[ExportStep] = []
 
     def take(step: Step) -> None:
@@ -110,12 +108,6 @@ def export_mobile(
         on_step(steps[-1])
 
     variant = within(workshop, max_size, precision, take)
-    text_model = with_tokenizer(variant.artifact) if with_text else None
-    if text_model and max_size is not None and text_model.ByteSize() > max_size:
-        raise SizeError(
-            f"expected models of at most {max_size:,} bytes, and the one that takes texts as they "
-            f"are has {text_model.ByteSize():,}: allow more, or leave --with-tokenizer out"
-        )
     exported = Exported(
         precision=variant.precision,
         size=variant.size,
@@ -123,12 +115,12 @@ def export_mobile(
         rows=len(workshop.rows),
         tokens=variant.artifact.config.vocab_size,
         steps=tuple(steps),
-        text_model=text_model.ByteSize() if text_model else None,
+        text_model=variant.text_model.ByteSize() if variant.text_model else None,
         archive=folder.zip_of(out),
     )
     figures = asdict(exported)
     del figures["archive"]
-    folder.write(variant, out, figures, text_model)
+    folder.write(variant, out, figures)
     return exported
 
 

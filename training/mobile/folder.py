@@ -13,7 +13,7 @@ import onnx
 
 from service import artifact
 from service.classifier import Classifier
-from service.layout import ModelFolder, tokenizer_config
+from service.layout import ModelFolder
 from training.lowering.lower import operators
 from training.mobile import card, snippets
 from training.mobile.ort_format import required_operators
@@ -56,22 +56,19 @@ def check_targets(out: Path) -> None:
     )
 
 
-def write(
-    variant: Variant, out: Path, export: Mapping[str, object], text_model: onnx.ModelProto | None
-) -> None:
+def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
     """Writes folder and zip, each whole or not at all.
 
     Args:
         variant: The model.
         out: The folder; the zip has its name and `.zip`.
         export: How the model was made, for `metrics.json`.
-        text_model: The model that takes texts as they are; None without.
 
     Raises:
         ModelFolderError: If the folder cannot be written.
     """
     with artifact.writing(out) as folder:
-        _fill(folder, variant, export, text_model)
+        _fill(folder, variant, export)
         classifier = Classifier.load(folder.path)
         artifact.write_json(folder.path / VECTORS, asdict(vectors_of(classifier)))
         folder.card.write_text(card.card(classifier.artifact, export), encoding="utf-8")
@@ -79,13 +76,8 @@ def write(
     _zip(out)
 
 
-def _fill(
-    folder: ModelFolder,
-    variant: Variant,
-    export: Mapping[str, object],
-    text_model: onnx.ModelProto | None,
-) -> None:
-    loaded = variant.artifact
+def _fill(folder: ModelFolder, variant: Variant, export: Mapping[str, object]) -> None:
+    loaded, text_model = variant.artifact, variant.text_model
     model = folder.model_in(loaded.precision)
     model.write_bytes(loaded.model)
     model.with_suffix(".ort").write_bytes(variant.ort_bytes)
@@ -96,7 +88,7 @@ def _fill(
     (folder.path / OPERATORS).write_text(required_operators(*networks), encoding="utf-8")
     folder.tokenizer.write_bytes(variant.tokenizer_bytes)
     folder.config.write_bytes(variant.config_bytes)
-    artifact.write_json(folder.tokenizer_config, tokenizer_config(loaded.config))
+    artifact.write_json(folder.tokenizer_config, artifact.tokenizer_config(loaded.config))
     artifact.write_json(folder.metrics, {"export": export})
     examples = folder.path / EXAMPLES
     examples.mkdir()

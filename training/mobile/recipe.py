@@ -111,6 +111,12 @@ def _lowercase(shape: object, unit: Unit) -> bool:
         if not found:
             continue
         if accents == "keep" and form == "none":
+            if unit == "character" and not found[0]:
+                raise RecipeError(
+                    "expected a dictionary of characters with tokens.lowercase=true, received one "
+                    "that keeps the case: what becomes a special token there once characters are "
+                    f"dropped depends on those beside it, which cannot be put into a graph; {_ELSE}"
+                )
             return found[0]
         setting = "accents=strip" if accents == "strip" else f"normalization={form}"
         raise RecipeError(

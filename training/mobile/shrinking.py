@@ -16,24 +16,17 @@ What stays gives the same answers as before:
 Knows neither texts nor how good a network is; which ones to keep is its caller's to say.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
+from training.mobile.parts import EMBEDDING, FIRST_KERNEL, NGRAM_KERNEL, NGRAMS, TOLD, Network
 from vocab.dictionary import SPECIAL_TOKENS
 
-EMBEDDING = "embedding.weight"
-FIRST_KERNEL = "recurrent_0.W"
-NGRAMS = "ngrams.weight"
-TOLD = "ngrams.told"
-NGRAM_KERNEL = "ngrams.kernel"
-
 Ids = NDArray[np.int64]
-Weights = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -53,59 +46,6 @@ class Plan:
     absent: float = 0.0
     width: int | None = None
     ngram_width: int | None = None
-
-
-@dataclass
-class Network:
-    """A network that can be looked into and changed, constant by constant.
-
-    Attributes:
-        model: The network. It is changed in place: give it a copy.
-    """
-
-    model: onnx.ModelProto
-    _places: dict[str, int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        constants = self.model.graph.initializer
-        self._places = {constant.name: place for place, constant in enumerate(constants)}
-
-    @classmethod
-    def copy_of(cls, model: onnx.ModelProto) -> "Network":
-        """A network to be changed, of a model that stays."""
-        copied = onnx.ModelProto()
-        copied.CopyFrom(model)
-        return cls(copied)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._places
-
-    def __getitem__(self, name: str) -> Weights:
-        constants = self.model.graph.initializer
-        value: Weights = numpy_helper.to_array(constants[self._places[name]])
-        return value
-
-    def __setitem__(self, name: str, value: NDArray[np.generic]) -> None:
-        constants = self.model.graph.initializer
-        proto = numpy_helper.from_array(np.ascontiguousarray(value), name)
-        if name in self:
-            constants[self._places[name]].CopyFrom(proto)
-        else:
-            self._places[name] = len(constants)
-            constants.append(proto)
-
-    def lookups(self, *names: str) -> list[onnx.NodeProto]:
-        """The nodes that look something up in these tables."""
-        nodes = self.model.graph.node
-        return [node for node in nodes if node.op_type == "Gather" and node.input[0] in names]
-
-    def insert(self, place: int, nodes: Sequence[onnx.NodeProto]) -> None:
-        """Puts nodes before the one that stands at a place."""
-        graph = self.model.graph
-        ordered = [*graph.node[:place], *nodes, *graph.node[place:]]
-        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
-        del graph.node[:]
-        graph.node.extend(copies)
 
 
 def shrunk(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:

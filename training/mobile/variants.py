@@ -17,7 +17,9 @@ from training.evaluation.evaluate import Report, evaluate
 from training.lowering.lower import operators
 from training.lowering.precision import stored_in
 from training.mobile.ort_format import to_ort
-from training.mobile.shrinking import EMBEDDING, Network, Plan, shrunk
+from training.mobile.parts import EMBEDDING, Network
+from training.mobile.shrinking import Plan, shrunk
+from training.mobile.strings import with_tokenizer
 from vocab import dictionary
 from vocab.corpus import Row
 from vocab.encoded_rows import EncodedRow, encode_rows
@@ -31,11 +33,13 @@ class Variant:
         artifact: The model, as if it had been read from a folder.
         plan: What is left of the whole one.
         report: Its figures over the validation rows; None without such rows.
+        text_model: The one file that takes texts as they are; None if it is not wanted.
     """
 
     artifact: Artifact
     plan: Plan
     report: Report | None
+    text_model: onnx.ModelProto | None = None
 
     @property
     def precision(self) -> Precision:
@@ -59,12 +63,12 @@ class Variant:
 
     @property
     def size(self) -> int:
-        """Bytes that an app carries: network, dictionary and `config.json`.
+        """Bytes that an app carries: the network in ONNX, the dictionary and `config.json`.
 
-        Of the network's two formats it carries one; this counts the larger.
+        Or the one file that takes texts as they are, where that is wanted and larger.
         """
-        network = max(len(self.artifact.model), len(self.ort_bytes))
-        return network + len(self.tokenizer_bytes) + len(self.config_bytes)
+        parts = len(self.artifact.model) + len(self.tokenizer_bytes) + len(self.config_bytes)
+        return max(parts, self.text_model.ByteSize() if self.text_model else 0)
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,12 @@ class Workshop:
     Attributes:
         whole: The model, its weights in 32-bit floats.
         rows: Validation rows; without any, variants have no figures.
+        with_text: Whether each variant has a model that takes texts as they are.
     """
 
     whole: Artifact
     rows: Sequence[Row]
+    with_text: bool = False
 
     @cached_property
     def network(self) -> Network:
@@ -110,7 +116,9 @@ class Workshop:
             precision=precision,
             model=model.SerializeToString(deterministic=True),
         )
-        return Variant(artifact, plan, self._report(artifact) if self.rows else None)
+        report = self._report(artifact) if self.rows else None
+        text_model = with_tokenizer(artifact) if self.with_text else None
+        return Variant(artifact, plan, report, text_model)
 
     def _report(self, artifact: Artifact) -> Report:
         classifier = Classifier(artifact)

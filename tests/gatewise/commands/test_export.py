@@ -17,13 +17,13 @@ def gatewise(*arguments):
 
 def test_steps_are_shown_with_what_they_cost(model_folder, languages, tmp_path):
     out = tmp_path / "phone"
-    asked = ("--target", "mobile", "--max-size", "65KB", "--with-tokenizer")
+    asked = ("--target", "mobile", "--max-size", "45KB", "--with-tokenizer")
     code, stdout, stderr = gatewise(
         model_folder, "--out", out, *asked, "--validation", languages / "validation.csv"
     )
     assert code == 0, stderr
     assert "weights as 8-bit integers" in stdout
-    assert "of 65,000: network, dictionary and config.json" in stdout
+    assert "of 45,000: network, dictionary and config.json" in stdout
     assert f"written to {out} and {out}.zip" in stdout
     assert stderr.count("accuracy") >= 4
 

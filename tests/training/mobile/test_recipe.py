@@ -50,8 +50,9 @@ def test_without_lower_case_nothing_changes():
     assert recipe.read(tokenizer, "word").lowered == {}
 
 
-@pytest.mark.parametrize("unit", ["word", "character"])
-@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize(
+    ("unit", "lowercase"), [("word", True), ("word", False), ("character", True)]
+)
 def test_every_token_but_the_special_ones_can_come_of_a_text(unit, lowercase):
     tokenizer = dictionary.train(TEXTS, unit=unit, lowercase=lowercase)
     special = dict(zip(dictionary.SPECIAL_TOKENS, range(3), strict=True))
@@ -171,3 +172,9 @@ def test_a_character_that_would_move_a_cut_is_refused():
 
     with pytest.raises(RecipeError, match=r"U\+0041 becomes 'a' in lower case"):
         recipe.read(changed(dictionary.train(TEXTS), part), "word")
+
+
+def test_characters_whose_case_counts_are_refused():
+    tokenizer = dictionary.train(TEXTS, unit="character", lowercase=False)
+    with pytest.raises(RecipeError, match=r"tokens\.lowercase=true, received one that keeps"):
+        recipe.read(tokenizer, "character")

@@ -8,17 +8,8 @@ from onnx import numpy_helper
 
 from training.lowering.lower import lower
 from training.lowering.precision import stored_in
-from training.mobile.shrinking import (
-    EMBEDDING,
-    NGRAM_KERNEL,
-    NGRAMS,
-    TOLD,
-    Network,
-    Plan,
-    ngram_effect,
-    shrunk,
-    token_effect,
-)
+from training.mobile.parts import EMBEDDING, NGRAM_KERNEL, NGRAMS, TOLD, Network
+from training.mobile.shrinking import Plan, ngram_effect, shrunk, token_effect
 from training.network.build import build
 from training.network.shape import Shape
 from training.settings.network import NetworkConfig

@@ -66,7 +66,11 @@ AWKWARD = [
 ]
 KEPT = [("head", 512), ("head", 5), ("tail", 2), ("tail", 6), ("both", 3), ("both", 8)]
 units = pytest.mark.parametrize("unit", ["word", "character"])
-cases = pytest.mark.parametrize("lowercase", [True, False], ids=["lower", "cased"])
+kinds = pytest.mark.parametrize(
+    ("unit", "lowercase"),
+    [("word", True), ("word", False), ("character", True)],
+    ids=["words", "words-cased", "characters"],
+)
 
 ODD = st.sampled_from(
     [
@@ -124,8 +128,7 @@ def assert_same_ids(session, encoder, texts):
     assert (ids.dtype, mask.dtype) == (np.int64, np.int64)
 
 
-@units
-@cases
+@kinds
 @pytest.mark.parametrize(("keep", "max_length"), KEPT)
 def test_awkward_texts_have_the_same_ids(graphs, unit, lowercase, keep, max_length):
     session, encoder = graphs(unit, lowercase, keep, max_length)
@@ -134,16 +137,14 @@ def test_awkward_texts_have_the_same_ids(graphs, unit, lowercase, keep, max_leng
         assert_same_ids(session, encoder, [text])
 
 
-@units
-@cases
+@kinds
 @settings(max_examples=300)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), kept=st.sampled_from(KEPT))
 def test_any_texts_have_the_same_ids(graphs, unit, lowercase, texts, kept):
     assert_same_ids(*graphs(unit, lowercase, *kept), texts)
 
 
-@units
-@cases
+@kinds
 def test_every_character_has_the_same_ids_wherever_it_stands(graphs, unit, lowercase, capfd):
     session, encoder = graphs(unit, lowercase, "head", LONG)
     every = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]

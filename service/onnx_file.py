@@ -1,0 +1,249 @@
+"""What is in an ONNX file, read from its bytes before any runtime sees them.
+
+Owns which parts of the format a network of Gatewise is made of; whatever else is in a file refuses
+it, for it could reach outside of the file or run for ever. Knows no operator by name.
+
+Source of the fields and their numbers: onnx.proto of the ONNX specification
+(https://onnx.ai/onnx/repo-docs/IR.html).
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from service.errors import NetworkError
+from service.network import (
+    INPUTS,
+    IR_VERSION,
+    MOST_DIMENSIONS,
+    OPSET,
+    OUTPUT,
+    TYPES,
+    Attribute,
+    Network,
+    Node,
+    Value,
+)
+from service.wire import Field, Form, Message, WireError
+
+_INT64 = 7
+_INT, _STRING, _INTS = 2, 3, 7  # AttributeProto.AttributeType
+
+_MOST_NODES = 2000
+_MOST_CONSTANTS = 4000
+_MOST_NODE_BYTES = 1024 * 1024
+_MOST_PARTS = _MOST_NODES + _MOST_CONSTANTS + 8
+_LONGEST_NAME = 200
+# Of constants that tell where to cut or what shape to take, and of no others, the numbers count.
+_MOST_INTEGERS = 64
+
+_MODEL = Form(
+    "the model",
+    {
+        1: Field("ir_version", "integer"),
+        2: Field("producer_name", "bytes"),
+        7: Field("graph", "bytes"),
+        8: Field("opset_import", "list"),
+        20: Field("training_info", "list"),
+        25: Field("functions", "list"),
+    },
+    most=_MOST_PARTS,
+)
+_OPSET = Form("an opset", {1: Field("domain", "bytes"), 2: Field("version", "integer")})
+_GRAPH = Form(
+    "the graph",
+    {
+        1: Field("node", "list"),
+        2: Field("name", "bytes"),
+        5: Field("initializer", "list"),
+        11: Field("input", "list"),
+        12: Field("output", "list"),
+        15: Field("sparse_initializer", "list"),
+    },
+    most=_MOST_PARTS,
+)
+_NODE = Form(
+    "a node",
+    {
+        1: Field("input", "list"),
+        2: Field("output", "list"),
+        3: Field("name", "bytes"),
+        4: Field("op_type", "bytes"),
+        5: Field("attribute", "list"),
+        7: Field("domain", "bytes"),
+    },
+)
+_ATTRIBUTE = Form(
+    "an attribute of a node",
+    {
+        1: Field("name", "bytes"),
+        3: Field("i", "integer"),
+        4: Field("s", "bytes"),
+        6: Field("g", "bytes"),
+        8: Field("ints", "integers"),
+        11: Field("graphs", "list"),
+        20: Field("type", "integer"),
+    },
+)
+_TENSOR = Form(
+    "a constant",
+    {
+        1: Field("dims", "integers"),
+        2: Field("data_type", "integer"),
+        8: Field("name", "bytes"),
+        9: Field("raw_data", "bytes"),
+        13: Field("external_data", "list"),
+        14: Field("data_location", "integer"),
+    },
+)
+_VALUE_INFO = Form("an input or output", {1: Field("name", "bytes"), 2: Field("type", "bytes")})
+_TYPE = Form("a type", {1: Field("tensor_type", "bytes")})
+_TENSOR_TYPE = Form("a type", {1: Field("elem_type", "integer"), 2: Field("shape", "bytes")})
+_SHAPE = Form("a shape", {1: Field("dim", "list")})
+_DIMENSION = Form("a shape", {1: Field("dim_value", "integer"), 2: Field("dim_param", "bytes")})
+
+
+def read(contents: bytes) -> Network:
+    """Reads a network: plain nodes and constants between the two inputs and the logits.
+
+    Raises:
+        NetworkError: If it is no ONNX file, or holds what no network of Gatewise does.
+    """
+    try:
+        model = Message(memoryview(contents), _MODEL)
+        graph = Message(model.bytes("graph"), _GRAPH)
+        _check_model(model, graph)
+        _check_ends(graph)
+        constants: dict[str, Value] = {}
+        for part in graph.list("initializer"):
+            tensor = Message(part, _TENSOR)
+            name = _name(tensor.bytes("name"))
+            if name in constants:
+                raise NetworkError(f"two constants are called {name}")
+            constants[name] = _constant(name, tensor)
+        return Network(tuple(map(_node, graph.list("node"))), constants)
+    except WireError as error:
+        raise NetworkError(f"not an ONNX file that Gatewise wrote: {error}") from None
+
+
+def _check_model(model: Message, graph: Message) -> None:
+    for message, part, what in (
+        (model, "functions", "functions of its own"),
+        (model, "training_info", "a part that trains it"),
+        (graph, "sparse_initializer", "sparse constants"),
+    ):
+        if part in message:
+            raise NetworkError(f"it holds {what}, which no network of Gatewise does")
+    opsets = [Message(part, _OPSET) for part in model.list("opset_import")]
+    told = [(_shown(opset.bytes("domain")), opset.integer("version")) for opset in opsets]
+    if told != [("", OPSET)]:
+        found = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in told[:4])
+        raise NetworkError(f"expected the opset ai.onnx {OPSET} alone, found {found or 'none'}")
+    if model.integer("ir_version") != IR_VERSION:
+        raise NetworkError(
+            f"expected version {IR_VERSION} of the format, found {model.integer('ir_version')}"
+        )
+    nodes, constants = graph.list("node"), graph.list("initializer")
+    if len(nodes) > _MOST_NODES or len(constants) > _MOST_CONSTANTS:
+        raise NetworkError(
+            f"expected at most {_MOST_NODES} nodes and {_MOST_CONSTANTS} constants, found "
+            f"{len(nodes)} and {len(constants)}"
+        )
+    if (size := sum(map(len, nodes))) > _MOST_NODE_BYTES:
+        raise NetworkError(f"expected nodes of at most {_MOST_NODE_BYTES} bytes, found {size}")
+
+
+def _check_ends(graph: Message) -> None:
+    ends = []
+    for side in ("input", "output"):
+        values = (Message(part, _VALUE_INFO) for part in graph.list(side))
+        ends.append([(_name(value.bytes("name")), value) for value in values])
+    inputs, outputs = ends
+    names = sorted(name for name, _ in inputs), [name for name, _ in outputs]
+    if names != (list(INPUTS), [OUTPUT]):
+        found = [" and ".join(some[:4]) or "none" for some in names]
+        raise NetworkError(
+            f"expected inputs {' and '.join(INPUTS)} and an output {OUTPUT}, found inputs "
+            f"{found[0]} and an output {found[1]}"
+        )
+    for name, value in inputs:
+        kind = Message(Message(value.bytes("type"), _TYPE).bytes("tensor_type"), _TENSOR_TYPE)
+        dimensions = Message(kind.bytes("shape"), _SHAPE).list("dim")
+        if kind.integer("elem_type") != _INT64 or len(dimensions) != 2:
+            raise NetworkError(f"expected {name} to be 64-bit integers in two dimensions")
+        if any("dim_value" in Message(dimension, _DIMENSION) for dimension in dimensions):
+            raise NetworkError(f"expected {name} to take any number of texts and tokens")
+
+
+def _constant(name: str, tensor: Message) -> Value:
+    if "external_data" in tensor or "data_location" in tensor:
+        raise NetworkError(f"the constant {name} is kept in another file")
+    code, shape = tensor.integer("data_type"), tensor.integers("dims")
+    if code not in TYPES:
+        raise NetworkError(f"the constant {name} has numbers of a type that has no use here")
+    if len(shape) > MOST_DIMENSIONS or not all(size > 0 for size in shape):
+        raise NetworkError(f"the constant {name} has the shape {_shortened(shape)}")
+    value, data = Value(TYPES[code], shape), tensor.bytes("raw_data")
+    if len(data) != value.bytes:
+        raise NetworkError(
+            f"the constant {name} has {len(data)} bytes, of its shape are {value.bytes}"
+        )
+    if value.type.kind != "i" or value.size > _MOST_INTEGERS:
+        return value
+    numbers = np.frombuffer(data, value.type.newbyteorder("<"))
+    return Value(value.type, shape, tuple(numbers.tolist()))
+
+
+def _node(part: memoryview) -> Node:
+    node = Message(part, _NODE)
+    operator = _name(node.bytes("op_type"))
+    if domain := _shown(node.bytes("domain")):
+        raise NetworkError(f"its operator {operator} is not ONNX's own but of {domain}")
+    attributes = {}
+    for inner in node.list("attribute"):
+        attribute = Message(inner, _ATTRIBUTE)
+        key = _name(attribute.bytes("name"))
+        if "g" in attribute or "graphs" in attribute:
+            raise NetworkError(f"its operator {operator} holds a graph of its own")
+        if key in attributes:
+            raise NetworkError(f"its operator {operator} has {key} twice")
+        attributes[key] = _attribute(operator, key, attribute)
+    return Node(
+        operator,
+        _name(node.bytes("name")) if "name" in node else "",
+        tuple(map(_name, node.list("input"))),
+        tuple(map(_name, node.list("output"))),
+        attributes,
+    )
+
+
+def _attribute(operator: str, key: str, attribute: Message) -> Attribute:
+    kind = attribute.integer("type")
+    if kind == _INT:
+        return attribute.integer("i")
+    if kind == _INTS:
+        return attribute.integers("ints")
+    if kind == _STRING:
+        return _name(attribute.bytes("s"))
+    raise NetworkError(f"{key} of its operator {operator} is neither integers nor a word")
+
+
+def _name(name: memoryview) -> str:
+    text = _shown(name)
+    if not 0 < len(name) <= _LONGEST_NAME or text.encode() != name:
+        raise NetworkError(
+            f"expected names of 1 to {_LONGEST_NAME} plain characters, found {text[:40]!r}"
+        )
+    return text
+
+
+def _shown(name: memoryview) -> str:
+    """A name with nothing left of it but what every terminal shows as it is."""
+    text = bytes(name[:_LONGEST_NAME]).decode("ascii", "replace")
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join(each if " " <= each <= "~" else "?" for each in text)
+
+
+def _shortened(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, list(shape)[: MOST_DIMENSIONS + 1])) or "-"

@@ -1,0 +1,123 @@
+"""The oldest onnxruntime that a manifest names loads the networks, and gives the same logits.
+
+It is installed into an environment of its own, once a session, if an index of packages is at hand.
+"""
+
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from service import artifact
+from service.layout import ModelFolder
+from training.lowering.graph import OLDEST_ONNXRUNTIME
+from training.lowering.lower import lower
+from training.network.build import build
+from training.network.shape import Shape
+from training.settings.network import NetworkConfig
+
+# Reads a network's path and its inputs, and writes its logits and its own version.
+ASK = """
+import json, sys
+import numpy as np
+import onnxruntime
+told = json.load(sys.stdin)
+session = onnxruntime.InferenceSession(told["path"], providers=["CPUExecutionProvider"])
+inputs = {name: np.array(ids, dtype=np.int64) for name, ids in told["inputs"].items()}
+(logits,) = session.run(["logits"], inputs)
+json.dump([onnxruntime.__version__, logits.tolist()], sys.stdout)
+"""
+VOCABULARY = 200
+
+
+@pytest.fixture(scope="module")
+def oldest(tmp_path_factory) -> Path:
+    """The Python of an environment with the oldest onnxruntime."""
+    if sys.version_info >= (3, 12):
+        pytest.skip(f"there is no onnxruntime {OLDEST_ONNXRUNTIME} for this version of Python")
+    place = tmp_path_factory.mktemp("oldest")
+    venv.create(place, with_pip=True)
+    python = place / "bin" / "python"
+    # Builds of that age know no numpy 2.
+    wanted = [f"onnxruntime=={OLDEST_ONNXRUNTIME}", "numpy<2"]
+    command = [python, "-m", "pip", "install", "--quiet", "--no-input", *wanted]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    if "from versions: none" in ended.stderr:
+        pytest.skip("no index of packages can be reached to install it from")
+    assert ended.returncode == 0, ended.stderr
+    return python
+
+
+def asked(python: Path, model: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    told = {"path": str(model), "inputs": {name: ids.tolist() for name, ids in inputs.items()}}
+    ended = subprocess.run(
+        [python, "-c", ASK], input=json.dumps(told), check=False, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    version, logits = json.loads(ended.stdout)
+    assert version == OLDEST_ONNXRUNTIME
+    return np.array(logits, dtype=np.float32)
+
+
+def texts(vocab_size: int) -> dict[str, np.ndarray]:
+    """Texts of 1 to 30 tokens, padded."""
+    generator = np.random.default_rng(0)
+    lengths = np.array([1, 2, 7, 30])
+    mask = (np.arange(30) < lengths[:, None]).astype(np.int64)
+    return {
+        "input_ids": generator.integers(1, vocab_size, mask.shape) * mask,
+        "attention_mask": mask,
+    }
+
+
+def agree(python: Path, model: Path, vocab_size: int) -> None:
+    inputs = texts(vocab_size)
+    (expected,) = ort.InferenceSession(model).run(["logits"], inputs)
+    np.testing.assert_allclose(asked(python, model, inputs), expected, rtol=0, atol=1e-5)
+
+
+def test_a_manifest_names_it(model_folder):
+    assert artifact.load(model_folder).manifest.onnxruntime == OLDEST_ONNXRUNTIME
+
+
+def test_every_network_of_a_model_folder_loads_and_agrees(oldest, model_folder):
+    loaded = artifact.load(model_folder)
+    files = sorted(loaded.folder.model.parent.glob("*.onnx"))
+    assert loaded.folder.model in files
+    for file in files:
+        agree(oldest, file, loaded.config.vocab_size)
+
+
+@pytest.mark.parametrize(
+    ("config", "ngrams"),
+    [
+        ({"cell": "gru", "readout": "attention", "layers": 2}, (1, 2)),
+        ({"cell": "gru", "reset_after": False, "direction": "backward", "readout": "last"}, ()),
+        (
+            {"cell": "lstm", "direction": "forward", "readout": "mean", "input": "one_hot"},
+            (1, 2, 3),
+        ),
+        ({"cell": "rnn", "readout": "max"}, (2,)),
+    ],
+    ids=str,
+)
+def test_networks_of_every_kind_load_and_agree(oldest, tmp_path, config, ngrams):
+    config = NetworkConfig(units=8, embedding_size=8, **config)
+    shape = Shape(vocab_size=VOCABULARY, classes=5, ngrams=ngrams, buckets=100)
+    model = build(config, shape, seed=1)
+    generator = np.random.default_rng(2)
+    model.set_weights([w + generator.normal(0, 0.1, w.shape) for w in model.get_weights()])
+    file = tmp_path / "model.onnx"
+    file.write_bytes(lower(model, config).SerializeToString())
+    agree(oldest, file, VOCABULARY)
+
+
+def test_every_file_is_checked_by_onnx(model_folder):
+    for file in ModelFolder(model_folder).model.parent.glob("*.onnx"):
+        onnx.checker.check_model(onnx.load(file), full_check=True)

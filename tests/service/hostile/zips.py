@@ -1,0 +1,215 @@
+"""Zips of a model folder: as tools write them, and as somebody does who means harm.
+
+Each case makes a zip beside a copy of a real model folder and gives its path.
+"""
+
+import random
+import shutil
+import stat
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+Change = Callable[[Path], Path]
+Edit = Callable[[bytearray, zipfile.ZipInfo], None]
+
+LOCAL, CENTRAL = b"PK\3\4", b"PK\1\2"
+
+
+def packed(
+    path: Path,
+    prefix: str = "",
+    method: int = zipfile.ZIP_DEFLATED,
+    more: Callable[[zipfile.ZipFile], object] = lambda _: None,
+) -> Path:
+    """A zip of a folder.
+
+    Args:
+        path: The folder.
+        prefix: What each name begins with.
+        method: How it is packed.
+        more: Adds what the folder does not hold.
+    """
+    target = path.with_name("model.zip")
+    with zipfile.ZipFile(target, "w", method) as archive:
+        for file in sorted(path.rglob("*")):
+            archive.write(file, f"{prefix}{file.relative_to(path).as_posix()}")
+        more(archive)
+    return target
+
+
+def sound_zips() -> dict[str, Change]:
+    """Zips of which the model must load."""
+
+    def with_nested_zip(archive: zipfile.ZipFile) -> None:
+        archive.writestr("more.zip", b"PK\3\4 and so on")
+
+    return {
+        "files at the top": packed,
+        "files in a folder": lambda path: packed(path, "my model/"),
+        "nothing deflated": lambda path: packed(path, method=zipfile.ZIP_STORED),
+        "a zip in the zip": lambda path: packed(path, more=with_nested_zip),
+        "what a Mac adds": lambda path: packed(
+            path, "model/", more=lambda archive: archive.writestr("__MACOSX/model/._x", b"x")
+        ),
+        "a comment": lambda path: packed(
+            path, more=lambda archive: setattr(archive, "comment", b"hello " * 100)
+        ),
+        "another suffix": lambda path: packed(path).rename(path.with_name("model.gatewise")),
+        "made by shutil": lambda path: Path(
+            shutil.make_archive(str(path.with_name("made")), "zip", path.parent, path.name)
+        ),
+    }
+
+
+def _named(name: str) -> Change:
+    """A zip with another file, whose name is written over one of the same length."""
+
+    def make(path: Path) -> Path:
+        stand_in = "x" * len(name.encode())
+        target = packed(path, more=lambda archive: archive.writestr(stand_in, b"evil"))
+        contents = target.read_bytes()
+        target.write_bytes(contents.replace(stand_in.encode(), name.encode()))
+        return target
+
+    return make
+
+
+def _edited(name: str, edit: Edit) -> Change:
+    """A zip in which what is told of one file is changed."""
+
+    def make(path: Path) -> Path:
+        target = packed(path)
+        with zipfile.ZipFile(target) as archive:
+            info = archive.getinfo(name)
+        contents = bytearray(target.read_bytes())
+        edit(contents, info)
+        target.write_bytes(contents)
+        return target
+
+    return make
+
+
+def _in_directory(offset: int, layout: str, *values: int) -> Edit:
+    """Writes into the entry of the central directory."""
+
+    def edit(contents: bytearray, info: zipfile.ZipInfo) -> None:
+        name = info.filename.encode()
+        entry = next(
+            at
+            for at in range(len(contents))
+            if contents[at : at + 4] == CENTRAL and contents[at + 46 : at + 46 + len(name)] == name
+        )
+        struct.pack_into(layout, contents, entry + offset, *values)
+
+    return edit
+
+
+def _at_header(offset: int, layout: str, *values: int) -> Edit:
+    """Writes into the header before the file's contents."""
+    return lambda contents, info: struct.pack_into(
+        layout, contents, info.header_offset + offset, *values
+    )
+
+
+def _with(more: Callable[[zipfile.ZipFile], object]) -> Change:
+    return lambda path: packed(path, more=more)
+
+
+def _link(archive: zipfile.ZipFile) -> None:
+    info = zipfile.ZipInfo("link")
+    info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    archive.writestr(info, "/etc/passwd")
+
+
+def _bomb(archive: zipfile.ZipFile) -> None:
+    archive.writestr("zeros", bytes(100 * 2**20))
+
+
+def _many(archive: zipfile.ZipFile) -> None:
+    for number in range(20_000):
+        archive.writestr(f"{number}", b"")
+
+
+def _twice(archive: zipfile.ZipFile) -> None:
+    archive.writestr("config.jsoN", b"{}")
+
+
+def _of_two(path: Path) -> Path:
+    def second(archive: zipfile.ZipFile) -> None:
+        for file in path.rglob("*"):
+            archive.write(file, f"b/{file.relative_to(path).as_posix()}")
+
+    return packed(path, "a/", more=second)
+
+
+def _duplicate(path: Path) -> Path:
+    target = _with(_twice)(path)
+    target.write_bytes(target.read_bytes().replace(b"config.jsoN", b"config.json"))
+    return target
+
+
+def hostile_zips() -> dict[str, Change]:
+    """Zips of which no model may load."""
+    huge = 2**31 - 2
+    cases = {
+        "an absolute name": _named("/etc/cron.d/evil"),
+        "a name that leads out": _named("../../evil"),
+        "a name that leads out within": _named("onnx/../../evil"),
+        "a name with a backslash": _named("..\\evil"),
+        "a name of a drive": _named("C:evil"),
+        "a name with a NUL": _named("good\0evil"),
+        "a name that a terminal obeys": _named("\x1b[2Jevil"),
+        "a name of nothing": _named("a//b"),
+        "a name of a dot": _named("./evil"),
+        "a name twice": _duplicate,
+        "a link": _with(_link),
+        "a bomb": _with(_bomb),
+        "twenty thousand files": _with(_many),
+        "two models": _of_two,
+        "bzip2": lambda path: packed(path, method=zipfile.ZIP_BZIP2),
+        "lzma": lambda path: packed(path, method=zipfile.ZIP_LZMA),
+        "encrypted": _edited("config.json", _in_directory(8, "<H", 1)),
+        "a larger size told": _edited("config.json", _in_directory(24, "<I", 10**6)),
+        "a smaller size told": _edited("config.json", _in_directory(24, "<I", 10)),
+        "a size without end told": _edited("config.json", _in_directory(24, "<I", huge)),
+        "a smaller packed size told": _edited("config.json", _in_directory(20, "<I", 10)),
+        "a larger packed size told": _edited("config.json", _in_directory(20, "<I", huge)),
+        "another sum told": _edited("config.json", _in_directory(16, "<I", 1)),
+        "another place told": _edited("config.json", _in_directory(42, "<I", 5)),
+        "a place outside told": _edited("config.json", _in_directory(42, "<I", huge)),
+        "another name before the contents": _edited("config.json", _at_header(30, "<B", 65)),
+        "a longer name before the contents": _edited("config.json", _at_header(26, "<H", 60_000)),
+        "no header before the contents": _edited("config.json", _at_header(0, "<I", 0)),
+        "another method told": _edited("config.json", _in_directory(10, "<H", 0)),
+    }
+    for seed in range(6):
+        cases[f"truncated {seed}"] = lambda path, seed=seed: _shortened(path, seed)
+    return cases
+
+
+def _shortened(path: Path, seed: int) -> Path:
+    target = packed(path)
+    contents = target.read_bytes()
+    target.write_bytes(contents[: random.Random(seed).randrange(len(contents))])
+    return target
+
+
+def random_zips(count: int) -> dict[str, Change]:
+    """Zips with some bytes changed, most of them where the directory is."""
+
+    def change(seed: int) -> Change:
+        def make(path: Path) -> Path:
+            choose = random.Random(seed)
+            target = packed(path)
+            contents = bytearray(target.read_bytes())
+            start = choose.choice([0, len(contents) - 800, len(contents) - 800])
+            for _ in range(choose.choice([1, 2, 8])):
+                contents[choose.randrange(start, len(contents))] = choose.randrange(256)
+            target.write_bytes(contents)
+            return target
+
+        return make
+
+    return {f"zip bytes {seed}": change(seed) for seed in range(count)}
