@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,6 +21,8 @@ from training.mobile.strings import RecipeError
 from vocab.bad_rows import StopAtBadRows
 from vocab.corpus import read_rows
 from vocab.errors import GatewiseError
+
+GERMAN = "Bitte geben Sie eine gültige Adresse ein."
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +175,23 @@ def test_the_python_example_runs(exported, tmp_path):
     document["vectors"][3]["scores"][0] += 0.01
     (copy / "test_vectors.json").write_text(json.dumps(document), encoding="utf-8")
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_the_javascript_example_runs(model_folder, tmp_path, precision):
+    modules = Path(__file__).parents[2] / "runtimes" / "node_modules"
+    if not shutil.which("node") or not (modules / "@huggingface").is_dir():
+        pytest.skip(f"there is no node here, or no Transformers.js in {modules}")
+    (tmp_path / "node_modules").symlink_to(modules)
+    out = tmp_path / "phone"
+    export_mobile(model_folder, out, precision=precision, on_step=lambda _: None)
+    command = ["node", out / "examples" / "classify.mjs"]
+    proof = subprocess.run(command, capture_output=True, check=False)
+    assert b"test vectors: all as they should be" in proof.stdout, proof.stderr.decode()
+    answer = subprocess.run([*command, GERMAN], capture_output=True, check=True)
+    classifier = Classifier.load(out)
+    ((label, score),) = classifier.best(classifier.predict_proba([GERMAN])[0])
+    assert answer.stdout.decode().splitlines()[1].split() == [label, f"{score:.4f}"]
 
 
 def test_the_same_model_gives_the_same_bytes_but_for_the_ort_files(model_folder, tmp_path):

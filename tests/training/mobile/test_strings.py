@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -27,6 +28,7 @@ from vocab.corpus import read_rows
 from vocab.encoding import Encoder, pad
 
 HERE = Path(__file__).parent
+MODULES = HERE.parents[1] / "runtimes" / "node_modules"
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 LONG = 100_000
 AWKWARD = [
@@ -345,8 +347,11 @@ def in_node(request, tmp_path):
     if not shutil.which("node"):
         pytest.skip("there is no node here")
     check = ["node", "--eval", f"require.resolve('{request.param}')"]
-    if subprocess.run(check, check=False, cwd=HERE, capture_output=True).returncode:
-        pytest.skip(f"{request.param} is not installed, neither beside the tests nor in NODE_PATH")
+    # The packages of the tests of runtimes, and any that are named by who runs the tests.
+    paths = [str(MODULES), os.environ.get("NODE_PATH", "")]
+    environment = {**os.environ, "NODE_PATH": os.pathsep.join(filter(None, paths))}
+    if subprocess.run(check, check=False, env=environment, capture_output=True).returncode:
+        pytest.skip(f"{request.param} is neither in {MODULES} nor in NODE_PATH")
 
     def ask(model, texts):
         path = tmp_path / "model.onnx"
@@ -355,6 +360,7 @@ def in_node(request, tmp_path):
         ended = subprocess.run(
             ["node", str(HERE / "answers.cjs")],
             check=False,
+            env=environment,
             input=json.dumps(question),
             capture_output=True,
             encoding="utf-8",
