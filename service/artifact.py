@@ -107,7 +107,7 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
         tokenizer = dictionary.parse(documents[folder.name_of(folder.tokenizer)])
     except DictionaryError as error:
         raise ModelFolderError(f"{folder.tokenizer}: {error}") from None
-    size = max(tokenizer.get_vocab().values()) + 1
+    size = tokenizer.get_vocab_size()  # the ids are 0, 1, 2, … by the recipe
     if size != config.vocab_size:
         raise ModelFolderError(
             f"{folder.tokenizer}: expected {config.vocab_size} tokens by config.json, found {size}"

@@ -212,7 +212,7 @@ def _check_entries(kind: str, entries: dict[str, Any]) -> None:
             raise _foreign("model.vocab")
         longest: float = MAX_ENTRY_CHARACTERS
     else:
-        if not isinstance(vocabulary, dict) or not all(type(n) is int for n in vocabulary.values()):
+        if not isinstance(vocabulary, dict) or set(map(type, vocabulary.values())) - {int}:
             raise _foreign("model.vocab")
         if sorted(vocabulary.values()) != list(range(len(vocabulary))):
             raise DictionaryError("expected the ids 0, 1, 2, … as the values of model.vocab")
