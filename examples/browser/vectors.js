@@ -44,8 +44,10 @@ function row(vector, labels, scores) {
   const made = document.createElement("tr");
   const offBy = apart === 0 ? "0" : apart.toExponential(0);
   made.className = passes ? "passes" : "differs";
+  const text = cell("td", "");
+  text.append(cell("span", vector.text));
   made.append(
-    cell("td", vector.text),
+    text,
     cell("td", labels[best]),
     cell("td", scores[best].toFixed(4)),
     cell("td", passes ? offBy : `${offBy}: differs`),
