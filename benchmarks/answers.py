@@ -6,13 +6,11 @@ Knows no runtime.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+from service.layout import Precision
 
 TOLERANCE = 1e-5
 """How far a score may lie from the reference's."""

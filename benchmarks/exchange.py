@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from answers import Answers, Precision, Question, RuntimeFailedError
-from in_onnxruntime import FILES
+from answers import Answers, Question, RuntimeFailedError
+
+from service.layout import ModelFolder, Precision
 
 SCRIPTS = Path(__file__).resolve().parent / "parity"
 """Where the scripts are that run in other runtimes."""
@@ -52,9 +53,10 @@ def answered_by(
 def as_json(question: Question) -> dict[str, Any]:
     """A question as the scripts read it."""
     precision, timed = question.precision, question.timed
+    folder = ModelFolder(question.folder.resolve())
     return {
-        "folder": str(question.folder.resolve()),
-        "file": precision and FILES[precision],
+        "folder": str(folder.path),
+        "file": precision and folder.name_of(folder.model_in(precision)),
         "dtype": precision and _DTYPES[precision],
         "texts": list(question.texts),
         "ids": list(map(list, question.ids)),

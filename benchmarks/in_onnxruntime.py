@@ -3,29 +3,24 @@
 Owns what every other runtime is compared with. Knows no other runtime.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
-from answers import PRECISIONS, Answers, Precision, Question
+from answers import Answers, Question
 from numpy.typing import NDArray
 
 from service import artifact
 from service.classifier import Classifier
+from service.layout import PRECISIONS, ModelFolder, Precision
+from training.mobile.ort_format import to_ort
 from vocab.encoding import Encoded
 
 REFERENCE = "Python onnxruntime"
 ORT_FORMAT = "ORT format in Python onnxruntime"
 
-FILES: dict[Precision, str] = {
-    "fp32": "onnx/model.onnx",
-    "fp16": "onnx/model_fp16.onnx",
-    "int8": "onnx/model_quantized.onnx",
-}
 _TIMED_TOKENS = 40
 _ROUNDS, _CALLS = 15, 20
 
@@ -50,7 +45,8 @@ class Asked:
 
 def precisions(folder: Path) -> list[Precision]:
     """The precisions that a model folder holds."""
-    return [precision for precision in PRECISIONS if (folder / FILES[precision]).is_file()]
+    layout = ModelFolder(folder)
+    return [precision for precision in PRECISIONS if layout.model_in(precision).is_file()]
 
 
 def ask(folder: Path, precision: Precision, texts: Sequence[str], *, timed: bool = False) -> Asked:
@@ -67,7 +63,7 @@ def ask(folder: Path, precision: Precision, texts: Sequence[str], *, timed: bool
     Raises:
         ModelFolderError: If the folder is missing, damaged or foreign.
     """
-    asked = _classifier(folder, folder / FILES[precision])
+    asked = Classifier.load(folder, precision=precision)
     encoded = asked.encode(texts)
     whole = list(range(len(texts)))
     if asked.artifact.config.gatewise.tokens.keep != "head":
@@ -92,33 +88,15 @@ def ask(folder: Path, precision: Precision, texts: Sequence[str], *, timed: bool
 
 
 def in_ort_format(question: Question) -> Answers:
-    """The answers of the same model, once it is written in the format of small builds.
-
-    The file is optimized in ways that are good for every processor, as those for phones are.
-    """
-    if question.precision is None:
-        raise ValueError("expected a precision: the format has no tokenizer")
-    with tempfile.TemporaryDirectory() as scratch:
-        written = Path(scratch) / "model.ort"
-        options = ort.SessionOptions()
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(written)
-        options.add_session_config_entry("session.save_model_format", "ORT")
-        source = question.folder / FILES[question.precision]
-        ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        asked = _classifier(question.folder, written)
+    """The answers of the same model, once it is written in the format of small builds."""
+    loaded = artifact.load(question.folder, question.precision)
+    asked = Classifier(replace(loaded, model=to_ort(loaded.model)))
     encoded = [Encoded(np.array(ids, dtype=np.int64), truncated=False) for ids in question.ids]
     milliseconds: tuple[float, ...] = ()
     if question.timed is not None:
         one = [encoded[question.timed]]
         milliseconds = tuple(_times(lambda: asked.scores(one)))
     return Answers(ORT_FORMAT, None, asked.scores(encoded), milliseconds)
-
-
-def _classifier(folder: Path, model: Path) -> Classifier:
-    """The classifier of a folder with another model."""
-    loaded = artifact.load(folder)
-    return Classifier(replace(loaded, model=model.read_bytes()))
 
 
 def _times(call: Callable[[], object]) -> Iterator[float]:

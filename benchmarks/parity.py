@@ -25,6 +25,7 @@ from answers import TOLERANCE, Answers, Comparison, RuntimeFailedError, compare
 from in_node import NODE_MODULES
 from in_onnxruntime import Asked
 
+from service.layout import PRECISIONS
 from vocab.errors import GatewiseError
 
 HEAD = (
@@ -142,7 +143,7 @@ def main(
         asked = [
             in_onnxruntime.ask(model, precision, collected, timed=latency)
             for model in models
-            for precision in in_onnxruntime.precisions(model) or ["fp32"]
+            for precision in in_onnxruntime.precisions(model) or PRECISIONS[:1]
         ]
         compared = compare_all(asked, node_modules, optimum_python)
     except (GatewiseError, RuntimeFailedError) as error:

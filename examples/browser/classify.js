@@ -38,7 +38,7 @@ async function load() {
   Object.assign(env.backends.onnx.wasm, { wasmPaths: `${here}lib/`, numThreads: 1 });
   classify = await pipeline("text-classification", "model", { dtype: site.dtype });
   await classify("The first answer takes longer than those after it.");
-  document.querySelector("#vectors").hidden = site.mobile === null;
+  document.querySelector("#vectors").hidden = site.vectors === null;
 }
 
 /**

@@ -1,6 +1,6 @@
 """Lay a model folder, these pages and the libraries they need into one folder to serve.
 
-    python examples/browser/lay_site.py MODEL --out SITE [--mobile DIR] [--node-modules DIR]
+    python examples/browser/lay_site.py MODEL --out SITE [--precision P] [--node-modules DIR]
 
 Owns which files the site has, and the two lists of them that the pages and the service worker read.
 Downloads nothing: the libraries are those that npm has installed.
@@ -12,11 +12,12 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from service import artifact
+from service.layout import Precision
 from vocab.errors import GatewiseError
 
 HERE = Path(__file__).resolve().parent
@@ -28,33 +29,24 @@ LIBRARIES = (
     "onnxruntime-web/dist/ort-wasm-simd-threaded.mjs",
     "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm",
 )
-MODEL_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json")
 VECTORS = "test_vectors.json"
-
-Precision = Literal["fp32", "fp16", "int8"]
-# What Transformers.js calls the precisions, and which file it then takes.
-NETWORKS: dict[Precision, tuple[str, str]] = {
-    "fp32": ("fp32", "onnx/model.onnx"),
-    "fp16": ("fp16", "onnx/model_fp16.onnx"),
-    "int8": ("q8", "onnx/model_quantized.onnx"),
-}
+DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
+"""What Transformers.js calls the precisions."""
 
 
 class SiteError(GatewiseError):
     """Something that the site needs is not there."""
 
 
-def lay(
-    model: Path, out: Path, node_modules: Path, precision: Precision, mobile: Path | None
-) -> int:
+def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None = None) -> int:
     """Writes the site.
 
     Args:
-        model: A model folder; it is verified first.
+        model: A model folder, which is verified first; where it has test vectors, as those from
+            `gatewise export` do, there is a page for them.
         out: The folder to write, which must be new or empty.
         node_modules: Where npm has installed Transformers.js.
-        precision: Which of the folder's networks the page loads.
-        mobile: A mobile artifact with test vectors; None for a site without that page.
+        precision: Which of the folder's networks is loaded; None for the most exact one.
 
     Returns:
         How many bytes the site has.
@@ -62,22 +54,19 @@ def lay(
     Raises:
         GatewiseError: If the model folder is damaged or a file is missing.
     """
-    artifact.load(model)
+    loaded = artifact.load(model, precision)
     if out.exists() and any(out.iterdir()):
         raise SiteError(f"{out}: expected a new folder or an empty one")
-    dtype, network = NETWORKS[precision]
-    pages = PAGES if mobile is None else (*PAGES, *VECTOR_PAGES)
+    folder = loaded.folder
+    vectors = folder.path / VECTORS
+    parts = [folder.config, folder.tokenizer, folder.tokenizer_config, loaded.model_file]
+    pages = list(PAGES)
+    if vectors.is_file():
+        parts.append(vectors)
+        pages += VECTOR_PAGES
     copies = {HERE / name: name for name in pages}
-    copies |= {model / name: f"model/{name}" for name in (*MODEL_FILES, network)}
+    copies |= {part: f"model/{folder.name_of(part)}" for part in parts}
     copies |= {node_modules / name: f"lib/{Path(name).name}" for name in LIBRARIES}
-    artifact_files = None
-    if mobile is not None:
-        network_file = _network_of(mobile)
-        copies |= {path: f"mobile/{path.name}" for path in (network_file, mobile / VECTORS)}
-        artifact_files = {
-            "model": f"mobile/{network_file.name}",
-            "vectors": f"mobile/{VECTORS}",
-        }
     for source, name in copies.items():
         if not source.is_file():
             raise SiteError(f"{source}: is missing")
@@ -85,16 +74,13 @@ def lay(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
     _allow_import_map(out / "index.html")
-    site = {"dtype": dtype, "mobile": artifact_files}
+    site = {
+        "dtype": DTYPES[loaded.precision],
+        "network": copies[loaded.model_file],
+        "vectors": copies.get(vectors),
+    }
     (out / "site.json").write_text(json.dumps(site), encoding="utf-8")
     return _list_files(out)
-
-
-def _network_of(mobile: Path) -> Path:
-    found = sorted([*mobile.glob("*.onnx"), *mobile.glob("*.ort")])
-    if not found:
-        raise SiteError(f"{mobile}: holds no .onnx and no .ort file")
-    return found[0]
 
 
 def _allow_import_map(page: Path) -> None:
@@ -124,12 +110,13 @@ def main(
     node_modules: Annotated[Path, typer.Option(help="Where npm has installed.")] = Path(
         "node_modules"
     ),
-    precision: Annotated[Precision, typer.Option(help="Which network is loaded.")] = "fp32",
-    mobile: Annotated[Path | None, typer.Option(help="A mobile artifact.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Which network is loaded; the most exact if not told.")
+    ] = None,
 ) -> None:
     """Lay a site that classifies on the device."""
     try:
-        size = lay(model, out, node_modules, precision, mobile)
+        size = lay(model, out, node_modules, precision)
     except GatewiseError as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None

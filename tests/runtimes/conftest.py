@@ -35,7 +35,8 @@ DICTIONARIES = [
     *(f"{unit}, {case}" for unit in UNITS for case in CASES),
     *(f"wordpiece, {form}" for form in FORMS),
 ]
-MODELS = ["single label", "several labels"]
+PRECISIONS = ["fp32", "fp16", "int8"]
+MODELS = [*PRECISIONS, "several labels"]
 TEXTS = 1500
 LONG_TEXTS = 3  # of the longest, for each dictionary: they take a second each
 MAX_LENGTH = 2000  # of the dictionaries: what is cut off is not compared
@@ -77,15 +78,18 @@ def known_to_unicode_3(text):
 
 @pytest.fixture(scope="session")
 def asked(parity, texts, model_folder, multi_label_folder, tmp_path_factory):
-    """What every runtime is asked, by name: two models and a dictionary of every kind."""
+    """What every runtime is asked, by name: models, and a dictionary of every kind."""
     root = tmp_path_factory.mktemp("asked")
     several = shutil.copytree(multi_label_folder, root / "several")
     write_tokenizer_config(model_folder, several, 8)
     words = ["blue green", "red reddish grey", "Red blue [UNK] " * 9, "green\u2028red", ""]
     found = {
-        "single label": parity.in_onnxruntime.ask(model_folder, "fp32", texts, timed=True),
-        "several labels": parity.in_onnxruntime.ask(several, "fp32", [*words, *texts]),
+        precision: parity.in_onnxruntime.ask(
+            model_folder, precision, texts, timed=precision == "fp32"
+        )
+        for precision in PRECISIONS
     }
+    found["several labels"] = parity.in_onnxruntime.ask(several, "fp32", [*words, *texts])
     old = [text for text in texts if known_to_unicode_3(text)]
     assert len(old) > TEXTS / 3
     for (unit, options), (case, more) in itertools.product(UNITS.items(), CASES.items()):

@@ -32,7 +32,7 @@ def test_ids_and_scores_are_the_same(comparisons, model, check_same):
 
 
 def test_a_text_without_a_token_is_answered_where_gatewise_refuses_it(asked, answers, model_folder):
-    question = asked["single label"].question
+    question = asked["fp32"].question
     (transformers, engine), *_ = answers
     for text in ("", "\u200b"):
         row = question.texts.index(text)
@@ -54,6 +54,6 @@ def test_a_failure_is_told(parity, asked, tmp_path):
 
     if reason := parity.in_node.missing(parity.in_node.NODE_MODULES):
         pytest.skip(reason)
-    question = replace(asked["single label"].question, folder=tmp_path)
+    question = replace(asked["fp32"].question, folder=tmp_path)
     with pytest.raises(parity.answers.RuntimeFailedError, match="node ended with 1"):
         parity.in_node.ask([question])
