@@ -26,8 +26,7 @@ def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
     filled = {
         "@DTYPE@": _DTYPES[loaded.precision],
         "@SCORES@": "sigmoid" if loaded.config.multi_label else "softmax",
-        # What these programs cut of a long text is its end.
-        "@KEEPS_HEAD@": str(loaded.config.gatewise.tokens.keep == "head"),
+        "@KEEPS_HEAD@": str(loaded.config.gatewise.tokens.keep == "head").lower(),
     }
     contents = {}
     for name, source in sources.items():
