@@ -45,6 +45,7 @@ def export(
     from gatewise.console import exporting, show_exported
     from gatewise.size import in_bytes
     from training.mobile.export import export_mobile
+    from training.mobile.folder import zip_of
     from vocab.columns import Columns
     from vocab.corpus import at_least_one, read_rows
     from vocab.encoded_rows import encode_rows
@@ -52,7 +53,8 @@ def export(
     del target  # there is one, and it is asked for by name so that others may come
     limit = in_bytes(max_size) if max_size else None
     corpus = validation or Path()
-    check_outputs([model, validation], {"--out": out, "--rejects": rejects})
+    outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}
+    check_outputs([model, validation], outputs)
     with bad_rows_policy(rejects) as bad_rows, exporting() as on_step:
 
         def rows(classifier: "Classifier") -> "Iterable[Row]":

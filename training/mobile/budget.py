@@ -16,7 +16,14 @@ import numpy as np
 from service.layout import PRECISIONS, Precision
 from training.evaluation.exported import BUDGET, NAMES
 from training.mobile.parts import EMBEDDING, NGRAMS, TOLD
-from training.mobile.shrinking import Ids, Plan, ngram_effect, token_effect
+from training.mobile.shrinking import (
+    Ids,
+    Plan,
+    has_been_shrunk,
+    ngram_effect,
+    token_effect,
+    token_tables,
+)
 from training.mobile.variants import Variant, Workshop
 from vocab.dictionary import SPECIAL_TOKENS
 from vocab.errors import GatewiseError
@@ -107,6 +114,17 @@ class _Search:
 
     def from_(self, start: Variant) -> Variant:
         network = self.workshop.network
+        if has_been_shrunk(network):
+            raise SizeError(
+                f"expected a model of at most {self.limit:,} bytes, and this one has "
+                f"{start.size:,} and was made smaller before: begin with the one that it was made "
+                "of"
+            )
+        if not token_tables(network):
+            raise SizeError(
+                f"expected a model of at most {self.limit:,} bytes, and this one has "
+                f"{start.size:,}; only a network that gatewise train wrote can be made smaller"
+            )
         multi_label = self.workshop.whole.config.multi_label
         self._token_effect = token_effect(network, multi_label=multi_label)
         now = start

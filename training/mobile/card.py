@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.artifact import Artifact
+from training.report.markdown import as_code
 
 _LABELS_SHOWN = 30
 
@@ -18,7 +19,7 @@ def card(loaded: Artifact, export: Mapping[str, Any]) -> str:
         loaded: The folder, read back.
         export: How the model was made, as `metrics.json` has it.
     """
-    names = ", ".join(f"`{name}`" for name in loaded.labels.names[:_LABELS_SHOWN])
+    names = ", ".join(as_code(name) for name in loaded.labels.names[:_LABELS_SHOWN])
     if len(loaded.labels) > _LABELS_SHOWN:
         names += f" and {len(loaded.labels) - _LABELS_SHOWN} more"
     model = loaded.folder.name_of(loaded.model_file)

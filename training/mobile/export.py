@@ -4,17 +4,19 @@ Puts the rooms together and owns none of their work. Knows nothing of the comman
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from service import artifact
+from service.artifact import Artifact
 from service.classifier import Classifier
 from service.layout import Precision
 from training.mobile import folder
 from training.mobile.budget import Step, within
 from training.mobile.variants import Workshop
 from vocab.corpus import Row
+from vocab.errors import GatewiseError
 
 MOST_ROWS = 4_000
 """Validation rows that variants are compared on; of more, as many are drawn at random."""
@@ -100,7 +102,8 @@ def export_mobile(
     """
     folder.check_targets(out)
     loaded = artifact.load(model, "fp32")
-    workshop = Workshop(loaded, _drawn(rows(Classifier(loaded))) if rows else (), with_text)
+    drawn = _drawn(_in_scope(rows(Classifier(loaded)), loaded)) if rows else ()
+    workshop = Workshop(loaded, drawn, with_text)
     steps: list[ExportStep] = []
 
     def take(step: Step) -> None:
@@ -122,6 +125,20 @@ def export_mobile(
     del figures["archive"]
     folder.write(variant, out, figures)
     return exported
+
+
+def _in_scope(rows: Iterable[Row], loaded: Artifact) -> Iterator[Row]:
+    """Those of the rows that figures are of: all but those out of scope."""
+    count = 0
+    for row in rows:
+        if row.labels or loaded.config.multi_label:
+            count += 1
+            yield row
+    if not count:
+        raise GatewiseError(
+            "expected validation rows that have one of the model's labels, received none but rows "
+            "out of scope: accuracy is not about those"
+        )
 
 
 def _drawn(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -32,7 +32,8 @@ _OLDEST = (1980, 1, 1, 0, 0, 0)
 
 def zip_of(out: Path) -> Path:
     """Where the zip of a folder stands: beside it."""
-    return out.with_name(f"{out.name}.zip")
+    place = out if out.name not in ("", "..") else out.resolve()
+    return place.parent / f"{place.name}.zip"
 
 
 def check_targets(out: Path) -> None:
@@ -48,7 +49,7 @@ def check_targets(out: Path) -> None:
         return
     if place.is_file() and zipfile.is_zipfile(place):
         with zipfile.ZipFile(place) as earlier:
-            if f"{out.name}/manifest.json" in earlier.namelist():
+            if f"{place.stem}/manifest.json" in earlier.namelist():
                 return
     raise GatewiseError(
         f"{place}: something else than an earlier artifact stands there: move it or name another "
@@ -57,7 +58,7 @@ def check_targets(out: Path) -> None:
 
 
 def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
-    """Writes folder and zip, each whole or not at all.
+    """Writes folder and zip, whole or not at all.
 
     Args:
         variant: The model.
@@ -73,7 +74,8 @@ def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
         artifact.write_json(folder.path / VECTORS, asdict(vectors_of(classifier)))
         folder.card.write_text(card.card(classifier.artifact, export), encoding="utf-8")
         artifact.seal(folder, classifier.artifact.manifest)
-    _zip(out)
+        with written_whole(zip_of(out)) as archive:
+            _zip(folder.path, zip_of(out).stem, archive)
 
 
 def _fill(folder: ModelFolder, variant: Variant, export: Mapping[str, object]) -> None:
@@ -98,15 +100,13 @@ def _fill(folder: ModelFolder, variant: Variant, export: Mapping[str, object]) -
     artifact.seal(folder, manifest)
 
 
-def _zip(out: Path) -> None:
-    files = sorted(file for file in out.rglob("*") if file.is_file())
-    with (
-        written_whole(zip_of(out)) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
+def _zip(folder: Path, name: str, place: Path) -> None:
+    """Writes a zip of a folder's files, in a folder of this name."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
-            name = f"{out.name}/{file.relative_to(out).as_posix()}"
-            entry = zipfile.ZipInfo(name, _OLDEST)
+            inside = f"{name}/{file.relative_to(folder).as_posix()}"
+            entry = zipfile.ZipInfo(inside, _OLDEST)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes())

@@ -12,6 +12,12 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 
+from vocab.errors import GatewiseError
+
+
+class OrtFormatError(GatewiseError):
+    """A network could not be written in ORT format."""
+
 
 def to_ort(model: bytes) -> bytes:
     """The same network in ORT format.
@@ -24,6 +30,10 @@ def to_ort(model: bytes) -> bytes:
 
     Args:
         model: Any network that onnxruntime loads, as ONNX.
+
+    Raises:
+        OrtFormatError: If it cannot be written, for want of room in the folder for temporary
+            files, say.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.ort"
@@ -32,8 +42,14 @@ def to_ort(model: bytes) -> bytes:
         options.optimized_model_filepath = str(file)
         options.log_severity_level = 3
         options.add_session_config_entry("session.save_model_format", "ORT")
-        ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        return file.read_bytes()
+        try:
+            ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            return file.read_bytes()
+        except Exception as error:  # onnxruntime's own have no other class in common
+            raise OrtFormatError(
+                f"{folder}: the network cannot be written there in ORT format: {error}; is there "
+                "room? TMPDIR names another folder"
+            ) from error
 
 
 def required_operators(*models: onnx.ModelProto) -> str:

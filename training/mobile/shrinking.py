@@ -69,6 +69,11 @@ def shrunk(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
     return network.model
 
 
+def has_been_shrunk(network: Network) -> bool:
+    """Whether `shrunk` has left out tokens or n-grams of it: its tables cannot be read again."""
+    return "tokens.old" in network or "ngrams.kept" in network
+
+
 def token_tables(network: Network) -> list[str]:
     """The tables with a row for each token: the vectors, or the kernels of a one-hot input."""
     if EMBEDDING in network:
@@ -116,7 +121,7 @@ def token_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
 def _narrow(network: Network, width: int) -> None:
     table, kernel = network[EMBEDDING].astype(np.float64), network[FIRST_KERNEL]
     often = np.ones(len(table))
-    if TOLD in network and len(network[TOLD]) >= len(table):
+    if TOLD in network and (network[TOLD][: len(table)] > 0).any():
         told = network[TOLD][: len(table)].astype(np.float64)
         often = np.where(told > 0, np.exp(told.max() - told), 0.0)
         often[: len(SPECIAL_TOKENS)] = often.max()

@@ -3,12 +3,11 @@
 Knows how to put a run's figures into words; computes none.
 """
 
-import re
-
 from training.config import Config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
 from training.evaluation.rejection import Rejection
+from training.report.markdown import as_code
 from training.run import Run
 from vocab.labels import Labels
 
@@ -55,7 +54,7 @@ def model_card(
         calibration: The temperature of the model and what it did; None without.
         rejection: From which probability on a label is given; None if it always is.
     """
-    names = ", ".join(_code(name) for name in labels.names[:_LABELS_SHOWN])
+    names = ", ".join(as_code(name) for name in labels.names[:_LABELS_SHOWN])
     if len(labels) > _LABELS_SHOWN:
         names += f" and {len(labels) - _LABELS_SHOWN} more"
     reports = [("validation", run.validation)] + ([("test", run.test)] if run.test else [])
@@ -112,7 +111,7 @@ def _rejection(run: Run, rejection: Rejection | None) -> str:
         return ""
     told = (
         f"\n\nA text whose best label has a probability below {rejection.chosen.threshold:.4f} is "
-        f"given {_code(rejection.label)}\ninstead: {report.answered:.1%} of the {rows} rows are "
+        f"given {as_code(rejection.label)}\ninstead: {report.answered:.1%} of the {rows} rows are "
         f"given a label, which is right for {report.accuracy_answered:.1%} of those"
     )
     if report.out_of_scope_recall is not None:
@@ -147,12 +146,3 @@ def _figures(reports: list[tuple[str, Report]]) -> str:
         figures = [f"{share:.4f}" for share in (*shares, report.log_loss)]
         lines.append([name, *figures, str(report.rows)])
     return "\n".join(f"|{'|'.join(f' {cell} ' for cell in line)}|" for line in lines)
-
-
-def _code(label: str) -> str:
-    """A label as code in Markdown, whatever characters it holds."""
-    shown = " ".join(label.split())
-    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence = "`" * (longest + 1)
-    padding = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{fence}{padding}{shown}{padding}{fence}"

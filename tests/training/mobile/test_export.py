@@ -16,11 +16,14 @@ import pytest
 from service import artifact
 from service.classifier import Classifier
 from service.errors import ModelFolderError
+from training.mobile.budget import SizeError
 from training.mobile.export import MOST_ROWS, _drawn, export_mobile
+from training.mobile.folder import zip_of
 from training.mobile.strings import RecipeError
 from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows
+from vocab.corpus import Row, read_rows
 from vocab.errors import GatewiseError
+from vocab.records import Location
 
 GERMAN = "Bitte geben Sie eine gültige Adresse ein."
 
@@ -279,3 +282,37 @@ def test_of_many_rows_some_are_drawn_evenly():
     assert _drawn(range(10 * MOST_ROWS)) == drawn
     assert np.mean(drawn) == pytest.approx(5 * MOST_ROWS, rel=0.03)
     assert _drawn(range(7)) == tuple(range(7))
+
+
+def test_a_model_that_was_made_smaller_is_nothing_to_make_smaller(model_folder, tmp_path):
+    first = tmp_path / "first"
+    export_mobile(model_folder, first, precision="fp32", max_size=80_000, on_step=lambda _: None)
+    with pytest.raises(SizeError, match="was made smaller before"):
+        export_mobile(first, tmp_path / "second", max_size=20_000, on_step=lambda _: None)
+    # In fewer bits it can still be had.
+    export_mobile(first, tmp_path / "second", precision="int8", on_step=lambda _: None)
+
+
+def test_rows_out_of_scope_alone_are_no_validation_rows(rejecting_folder, tmp_path):
+    rows = [Row("1 2", (), Location(Path("rows.csv"), 2))]
+    with pytest.raises(GatewiseError, match="none but rows out of scope"):
+        export_mobile(
+            rejecting_folder, tmp_path / "phone", rows=lambda _: rows, on_step=pytest.fail
+        )
+
+
+def test_a_folder_is_named_by_where_it_is(model_folder, tmp_path, monkeypatch):
+    (tmp_path / "phone.v2" / "inside").mkdir(parents=True)
+    assert zip_of(tmp_path / "phone.v2") == tmp_path / "phone.v2.zip"
+    monkeypatch.chdir(tmp_path / "phone.v2" / "inside")
+    assert zip_of(Path("..")) == tmp_path / "phone.v2.zip"
+
+
+def test_nothing_is_there_when_the_zip_cannot_be_written(model_folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.mobile.folder._zip", full)
+    with pytest.raises(ModelFolderError, match="No space left on device"):
+        export_mobile(model_folder, tmp_path / "phone", on_step=lambda _: None)
+    assert list(tmp_path.iterdir()) == []

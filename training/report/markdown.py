@@ -1,0 +1,16 @@
+"""Names of anyone's choosing in Markdown. Knows nothing of what they name."""
+
+import re
+
+
+def as_code(label: str) -> str:
+    """A label as code, on one line, whatever characters it holds.
+
+    >>> as_code("a`b")
+    '``a`b``'
+    """
+    shown = " ".join(label.split())
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{padding}{shown}{padding}{fence}"
