@@ -36,7 +36,7 @@ DICTIONARIES = [
     *(f"wordpiece, {form}" for form in FORMS),
 ]
 PRECISIONS = ["fp32", "fp16", "int8"]
-MODELS = [*PRECISIONS, "several labels"]
+MODELS = [*PRECISIONS, "several labels", "exported"]
 TEXTS = 1500
 LONG_TEXTS = 3  # of the longest, for each dictionary: they take a second each
 MAX_LENGTH = 2000  # of the dictionaries: what is cut off is not compared
@@ -90,6 +90,8 @@ def asked(parity, texts, model_folder, multi_label_folder, tmp_path_factory):
         for precision in PRECISIONS
     }
     found["several labels"] = parity.in_onnxruntime.ask(several, "fp32", [*words, *texts])
+    small = export(model_folder, root / "exported")
+    found["exported"] = parity.in_onnxruntime.ask(small, "int8", texts)
     old = [text for text in texts if known_to_unicode_3(text)]
     assert len(old) > TEXTS / 3
     for (unit, options), (case, more) in itertools.product(UNITS.items(), CASES.items()):
@@ -100,6 +102,17 @@ def asked(parity, texts, model_folder, multi_label_folder, tmp_path_factory):
         found[f"wordpiece, {form}"] = ask_dictionary(parity, model_folder, root, old, options)
     assert list(found) == [*MODELS, *DICTIONARIES]
     return found
+
+
+def export(model_folder, out):
+    """The model made so small that some of its tokens and n-grams are left out."""
+    from training.mobile.export import export_mobile
+
+    told = export_mobile(model_folder, out, max_size=20_000, on_step=lambda _: None)
+    steps = " ".join(step.what for step in told.steps)
+    assert "tokens" in steps
+    assert "n-gram" in steps
+    return out
 
 
 def ask_dictionary(parity, model_folder, root, texts, options):

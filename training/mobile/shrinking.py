@@ -172,14 +172,12 @@ def _keep_tokens(network: Network, tokens: Ids) -> None:
     ]
     if not readers:
         return
-    network["tokens.old"] = _narrowest(tokens)
+    nodes = _numbers_in(network, "tokens.old", tokens, at=ids, to="old_ids")
     for _, node in readers:
         for place, name in enumerate(node.input):
             if name == ids:
                 node.input[place] = "old_ids"
-    found = helper.make_node("Gather", ["tokens.old", ids], ["old_ids.found"], "old_ids.found")
-    wide = helper.make_node("Cast", ["old_ids.found"], ["old_ids"], "old_ids", to=TensorProto.INT64)
-    network.insert(readers[0][0], [found, wide])
+    network.insert(readers[0][0], nodes)
 
 
 def _keep_ngrams(network: Network, kept: Ids, absent: float) -> None:
@@ -192,7 +190,6 @@ def _keep_ngrams(network: Network, kept: Ids, absent: float) -> None:
     groups = bits.reshape(-1, 8)
     before = np.concatenate([[0], groups.sum(axis=1, dtype=np.int64).cumsum()[:-1]])
     network["ngrams.kept"] = np.packbits(groups, axis=1, bitorder="little").reshape(-1)
-    network["ngrams.before"] = _narrowest(before)
     network["ngrams.places"] = _places()
     network[NGRAMS] = np.concatenate([np.zeros_like(weights[:1]), weights[kept]])
     network[TOLD] = np.concatenate([[absent], told[kept]]).astype(np.float32)
@@ -203,12 +200,29 @@ def _keep_ngrams(network: Network, kept: Ids, absent: float) -> None:
         node.input[1] = "kept_rows"
     network["int_8"] = np.array([8])
     network["int_1"] = np.array([1])
-    network.insert(first, list(_counting(asked)))
+    found = _numbers_in(network, "ngrams.before", before, at="kept.byte", to="kept.before")
+    network.insert(first, _counting(asked, found))
 
 
-def _narrowest(numbers: Ids) -> NDArray[np.generic]:
-    """Numbers from 0 on in the fewest bits of a kind that can be looked up."""
-    return numbers.astype(np.uint16 if numbers.max() < 2**16 else np.int32)
+def _numbers_in(
+    network: Network, table: str, numbers: Ids, *, at: str, to: str
+) -> list[onnx.NodeProto]:
+    """Adds a table of numbers from 0 on, and gives the nodes that look them up.
+
+    It holds their digits to the base 256. In 16 bits they would take two nodes and as much room,
+    but the onnxruntime-web that Transformers.js brings has no cast from those.
+    """
+    digits = max(1, -(-int(numbers.max()).bit_length() // 8))
+    worth = 8 * np.arange(digits)
+    network[table] = (numbers[:, None] >> worth & 255).astype(np.uint8)
+    network[f"{table}.worth"] = np.int64(1) << worth
+    network["axis_last"] = np.array([-1])
+    return [
+        _node("Gather", table, at, to=f"{to}.stored"),
+        _node("Cast", f"{to}.stored", to=f"{to}.digits", type=TensorProto.INT64),
+        _node("Mul", f"{to}.digits", f"{table}.worth", to=f"{to}.parts"),
+        _node("ReduceSum", f"{to}.parts", "axis_last", to=to, keepdims=0),
+    ]
 
 
 def _places() -> NDArray[np.uint8]:
@@ -220,29 +234,26 @@ def _places() -> NDArray[np.uint8]:
     return (bits * bits.cumsum(axis=1)).astype(np.uint8).reshape(-1)
 
 
-def _counting(asked: str) -> list[onnx.NodeProto]:
+def _counting(asked: str, before: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     """From rows of the whole table to rows of the one that is left, 0 for those that are not."""
-
-    def node(operator: str, *inputs: str, to: str, **attributes: object) -> onnx.NodeProto:
-        return helper.make_node(operator, inputs, [to], to, **attributes)
-
-    whole = {"to": TensorProto.INT64}
-
-    def cast(source: str, to: str) -> onnx.NodeProto:
-        return helper.make_node("Cast", [source], [to], to, **whole)
-
     return [
-        node("Div", asked, "int_8", to="kept.byte"),
-        node("Mod", asked, "int_8", to="kept.bit"),
-        node("Gather", "ngrams.kept", "kept.byte", to="kept.bits.stored"),
-        cast("kept.bits.stored", "kept.bits"),
-        node("Mul", "kept.bits", "int_8", to="kept.of_byte"),
-        node("Add", "kept.of_byte", "kept.bit", to="kept.entry"),
-        node("Gather", "ngrams.places", "kept.entry", to="kept.place.stored"),
-        cast("kept.place.stored", "kept.place"),
-        node("Gather", "ngrams.before", "kept.byte", to="kept.before.stored"),
-        cast("kept.before.stored", "kept.before"),
-        node("Min", "kept.place", "int_1", to="kept.is_kept"),
-        node("Mul", "kept.before", "kept.is_kept", to="kept.if_kept"),
-        node("Add", "kept.if_kept", "kept.place", to="kept_rows"),
+        _node("Div", asked, "int_8", to="kept.byte"),
+        _node("Mod", asked, "int_8", to="kept.bit"),
+        _node("Gather", "ngrams.kept", "kept.byte", to="kept.bits.stored"),
+        _node("Cast", "kept.bits.stored", to="kept.bits", type=TensorProto.INT64),
+        _node("Mul", "kept.bits", "int_8", to="kept.of_byte"),
+        _node("Add", "kept.of_byte", "kept.bit", to="kept.entry"),
+        _node("Gather", "ngrams.places", "kept.entry", to="kept.place.stored"),
+        _node("Cast", "kept.place.stored", to="kept.place", type=TensorProto.INT64),
+        *before,
+        _node("Min", "kept.place", "int_1", to="kept.is_kept"),
+        _node("Mul", "kept.before", "kept.is_kept", to="kept.if_kept"),
+        _node("Add", "kept.if_kept", "kept.place", to="kept_rows"),
     ]
+
+
+def _node(operator: str, *inputs: str, to: str, **attributes: object) -> onnx.NodeProto:
+    """A node that is called as its output is; of a cast, `type` is what it gives."""
+    if operator == "Cast":
+        attributes = {"to": attributes["type"]}
+    return helper.make_node(operator, inputs, [to], to, **attributes)
