@@ -84,6 +84,8 @@ def within(
         if limit is not None and variant.size <= limit:
             return variant
         if limit is None and best is not None and not precision and _costs(best, variant):
+            # What was taken is told last: the figures of the folder are those of the last step.
+            on_step(Step(f"{NAMES[best.precision]} again: integers cost too much", best))
             return best
         best = variant
     if best is None or limit is None:

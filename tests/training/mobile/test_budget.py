@@ -48,7 +48,8 @@ def test_eight_bits_that_cost_too_much_are_not_taken(workshop, monkeypatch):
     monkeypatch.setattr(Workshop, "_report", report)
     steps = []
     assert within(workshop, None, None, steps.append).precision == "fp16"
-    assert [step.variant.precision for step in steps] == ["fp32", "fp16", "int8"]
+    assert [step.variant.precision for step in steps] == ["fp32", "fp16", "int8", "fp16"]
+    assert steps[-1].variant is steps[1].variant
     accuracies["int8"] = 0.949
     assert within(workshop, None, None, steps.append).precision == "int8"
 
