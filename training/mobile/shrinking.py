@@ -93,8 +93,13 @@ def ngram_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
     """
     weights, told = network[NGRAMS].astype(np.float64), network[TOLD].astype(np.float64)
     if NGRAM_KERNEL in network:
-        weights = weights @ network[NGRAM_KERNEL]
-    if not multi_label:
+        kernel = network[NGRAM_KERNEL].astype(np.float64)
+        if not multi_label:
+            kernel = kernel - kernel.mean(axis=1, keepdims=True)
+        # As long as `weights @ kernel`, without a number for every row and every class.
+        _, factor = np.linalg.qr(kernel.T)
+        weights = weights @ factor.T
+    elif not multi_label:
         weights = weights - weights.mean(axis=1, keepdims=True)
     frequency = np.where(told > 0, np.exp(told.max() - told), 0.0)
     return np.asarray(np.linalg.norm(weights, axis=1) * frequency)

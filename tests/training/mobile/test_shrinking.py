@@ -205,3 +205,18 @@ def test_the_checker_accepts_what_is_left():
     model = lowered((1, 2, 3))
     small = shrunk(model, Plan(tokens=np.arange(40), ngrams=had(model)[::2], width=4))
     onnx.checker.check_model(small, full_check=True)
+
+
+@pytest.mark.parametrize("classes", [4, 30])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_ngrams_with_vectors_have_as_much_to_say_as_their_weights(classes, multi_label):
+    """Which are not computed, for of many classes they would fill the memory."""
+    vectors = Network.copy_of(lowered(classes=classes, ngram_width=6))
+    weights = Network.copy_of(vectors.model)
+    weights[NGRAMS] = vectors[NGRAMS] @ vectors[NGRAM_KERNEL]
+    weights[NGRAM_KERNEL] = np.eye(classes, dtype=np.float32)
+    np.testing.assert_allclose(
+        ngram_effect(vectors, multi_label=multi_label),
+        ngram_effect(weights, multi_label=multi_label),
+        rtol=1e-4,
+    )
