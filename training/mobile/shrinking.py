@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from training.mobile.parts import EMBEDDING, FIRST_KERNEL, NGRAM_KERNEL, NGRAMS, TOLD, Network
-from vocab.dictionary import SPECIAL_TOKENS
+from vocab.dictionary import PAD_ID, SPECIAL_TOKENS
 
 Ids = NDArray[np.int64]
 
@@ -125,11 +125,12 @@ def token_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
 
 def _narrow(network: Network, width: int) -> None:
     table, kernel = network[EMBEDDING].astype(np.float64), network[FIRST_KERNEL]
-    often = np.ones(len(table))
+    often = 1.0 / np.arange(1, len(table) + 1)
     if TOLD in network and (network[TOLD][: len(table)] > 0).any():
         told = network[TOLD][: len(table)].astype(np.float64)
         often = np.where(told > 0, np.exp(told.max() - told), 0.0)
-        often[: len(SPECIAL_TOKENS)] = often.max()
+    often[: len(SPECIAL_TOKENS)] = often.max()
+    often[PAD_ID] = 0.0  # which no text has
     # The directions in which the vectors of a text's tokens differ from zero most, on average.
     _, directions = np.linalg.eigh((table * often[:, None]).T @ table)
     turn = directions[:, ::-1][:, :width]

@@ -220,3 +220,18 @@ def test_ngrams_with_vectors_have_as_much_to_say_as_their_weights(classes, multi
         ngram_effect(weights, multi_label=multi_label),
         rtol=1e-4,
     )
+
+
+@pytest.mark.parametrize("ngrams", [(), (2,)])
+def test_where_single_tokens_are_not_counted_the_first_ones_keep_their_vectors_best(ngrams):
+    network = Network.copy_of(lowered(ngrams=ngrams))
+    if ngrams:  # pairs alone: no row of a single token tells anything
+        told = network[TOLD].copy()
+        told[:TOKENS] = 0
+        network[TOLD] = told
+    table = np.zeros((TOKENS, 12), dtype=np.float32)
+    table[0, 0], table[1:40, 1], table[40:, 2] = 50, 1, 1  # padding, frequent ones, rare ones
+    network[EMBEDDING] = table
+    kept = Network(shrunk(network.model, Plan(width=1)))[EMBEDDING]
+    assert (np.abs(kept[1:40]) > 0.99).all()
+    assert np.abs(kept[40:]).max() < 0.01
