@@ -1,6 +1,7 @@
 """`gatewise export` as a user meets it."""
 
 import json
+import signal
 import subprocess
 import sys
 
@@ -66,3 +67,26 @@ def test_sizes_as_they_are_typed():
     assert in_bytes("500 kb") == 500_000
     assert in_bytes("1MiB") == 2**20
     assert in_bytes("123456") == 123_456
+
+
+def test_the_zip_is_an_output_as_well(model_folder, languages, tmp_path):
+    rejects = tmp_path / "phone.zip"
+    asked = ("--validation", languages / "validation.csv", "--rejects", rejects)
+    code, _, stderr = gatewise(model_folder, "--out", tmp_path / "phone", *asked)
+    assert code == 1
+    assert f"--rejects {rejects}: it would overwrite or lie in {rejects}" in stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_half_written(model_folder, tmp_path, number):
+    command = [sys.executable, "-m", "gatewise", "export", str(model_folder), "--out", "phone"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as running:
+        running.stderr.readline()  # the first variant was made: it is at work
+        running.send_signal(number)
+        running.stderr.read()
+    left = {path.name for path in tmp_path.iterdir()}
+    # Where it was quicker than the signal, all of it is there.
+    assert left == (set() if running.returncode else {"phone", "phone.zip"})

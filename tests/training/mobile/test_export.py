@@ -16,6 +16,7 @@ import pytest
 from service import artifact
 from service.classifier import Classifier
 from service.errors import ModelFolderError
+from service.layout import ModelFolder
 from training.mobile.budget import SizeError
 from training.mobile.export import MOST_ROWS, _drawn, export_mobile
 from training.mobile.folder import zip_of
@@ -316,3 +317,48 @@ def test_nothing_is_there_when_the_zip_cannot_be_written(model_folder, tmp_path,
     with pytest.raises(ModelFolderError, match="No space left on device"):
         export_mobile(model_folder, tmp_path / "phone", on_step=lambda _: None)
     assert list(tmp_path.iterdir()) == []
+
+
+def changed(model_folder, place, change):
+    """A copy of a model folder whose `config.json` says something else."""
+    folder = ModelFolder(shutil.copytree(model_folder, place))
+    loaded = artifact.load(folder.path)
+    artifact.write_json(folder.config, change(loaded.config).model_dump(mode="json"))
+    artifact.seal(folder, loaded.manifest)
+    return folder.path
+
+
+def python_example(folder):
+    command = [sys.executable, "-I", folder / "examples" / "classify.py"]
+    return subprocess.run(command, capture_output=True, check=False)
+
+
+def test_labels_may_be_called_anything(model_folder, tmp_path):
+    labels = sorted(["a`b", "new\nline", 'quo"te\\', "@MODEL@ | 👩\u200d👧", "---\n# x"])
+    names = {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
+    odd = changed(model_folder, tmp_path / "odd", lambda config: config.model_copy(update=names))
+    out = tmp_path / "phone"
+    export_mobile(odd, out, with_text=True, on_step=lambda _: None)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "``a`b``" in card
+    assert "`new line`" in card
+    assert vectors(out)["labels"] == labels
+    assert python_example(out).returncode == 0
+
+
+@pytest.mark.parametrize("keep", ["head", "tail", "both"])
+def test_the_python_example_cuts_long_texts_as_the_model_does(model_folder, tmp_path, keep):
+    def shorter(config):
+        gatewise = config.gatewise
+        tokens = gatewise.tokens.model_copy(update={"keep": keep, "max_length": 9})
+        gatewise = gatewise.model_copy(update={"tokens": tokens})
+        return config.model_copy(update={"gatewise": gatewise, "max_position_embeddings": 9})
+
+    out = tmp_path / "a phone, 2 #1"
+    export_mobile(changed(model_folder, tmp_path / "short", shorter), out, on_step=lambda _: None)
+    assert any(len(vector["input_ids"]) == 9 for vector in vectors(out)["vectors"])
+    ended = python_example(out)
+    assert (ended.returncode, ended.stderr) == (0, b"")
