@@ -13,13 +13,11 @@ from typing import Any
 import numpy as np
 from answers import Answers, Question, RuntimeFailedError
 
-from service.layout import ModelFolder, Precision
+from service.layout import DTYPES, ModelFolder
 
 SCRIPTS = Path(__file__).resolve().parent / "parity"
 """Where the scripts are that run in other runtimes."""
 
-# What Transformers.js calls the precisions.
-_DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
 _TOLD = 2000  # characters of what a process said before it failed
 
 
@@ -57,7 +55,7 @@ def as_json(question: Question) -> dict[str, Any]:
     return {
         "folder": str(folder.path),
         "file": precision and folder.name_of(folder.model_in(precision)),
-        "dtype": precision and _DTYPES[precision],
+        "dtype": precision and DTYPES[precision],
         "texts": list(question.texts),
         "ids": list(map(list, question.ids)),
         "labels": list(question.labels),

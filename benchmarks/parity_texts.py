@@ -3,12 +3,12 @@
 Knows files of data and `awkward`; no runtime.
 """
 
-import random
 from itertools import chain
 from pathlib import Path
 
 import awkward
 
+from training.rows.sampling import drawn
 from vocab.bad_rows import StopAtBadRows
 from vocab.corpus import read_texts
 
@@ -40,17 +40,7 @@ def _sets(data: Path) -> list[Path]:
 def _drawn(sets: list[Path], count: int) -> list[str]:
     """The same number of texts of each set, or all of a set that has fewer."""
     each = -(-count // len(sets))
-    texts = chain.from_iterable(_sample(path, each) for path in sets)
+    texts = chain.from_iterable(
+        drawn(read_texts(path, bad_rows=StopAtBadRows()), each, SEED) for path in sets
+    )
     return list(texts)[:count]
-
-
-def _sample(path: Path, count: int) -> list[str]:
-    """Texts of a set, each as likely as any other (reservoir sampling)."""
-    generator = random.Random(SEED)
-    kept: list[str] = []
-    for number, text in enumerate(read_texts(path, bad_rows=StopAtBadRows())):
-        if number < count:
-            kept.append(text)
-        elif (place := generator.randint(0, number)) < count:
-            kept[place] = text
-    return kept

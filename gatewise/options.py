@@ -36,8 +36,9 @@ TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
 LabelColumn = Annotated[
     str | None, typer.Option(help="Column of the label or labels.  [default: label, else labels]")
 ]
+PrecisionName = Literal["fp32", "fp16", "int8"]
 Precision = Annotated[
-    Literal["fp32", "fp16", "int8"] | None,
+    PrecisionName | None,
     typer.Option(
         "--precision",
         help="How the model's weights are stored.  [default: the most exact that the folder has]",

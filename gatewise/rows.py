@@ -1,6 +1,6 @@
-"""What a command reads: the policy for bad rows, and texts typed or piped in.
+"""What a command reads: the policy for bad rows, labelled rows, and texts typed or piped in.
 
-Knows no model and prints nothing.
+Asks no model for an answer and prints nothing.
 """
 
 import sys
@@ -15,7 +15,9 @@ from vocab.errors import GatewiseError
 from vocab.records import is_unicode
 
 if TYPE_CHECKING:
+    from service.classifier import Classifier
     from vocab.bad_rows import BadRows
+    from vocab.encoded_rows import EncodedRow
 
 _WINDOW = 256
 
@@ -75,6 +77,38 @@ def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
     else:
         with RejectBadRows(rejects) as policy:
             yield policy
+
+
+def labelled_rows(
+    classifier: "Classifier",
+    corpus: Path,
+    bad_rows: "BadRows",
+    text_column: str,
+    label_column: str | None,
+) -> Iterator["EncodedRow"]:
+    """The rows of a corpus that a model can be asked about, with their labels; at least one.
+
+    Args:
+        classifier: The model.
+        corpus: A data file, or a folder of them.
+        bad_rows: What happens to rows that cannot be used.
+        text_column: Column of the text.
+        label_column: Column of the label or labels; None for the usual names.
+    """
+    # Files are read with pyarrow, which `gatewise predict` does without.
+    from vocab.columns import Columns  # noqa: PLC0415
+    from vocab.corpus import at_least_one, read_rows  # noqa: PLC0415
+    from vocab.encoded_rows import encode_rows  # noqa: PLC0415
+
+    rows = read_rows(
+        corpus,
+        bad_rows=bad_rows,
+        columns=Columns(text_column, label_column, classifier.task),
+        known_labels=classifier.classes_,
+        out_of_scope=classifier.out_of_scope,
+    )
+    encoded = bad_rows.keep(encode_rows(classifier.encode, rows))
+    return at_least_one(encoded, str(corpus))
 
 
 def standard_input() -> Iterable[bytes]:

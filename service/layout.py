@@ -18,6 +18,9 @@ Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 """All of them, the most exact first."""
 
+DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
+"""What Transformers.js calls each of them."""
+
 FORMAT = 1
 """The version of the folder's layout that this code writes, and the newest that it reads."""
 

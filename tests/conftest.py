@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,16 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 # Distinct enough to be learnt in seconds; three scripts, one of them without spaces.
 _LANGUAGES = ("de", "el", "en", "fr", "ja")
+
+
+@pytest.fixture(scope="session")
+def benchmark_module():
+    """Imports a module of the benchmarks by its name."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        yield importlib.import_module
+    finally:
+        sys.path.remove(str(ROOT / "benchmarks"))
 
 
 @pytest.fixture(scope="session")

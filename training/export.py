@@ -6,6 +6,7 @@ training run is this module's. Knows nothing of fitting.
 
 import platform
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
 
 import keras
@@ -83,7 +84,7 @@ class TrainedModel:
             thresholds: In a multi-label task, the score from which on each label is given.
             reject: When a text is given none of the labels; None if each is given one.
         """
-        for precision, model in self._models().items():
+        for precision, model in self._models.items():
             folder.model_in(precision).write_bytes(model.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(dictionary.serialize(self.tokenizer))
         config = self._model_config(thresholds, reject)
@@ -104,6 +105,7 @@ class TrainedModel:
         folder.card.write_text(card, encoding="utf-8")
         artifact.seal(folder, self.manifest())
 
+    @cached_property
     def _models(self) -> dict[Precision, onnx.ModelProto]:
         return {precision: stored_in(precision, self.lowered) for precision in PRECISIONS}
 
@@ -166,6 +168,6 @@ class TrainedModel:
                 "tokenizers": tokenizers.__version__,
             },
             opset=OPSET,
-            operators=operators(*self._models().values()),
+            operators=operators(*self._models.values()),
             onnxruntime=OLDEST_ONNXRUNTIME,
         )

@@ -49,6 +49,15 @@ def cleaning(*, lowercase: bool, strip_accents: bool, form: Form) -> list[normal
     return steps
 
 
+def parted(special_token: str) -> str:
+    """A special token as it is left standing in a text that is not to be taken for it.
+
+    >>> parted("[PAD]")
+    '[ PAD]'
+    """
+    return f"[ {special_token.removeprefix('[')}"
+
+
 def single_spaces() -> list[normalizers.Normalizer]:
     """The steps that leave one space where there was white space, and none at the ends."""
     return [

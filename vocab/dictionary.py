@@ -88,7 +88,7 @@ def train(  # noqa: PLR0913 — a keyword for each setting of a dictionary
     )
     if not lowercase:
         # JavaScript takes a text for a special token that is one only after cleaning.
-        steps += [normalizers.Replace(token, f"[ {token[1:]}") for token in SPECIAL_TOKENS]
+        steps += [normalizers.Replace(token, cutting.parted(token)) for token in SPECIAL_TOKENS]
     if unit == "word":
         tokenizer = _of_words(texts, steps, sizes)
     elif unit == "character":

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from vocab.cutting import parted
 from vocab.errors import DictionaryError
 from vocab.subwords import CONTINUATION, MAX_ENTRY_CHARACTERS, MAX_WORD_CHARACTERS
 
@@ -81,7 +82,7 @@ class Recipe:
         mark = {"SpecialToken": {"id": begin, "type_id": 0}}
         first, second = ({"Sequence": {"id": name, "type_id": n}} for n, name in enumerate("AB"))
         number = special_tokens.index(begin)
-        apart = (_replace("String", token, f"[ {token[1:]}") for token in special_tokens)
+        apart = (_replace("String", token, parted(token)) for token in special_tokens)
         self._steps = [*_STEPS, *(("p", step) for step in apart)]
         self._fixed: dict[str, Any] = {
             "version": "1.0",

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from service import artifact
-from service.layout import Precision
+from service.layout import DTYPES, Precision
 from vocab.errors import GatewiseError
 
 HERE = Path(__file__).resolve().parent
@@ -30,8 +30,6 @@ LIBRARIES = (
     "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm",
 )
 VECTORS = "test_vectors.json"
-DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
-"""What Transformers.js calls the precisions."""
 
 
 class SiteError(GatewiseError):

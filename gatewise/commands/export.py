@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gatewise import options
-from gatewise.rows import bad_rows_policy, check_outputs
+from gatewise.rows import bad_rows_policy, check_outputs, labelled_rows
 
 if TYPE_CHECKING:
     from service.classifier import Classifier
@@ -26,7 +26,7 @@ def export(
         ),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"] | None,
+        options.PrecisionName | None,
         typer.Option(help="How the weights are stored.  [default: as small as accuracy allows]"),
     ] = None,
     validation: Annotated[
@@ -46,9 +46,6 @@ def export(
     from gatewise.size import in_bytes
     from training.mobile.export import export_mobile
     from training.mobile.folder import zip_of
-    from vocab.columns import Columns
-    from vocab.corpus import at_least_one, read_rows
-    from vocab.encoded_rows import encode_rows
 
     del target  # there is one, and it is asked for by name so that others may come
     limit = in_bytes(max_size) if max_size else None
@@ -58,15 +55,8 @@ def export(
     with bad_rows_policy(rejects) as bad_rows, exporting() as on_step:
 
         def rows(classifier: "Classifier") -> "Iterable[Row]":
-            read = read_rows(
-                corpus,
-                bad_rows=bad_rows,
-                columns=Columns(text_column, label_column, classifier.task),
-                known_labels=classifier.classes_,
-                out_of_scope=classifier.out_of_scope,
-            )
-            encoded = bad_rows.keep(encode_rows(classifier.encode, read))
-            return (each.row for each in at_least_one(encoded, str(corpus)))
+            found = labelled_rows(classifier, corpus, bad_rows, text_column, label_column)
+            return (each.row for each in found)
 
         exported = export_mobile(
             model,

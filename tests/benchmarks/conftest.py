@@ -1,27 +1,12 @@
-"""What the tests of the benchmarks share: their modules, and a set that is learnt in a second."""
+"""What the tests of the benchmarks share: a set that is learnt in a second."""
 
 import csv
-import importlib
-import sys
-from pathlib import Path
 
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 # Each label has words of its own, and some that both have.
 _WORDS = {"warm": ("sun", "beach", "sand"), "cold": ("snow", "ice", "frost")}
 _BOTH = ("the", "day", "was", "long")
-
-
-@pytest.fixture(scope="session")
-def benchmark_module():
-    """Imports a module of the benchmarks by its name."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 def _rows(count, offset):

@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import json
 import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,15 +28,10 @@ TEXT = "Wo finde ich bitte die nächste Haltestelle?"
 
 
 @pytest.fixture(scope="module")
-def modules():
+def modules(benchmark_module):
     """Chromium and a server, as the benchmarks have them."""
-    folder = str(ROOT / "benchmarks")
-    sys.path.insert(0, folder)
-    try:
-        names = ("chromium", "in_chromium", "in_node")
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path.remove(folder)
+    names = ("chromium", "in_chromium", "in_node")
+    return SimpleNamespace(**{name: benchmark_module(name) for name in names})
 
 
 @pytest.fixture(scope="module")

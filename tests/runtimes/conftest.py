@@ -1,17 +1,13 @@
 """What the tests of runtimes share: the benchmark's modules, texts, and what is asked of each."""
 
-import importlib
 import itertools
 import json
 import shutil
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 MODULES = ("answers", "in_node", "in_chromium", "in_optimum", "in_onnxruntime", "parity_texts")
 # Every kind of token, by the settings that ask for it.
 UNITS = {
@@ -51,13 +47,9 @@ class Asked:
 
 
 @pytest.fixture(scope="session")
-def parity():
+def parity(benchmark_module):
     """The benchmark's modules."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-    finally:
-        sys.path.remove(str(FOLDER))
+    return SimpleNamespace(**{name: benchmark_module(name) for name in MODULES})
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 Knows how ONNX is written and nothing of what is computed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -76,3 +77,11 @@ class Graph:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
+    """Gives a graph other nodes, some of which may be its own."""
+    # Its own are gone once they are taken out of it: copies go in.
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(copies)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from service.layout import Precision
+from training.lowering.graph import replace_nodes
 
 _LEAST_NUMBERS = 512
 """Smaller constants stay as they are: what makes them wide again would take as much room."""
@@ -118,9 +119,7 @@ def stored_in(precision: Precision, model: onnx.ModelProto) -> onnx.ModelProto:
             rewriting.widen(node.output[0], codes[name], name, wide)
         else:
             rewriting.nodes.append(node)
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in rewriting.nodes]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_nodes(graph, rewriting.nodes)
     onnx.checker.check_model(rewritten, full_check=True)
     return rewritten
 

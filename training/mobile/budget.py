@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from service.layout import PRECISIONS, Precision
-from training.evaluation.exported import BUDGET, NAMES
+from training.evaluation.exported import NAMES, costs_too_much
 from training.mobile.parts import EMBEDDING, NGRAMS, TOLD
 from training.mobile.shrinking import (
     Ids,
@@ -77,33 +77,25 @@ def within(
     Raises:
         SizeError: If nothing fits.
     """
-    best = None
+    before: Variant | None = None
     for one in [precision] if precision else PRECISIONS:
         variant = workshop.variant(one)
         on_step(Step(f"weights as {NAMES[one]}", variant))
         if limit is not None and variant.size <= limit:
             return variant
-        if limit is None and best is not None and not precision and _costs(best, variant):
+        if limit is None and before is not None and _costs(before, variant):
             # What was taken is told last: the figures of the folder are those of the last step.
-            on_step(Step(f"{NAMES[best.precision]} again: integers cost too much", best))
-            return best
-        best = variant
-    if best is None or limit is None:
-        return _required(best)
-    return _Search(workshop, limit, on_step).from_(best)
-
-
-def _required(variant: Variant | None) -> Variant:
-    if variant is None:
-        raise ValueError("no precision was given to choose from")
-    return variant
+            on_step(Step(f"{NAMES[before.precision]} again: integers cost too much", before))
+            return before
+        before = variant
+    return variant if limit is None else _Search(workshop, limit, on_step).from_(variant)
 
 
 def _costs(exact: Variant, smaller: Variant) -> bool:
     """Whether fewer bits cost more accuracy than they may."""
     if exact.report is None or smaller.report is None or smaller.precision != "int8":
         return False
-    return exact.report.accuracy - smaller.report.accuracy > BUDGET + 1e-9
+    return costs_too_much(exact.report.accuracy, smaller.report.accuracy)
 
 
 @dataclass
@@ -127,11 +119,12 @@ class _Search:
                 f"expected a model of at most {self.limit:,} bytes, and this one has "
                 f"{start.size:,}; only a network that gatewise train wrote can be made smaller"
             )
-        multi_label = self.workshop.whole.config.multi_label
-        self._token_effect = token_effect(network, multi_label=multi_label)
-        now = start
+        now, of_ngrams = start, None
         if NGRAMS in network:
-            self._ngram_effect = ngram_effect(network, multi_label=multi_label)
+            multi_label = self.workshop.whole.config.multi_label
+            of_ngrams = self._ngram_effect = ngram_effect(network, multi_label=multi_label)
+        self._token_effect = token_effect(network, of_ngrams)
+        if NGRAMS in network:
             had = np.union1d(np.flatnonzero(network[TOLD] > 0), [0])
             if len(had) < len(network[TOLD]):
                 step = Step(

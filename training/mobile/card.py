@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.artifact import Artifact
-from training.report.markdown import as_code
-
-_LABELS_SHOWN = 30
+from training.report.markdown import listed
 
 
 def card(loaded: Artifact, export: Mapping[str, Any]) -> str:
@@ -19,9 +17,6 @@ def card(loaded: Artifact, export: Mapping[str, Any]) -> str:
         loaded: The folder, read back.
         export: How the model was made, as `metrics.json` has it.
     """
-    names = ", ".join(as_code(name) for name in loaded.labels.names[:_LABELS_SHOWN])
-    if len(loaded.labels) > _LABELS_SHOWN:
-        names += f" and {len(loaded.labels) - _LABELS_SHOWN} more"
     model = loaded.folder.name_of(loaded.model_file)
     ort = loaded.folder.name_of(loaded.model_file.with_suffix(".ort"))
     text_file = loaded.folder.name_of(loaded.folder.text_model)
@@ -38,7 +33,7 @@ pipeline_tag: text-classification
 
 # Text classifier for devices, with {len(loaded.labels)} labels
 
-Labels: {names}.
+Labels: {listed(loaded.labels.names)}.
 
 An app carries {export["size"]:,} bytes: the network in ONNX, the dictionary and `config.json`.
 
@@ -62,16 +57,17 @@ An app carries {export["size"]:,} bytes: the network in ONNX, the dictionary and
 
 
 def _steps(export: Mapping[str, Any]) -> str:
-    measured = export["steps"][-1]["accuracy"] is not None
-    head = "| step | bytes | accuracy | log loss |\n|---|--:|--:|--:|"
-    rows = [
-        f"| {step['what']} | {step['size']:,} | {step['accuracy']:.4f} | {step['log_loss']:.4f} |"
-        for step in export["steps"]
-        if measured
-    ]
-    if measured:
+    steps = export["steps"]
+    if steps[-1]["accuracy"] is None:
+        told = "No validation rows were given, so the accuracy of these steps is not known."
+        head = "| step | bytes |\n|---|--:|"
+        rows = [f"| {step['what']} | {step['size']:,} |" for step in steps]
+    else:
         told = f"Accuracy and log loss are those of {export['rows']:,} validation rows."
-        return "\n".join([told, "", head, *rows])
-    rows = [f"| {step['what']} | {step['size']:,} |" for step in export["steps"]]
-    told = "No validation rows were given, so the accuracy of these steps is not known."
-    return "\n".join([told, "", "| step | bytes |\n|---|--:|", *rows])
+        head = "| step | bytes | accuracy | log loss |\n|---|--:|--:|--:|"
+        rows = [
+            f"| {step['what']} | {step['size']:,} | {step['accuracy']:.4f} | "
+            f"{step['log_loss']:.4f} |"
+            for step in steps
+        ]
+    return "\n".join([told, "", head, *rows])

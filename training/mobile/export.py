@@ -3,7 +3,6 @@
 Puts the rooms together and owns none of their work. Knows nothing of the command line.
 """
 
-import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from service.layout import Precision
 from training.mobile import folder
 from training.mobile.budget import Step, within
 from training.mobile.variants import Workshop
+from training.rows.sampling import drawn
 from vocab.corpus import Row
 from vocab.errors import GatewiseError
 
@@ -102,8 +102,8 @@ def export_mobile(
     """
     folder.check_targets(out)
     loaded = artifact.load(model, "fp32")
-    drawn = _drawn(_in_scope(rows(Classifier(loaded)), loaded)) if rows else ()
-    workshop = Workshop(loaded, drawn, with_text)
+    compared = drawn(_in_scope(rows(Classifier(loaded)), loaded), MOST_ROWS) if rows else []
+    workshop = Workshop(loaded, compared, with_text)
     steps: list[ExportStep] = []
 
     def take(step: Step) -> None:
@@ -139,15 +139,3 @@ def _in_scope(rows: Iterable[Row], loaded: Artifact) -> Iterator[Row]:
             "expected validation rows that have one of the model's labels, received none but rows "
             "out of scope: accuracy is not about those"
         )
-
-
-def _drawn(rows: Iterable[Row]) -> tuple[Row, ...]:
-    """Up to `MOST_ROWS` of the rows, each as likely as any other (reservoir sampling)."""
-    kept: list[Row] = []
-    generator = random.Random(1)  # noqa: S311 — nothing is kept secret by it
-    for number, row in enumerate(rows):
-        if number < MOST_ROWS:
-            kept.append(row)
-        elif (place := generator.randint(0, number)) < MOST_ROWS:
-            kept[place] = row
-    return tuple(kept)

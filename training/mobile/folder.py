@@ -14,7 +14,6 @@ import onnx
 from service import artifact
 from service.classifier import Classifier
 from service.layout import ModelFolder
-from training.lowering.lower import operators
 from training.mobile import card, snippets
 from training.mobile.ort_format import required_operators
 from training.mobile.test_vectors import vectors_of
@@ -96,8 +95,7 @@ def _fill(folder: ModelFolder, variant: Variant, export: Mapping[str, object]) -
     examples.mkdir()
     for name, text in snippets.programs(loaded, with_text=text_model is not None).items():
         (examples / name).write_text(text, encoding="utf-8")
-    manifest = loaded.manifest.model_copy(update={"operators": operators(*networks[:1])})
-    artifact.seal(folder, manifest)
+    artifact.seal(folder, loaded.manifest)
 
 
 def _zip(folder: Path, name: str, place: Path) -> None:

@@ -58,24 +58,13 @@ def required_operators(*models: onnx.ModelProto) -> str:
     The format is that of onnxruntime's `--include_ops_by_config`
     (https://onnxruntime.ai/docs/reference/operators/reduced-operator-config-file.html).
     """
-    lines: dict[tuple[str, int], list[onnx.ModelProto]] = {}
+    used: dict[tuple[str, int], set[str]] = {}
     for model in models:
         opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
-        used = {node.domain or "ai.onnx" for node in model.graph.node}
-        for domain in used:
-            lines.setdefault((domain, opsets[domain]), []).append(model)
+        for node in model.graph.node:
+            domain = node.domain or "ai.onnx"
+            used.setdefault((domain, opsets[domain]), set()).add(node.op_type)
     return "".join(
-        f"{domain};{version};{','.join(_of_domain(domain, of))}\n"
-        for (domain, version), of in sorted(lines.items(), key=lambda item: item[0])
-    )
-
-
-def _of_domain(domain: str, models: list[onnx.ModelProto]) -> list[str]:
-    return sorted(
-        {
-            node.op_type
-            for model in models
-            for node in model.graph.node
-            if (node.domain or "ai.onnx") == domain
-        }
+        f"{domain};{version};{','.join(sorted(names))}\n"
+        for (domain, version), names in sorted(used.items())
     )

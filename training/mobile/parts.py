@@ -4,13 +4,15 @@ Knows the names that `training.lowering.lower` gives to the constants, and nothi
 to them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
+
+from training.lowering.graph import replace_nodes
 
 EMBEDDING = "embedding.weight"
 FIRST_KERNEL = "recurrent_0.W"
@@ -43,6 +45,9 @@ class Network:
         copied.CopyFrom(model)
         return cls(copied)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
     def __contains__(self, name: str) -> bool:
         return name in self._places
 
@@ -68,7 +73,4 @@ class Network:
     def insert(self, place: int, nodes: Sequence[onnx.NodeProto]) -> None:
         """Puts nodes before the one that stands at a place."""
         graph = self.model.graph
-        ordered = [*graph.node[:place], *nodes, *graph.node[place:]]
-        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in ordered]
-        del graph.node[:]
-        graph.node.extend(copies)
+        replace_nodes(graph, [*graph.node[:place], *nodes, *graph.node[place:]])

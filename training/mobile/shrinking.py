@@ -23,7 +23,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from training.mobile.parts import EMBEDDING, FIRST_KERNEL, NGRAM_KERNEL, NGRAMS, TOLD, Network
+from training.mobile.parts import (
+    EMBEDDING,
+    FIRST_KERNEL,
+    NGRAM_KERNEL,
+    NGRAMS,
+    TOLD,
+    Network,
+    Weights,
+)
 from vocab.dictionary import PAD_ID, SPECIAL_TOKENS
 
 Ids = NDArray[np.int64]
@@ -78,7 +86,7 @@ def token_tables(network: Network) -> list[str]:
     """The tables with a row for each token: the vectors, or the kernels of a one-hot input."""
     if EMBEDDING in network:
         return [EMBEDDING]
-    return sorted(name for name in network._places if name.endswith(".rows"))
+    return sorted(name for name in network if name.endswith(".rows"))
 
 
 def ngram_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
@@ -91,7 +99,7 @@ def ngram_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
     Returns:
         Shape `(rows,)`; zero for the row of padding and for n-grams that no text had.
     """
-    weights, told = network[NGRAMS].astype(np.float64), network[TOLD].astype(np.float64)
+    weights = network[NGRAMS].astype(np.float64)
     if NGRAM_KERNEL in network:
         kernel = network[NGRAM_KERNEL].astype(np.float64)
         if not multi_label:
@@ -101,24 +109,34 @@ def ngram_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
         weights = weights @ factor.T
     elif not multi_label:
         weights = weights - weights.mean(axis=1, keepdims=True)
-    frequency = np.where(told > 0, np.exp(told.max() - told), 0.0)
-    return np.asarray(np.linalg.norm(weights, axis=1) * frequency)
+    return np.asarray(np.linalg.norm(weights, axis=1) * _frequency(network[TOLD]))
 
 
-def token_effect(network: Network, *, multi_label: bool) -> NDArray[np.float64]:
+def _frequency(told: Weights) -> NDArray[np.float64]:
+    """In how many texts n-grams were, in proportion, by how much they tell; see `ngram_effect`."""
+    wide = told.astype(np.float64)
+    return np.where(wide > 0, np.exp(wide.max() - wide), 0.0)
+
+
+def token_effect(
+    network: Network, of_ngrams: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """How much each token has to say, over the texts that were learnt from.
 
     By its weights in the n-gram path where single tokens have some. Else by its id: of the
     entries of a dictionary the first are the most frequent.
+
+    Args:
+        network: The network.
+        of_ngrams: What `ngram_effect` says of it; None of a network without n-grams.
 
     Returns:
         Shape `(tokens,)`, special tokens highest.
     """
     tokens = len(network[token_tables(network)[0]])
     effect = 1.0 / np.arange(1, tokens + 1)
-    if NGRAMS in network and len(network[NGRAMS]) >= tokens:
-        own = ngram_effect(network, multi_label=multi_label)[:tokens]
-        effect = own if own.any() else effect
+    if of_ngrams is not None and len(of_ngrams) >= tokens and of_ngrams[:tokens].any():
+        effect = of_ngrams[:tokens].copy()
     effect[: len(SPECIAL_TOKENS)] = np.inf
     return effect
 
@@ -127,8 +145,7 @@ def _narrow(network: Network, width: int) -> None:
     table, kernel = network[EMBEDDING].astype(np.float64), network[FIRST_KERNEL]
     often = 1.0 / np.arange(1, len(table) + 1)
     if TOLD in network and (network[TOLD][: len(table)] > 0).any():
-        told = network[TOLD][: len(table)].astype(np.float64)
-        often = np.where(told > 0, np.exp(told.max() - told), 0.0)
+        often = _frequency(network[TOLD][: len(table)])
     often[: len(SPECIAL_TOKENS)] = often.max()
     often[PAD_ID] = 0.0  # which no text has
     # The directions in which the vectors of a text's tokens differ from zero most, on average.
@@ -142,8 +159,7 @@ def _narrow_ngrams(network: Network, width: int) -> None:
     table = network[NGRAMS].astype(np.float64)
     has_kernel = NGRAM_KERNEL in network
     kernel = network[NGRAM_KERNEL].astype(np.float64) if has_kernel else np.eye(table.shape[1])
-    told = network[TOLD].astype(np.float64)
-    often = np.where(told > 0, np.exp(told.max() - told), 0.0)
+    often = _frequency(network[TOLD])
     # The directions of the logits in which the n-grams differ from zero most: those of `table @
     # kernel`, by way of a matrix that has the same ones and as few rows as a vector has numbers.
     values, axes = np.linalg.eigh((table * often[:, None]).T @ table)

@@ -90,7 +90,7 @@ class Workshop:
         """The whole network, not to be changed."""
         return Network(onnx.load_from_string(self.whole.model))
 
-    @property
+    @cached_property
     def has_whole_entries(self) -> bool:
         """Whether tokens can be left out one by one."""
         return dictionary.has_whole_entries(self.whole.tokenizer)

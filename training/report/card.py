@@ -7,11 +7,10 @@ from training.config import Config
 from training.evaluation.calibration import Calibration
 from training.evaluation.evaluate import Report
 from training.evaluation.rejection import Rejection
-from training.report.markdown import as_code
+from training.report.markdown import as_code, listed
 from training.run import Run
 from vocab.labels import Labels
 
-_LABELS_SHOWN = 30
 _METRICS = {"macro_f1": "macro-F1", "micro_f1": "micro-F1"}
 
 
@@ -54,9 +53,6 @@ def model_card(
         calibration: The temperature of the model and what it did; None without.
         rejection: From which probability on a label is given; None if it always is.
     """
-    names = ", ".join(as_code(name) for name in labels.names[:_LABELS_SHOWN])
-    if len(labels) > _LABELS_SHOWN:
-        names += f" and {len(labels) - _LABELS_SHOWN} more"
     reports = [("validation", run.validation)] + ([("test", run.test)] if run.test else [])
     best = run.fitted.best
     metric = metric_in_words(run.fitted.metric)
@@ -68,7 +64,7 @@ pipeline_tag: text-classification
 
 # Text classifier with {len(labels)} labels
 
-Labels: {names}.
+Labels: {listed(labels.names)}.
 
 {sentence(run, config)} {run.parameters:,} parameters.
 

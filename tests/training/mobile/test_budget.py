@@ -73,8 +73,8 @@ def test_of_the_next_steps_the_cheapest_is_taken(workshop):
     search = budget._Search(workshop, 0, seen.append)
     before = steps[-2].variant
     network = workshop.network
-    search._token_effect = budget.token_effect(network, multi_label=False)
     search._ngram_effect = budget.ngram_effect(network, multi_label=False)
+    search._token_effect = budget.token_effect(network, search._ngram_effect)
     prices = {step.what: budget._price(before, step.variant) for step in search._steps(before)}
     assert len(prices) >= 3
     assert steps[-1].what == min(prices, key=prices.__getitem__)

@@ -18,7 +18,7 @@ from service.classifier import Classifier
 from service.errors import ModelFolderError
 from service.layout import ModelFolder
 from training.mobile.budget import SizeError
-from training.mobile.export import MOST_ROWS, _drawn, export_mobile
+from training.mobile.export import export_mobile
 from training.mobile.folder import zip_of
 from training.mobile.strings import RecipeError
 from vocab.bad_rows import StopAtBadRows
@@ -275,14 +275,6 @@ def test_pieces_of_words_are_refused_with_a_text_model(tmp_path, languages, smal
         export_mobile(tmp_path / "pieces", tmp_path / "phone", with_text=True, on_step=pytest.fail)
     export_mobile(tmp_path / "pieces", tmp_path / "phone", on_step=lambda _: None)
     assert Classifier.load(tmp_path / "phone").predict(["ein Wort"])
-
-
-def test_of_many_rows_some_are_drawn_evenly():
-    drawn = _drawn(range(10 * MOST_ROWS))
-    assert len(set(drawn)) == MOST_ROWS
-    assert _drawn(range(10 * MOST_ROWS)) == drawn
-    assert np.mean(drawn) == pytest.approx(5 * MOST_ROWS, rel=0.03)
-    assert _drawn(range(7)) == tuple(range(7))
 
 
 def test_a_model_that_was_made_smaller_is_nothing_to_make_smaller(model_folder, tmp_path):

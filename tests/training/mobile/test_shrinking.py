@@ -191,13 +191,13 @@ def test_what_has_most_to_say_is_frequent_and_tells_labels_apart():
     assert effect[8] == pytest.approx(effect[5] * np.exp(2))
     assert effect[7] == pytest.approx(0)
     assert ngram_effect(network, multi_label=True)[7] > effect[6]
-    of_tokens = token_effect(network, multi_label=False)
+    of_tokens = token_effect(network, effect)
     assert np.isinf(of_tokens[:3]).all()
     assert of_tokens[3:9].argmax() + 3 == 8
 
 
 def test_without_ngrams_the_first_tokens_have_most_to_say():
-    effect = token_effect(Network.copy_of(lowered(())), multi_label=False)
+    effect = token_effect(Network.copy_of(lowered(())))
     assert (np.diff(effect[3:]) < 0).all()
 
 

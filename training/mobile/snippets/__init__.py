@@ -3,10 +3,7 @@
 from importlib.resources import files
 
 from service.artifact import Artifact
-from service.layout import Precision
-
-_DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
-"""What Transformers.js calls each precision."""
+from service.layout import DTYPES
 
 
 def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
@@ -24,7 +21,7 @@ def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
         "TextClassifier.swift": "swift_text" if with_text else "swift",
     }
     filled = {
-        "@DTYPE@": _DTYPES[loaded.precision],
+        "@DTYPE@": DTYPES[loaded.precision],
         "@SCORES@": "sigmoid" if loaded.config.multi_label else "softmax",
         "@KEEPS_HEAD@": str(loaded.config.gatewise.tokens.keep == "head").lower(),
     }
