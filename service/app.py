@@ -1,7 +1,8 @@
 """The HTTP application: its routes, and the life of the model behind them.
 
 Owns what is asked where and which refusal follows from what. Knows nothing of sockets and
-processes (`service.server`), of JSON shapes (`service.schemas`) or of inference (`service.engine`).
+processes (`service.server`), of JSON shapes (`service.http.schemas`) or of inference
+(`service.engine`).
 """
 
 import asyncio
@@ -13,11 +14,11 @@ from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from service import body, problems
 from service.classifier import Classifier
 from service.engine import EmptyTextsError, Engine
-from service.problems import ErrorPlace, Problem, ProblemError, pointer
-from service.schemas import LabelScore, PredictParameters, PredictRequest, rank
+from service.http import body, problems
+from service.http.problems import ErrorPlace, Problem, ProblemError, pointer
+from service.http.schemas import LabelScore, PredictParameters, PredictRequest, rank
 from service.settings import Settings
 
 _DESCRIPTION = "Classifies texts. Every error is a problem document, RFC 9457."

@@ -19,7 +19,6 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
-from service import screening
 from service.archive import MOST_BYTES, Files, MissingError, TooLargeError, files_at, read_file
 from service.errors import ModelFolderError
 from service.layout import (
@@ -30,6 +29,7 @@ from service.layout import (
     ModelFolder,
     Precision,
 )
+from service.screening import networks
 from vocab import dictionary
 from vocab.errors import DictionaryError
 from vocab.labels import Labels
@@ -112,7 +112,7 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
         raise ModelFolderError(
             f"{folder.tokenizer}: expected {config.vocab_size} tokens by config.json, found {size}"
         )
-    screening.check(folder, documents, manifest, config)
+    networks.check(folder, documents, manifest, config)
     return Artifact(
         folder=folder,
         config=config,

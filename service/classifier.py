@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from service import artifact
 from service.artifact import Artifact
-from service.demands import FULL_BATCH_TEXTS, FULL_BATCH_TOKENS, lone_rows
 from service.errors import ModelFolderError
 from service.layout import Precision
 from service.scores import ScoreFunction, apply, ranked, reached
+from service.screening.demands import FULL_BATCH_TEXTS, FULL_BATCH_TOKENS, lone_rows
 from vocab.columns import Task
 from vocab.dictionary import BEGIN_ID
 from vocab.encoding import Encoded, Encoder, pad

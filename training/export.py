@@ -29,7 +29,7 @@ from service.layout import (
     RejectSettings,
     TokenSettings,
 )
-from service.network import OPSET
+from service.screening.network import OPSET
 from training.config import Config
 from training.lowering.folding import scaled
 from training.lowering.graph import OLDEST_ONNXRUNTIME

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from service.network import IR_VERSION, OPSET
+from service.screening.network import IR_VERSION, OPSET
 
 OLDEST_ONNXRUNTIME = "1.15.0"
 """The oldest onnxruntime that is known to load what is written here; the tests ask that one."""

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from service import artifact
 from service.layout import Manifest, ModelFolder
-from service.operators import OPERATORS
+from service.screening.operators import OPERATORS
 
 Change = Callable[[Path], None]
 Rewrite = Callable[[onnx.ModelProto], None]

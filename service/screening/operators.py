@@ -2,17 +2,17 @@
 
 This table is the allow-list: no network of Gatewise needs what is not in it. Owns which inputs and
 settings an operator may have, and about how much work and memory it takes; how large its results
-are is in `service.shapes`. Knows no file and no bound.
+are is in `service.screening.shapes`. Knows no file and no bound.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from service import shapes
 from service.errors import NetworkError
-from service.network import MOST_DIMENSIONS, Node
-from service.shapes import Results, Values
+from service.screening import shapes
+from service.screening.network import MOST_DIMENSIONS, Node
+from service.screening.shapes import Results, Values
 
 _MOST_NUMBERS = 2**40
 _GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.errors import NetworkError
-from service.network import INPUTS, OUTPUT, Network, Node, Value
-from service.operators import results, steps, workspace
-from service.shapes import Results
+from service.screening.network import INPUTS, OUTPUT, Network, Node, Value
+from service.screening.operators import results, steps, workspace
+from service.screening.shapes import Results
 
 FULL_BATCH_TEXTS = 64
 FULL_BATCH_TOKENS = 8192

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from service.errors import NetworkError
-from service.network import (
+from service.screening.network import (
     INPUTS,
     IR_VERSION,
     MOST_DIMENSIONS,
@@ -24,7 +24,7 @@ from service.network import (
     Node,
     Value,
 )
-from service.wire import Field, Form, Message, WireError
+from service.screening.wire import Field, Form, Message, WireError
 
 _INT64 = 7
 _INT, _STRING, _INTS = 2, 3, 7  # AttributeProto.AttributeType

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect, Request
 
-from service.problems import (
+from service.http.problems import (
     BODY_TOO_LARGE,
     MALFORMED_BODY,
     UNSUPPORTED_BODY,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.wire import Field, Form, Message, WireError
+from service.screening.wire import Field, Form, Message, WireError
 
 FORM = Form(
     "a thing",

@@ -8,10 +8,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from service import problems
-from service.problems import ErrorPlace, Kind, ProblemError, invalid_request, pointer
+from service.http import problems
+from service.http.problems import ErrorPlace, Kind, ProblemError, invalid_request, pointer
 
-SERVICE_PAGE = Path(__file__).parents[2] / "docs" / "service.md"
+SERVICE_PAGE = Path(__file__).parents[3] / "docs" / "service.md"
 KINDS = [value for value in vars(problems).values() if isinstance(value, Kind)]
 
 

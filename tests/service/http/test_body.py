@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from service import body, problems
-from service.problems import ProblemError
+from service.http import body, problems
+from service.http.problems import ProblemError
 
 
 class Named(BaseModel):

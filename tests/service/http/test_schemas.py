@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from service.schemas import LabelScore, PredictParameters, PredictRequest, rank
+from service.http.schemas import LabelScore, PredictParameters, PredictRequest, rank
 
 SCORES = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]], dtype=np.float32)
 LABELS = ["a", "b", "c"]

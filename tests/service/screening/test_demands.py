@@ -7,10 +7,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from service import demands, onnx_file
 from service.errors import NetworkError
 from service.layout import PRECISIONS
-from service.operators import OPERATORS
+from service.screening import demands, onnx_file
+from service.screening.operators import OPERATORS
 from training.lowering.lower import lower
 from training.lowering.precision import stored_in
 from training.mobile.parts import NGRAMS, Network

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from service import onnx_file
 from service.errors import NetworkError
 from service.layout import ModelFolder
-from service.network import Network
+from service.screening import onnx_file
+from service.screening.network import Network
 
 
 @pytest.fixture(scope="module")

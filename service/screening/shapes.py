@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from service.errors import NetworkError
-from service.network import TYPES, Node, Value
+from service.screening.network import TYPES, Node, Value
 
 Values = Sequence[Value]
 Results = tuple[Value, ...]

@@ -6,10 +6,10 @@ how a folder is read nor how a network is run.
 
 from collections.abc import Mapping
 
-from service import demands, onnx_file
 from service.errors import ModelFolderError, NetworkError
 from service.layout import Manifest, ModelConfig, ModelFolder
-from service.network import OPSET
+from service.screening import demands, onnx_file
+from service.screening.network import OPSET
 
 
 def check(
