@@ -1,40 +1,36 @@
-"""The HTTP application: its routes, and the life of the model behind them.
+"""The HTTP application: what it is made of, and the life of the models behind it.
 
-Owns what is asked where and which refusal follows from what. Knows nothing of sockets and
-processes (`service.server`), of JSON shapes (`service.http.schemas`) or of inference
-(`service.engine`).
+Puts the rooms of `service.http` together, each with its routes. Knows nothing of sockets and
+processes (`service.server`), nor of inference (`service.models`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from pydantic import BaseModel
+from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.types import Receive, Scope, Send
 
 from service.classifier import Classifier
-from service.engine import EmptyTextsError, Engine
-from service.http import body, problems
-from service.http.problems import ErrorPlace, Problem, ProblemError, pointer
-from service.http.schemas import LabelScore, PredictParameters, PredictRequest, rank
+from service.http import health, metrics, models, problems
+from service.http.door import Door
+from service.http.exchange import exchange_of
+from service.http.metrics import Metrics
+from service.http.models import Traffic
+from service.http.predict import Predict
+from service.http.problems import Problem
+from service.http.schemas import PredictRequest
+from service.models import Models
 from service.settings import Settings
+from service.sources import Source
+from vocab.errors import GatewiseError
+
+_log = logging.getLogger(__name__)
 
 _DESCRIPTION = "Classifies texts. Every error is a problem document, RFC 9457."
-
-_NO_THRESHOLDS = ErrorPlace(
-    detail="expected no above_threshold: this model gives every text exactly one label",
-    pointer=pointer(("parameters", "above_threshold")),
-)
-
-routes = APIRouter()
-
-
-class Health(BaseModel):
-    """That a health check has passed."""
-
-    status: str
 
 
 def create_app(settings: Settings | None = None, classifier: Classifier | None = None) -> FastAPI:
@@ -42,113 +38,124 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
 
     Args:
         settings: The settings; taken from the `GATEWISE_*` variables if absent.
-        classifier: The model; if absent it is loaded from the settings' folder in the background
-            once the application starts, and until then the service is alive but not ready.
+        classifier: The one model to serve; if absent those of the settings are loaded in the
+            background once the application starts, and until then it is alive but not ready.
 
     Raises:
         SettingsError: If a setting is not valid, or neither a model nor its folder is given.
     """
     settings = settings or Settings()
-    engine = Engine(classifier)
-    folder = None if classifier else settings.model_folder()
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading = folder and asyncio.create_task(engine.load(folder, settings.threads))
-        yield
-        if loading:
-            loading.cancel()
-        engine.close()
-
-    app = _Application(
-        title="Gatewise",
-        description=_DESCRIPTION,
-        lifespan=lifespan,
-        redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
-        # A redirect would answer a mistyped path with neither the route nor a problem document.
-        redirect_slashes=False,
-    )
-    app.state.settings = settings
-    app.state.engine = engine
-    app.include_router(routes)
-    problems.install(app)
-    return app
+    sources: Sequence[Source] = ()
+    if classifier is None:
+        sources = settings.sources()
+    else:
+        folder = classifier.artifact.folder.path
+        sources = [Source("model", folder)]
+    return Application(settings, sources, classifier)
 
 
-@routes.post(
-    "/predict",
-    summary="Classify texts",
-    openapi_extra=body.openapi(PredictRequest),
-    responses=problems.responses(
-        *body.PROBLEMS, problems.INVALID_REQUEST, problems.EMPTY_TEXT, problems.NOT_READY
-    ),
-)
-async def predict(request: Request) -> list[list[LabelScore]]:
-    """Answers one list a text, in the order of the texts, its labels best first."""
-    settings: Settings = request.app.state.settings
-    engine = _ready_engine(request)
-    asked = await body.read(request, PredictRequest, settings.max_body_bytes)
-    if len(asked.texts) > settings.max_texts:
-        detail = f"expected at most {settings.max_texts} texts, received {len(asked.texts)}"
-        raise problems.invalid_request([ErrorPlace(detail=detail, pointer=pointer(("inputs",)))])
-    parameters = asked.parameters or PredictParameters()
-    thresholds = engine.thresholds if parameters.above_threshold else None
-    if parameters.above_threshold and thresholds is None:
-        raise problems.invalid_request([_NO_THRESHOLDS])
-    try:
-        answer = await engine.scores(asked.texts, parameters.function_to_apply)
-    except EmptyTextsError as error:
-        raise _empty_texts(asked, error.indices) from None
-    return rank(engine.labels, answer.scores, parameters.top_k, thresholds, answer.none)
+class Application(FastAPI):
+    """FastAPI with what it cannot see: shapes of bodies, and a shorter way to `/predict`."""
 
+    def __init__(
+        self, settings: Settings, sources: Sequence[Source], classifier: Classifier | None = None
+    ) -> None:
+        super().__init__(
+            title="Gatewise",
+            description=_DESCRIPTION,
+            lifespan=self._living,
+            redoc_url=None,
+            swagger_ui_oauth2_redirect_url=None,
+            # A redirect would answer a mistyped path with neither the route nor a problem.
+            redirect_slashes=False,
+        )
+        state = self.state
+        state.settings = settings
+        state.metrics = Metrics()
+        state.models = Models(
+            sources, settings.capacity(), threads=settings.threads, watcher=state.metrics
+        )
+        state.predict = Predict(
+            state.models,
+            settings,
+            lambda: state.requests(),  # noqa: PLW0108 # the server sets it later
+        )
+        # The server that runs the application puts its own in their place.
+        state.connections = lambda: 0
+        state.requests = lambda: 0
+        state.draining = lambda: False
+        state.change = state.models.change
+        self._classifier = classifier
+        self._complaints: dict[str, str | None] = {}
+        self._predict: Predict = state.predict
+        for room in (health, models, metrics):
+            self.include_router(room.routes)
+        problems.install(self)
+        self._door = Door(self._inside, state.metrics.answered, access_log=settings.access_log)
 
-@routes.get("/health/live", summary="Whether the process answers")
-async def live() -> Health:
-    """Answers as soon as the process does, with or without a model."""
-    return Health(status="live")
-
-
-@routes.get(
-    "/health/ready",
-    summary="Whether texts can be classified",
-    responses=problems.responses(problems.NOT_READY),
-)
-async def ready(request: Request) -> Health:
-    """Answers 200 once the model is loaded."""
-    _ready_engine(request)
-    return Health(status="ready")
-
-
-class _Application(FastAPI):
-    """FastAPI, told of the shapes that it does not see in a route's signature."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        await self._door(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, with the shapes that no route's signature tells."""
         if not self.openapi_schema:
             _, shapes = models_json_schema(
-                [(PredictRequest, "validation"), (Problem, "serialization")],
+                [
+                    (PredictRequest, "validation"),
+                    (Traffic, "validation"),
+                    (Problem, "serialization"),
+                ],
                 ref_template="#/components/schemas/{model}",
             )
             super().openapi()["components"]["schemas"].update(shapes["$defs"])
         return super().openapi()
 
+    async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
+            await self._predict(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+            exchange_of(scope).route = getattr(scope.get("route"), "path", "")
 
-def _ready_engine(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    if not engine.is_ready:
-        raise ProblemError(
-            problems.NOT_READY,
-            "the model is being loaded: ask again, and look at the log if this lasts",
-            headers={"Retry-After": "1"},
-        )
-    return engine
+    @asynccontextmanager
+    async def _living(self, _: FastAPI) -> AsyncIterator[None]:
+        models: Models = self.state.models
+        if self._classifier is not None:
+            models.add(models.default, "1", self._classifier)
+        tasks = [asyncio.create_task(self._loading())]
+        yield
+        for task in tasks:
+            task.cancel()
+        await models.close()
 
+    async def _loading(self) -> None:
+        """Loads what is not loaded yet, then looks for new versions as often as is set."""
+        models: Models = self.state.models
+        settings: Settings = self.state.settings
+        for name in models.names():
+            if not models.model(name).served:
+                await self._reload(name)
+        while settings.watch_seconds:
+            await asyncio.sleep(settings.watch_seconds)
+            for name in models.names():
+                await self._reload(name)
 
-def _empty_texts(asked: PredictRequest, indices: tuple[int, ...]) -> ProblemError:
-    places = [pointer(asked.location(index)) for index in indices]
-    detail = "expected a text with at least one token: an empty text has no class"
-    return ProblemError(
-        problems.EMPTY_TEXT,
-        f"{places[0]}: {detail}",
-        [ErrorPlace(detail=detail, pointer=place) for place in places],
-    )
+    async def reload(self) -> None:
+        """Looks for new versions of every model."""
+        self._complaints.clear()
+        for name in self.state.models.names():
+            await self._reload(name, again=True)
+
+    async def _reload(self, name: str, *, again: bool = False) -> None:
+        """Looks for a model's versions; what is wrong with them is logged once."""
+        complaint: str | None = None
+        try:
+            await self.state.models.reload(name, again=again)
+        except GatewiseError as error:
+            complaint = str(error)
+            if complaint != self._complaints.get(name):
+                _log.error("the model %s could not be loaded: %s", name, error)
+        except Exception:
+            _log.exception("the model %s could not be loaded", name)
+        self._complaints[name] = complaint

@@ -22,6 +22,9 @@ from vocab.dictionary import BEGIN_ID
 from vocab.encoding import Encoded, Encoder, pad
 from vocab.errors import EmptyTextError
 
+_BATCH_TEXTS = FULL_BATCH_TEXTS // 2
+"""Texts of a batch. More are no quicker a text, and are less alike in length."""
+
 
 class Classifier:
     """A model folder, loaded and ready to answer; safe to call from several threads.
@@ -112,10 +115,17 @@ class Classifier:
         Returns:
             float32, shape `(texts, classes)`, rows in the order given.
         """
+        return self.padded_logits(encoded)[0]
+
+    def padded_logits(self, encoded: Sequence[Encoded]) -> tuple[NDArray[np.float32], int]:
+        """Logits as `logits` gives them, and how many tokens of padding they took."""
         logits = np.empty((len(encoded), len(self.classes_)), dtype=np.float32)
-        for rows in _batches([len(text.ids) for text in encoded]):
+        padding = 0
+        lengths = [len(text.ids) for text in encoded]
+        for rows in _batches(lengths):
             logits[rows] = self._run([encoded[row].ids for row in rows])
-        return logits
+            padding += sum(lengths[rows[-1]] - lengths[row] for row in rows)
+        return logits, padding
 
     def scores(
         self, encoded: Sequence[Encoded], function_to_apply: ScoreFunction | None = None
@@ -226,7 +236,7 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
         # Sorted, so the newcomer is the longest and sets the width of the batch.
         tokens = (len(batch) + 1) * lengths[row]
-        if batch and (len(batch) == FULL_BATCH_TEXTS or tokens > FULL_BATCH_TOKENS):
+        if batch and (len(batch) == _BATCH_TEXTS or tokens > FULL_BATCH_TOKENS):
             yield batch
             batch = []
         batch.append(row)

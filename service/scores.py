@@ -59,14 +59,30 @@ def ranked(
         none: If given, what the text is given instead of a label. It comes first, counts among
             the labels, and has the score of the best of them, which was too low.
     """
-    order = np.argsort(-scores, kind="stable")
-    if thresholds is not None:
-        order = order[reached(scores, thresholds)[order]]
-    order = order[:top_k]
+    order = best_first(scores, top_k, thresholds)
     found = [(labels[index], shortest(scores[index])) for index in order]
     if none is None:
         return found
     return [(none, shortest(scores.max())), *found][:top_k]
+
+
+def best_first(
+    scores: NDArray[np.float32],
+    top_k: int | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> NDArray[np.intp]:
+    """The places of a text's scores from the best one on; see `ranked`.
+
+    >>> best_first(np.array([0.1, 0.9], dtype=np.float32)).tolist()
+    [1, 0]
+
+    Returns:
+        intp, shape `(labels,)`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if thresholds is not None:
+        order = order[reached(scores, thresholds)[order]]
+    return order[:top_k]
 
 
 def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) -> NDArray[np.bool_]:

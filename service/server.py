@@ -4,6 +4,7 @@ Owns the socket, the signals, the logging and the line that says where the servi
 route.
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -11,102 +12,191 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import uvicorn
 
-from service.app import create_app
-from service.classifier import Classifier
-from service.settings import Settings, variable
+from service.app import Application
+from service.http import logs, metrics
+from service.http.connections import Bounds, bounded, sweeping
+from service.listening import listen, url
+from service.models import Changes
+from service.settings import Settings
+from service.versions import Change
+from service.workers import Workers
 from vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 2048
-"""Connections that wait to be accepted before the kernel refuses more."""
-
-
-class ListenError(GatewiseError):
-    """A host and port that cannot be listened on."""
+_SPARE_SECONDS = 5
+"""Seconds beyond what its requests are given after which a process that stops is killed."""
 
 
 def serve(settings: Settings) -> None:
-    """Serves one model until SIGTERM or SIGINT; requests under way are then answered first.
+    """Serves models until SIGTERM or SIGINT; requests under way are then answered first.
 
     Raises:
-        ModelFolderError: If the model folder is missing, damaged or foreign.
+        ModelFolderError: If a model is missing, damaged or foreign.
         ListenError: If the port cannot be had.
-        SettingsError: If the settings name no model folder.
+        SettingsError: If the settings name no model.
     """
-    _configure_logging(settings)
-    folder = settings.model_folder()
-    # Before the port is bound: a client that gets through shall find a model behind it.
-    classifier = Classifier.load(folder, threads=settings.threads)
-    app = create_app(settings, classifier)
+    logs.configure(settings)
+    paths = ", ".join(str(source.path) for source in settings.sources())
+    if settings.workers > 1:
+        with listen(settings.host, settings.port) as listener, metrics.of_processes() as forget:
+            announce = partial(_announce, f"{paths} at {url(listener)}")
+            stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
+            work = partial(_work, settings)
+            Workers(work, listener, settings.workers, stop_seconds, forget).run(announce)
+        return
+    app = loaded(settings)
     with listen(settings.host, settings.port) as listener:
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=settings.access_log,
-            server_header=False,
-            timeout_graceful_shutdown=settings.shutdown_seconds,
-            ws="none",
-        )
-        _Server(config, f"serving {folder} at {_url(listener)}").run(sockets=[listener])
+        run(app, settings, listener, partial(_announce, f"{paths} at {url(listener)}"))
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Opens the listening socket.
+def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
+    """Serves as one of several processes."""
+    logs.configure(settings)
+    try:
+        app = loaded(settings)
+    except GatewiseError as error:
+        _log.error("%s", error)  # its message is all there is to tell
+        sys.exit(1)
+    run(app, settings, listener, partial(pipe.send, "ready"), pipe)
+
+
+def _announce(what: str) -> None:
+    _log.info("serving %s, ready after %.2f s", what, _seconds_since_process_start())
+
+
+def loaded(settings: Settings) -> Application:
+    """The application with its models loaded, before any port is bound.
+
+    A client that gets through shall find a model behind it.
+
+    Raises:
+        ModelFolderError: If a model is missing, damaged or foreign.
+        SettingsError: If the settings name no model.
+    """
+    # The event loop has the other processors; a handful of texts is tokenized as quickly by one.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    app = Application(settings, settings.sources())
+    for name in app.state.models.names():
+        app.state.models.load(name)
+    return app
+
+
+def run(
+    app: Application,
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    pipe: Connection | None = None,
+) -> None:
+    """Serves an application on a socket until the process is told to stop.
 
     Args:
-        host: A name or an address, of either family.
-        port: The port; 0 takes any free one.
-
-    Raises:
-        ListenError: If the host is unknown or the port cannot be had.
+        app: The application.
+        settings: The settings.
+        listener: The socket.
+        ready: Called once requests are taken.
+        pipe: Leads to the process that looks after this one and others, if there is one.
     """
-    try:
-        return _open(host, port)
-    except (socket.gaierror, UnicodeError):  # UnicodeError: not even the form of a name
-        reason = "no such host"
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-    raise ListenError(
-        f"cannot listen on {host}:{port}: {reason}; choose another by {variable('host')} and "
-        f"{variable('port')}, or --host and --port"
+    bounds = Bounds(
+        connections=settings.max_connections,
+        header_bytes=settings.max_header_bytes,
+        read_seconds=settings.read_seconds,
     )
-
-
-def _open(host: str, port: int) -> socket.socket:
-    # The protocol is named, and not left at 0 as socket.create_server leaves it: only where it is
-    # TCP by name does asyncio turn Nagle's algorithm off, with which an answer waits some 40 ms.
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        if os.name == "posix":  # elsewhere it would let two processes have the port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    config = uvicorn.Config(
+        app,
+        http=bounded(bounds),
+        ws="websockets-sansio",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+    )
+    _Server(config, app, settings.drain_seconds, ready, pipe).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, for which a stop that was asked for is no failure."""
+    """uvicorn's server, for which a stop that was asked for is no failure.
 
-    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+    Args:
+        config: uvicorn's settings.
+        app: The application.
+        drain_seconds: How long to go on after being told to stop, no longer ready.
+        ready: Called once requests are taken.
+        pipe: Leads to the process that looks after this one and others, if there is one.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: Application,
+        drain_seconds: float,
+        ready: Callable[[], None],
+        pipe: Connection | None,
+    ) -> None:
         super().__init__(config)
-        self._announcement = announcement
+        self._app = app
+        self._drain_seconds = drain_seconds
+        self._ready = ready
+        self._pipe = pipe
+        self._draining = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _log.info("%s, ready after %.2f s", self._announcement, _seconds_since_process_start())
+        state = self._app.state
+        connections = self.server_state.connections
+        requests = self.server_state.tasks
+        state.connections = lambda: len(connections)
+        state.requests = lambda: len(requests)
+        state.draining = lambda: self._draining
+        self._keep(sweeping(connections))
+        self._loop = asyncio.get_running_loop()
+        if self._pipe:
+            state.change = self._change
+            self._loop.add_reader(self._pipe.fileno(), self._hear)
+        self._ready()
+
+    async def _change(self, change: Change) -> Changes:
+        """Does what a request asks for, here and then in the other processes."""
+        changes: Changes = await self._app.state.models.change(change)
+        if self._pipe:
+            self._pipe.send(change)
+        return changes
+
+    def _hear(self) -> None:
+        """Does what another process was asked for; ends when the one that looks after it did."""
+        if not self._pipe:
+            return
+        try:
+            change = self._pipe.recv()
+        except (EOFError, OSError):
+            self._loop.remove_reader(self._pipe.fileno())
+            self.should_exit = True
+            return
+        self._keep(self._follow(change))
+
+    async def _follow(self, change: Change) -> None:
+        try:
+            await self._app.state.models.change(change)
+        except GatewiseError as error:
+            _log.error("%s of %s: %s", change.action, change.model, error)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -116,29 +206,33 @@ class _Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        taken = (signal.SIGINT, signal.SIGTERM)
-        previous = {number: signal.signal(number, self.handle_exit) for number in taken}
+        taken = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
+        if hasattr(signal, "SIGHUP"):
+            taken[signal.SIGHUP] = self._reload
+        previous = {number: signal.signal(number, taken[number]) for number in taken}
         try:
             yield
         finally:
             for number, former in previous.items():
                 signal.signal(number, former)
 
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self._draining or not self._drain_seconds:
+            self.handle_exit(number, frame)
+            return
+        self._draining = True
+        self._loop.call_soon_threadsafe(
+            self._loop.call_later, self._drain_seconds, self.handle_exit, number, None
+        )
 
-def _configure_logging(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
-    if settings.log_level == "info":
-        # Its lines on each step of starting and stopping say nothing that ours does not.
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    def _reload(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._loop.call_soon_threadsafe(lambda: self._keep(self._app.reload()))
 
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs beside the server what nobody awaits."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _seconds_since_process_start() -> float:

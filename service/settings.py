@@ -4,18 +4,22 @@ Owns each setting's name, default, bounds and meaning; docs/service.md is checke
 Knows neither the command line nor how a setting is used.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.served import Capacity
+from service.sources import Source, sources, split
 from vocab.errors import GatewiseError
 
 PREFIX = "GATEWISE_"
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 
 class SettingsError(GatewiseError):
@@ -35,12 +39,25 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
     )
 
-    model: Path | None = Field(
-        None, description="Path of the model folder to serve, or of a zip of one."
+    model: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="The models to serve: each the path of a model folder, of a zip of one, or of "
+        "a folder with one folder a version; `NAME=PATH` names it. Several are divided by `:`.",
     )
     host: str = Field("127.0.0.1", description="Name or address to listen on; `0.0.0.0` is all.")
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         8000, description="Port to listen on; 0 takes any free one."
+    )
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        1, description="Processes that serve the same port, each with its own copy of the models."
+    )
+    sessions: Annotated[int, Field(ge=0, le=256)] = Field(
+        0,
+        description="Batches of a model that are run at a time; 0 is one for each processor but "
+        "the one that HTTP takes.",
+    )
+    threads: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="Threads that one call of onnxruntime may use."
     )
     max_body_bytes: Annotated[int, Field(ge=1)] = Field(
         1024 * 1024, description="Largest request body; a larger one is refused with 413."
@@ -48,14 +65,53 @@ class Settings(BaseSettings):
     max_texts: Annotated[int, Field(ge=1)] = Field(
         128, description="Most texts in one request; more are refused with 422."
     )
-    threads: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="Threads that one call of onnxruntime may use."
+    max_queued_texts: Annotated[int, Field(ge=1)] = Field(
+        2048, description="Most texts of a model that wait; more are refused with 429."
     )
-    log_level: LogLevel = Field("info", description="Least severity that is logged.")
-    access_log: bool = Field(False, description="Whether each request is logged as a line.")
+    max_queued_characters: Annotated[int, Field(ge=1)] = Field(
+        16 * 1024 * 1024, description="Most characters that these may have together."
+    )
+    deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        10, description="Seconds after which a request is no longer worth an answer but 504."
+    )
+    max_connections: Annotated[int, Field(ge=1)] = Field(
+        4096, description="Most connections of a process; more are refused with 503."
+    )
+    max_header_bytes: Annotated[int, Field(ge=256)] = Field(
+        32 * 1024, description="Most bytes of a request's line and headers; else 431."
+    )
+    read_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        30, description="Seconds a client may take to send a request, or to take an answer."
+    )
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
+        75, description="Seconds that a connection may be idle between two requests."
+    )
     shutdown_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         10, description="Seconds that requests under way are given to finish when stopped."
     )
+    drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        0, description="Seconds between being told to stop, and so no longer ready, and stopping."
+    )
+    watch_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
+        0, description="How often to look for new versions of the models; 0 is never."
+    )
+    log_level: LogLevel = Field("info", description="Least severity that is logged.")
+    log_format: LogFormat = Field("text", description="Whether a log line is a text or JSON.")
+    access_log: bool = Field(False, description="Whether each request is logged as a line.")
+    log_texts: bool = Field(
+        False, description="Whether the lines of `GATEWISE_ACCESS_LOG` hold the texts themselves."
+    )
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _several_models(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(split(value))
+        if isinstance(value, Path):
+            return (str(value),)
+        if isinstance(value, list | tuple):
+            return tuple(str(one) if isinstance(one, Path) else one for one in value)
+        return value
 
     @model_validator(mode="wrap")
     @classmethod
@@ -66,17 +122,27 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError("; ".join(map(_complaint, error.errors()))) from None
 
-    def model_folder(self) -> Path:
-        """The model folder, which has no default.
+    def sources(self) -> tuple[Source, ...]:
+        """The models, of which there must be one.
 
         Raises:
             SettingsError: If none was given.
+            SourceError: If a name is not valid, or given twice.
         """
-        if self.model is None:
+        if not self.model:
             raise SettingsError(
                 f"{variable('model')} is not set: expected the path of a model folder"
             )
-        return self.model
+        return sources(self.model)
+
+    def capacity(self) -> Capacity:
+        """What each version of a model may take at a time."""
+        return Capacity(
+            threads=self.sessions or max(1, _processors() - 1),
+            most_texts=self.max_queued_texts,
+            most_characters=self.max_queued_characters,
+            seconds=self.deadline_seconds,
+        )
 
 
 def variable(name: str) -> str:
@@ -95,3 +161,9 @@ def _complaint(error: Any) -> str:
         return f"{name!r} is not a setting: expected one of {', '.join(Settings.model_fields)}"
     reason = error["msg"].removeprefix("Input should be ").split(", unable")[0]
     return f"{variable(name)} is {error['input']!r}: expected {reason}"
+
+
+def _processors() -> int:
+    # Those that this process may use, which in a container are not all there are.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

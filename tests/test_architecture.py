@@ -15,7 +15,14 @@ ROOMS = ["vocab", "service", "training", "gatewise"]
 # The HTTP part of the service, the only place where FastAPI and its kin may be imported: what
 # starts it, and the room behind.
 HTTP = {"app", "server", "settings"}
-HTTP_PACKAGES = {"fastapi", "starlette", "uvicorn", "pydantic_settings"}
+HTTP_PACKAGES = {
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "pydantic_settings",
+    "prometheus_client",
+    "orjson",
+}
 TRAINING_PACKAGES = {
     *("tensorflow", "keras", "sklearn", "onnx", "matplotlib", "jinja2"),
     *("optuna", "mlflow", "sqlalchemy", "tensorboard"),

@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope
 
 from service.http.problems import (
     BODY_TOO_LARGE,
     MALFORMED_BODY,
     UNSUPPORTED_BODY,
     ErrorPlace,
+    GoneError,
     Kind,
     ProblemError,
     invalid_request,
@@ -30,19 +31,21 @@ _MAX_ERRORS = 100
 Model = TypeVar("Model", bound=BaseModel)
 
 
-async def read(request: Request, schema: type[Model], limit: int) -> Model:
+async def read(scope: Scope, receive: Receive, schema: type[Model], limit: int) -> Model:
     """Reads and validates the body of a request.
 
     Args:
-        request: The request.
+        scope: The request's scope, of ASGI.
+        receive: Gives what the client sends, of ASGI.
         schema: What the body must be.
         limit: Most bytes of a body.
 
     Raises:
         ProblemError: If the body is not JSON, too large, or of another shape.
+        GoneError: If the client has gone before it was through.
     """
-    _check_media_type(request)
-    body = await _receive(request, limit)
+    _check_media_type(scope)
+    body = await receive_bytes(receive, limit)
     # pydantic's parser and not `json`: it bounds the depth of nesting and refuses broken UTF-8
     # and lone surrogates, which no tokenizer could take.
     try:
@@ -51,41 +54,59 @@ async def read(request: Request, schema: type[Model], limit: int) -> Model:
         raise _refusal(error, body) from None
 
 
+async def receive_bytes(receive: Receive, limit: int) -> bytes:
+    """The body of a request as it is sent.
+
+    Raises:
+        ProblemError: If it has more bytes than the limit.
+        GoneError: If the client has gone before it was through.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise GoneError
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise ProblemError(
+                BODY_TOO_LARGE,
+                f"expected at most {limit} bytes: send the texts in several requests",
+                # What is left of it would be taken for the next request.
+                headers={"Connection": "close"},
+            )
+        if not message.get("more_body"):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
+
+
 def openapi(schema: type[BaseModel]) -> dict[str, Any]:
     """FastAPI's `openapi_extra` of a route that reads this body; `components` has the rest."""
     content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def _check_media_type(request: Request) -> None:
+def _check_media_type(scope: Scope) -> None:
     # A request that names no type is taken for JSON: there is nothing else that it could be.
-    named = request.headers.get("content-type", "application/json")
-    media_type = named.partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    named, coding = b"application/json", b"identity"
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            named = value
+        elif name == b"content-encoding":
+            coding = value
+    if named != b"application/json":
+        media_type = named.partition(b";")[0].strip().lower()
+        if media_type != b"application/json" and not media_type.endswith(b"+json"):
+            raise ProblemError(
+                UNSUPPORTED_BODY,
+                f"expected Content-Type: application/json, received {named.decode('latin-1')!r}",
+            )
+    if coding.strip().lower() != b"identity":
         raise ProblemError(
-            UNSUPPORTED_BODY, f"expected Content-Type: application/json, received {named!r}"
+            UNSUPPORTED_BODY,
+            f"expected no Content-Encoding, received {coding.decode('latin-1')!r}: send it plain",
         )
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.strip().lower() != "identity":
-        raise ProblemError(
-            UNSUPPORTED_BODY, f"expected no Content-Encoding, received {coding!r}: send it plain"
-        )
-
-
-async def _receive(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise ProblemError(
-                    BODY_TOO_LARGE,
-                    f"expected at most {limit} bytes: send the texts in several requests",
-                )
-    except ClientDisconnect:
-        # Nobody reads this answer, but without it the log would tell of a failure of ours.
-        raise ProblemError(MALFORMED_BODY, "the connection closed within the body") from None
-    return bytes(body)
 
 
 def _refusal(error: ValidationError, body: bytes) -> ProblemError:

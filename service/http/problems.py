@@ -5,6 +5,7 @@ the framework's (no such route, wrong method, an unexpected exception). Knows no
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +18,10 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+
+from service.jobs import ClosedError, DeadlineError, QueueFullError
+from service.versions import InUseError, NotReadyError, UnknownModelError
+from vocab.errors import GatewiseError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -46,13 +51,18 @@ class Kind:
 
 MALFORMED_BODY = Kind("malformed-body", 400, "The body is not valid JSON")
 NO_ROUTE = Kind("no-route", 404, "There is no such route")
+NO_MODEL = Kind("no-model", 404, "There is no such model or version")
 WRONG_METHOD = Kind("wrong-method", 405, "The route does not take this method")
+IN_USE = Kind("in-use", 409, "The version is in use")
+NOT_LOADED = Kind("not-loaded", 409, "The model cannot be loaded")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_BODY = Kind("unsupported-body", 415, "The body is not sent as JSON")
 INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
 EMPTY_TEXT = Kind("empty-text", 422, "A text is empty")
+QUEUE_FULL = Kind("queue-full", 429, "Too many texts wait")
 UNEXPECTED = Kind("unexpected", 500, "The service failed")
 NOT_READY = Kind("not-ready", 503, "The model is not ready")
+LATE = Kind("deadline", 504, "The answer took too long")
 
 
 class ErrorPlace(BaseModel):
@@ -99,9 +109,25 @@ class ProblemError(Exception):
         self.headers = dict(headers or {})
 
 
+class GoneError(Exception):
+    """A client that has gone: whatever it is told, nobody reads it."""
+
+
+_REFUSALS: dict[type[GatewiseError], Kind] = {
+    QueueFullError: QUEUE_FULL,
+    DeadlineError: LATE,
+    UnknownModelError: NO_MODEL,
+    NotReadyError: NOT_READY,
+    ClosedError: NOT_READY,
+    InUseError: IN_USE,
+}
+
+
 def install(app: FastAPI) -> None:
     """Makes an application answer every error with a problem document."""
     app.add_exception_handler(ProblemError, _answer_problem)
+    app.add_exception_handler(GatewiseError, _answer_refusal)
+    app.add_exception_handler(GoneError, _answer_nobody)
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(Exception, _answer_exception)
@@ -154,13 +180,43 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _response(request: Request, problem: ProblemError) -> Response:
+def refusal(error: GatewiseError) -> ProblemError:
+    """What a refusal from below the routes is answered with.
+
+    Raises:
+        GatewiseError: The same, if it is not of the request's making but a fault of the service.
+    """
+    for known, kind in _REFUSALS.items():
+        if isinstance(error, known):
+            headers = {}
+            if isinstance(error, QueueFullError):
+                headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+            elif kind is NOT_READY:
+                headers["Retry-After"] = "1"
+            return ProblemError(kind, str(error), headers=headers)
+    raise error
+
+
+def unexpected() -> ProblemError:
+    """What a fault of the service is answered with, of which the log has the cause."""
+    detail = "an unexpected error, not of the request's making: the service's log has the cause"
+    # The server may drop the connection, which the client must know before it asks again on it.
+    return ProblemError(UNEXPECTED, detail, headers={"Connection": "close"})
+
+
+def response(path: str, problem: ProblemError) -> Response:
+    """The answer that tells a problem.
+
+    Args:
+        path: The path that was asked.
+        problem: The problem.
+    """
     document = Problem(
         type=problem.kind.type,
         title=problem.kind.title,
         status=problem.kind.status,
         detail=problem.detail,
-        instance=quote(request.scope["path"], errors="replace"),
+        instance=quote(path, errors="replace"),
         errors=list(problem.errors) or None,
     )
     # Written by json and not by pydantic: escaped to ASCII, it can hold a lone surrogate.
@@ -168,10 +224,24 @@ def _response(request: Request, problem: ProblemError) -> Response:
     return Response(content, problem.kind.status, problem.headers, MEDIA_TYPE)
 
 
+def _response(request: Request, problem: ProblemError) -> Response:
+    return response(request.scope["path"], problem)
+
+
 async def _answer_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, ProblemError):
         raise error
     return _response(request, error)
+
+
+async def _answer_refusal(request: Request, error: Exception) -> Response:
+    if not isinstance(error, GatewiseError):
+        raise error
+    return _response(request, refusal(error))
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001
+    return Response(status_code=499)  # nobody reads it; the number is the one that proxies log
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
@@ -204,6 +274,4 @@ async def _answer_validation_error(request: Request, error: Exception) -> Respon
 
 async def _answer_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
     # The server logs the exception with its traceback; the client learns nothing of the inside.
-    # It also drops the connection, which the client must know before it asks again on it.
-    detail = "an unexpected error, not of the request's making: the service's log has the cause"
-    return _response(request, ProblemError(UNEXPECTED, detail, headers={"Connection": "close"}))
+    return _response(request, unexpected())

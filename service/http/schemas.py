@@ -8,12 +8,12 @@ Knows neither HTTP nor any model.
 from collections.abc import Sequence
 from typing import Annotated, Self
 
-import numpy as np
-from numpy.typing import NDArray
+import orjson
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.scores import ScoreFunction, ranked
+from service.jobs import Scored
+from service.scores import ScoreFunction, best_first
 
 
 def _kind(inputs: object) -> str | None:
@@ -101,32 +101,35 @@ class LabelScore(BaseModel):
     score: float
 
 
-def rank(
-    labels: list[str],
-    scores: NDArray[np.float32],
+def written(
+    labels: Sequence[str],
+    scored: Scored,
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
-    none: Sequence[str | None] | None = None,
-) -> list[list[LabelScore]]:
-    """The answer to a request: for each text its labels, best first.
+) -> bytes:
+    """The JSON that answers a request: for each text its labels with their scores, best first.
 
-    Labels with equal scores keep the model's order, so that an answer can be repeated.
+    Labels with equal scores keep the model's order, so that an answer can be repeated. A score is
+    written as the shortest number that is the same in 32 bits.
 
-    >>> rank(["ham", "spam"], np.array([[0.25, 0.75]], dtype=np.float32), top_k=1)
-    [[LabelScore(label='spam', score=0.75)]]
+    >>> written(["ham", "spam"], Scored(numpy.array([[0.2, 0.8]], numpy.float32), [None]), top_k=1)
+    b'[[{"label":"spam","score":0.8}]]'
 
     Args:
         labels: The label of each class.
-        scores: The score of each class, shape `(texts, classes)`.
+        scored: What the model says; a text that is given something else than a label has that
+            first, with the score of the best, and it counts among the labels.
         top_k: How many labels to keep; all if absent or more than there are.
         thresholds: If given, only labels whose score reaches theirs are kept.
-        none: What each text is given instead of a label, which then comes first with the score of
-            the best and counts among the labels; None for a text that is given a label.
     """
-    return [
-        [
-            LabelScore(label=label, score=score)
-            for label, score in ranked(labels, row, top_k, thresholds, instead)
+    rows = []
+    for scores, none in zip(scored.scores, scored.none, strict=True):
+        order = best_first(scores, top_k, thresholds)
+        row = [
+            {"label": labels[place], "score": score}
+            for place, score in zip(order.tolist(), scores[order], strict=True)
         ]
-        for row, instead in zip(scores, none or [None] * len(scores), strict=True)
-    ]
+        if none is not None:
+            row = [{"label": none, "score": scores.max()}, *row][:top_k]
+        rows.append(row)
+    return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.classifier import Classifier
-from service.server import listen
+from service.listening import listen
 
 
 @pytest.fixture(scope="session")

@@ -224,7 +224,7 @@ class TestRefusals:
             raise RuntimeError("the inside")
 
         with monkeypatch.context() as patched:
-            patched.setattr(classifier, "logits", broken)
+            patched.setattr(classifier, "padded_logits", broken)
             response = client.post("/predict", json={"inputs": "who"})
         refused(response, 500, "unexpected")
         assert "the inside" not in response.text
@@ -337,7 +337,7 @@ class TestDocuments:
 
     def test_refusals_are_as_described(self, client: httpx.Client, openapi: dict[str, Any]) -> None:
         described = openapi["paths"]["/predict"]["post"]["responses"]
-        assert set(described) == {"200", "400", "413", "415", "422", "503"}
+        assert set(described) == {"200", "400", "404", "413", "415", "422", "429", "503", "504"}
         for body in (b"{", b"{}", b'{"inputs": ""}', b" " * (LIMIT + 1)):
             response = post(client, body)
             content = described[str(response.status_code)]["content"]
@@ -347,7 +347,9 @@ class TestDocuments:
     def test_every_documented_route_is_there_and_every_route_documented(
         self, openapi: dict[str, Any]
     ) -> None:
-        table = re.findall(r"^\| `(GET|POST) (/\S+)` \|", SERVICE_PAGE.read_text(), re.MULTILINE)
+        table = re.findall(
+            r"^\| `(GET|POST|PUT|DELETE) (/\S+)` \|", SERVICE_PAGE.read_text(), re.MULTILINE
+        )
         routes = {
             (method.upper(), path) for path, route in openapi["paths"].items() for method in route
         }

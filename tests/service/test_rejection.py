@@ -1,6 +1,5 @@
 """A model that gives some texts none of its labels, asked in each way of the service room."""
 
-import asyncio
 import csv
 import json
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from pydantic import ValidationError
 from service import artifact
 from service.app import create_app
 from service.classifier import Classifier
-from service.engine import Engine
 from service.layout import ModelConfig, RejectSettings
 from service.scores import ranked, shortest
 from service.scoring import score_file
@@ -105,10 +103,6 @@ def test_it_does_not_depend_on_the_scores_asked_for(client: httpx.Client, functi
 def test_thresholds_of_labels_are_still_of_other_models(client: httpx.Client) -> None:
     body = {"inputs": "Wo?", "parameters": {"above_threshold": True}}
     assert client.post("/predict", json=body).status_code == 422
-
-
-def test_the_engine_tells_which_texts_are_given_none(rejecting: Classifier) -> None:
-    assert asyncio.run(Engine(rejecting).scores(TEXTS)).none == [None, NONE]
 
 
 def test_a_scored_file_has_it_in_the_column_of_the_label(

@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from service.errors import ModelFolderError
-from service.server import ListenError, listen, serve
+from service.listening import ListenError, listen
+from service.server import serve
 from service.settings import Settings, SettingsError
 
 SCRIPT = """
@@ -26,13 +27,13 @@ serve(Settings(model=Path(sys.argv[1]), port=0, shutdown_seconds=5))
 
 SLOW = """
 import time
-from service.classifier import Classifier
-logits = Classifier.logits
-def slow_logits(*arguments):
+from service import batching
+compute = batching.compute
+def slowly(*arguments):
     print("asked", file=sys.stderr, flush=True)
     time.sleep(1)
-    return logits(*arguments)
-Classifier.logits = slow_logits
+    return compute(*arguments)
+batching.compute = slowly
 """
 
 Start = Callable[..., tuple["subprocess.Popen[str]", str]]

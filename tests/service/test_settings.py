@@ -19,7 +19,7 @@ def test_settings_come_from_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWISE_MODEL", "a/model")
     monkeypatch.setenv("GATEWISE_ACCESS_LOG", "true")
     settings = Settings()
-    assert (settings.port, settings.model, settings.access_log) == (9000, Path("a/model"), True)
+    assert (settings.port, settings.model, settings.access_log) == (9000, ("a/model",), True)
 
 
 def test_an_argument_wins_over_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,10 +72,27 @@ def test_settings_do_not_change() -> None:
         Settings().port = 1  # type: ignore[misc]
 
 
+def test_models_are_named_or_called_as_their_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def named(settings: Settings) -> list[tuple[str, str]]:
+        return [(one.name, str(one.path)) for one in settings.sources()]
+
+    assert named(Settings(model=Path("m/spam"))) == [("spam", "m/spam")]  # type: ignore[arg-type]
+    assert named(Settings(model=("a", "b=c"))) == [("a", "a"), ("b", "c")]
+    monkeypatch.setenv("GATEWISE_MODEL", "spam=m/1:topics=m/2")
+    assert named(Settings()) == [("spam", "m/1"), ("topics", "m/2")]
+
+
 def test_no_model_folder_is_told() -> None:
-    assert Settings(model=Path("m")).model_folder() == Path("m")
     with pytest.raises(SettingsError, match="GATEWISE_MODEL is not set"):
-        Settings().model_folder()
+        Settings().sources()
+
+
+def test_one_processor_is_left_to_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4))
+    assert Settings().capacity().threads == 3
+    assert Settings(sessions=7).capacity().threads == 7
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(1))
+    assert Settings().capacity().threads == 1
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
@@ -84,6 +101,6 @@ def test_every_setting_is_documented_with_its_default() -> None:
     }
     expected = set()
     for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f"`{field.default}` "
+        default = "" if field.default in (None, ()) else f"`{field.default}` "
         expected.add(f"| `{variable(name)}` | {default}| {field.description} |")
     assert documented == expected

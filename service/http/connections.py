@@ -1,0 +1,165 @@
+"""Connections: how many there may be, how large headers, how slow a client.
+
+uvicorn's own protocol with what it leaves open: a client that sends slowly, sends no end of
+headers, or does not take its answer. Knows neither routes nor bodies.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from service.http.problems import MEDIA_TYPE
+
+_MOST_HEADERS = 200
+_SWEEP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a client may take.
+
+    Attributes:
+        connections: Connections at a time.
+        header_bytes: Bytes of a request's line and headers.
+        read_seconds: Seconds to send a request, or to take an answer.
+    """
+
+    connections: int
+    header_bytes: int
+    read_seconds: float
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that keeps within bounds."""
+
+    bounds: ClassVar[Bounds] = Bounds(4096, 32 * 1024, 30.0)
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._since = 0.0  # when the request that is being read began; 0 between two
+        self._header_bytes = self._headers = 0
+        self._in_headers = True
+        self._stalled = 0.0  # since when the client has taken nothing of what is sent
+        self._unsent = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Refuses a connection too many."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._since = self.loop.time()
+        if len(self.connections) > self.bounds.connections:
+            self._refuse(503, "too many connections", retry_after=1)
+
+    def data_received(self, data: bytes) -> None:
+        """Reads what came, unless it is more of a header than may be."""
+        if not self._since:
+            self._since = self.loop.time()
+        super().data_received(data)
+        if self._in_headers and not self.transport.is_closing():
+            # A header without an end is told to nobody: its bytes are counted here.
+            self._header_bytes += len(data)
+            self._check_headers()
+
+    def on_message_begin(self) -> None:
+        """Begins to count anew."""
+        super().on_message_begin()
+        self._in_headers, self._header_bytes, self._headers = True, 0, 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Counts a header."""
+        super().on_header(name, value)
+        self._headers += 1
+        self._header_bytes += len(name) + len(value)
+
+    def on_headers_complete(self) -> None:
+        """Lets a request in whose headers keep within bounds."""
+        self._header_bytes += len(self.url)
+        self._in_headers = False
+        if self._check_headers():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Takes a part of a body, of a request that was let in."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ends a request, of which nothing more is to be read."""
+        self._since = 0.0
+        self._in_headers, self._header_bytes = True, 0
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def sweep(self, now: float) -> None:
+        """Closes the connection if its client is too slow.
+
+        Args:
+            now: The time, on the event loop's clock.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        unsent = transport.get_write_buffer_size()
+        if not unsent or unsent != self._unsent:
+            self._unsent, self._stalled = unsent, now
+        elif now - self._stalled > self.bounds.read_seconds:
+            transport.abort()
+            return
+        if self._since and now - self._since > self.bounds.read_seconds:
+            if (
+                self.cycle is None
+                or self.cycle.response_complete
+                or not self.cycle.response_started
+            ):
+                self._refuse(408, "the request did not come in time")
+            else:
+                transport.close()
+
+    def _check_headers(self) -> bool:
+        if self._headers <= _MOST_HEADERS and self._header_bytes <= self.bounds.header_bytes:
+            return True
+        self._refuse(431, f"expected at most {self.bounds.header_bytes} bytes of headers")
+        return False
+
+    def _refuse(self, status: int, detail: str, retry_after: int | None = None) -> None:
+        """Answers what never becomes a request, and closes."""
+        phrase = HTTPStatus(status).phrase
+        problem = {
+            "type": f"urn:gatewise:problem:{phrase.lower().replace(' ', '-')}",
+            "title": phrase,
+            "status": status,
+            "detail": detail,
+        }
+        content = json.dumps(problem).encode()
+        lines = [
+            f"HTTP/1.1 {status} {phrase}",
+            f"content-type: {MEDIA_TYPE}",
+            f"content-length: {len(content)}",
+            "connection: close",
+            *([f"retry-after: {retry_after}"] if retry_after else []),
+        ]
+        self.transport.write("\r\n".join((*lines, "", "")).encode() + content)
+        self.transport.close()
+
+
+def bounded(bounds: Bounds) -> type[Connection]:
+    """The protocol for uvicorn, with these bounds."""
+    return type("BoundedConnection", (Connection,), {"bounds": bounds})
+
+
+async def sweeping(connections: set[Any]) -> None:
+    """Looks after slow clients, for as long as the server runs.
+
+    Args:
+        connections: Those that are open, as uvicorn keeps them.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        now = loop.time()
+        for connection in tuple(connections):
+            if isinstance(connection, Connection):
+                connection.sweep(now)

@@ -1,0 +1,95 @@
+"""What every request passes on its way in and every answer on its way out.
+
+Gives each request an id, each answer the headers that all have, and counts and logs both. Knows
+neither routes nor models.
+"""
+
+import itertools
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.exchange import Exchange, begin
+
+_log = logging.getLogger("gatewise.access")
+
+_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_SECURITY: list[tuple[bytes, bytes]] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class Door:
+    """An ASGI application around another one.
+
+    Args:
+        inside: The other one.
+        answered: Told of every exchange and how many seconds it took.
+        access_log: Whether each exchange is logged.
+    """
+
+    def __init__(
+        self, inside: ASGIApp, answered: Callable[[Exchange, float], None], *, access_log: bool
+    ) -> None:
+        self._inside = inside
+        self._answered = answered
+        self._access_log = access_log
+        # Ids tell requests apart and need not be secret: one draw a process, and a number.
+        self._prefix = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._inside(scope, receive, send)
+            return
+        exchange = begin(scope, Exchange(self._id(scope)))
+
+        async def send_out(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                named = (b"x-request-id", exchange.id.encode())
+                message["headers"] = [*message.get("headers", ()), *_SECURITY, named]
+            await send(message)
+
+        try:
+            await self._inside(scope, receive, send_out)
+        finally:
+            seconds = time.perf_counter() - exchange.started
+            self._answered(exchange, seconds)
+            if self._access_log:
+                fields = _fields(scope, exchange, seconds)
+                # As JSON, a path or a text cannot break the line or pass for another field.
+                line = " ".join(f"{name}={json.dumps(one)}" for name, one in fields.items())
+                _log.info("%s", line, extra={"fields": fields})
+
+    def _id(self, scope: Scope) -> str:
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _ID.fullmatch(value):
+                return str(value, "ascii")
+        return f"{self._prefix}-{next(self._numbers)}"
+
+
+def _fields(scope: Scope, exchange: Exchange, seconds: float) -> dict[str, object]:
+    """An exchange as it is logged; never a header, which may hold a key, nor a query."""
+    client = scope.get("client")
+    fields: dict[str, object] = {
+        "request_id": exchange.id,
+        "client": client[0] if client else "",
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": exchange.status,
+        "ms": round(1000 * seconds, 3),
+    }
+    if exchange.model:
+        fields |= {"model": exchange.model, "version": exchange.version}
+    if exchange.texts is not None:
+        fields["texts"] = exchange.texts
+    return fields

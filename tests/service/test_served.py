@@ -1,0 +1,147 @@
+"""A served version, awaited: answers, refusals, deadlines, callers that go."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from service.classifier import Classifier
+from service.jobs import ClosedError, DeadlineError, EmptyTextsError, QueueFullError
+from service.served import Capacity, Served
+from vocab.encoding import Encoded
+
+
+@asynccontextmanager
+async def serving(classifier: Classifier, **capacity: float) -> AsyncIterator[Served]:
+    given: dict[str, float] = {"threads": 1, **capacity}
+    served = Served("model", "1", classifier, Capacity(**given))  # type: ignore[arg-type]
+    try:
+        yield served
+    finally:
+        await served.close()
+
+
+def run(
+    classifier: Classifier, ask: Callable[[Served], Awaitable[None]], **capacity: float
+) -> None:
+    async def whole() -> None:
+        async with serving(classifier, **capacity) as served:
+            await ask(served)
+
+    asyncio.run(whole())
+
+
+@pytest.fixture
+def held_up(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A classifier that runs only once the event is set."""
+    go_on = threading.Event()
+    logits = classifier.padded_logits
+
+    def wait_and_run(encoded: Sequence[Encoded]) -> object:
+        assert go_on.wait(30)
+        return logits(encoded)
+
+    monkeypatch.setattr(classifier, "padded_logits", wait_and_run)
+    return go_on
+
+
+def test_scores_are_those_of_the_classifier(classifier: Classifier) -> None:
+    texts = ["where is it", "how many miles", "who"]
+
+    async def ask(served: Served) -> None:
+        for alone in (False, True):
+            scored = await served.ask(texts, "none", alone=alone)
+            expected = classifier.scores(classifier.encode(texts), "none")
+            np.testing.assert_array_equal(scored.scores, expected)
+        assert served.sha256 == classifier.artifact.sha256
+        served.warm_up()
+
+    run(classifier, ask)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_every_empty_text_is_named(classifier: Classifier, alone: bool) -> None:
+    async def ask(served: Served) -> None:
+        with pytest.raises(EmptyTextsError, match="in the texts 0, 2") as refused:
+            await served.ask(["", "who", "  "], alone=alone)
+        assert refused.value.indices == (0, 2)
+
+    run(classifier, ask)
+
+
+def test_the_event_loop_stays_free_while_texts_are_classified(
+    classifier: Classifier, held_up: threading.Event
+) -> None:
+    async def ask(served: Served) -> None:
+        answer = asyncio.create_task(served.scores(["who"]))
+        await asyncio.sleep(0.01)
+        assert not answer.done()
+        held_up.set()
+        await answer
+
+    run(classifier, ask)
+
+
+def test_who_waits_too_long_is_told_also_while_the_batch_is_run(
+    classifier: Classifier, held_up: threading.Event
+) -> None:
+    async def ask(served: Served) -> None:
+        asked = [asyncio.create_task(served.scores(["who"])) for _ in range(3)]
+        ended = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(one) for one in ended] == [DeadlineError] * 3
+        held_up.set()
+        assert (await served.scores(["who"])).scores.shape[0] == 1
+
+    run(classifier, ask, seconds=0.2)
+
+
+def test_who_waits_long_is_looked_after_once(
+    classifier: Classifier, held_up: threading.Event
+) -> None:
+    async def ask(served: Served) -> None:
+        calls: list[int] = []
+        slow = served.ask(["who"], when_slow=lambda: calls.append(1))
+        await asyncio.sleep(0.3)
+        assert calls == [1]
+        held_up.set()
+        await slow
+        quick = served.ask(["who"], when_slow=lambda: calls.append(2))
+        await quick
+        await asyncio.sleep(0.12)
+        assert calls == [1]
+
+    run(classifier, ask)
+
+
+def test_what_is_taken_back_is_not_run(classifier: Classifier, held_up: threading.Event) -> None:
+    async def ask(served: Served) -> None:
+        first = served.ask(["who"])
+        await asyncio.sleep(0.05)  # it is being run
+        second, third = served.ask(["where"]), served.ask(["how"])
+        second.cancel()
+        held_up.set()
+        await first
+        await third
+        assert second.cancelled()
+        assert served.waiting == 0
+
+    run(classifier, ask)
+
+
+def test_a_full_queue_and_a_closed_model(classifier: Classifier, held_up: threading.Event) -> None:
+    async def ask(served: Served) -> None:
+        first = served.ask(["who"])
+        await asyncio.sleep(0.05)
+        second = served.ask(["who"])
+        with pytest.raises(QueueFullError):
+            served.ask(["who"])
+        held_up.set()
+        await asyncio.gather(first, second)
+        await served.close()
+        with pytest.raises(ClosedError):
+            served.ask(["who"])
+
+    run(classifier, ask, most_texts=1)
