@@ -42,7 +42,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*arguments, **named)
         self._since = 0.0  # when the request that is being read began; 0 between two
         self._header_bytes = self._headers = 0
-        self._in_headers = True
+        self._in_headers = False  # between a request's first byte and the end of its headers
         self._stalled = 0.0  # since when the client has taken nothing of what is sent
         self._unsent = 0
 
@@ -89,7 +89,6 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Ends a request, of which nothing more is to be read."""
         self._since = 0.0
-        self._in_headers, self._header_bytes = True, 0
         if not self.transport.is_closing():
             super().on_message_complete()
 
