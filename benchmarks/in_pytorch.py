@@ -1,10 +1,11 @@
 """The network in PyTorch as it is usually written: packed sequences, and batches in random order.
 
-First values are those of Keras, so that all frameworks begin alike. Knows neither TensorFlow nor
-Gatewise.
+First values are those of Keras, so that all frameworks begin alike; or all values are given. Knows
+neither TensorFlow nor Gatewise.
 """
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 
 class Network(nn.Module):  # type: ignore[misc]
-    """Token ids and lengths to logits."""
+    """Token ids and lengths to logits; without lengths, of texts that need no padding."""
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()
@@ -28,12 +29,12 @@ class Network(nn.Module):  # type: ignore[misc]
         self.classifier = nn.Linear(2 * recipe.units, recipe.classes)
         self._begin_as_keras(recipe)
 
-    def forward(self, ids: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
         """See the class; the last state of each direction, at each text's own end."""
-        packed = pack_padded_sequence(
-            self.embedding(ids), lengths, batch_first=True, enforce_sorted=False
-        )
-        _, last = self.recurrent(packed)
+        vectors = self.embedding(ids)
+        if lengths is not None:
+            vectors = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
+        _, last = self.recurrent(vectors)
         state = last[0] if isinstance(last, tuple) else last
         return self.classifier(self.dropout(torch.cat((state[0], state[1]), dim=1)))
 
@@ -50,6 +51,73 @@ class Network(nn.Module):  # type: ignore[misc]
                 nn.init.zeros_(weight)
                 if recipe.cell == "lstm" and name.startswith("bias_ih"):
                     nn.init.ones_(weight[recipe.units : 2 * recipe.units])
+
+
+def with_weights(recipe: Recipe, weights: Sequence[NDArray[np.float32]]) -> Network:
+    """The network with the weights of Keras's layers, ready to answer.
+
+    Keras's gates z, r, h of a GRU are r, z, n here; those of an LSTM stand in the same order.
+
+    Args:
+        recipe: Its sizes.
+        weights: As `keras.Model.get_weights` gives them: the vectors; kernel, recurrent kernel and
+            bias of either direction, of a GRU that resets after the product; the last layer's.
+    """
+    vectors, *recurrent, kernel, bias = map(torch.from_numpy, weights)
+
+    def ordered(gates: torch.Tensor) -> torch.Tensor:
+        if recipe.cell == "lstm":
+            return gates
+        update, reset, new = gates.split(recipe.units)
+        return torch.cat((reset, update, new))
+
+    network = Network(recipe)
+    network.eval()
+    state = {"embedding.weight": vectors, "classifier.weight": kernel.T, "classifier.bias": bias}
+    for number, end in enumerate(("l0", "l0_reverse")):
+        of_inputs, of_states, biases = recurrent[3 * number : 3 * number + 3]
+        if recipe.cell == "lstm":
+            biases = torch.stack((biases, torch.zeros_like(biases)))
+        state[f"recurrent.weight_ih_{end}"] = ordered(of_inputs.T)
+        state[f"recurrent.weight_hh_{end}"] = ordered(of_states.T)
+        state[f"recurrent.bias_ih_{end}"] = ordered(biases[0])
+        state[f"recurrent.bias_hh_{end}"] = ordered(biases[1])
+    network.load_state_dict(state)
+    return network
+
+
+def in_eight_bits(network: Network) -> nn.Module:
+    """The network with PyTorch's own dynamic 8-bit integers in its recurrent and its last layer."""
+    with warnings.catch_warnings():
+        # PyTorch has announced that both this and its quantized tensors will go.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", ".*deprecated", UserWarning)
+        return torch.ao.quantization.quantize_dynamic(
+            network, {nn.LSTM, nn.GRU, nn.Linear}, dtype=torch.qint8
+        )
+
+
+def answering(
+    network: nn.Module, texts: Sequence[NDArray[np.int64]]
+) -> Callable[[], NDArray[np.float32]]:
+    """What answers some texts, on one thread: packed, but for texts of one length.
+
+    Args:
+        network: The network.
+        texts: Token ids of each.
+    """
+    torch.set_num_threads(1)
+    ids = [torch.from_numpy(text) for text in texts]
+    lengths = torch.tensor([len(text) for text in texts])
+    padded = pad_sequence(ids, batch_first=True)
+    given = (padded, None if len(set(lengths.tolist())) == 1 else lengths)
+
+    def run() -> NDArray[np.float32]:
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = network(*given).numpy()
+        return logits
+
+    return run
 
 
 def fit(recipe: Recipe, train: Encoded, test: Encoded) -> Trained:

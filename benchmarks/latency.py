@@ -8,8 +8,7 @@ import itertools
 import json
 import statistics
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,17 +16,17 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import turns
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from subjects import DEFAULT
 from ways import (
-    DEFAULT,
     EXPORT,
     OURS,
     PREDICT,
     DisagreementError,
-    Run,
     Way,
     check_agreement,
     size,
@@ -36,7 +35,6 @@ from ways import (
 
 from training.settings.network import Cell
 
-CALLS = 10  # of each way in each round
 TARGETS = {EXPORT: 5.0, PREDICT: 100.0}  # how many times faster than these Gatewise is to be
 PACKAGES = ("keras", "numpy", "onnxruntime", "tf2onnx")
 
@@ -66,20 +64,15 @@ class Row:
     times_ours: float
 
 
-def measure(ways: Sequence[Way], repeats: int, calls: int = CALLS) -> list[Row]:
-    """Times the ways in turn, so that a busy moment of the machine falls on all of them.
+def measure(ways: Sequence[Way], repeats: int, calls: int = turns.CALLS) -> list[Row]:
+    """Times the ways in turn.
 
     Args:
         ways: What to time.
         repeats: Rounds; in each, every way is called, each time beginning with another way.
         calls: Calls of each way in each round.
     """
-    rounds: list[list[float]] = [[] for _ in ways]
-    for number in range(repeats):
-        for place in range(len(ways)):
-            index = (number + place) % len(ways)
-            ways[index].run()  # one call to warm the caches that the way before has filled
-            rounds[index].append(statistics.median(_times(ways[index].run, calls)))
+    rounds = turns.take([turns.by_clock(way.run) for way in ways], repeats, calls)
     medians = [statistics.median(times) for times in rounds]
     ours = {w.network: m for w, m in zip(ways, medians, strict=True) if w.name == OURS}
     rows = []
@@ -89,14 +82,6 @@ def measure(ways: Sequence[Way], repeats: int, calls: int = CALLS) -> list[Row]:
         ratio = median / ours[way.network]
         rows.append(Row(way.network, way.name, nodes, inside, median, lower, upper, ratio))
     return rows
-
-
-def _times(run: Run, calls: int) -> Iterator[float]:
-    """Milliseconds of each call."""
-    for _ in range(calls):
-        start = time.perf_counter()
-        run()
-        yield 1000 * (time.perf_counter() - start)
 
 
 def report(rows: Sequence[Row]) -> Table:

@@ -88,6 +88,7 @@ def _trained(
     resume: bool,
 ) -> tuple["TrainedModel", Fitted]:
     # Only now: TensorFlow takes seconds to import, and most mistakes are told without it.
+    from training import bounds
     from training.export import TrainedModel
     from training.fitting import devices
     from training.fitting.checkpoint import Checkpoints
@@ -107,6 +108,7 @@ def _trained(
             prepared.vectors,
             prepared.spelling,
         )
+    bounds.check(model, config, len(rows.labels))
     count_ngrams(model, prepared.train)
     fitted = fit(
         model,

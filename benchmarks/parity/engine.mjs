@@ -13,10 +13,9 @@ import { times } from "./timing.mjs";
  * @returns {Promise<object>} `scores`, an array of numbers a text; `milliseconds` of the timed.
  */
 export async function answers(ort, model, { ids, multiLabel, timedIds }) {
-  const options = { intraOpNumThreads: 1, interOpNumThreads: 1 };
-  const session = await ort.InferenceSession.create(model, options);
+  const session = await opened(ort, model);
   const classify = async (row) => {
-    const { logits } = await session.run(inputs(ort, row));
+    const { logits } = await session.run(inputs(ort, [row]));
     return (multiLabel ? sigmoid : softmax)(Array.from(logits.data));
   };
   const scores = [];
@@ -26,11 +25,25 @@ export async function answers(ort, model, { ids, multiLabel, timedIds }) {
   return { ids: null, scores, milliseconds };
 }
 
-function inputs(ort, row) {
-  const shape = [1, row.length];
+/** A network on one thread. */
+export function opened(ort, model) {
+  const options = { intraOpNumThreads: 1, interOpNumThreads: 1 };
+  return ort.InferenceSession.create(model, options);
+}
+
+/** The ids of some texts as a network takes them, padded to the longest. */
+export function inputs(ort, texts) {
+  const longest = Math.max(...texts.map((ids) => ids.length));
+  const shape = [texts.length, longest];
+  const ids = new BigInt64Array(texts.length * longest);
+  const mask = new BigInt64Array(texts.length * longest);
+  texts.forEach((text, row) => {
+    ids.set(BigInt64Array.from(text, BigInt), row * longest);
+    mask.fill(1n, row * longest, row * longest + text.length);
+  });
   return {
-    input_ids: new ort.Tensor("int64", BigInt64Array.from(row, BigInt), shape),
-    attention_mask: new ort.Tensor("int64", new BigInt64Array(row.length).fill(1n), shape),
+    input_ids: new ort.Tensor("int64", ids, shape),
+    attention_mask: new ort.Tensor("int64", mask, shape),
   };
 }
 

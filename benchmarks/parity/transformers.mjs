@@ -34,11 +34,15 @@ function idsOf(tokenizer, text) {
   }
 }
 
+/** What the library says of a text, its scores in the order of the labels. */
+export function inOrder(ranked, labels) {
+  const byLabel = new Map(ranked.map(({ label, score }) => [label, score]));
+  return labels.map((label) => byLabel.get(label));
+}
+
 async function scoresOf(classify, text, labels) {
   try {
-    const ranked = await classify(text, { top_k: null });
-    const byLabel = new Map(ranked.map(({ label, score }) => [label, score]));
-    return labels.map((label) => byLabel.get(label));
+    return inOrder(await classify(text, { top_k: null }), labels);
   } catch (error) {
     console.error(error);
     return null;

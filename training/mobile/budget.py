@@ -4,7 +4,8 @@ First the weights are stored in fewer bits. If that is not enough, n-grams go th
 had, which costs nothing; then, step by step, whichever of these costs the least on the validation
 rows, for each byte that it saves: rarer or weaker tokens, weaker n-grams, or numbers of either's
 vectors. What counts is the log loss and the share of mistakes, added. Without validation rows each
-step is the one that saves the most bytes.
+step is the one that saves the most bytes. Where a whole step would be the last, half and quarter
+steps come near the size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,10 @@ from vocab.dictionary import SPECIAL_TOKENS
 from vocab.errors import GatewiseError
 
 _TOKENS_LEFT, _NGRAMS_LEFT, _WIDTH_LEFT = 0.8, 0.65, 0.7
-"""What a step leaves of the tokens, of the n-grams' rows, and of a vector's numbers."""
+"""What a whole step leaves of the tokens, of the n-grams' rows, and of a vector's numbers."""
+
+_SHORTEST = 0.25
+"""The least part of a whole step."""
 
 _FEWEST_TOKENS = len(SPECIAL_TOKENS) + 1
 _LEAST_WIDTH = 2
@@ -100,11 +104,19 @@ def _costs(exact: Variant, smaller: Variant) -> bool:
 
 @dataclass
 class _Search:
-    """The way down, step by step."""
+    """The way down, step by step.
+
+    Attributes:
+        workshop: The model and its validation rows.
+        limit: The size to get to.
+        on_step: Called with each step that is taken.
+        length: How much of a whole step the next ones are.
+    """
 
     workshop: Workshop
     limit: int
     on_step: OnStep
+    length: float = 1.0
 
     def from_(self, start: Variant) -> Variant:
         network = self.workshop.network
@@ -144,9 +156,16 @@ class _Search:
                     "train a smaller one with fewer network.units, layers or tokens.vocab_size"
                 )
             best = min(steps, key=lambda step: _price(now, step.variant))
+            if best.variant.size <= self.limit and self.length > _SHORTEST:
+                self.length /= 2
+                continue
             self.on_step(best)
             now = best.variant
         return now
+
+    def _left(self, part: float) -> float:
+        """What the next step leaves, if a whole one leaves a part."""
+        return 1 - self.length * (1 - part)
 
     def _steps(self, now: Variant) -> Iterator[Step]:
         """The next step of each kind, where there is one: the nearest that saves anything."""
@@ -172,7 +191,7 @@ class _Search:
             return None
         every = np.arange(len(self._token_effect))
         tokens = every if plan.tokens is None else plan.tokens
-        count = max(int(len(tokens) * _TOKENS_LEFT), _FEWEST_TOKENS)
+        count = max(int(len(tokens) * self._left(_TOKENS_LEFT)), _FEWEST_TOKENS)
         if count == len(tokens):
             return None
         kept = _strongest(tokens, self._token_effect, count)
@@ -187,7 +206,7 @@ class _Search:
             return None
         told = self.workshop.network[TOLD]
         rows = np.arange(len(told)) if plan.ngrams is None else plan.ngrams
-        count = int(len(rows) * _NGRAMS_LEFT)
+        count = int(len(rows) * self._left(_NGRAMS_LEFT))
         if count < 1:
             return None
         kept = _strongest(rows, self._ngram_effect, count)
@@ -203,7 +222,7 @@ class _Search:
         if EMBEDDING not in self.workshop.network:
             return None
         whole = self.workshop.network[EMBEDDING].shape[1]
-        width = _less(plan.width or whole)
+        width = self._less(plan.width or whole)
         what = f"vectors of tokens have {width} numbers in place of {whole}"
         return (what, replace(plan, width=width)) if width else None
 
@@ -211,15 +230,14 @@ class _Search:
         if NGRAMS not in self.workshop.network:
             return None
         whole = self.workshop.network[NGRAMS].shape[1]
-        width = _less(plan.ngram_width or whole)
+        width = self._less(plan.ngram_width or whole)
         what = f"rows of the n-gram table have {width} numbers in place of {whole}"
         return (what, replace(plan, ngram_width=width)) if width else None
 
-
-def _less(width: int) -> int | None:
-    """The next width below, if there is one."""
-    less = max(int(width * _WIDTH_LEFT), _LEAST_WIDTH)
-    return less if less < width else None
+    def _less(self, width: int) -> int | None:
+        """The next width below, if there is one."""
+        less = max(int(width * self._left(_WIDTH_LEFT)), _LEAST_WIDTH)
+        return less if less < width else None
 
 
 def _strongest(ids: Ids, effect: Sequence[float] | np.ndarray, count: int) -> Ids:

@@ -14,12 +14,18 @@ from service.layout import Precision
 from training.mobile import folder
 from training.mobile.budget import Step, within
 from training.mobile.variants import Workshop
-from training.rows.sampling import drawn
+from training.rows.sampling import drawn, fitting
 from vocab.corpus import Row
 from vocab.errors import GatewiseError
 
 MOST_ROWS = 4_000
 """Validation rows that variants are compared on; of more, as many are drawn at random."""
+
+MOST_TOKENS = 400_000
+"""Tokens of those rows, as the model reads them; of longer ones, fewer are drawn at random.
+
+A search asks the rows some hundred times: with so many tokens, for some minutes.
+"""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def export_mobile(
     """
     folder.check_targets(out)
     loaded = artifact.load(model, "fp32")
-    compared = drawn(_in_scope(rows(Classifier(loaded)), loaded), MOST_ROWS) if rows else []
+    compared = _drawn(rows, loaded) if rows else []
     workshop = Workshop(loaded, compared, with_text)
     steps: list[ExportStep] = []
 
@@ -125,6 +131,14 @@ def export_mobile(
     del figures["archive"]
     folder.write(variant, out, figures)
     return exported
+
+
+def _drawn(rows: Callable[[Classifier], Iterable[Row]], loaded: Artifact) -> list[Row]:
+    """The rows that variants are compared on."""
+    classifier = Classifier(loaded)
+    kept = drawn(_in_scope(rows(classifier), loaded), MOST_ROWS)
+    tokens = [len(encoded.ids) for encoded in classifier.encode([row.text for row in kept])]
+    return fitting(kept, tokens, MOST_TOKENS)
 
 
 def _in_scope(rows: Iterable[Row], loaded: Artifact) -> Iterator[Row]:

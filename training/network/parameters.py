@@ -16,7 +16,10 @@ GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "rnn": 1}
 """Kernels that a cell has side by side, in each direction."""
 
 LIMIT_BYTES = 2_000_000_000
-"""The weights that fit into an ONNX file with room for its graph: protobuf ends at 2 GiB."""
+"""The weights that fit into a model folder with room for the rest: its reader ends at 2 GiB."""
+
+_BYTES = 4 + 2 + 1
+"""Of a weight, in the three files that a folder has."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,13 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
 
 
 def check_size(config: NetworkConfig, shape: Shape) -> None:
-    """Refuses a network that no ONNX file could hold, before it is trained.
+    """Refuses a network that no model folder could hold, before it is trained.
 
     Raises:
-        ConfigError: If its parameters take more than `LIMIT_BYTES` as 32-bit floats.
+        ConfigError: If its parameters take more than `LIMIT_BYTES` in all precisions together.
     """
     layers = parameters(config, shape)
-    needed = 4 * sum(layer.count for layer in layers)
+    needed = _BYTES * sum(layer.count for layer in layers)
     if needed <= LIMIT_BYTES:
         return
     largest = max(layers, key=lambda layer: layer.count)
@@ -99,9 +102,9 @@ def check_size(config: NetworkConfig, shape: Shape) -> None:
     if largest.layer == "recurrent_0" and config.input == "one_hot":
         advice = "tokens.vocab_size or network.units"
     raise ConfigError(
-        f"the network would hold {needed / 1e9:.1f} GB, more than the {LIMIT_BYTES / 1e9:g} GB "
-        f"that an ONNX file can: {largest.formula} = {largest.count:,} parameters are in the layer "
-        f"{largest.layer!r}; lower {advice}"
+        f"the network would take {needed / 1e9:.1f} GB in its three precisions, more than the "
+        f"{LIMIT_BYTES / 1e9:g} GB that a model folder may: {largest.formula} = "
+        f"{largest.count:,} parameters are in the layer {largest.layer!r}; lower {advice}"
     )
 
 

@@ -70,7 +70,7 @@ def test_every_step_is_smaller_and_the_last_fits(workshop):
 def test_of_the_next_steps_the_cheapest_is_taken(workshop):
     seen = []
     steps = steps_to(workshop, int(workshop.variant("int8").size * 0.7))
-    search = budget._Search(workshop, 0, seen.append)
+    search = budget._Search(workshop, 0, seen.append, length=0.25)
     before = steps[-2].variant
     network = workshop.network
     search._ngram_effect = budget.ngram_effect(network, multi_label=False)
@@ -78,6 +78,17 @@ def test_of_the_next_steps_the_cheapest_is_taken(workshop):
     prices = {step.what: budget._price(before, step.variant) for step in search._steps(before)}
     assert len(prices) >= 3
     assert steps[-1].what == min(prices, key=prices.__getitem__)
+
+
+def test_the_last_steps_are_short_ones_and_come_nearer(workshop, monkeypatch):
+    blind = Workshop(workshop.whole, ())
+    limits = [int(blind.variant("int8").size * share) for share in (0.9, 0.8, 0.65, 0.5)]
+    near = [steps_to(blind, limit)[-1].variant.size / limit for limit in limits]
+    monkeypatch.setattr(budget, "_SHORTEST", 1.0)
+    whole = [steps_to(blind, limit)[-1].variant.size / limit for limit in limits]
+    assert max(near) <= 1
+    assert sum(near) > sum(whole)
+    assert min(near) > 0.95
 
 
 def test_without_rows_the_largest_saving_is_taken(workshop):

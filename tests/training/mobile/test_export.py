@@ -294,6 +294,16 @@ def test_rows_out_of_scope_alone_are_no_validation_rows(rejecting_folder, tmp_pa
         )
 
 
+def test_rows_that_have_too_many_tokens_are_fewer(model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.mobile.export.MOST_TOKENS", 1_000)
+    rows = [Row(GERMAN * 50, ("de",), Location(Path("rows.csv"), line)) for line in range(100)]
+    longest = artifact.load(model_folder).config.gatewise.tokens.max_length
+    told = export_mobile(
+        model_folder, tmp_path / "phone", rows=lambda _: rows, on_step=lambda _: None
+    )
+    assert told.rows == 1_000 // longest
+
+
 def test_a_folder_is_named_by_where_it_is(model_folder, tmp_path, monkeypatch):
     (tmp_path / "phone.v2" / "inside").mkdir(parents=True)
     assert zip_of(tmp_path / "phone.v2") == tmp_path / "phone.v2.zip"

@@ -78,13 +78,15 @@ def test_frozen_vectors_are_not_trained(tmp_path):
         ({"units": 512, "input": "one_hot"}, Shape(1_000_000, 2, ()), "recurrent_0", "tokens."),
     ],
 )
-def test_a_network_that_no_onnx_file_holds_is_refused(settings, shape, largest, advice):
+def test_a_network_that_no_folder_holds_is_refused(settings, shape, largest, advice):
     with pytest.raises(ConfigError, match=f"more than the 2 GB.*{largest}.*lower {advice}"):
         check_size(NetworkConfig(**settings), shape)
 
 
 def test_a_network_at_the_limit_is_not_refused():
-    check_size(NetworkConfig(), Shape(20_000, 45, (1, 2), buckets=10_000_000))
+    check_size(NetworkConfig(), Shape(20_000, 27, (1, 2), buckets=10_000_000))
+    with pytest.raises(ConfigError, match=r"would take 2\.0 GB .* lower network\.buckets"):
+        check_size(NetworkConfig(), Shape(20_000, 28, (1, 2), buckets=10_000_000))
 
 
 def test_the_ngram_table_has_room_for_every_length():

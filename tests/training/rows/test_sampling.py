@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.rows.sampling import drawn
+from training.rows.sampling import drawn, fitting
 
 MOST = 4_000
 
@@ -16,3 +16,20 @@ def test_of_many_some_are_drawn_evenly():
 
 def test_another_seed_draws_others():
     assert drawn(range(100), 10, seed=1) != drawn(range(100), 10, seed=2)
+
+
+def test_as_many_as_fit_are_taken_evenly_and_in_their_order():
+    sizes = [number % 7 + 1 for number in range(10_000)]
+    some = fitting(range(10_000), sizes, 8_000)
+    total = sum(sizes[number] for number in some)
+    assert 8_000 - 7 <= total <= 8_000
+    assert some == sorted(set(some))
+    assert np.mean(some) == pytest.approx(5_000, rel=0.05)
+    assert np.mean([sizes[number] for number in some]) == pytest.approx(4, rel=0.05)
+    assert fitting(range(10_000), sizes, 8_000) == some != fitting(range(10_000), sizes, 8_000, 2)
+
+
+def test_what_fits_is_taken_whole_and_one_always():
+    assert fitting("abc", [1, 1, 1], 3) == ["a", "b", "c"]
+    assert len(fitting("abc", [5, 6, 7], 4)) == 1
+    assert fitting("", [], 4) == []
