@@ -22,6 +22,13 @@ MOST_DIMENSIONS = 8
 INPUTS = ("attention_mask", "input_ids")
 OUTPUT = "logits"
 
+TOKEN, STATE, NEXT = "input_ids", "state.", "next."
+"""The token of a network that reads one at a time, and what the names of its states begin with:
+those before the token, and those after it."""
+
+BATCH = "batch"
+"""What stands for any number of texts in the shape of an input."""
+
 TYPES: Mapping[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
     2: np.dtype(np.uint8),
