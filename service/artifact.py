@@ -54,6 +54,7 @@ class Artifact:
         labels: The classes in the order of the model's outputs.
         precision: How the weights of the model are stored.
         model: The serialized ONNX model.
+        step: The serialized model that reads one token at a time; None if the folder has none.
     """
 
     folder: ModelFolder
@@ -63,6 +64,7 @@ class Artifact:
     labels: Labels
     precision: Precision
     model: bytes
+    step: bytes | None = None
 
     @property
     def model_file(self) -> Path:
@@ -121,6 +123,7 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
         labels=Labels(config.label_names()),
         precision=precision,
         model=documents[folder.name_of(model)],
+        step=documents.get(folder.name_of(folder.step)),
     )
 
 

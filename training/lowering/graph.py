@@ -18,6 +18,7 @@ OLDEST_ONNXRUNTIME = "1.15.0"
 
 Array = NDArray[np.generic]
 
+
 @dataclass
 class State:
     """What is carried from one token to the next.

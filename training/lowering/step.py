@@ -128,9 +128,7 @@ class _Writing:
         before = [self.state(f"hidden_{number}", 1, BATCH, self.config.units)]
         if cell == "lstm":
             before.append(self.state(f"cell_{number}", 1, BATCH, self.config.units))
-        attributes = (
-            {"linear_before_reset": int(self.config.reset_after)} if cell == "gru" else {}
-        )
+        attributes = {"linear_before_reset": int(self.config.reset_after)} if cell == "gru" else {}
         every = self.graph.add(
             OPERATORS[cell],
             inputs,
