@@ -73,7 +73,9 @@ class GrowingText:
         Raises:
             EndlessWordError: If more than `MOST_OPEN` characters are still open. The text cannot
                 go on then.
+            UnicodeEncodeError: If the piece holds half a character of UTF-16.
         """
+        piece.encode()  # told of before anything of it is taken in
         ids = []
         text, start = self._begun + piece, 0
         for special in _SPECIAL.finditer(text):

@@ -99,7 +99,14 @@ def test_real_sentences_come_character_by_character_and_little_is_open(kinds):
 
 
 def test_how_much_is_open_does_not_grow_with_the_text(kinds):
-    texts = ["word " * 300, "日本語" * 300, "a" + " " * 900 + "b", "a b " * 300, "[[" * 300, "☃ " * 300]
+    texts = [
+        "word " * 300,
+        "日本語" * 300,
+        "a" + " " * 900 + "b",
+        "a b " * 300,
+        "[[" * 300,
+        "☃ " * 300,
+    ]
     texts += ["\u200b" * 3000, "[P\u200bAD]" * 200, "か\u3099" * 300]
     for options, tokenizer, growing in kinds:
         for text in texts:
@@ -119,9 +126,10 @@ def test_a_word_without_end_is_refused_unless_it_is_unknown_anyway(kinds):
             check((options, tokenizer, growing), [*pieces, " a", "b"])
             continue
         text = growing.text()
+        for piece in pieces[:20]:
+            text.add(piece)
         with pytest.raises(EndlessWordError, match="within 1,024 characters"):
-            for piece in pieces:
-                text.add(piece)
+            text.add(pieces[20])
 
 
 def test_marks_without_end_are_refused():
@@ -129,6 +137,16 @@ def test_marks_without_end_are_refused():
     text = GrowingTexts(tokenizer).text()
     with pytest.raises(EndlessWordError):
         text.add("e" + "\u0301\u0323" * MOST_OPEN)
+
+
+def test_half_a_character_is_refused_and_changes_nothing(kinds):
+    for _, tokenizer, growing in kinds:
+        text = growing.text()
+        ids = text.add("the fir").ids
+        with pytest.raises(UnicodeEncodeError):
+            text.add("st\ud800")
+        growth = text.add("st")
+        assert ids + growth.ids + growth.open == tokenizer.encode("the first").ids[1:]
 
 
 def test_tokens_of_several_words_are_refused():
