@@ -1,4 +1,4 @@
-"""A text that comes in pieces has the scores of the text so far, for the same work at any length."""
+"""A text that comes in pieces has the scores of the text so far, for the same work each time."""
 
 import itertools
 import json
