@@ -151,6 +151,11 @@ class Stream:
         self._is_full = False  # what follows changes nothing
         self.truncated = False
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that were read, the begin mark not counted."""
+        return self._point.tokens
+
     def feed(self, piece: str, *, more: bool = False) -> list[Reading]:
         """Reads a piece of the text.
 
@@ -185,10 +190,9 @@ class Stream:
         Raises:
             EmptyTextError: If there is none.
         """
-        point = self._ahead[-1][1] if self._ahead else self._settled
-        if not point.tokens:
+        if not self.tokens:
             raise EmptyTextError("the text is empty: it holds no token to classify")
-        return self._readings([point])[0]
+        return self._readings([self._point])[0]
 
     def end(self) -> Reading:
         """What the model says of the whole text.
@@ -199,6 +203,11 @@ class Stream:
         """
         self.feed("")
         return self.latest()
+
+    @property
+    def _point(self) -> _Point:
+        """The network after all tokens that were read."""
+        return self._ahead[-1][1] if self._ahead else self._settled
 
     def _read(self, piece: str, *, more: bool) -> list[Reading]:
         growth = self._text.add(piece)

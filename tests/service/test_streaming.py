@@ -182,6 +182,14 @@ def test_a_text_of_which_the_end_is_read_may_be_as_long_as_the_model_reads(forwa
         stream.feed("a fault stays")
 
 
+def test_a_trained_model_answers_as_it_does_of_the_whole_text(forward_model_folder):
+    loaded = artifact.load(forward_model_folder)
+    text = "Bitte geben Sie eine gültige Adresse ein, und versuchen Sie es noch einmal! 有効な"
+    pieces = [text[start : start + 5] for start in range(0, len(text), 5)]
+    readings = agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), pieces)
+    assert readings[-1].tokens == 63
+
+
 def test_streams_do_not_know_of_each_other(words):
     classifier, streaming = words
     streams = [streaming.stream() for _ in range(3)]
