@@ -23,6 +23,10 @@ from vocab.dictionary import BEGIN_ID
 from vocab.errors import DictionaryError, EmptyTextError, GatewiseError
 from vocab.growing import GrowingTexts
 
+_MOST_AHEAD = 16
+"""Tokens that more text may change and that are not read again where it does not. Few are open, and
+of those beyond it each would keep a whole state."""
+
 _TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 
 
@@ -145,6 +149,7 @@ class Stream:
         self._reads_head = tokens.keep == "head"
         self._text = classifier.texts.text()
         self._settled = classifier.start
+        self._now = classifier.start.tokens, classifier.start.logits
         # Tokens that more text may change, each with the network after it.
         self._ahead: list[tuple[int, _Point]] = []
         self._fault: GatewiseError | None = None
@@ -154,7 +159,7 @@ class Stream:
     @property
     def tokens(self) -> int:
         """Tokens that were read, the begin mark not counted."""
-        return self._point.tokens
+        return self._now[0]
 
     def feed(self, piece: str, *, more: bool = False) -> list[Reading]:
         """Reads a piece of the text.
@@ -192,7 +197,7 @@ class Stream:
         """
         if not self.tokens:
             raise EmptyTextError("the text is empty: it holds no token to classify")
-        return self._readings([self._point])[0]
+        return self._readings([self._now])[0]
 
     def end(self) -> Reading:
         """What the model says of the whole text.
@@ -204,11 +209,6 @@ class Stream:
         self.feed("")
         return self.latest()
 
-    @property
-    def _point(self) -> _Point:
-        """The network after all tokens that were read."""
-        return self._ahead[-1][1] if self._ahead else self._settled
-
     def _read(self, piece: str, *, more: bool) -> list[Reading]:
         growth = self._text.add(piece)
         everything = growth.ids + growth.open
@@ -217,16 +217,22 @@ class Stream:
         self.truncated = len(ids) < len(everything)
         if more:
             ids = settled
-        points = self._known(ids)
-        known = len(points)
-        for token in ids[known:]:
-            points.append(self._classifier.read(token, points[-1] if points else self._settled))
-        readings = self._readings(points[known:])
-        if settled:
-            self._settled = points[len(settled) - 1]
-        rest = slice(len(settled), None)
-        self._ahead = list(zip(ids[rest], points[rest], strict=True))
-        return readings
+        known = self._known(ids)
+        point, read, ahead = self._settled, [], []
+        for place, token in enumerate(ids):
+            if place < len(known):
+                point = known[place]
+            else:
+                point = self._classifier.read(token, point)
+                read.append((point.tokens, point.logits))
+            # The states of other tokens are let go: there may be many, and each is as large.
+            if place + 1 == len(settled):
+                self._settled = point
+            elif len(settled) <= place < len(settled) + _MOST_AHEAD:
+                ahead.append((token, point))
+        self._ahead = ahead
+        self._now = point.tokens, point.logits
+        return self._readings(read)
 
     def _cut(self, ids: list[int]) -> list[int]:
         """As many of the next ids as the model reads."""
@@ -247,11 +253,11 @@ class Stream:
             points.append(point)
         return points
 
-    def _readings(self, points: Sequence[_Point]) -> list[Reading]:
-        if not points:
+    def _readings(self, read: Sequence[tuple[int, NDArray[np.float32]]]) -> list[Reading]:
+        if not read:
             return []
-        scores = self._classifier.scores([point.logits for point in points])
-        return [Reading(point.tokens, row) for point, row in zip(points, scores, strict=True)]
+        scores = self._classifier.scores([logits for _, logits in read])
+        return [Reading(tokens, row) for (tokens, _), row in zip(read, scores, strict=True)]
 
 
 def _texts(loaded: Artifact) -> GrowingTexts:

@@ -1,5 +1,6 @@
 """A text that comes in pieces has the scores of the text so far, for the same work each time."""
 
+import gc
 import itertools
 import json
 import shutil
@@ -155,6 +156,31 @@ def test_the_work_for_a_piece_does_not_grow_with_the_text(forward_folder, unit):
         sum(state.nbytes for state in point.states) for point in (streaming.start, stream._settled)
     ]
     assert sizes[0] == sizes[1]
+
+
+def test_few_states_are_kept_however_much_comes_at_once(forward_folder, monkeypatch):
+    streaming = StreamingClassifier.load(forward_folder("tokens.unit=subword"))
+    read, most = StreamingClassifier.read, []
+
+    def counting(self, token, point):
+        if point.tokens % 50 == 49:
+            most.append(sum(type(each) is type(point) for each in gc.get_objects()))
+        return read(self, token, point)
+
+    monkeypatch.setattr(StreamingClassifier, "read", counting)
+    before = sum(type(each) is type(streaming.start) for each in gc.get_objects())
+    stream = streaming.stream()
+    stream.feed("one two three " * 60)
+    stream.feed("xyzq" * 60)
+    assert stream.tokens > 300
+    assert len(most) > 5
+    assert max(most) <= before + 20
+
+
+def test_a_long_word_is_read_on_where_it_goes_on(forward_folder):
+    loaded = artifact.load(forward_folder("tokens.unit=subword"))
+    pieces = ["xyzq" * 10, "zyx", "qqq" * 10, "x", " ", "one"]
+    agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), pieces)
 
 
 def test_what_comes_after_the_head_costs_nothing(forward_folder):
