@@ -55,6 +55,7 @@ class Artifact:
         precision: How the weights of the model are stored.
         model: The serialized ONNX model.
         sha256: The digest of `manifest.json`, which holds those of all other files.
+        step: The serialized model that reads one token at a time; None if the folder has none.
     """
 
     folder: ModelFolder
@@ -65,6 +66,7 @@ class Artifact:
     precision: Precision
     model: bytes
     sha256: str
+    step: bytes | None = None
 
     @property
     def model_file(self) -> Path:
@@ -124,6 +126,7 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
         precision=precision,
         model=documents[folder.name_of(model)],
         sha256=hashlib.sha256(contents).hexdigest(),
+        step=documents.get(folder.name_of(folder.step)),
     )
 
 

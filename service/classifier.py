@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from service import artifact
@@ -17,6 +16,7 @@ from service.errors import ModelFolderError
 from service.layout import Precision
 from service.scores import ScoreFunction, apply, ranked, reached
 from service.screening.demands import FULL_BATCH_TEXTS, FULL_BATCH_TOKENS, lone_rows
+from service.sessions import first_line, open_session
 from vocab.columns import Task
 from vocab.dictionary import BEGIN_ID
 from vocab.encoding import Encoded, Encoder, pad
@@ -46,7 +46,7 @@ class Classifier:
         self.reject = loaded.config.gatewise.reject
         tokens = loaded.config.gatewise.tokens
         self._encoder = Encoder(loaded.tokenizer, tokens.max_length, tokens.keep)
-        self._session = _session(loaded, threads)
+        self._session = open_session(loaded.model, loaded.model_file, threads)
         self._min_rows = lone_rows(loaded.manifest.operators)
         self._probe()
 
@@ -218,7 +218,7 @@ class Classifier:
         try:
             (output,) = self._session.run(["logits"], inputs)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
-            raise self._fault(f"the network cannot answer: {_first_line(error)}") from None
+            raise self._fault(f"the network cannot answer: {first_line(error)}") from None
         logits: NDArray[np.float32] = output[:rows]
         if not np.isfinite(logits).all():
             raise self._fault(
@@ -242,23 +242,3 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
         batch.append(row)
     if batch:
         yield batch
-
-
-def _session(loaded: Artifact, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # What goes wrong is raised too, and told once.
-    options.log_severity_level = 4
-    # The bytes were read as ONNX and are taken for nothing else, whatever they begin with.
-    options.add_session_config_entry("session.load_model_format", "ONNX")
-    try:
-        session = ort.InferenceSession(loaded.model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own classes derive from Exception alone
-        reason = f"onnxruntime refuses it: {_first_line(error)}"
-        raise ModelFolderError(f"{loaded.model_file}: {reason}") from None
-    return session
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:300]

@@ -83,6 +83,11 @@ class ModelFolder:
         """The network with its dictionary: texts in, labels and scores out."""
         return self.path / "onnx" / "model_text.onnx"
 
+    @cached_property
+    def step(self) -> Path:
+        """The network that reads one token at a time; only of models that read forward."""
+        return self.path / "onnx" / "step.onnx"
+
     def model_in(self, precision: Precision) -> Path:
         """The network in a precision."""
         return {"fp32": self.model, "fp16": self.model_fp16, "int8": self.model_quantized}[

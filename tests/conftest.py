@@ -85,6 +85,28 @@ def model_folder(trained):
 
 
 @pytest.fixture(scope="session")
+def forward_model_folder(languages, small_config, tmp_path_factory):
+    """A model folder, really trained, of a network that reads forward. Not to be changed."""
+    from training import config
+    from training.pipeline import train
+    from training.rows.corpora import Corpora
+    from vocab.bad_rows import StopAtBadRows
+
+    out = tmp_path_factory.mktemp("forward-models") / "languages"
+    settings = small_config.model_dump(mode="json")
+    settings["network"]["direction"] = "forward"
+    settings["training"]["epochs"] = 1
+    train(
+        Corpora(languages / "train.csv", languages / "validation.csv"),
+        out,
+        config.Config.model_validate(settings),
+        StopAtBadRows(),
+        lambda _: None,
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
 def rejecting_folder(model_folder, tmp_path_factory):
     """The model of languages, which gives the text `1 2` none. Not to be changed by a test."""
     import shutil

@@ -31,6 +31,7 @@ from service.layout import (
 )
 from service.screening.network import OPSET
 from training.config import Config
+from training.lowering import step as stepwise
 from training.lowering.folding import scaled
 from training.lowering.graph import OLDEST_ONNXRUNTIME
 from training.lowering.lower import operators
@@ -86,6 +87,8 @@ class TrainedModel:
         """
         for precision, model in self._models.items():
             folder.model_in(precision).write_bytes(model.SerializeToString(deterministic=True))
+        if self._step is not None:
+            folder.step.write_bytes(self._step.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(dictionary.serialize(self.tokenizer))
         config = self._model_config(thresholds, reject)
         artifact.write_json(folder.tokenizer_config, artifact.tokenizer_config(config))
@@ -108,6 +111,14 @@ class TrainedModel:
     @cached_property
     def _models(self) -> dict[Precision, onnx.ModelProto]:
         return {precision: stored_in(precision, self.lowered) for precision in PRECISIONS}
+
+    @cached_property
+    def _step(self) -> onnx.ModelProto | None:
+        network, tokens, ngrams = self.config.network, self.config.tokens, self.shape.ngrams
+        if stepwise.obstacle(network, tokens, ngrams):
+            return None
+        table = self.shape.table() if ngrams else None
+        return stepwise.step(self.lowered, network, table, tokens.max_length)
 
     def _model_config(
         self, thresholds: tuple[float, ...] | None, reject: RejectSettings | None
@@ -168,6 +179,6 @@ class TrainedModel:
                 "tokenizers": tokenizers.__version__,
             },
             opset=OPSET,
-            operators=operators(*self._models.values()),
+            operators=operators(*self._models.values(), *filter(None, [self._step])),
             onnxruntime=OLDEST_ONNXRUNTIME,
         )

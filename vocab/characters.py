@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 
+_ESCAPE = re.compile(r"\\x\{([0-9a-f]+)\}")
 _RANGE = re.compile(r"\\x\{([0-9a-f]+)\}(?:-\\x\{([0-9a-f]+)\})?")
 
 
@@ -40,6 +41,15 @@ def members(cls: str) -> frozenset[int]:
     for first, last in _RANGE.findall(cls):
         found.update(range(int(first, 16), int(last or first, 16) + 1))
     return frozenset(found)
+
+
+def python_class(cls: str) -> str:
+    r"""A class that `class_of` wrote, in the escapes of Python's own regular expressions.
+
+    >>> python_class(r"[^\x{30}-\x{32}\x{41}]")
+    '[^\\U00000030-\\U00000032\\U00000041]'
+    """
+    return _ESCAPE.sub(lambda found: f"\\U{int(found[1], 16):08x}", cls)
 
 
 def _of_category(*prefixes: str) -> Iterator[int]:

@@ -5,13 +5,13 @@ what its shapes say, so one that would fill the memory or run for hours is known
 neither files nor the runtime.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.errors import NetworkError
-from service.screening.network import INPUTS, OUTPUT, Network, Node, Value
+from service.screening.network import INPUTS, NEXT, OUTPUT, STATE, TOKEN, Network, Node, Value
 from service.screening.operators import results, steps, workspace
 from service.screening.shapes import Results
 
@@ -57,31 +57,57 @@ def check(network: Network, classes: int, max_length: int) -> None:
     Raises:
         NetworkError: If it asks for too much, cannot answer, or answers something else.
     """
-    constants = network.constants.values()
-    own_bytes = sum(value.bytes for value in constants)
-    own_numbers = sum(value.size for value in constants)
     for texts, tokens in (
         (2, 2),
         (FULL_BATCH_TEXTS, FULL_BATCH_TOKENS // FULL_BATCH_TEXTS),
         (lone_rows(network.operators), max(FULL_BATCH_TOKENS, max_length)),
     ):
-        asked, read = of(network, texts, tokens), texts * tokens
-        if asked.logits != Value(_FLOAT, (texts, classes)):
+        asked = of(network, texts, tokens)
+        _check(network, asked, classes, (texts, tokens))
+
+
+def check_step(network: Network, classes: int) -> None:
+    """Refuses a network that asks for more than it has use for to read one token of one text.
+
+    Args:
+        network: A network that reads one token at a time.
+        classes: The logits of a text.
+
+    Raises:
+        NetworkError: If it asks for too much, cannot answer, answers something else, or gives
+            another state than it takes.
+    """
+    inputs = {TOKEN: Value(_INT64, (1,)), **network.states}
+    asked, values = _of(network, inputs)
+    for name, value in network.states.items():
+        after = values.get(NEXT + name.removeprefix(STATE))
+        if after is None or (after.type, after.shape) != (value.type, value.shape):
+            raise NetworkError(f"the state after a token is no such {name} as before it")
+    _check(network, asked, classes, (1, 1))
+
+
+def _check(network: Network, asked: Demands, classes: int, batch: tuple[int, int]) -> None:
+    constants = network.constants.values()
+    own_bytes = sum(value.bytes for value in constants)
+    own_numbers = sum(value.size for value in constants)
+    texts, tokens = batch
+    read = texts * tokens
+    if asked.logits != Value(_FLOAT, (texts, classes)):
+        raise NetworkError(
+            f"expected logits of shape {(texts, classes)} and 32-bit floats, it gives "
+            f"{asked.logits.shape} and {asked.logits.type}"
+        )
+    memory = min(_BYTES + read * _BYTES_OF_TOKEN, _MOST_BYTES) + _TIMES_THE_WEIGHTS * own_bytes
+    work = _STEPS + read * (_STEPS_OF_TOKEN + _TIMES_THE_WEIGHTS * own_numbers)
+    for found, most, unit, what in (
+        (asked.bytes, memory, _MIB, "MiB of memory"),
+        (asked.steps, work, 10**6, "million steps"),
+    ):
+        if found > most:
             raise NetworkError(
-                f"expected logits of shape {(texts, classes)} and 32-bit floats, it gives "
-                f"{asked.logits.shape} and {asked.logits.type}"
+                f"to read {texts} x {tokens} tokens it takes {found // unit} {what}, expected "
+                f"at most {most // unit} of a network of its size"
             )
-        memory = min(_BYTES + read * _BYTES_OF_TOKEN, _MOST_BYTES) + _TIMES_THE_WEIGHTS * own_bytes
-        work = _STEPS + read * (_STEPS_OF_TOKEN + _TIMES_THE_WEIGHTS * own_numbers)
-        for found, most, unit, what in (
-            (asked.bytes, memory, _MIB, "MiB of memory"),
-            (asked.steps, work, 10**6, "million steps"),
-        ):
-            if found > most:
-                raise NetworkError(
-                    f"to read {texts} x {tokens} tokens it takes {found // unit} {what}, expected "
-                    f"at most {most // unit} of a network of its size"
-                )
 
 
 def lone_rows(operators: Iterable[str]) -> int:
@@ -107,37 +133,48 @@ def of(network: Network, texts: int, tokens: int) -> Demands:
     Raises:
         NetworkError: See `traced`.
     """
+    inputs = dict.fromkeys(INPUTS, Value(_INT64, (texts, tokens)))
+    demands, _ = _of(network, inputs)
+    return demands
+
+
+def _of(network: Network, inputs: Mapping[str, Value]) -> tuple[Demands, Mapping[str, Value]]:
+    """What a network asks for, and what its nodes give."""
     memory = work = 0
     values: dict[str, Value] = {}
-    for node, inputs, outputs in traced(network, texts, tokens):
-        memory += sum(value.bytes for value in outputs) + workspace(node, inputs)
-        work += steps(node, inputs, outputs)
+    for node, taken, outputs in traced(network, inputs):
+        memory += sum(value.bytes for value in outputs) + workspace(node, taken)
+        work += steps(node, taken, outputs)
         values.update(zip(node.outputs, outputs, strict=True))
     if OUTPUT not in values:
         raise NetworkError(f"nothing gives its output {OUTPUT}")
-    return Demands(memory, work, values[OUTPUT])
+    return Demands(memory, work, values[OUTPUT]), values
 
 
 def traced(
-    network: Network, texts: int, tokens: int
+    network: Network, inputs: Mapping[str, Value]
 ) -> Iterator[tuple[Node, Sequence[Value], Results]]:
     """Every node of a network with what it takes and gives when it answers a batch.
+
+    Args:
+        network: The network.
+        inputs: The batch.
 
     Raises:
         NetworkError: If it cannot answer such a batch: an operator is not admitted, takes what
             nothing before it gives, or makes no sense of its shape.
     """
     values = {**network.constants}
-    for name in INPUTS:
-        _add(values, name, Value(_INT64, (texts, tokens)))
+    for name, value in inputs.items():
+        _add(values, name, value)
     for node in network.nodes:
         if missing := [name for name in node.inputs if name not in values]:
             raise NetworkError(f"{node.operator} {node.name}: nothing before it gives {missing[0]}")
-        inputs = [values[name] for name in node.inputs]
-        outputs = results(node, inputs)
+        taken = [values[name] for name in node.inputs]
+        outputs = results(node, taken)
         for name, value in zip(node.outputs, outputs, strict=True):
             _add(values, name, value)
-        yield node, inputs, outputs
+        yield node, taken, outputs
 
 
 def _add(values: dict[str, Value], name: str, value: Value) -> None:

@@ -6,7 +6,7 @@ asks for have in common. Knows no file and no operator.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,13 @@ MOST_DIMENSIONS = 8
 
 INPUTS = ("attention_mask", "input_ids")
 OUTPUT = "logits"
+
+TOKEN, STATE, NEXT = "input_ids", "state.", "next."
+"""The token of a network that reads one at a time, and what the names of its states begin with:
+those before the token, and those after it."""
+
+BATCH = "batch"
+"""What stands for any number of texts in the shape of an input."""
 
 TYPES: Mapping[int, np.dtype[Any]] = {
     1: np.dtype(np.float32),
@@ -82,15 +89,18 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """From the two inputs to the logits.
+    """From the inputs to the logits.
 
     Attributes:
         nodes: The operations, each after those whose results it takes.
         constants: The weights and other constants by name.
+        states: Of a network that reads one token at a time, what it carries from one to the next:
+            each input by its name, for one text. Of any other, nothing.
     """
 
     nodes: tuple[Node, ...]
     constants: Mapping[str, Value]
+    states: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def operators(self) -> frozenset[str]:

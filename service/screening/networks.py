@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from service.errors import ModelFolderError, NetworkError
 from service.layout import Manifest, ModelConfig, ModelFolder
 from service.screening import demands, onnx_file
-from service.screening.network import OPSET
+from service.screening.network import OPSET, Network
 
 
 def check(
@@ -34,8 +34,7 @@ def check(
     for name, contents in documents.items():
         if name.endswith(folder.model.suffix) and name != folder.name_of(folder.text_model):
             try:
-                network = onnx_file.read(contents)
-                demands.check(network, len(config.id2label), config.gatewise.tokens.max_length)
+                network = _checked(contents, config, is_step=name == folder.name_of(folder.step))
             except NetworkError as error:
                 raise ModelFolderError(f"{folder.path / name}: {error}") from None
             operators |= network.operators
@@ -44,3 +43,14 @@ def check(
         raise ModelFolderError(
             f"{folder.manifest}: its operators are not those of the networks: see {wrong}"
         )
+
+
+def _checked(contents: bytes, config: ModelConfig, *, is_step: bool) -> Network:
+    classes = len(config.id2label)
+    if is_step:
+        network = onnx_file.read_step(contents)
+        demands.check_step(network, classes)
+    else:
+        network = onnx_file.read(contents)
+        demands.check(network, classes, config.gatewise.tokens.max_length)
+    return network

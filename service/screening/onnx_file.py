@@ -7,17 +7,17 @@ Source of the fields and their numbers: onnx.proto of the ONNX specification
 (https://onnx.ai/onnx/repo-docs/IR.html).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from service.errors import NetworkError
+from service.screening import ends
+from service.screening.names import name_of, shown
 from service.screening.network import (
-    INPUTS,
     IR_VERSION,
     MOST_DIMENSIONS,
     OPSET,
-    OUTPUT,
     TYPES,
     Attribute,
     Network,
@@ -26,14 +26,12 @@ from service.screening.network import (
 )
 from service.screening.wire import Field, Form, Message, WireError
 
-_INT64 = 7
 _INT, _STRING, _INTS = 2, 3, 7  # AttributeProto.AttributeType
 
 _MOST_NODES = 2000
 _MOST_CONSTANTS = 4000
 _MOST_NODE_BYTES = 1024 * 1024
 _MOST_PARTS = _MOST_NODES + _MOST_CONSTANTS + 8
-_LONGEST_NAME = 200
 # Of constants that tell where to cut or what shape to take, and of no others, the numbers count.
 _MOST_INTEGERS = 64
 
@@ -96,11 +94,6 @@ _TENSOR = Form(
         14: Field("data_location", "integer"),
     },
 )
-_VALUE_INFO = Form("an input or output", {1: Field("name", "bytes"), 2: Field("type", "bytes")})
-_TYPE = Form("a type", {1: Field("tensor_type", "bytes")})
-_TENSOR_TYPE = Form("a type", {1: Field("elem_type", "integer"), 2: Field("shape", "bytes")})
-_SHAPE = Form("a shape", {1: Field("dim", "list")})
-_DIMENSION = Form("a shape", {1: Field("dim_value", "integer"), 2: Field("dim_param", "bytes")})
 
 
 def read(contents: bytes) -> Network:
@@ -109,19 +102,32 @@ def read(contents: bytes) -> Network:
     Raises:
         NetworkError: If it is no ONNX file, or holds what no network of Gatewise does.
     """
+    return _read(contents, ends.check_whole)
+
+
+def read_step(contents: bytes) -> Network:
+    """Reads a network that takes one token and a state, and gives logits and a new state.
+
+    Raises:
+        NetworkError: If it is no ONNX file, or holds what no network of Gatewise does.
+    """
+    return _read(contents, ends.states)
+
+
+def _read(contents: bytes, states_of: Callable[[Message], Mapping[str, Value]]) -> Network:
     try:
         model = Message(memoryview(contents), _MODEL)
         graph = Message(model.bytes("graph"), _GRAPH)
         _check_model(model, graph)
-        _check_ends(graph)
+        states = states_of(graph)
         constants: dict[str, Value] = {}
         for part in graph.list("initializer"):
             tensor = Message(part, _TENSOR)
-            name = _name(tensor.bytes("name"))
+            name = name_of(tensor.bytes("name"))
             if name in constants:
                 raise NetworkError(f"two constants are called {name}")
             constants[name] = _constant(name, tensor)
-        return Network(tuple(map(_node, graph.list("node"))), constants)
+        return Network(tuple(map(_node, graph.list("node"))), constants, states)
     except WireError as error:
         raise NetworkError(f"not an ONNX file that Gatewise wrote: {error}") from None
 
@@ -135,7 +141,7 @@ def _check_model(model: Message, graph: Message) -> None:
         if part in message:
             raise NetworkError(f"it holds {what}, which no network of Gatewise does")
     opsets = [Message(part, _OPSET) for part in model.list("opset_import")]
-    told = [(_shown(opset.bytes("domain")), opset.integer("version")) for opset in opsets]
+    told = [(shown(opset.bytes("domain")), opset.integer("version")) for opset in opsets]
     if told != [("", OPSET)]:
         found = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in told[:4])
         raise NetworkError(f"expected the opset ai.onnx {OPSET} alone, found {found or 'none'}")
@@ -151,28 +157,6 @@ def _check_model(model: Message, graph: Message) -> None:
         )
     if (size := sum(map(len, nodes))) > _MOST_NODE_BYTES:
         raise NetworkError(f"expected nodes of at most {_MOST_NODE_BYTES} bytes, found {size}")
-
-
-def _check_ends(graph: Message) -> None:
-    ends = []
-    for side in ("input", "output"):
-        values = (Message(part, _VALUE_INFO) for part in graph.list(side))
-        ends.append([(_name(value.bytes("name")), value) for value in values])
-    inputs, outputs = ends
-    names = sorted(name for name, _ in inputs), [name for name, _ in outputs]
-    if names != (list(INPUTS), [OUTPUT]):
-        found = [" and ".join(some[:4]) or "none" for some in names]
-        raise NetworkError(
-            f"expected inputs {' and '.join(INPUTS)} and an output {OUTPUT}, found inputs "
-            f"{found[0]} and an output {found[1]}"
-        )
-    for name, value in inputs:
-        kind = Message(Message(value.bytes("type"), _TYPE).bytes("tensor_type"), _TENSOR_TYPE)
-        dimensions = Message(kind.bytes("shape"), _SHAPE).list("dim")
-        if kind.integer("elem_type") != _INT64 or len(dimensions) != 2:
-            raise NetworkError(f"expected {name} to be 64-bit integers in two dimensions")
-        if any("dim_value" in Message(dimension, _DIMENSION) for dimension in dimensions):
-            raise NetworkError(f"expected {name} to take any number of texts and tokens")
 
 
 def _constant(name: str, tensor: Message) -> Value:
@@ -196,13 +180,13 @@ def _constant(name: str, tensor: Message) -> Value:
 
 def _node(part: memoryview) -> Node:
     node = Message(part, _NODE)
-    operator = _name(node.bytes("op_type"))
-    if domain := _shown(node.bytes("domain")):
+    operator = name_of(node.bytes("op_type"))
+    if domain := shown(node.bytes("domain")):
         raise NetworkError(f"its operator {operator} is not ONNX's own but of {domain}")
     attributes = {}
     for inner in node.list("attribute"):
         attribute = Message(inner, _ATTRIBUTE)
-        key = _name(attribute.bytes("name"))
+        key = name_of(attribute.bytes("name"))
         if "g" in attribute or "graphs" in attribute:
             raise NetworkError(f"its operator {operator} holds a graph of its own")
         if key in attributes:
@@ -210,9 +194,9 @@ def _node(part: memoryview) -> Node:
         attributes[key] = _attribute(operator, key, attribute)
     return Node(
         operator,
-        _name(node.bytes("name")) if "name" in node else "",
-        tuple(map(_name, node.list("input"))),
-        tuple(map(_name, node.list("output"))),
+        name_of(node.bytes("name")) if "name" in node else "",
+        tuple(map(name_of, node.list("input"))),
+        tuple(map(name_of, node.list("output"))),
         attributes,
     )
 
@@ -224,25 +208,8 @@ def _attribute(operator: str, key: str, attribute: Message) -> Attribute:
     if kind == _INTS:
         return attribute.integers("ints")
     if kind == _STRING:
-        return _name(attribute.bytes("s"))
+        return name_of(attribute.bytes("s"))
     raise NetworkError(f"{key} of its operator {operator} is neither integers nor a word")
-
-
-def _name(name: memoryview) -> str:
-    text = _shown(name)
-    if not 0 < len(name) <= _LONGEST_NAME or text.encode() != name:
-        raise NetworkError(
-            f"expected names of 1 to {_LONGEST_NAME} plain characters, found {text[:40]!r}"
-        )
-    return text
-
-
-def _shown(name: memoryview) -> str:
-    """A name with nothing left of it but what every terminal shows as it is."""
-    text = bytes(name[:_LONGEST_NAME]).decode("ascii", "replace")
-    if text.isprintable() and text.isascii():
-        return text
-    return "".join(each if " " <= each <= "~" else "?" for each in text)
 
 
 def _shortened(shape: Iterable[int]) -> str:

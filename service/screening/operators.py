@@ -88,9 +88,11 @@ def workspace(node: Node, inputs: Values) -> int:
     return directions * tokens * texts * (rows + features + units) * inputs[0].type.itemsize
 
 
-def _recurrent(operator: str, *settings: str) -> Operator:
-    rule = partial(shapes.recurrent, _GATES[operator])
-    return Operator(rule, 5, 5, ("direction", "hidden_size", *settings), outputs=2)
+def _recurrent(operator: str, *settings: str, states: int = 1) -> Operator:
+    rule = partial(shapes.recurrent, _GATES[operator], states)
+    # With a state for each of its own that it goes on from, or without any.
+    names = ("direction", "hidden_size", *settings)
+    return Operator(rule, 5, 5 + states, names, outputs=1 + states)
 
 
 _SEVERAL = 64
@@ -107,7 +109,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Gather": Operator(shapes.gathered, 2, 2, ("axis",)),
     "Gemm": Operator(shapes.linear, 3, 3),
     "Identity": Operator(shapes.same, 1, 1),
-    "LSTM": _recurrent("LSTM"),
+    "LSTM": _recurrent("LSTM", states=2),
     "MatMul": Operator(shapes.product, 2, 2),
     "Max": Operator(shapes.elementwise, 1, _SEVERAL),
     "Min": Operator(shapes.elementwise, 1, _SEVERAL),

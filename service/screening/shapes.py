@@ -177,13 +177,15 @@ def linear(node: Node, inputs: Values) -> Results:
     return (result,)
 
 
-def recurrent(gates: int, node: Node, inputs: Values) -> Results:
-    """Every state of a recurrent layer, and the last.
+def recurrent(gates: int, states: int, node: Node, inputs: Values) -> Results:
+    """Every state of a recurrent layer, and the last ones.
 
     Args:
         gates: How many matrices a unit has.
+        states: How many numbers a unit carries on.
         node: The node.
-        inputs: What is read, the kernel, the recurrent kernel, the bias and the lengths.
+        inputs: What is read, the kernel, the recurrent kernel, the bias and the lengths; then
+            nothing, or the states that it goes on from.
     """
     given, *weights = (value.shape for value in inputs)
     ways = {"forward": 1, "reverse": 1, "bidirectional": 2}
@@ -196,11 +198,13 @@ def recurrent(gates: int, node: Node, inputs: Values) -> Results:
         (directions, 2 * gates * units),
         given[1:2],
     ]
+    if len(weights) > len(expected):
+        expected += [(directions, *given[1:2], units)] * states
     if len(given) != 3 or weights != expected:
         raise refused(node, f"the shapes of its weights do not fit {units} units")
     steps, texts, _ = given
     every = Value(inputs[0].type, (steps, directions, texts, units))
-    return every, replace(every, shape=every.shape[1:])
+    return every, *[replace(every, shape=every.shape[1:])] * states
 
 
 def refused(node: Node, reason: str) -> NetworkError:

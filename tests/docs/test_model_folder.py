@@ -5,6 +5,7 @@ import re
 import shutil
 
 import numpy as np
+import onnxruntime
 import pytest
 from pydantic import BaseModel
 
@@ -29,10 +30,13 @@ def first_cells(rows: list[list[str]]) -> list[str]:
     return [row[0].strip("`") for row in rows]
 
 
-def test_every_file_is_told_of(tables, model_folder) -> None:
-    files = [path for path in model_folder.rglob("*") if path.is_file()]
-    names = sorted(path.relative_to(model_folder).as_posix() for path in files)
-    assert sorted(first_cells(tables("model-folder", "Files"))) == names
+def test_every_file_is_told_of(tables, model_folder, forward_model_folder) -> None:
+    names = []
+    for folder in (model_folder, forward_model_folder):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        names.append({path.relative_to(folder).as_posix() for path in files})
+    assert sorted(first_cells(tables("model-folder", "Files"))) == sorted(names[1])
+    assert names[1] - names[0] == {"onnx/step.onnx"}
 
 
 def test_every_key_of_the_config_is_told_of(tables, model_folder) -> None:
@@ -64,10 +68,44 @@ def test_the_inputs_and_the_output_are_those(tables, model_folder) -> None:
     assert told == {tensor.name: kinds[tensor.type] for tensor in tensors}
 
 
+def test_the_inputs_and_outputs_of_the_step_network_are_those(tables, forward_model_folder) -> None:
+    file = forward_model_folder / "onnx" / "step.onnx"
+    session = onnxruntime.InferenceSession(file)
+    ends, states = _tables(tables)
+    assert ends == ["input_ids", "state.…", "logits", "next.…"]
+    named = re.findall(r"`(\w+)`", " ".join(states))
+    for values, prefix in (
+        (session.get_inputs()[1:], "state."),
+        (session.get_outputs()[1:], "next."),
+    ):
+        assert {value.name for value in values} == {prefix + name for name in named}
+
+
+def _tables(tables) -> tuple[list[str], list[str]]:
+    rows = tables("model-folder", "One token at a time")
+    cells = first_cells(rows)
+    place = cells.index("next.…") + 1
+    return cells[:place], [row[0] for row in rows[place:] if row[0] != "state"]
+
+
+def test_the_example_of_one_token_at_a_time_gives_the_logits(
+    page, forward_model_folder, tmp_path, monkeypatch
+) -> None:
+    example, _ = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
+    assert "gatewise" not in example
+    (tmp_path / "model").symlink_to(forward_model_folder)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(example, names)
+    classifier = gatewise.load("model")
+    expected = classifier.logits(classifier.encode(["Wo ist der Bahnhof?"]))
+    np.testing.assert_allclose(names["logits"], expected, rtol=0, atol=1e-5)
+
+
 def test_the_example_gives_the_classifiers_scores(
     page, model_folder, tmp_path, monkeypatch
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
+    _, example = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
     assert "gatewise" not in example
     (tmp_path / "model").symlink_to(model_folder)
     monkeypatch.chdir(tmp_path)
@@ -84,7 +122,7 @@ def test_the_example_gives_the_classifiers_scores(
 def test_the_example_knows_of_several_labels(
     page, multi_label_folder, tmp_path, monkeypatch
 ) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
+    _, example = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
     (tmp_path / "model").symlink_to(multi_label_folder)
     monkeypatch.chdir(tmp_path)
     names: dict = {}

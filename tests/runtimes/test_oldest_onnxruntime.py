@@ -18,6 +18,7 @@ from service import artifact
 from service.layout import ModelFolder
 from training.lowering.graph import OLDEST_ONNXRUNTIME
 from training.lowering.lower import lower
+from training.lowering.step import step
 from training.network.build import build
 from training.network.shape import Shape
 from training.settings.network import NetworkConfig
@@ -30,6 +31,11 @@ import onnxruntime
 told = json.load(sys.stdin)
 session = onnxruntime.InferenceSession(told["path"], providers=["CPUExecutionProvider"])
 inputs = {name: np.array(ids, dtype=np.int64) for name, ids in told["inputs"].items()}
+kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
+for one in session.get_inputs():
+    if one.name not in inputs:
+        shape = [size if isinstance(size, int) else 1 for size in one.shape]
+        inputs[one.name] = np.zeros(shape, kinds[one.type])
 (logits,) = session.run(["logits"], inputs)
 json.dump([onnxruntime.__version__, logits.tolist()], sys.stdout)
 """
@@ -116,6 +122,28 @@ def test_networks_of_every_kind_load_and_agree(oldest, tmp_path, config, ngrams)
     file = tmp_path / "model.onnx"
     file.write_bytes(lower(model, config).SerializeToString())
     agree(oldest, file, VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("config", "ngrams"),
+    [
+        ({"cell": "gru", "readout": "attention", "layers": 2}, (1, 2)),
+        ({"cell": "lstm", "readout": "max_mean", "input": "one_hot"}, (1, 2, 3)),
+        ({"cell": "rnn", "readout": "max"}, ()),
+    ],
+    ids=str,
+)
+def test_networks_that_read_one_token_load_and_agree(oldest, tmp_path, config, ngrams):
+    config = NetworkConfig(units=8, embedding_size=8, direction="forward", **config)
+    shape = Shape(vocab_size=VOCABULARY, classes=5, ngrams=ngrams, buckets=100)
+    whole = lower(build(config, shape, seed=1), config)
+    file = tmp_path / "step.onnx"
+    file.write_bytes(step(whole, config, shape.table() if ngrams else None, 64).SerializeToString())
+    inputs = {"input_ids": np.array([7]), "attention_mask": np.array([1])}
+    session = ort.InferenceSession(whole.SerializeToString())
+    (expected,) = session.run(["logits"], {name: one[None] for name, one in inputs.items()})
+    del inputs["attention_mask"]
+    np.testing.assert_allclose(asked(oldest, file, inputs), expected, rtol=0, atol=1e-5)
 
 
 def test_every_file_is_checked_by_onnx(model_folder):

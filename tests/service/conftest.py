@@ -1,5 +1,6 @@
 """What the tests of the HTTP service share: a model, and a real server on the loopback."""
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,62 @@ from service.listening import listen
 @pytest.fixture(scope="session")
 def classifier(model_folder: Path) -> Classifier:
     return Classifier.load(model_folder)
+
+
+STREAMED = [
+    "Wo ist der Bahnhof? It's the first café, naïve façades.",
+    "最寄りの駅はどこですか がぎぐ カタカナ 👩‍👩‍👧 ☃",
+    "a b c aa ab ba [PAD] words of several texts, one two three",
+]
+"""What the dictionaries of models that read forward were trained on."""
+
+
+@pytest.fixture(scope="session")
+def forward_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Writes models that read forward, of random weights, by their settings, each once.
+
+    They are not to be changed by a test.
+    """
+    # Only now: TensorFlow takes seconds to import.
+    import numpy as np
+
+    from service import artifact
+    from training import config
+    from training.export import TrainedModel
+    from training.lowering.lower import lower
+    from training.network.build import build
+    from training.network.shape import Shape
+    from vocab import dictionary
+    from vocab.labels import Labels
+
+    @functools.cache
+    def folder(*assignments: str, labels: int = 3, multi_label: bool = False) -> Path:
+        small = ["network.direction=forward", "network.units=6", "network.embedding_size=5"]
+        settings = config.load(assignments=[*small, "tokens.unit=word", *assignments])
+        tokenizer = dictionary.train(STREAMED, **settings.tokens.dictionary_options())
+        ngrams = settings.network.ngram_lengths(settings.tokens.unit)
+        shape = Shape(tokenizer.get_vocab_size(), labels, ngrams, buckets=300)
+        model = build(settings.network, shape, seed=1)
+        generator = np.random.default_rng(2)
+        model.set_weights(
+            [weights + generator.normal(0, 0.2, weights.shape) for weights in model.get_weights()]
+        )
+        trained = TrainedModel(
+            lowered=lower(model, settings.network),
+            tokenizer=tokenizer,
+            labels=Labels(tuple(f"label {number}" for number in range(labels))),
+            multi_label=multi_label,
+            shape=shape,
+            config=settings,
+            parameters=model.count_params(),
+            corpus_sha256="0" * 64,
+        )
+        out = tmp_path_factory.mktemp("forward") / "model"
+        with artifact.writing(out) as written:
+            trained.divided_by(1.5).write(written)
+        return out
+
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,9 @@ def part(name: str):
     return module
 
 
-folders, networks, dictionaries, zips = map(part, ("folders", "networks", "dictionaries", "zips"))
+folders, networks, dictionaries, zips, steps = map(
+    part, ("folders", "networks", "dictionaries", "zips", "steps")
+)
 
 
 def resealed(cases):
@@ -69,6 +71,15 @@ MUST_LOAD = {
     "zips": zips.sound_zips(),
     "dictionaries": resealed(dictionaries.cutting_dictionaries()),
 }
+
+
+# Of a model that reads forward, which has one network more.
+MAY_STREAM = {
+    "bytes of the step network": folders.bytes_of("onnx/step.onnx", 60),
+    "random step networks": steps.random_steps(120, networks.changed),
+    "bad states": steps.bad_states(),
+}
+MUST_NOT_STREAM = {"step networks": steps.steps()}
 
 
 class Worker:
@@ -165,6 +176,26 @@ def test_what_means_harm_is_refused(worker, place, model_folder, family):
     found = outcomes(worker, place, model_folder, MUST_NOT_LOAD[family])
     wrong = {n: told for n, told in found.items() if faults(told) or "refused" not in told}
     assert wrong == {}
+
+
+@pytest.mark.parametrize("family", MAY_STREAM)
+def test_a_step_network_changed_at_random_is_refused_or_answers(
+    worker, place, forward_folder, family
+):
+    found = outcomes(worker, place, forward_folder(), MAY_STREAM[family])
+    assert {name: told for name, told in found.items() if faults(told)} == {}
+
+
+@pytest.mark.parametrize("family", MUST_NOT_STREAM)
+def test_a_step_network_that_means_harm_is_refused(worker, place, forward_folder, family):
+    found = outcomes(worker, place, forward_folder(), MUST_NOT_STREAM[family])
+    wrong = {n: told for n, told in found.items() if faults(told) or "refused" not in told}
+    assert wrong == {}
+
+
+def test_a_sound_step_network_answers(worker, place, forward_folder):
+    found = outcomes(worker, place, forward_folder(), {"as it is": lambda path: None})
+    assert found == {"as it is": {"answered": "3 labels, and token by token"}}
 
 
 @pytest.mark.parametrize("family", MUST_LOAD)

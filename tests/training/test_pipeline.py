@@ -332,3 +332,10 @@ def test_every_precision_is_written_and_its_accuracy_told(trained, languages):
         classifier = Classifier.load(folder, precision=model["precision"])
         right = np.mean([a == b for a, b in zip(classifier.predict(texts), labels, strict=True)])
         assert model["accuracy"] == pytest.approx(right)
+
+
+def test_a_network_that_reads_forward_is_written_a_second_time(forward_model_folder):
+    names = {path.name for path in (forward_model_folder / "onnx").iterdir()}
+    assert names == {"model.onnx", "model_fp16.onnx", "model_quantized.onnx", "step.onnx"}
+    manifest = json.loads((forward_model_folder / "manifest.json").read_text(encoding="utf-8"))
+    assert "onnx/step.onnx" in manifest["files"]

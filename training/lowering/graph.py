@@ -11,12 +11,39 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from service.screening.network import IR_VERSION, OPSET
+from service.screening.network import BATCH, IR_VERSION, NEXT, OPSET, OUTPUT, STATE, TOKEN
 
 OLDEST_ONNXRUNTIME = "1.15.0"
 """The oldest onnxruntime that is known to load what is written here; the tests ask that one."""
 
 Array = NDArray[np.generic]
+
+
+@dataclass
+class State:
+    """What is carried from one token to the next.
+
+    Attributes:
+        name: Its name.
+        shape: Its dimensions, one of which is the batch.
+        kind: The type of its numbers, in ONNX.
+        after: The result that it becomes.
+    """
+
+    name: str
+    shape: tuple[int | str, ...]
+    kind: int
+    after: str = ""
+
+    @property
+    def before(self) -> str:
+        """The input that it is."""
+        return STATE + self.name
+
+    @property
+    def output(self) -> str:
+        """The output that it becomes."""
+        return NEXT + self.name
 
 
 @dataclass
@@ -54,17 +81,45 @@ class Graph:
             logits: Name of the result that is the answer.
             classes: Its width.
         """
-        self.nodes.append(helper.make_node("Identity", [logits], ["logits"], name="logits"))
+        ends = [
+            helper.make_tensor_value_info(name, TensorProto.INT64, (BATCH, "sequence"))
+            for name in ("input_ids", "attention_mask")
+        ]
+        return self._finished(ends, [self._logits(logits, classes)])
+
+    def step_model(self, logits: str, classes: int, states: Sequence[State]) -> onnx.ModelProto:
+        """The finished model, checked: one token of each text and states in and out.
+
+        Args:
+            logits: Name of the result that is the answer.
+            classes: Its width.
+            states: What is carried from one token to the next.
+        """
+        tokens = helper.make_tensor_value_info(TOKEN, TensorProto.INT64, (BATCH,))
+        before, after = [], []
+        for state in states:
+            before.append(helper.make_tensor_value_info(state.before, state.kind, state.shape))
+            after.append(helper.make_tensor_value_info(state.output, state.kind, state.shape))
+        answer = self._logits(logits, classes)
+        for state in states:
+            self._name(state.after, state.output)
+        return self._finished([tokens, *before], [answer, *after])
+
+    def _logits(self, logits: str, classes: int) -> onnx.ValueInfoProto:
+        self._name(logits, OUTPUT)
+        return helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (BATCH, classes))
+
+    def _name(self, result: str, name: str) -> None:
+        self.nodes.append(helper.make_node("Identity", [result], [name], name=name))
+
+    def _finished(
+        self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
         proto = helper.make_graph(
             self.nodes,
             "gatewise",
-            inputs=[
-                helper.make_tensor_value_info(name, TensorProto.INT64, ("batch", "sequence"))
-                for name in ("input_ids", "attention_mask")
-            ],
-            outputs=[
-                helper.make_tensor_value_info("logits", TensorProto.FLOAT, ("batch", classes))
-            ],
+            inputs=inputs,
+            outputs=outputs,
             initializer=[
                 numpy_helper.from_array(array, name) for name, array in self.constants.items()
             ],

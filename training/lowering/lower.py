@@ -28,7 +28,9 @@ from training.network.shape import NgramTable
 from training.network.spelled import Spelled
 from training.settings.network import NetworkConfig
 
-_OPERATORS = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
+OPERATORS = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
+"""The operator of each cell."""
+
 _DIRECTIONS = {
     "forward": ("forward",),
     "backward": ("reverse",),
@@ -118,7 +120,7 @@ def _on_ids(
         prefix = f"{name}.{way}"
         inputs = graph.add("Gather", graph.constant(f"{prefix}.rows", kernel.T), ids)
         rest = {"R": [recurrent], "B": [bias]}
-        names = {"W": _identity(graph, len(kernel)), **_constants(graph, prefix, rest)}
+        names = {"W": identity(graph, len(kernel)), **_constants(graph, prefix, rest)}
         results.append(_operator(graph, config, inputs, names, lengths, (way,)))
     if len(results) == 1:
         return results[0]
@@ -126,8 +128,13 @@ def _on_ids(
     return graph.add("Concat", *states, axis=1), graph.add("Concat", *last, axis=0)
 
 
-def _identity(graph: Graph, size: int) -> str:
-    """The identity, `(1, size, size)`, from two rows of numbers: runtimes compute it once."""
+def identity(graph: Graph, size: int) -> str:
+    """The identity, `(1, size, size)`, from two rows of numbers: runtimes compute it once.
+
+    Args:
+        graph: Where the nodes go.
+        size: Its rows.
+    """
     numbers = graph.constant("numbers", np.arange(size), np.int64)
     columns = graph.add("Unsqueeze", numbers, graph.integers(1))
     same = graph.add("Cast", graph.add("Equal", columns, numbers), to=TensorProto.FLOAT)
@@ -152,7 +159,7 @@ def _operator(
     ways = ways or _DIRECTIONS[config.direction]
     attributes = {"linear_before_reset": int(config.reset_after)} if config.cell == "gru" else {}
     states = graph.add(
-        _OPERATORS[config.cell],
+        OPERATORS[config.cell],
         inputs,
         *(weights[part] for part in "WRB"),
         lengths,

@@ -395,12 +395,13 @@ def _length(data: bytes) -> bytes:
 def random_networks(count: int) -> dict[str, Change]:
     """Networks of admitted operators put together at random, each near the real one."""
     return {
-        f"network {seed}": rewritten(lambda model, seed=seed: _changed(model, random.Random(seed)))
+        f"network {seed}": rewritten(lambda model, seed=seed: changed(model, random.Random(seed)))
         for seed in range(count)
     }
 
 
-def _changed(model: onnx.ModelProto, choose: random.Random) -> None:
+def changed(model: onnx.ModelProto, choose: random.Random) -> None:
+    """Changes a network here and there."""
     for _ in range(choose.choice([1, 1, 1, 2, 3])):
         choose.choice(
             [

@@ -11,6 +11,7 @@ import sys
 import numpy as np
 
 from service.classifier import Classifier
+from service.streaming import StreamingClassifier
 from vocab.errors import GatewiseError
 
 TEXTS = [
@@ -33,14 +34,25 @@ def outcome(path: str) -> dict[str, str]:
         classifier = Classifier.load(path)
         scores = classifier.predict_proba(TEXTS)
         alone = classifier.predict_proba(TEXTS[:1])
+        streamed = stream(classifier) if classifier.artifact.step else []
     except GatewiseError as error:
         return {"refused": str(error)}
     except BaseException as error:  # a panic of the Rust side is no Exception
         return {"fault": f"{type(error).__name__}: {error}"}
     labels = len(classifier.classes_)
-    if scores.shape != (len(TEXTS), labels) or not np.isfinite([*scores, *alone]).all():
+    if scores.shape != (len(TEXTS), labels) or not np.isfinite([*scores, *alone, *streamed]).all():
         return {"fault": f"scores of {scores.shape}: {scores}"}
-    return {"answered": f"{labels} labels"}
+    return {"answered": f"{labels} labels" + (", and token by token" if streamed else "")}
+
+
+def stream(classifier: Classifier) -> list[np.ndarray]:
+    streaming = StreamingClassifier(classifier.artifact)
+    readings = []
+    for text in TEXTS:
+        text_in_pieces = streaming.stream()
+        readings += text_in_pieces.feed(text)
+        readings.append(text_in_pieces.end())
+    return [reading.scores for reading in readings]
 
 
 def main() -> None:

@@ -10,9 +10,11 @@ import pytest
 from service.errors import NetworkError
 from service.layout import PRECISIONS
 from service.screening import demands, onnx_file
+from service.screening.network import Value
 from service.screening.operators import OPERATORS
 from training.lowering.lower import lower
 from training.lowering.precision import stored_in
+from training.lowering.step import MOST_ROWS, step
 from training.mobile.parts import NGRAMS, Network
 from training.mobile.shrinking import Plan, shrunk
 from training.network.build import build
@@ -65,6 +67,32 @@ def networks() -> dict[str, bytes]:
     return found
 
 
+@pytest.fixture(scope="module")
+def stepwise() -> dict[str, bytes]:
+    """A network of every cell and read-out that reads one token at a time."""
+    found = {}
+    readouts = itertools.cycle(["last", "max", "mean", "max_mean", "attention"])
+    ways = itertools.product(["gru", "lstm", "rnn"], ["embedding", "one_hot"], [1, 2])
+    for number, ((cell, given, layers), readout) in enumerate(zip(ways, readouts, strict=False)):
+        config = NetworkConfig(
+            cell=cell,
+            direction="forward",
+            readout=readout,
+            input=given,
+            layers=layers,
+            units=3,
+            embedding_size=4,
+        )
+        ngrams = [(), (1,), (2,), (1, 2, 3, 4, 5, 6, 7, 8)][number % 4]
+        width = 2 if number % 3 == 0 else None
+        shape = Shape(VOCABULARY, CLASSES, ngrams, 30, width)
+        whole = lower(build(config, shape, seed=1), config)
+        longest = MOST_ROWS // 8 if ngrams else 100_000
+        one_token = step(whole, config, shape.table() if ngrams else None, longest)
+        found[f"{cell} {readout} {given} {layers}"] = one_token.SerializeToString()
+    return found
+
+
 def test_every_network_that_can_be_trained_is_admitted(networks):
     for name, contents in networks.items():
         try:
@@ -84,22 +112,44 @@ def test_every_value_has_the_shape_that_was_foretold(networks, texts, tokens):
     ids = generator.integers(1, VOCABULARY // 3, (texts, tokens))
     inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
     for name, contents in networks.items():
-        foretold = {
-            output: value
-            for node, _, values in demands.traced(onnx_file.read(contents), texts, tokens)
-            for output, value in zip(node.outputs, values, strict=True)
-        }
-        for output, array in everything(contents, list(foretold), inputs).items():
-            told = foretold[output]
-            assert (told.shape, told.type) == (array.shape, array.dtype), f"{name}: {output}"
-            if told.integers is not None:
-                assert told.integers == tuple(array.ravel().tolist()), f"{name}: {output}"
+        has_foretold_shapes(name, contents, onnx_file.read(contents), inputs)
+
+
+def test_every_network_that_reads_one_token_is_admitted_and_foretold(stepwise):
+    for name, contents in stepwise.items():
+        network = onnx_file.read_step(contents)
+        demands.check_step(network, CLASSES)
+        states = {name: np.zeros(each.shape, each.type) for name, each in network.states.items()}
+        has_foretold_shapes(name, contents, network, {"input_ids": np.array([3]), **states})
+
+
+def test_one_kind_of_network_is_not_taken_for_the_other(networks, stepwise):
+    (whole, *_), (one_token, *_) = networks.values(), stepwise.values()
+    with pytest.raises(NetworkError, match="expected inputs input_ids and state"):
+        onnx_file.read_step(whole)
+    with pytest.raises(NetworkError, match="expected inputs attention_mask and input_ids"):
+        onnx_file.read(one_token)
+
+
+def has_foretold_shapes(name, contents, network, inputs):
+    given = {name: Value(array.dtype, array.shape) for name, array in inputs.items()}
+    foretold = {
+        output: value
+        for node, _, values in demands.traced(network, given)
+        for output, value in zip(node.outputs, values, strict=True)
+    }
+    for output, array in everything(contents, list(foretold), inputs).items():
+        told = foretold[output]
+        assert (told.shape, told.type) == (array.shape, array.dtype), f"{name}: {output}"
+        if told.integers is not None:
+            assert told.integers == tuple(array.ravel().tolist()), f"{name}: {output}"
 
 
 def everything(contents: bytes, names: list[str], inputs) -> dict[str, np.ndarray]:
     """Every value of a network when it is run."""
     model = onnx.load_from_string(contents)
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name != "logits")
+    known = {output.name for output in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options)
