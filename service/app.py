@@ -16,7 +16,8 @@ from pydantic.json_schema import models_json_schema
 
 from service.classifier import Classifier
 from service.engine import EmptyTextsError, Engine
-from service.http import body, problems
+from service.http import body, explain, page, problems
+from service.http.explain import ExplainRequest
 from service.http.problems import ErrorPlace, Problem, ProblemError, pointer
 from service.http.schemas import LabelScore, PredictParameters, PredictRequest, rank
 from service.settings import Settings
@@ -71,7 +72,10 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     )
     app.state.settings = settings
     app.state.engine = engine
+    app.state.models = _OnlyModel(engine)
     app.include_router(routes)
+    app.include_router(explain.routes())
+    app.include_router(page.routes())
     problems.install(app)
     return app
 
@@ -99,7 +103,8 @@ async def predict(request: Request) -> list[list[LabelScore]]:
     try:
         answer = await engine.scores(asked.texts, parameters.function_to_apply)
     except EmptyTextsError as error:
-        raise _empty_texts(asked, error.indices) from None
+        places = [pointer(asked.location(index)) for index in error.indices]
+        raise problems.empty_texts(places) from None
     return rank(engine.labels, answer.scores, parameters.top_k, thresholds, answer.none)
 
 
@@ -126,7 +131,11 @@ class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
             _, shapes = models_json_schema(
-                [(PredictRequest, "validation"), (Problem, "serialization")],
+                [
+                    (PredictRequest, "validation"),
+                    (ExplainRequest, "validation"),
+                    (Problem, "serialization"),
+                ],
                 ref_template="#/components/schemas/{model}",
             )
             super().openapi()["components"]["schemas"].update(shapes["$defs"])
@@ -135,20 +144,31 @@ class _Application(FastAPI):
 
 def _ready_engine(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
+    _check_ready(engine)
+    return engine
+
+
+def _check_ready(engine: Engine) -> None:
     if not engine.is_ready:
         raise ProblemError(
             problems.NOT_READY,
             "the model is being loaded: ask again, and look at the log if this lasts",
             headers={"Retry-After": "1"},
         )
-    return engine
 
 
-def _empty_texts(asked: PredictRequest, indices: tuple[int, ...]) -> ProblemError:
-    places = [pointer(asked.location(index)) for index in indices]
-    detail = "expected a text with at least one token: an empty text has no class"
-    return ProblemError(
-        problems.EMPTY_TEXT,
-        f"{places[0]}: {detail}",
-        [ErrorPlace(detail=detail, pointer=place) for place in places],
-    )
+class _OnlyModel:
+    """The one model there is, which has no name; several are not served yet."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def classifier(self) -> Classifier:
+        return self._engine.classifier
+
+    def find(self, name: str | None = None, version: str | None = None) -> "_OnlyModel":
+        if name is not None or version is not None:
+            raise ProblemError(problems.NO_MODEL, f"no model {name!r}: ask without a name")
+        _check_ready(self._engine)
+        return self

@@ -73,6 +73,11 @@ class Engine:
         """The score from which on each label is given; None if a text has exactly one label."""
         return self._ready_classifier().thresholds
 
+    @property
+    def classifier(self) -> Classifier:
+        """The model."""
+        return self._ready_classifier()
+
     async def load(self, folder: Path, threads: int) -> None:
         """Loads the model in a worker thread.
 

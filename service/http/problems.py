@@ -46,13 +46,16 @@ class Kind:
 
 MALFORMED_BODY = Kind("malformed-body", 400, "The body is not valid JSON")
 NO_ROUTE = Kind("no-route", 404, "There is no such route")
+NO_MODEL = Kind("no-model", 404, "There is no such model or version")
 WRONG_METHOD = Kind("wrong-method", 405, "The route does not take this method")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_BODY = Kind("unsupported-body", 415, "The body is not sent as JSON")
 INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
 EMPTY_TEXT = Kind("empty-text", 422, "A text is empty")
+QUEUE_FULL = Kind("queue-full", 429, "Too many texts wait")
 UNEXPECTED = Kind("unexpected", 500, "The service failed")
 NOT_READY = Kind("not-ready", 503, "The model is not ready")
+LATE = Kind("deadline", 504, "The answer took too long")
 
 
 class ErrorPlace(BaseModel):
@@ -113,6 +116,20 @@ def invalid_request(errors: Sequence[ErrorPlace]) -> ProblemError:
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemError(
         INVALID_REQUEST, f"{first.pointer}: {first.detail}{more}", errors[:_MOST_ERRORS]
+    )
+
+
+def empty_texts(places: Sequence[str]) -> ProblemError:
+    """The refusal of texts without a token.
+
+    Args:
+        places: JSON pointers to them.
+    """
+    detail = "expected a text with at least one token: an empty text has no class"
+    return ProblemError(
+        EMPTY_TEXT,
+        f"{places[0]}: {detail}",
+        [ErrorPlace(detail=detail, pointer=place) for place in places],
     )
 
 

@@ -1,4 +1,4 @@
-"""Shares mean what they say: exactly on a model that adds up, by its own answers on a trained one."""
+"""Shares mean what they say: of a model that adds up exactly, of a trained one by its answers."""
 
 import numpy as np
 import pytest
