@@ -6,7 +6,7 @@ processes (`service.server`), nor of inference (`service.models`).
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,9 +15,10 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import Receive, Scope, Send
 
 from service.classifier import Classifier
-from service.http import health, metrics, models, problems
+from service.http import explain, health, metrics, models, page, problems, stream
 from service.http.door import Door
 from service.http.exchange import exchange_of
+from service.http.explain import ExplainRequest
 from service.http.metrics import Metrics
 from service.http.models import Traffic
 from service.http.predict import Predict
@@ -45,20 +46,26 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
         SettingsError: If a setting is not valid, or neither a model nor its folder is given.
     """
     settings = settings or Settings()
-    sources: Sequence[Source] = ()
     if classifier is None:
-        sources = settings.sources()
-    else:
-        folder = classifier.artifact.folder.path
-        sources = [Source("model", folder)]
-    return Application(settings, sources, classifier)
+        return Application(settings, settings.sources())
+    source = Source("model", classifier.artifact.folder.path)
+    return Application(settings, [source], {source.name: classifier})
 
 
 class Application(FastAPI):
-    """FastAPI with what it cannot see: shapes of bodies, and a shorter way to `/predict`."""
+    """FastAPI with what it cannot see: shapes of bodies, and a shorter way to `/predict`.
+
+    Args:
+        settings: The settings.
+        sources: Where the models are; the first is the default one.
+        classifiers: Those that are loaded already, by the names of their models.
+    """
 
     def __init__(
-        self, settings: Settings, sources: Sequence[Source], classifier: Classifier | None = None
+        self,
+        settings: Settings,
+        sources: Sequence[Source],
+        classifiers: Mapping[str, Classifier] | None = None,
     ) -> None:
         super().__init__(
             title="Gatewise",
@@ -85,11 +92,18 @@ class Application(FastAPI):
         state.requests = lambda: 0
         state.draining = lambda: False
         state.change = state.models.change
-        self._classifier = classifier
+        self._classifiers = dict(classifiers or {})
         self._complaints: dict[str, str | None] = {}
         self._predict: Predict = state.predict
-        for room in (health, models, metrics):
-            self.include_router(room.routes)
+        for routes in (
+            models.routes,
+            explain.routes(),
+            stream.routes(problems.refusal),
+            health.routes,
+            metrics.routes,
+            page.routes(),
+        ):
+            self.include_router(routes)
         problems.install(self)
         self._door = Door(self._inside, state.metrics.answered, access_log=settings.access_log)
 
@@ -103,6 +117,7 @@ class Application(FastAPI):
             _, shapes = models_json_schema(
                 [
                     (PredictRequest, "validation"),
+                    (ExplainRequest, "validation"),
                     (Traffic, "validation"),
                     (Problem, "serialization"),
                 ],
@@ -121,8 +136,8 @@ class Application(FastAPI):
     @asynccontextmanager
     async def _living(self, _: FastAPI) -> AsyncIterator[None]:
         models: Models = self.state.models
-        if self._classifier is not None:
-            models.add(models.default, "1", self._classifier)
+        for name, classifier in self._classifiers.items():
+            models.add(name, "1", classifier)
         tasks = [asyncio.create_task(self._loading())]
         yield
         for task in tasks:

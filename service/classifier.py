@@ -19,7 +19,7 @@ from service.screening.demands import FULL_BATCH_TEXTS, FULL_BATCH_TOKENS, lone_
 from service.sessions import first_line, open_session
 from vocab.columns import Task
 from vocab.dictionary import BEGIN_ID
-from vocab.encoding import Encoded, Encoder, pad
+from vocab.encoding import Encoded, Encoder, Located, pad
 from vocab.errors import EmptyTextError
 
 _BATCH_TEXTS = FULL_BATCH_TEXTS // 2
@@ -88,6 +88,10 @@ class Classifier:
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The token ids of each text."""
         return self._encoder.encode(texts)
+
+    def locate(self, texts: Sequence[str]) -> list[Located]:
+        """The token ids of each text, and where they stand in it."""
+        return self._encoder.locate(texts)
 
     def encode_nonempty(
         self, texts: Sequence[str], name: Callable[[int], str] = "text {}".format

@@ -35,6 +35,32 @@ def apply(function: ScoreFunction, logits: NDArray[np.float32]) -> NDArray[np.fl
     return scores.astype(np.float32)
 
 
+def log_odds(
+    function: ScoreFunction, logits: NDArray[np.float32], columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The logarithm of how many times likelier a label is than not, for one label a row.
+
+    It tells apart what probabilities near 0 and 1 hide. For sigmoid it is the logit itself.
+
+    >>> log_odds("softmax", np.array([[3.0, 1.0]], dtype=np.float32), np.array([0])).tolist()
+    [2.0]
+
+    Args:
+        function: What makes probabilities of the logits.
+        logits: float32, shape `(texts, classes)`.
+        columns: The class that is asked about in each row, int64, shape `(texts,)`.
+    """
+    rows = np.arange(len(logits))
+    wide = logits.astype(np.float64)
+    asked: NDArray[np.float64] = wide[rows, columns]
+    if function != "softmax":
+        return asked
+    wide[rows, columns] = -np.inf
+    largest = wide.max(axis=1)
+    asked -= largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
+    return asked
+
+
 def ranked(
     labels: Sequence[str],
     scores: NDArray[np.float32],

@@ -4,8 +4,8 @@ Training and serving both go through here, so a model is asked in the ids it was
 Knows no model: a batch is two integer arrays and nothing else.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from vocab.dictionary import PAD_ID
+from vocab.spans import Span, spans_of
 
 Keep = Literal["head", "tail", "both"]
 """Which part of a text that is too long is read: its first tokens, its last ones, or half each."""
@@ -34,6 +35,23 @@ class Encoded:
     def is_empty(self) -> bool:
         """Whether the text held no token at all (only the begin mark is there)."""
         return len(self.ids) <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """One text as ids, and where in the text they stand.
+
+    Attributes:
+        encoded: The ids, the same that `Encoder.encode` gives.
+        spans: The stretches of the text that were read, ascending. Their `tokens` are places in
+            `encoded.ids`; the begin mark, in place 0, is in none.
+        seam: How many of them stand before what is left out of the middle of a text that is too
+            long; all where nothing is.
+    """
+
+    encoded: Encoded
+    spans: tuple[Span, ...]
+    seam: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,37 @@ class Encoder:
                 ids = shortened(ids, self.max_length, self.keep)
             encoded.append(Encoded(ids=np.array(ids, dtype=np.int64), truncated=truncated))
         return encoded
+
+    def locate(self, texts: Sequence[str]) -> list[Located]:
+        """The ids of each text and where they stand in it; slower than `encode`."""
+        located = []
+        for text, encoding in zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True):
+            ids = encoding.ids
+            kept: Sequence[int] = range(len(ids))
+            truncated = len(ids) > self.max_length
+            if truncated:
+                kept = shortened(kept, self.max_length, self.keep)
+            encoded = Encoded(np.array(ids, dtype=np.int64)[kept], truncated)
+            # The begin mark stands nowhere in the text.
+            spans = tuple(_of_kept(spans_of(text, encoding.offsets[1:]), kept))
+            begin = next((new for new, old in enumerate(kept) if new != old), len(kept))
+            seam = sum(span.tokens.start < begin for span in spans)
+            located.append(Located(encoded, spans, seam))
+        return located
+
+
+def _of_kept(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
+    """The spans with places among the ids that are kept, without those of which none is.
+
+    Args:
+        spans: With places among the tokens of the whole text, the begin mark not counted.
+        kept: The places that are kept of all ids, the begin mark's among them.
+    """
+    places = {old - 1: new for new, old in enumerate(kept)}
+    for span in spans:
+        left = [places[token] for token in span.tokens if token in places]
+        if left:
+            yield replace(span, tokens=range(left[0], left[-1] + 1))
 
 
 def shortened(ids: Sequence[int], max_length: int, keep: Keep) -> list[int]:

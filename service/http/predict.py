@@ -25,7 +25,6 @@ from vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
-_EMPTY = "expected a text with at least one token: an empty text has no class"
 _NO_THRESHOLDS = ErrorPlace(
     detail="expected no above_threshold: this model gives every text exactly one label",
     pointer=pointer(("parameters", "above_threshold")),
@@ -126,7 +125,8 @@ class Predict:
             )
             scored = await _answer_of(future)
         except EmptyTextsError as error:
-            raise _empty_texts(asked, error.indices) from None
+            places = [pointer(asked.location(index)) for index in error.indices]
+            raise problems.empty_texts(places) from None
         except GatewiseError as error:
             raise problems.refusal(error) from None
         answer = written(served.classifier.classes_, scored, parameters.top_k, thresholds)
@@ -168,12 +168,3 @@ async def _cancel_when_gone(future: asyncio.Future[Scored], receive: Receive) ->
         if message["type"] == "http.disconnect":
             future.cancel()
             return
-
-
-def _empty_texts(asked: PredictRequest, indices: tuple[int, ...]) -> ProblemError:
-    places = [pointer(asked.location(index)) for index in indices]
-    return ProblemError(
-        problems.EMPTY_TEXT,
-        f"{places[0]}: {_EMPTY}",
-        [ErrorPlace(detail=_EMPTY, pointer=place) for place in places],
-    )

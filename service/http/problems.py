@@ -142,6 +142,20 @@ def invalid_request(errors: Sequence[ErrorPlace]) -> ProblemError:
     )
 
 
+def empty_texts(places: Sequence[str]) -> ProblemError:
+    """The refusal of texts without a token.
+
+    Args:
+        places: JSON pointers to them.
+    """
+    detail = "expected a text with at least one token: an empty text has no class"
+    return ProblemError(
+        EMPTY_TEXT,
+        f"{places[0]}: {detail}",
+        [ErrorPlace(detail=detail, pointer=place) for place in places],
+    )
+
+
 def pointer(location: Sequence[str | int], document: Any = None) -> str:
     """A JSON pointer (RFC 6901) in its form as a URI fragment.
 

@@ -1,14 +1,22 @@
-"""A service as a process of its own, with settings, for what a thread cannot show."""
+"""Services with several models, in a thread, and as a process of its own with settings."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
+
+from service.app import Application
+from service.classifier import Classifier
+from service.settings import Settings
+from service.sources import Source
 
 Start = Callable[..., "Service"]
 
@@ -68,3 +76,37 @@ def start(model_folder: Path) -> Iterator[Start]:
             return Service(named, settings, stack)
 
         yield start_one
+
+
+ServeModels = Callable[..., httpx.Client]
+
+
+@pytest.fixture(scope="module")
+def serve_models(serve_app: Callable[[Any], httpx.Client]) -> ServeModels:
+    """Serves models by their names, to those who have the key if there is one."""
+
+    def serve(
+        models: Mapping[str, Classifier], *, key: str = "", settings: Settings | None = None
+    ) -> httpx.Client:
+        sources = [Source(name, one.artifact.folder.path) for name, one in models.items()]
+        app = Application(settings or Settings(), sources, models)
+        return serve_app(locked(app, key) if key else app)
+
+    return serve
+
+
+def locked(app: FastAPI, key: str) -> Callable[..., Any]:
+    """An application that answers 401 below /models without a key."""
+    wanted = (b"authorization", f"Bearer {key}".encode())
+
+    async def asked(scope: Any, receive: Any, send: Any) -> None:
+        path = scope.get("path", "")
+        if not path.startswith("/models") or wanted in scope["headers"]:
+            await app(scope, receive, send)
+            return
+        answer = json.dumps({"type": "urn:gatewise:problem:unauthorized", "detail": "no key"})
+        kind = (b"content-type", b"application/problem+json")
+        await send({"type": "http.response.start", "status": 401, "headers": [kind]})
+        await send({"type": "http.response.body", "body": answer.encode()})
+
+    return asked

@@ -18,22 +18,13 @@ from websockets.sync.client import connect
 
 from service.classifier import Classifier
 from service.http import problems, stream
-from service.http.problems import ProblemError
 from service.http.stream_messages import code
 from service.http.streams import StreamLimits, Streams
+from service.listening import listen
 from service.scores import ranked
-from service.server import listen
-from vocab.errors import GatewiseError
+from service.versions import NotReadyError, UnknownModelError
 
 TEXT = "one two three one tw"
-
-
-class UnknownModelError(GatewiseError):
-    """As that of the service's models."""
-
-
-class NotReadyError(GatewiseError):
-    """As that of the service's models."""
 
 
 class Models:
@@ -51,19 +42,11 @@ class Models:
         return SimpleNamespace(name=name, version="1", classifier=self._classifiers[name])
 
 
-def refusal(error):
-    if isinstance(error, UnknownModelError):
-        return ProblemError(problems.NO_ROUTE, str(error))
-    if isinstance(error, NotReadyError):
-        return ProblemError(problems.NOT_READY, str(error))
-    raise error
-
-
 @contextmanager
 def serving(models, limits=None) -> Iterator[str]:
     app = FastAPI()
     app.state.models = models
-    app.include_router(stream.routes(refusal, limits))
+    app.include_router(stream.routes(problems.refusal, limits))
     with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(app, log_config=None, ws="websockets-sansio")
         server = uvicorn.Server(config)
