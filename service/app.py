@@ -10,13 +10,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.types import ASGIApp
 
 from service.classifier import Classifier
 from service.engine import EmptyTextsError, Engine
-from service.http import body, problems
+from service.http import access, body, headers, inference, problems
+from service.http.headers import Cors
+from service.http.key_file import Role
+from service.http.keys import Keys
 from service.http.problems import ErrorPlace, Problem, ProblemError, pointer
 from service.http.schemas import LabelScore, PredictParameters, PredictRequest, rank
 from service.settings import Settings
@@ -47,6 +51,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
 
     Raises:
         SettingsError: If a setting is not valid, or neither a model nor its folder is given.
+        KeysError: If the file of API keys cannot be used.
     """
     settings = settings or Settings()
     engine = Engine(classifier)
@@ -71,7 +76,10 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     )
     app.state.settings = settings
     app.state.engine = engine
+    app.state.keys = Keys(settings.api_keys_file)
     app.include_router(routes)
+    app.include_router(inference.health_routes)
+    app.include_router(inference.routes)
     problems.install(app)
     return app
 
@@ -79,9 +87,16 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
 @routes.post(
     "/predict",
     summary="Classify texts",
+    dependencies=[Depends(access.require(Role.PREDICT))],
     openapi_extra=body.openapi(PredictRequest),
     responses=problems.responses(
-        *body.PROBLEMS, problems.INVALID_REQUEST, problems.EMPTY_TEXT, problems.NOT_READY
+        *(
+            *access.PROBLEMS[Role.PREDICT],
+            *body.PROBLEMS,
+            problems.INVALID_REQUEST,
+            problems.EMPTY_TEXT,
+        ),
+        problems.NOT_READY,
     ),
 )
 async def predict(request: Request) -> list[list[LabelScore]]:
@@ -121,15 +136,27 @@ async def ready(request: Request) -> Health:
 
 
 class _Application(FastAPI):
-    """FastAPI, told of the shapes that it does not see in a route's signature."""
+    """FastAPI, told of what it does not see in a route's signature, and of headers for all."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        # Around everything, as no middleware of FastAPI's is: an unexpected error has them too.
+        settings: Settings = self.state.settings
+        return headers.wrap(super().build_middleware_stack(), Cors(settings.origins()))
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:
             _, shapes = models_json_schema(
-                [(PredictRequest, "validation"), (Problem, "serialization")],
+                [
+                    (PredictRequest, "validation"),
+                    (Problem, "serialization"),
+                    *((shape, "validation") for shape in inference.SHAPES),
+                ],
                 ref_template="#/components/schemas/{model}",
             )
-            super().openapi()["components"]["schemas"].update(shapes["$defs"])
+            document = super().openapi()
+            document["components"]["schemas"].update(shapes["$defs"])
+            problems.describe(document)
+            access.describe(document, self.state.keys)
         return super().openapi()
 
 

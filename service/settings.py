@@ -4,11 +4,13 @@ Owns each setting's name, default, bounds and meaning; docs/service.md is checke
 Knows neither the command line nor how a setting is used.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vocab.errors import GatewiseError
@@ -53,9 +55,28 @@ class Settings(BaseSettings):
     )
     log_level: LogLevel = Field("info", description="Least severity that is logged.")
     access_log: bool = Field(False, description="Whether each request is logged as a line.")
+    api_keys_file: Path | None = Field(
+        None, description="File of API keys; without one the service asks nobody for a key."
+    )
+    cors_origins: str | None = Field(
+        None,
+        description="Origins whose web pages may read answers, such as `https://app.example`, with "
+        "commas between them; `*` is all.",
+    )
     shutdown_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         10, description="Seconds that requests under way are given to finish when stopped."
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str | None) -> str | None:
+        for origin in _listed(value):
+            # A browser sends them so, without a path or a slash at the end, and compares letters.
+            if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin):
+                raise PydanticCustomError(
+                    "origin", "origins such as https://app.example with commas between them, or *"
+                )
+        return value
 
     @model_validator(mode="wrap")
     @classmethod
@@ -65,6 +86,10 @@ class Settings(BaseSettings):
             return handler(data)
         except ValidationError as error:
             raise SettingsError("; ".join(map(_complaint, error.errors()))) from None
+
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose web pages may read answers."""
+        return tuple(_listed(self.cors_origins))
 
     def model_folder(self) -> Path:
         """The model folder, which has no default.
@@ -86,6 +111,10 @@ def variable(name: str) -> str:
     'GATEWISE_PORT'
     """
     return PREFIX + name.upper()
+
+
+def _listed(value: str | None) -> list[str]:
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
 
 
 def _complaint(error: Any) -> str:

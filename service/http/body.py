@@ -4,6 +4,7 @@ The size is counted while reading, so a body that lies about its length, or tell
 more memory than the limit. Knows no route: a pydantic model says what is expected.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -41,8 +42,7 @@ async def read(request: Request, schema: type[Model], limit: int) -> Model:
     Raises:
         ProblemError: If the body is not JSON, too large, or of another shape.
     """
-    _check_media_type(request)
-    body = await _receive(request, limit)
+    body = await receive(request, limit)
     # pydantic's parser and not `json`: it bounds the depth of nesting and refuses broken UTF-8
     # and lone surrogates, which no tokenizer could take.
     try:
@@ -51,28 +51,18 @@ async def read(request: Request, schema: type[Model], limit: int) -> Model:
         raise _refusal(error, body) from None
 
 
-def openapi(schema: type[BaseModel]) -> dict[str, Any]:
-    """FastAPI's `openapi_extra` of a route that reads this body; `components` has the rest."""
-    content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}
-    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+async def receive(request: Request, limit: int, *media_types: str) -> bytes:
+    """Reads the body of a request as it is.
 
+    Args:
+        request: The request.
+        limit: Most bytes of a body.
+        media_types: What it may be sent as besides JSON.
 
-def _check_media_type(request: Request) -> None:
-    # A request that names no type is taken for JSON: there is nothing else that it could be.
-    named = request.headers.get("content-type", "application/json")
-    media_type = named.partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        raise ProblemError(
-            UNSUPPORTED_BODY, f"expected Content-Type: application/json, received {named!r}"
-        )
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.strip().lower() != "identity":
-        raise ProblemError(
-            UNSUPPORTED_BODY, f"expected no Content-Encoding, received {coding!r}: send it plain"
-        )
-
-
-async def _receive(request: Request, limit: int) -> bytes:
+    Raises:
+        ProblemError: If the body is too large, or sent as something else.
+    """
+    _check_media_type(request, media_types)
     body = bytearray()
     try:
         async for chunk in request.stream():
@@ -86,6 +76,28 @@ async def _receive(request: Request, limit: int) -> bytes:
         # Nobody reads this answer, but without it the log would tell of a failure of ours.
         raise ProblemError(MALFORMED_BODY, "the connection closed within the body") from None
     return bytes(body)
+
+
+def openapi(schema: type[BaseModel]) -> dict[str, Any]:
+    """FastAPI's `openapi_extra` of a route that reads this body; `components` has the rest."""
+    content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _check_media_type(request: Request, others: Sequence[str]) -> None:
+    # A request that names no type is taken for JSON: there is nothing else that it could be.
+    named = request.headers.get("content-type", "application/json")
+    media_type = named.partition(";")[0].strip().lower()
+    taken = ("application/json", *others)
+    if media_type not in taken and not media_type.endswith("+json"):
+        raise ProblemError(
+            UNSUPPORTED_BODY, f"expected Content-Type: {' or '.join(taken)}, received {named!r}"
+        )
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        raise ProblemError(
+            UNSUPPORTED_BODY, f"expected no Content-Encoding, received {coding!r}: send it plain"
+        )
 
 
 def _refusal(error: ValidationError, body: bytes) -> ProblemError:

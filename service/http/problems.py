@@ -1,7 +1,9 @@
 """Every error of the HTTP service, as a problem document (RFC 9457).
 
 Owns the kinds of problem, their statuses and their JSON, for the service's own refusals as for
-the framework's (no such route, wrong method, an unexpected exception). Knows no route.
+the framework's (no such route, wrong method, an unexpected exception). Knows no route; of paths it
+knows that those below `/v2` belong to the Open Inference Protocol, whose clients expect an object
+with the one member `error` and would find no message in a problem document.
 """
 
 import json
@@ -45,6 +47,8 @@ class Kind:
 
 
 MALFORMED_BODY = Kind("malformed-body", 400, "The body is not valid JSON")
+UNAUTHORIZED = Kind("unauthorized", 401, "The request has no valid API key")
+FORBIDDEN = Kind("forbidden", 403, "The API key does not allow this")
 NO_ROUTE = Kind("no-route", 404, "There is no such route")
 WRONG_METHOD = Kind("wrong-method", 405, "The route does not take this method")
 BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
@@ -154,7 +158,22 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def describe(document: dict[str, Any]) -> None:
+    """Takes out of an OpenAPI document what FastAPI says of its own errors: none are answered."""
+    own = "#/components/schemas/HTTPValidationError"
+    for path in document["paths"].values():
+        for operation in path.values():
+            answers = operation["responses"]
+            if own in json.dumps(answers.get(str(INVALID_REQUEST.status))):
+                del answers[str(INVALID_REQUEST.status)]
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
 def _response(request: Request, problem: ProblemError) -> Response:
+    if _is_of_inference_protocol(request.scope["path"]):
+        content = json.dumps({"error": problem.detail})
+        return Response(content, problem.kind.status, problem.headers, "application/json")
     document = Problem(
         type=problem.kind.type,
         title=problem.kind.title,
@@ -166,6 +185,10 @@ def _response(request: Request, problem: ProblemError) -> Response:
     # Written by json and not by pydantic: escaped to ASCII, it can hold a lone surrogate.
     content = json.dumps(document.model_dump(exclude_none=True))
     return Response(content, problem.kind.status, problem.headers, MEDIA_TYPE)
+
+
+def _is_of_inference_protocol(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
