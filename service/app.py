@@ -77,6 +77,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     app.state.settings = settings
     app.state.engine = engine
     app.state.keys = Keys(settings.api_keys_file)
+    app.state.cors = Cors(settings.origins())
     app.include_router(routes)
     app.include_router(inference.health_routes)
     app.include_router(inference.routes)
@@ -140,8 +141,7 @@ class _Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         # Around everything, as no middleware of FastAPI's is: an unexpected error has them too.
-        settings: Settings = self.state.settings
-        return headers.wrap(super().build_middleware_stack(), Cors(settings.origins()))
+        return headers.wrap(super().build_middleware_stack(), self.state.cors)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:

@@ -1,5 +1,6 @@
 """The Open Inference Protocol over a real connection, asked by Triton's own client."""
 
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 import tritonclient.http as triton
+import tritonclient.http.aio as triton_aio
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
@@ -168,6 +170,28 @@ class TestTheTritonClient:
             "languages", [texts_tensor(["who"], binary=True)], parameters={"top_k": 1000}
         )
         assert answer.as_numpy("label").shape == (1, len(classifier.classes_))
+
+    @pytest.mark.parametrize("binary", [False, True])
+    def test_the_one_for_asyncio(
+        self, client: httpx.Client, classifier: Classifier, binary: bool
+    ) -> None:
+        async def ask() -> Any:
+            address = f"{client.base_url.host}:{client.base_url.port}"
+            async with triton_aio.InferenceServerClient(address) as opened:
+                assert await opened.is_server_ready()
+                return await opened.infer("languages", [texts_tensor(TEXTS, binary=binary)])
+
+        assert words(asyncio.run(ask()).as_numpy("label")) == classifier.predict(TEXTS)
+
+    def test_an_answer_that_may_be_compressed_comes_plain(
+        self, triton_client: Any, classifier: Classifier
+    ) -> None:
+        answer = triton_client.infer(
+            "languages",
+            [texts_tensor(TEXTS, binary=True)],
+            response_compression_algorithm="gzip",
+        )
+        assert words(answer.as_numpy("label")) == classifier.predict(TEXTS)
 
     def test_several_at_once(self, triton_client: Any, classifier: Classifier) -> None:
         asked = [

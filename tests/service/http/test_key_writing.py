@@ -2,6 +2,7 @@
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,12 @@ def test_a_full_file_takes_no_more(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="there is no folder"):
         key_writing.add(tmp_path / "no" / "keys", make_key("web", Role.PREDICT)[1])
+
+
+def test_of_many_that_are_added_at_once_none_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "keys.jsonl"
+    entries = [make_key(f"k{number}", Role.PREDICT)[1] for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda entry: key_writing.add(path, entry), entries))
+    added = key_file.parse(path.read_bytes(), path)
+    assert sorted(entry.name for entry in added) == sorted(entry.name for entry in entries)
