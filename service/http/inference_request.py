@@ -19,8 +19,6 @@ from pydantic import ValidationError
 
 from service.http.inference_shapes import (
     DEFAULT_OUTPUTS,
-    FLAT,
-    NESTED,
     InferInput,
     InferInputParameters,
     InferOutputParameters,
@@ -36,6 +34,7 @@ _MOST_ERRORS = 100
 """Most errors of a body that are looked at: telling each would hold up every other request."""
 _KEY_SHOWN = 50
 _DATA = ("inputs", 0, "data")
+_ELEMENT = "expected a text, or where the shape is [n, 1] a list of one text"
 
 
 class InferFormatError(GatewiseError):
@@ -133,7 +132,11 @@ def _request(document: bytes) -> InferRequest:
         if first["type"] == "json_invalid":
             reason = first["msg"].removeprefix("Invalid JSON: ")
             raise InferFormatError(f"expected a JSON object in UTF-8: {reason}") from None
-        raise _refusal(first["loc"], first["msg"]) from None
+        location = first["loc"]
+        if location[: len(_DATA)] == _DATA and len(location) > len(_DATA) + 1:
+            # What follows is pydantic's name for one of the two kinds of element.
+            raise _refusal(location[: len(_DATA) + 1], _ELEMENT) from None
+        raise _refusal(location, first["msg"]) from None
 
 
 def _shape(given: InferInput, most_texts: int) -> tuple[int, ...]:
@@ -154,8 +157,11 @@ def _texts_in_json(given: InferInput, shape: tuple[int, ...]) -> list[str]:
     texts = [text if isinstance(text, str) else text[0] for text in given.data]
     if len(texts) != shape[0]:
         raise _refusal(_DATA, f"expected {shape[0]} texts, as shape says, received {len(texts)}")
-    if len(shape) == 1 and not isinstance(given.data[0], str):
-        raise _refusal(_DATA, f"expected a list of texts, as shape {list(shape)} says")
+    # In one dimension there are no lists within, in two there are none or nothing else.
+    kind = str if len(shape) == 1 else type(given.data[0])
+    for index, element in enumerate(given.data):
+        if type(element) is not kind:
+            raise _refusal((*_DATA, index), f"{_ELEMENT}, all alike")
     return texts
 
 
@@ -221,9 +227,8 @@ def _outputs(request: InferRequest, binary: bool) -> tuple[Wanted, ...]:
 
 def _refusal(location: Sequence[str | int], reason: str) -> InferFormatError:
     """The refusal of what stands at a place, told as a JSON pointer in its form as a fragment."""
-    steps = [str(step) for step in location if step not in (FLAT, NESTED)]
     place = "".join(
-        "/" + quote(step[:_KEY_SHOWN].replace("~", "~0").replace("/", "~1"), safe="~")
-        for step in steps
+        "/" + quote(str(step)[:_KEY_SHOWN].replace("~", "~0").replace("/", "~1"), safe="~")
+        for step in location
     )
     return InferFormatError(f"#{place}: {reason}")
