@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
@@ -19,7 +19,6 @@ from service.classifier import Classifier
 from service.engine import EmptyTextsError, Engine
 from service.http import access, body, headers, inference, problems
 from service.http.headers import Cors
-from service.http.key_file import Role
 from service.http.keys import Keys
 from service.http.problems import ErrorPlace, Problem, ProblemError, pointer
 from service.http.schemas import LabelScore, PredictParameters, PredictRequest, rank
@@ -79,7 +78,6 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     app.state.keys = Keys(settings.api_keys_file)
     app.state.cors = Cors(settings.origins())
     app.include_router(routes)
-    app.include_router(inference.health_routes)
     app.include_router(inference.routes)
     problems.install(app)
     return app
@@ -88,16 +86,9 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
 @routes.post(
     "/predict",
     summary="Classify texts",
-    dependencies=[Depends(access.require(Role.PREDICT))],
     openapi_extra=body.openapi(PredictRequest),
     responses=problems.responses(
-        *(
-            *access.PROBLEMS[Role.PREDICT],
-            *body.PROBLEMS,
-            problems.INVALID_REQUEST,
-            problems.EMPTY_TEXT,
-        ),
-        problems.NOT_READY,
+        *body.PROBLEMS, problems.INVALID_REQUEST, problems.EMPTY_TEXT, problems.NOT_READY
     ),
 )
 async def predict(request: Request) -> list[list[LabelScore]]:
@@ -141,7 +132,8 @@ class _Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         # Around everything, as no middleware of FastAPI's is: an unexpected error has them too.
-        return headers.wrap(super().build_middleware_stack(), self.state.cors)
+        gate = access.Gate(super().build_middleware_stack(), self.state.keys)
+        return headers.wrap(gate, self.state.cors)
 
     def openapi(self) -> dict[str, Any]:
         if not self.openapi_schema:

@@ -1,85 +1,118 @@
-"""Who is let in: a request's role held against what a route needs.
+"""Who is let in: a request's role held against what it takes.
 
-Owns the two refusals, 401 and 403, what FastAPI's routes depend on, and what the OpenAPI document
-says of it. Knows no route, and not how keys are kept (`service.http.keys`).
+Owns what is open to all, the two refusals, 401 and 403, and what the OpenAPI document says of them.
+All else is closed without a key, so that a route which nobody thought of here is closed too. Knows
+no route by more than its path, and not how keys are kept (`service.http.keys`).
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
-from fastapi import Request, Security
-from fastapi.security import APIKeyHeader, HTTPBearer
+from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from service.http import problems
 from service.http.key_file import Role
 from service.http.keys import Keys
-from service.http.problems import FORBIDDEN, UNAUTHORIZED, Kind, ProblemError
+from service.http.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
 
-PROBLEMS: dict[Role, tuple[Kind, ...]] = {
-    Role.PREDICT: (UNAUTHORIZED,),
-    Role.ADMIN: (UNAUTHORIZED, FORBIDDEN),
+OPEN = frozenset(
+    {
+        # Probes have no keys, and a browser sends none for a page; none of these tells of a model.
+        *("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"),
+        *("/", "/docs", "/openapi.json"),
+    }
+)
+"""The paths that nobody needs a key for."""
+
+_POLICY_VIOLATION = 1008
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same in a header of its own.",
+    },
 }
-"""What a route that needs a role may refuse with; every key there is allows to predict."""
-
-# They read nothing here, and refuse nothing: they put the two headers into the OpenAPI document.
-_BEARER = HTTPBearer(
-    scheme_name="bearer", description="An API key, where the service has keys.", auto_error=False
-)
-_X_API_KEY = APIKeyHeader(
-    name="X-API-Key",
-    scheme_name="header",
-    description="The same in a header of its own.",
-    auto_error=False,
-)
 
 
-def refusal(role: Role | None, needed: Role, *, keys_are_asked_for: bool = True) -> ProblemError:
-    """The refusal of a request whose role does not allow what it asks.
+class Gate:
+    """An ASGI application that asks for a key before it lets requests in to another one.
+
+    Nothing of a request's body is read before.
 
     Args:
-        role: The role of its sender; None without a valid key.
-        needed: The role that it takes.
-        keys_are_asked_for: Whether the service has keys.
+        inside: The other one.
+        keys: The service's keys.
     """
+
+    def __init__(self, inside: ASGIApp, keys: Keys) -> None:
+        self._inside = inside
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets one request in, or answers its refusal."""
+        if scope["type"] in ("http", "websocket") and scope["path"] not in OPEN:
+            try:
+                admit(self._keys, scope["headers"], Role.PREDICT)
+            except ProblemError as refusal:
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+                else:
+                    await problems.response(scope["path"], refusal)(scope, receive, send)
+                return
+        await self._inside(scope, receive, send)
+
+
+def admit(keys: Keys, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> None:
+    """Lets in a request whose sender has a role.
+
+    Args:
+        keys: The service's keys.
+        headers: The request's, as ASGI has them.
+        needed: The role that it takes.
+
+    Raises:
+        ProblemError: If it has no valid key, or one that does not allow this.
+    """
+    role = keys.role(headers)
     if role is None:
-        return ProblemError(
+        raise ProblemError(
             UNAUTHORIZED,
             "expected a valid API key, as Authorization: Bearer KEY or as X-API-Key: KEY",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    if not keys_are_asked_for:
-        return ProblemError(
-            FORBIDDEN,
-            f"this needs an API key with the role {needed}, and this service has no keys: set "
-            "GATEWISE_API_KEYS_FILE",
-        )
-    return ProblemError(FORBIDDEN, f"expected an API key with the role {needed}, not {role}")
+    if role.allows(needed):
+        return
+    if keys.are_asked_for:
+        raise ProblemError(FORBIDDEN, f"expected an API key with the role {needed}, not {role}")
+    raise ProblemError(
+        FORBIDDEN,
+        f"this needs an API key with the role {needed}, and this service has no keys: set "
+        "GATEWISE_API_KEYS_FILE",
+    )
 
 
-def require(needed: Role) -> Callable[..., Awaitable[None]]:
-    """A dependency of FastAPI's that lets in who has a role.
+def require(needed: Role) -> Callable[[Request], Awaitable[None]]:
+    """A dependency of FastAPI's, for a route that takes more than the gate asks for.
 
-    It comes before a route reads anything of the body. `request.app.state.keys` has the keys.
+    `request.app.state.keys` has the keys.
     """
 
-    async def check(
-        request: Request,
-        _bearer: Annotated[Any, Security(_BEARER)],
-        _own: Annotated[Any, Security(_X_API_KEY)],
-    ) -> None:
-        keys: Keys = request.app.state.keys
-        role = keys.role(request.scope["headers"])
-        if role is None or not role.allows(needed):
-            raise refusal(role, needed, keys_are_asked_for=keys.are_asked_for)
+    async def check(request: Request) -> None:
+        admit(request.app.state.keys, request.scope["headers"], needed)
 
     return check
 
 
 def describe(document: dict[str, Any], keys: Keys) -> None:
-    """Takes the keys out of an OpenAPI document where the service asks for none."""
-    if keys.are_asked_for:
+    """Puts the keys into an OpenAPI document, where the service asks for them."""
+    if not keys.are_asked_for:
         return
-    document.get("components", {}).pop("securitySchemes", None)
-    for path in document["paths"].values():
-        for operation in path.values():
-            if operation.pop("security", None):
-                operation["responses"].pop(str(UNAUTHORIZED.status), None)
+    document["components"]["securitySchemes"] = _SCHEMES
+    for path, operations in document["paths"].items():
+        if path not in OPEN:
+            for operation in operations.values():
+                operation["security"] = [{name: []} for name in _SCHEMES]
+                operation["responses"] |= problems.responses_below(path, UNAUTHORIZED)

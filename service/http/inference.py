@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from typing import Any, Protocol
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.classifier import Classifier
 from service.engine import EmptyTextsError, Scored
-from service.http import access, body, inference_outputs, problems
+from service.http import body, inference_outputs, problems
 from service.http.inference_request import InferFormatError, decode
 from service.http.inference_response import encode
 from service.http.inference_shapes import (
@@ -27,7 +27,6 @@ from service.http.inference_shapes import (
     ServerMetadata,
     ServerReady,
 )
-from service.http.key_file import Role
 from service.http.problems import Kind, ProblemError
 from service.scores import ScoreFunction
 from service.settings import Settings
@@ -39,14 +38,7 @@ BYTES_TYPE = "application/octet-stream"
 _INVALID = Kind("invalid-inference-request", 400, "The inference request is not valid")
 _UNKNOWN_MODEL = Kind("unknown-model", 404, "There is no such model")
 
-health_routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
-"""What a probe asks, which has no key."""
-
-routes = APIRouter(
-    prefix="/v2",
-    tags=["Open Inference Protocol"],
-    dependencies=[Depends(access.require(Role.PREDICT))],
-)
+routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 
 class _Served(Protocol):
@@ -80,11 +72,10 @@ def _responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     }
 
 
-_ACCESS = access.PROBLEMS[Role.PREDICT]
-_OF_A_MODEL = _responses(*_ACCESS, _UNKNOWN_MODEL, problems.NOT_READY)
+_OF_A_MODEL = _responses(_UNKNOWN_MODEL, problems.NOT_READY)
 _OF_AN_INFERENCE = {
     **_responses(
-        *(_INVALID, *_ACCESS, _UNKNOWN_MODEL, problems.BODY_TOO_LARGE),
+        *(_INVALID, _UNKNOWN_MODEL, problems.BODY_TOO_LARGE),
         *(problems.UNSUPPORTED_BODY, problems.NOT_READY),
     ),
     200: {
@@ -120,13 +111,13 @@ SHAPES = (InferRequest,)
 """What the OpenAPI document has to be told of: no signature of a route shows it."""
 
 
-@health_routes.get("/health/live", summary="Whether the process answers")
+@routes.get("/health/live", summary="Whether the process answers")
 async def server_live() -> ServerLive:
     """Answers as soon as the process does, with or without a model."""
     return ServerLive(live=True)
 
 
-@health_routes.get(
+@routes.get(
     "/health/ready",
     summary="Whether every model is ready",
     responses=_responses(problems.NOT_READY),
@@ -140,7 +131,7 @@ async def server_ready(request: Request) -> ServerReady:
     return ServerReady(ready=True)
 
 
-@routes.get("", summary="What the server is", responses=_responses(*_ACCESS))
+@routes.get("", summary="What the server is")
 async def server_metadata() -> ServerMetadata:
     """Answers name, version, and the extensions of the protocol that are understood."""
     return ServerMetadata(

@@ -146,6 +146,15 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
     return "#" + "".join("/" + quote(step, safe="~", errors="replace") for step in steps)
 
 
+def responses_below(path: str, *kinds: Kind) -> dict[str, Any]:
+    """What an OpenAPI document says of these kinds of problem for a route at a path."""
+    described = {str(status): each for status, each in responses(*kinds).items()}
+    if _is_of_inference_protocol(path):
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/InferError"}}}
+        return {status: {**each, "content": content} for status, each in described.items()}
+    return described
+
+
 def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """What FastAPI's `responses` says of a route that may answer with these kinds of problem."""
     titles: dict[int | str, list[str]] = {}
@@ -170,8 +179,14 @@ def describe(document: dict[str, Any]) -> None:
         document["components"]["schemas"].pop(name, None)
 
 
-def _response(request: Request, problem: ProblemError) -> Response:
-    if _is_of_inference_protocol(request.scope["path"]):
+def response(path: str, problem: ProblemError) -> Response:
+    """The answer that tells a problem.
+
+    Args:
+        path: The path that was asked.
+        problem: The problem.
+    """
+    if _is_of_inference_protocol(path):
         content = json.dumps({"error": problem.detail})
         return Response(content, problem.kind.status, problem.headers, "application/json")
     document = Problem(
@@ -179,12 +194,16 @@ def _response(request: Request, problem: ProblemError) -> Response:
         title=problem.kind.title,
         status=problem.kind.status,
         detail=problem.detail,
-        instance=quote(request.scope["path"], errors="replace"),
+        instance=quote(path, errors="replace"),
         errors=list(problem.errors) or None,
     )
     # Written by json and not by pydantic: escaped to ASCII, it can hold a lone surrogate.
     content = json.dumps(document.model_dump(exclude_none=True))
     return Response(content, problem.kind.status, problem.headers, MEDIA_TYPE)
+
+
+def _response(request: Request, problem: ProblemError) -> Response:
+    return response(request.scope["path"], problem)
 
 
 def _is_of_inference_protocol(path: str) -> bool:

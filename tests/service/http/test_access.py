@@ -1,11 +1,13 @@
 """Keys and roles over a real connection: who is let in, what is said, what is never said."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import numpy as np
 import pytest
 import tritonclient.http as triton
@@ -18,6 +20,7 @@ from service.app import create_app
 from service.classifier import Classifier
 from service.http import access, key_writing
 from service.http.key_file import KeysError, Role, make_key
+from service.http.keys import Keys
 from service.settings import Settings
 
 PREDICT, PREDICTS = make_key("web", Role.PREDICT)
@@ -35,7 +38,7 @@ def with_admin_route(app: FastAPI) -> FastAPI:
     async def changed() -> str:
         return "changed"
 
-    @app.get("/broken", dependencies=[Depends(access.require(Role.PREDICT))])
+    @app.get("/broken")
     async def broken() -> None:
         raise RuntimeError("the inside")
 
@@ -100,6 +103,9 @@ class TestRoles:
             assert client.get(path).status_code == 200
         for path in ("/docs", "/openapi.json"):
             assert client.get(path).status_code == 200
+        for path in ("/docs/", "/health", "/health/live/x", "/nothing"):
+            assert client.get(path).status_code == 401
+            assert client.get(path, headers=bearer(PREDICT)).status_code == 404
         for path in ("/v2", "/v2/models/languages", "/v2/models/languages/ready"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers=bearer(PREDICT)).status_code == 200
@@ -146,6 +152,28 @@ class TestClients:
             opened.infer("languages", [tensor], headers=bearer(WRONG))
         assert denied.value.status() == "401"
         opened.close()
+
+
+@pytest.mark.parametrize(
+    ("headers", "sent"),
+    [([], [{"type": "websocket.close", "code": 1008}]), ([(b"x-api-key", PREDICT.encode())], [])],
+)
+def test_a_websocket_is_held_against_the_same_keys(
+    keys_file: Path, headers: list[tuple[bytes, bytes]], sent: list[Any]
+) -> None:
+    seen: list[Any] = []
+    let_in: list[Any] = []
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        let_in.append(scope)
+
+    async def send(message: Any) -> None:
+        seen.append(message)
+
+    scope = {"type": "websocket", "path": "/stream", "headers": headers}
+    gate = access.Gate(inside, Keys(keys_file))
+    asyncio.run(gate(scope, None, send))  # type: ignore[arg-type]
+    assert (seen, bool(let_in)) == (sent, not sent)
 
 
 def test_keys_change_under_a_running_service(
@@ -267,8 +295,17 @@ class TestDocument:
             is_open = "/health/" in path
             for operation in operations.values():
                 assert ("security" in operation) != is_open, path
-                assert ("401" in operation["responses"]) != is_open or path in ("/admin", "/broken")
-        assert document["paths"]["/predict"]["post"]["security"] == [{"bearer": []}, {"header": []}]
+                assert ("401" in operation["responses"]) != is_open, path
+        predict = document["paths"]["/predict"]["post"]
+        assert predict["security"] == [{"bearer": []}, {"header": []}]
+
+    def test_a_refusal_is_as_described(self, client: httpx.Client) -> None:
+        document = self.described(client)
+        for method, path in (("post", "/predict"), ("get", "/v2")):
+            answer = client.request(method, path)
+            content = document["paths"][path][method]["responses"]["401"]["content"]
+            schema = content[answer.headers["content-type"]]["schema"]
+            jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
 
     def test_without_keys(self, serve_app: ServeApp, make_app: MakeApp) -> None:
         document = self.described(serve_app(make_app()))
