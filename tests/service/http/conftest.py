@@ -43,7 +43,7 @@ class StandingInModels:
     def find(self, name: str | None = None, version: str | None = None) -> StandingInServed:
         if name in self.loading or (name is None and not self.served):
             raise ProblemError(problems.NOT_READY, "being loaded", headers={"Retry-After": "1"})
-        for each in self.served.get(name or next(iter(self.served)), []):
+        for each in reversed(self.served.get(name or next(iter(self.served)), [])):
             if version in (None, each.version):
                 return each
         raise ProblemError(UNKNOWN, f"no model {name!r} with a version {version!r}")
@@ -71,7 +71,7 @@ def make_app(classifier: Classifier, multi_label_folder: Path, rejecting_folder:
         app.state.models = StandingInModels(
             {
                 name: [
-                    StandingInServed(name, version, each, Engine(each)) for version in ("2", "1")
+                    StandingInServed(name, version, each, Engine(each)) for version in ("1", "2")
                 ]
                 for name, each in classifiers.items()
             },
