@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from service.classifier import Classifier
 from service.engine import EmptyTextsError, Engine
-from service.http import access, body, headers, inference, problems
+from service.http import access, body, description, headers, inference, problems
 from service.http.headers import Cors
 from service.http.keys import Keys
 from service.http.problems import ErrorPlace, Problem, ProblemError, pointer
@@ -147,7 +147,7 @@ class _Application(FastAPI):
             )
             document = super().openapi()
             document["components"]["schemas"].update(shapes["$defs"])
-            problems.describe(document)
+            description.take_out_frameworks_errors(document)
             access.describe(document, self.state.keys)
         return super().openapi()
 

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.http import problems
+from service.http import description, problems
 from service.http.key_file import Role
 from service.http.keys import Keys
 from service.http.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
@@ -115,4 +115,4 @@ def describe(document: dict[str, Any], keys: Keys) -> None:
         if path not in OPEN:
             for operation in operations.values():
                 operation["security"] = [{name: []} for name in _SCHEMES]
-                operation["responses"] |= problems.responses_below(path, UNAUTHORIZED)
+                operation["responses"] |= description.responses_at(path, UNAUTHORIZED)

@@ -26,7 +26,10 @@ _ALLOWED_HEADERS = (
     *("Authorization", "X-API-Key", "X-Request-ID", "Inference-Header-Content-Length"),
     *("Traceparent", "Tracestate"),
 )
-_EXPOSED_HEADERS = ("Inference-Header-Content-Length", "Retry-After", "X-Request-ID")
+_EXPOSED_HEADERS = (
+    *("Gatewise-Model", "Gatewise-Truncated-Texts", "Gatewise-Version"),
+    *("Inference-Header-Content-Length", "Retry-After", "X-Request-ID"),
+)
 
 
 @dataclass(frozen=True)

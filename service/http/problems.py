@@ -146,15 +146,6 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
     return "#" + "".join("/" + quote(step, safe="~", errors="replace") for step in steps)
 
 
-def responses_below(path: str, *kinds: Kind) -> dict[str, Any]:
-    """What an OpenAPI document says of these kinds of problem for a route at a path."""
-    described = {str(status): each for status, each in responses(*kinds).items()}
-    if _is_of_inference_protocol(path):
-        content = {"application/json": {"schema": {"$ref": "#/components/schemas/InferError"}}}
-        return {status: {**each, "content": content} for status, each in described.items()}
-    return described
-
-
 def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """What FastAPI's `responses` says of a route that may answer with these kinds of problem."""
     titles: dict[int | str, list[str]] = {}
@@ -167,18 +158,6 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def describe(document: dict[str, Any]) -> None:
-    """Takes out of an OpenAPI document what FastAPI says of its own errors: none are answered."""
-    own = "#/components/schemas/HTTPValidationError"
-    for path in document["paths"].values():
-        for operation in path.values():
-            answers = operation["responses"]
-            if own in json.dumps(answers.get(str(INVALID_REQUEST.status))):
-                del answers[str(INVALID_REQUEST.status)]
-    for name in ("HTTPValidationError", "ValidationError"):
-        document["components"]["schemas"].pop(name, None)
-
-
 def response(path: str, problem: ProblemError) -> Response:
     """The answer that tells a problem.
 
@@ -186,7 +165,7 @@ def response(path: str, problem: ProblemError) -> Response:
         path: The path that was asked.
         problem: The problem.
     """
-    if _is_of_inference_protocol(path):
+    if is_of_inference_protocol(path):
         content = json.dumps({"error": problem.detail})
         return Response(content, problem.kind.status, problem.headers, "application/json")
     document = Problem(
@@ -206,7 +185,8 @@ def _response(request: Request, problem: ProblemError) -> Response:
     return response(request.scope["path"], problem)
 
 
-def _is_of_inference_protocol(path: str) -> bool:
+def is_of_inference_protocol(path: str) -> bool:
+    """Whether a path is one of the Open Inference Protocol, with errors of another shape."""
     return path == "/v2" or path.startswith("/v2/")
 
 
