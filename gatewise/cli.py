@@ -15,6 +15,7 @@ import typer
 from gatewise.commands.evaluate import evaluate
 from gatewise.commands.export import export
 from gatewise.commands.inspect import inspect
+from gatewise.commands.key import key
 from gatewise.commands.predict import predict
 from gatewise.commands.score import score
 from gatewise.commands.serve import serve
@@ -51,7 +52,7 @@ def _options(
     pass
 
 
-for _command in (train, tune, vocab, evaluate, predict, score, serve, export, inspect):
+for _command in (train, tune, vocab, evaluate, predict, score, serve, key, export, inspect):
     app.command()(_command)
 
 

@@ -15,15 +15,31 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import Receive, Scope, Send
 
 from service.classifier import Classifier
-from service.http import explain, health, metrics, models, page, problems, stream
+from service.http import (
+    access,
+    description,
+    exceptions,
+    explain,
+    headers,
+    health,
+    inference,
+    metrics,
+    models,
+    page,
+    problems,
+    stream,
+)
 from service.http.door import Door
 from service.http.exchange import exchange_of
 from service.http.explain import ExplainRequest
+from service.http.headers import Cors
+from service.http.keys import Keys
 from service.http.metrics import Metrics
 from service.http.models import Traffic
 from service.http.predict import Predict
 from service.http.problems import Problem
 from service.http.schemas import PredictRequest
+from service.http.streams import StreamLimits
 from service.models import Models
 from service.settings import Settings
 from service.sources import Source
@@ -44,6 +60,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
 
     Raises:
         SettingsError: If a setting is not valid, or neither a model nor its folder is given.
+        KeysError: If the file of API keys cannot be used.
     """
     settings = settings or Settings()
     if classifier is None:
@@ -78,6 +95,7 @@ class Application(FastAPI):
         )
         state = self.state
         state.settings = settings
+        state.keys = Keys(settings.api_keys_file)
         state.metrics = Metrics()
         state.models = Models(
             sources, settings.capacity(), threads=settings.threads, watcher=state.metrics
@@ -92,20 +110,25 @@ class Application(FastAPI):
         state.requests = lambda: 0
         state.draining = lambda: False
         state.change = state.models.change
-        self._classifiers = dict(classifiers or {})
+        for name, classifier in (classifiers or {}).items():
+            state.models.add(name, "1", classifier)
         self._complaints: dict[str, str | None] = {}
         self._predict: Predict = state.predict
+        limits = StreamLimits(origins=settings.origins())
         for routes in (
             models.routes,
             explain.routes(),
-            stream.routes(problems.refusal),
+            stream.routes(problems.refusal, limits),
+            inference.routes,
             health.routes,
             metrics.routes,
             page.routes(),
         ):
             self.include_router(routes)
-        problems.install(self)
-        self._door = Door(self._inside, state.metrics.answered, access_log=settings.access_log)
+        exceptions.install(self)
+        gate = access.Gate(self._inside, state.keys)
+        inside = headers.wrap(gate, Cors(settings.origins()))
+        self._door = Door(inside, state.metrics.answered, access_log=settings.access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -120,10 +143,14 @@ class Application(FastAPI):
                     (ExplainRequest, "validation"),
                     (Traffic, "validation"),
                     (Problem, "serialization"),
+                    *((shape, "validation") for shape in inference.SHAPES),
                 ],
                 ref_template="#/components/schemas/{model}",
             )
-            super().openapi()["components"]["schemas"].update(shapes["$defs"])
+            document = super().openapi()
+            document["components"]["schemas"].update(shapes["$defs"])
+            description.take_out_frameworks_errors(document)
+            access.describe(document, self.state.keys)
         return super().openapi()
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -136,8 +163,6 @@ class Application(FastAPI):
     @asynccontextmanager
     async def _living(self, _: FastAPI) -> AsyncIterator[None]:
         models: Models = self.state.models
-        for name, classifier in self._classifiers.items():
-            models.add(name, "1", classifier)
         tasks = [asyncio.create_task(self._loading())]
         yield
         for task in tasks:

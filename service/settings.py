@@ -5,11 +5,13 @@ Knows neither the command line nor how a setting is used.
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.served import Capacity
@@ -86,6 +88,14 @@ class Settings(BaseSettings):
     keep_alive_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
         75, description="Seconds that a connection may be idle between two requests."
     )
+    api_keys_file: Path | None = Field(
+        None, description="File of API keys; without one the service asks nobody for a key."
+    )
+    cors_origins: str | None = Field(
+        None,
+        description="Origins whose web pages may read answers, such as `https://app.example`, with "
+        "commas between them; `*` is all.",
+    )
     shutdown_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         10, description="Seconds that requests under way are given to finish when stopped."
     )
@@ -113,6 +123,17 @@ class Settings(BaseSettings):
             return tuple(str(one) if isinstance(one, Path) else one for one in value)
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: str | None) -> str | None:
+        for origin in _listed(value):
+            # A browser sends them so, without a path or a slash at the end, and compares letters.
+            if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin):
+                raise PydanticCustomError(
+                    "origin", "origins such as https://app.example with commas between them, or *"
+                )
+        return value
+
     @model_validator(mode="wrap")
     @classmethod
     def _told_in_one_line(cls, data: Any, handler: Callable[[Any], Self]) -> Self:
@@ -121,6 +142,10 @@ class Settings(BaseSettings):
             return handler(data)
         except ValidationError as error:
             raise SettingsError("; ".join(map(_complaint, error.errors()))) from None
+
+    def origins(self) -> tuple[str, ...]:
+        """The origins whose web pages may read answers."""
+        return tuple(_listed(self.cors_origins))
 
     def sources(self) -> tuple[Source, ...]:
         """The models, of which there must be one.
@@ -152,6 +177,10 @@ def variable(name: str) -> str:
     'GATEWISE_PORT'
     """
     return PREFIX + name.upper()
+
+
+def _listed(value: str | None) -> list[str]:
+    return [part.strip() for part in (value or "").split(",") if part.strip()]
 
 
 def _complaint(error: Any) -> str:

@@ -4,6 +4,7 @@ The size is counted while reading, so a body that lies about its length, or tell
 more memory than the limit. Knows no route: a pydantic model says what is expected.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -44,8 +45,7 @@ async def read(scope: Scope, receive: Receive, schema: type[Model], limit: int) 
         ProblemError: If the body is not JSON, too large, or of another shape.
         GoneError: If the client has gone before it was through.
     """
-    _check_media_type(scope)
-    body = await receive_bytes(receive, limit)
+    body = await receive_bytes(scope, receive, limit)
     # pydantic's parser and not `json`: it bounds the depth of nesting and refuses broken UTF-8
     # and lone surrogates, which no tokenizer could take.
     try:
@@ -54,13 +54,20 @@ async def read(scope: Scope, receive: Receive, schema: type[Model], limit: int) 
         raise _refusal(error, body) from None
 
 
-async def receive_bytes(receive: Receive, limit: int) -> bytes:
-    """The body of a request as it is sent.
+async def receive_bytes(scope: Scope, receive: Receive, limit: int, *media_types: str) -> bytes:
+    """Reads the body of a request as it is.
+
+    Args:
+        scope: The request's scope, of ASGI.
+        receive: Gives what the client sends, of ASGI.
+        limit: Most bytes of a body.
+        media_types: What it may be sent as besides JSON.
 
     Raises:
-        ProblemError: If it has more bytes than the limit.
+        ProblemError: If it is too large, or sent as something else.
         GoneError: If the client has gone before it was through.
     """
+    _check_media_type(scope, media_types)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -87,7 +94,7 @@ def openapi(schema: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def _check_media_type(scope: Scope) -> None:
+def _check_media_type(scope: Scope, others: Sequence[str]) -> None:
     # A request that names no type is taken for JSON: there is nothing else that it could be.
     named, coding = b"application/json", b"identity"
     for name, value in scope["headers"]:
@@ -96,11 +103,12 @@ def _check_media_type(scope: Scope) -> None:
         elif name == b"content-encoding":
             coding = value
     if named != b"application/json":
-        media_type = named.partition(b";")[0].strip().lower()
-        if media_type != b"application/json" and not media_type.endswith(b"+json"):
+        shown = named.decode("latin-1")
+        media_type = shown.partition(";")[0].strip().lower()
+        taken = ("application/json", *others)
+        if media_type not in taken and not media_type.endswith("+json"):
             raise ProblemError(
-                UNSUPPORTED_BODY,
-                f"expected Content-Type: application/json, received {named.decode('latin-1')!r}",
+                UNSUPPORTED_BODY, f"expected Content-Type: {' or '.join(taken)}, received {shown!r}"
             )
     if coding.strip().lower() != b"identity":
         raise ProblemError(

@@ -3,12 +3,13 @@
 import math
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from service.errors import ModelFolderError
-from service.http import body, problems
+from service.http import access, body, problems
+from service.http.key_file import Role
 from service.http.predict import Predict
 from service.http.problems import ErrorPlace, ProblemError
 from service.http.schemas import LabelScore, PredictRequest
@@ -16,6 +17,8 @@ from service.models import Models
 from service.versions import Change
 
 _MOST_CHANGE_BYTES = 65_536
+
+_ADMIN = [Depends(access.require(Role.ADMIN))]
 
 routes = APIRouter()
 
@@ -138,8 +141,9 @@ async def predict_by_version(request: Request, name: str, version: str) -> Respo
 
 @routes.post(
     "/models/{name}/reload",
+    dependencies=_ADMIN,
     summary="Look for new versions",
-    responses=problems.responses(problems.NO_MODEL, problems.NOT_LOADED),
+    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.NOT_LOADED),
 )
 async def reload(request: Request, name: str) -> Reloaded:
     """Loads versions that are new, and unloads those that are gone; a failure changes nothing."""
@@ -160,9 +164,12 @@ async def reload(request: Request, name: str) -> Reloaded:
 
 @routes.put(
     "/models/{name}/traffic",
+    dependencies=_ADMIN,
     summary="Share the requests among versions",
     openapi_extra=body.openapi(Traffic),
-    responses=problems.responses(*body.PROBLEMS, problems.NO_MODEL, problems.INVALID_REQUEST),
+    responses=problems.responses(
+        *body.PROBLEMS, problems.FORBIDDEN, problems.NO_MODEL, problems.INVALID_REQUEST
+    ),
 )
 async def share(request: Request, name: str) -> Model:
     """Sets what part of the requests each version gets: a canary, or a way back."""
@@ -178,8 +185,9 @@ async def share(request: Request, name: str) -> Model:
 
 @routes.post(
     "/models/{name}/versions/{version}/load",
+    dependencies=_ADMIN,
     summary="Load a version that was unloaded",
-    responses=problems.responses(problems.NO_MODEL, problems.NOT_LOADED),
+    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.NOT_LOADED),
 )
 async def load(request: Request, name: str, version: str) -> Model:
     """Loads a version again that is still where it was."""
@@ -196,8 +204,9 @@ async def load(request: Request, name: str, version: str) -> Model:
 
 @routes.delete(
     "/models/{name}/versions/{version}",
+    dependencies=_ADMIN,
     summary="Unload a version",
-    responses=problems.responses(problems.NO_MODEL, problems.IN_USE),
+    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.IN_USE),
 )
 async def unload(request: Request, name: str, version: str) -> Model:
     """Takes a version out of service, once it has answered what it has taken."""

@@ -1,22 +1,19 @@
 """Every error of the HTTP service, as a problem document (RFC 9457).
 
 Owns the kinds of problem, their statuses and their JSON, for the service's own refusals as for
-the framework's (no such route, wrong method, an unexpected exception). Knows no route.
+the framework's (no such route, wrong method, an unexpected exception). Knows no route; of paths it
+knows that those below `/v2` belong to the Open Inference Protocol, whose clients expect an object
+with the one member `error` and would find no message in a problem document.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from service.jobs import ClosedError, DeadlineError, QueueFullError
@@ -50,6 +47,8 @@ class Kind:
 
 
 MALFORMED_BODY = Kind("malformed-body", 400, "The body is not valid JSON")
+UNAUTHORIZED = Kind("unauthorized", 401, "The request has no valid API key")
+FORBIDDEN = Kind("forbidden", 403, "The API key does not allow this")
 NO_ROUTE = Kind("no-route", 404, "There is no such route")
 NO_MODEL = Kind("no-model", 404, "There is no such model or version")
 WRONG_METHOD = Kind("wrong-method", 405, "The route does not take this method")
@@ -121,16 +120,6 @@ _REFUSALS: dict[type[GatewiseError], Kind] = {
     ClosedError: NOT_READY,
     InUseError: IN_USE,
 }
-
-
-def install(app: FastAPI) -> None:
-    """Makes an application answer every error with a problem document."""
-    app.add_exception_handler(ProblemError, _answer_problem)
-    app.add_exception_handler(GatewiseError, _answer_refusal)
-    app.add_exception_handler(GoneError, _answer_nobody)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(RequestValidationError, _answer_validation_error)
-    app.add_exception_handler(Exception, _answer_exception)
 
 
 def invalid_request(errors: Sequence[ErrorPlace]) -> ProblemError:
@@ -225,6 +214,9 @@ def response(path: str, problem: ProblemError) -> Response:
         path: The path that was asked.
         problem: The problem.
     """
+    if is_of_inference_protocol(path):
+        content = json.dumps({"error": problem.detail})
+        return Response(content, problem.kind.status, problem.headers, "application/json")
     document = Problem(
         type=problem.kind.type,
         title=problem.kind.title,
@@ -238,54 +230,6 @@ def response(path: str, problem: ProblemError) -> Response:
     return Response(content, problem.kind.status, problem.headers, MEDIA_TYPE)
 
 
-def _response(request: Request, problem: ProblemError) -> Response:
-    return response(request.scope["path"], problem)
-
-
-async def _answer_problem(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ProblemError):
-        raise error
-    return _response(request, error)
-
-
-async def _answer_refusal(request: Request, error: Exception) -> Response:
-    if not isinstance(error, GatewiseError):
-        raise error
-    return _response(request, refusal(error))
-
-
-async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=499)  # nobody reads it; the number is the one that proxies log
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """Answers what Starlette itself refuses: an unknown route, a wrong method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    method, path = request.method, request.scope["path"]
-    if error.status_code == NO_ROUTE.status:
-        problem = ProblemError(NO_ROUTE, f"no route {path!r}: /docs lists what there is")
-    elif error.status_code == WRONG_METHOD.status:
-        allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"{path} does not take {method}: expected {allowed}"
-        problem = ProblemError(WRONG_METHOD, detail, headers=error.headers)
-    else:
-        status = HTTPStatus(error.status_code)
-        kind = Kind(status.name.lower().replace("_", "-"), status.value, status.phrase)
-        problem = ProblemError(kind, str(error.detail), headers=error.headers)
-    return _response(request, problem)
-
-
-async def _answer_validation_error(request: Request, error: Exception) -> Response:
-    """Answers parameters of a route that FastAPI refuses."""
-    if not isinstance(error, RequestValidationError):
-        raise error
-    errors = [
-        ErrorPlace(detail=each["msg"], pointer=pointer(each["loc"])) for each in error.errors()
-    ]
-    return _response(request, invalid_request(errors))
-
-
-async def _answer_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    # The server logs the exception with its traceback; the client learns nothing of the inside.
-    return _response(request, unexpected())
+def is_of_inference_protocol(path: str) -> bool:
+    """Whether a path is one of the Open Inference Protocol, with errors of another shape."""
+    return path == "/v2" or path.startswith("/v2/")

@@ -67,6 +67,21 @@ def test_an_unknown_setting_is_refused() -> None:
         Settings(prot=8000)  # type: ignore[call-arg]
 
 
+def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().origins() == ()
+    monkeypatch.setenv("GATEWISE_CORS_ORIGINS", "https://app.example, http://localhost:3000,")
+    assert Settings().origins() == ("https://app.example", "http://localhost:3000")
+    assert Settings(cors_origins="*").origins() == ("*",)
+
+
+@pytest.mark.parametrize(
+    "value", ["app.example", "https://app.example/", "https://a.example https://b.example", "*.a"]
+)
+def test_what_is_no_origin_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"GATEWISE_CORS_ORIGINS is .*: expected origins such"):
+        Settings(cors_origins=value)
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises((ValidationError, SettingsError)):
         Settings().port = 1  # type: ignore[misc]

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -110,3 +110,28 @@ def locked(app: FastAPI, key: str) -> Callable[..., Any]:
         await send({"type": "http.response.body", "body": answer.encode()})
 
     return asked
+
+
+MakeApp = Callable[..., FastAPI]
+
+
+@pytest.fixture(scope="session")
+def make_app(classifier: Classifier, multi_label_folder: Path, rejecting_folder: Path) -> MakeApp:
+    """Makes an application with the models `languages`, `colours` and `rejecting`.
+
+    Each has the versions 1 and 2; models that are named as loading have none.
+    """
+    folders = {"colours": multi_label_folder, "rejecting": rejecting_folder}
+    classifiers = {"languages": classifier} | {
+        name: Classifier.load(folder) for name, folder in folders.items()
+    }
+
+    def make(settings: Settings | None = None, loading: Sequence[str] = ()) -> FastAPI:
+        sources = [Source(name, one.artifact.folder.path) for name, one in classifiers.items()]
+        missing = [Source(name, Path("/nothing/is/here")) for name in loading]
+        app = Application(settings or Settings(), sources + missing, classifiers)
+        for name, one in classifiers.items():
+            app.state.models.add(name, "2", one)
+        return app
+
+    return make

@@ -71,9 +71,9 @@ CONTRAST = """(() => {
 class Many(Classifier):
     """The model of languages with more labels: mixtures of those that it has."""
 
-    def logits(self, encoded: Sequence[Encoded]) -> NDArray[np.float32]:
-        mixed = self.inner.logits(encoded) @ self.mixture
-        return mixed.astype(np.float32)
+    def padded_logits(self, encoded: Sequence[Encoded]) -> tuple[NDArray[np.float32], int]:
+        logits, padding = self.inner.padded_logits(encoded)
+        return (logits @ self.mixture).astype(np.float32), padding
 
     def named(self, names: Sequence[str]) -> "Many":
         self.inner = Classifier(self.artifact)

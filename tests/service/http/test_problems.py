@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
-from service.http import problems
+from service.http import exceptions, problems
 from service.http.problems import ErrorPlace, Kind, ProblemError, invalid_request, pointer
 
 SERVICE_PAGE = Path(__file__).parents[3] / "docs" / "service.md"
@@ -26,7 +26,7 @@ def problem(response: httpx.Response) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def client(serve_app: Callable[[FastAPI], httpx.Client]) -> httpx.Client:
     app = FastAPI()
-    problems.install(app)
+    exceptions.install(app)
 
     @app.get("/lone-surrogate")
     async def lone_surrogate() -> None:

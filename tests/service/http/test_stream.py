@@ -240,8 +240,8 @@ def test_what_cannot_be_read_is_told_before_the_connection_is_closed(service, na
     ("path", "kind", "told", "expected"),
     [
         ("/models/both-ways/stream", "not-streamed", "network.direction=forward", 1008),
-        ("/models/nobody/stream", "no-route", "no model 'nobody'", 1008),
-        ("/models/words/versions/2/stream", "no-route", "of version 2", 1008),
+        ("/models/nobody/stream", "no-model", "no model 'nobody'", 1008),
+        ("/models/words/versions/2/stream", "no-model", "of version 2", 1008),
         ("/models/loading/stream", "not-ready", "is being loaded", 1013),
         ("/stream?top_k=0", "invalid-request", "a number above 0, received '0'", 1007),
         ("/stream?top_k=%C2%B2", "invalid-request", "a number above 0", 1007),

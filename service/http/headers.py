@@ -1,0 +1,110 @@
+"""Headers of every answer: those that keep a browser from being used against the service, and CORS.
+
+Owns what they say. `answer_headers` is for whoever writes an answer itself, `wrap` puts the same
+around an application. Knows no route.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Header = tuple[bytes, bytes]
+
+SECURITY_HEADERS: tuple[Header, ...] = (
+    # An answer is about somebody's text: no cache on the way shall keep it.
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+"""Of every answer that does not say otherwise itself."""
+
+_ALLOWED_METHODS = ("GET", "POST", "PUT", "DELETE")
+_ALLOWED_HEADERS = (
+    *("Authorization", "X-API-Key", "X-Request-ID", "Inference-Header-Content-Length"),
+    *("Traceparent", "Tracestate"),
+)
+_EXPOSED_HEADERS = (
+    *("Gatewise-Model", "Gatewise-Truncated-Texts", "Gatewise-Version"),
+    *("Inference-Header-Content-Length", "Retry-After", "X-Request-ID"),
+)
+
+
+@dataclass(frozen=True)
+class Cors:
+    """Which web pages of other origins may read answers.
+
+    Attributes:
+        origins: Their origins, `https://app.example`, or `*` for all; none for no page.
+    """
+
+    origins: tuple[str, ...] = ()
+
+    def headers(self, origin: bytes | None) -> list[Header]:
+        """What a simple answer says to the page that asked, as Starlette's CORSMiddleware says it.
+
+        >>> Cors(("https://app.example",)).headers(b"https://other.example")[-1]
+        (b'vary', b'Origin')
+
+        Args:
+            origin: The request's header `Origin`; None without one.
+        """
+        if not self.origins:
+            return []
+        every = "*" in self.origins
+        said: list[Header] = []
+        if origin is not None:
+            if every:
+                said.append((b"access-control-allow-origin", b"*"))
+            exposed = ", ".join(_EXPOSED_HEADERS).encode()
+            said.append((b"access-control-expose-headers", exposed))
+            if not every and origin.decode("latin-1") in self.origins:
+                said.append((b"access-control-allow-origin", origin))
+        return [*said, (b"vary", b"Origin")]
+
+
+def answer_headers(request_headers: Iterable[Header], cors: Cors) -> list[Header]:
+    """All that this module has to say, for an answer that no middleware touches.
+
+    Args:
+        request_headers: The request's, as ASGI has them.
+        cors: Which pages may read the answer.
+    """
+    if not cors.origins:
+        return list(SECURITY_HEADERS)
+    origin = next((value for name, value in request_headers if name == b"origin"), None)
+    return [*SECURITY_HEADERS, *cors.headers(origin)]
+
+
+def wrap(app: ASGIApp, cors: Cors) -> ASGIApp:
+    """An application with these headers in all its answers, and with preflights answered."""
+    if cors.origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=cors.origins,
+            allow_methods=_ALLOWED_METHODS,
+            allow_headers=_ALLOWED_HEADERS,
+            expose_headers=_EXPOSED_HEADERS,
+        )
+    return _SecurityHeaders(app, SECURITY_HEADERS)
+
+
+class _SecurityHeaders:
+    """An application around which every answer gets the headers that it does not have yet."""
+
+    def __init__(self, app: ASGIApp, headers: Sequence[Header]) -> None:
+        self._app = app
+        self._headers = tuple(headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = list(message.get("headers", ()))
+                names = {name.lower() for name, _ in given}
+                more = [header for header in self._headers if header[0] not in names]
+                message = {**message, "headers": given + more}
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
