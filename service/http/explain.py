@@ -19,9 +19,11 @@ from service.classifier import Classifier
 from service.explain import Explanation, cost, explain
 from service.http import body, problems
 from service.http.exchange import exchange_of
-from service.http.problems import ErrorPlace, ProblemError, pointer
+from service.http.problems import ErrorPlace, GoneError, ProblemError, pointer
 from service.http.schemas import Inputs, LabelScore
+from service.models import Models
 from service.scores import ScoreFunction, apply, ranked, shortest
+from service.settings import Settings
 from vocab.columns import Task
 
 MOST_TOKENS = 2**18
@@ -29,9 +31,6 @@ MOST_TOKENS = 2**18
 
 MOST_WAITING = 8
 """Requests that wait for their turn; more are refused with 429."""
-
-MOST_SECONDS = 10
-"""Seconds that a request waits for its turn."""
 
 _REFUSALS = (
     *(*body.PROBLEMS, problems.INVALID_REQUEST, problems.EMPTY_TEXT),
@@ -121,8 +120,11 @@ class Turns:
         self._waiting = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self, seconds: float) -> AsyncIterator[None]:
         """Waits for the block's turn.
+
+        Args:
+            seconds: How long, at the most.
 
         Raises:
             ProblemError: If too many wait already, or it takes too long.
@@ -135,9 +137,9 @@ class Turns:
             )
         self._waiting += 1
         try:
-            await asyncio.wait_for(self._turn.acquire(), MOST_SECONDS)
+            await asyncio.wait_for(self._turn.acquire(), seconds)
         except TimeoutError:
-            detail = f"the explanations of others took more than {MOST_SECONDS} s: ask again"
+            detail = f"the explanations of others took more than {seconds:g} s: ask again"
             raise ProblemError(problems.LATE, detail) from None
         finally:
             self._waiting -= 1
@@ -180,19 +182,21 @@ def routes() -> APIRouter:
 async def _answer(
     request: Request, turns: Turns, name: str | None = None, version: str | None = None
 ) -> list[Explained]:
-    settings = request.app.state.settings
+    settings: Settings = request.app.state.settings
     asked = await body.read(request.scope, request.receive, ExplainRequest, settings.max_body_bytes)
     if len(asked.texts) > settings.max_texts:
         detail = f"expected at most {settings.max_texts} texts, received {len(asked.texts)}"
         raise problems.invalid_request([ErrorPlace(detail=detail, pointer="#/inputs")])
-    served = request.app.state.models.find(name, version)
-    classifier: Classifier = served.classifier
     exchange = exchange_of(request.scope)
+    if settings.log_texts:
+        exchange.texts = asked.texts
+    models: Models = request.app.state.models
+    served = models.find(name, version)
     exchange.model, exchange.version = served.name, served.version
-    async with turns.turn():
+    async with turns.turn(settings.deadline_seconds):
         if await request.is_disconnected():
-            return []  # nobody reads it
-        return await asyncio.to_thread(answers, classifier, asked)
+            raise GoneError
+        return await asyncio.to_thread(answers, served.classifier, asked)
 
 
 def answers(classifier: Classifier, asked: ExplainRequest) -> list[Explained]:
