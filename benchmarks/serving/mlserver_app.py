@@ -14,7 +14,7 @@ from mlserver.types import InferenceRequest, InferenceResponse
 from model import Model
 
 
-class Classifier(MLModel):
+class Classifier(MLModel):  # type: ignore[misc]  # it tells no types
     """Classifies texts."""
 
     async def load(self) -> bool:

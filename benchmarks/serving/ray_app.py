@@ -22,7 +22,7 @@ class Classifier:
     def __init__(self, folder: str) -> None:
         self._model = Model(folder)
 
-    @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.001)
+    @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.001)  # type: ignore[untyped-decorator]
     async def answers(self, texts: list[str]) -> list[list[LabelScore]]:
         """Each text's labels, best first."""
         return self._model.answers(texts)
@@ -37,7 +37,8 @@ if __name__ == "__main__":
     here = os.path.dirname(os.path.abspath(__file__))
     ray.init(include_dashboard=False, runtime_env={"env_vars": {"PYTHONPATH": here}})
     serve.start(http_options={"port": int(sys.argv[1])})
-    serve.run(Classifier.bind(os.environ["MODEL"]), route_prefix="/predict")
+    bound = Classifier.bind(os.environ["MODEL"])  # type: ignore[attr-defined]  # a deployment
+    serve.run(bound, route_prefix="/predict")
     told = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, told)
     signal.sigwait(told)
