@@ -80,7 +80,7 @@ def _of_tensors(answer: bytes) -> Scores:
 
 
 def _v2(text: str) -> bytes:
-    tensor = {"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": [text]}
+    tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
     return _json({"inputs": [tensor | {"parameters": {"content_type": "str"}}]})
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory
 
 import process_tree
 from process import FailedError
@@ -33,11 +33,17 @@ class Running:
         process: Its process; what it has started itself are descendants of that.
         port: Where it listens on this machine.
         ready_seconds: From the start of the process to the first 200 of its readiness.
+        log: The file that it writes both of its outputs to.
     """
 
     process: subprocess.Popen[bytes]
     port: int
     ready_seconds: float
+    log: Path
+
+    def logged(self) -> str:
+        """What it has written so far, to standard output and to standard error."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def pid(self) -> int:
@@ -65,8 +71,8 @@ def running(
     """
     port = free_port()
     arguments = [str(part) for part in command(port)]
-    with TemporaryFile() as said:
-        start = time.perf_counter()
+    with TemporaryDirectory() as scratch, (Path(scratch) / "log").open("wb") as said:
+        log, start = Path(said.name), time.perf_counter()
         try:
             process = subprocess.Popen(
                 arguments,
@@ -83,11 +89,10 @@ def running(
                 late = time.perf_counter() - start > patience
                 if late or process.poll() is not None:
                     what = f"not ready after {patience:.0f} s" if late else "ended"
-                    said.seek(0)
-                    lines = said.read().decode(errors="replace").strip().splitlines() or ["nothing"]
+                    lines = log.read_text(errors="replace").strip().splitlines() or ["nothing"]
                     raise FailedError(f"{Path(arguments[0]).name} {what}; it said: {lines[-1]}")
                 time.sleep(_BETWEEN)
-            yield Running(process, port, time.perf_counter() - start)
+            yield Running(process, port, time.perf_counter() - start, log)
         finally:
             _stop(process)
 
