@@ -83,7 +83,7 @@ def together(rounds: Sequence[Sequence[Block]]) -> list[Block]:
     merged = []
     for blocks in zip(*rounds, strict=True):
         ended = sum((Counter(block.ended) for block in blocks), Counter[str]())
-        merged.append(Block(blocks[0].kind, ended, all(block.alive for block in blocks)))
+        merged.append(Block(blocks[0].kind, dict(ended), all(block.alive for block in blocks)))
     return merged
 
 

@@ -65,6 +65,14 @@ def children(root: int) -> list[int]:
     return [pid for pid in tree(root)[1:] if _parent(pid) == root]
 
 
+def runs(process: int) -> bool:
+    """Whether a process runs, and is not just waiting for its parent to take notice of its end."""
+    try:
+        return _read(_PROC / str(process) / "stat").rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
+
+
 def held(root: int, since: float = 0.0) -> Held:
     """What a process and its descendants hold now.
 

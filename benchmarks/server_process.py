@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -126,7 +126,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     for left in everything[1:]:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(left, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    end = time.monotonic() + _GRACE
+    while any(map(process_tree.runs, everything[1:])) and time.monotonic() < end:
+        time.sleep(_BETWEEN)
