@@ -6,8 +6,10 @@ turns with the others. Owns the rounds; the servers are in `servers`, the load i
 """
 
 import json
+import math
 import os
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -30,10 +32,20 @@ from vocab.errors import GatewiseError
 
 CONNECTIONS = (1, 8, 32, 128, 512)
 SETS = ("trec6", "imdb")
+SETTLED = 3
+"""How often each connection must have been answered for the latency to be told: what still waits
+when the time is up is in no percentile."""
+
+LONGER = 4
+"""Times the seconds that a load lasts at most, where a server is too slow for that."""
+
 TOLERANCE = 1e-4
 """How far a peer's score may be from Gatewise's."""
 
 _CHECKED = 50  # texts of each set that every answer is compared for
+_PATIENCE = 60.0  # seconds for a server to be done with the load before
+_LOOK = 0.3  # seconds for which it is looked at whether it is
+_IDLE = 0.2  # processors that one uses at most that has nothing to do: Ray Serve is never idle
 _WARM_UP = 1  # seconds of load before each that is measured
 
 
@@ -83,11 +95,27 @@ def _load(
     server: Server, running: Running, texts: Sequence[str], connections: int, seconds: int
 ) -> Served:
     requests = [server.request(running.port, text) for text in texts]
-    wrk.drive(running.port, requests, connections, _WARM_UP)
+    rate = wrk.drive(running.port, requests, connections, _WARM_UP).rate
+    _drain(running)
+    # As long as it takes for every connection to be answered a few times, within reason.
+    needed = math.ceil(2 * SETTLED * connections / max(1, rate))
+    longer = min(max(seconds, needed), LONGER * seconds)
     before = process_tree.processor_seconds(running.pid)
-    load = wrk.drive(running.port, requests, connections, seconds)
+    load = wrk.drive(running.port, requests, connections, longer)
     spent = process_tree.processor_seconds(running.pid) - before
-    return Served(load, 1000 * spent / max(1, load.answers))
+    _drain(running)
+    settled = load.answers >= SETTLED * connections
+    return Served(load, 1000 * spent / max(1, load.answers), settled)
+
+
+def _drain(running: Running) -> None:
+    """Waits until a server is done with what it was asked by clients that have gone."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        before = process_tree.processor_seconds(running.pid)
+        time.sleep(_LOOK)
+        if process_tree.processor_seconds(running.pid) - before < _IDLE * _LOOK:
+            return
 
 
 def summed_up(name: str, rounds: Sequence[Round]) -> Row:
@@ -111,7 +139,8 @@ def _median(served: Sequence[Served]) -> Served:
         refused=sum(load.refused for load in loads),
         failed=sum(load.failed for load in loads),
     )
-    return Served(load, statistics.median(each.processor_ms for each in served))
+    processor_ms = statistics.median(each.processor_ms for each in served)
+    return Served(load, processor_ms, all(each.settled for each in served))
 
 
 def chosen(
@@ -206,6 +235,7 @@ def _document(
                         "connections": count,
                         **asdict(served.load),
                         "processor_ms": served.processor_ms,
+                        "settled": served.settled,
                     }
                     for (name, count), served in row.loads.items()
                 ],

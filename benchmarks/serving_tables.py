@@ -24,10 +24,12 @@ class Served:
         load: What came of it.
         processor_ms: Milliseconds of the processor that the server had for each answer, all its
             processes and threads added up: other work on the machine hardly moves it.
+        settled: Whether each connection was answered a few times, in every round.
     """
 
     load: Load
     processor_ms: float
+    settled: bool
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,7 @@ def latencies(rows: Sequence[Row], name: str, connections: Sequence[int]) -> str
     """The median and the 99th percentile of a set, in Markdown."""
     lines = _head(f"{name}, p50 / p99, ms", connections)
     for row in rows:
-        found = [row.loads[name, count].load for count in connections]
-        cells = [f"{_digits(load.p50_ms)} / {_digits(load.p99_ms)}" for load in found]
+        cells = [_latency(row.loads[name, count]) for count in connections]
         lines.append(_line([row.name, *cells]))
     return "\n".join(lines)
 
@@ -108,16 +109,16 @@ def holdings(rows: Sequence[Row]) -> str:
 def told(rows: Sequence[Row], name: str, connections: int) -> str:
     """Gatewise beside each other server, at one number of connections."""
     by_name = {
-        row.name: row.loads[name, connections].load for row in rows if row.name != servers.CONSTANT
+        row.name: row.loads[name, connections] for row in rows if row.name != servers.CONSTANT
     }
     ours = by_name.pop(servers.GATEWISE, None)
     if ours is None:
         return ""
     return "\n".join(
-        f"{name}, {connections} connections: {ours.rate / load.rate:.2f} times the rate of "
-        f"{peer}; p99 {_digits(ours.p99_ms)} ms beside {_digits(load.p99_ms)}."
-        for peer, load in by_name.items()
-        if load.rate
+        f"{name}, {connections} connections: {ours.load.rate / served.load.rate:.2f} times the "
+        f"rate of {peer}; p50 / p99 {_latency(ours)} ms beside {_latency(served)}."
+        for peer, served in by_name.items()
+        if served.load.rate
     )
 
 
@@ -135,6 +136,11 @@ def trouble(rows: Sequence[Row]) -> str:
 
 def _head(what: str, connections: Sequence[int]) -> list[str]:
     return [_line([what, *map(str, connections)]), _line(["---", *["--:"] * len(connections)])]
+
+
+def _latency(served: Served) -> str:
+    load = served.load
+    return f"{_digits(load.p50_ms)} / {_digits(load.p99_ms)}" if served.settled else "–"
 
 
 def _digits(milliseconds: float) -> str:

@@ -144,8 +144,8 @@ def rows(benchmark_module):
     load = benchmark_module("wrk").Load(2000.0, 1.5, 12.0, 6000, 0, 0)
     slow = dataclasses.replace(load, rate=500.0, p99_ms=40.0, refused=3, failed=1)
     return [
-        tables.Row("Gatewise", 0.5, held, held, {("trec6", 32): tables.Served(load, 0.25)}),
-        tables.Row("BentoML", 2.5, held, held, {("trec6", 32): tables.Served(slow, 1.0)}),
+        tables.Row("Gatewise", 0.5, held, held, {("trec6", 32): tables.Served(load, 0.25, True)}),
+        tables.Row("BentoML", 2.5, held, held, {("trec6", 32): tables.Served(slow, 1.0, True)}),
     ]
 
 
@@ -170,6 +170,9 @@ def test_tables_tell_rates_and_trouble(benchmark_module, rows):
     assert "| Gatewise | 0.250 |" in tables.costs(rows, "trec6", [32])
     assert "| Gatewise | 0.50 | 2 | 2 | 3 | 1 | 4 |" in tables.holdings(rows)
     assert "4.00 times the rate of BentoML" in tables.told(rows, "trec6", 32)
+    unsettled = dataclasses.replace(rows[1].loads["trec6", 32], settled=False)
+    slow = dataclasses.replace(rows[1], loads={("trec6", 32): unsettled})
+    assert "| BentoML | – |" in tables.latencies([slow], "trec6", [32])
     trouble = tables.trouble(rows)
     assert "BentoML, trec6, 32 connections: of 6,000 answers 3 had" in trouble
     assert "1 requests were not answered" in trouble
