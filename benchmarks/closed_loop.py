@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from process import FailedError
-from wire import Connection
+from wire import asking, connected
 
 Judge = Callable[[int, int | None, bytes], str]
 """What an answer is called: given the number of the request, the status, None if the connection
@@ -43,16 +43,6 @@ class Seen:
         self.moments[name] = (self.moments.get(name, (now, now))[0], now)
 
 
-async def _asked(connection: Connection, request: bytes) -> tuple[int | None, bytes]:
-    answered: asyncio.Future[tuple[int | None, bytes]] = asyncio.get_running_loop().create_future()
-
-    def done(_: Connection, status: int | None, body: bytes) -> None:
-        answered.set_result((status, body))
-
-    connection.ask(request, done)
-    return await answered
-
-
 @contextmanager
 def driving(port: int, requests: Sequence[bytes], connections: int, judge: Judge) -> Iterator[Seen]:
     """Asks over so many connections, in a thread of its own, until the block ends.
@@ -71,15 +61,14 @@ def driving(port: int, requests: Sequence[bytes], connections: int, judge: Judge
 
     async def client(number: int) -> None:
         while not stop.is_set():
-            loop = asyncio.get_running_loop()
             try:
-                _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+                connection = await connected(port)
             except OSError:
                 seen.unopened += 1
                 await asyncio.sleep(_AGAIN)
                 continue
             while connection.usable and not stop.is_set():
-                status, body = await _asked(connection, requests[number % len(requests)])
+                status, body = await asking(connection, requests[number % len(requests)])
                 seen.add(judge(number % len(requests), status, body))
                 number += connections
             connection.abort()
@@ -93,12 +82,12 @@ def driving(port: int, requests: Sequence[bytes], connections: int, judge: Judge
         except BaseException as error:
             errors.append(error)
 
-    asking = threading.Thread(target=run, daemon=True)
-    asking.start()
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
     try:
         yield seen
     finally:
         stop.set()
-        asking.join()
+        thread.join()
     if errors:
         raise FailedError(f"the clients have failed: {errors[0]!r}")

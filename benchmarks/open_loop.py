@@ -17,7 +17,7 @@ from multiprocessing import get_context
 import numpy as np
 import uvloop
 from numpy.typing import NDArray
-from wire import Connection
+from wire import Connection, connected
 
 BROKEN, SILENT, HELD_BACK = 0, -1, -2
 """In the place of a status: no answer but a broken connection, no answer at all, never sent."""
@@ -151,9 +151,8 @@ class _Sender:
         connecting.add_done_callback(self._connecting.discard)
 
     async def _connect(self, number: int, sent: float) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            _, connection = await loop.create_connection(Connection, "127.0.0.1", self._plan.port)
+            connection = await connected(self._plan.port)
         except OSError:
             self._open -= 1
             self._note(number, sent, BROKEN)

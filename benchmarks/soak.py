@@ -22,7 +22,7 @@ import typer
 from mixture import Kind, kinds
 from process import FailedError
 from process_tree import Held
-from wire import Connection
+from wire import Connection, asking, connected
 
 from vocab.errors import GatewiseError
 
@@ -91,30 +91,18 @@ def soak(
             kind = chance.choice(asked)
             if connection is None or not connection.usable:
                 try:
-                    connection = await _connected(port)
+                    connection = await connected(port)
                 except OSError:
                     counts[kind.name][BROKEN] += 1
                     await asyncio.sleep(0.1)
                     continue
-            answered: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
-
-            def done(
-                _: Connection,
-                status: int | None,
-                __: bytes,
-                to: asyncio.Future[int | None] = answered,
-            ) -> None:
-                to.set_result(status)
-
-            connection.ask(chance.choice(kind.requests), done)
+            answered = asking(connection, chance.choice(kind.requests))
             if kind.aborted:
                 await asyncio.sleep(chance.random() * _GONE_AFTER)
                 connection.abort()
-                await answered
-                counts[kind.name][GONE] += 1
-            else:
-                status = await answered
-                counts[kind.name][BROKEN if status is None else str(status)] += 1
+            status, _ = await answered
+            ended = BROKEN if status is None else str(status)
+            counts[kind.name][GONE if kind.aborted else ended] += 1
             await asyncio.sleep(chance.expovariate(1 / pause) if pause else 0)
         if connection is not None:
             connection.abort()
@@ -124,12 +112,6 @@ def soak(
 
     asyncio.run(clients())
     return counts
-
-
-async def _connected(port: int) -> Connection:
-    loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
-    return connection
 
 
 def verdicts(

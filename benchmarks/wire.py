@@ -73,3 +73,25 @@ class Connection(asyncio.Protocol):
         done, self._done = self._done, None
         if done is not None:
             done(self, status, body)
+
+
+async def connected(port: int) -> Connection:
+    """A new connection to a port of this machine.
+
+    Raises:
+        OSError: If nothing listens there.
+    """
+    loop = asyncio.get_running_loop()
+    _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
+    return connection
+
+
+def asking(connection: Connection, request: bytes) -> asyncio.Future[tuple[int | None, bytes]]:
+    """Sends a request now; what is returned becomes the status and the body, as for `Done`."""
+    answered: asyncio.Future[tuple[int | None, bytes]] = asyncio.get_running_loop().create_future()
+
+    def done(_: Connection, status: int | None, body: bytes) -> None:
+        answered.set_result((status, body))
+
+    connection.ask(request, done)
+    return answered

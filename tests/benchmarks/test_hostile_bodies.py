@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 from typer import Typer
@@ -129,3 +130,10 @@ def test_growth_in_the_last_round_is_told(benchmark_module, hostile):
     assert [what for what, met in shown.items() if not met] == [
         "no growth of memory in the last round"
     ]
+
+
+def test_the_page_explains_every_kind(shapes):
+    page = (Path(__file__).parents[2] / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    own = page[page.index("## Hostile requests") :]
+    for kind in shapes.KINDS:
+        assert f"| {kind} |" in own
