@@ -27,7 +27,7 @@ from vocab.errors import GatewiseError
 _GOOD = b'{"inputs": "Who wrote Hamlet?"}'
 _READ_SECONDS = 2  # the service's timeout, short so that what never ends is told soon
 _PATIENCE = 10.0  # seconds without an answer or an end that count as hanging
-_GROWTH = 1.02  # times the memory of the round before
+_GROWTH = 1.05  # times the memory of the third before: what a text needs varies with the text
 _MIB = 2**20
 
 HEAD = "| what is sent | requests | how it ended |\n|---|--:|---|"
@@ -96,7 +96,11 @@ def verdicts(blocks: Sequence[Block], held: Sequence[Held], logged: str) -> dict
         logged: What it wrote.
     """
     ended = {how for block in blocks for how in block.ended}
-    last, before = held[-1], held[-2]
+    rounds = held[1:]
+    third = max(1, len(rounds) // 3)
+    last, before = rounds[-third:], rounds[-2 * third : -third] or held[:1]
+    highest, earlier = (max(each.pss for each in some) for some in (last, before))
+    open_now, open_before = (some[-1].descriptors for some in (last, before))
     return {
         "no status of 500 or more": not any(
             part.startswith("5") for how in ended for part in how.split()
@@ -104,8 +108,8 @@ def verdicts(blocks: Sequence[Block], held: Sequence[Held], logged: str) -> dict
         "nothing hangs": HANGS not in ended,
         "no answer to what was smuggled in": EXTRA not in ended,
         "a good request is answered after each kind": all(block.alive for block in blocks),
-        "no growth of memory in the last round": last.pss <= _GROWTH * before.pss,
-        "no growth of descriptors in the last round": last.descriptors <= before.descriptors + 1,
+        "no growth of memory in the last third": highest <= _GROWTH * earlier,
+        "no growth of descriptors in the last third": open_now <= open_before + 1,
         "no traceback in its log": "Traceback" not in logged,
     }
 
@@ -113,7 +117,7 @@ def verdicts(blocks: Sequence[Block], held: Sequence[Held], logged: str) -> dict
 def main(
     model: Annotated[Path, typer.Argument(help="The model folder that is served.")],
     requests: Annotated[int, typer.Option(min=1, help="How many in all.")] = 10_000,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds that they are sent in.")] = 4,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds that they are sent in.")] = 10,
     only: Annotated[list[str] | None, typer.Option(help="These kinds only.")] = None,
     at_once: Annotated[int, typer.Option("--clients", min=1, help="How many at once.")] = 32,
     patience: Annotated[float, typer.Option(help="Seconds until it hangs.")] = _PATIENCE,

@@ -123,13 +123,19 @@ def test_what_must_not_be_is_told(benchmark_module, hostile, ended, alive, log, 
     assert [what for what, met in shown.items() if not met] == [failing]
 
 
-def test_growth_in_the_last_round_is_told(benchmark_module, hostile):
+def test_growth_in_the_last_third_is_told(benchmark_module, hostile):
     entry = benchmark_module("process_tree").Held
-    looks = [entry(0.0, 1, 200, size, 20, 6) for size in (100, 150, 160)]
+    looks = [entry(0.0, 1, 200, size, 20, 6) for size in (100, 150, 150, 150, 150, 155, 160)]
     shown = hostile.verdicts([], looks, "")
     assert [what for what, met in shown.items() if not met] == [
-        "no growth of memory in the last round"
+        "no growth of memory in the last third"
     ]
+
+
+def test_memory_that_comes_to_rest_is_no_growth(benchmark_module, hostile):
+    entry = benchmark_module("process_tree").Held
+    looks = [entry(0.0, 1, 200, size, 20, 6) for size in (100, 120, 140, 149, 144, 146, 150)]
+    assert all(hostile.verdicts([], looks, "").values())
 
 
 def test_the_page_explains_every_kind(shapes):
