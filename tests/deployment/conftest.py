@@ -6,6 +6,8 @@ that nothing is left unchecked unnoticed.
 
 import os
 import shutil
+import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -84,6 +86,15 @@ def program() -> Callable[[str, str], str]:
         return found or lacking(f"{name}, of the package {package}")
 
     return find
+
+
+@pytest.fixture(scope="session")
+def has_index(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """That packages can be installed from an index."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "six"]
+    folder = tmp_path_factory.mktemp("index")
+    if subprocess.run(command, check=False, cwd=folder, capture_output=True).returncode:
+        lacking("an index of Python packages")
 
 
 def bundled(module: str, name: str, package: str) -> str:
