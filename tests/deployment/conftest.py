@@ -49,6 +49,8 @@ SETTINGS = {
     *("log_level", "log_format", "access_log", "log_texts", "traces"),
 }
 
+DEADLINE_SECONDS = 10.0  # by default
+
 
 def lacking(what: str) -> NoReturn:
     """Ends a test whose tool is missing."""
@@ -74,6 +76,12 @@ def metrics() -> dict[str, set[str]]:
 def settings() -> set[str]:
     """The names of the service's settings."""
     return SETTINGS | set(Settings.model_fields)
+
+
+@pytest.fixture(scope="session")
+def deadline() -> float:
+    """Seconds after which the service refuses a request that is not answered, by default."""
+    return DEADLINE_SECONDS
 
 
 @pytest.fixture(scope="session")

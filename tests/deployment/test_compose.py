@@ -217,6 +217,12 @@ def test_the_grace_period_covers_what_is_under_way(service, services) -> None:
     assert int(services["proxy"]["stop_grace_period"].removesuffix("s")) > int(hard)
 
 
+def test_it_is_the_service_that_says_a_request_is_late(deadline) -> None:
+    proxy = (ROOT / "deploy" / "proxy" / "haproxy.cfg").read_text()
+    (patience,) = re.findall(r"timeout server (\d+)s", proxy)
+    assert int(patience) > 2 * deadline
+
+
 def test_tls_is_a_second_file(config, run) -> None:
     refused = run(*TLS, "config", "--quiet")
     assert refused.returncode != 0
