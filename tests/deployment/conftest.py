@@ -12,7 +12,7 @@ import sysconfig
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -57,6 +57,12 @@ def lacking(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(f"CI lacks {what}")
     pytest.skip(f"this machine lacks {what}")
+
+
+@pytest.fixture(scope="session")
+def lack() -> Callable[[str], NoReturn]:
+    """Ends a test whose tool is missing."""
+    return lacking
 
 
 @pytest.fixture(scope="session")
@@ -141,3 +147,17 @@ def promtool(program: Callable[[str, str], str]) -> str:
 def systemd_analyze(program: Callable[[str, str], str]) -> str:
     """systemd's own checks."""
     return program("systemd-analyze", "systemd")
+
+
+@pytest.fixture(scope="session")
+def validate_kubernetes() -> Callable[[dict[str, Any], str], None]:
+    """Holds a manifest to the schemas of a version of Kubernetes, which must know every field."""
+    if find_spec("kubernetes_validate") is None:
+        lacking("the Python package kubernetes-validate")
+    from kubernetes_validate import utils
+
+    def validate(document: dict[str, Any], version: str) -> None:
+        assert version in {utils.major_minor(each) for each in utils.all_versions()}
+        utils.validate(document, version, strict=True)
+
+    return validate
