@@ -173,7 +173,7 @@ def proxy(haproxy: str, dns: Dns, port: int) -> Iterator[Callable[..., Proxy]]:
                 "REPLICAS_AT": f"gatewise:{port}",
             }
             process = subprocess.Popen(
-                [haproxy, "-db", "-f", str(CONFIGURATION)],
+                [haproxy, "-W", "-db", "-f", str(CONFIGURATION)],  # as the image starts it
                 env={**os.environ, **places, "GATEWISE_ACCESS_LOG": "true", **variables},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

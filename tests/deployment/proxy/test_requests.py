@@ -4,10 +4,12 @@ import base64
 import datetime
 import hashlib
 import re
+import signal
 import socket
 import socketserver
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -209,6 +211,10 @@ def test_a_stream_is_passed_through_both_ways(started, replica) -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate of `localhost` with its key, signed by itself."""
+    return make_certificate(tmp_path / "certificate.pem")
+
+
+def make_certificate(file: Path) -> Path:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -223,7 +229,6 @@ def certificate(tmp_path: Path) -> Path:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    file = tmp_path / "certificate.pem"
     pem = serialization.Encoding.PEM
     private = serialization.PrivateFormat.PKCS8
     file.write_bytes(
@@ -249,3 +254,20 @@ def test_with_a_certificate_it_speaks_tls_and_nothing_else(
     assert redirected.status_code == 308
     assert redirected.headers["Location"].startswith("https://")
     assert len(replica.heads) == 1
+
+
+def test_a_new_certificate_is_taken_without_a_restart(
+    dns, replica, proxy, certificate, free_port
+) -> None:
+    dns.addresses = [HOST]
+    port = free_port()
+    started = proxy(CERTIFICATE=str(certificate), LISTEN_TLS=f"127.0.0.1:{port}")
+    started.wait_for_replicas(1)
+    first = ssl.get_server_certificate(("127.0.0.1", port))
+    make_certificate(certificate)
+    started.process.send_signal(signal.SIGUSR2)
+    deadline = time.monotonic() + 60
+    while ssl.get_server_certificate(("127.0.0.1", port)) == first:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert started.process.poll() is None
