@@ -192,6 +192,31 @@ def test_a_body_that_is_not_all_there_keeps_no_replica_waiting(started, replica)
     assert len(replica.asked("/predict")) == 3
 
 
+def test_told_to_stop_it_answers_what_is_under_way(started, replica) -> None:
+    address = (started.client.base_url.host, started.client.base_url.port)
+    with socket.create_connection(address) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+        assert started.client.get("/docs").status_code == 200
+        started.process.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 60
+        while is_listening(address):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        slow.sendall(b" " * 99)
+        assert b"502" in slow.recv(100)
+    started.client.close()
+    started.inside.close()
+    assert started.process.wait(60) == 0
+
+
+def is_listening(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def test_a_stream_is_passed_through_both_ways(started, replica) -> None:
     address = (started.client.base_url.host, started.client.base_url.port)
     key = base64.b64encode(bytes(16)).decode()
