@@ -43,8 +43,9 @@ HISTOGRAMS = {
 }
 SETTINGS = {
     *("model", "host", "port", "workers", "sessions", "threads", "max_body_bytes", "max_texts"),
-    *("max_queued_texts", "deadline_seconds", "max_connections", "max_header_bytes"),
-    *("read_seconds", "keep_alive_seconds", "shutdown_seconds", "watch_seconds"),
+    *("max_queued_texts", "max_queued_characters", "deadline_seconds", "max_connections"),
+    *("max_header_bytes", "read_seconds", "keep_alive_seconds", "shutdown_seconds"),
+    *("drain_seconds", "watch_seconds"),
     *("api_keys_file", "cors_origins", "tls_certificate", "tls_key"),
     *("log_level", "log_format", "access_log", "log_texts", "traces"),
 }

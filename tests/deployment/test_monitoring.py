@@ -1,12 +1,17 @@
 """Prometheus's files by Prometheus's own checks; every query asks for what the service has."""
 
 import json
+import os
 import re
+import socket
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -119,6 +124,28 @@ def test_every_metric_is_looked_at(metrics) -> None:
     assert {re.sub(r"_(sum|count|bucket)$", "", name) for name in asked} == stems
 
 
+def test_the_service_has_what_is_asked_of_it(metrics, multi_label_folder) -> None:
+    pytest.importorskip("service.http.metrics")
+    command = [sys.executable, "-m", "gatewise", "serve", str(multi_label_folder), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            line = next(line for line in process.stderr or () if "ready after" in line)
+            url = re.findall(r"http://\S+(?=,)", line)[0]
+            with httpx.Client(base_url=url, trust_env=False) as client:
+                client.post("/predict", json={"inputs": ["blue", "a"]}).raise_for_status()
+                told = client.get("/metrics").text
+        finally:
+            process.terminate()
+            process.communicate()
+    kinds = dict(re.findall(r"^# TYPE (gatewise_\w+) (\w+)$", told, re.MULTILINE))
+    kinds = {name: kind for name, kind in kinds.items() if not name.endswith("_created")}
+    stems = {re.sub(r"_(sum|count|bucket)$", "", name) for name in metrics}
+    assert {re.sub(r"_(sum|count|bucket)$", "", name) for name in kinds} == stems
+    for name, labels in re.findall(r"^(gatewise_\w+)(?:\{(.*)\})? ", told, re.MULTILINE):
+        if not name.endswith("_created"):
+            assert set(re.findall(r'(\w+)="', labels)) == metrics[name], name
+
+
 def test_what_is_asked_of_the_proxy_is_what_it_tells(proxy_metrics) -> None:
     asked = set(re.findall(r"\bhaproxy_\w+", " ".join(QUERIES.values())))
     assert asked
@@ -128,12 +155,6 @@ def test_what_is_asked_of_the_proxy_is_what_it_tells(proxy_metrics) -> None:
 @pytest.fixture
 def proxy_metrics(haproxy: str, tmp_path: Path) -> set[str]:
     """The names of the proxy's metrics, from the proxy."""
-    import os
-    import socket
-    import time
-
-    import httpx
-
     ports = []
     for _ in range(2):
         with socket.socket() as found:

@@ -85,7 +85,7 @@ def replica(port: int) -> Iterator[Replica]:
 @pytest.fixture
 def started(dns: Any, replica: Replica, proxy: Callable[..., Any]) -> Any:
     dns.addresses = [HOST]
-    found = proxy()
+    found = proxy(MANAGE="true")
     found.wait_for_replicas(1)
     return found
 
@@ -119,6 +119,24 @@ def test_a_replica_that_is_not_ready_is_asked_again_for_what_changes_nothing(
     ] * 2
     assert len(replica.asked("/predict")) == 3
     assert len(replica.asked("/models/a/load")) == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/models/a/reload"),
+        ("POST", "/models/a/versions/1/load"),
+        ("DELETE", "/models/a/versions/1"),
+        ("PUT", "/models/a/traffic"),
+    ],
+)
+def test_models_are_managed_through_it_only_on_request(dns, replica, proxy, method, path) -> None:
+    dns.addresses = [HOST]
+    started = proxy()
+    started.wait_for_replicas(1)
+    assert started.client.request(method, path).status_code == 403
+    assert started.client.get("/models").status_code == 200
+    assert replica.asked(path) == []
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/%6detrics", "/%6Detric%73?a=b"])
