@@ -1,8 +1,11 @@
-"""No container engine is needed: what is checked is what the files say."""
+"""No container engine is needed: the files are read, and their steps replayed in a folder."""
 
 import fnmatch
 import json
+import os
 import re
+import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -10,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +26,13 @@ class Instruction(NamedTuple):
 
 
 def instructions() -> Iterator[Instruction]:
-    lines = (ROOT / "Dockerfile").read_text().replace("\\\n", "").splitlines()
+    lines = re.sub(r" *\\\n *", " ", (ROOT / "Dockerfile").read_text()).splitlines()
     stage = ""
     for line in lines:
         name, _, rest = line.partition(" ")
         if name == "FROM":
             stage = rest.split(" AS ")[1]
-        if name and name != "#":
+        if name and not name.startswith("#"):
             yield Instruction(stage, name, rest)
 
 
@@ -45,8 +49,9 @@ def parents(stage: str) -> set[str]:
 
 
 def extras_installed_in(stage: str) -> set[str]:
-    installs = [install for each in parents(stage) for install in of(each, "RUN")]
-    return {extra for install in installs for extra in re.findall(r'"\.\[([\w-]+)\]"', install)}
+    steps = [step for each in parents(stage) for step in of(each, "RUN")]
+    asked = r"deploy/requirements\.py pyproject\.toml ([\w -]+) >"
+    return {extra for step in steps for found in re.findall(asked, step) for extra in found.split()}
 
 
 def test_the_service_is_what_is_built_by_default() -> None:
@@ -69,7 +74,7 @@ def test_what_is_copied_is_there_and_sent_to_the_engine() -> None:
 def test_every_package_is_copied() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    copied = " ".join(of("source", "COPY")).split()
+    copied = " ".join(of("wheel", "COPY")).split()
     assert set(packages) <= set(copied)
 
 
@@ -83,9 +88,60 @@ def test_the_service_image_holds_no_tensorflow() -> None:
 
 
 def test_every_install_is_under_the_constraints() -> None:
-    installs = [each.rest for each in instructions() if "pip install" in each.rest]
-    assert installs
-    assert all("--constraint constraints.txt" in install for install in installs)
+    installs = [each.rest for each in instructions() if re.search(r"\bpip .*install", each.rest)]
+    assert len(installs) == 4
+    for install in installs:
+        # From an index, wheels of the tested versions; else the project's own wheel and no more.
+        from_index = "--only-binary :all: --constraint constraints.txt" in install
+        assert from_index != ("--no-index --no-deps /wheels/*.whl" in install)
+
+
+def test_a_change_of_the_code_installs_no_package_again() -> None:
+    for stage in ("service-packages", "train-packages"):
+        copied = {source for each in parents(stage) for source in of(each, "COPY")}
+        assert copied == {
+            "pyproject.toml constraints.txt ./",
+            "deploy/requirements.py deploy/requirements.py",
+        }
+
+
+def test_what_builds_is_not_in_the_images() -> None:
+    for stage in ("service", "train"):
+        assert not of(stage, "RUN")
+        (copied,) = of(stage, "COPY")
+        assert copied.split()[1:] == ["/opt/gatewise", "/opt/gatewise"]
+    assert not of("runtime", "RUN")
+    assert not re.search(r"\bapt(-get)?\b|\bgcc\b", (ROOT / "Dockerfile").read_text())
+
+
+def test_every_stage_starts_from_the_same_image() -> None:
+    (argument,) = (each.rest for each in instructions() if each.name == "ARG" and not each.stage)
+    assert re.fullmatch(r"PYTHON=python:3\.11-slim-\w+", argument)
+    stages = {each.stage for each in instructions()}
+    bases = {each.rest.split()[0] for each in instructions() if each.name == "FROM"}
+    assert bases - stages == {"${PYTHON}"}
+
+
+def test_it_is_stopped_as_the_service_is() -> None:
+    assert of("service", "STOPSIGNAL") == ["SIGTERM"]
+
+
+def test_it_names_the_version_that_it_holds() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"VERSION={project['version']}" in of("runtime", "ARG")
+    (labels,) = of("runtime", "LABEL")
+    assert 'org.opencontainers.image.version="${VERSION}"' in labels
+
+
+def test_a_linter_of_dockerfiles_has_nothing_to_say(hadolint: str) -> None:
+    done = subprocess.run(
+        [hadolint, "--no-color", "Dockerfile"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_no_image_runs_as_root() -> None:
@@ -128,13 +184,89 @@ def test_health_is_asked_at_the_exposed_port_and_the_same_by_both_files() -> Non
 
 
 def test_the_health_checks_code_tells_a_ready_service_from_none() -> None:
+    # Port 9 is nobody's on the loopback.
+    ended = health_check(sys.executable, 9)
+    assert ended.returncode == 1
+    assert "Connection refused" in ended.stderr
+
+
+def health_check(python: str, port: int) -> "subprocess.CompletedProcess[str]":
     (check,) = of("service", "HEALTHCHECK")
     arguments = json.loads(check.partition("CMD ")[2])
     assert arguments[:2] == ["python", "-c"]
-    # Port 9 is nobody's on the loopback.
-    code = arguments[2].replace(":8000", ":9")
-    ended = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True
+    code = arguments[2].replace(":8000", f":{port}")
+    return subprocess.run([python, "-c", code], check=False, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory, has_index: None) -> Path:
+    """The folder `/opt/gatewise` of the service's image, by the Dockerfile's own steps."""
+    root = tmp_path_factory.mktemp("image")
+    subprocess.run([sys.executable, "-m", "venv", root / "base"], check=True)
+    path = f"{root / 'base' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    } | {"PATH": path}
+    for stage in ("build", "requirements", "service-packages", "wheel", "install-service"):
+        for _, name, rest in (each for each in instructions() if each.stage == stage):
+            moved = re.sub(r"(?<![\w/.])/(source|wheels|opt)\b", rf"{root}/\1", rest)
+            if name == "WORKDIR":
+                Path(moved).mkdir(exist_ok=True)
+            elif name == "COPY" and "--from" not in rest:
+                *sources, target = rest.split()
+                for source in sources:
+                    copy(
+                        ROOT / source, root / "source" / target / ("" if target != "./" else source)
+                    )
+            elif name == "RUN":
+                step = subprocess.run(
+                    ["sh", "-c", moved],
+                    check=False,
+                    capture_output=True,
+                    text=True,
+                    cwd=root / "source",
+                    env=environment,
+                )
+                assert step.returncode == 0, f"{rest}\n{step.stdout}\n{step.stderr}"
+            else:
+                assert name in {"FROM", "ENV", "COPY"}, name
+    return root / "opt" / "gatewise"
+
+
+def copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, target, ignore=ignored, dirs_exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def test_the_steps_give_what_serves_and_nothing_to_install_with(
+    image: Path, multi_label_folder: Path
+) -> None:
+    assert not list(image.glob("bin/pip*"))
+    packages = {path.name for path in image.glob("lib/python*/site-packages/*")}
+    assert {"service", "gatewise", "onnxruntime", "fastapi"} <= packages
+    assert not {"pip", "tensorflow", "keras", "onnx", "sklearn", "hatchling"} & packages
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    (command,) = of("service", "CMD")
+    moved = {"/model": str(multi_label_folder), "0.0.0.0": "127.0.0.1"}
+    arguments = [moved.get(each, each) for each in json.loads(command)]
+    process = subprocess.Popen(
+        [image / "bin" / arguments[0], *arguments[1:], "--port", str(port)],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=image,
+        env={"PATH": os.environ["PATH"], "HOME": "/nowhere"},
     )
-    assert ended.returncode == 1
-    assert "Connection refused" in ended.stderr
+    with process:
+        try:
+            assert process.stderr is not None
+            assert "ready after" in process.stderr.readline()
+            assert health_check(str(image / "bin" / "python"), port).returncode == 0
+        finally:
+            process.terminate()
+    assert process.returncode == 0
