@@ -6,7 +6,7 @@ processes (`service.server`), nor of inference (`service.models`).
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,6 +28,7 @@ from service.http import (
     page,
     problems,
     stream,
+    traces,
 )
 from service.http.door import Door
 from service.http.exchange import exchange_of
@@ -128,6 +129,9 @@ class Application(FastAPI):
         exceptions.install(self)
         gate = access.Gate(self._inside, state.keys)
         inside = headers.wrap(gate, Cors(settings.origins()))
+        self._end_traces: Callable[[], None] | None = None
+        if settings.traces:
+            inside, self._end_traces = traces.wrap(inside)
         self._door = Door(inside, state.metrics.answered, access_log=settings.access_log)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,6 +172,8 @@ class Application(FastAPI):
         for task in tasks:
             task.cancel()
         await models.close()
+        if self._end_traces:
+            await asyncio.to_thread(self._end_traces)
 
     async def _loading(self) -> None:
         """Loads what is not loaded yet, then looks for new versions as often as is set."""

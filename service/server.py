@@ -23,7 +23,7 @@ from typing import Any
 import uvicorn
 
 from service.app import Application
-from service.http import logs, metrics
+from service.http import certificates, logs, metrics
 from service.http.connections import Bounds, bounded, sweeping
 from service.listening import listen, url
 from service.models import Changes
@@ -47,17 +47,25 @@ def serve(settings: Settings) -> None:
         SettingsError: If the settings name no model.
     """
     logs.configure(settings)
+    tls = settings.tls_certificate is not None
+    if settings.tls_certificate:  # told before the models are loaded, and once for all processes
+        certificates.context(settings.tls_certificate, settings.tls_key)
     paths = ", ".join(str(source.path) for source in settings.sources())
     if settings.workers > 1:
         with listen(settings.host, settings.port) as listener, metrics.of_processes() as forget:
-            announce = partial(_announce, f"{paths} at {url(listener)}")
+            announce = partial(_announce, f"{paths} at {url(listener, tls=tls)}")
             stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
             work = partial(_work, settings)
             Workers(work, listener, settings.workers, stop_seconds, forget).run(announce)
         return
     app = loaded(settings)
     with listen(settings.host, settings.port) as listener:
-        run(app, settings, listener, partial(_announce, f"{paths} at {url(listener)}"))
+        run(
+            app,
+            settings,
+            listener,
+            partial(_announce, f"{paths} at {url(listener, tls=tls)}"),
+        )
 
 
 def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
@@ -123,6 +131,9 @@ def run(
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
     )
+    if settings.tls_certificate:
+        config.load()
+        config.ssl = certificates.context(settings.tls_certificate, settings.tls_key)
     _Server(config, app, settings.drain_seconds, ready, pipe).run(sockets=[listener])
 
 
@@ -226,7 +237,13 @@ class _Server(uvicorn.Server):
         )
 
     def _reload(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self._loop.call_soon_threadsafe(lambda: self._keep(self._app.reload()))
+        self._loop.call_soon_threadsafe(lambda: self._keep(self._reload_all()))
+
+    async def _reload_all(self) -> None:
+        settings: Settings = self._app.state.settings
+        if self.config.ssl and settings.tls_certificate:
+            certificates.reload(self.config.ssl, settings.tls_certificate, settings.tls_key)
+        await self._app.reload()
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs beside the server what nobody awaits."""

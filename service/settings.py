@@ -88,6 +88,12 @@ class Settings(BaseSettings):
     keep_alive_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
         75, description="Seconds that a connection may be idle between two requests."
     )
+    tls_certificate: Path | None = Field(
+        None, description="Certificate chain in PEM; the service then speaks HTTPS."
+    )
+    tls_key: Path | None = Field(
+        None, description="Its private key in PEM, unless it is in the same file."
+    )
     api_keys_file: Path | None = Field(
         None, description="File of API keys; without one the service asks nobody for a key."
     )
@@ -110,6 +116,9 @@ class Settings(BaseSettings):
     access_log: bool = Field(False, description="Whether each request is logged as a line.")
     log_texts: bool = Field(
         False, description="Whether the lines of `GATEWISE_ACCESS_LOG` hold the texts themselves."
+    )
+    traces: bool = Field(
+        False, description="Whether requests are traced by OpenTelemetry, as `OTEL_*` say."
     )
 
     @field_validator("model", mode="before")
