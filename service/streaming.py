@@ -230,8 +230,11 @@ class Stream:
                 self._settled = point
             elif len(settled) <= place < len(settled) + _MOST_AHEAD:
                 ahead.append((token, point))
+        before = self.tokens
         self._ahead = ahead
         self._now = point.tokens, point.logits
+        if 0 < self.tokens < before and not (read or more):
+            read = [self._now]  # some of the tokens before are none any more
         return self._readings(read)
 
     def _cut(self, ids: list[int]) -> list[int]:

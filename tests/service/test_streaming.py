@@ -4,6 +4,7 @@ import gc
 import itertools
 import json
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from service.classifier import Classifier
 from service.layout import Manifest, ModelFolder
 from service.streaming import StreamingClassifier, StreamingError, TextTooLongError
 from vocab.errors import EmptyTextError
-from vocab.growing import EndlessWordError
+from vocab.growing import EndlessWordError, Growth
 
 UNITS = [
     ["tokens.unit=word"],
@@ -101,6 +102,19 @@ def test_an_unfinished_word_is_read_again_and_only_where_it_changed(words):
     told = [[one.tokens for one in stream.feed(piece)] for piece in ["tw", "o", " ", "th", "ree"]]
     # Both "tw" and "th" are unknown; the white space ends "two" and changes nothing of it.
     assert told == [[1], [1], [], [2], [2]]
+
+
+def test_a_token_that_is_none_any_more_is_told(words):
+    classifier, streaming = words
+    stream = streaming.stream()
+    (both,) = classifier.encode(["one two"])
+    one, two = both.ids[1:].tolist()
+    # Of no dictionary is it known that a piece takes a token back and changes no other.
+    for left, told in (([one, two], [1, 2]), ([one], [1]), ([], [])):
+        with mock.patch.object(stream._text, "add", return_value=Growth([], left)):
+            assert [reading.tokens for reading in stream.feed("?")] == told
+    with pytest.raises(EmptyTextError):
+        stream.latest()
 
 
 def test_of_a_piece_with_more_behind_it_only_what_stays_is_read(words):

@@ -98,6 +98,13 @@ def test_real_sentences_come_character_by_character_and_little_is_open(kinds):
         assert most <= 12, options
 
 
+def test_a_text_may_begin_with_what_is_taken_out(kinds):
+    for kind in kinds:
+        for text in ("\u0301word", "\u200bword", "[PAD]\u0301\u0308日", "\u3099か"):
+            check(kind, [text, "x"])
+            check(kind, list(text))
+
+
 def test_how_much_is_open_does_not_grow_with_the_text(kinds):
     texts = [
         "word " * 300,

@@ -101,6 +101,10 @@ def steps() -> dict[str, Change]:
     rewrites: dict[str, Rewrite] = {
         "a state that grows": lambda m: add_state(m, "more", "batch", 4, same=False),
         "a state of a gigabyte": lambda m: add_state(m, "more", "batch", 2**28),
+        "a state of many megabytes": lambda m: add_state(m, "more", "batch", 2**20, 4),
+        "states of many megabytes together": lambda m: [
+            add_state(m, f"s{n}", "batch", 2**18) for n in range(10)
+        ],
         "a state without end": lambda m: add_state(m, "more", "batch", 2**62),
         "a state below nothing": lambda m: add_state(m, "more", "batch", -4),
         "a state of nothing": lambda m: add_state(m, "more", "batch", 0),

@@ -1,6 +1,8 @@
 """What a network asks for is known before it is run, and known rightly."""
 
 import itertools
+import re
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -121,6 +123,28 @@ def test_every_network_that_reads_one_token_is_admitted_and_foretold(stepwise):
         demands.check_step(network, CLASSES)
         states = {name: np.zeros(each.shape, each.type) for name, each in network.states.items()}
         has_foretold_shapes(name, contents, network, {"input_ids": np.array([3]), **states})
+
+
+def test_a_state_that_is_another_after_a_token_is_refused(stepwise):
+    for contents in stepwise.values():
+        network = onnx_file.read_step(contents)
+        for name, value in network.states.items():
+            for other in (Value(value.type, (*value.shape, 1)), Value(np.dtype(bool), value.shape)):
+                outputs = {f"next.{name.removeprefix('state.')}": other}
+                with pytest.raises(NetworkError, match=f"no such {re.escape(name)} as before"):
+                    check_with(network, outputs)
+
+
+def check_with(network, outputs):
+    """Checks a network as if some of its nodes gave other results."""
+    real = demands.results
+
+    def results(node, inputs):
+        found = real(node, inputs)
+        return tuple(outputs.get(name, one) for name, one in zip(node.outputs, found, strict=True))
+
+    with mock.patch.object(demands, "results", results):
+        demands.check_step(network, CLASSES)
 
 
 def test_one_kind_of_network_is_not_taken_for_the_other(networks, stepwise):
