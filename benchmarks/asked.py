@@ -1,9 +1,12 @@
 """One question over HTTP at a time, on a connection of its own: for checks, not for load."""
 
 import http.client
+from collections.abc import Mapping
 
 
-def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+def ask(
+    port: int, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, bytes]:
     """Asks a server on this machine, with POST if there is a body.
 
     Returns:
@@ -14,8 +17,8 @@ def ask(port: int, path: str, body: bytes | None = None) -> tuple[int, bytes]:
     """
     asking = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        asking.request("GET" if body is None else "POST", path, body, headers)
+        told = {"Content-Type": "application/json"} if body is not None else {}
+        asking.request("GET" if body is None else "POST", path, body, {**told, **(headers or {})})
         answer = asking.getresponse()
         return answer.status, answer.read()
     except http.client.HTTPException as error:

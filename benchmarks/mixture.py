@@ -50,7 +50,8 @@ def kinds(port: int, name: str, texts: Sequence[str]) -> list[Kind]:
         Kind("one text", predict, (200,)),
         Kind("one text, top_k", posts("/predict", top), (200,)),
         Kind("several texts", posts("/predict", several), (200,)),
-        Kind("explain", posts("/explain", one), (200,)),
+        # An explanation asks for many texts, of which only so many may wait.
+        Kind("explain", posts("/explain", one), (200, 429)),
         Kind("v2", posts(f"/v2/models/{name}/infer", list(map(bodies.V2.body, texts))), (200,)),
         Kind("health", [_get(port, "/health/ready")], (200,)),
         Kind("metrics", [_get(port, "/metrics")], (200,)),

@@ -6,6 +6,7 @@ onnxruntime, the way its own documentation tells. Knows nothing of what is measu
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,9 +48,9 @@ class Server:
     classifies: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def request(self, port: int, text: str) -> bytes:
+    def request(self, port: int, text: str, headers: Sequence[str] = ()) -> bytes:
         """The whole request that asks for a text."""
-        return bodies.request(port, self.path, self.shape.body(text))
+        return bodies.request(port, self.path, self.shape.body(text), headers)
 
     @contextmanager
     def started(self) -> Iterator[Running]:
@@ -100,6 +101,26 @@ def settings(assignments: Sequence[str]) -> dict[str, str]:
             raise FailedError(f"expected NAME=VALUE, received {assignment!r}")
         found[f"GATEWISE_{name.upper()}"] = value
     return found
+
+
+def new_key(file: Path) -> str:
+    """An API key that may swap models, its hash added to a file of keys.
+
+    Raises:
+        FailedError: If none could be made.
+    """
+    command = [sys.executable, "-m", "gatewise", "key", "benchmark", "--role", "admin"]
+    environment = {**os.environ, "PYTHONPATH": _path(FOLDER.parent)}
+    made = subprocess.run(
+        [*command, "--file", str(file)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    if made.returncode:
+        raise FailedError(f"gatewise key: {made.stderr.strip()}")
+    return made.stdout.split()[-1]
 
 
 def echo() -> Server:

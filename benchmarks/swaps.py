@@ -34,6 +34,8 @@ from vocab.errors import GatewiseError
 NAME = "model"
 """What the model is called where it is served: the name of its folder."""
 
+KEY_HEADER = "X-API-Key"
+
 _PATIENCE = 30.0  # seconds for a swap to take effect
 _BETWEEN = 0.3  # seconds of load between two swaps
 _MOMENT = 1.0  # seconds after a kill in which its requests fail
@@ -52,12 +54,14 @@ class Versions:
         served: What the service was started with.
         layout: Whether a version replaces the one before, or is put beside it by its number.
         how: Whether the service is told by a call or by SIGHUP.
+        key: The API key that a call needs; empty for a service that needs none.
     """
 
     folders: Mapping[str, Path]
     served: Path
     layout: Layout = "replaced"
     how: How = "call"
+    key: str = ""
 
     def place(self, number: int) -> str:
         """Puts the version of that turn in its place, whole or not at all; returns its name."""
@@ -77,7 +81,7 @@ class Versions:
             os.kill(server.pid, signal.SIGHUP)
             return
         path = f"/models/{NAME}/reload"
-        answered, said = ask(server.port, path, b"")
+        answered, said = ask(server.port, path, b"", {KEY_HEADER: self.key})
         if answered not in (200, 202, 204):
             raise FailedError(f"POST {path} answered {answered}: {said[:200]!r}")
 
@@ -195,12 +199,16 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
         with tempfile.TemporaryDirectory() as scratch:
             folders = {"first": model, "second": changed(model, Path(scratch) / "second")}
             judge = judge_of({name: truth(path, texts) for name, path in folders.items()})
-            versions = Versions(folders, Path(scratch) / NAME, layout, how)
             if swaps:
+                keys = Path(scratch) / "keys"
+                key = servers.new_key(keys) if how == "call" else ""
+                needed = servers.settings([f"API_KEYS_FILE={keys}"] if key else [])
+                versions = Versions(folders, Path(scratch) / NAME, layout, how, key)
                 versions.place(0)
-                service = servers.gatewise(versions.served, given)
+                service = servers.gatewise(versions.served, {**given, **needed})
+                header = [f"{KEY_HEADER}: {key}"] if key else []
                 with service.started() as server:
-                    asked = [service.request(server.port, text) for text in texts]
+                    asked = [service.request(server.port, text, header) for text in texts]
                     swapped = swapping(versions, server, asked, judge, swaps, connections)
             if workers:
                 more = servers.settings([f"WORKERS={workers}"])

@@ -19,7 +19,7 @@ class Classifier:
     def __init__(self) -> None:
         self._model = Model(os.environ["MODEL"])
 
-    @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=60_000)  # type: ignore[untyped-decorator]
+    @bentoml.api(batchable=True, max_batch_size=64)  # type: ignore[untyped-decorator]
     def predict(self, inputs: list[str]) -> list[list[dict[str, Any]]]:
         """Each text's labels, best first."""
         return [[dict(each) for each in answer] for answer in self._model.answers(inputs)]
