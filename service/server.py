@@ -25,6 +25,7 @@ import uvicorn
 from service.app import Application
 from service.http import certificates, logs, metrics
 from service.http.connections import Bounds, bounded, sweeping
+from service.http.streams import StreamLimits
 from service.listening import listen, url
 from service.models import Changes
 from service.settings import Settings
@@ -120,11 +121,13 @@ def run(
         connections=settings.max_connections,
         header_bytes=settings.max_header_bytes,
         read_seconds=settings.read_seconds,
+        requests=settings.max_requests,
     )
     config = uvicorn.Config(
         app,
         http=bounded(bounds),
         ws="websockets-sansio",
+        ws_max_size=StreamLimits().message_bytes,
         log_config=None,
         access_log=False,
         server_header=False,

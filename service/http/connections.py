@@ -6,6 +6,7 @@ headers, or does not take its answer. Knows neither routes nor bodies.
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -26,21 +27,24 @@ class Bounds:
         connections: Connections at a time.
         header_bytes: Bytes of a request's line and headers.
         read_seconds: Seconds to send a request, or to take an answer.
+        requests: Requests under way at a time, of all connections.
     """
 
     connections: int
     header_bytes: int
     read_seconds: float
+    requests: int
 
 
 class Connection(HttpToolsProtocol):
     """A connection that keeps within bounds."""
 
-    bounds: ClassVar[Bounds] = Bounds(4096, 32 * 1024, 30.0)
+    bounds: ClassVar[Bounds] = Bounds(4096, 32 * 1024, 30.0, 512)
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._since = 0.0  # when the request that is being read began; 0 between two
+        self._is_reading = False  # between a request's first byte and its last
         self._header_bytes = self._headers = 0
         self._in_headers = False  # between a request's first byte and the end of its headers
         self._stalled = 0.0  # since when the client has taken nothing of what is sent
@@ -55,8 +59,10 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Reads what came, unless it is more of a header than may be."""
-        if not self._since:
-            self._since = self.loop.time()
+        if not self._is_reading:
+            self._is_reading, self._since = True, self.loop.time()
+            if b"pgrade" in data and not data.startswith(b"GET "):
+                data = _without_wishes(data)
         super().data_received(data)
         if self._in_headers and not self.transport.is_closing():
             # A header without an end is told to nobody: its bytes are counted here.
@@ -78,8 +84,12 @@ class Connection(HttpToolsProtocol):
         """Lets a request in whose headers keep within bounds."""
         self._header_bytes += len(self.url)
         self._in_headers = False
-        if self._check_headers():
-            super().on_headers_complete()
+        if not self._check_headers():
+            return
+        # Of a request too many not even the body is looked at: refusing must cost next to nothing.
+        is_one_too_many = len(self.tasks) >= self.bounds.requests
+        self.app = _refuse_request if is_one_too_many else self.config.loaded_app
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Takes a part of a body, of a request that was let in."""
@@ -88,9 +98,16 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Ends a request, of which nothing more is to be read."""
-        self._since = 0.0
+        self._is_reading, self._since = False, 0.0
         if not self.transport.is_closing():
             super().on_message_complete()
+
+    def _get_upgrade(self) -> bytes | None:
+        # Only a GET can become a WebSocket (RFC 6455, section 4.1).
+        return super()._get_upgrade() if self.scope.get("method") == "GET" else None
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Clients may wish for other protocols as they like: it is no matter for the log."""
 
     def sweep(self, now: float) -> None:
         """Closes the connection if its client is too slow.
@@ -142,6 +159,40 @@ class Connection(HttpToolsProtocol):
         ]
         self.transport.write("\r\n".join((*lines, "", "")).encode() + content)
         self.transport.close()
+
+
+_WISH = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
+
+
+def _without_wishes(data: bytes) -> bytes:
+    """The begin of a request without its wish for another protocol, which a server may ignore.
+
+    Some clients have one with their first request of every connection (h2c, RFC 7540, section
+    3.2), and the parser below takes what follows the headers for that protocol's, not for a body.
+    """
+    head, end, rest = data.partition(b"\r\n\r\n")
+    return _WISH.sub(b"\r\nx-upgrade:", head) + end + rest
+
+
+_TOO_MANY = json.dumps(
+    {
+        "type": "urn:gatewise:problem:too-many-requests",
+        "title": "Too many requests",
+        "status": 429,
+        "detail": "the service has as many requests under way as it may: ask again",
+    }
+).encode()
+_TOO_MANY_HEADERS = [
+    (b"content-type", MEDIA_TYPE.encode()),
+    (b"content-length", b"%d" % len(_TOO_MANY)),
+    (b"retry-after", b"1"),
+]
+
+
+async def _refuse_request(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
+    """The ASGI application of requests that are too many."""
+    await send({"type": "http.response.start", "status": 429, "headers": _TOO_MANY_HEADERS})
+    await send({"type": "http.response.body", "body": _TOO_MANY})
 
 
 def bounded(bounds: Bounds) -> type[Connection]:

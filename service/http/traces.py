@@ -33,9 +33,8 @@ def wrap(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
         raise TracesError(
             'GATEWISE_TRACES needs OpenTelemetry: pip install "gatewise[traces]"'
         ) from None
-    # A service is called gatewise unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say more.
-    named = Resource({SERVICE_NAME: "gatewise"}).merge(Resource.create())
-    if named.attributes[SERVICE_NAME] == "unknown_service":
+    named = Resource.create()
+    if str(named.attributes[SERVICE_NAME]).startswith("unknown_service"):  # no variable says more
         named = named.merge(Resource({SERVICE_NAME: "gatewise"}))
     provider = TracerProvider(resource=named)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))

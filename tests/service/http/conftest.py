@@ -42,7 +42,7 @@ class Service:
         )
         stack.callback(self.process.kill)
         line = self.next_line()
-        while " at http://" not in line:
+        while " at http" not in line:
             assert line, "the service did not start"
             line = self.next_line()
         self.url = line.partition(" at ")[2].partition(",")[0]

@@ -141,10 +141,12 @@ def test_requests_that_come_at_once_are_answered_in_their_order(service: Any) ->
 def test_a_client_that_does_not_take_its_answer_is_let_go(service: Any) -> None:
     texts = json.dumps({"inputs": ["who"] * 128}).encode()
     request = HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(texts), texts)
-    with connect(service) as connection:
+    with socket.socket() as connection:
+        # Before it is connected, or the window is as large as ever.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", service.port))
         connection.setblocking(False)
-        until = time.monotonic() + 8
+        until = time.monotonic() + 25
         closed = False
         while time.monotonic() < until and not closed:
             try:
@@ -162,3 +164,31 @@ def test_what_is_no_http_is_refused(service: Any) -> None:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
         assert status_of(read_all(connection)) == 400
     assert_well(service)
+
+
+@pytest.mark.parametrize("wish", [b"websocket", b"h2c", b"nonsense"])
+def test_a_wish_for_another_protocol_is_ignored_where_it_cannot_be(
+    service: Any, wish: bytes
+) -> None:
+    wished = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % wish
+    request = GOOD.replace(b"Host: a\r\n", b"Host: a\r\n" + wished)
+    with connect(service) as connection:
+        assert ask(connection, request) == 200
+    assert_well(service)
+
+
+def test_a_request_too_many_is_refused_at_once_and_its_connection_goes_on(
+    start: Callable[..., Any],
+) -> None:
+    service = start(max_requests=2, read_seconds=30)
+    begun = [connect(service) for _ in range(2)]
+    for connection in begun:
+        connection.sendall(GOOD[: -len(BODY)])  # under way, but for the body
+    time.sleep(0.3)
+    with connect(service) as one_too_many:
+        for _ in range(3):
+            assert ask(one_too_many) == 429
+        for connection in begun:
+            assert ask(connection, BODY) == 200
+            connection.close()
+        assert ask(one_too_many) == 200
