@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         4096, description="Most connections of a process; more are refused with 503."
     )
     max_requests: Annotated[int, Field(ge=1)] = Field(
-        512, description="Most requests that a process has under way; more are refused with 429."
+        1024, description="Most requests that a process has under way; more are refused with 429."
     )
     max_header_bytes: Annotated[int, Field(ge=256)] = Field(
         32 * 1024, description="Most bytes of a request's line and headers; else 431."

@@ -152,6 +152,9 @@ def pad(ids: Sequence[NDArray[np.int64]]) -> Batch:
     Args:
         ids: Token ids of each text; at least one text.
     """
+    if len(ids) == 1:
+        alone = ids[0][None]
+        return Batch(input_ids=alone, attention_mask=np.ones_like(alone))
     lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     filled = np.arange(lengths.max()) < lengths[:, None]
     input_ids = np.full(filled.shape, PAD_ID, dtype=np.int64)

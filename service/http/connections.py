@@ -36,6 +36,40 @@ class Bounds:
     requests: int
 
 
+class _WholeAnswers:
+    """A transport that sends the head of an answer together with the begin of its body.
+
+    uvicorn writes them one after the other, and each write is a call of the kernel, and a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Sends what comes, or keeps it if it is a head that a body follows."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data[:9] == b"HTTP/1.1 " and data[-4:] == b"\r\n\r\n" and data[9:10] != b"1":
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Sends the head of an answer that turned out to have no body."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        """Sends what there is, then closes."""
+        self.flush()
+        self._transport.close()
+
+
 class Connection(HttpToolsProtocol):
     """A connection that keeps within bounds."""
 
@@ -53,6 +87,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Refuses a connection too many."""
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport = _WholeAnswers(self.transport)  # type: ignore[assignment]
         self._since = self.loop.time()
         if len(self.connections) > self.bounds.connections:
             self._refuse(503, "too many connections", retry_after=1)
@@ -108,6 +143,16 @@ class Connection(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """Clients may wish for other protocols as they like: it is no matter for the log."""
+
+    def on_response_complete(self) -> None:
+        """Ends an answer, all of which is sent."""
+        self.transport.flush()  # type: ignore[attr-defined]
+        super().on_response_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hands the connection itself over, without what holds heads back."""
+        self.transport = self.transport._transport  # type: ignore[attr-defined]
+        super().handle_websocket_upgrade()
 
     def sweep(self, now: float) -> None:
         """Closes the connection if its client is too slow.

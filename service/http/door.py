@@ -10,7 +10,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -47,12 +47,12 @@ class Door:
             return
         exchange = begin(scope, Exchange(self._id(scope)))
 
-        async def send_out(message: Message) -> None:
+        def send_out(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 named = (b"x-request-id", exchange.id.encode())
                 message["headers"] = [*message.get("headers", ()), named]
-            await send(message)
+            return send(message)
 
         try:
             await self._inside(scope, receive, send_out)

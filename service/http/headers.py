@@ -4,7 +4,7 @@ Owns what they say. `answer_headers` is for whoever writes an answer itself, `wr
 around an application. Knows no route.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 
 from starlette.middleware.cors import CORSMiddleware
@@ -97,14 +97,19 @@ class _SecurityHeaders:
     def __init__(self, app: ASGIApp, headers: Sequence[Header]) -> None:
         self._app = app
         self._headers = tuple(headers)
+        self._names = frozenset(name for name, _ in headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
+        def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
-                names = {name.lower() for name, _ in given}
-                more = [header for header in self._headers if header[0] not in names]
-                message = {**message, "headers": given + more}
-            await send(message)
+                names = {name for name, _ in given}  # in lower case, by ASGI
+                given += (
+                    self._headers
+                    if names.isdisjoint(self._names)
+                    else [header for header in self._headers if header[0] not in names]
+                )
+                message = {**message, "headers": given}
+            return send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
