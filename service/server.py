@@ -126,6 +126,7 @@ def run(
         header_bytes=settings.max_header_bytes,
         read_seconds=settings.read_seconds,
         requests=settings.max_requests,
+        refused=app.state.metrics.refused,
     )
     config = uvicorn.Config(
         app,
@@ -146,7 +147,7 @@ def run(
     # What is there now stays: looking through all of it again and again takes some 40 ms each time.
     gc.collect()
     gc.freeze()
-    _Server(config, app, settings.drain_seconds, ready, pipe).run(sockets=[listener])
+    _Server(config, app, bounds, ready, pipe).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -155,7 +156,7 @@ class _Server(uvicorn.Server):
     Args:
         config: uvicorn's settings.
         app: The application.
-        drain_seconds: How long to go on after being told to stop, no longer ready.
+        bounds: What clients may take, and how many requests are under way.
         ready: Called once requests are taken.
         pipe: Leads to the process that looks after this one and others, if there is one.
     """
@@ -164,13 +165,14 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         app: Application,
-        drain_seconds: float,
+        bounds: Bounds,
         ready: Callable[[], None],
         pipe: Connection | None,
     ) -> None:
         super().__init__(config)
         self._app = app
-        self._drain_seconds = drain_seconds
+        self._bounds = bounds
+        self._drain_seconds: float = app.state.settings.drain_seconds
         self._ready = ready
         self._pipe = pipe
         self._draining = False
@@ -180,9 +182,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         state = self._app.state
         connections = self.server_state.connections
-        requests = self.server_state.tasks
         state.connections = lambda: len(connections)
-        state.requests = lambda: len(requests)
+        state.requests = lambda: self._bounds.under_way
         state.draining = lambda: self._draining
         self._keep(sweeping(connections))
         self._loop = asyncio.get_running_loop()

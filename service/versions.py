@@ -75,9 +75,19 @@ class Versions:
         given = {one: self.shares.get(one, 0.0) for one in self.served} if self.shares else {}
         total = sum(given.values())
         if not total:
-            newest = next(reversed(self.served))
-            return {one: float(one == newest) for one in self.served}
+            return {one: float(one == self.newest.version) for one in self.served}
         return {one: share / total for one, share in given.items()}
+
+    @property
+    def newest(self) -> Served:
+        """The newest version, whatever its share.
+
+        Raises:
+            NotReadyError: If there is none.
+        """
+        if not self.served:
+            raise NotReadyError(f"the model {self.source.name!r} is being loaded")
+        return next(reversed(self.served.values()))
 
     def choose(self) -> Served:
         """The version whose turn it is.
@@ -85,16 +95,14 @@ class Versions:
         Raises:
             NotReadyError: If there is none.
         """
-        if not self.served:
-            raise NotReadyError(f"the model {self.source.name!r} is being loaded")
-        if self.shares is None:
-            return next(reversed(self.served.values()))
+        if self.shares is None or not self.served:
+            return self.newest
         point = next(self._turn) * _GOLDEN % 1
         for version, share in self.traffic.items():
             point -= share
             if point < 0:
                 return self.served[version]
-        return next(reversed(self.served.values()))
+        return self.newest
 
     def version(self, version: str) -> Served:
         """A version by its name.

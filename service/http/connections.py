@@ -7,11 +7,13 @@ headers, or does not take its answer. Knows neither routes nor bodies.
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.problems import MEDIA_TYPE
 
@@ -19,21 +21,41 @@ _MOST_HEADERS = 200
 _SWEEP_SECONDS = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Bounds:
-    """What a client may take.
+    """What clients may take.
 
     Attributes:
         connections: Connections at a time.
         header_bytes: Bytes of a request's line and headers.
         read_seconds: Seconds to send a request, or to take an answer.
         requests: Requests under way at a time, of all connections.
+        refused: Called for each request that is one too many.
+        under_way: How many there are.
     """
 
-    connections: int
-    header_bytes: int
-    read_seconds: float
-    requests: int
+    connections: int = 4096
+    header_bytes: int = 32 * 1024
+    read_seconds: float = 30.0
+    requests: int = 1024
+    refused: Callable[[], None] = lambda: None
+    under_way: int = 0
+
+    def is_full(self) -> bool:
+        """Whether no more request may begin."""
+        return self.under_way >= self.requests
+
+    def counted(self, app: Any) -> Any:
+        """The application, for a request that is under way from now until it is answered."""
+        self.under_way += 1
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.under_way -= 1
+
+        return answer
 
 
 class _WholeAnswers:
@@ -73,7 +95,7 @@ class _WholeAnswers:
 class Connection(HttpToolsProtocol):
     """A connection that keeps within bounds."""
 
-    bounds: ClassVar[Bounds] = Bounds(4096, 32 * 1024, 30.0, 512)
+    bounds: ClassVar[Bounds] = Bounds()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -90,7 +112,7 @@ class Connection(HttpToolsProtocol):
         self.transport = _WholeAnswers(self.transport)  # type: ignore[assignment]
         self._since = self.loop.time()
         if len(self.connections) > self.bounds.connections:
-            self._refuse(503, "too many connections", retry_after=1)
+            self._refuse(503, "too many connections", "retry-after: 1")
 
     def data_received(self, data: bytes) -> None:
         """Reads what came, unless it is more of a header than may be."""
@@ -121,10 +143,23 @@ class Connection(HttpToolsProtocol):
         self._in_headers = False
         if not self._check_headers():
             return
-        # Of a request too many not even the body is looked at: refusing must cost next to nothing.
-        is_one_too_many = len(self.tasks) >= self.bounds.requests
-        self.app = _refuse_request if is_one_too_many else self.config.loaded_app
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begins to answer a request, or refuses it if too many are under way.
+
+        Of a request that is refused not even the body is looked at, and nothing is run for it:
+        refusing must cost next to nothing.
+        """
+        if self.bounds.is_full():
+            cycle.response_started = cycle.response_complete = True
+            self.transport.write(_TOO_MANY)
+            if not cycle.keep_alive:
+                self.transport.close()
+            self.bounds.refused()
+            self.on_response_complete()
+            return
+        super()._start_asgi_task(cycle, self.bounds.counted(app))
 
     def on_body(self, body: bytes) -> None:
         """Takes a part of a body, of a request that was let in."""
@@ -185,24 +220,10 @@ class Connection(HttpToolsProtocol):
         self._refuse(431, f"expected at most {self.bounds.header_bytes} bytes of headers")
         return False
 
-    def _refuse(self, status: int, detail: str, retry_after: int | None = None) -> None:
+    def _refuse(self, status: int, detail: str, *headers: str) -> None:
         """Answers what never becomes a request, and closes."""
-        phrase = HTTPStatus(status).phrase
-        problem = {
-            "type": f"urn:gatewise:problem:{phrase.lower().replace(' ', '-')}",
-            "title": phrase,
-            "status": status,
-            "detail": detail,
-        }
-        content = json.dumps(problem).encode()
-        lines = [
-            f"HTTP/1.1 {status} {phrase}",
-            f"content-type: {MEDIA_TYPE}",
-            f"content-length: {len(content)}",
-            "connection: close",
-            *([f"retry-after: {retry_after}"] if retry_after else []),
-        ]
-        self.transport.write("\r\n".join((*lines, "", "")).encode() + content)
+        kind = HTTPStatus(status).phrase.lower().replace(" ", "-")
+        self.transport.write(_answer(status, kind, detail, "connection: close", *headers))
         self.transport.close()
 
 
@@ -219,25 +240,31 @@ def _without_wishes(data: bytes) -> bytes:
     return _WISH.sub(b"\r\nx-upgrade:", head) + end + rest
 
 
-_TOO_MANY = json.dumps(
-    {
-        "type": "urn:gatewise:problem:too-many-requests",
-        "title": "Too many requests",
-        "status": 429,
-        "detail": "the service has as many requests under way as it may: ask again",
+def _answer(status: int, kind: str, detail: str, *headers: str) -> bytes:
+    """The bytes of a refusal that never becomes a request."""
+    phrase = HTTPStatus(status).phrase
+    problem = {
+        "type": f"urn:gatewise:problem:{kind}",
+        "title": phrase,
+        "status": status,
+        "detail": detail,
     }
-).encode()
-_TOO_MANY_HEADERS = [
-    (b"content-type", MEDIA_TYPE.encode()),
-    (b"content-length", b"%d" % len(_TOO_MANY)),
-    (b"retry-after", b"1"),
-]
+    content = json.dumps(problem).encode()
+    lines = (
+        f"HTTP/1.1 {status} {phrase}",
+        f"content-type: {MEDIA_TYPE}",
+        f"content-length: {len(content)}",
+        *headers,
+    )
+    return "\r\n".join((*lines, "", "")).encode() + content
 
 
-async def _refuse_request(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001
-    """The ASGI application of requests that are too many."""
-    await send({"type": "http.response.start", "status": 429, "headers": _TOO_MANY_HEADERS})
-    await send({"type": "http.response.body", "body": _TOO_MANY})
+_TOO_MANY = _answer(
+    429,
+    "too-many-requests",
+    "the service has as many requests under way as it may: ask again",
+    "retry-after: 1",
+)
 
 
 def bounded(bounds: Bounds) -> type[Connection]:

@@ -28,6 +28,7 @@ from service.http.inference_shapes import (
 from service.http.problems import Kind, ProblemError
 from service.jobs import EmptyTextsError
 from service.models import Models
+from service.served import Served
 from service.settings import Settings
 
 EXTENSIONS = ["binary_tensor_data"]
@@ -101,9 +102,8 @@ async def server_live() -> ServerLive:
 async def server_ready(request: Request) -> ServerReady:
     """Answers 200 once every model is ready."""
     models = _models(request)
-    names: list[str | None] = [*models.names()]
-    for name in names or [None]:  # without any model the default one is not ready
-        models.find(name)
+    for name in models.names():
+        _asked_of(models, name, None)
     return ServerReady(ready=True)
 
 
@@ -123,7 +123,7 @@ async def server_metadata() -> ServerMetadata:
 )
 async def model_ready(request: Request, name: str, version: str | None = None) -> ModelReady:
     """Answers 200 once the model is ready."""
-    return ModelReady(name=_models(request).find(name, version).name, ready=True)
+    return ModelReady(name=_asked_of(_models(request), name, version).name, ready=True)
 
 
 @routes.get("/models/{name}", summary="What a model takes and answers", responses=_OF_A_MODEL)
@@ -135,7 +135,7 @@ async def model_ready(request: Request, name: str, version: str | None = None) -
 async def model_metadata(request: Request, name: str, version: str | None = None) -> ModelMetadata:
     """Answers the tensors of the model and its versions."""
     models = _models(request)
-    served = models.find(name, version)
+    served = _asked_of(models, name, version)
     return inference_outputs.metadata(served.name, models.versions(served.name), served.classifier)
 
 
@@ -179,9 +179,16 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         served.version,
         asked.id,
     )
+    told = {"Gatewise-Truncated-Texts": str(scored.truncated)} if scored.truncated else {}
     if header_length is None:
-        return Response(answer, media_type="application/json")
-    return Response(answer, headers={HEADER_LENGTH: str(header_length)}, media_type=BYTES_TYPE)
+        return Response(answer, headers=told, media_type="application/json")
+    told[HEADER_LENGTH] = str(header_length)
+    return Response(answer, headers=told, media_type=BYTES_TYPE)
+
+
+def _asked_of(models: Models, name: str, version: str | None) -> Served:
+    """The version that is asked about; no request of a share is spent on it."""
+    return models.model(name).newest if version is None else models.find(name, version)
 
 
 def _models(request: Request) -> Models:

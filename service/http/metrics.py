@@ -23,6 +23,7 @@ from prometheus_client import (
     exposition,
     multiprocess,
 )
+from prometheus_client.metrics import MetricWrapperBase
 from starlette.responses import Response
 
 from service.http.exchange import Exchange
@@ -136,6 +137,7 @@ class Metrics:
             ("model", "result"),
             registry=own,
         )
+        self._too_many = self._requests.labels("other", "", "", "429")
         self._children: dict[tuple[object, ...], object] = {}
         self._seen: set[tuple[str, str, str]] = set()
 
@@ -151,6 +153,10 @@ class Metrics:
             (self._request_seconds, route, model, version),
             lambda: self._request_seconds.labels(route, model, version),
         ).observe(seconds)
+
+    def refused(self) -> None:
+        """Counts a request that was one too many."""
+        self._too_many.inc()
 
     def of(self, name: str, version: str) -> "VersionMetrics":
         """The figures of one version of a model."""
@@ -185,6 +191,11 @@ class Metrics:
                 self._traffic.remove(name, version)
         self._seen = seen
 
+    def collectors(self) -> list["Metric"]:
+        """Every metric of the service's own."""
+        own = [one for one in vars(self).values() if isinstance(one, MetricWrapperBase)]
+        return [Metric.of(one) for one in (*own, *self._counts.values())]
+
     def exposition(self) -> bytes:
         """Everything, in Prometheus's text format."""
         return exposition.generate_latest(self._registry)
@@ -195,6 +206,29 @@ class Metrics:
         if found is None:
             found = self._children[key] = make()
         return found  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as it is named in a query.
+
+    Attributes:
+        name: Its name; of a counter with `_total`.
+        labels: The names of its labels.
+        is_histogram: Whether it is several series, `_bucket`, `_sum` and `_count`.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    is_histogram: bool
+
+    @classmethod
+    def of(cls, metric: MetricWrapperBase) -> "Metric":
+        """A metric of the library."""
+        described = next(iter(metric.describe()))
+        total = "_total" if described.type == "counter" else ""
+        labels = tuple(metric._labelnames)
+        return cls(described.name + total, labels, described.type == "histogram")
 
 
 @dataclass(frozen=True, slots=True)

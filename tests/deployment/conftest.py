@@ -16,39 +16,13 @@ from typing import Any, NoReturn
 
 import pytest
 
+from service.http.metrics import Metrics
 from service.settings import Settings
 
 # The metrics of the service, each with its labels.
-METRICS = {
-    "gatewise_requests_total": {"route", "model", "version", "status"},
-    "gatewise_request_seconds": {"route", "model", "version"},
-    "gatewise_queue_seconds": {"model", "version"},
-    "gatewise_batch_texts": {"model", "version"},
-    "gatewise_tokens_total": {"model", "version"},
-    "gatewise_padding_tokens_total": {"model", "version"},
-    "gatewise_unknown_tokens_total": {"model", "version"},
-    "gatewise_truncated_texts_total": {"model", "version"},
-    "gatewise_best_score": {"model", "version"},
-    "gatewise_none_texts_total": {"model", "version"},
-    "gatewise_queued_texts": {"model", "version"},
-    "gatewise_refused_total": {"model", "version", "reason"},
-    "gatewise_connections": set(),
-    "gatewise_model_info": {"model", "version", "sha256"},
-    "gatewise_model_loads_total": {"model", "result"},
-    "gatewise_model_traffic": {"model", "version"},
-}
-HISTOGRAMS = {
-    *("gatewise_request_seconds", "gatewise_queue_seconds"),
-    *("gatewise_batch_texts", "gatewise_best_score"),
-}
-SETTINGS = {
-    *("model", "host", "port", "workers", "sessions", "threads", "max_body_bytes", "max_texts"),
-    *("max_queued_texts", "max_queued_characters", "deadline_seconds", "max_connections"),
-    *("max_header_bytes", "read_seconds", "keep_alive_seconds", "shutdown_seconds"),
-    *("drain_seconds", "watch_seconds"),
-    *("api_keys_file", "cors_origins", "tls_certificate", "tls_key"),
-    *("log_level", "log_format", "access_log", "log_texts", "traces"),
-}
+_OWN = [one for one in Metrics().collectors() if one.name.startswith("gatewise_")]
+METRICS = {one.name: set(one.labels) for one in _OWN}
+HISTOGRAMS = {one.name for one in _OWN if one.is_histogram}
 
 DEADLINE_SECONDS = 10.0  # by default
 
@@ -82,7 +56,7 @@ def metrics() -> dict[str, set[str]]:
 @pytest.fixture(scope="session")
 def settings() -> set[str]:
     """The names of the service's settings."""
-    return SETTINGS | set(Settings.model_fields)
+    return set(Settings.model_fields)
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,6 @@ def test_every_metric_is_looked_at(metrics) -> None:
 
 
 def test_the_service_has_what_is_asked_of_it(metrics, multi_label_folder) -> None:
-    pytest.importorskip("service.http.metrics")
     command = [sys.executable, "-m", "gatewise", "serve", str(multi_label_folder), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
