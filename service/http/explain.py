@@ -20,7 +20,7 @@ from service.explain import Explanation, cost, explain
 from service.http import body, problems
 from service.http.exchange import exchange_of
 from service.http.problems import ErrorPlace, GoneError, ProblemError, pointer
-from service.http.schemas import Inputs, LabelScore
+from service.http.schemas import LabelScore, TextsRequest
 from service.models import Models
 from service.scores import ScoreFunction, apply, ranked, shortest
 from service.settings import Settings
@@ -56,32 +56,10 @@ class ExplainParameters(BaseModel):
     )
 
 
-class ExplainRequest(BaseModel):
+class ExplainRequest(TextsRequest):
     """One text or several, to be classified and explained."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {"inputs": "Where is the nearest station?"},
-                {"inputs": ["Who wrote Hamlet?", "How far is it?"], "parameters": {"top_k": 3}},
-            ]
-        },
-    )
-
-    inputs: Inputs = Field(description="A text, or a list of at least one text.")
     parameters: ExplainParameters | None = None
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts as a list, also when there is one."""
-        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
-
-    def place(self, index: int) -> str:
-        """JSON pointer to the text of that index."""
-        return "#/inputs" if isinstance(self.inputs, str) else f"#/inputs/{index}"
 
 
 class TokenShare(BaseModel):

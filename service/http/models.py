@@ -13,7 +13,7 @@ from service.http.key_file import Role
 from service.http.predict import Predict
 from service.http.problems import ErrorPlace, ProblemError
 from service.http.schemas import LabelScore, PredictRequest
-from service.models import Models
+from service.models import Changes, Models
 from service.versions import Change
 
 _MOST_CHANGE_BYTES = 65_536
@@ -88,6 +88,15 @@ def told(models: Models, name: str) -> Model:
     return Model(name=name, default=name == models.default, versions=ready + failed)
 
 
+async def _change(request: Request, change: Change) -> Changes:
+    """Changes versions, in every process of the service."""
+    try:
+        changes: Changes = await request.app.state.change(change)
+    except ModelFolderError as error:
+        raise ProblemError(problems.NOT_LOADED, str(error)) from None
+    return changes
+
+
 @routes.get("/models", summary="Every model")
 async def every(request: Request) -> ModelList:
     """Answers every model with its versions."""
@@ -148,10 +157,7 @@ async def predict_by_version(request: Request, name: str, version: str) -> Respo
 async def reload(request: Request, name: str) -> Reloaded:
     """Loads versions that are new, and unloads those that are gone; a failure changes nothing."""
     models: Models = request.app.state.models
-    try:
-        changes = await request.app.state.change(Change("reload", name))
-    except ModelFolderError as error:
-        raise ProblemError(problems.NOT_LOADED, str(error)) from None
+    changes = await _change(request, Change("reload", name))
     if changes.failed and not changes.loaded:
         version, reason = next(iter(changes.failed.items()))
         raise ProblemError(problems.NOT_LOADED, f"version {version}: {reason}")
@@ -179,7 +185,7 @@ async def share(request: Request, name: str) -> Model:
         raise problems.invalid_request(
             [ErrorPlace(detail="expected at least one share above 0", pointer="#/shares")]
         )
-    await request.app.state.change(Change("share", name, shares=asked.shares))
+    await _change(request, Change("share", name, shares=asked.shares))
     return told(models, name)
 
 
@@ -192,10 +198,7 @@ async def share(request: Request, name: str) -> Model:
 async def load(request: Request, name: str, version: str) -> Model:
     """Loads a version again that is still where it was."""
     models: Models = request.app.state.models
-    try:
-        changes = await request.app.state.change(Change("load", name, version))
-    except ModelFolderError as error:
-        raise ProblemError(problems.NOT_LOADED, str(error)) from None
+    changes = await _change(request, Change("load", name, version))
     if version in changes.failed:
         raise ProblemError(problems.NOT_LOADED, changes.failed[version])
     models.find(name, version)
@@ -211,5 +214,5 @@ async def load(request: Request, name: str, version: str) -> Model:
 async def unload(request: Request, name: str, version: str) -> Model:
     """Takes a version out of service, once it has answered what it has taken."""
     models: Models = request.app.state.models
-    await request.app.state.change(Change("unload", name, version))
+    await _change(request, Change("unload", name, version))
     return told(models, name)

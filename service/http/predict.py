@@ -125,7 +125,7 @@ class Predict:
             )
             scored = await _answer_of(future)
         except EmptyTextsError as error:
-            places = [pointer(asked.location(index)) for index in error.indices]
+            places = [asked.place(index) for index in error.indices]
             raise problems.empty_texts(places) from None
         except GatewiseError as error:
             raise problems.refusal(error) from None

@@ -64,8 +64,8 @@ class PredictParameters(BaseModel):
         return self
 
 
-class PredictRequest(BaseModel):
-    """One text or several, to be classified."""
+class TextsRequest(BaseModel):
+    """One text or several."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -80,16 +80,21 @@ class PredictRequest(BaseModel):
     )
 
     inputs: Inputs = Field(description="A text, or a list of at least one text.")
-    parameters: PredictParameters | None = None
 
     @property
     def texts(self) -> list[str]:
         """The texts as a list, also when there is one."""
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
-    def location(self, index: int) -> tuple[str | int, ...]:
-        """Where in the request the text of that index stands, as the keys that lead to it."""
-        return ("inputs",) if isinstance(self.inputs, str) else ("inputs", index)
+    def place(self, index: int) -> str:
+        """JSON pointer to the text of that index."""
+        return "#/inputs" if isinstance(self.inputs, str) else f"#/inputs/{index}"
+
+
+class PredictRequest(TextsRequest):
+    """One text or several, to be classified."""
+
+    parameters: PredictParameters | None = None
 
 
 class LabelScore(BaseModel):

@@ -27,8 +27,8 @@ def test_one_text_and_a_list_of_texts_are_taken() -> None:
 
 
 def test_the_place_of_a_text_in_the_request() -> None:
-    assert PredictRequest(inputs="a").location(0) == ("inputs",)
-    assert PredictRequest(inputs=["a", "b"]).location(1) == ("inputs", 1)
+    assert PredictRequest(inputs="a").place(0) == "#/inputs"
+    assert PredictRequest(inputs=["a", "b"]).place(1) == "#/inputs/1"
 
 
 @pytest.mark.parametrize(
