@@ -64,8 +64,8 @@ class Source:
         found = list(self._inside())
         if not found:
             raise ModelFolderError(
-                f"{self.path}: expected a model folder, or a folder of model folders, each a "
-                "version; found neither"
+                f"{self.path}: not a Gatewise model folder: it holds no manifest.json, and no "
+                "folder in it does, which would be a version"
             )
         return sorted(found, key=lambda one: _natural(one.version))
 

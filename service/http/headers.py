@@ -103,7 +103,7 @@ class _SecurityHeaders:
         def send_with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
-                names = {name for name, _ in given}  # in lower case, by ASGI
+                names = {name.lower() for name, _ in given}
                 given += (
                     self._headers
                     if names.isdisjoint(self._names)

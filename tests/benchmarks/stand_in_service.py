@@ -14,7 +14,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.classifier import Classifier
-from service.http.schemas import PredictRequest, rank
+from service.http.schemas import PredictRequest
+from service.scores import ranked
 
 FOLDER, PORT = Path(sys.argv[1]), int(sys.argv[2])
 TORN = len(sys.argv) > 3
@@ -46,7 +47,10 @@ async def reload():
 @app.post("/predict")
 async def predict(request: PredictRequest):
     labels, classifier = app.state.labels_of.classes_, app.state.classifier
-    return rank(labels, classifier.predict_proba(request.texts))
+    return [
+        [{"label": label, "score": score} for label, score in ranked(labels, row)]
+        for row in classifier.predict_proba(request.texts)
+    ]
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def test_a_point_is_measured(growth, measured):
 def test_a_network_that_is_refused_is_a_row(growth, point):
     refused = growth.measure("classes", replace(point, classes=10_000_000), patience=600)
     assert refused.cost is None
-    assert "the network would hold" in refused.why
+    assert "the network would take" in refused.why
     assert growth.in_markdown(refused).count("|") == growth.HEAD.splitlines()[0].count("|")
 
 

@@ -262,7 +262,10 @@ class TestInspect:
             "score": ["c.csv", "--out", "o.csv"],
         }
         message = refused(command, tmp_path, *arguments.get(command, []))
-        assert message == f"{tmp_path}: not a Gatewise model folder: it holds no manifest.json"
+        reason = f"{tmp_path}: not a Gatewise model folder: it holds no manifest.json"
+        if command == "serve":
+            reason += ", and no folder in it does, which would be a version"
+        assert message == reason
 
 
 class TestUsage:

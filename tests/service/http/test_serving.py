@@ -284,7 +284,7 @@ class TestProcesses:
             [*command, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
         )
         assert ended.returncode == 1
-        assert "expected a model folder" in ended.stderr
+        assert "not a Gatewise model folder" in ended.stderr
         assert "Traceback" not in ended.stderr
 
 
