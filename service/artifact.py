@@ -38,7 +38,7 @@ _Document = TypeVar("_Document", bound=BaseModel)
 
 # What is read into objects takes many times its bytes. A million tokens, which are the most that
 # can be trained, take up to 100 MB.
-_MOST_MANIFEST_BYTES = 2**20
+MOST_MANIFEST_BYTES = 2**20
 _MOST_BYTES_OF = {"config.json": 2**24, "tokenizer.json": 2**27}
 
 
@@ -92,7 +92,7 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
     files = files_at(Path(path))
     folder = ModelFolder(files.path)
     try:
-        contents = files.read(folder.manifest.name, _MOST_MANIFEST_BYTES)
+        contents = files.read(folder.manifest.name, MOST_MANIFEST_BYTES)
     except MissingError:
         raise ModelFolderError(
             f"{folder.path}: not a Gatewise model folder: it holds no {folder.manifest.name}"
@@ -193,7 +193,7 @@ def _stranger_in(folder: ModelFolder) -> str | None:
     files = {folder.name_of(file) for file in folder.path.rglob("*") if not file.is_dir()}
     known: set[str] = set()
     with suppress(ModelFolderError, ValidationError):
-        manifest = Manifest.model_validate_json(read_file(folder.manifest, _MOST_MANIFEST_BYTES))
+        manifest = Manifest.model_validate_json(read_file(folder.manifest, MOST_MANIFEST_BYTES))
         known = {*manifest.files, folder.manifest.name}
     return min(files - known, default=None)
 

@@ -124,8 +124,7 @@ class Models:
         Raises:
             UnknownModelError: If there is no such model.
         """
-        watcher = self._watcher.of(name, version) if self._watcher else None
-        served = Served(name, version, classifier, self._capacity, watcher)
+        served = self._served(name, version, classifier)
         self.model(name).served[version] = served
         return served
 
@@ -250,10 +249,13 @@ class Models:
 
     def _load(self, name: str, found: Found) -> Served:
         classifier = Classifier.load(found.path, threads=self._threads)
-        watcher = self._watcher.of(name, found.version) if self._watcher else None
-        served = Served(name, found.version, classifier, self._capacity, watcher)
+        served = self._served(name, found.version, classifier)
         served.warm_up()
         return served
+
+    def _served(self, name: str, version: str, classifier: Classifier) -> Served:
+        watcher = self._watcher.of(name, version) if self._watcher else None
+        return Served(name, version, classifier, self._capacity, watcher)
 
     def _gone(self, model: Versions, found: Sequence[str]) -> list[str]:
         """The versions to unload: those no longer found, if one that is found answers."""

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.archive import files_at
+from service.artifact import MOST_MANIFEST_BYTES
 from service.errors import ModelFolderError
 from service.layout import ModelFolder
 from vocab.errors import GatewiseError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _DIGITS_OF_VERSION = 12
-_MOST_MANIFEST_BYTES = 2**20
 
 
 class SourceError(GatewiseError):
@@ -118,7 +118,7 @@ def split(paths: str) -> Sequence[str]:
 
 def _digest(path: Path) -> str:
     """The digest that loading would tell as `sha256`; nothing else is read or verified."""
-    manifest = files_at(path).read(ModelFolder(path).manifest.name, _MOST_MANIFEST_BYTES)
+    manifest = files_at(path).read(ModelFolder(path).manifest.name, MOST_MANIFEST_BYTES)
     return hashlib.sha256(manifest).hexdigest()
 
 

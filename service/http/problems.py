@@ -217,7 +217,17 @@ def response(path: str, problem: ProblemError) -> Response:
     if is_of_inference_protocol(path):
         content = json.dumps({"error": problem.detail})
         return Response(content, problem.kind.status, problem.headers, "application/json")
-    document = Problem(
+    return Response(document(path, problem), problem.kind.status, problem.headers, MEDIA_TYPE)
+
+
+def document(path: str, problem: ProblemError) -> str:
+    """The JSON of a problem document.
+
+    Args:
+        path: The path that was asked.
+        problem: The problem.
+    """
+    told = Problem(
         type=problem.kind.type,
         title=problem.kind.title,
         status=problem.kind.status,
@@ -226,8 +236,7 @@ def response(path: str, problem: ProblemError) -> Response:
         errors=list(problem.errors) or None,
     )
     # Written by json and not by pydantic: escaped to ASCII, it can hold a lone surrogate.
-    content = json.dumps(document.model_dump(exclude_none=True))
-    return Response(content, problem.kind.status, problem.headers, MEDIA_TYPE)
+    return json.dumps(told.model_dump(exclude_none=True))
 
 
 def is_of_inference_protocol(path: str) -> bool:

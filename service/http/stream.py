@@ -77,7 +77,7 @@ class _Conversation:
             error = ProblemError(
                 messages.FOREIGN_PAGE, "expected no page, or one of the service's own origin"
             )
-            body = messages.problem(path, error)
+            body = problems.document(path, error)
             answer = Response(body, error.kind.status, media_type=problems.MEDIA_TYPE)
             await websocket.send_denial_response(answer)
             return
@@ -98,7 +98,7 @@ class _Conversation:
             return
 
     async def _refuse(self, error: ProblemError) -> None:
-        await self._send(messages.problem(self._websocket.scope["path"], error))
+        await self._send(problems.document(self._websocket.scope["path"], error))
         await self._websocket.close(messages.code(error.kind))
 
     async def _hold(self, name: str | None, version: str | None) -> None:

@@ -6,13 +6,12 @@ connection is closed with after each. Knows neither connections nor models.
 
 import json
 from typing import Self
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.http import problems
-from service.http.problems import ErrorPlace, Kind, Problem, ProblemError, pointer
+from service.http.problems import ErrorPlace, Kind, ProblemError, pointer
 
 FOREIGN_PAGE = Kind("foreign-page", 403, "The page is of another origin")
 IDLE = Kind("idle", 408, "Nothing came")
@@ -86,24 +85,6 @@ def scores(
     rows = [{"label": label, "score": score} for label, score in ranked]
     message = {"tokens": tokens, "scores": rows, "end": end, "truncated": truncated}
     return json.dumps(message, separators=(",", ":"))
-
-
-def problem(path: str, error: ProblemError) -> str:
-    """A message that tells why a stream ends before its text, as a problem document.
-
-    Args:
-        path: The path that was asked.
-        error: The problem.
-    """
-    document = Problem(
-        type=error.kind.type,
-        title=error.kind.title,
-        status=error.kind.status,
-        detail=error.detail,
-        instance=quote(path, errors="replace"),
-        errors=list(error.errors) or None,
-    )
-    return json.dumps(document.model_dump(exclude_none=True))
 
 
 def code(kind: Kind) -> int:
