@@ -26,7 +26,6 @@ from service.http import (
     metrics,
     models,
     page,
-    problems,
     stream,
     traces,
 )
@@ -119,7 +118,7 @@ class Application(FastAPI):
         for routes in (
             models.routes,
             explain.routes(),
-            stream.routes(problems.refusal, limits),
+            stream.routes(limits),
             inference.routes,
             health.routes,
             metrics.routes,

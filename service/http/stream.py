@@ -7,7 +7,6 @@ messages look like is in `service.http.stream_messages`, how many streams there 
 
 import asyncio
 import logging
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -31,15 +30,11 @@ _GONE = (WebSocketDisconnect, TimeoutError)
 _SLICE = 256
 """Characters that are read at a time: between two such parts others have their turn."""
 
-Refusal = Callable[[GatewiseError], ProblemError]
 
-
-def routes(refusal: Refusal, limits: StreamLimits | None = None) -> APIRouter:
+def routes(limits: StreamLimits | None = None) -> APIRouter:
     """The routes that take streams.
 
     Args:
-        refusal: What the refusal of a model is answered with that is not there or not ready;
-            raises the error again if it is a fault of the service.
         limits: What clients may take.
     """
     router = APIRouter()
@@ -47,15 +42,15 @@ def routes(refusal: Refusal, limits: StreamLimits | None = None) -> APIRouter:
 
     @router.websocket("/stream")
     async def stream(websocket: WebSocket) -> None:
-        await _Conversation(websocket, streams, refusal).hold(None, None)
+        await _Conversation(websocket, streams).hold(None, None)
 
     @router.websocket("/models/{name}/stream")
     async def stream_of_model(websocket: WebSocket, name: str) -> None:
-        await _Conversation(websocket, streams, refusal).hold(name, None)
+        await _Conversation(websocket, streams).hold(name, None)
 
     @router.websocket("/models/{name}/versions/{version}/stream")
     async def stream_of_version(websocket: WebSocket, name: str, version: str) -> None:
-        await _Conversation(websocket, streams, refusal).hold(name, version)
+        await _Conversation(websocket, streams).hold(name, version)
 
     return router
 
@@ -63,11 +58,10 @@ def routes(refusal: Refusal, limits: StreamLimits | None = None) -> APIRouter:
 class _Conversation:
     """One connection, from when it is made until it is closed."""
 
-    def __init__(self, websocket: WebSocket, streams: Streams, refusal: Refusal) -> None:
+    def __init__(self, websocket: WebSocket, streams: Streams) -> None:
         self._websocket = websocket
         self._streams = streams
         self._limits = streams.limits
-        self._refusal = refusal
         self._characters = 0
 
     async def hold(self, name: str | None, version: str | None) -> None:
@@ -107,7 +101,7 @@ class _Conversation:
             try:
                 served = self._websocket.app.state.models.find(name, version)
             except GatewiseError as error:
-                raise self._refusal(error) from None
+                raise problems.refusal(error) from None
             classifier: Classifier = served.classifier
             streaming = await self._streams.streaming(classifier)
             told = _Told(streaming.stream(), classifier, top_k)
