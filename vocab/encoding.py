@@ -6,6 +6,7 @@ Knows no model: a batch is two integer arrays and nothing else.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -67,6 +68,63 @@ class Batch:
     attention_mask: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Many texts as ids, one after another in one array.
+
+    Attributes:
+        ids: Token ids of all texts, int64, shape `(tokens,)`; each text begins with the begin mark.
+        lengths: Ids of each text, int64, shape `(texts,)`.
+        truncated: Whether tokens beyond the maximum length were left out, bool, shape `(texts,)`.
+    """
+
+    ids: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    truncated: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, texts: Sequence[Encoded]) -> "Ragged":
+        """Puts texts one after another."""
+        count = len(texts)
+        return cls(
+            np.concatenate([text.ids for text in texts]) if texts else np.empty(0, dtype=np.int64),
+            np.fromiter((len(text.ids) for text in texts), dtype=np.int64, count=count),
+            np.fromiter((text.truncated for text in texts), dtype=np.bool_, count=count),
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def is_empty(self) -> NDArray[np.bool_]:
+        """Whether a text held no token at all, bool, shape `(texts,)`; see `Encoded.is_empty`."""
+        return self.lengths <= 1
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each text begins in `ids`, int64, shape `(texts,)`."""
+        starts: NDArray[np.int64] = self.lengths.cumsum() - self.lengths
+        return starts
+
+    def batch(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> Batch:
+        """Puts some of the texts into one batch, padded on the right.
+
+        >>> texts = Ragged(np.array([2, 7, 2, 5, 6]), np.array([2, 3]), np.array([False, False]))
+        >>> texts.batch(np.array([1, 0]), texts.starts).input_ids.tolist()
+        [[2, 5, 6], [2, 7, 0]]
+
+        Args:
+            rows: Which texts, at least one.
+            starts: `Ragged.starts`, which is worth being asked for once.
+        """
+        lengths = self.lengths[rows, None]
+        steps = np.arange(lengths.max())
+        filled = steps < lengths
+        # Past the last text there is nothing to take, and what is taken instead is left out.
+        ids = self.ids.take(starts[rows, None] + steps, mode="clip")
+        return Batch(np.where(filled, ids, PAD_ID), filled.astype(np.int64))
+
+
 class Encoder:
     """Turns texts into ids with one dictionary.
 
@@ -82,19 +140,31 @@ class Encoder:
         self.keep = keep
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """The ids of each text, in the order given.
+        """The ids of each text, in the order given."""
+        return [
+            Encoded(np.array(ids, dtype=np.int64), truncated) for ids, truncated in self._cut(texts)
+        ]
+
+    def encode_together(self, texts: Sequence[str]) -> Ragged:
+        """The ids of many texts in one array: as `encode` gives them, in less time."""
+        if not texts:
+            return Ragged.of([])
+        each, truncated = zip(*self._cut(texts), strict=True)
+        lengths = np.fromiter(map(len, each), dtype=np.int64, count=len(each))
+        ids = np.fromiter(chain.from_iterable(each), dtype=np.int64, count=int(lengths.sum()))
+        return Ragged(ids, lengths, np.array(truncated, dtype=np.bool_))
+
+    def _cut(self, texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
+        """The ids of each text that are kept, and whether others are not.
 
         Texts are cut here and not by the tokenizer's own truncation: that one builds an object
         for every stretch it cuts off, and drops ids that JavaScript runtimes keep.
         """
-        encoded = []
         for encoding in self._tokenizer.encode_batch_fast(list(texts)):
-            ids = encoding.ids
-            truncated = len(ids) > self.max_length
-            if truncated:
+            ids: list[int] = encoding.ids
+            if truncated := len(ids) > self.max_length:
                 ids = shortened(ids, self.max_length, self.keep)
-            encoded.append(Encoded(ids=np.array(ids, dtype=np.int64), truncated=truncated))
-        return encoded
+            yield ids, truncated
 
     def locate(self, texts: Sequence[str]) -> list[Located]:
         """The ids of each text and where they stand in it; slower than `encode`."""
