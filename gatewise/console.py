@@ -28,7 +28,7 @@ from gatewise.printable import printable
 if TYPE_CHECKING:
     from service.artifact import Artifact
     from service.layout import RejectSettings
-    from service.scoring import Summary
+    from service.scoring.summary import Summary
     from training.evaluation.evaluate import Report
     from training.mobile.export import Exported, ExportStep
     from training.progress import Progress as FitProgress

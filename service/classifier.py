@@ -125,9 +125,7 @@ class Classifier:
         """
         return self.padded_logits(encoded)[0]
 
-    def padded_logits(
-        self, encoded: Sequence[Encoded] | Ragged
-    ) -> tuple[NDArray[np.float32], int]:
+    def padded_logits(self, encoded: Sequence[Encoded] | Ragged) -> tuple[NDArray[np.float32], int]:
         """Logits as `logits` gives them, and how many tokens of padding they took."""
         if isinstance(encoded, Ragged):
             texts = encoded

@@ -76,11 +76,18 @@ class StopAtBadRows:
         stream = iter(items)
         for item in stream:
             if isinstance(item, BadRow):
-                raise _first_bad_rows(item, stream)
+                raise first_bad_rows(item, stream)
             yield item
 
 
-def _first_bad_rows(first: BadRow, rest: Iterator[object]) -> BadRowsError:
+def first_bad_rows(first: BadRow, rest: Iterator[object]) -> BadRowsError:
+    """The error that names the first bad rows.
+
+    Args:
+        first: The first bad row.
+        rest: What follows it, bad rows among other things; read until enough bad rows are found,
+            or so much was read that one more is unlikely.
+    """
     rows, read_on, all_named = [first], 0, False
     try:
         for read_on, item in enumerate(islice(rest, _ROWS_READ_ON), start=1):  # noqa: B007
@@ -116,11 +123,7 @@ class RejectBadRows:
         self._exit = ExitStack()  # closes the file, then renames it
 
     def __enter__(self) -> Self:
-        if self.path.is_file() and not _is_rejects_file(self.path):
-            raise CorpusError(
-                f"{self.path}: the file exists and holds something other than rejected rows. "
-                "Name another file for --rejects"
-            )
+        check_replaceable(self.path)
         with writing(self.path), ExitStack() as opened:
             temporary = opened.enter_context(written_whole(self.path))
             # Python's escape of a lone surrogate, the only thing to replace, is JSON's escape too.
@@ -154,15 +157,37 @@ class RejectBadRows:
     def _reject(self, row: BadRow) -> None:
         if self._file is None:
             raise RuntimeError("RejectBadRows is used outside its with block")
-        entry = {
-            "file": row.location.file,
-            "line": row.location.line,
-            "reason": row.reason,
-            "content": row.content,
-        }
         with writing(self.path):
-            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._file.write(rejected_line(row))
         self.count += 1
+
+
+def rejected_line(row: BadRow) -> str:
+    r"""A bad row as one line of a rejects file, with its line end.
+
+    Half a surrogate pair, by which a stray byte is told, stays what it is: written as UTF-8 with
+    `errors="backslashreplace"` it becomes an escape of JSON.
+    """
+    entry = {
+        "file": row.location.file,
+        "line": row.location.line,
+        "reason": row.reason,
+        "content": row.content,
+    }
+    return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuses to put rejected rows where something else is, lest a slip costs a corpus.
+
+    Raises:
+        CorpusError: The file exists, and is neither empty nor an earlier rejects file.
+    """
+    if path.is_file() and not _is_rejects_file(path):
+        raise CorpusError(
+            f"{path}: the file exists and holds something other than rejected rows. "
+            "Name another file for --rejects"
+        )
 
 
 def _is_rejects_file(path: Path) -> bool:

@@ -106,6 +106,15 @@ class Ragged:
         starts: NDArray[np.int64] = self.lengths.cumsum() - self.lengths
         return starts
 
+    def only(self, kept: NDArray[np.bool_]) -> "Ragged":
+        """Some of the texts.
+
+        Args:
+            kept: Which, bool, shape `(texts,)`.
+        """
+        ids = self.ids[np.repeat(kept, self.lengths)]
+        return Ragged(ids, self.lengths[kept], self.truncated[kept])
+
     def batch(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> Batch:
         """Puts some of the texts into one batch, padded on the right.
 

@@ -33,6 +33,15 @@ class Table:
     file: DataFile
     columns: tuple[str, ...]
 
+    def records(self) -> Iterator[Record | BadRow]:
+        """Read the file's records, from the first one on.
+
+        Raises:
+            CorpusError: The file cannot be read.
+        """
+        records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(self.file)
+        return records
+
     def require(self, column: str, option: str) -> None:
         """Refuse a file without a certain column.
 
@@ -64,7 +73,7 @@ class RecordStream:
 
     def __iter__(self) -> Iterator[Record | BadRow]:
         for table in self.tables:
-            yield from _READERS[table.file.format].records_of(table.file)
+            yield from table.records()
 
     def require(self, column: str, option: str) -> None:
         """Refuse the stream unless every file has the column.

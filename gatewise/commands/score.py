@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gatewise import options
-from gatewise.rows import bad_rows_policy, check_outputs
+from gatewise.rows import check_outputs
 
 
 def score(
@@ -26,18 +26,19 @@ def score(
     """Classify every row of a file and write the rows out with label and score."""
     from gatewise.console import counting_progress, show_summary
     from service.classifier import Classifier
-    from service.scoring import score_file
+    from service.scoring.plan import Wishes
+    from service.scoring.run import score_file
 
     check_outputs([input_, model], {"--out": out, "--rejects": rejects})
     classifier = Classifier.load(model, precision=precision)
-    with bad_rows_policy(rejects) as bad_rows, counting_progress("rows scored") as on_progress:
+    wishes = Wishes(text_column, probabilities=probabilities)
+    with counting_progress("rows scored") as on_progress:
         summary = score_file(
             classifier,
             input_,
             out,
-            bad_rows=bad_rows,
-            text_column=text_column,
-            probabilities=probabilities,
-            on_progress=on_progress,
+            wishes,
+            rejects=rejects,
+            on_progress=lambda counts: on_progress(counts.rows),
         )
     show_summary(summary, out, as_json=as_json)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.classifier import Classifier
-from service.scoring import score_file
+from service.scoring.run import score_file
 from training.settings.corpus import CorpusConfig
 from vocab import dictionary
 from vocab.bad_rows import RejectBadRows, StopAtBadRows
@@ -110,10 +110,10 @@ def test_a_single_label_is_refused_as_shown(page) -> None:
 def test_the_key_without_a_column_is_told_of_as_shown(page, model_folder, tmp_path) -> None:
     lines = ['{"text": "hello"}\n'] * _RECORDS_AHEAD + ['{"text": "hello", "n": 1}\n']
     (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
-    policy = Collecting()
-    classifier = Classifier.load(model_folder)
-    score_file(classifier, tmp_path / "a.jsonl", tmp_path / "out.csv", bad_rows=policy)
-    assert [f"`{row.reason}`" in page("corpora") for row in policy.rows] == [True]
+    classifier, aside = Classifier.load(model_folder), tmp_path / "rejects.jsonl"
+    score_file(classifier, tmp_path / "a.jsonl", tmp_path / "out.csv", rejects=aside)
+    (row,) = map(json.loads, aside.read_text(encoding="utf-8").splitlines())
+    assert f"`{row['reason']}`" in page("corpora")
 
 
 def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch) -> None:

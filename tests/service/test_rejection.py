@@ -17,9 +17,9 @@ from service.app import create_app
 from service.classifier import Classifier
 from service.layout import ModelConfig, RejectSettings
 from service.scores import ranked, shortest
-from service.scoring import score_file
+from service.scoring.plan import Wishes
+from service.scoring.run import score_file
 from service.settings import Settings
-from vocab.bad_rows import StopAtBadRows
 
 TEXTS = ["Bitte geben Sie eine gültige Adresse ein.", "1 2"]
 NONE = "no language"
@@ -114,8 +114,7 @@ def test_a_scored_file_has_it_in_the_column_of_the_label(
         rejecting,
         tmp_path / "in.jsonl",
         tmp_path / "out.csv",
-        bad_rows=StopAtBadRows(),
-        probabilities=True,
+        Wishes(probabilities=True),
     )
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))

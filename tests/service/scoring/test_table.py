@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import output
-from service.output import cell_text, json_text, open_output
+from service.scoring import parquet
+from service.scoring.parquet import Assembler
+from service.scoring.table import Table
+from service.scoring.values import cell_text, json_text
 from vocab.errors import CorpusError
 from vocab.records import Record
 from vocab.streams import open_records
@@ -29,9 +31,17 @@ NAMES = [
 
 
 def write(path: Path, rows, schema: pa.Schema = SCHEMA) -> Path:
-    with open_output(path, schema) as writer:
-        writer.write(rows[:1])
-        writer.write(rows[1:])
+    table = Table.named(path, schema)
+    return put(path, table, [table.head(), table.part(rows[:1]), table.part(rows[1:])])
+
+
+def put(path: Path, table: Table, parts: list[bytes]) -> Path:
+    contents = b"".join(parts)
+    if path.suffix != ".parquet":
+        path.write_bytes(contents)
+        return path
+    with Assembler(str(path), table.schema) as assembler:
+        assembler.add(pa.BufferReader(contents))
     return path
 
 
@@ -195,10 +205,9 @@ def test_a_value_beyond_its_column_type_is_refused(tmp_path: Path) -> None:
 
 
 def test_row_groups_have_a_bound(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(output, "_GROUP_ROWS", 100)
-    with open_output(tmp_path / "a.parquet", SCHEMA) as writer:
-        for _ in range(25):
-            writer.write(ROWS * 5)
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 100)
+    table = Table.named(tmp_path / "a.parquet", SCHEMA)
+    put(tmp_path / "a.parquet", table, [table.part(ROWS * 5)] * 25)
     metadata = pq.read_metadata(tmp_path / "a.parquet")
     assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [
         100,
@@ -207,35 +216,6 @@ def test_row_groups_have_a_bound(tmp_path: Path, monkeypatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_interrupted_write_leaves_the_former_file(
-    tmp_path: Path, name: str, error: type[BaseException]
-) -> None:
-    (tmp_path / name).write_text("former")
-
-    def run() -> None:
-        with open_output(tmp_path / name, SCHEMA) as writer:
-            writer.write(ROWS)
-            raise error
-
-    with pytest.raises(error):
-        run()
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    assert (tmp_path / name).read_text() == "former"
-
-
-def test_an_output_that_cannot_be_is_refused(tmp_path: Path) -> None:
-    for name, reason in (("a.txt", "unknown kind of file"), ("none/a.csv", "there is no folder")):
-        with pytest.raises(CorpusError, match=reason):
-            write(tmp_path / name, ROWS)
-
-
-def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
-    def run() -> None:
-        with open_output(tmp_path / "a.csv", SCHEMA):
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(CorpusError, match=r"a\.csv: cannot be written: No space left on device"):
-        run()
-    assert list(tmp_path.iterdir()) == []
+def test_an_output_of_no_known_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="unknown kind of file"):
+        write(tmp_path / "a.txt", ROWS)

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.answers import Answers
 from service.classifier import Classifier
-from service.scoring import score_file
-from vocab.bad_rows import StopAtBadRows
+from service.scoring.answers import Answers
+from service.scoring.plan import Wishes
+from service.scoring.run import score_file
 from vocab.errors import CorpusError
+from vocab.files import Format
 
 TEXTS = ["blue reddish", "grey", "red blue"]
 LABELS = [["blue", "red"], [], ["blue", "red"]]
@@ -26,9 +27,7 @@ def several(multi_label_folder: Path) -> Classifier:
 def scored(classifier: Classifier, folder: Path, name: str, **options: object) -> Path:
     lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
     (folder / "in.jsonl").write_text(lines, encoding="utf-8")
-    done = score_file(
-        classifier, folder / "in.jsonl", folder / name, bad_rows=StopAtBadRows(), **options
-    )
+    done = score_file(classifier, folder / "in.jsonl", folder / name, Wishes(**options))
     assert (done.label_column, done.score_column) == ("labels", "scores")
     return folder / name
 
@@ -69,14 +68,14 @@ def test_every_label_in_a_column_adds_to_what_a_threshold_gives(
 
 @pytest.mark.parametrize("own", ["labels", "scores"])
 def test_columns_of_the_input_are_left_alone(several: Classifier, own: str) -> None:
-    answers = Answers.among(several, ("text", own), "in.csv", Path("out.csv"))
+    answers = Answers.among(several, ("text", own), "in.csv", Format.CSV)
     assert answers.names == ("predicted_labels", "predicted_scores")
     with pytest.raises(CorpusError, match="the column 'predicted_scores' exists already"):
-        Answers.among(several, (own, "predicted_scores"), "in.csv", Path("out.csv"))
+        Answers.among(several, (own, "predicted_scores"), "in.csv", Format.CSV)
 
 
 def test_a_label_with_a_bar_needs_a_format_with_lists(several: Classifier, monkeypatch) -> None:
     monkeypatch.setattr(several, "classes_", ["a|b", "c", "d"])
     with pytest.raises(CorpusError, match=r"the label 'a\|b' holds '\|'.* write \.jsonl or"):
-        Answers.among(several, ("text",), "in.csv", Path("out.csv.gz"))
-    assert Answers.among(several, ("text",), "in.csv", Path("out.jsonl")).classes[0] == "a|b"
+        Answers.among(several, ("text",), "in.csv", Format.CSV)
+    assert Answers.among(several, ("text",), "in.csv", Format.JSON_LINES).classes[0] == "a|b"

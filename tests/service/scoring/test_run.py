@@ -3,17 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service import scoring
-from service.scoring import score_file
-from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
+from service.scoring import windows
+from service.scoring.plan import Wishes
+from service.scoring.run import Pace, score_file
+from vocab.bad_rows import BadRowsError
 from vocab.encoded_rows import EMPTY_TEXT_REASON
-from vocab.encoding import Encoded
+from vocab.encoding import Encoded, Ragged
 from vocab.errors import CorpusError
 from vocab.streams import open_records
 
@@ -21,28 +23,34 @@ from vocab.streams import open_records
 class ByLength:
     """Classes: `even` or `odd` number of words; ids are the words' lengths, ten at most."""
 
-    multi_label, thresholds = False, None
+    multi_label, thresholds, reject = False, None, None
+    artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
 
     def __init__(self) -> None:
         self.classes_ = ["even", "odd"]
         self.largest_call = 0
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+    def encode_together(self, texts: Sequence[str]) -> Ragged:
         words = [[word for word in text.split() if word != "?"] for text in texts]
         ids = [np.array([2, *map(len, row)], dtype=np.int64) for row in words]
-        return [Encoded(row[:10], truncated=len(row) > 10) for row in ids]
+        return Ragged.of([Encoded(row[:10], truncated=len(row) > 10) for row in ids])
 
-    def probabilities(self, encoded: Sequence[Encoded]) -> np.ndarray:
+    def probabilities(self, encoded: Ragged) -> np.ndarray:
         self.largest_call = max(self.largest_call, len(encoded))
-        odd = np.array([0.9 if len(text.ids) % 2 == 0 else 0.2 for text in encoded], np.float32)
+        odd = np.where(encoded.lengths % 2 == 0, np.float32(0.9), np.float32(0.2))
         return np.stack([1 - odd, odd], axis=1)
 
     def none_labels(self, probabilities: np.ndarray) -> list[str | None]:
         return [None] * len(probabilities)
 
 
-def score(source: Path, target: Path, **options):
-    return score_file(ByLength(), source, target, **({"bad_rows": StopAtBadRows()} | options))
+def score(source: Path, target: Path, rows: int = 4096, on_progress=None, **options):
+    done = ByLength()
+    rejects = options.pop("rejects", None)
+    wishes, pace = Wishes(**options), Pace(rows=rows)
+    return score_file(
+        done, source, target, wishes, rejects=rejects, pace=pace, on_progress=on_progress
+    )
 
 
 def rows_of(path: Path) -> list[dict[str, object]]:
@@ -158,9 +166,8 @@ def test_rows_keep_their_order_across_windows(tmp_path: Path) -> None:
         classifier,
         tmp_path / "in.jsonl",
         tmp_path / "out.jsonl",
-        bad_rows=StopAtBadRows(),
-        window=300,
-        on_progress=progress.append,
+        pace=Pace(rows=300),
+        on_progress=lambda counts: progress.append(counts.rows),
     )
     rows = rows_of(tmp_path / "out.jsonl")
     assert [row["text"] for row in rows] == texts
@@ -172,10 +179,14 @@ def test_rows_keep_their_order_across_windows(tmp_path: Path) -> None:
 
 
 def test_a_window_of_long_texts_is_closed_early(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(scoring, "_WINDOW_CHARACTERS", 1000)
+    monkeypatch.setattr(windows, "_CHARACTERS", 1000)
     (tmp_path / "in.csv").write_text("text\n" + ("long " * 100 + "\n") * 10)
     progress: list[int] = []
-    score(tmp_path / "in.csv", tmp_path / "out.csv", on_progress=progress.append)
+    score(
+        tmp_path / "in.csv",
+        tmp_path / "out.csv",
+        on_progress=lambda counts: progress.append(counts.rows),
+    )
     assert progress == [2, 4, 6, 8, 10]
 
 
@@ -184,8 +195,8 @@ BAD = "id,text\n1,one\n2,\n3,? ?\n4,one two\n5\n6,one\n"
 
 def test_bad_rows_are_set_aside_and_the_rest_is_scored(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(BAD)
-    with RejectBadRows(tmp_path / "rejects.jsonl") as policy:
-        done = score(tmp_path / "in.csv", tmp_path / "out.csv", bad_rows=policy, window=2)
+    aside = tmp_path / "rejects.jsonl"
+    done = score(tmp_path / "in.csv", tmp_path / "out.csv", rejects=aside, rows=2)
     assert (done.rows, done.scored, done.rejected) == (6, 3, 3)
     assert [row["id"] for row in rows_of(tmp_path / "out.csv")] == ["1", "4", "6"]
     rejects = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
@@ -199,7 +210,7 @@ def test_bad_rows_are_set_aside_and_the_rest_is_scored(tmp_path: Path) -> None:
 def test_a_bad_row_stops_a_strict_run_and_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text(BAD)
     with pytest.raises(BadRowsError, match="the first 3 bad rows: line 3: the text is missing; "):
-        score(tmp_path / "in.csv", tmp_path / "out.csv", window=1)
+        score(tmp_path / "in.csv", tmp_path / "out.csv", rows=1)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
@@ -207,8 +218,7 @@ def test_a_bad_row_stops_a_strict_run_and_leaves_no_output(tmp_path: Path) -> No
 def test_a_key_without_a_column_makes_a_bad_row(tmp_path: Path, name: str, kept: int) -> None:
     records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    with RejectBadRows(tmp_path / "rejects.jsonl") as policy:
-        done = score(tmp_path / "in.jsonl", tmp_path / name, bad_rows=policy)
+    done = score(tmp_path / "in.jsonl", tmp_path / name, rejects=tmp_path / "rejects.jsonl")
     assert (done.scored, done.rejected) == (99 + kept, 3 - kept)
     assert "the key 'label' is not among those" in (tmp_path / "rejects.jsonl").read_text()
 
@@ -240,7 +250,7 @@ def test_a_missing_text_column_is_named(source: Path) -> None:
 
 
 def test_an_interrupt_leaves_no_output(source: Path) -> None:
-    def interrupt(rows: int) -> None:
+    def interrupt(_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,212 @@
+"""A whole input of texts through the classifier, into a file of answers.
+
+Owns the walk: files in windows, windows to rows, rows in their order into the output. Knows no
+network, no format and no layout of rows.
+"""
+
+import os
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import chain, repeat
+from pathlib import Path
+
+from service.classifier import Classifier
+from service.scoring.delivery import Destination
+from service.scoring.engine import cores, in_order
+from service.scoring.plan import Plan, Wishes
+from service.scoring.staging import Progress, Staging
+from service.scoring.summary import Counts, Summary
+from service.scoring.windows import ROWS, Position, Window, windows
+from service.scoring.work import Done, score_records
+from vocab.bad_rows import first_bad_rows, rejected_line
+from vocab.errors import CorpusError, GatewiseError
+from vocab.files import DataFile
+from vocab.records import BadRow
+from vocab.streams import RecordStream, open_records
+
+# What is written between two of these moments is written again after a kill.
+_COMMIT_SECONDS = 1.0
+
+_PACKAGES = ("gatewise", "onnxruntime", "tokenizers")
+
+OnProgress = Callable[[Counts], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much is done at a time.
+
+    Attributes:
+        workers: Windows that are scored side by side; None for one on each core.
+        rows: Most rows of a window. A run that was broken off is gone on with by the same.
+    """
+
+    workers: int | None = None
+    rows: int = ROWS
+
+
+class BrokenOffError(GatewiseError):
+    """A run that ended before its input did, and left what it had done for another to go on."""
+
+
+def score_file(
+    classifier: Classifier,
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    wishes: Wishes | None = None,
+    *,
+    rejects: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    pace: Pace | None = None,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Scores every text of an input; rows and columns keep their order.
+
+    A text without a single token has no class and is a bad row. So is a JSON record with a key
+    that the output has no column for: the columns of CSV, TSV and Parquet are settled by the
+    input's first records. A bad row ends the run, unless there is a file for it.
+
+    The output appears when it is whole. A run that is broken off leaves a folder `.NAME.partial`
+    beside it, from which another can go on; the output is then the same, byte for byte.
+
+    Args:
+        classifier: The model.
+        source: A data file or a folder of them; see `vocab.streams.open_records`.
+        output: The file to write; its suffixes choose format and compression. From Parquet to
+            Parquet the input's columns keep their types.
+        wishes: What the output is to hold.
+        rejects: A file for bad rows, in JSON Lines, each with its file, line and reason.
+        resume: Whether to go on with a run that was broken off, if there is one.
+        pace: How much is done at a time.
+        on_progress: Called after every window with what became of the rows so far.
+
+    Raises:
+        CorpusError: The input cannot be read or holds no row that can be scored, or the output
+            cannot be written.
+        BadRowsError: A row is bad and there is no file for it.
+        BrokenOffError: One of these, after so much work that it was kept.
+    """
+    started = time.perf_counter()
+    wishes, pace = wishes or Wishes(), pace or Pace()
+    records = open_records(source)
+    _refuse_overlap(Path(source), Path(output))
+    destination = Destination.named(output, rejects)
+    plan = Plan.of(classifier, records, destination.file, wishes)
+    given = _given(classifier, records, wishes, pace.rows)
+    with Staging.open(destination.file.path, destination.staging, given, resume=resume) as staging:
+        earlier = staging.progress.counts
+        cut = windows(records.tables, staging.progress.position, pace.rows)
+        try:
+            with closing(_scored(classifier, plan, cut, pace.workers or cores())) as parts:
+                counts = _written(parts, plan, staging, on_progress, strict=rejects is None)
+            if not counts.scored:
+                raise CorpusError(f"{records.path}: holds no rows that can be used")
+            destination.deliver(staging, plan.table)
+        except GatewiseError as error:
+            if staging.kept:
+                raise BrokenOffError(
+                    f"{error}. What was done is kept: go on from there with --resume"
+                ) from error
+            destination.deliver_rejects(staging)
+            raise
+    return Summary(
+        rows=counts.rows,
+        scored=counts.scored,
+        rejected=counts.rejected,
+        truncated=counts.truncated,
+        resumed=earlier.rows,
+        seconds=time.perf_counter() - started,
+        label_column=plan.answers.label_column,
+        score_column=plan.answers.score_column,
+        probability_columns=len(classifier.classes_) if wishes.probabilities else 0,
+    )
+
+
+def _scored(
+    classifier: Classifier, plan: Plan, cut: Iterator[Window], workers: int
+) -> Generator[tuple[Position, Done], None, None]:
+    def work(window: Window) -> tuple[Position, Done]:
+        return window.end, score_records(classifier, plan, window.items)
+
+    return in_order(work, cut, workers)
+
+
+def _written(
+    parts: Iterator[tuple[Position, Done]],
+    plan: Plan,
+    staging: Staging,
+    on_progress: OnProgress | None,
+    *,
+    strict: bool,
+) -> Counts:
+    """Writes what was scored, in its order.
+
+    Args:
+        parts: What was scored, and where in the input each part ends.
+        plan: What the output looks like.
+        staging: Where it grows.
+        on_progress: Told after each part what became of the rows so far.
+        strict: Whether to stop at a bad row.
+
+    Raises:
+        BadRowsError: There is one.
+        CorpusError: The input cannot be read, or the output not be written.
+    """
+    progress = staging.progress
+    if not staging.kept:
+        staging.write(plan.table.head(), b"")
+    committed = time.monotonic()
+    for end, done in parts:
+        if done.bad and strict:
+            raise first_bad_rows(done.bad[0], chain(done.bad[1:], _one_by_one(parts)))
+        rejected = "".join(map(rejected_line, done.bad))
+        staging.write(done.contents, rejected.encode(errors="backslashreplace"))
+        progress = Progress(end, progress.counts.plus(done))
+        if (now := time.monotonic()) - committed >= _COMMIT_SECONDS:
+            staging.commit(progress)
+            committed = now
+        if on_progress is not None:
+            on_progress(progress.counts)
+    if progress.counts.scored:
+        staging.commit(progress)
+    return progress.counts
+
+
+def _one_by_one(parts: Iterator[tuple[Position, Done]]) -> Iterator[BadRow | None]:
+    """The bad rows of what follows, and None for each of the others."""
+    for _, done in parts:
+        yield from done.bad
+        yield from repeat(None, done.scored)
+
+
+def _given(
+    classifier: Classifier, records: RecordStream, wishes: Wishes, rows: int
+) -> dict[str, object]:
+    """What decides the bytes of an output, by names for people."""
+    loaded, reject = classifier.artifact, classifier.reject
+    return {
+        "the input": [_stamp(table.file) for table in records.tables],
+        "the model": [loaded.sha256, loaded.model_file.name, reject and reject.model_dump()],
+        "what is asked for": asdict(wishes),
+        "the size of a window": rows,
+        "the version of a package": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _stamp(file: DataFile) -> dict[str, object]:
+    status = file.path.stat()
+    return {"file": str(file), "bytes": status.st_size, "modified": status.st_mtime_ns}
+
+
+def _refuse_overlap(source: Path, target: Path) -> None:
+    linked = source.exists() and target.exists() and source.samefile(target)
+    if linked or target.resolve() == source.resolve():
+        raise CorpusError(f"{target}: the output is the input; name another file")
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise CorpusError(
+            f"{target}: the output lies in the input folder, where the next run would read it; "
+            "name a file elsewhere"
+        )

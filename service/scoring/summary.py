@@ -1,0 +1,62 @@
+"""What became of an input that was scored."""
+
+from dataclasses import dataclass
+
+from service.scoring.work import Done
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows came to which end.
+
+    Attributes:
+        scored: Rows written to the output.
+        rejected: Rows set aside as bad.
+        truncated: Scored rows whose text was longer than the model reads.
+    """
+
+    scored: int = 0
+    rejected: int = 0
+    truncated: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows read."""
+        return self.scored + self.rejected
+
+    def plus(self, done: Done) -> "Counts":
+        """The rows of one part more."""
+        return Counts(
+            self.scored + done.scored,
+            self.rejected + len(done.bad),
+            self.truncated + done.truncated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of an input.
+
+    Attributes:
+        rows: Rows read; `scored` and `rejected` together.
+        scored: Rows written to the output.
+        rejected: Rows set aside as bad.
+        truncated: Scored rows whose text was longer than the model reads.
+        resumed: How many of the rows were read by an earlier run, which this one went on with.
+        seconds: Wall time of this run.
+        label_column: The output's column of the best label: `label`, or `predicted_label` where
+            the input has such a column of its own. For a model that may give several labels, the
+            column of them all: `labels`, or `predicted_labels`.
+        score_column: The column of that label's probability, or of theirs, named likewise.
+        probability_columns: Number of columns that hold the probability of one label each.
+    """
+
+    rows: int
+    scored: int
+    rejected: int
+    truncated: int
+    resumed: int
+    seconds: float
+    label_column: str
+    score_column: str
+    probability_columns: int = 0

@@ -1,0 +1,84 @@
+"""Records in windows: as many as are worth being scored together, and no more than memory bears.
+
+Owns where one window ends and the next begins, which depends on nothing but the records. Knows
+nothing of what is done with them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from vocab.records import BadRow, Record
+from vocab.streams import Table
+
+ROWS = 4096
+"""Most rows of a window."""
+
+# A window of long texts is closed early, so that memory has a bound whatever the texts are.
+_CHARACTERS = 16 * 1024 * 1024
+
+Items = list[Record | BadRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far an input has been read, always to the end of a window.
+
+    Attributes:
+        table: Which file is being read, counted from 0.
+        records: How many of its records have been read, bad rows among them.
+    """
+
+    table: int = 0
+    records: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Records to be scored together, all of one file.
+
+    Attributes:
+        items: The records, and bad rows among them.
+        end: Where the next window begins.
+    """
+
+    items: Items
+    end: Position
+
+
+def windows(
+    tables: tuple[Table, ...], start: Position = Position(), rows: int = ROWS
+) -> Iterator[Window]:
+    """Cuts files into windows.
+
+    Args:
+        tables: The files.
+        start: Where to begin; an `end` of an earlier run, for the same windows from there on.
+        rows: Most rows of a window.
+    """
+    for number, table in enumerate(tables[start.table :], start=start.table):
+        skipped = start.records if number == start.table else 0
+        items = islice(iter(table.records()), skipped, None)
+        done = skipped
+        for window in _cut(items, rows):
+            done += len(window)
+            yield Window(window, Position(number, done))
+
+
+def _cut(items: Iterator[Record | BadRow], rows: int) -> Iterator[Items]:
+    window: Items = []
+    characters = 0
+    for item in items:
+        window.append(item)
+        characters += _size(item)
+        if len(window) >= rows or characters >= _CHARACTERS:
+            yield window
+            window, characters = [], 0
+    if window:
+        yield window
+
+
+def _size(item: Record | BadRow) -> int:
+    if isinstance(item, BadRow):
+        return len(item.content)
+    return len(item.raw) or sum(len(v) for v in item.values.values() if isinstance(v, str))
