@@ -1,0 +1,197 @@
+"""Runs that are broken off: whatever the moment, the next one ends with the very same bytes."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from service.classifier import Classifier
+from service.scoring import run
+from service.scoring.plan import Wishes
+from service.scoring.run import BrokenOffError, Pace, score_file
+from vocab.bad_rows import BadRowsError
+from vocab.errors import CorpusError
+
+# A process of its own, that notes after every window how far it is.
+SCRIPT = """
+import sys
+from service.classifier import Classifier
+from service.scoring import run
+from service.scoring.run import Pace, score_file
+run._COMMIT_SECONDS = 0
+model, source, out, rejects = sys.argv[1:]
+print("begun", flush=True)
+done = score_file(
+    Classifier.load(model), source, out, rejects=rejects, resume=True, pace=Pace(2, 64)
+)
+print(done.resumed, flush=True)
+"""
+WORDS = ["Wo", "ist", "der", "Bahnhof", "where", "is", "the", "où", "est", "la", "gare", "駅はどこ"]
+    "Wo",
+    "ist",
+    "der",
+    "Bahnhof",
+    "where",
+    "is",
+    "the",
+    "station",
+    "où",
+    "est",
+    "la",
+    "gare",
+    "駅はどこ",
+]
+ROWS = 12_000
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two files; one row in fifty is bad, for one reason or another."""
+    chance = random.Random(1)
+    folder = tmp_path_factory.mktemp("input")
+    for name in ("a.csv", "b.csv"):
+        lines = ["id,text"]
+        for number in range(ROWS // 2):
+            text = " ".join(chance.choices(WORDS, k=chance.randint(1, 9)))
+            bad = chance.random()
+            lines.append(
+                f"{number}"
+                if bad < 0.01
+                else f"{number},"
+                if bad < 0.02
+                else f'{number},"{text}, ""é"""'
+            )
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def outputs(folder: Path, name: str) -> tuple[bytes, bytes]:
+    return (folder / name).read_bytes(), (folder / "rejects.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl.gz", "out.parquet"])
+def test_a_run_that_is_killed_again_and_again_gives_the_same_bytes(
+    model_folder: Path, source: Path, tmp_path: Path, name: str
+) -> None:
+    def command(folder: Path) -> list[str]:
+        given = [model_folder, source, folder / name, folder / "rejects.jsonl"]
+        return [sys.executable, "-c", SCRIPT, *map(str, given)]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    subprocess.run(command(whole), check=True, stdout=subprocess.DEVNULL)
+
+    chance, resumed = random.Random(name), []
+    journal = killed / f".{name}.partial" / "journal"
+    for attempt in range(40):
+        size = journal.stat().st_size if journal.exists() else 0
+        process = subprocess.Popen(command(killed), stdout=subprocess.PIPE, text=True)
+        # Once it has come further than the run before; then at any moment.
+        while (
+            attempt < 4
+            and process.poll() is None
+            and (not journal.exists() or journal.stat().st_size <= size)
+        ):
+            time.sleep(0.001)
+        if attempt < 4:
+            time.sleep(chance.random() * 0.15)
+            process.send_signal(signal.SIGKILL)
+        told, _ = process.communicate()
+        if process.returncode == 0:
+            resumed.append(int(told.split()[-1]))
+            break
+        assert not (killed / name).exists()
+    assert resumed
+    assert resumed[0] > 0
+    assert outputs(killed, name) == outputs(whole, name)
+    assert sorted(path.name for path in killed.iterdir()) == sorted([name, "rejects.jsonl"])
+
+
+class StopError(Exception):
+    """The run is broken off here."""
+
+
+@pytest.fixture
+def committing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is whole is noted at once."""
+    monkeypatch.setattr(run, "_COMMIT_SECONDS", 0)
+
+
+def broken_off(classifier: Classifier, source: Path, out: Path, rows: int, **options) -> None:
+    """Breaks a run off once it has read so many rows."""
+
+    def stop(counts) -> None:
+        if counts.rows >= rows:
+            raise StopError
+
+    with pytest.raises(StopError):
+        score_file(classifier, source, out, pace=Pace(2, 64), on_progress=stop, **options)
+
+
+@pytest.mark.usefixtures("committing")
+def test_a_resumed_run_reads_on_where_the_other_ended(
+    classifier: Classifier, source: Path, tmp_path: Path
+) -> None:
+    out, rejects = tmp_path / "out.tsv.zst", tmp_path / "rejects.jsonl"
+    # In the middle of the second file.
+    broken_off(classifier, source, out, 3 * ROWS // 4, rejects=rejects)
+    assert [path.name for path in tmp_path.iterdir()] == [".out.tsv.zst.partial"]
+    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(1, 64))
+    assert 3 * ROWS // 4 <= done.resumed < ROWS
+    assert done.rows == done.scored + done.rejected == ROWS
+    resumed = outputs(tmp_path, out.name)
+    whole = score_file(classifier, source, out, rejects=rejects, pace=Pace(3, 64))
+    assert outputs(tmp_path, out.name) == resumed
+    assert (whole.resumed, whole.rejected, whole.truncated) == (0, done.rejected, done.truncated)
+
+
+@pytest.mark.usefixtures("committing")
+def test_a_run_that_a_bad_row_ended_goes_on_with_a_file_for_it(
+    classifier: Classifier, source: Path, tmp_path: Path
+) -> None:
+    out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
+    with pytest.raises(BrokenOffError, match=r"the first 3 bad rows: .* with --resume$") as error:
+        score_file(classifier, source, out, pace=Pace(1, 8))
+    assert isinstance(error.value.__cause__, BadRowsError)
+    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(1, 8))
+    assert done.resumed > 0
+    resumed = outputs(tmp_path, out.name)
+    score_file(classifier, source, out, rejects=rejects, pace=Pace(2, 8))
+    assert outputs(tmp_path, out.name) == resumed
+
+
+@pytest.mark.usefixtures("committing")
+def test_another_input_or_another_wish_is_not_gone_on_with(
+    classifier: Classifier, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("text\n" + "wo ist der Bahnhof\n" * 1000)
+    broken_off(classifier, source, out, 500)
+    with pytest.raises(CorpusError, match="for what is asked for is not what it was"):
+        score_file(classifier, source, out, Wishes(top_k=2), resume=True, pace=Pace(2, 64))
+    with pytest.raises(CorpusError, match="for the size of a window is not what it was"):
+        score_file(classifier, source, out, resume=True, pace=Pace(2, 65))
+    with source.open("a") as file:
+        file.write("one more\n")
+    with pytest.raises(CorpusError, match="for the input is not what it was"):
+        score_file(classifier, source, out, resume=True, pace=Pace(2, 64))
+    assert score_file(classifier, source, out).rows == 1001
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
+
+
+@pytest.mark.usefixtures("committing")
+def test_a_former_output_stays_until_the_new_one_is_whole(
+    classifier: Classifier, source: Path, tmp_path: Path
+) -> None:
+    out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
+    out.write_text("former")
+    broken_off(classifier, source, out, 1000, rejects=rejects)
+    assert out.read_text() == "former"
+    assert not rejects.exists()
+    assert json.loads((tmp_path / ".out.csv.partial/rejected").read_text().splitlines()[0])
