@@ -48,8 +48,9 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Classify every row of a file and write the rows out with label and score."""
-    from gatewise.console import scoring_progress, show_summary
+    from gatewise.scoring_console import scoring_progress, show_summary
     from service.classifier import Classifier
+    from service.scoring.delivery import staging_of
     from service.scoring.plan import Wishes
     from service.scoring.run import Pace, score_file
 
@@ -63,14 +64,19 @@ def score(
     )
     classifier = Classifier.load(model, precision=precision)
     with scoring_progress() as on_progress:
-        summary = score_file(
-            classifier,
-            input_,
-            out,
-            wishes,
-            rejects=rejects,
-            resume=resume,
-            pace=Pace(workers),
-            on_progress=on_progress,
-        )
+        try:
+            summary = score_file(
+                classifier,
+                input_,
+                out,
+                wishes,
+                rejects=rejects,
+                resume=resume,
+                pace=Pace(workers),
+                on_progress=on_progress,
+            )
+        except (KeyboardInterrupt, SystemExit):
+            if staging_of(out).exists():
+                typer.echo("gatewise: interrupted: --resume goes on from what is done", err=True)
+            raise
     show_summary(summary, out, as_json=as_json)

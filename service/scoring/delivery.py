@@ -57,8 +57,8 @@ class Destination:
 
     @property
     def staging(self) -> Path:
-        """The folder in which the output grows: beside it, so that it can be renamed into place."""
-        return self.file.path.with_name(f".{self.file.path.name}.partial")
+        """The folder in which the output grows."""
+        return staging_of(self.file.path)
 
     def deliver(self, staging: Staging, table: Table) -> None:
         """Puts everything under its name; until then, whoever looks sees the former files.
@@ -91,6 +91,11 @@ class Destination:
         if self.rejects is not None:
             with writing(self.rejects), written_whole(self.rejects) as temporary:
                 shutil.copyfile(staging.rejected, temporary)
+
+
+def staging_of(path: Path) -> Path:
+    """The folder in which an output grows: beside it, so that it can be renamed into place."""
+    return path.with_name(f".{path.name}.partial")
 
 
 def _sync(path: Path) -> None:

@@ -32,7 +32,8 @@ _COMMIT_SECONDS = 1.0
 
 _PACKAGES = ("gatewise", "onnxruntime", "tokenizers")
 
-OnProgress = Callable[[Counts], None]
+OnProgress = Callable[[Counts, float | None], None]
+"""Told what became of the rows so far, and the share of the input they are if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def score_file(
         rejects: A file for bad rows, in JSON Lines, each with its file, line and reason.
         resume: Whether to go on with a run that was broken off, if there is one.
         pace: How much is done at a time.
-        on_progress: Called after every window with what became of the rows so far.
+        on_progress: Called after every window.
 
     Raises:
         CorpusError: The input cannot be read or holds no row that can be scored, or the output
@@ -169,7 +170,7 @@ def _written(
             staging.commit(progress)
             committed = now
         if on_progress is not None:
-            on_progress(progress.counts)
+            on_progress(progress.counts, None)
     if progress.counts.scored:
         staging.commit(progress)
     return progress.counts

@@ -112,7 +112,7 @@ def committing(monkeypatch: pytest.MonkeyPatch) -> None:
 def broken_off(classifier: Classifier, source: Path, out: Path, rows: int, **options) -> None:
     """Breaks a run off once it has read so many rows."""
 
-    def stop(counts) -> None:
+    def stop(counts, _) -> None:
         if counts.rows >= rows:
             raise StopError
 

@@ -164,7 +164,7 @@ def test_rows_keep_their_order_across_windows(tmp_path: Path) -> None:
         tmp_path / "in.jsonl",
         tmp_path / "out.jsonl",
         pace=Pace(rows=300),
-        on_progress=lambda counts: progress.append(counts.rows),
+        on_progress=lambda counts, _: progress.append(counts.rows),
     )
     rows = rows_of(tmp_path / "out.jsonl")
     assert [row["text"] for row in rows] == texts
@@ -182,7 +182,7 @@ def test_a_window_of_long_texts_is_closed_early(tmp_path: Path, monkeypatch) -> 
     score(
         tmp_path / "in.csv",
         tmp_path / "out.csv",
-        on_progress=lambda counts: progress.append(counts.rows),
+        on_progress=lambda counts, _: progress.append(counts.rows),
     )
     assert progress == [2, 4, 6, 8, 10]
 
@@ -247,7 +247,7 @@ def test_a_missing_text_column_is_named(source: Path) -> None:
 
 
 def test_an_interrupt_leaves_no_output(source: Path) -> None:
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
