@@ -16,6 +16,7 @@ from itertools import chain
 
 from vocab.errors import CorpusError
 from vocab.files import LINE_LIMIT, DataFile, Format, open_lines, too_long
+from vocab.meter import Meter
 from vocab.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 
 # A quote still open after so many characters or lines is taken for a broken one.
@@ -96,15 +97,19 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
         return _header(_Parser(lines, file), file)
 
 
-def records_of(file: DataFile) -> Iterator[Record | BadRow]:
+def records_of(file: DataFile, meter: Meter | None = None) -> Iterator[Record | BadRow]:
     """Read the records below the header, one at a time.
+
+    Args:
+        file: The file.
+        meter: Told how much of the file has been read.
 
     Raises:
         CorpusError: The header is unusable, the file cannot be read or decompressed, or a line
             is beyond all measure.
     """
     name = str(file)
-    with open_lines(file) as source:
+    with open_lines(file, meter) as source:
         parser = _Parser(source, file)
         columns = _header(parser, file)
         width, lines = len(columns), parser.lines

@@ -1,7 +1,7 @@
-"""Which data files there are, how their bytes become lines, and how a file is written whole.
+"""What a data file's name says, how its bytes become lines, and how a file is written whole.
 
 Owns the suffixes Gatewise knows, decompression, decoding, and the temporary file behind every
-output. Knows nothing of rows, columns or labels.
+output. Knows nothing of rows, columns or labels, nor of how files are found.
 
 Pyarrow opens and decompresses, so that gzip and Zstandard need no further package and a damaged
 stream is an error instead of a short file. It does not parse CSV or JSON here: its readers cannot
@@ -13,14 +13,19 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 
+from vocab import stores
 from vocab.errors import CorpusError
+from vocab.meter import Meter
+from vocab.standard_input import Pipe
+from vocab.stores import telling
+from vocab.uris import Uri, is_uri, shown
 
 # A line of this many characters is taken for a damaged or binary file rather than for a text.
 LINE_LIMIT = 64 * 1024 * 1024
@@ -48,25 +53,62 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """What tells a file from a later state of it.
+
+    Attributes:
+        name: The file as messages name it.
+        size: Its size in bytes; None for standard input.
+        modified_ns: When it was last changed, in nanoseconds since 1970; None where the store
+            does not say.
+    """
+
+    name: str
+    size: int | None
+    modified_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class DataFile:
     """A data file, to be read or to be written, as its name describes it.
 
     Attributes:
-        path: The path as it was given; it names the file in every message.
+        name: The path or the URI as it was given.
         format: How its rows are written down.
         compression: `gzip`, `zstd` or None.
+        size: Its size in bytes when it was found; None for a file that was only named, and for
+            standard input.
+        modified_ns: When it had last been changed then, in nanoseconds since 1970; None where
+            the size is, and where a store does not say.
+        pipe: Where its bytes come from, if they have no name.
     """
 
-    path: Path
+    name: str
     format: Format
     compression: str | None = None
+    size: int | None = None
+    modified_ns: int | None = None
+    pipe: Pipe | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
-        return str(self.path)
+        return shown(self.name)
+
+    @property
+    def path(self) -> Path:
+        """The path of a local file. A URI has none, and a path made of it leads nowhere."""
+        return Path(self.name)
+
+    @property
+    def stamp(self) -> Stamp:
+        """The state in which the file was found."""
+        return Stamp(str(self), self.size, self.modified_ns)
 
     @classmethod
     def named(cls, path: str | os.PathLike[str]) -> "DataFile":
         """Read format and compression off a file's name; the file need not exist.
+
+        Args:
+            path: A path or a URI.
 
         Example:
             `DataFile.named("train.csv.gz")` is CSV in gzip.
@@ -74,67 +116,60 @@ class DataFile:
         Raises:
             CorpusError: The suffix is unknown, or it compresses Parquet a second time.
         """
-        path = Path(path)
-        compression = COMPRESSIONS.get(path.suffix.lower())
-        suffix = (Path(path.stem) if compression else path).suffix.lower()
+        name = os.fspath(path)
+        label = shown(name)
+        last = PurePath(Uri.of(name).path if is_uri(name) else name)
+        compression = COMPRESSIONS.get(last.suffix.lower())
+        suffix = (PurePath(last.stem) if compression else last).suffix.lower()
         if suffix not in SUFFIXES:
             raise CorpusError(
-                f"{path}: unknown kind of file. Expected a name that ends in "
+                f"{label}: unknown kind of file. Expected a name that ends in "
                 f"{', '.join(SUFFIXES)}, alone or followed by {' or '.join(COMPRESSIONS)}"
             )
         if compression and SUFFIXES[suffix] is Format.PARQUET:
             raise CorpusError(
-                f"{path}: Parquet compresses its own columns and is not read or written through "
-                f"{path.suffix}. Expected a name that ends in .parquet"
+                f"{label}: Parquet compresses its own columns and is not read or written through "
+                f"{last.suffix}. Expected a name that ends in .parquet"
             )
-        return cls(path, SUFFIXES[suffix], compression)
-
-
-def data_files(path: str | os.PathLike[str]) -> tuple[DataFile, ...]:
-    """List the data files a path stands for.
-
-    A folder stands for the files in it, sorted by name; hidden files (`.name`) are skipped, and
-    folders inside it are refused rather than silently left out.
-
-    Raises:
-        CorpusError: Nothing is there, a file is empty, or a file is of no known kind.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return (_existing(path),)
-    try:
-        inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
-    if not inside:
-        raise CorpusError(f"{path}: the folder holds no data files")
-    return tuple(_existing(entry) for entry in inside)
-
-
-def _existing(path: Path) -> DataFile:
-    if not path.exists():
-        raise CorpusError(f"{path}: no such file or folder")
-    if path.is_dir():
-        raise CorpusError(f"{path}: a folder inside the corpus folder; expected files only")
-    if not path.is_file():
-        raise CorpusError(f"{path}: neither a file nor a folder")
-    file = DataFile.named(path)
-    if path.stat().st_size == 0:
-        raise CorpusError(f"{path}: the file is empty")
-    return file
+        return cls(name, SUFFIXES[suffix], compression)
 
 
 @contextmanager
 def reading(file: DataFile) -> Iterator[None]:
     """Turn what pyarrow and the operating system say about a file into one `CorpusError`."""
-    try:
+    with telling(file.name, "read"):
         yield
-    except (OSError, pa.ArrowException) as error:
-        raise CorpusError(f"{file}: cannot be read: {' '.join(str(error).split())}") from error
 
 
 @contextmanager
-def open_lines(file: DataFile) -> Iterator[Iterator[str]]:
+def _opened(file: DataFile) -> Iterator[pa.NativeFile]:
+    if file.pipe is not None:
+        stream = pa.PythonFile(file.pipe.open(), mode="r")
+    elif is_uri(file.name):
+        stream = stores.open_stream(file.name)
+    else:
+        stream = pa.OSFile(file.name, "rb")
+    with stream:
+        yield stream
+
+
+@contextmanager
+def open_seekable(file: DataFile) -> Iterator[pa.NativeFile]:
+    """Open a file to be read in any order.
+
+    Raises:
+        CorpusError: The file cannot be opened or read.
+    """
+    with reading(file):
+        stream = (
+            stores.open_seekable(file.name) if is_uri(file.name) else pa.OSFile(file.name, "rb")
+        )
+        with stream:
+            yield stream
+
+
+@contextmanager
+def open_lines(file: DataFile, meter: Meter | None = None) -> Iterator[Iterator[str]]:
     r"""Open a text file as a stream of its lines, each with its line end.
 
     A line ends at `\n` alone, as editors and `sed -n 17p` count; `\r` stays where it is. A byte
@@ -143,18 +178,28 @@ def open_lines(file: DataFile) -> Iterator[Iterator[str]]:
     line longer than `LINE_LIMIT` comes in pieces of that length, which the reader should refuse
     (`too_long`): it counts the lines, and a check here would cost every line a step.
 
+    Args:
+        file: The file.
+        meter: Told how much of the file has been read.
+
     Raises:
         CorpusError: The file cannot be opened, read or decompressed.
     """
     with (
         reading(file),
-        pa.input_stream(str(file.path), compression=file.compression) as raw,
-        io.BufferedReader(raw, _BUFFER_BYTES) as buffered,
+        _opened(file) as raw,
+        _plain(raw, file.compression) as plain,
+        io.BufferedReader(plain, _BUFFER_BYTES) as buffered,
         io.TextIOWrapper(
             buffered, encoding="utf-8-sig", errors="surrogateescape", newline="\n"
         ) as stream,
+        (meter or Meter()).following(raw.tell),
     ):
         yield iter(partial(stream.readline, LINE_LIMIT), "")
+
+
+def _plain(raw: pa.NativeFile, compression: str | None) -> pa.NativeFile:
+    return raw if compression is None else pa.CompressedInputStream(raw, compression)
 
 
 def too_long(file: DataFile, line_number: int) -> CorpusError:

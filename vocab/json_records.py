@@ -16,6 +16,7 @@ from contextlib import closing
 
 from vocab.errors import CorpusError
 from vocab.files import LINE_LIMIT, DataFile, open_lines, too_long
+from vocab.meter import Meter
 from vocab.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 
 _RECORDS_AHEAD = 100
@@ -44,8 +45,14 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
     return tuple(columns)
 
 
-def records_of(file: DataFile) -> Generator[Record | BadRow, None, None]:
+def records_of(
+    file: DataFile, meter: Meter | None = None
+) -> Generator[Record | BadRow, None, None]:
     """Read the records, one line at a time.
+
+    Args:
+        file: The file.
+        meter: Told how much of the file has been read.
 
     Raises:
         CorpusError: The file cannot be read or decompressed, or a line is beyond all measure.
@@ -54,7 +61,7 @@ def records_of(file: DataFile) -> Generator[Record | BadRow, None, None]:
         object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
     ).decode
     name = str(file)
-    with open_lines(file) as lines:
+    with open_lines(file, meter) as lines:
         for number, line in enumerate(lines, start=1):
             if len(line) == LINE_LIMIT:
                 raise too_long(file, number)

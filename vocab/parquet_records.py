@@ -6,13 +6,15 @@ again without loss.
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from vocab.errors import CorpusError
-from vocab.files import DataFile, reading
+from vocab.files import DataFile, open_seekable
+from vocab.meter import Meter
 from vocab.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 
 _BATCH_ROWS = 1024
@@ -29,7 +31,7 @@ def schema_of(file: DataFile) -> pa.Schema:
     Raises:
         CorpusError: The file is no Parquet, or it names a column twice.
     """
-    with reading(file), pq.ParquetFile(str(file.path)) as table:
+    with open_seekable(file) as raw, pq.ParquetFile(raw) as table:
         schema = table.schema_arrow
     if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise CorpusError(f"{file}: the schema names the column {twice[0]!r} more than once")
@@ -45,15 +47,23 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
     return tuple(schema_of(file).names)
 
 
-def records_of(file: DataFile) -> Iterator[Record | BadRow]:
+def records_of(file: DataFile, meter: Meter | None = None) -> Iterator[Record | BadRow]:
     """Read the records, one at a time.
+
+    Args:
+        file: The file.
+        meter: Told how much of the file has been read: its size times the share of its rows.
 
     Raises:
         CorpusError: The file cannot be read.
     """
-    name, columns, number = str(file), columns_of(file), 0
-    with reading(file), pq.ParquetFile(str(file.path)) as table:
+    name, columns, number, rows_read = str(file), columns_of(file), 0, 0
+    with open_seekable(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followed:
+        if meter is not None:
+            size, rows = raw.size(), max(table.metadata.num_rows, 1)
+            followed.enter_context(meter.following(lambda: size * rows_read // rows))
         for batch in table.iter_batches(batch_size=_BATCH_ROWS):
+            rows_read += batch.num_rows
             damaged = False
             values: list[list[object]] = []
             for column in batch.columns:

@@ -1,4 +1,4 @@
-"""A path as one stream of records, whatever its files are written in.
+"""Inputs as one stream of records, whatever their files are written in.
 
 Knows which reader serves which format; knows no format itself and no meaning of a column.
 """
@@ -9,8 +9,15 @@ from dataclasses import dataclass
 
 from vocab import csv_records, json_records, parquet_records
 from vocab.errors import CorpusError
-from vocab.files import DataFile, Format, data_files
+from vocab.files import DataFile, Format
+from vocab.inputs import data_files
+from vocab.meter import Meter
 from vocab.records import BadRow, Record
+from vocab.standard_input import NAME as STANDARD_INPUT
+from vocab.uris import shown
+
+# So many of the inputs are named where all of them are meant.
+_NAMED = 3
 
 _READERS = {
     Format.CSV: csv_records,
@@ -33,13 +40,16 @@ class Table:
     file: DataFile
     columns: tuple[str, ...]
 
-    def records(self) -> Iterator[Record | BadRow]:
+    def records(self, meter: Meter | None = None) -> Iterator[Record | BadRow]:
         """Read the file's records, from the first one on.
+
+        Args:
+            meter: Told how much of the file has been read.
 
         Raises:
             CorpusError: The file cannot be read.
         """
-        records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(self.file)
+        records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(self.file, meter)
         return records
 
     def require(self, column: str, option: str) -> None:
@@ -63,8 +73,10 @@ class Table:
 class RecordStream:
     """The records of one or several data files, read anew by every iteration.
 
+    Standard input can be iterated once.
+
     Attributes:
-        path: The file or folder as it was given.
+        path: The inputs as they were given, for messages.
         tables: The files in reading order, one at least.
     """
 
@@ -72,8 +84,25 @@ class RecordStream:
     tables: tuple[Table, ...]
 
     def __iter__(self) -> Iterator[Record | BadRow]:
+        return self.records()
+
+    def records(self, meter: Meter | None = None) -> Iterator[Record | BadRow]:
+        """Read the records of all files.
+
+        Args:
+            meter: Told how much of the files has been read.
+
+        Raises:
+            CorpusError: A file cannot be read.
+        """
         for table in self.tables:
-            yield from table.records()
+            yield from table.records(meter)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all files, as they are stored; None where one does not tell."""
+        sizes = [table.file.size for table in self.tables]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def require(self, column: str, option: str) -> None:
         """Refuse the stream unless every file has the column.
@@ -85,18 +114,23 @@ class RecordStream:
             table.require(column, option)
 
 
-def open_records(path: str | os.PathLike[str]) -> RecordStream:
-    """Find the files behind a path and read their columns, but no records yet.
+def open_records(*paths: str | os.PathLike[str], standard_input: str | None = None) -> RecordStream:
+    """Find the files behind paths and read their columns, but no records yet.
 
     Args:
-        path: A CSV, TSV, JSON Lines or Parquet file, the first three also in `.gz` or `.zst`, or
-            a folder of such files.
+        paths: CSV, TSV, JSON Lines or Parquet files, the first three also in `.gz` or `.zst`,
+            folders of such files, patterns of their names, URIs of all these, or `-` alone for
+            standard input; see `vocab.inputs.data_files`.
+        standard_input: The format of standard input, such as `csv` or `jsonl.gz`.
 
     Raises:
-        CorpusError: A file is missing, empty, of no known kind or damaged, or its header is.
+        CorpusError: A file is missing, empty, of no known kind or damaged, or its header is; a
+            pattern matches nothing; a file is named twice.
     """
-    files = data_files(path)
+    files = data_files(*paths, standard_input=standard_input)
+    names = [STANDARD_INPUT if path == "-" else shown(os.fspath(path)) for path in paths]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return RecordStream(
-        os.fspath(path),
+        ", ".join(names[:_NAMED]) + more,
         tuple(Table(file, _READERS[file.format].columns_of(file)) for file in files),
     )

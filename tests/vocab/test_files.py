@@ -9,7 +9,8 @@ import pytest
 
 from vocab import files
 from vocab.errors import CorpusError
-from vocab.files import DataFile, Format, data_files, open_lines, written_whole
+from vocab.files import DataFile, Format, open_lines, written_whole
+from vocab.inputs import data_files
 
 
 @pytest.mark.parametrize(
@@ -27,7 +28,7 @@ from vocab.files import DataFile, Format, data_files, open_lines, written_whole
 def test_a_name_tells_format_and_compression(
     name: str, form: Format, compression: str | None
 ) -> None:
-    assert DataFile.named(name) == DataFile(Path(name), form, compression)
+    assert DataFile.named(name) == DataFile(name, form, compression)
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a", "a.gz", "csv", ".csv", "a.csv.bz2"])
