@@ -238,13 +238,14 @@ def _shortened(names: tuple[str, ...]) -> str:
     return f"{len(names)}: {shown}" + (" …" if len(names) > _LABELS_SHOWN else "")
 
 
-def print_plainly(what: "str | Table") -> None:
-    """Prints to standard output what a user is told."""
+def print_plainly(what: "str | Table", *, err: bool = False) -> None:
+    """Prints what a user is told, to standard output or to standard error."""
     # Markup and emoji off: a label may be called [b] or :smile:.
-    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console = Console(stderr=err, markup=False, emoji=False, highlight=False, soft_wrap=True)
     console.print(what)
 
 
-def print_json(document: object) -> None:
-    """Prints what another program is told, on one line of standard output."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+def print_json(document: object, *, err: bool = False) -> None:
+    """Prints what another program is told, on one line."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(json.dumps(document, ensure_ascii=False) + "\n")

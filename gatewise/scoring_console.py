@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -23,6 +22,7 @@ from rich.progress import (
 from gatewise.console import print_json, print_plainly
 
 if TYPE_CHECKING:
+    from service.scoring.delivery import Destination
     from service.scoring.summary import Counts, Summary
 
 # How often a long run says how far it is, where there is no bar to look at.
@@ -66,20 +66,24 @@ def scoring_progress() -> Iterator[Callable[["Counts", float | None], None]]:
         yield on_progress
 
 
-def show_summary(summary: "Summary", out: Path, *, as_json: bool) -> None:
-    """What became of the rows of a scored file."""
+def show_summary(summary: "Summary", destination: "Destination", *, as_json: bool) -> None:
+    """What became of the rows of an input; on standard error where the rows went to the other."""
+    err = destination.piped
     if as_json:
-        print_json(asdict(summary))
+        print_json(asdict(summary), err=err)
         return
     rate = (summary.rows - summary.resumed) / summary.seconds if summary.seconds else 0.0
     resumed = f", {summary.resumed:,} by an earlier run" if summary.resumed else ""
-    print_plainly(
-        f"{summary.rows:,} rows read{resumed}, {summary.scored:,} scored, "
-        f"{summary.rejected:,} rejected, {summary.truncated:,} truncated; "
-        f"{summary.seconds:.1f} s, {rate:,.0f} rows/s"
-    )
     every = summary.probability_columns
     more = f", and one of probability_ for each of {every} labels," if every else ""
     print_plainly(
-        f"columns {summary.label_column} and {summary.score_column}{more} added; written to {out}"
+        f"{summary.rows:,} rows read{resumed}, {summary.scored:,} scored, "
+        f"{summary.rejected:,} rejected, {summary.truncated:,} truncated; "
+        f"{summary.seconds:.1f} s, {rate:,.0f} rows/s",
+        err=err,
+    )
+    print_plainly(
+        f"columns {summary.label_column} and {summary.score_column}{more} added; written to "
+        f"{destination.file}",
+        err=err,
     )
