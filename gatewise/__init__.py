@@ -1,4 +1,4 @@
-"""The front door: the `gatewise` command and `gatewise.load(folder)`.
+"""The front door: the `gatewise` command, `gatewise.load(folder)` and `gatewise.score_texts`.
 
 Imports lazily, so that a command pulls in only what it uses.
 """
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from service.classifier import Classifier
+    from gatewise.model import Model
     from service.layout import Precision
+    from service.scoring.texts import score_texts as score_texts
 
 
 def load(
     folder: "str | Path", *, precision: "Precision | None" = None, threads: int = 1
-) -> "Classifier":
-    """Loads a model folder, every file of it checked, ready to classify.
+) -> "Model":
+    """Loads a model folder, every file of it checked, ready to classify texts and files.
 
     Args:
         folder: A model folder written by `gatewise train` or `gatewise export`, or a zip of one.
@@ -27,6 +28,14 @@ def load(
         service.errors.ModelFolderError: If the folder is missing, damaged or foreign, or has no
             model in this precision.
     """
-    from service.classifier import Classifier  # noqa: PLC0415 — see the module's docstring
+    from gatewise.model import Model  # noqa: PLC0415 — see the module's docstring
 
-    return Classifier.load(folder, precision=precision, threads=threads)
+    return Model.load(folder, precision=precision, threads=threads)
+
+
+def __getattr__(name: str) -> object:
+    if name == "score_texts":
+        from service.scoring.texts import score_texts  # noqa: PLC0415 — likewise
+
+        return score_texts
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ text takes the same kernels as a text among others. Knows no files of data and n
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,7 @@ class Classifier:
     @classmethod
     def load(
         cls, folder: str | Path, *, precision: Precision | None = None, threads: int = 1
-    ) -> "Classifier":
+    ) -> Self:
         """Reads, verifies and prepares a model folder.
 
         Args:

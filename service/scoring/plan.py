@@ -101,7 +101,7 @@ class Plan:
             text_column=wishes.text_column,
             known=frozenset(columns),
             answers=answers,
-            reject=_reject(classifier, wishes.none_below),
+            reject=reject_settings(classifier, wishes.none_below),
             table=Table(output.format, output.compression, schema),
             chosen=wishes.columns is not None,
             spliced=wishes.columns is None
@@ -128,7 +128,16 @@ class Plan:
         return None
 
 
-def _reject(classifier: Classifier, none_below: float | None) -> RejectSettings | None:
+def reject_settings(classifier: Classifier, none_below: float | None) -> RejectSettings | None:
+    """When a text is given none of the labels.
+
+    Args:
+        classifier: The model.
+        none_below: The probability below which it is, 0 for never; None for the model's own.
+
+    Raises:
+        GatewiseError: The model cannot be asked for that.
+    """
     if none_below is None:
         return classifier.reject
     if classifier.multi_label:

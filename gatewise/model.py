@@ -1,0 +1,72 @@
+"""A model as Python code meets it: a classifier that scores files as well.
+
+Owns nothing but the one call; the work is that of `service`.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from service.classifier import Classifier
+
+if TYPE_CHECKING:
+    from service.scoring.run import OnProgress
+    from service.scoring.summary import Summary
+
+
+class Model(Classifier):
+    """A model folder, loaded and ready to answer; safe to call from several threads."""
+
+    def score(
+        self,
+        source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        output: str | os.PathLike[str],
+        *,
+        text_column: str = "text",
+        columns: Sequence[str] | None = None,
+        top_k: int | None = None,
+        probabilities: bool = False,
+        none_below: float | None = None,
+        rejects: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        workers: int | None = None,
+        on_progress: "OnProgress | None" = None,
+    ) -> "Summary":
+        """Scores every row of files into a file, as `gatewise score` does.
+
+        Args:
+            source: Files, folders, patterns or URIs; see `vocab.streams.open_records`.
+            output: The file or URI to write; its suffixes choose format and compression.
+            text_column: The input's column of the texts.
+            columns: The output's columns, of the input and of the answers; None for all.
+            top_k: Labels given to each text; None for those that are predicted.
+            probabilities: Whether each label has a column with its probability.
+            none_below: Give no label below this probability, 0 for always one; None for the
+                model's own.
+            rejects: A file for bad rows; without one a bad row ends the run.
+            resume: Whether to go on with a run that was broken off.
+            workers: Cores to use; None for all.
+            on_progress: Called now and then with what became of the rows so far, and the share of
+                the input that they are.
+
+        Raises:
+            CorpusError: The input cannot be read or holds no row that can be scored, or the
+                output cannot be written.
+            BadRowsError: A row is bad and there is no file for it.
+            BrokenOffError: One of these, after so much work that it was kept.
+        """
+        # Files are read and written with pyarrow, which texts alone do without.
+        from service.scoring.plan import Wishes  # noqa: PLC0415
+        from service.scoring.run import Pace, score_file  # noqa: PLC0415
+
+        chosen = None if columns is None else tuple(columns)
+        return score_file(
+            self,
+            source,
+            output,
+            Wishes(text_column, top_k, probabilities, chosen, none_below),
+            rejects=rejects,
+            resume=resume,
+            pace=Pace(workers),
+            on_progress=on_progress,
+        )

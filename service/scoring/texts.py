@@ -1,0 +1,111 @@
+"""A batch of texts into a batch of answers: a plain function, for whoever has rows of its own.
+
+Made for frames of pandas and Spark, whose workers call it batch after batch, each worker with its
+own copy of the model. Knows no files of data and no frames.
+"""
+
+import math
+import os
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from service.classifier import Classifier
+from service.layout import Precision
+from service.scores import none_labels, shortest
+from service.scoring.answers import Answers
+from service.scoring.plan import reject_settings
+from vocab.errors import GatewiseError
+from vocab.files import Format
+from vocab.records import is_unicode
+
+
+def score_texts(
+    texts: Iterable[object],
+    model: str | os.PathLike[str],
+    *,
+    top_k: int | None = None,
+    probabilities: bool = False,
+    none_below: float | None = None,
+    precision: Precision | None = None,
+) -> dict[str, list[object]]:
+    """Labels and scores of texts, as columns.
+
+    The same texts give the same answers, whatever other texts are with them. A process loads a
+    model once, and again when its folder has been replaced.
+
+    Example:
+        `frame.assign(**score_texts(frame["text"], "model"))` has the columns `label` and `score`
+        beside its own.
+
+    Args:
+        texts: Texts; one that is missing (None, NaN), blank or without a token has None in every
+            column.
+        model: A model folder, or a zip of one, where this process can read it.
+        top_k: How many labels; see `service.scoring.answers.Answers`.
+        probabilities: Whether each label has a column with its probability.
+        none_below: The probability below which a text is given none of the labels, 0 for never;
+            None for the model's own.
+        precision: Which of the folder's models; None for the most exact one.
+
+    Returns:
+        Column to values, one value a text: `label` and `score`, then `label_2` and so on; for
+        models of several labels a text `labels` and `scores`, lists.
+
+    Raises:
+        ModelFolderError: The folder is missing, damaged or foreign.
+        GatewiseError: A text is neither a string nor missing, or is not Unicode.
+    """
+    classifier = _loaded(str(model), precision, _stamp(Path(model)))
+    answers = Answers.among(
+        classifier, (), str(model), Format.PARQUET, top_k=top_k, probabilities=probabilities
+    )
+    reject = reject_settings(classifier, none_below)
+    given = [_text(row, text) for row, text in enumerate(texts)]
+    encoded = classifier.encode_together(given)
+    told = ~encoded.is_empty
+    scores = classifier.probabilities(encoded.only(told))
+    places = np.flatnonzero(told).tolist()
+    columns: dict[str, list[object]] = {}
+    for name, column in zip(
+        answers.names, answers.columns(scores, none_labels(reject, scores)), strict=True
+    ):
+        found = map(shortest, column) if isinstance(column, np.ndarray) else column
+        columns[name] = [None] * len(given)
+        for place, value in zip(places, found, strict=True):
+            columns[name][place] = value
+    return columns
+
+
+def _text(row: int, text: object) -> str:
+    if text is None or (isinstance(text, float) and math.isnan(text)):
+        return ""
+    if not isinstance(text, str):
+        # pandas' own mark of what is missing is equal to nothing, and is no truth either.
+        if type(text).__name__ in ("NAType", "NaTType"):
+            return ""
+        raise GatewiseError(
+            f"text {row}, counted from 0: expected a string or nothing, received a value of type "
+            f"{type(text).__name__}"
+        )
+    if not is_unicode(text):
+        raise GatewiseError(f"text {row}, counted from 0: half of a surrogate pair is no Unicode")
+    return text
+
+
+def _stamp(folder: Path) -> tuple[int, ...]:
+    """What tells a folder from one that has taken its place; nothing where it is missing."""
+    for file in (folder / "manifest.json", folder):
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        return status.st_ino, status.st_size, status.st_mtime_ns
+    return ()
+
+
+@lru_cache(maxsize=4)
+def _loaded(model: str, precision: Precision | None, _: tuple[int, ...]) -> Classifier:
+    return Classifier.load(model, precision=precision)

@@ -1,0 +1,61 @@
+"""The examples for pandas and Spark, run as they stand: the labels are those of the classifier."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from service.classifier import Classifier
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "frames"
+TEXTS = ["Wo ist der Bahnhof?", "where is the station", "où est la gare ?", "駅はどこですか"] * 50
+
+
+def run(script: str, *arguments: object) -> None:
+    paths = os.pathsep.join(filter(None, [str(EXAMPLES.parents[1]), os.environ.get("PYTHONPATH")]))
+    # What Spark starts is to be this very Python, and to talk to itself alone.
+    python = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / script, *map(str, arguments)],
+        env=os.environ | python | {"PYTHONPATH": paths},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def expected(model_folder: Path) -> list[tuple[str, float]]:
+    classifier = Classifier.load(model_folder)
+    best = classifier.predict_proba(TEXTS).max(axis=1).tolist()
+    return list(zip(classifier.predict(TEXTS), best, strict=True))
+
+
+def test_a_frame_of_pandas(model_folder: Path, tmp_path: Path) -> None:
+    pd.DataFrame({"id": range(len(TEXTS)), "text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
+    run("in_pandas.py", model_folder, tmp_path / "in.csv", tmp_path / "out.csv")
+    frame = pd.read_csv(tmp_path / "out.csv")
+    assert list(frame["id"]) == list(range(len(TEXTS)))
+    found = list(zip(frame["label"], frame["score"].astype("float32").tolist(), strict=True))
+    assert found == expected(model_folder)
+
+
+@pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
+def test_a_frame_of_spark(model_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for part in range(4):
+        rows = range(part * 50, part * 50 + 50)
+        table = pa.table({"id": list(rows), "text": [TEXTS[row] for row in rows]})
+        pq.write_table(table, tmp_path / "in" / f"{part}.parquet")
+    run("in_spark.py", model_folder, tmp_path / "in", tmp_path / "out")
+    table = pq.read_table(tmp_path / "out").sort_by("id")
+    assert table["id"].to_pylist() == list(range(len(TEXTS)))
+    found = list(zip(table["label"].to_pylist(), table["score"].to_pylist(), strict=True))
+    assert found == expected(model_folder)

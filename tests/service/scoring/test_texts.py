@@ -1,0 +1,81 @@
+"""Batches of texts for frames: a value a text, nothing for what is no text, the model kept."""
+
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gatewise
+from service.classifier import Classifier
+from service.errors import ModelFolderError
+from service.scoring import texts
+from service.scoring.texts import score_texts
+from vocab.errors import GatewiseError
+
+TEXTS = ["Wo ist der Bahnhof?", "where is the station", "駅はどこですか"]
+
+
+def test_labels_and_scores_are_the_classifiers(model_folder: Path, classifier: Classifier) -> None:
+    columns = gatewise.score_texts(TEXTS, model_folder)
+    assert list(columns) == ["label", "score"]
+    assert columns["label"] == classifier.predict(TEXTS)
+    best = classifier.predict_proba(TEXTS).max(axis=1)
+    assert np.array(columns["score"], np.float32).tolist() == best.tolist()
+
+
+def test_the_same_text_has_the_same_answer_among_any_others(model_folder: Path) -> None:
+    together = score_texts(TEXTS * 40, model_folder, probabilities=True)
+    for place, text in enumerate(TEXTS):
+        alone = score_texts([text], str(model_folder), probabilities=True)
+        assert {name: [values[place]] for name, values in together.items()} == alone
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, pd.NA, pd.NaT, "", "  ", "\x00"])
+def test_what_is_missing_has_nothing(model_folder: Path, missing: object) -> None:
+    columns = score_texts([missing, TEXTS[0], missing], model_folder, top_k=2)
+    assert list(columns) == ["label", "score", "label_2", "score_2"]
+    for values in columns.values():
+        assert [values[0], values[2]] == [None, None]
+        assert values[1] is not None
+    assert score_texts([], model_folder) == {"label": [], "score": []}
+    assert score_texts([missing], model_folder) == {"label": [None], "score": [None]}
+
+
+def test_several_labels_are_lists(multi_label_folder: Path) -> None:
+    columns = score_texts(["blue reddish", "", "grey"], multi_label_folder)
+    assert columns["labels"] == [["blue", "red"], None, []]
+    assert [len(scores) if scores else scores for scores in columns["scores"]] == [2, None, []]
+
+
+def test_none_of_the_labels_by_choice(model_folder: Path) -> None:
+    assert score_texts(TEXTS, model_folder, none_below=1)["label"] == ["none of these"] * 3
+
+
+def test_what_is_no_text_is_refused(model_folder: Path) -> None:
+    with pytest.raises(GatewiseError, match=r"text 1, counted from 0: expected a string .* int"):
+        score_texts(["a", 17], model_folder)
+    with pytest.raises(GatewiseError, match="text 0, counted from 0: half of a surrogate pair"):
+        score_texts(["\ud800"], model_folder)
+    with pytest.raises(ModelFolderError):
+        score_texts(["a"], model_folder / "none")
+
+
+def test_a_model_is_loaded_once_until_another_takes_its_place(
+    model_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    texts._loaded.cache_clear()
+    for _ in range(3):
+        score_texts(TEXTS, folder)
+    assert texts._loaded.cache_info().misses == 1
+    shutil.rmtree(folder)
+    with pytest.raises(ModelFolderError):
+        score_texts(TEXTS, folder)
+    shutil.copytree(model_folder, folder)
+    os.utime(folder / "manifest.json", ns=(1, 1))
+    score_texts(TEXTS, folder)
+    assert texts._loaded.cache_info().misses == 3
