@@ -121,12 +121,21 @@ class Staging:
         Raises:
             CorpusError: It cannot be written.
         """
+        before = self.kept
+        # Said first: a signal may come at any moment, also right after the line is written.
+        self.kept = True
+        try:
+            self._commit(progress)
+        except CorpusError:
+            self.kept = before
+            raise
+
+    def _commit(self, progress: Progress) -> None:
         with writing(self._target):
             for file in self._files:
                 os.fsync(file.fileno())
             rows, rejected = (file.tell() for file in self._files)
             self._append(_Entry(progress=progress, sizes=(rows, rejected)).model_dump())
-        self.kept = True
 
     @property
     def rows(self) -> Path:

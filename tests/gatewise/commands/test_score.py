@@ -1,0 +1,124 @@
+"""`gatewise score` as it is typed: streams, several inputs, a run that is told to end."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+GATEWISE = [sys.executable, "-m", "gatewise", "score"]
+TEXTS = ["Wo ist der Bahnhof?", "where is the station", "où est la gare ?"]
+
+
+def run(*arguments: object, **options) -> subprocess.CompletedProcess:
+    command = [*GATEWISE, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, check=False, timeout=120, **options)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number, text in enumerate(TEXTS):
+        (tmp_path / f"{number}.csv").write_text(f"id,text\n{number},{text}\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_standard_input_to_standard_output(model_folder: Path) -> None:
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
+    done = run(model_folder, "-", "--input-format", "jsonl", "--out", "-", "--json", input=lines)
+    assert done.returncode == 0, done.stderr
+    rows = list(map(json.loads, done.stdout.splitlines()))
+    assert [row["text"] for row in rows] == TEXTS
+    assert [row["label"] for row in rows] == ["de", "en", "fr"]
+    assert json.loads(done.stderr)["scored"] == 3
+
+
+def test_formats_of_streams_are_told(model_folder: Path, folder: Path) -> None:
+    done = run(model_folder, folder / "0.csv", "--out", "-", "--output-format", "jsonl.gz")
+    (row,) = map(json.loads, gzip.decompress(done.stdout).splitlines())
+    assert (row["id"], row["label"]) == ("0", "de")
+    for arguments, told in (
+        (["-", "--out", "-"], "its format is not told: add --output-format"),
+        (["-", "--out", folder / "o.csv"], "standard input: its format is not told"),
+        ([folder / "0.csv", "--out", "-", "--output-format", "parquet"], "Parquet is written"),
+        ([folder / "0.csv", "--out", "-", "--output-format", "xls"], "unknown kind of file"),
+        (
+            ["-", "--input-format", "csv", "--out", folder / "o.csv", "--resume"],
+            "standard input cannot be read again",
+        ),
+        (
+            [folder / "0.csv", "--out", "-", "--output-format", "csv", "--resume"],
+            "standard output: what was written to it cannot be gone on with",
+        ),
+    ):
+        done = run(model_folder, *arguments, input=b"text\n")
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert told in done.stderr.decode()
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_several_inputs_and_patterns_are_one_table(model_folder: Path, folder: Path) -> None:
+    out = folder / "out.tsv"
+    done = run(model_folder, "1.csv", "[02].csv", "--out", out, "--columns", "id,label", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert out.read_text() == "id\tlabel\n1\ten\n0\tde\n2\tfr\n"
+    done = run(model_folder, "1.csv", "*.csv", "--out", out, cwd=folder)
+    assert (done.returncode, b"named twice" in done.stderr) == (1, True)
+
+
+def test_a_uri_is_written_whole(model_folder: Path, folder: Path) -> None:
+    out = folder / "out.parquet"
+    done = run(model_folder, f"file://{folder}/*.csv", "--out", f"file://{out}", "--top-k", 2)
+    assert done.returncode == 0, done.stderr
+    assert b"3 rows read, 3 scored" in done.stdout
+    done = run(model_folder, out, "--out", folder / "again.jsonl", "--none-below", "1")
+    assert done.returncode == 0, done.stderr
+    rows = list(map(json.loads, (folder / "again.jsonl").read_text().splitlines()))
+    assert [row["predicted_label"] for row in rows] == ["none of these"] * 3
+    assert {*rows[0]} >= {"label", "label_2", "score_2", "predicted_score"}
+
+
+def test_who_stops_reading_ends_the_run_quietly(model_folder: Path, folder: Path) -> None:
+    big = folder / "big.csv"
+    big.write_text("text\n" + f"{TEXTS[0]}\n" * 50_000)
+    shell = f"{' '.join(map(str, [*GATEWISE, model_folder, big]))} --out - --output-format csv"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {shell} | head -n 1"],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout == b"text,label,score\n"
+    assert done.returncode in (1, 141)
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_end_says_how_to_go_on(
+    model_folder: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("text\n" + f"{' '.join(TEXTS)}\n" * 400_000, encoding="utf-8")
+    command = [*GATEWISE, str(model_folder), str(source), "--out", str(out)]
+    journal = tmp_path / ".out.csv.partial" / "journal"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as started:
+        # Its first line says what the run was given; the second, that something is done.
+        while not journal.exists() or journal.read_bytes().count(b"\n") < 2:
+            assert started.poll() is None
+            time.sleep(0.01)
+        os.kill(started.pid, number)
+        _, told = started.communicate(timeout=60)
+    assert started.returncode == 128 + number
+    assert b"interrupted: --resume goes on from what is done" in told
+    assert b"Traceback" not in told
+    assert not out.exists()
+    done = run(*command[4:], "--resume", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["rows"] == summary["scored"] == 400_000
+    assert 0 < summary["resumed"] < 400_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
