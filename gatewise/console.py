@@ -16,7 +16,6 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -28,7 +27,6 @@ from gatewise.printable import printable
 if TYPE_CHECKING:
     from service.artifact import Artifact
     from service.layout import RejectSettings
-    from service.scoring.summary import Summary
     from training.evaluation.evaluate import Report
     from training.mobile.export import Exported, ExportStep
     from training.progress import Progress as FitProgress
@@ -79,16 +77,6 @@ def metric_in_words(metric: str) -> str:
     return metric.replace("_", " ").replace("f1", "F1")
 
 
-@contextmanager
-def counting_progress(what: str) -> Iterator[Callable[[int], None]]:
-    """A running count of a stream whose length is unknown; nothing when not in a terminal."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), MofNCompleteColumn(), TextColumn(what), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done: bar.update(task, completed=done)
-
-
 def show_run(run: "Run", out: Path) -> None:
     """The end of a training run: the report and what was written."""
     if run.test:
@@ -96,18 +84,18 @@ def show_run(run: "Run", out: Path) -> None:
     else:
         show_report(run.validation, title="validation")
     best = run.fitted.best
-    _print(
+    print_plainly(
         f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
         f"parameters; best of {len(run.fitted.epochs)} epochs: {best.number} "
         f"(validation {metric_in_words(run.fitted.metric)} {best.metric:.4f})"
     )
-    _print(f"model written to {out}")
+    print_plainly(f"model written to {out}")
 
 
 def show_report(report: "Report", *, title: str = "report", as_json: bool = False) -> None:
     """The figures of a model over labelled rows."""
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
         return
     table = Table(title=title, title_justify="left")
     table.add_column("label")
@@ -121,9 +109,9 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
         table.add_row(printable(label.label), *figures, str(label.rows), *threshold)
     if len(report.labels) > _LABELS_SHOWN:
         table.add_row(f"… and {len(report.labels) - _LABELS_SHOWN} more, see --json")
-    _print(table)
+    print_plainly(table)
     micro_f1 = "" if report.micro_f1 is None else f"micro F1 {report.micro_f1:.4f}  "
-    _print(
+    print_plainly(
         f"{'subset ' if report.multi_label else ''}accuracy {report.accuracy:.4f}  "
         f"macro F1 {report.macro_f1:.4f}  {micro_f1}log loss {report.log_loss:.4f}  "
         f"rows {report.rows}"
@@ -135,7 +123,7 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
                 f"  out of scope recall {report.out_of_scope_recall:.4f}  "
                 f"out of scope rows {report.out_of_scope_rows}"
             )
-        _print(
+        print_plainly(
             f"answered {report.answered:.4f}  accuracy of answers {report.accuracy_answered:.4f}"
             f"{found}"
         )
@@ -144,30 +132,13 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
 def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool) -> None:
     """The size of a dictionary and how much of its corpus it covers."""
     if as_json:
-        _print_json({"size": size, **asdict(coverage), "share": coverage.share})
+        print_json({"size": size, **asdict(coverage), "share": coverage.share})
         return
-    _print(
+    print_plainly(
         f"{size:,} tokens in the dictionary; it knows {coverage.share:.2%} of the "
         f"{coverage.tokens:,} tokens of {coverage.texts:,} texts"
     )
-    _print(f"dictionary written to {out}")
-
-
-def show_summary(summary: "Summary", out: Path, *, as_json: bool) -> None:
-    """What became of the rows of a scored file."""
-    if as_json:
-        _print_json(asdict(summary))
-        return
-    rate = summary.rows / summary.seconds if summary.seconds else 0.0
-    _print(
-        f"{summary.rows:,} rows read, {summary.scored:,} scored, {summary.rejected:,} rejected, "
-        f"{summary.truncated:,} truncated; {summary.seconds:.1f} s, {rate:,.0f} rows/s"
-    )
-    every = summary.probability_columns
-    more = f", and one of probability_ for each of {every} labels," if every else ""
-    _print(
-        f"columns {summary.label_column} and {summary.score_column}{more} added; written to {out}"
-    )
+    print_plainly(f"dictionary written to {out}")
 
 
 @contextmanager
@@ -186,7 +157,7 @@ def exporting() -> Iterator[Callable[["ExportStep"], None]]:
 def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
     """What became of a model that was made smaller, step by step."""
     if as_json:
-        _print_json({**asdict(exported), "archive": str(exported.archive)})
+        print_json({**asdict(exported), "archive": str(exported.archive)})
         return
     measured = exported.steps[-1].accuracy is not None
     table = Table("step")
@@ -195,21 +166,25 @@ def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
     for step in exported.steps:
         figures = (step.accuracy, step.log_loss) if measured else ()
         table.add_row(step.what, f"{step.size:,}", *(f"{figure:.4f}" for figure in figures))
-    _print(table)
+    print_plainly(table)
     asked = "" if exported.limit is None else f" of {exported.limit:,}"
-    _print(f"an app carries {exported.size:,} bytes{asked}: network, dictionary and config.json")
+    print_plainly(
+        f"an app carries {exported.size:,} bytes{asked}: network, dictionary and config.json"
+    )
     if exported.text_model is not None:
-        _print(f"or, alone, the model that takes texts as they are: {exported.text_model:,} bytes")
+        print_plainly(
+            f"or, alone, the model that takes texts as they are: {exported.text_model:,} bytes"
+        )
     if not measured:
-        _print("how accurate it is was not measured: give rows with --validation")
-    _print(f"written to {out} and {exported.archive}")
+        print_plainly("how accurate it is was not measured: give rows with --validation")
+    print_plainly(f"written to {out} and {exported.archive}")
 
 
 def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
     """What is in a model folder."""
     config, manifest = artifact.config, artifact.manifest
     if as_json:
-        _print_json(
+        print_json(
             {
                 "config": config.model_dump(mode="json"),
                 "manifest": manifest.model_dump(mode="json"),
@@ -241,12 +216,12 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
     }
     for name, value in rows.items():
         table.add_row(name, value)
-    _print(table)
+    print_plainly(table)
     files = Table("file", "bytes")
     files.add_column("SHA-256", overflow="fold")
     for name, file in manifest.files.items():
         files.add_row(name, f"{file.bytes:,}", file.sha256)
-    _print(files)
+    print_plainly(files)
 
 
 def _rejecting(reject: "RejectSettings") -> str:
@@ -263,11 +238,14 @@ def _shortened(names: tuple[str, ...]) -> str:
     return f"{len(names)}: {shown}" + (" …" if len(names) > _LABELS_SHOWN else "")
 
 
-def _print(what: "str | Table") -> None:
+def print_plainly(what: "str | Table", *, err: bool = False) -> None:
+    """Prints what a user is told, to standard output or to standard error."""
     # Markup and emoji off: a label may be called [b] or :smile:.
-    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+    console = Console(stderr=err, markup=False, emoji=False, highlight=False, soft_wrap=True)
     console.print(what)
 
 
-def _print_json(document: object) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+def print_json(document: object, *, err: bool = False) -> None:
+    """Prints what another program is told, on one line."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(json.dumps(document, ensure_ascii=False) + "\n")

@@ -42,6 +42,13 @@ class Texts:
         return f"text {number}" if self.kind == "text" else f"line {number} of standard input"
 
 
+def local_path(name: str) -> Path | None:
+    """The path that a name stands for; None for `-`, which is a stream, and for a URI."""
+    from vocab.uris import is_uri  # noqa: PLC0415 — files are read with pyarrow
+
+    return None if name == "-" or is_uri(name) else Path(name)
+
+
 def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]) -> None:
     """Checks that no output of a command overwrites an input or another output, nor lies in one.
 

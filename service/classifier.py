@@ -14,7 +14,7 @@ from service import artifact
 from service.artifact import Artifact
 from service.errors import ModelFolderError
 from service.layout import Precision
-from service.scores import ScoreFunction, apply, ranked, reached
+from service.scores import ScoreFunction, apply, none_labels, ranked
 from service.screening.demands import FULL_BATCH_TEXTS, FULL_BATCH_TOKENS, lone_rows
 from service.sessions import first_line, open_session
 from vocab.columns import Task
@@ -196,10 +196,7 @@ class Classifier:
         Args:
             probabilities: Shape `(texts, classes)`.
         """
-        if self.reject is None:
-            return [None] * len(probabilities)
-        told = reached(probabilities.max(axis=1), self.reject.threshold)
-        return [None if one else self.reject.label for one in told]
+        return none_labels(self.reject, probabilities)
 
     def best(
         self, probabilities: NDArray[np.float32], top_k: int | None = None

@@ -157,6 +157,10 @@ class NetworkSettings(BaseModel):
     parameters: _Number
 
 
+NONE_LABEL = "none of these"
+"""What a text is given instead of a label, if nothing else is said."""
+
+
 class RejectSettings(BaseModel):
     """When a text is given none of the labels.
 

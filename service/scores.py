@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from service.layout import RejectSettings
+
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
 
 
@@ -125,6 +127,21 @@ def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) ->
         bool, of the scores' shape.
     """
     return scores >= np.asarray(thresholds, dtype=np.float32)
+
+
+def none_labels(
+    reject: RejectSettings | None, probabilities: NDArray[np.float32]
+) -> list[str | None]:
+    """What texts are given that are given none of the labels, and None for the others.
+
+    Args:
+        reject: When a text is given none; None for never.
+        probabilities: float32, shape `(texts, classes)`.
+    """
+    if reject is None:
+        return [None] * len(probabilities)
+    told = reached(probabilities.max(axis=1), reject.threshold)
+    return [None if one else reject.label for one in told]
 
 
 def shortest(score: np.float32) -> float:

@@ -204,7 +204,7 @@ def too_long(file: DataFile, line_number: int) -> CorpusError:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path | str) -> Iterator[None]:
     """Turn what the operating system says about an output into one `CorpusError`."""
     try:
         yield

@@ -1,44 +1,115 @@
 """`gatewise score`: every row of a file, with its label."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gatewise import options
-from gatewise.rows import check_outputs
+from gatewise.rows import check_outputs, local_path
+from vocab.errors import GatewiseError
 
 
 def score(
     model: options.Model,
-    input_: Annotated[
-        Path, options.path_argument(metavar="INPUT", help="A data file, or a folder of them.")
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Data files, folders, patterns such as 'logs/*.csv.gz', URIs of object stores, "
+            "or - for standard input.",
+        ),
     ],
-    out: Annotated[Path, options.path_option(help="The file to write; its suffix is its format.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="The file or the URI to write, its suffix is its format; - for standard output.",
+        ),
+    ],
+    input_format: Annotated[
+        str | None,
+        typer.Option(metavar="SUFFIX", help="Format of standard input, such as csv or jsonl.gz."),
+    ] = None,
+    output_format: Annotated[
+        str | None,
+        typer.Option(metavar="SUFFIX", help="Format of standard output.  [default: the input's]"),
+    ] = None,
     text_column: options.TextColumn = "text",
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="The output's columns, of the input and of the answers.  [default: all]",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="Labels given to each text.  [default: those predicted]"),
+    ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add a column probability_LABEL for each label.")
     ] = False,
+    none_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PROBABILITY",
+            help="Give no label below this, 0 for always one.  [default: the model's own]",
+        ),
+    ] = None,
     precision: options.Precision = None,
     rejects: options.Rejects = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was broken off.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cores to use.  [default: all]")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Classify every row of a file and write the rows out with label and score."""
-    from gatewise.console import counting_progress, show_summary
+    from gatewise.scoring_console import scoring_progress, show_summary
     from service.classifier import Classifier
+    from service.scoring.delivery import Destination, staging_of
     from service.scoring.plan import Wishes
-    from service.scoring.run import score_file
+    from service.scoring.run import Pace, refuse_overlap
+    from service.scoring.run import score as score_records
+    from vocab.streams import open_records
 
-    check_outputs([input_, model], {"--out": out, "--rejects": rejects})
+    check_outputs(
+        [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
+    )
+    wishes = Wishes(
+        text_column=text_column,
+        top_k=top_k,
+        probabilities=probabilities,
+        columns=None if columns is None else tuple(columns.split(",")),
+        none_below=none_below,
+    )
+    if out == "-":
+        form = output_format or input_format
+        if form is None:
+            raise GatewiseError("--out -: its format is not told: add --output-format csv, say")
+        destination = Destination.standard_output(form, rejects)
+    else:
+        destination = Destination.named(out, rejects)
+    records = open_records(*inputs, standard_input=input_format)
+    if resume and inputs == ["-"]:
+        raise GatewiseError("--resume: standard input cannot be read again; write it to a file")
+    refuse_overlap(inputs, destination)
     classifier = Classifier.load(model, precision=precision)
-    wishes = Wishes(text_column, probabilities=probabilities)
-    with counting_progress("rows scored") as on_progress:
-        summary = score_file(
-            classifier,
-            input_,
-            out,
-            wishes,
-            rejects=rejects,
-            on_progress=lambda counts: on_progress(counts.rows),
-        )
-    show_summary(summary, out, as_json=as_json)
+    with scoring_progress() as on_progress:
+        try:
+            summary = score_records(
+                classifier,
+                records,
+                destination,
+                wishes,
+                resume=resume,
+                pace=Pace(workers),
+                on_progress=on_progress,
+            )
+        except (KeyboardInterrupt, SystemExit):
+            if not destination.piped and staging_of(out).exists():
+                typer.echo("gatewise: interrupted: --resume goes on from what is done", err=True)
+            raise
+    show_summary(summary, destination, as_json=as_json)

@@ -1,23 +1,31 @@
-"""Where an output goes once it is whole.
+"""Where an output goes: into a file, an object of a store, or to standard output.
 
-Owns the last step: rejected rows and rows are put under their names, each at once. Knows nothing
-of what rows hold, and nothing of how they came about.
+Owns where it grows until it is whole, and the last step, in which rejected rows and rows are put
+under their names, each at once. Knows nothing of what rows hold, nor of how they came about.
 """
 
+import hashlib
 import os
 import shutil
+import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from service.scoring.parquet import Assembler
+from service.scoring.piping import Piping
 from service.scoring.staging import Staging
 from service.scoring.table import Table
+from vocab import stores
 from vocab.bad_rows import check_replaceable
 from vocab.errors import CorpusError
 from vocab.files import DataFile, Format, writing, written_whole
+from vocab.uris import is_uri
+
+_STANDARD_OUTPUT = "standard output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +35,12 @@ class Destination:
     Attributes:
         file: The rows; its name says how they are written down.
         rejects: The rows that could not be scored, in JSON Lines; None for nowhere.
+        piped: Whether rows go to standard output instead.
     """
 
     file: DataFile
     rejects: Path | None = None
+    piped: bool = False
 
     @classmethod
     def named(
@@ -38,51 +48,91 @@ class Destination:
     ) -> "Destination":
         """Looks at where an output is to go, so that what cannot be is told before the work.
 
+        Args:
+            path: A path, or the URI of an object.
+            rejects: A path.
+
         Raises:
             CorpusError: The suffix is unknown, there is no such folder, or something is in the
                 way that is no plain file, or that is no earlier rejects file.
         """
         file, aside = DataFile.named(path), None if rejects is None else Path(rejects)
-        for target in (file.path, *([] if aside is None else [aside])):
-            if not target.parent.is_dir():
-                raise CorpusError(
-                    f"{target}: cannot be written: there is no folder {target.parent}"
-                )
-            if target.exists() and not target.is_file():
-                # Renaming onto a device such as /dev/null would replace the device itself.
-                raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
-        if aside is not None:
-            check_replaceable(aside)
+        local = [] if is_uri(file.name) else [file.path]
+        _check(*local, aside)
+        if not local:
+            stores.exists(file.name)
         return cls(file, aside)
 
-    @property
-    def staging(self) -> Path:
-        """The folder in which the output grows: beside it, so that it can be renamed into place."""
-        return self.file.path.with_name(f".{self.file.path.name}.partial")
+    @classmethod
+    def standard_output(
+        cls, form: str, rejects: str | os.PathLike[str] | None = None
+    ) -> "Destination":
+        """Rows go to standard output.
 
-    def deliver(self, staging: Staging, table: Table) -> None:
+        Args:
+            form: Their format, such as `csv` or `jsonl.gz`.
+            rejects: A path.
+
+        Raises:
+            CorpusError: There is no such format, or it cannot be piped.
+        """
+        file = DataFile.named(f"-.{form.removeprefix('.')}")
+        if file.format is Format.PARQUET:
+            raise CorpusError(
+                f"{_STANDARD_OUTPUT}: Parquet is written whole or not at all; name a file for it"
+            )
+        aside = None if rejects is None else Path(rejects)
+        _check(aside)
+        return cls(replace(file, name=_STANDARD_OUTPUT), aside, piped=True)
+
+    def open(self, given: Mapping[str, object], *, resume: bool) -> Staging | Piping:
+        """Begins the output, or goes on with it.
+
+        Args:
+            given: What decides its bytes; see `Staging.open`.
+            resume: Whether to go on with what is there.
+
+        Raises:
+            CorpusError: It cannot be written, or not be gone on with.
+        """
+        if self.piped:
+            if resume:
+                raise CorpusError(
+                    f"{_STANDARD_OUTPUT}: what was written to it cannot be gone on with; leave "
+                    "--resume out, or name a file"
+                )
+            return Piping()
+        return Staging.open(str(self.file), staging_of(self.file.name), given, resume=resume)
+
+    def deliver(self, output: Staging | Piping, table: Table) -> None:
         """Puts everything under its name; until then, whoever looks sees the former files.
 
         Raises:
             CorpusError: It cannot be written.
         """
-        self.deliver_rejects(staging)
-        with writing(self.file.path):
-            whole = staging.rows
+        self.deliver_rejects(output)
+        if isinstance(output, Piping):
+            output.flush()
+            return
+        with writing(str(self.file)):
+            whole = output.rows
             if table.format is Format.PARQUET:
-                whole = staging.beside("assembled")
+                whole = output.beside("assembled")
                 with (
                     Assembler(str(whole), table.schema) as assembler,
-                    pa.OSFile(str(staging.rows)) as parts,
+                    pa.OSFile(str(output.rows)) as parts,
                 ):
                     assembler.add(parts)
                 _sync(whole)
+            if is_uri(self.file.name):
+                stores.send(whole, self.file.name)
+                return
             whole.replace(self.file.path)
         # The file itself is complete; not every file system lets a folder be synced.
         with suppress(OSError):
             _sync(self.file.path.parent)
 
-    def deliver_rejects(self, staging: Staging) -> None:
+    def deliver_rejects(self, output: Staging | Piping) -> None:
         """Puts the rejected rows under their name.
 
         Raises:
@@ -90,7 +140,32 @@ class Destination:
         """
         if self.rejects is not None:
             with writing(self.rejects), written_whole(self.rejects) as temporary:
-                shutil.copyfile(staging.rejected, temporary)
+                shutil.copyfile(output.rejected, temporary)
+
+
+def staging_of(name: str) -> Path:
+    """The folder in which an output grows.
+
+    Beside a file, so that it can be renamed into place; for an object of a store among temporary
+    files, under a name that the next run finds again.
+    """
+    if is_uri(name):
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir(), f"gatewise-{digest}.partial")
+    return Path(name).with_name(f".{Path(name).name}.partial")
+
+
+def _check(*targets: Path | None) -> None:
+    for target in targets:
+        if target is None:
+            continue
+        if not target.parent.is_dir():
+            raise CorpusError(f"{target}: cannot be written: there is no folder {target.parent}")
+        if target.exists() and not target.is_file():
+            # Renaming onto a device such as /dev/null would replace the device itself.
+            raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
+    if targets and targets[-1] is not None:
+        check_replaceable(targets[-1])
 
 
 def _sync(path: Path) -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from service.classifier import Classifier
+from service.layout import NONE_LABEL, RejectSettings
 from service.scoring.answers import Answers
 from service.scoring.table import Table
 from vocab.corpus import text_of
-from vocab.errors import CorpusError
+from vocab.errors import CorpusError, GatewiseError
 from vocab.files import DataFile, Format
 from vocab.parquet_records import schema_of
 from vocab.records import BadRow, Record
@@ -29,12 +30,15 @@ class Wishes:
         top_k: How many labels a text is given; see `Answers`.
         probabilities: Whether each label has a column with its probability.
         columns: The output's columns in order, of the input and of the answers; None for all.
+        none_below: The probability below which a text is given none of the labels, 0 for never;
+            None for the model's own.
     """
 
     text_column: str = "text"
     top_k: int | None = None
     probabilities: bool = False
     columns: tuple[str, ...] | None = None
+    none_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Plan:
         text_column: The input's column of the texts.
         known: The input's columns, those of all files together.
         answers: The columns of the answers.
+        reject: When a text is given none of the labels.
         table: The output.
         chosen: Whether the output has some of the columns only.
         spliced: Whether answers are put behind a row as it stands in the input: where input and
@@ -55,6 +60,7 @@ class Plan:
     text_column: str
     known: frozenset[str]
     answers: Answers
+    reject: RejectSettings | None
     table: Table
     chosen: bool
     spliced: bool
@@ -95,6 +101,7 @@ class Plan:
             text_column=wishes.text_column,
             known=frozenset(columns),
             answers=answers,
+            reject=_reject(classifier, wishes.none_below),
             table=Table(output.format, output.compression, schema),
             chosen=wishes.columns is not None,
             spliced=wishes.columns is None
@@ -119,6 +126,27 @@ class Plan:
             if key not in self.known and (refused is None or key in refused):
                 return key
         return None
+
+
+def _reject(classifier: Classifier, none_below: float | None) -> RejectSettings | None:
+    if none_below is None:
+        return classifier.reject
+    if classifier.multi_label:
+        raise GatewiseError(
+            "--none-below is for models that give a text exactly one label; this one gives those "
+            "that reach their thresholds, and none where none does"
+        )
+    if not 0 <= none_below <= 1:
+        raise GatewiseError(
+            f"--none-below: expected a probability from 0 to 1, received {none_below}"
+        )
+    label = classifier.reject.label if classifier.reject else NONE_LABEL
+    if label in classifier.classes_:
+        raise GatewiseError(
+            f"--none-below: the model has a label {label!r} of its own, and none could not be told "
+            "from it"
+        )
+    return RejectSettings(threshold=none_below, label=label) if none_below else None
 
 
 def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:

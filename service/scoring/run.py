@@ -6,7 +6,7 @@ network, no format and no layout of rows.
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -16,6 +16,7 @@ from pathlib import Path
 from service.classifier import Classifier
 from service.scoring.delivery import Destination
 from service.scoring.engine import cores, in_order
+from service.scoring.piping import Piping
 from service.scoring.plan import Plan, Wishes
 from service.scoring.staging import Progress, Staging
 from service.scoring.summary import Counts, Summary
@@ -23,16 +24,18 @@ from service.scoring.windows import ROWS, Position, Window, windows
 from service.scoring.work import Done, score_records
 from vocab.bad_rows import first_bad_rows, rejected_line
 from vocab.errors import CorpusError, GatewiseError
-from vocab.files import DataFile
+from vocab.meter import Meter
 from vocab.records import BadRow
 from vocab.streams import RecordStream, open_records
+from vocab.uris import is_uri
 
 # What is written between two of these moments is written again after a kill.
 _COMMIT_SECONDS = 1.0
 
 _PACKAGES = ("gatewise", "onnxruntime", "tokenizers")
 
-OnProgress = Callable[[Counts], None]
+OnProgress = Callable[[Counts, float | None], None]
+"""Told what became of the rows so far, and the share of the input they are if that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,42 @@ class BrokenOffError(GatewiseError):
 
 def score_file(
     classifier: Classifier,
-    source: str | os.PathLike[str],
+    source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
     wishes: Wishes | None = None,
     *,
     rejects: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    pace: Pace | None = None,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Scores every text of an input; see `score`.
+
+    Args:
+        classifier: The model.
+        source: Files, folders, patterns or URIs; see `vocab.streams.open_records`.
+        output: The file or the object to write; its suffixes choose format and compression.
+        wishes: What the output is to hold.
+        rejects: A file for bad rows, in JSON Lines, each with its file, line and reason.
+        resume: Whether to go on with a run that was broken off, if there is one.
+        pace: How much is done at a time.
+        on_progress: Called after every window.
+    """
+    sources = [source] if isinstance(source, str | os.PathLike) else list(source)
+    records = open_records(*sources)
+    destination = Destination.named(output, rejects)
+    refuse_overlap(sources, destination)
+    return score(
+        classifier, records, destination, wishes, resume=resume, pace=pace, on_progress=on_progress
+    )
+
+
+def score(
+    classifier: Classifier,
+    records: RecordStream,
+    destination: Destination,
+    wishes: Wishes | None = None,
+    *,
     resume: bool = False,
     pace: Pace | None = None,
     on_progress: OnProgress | None = None,
@@ -74,14 +108,13 @@ def score_file(
 
     Args:
         classifier: The model.
-        source: A data file or a folder of them; see `vocab.streams.open_records`.
-        output: The file to write; its suffixes choose format and compression. From Parquet to
-            Parquet the input's columns keep their types.
+        records: The input.
+        destination: The output. From Parquet to Parquet the input's columns keep their types; a
+            row that stays in a text format stays as it is, and the answers come behind it.
         wishes: What the output is to hold.
-        rejects: A file for bad rows, in JSON Lines, each with its file, line and reason.
         resume: Whether to go on with a run that was broken off, if there is one.
         pace: How much is done at a time.
-        on_progress: Called after every window with what became of the rows so far.
+        on_progress: Called after every window.
 
     Raises:
         CorpusError: The input cannot be read or holds no row that can be scored, or the output
@@ -91,26 +124,30 @@ def score_file(
     """
     started = time.perf_counter()
     wishes, pace = wishes or Wishes(), pace or Pace()
-    records = open_records(source)
-    _refuse_overlap(Path(source), Path(output))
-    destination = Destination.named(output, rejects)
     plan = Plan.of(classifier, records, destination.file, wishes)
     given = _given(classifier, records, wishes, pace.rows)
-    with Staging.open(destination.file.path, destination.staging, given, resume=resume) as staging:
-        earlier = staging.progress.counts
-        cut = windows(records.tables, staging.progress.position, pace.rows)
+    meter = Meter()
+    with destination.open(given, resume=resume) as output:
+        earlier = output.progress.counts
+        cut = windows(records.tables, output.progress.position, pace.rows, meter)
+
+        def on_written(counts: Counts) -> None:
+            if on_progress is not None:
+                on_progress(counts, min(meter.done / records.size, 1) if records.size else None)
+
         try:
             with closing(_scored(classifier, plan, cut, pace.workers or cores())) as parts:
-                counts = _written(parts, plan, staging, on_progress, strict=rejects is None)
+                strict = destination.rejects is None
+                counts = _written(parts, plan, output, on_written, strict=strict)
             if not counts.scored:
                 raise CorpusError(f"{records.path}: holds no rows that can be used")
-            destination.deliver(staging, plan.table)
+            destination.deliver(output, plan.table)
         except GatewiseError as error:
-            if staging.kept:
+            if output.kept:
                 raise BrokenOffError(
                     f"{error}. What was done is kept: go on from there with --resume"
                 ) from error
-            destination.deliver_rejects(staging)
+            destination.deliver_rejects(output)
             raise
     return Summary(
         rows=counts.rows,
@@ -125,6 +162,28 @@ def score_file(
     )
 
 
+def refuse_overlap(sources: Sequence[str | os.PathLike[str]], destination: Destination) -> None:
+    """Refuses an output that is an input, or lies in a folder that is one.
+
+    Raises:
+        CorpusError: It is or does.
+    """
+    if destination.piped or is_uri(destination.file.name):
+        if destination.file.name in {os.fspath(source) for source in sources}:
+            raise CorpusError(f"{destination.file}: the output is the input; name another file")
+        return
+    target = destination.file.path
+    for source in map(Path, sources):
+        linked = source.exists() and target.exists() and source.samefile(target)
+        if linked or target.resolve() == source.resolve():
+            raise CorpusError(f"{target}: the output is the input; name another file")
+        if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+            raise CorpusError(
+                f"{target}: the output lies in the input folder, where the next run would read "
+                "it; name a file elsewhere"
+            )
+
+
 def _scored(
     classifier: Classifier, plan: Plan, cut: Iterator[Window], workers: int
 ) -> Generator[tuple[Position, Done], None, None]:
@@ -137,8 +196,8 @@ def _scored(
 def _written(
     parts: Iterator[tuple[Position, Done]],
     plan: Plan,
-    staging: Staging,
-    on_progress: OnProgress | None,
+    output: Staging | Piping,
+    on_written: Callable[[Counts], None],
     *,
     strict: bool,
 ) -> Counts:
@@ -147,31 +206,30 @@ def _written(
     Args:
         parts: What was scored, and where in the input each part ends.
         plan: What the output looks like.
-        staging: Where it grows.
-        on_progress: Told after each part what became of the rows so far.
+        output: Where they go.
+        on_written: Told after each part what became of the rows so far.
         strict: Whether to stop at a bad row.
 
     Raises:
         BadRowsError: There is one.
         CorpusError: The input cannot be read, or the output not be written.
     """
-    progress = staging.progress
-    if not staging.kept:
-        staging.write(plan.table.head(), b"")
+    progress = output.progress
+    if not output.kept:
+        output.write(plan.table.head(), b"")
     committed = time.monotonic()
     for end, done in parts:
         if done.bad and strict:
             raise first_bad_rows(done.bad[0], chain(done.bad[1:], _one_by_one(parts)))
         rejected = "".join(map(rejected_line, done.bad))
-        staging.write(done.contents, rejected.encode(errors="backslashreplace"))
+        output.write(done.contents, rejected.encode(errors="backslashreplace"))
         progress = Progress(end, progress.counts.plus(done))
         if (now := time.monotonic()) - committed >= _COMMIT_SECONDS:
-            staging.commit(progress)
+            output.commit(progress)
             committed = now
-        if on_progress is not None:
-            on_progress(progress.counts)
+        on_written(progress.counts)
     if progress.counts.scored:
-        staging.commit(progress)
+        output.commit(progress)
     return progress.counts
 
 
@@ -188,25 +246,9 @@ def _given(
     """What decides the bytes of an output, by names for people."""
     loaded, reject = classifier.artifact, classifier.reject
     return {
-        "the input": [_stamp(table.file) for table in records.tables],
+        "the input": [asdict(table.file.stamp) for table in records.tables],
         "the model": [loaded.sha256, loaded.model_file.name, reject and reject.model_dump()],
         "what is asked for": asdict(wishes),
         "the size of a window": rows,
         "the version of a package": {name: version(name) for name in _PACKAGES},
     }
-
-
-def _stamp(file: DataFile) -> dict[str, object]:
-    status = file.path.stat()
-    return {"file": str(file), "bytes": status.st_size, "modified": status.st_mtime_ns}
-
-
-def _refuse_overlap(source: Path, target: Path) -> None:
-    linked = source.exists() and target.exists() and source.samefile(target)
-    if linked or target.resolve() == source.resolve():
-        raise CorpusError(f"{target}: the output is the input; name another file")
-    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
-        raise CorpusError(
-            f"{target}: the output lies in the input folder, where the next run would read it; "
-            "name a file elsewhere"
-        )

@@ -64,7 +64,7 @@ class Staging:
         kept: Whether anything is in the journal, for a later run to go on from.
     """
 
-    def __init__(self, target: Path, folder: Path, journal: BinaryIO) -> None:
+    def __init__(self, target: str, folder: Path, journal: BinaryIO) -> None:
         self.progress = Progress()
         self.kept = False
         self._target = target
@@ -74,7 +74,7 @@ class Staging:
 
     @classmethod
     def open(
-        cls, target: Path, folder: Path, given: Mapping[str, object], *, resume: bool
+        cls, target: str, folder: Path, given: Mapping[str, object], *, resume: bool
     ) -> "Staging":
         """Begins an output, or goes on with one.
 
@@ -89,7 +89,9 @@ class Staging:
                 or the folder cannot be written.
         """
         with writing(target):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if hasattr(os, "geteuid") and folder.stat().st_uid != os.geteuid():
+                raise CorpusError(f"{target}: {folder} is another user's; it has to go first")
             journal = (folder / "journal").open("a+b")
             staging = cls(target, folder, journal)
             try:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from vocab.meter import Meter
 from vocab.records import BadRow, Record
 from vocab.streams import Table
 
@@ -47,18 +48,24 @@ class Window:
 
 
 def windows(
-    tables: tuple[Table, ...], start: Position = Position(), rows: int = ROWS
+    tables: tuple[Table, ...],
+    start: Position | None = None,
+    rows: int = ROWS,
+    meter: Meter | None = None,
 ) -> Iterator[Window]:
     """Cuts files into windows.
 
     Args:
         tables: The files.
-        start: Where to begin; an `end` of an earlier run, for the same windows from there on.
+        start: Where to begin: an `end` of an earlier run, for the same windows from there on;
+            None for the beginning.
         rows: Most rows of a window.
+        meter: Told how much of the files has been read.
     """
+    start = start or Position()
     for number, table in enumerate(tables[start.table :], start=start.table):
         skipped = start.records if number == start.table else 0
-        items = islice(iter(table.records()), skipped, None)
+        items = islice(table.records(meter), skipped, None)
         done = skipped
         for window in _cut(items, rows):
             done += len(window)

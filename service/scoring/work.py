@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.classifier import Classifier
-from service.scores import shortest
+from service.scores import none_labels, shortest
 from service.scoring import splicing
 from service.scoring.answers import Column
 from service.scoring.plan import Plan
@@ -73,7 +73,7 @@ def score_records(classifier: Classifier, plan: Plan, items: Sequence[Record | B
         places = [place for place, none in zip(places, empty, strict=True) if not none]
         encoded = encoded.only(~empty)
     probabilities = classifier.probabilities(encoded)
-    columns = plan.answers.columns(probabilities, classifier.none_labels(probabilities))
+    columns = plan.answers.columns(probabilities, none_labels(plan.reject, probabilities))
     records = [item for place in places if isinstance(item := items[place], Record)]
     return Done(
         contents=_contents(plan, records, columns),

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from service.layout import NONE_LABEL
 from training.settings.section import Section
 
 
@@ -23,7 +24,7 @@ class RejectConfig(Section):
         "the threshold is chosen so that it tells such validation rows from the others.",
     )
     label: Annotated[str, Field(min_length=1)] = Field(
-        "none of these", description="What a text is given instead of a label."
+        NONE_LABEL, description="What a text is given instead of a label."
     )
 
     @property

@@ -16,7 +16,7 @@ from service.scoring.run import Pace, score_file
 from vocab.bad_rows import BadRowsError
 from vocab.encoded_rows import EMPTY_TEXT_REASON
 from vocab.encoding import Encoded, Ragged
-from vocab.errors import CorpusError
+from vocab.errors import CorpusError, GatewiseError
 from vocab.streams import open_records
 
 
@@ -39,9 +39,6 @@ class ByLength:
         self.largest_call = max(self.largest_call, len(encoded))
         odd = np.where(encoded.lengths % 2 == 0, np.float32(0.9), np.float32(0.2))
         return np.stack([1 - odd, odd], axis=1)
-
-    def none_labels(self, probabilities: np.ndarray) -> list[str | None]:
-        return [None] * len(probabilities)
 
 
 def score(source: Path, target: Path, rows: int = 4096, on_progress=None, **options):
@@ -167,7 +164,7 @@ def test_rows_keep_their_order_across_windows(tmp_path: Path) -> None:
         tmp_path / "in.jsonl",
         tmp_path / "out.jsonl",
         pace=Pace(rows=300),
-        on_progress=lambda counts: progress.append(counts.rows),
+        on_progress=lambda counts, _: progress.append(counts.rows),
     )
     rows = rows_of(tmp_path / "out.jsonl")
     assert [row["text"] for row in rows] == texts
@@ -185,7 +182,7 @@ def test_a_window_of_long_texts_is_closed_early(tmp_path: Path, monkeypatch) -> 
     score(
         tmp_path / "in.csv",
         tmp_path / "out.csv",
-        on_progress=lambda counts: progress.append(counts.rows),
+        on_progress=lambda counts, _: progress.append(counts.rows),
     )
     assert progress == [2, 4, 6, 8, 10]
 
@@ -250,9 +247,66 @@ def test_a_missing_text_column_is_named(source: Path) -> None:
 
 
 def test_an_interrupt_leaves_no_output(source: Path) -> None:
-    def interrupt(_: object) -> None:
+    def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         score(source, source.with_name("out.csv"), on_progress=interrupt)
     assert [path.name for path in source.parent.iterdir()] == ["in.csv"]
+
+
+def test_several_labels_are_a_column_each(source: Path) -> None:
+    score(source, source.with_name("out.csv"), top_k=5)
+    first, second, _ = rows_of(source.with_name("out.csv"))
+    assert list(first)[3:] == ["label", "score", "label_2", "score_2"]
+    assert list(first.values())[3:] == ["odd", "0.9", "even", "0.100000024"]
+    assert list(second.values())[3:] == ["even", "0.8", "odd", "0.2"]
+
+
+def test_a_text_is_given_none_below_a_probability(source: Path) -> None:
+    out = source.with_name("out.jsonl")
+    score(source, out, top_k=2, none_below=0.85)
+    assert [(row["label"], row["label_2"]) for row in rows_of(out)] == [
+        ("odd", "even"),
+        ("none of these", "even"),
+        ("odd", "even"),
+    ]
+    assert rows_of(out)[1]["score"] == 0.8
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(GatewiseError, match="expected a probability from 0 to 1, received"):
+            score(source, out, none_below=wrong)
+
+
+def test_the_output_has_the_columns_that_are_asked_for(source: Path, tmp_path: Path) -> None:
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        score(source, tmp_path / name, columns=("label", "id"))
+        assert [list(row.items()) for row in rows_of(tmp_path / name)] == [
+            [("label", "odd"), ("id", "1")],
+            [("label", "even"), ("id", "2")],
+            [("label", "odd"), ("id", "3")],
+        ]
+    for columns, reason in (
+        (("label", "lable"), "no column 'lable'; the columns are: id, text, note, label, score"),
+        (("id", "id"), "'id' is named twice"),
+        ((), "expected one column at least"),
+    ):
+        with pytest.raises(CorpusError, match=f"--columns: {reason}"):
+            score(source, tmp_path / "out.csv", columns=columns)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_rows_that_stay_in_their_format_are_not_written_anew(tmp_path: Path, suffix: str) -> None:
+    rows = {
+        ".csv": ['"n",text', '"1.10",one', "2,'one two'"],
+        ".jsonl": ['{"n":1.10,  "text": "one"}', '{"text": "one two", "more": 1E2 }'],
+    }[suffix]
+    (tmp_path / f"in{suffix}").write_text("\r\n".join(rows))
+    score(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
+    written = (tmp_path / f"out{suffix}").read_text().splitlines()
+    if suffix == ".csv":
+        assert written == ["n,text,label,score", '"1.10",one,odd,0.9', "2,'one two',even,0.8"]
+    else:
+        assert written == [
+            '{"n":1.10,  "text": "one", "label": "odd", "score": 0.9}',
+            '{"text": "one two", "more": 1E2, "label": "even", "score": 0.8}',
+        ]

@@ -16,7 +16,7 @@ FIRST, SECOND = (Progress(Position(0, n), Counts(scored=n)) for n in (10, 20))
 
 
 def opened(folder: Path, given=GIVEN, *, resume: bool = True) -> Staging:
-    return Staging.open(folder / "out.csv", folder / ".out.csv.partial", given, resume=resume)
+    return Staging.open(str(folder / "out.csv"), folder / ".out.csv.partial", given, resume=resume)
 
 
 def begun(folder: Path) -> Staging:
