@@ -30,6 +30,8 @@ from vocab.uris import Uri, is_uri, shown
 # A line of this many characters is taken for a damaged or binary file rather than for a text.
 LINE_LIMIT = 64 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024
+# A request to a store takes as long as a disk takes for megabytes.
+_REQUEST_BYTES = 8 * 1024 * 1024
 
 
 class Format(StrEnum):
@@ -142,28 +144,19 @@ def reading(file: DataFile) -> Iterator[None]:
 
 
 @contextmanager
-def _opened(file: DataFile) -> Iterator[pa.NativeFile]:
-    if file.pipe is not None:
-        stream = pa.PythonFile(file.pipe.open(), mode="r")
-    elif is_uri(file.name):
-        stream = stores.open_stream(file.name)
-    else:
-        stream = pa.OSFile(file.name, "rb")
-    with stream:
-        yield stream
-
-
-@contextmanager
-def open_seekable(file: DataFile) -> Iterator[pa.NativeFile]:
-    """Open a file to be read in any order.
+def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
+    """Open a file as it is stored; all but standard input can be read in any order.
 
     Raises:
         CorpusError: The file cannot be opened or read.
     """
     with reading(file):
-        stream = (
-            stores.open_seekable(file.name) if is_uri(file.name) else pa.OSFile(file.name, "rb")
-        )
+        if file.pipe is not None:
+            stream = pa.PythonFile(file.pipe.open(), mode="r")
+        elif is_uri(file.name):
+            stream = stores.open_object(file.name)
+        else:
+            stream = pa.OSFile(file.name, "rb")
         with stream:
             yield stream
 
@@ -186,9 +179,8 @@ def open_lines(file: DataFile, meter: Meter | None = None) -> Iterator[Iterator[
         CorpusError: The file cannot be opened, read or decompressed.
     """
     with (
-        reading(file),
-        _opened(file) as raw,
-        _plain(raw, file.compression) as plain,
+        open_bytes(file) as raw,
+        _plain(raw, file) as plain,
         io.BufferedReader(plain, _BUFFER_BYTES) as buffered,
         io.TextIOWrapper(
             buffered, encoding="utf-8-sig", errors="surrogateescape", newline="\n"
@@ -198,8 +190,9 @@ def open_lines(file: DataFile, meter: Meter | None = None) -> Iterator[Iterator[
         yield iter(partial(stream.readline, LINE_LIMIT), "")
 
 
-def _plain(raw: pa.NativeFile, compression: str | None) -> pa.NativeFile:
-    return raw if compression is None else pa.CompressedInputStream(raw, compression)
+def _plain(raw: pa.NativeFile, file: DataFile) -> pa.NativeFile:
+    stream = pa.BufferedInputStream(raw, _REQUEST_BYTES) if is_uri(file.name) else raw
+    return pa.CompressedInputStream(stream, file.compression) if file.compression else stream
 
 
 def too_long(file: DataFile, line_number: int) -> CorpusError:

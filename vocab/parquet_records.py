@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from vocab.errors import CorpusError
-from vocab.files import DataFile, open_seekable
+from vocab.files import DataFile, open_bytes
 from vocab.meter import Meter
 from vocab.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 
@@ -31,7 +31,7 @@ def schema_of(file: DataFile) -> pa.Schema:
     Raises:
         CorpusError: The file is no Parquet, or it names a column twice.
     """
-    with open_seekable(file) as raw, pq.ParquetFile(raw) as table:
+    with open_bytes(file) as raw, pq.ParquetFile(raw) as table:
         schema = table.schema_arrow
     if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise CorpusError(f"{file}: the schema names the column {twice[0]!r} more than once")
@@ -58,7 +58,7 @@ def records_of(file: DataFile, meter: Meter | None = None) -> Iterator[Record | 
         CorpusError: The file cannot be read.
     """
     name, columns, number, rows_read = str(file), columns_of(file), 0, 0
-    with open_seekable(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followed:
+    with open_bytes(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followed:
         if meter is not None:
             size, rows = raw.size(), max(table.metadata.num_rows, 1)
             followed.enter_context(meter.following(lambda: size * rows_read // rows))

@@ -21,9 +21,6 @@ import pyarrow.fs as pafs
 from vocab.errors import CorpusError
 from vocab.uris import Uri, scrubbed, shown
 
-# A request to a store takes as long as a disk takes for megabytes.
-_BUFFER_BYTES = 8 * 1024 * 1024
-
 Kind = Literal["file", "folder", "missing", "other"]
 _KINDS: dict[pafs.FileType, Kind] = {
     pafs.FileType.File: "file",
@@ -125,18 +122,8 @@ def exists(text: str) -> bool:
     return look(text).kind != "missing"
 
 
-def open_stream(text: str) -> pa.NativeFile:
-    """Open an object to be read from its beginning to its end; `tell()` counts its bytes.
-
-    Raises:
-        OSError: The object cannot be read; so is a `pyarrow.ArrowException`.
-    """
-    system, path = _resolved(text)
-    return system.open_input_stream(path, compression=None, buffer_size=_BUFFER_BYTES)
-
-
-def open_seekable(text: str) -> pa.NativeFile:
-    """Open an object to be read in any order.
+def open_object(text: str) -> pa.NativeFile:
+    """Open an object to be read, in any order; every read of it is a request.
 
     Raises:
         OSError: The object cannot be read; so is a `pyarrow.ArrowException`.
