@@ -71,14 +71,14 @@ class _Parser:
         self._reader = csv.reader(self._feed(), delimiter=delimiter, strict=True)
 
     def _feed(self) -> Iterator[str]:
-        lines, size = self.lines, 0
+        lines, size, limit = self.lines, 0, LINE_LIMIT
         for line in chain(self._drain(), self._source):
-            if len(line) == LINE_LIMIT:
+            if len(line) == limit:
                 raise too_long(self._file, self.start + len(lines))
             # Lines are added up only where a record goes on over several of them.
             size = size + len(line) if lines else 0
             lines.append(line)
-            if size > RECORD_LIMIT or len(lines) > RECORD_LINES:
+            if size and (size > RECORD_LIMIT or len(lines) > RECORD_LINES):
                 raise _RecordTooLongError
             yield line
 

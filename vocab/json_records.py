@@ -26,14 +26,20 @@ _CHARACTERS_AHEAD = 1024 * 1024
 def columns_of(file: DataFile) -> tuple[str, ...]:
     """Collect the keys of the first records that can be read; none where no record can be.
 
+    Bad rows of `LINE_LIMIT` characters before them are enough to look at: what was looked at of
+    standard input is kept in memory.
+
     Raises:
         CorpusError: The file cannot be read or decompressed, or holds nothing but blank lines.
     """
     columns: dict[str, None] = {}
-    seen = records = characters = 0
+    seen = records = characters = bad = 0
     with closing(records_of(file)) as items:
         for seen, item in enumerate(items, start=1):  # noqa: B007 (`seen` is used below)
             if isinstance(item, BadRow):
+                bad += len(item.content)
+                if bad > LINE_LIMIT:
+                    break
                 continue
             columns |= dict.fromkeys(item.values)
             records += 1

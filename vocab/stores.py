@@ -155,6 +155,7 @@ def send(source: Path, text: str) -> None:
 
     It goes in one write, from the page cache. A stream that was begun cannot be given up: pyarrow
     has no way to abort one, and completes an object with what it has when the stream is dropped.
+    Where a part of the upload fails it completes nothing.
 
     Raises:
         CorpusError: The URI is none of a known store, or the object cannot be written.
@@ -182,7 +183,11 @@ def _found(name: str, info: pafs.FileInfo) -> Found:
     kind = _KINDS.get(info.type, "other")
     if kind != "file":
         return Found(name, kind)
-    return Found(name, kind, info.size, info.mtime_ns)
+    modified = info.mtime_ns
+    if modified is not None and Uri.of(name).scheme != "file":
+        # A store tells milliseconds in a list of objects, and seconds of one object.
+        modified -= modified % 1_000_000_000
+    return Found(name, kind, info.size, modified)
 
 
 def _resolved(text: str) -> tuple[pafs.FileSystem, str]:
