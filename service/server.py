@@ -177,6 +177,7 @@ class _Server(uvicorn.Server):
         self._pipe = pipe
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -194,9 +195,10 @@ class _Server(uvicorn.Server):
 
     async def _change(self, change: Change) -> Changes:
         """Does what a request asks for, here and then in the other processes."""
-        changes: Changes = await self._app.state.models.change(change)
-        if self._pipe:
-            self._pipe.send(change)
+        async with self._changing:
+            changes: Changes = await self._app.state.models.change(change)
+            if self._pipe:
+                self._pipe.send(change)
         return changes
 
     def _hear(self) -> None:
@@ -213,7 +215,9 @@ class _Server(uvicorn.Server):
 
     async def _follow(self, change: Change) -> None:
         try:
-            await self._app.state.models.change(change)
+            # One after the other: a share is of versions that the change before it may load.
+            async with self._changing:
+                await self._app.state.models.change(change, followed=True)
         except GatewiseError as error:
             _log.error("%s of %s: %s", change.action, change.model, error)
 

@@ -270,6 +270,43 @@ class TestProcesses:
         assert code == 0, rest
         assert "Traceback" not in rest
 
+    def test_they_make_changes_in_the_order_they_were_asked_for(
+        self, start: Any, model_folder: Path, versions: Path, keys: Any
+    ) -> None:
+        file, predicts, admin = keys
+        service = start("--workers", "2", versions, api_keys_file=file)
+        for version in ("2", "3"):
+            put(model_folder, versions, version)
+        # By one connection, and so by one process; loading two versions takes the other a while.
+        assert service.client.post("/models/m/reload", headers=admin).is_success
+        share = {"shares": {"1": 3, "2": 1}}
+        assert service.client.put("/models/m/traffic", json=share, headers=admin).is_success
+        assert service.client.delete("/models/m/versions/3", headers=admin).is_success
+
+        def told() -> set[tuple[tuple[str, float], ...]]:
+            answers = [
+                httpx.get(f"{service.url}/models/m", headers=predicts, trust_env=False).json()
+                for _ in range(20)
+            ]
+            return {
+                tuple((one["version"], one["traffic"]) for one in answer["versions"])
+                for answer in answers
+            }
+
+        wait_for(lambda: told() == {(("1", 0.75), ("2", 0.25))})
+        # One that is made anew is told of shares that name a version which is gone since.
+        shutil.rmtree(versions / "2")
+        assert service.client.post("/models/m/reload", headers=admin).is_success
+        put(model_folder, versions, "4")
+        assert service.client.post("/models/m/reload", headers=admin).is_success
+        wait_for(lambda: told() == {(("1", 1.0), ("4", 0.0))})
+        os.kill(children(service.process.pid)[0], signal.SIGKILL)
+        wait_for(lambda: len(children(service.process.pid)) == 2)
+        time.sleep(3)
+        assert told() == {(("1", 1.0), ("4", 0.0))}
+        _, rest = service.stop()
+        assert "has no version" not in rest
+
     def test_they_end_when_the_one_that_looks_after_them_does(
         self, start: Any, model_folder: Path
     ) -> None:
