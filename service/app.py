@@ -160,8 +160,10 @@ class Application(FastAPI):
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
-            exchange_of(scope).route = getattr(scope.get("route"), "path", "")
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                exchange_of(scope).route = getattr(scope.get("route"), "path", "")
 
     @asynccontextmanager
     async def _living(self, _: FastAPI) -> AsyncIterator[None]:

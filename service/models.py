@@ -102,7 +102,7 @@ class Models:
             return self._models[name]
         except KeyError:
             known = ", ".join(self._models)
-            raise UnknownModelError(f"no model {name!r}: expected one of {known}") from None
+            raise UnknownModelError(f"no model {name!r:.200}: expected one of {known}") from None
 
     def find(self, name: str | None = None, version: str | None = None) -> Served:
         """The version that a request is for.

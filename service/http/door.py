@@ -18,6 +18,9 @@ from service.http.exchange import Exchange, begin
 
 _log = logging.getLogger("gatewise.access")
 
+_LONGEST_PATH = 1000
+"""Characters of a path that are logged: of a request it may be all but a few."""
+
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -79,7 +82,7 @@ def _fields(scope: Scope, exchange: Exchange, seconds: float) -> dict[str, objec
         "request_id": exchange.id,
         "client": client[0] if client else "",
         "method": scope["method"],
-        "path": scope["path"],
+        "path": scope["path"][:_LONGEST_PATH],
         "status": exchange.status,
         "ms": round(1000 * seconds, 3),
     }

@@ -364,6 +364,18 @@ class TestLog:
         service.client.post("/predict", json={"inputs": ["a text\nof two lines"]})
         line = service.next_line()
         assert line.endswith('texts=["a text\\nof two lines"]\n')
+        tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["another one"]}
+        (name,) = (one["name"] for one in service.client.get("/models").json()["models"])
+        service.next_line()
+        service.client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]})
+        assert service.next_line().endswith('texts=["another one"]\n')
+
+    def test_a_path_is_logged_and_told_in_short(self, start: Any, model_folder: Path) -> None:
+        service = start(model_folder, access_log="true")
+        answer = service.client.get("/" + "a" * 20_000)
+        assert answer.status_code == 404
+        assert len(answer.json()["detail"]) < 500
+        assert 1000 < len(service.next_line()) < 2000
 
 
 @pytest.fixture
