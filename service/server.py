@@ -26,7 +26,6 @@ import uvicorn
 from service.app import Application
 from service.http import certificates, logs, metrics
 from service.http.connections import Bounds, bounded, sweeping
-from service.http.streams import StreamLimits
 from service.listening import listen, url
 from service.models import Changes
 from service.settings import Settings
@@ -38,6 +37,9 @@ _log = logging.getLogger(__name__)
 
 _SWITCH_SECONDS = 1e-4
 """After how long the interpreter goes from one thread to another that waits for it."""
+
+_MESSAGE_SIZES = 4
+"""How many times too large a message of a stream may be and still be told why it is refused."""
 
 _SPARE_SECONDS = 5
 """Seconds beyond what its requests are given after which a process that stops is killed."""
@@ -132,7 +134,8 @@ def run(
         app,
         http=bounded(bounds),
         ws="websockets-sansio",
-        ws_max_size=StreamLimits().message_bytes,
+        # Larger than they may be, so that most that are too large can still be told why.
+        ws_max_size=_MESSAGE_SIZES * settings.max_stream_message_bytes,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -21,6 +21,9 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 )
 """Of every answer that does not say otherwise itself."""
 
+_STARTS = ("http.response.start", "websocket.http.response.start")
+"""What an answer begins with; also one that refuses a WebSocket."""
+
 _ALLOWED_METHODS = ("GET", "POST", "PUT", "DELETE")
 _ALLOWED_HEADERS = (
     *("Authorization", "X-API-Key", "X-Request-ID", "Inference-Header-Content-Length"),
@@ -101,7 +104,7 @@ class _SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         def send_with_headers(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
                 given += (
@@ -112,4 +115,4 @@ class _SecurityHeaders:
                 message = {**message, "headers": given}
             return send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers)
