@@ -1,10 +1,9 @@
 """Headers of every answer: those that keep a browser from being used against the service, and CORS.
 
-Owns what they say. `answer_headers` is for whoever writes an answer itself, `wrap` puts the same
-around an application. Knows no route.
+Owns what they say. Knows no route.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from starlette.middleware.cors import CORSMiddleware
@@ -44,41 +43,6 @@ class Cors:
     """
 
     origins: tuple[str, ...] = ()
-
-    def headers(self, origin: bytes | None) -> list[Header]:
-        """What a simple answer says to the page that asked, as Starlette's CORSMiddleware says it.
-
-        >>> Cors(("https://app.example",)).headers(b"https://other.example")[-1]
-        (b'vary', b'Origin')
-
-        Args:
-            origin: The request's header `Origin`; None without one.
-        """
-        if not self.origins:
-            return []
-        every = "*" in self.origins
-        said: list[Header] = []
-        if origin is not None:
-            if every:
-                said.append((b"access-control-allow-origin", b"*"))
-            exposed = ", ".join(_EXPOSED_HEADERS).encode()
-            said.append((b"access-control-expose-headers", exposed))
-            if not every and origin.decode("latin-1") in self.origins:
-                said.append((b"access-control-allow-origin", origin))
-        return [*said, (b"vary", b"Origin")]
-
-
-def answer_headers(request_headers: Iterable[Header], cors: Cors) -> list[Header]:
-    """All that this module has to say, for an answer that no middleware touches.
-
-    Args:
-        request_headers: The request's, as ASGI has them.
-        cors: Which pages may read the answer.
-    """
-    if not cors.origins:
-        return list(SECURITY_HEADERS)
-    origin = next((value for name, value in request_headers if name == b"origin"), None)
-    return [*SECURITY_HEADERS, *cors.headers(origin)]
 
 
 def wrap(app: ASGIApp, cors: Cors) -> ASGIApp:
