@@ -25,7 +25,8 @@ import uvicorn
 
 from service.app import Application
 from service.http import certificates, logs, metrics
-from service.http.connections import Bounds, bounded, sweeping
+from service.http.bounds import Bounds
+from service.http.connections import bounded, sweeping
 from service.listening import listen, url
 from service.models import Changes
 from service.settings import Settings

@@ -6,15 +6,13 @@ headers, or does not take its answer. Knows neither routes nor bodies.
 
 import asyncio
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import httptools
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http import refusals
+from service.http.bounds import Bounds
 from service.http.transport import Transport
 
 _MOST_HEADERS = 200
@@ -22,43 +20,6 @@ _MOST_AHEAD = 1000
 """Requests that a client may send before those before them are answered."""
 
 _SWEEP_SECONDS = 1.0
-
-
-@dataclass(slots=True)
-class Bounds:
-    """What clients may take.
-
-    Attributes:
-        connections: Connections at a time.
-        header_bytes: Bytes of a request's line and headers.
-        read_seconds: Seconds to send a request, or to take an answer.
-        requests: Requests under way at a time, of all connections.
-        refused: Called for each request that is one too many.
-        under_way: How many there are.
-    """
-
-    connections: int = 4096
-    header_bytes: int = 32 * 1024
-    read_seconds: float = 30.0
-    requests: int = 1024
-    refused: Callable[[], None] = lambda: None
-    under_way: int = 0
-
-    def is_full(self) -> bool:
-        """Whether no more request may begin."""
-        return self.under_way >= self.requests
-
-    def counted(self, app: Any) -> Any:
-        """The application, for a request that is under way from now until it is answered."""
-        self.under_way += 1
-
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            try:
-                await app(scope, receive, send)
-            finally:
-                self.under_way -= 1
-
-        return answer
 
 
 class Connection(HttpToolsProtocol):
@@ -257,25 +218,31 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, f"expected at most {most} bytes of headers")
 
     def _refuse(self, status: int, detail: str, *headers: str) -> None:
-        """Answers what never becomes a request, and closes.
-
-        Where another answer comes first, or has begun, this one would be taken for a part of it.
-        """
+        """Answers what never becomes a request, and closes."""
         if self.transport.is_closing():
             return
+        if self._is_next():
+            self.transport.write(refusals.refusal(status, detail, *headers))
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP, and closes."""
+        if self._is_next():
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def _is_next(self) -> bool:
+        """Whether a refusal can be sent, and would not be taken for a part of another answer."""
         cycle = self.cycle
         if cycle is None:
-            is_next = True
-        elif self._in_headers:
-            is_next = cycle.response_complete
-        else:
-            is_next = not cycle.response_started and not self.pipeline
-        if is_next:
-            self.transport.write(refusals.refusal(status, detail, *headers))
-        if cycle is not None and not cycle.response_complete:
-            cycle.disconnected = True
-            cycle.message_event.set()
-        self.transport.close()
+            return True
+        if self._in_headers:
+            return cycle.response_complete
+        return not cycle.response_started and not self.pipeline
 
 
 def bounded(bounds: Bounds) -> type[Connection]:

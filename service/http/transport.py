@@ -46,6 +46,8 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Sends what comes, or keeps it if it is a head that a body follows."""
+        if self.is_lingering:  # of an answer before the one that closed the connection
+            return
         if self._head:
             data, self._head = self._head + data, b""
         elif data[:9] == b"HTTP/1.1 " and data[-4:] == b"\r\n\r\n" and data[9:10] != b"1":

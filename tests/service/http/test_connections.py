@@ -349,3 +349,15 @@ def test_requests_are_not_taken_ahead_without_end(service: Any) -> None:
             answers = read_all(connection)
     assert answers.count(b"HTTP/1.1 ") < 2000
     assert_well(service)
+
+
+def test_what_is_no_http_behind_a_request_is_not_answered_in_its_place(service: Any) -> None:
+    body = json.dumps({"inputs": ["who " * 2000] * 20}).encode()
+    with connect(service) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        time.sleep(0.02)  # it is being answered
+        connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        with contextlib.suppress(OSError):
+            assert b" 400 " not in read_all(connection)
+    assert_well(service)
+    assert "Traceback" not in service.stop()[1]
