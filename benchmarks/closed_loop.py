@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from process import FailedError
+from beside import beside
 from wire import asking, connected
 
 Judge = Callable[[int, int | None, bytes], str]
@@ -56,10 +56,9 @@ def driving(port: int, requests: Sequence[bytes], connections: int, judge: Judge
     Raises:
         FailedError: If clients have ended before they were told to.
     """
-    seen, stop = Seen(), threading.Event()
-    errors: list[BaseException] = []
+    seen = Seen()
 
-    async def client(number: int) -> None:
+    async def client(number: int, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
                 connection = await connected(port)
@@ -73,21 +72,8 @@ def driving(port: int, requests: Sequence[bytes], connections: int, judge: Judge
                 number += connections
             connection.abort()
 
-    async def clients() -> None:
-        await asyncio.gather(*map(client, range(connections)))
+    async def clients(stop: threading.Event) -> None:
+        await asyncio.gather(*(client(number, stop) for number in range(connections)))
 
-    def run() -> None:
-        try:
-            asyncio.run(clients())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
+    with beside(lambda stop: asyncio.run(clients(stop))):
         yield seen
-    finally:
-        stop.set()
-        thread.join()
-    if errors:
-        raise FailedError(f"the clients have failed: {errors[0]!r}")

@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import hostile_shapes
@@ -18,6 +17,7 @@ import servers
 import typer
 from asked import ask
 from hostile_client import EXTRA, HANGS, every
+from options import AsJson, Model, Settings
 from process import FailedError
 from process_tree import Held
 from server_process import Running
@@ -115,16 +115,14 @@ def verdicts(blocks: Sequence[Block], held: Sequence[Held], logged: str) -> dict
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="The model folder that is served.")],
+    model: Model,
     requests: Annotated[int, typer.Option(min=1, help="How many in all.")] = 10_000,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds that they are sent in.")] = 10,
     only: Annotated[list[str] | None, typer.Option(help="These kinds only.")] = None,
     at_once: Annotated[int, typer.Option("--clients", min=1, help="How many at once.")] = 32,
     patience: Annotated[float, typer.Option(help="Seconds until it hangs.")] = _PATIENCE,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the service, NAME=VALUE.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send the service what nobody should, and tell how it answers."""
     kinds = [kind for kind in hostile_shapes.KINDS if not only or kind in only]

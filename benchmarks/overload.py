@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import bodies
@@ -21,6 +20,7 @@ import servers
 import typer
 import wrk
 from open_loop import Answers, Plan
+from options import TREC6, AsJson, Model, SetFolder, Settings
 from process import FailedError
 from server_process import Running
 
@@ -162,22 +162,18 @@ def _digits(milliseconds: float | None) -> str:
 
 
 def main(  # noqa: PLR0913, PLR0917 — an argument for each option
-    model: Annotated[Path, typer.Argument(help="The model folder that is served.")],
-    folder: Annotated[Path, typer.Option("--set-folder", help="Whose test texts.")] = Path(
-        "../shared/data/trec6"
-    ),
+    model: Model,
+    folder: SetFolder = TREC6,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds of overload.")] = 60,
     calm: Annotated[float, typer.Option(min=1, help="Seconds before and after.")] = 10,
     times: Annotated[float, typer.Option(min=1, help="Times the capacity.")] = 10,
     each: Annotated[int, typer.Option("--texts", min=1, help="Texts of a request.")] = 1,
     deadline: Annotated[float, typer.Option(help="The service's deadline, in seconds.")] = 1,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the service, NAME=VALUE.")
-    ] = None,
+    settings: Settings = None,
     connections: Annotated[int, typer.Option(min=1, help="Most that are open.")] = 2000,
     processes: Annotated[int, typer.Option(min=1, help="Processes that send.")] = 1,
     capacity: Annotated[float | None, typer.Option(help="Requests/s; measured if absent.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ask for more than the service can do, and tell what it does."""
     given = servers.settings([f"DEADLINE_SECONDS={deadline:g}", *(settings or [])])

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from beside import beside
+
 _PROC = Path("/proc")
 _ESTABLISHED = "01"
 
@@ -117,21 +119,18 @@ def watched(root: int, every: float = 1.0) -> Iterator[Watch]:
         root: The process.
         every: Seconds between two looks.
     """
-    watch, done = Watch(), threading.Event()
+    watch = Watch()
     since = time.perf_counter()
 
-    def look() -> None:
+    def look(done: threading.Event) -> None:
         while not done.is_set():
             watch.held.append(held(root, since))
             done.wait(every)
 
-    watching = threading.Thread(target=look, daemon=True)
-    watching.start()
     try:
-        yield watch
+        with beside(look):
+            yield watch
     finally:
-        done.set()
-        watching.join()
         watch.held.append(held(root, since))
 
 

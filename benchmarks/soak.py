@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated
 
 import bodies
@@ -20,6 +19,7 @@ import process_tree
 import servers
 import typer
 from mixture import Kind, kinds
+from options import TREC6, AsJson, Model, SetFolder, Settings
 from process import FailedError
 from process_tree import Held
 from wire import Connection, asking, connected
@@ -140,17 +140,13 @@ def _steady(counted: Growth) -> bool:
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="The model folder that is served.")],
-    folder: Annotated[Path, typer.Option("--set-folder", help="Whose test texts.")] = Path(
-        "../shared/data/trec6"
-    ),
+    model: Model,
+    folder: SetFolder = TREC6,
     minutes: Annotated[float, typer.Option(help="How long.")] = 10,
     connections: Annotated[int, typer.Option(min=1, help="Clients.")] = 32,
     pause: Annotated[float, typer.Option(min=0, help="Mean seconds between requests.")] = 0.02,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the service, NAME=VALUE.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Ask for everything for minutes, and tell whether the service grows."""
     seconds = 60 * minutes

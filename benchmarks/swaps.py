@@ -23,6 +23,7 @@ import typer
 from asked import ask
 from closed_loop import Judge, Seen, driving
 from kills import Killed, killing
+from options import TREC6, AsJson, SetFolder, Settings
 from process import FailedError
 from server_process import Running
 from truth import LOST, judge_of, truth
@@ -176,9 +177,7 @@ def _wait_for(seen: Seen, name: str, start: float) -> None:
 
 def main(  # noqa: PLR0913, PLR0917 — an argument for each option
     model: Annotated[Path, typer.Argument(help="The model folder that is served first.")],
-    folder: Annotated[Path, typer.Option("--set-folder", help="Whose test texts.")] = Path(
-        "../shared/data/trec6"
-    ),
+    folder: SetFolder = TREC6,
     swaps: Annotated[int, typer.Option(min=0, help="How often the model is swapped.")] = 20,
     how: Annotated[How, typer.Option("--by", help="How the service is told.")] = "call",
     layout: Annotated[
@@ -186,10 +185,8 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
     ] = "replaced",
     connections: Annotated[int, typer.Option(min=1, help="Clients.")] = 32,
     workers: Annotated[int, typer.Option(min=0, help="Workers; 0 kills none.")] = 2,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the service, NAME=VALUE.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
+    settings: Settings = None,
+    as_json: AsJson = False,
 ) -> None:
     """Swap the model and kill a worker under load, and tell what the clients saw."""
     swapped = killed = None

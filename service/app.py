@@ -26,6 +26,7 @@ from service.http import (
     metrics,
     models,
     page,
+    problems,
     stream,
     traces,
 )
@@ -39,7 +40,7 @@ from service.http.models import Traffic
 from service.http.predict import Predict
 from service.http.problems import Problem
 from service.http.schemas import PredictRequest
-from service.http.streams import StreamLimits
+from service.http.streams import StreamLimits, Streams
 from service.models import Models
 from service.settings import Settings
 from service.sources import Source
@@ -114,11 +115,12 @@ class Application(FastAPI):
             state.models.add(name, "1", classifier)
         self._complaints: dict[str, str | None] = {}
         self._predict: Predict = state.predict
-        limits = StreamLimits(origins=settings.origins())
+        streams = Streams(_stream_limits(settings), state.metrics)
+        state.streams = lambda: streams.open
         for routes in (
             models.routes,
             explain.routes(),
-            stream.routes(limits),
+            stream.routes(streams),
             inference.routes,
             health.routes,
             metrics.routes,
@@ -126,6 +128,7 @@ class Application(FastAPI):
         ):
             self.include_router(routes)
         exceptions.install(self)
+        self.router.default = self._no_route
         gate = access.Gate(self._inside, state.keys)
         inside = headers.wrap(gate, Cors(settings.origins()))
         self._end_traces: Callable[[], None] | None = None
@@ -160,8 +163,18 @@ class Application(FastAPI):
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
-            exchange_of(scope).route = getattr(scope.get("route"), "path", "")
+            try:
+                await super().__call__(scope, receive, send)
+            finally:
+                exchange_of(scope).route = getattr(scope.get("route"), "path", "")
+
+    async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers what is for no route; a WebSocket would else be refused without a reason."""
+        if scope["type"] == "websocket":
+            refusal = problems.response(scope["path"], exceptions.no_route(scope["path"]))
+            await refusal(scope, receive, send)
+        else:
+            await self.router.not_found(scope, receive, send)
 
     @asynccontextmanager
     async def _living(self, _: FastAPI) -> AsyncIterator[None]:
@@ -204,3 +217,14 @@ class Application(FastAPI):
         except Exception:
             _log.exception("the model %s could not be loaded", name)
         self._complaints[name] = complaint
+
+
+def _stream_limits(settings: Settings) -> StreamLimits:
+    return StreamLimits(
+        streams=settings.max_streams,
+        message_bytes=settings.max_stream_message_bytes,
+        text_characters=settings.max_stream_characters,
+        idle_seconds=settings.stream_idle_seconds,
+        threads=settings.stream_threads,
+        origins=settings.origins(),
+    )

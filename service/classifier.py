@@ -62,6 +62,11 @@ class Classifier:
         return self.reject.out_of_scope if self.reject else None
 
     @property
+    def none_label(self) -> str | None:
+        """What a text is given that is given none of the labels; None where each is given one."""
+        return self.reject.label if self.reject else None
+
+    @property
     def task(self) -> Task:
         """Whether a text has exactly one label or any number of them."""
         return "multi_label" if self.multi_label else "single_label"

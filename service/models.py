@@ -102,7 +102,7 @@ class Models:
             return self._models[name]
         except KeyError:
             known = ", ".join(self._models)
-            raise UnknownModelError(f"no model {name!r}: expected one of {known}") from None
+            raise UnknownModelError(f"no model {name!r:.200}: expected one of {known}") from None
 
     def find(self, name: str | None = None, version: str | None = None) -> Served:
         """The version that a request is for.
@@ -147,8 +147,13 @@ class Models:
         if not model.served:
             raise ModelFolderError(f"{model.source.path}: none of its versions can be loaded")
 
-    async def change(self, change: Change) -> Changes:
+    async def change(self, change: Change, *, followed: bool = False) -> Changes:
         """Does what a change asks for.
+
+        Args:
+            change: The change.
+            followed: Whether another process did it before, when there may have been versions that
+                are gone since.
 
         Raises:
             UnknownModelError: If there is no such model or version.
@@ -156,7 +161,7 @@ class Models:
             ModelFolderError: If nothing is found where its versions are.
         """
         if change.action == "share":
-            self.share(change.model, change.shares)
+            self.share(change.model, change.shares, checked=not followed)
             return Changes()
         if change.action == "unload":
             await self.unload(change.model, change.version)
@@ -225,19 +230,20 @@ class Models:
             model.unwanted.add(version)
             await self._unload(model, version)
 
-    def share(self, name: str, shares: Mapping[str, float] | None) -> None:
+    def share(self, name: str, shares: Mapping[str, float] | None, *, checked: bool = True) -> None:
         """Sets what part of the requests each version gets.
 
         Args:
             name: The model.
             shares: Parts, of whatever sum; a version that is not named gets none. None gives all
                 to the newest.
+            checked: Whether a version that is not served is refused.
 
         Raises:
             UnknownModelError: If there is no such model or version.
         """
         model = self.model(name)
-        for version in shares or ():
+        for version in (shares or ()) if checked else ():
             model.version(version)
         model.shares = dict(shares) if shares else None
 

@@ -9,12 +9,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from service.batching import Batcher
 from service.classifier import Classifier
 from service.jobs import DeadlineError, Job, QueueFullError, Scored, Watcher
 from service.scores import ScoreFunction
+from service.streaming import is_streamed
 
 _WARM_UP = ("a", "a b c d e f g", "a b c d e f g " * 8)
 """Texts of several lengths: the first run of a shape is slower than the others."""
@@ -95,6 +97,11 @@ class Served:
     def sha256(self) -> str:
         """The digest of the folder's manifest, which has the digests of all its files."""
         return self.classifier.artifact.sha256
+
+    @cached_property
+    def streams(self) -> bool:
+        """Whether it can classify a text as it comes."""
+        return is_streamed(self.classifier.artifact)
 
     @property
     def waiting(self) -> int:

@@ -25,8 +25,8 @@ import uvicorn
 
 from service.app import Application
 from service.http import certificates, logs, metrics
-from service.http.connections import Bounds, bounded, sweeping
-from service.http.streams import StreamLimits
+from service.http.bounds import Bounds
+from service.http.connections import bounded, sweeping
 from service.listening import listen, url
 from service.models import Changes
 from service.settings import Settings
@@ -38,6 +38,9 @@ _log = logging.getLogger(__name__)
 
 _SWITCH_SECONDS = 1e-4
 """After how long the interpreter goes from one thread to another that waits for it."""
+
+_MESSAGE_SIZES = 4
+"""How many times too large a message of a stream may be and still be told why it is refused."""
 
 _SPARE_SECONDS = 5
 """Seconds beyond what its requests are given after which a process that stops is killed."""
@@ -132,7 +135,8 @@ def run(
         app,
         http=bounded(bounds),
         ws="websockets-sansio",
-        ws_max_size=StreamLimits().message_bytes,
+        # Larger than they may be, so that most that are too large can still be told why.
+        ws_max_size=_MESSAGE_SIZES * settings.max_stream_message_bytes,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -177,6 +181,7 @@ class _Server(uvicorn.Server):
         self._pipe = pipe
         self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -194,9 +199,10 @@ class _Server(uvicorn.Server):
 
     async def _change(self, change: Change) -> Changes:
         """Does what a request asks for, here and then in the other processes."""
-        changes: Changes = await self._app.state.models.change(change)
-        if self._pipe:
-            self._pipe.send(change)
+        async with self._changing:
+            changes: Changes = await self._app.state.models.change(change)
+            if self._pipe:
+                self._pipe.send(change)
         return changes
 
     def _hear(self) -> None:
@@ -213,7 +219,9 @@ class _Server(uvicorn.Server):
 
     async def _follow(self, change: Change) -> None:
         try:
-            await self._app.state.models.change(change)
+            # One after the other: a share is of versions that the change before it may load.
+            async with self._changing:
+                await self._app.state.models.change(change, followed=True)
         except GatewiseError as error:
             _log.error("%s of %s: %s", change.action, change.model, error)
 

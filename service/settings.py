@@ -91,6 +91,21 @@ class Settings(BaseSettings):
     keep_alive_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
         75, description="Seconds that a connection may be idle between two requests."
     )
+    max_streams: Annotated[int, Field(ge=1)] = Field(
+        256, description="Most streams that a process has open; more are closed with 1013."
+    )
+    max_stream_characters: Annotated[int, Field(ge=1)] = Field(
+        1_000_000, description="Most characters of a text that comes by a stream; else 1009."
+    )
+    max_stream_message_bytes: Annotated[int, Field(ge=64)] = Field(
+        64 * 1024, description="Largest message of a stream; a larger one closes it with 1009."
+    )
+    stream_idle_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
+        60, description="Seconds that a stream's client may send nothing, or take nothing."
+    )
+    stream_threads: Annotated[int, Field(ge=1, le=64)] = Field(
+        2, description="Messages of streams that a process reads at a time."
+    )
     tls_certificate: Path | None = Field(
         None, description="Certificate chain in PEM; the service then speaks HTTPS."
     )

@@ -263,6 +263,17 @@ class Stream:
         return [Reading(tokens, row) for (tokens, _), row in zip(read, scores, strict=True)]
 
 
+def is_streamed(loaded: Artifact) -> bool:
+    """Whether a model folder can classify a text before it has ended, told without trying."""
+    if loaded.step is None or loaded.precision != "fp32":
+        return False
+    try:
+        _texts(loaded)
+    except StreamingError:
+        return False
+    return True
+
+
 def _texts(loaded: Artifact) -> GrowingTexts:
     try:
         return GrowingTexts(loaded.tokenizer)

@@ -115,5 +115,5 @@ class Versions:
         except KeyError:
             known = ", ".join(self.served) or "none"
             raise UnknownModelError(
-                f"{self.source.name!r} has no version {version!r}: expected one of {known}"
+                f"{self.source.name!r} has no version {version!r:.200}: expected one of {known}"
             ) from None

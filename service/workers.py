@@ -174,6 +174,8 @@ class Workers:
 
     def _end(self) -> None:
         """Stops the workers, each of which answers its requests first."""
+        # As long as it is open here, connections are made that nobody will take.
+        self._listener.close()
         for worker in self._workers:
             worker.process.terminate()
         until = time.monotonic() + self._stop_seconds

@@ -28,7 +28,6 @@ OPEN = frozenset(
 _OPEN_FILES = "/page/"
 """Below this are the files of the page, which are the same for everybody."""
 
-_POLICY_VIOLATION = 1008
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {
@@ -60,10 +59,8 @@ class Gate:
             try:
                 admit(self._keys, scope["headers"], Role.PREDICT)
             except ProblemError as refusal:
-                if scope["type"] == "websocket":
-                    await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
-                else:
-                    await problems.response(scope["path"], refusal)(scope, receive, send)
+                # Of a WebSocket it is the answer to the request for one.
+                await problems.response(scope["path"], refusal)(scope, receive, send)
                 return
         await self._inside(scope, receive, send)
 

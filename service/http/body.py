@@ -26,6 +26,7 @@ from service.http.problems import (
 PROBLEMS: tuple[Kind, ...] = (MALFORMED_BODY, BODY_TOO_LARGE, UNSUPPORTED_BODY)
 """What reading a body may be refused with, beside a shape of its own."""
 
+_MOST_DIGITS = 20
 _MAX_ERRORS = 100
 """Most errors of a body that are looked at one by one."""
 
@@ -67,7 +68,7 @@ async def receive_bytes(scope: Scope, receive: Receive, limit: int, *media_types
         ProblemError: If it is too large, or sent as something else.
         GoneError: If the client has gone before it was through.
     """
-    _check_media_type(scope, media_types)
+    _check_headers(scope, media_types, limit)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -77,12 +78,7 @@ async def receive_bytes(scope: Scope, receive: Receive, limit: int, *media_types
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise ProblemError(
-                BODY_TOO_LARGE,
-                f"expected at most {limit} bytes: send the texts in several requests",
-                # What is left of it would be taken for the next request.
-                headers={"Connection": "close"},
-            )
+            raise _too_large(limit)
         if not message.get("more_body"):
             return b"".join((*parts, part)) if parts else part
         parts.append(part)
@@ -94,7 +90,16 @@ def openapi(schema: type[BaseModel]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 
-def _check_media_type(scope: Scope, others: Sequence[str]) -> None:
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(
+        BODY_TOO_LARGE,
+        f"expected at most {limit} bytes: send the texts in several requests",
+        headers={"Connection": "close"},  # nobody shall wait for what is left of it
+    )
+
+
+def _check_headers(scope: Scope, others: Sequence[str], limit: int) -> None:
+    """Refuses a body for what its headers say of it, before any of it is asked for."""
     # A request that names no type is taken for JSON: there is nothing else that it could be.
     named, coding = b"application/json", b"identity"
     for name, value in scope["headers"]:
@@ -102,6 +107,8 @@ def _check_media_type(scope: Scope, others: Sequence[str]) -> None:
             named = value
         elif name == b"content-encoding":
             coding = value
+        elif name == b"content-length" and _is_more(value, limit):
+            raise _too_large(limit)
     if named != b"application/json":
         shown = named.decode("latin-1")
         media_type = shown.partition(";")[0].strip().lower()
@@ -117,11 +124,16 @@ def _check_media_type(scope: Scope, others: Sequence[str]) -> None:
         )
 
 
+def _is_more(number: bytes, limit: int) -> bool:
+    # Not every number of any length can be read.
+    return number.isdigit() and (len(number) > _MOST_DIGITS or int(number) > limit)
+
+
 def _refusal(error: ValidationError, body: bytes) -> ProblemError:
     if error.error_count() > _MAX_ERRORS:
         # Telling each of them would hold up every other request.
         return invalid_request(
-            [ErrorPlace(detail=f"{error.error_count()} errors in one body", pointer="")]
+            [ErrorPlace(detail=f"{error.error_count()} errors in one body", pointer="#")]
         )
     errors = error.errors(include_url=False, include_context=False)
     if errors[0]["type"] == "json_invalid":

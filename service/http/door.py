@@ -18,6 +18,12 @@ from service.http.exchange import Exchange, begin
 
 _log = logging.getLogger("gatewise.access")
 
+_LONGEST_PATH = 1000
+"""Characters of a path that are logged: of a request it may be all but a few."""
+
+_BEGINS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+"""What tells the first of an answer, and takes headers."""
+
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -42,23 +48,34 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._inside(scope, receive, send)
             return
         exchange = begin(scope, Exchange(self._id(scope)))
+        is_stream = scope["type"] == "websocket"
 
         def send_out(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                exchange.status = message["status"]
+            kind = message["type"]
+            if kind in _BEGINS:
+                exchange.status = message.get("status", 101)
                 named = (b"x-request-id", exchange.id.encode())
                 message["headers"] = [*message.get("headers", ()), named]
+            elif kind == "websocket.close":
+                exchange.status = message["code"]
             return send(message)
 
+        async def receive_in() -> Message:
+            message = await receive()
+            if message["type"] == "websocket.disconnect" and exchange.status == 101:
+                exchange.status = message.get("code", 1005)
+            return message
+
         try:
-            await self._inside(scope, receive, send_out)
+            await self._inside(scope, receive_in if is_stream else receive, send_out)
         finally:
             seconds = time.perf_counter() - exchange.started
-            self._answered(exchange, seconds)
+            if not is_stream:  # those count themselves
+                self._answered(exchange, seconds)
             if self._access_log:
                 fields = _fields(scope, exchange, seconds)
                 # As JSON, a path or a text cannot break the line or pass for another field.
@@ -78,8 +95,8 @@ def _fields(scope: Scope, exchange: Exchange, seconds: float) -> dict[str, objec
     fields: dict[str, object] = {
         "request_id": exchange.id,
         "client": client[0] if client else "",
-        "method": scope["method"],
-        "path": scope["path"],
+        "method": scope.get("method", "WS"),
+        "path": scope["path"][:_LONGEST_PATH],
         "status": exchange.status,
         "ms": round(1000 * seconds, 3),
     }

@@ -34,6 +34,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _answer_exception)
 
 
+def no_route(path: str) -> ProblemError:
+    """The refusal of a path that there is not."""
+    return ProblemError(NO_ROUTE, f"no route {path!r:.200}: /docs lists what there is")
+
+
 def _response(request: Request, problem: ProblemError) -> Response:
     return response(request.scope["path"], problem)
 
@@ -60,10 +65,10 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
         raise error
     method, path = request.method, request.scope["path"]
     if error.status_code == NO_ROUTE.status:
-        problem = ProblemError(NO_ROUTE, f"no route {path!r}: /docs lists what there is")
+        problem = no_route(path)
     elif error.status_code == WRONG_METHOD.status:
         allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"{path} does not take {method}: expected {allowed}"
+        detail = f"{path:.200} does not take {method}: expected {allowed}"
         problem = ProblemError(WRONG_METHOD, detail, headers=error.headers)
     else:
         status = HTTPStatus(error.status_code)

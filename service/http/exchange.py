@@ -19,7 +19,8 @@ class Exchange:
         model: The model that was asked, if one was.
         version: The version of it.
         texts: The texts, where they are to be logged.
-        status: The status of the answer; 0 until it is sent.
+        status: The status of the answer; 0 until it is sent. Of a stream, the code that it was
+            closed with.
     """
 
     id: str

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -138,27 +138,33 @@ def routes() -> APIRouter:
     named = {**asked, "responses": problems.responses(problems.NO_MODEL, *_REFUSALS)}
 
     @router.post("/explain", summary="Classify texts and say why", **asked)
-    async def explain_texts(request: Request) -> list[Explained]:
+    async def explain_texts(request: Request, response: Response) -> list[Explained]:
         """Answers one object a text, in the order of the texts."""
-        return await _answer(request, turns)
+        return await _answer(request, response, turns)
 
     @router.post("/models/{name}/explain", summary="Explain by a model", **named)
-    async def explain_by_model(request: Request, name: str) -> list[Explained]:
+    async def explain_by_model(request: Request, response: Response, name: str) -> list[Explained]:
         """Answers as `/explain` does, by the version of the model whose turn it is."""
-        return await _answer(request, turns, name)
+        return await _answer(request, response, turns, name)
 
     @router.post(
         "/models/{name}/versions/{version}/explain", summary="Explain by a version", **named
     )
-    async def explain_by_version(request: Request, name: str, version: str) -> list[Explained]:
+    async def explain_by_version(
+        request: Request, response: Response, name: str, version: str
+    ) -> list[Explained]:
         """Answers as `/explain` does, by that version of the model."""
-        return await _answer(request, turns, name, version)
+        return await _answer(request, response, turns, name, version)
 
     return router
 
 
 async def _answer(
-    request: Request, turns: Turns, name: str | None = None, version: str | None = None
+    request: Request,
+    response: Response,
+    turns: Turns,
+    name: str | None = None,
+    version: str | None = None,
 ) -> list[Explained]:
     settings: Settings = request.app.state.settings
     asked = await body.read(request.scope, request.receive, ExplainRequest, settings.max_body_bytes)
@@ -171,10 +177,15 @@ async def _answer(
     models: Models = request.app.state.models
     served = models.find(name, version)
     exchange.model, exchange.version = served.name, served.version
+    response.headers["Gatewise-Model"] = served.name
+    response.headers["Gatewise-Version"] = served.version
     async with turns.turn(settings.deadline_seconds):
         if await request.is_disconnected():
             raise GoneError
-        return await asyncio.to_thread(answers, served.classifier, asked)
+        explained = await asyncio.to_thread(answers, served.classifier, asked)
+    if truncated := sum(one.truncated for one in explained):
+        response.headers["Gatewise-Truncated-Texts"] = str(truncated)
+    return explained
 
 
 def answers(classifier: Classifier, asked: ExplainRequest) -> list[Explained]:

@@ -1,10 +1,9 @@
 """Headers of every answer: those that keep a browser from being used against the service, and CORS.
 
-Owns what they say. `answer_headers` is for whoever writes an answer itself, `wrap` puts the same
-around an application. Knows no route.
+Owns what they say. Knows no route.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from starlette.middleware.cors import CORSMiddleware
@@ -20,6 +19,9 @@ SECURITY_HEADERS: tuple[Header, ...] = (
     (b"x-content-type-options", b"nosniff"),
 )
 """Of every answer that does not say otherwise itself."""
+
+_STARTS = ("http.response.start", "websocket.http.response.start")
+"""What an answer begins with; also one that refuses a WebSocket."""
 
 _ALLOWED_METHODS = ("GET", "POST", "PUT", "DELETE")
 _ALLOWED_HEADERS = (
@@ -41,41 +43,6 @@ class Cors:
     """
 
     origins: tuple[str, ...] = ()
-
-    def headers(self, origin: bytes | None) -> list[Header]:
-        """What a simple answer says to the page that asked, as Starlette's CORSMiddleware says it.
-
-        >>> Cors(("https://app.example",)).headers(b"https://other.example")[-1]
-        (b'vary', b'Origin')
-
-        Args:
-            origin: The request's header `Origin`; None without one.
-        """
-        if not self.origins:
-            return []
-        every = "*" in self.origins
-        said: list[Header] = []
-        if origin is not None:
-            if every:
-                said.append((b"access-control-allow-origin", b"*"))
-            exposed = ", ".join(_EXPOSED_HEADERS).encode()
-            said.append((b"access-control-expose-headers", exposed))
-            if not every and origin.decode("latin-1") in self.origins:
-                said.append((b"access-control-allow-origin", origin))
-        return [*said, (b"vary", b"Origin")]
-
-
-def answer_headers(request_headers: Iterable[Header], cors: Cors) -> list[Header]:
-    """All that this module has to say, for an answer that no middleware touches.
-
-    Args:
-        request_headers: The request's, as ASGI has them.
-        cors: Which pages may read the answer.
-    """
-    if not cors.origins:
-        return list(SECURITY_HEADERS)
-    origin = next((value for name, value in request_headers if name == b"origin"), None)
-    return [*SECURITY_HEADERS, *cors.headers(origin)]
 
 
 def wrap(app: ASGIApp, cors: Cors) -> ASGIApp:
@@ -101,7 +68,7 @@ class _SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         def send_with_headers(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 given = list(message.get("headers", ()))
                 names = {name.lower() for name, _ in given}
                 given += (
@@ -112,4 +79,4 @@ class _SecurityHeaders:
                 message = {**message, "headers": given}
             return send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers)

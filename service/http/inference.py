@@ -164,6 +164,8 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     exchange.model, exchange.version = served.name, served.version
     try:
         asked = decode(content, request.headers.get(HEADER_LENGTH), settings.max_texts)
+        if settings.log_texts:
+            exchange.texts = asked.texts
         inference_outputs.check(asked, served.classifier)
         scored = await served.scores(asked.texts, asked.function_to_apply)
     except InferFormatError as error:

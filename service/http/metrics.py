@@ -7,7 +7,7 @@ answers for all.
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -27,7 +27,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from starlette.responses import Response
 
 from service.http.exchange import Exchange
-from service.jobs import Round
+from service.http.version_metrics import VersionMetrics
 from service.models import Models
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -96,6 +96,7 @@ class Metrics:
                 "unknown_tokens": "Tokens that the dictionary does not hold.",
                 "truncated_texts": "Texts that were longer than the model reads.",
                 "none_texts": "Texts that were given none of the labels.",
+                "stream_tokens": "Tokens that were read of texts that came by streams.",
             }.items()
         }
         self._refused = Counter(
@@ -116,6 +117,18 @@ class Metrics:
             "Connections that are open.",
             registry=own,
             multiprocess_mode="livesum",
+        )
+        self._open_streams = Gauge(
+            "gatewise_open_streams",
+            "Streams that are open.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self._streams = Counter(
+            "gatewise_streams_total",
+            "Streams that ended, by how they did.",
+            (*_VERSION, "end"),
+            registry=own,
         )
         self._info = Gauge(
             "gatewise_model_info",
@@ -158,7 +171,13 @@ class Metrics:
         """Counts a request that was one too many."""
         self._too_many.inc()
 
-    def of(self, name: str, version: str) -> "VersionMetrics":
+    def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
+        """Counts a stream that ended."""
+        self._streams.labels(model, version, end).inc()
+        if model:
+            self._counts["stream_tokens"].labels(model, version).inc(tokens)
+
+    def of(self, name: str, version: str) -> VersionMetrics:
         """The figures of one version of a model."""
         return VersionMetrics(
             counts={key: one.labels(name, version) for key, one in self._counts.items()},
@@ -172,9 +191,10 @@ class Metrics:
         """Counts a version that was `loaded`, or `failed` to be."""
         self._loads.labels(name, result).inc()
 
-    def look(self, models: Models, connections: int) -> None:
-        """Notes what is so at the moment: versions, their shares, what waits."""
+    def look(self, models: Models, connections: int, streams: int) -> None:
+        """Notes what is so at the moment: versions, their shares, what waits, what is open."""
         self._connections.set(connections)
+        self._open_streams.set(streams)
         seen = set()
         for name in models.names():
             model = models.model(name)
@@ -231,39 +251,6 @@ class Metric:
         return cls(described.name + total, labels, described.type == "histogram")
 
 
-@dataclass(frozen=True, slots=True)
-class VersionMetrics:
-    """The figures of one version of a model, counted from the threads that run it."""
-
-    counts: Mapping[str, Counter]
-    refusals: Callable[[str], Counter]
-    queue_seconds: Histogram
-    batch_texts: Histogram
-    best_score: Histogram
-
-    def ran(self, done: Round) -> None:
-        """Counts what was run at a time."""
-        self.batch_texts.observe(len(done.texts))
-        for seconds in done.waited:
-            self.queue_seconds.observe(seconds)
-        for score in done.best.tolist():
-            self.best_score.observe(score)
-        figures = {
-            "tokens": sum(len(text.ids) for text in done.texts),
-            "padding_tokens": done.padding,
-            "unknown_tokens": done.unknown,
-            "truncated_texts": sum(text.truncated for text in done.texts),
-            "none_texts": done.none,
-        }
-        for name, figure in figures.items():
-            if figure:
-                self.counts[name].inc(figure)
-
-    def refused(self, reason: str, jobs: int) -> None:
-        """Counts requests whose texts were not answered."""
-        self.refusals(reason).inc(jobs)
-
-
 @contextmanager
 def of_processes() -> Iterator[Callable[[int], None]]:
     """Lets the processes that are started meanwhile keep their figures together.
@@ -283,5 +270,5 @@ def of_processes() -> Iterator[Callable[[int], None]]:
 async def metrics(request: Request) -> Response:
     """Answers every figure, in Prometheus's text format."""
     state = request.app.state
-    state.metrics.look(state.models, state.connections())
+    state.metrics.look(state.models, state.connections(), state.streams())
     return Response(state.metrics.exposition(), media_type=exposition.CONTENT_TYPE_LATEST)

@@ -15,6 +15,7 @@ from service.http.problems import ErrorPlace, ProblemError
 from service.http.schemas import LabelScore, PredictRequest
 from service.models import Changes, Models
 from service.versions import Change
+from vocab.columns import Task
 
 _MOST_CHANGE_BYTES = 65_536
 
@@ -31,6 +32,15 @@ class Version(BaseModel):
     traffic: float = Field(description="Part of the requests without a version that it gets.")
     sha256: str | None = Field(None, description="The digest of its manifest.")
     labels: int | None = Field(None, description="How many labels it tells apart.")
+    task: Task | None = Field(
+        None, description="Whether a text has exactly one label or any number of them."
+    )
+    none_label: str | None = Field(
+        None, description="What a text is given that is given none of the labels; null if none is."
+    )
+    streams: bool | None = Field(
+        None, description="Whether it can classify a text as it comes, by `/stream`."
+    )
     reason: str | None = Field(None, description="Why it could not be loaded.")
 
 
@@ -77,6 +87,9 @@ def told(models: Models, name: str) -> Model:
             traffic=traffic[version],
             sha256=served.sha256,
             labels=len(served.classifier.classes_),
+            task=served.classifier.task,
+            none_label=served.classifier.none_label,
+            streams=served.streams,
         )
         for version, served in model.served.items()
     ]

@@ -25,6 +25,9 @@ MEDIA_TYPE = "application/problem+json"
 _MOST_ERRORS = 20
 """Errors listed of one request: a body of many mistakes shall not be answered with a longer one."""
 
+_LONGEST_STEP = 100
+"""Characters that are shown of a key in a pointer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -149,7 +152,7 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
     """A JSON pointer (RFC 6901) in its form as a URI fragment.
 
     pydantic puts the names of union members among the keys; they lead nowhere in the document
-    itself and are left out.
+    itself and are left out. A long key is cut: a body shall not be answered with itself.
 
     >>> pointer(("inputs", "texts", 3), {"inputs": ["a", "b", "c", 7]})
     '#/inputs/3'
@@ -163,7 +166,10 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
     for step in location:
         if isinstance(step, str) and not isinstance(here, dict) and document is not None:
             continue
-        steps.append(str(step).replace("~", "~0").replace("/", "~1"))
+        shown = str(step)
+        if len(shown) > _LONGEST_STEP:
+            shown = shown[:_LONGEST_STEP] + "…"
+        steps.append(shown.replace("~", "~0").replace("/", "~1"))
         if isinstance(here, dict):
             here = here.get(step)
         elif isinstance(here, list) and isinstance(step, int) and step < len(here):

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from service.classifier import Classifier
 from service.http import problems
 from service.http import stream_messages as messages
+from service.http.exchange import exchange_of
 from service.http.problems import ErrorPlace, ProblemError
-from service.http.streams import StreamLimits, Streams
+from service.http.streams import Streams
 from service.scores import ranked
 from service.streaming import Reading, Stream, TextTooLongError
 from vocab.errors import EmptyTextError, GatewiseError
@@ -31,14 +32,13 @@ _SLICE = 256
 """Characters that are read at a time: between two such parts others have their turn."""
 
 
-def routes(limits: StreamLimits | None = None) -> APIRouter:
+def routes(streams: Streams) -> APIRouter:
     """The routes that take streams.
 
     Args:
-        limits: What clients may take.
+        streams: Those of the application.
     """
     router = APIRouter()
-    streams = Streams(limits or StreamLimits())
 
     @router.websocket("/stream")
     async def stream(websocket: WebSocket) -> None:
@@ -62,7 +62,9 @@ class _Conversation:
         self._websocket = websocket
         self._streams = streams
         self._limits = streams.limits
+        self._exchange = exchange_of(websocket.scope)
         self._characters = 0
+        self._tokens = 0
 
     async def hold(self, name: str | None, version: str | None) -> None:
         """Answers until the text or the connection ends, or one of them is refused."""
@@ -76,20 +78,28 @@ class _Conversation:
             await websocket.send_denial_response(answer)
             return
         await websocket.accept()
+        end = "gone"
         try:
             try:
                 await self._hold(name, version)
+                end = "done"
                 await websocket.close(messages.DONE)
             except ProblemError as error:
+                end = error.kind.name
                 await self._refuse(error)
             except _GONE:
                 raise
             except Exception:
+                end = problems.UNEXPECTED.name
                 _log.exception("a stream failed")
                 detail = "an unexpected error: the service's log has the cause"
                 await self._refuse(ProblemError(problems.UNEXPECTED, detail))
         except _GONE:
             return
+        finally:
+            if self._streams.watcher:
+                exchange = self._exchange
+                self._streams.watcher.streamed(exchange.model, exchange.version, end, self._tokens)
 
     async def _refuse(self, error: ProblemError) -> None:
         await self._send(problems.document(self._websocket.scope["path"], error))
@@ -102,6 +112,7 @@ class _Conversation:
                 served = self._websocket.app.state.models.find(name, version)
             except GatewiseError as error:
                 raise problems.refusal(error) from None
+            self._exchange.model, self._exchange.version = served.name, served.version
             classifier: Classifier = served.classifier
             streaming = await self._streams.streaming(classifier)
             told = _Told(streaming.stream(), classifier, top_k)
@@ -135,6 +146,8 @@ class _Conversation:
             raise ProblemError(messages.TEXT_TOO_LONG, str(error)) from None
         except EmptyTextError as error:
             raise ProblemError(problems.EMPTY_TEXT, str(error)) from None
+        finally:
+            self._tokens = told.tokens
         return piece.end
 
     async def _receive(self) -> str:
@@ -201,6 +214,7 @@ class _Told:
         self._stream = stream
         self._classifier = classifier
         self._top_k = top_k
+        self.tokens = 0  # that were read so far
 
     def feed(self, piece: str, *, more: bool) -> list[str]:
         """A message after each token that is new or another one than before."""
@@ -222,4 +236,5 @@ class _Told:
         (none,) = classifier.none_labels(scores[None])
         best = ranked(classifier.classes_, scores, self._top_k, none=none)
         truncated = self._stream.truncated
+        self.tokens = reading.tokens
         return messages.scores(reading.tokens, best, end=end, truncated=truncated)

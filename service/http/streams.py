@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from service.classifier import Classifier
@@ -42,15 +42,31 @@ class StreamLimits:
     origins: tuple[str, ...] = ()
 
 
+class StreamWatcher(Protocol):
+    """Whoever counts streams."""
+
+    def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
+        """A stream ended.
+
+        Args:
+            model: The model that was asked; empty if it came to none.
+            version: The version of it.
+            end: `done`, `gone` with its client, or the kind of problem.
+            tokens: Tokens that were read of its text.
+        """
+
+
 class Streams:
     """The streams of one application.
 
     Args:
         limits: What clients may take.
+        watcher: Who counts them.
     """
 
-    def __init__(self, limits: StreamLimits) -> None:
+    def __init__(self, limits: StreamLimits, watcher: StreamWatcher | None = None) -> None:
         self.limits = limits
+        self.watcher = watcher
         self._open = 0
         self._working = asyncio.Semaphore(limits.threads)
         # Its values know the folder, not the classifier: a model that is unloaded goes from here.

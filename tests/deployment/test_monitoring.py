@@ -52,10 +52,30 @@ def check(promtool: str) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     return run
 
 
-def test_prometheus_takes_its_files(check) -> None:
-    done = check("check", "config", "prometheus.yml")
+def test_prometheus_takes_its_files(check, tmp_path) -> None:
+    # The key is where the container has it; promtool looks whether it is there.
+    (tmp_path / "metrics_key").touch()
+    text = (PROMETHEUS / "prometheus.yml").read_text()
+    text = text.replace("/run/secrets/", f"{tmp_path}/")
+    file = tmp_path / "prometheus.yml"
+    file.write_text(text.replace("- alerts.yml", f"- {PROMETHEUS / 'alerts.yml'}"))
+    done = check("check", "config", file)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(list(rules()))} rules found" in done.stdout
+
+
+def test_the_service_is_asked_with_the_key_of_the_compose_file() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    (secret,) = compose["services"]["prometheus"]["secrets"]
+    (file,) = (
+        Path(job["authorization"]["credentials_file"])
+        for job in CONFIG["scrape_configs"]
+        if "authorization" in job
+    )
+    assert file == Path("/run/secrets") / secret
+    # Without a key it is empty, and no reason not to start.
+    default = compose["secrets"][secret]["file"].partition(":-")[2].rstrip("}")
+    assert (ROOT / default).read_text() == ""
 
 
 @pytest.mark.parametrize("name", ["tests.yml", "tests_drift.yml"])

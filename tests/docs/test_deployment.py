@@ -68,7 +68,7 @@ def test_the_variables_are_those_of_the_compose_file(tables, unquoted) -> None:
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
     told = {
         unquoted(row[0]): unquoted(row[1])
-        for row in tables("deployment", "With Docker Compose")[:8]
+        for row in tables("deployment", "With Docker Compose")[:9]
     }
     assert set(told) == {name for name in used if not name.startswith("GATEWISE_")}
     for name, default in told.items():

@@ -10,15 +10,17 @@ const FEW = 7; // labels that are all shown: a button for two more is none the s
 export class Answer {
   /**
    * @param {string} model The model's name.
+   * @param {{task: string, none_label: string|null}} about What the service tells of the model.
    * @param {{refused: (model: string, refusal: Refusal|null) => void, settled: () => void}} page
    *   Who is told of a refusal, null when there is none any more, and of an answer that stays.
    */
-  constructor(model, page) {
+  constructor(model, about, page) {
     this.model = model;
+    this.several = about.task === "multi_label"; // whether a text may have several labels
+    this.none = about.none_label; // what a text is given that is given none of them
     this.page = page;
     this.text = "";
     this.version = 0; // of the text, to tell late answers by
-    this.about = null; // what the model is: learnt once
     this.labels = []; // with their scores, best first
     this.given = new Set(); // those of them that the text is given
     this.explained = null; // the one that the shades are about
@@ -90,7 +92,6 @@ export class Answer {
     try {
       while (done !== this.version && this.text.trim()) {
         done = this.version;
-        this.about ??= await this.learn();
         await this.predict(this.text, done);
       }
     } catch (error) {
@@ -102,20 +103,11 @@ export class Answer {
     if (done !== this.version && this.text.trim() && !this.retry) this.classify();
   }
 
-  // Whether a text has one label or several, and which labels there are beside none of them.
-  async learn() {
-    const { answer } = await ask(routeOf(this.model, "explain"), { inputs: "a" });
-    const [{ labels, label, task }] = answer;
-    const none = labels[0].label === label ? null : labels[0].label;
-    const names = labels.map((each) => each.label).filter((name) => name !== none);
-    return { several: task === "multi_label", names: new Set(names) };
-  }
-
   async predict(text, version) {
     const path = routeOf(this.model, "predict");
     const { answer, milliseconds } = await ask(path, { inputs: text });
     let given = null;
-    if (this.about.several) {
+    if (this.several) {
       const parameters = { above_threshold: true };
       const { answer: above } = await ask(path, { inputs: text, parameters });
       given = above[0].map(({ label }) => label);
@@ -162,7 +154,7 @@ export class Answer {
   }
 
   showVerdict(labels, given) {
-    const none = given || this.about.names.has(labels[0].label) ? null : labels[0].label;
+    const none = !given && labels[0].label === this.none ? this.none : null;
     this.labels = none === null ? labels : labels.slice(1);
     this.given = new Set(given ?? (none === null ? [labels[0].label] : []));
     const verdict = none ?? (given ? given.join(", ") : labels[0].label);
@@ -209,7 +201,7 @@ export class Answer {
     button.setAttribute("aria-label", `${label}, ${inPercent(score)}${given ? ", given" : ""}`);
     button.setAttribute("aria-pressed", label === this.explained);
     row.classList.toggle("given", given);
-    row.classList.toggle("ticked", given && this.about.several);
+    row.classList.toggle("ticked", given && this.several);
     row.querySelector(".name").textContent = label;
     row.querySelector(".score").textContent = inPercent(score);
     row.querySelector(".bar").style.setProperty("--score", score);

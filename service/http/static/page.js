@@ -8,6 +8,7 @@ const AT_FIRST = 3; // of more models only the default one is asked at first
 
 const text = document.querySelector("#text");
 const answers = new Map(); // of the models that are asked, by name
+const abouts = new Map(); // what the service tells of the models that can be asked, by name
 const refusals = new Map(); // what each was last refused for
 
 const page = {
@@ -42,7 +43,7 @@ function take() {
 }
 
 function choose(name, chosen) {
-  if (chosen && !answers.has(name)) answers.set(name, new Answer(name, page));
+  if (chosen && !answers.has(name)) answers.set(name, new Answer(name, abouts.get(name), page));
   if (!chosen) {
     answers.get(name)?.stop();
     answers.delete(name);
@@ -63,7 +64,10 @@ function showModels(models) {
     const box = document.createElement("input");
     box.type = "checkbox";
     box.value = name;
-    box.disabled = !versions.some(({ state }) => state === "ready");
+    const ready = versions.filter(({ state }) => state === "ready");
+    box.disabled = !ready.length;
+    // The version that most requests go to; of equals the newest, which stands last.
+    if (ready.length) abouts.set(name, ready.reduce((a, b) => (b.traffic < a.traffic ? a : b)));
     box.addEventListener("change", () => choose(name, box.checked));
     label.append(box, name, box.disabled ? " (not ready)" : "");
     field.append(label);

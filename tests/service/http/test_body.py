@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from service.http import body, problems
 from service.http.problems import GoneError, ProblemError
@@ -13,6 +13,10 @@ from service.http.problems import GoneError, ProblemError
 
 class Named(BaseModel):
     name: str
+
+
+class Strict(Named):
+    model_config = ConfigDict(extra="forbid")
 
 
 class Connection:
@@ -39,17 +43,45 @@ def read(connection: Connection, limit: int = 100, **headers: str) -> Named:
     return asyncio.run(body.read({"type": "http", "headers": raw}, connection, Named, limit))
 
 
+def read_strict(content: bytes) -> Strict:
+    scope = {"type": "http", "headers": []}
+    return asyncio.run(body.read(scope, Connection([content]), Strict, 1_000_000))
+
+
 def test_a_body_in_chunks_is_put_together() -> None:
     assert read(Connection([b'{"na', b"", b'me": "\xc3', b'\xa9"}'])).name == "é"
 
 
-@pytest.mark.parametrize("length", ["5", "1000", "nonsense"])
+@pytest.mark.parametrize("length", ["101", "1000", "9" * 5000])
+def test_a_body_that_says_it_is_too_large_is_not_read(length: str) -> None:
+    connection = Connection([b"x"])
+    with pytest.raises(ProblemError, match="at most 100 bytes") as refused:
+        read(connection, content_length=length)
+    assert refused.value.kind is problems.BODY_TOO_LARGE
+    assert connection.taken == 0
+
+
+@pytest.mark.parametrize("length", ["5", "100", "nonsense"])
 def test_reading_stops_at_the_limit_whatever_the_declared_length(length: str) -> None:
     connection = Connection([b"x" * 60] * 1000)
     with pytest.raises(ProblemError, match="at most 100 bytes") as refused:
         read(connection, content_length=length)
     assert refused.value.kind is problems.BODY_TOO_LARGE
     assert connection.taken == 2
+
+
+def test_a_long_key_is_not_repeated() -> None:
+    with pytest.raises(ProblemError) as refused:
+        read_strict(b'{"name": "a", "%b": 1}' % (b"k" * 100_000))
+    (place,) = refused.value.errors
+    assert place.pointer.startswith("#/kkkkk")
+    assert len(place.pointer) < 200
+
+
+def test_more_mistakes_than_are_told_are_of_the_whole_body() -> None:
+    keys = ", ".join(f'"{number}": 1' for number in range(199))
+    with pytest.raises(ProblemError, match="#: 200 errors"):
+        read_strict(b"{%b}" % keys.encode())
 
 
 def test_a_body_of_exactly_the_limit_is_taken() -> None:

@@ -1,12 +1,17 @@
 """Clients that are too many, too slow, or send no end of headers; over real sockets."""
 
+import contextlib
 import json
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from service.http import key_writing
+from service.http.key_file import Role, make_key
 
 BODY = b'{"inputs": "who"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -192,3 +197,167 @@ def test_a_request_too_many_is_refused_at_once_and_its_connection_goes_on(
             assert ask(connection, BODY) == 200
             connection.close()
         assert ask(one_too_many) == 200
+
+
+def test_headers_within_bounds_may_come_in_pieces(service: Any) -> None:
+    with connect(service) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\n")
+        for number in range(6):
+            time.sleep(0.05)
+            connection.sendall(b"X-%d: %b\r\n" % (number, b"a" * 250))
+        assert ask(connection, GOOD.partition(b"\r\n")[2]) == 200
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [b"0\r\n" + b"X-A: b\r\n" * 10_000, b"0\r\nX-A: " + b"b" * 100_000, b"1;" + b"a" * 100_000],
+    ids=["trailers", "a trailer", "beside a length"],
+)
+def test_what_stands_around_a_body_is_bounded_too(service: Any, tail: bytes) -> None:
+    started = time.monotonic()
+    with connect(service) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        time.sleep(0.1)
+        for start in range(0, len(tail), 5000):
+            connection.sendall(tail[start : start + 5000])
+        answer = read_all(connection)
+    assert status_of(answer) == 431
+    assert time.monotonic() - started < 1.4  # not because it took too long
+    assert_well(service)
+
+
+def test_a_trailer_is_no_header(start: Callable[..., Any], tmp_path: Path) -> None:
+    key, entry = make_key("website", Role.PREDICT)
+    key_writing.add(tmp_path / "keys", entry)
+    service = start(api_keys_file=tmp_path / "keys")
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
+    with connect(service) as connection:
+        trailer = b"X-API-Key: %b\r\n\r\n" % key.encode()
+        assert ask(connection, HEAD + chunked + trailer) == 401
+
+
+@pytest.mark.parametrize("wish", [b"websocket", b"h2c"])
+def test_a_wish_that_comes_in_pieces_is_ignored_too(service: Any, wish: bytes) -> None:
+    length = b"Content-Length: %d\r\n\r\n" % len(BODY)
+    with connect(service) as connection:
+        for piece in (HEAD + b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % wish, length):
+            connection.sendall(piece)
+            time.sleep(0.1)
+        last = b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
+        connection.sendall(BODY + GOOD + last)
+        assert read_all(connection).count(b"HTTP/1.1 200 OK") == 3
+
+
+def test_a_request_behind_one_with_a_wish_is_answered(service: Any) -> None:
+    health = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
+    wished = health + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    with connect(service) as connection:
+        connection.sendall(wished + health + b"Connection: close\r\n\r\n")
+        assert read_all(connection).count(b"HTTP/1.1 200 OK") == 2
+
+
+def test_a_stream_does_not_begin_before_another_answer_has_ended(
+    service: Any,
+) -> None:
+    with connect(service) as connection:
+        connection.sendall(
+            GOOD + b"GET /stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert b"101" not in read_all(connection)
+    assert_well(service)
+    assert "Traceback" not in service.stop()[1]
+
+
+def test_many_requests_of_one_connection_may_be_refused(start: Callable[..., Any]) -> None:
+    service = start(max_requests=1)
+    held, many = connect(service), 900
+    last = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+    with connect(service) as connection:
+        # The first is let in and waits for its body, so that the others wait for it.
+        connection.sendall(GOOD[:-1])
+        time.sleep(0.2)
+        connection.sendall(GOOD[-1:] + b"GET / HTTP/1.1\r\n\r\n" * many + last)
+        time.sleep(0.01)
+        held.sendall(GOOD[:-1])
+        answers = read_all(connection)
+    held.close()
+    assert answers.count(b"HTTP/1.1 ") == many + 2
+    assert "Traceback" not in service.stop()[1]
+
+
+def test_a_request_does_not_count_beside_the_one_before_it_on_its_connection(
+    start: Callable[..., Any],
+) -> None:
+    service = start(max_requests=1)
+    last = b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
+    with connect(service) as connection:
+        connection.sendall(GOOD * 5 + last)
+        assert read_all(connection).count(b"HTTP/1.1 200 OK") == 6
+
+
+def test_a_refusal_without_a_request_has_the_form_of_every_other(
+    start: Callable[..., Any],
+) -> None:
+    service = start(max_requests=1, read_seconds=30, max_header_bytes=1000)
+    with connect(service) as held:
+        held.sendall(GOOD[:-1])
+        time.sleep(0.2)
+        refused = service.client.get("/health/live")
+        inference = service.client.post("/v2/models/model/infer", json={})
+        head = service.client.head("/health/live")
+        again = service.client.get("/health/live")  # by the same connection: HEAD had no body
+    too_large = service.client.get("/health/live", headers={"X-A": "b" * 2000})
+    assert [one.status_code for one in (refused, inference, head, again)] == [429] * 4
+    assert inference.json().keys() == {"error"}
+    assert head.content == b""
+    assert too_large.status_code == 431
+    for answer in (refused, inference, head, too_large):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_a_refusal_is_read_also_by_who_sends_all_of_a_large_body_first(service: Any) -> None:
+    size = 50_000_000
+    with connect(service) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % size)
+        for _ in range(size // 1_000_000):
+            connection.sendall(b" " * 1_000_000)
+        assert status_of(read_all(connection)) == 413
+    assert_well(service)
+
+
+def test_who_never_ends_a_body_that_was_refused_is_let_go(service: Any) -> None:
+    with connect(service) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000000000000\r\n\r\n")
+        started = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - started < 10:
+                connection.sendall(b" " * 1_000_000)
+    assert time.monotonic() - started < 6
+    assert_well(service)
+
+
+def test_requests_are_not_taken_ahead_without_end(service: Any) -> None:
+    with connect(service) as connection:
+        connection.sendall(GOOD[:-1])
+        time.sleep(0.2)
+        answers = b""
+        with contextlib.suppress(OSError):  # it may be closed before all of them are sent
+            connection.sendall(GOOD[-1:] + b"GET /health/live HTTP/1.1\r\n\r\n" * 5000)
+            answers = read_all(connection)
+    assert answers.count(b"HTTP/1.1 ") < 2000
+    assert_well(service)
+
+
+def test_what_is_no_http_behind_a_request_is_not_answered_in_its_place(service: Any) -> None:
+    body = json.dumps({"inputs": ["who " * 2000] * 20}).encode()
+    with connect(service) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        time.sleep(0.02)  # it is being answered
+        connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        with contextlib.suppress(OSError):
+            assert b" 400 " not in read_all(connection)
+    assert_well(service)
+    assert "Traceback" not in service.stop()[1]

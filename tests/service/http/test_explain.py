@@ -285,3 +285,13 @@ class TestDocuments:
 
 def validate(value: Any, schema: dict[str, Any], openapi: dict[str, Any]) -> None:
     jsonschema.validate(value, {**schema, "components": openapi["components"]})
+
+
+def test_the_answer_names_what_has_answered(client: httpx.Client) -> None:
+    long = " ".join(["word"] * 5000)
+    response = client.post("/models/colours/explain", json={"inputs": ["red", long, long]})
+    assert response.headers["Gatewise-Model"] == "colours"
+    assert response.headers["Gatewise-Version"] == "1"
+    assert response.headers["Gatewise-Truncated-Texts"] == "2"
+    response = client.post("/explain", json={"inputs": "wo"})
+    assert "Gatewise-Truncated-Texts" not in response.headers

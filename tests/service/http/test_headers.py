@@ -1,11 +1,11 @@
-"""Headers of every answer, by middleware and by hand: the same."""
+"""Headers of every answer."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from service.http.headers import SECURITY_HEADERS, Cors, answer_headers, wrap
+from service.http.headers import SECURITY_HEADERS, Cors, wrap
 
 ORIGINS = [
     None,
@@ -41,17 +41,33 @@ def answered(
 
 @pytest.mark.parametrize("cors", CORS, ids=lambda cors: str(cors.origins))
 @pytest.mark.parametrize("origin", ORIGINS, ids=str)
-def test_by_hand_as_by_middleware(cors: Cors, origin: bytes | None) -> None:
-    asked = [(b"host", b"here")] + ([] if origin is None else [(b"origin", origin)])
-    by_hand = answer_headers(asked, cors)
-    assert dict(by_hand) == answered(cors, asked)
-    assert len(dict(by_hand)) == len(by_hand)
+def test_every_answer_keeps_browsers_from_being_used(cors: Cors, origin: bytes | None) -> None:
+    headers = answered(cors, [] if origin is None else [(b"origin", origin)])
+    assert dict(SECURITY_HEADERS).items() <= headers.items()
+
+
+def said(cors: Cors, origin: bytes | None) -> dict[bytes, bytes]:
+    """What an answer says of the pages that may read it."""
+    headers = answered(cors, [] if origin is None else [(b"origin", origin)])
+    return {name: value for name, value in headers.items() if name not in dict(SECURITY_HEADERS)}
 
 
 def test_only_listed_origins_may_read() -> None:
-    said = {origin: dict(CORS[2].headers(origin)) for origin in ORIGINS}
-    allowed = [b"access-control-allow-origin" in headers for headers in said.values()]
-    assert allowed == [origin == b"https://app.example" for origin in ORIGINS]
+    for origin in ORIGINS:
+        allowed = said(CORS[2], origin).get(b"access-control-allow-origin")
+        assert allowed == (origin if origin == b"https://app.example" else None)
+        assert said(CORS[2], origin)[b"vary"] == b"Origin"
+
+
+def test_every_origin_may_read_where_all_may() -> None:
+    for origin in ORIGINS[1:]:
+        headers = said(CORS[1], origin)
+        assert headers[b"access-control-allow-origin"] == b"*"
+        assert b"Gatewise-Version" in headers[b"access-control-expose-headers"]
+
+
+def test_nothing_is_said_to_pages_where_none_may_read() -> None:
+    assert [said(CORS[0], origin) for origin in ORIGINS] == [{}] * len(ORIGINS)
 
 
 def test_an_answer_keeps_what_it_says_itself() -> None:
@@ -79,12 +95,18 @@ def test_a_preflight_is_answered_without_asking_the_application() -> None:
     assert without[b"x-application"] == b"was asked"
 
 
-def test_a_websocket_is_let_through_as_it_is() -> None:
-    seen: list[Any] = []
+@pytest.mark.parametrize("cors", CORS, ids=lambda cors: str(cors.origins))
+def test_a_websocket_is_let_through_and_its_refusal_has_the_headers(cors: Cors) -> None:
+    sent: list[Any] = []
+    accepted = {"type": "websocket.accept", "headers": []}
+    denied = {"type": "websocket.http.response.start", "status": 403, "headers": []}
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append((scope["type"], receive, send))
+        await send(accepted)
+        await send(denied)
 
-    for cors in CORS:
-        asyncio.run(wrap(app, cors)({"type": "websocket"}, "receive", "send"))  # type: ignore[arg-type]
-    assert seen == [("websocket", "receive", "send")] * 3
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(wrap(app, cors)({"type": "websocket"}, None, send))  # type: ignore[arg-type]
+    assert sent == [accepted, {**denied, "headers": list(SECURITY_HEADERS)}]

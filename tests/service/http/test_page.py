@@ -412,6 +412,19 @@ class TestEveryone:
         buttons = [name for role, name in parts if role == "button"]
         assert any(name.startswith("blue, ") and name.endswith(", given") for name in buttons)
 
+    def test_the_service_is_asked_about_what_was_typed_and_nothing_else(
+        self, browser: Any, several: httpx.Client
+    ) -> None:
+        page = opened(browser, several)
+        type_text(page, "blue reddish 1 2")
+        asked = page.evaluate(
+            "performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)"
+        )
+        names = ("languages", "colours", "rejecting")
+        assert sorted(path for path in asked if path.endswith("/explain")) == sorted(
+            f"/models/{name}/explain" for name in names
+        )
+
 
 class TestTrouble:
     def test_a_key_is_asked_for_and_kept_in_memory_alone(
@@ -487,7 +500,9 @@ class TestFiles:
     def test_the_page_asks_nobody_but_the_service(self, browser: Any, one: httpx.Client) -> None:
         page = opened(browser, one)
         type_text(page, GERMAN)
-        others = [url for url in browser.asked if not url.startswith((str(one.base_url), "about:"))]
+        # Pages of its own are in the browser, which opens one before any other.
+        own = (str(one.base_url), "about:", "chrome:", "chrome-untrusted:")
+        others = [url for url in browser.asked if not url.startswith(own)]
         assert others == []
 
     def test_the_links_lead_to_the_interface(self, browser: Any, one: httpx.Client) -> None:

@@ -192,7 +192,8 @@ class TestLimits:
                 asked.result(60)
         assert set(statuses) <= {200, 429, 504}
         assert 429 in statuses
-        assert service.client.post("/predict", json=BODY).status_code == 200
+        # What is late is not out of the queue before a thread looks at it.
+        wait_for(lambda: service.client.post("/predict", json=BODY).status_code == 200)
 
     def test_what_a_client_asked_that_has_gone_is_dropped(
         self, start: Any, model_folder: Path
@@ -270,6 +271,43 @@ class TestProcesses:
         assert code == 0, rest
         assert "Traceback" not in rest
 
+    def test_they_make_changes_in_the_order_they_were_asked_for(
+        self, start: Any, model_folder: Path, versions: Path, keys: Any
+    ) -> None:
+        file, predicts, admin = keys
+        service = start("--workers", "2", versions, api_keys_file=file)
+        for version in ("2", "3"):
+            put(model_folder, versions, version)
+        # By one connection, and so by one process; loading two versions takes the other a while.
+        assert service.client.post("/models/m/reload", headers=admin).is_success
+        share = {"shares": {"1": 3, "2": 1}}
+        assert service.client.put("/models/m/traffic", json=share, headers=admin).is_success
+        assert service.client.delete("/models/m/versions/3", headers=admin).is_success
+
+        def told() -> set[tuple[tuple[str, float], ...]]:
+            answers = [
+                httpx.get(f"{service.url}/models/m", headers=predicts, trust_env=False).json()
+                for _ in range(20)
+            ]
+            return {
+                tuple((one["version"], one["traffic"]) for one in answer["versions"])
+                for answer in answers
+            }
+
+        wait_for(lambda: told() == {(("1", 0.75), ("2", 0.25))})
+        # One that is made anew is told of shares that name a version which is gone since.
+        shutil.rmtree(versions / "2")
+        assert service.client.post("/models/m/reload", headers=admin).is_success
+        put(model_folder, versions, "4")
+        assert service.client.post("/models/m/reload", headers=admin).is_success
+        wait_for(lambda: told() == {(("1", 1.0), ("4", 0.0))})
+        os.kill(children(service.process.pid)[0], signal.SIGKILL)
+        wait_for(lambda: len(children(service.process.pid)) == 2)
+        time.sleep(3)
+        assert told() == {(("1", 1.0), ("4", 0.0))}
+        _, rest = service.stop()
+        assert "has no version" not in rest
+
     def test_they_end_when_the_one_that_looks_after_them_does(
         self, start: Any, model_folder: Path
     ) -> None:
@@ -327,6 +365,18 @@ class TestLog:
         service.client.post("/predict", json={"inputs": ["a text\nof two lines"]})
         line = service.next_line()
         assert line.endswith('texts=["a text\\nof two lines"]\n')
+        tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["another one"]}
+        (name,) = (one["name"] for one in service.client.get("/models").json()["models"])
+        service.next_line()
+        service.client.post(f"/v2/models/{name}/infer", json={"inputs": [tensor]})
+        assert service.next_line().endswith('texts=["another one"]\n')
+
+    def test_a_path_is_logged_and_told_in_short(self, start: Any, model_folder: Path) -> None:
+        service = start(model_folder, access_log="true")
+        answer = service.client.get("/" + "a" * 20_000)
+        assert answer.status_code == 404
+        assert len(answer.json()["detail"]) < 500
+        assert 1000 < len(service.next_line()) < 2000
 
 
 @pytest.fixture

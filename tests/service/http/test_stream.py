@@ -46,7 +46,7 @@ class Models:
 def serving(models, limits=None) -> Iterator[str]:
     app = FastAPI()
     app.state.models = models
-    app.include_router(stream.routes(limits))
+    app.include_router(stream.routes(Streams(limits or StreamLimits())))
     with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(app, log_config=None, ws="websockets-sansio")
         server = uvicorn.Server(config)
