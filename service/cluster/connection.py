@@ -1,0 +1,101 @@
+"""A Ray cluster: one that is there already, or one that is started on this machine.
+
+Owns how it is found or started, how quiet it is, and how it is left. Knows nothing of what is done
+there.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import ray
+import ray.exceptions
+
+from vocab.errors import GatewiseError
+
+NAMESPACE = "gatewise"
+
+_OBJECT_STORE_BYTES = 128 * 2**20
+"""Memory for what is passed between processes; Ray's own default is a third of the machine's."""
+
+
+class ClusterError(GatewiseError):
+    """A cluster that cannot be had, or that has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster that this process is connected to.
+
+    Attributes:
+        is_ours: Whether it was started for this process, and ends with it.
+        cpus: The processors that it has at the moment, as Ray counts them.
+    """
+
+    is_ours: bool
+    cpus: int
+
+
+@contextmanager
+def connected(
+    address: str | None,
+    *,
+    cpus: int | None = None,
+    object_store_bytes: int = _OBJECT_STORE_BYTES,
+    log_to_driver: bool = True,
+) -> Iterator[Cluster]:
+    """A cluster, for as long as it is used.
+
+    Args:
+        address: Where it is, as `ray.init` takes it; None starts one on this machine.
+        cpus: Processors that the one which is started shall count; None is those that there are.
+        object_store_bytes: Memory that the one which is started keeps for objects.
+        log_to_driver: Whether what its processes print is printed here too.
+
+    Raises:
+        ClusterError: If there is none at the address, or none can be started.
+    """
+    # Set before it is started: that it asks for a token is a warning to it.
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    try:
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                object_store_memory=object_store_bytes,
+                include_dashboard=False,
+                namespace=NAMESPACE,
+                logging_level=logging.ERROR,
+                log_to_driver=log_to_driver,
+            )
+        else:
+            ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                logging_level=logging.ERROR,
+                log_to_driver=log_to_driver,
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise ClusterError(_complaint(address, error)) from error
+    try:
+        yield Cluster(address is None, int(ray.cluster_resources().get("CPU", 0)))
+    finally:
+        ray.shutdown()
+
+
+def processors() -> int:
+    """Those of this machine that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _complaint(address: str | None, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if address is None:
+        return f"Ray cannot be started on this machine: {reason}"
+    return (
+        f"no Ray cluster at {address!r}: {reason} (expected the address of its head, such as "
+        "10.0.0.1:6379, on one of its nodes; without --address one is started on this machine)"
+    )
