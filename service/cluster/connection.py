@@ -45,6 +45,7 @@ def connected(
     cpus: int | None = None,
     object_store_bytes: int = _OBJECT_STORE_BYTES,
     log_to_driver: bool = True,
+    niceness: int | None = None,
 ) -> Iterator[Cluster]:
     """A cluster, for as long as it is used.
 
@@ -53,12 +54,16 @@ def connected(
         cpus: Processors that the one which is started shall count; None is those that there are.
         object_store_bytes: Memory that the one which is started keeps for objects.
         log_to_driver: Whether what its processes print is printed here too.
+        niceness: By how much processes of the one which is started stand back for others of the
+            machine; None is Ray's own default, which is 15.
 
     Raises:
         ClusterError: If there is none at the address, or none can be started.
     """
     # Set before it is started: that it asks for a token is a warning to it.
     logging.getLogger("ray").setLevel(logging.ERROR)
+    if niceness is not None:  # Ray reads it from there alone
+        os.environ.setdefault("RAY_worker_niceness", str(niceness))
     try:
         if address is None:
             ray.init(

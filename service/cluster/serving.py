@@ -58,7 +58,7 @@ def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
     # Ray prints what its processes print, and standard output is not for that.
     with (
         redirect_stdout(sys.stderr),
-        connection.connected(address, cpus=cpus) as cluster,
+        connection.connected(address, cpus=cpus, niceness=0) as cluster,
         _signals() as told,
     ):
         where = deployment.listening(settings, cluster)

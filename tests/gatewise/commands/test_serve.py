@@ -34,7 +34,7 @@ def serve(*arguments, blocked=()):
         ("--engine ray --replicas 2 --max-replicas 3", "--max-replicas is not for use beside"),
         ("--engine ray --min-replicas 2", "expected --max-replicas beside it"),
         ("--engine ray --min-replicas 3 --max-replicas 2", "expected at least --min-replicas 3"),
-        ("--engine ray --replicas 0", "0 is not in the range"),
+        ("--engine ray --replicas 0", "greater than or equal to 1"),
         ("--engine dask", "'dask' is not one of 'local', 'ray'"),
     ],
 )
