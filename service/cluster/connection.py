@@ -6,9 +6,14 @@ there.
 
 import logging
 import os
+import re
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 import ray.exceptions
@@ -19,6 +24,9 @@ NAMESPACE = "gatewise"
 
 _OBJECT_STORE_BYTES = 128 * 2**20
 """Memory for what is passed between processes; Ray's own default is a third of the machine's."""
+
+_REACH_SECONDS = 5.0
+"""Seconds that a cluster is given to take a connection: Ray itself would try for some minutes."""
 
 
 class ClusterError(GatewiseError):
@@ -62,28 +70,29 @@ def connected(
     """
     # Set before it is started: that it asks for a token is a warning to it.
     logging.getLogger("ray").setLevel(logging.ERROR)
-    if niceness is not None:  # Ray reads it from there alone
-        os.environ.setdefault("RAY_worker_niceness", str(niceness))
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        if niceness is not None:  # Ray reads it from there alone
+            os.environ.setdefault("RAY_worker_niceness", str(niceness))
+        options = {
+            "address": "local",
+            "num_cpus": cpus,
+            "object_store_memory": object_store_bytes,
+            "include_dashboard": False,
+        }
+    else:
+        _reach(address)
     try:
-        if address is None:
+        with _own_signals():
             ray.init(
-                address="local",
-                num_cpus=cpus,
-                object_store_memory=object_store_bytes,
-                include_dashboard=False,
                 namespace=NAMESPACE,
                 logging_level=logging.ERROR,
                 log_to_driver=log_to_driver,
-            )
-        else:
-            ray.init(
-                address=address,
-                namespace=NAMESPACE,
-                logging_level=logging.ERROR,
-                log_to_driver=log_to_driver,
+                **options,
             )
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        raise ClusterError(_complaint(address, error)) from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise _missing(address, reason) from error
     try:
         yield Cluster(address is None, int(ray.cluster_resources().get("CPU", 0)))
     finally:
@@ -96,11 +105,42 @@ def processors() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _complaint(address: str | None, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _reach(address: str) -> None:
+    """Looks whether anything listens at an address of a host and a port.
+
+    Raises:
+        ClusterError: If nothing does.
+    """
+    found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+)\]?:(\d{1,5})", address)
+    if not found:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), _REACH_SECONDS).close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _missing(address, reason) from None
+
+
+def _missing(address: str | None, reason: str) -> ClusterError:
     if address is None:
-        return f"Ray cannot be started on this machine: {reason}"
-    return (
+        return ClusterError(f"Ray cannot be started on this machine: {reason}")
+    return ClusterError(
         f"no Ray cluster at {address!r}: {reason} (expected the address of its head, such as "
         "10.0.0.1:6379, on one of its nodes; without --address one is started on this machine)"
     )
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keeps what this process does when it is told to end, which Ray changes for good."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as end:
+        # Ray ends the process with the number of the signal itself, which no shell would.
+        raise SystemExit(128 + signal.SIGTERM if end.code == signal.SIGTERM else end.code) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
