@@ -58,7 +58,8 @@ class Replica:
     """
 
     def __init__(self, settings: Settings) -> None:
-        logs.configure(settings)
+        # What is sys.stderr by now, Ray Serve writes among its own lines.
+        logs.configure(settings, sys.__stderr__)
         try:
             self._app: Application = loaded(settings)
         except GatewiseError as error:

@@ -58,7 +58,13 @@ def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
     # Ray prints what its processes print, and standard output is not for that.
     with (
         redirect_stdout(sys.stderr),
-        connection.connected(address, cpus=cpus, niceness=0) as cluster,
+        connection.connected(
+            # Of another's cluster, Ray would tell what everybody prints there.
+            address,
+            cpus=cpus,
+            niceness=0,
+            log_to_driver=address is None,
+        ) as cluster,
         _signals() as told,
     ):
         where = deployment.listening(settings, cluster)
