@@ -67,27 +67,34 @@ def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
         ) as cluster,
         _signals() as told,
     ):
-        where = deployment.listening(settings, cluster)
-        deployment.refuse_another()
-        if cluster.cpus < scale.least:
-            _log.warning(
-                "the cluster has %d processors, and %s take one each: those answer that there "
-                "is room for",
-                cluster.cpus,
-                scale,
-            )
         try:
-            serve.run_many(
-                [deployment.application(settings, scale)], wait_for_applications_running=False
-            )
-            if _wait(told, cluster, scale):
-                paths = ", ".join(str(source.path) for source in settings.sources())
-                announce(f"{paths} at {where} by {scale}")
-                _watch(told, cluster)
+            where = deployment.listening(settings, cluster)
+            deployment.refuse_another()
+            _serve(settings, cluster, scale, told, where)
         except (RayError, RayServeException, ValueError) as error:
             raise ServingError(f"Ray cannot serve the models: {_first_line(error)}") from error
-        finally:
-            _stop(settings)
+
+
+def _serve(settings: Settings, cluster: Cluster, scale: Scale, told: "_Told", where: str) -> None:
+    """Deploys the application, and removes it once it shall stop or has failed."""
+    if cluster.cpus < scale.least:
+        _log.warning(
+            "processors of the cluster: %d, and %s take one each: those answer that there is "
+            "room for",
+            cluster.cpus,
+            scale,
+        )
+    try:
+        serve.run_many(
+            [deployment.application(settings, scale)], wait_for_applications_running=False
+        )
+        if running := _wait(told, cluster, scale):
+            paths = ", ".join(str(source.path) for source in settings.sources())
+            number = f"{running} of {scale}" if running < scale.least else f"{scale}"
+            announce(f"{paths} at {where} by {number}")
+            _watch(told, cluster)
+    finally:
+        _stop(settings)
 
 
 def _carried(settings: Settings) -> Settings:
@@ -113,8 +120,8 @@ def _carried(settings: Settings) -> Settings:
     )
 
 
-def _wait(told: "_Told", cluster: Cluster, scale: Scale) -> bool:
-    """Waits until replicas answer; tells whether they do, and not that the wait was ended.
+def _wait(told: "_Told", cluster: Cluster, scale: Scale) -> int:
+    """Waits until replicas answer; tells how many, and 0 if the wait was ended.
 
     Raises:
         ServingError: If they cannot.
@@ -127,12 +134,12 @@ def _wait(told: "_Told", cluster: Cluster, scale: Scale) -> bool:
             raise ServingError(state.failure)
         is_patient = time.monotonic() - since < _PATIENCE
         if state.running >= scale.least or (state.running and not is_patient):
-            return True
+            return state.running
         if not is_patient and not said:
             said = True
             _log.warning("no replica runs yet: the cluster has no processor free, or is slow")
         time.sleep(_TICK)
-    return False
+    return 0
 
 
 def _watch(told: "_Told", cluster: Cluster) -> None:

@@ -139,7 +139,7 @@ class Serving:
             base_url=line, timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)
         )
 
-    def line(self, pattern: str, seconds: float = 60) -> str:
+    def line(self, pattern: str, seconds: float = 180) -> str:
         """Waits for a line of the log."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -194,7 +194,7 @@ def refused(environment: dict[str, str], *arguments: str | Path) -> tuple[int, s
         text=True,
         env=environment,
         cwd=ROOT,
-        timeout=90,
+        timeout=180,
     )
     assert ended.stdout == ""
     return ended.returncode, ended.stderr.splitlines()[-1]
