@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -82,6 +82,31 @@ def gatewise(model: Path, settings: Mapping[str, str] | None = None) -> Server:
         path="/predict",
         shape=bodies.HUGGING_FACE,
         environment={"PYTHONPATH": _path(FOLDER.parent), **(settings or {})},
+    )
+
+
+def gatewise_on_ray(model: Path, replicas: int, *, haproxy: bool = False) -> Server:
+    """This checkout's own service on a Ray cluster, which is started for it.
+
+    Args:
+        model: The model folder.
+        replicas: How many replicas there are.
+        haproxy: Whether Ray has HAProxy stand before them instead of its own proxy.
+    """
+    number = f"{replicas} replica{'s' if replicas > 1 else ''}"
+    proxy = {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        # Else it stops half a minute later.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    }
+    alone = gatewise(model, proxy if haproxy else None)
+    return replace(
+        alone,
+        name=f"{GATEWISE} on Ray, {number}{', HAProxy' if haproxy else ''}",
+        command=lambda port, scratch: [
+            *(*alone.command(port, scratch), "--engine", "ray"),
+            *("--replicas", str(replicas)),
+        ],
     )
 
 

@@ -144,10 +144,15 @@ def _median(served: Sequence[Served]) -> Served:
 
 
 def chosen(
-    model: Path, pythons: Mapping[str, Path], only: Sequence[str] | None
+    model: Path,
+    pythons: Mapping[str, Path],
+    only: Sequence[str] | None,
+    replicas: Sequence[int] = (),
 ) -> tuple[list[Server], list[str]]:
     """The servers that can be measured, and a line on each that cannot."""
     ours = [servers.constant(), servers.echo(), servers.gatewise(model)]
+    for haproxy in (False, True):
+        ours += [servers.gatewise_on_ray(model, one, haproxy=haproxy) for one in replicas]
     makers = {
         servers.BENTOML: servers.bentoml,
         servers.RAY: servers.ray_serve,
@@ -185,6 +190,9 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
     mlserver: Annotated[Path, typer.Option(help="Python with MLServer.")] = Path(
         "../peers/mlserver/bin/python"
     ),
+    replicas: Annotated[
+        str, typer.Option(help="Have the service on Ray too, with so many replicas: 1,2.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Ask the service and its peers for real texts, and tell how fast they answer."""
@@ -195,7 +203,8 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
         wrk.check()
         texts = {name: bodies.texts(data / name, most) for name in sets.split(",")}
         expected = {name: truth(model, rows[:_CHECKED]) for name, rows in texts.items()}
-        compared, lines = chosen(model, pythons, only)
+        numbers = [int(number) for number in replicas.split(",") if number]
+        compared, lines = chosen(model, pythons, only, numbers)
         measured: dict[str, list[Round]] = {server.name: [] for server in compared}
         for number in range(rounds):
             for place in range(len(compared)):

@@ -24,6 +24,7 @@ _EXTRAS = {
     "starlette": "serve",
     "uvicorn": "serve",
     "pydantic_settings": "serve",
+    "ray": "cluster",
 }
 
 

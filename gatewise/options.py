@@ -45,3 +45,10 @@ Precision = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+EngineName = Literal["local", "ray"]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", help="Address of a Ray cluster; without it one is started on this machine."
+    ),
+]

@@ -111,6 +111,7 @@ class Application(FastAPI):
         state.requests = lambda: 0
         state.draining = lambda: False
         state.change = state.models.change
+        state.figures = self.figures
         for name, classifier in (classifiers or {}).items():
             state.models.add(name, "1", classifier)
         self._complaints: dict[str, str | None] = {}
@@ -198,6 +199,12 @@ class Application(FastAPI):
             await asyncio.sleep(settings.watch_seconds)
             for name in models.names():
                 await self._reload(name)
+
+    async def figures(self) -> bytes:
+        """The figures of this process, or of all that keep theirs together, for Prometheus."""
+        metrics: Metrics = self.state.metrics
+        metrics.look(self.state.models, self.state.connections(), self.state.streams())
+        return metrics.exposition()
 
     async def reload(self) -> None:
         """Looks for new versions of every model."""

@@ -63,6 +63,7 @@ class Batcher:
         self._arrived: deque[Job] = deque()
         self._encoded: deque[Job] = deque()
         self._waiting = self._characters = 0
+        self._moved = 0.0
         self._seconds_of_text = 1e-4  # a running mean, from what is usual to what is measured
         self._closing = False
         self._idle = 0
@@ -78,6 +79,11 @@ class Batcher:
     def waiting(self) -> int:
         """Texts that were taken and are not being run yet."""
         return self._waiting
+
+    @property
+    def stalled(self) -> float:
+        """Seconds for which texts have waited and nothing was done with any."""
+        return time.monotonic() - self._moved if self._waiting else 0.0
 
     def submit(self, job: Job) -> None:
         """Takes a job, which is then always handed back to `done`.
@@ -97,6 +103,8 @@ class Batcher:
             ):
                 seconds = waiting * self._seconds_of_text / len(self._threads)
                 raise QueueFullError(waiting, self._most_texts, seconds)
+            if not waiting:
+                self._moved = job.asked
             self._waiting += texts
             self._characters += characters
             self._arrived.append(job)
@@ -141,6 +149,7 @@ class Batcher:
                     self._idle += 1
                     self._change.wait()
                     self._idle -= 1
+                self._moved = time.monotonic()
                 arrived = self._take_arrived()
                 if (self._arrived or self._encoded) and self._idle:
                     self._change.notify()

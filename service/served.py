@@ -42,6 +42,9 @@ class Capacity:
 _TICK = 0.05
 """Seconds between two looks at the callers that wait: a timer for each would cost more than it."""
 
+_STALLED_SECONDS = 10.0
+"""Seconds after which texts that wait show that what runs them does not: a batch takes far less."""
+
 
 @dataclass(slots=True, eq=False)
 class _Asked(Job):
@@ -116,6 +119,20 @@ class Served:
         """
         for texts in ([_WARM_UP[0]], _WARM_UP):
             self.classifier.scores(self.classifier.encode(texts))
+
+    def check(self) -> None:
+        """Looks whether it can answer, by a text that nobody asked for and nothing counts.
+
+        Raises:
+            ModelFolderError: If the network cannot answer.
+            DeadlineError: If texts wait and nothing has been done with any for long.
+        """
+        self.classifier.scores(self.classifier.encode(_WARM_UP[:1]))
+        stalled = self._batcher.stalled
+        if stalled > max(_STALLED_SECONDS, self.capacity.seconds):
+            raise DeadlineError(
+                f"{self.waiting} texts wait, and nothing was done with any for {stalled:.0f} s"
+            )
 
     def ask(
         self,

@@ -36,7 +36,7 @@ from vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
-_SWITCH_SECONDS = 1e-4
+SWITCH_SECONDS = 1e-4
 """After how long the interpreter goes from one thread to another that waits for it."""
 
 _MESSAGE_SIZES = 4
@@ -61,10 +61,10 @@ def serve(settings: Settings) -> None:
     paths = ", ".join(str(source.path) for source in settings.sources())
     if settings.workers > 1:
         with listen(settings.host, settings.port) as listener, metrics.of_processes() as forget:
-            announce = partial(_announce, f"{paths} at {url(listener, tls=tls)}")
+            told = partial(announce, f"{paths} at {url(listener, tls=tls)}")
             stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
             work = partial(_work, settings)
-            Workers(work, listener, settings.workers, stop_seconds, forget).run(announce)
+            Workers(work, listener, settings.workers, stop_seconds, forget).run(told)
         return
     app = loaded(settings)
     with listen(settings.host, settings.port) as listener:
@@ -72,7 +72,7 @@ def serve(settings: Settings) -> None:
             app,
             settings,
             listener,
-            partial(_announce, f"{paths} at {url(listener, tls=tls)}"),
+            partial(announce, f"{paths} at {url(listener, tls=tls)}"),
         )
 
 
@@ -87,7 +87,8 @@ def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None
     run(app, settings, listener, partial(pipe.send, "ready"), pipe)
 
 
-def _announce(what: str) -> None:
+def announce(what: str) -> None:
+    """Says in the log that something is served, and how long it took."""
     _log.info("serving %s, ready after %.2f s", what, _seconds_since_process_start())
 
 
@@ -147,7 +148,7 @@ def run(
         config.load()
         config.ssl = certificates.context(settings.tls_certificate, settings.tls_key)
     # A thread that has run a batch waits for the interpreter only as long as a request takes.
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    sys.setswitchinterval(SWITCH_SECONDS)
     # What is there now stays: looking through all of it again and again takes some 40 ms each time.
     gc.collect()
     gc.freeze()

@@ -148,7 +148,7 @@ class Workers:
         if not isinstance(message, Change):
             worker.is_ready = True
             return
-        self._changes = _still_needed(self._changes, message)
+        self._changes = still_needed(self._changes, message)
         for other in self._workers:
             if other is not worker and not other.pipe.closed:
                 with contextlib.suppress(OSError):
@@ -196,8 +196,13 @@ class Workers:
                     os.kill(worker.process.pid, number)
 
 
-def _still_needed(changes: list[Change], change: Change) -> list[Change]:
-    """What a worker that starts now must be told, after one more change."""
+def still_needed(changes: list[Change], change: Change) -> list[Change]:
+    """What a process that starts now must be told, after one more change.
+
+    Args:
+        changes: What it must be told before that change.
+        change: The change.
+    """
     if change.action == "share":
         kept = [one for one in changes if (one.action, one.model) != ("share", change.model)]
         return [*kept, change]

@@ -15,6 +15,8 @@ ROOMS = ["vocab", "service", "training", "gatewise"]
 # The HTTP part of the service, the only place where FastAPI and its kin may be imported: what
 # starts it, and the room behind.
 HTTP = {"app", "server", "settings"}
+# The part of the service that is on a cluster, the only place where Ray may be imported.
+CLUSTER = "cluster"
 HTTP_PACKAGES = {
     "fastapi",
     "starlette",
@@ -58,6 +60,15 @@ def test_heavy_packages_stay_in_their_room(room):
             assert not TRAINING_PACKAGES & packages, file
         if not (room == "service" and (file.stem in HTTP or file.parent.name == "http")):
             assert not HTTP_PACKAGES & packages, file
+        if not (room == "service" and file.parent.name == CLUSTER):
+            assert "ray" not in packages, file
+
+
+def test_only_the_commands_ask_for_a_cluster():
+    for room in ROOMS:
+        for file in modules(room):
+            if file.parent.name != CLUSTER and (room, file.parent.name) != ("gatewise", "commands"):
+                assert "service.cluster" not in file.read_text(encoding="utf-8"), file
 
 
 def test_modules_stay_small():
@@ -130,6 +141,22 @@ def test_the_service_pulls_in_nothing_that_trains(module):
     loaded = packages_after(f"import {module}")
     assert "fastapi" in loaded
     assert not loaded & (TRAINING_PACKAGES | {"training", "gatewise", "pyarrow", "scipy", "pandas"})
+
+
+def test_serve_without_the_engine_ray_does_not_import_it(model_folder):
+    """It ends where it would listen, on a port that is none, with everything else imported."""
+    code = (
+        "import sys\n"
+        "sys.argv = ['gatewise', 'serve', sys.argv[1], '--host', '300.1.1.1']\n"
+        "from gatewise.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as end:\n"
+        "    assert end.code == 1\n"
+    )
+    loaded = packages_after(code, model_folder)
+    assert "uvicorn" in loaded
+    assert not loaded & {"ray", "pandas", "grpc"}
 
 
 def test_evaluate_does_not_start_tensorflow(model_folder, languages):

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
 
 from service.settings import Settings
 
@@ -27,9 +28,9 @@ class _Json(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure(settings: Settings) -> None:
-    """Lets every logger write to standard error, as the settings say."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(settings: Settings, stream: TextIO | None = None) -> None:
+    """Lets every logger write to standard error, or to another stream, as the settings say."""
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         _Json()
         if settings.log_format == "json"

@@ -269,6 +269,5 @@ def of_processes() -> Iterator[Callable[[int], None]]:
 @routes.get("/metrics", summary="Figures for Prometheus", response_class=Response)
 async def metrics(request: Request) -> Response:
     """Answers every figure, in Prometheus's text format."""
-    state = request.app.state
-    state.metrics.look(state.models, state.connections(), state.streams())
-    return Response(state.metrics.exposition(), media_type=exposition.CONTENT_TYPE_LATEST)
+    figures = await request.app.state.figures()
+    return Response(figures, media_type=exposition.CONTENT_TYPE_LATEST)

@@ -18,6 +18,7 @@ def test_a_users_mistake_is_one_line(capsys):
         ("tensorboard.compat", "tensorboard"),
         ("mlflow", "mlflow"),
         ("fastapi", "serve"),
+        ("ray", "cluster"),
     ],
 )
 def test_a_missing_package_names_its_extra(capsys, package, extra):

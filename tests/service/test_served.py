@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from service.classifier import Classifier
+from service.errors import ModelFolderError
 from service.jobs import ClosedError, DeadlineError, EmptyTextsError, QueueFullError
+from service.rounds import compute
 from service.served import Capacity, Served
 from vocab.encoding import Encoded
 
@@ -145,3 +147,62 @@ def test_a_full_queue_and_a_closed_model(classifier: Classifier, held_up: thread
             served.ask(["who"])
 
     run(classifier, ask, most_texts=1)
+
+
+def test_a_check_is_an_answer_that_nobody_counts(classifier: Classifier) -> None:
+    class Nobody:
+        def ran(self, done: object) -> None:
+            raise AssertionError
+
+        def refused(self, reason: str, jobs: int) -> None:
+            raise AssertionError
+
+    served = Served("model", "1", classifier, Capacity(), Nobody())
+    served.check()
+    asyncio.run(served.close())
+
+
+def test_a_check_tells_of_a_network_that_cannot_answer(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(encoded: Sequence[Encoded]) -> object:
+        raise ModelFolderError("broken")
+
+    monkeypatch.setattr(classifier, "logits", fail)
+
+    async def ask(served: Served) -> None:
+        with pytest.raises(ModelFolderError, match="broken"):
+            served.check()
+
+    run(classifier, ask)
+
+
+def test_a_check_tells_of_texts_that_wait_for_nothing(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, begun = threading.Event(), threading.Event()
+
+    def wait_and_run(*arguments: object) -> object:
+        begun.set()
+        assert go_on.wait(30)
+        return compute(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("service.batching.compute", wait_and_run)
+    monkeypatch.setattr("service.served._STALLED_SECONDS", 0.0)
+
+    async def ask(served: Served) -> None:
+        first = served.ask(["where is it"])
+        await asyncio.to_thread(begun.wait, 30)
+        await asyncio.sleep(0.2)
+        served.check()  # one is run, and none waits
+        second = served.ask(["who"])
+        await asyncio.sleep(0.2)
+        with pytest.raises(DeadlineError, match="1 texts wait, and nothing was done"):
+            served.check()
+        go_on.set()
+        await asyncio.gather(first, second, return_exceptions=True)
+        while served.waiting:
+            await asyncio.sleep(0.01)
+        served.check()
+
+    run(classifier, ask, seconds=0.1)

@@ -1,0 +1,71 @@
+"""`gatewise serve`: which options go together, told before anything is loaded or started."""
+
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import sys
+sys.modules.update(dict.fromkeys({blocked!r}))
+sys.argv = ["gatewise", "serve", *{arguments!r}]
+from gatewise.cli import main
+main()
+"""
+
+
+def serve(*arguments, blocked=()):
+    script = SCRIPT.format(blocked=blocked, arguments=list(map(str, arguments)))
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("--engine ray --workers 2", "--workers is not for use under --engine ray"),
+        ("--replicas 2", "--replicas is not for use without --engine ray"),
+        ("--max-replicas 2", "--max-replicas is not for use without --engine ray"),
+        ("--address 10.0.0.1:6379", "--address is not for use without --engine ray"),
+        ("--engine ray --replicas 2 --max-replicas 3", "--max-replicas is not for use beside"),
+        ("--engine ray --min-replicas 2", "expected --max-replicas beside it"),
+        ("--engine ray --min-replicas 3 --max-replicas 2", "expected at least --min-replicas 3"),
+        ("--engine ray --replicas 0", "greater than or equal to 1"),
+        ("--engine dask", "'dask' is not one of 'local', 'ray'"),
+    ],
+)
+def test_wrong_usage(arguments, reason):
+    """Neither is the model looked for nor Ray imported."""
+    ended = serve("nowhere", *arguments.split(), blocked=["ray", "service"])
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert reason in " ".join(ended.stderr.split())
+
+
+def test_a_missing_ray_names_its_extra(tmp_path):
+    missing = ["ray", "fastapi", "pydantic_settings", "uvicorn"]
+    ended = serve(tmp_path, "--engine", "ray", blocked=missing)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert "the package 'ray'" in line
+    assert "pip install 'gatewise[cluster]'" in line
+
+
+def test_what_is_wrong_is_told_before_a_cluster_is_started(tmp_path):
+    ended = serve(tmp_path / "none", "--engine", "ray", "--replicas", "2")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    (line,) = ended.stderr.splitlines()
+    assert str(tmp_path / "none") in line
+
+
+def test_workers_by_their_variable_are_refused_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("GATEWISE_WORKERS", "2")
+    ended = serve(tmp_path, "--engine", "ray")
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "gatewise: error: GATEWISE_WORKERS is 2: expected 1 under Ray, where --replicas says how "
+        "many processes there are\n"
+    )
