@@ -18,7 +18,7 @@ from ray.serve.exceptions import RayServeException
 from service.app import Application
 from service.errors import ModelFolderError
 from service.http import figures, logs
-from service.http.connections import Bounds
+from service.http.bounds import Bounds
 from service.http.entrance import Entrance
 from service.models import Changes, Models
 from service.server import SWITCH_SECONDS, loaded

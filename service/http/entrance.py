@@ -7,7 +7,7 @@ Knows neither routes nor which server it is.
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http import problems
-from service.http.connections import Bounds
+from service.http.bounds import Bounds
 from service.http.problems import ProblemError
 
 _DETAIL = "the service has as many requests under way as it may: ask again"
