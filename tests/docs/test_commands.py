@@ -52,7 +52,7 @@ def command_lines(document: str) -> list[str]:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
     shell = "".join(block for language, block in blocks if language in ("", "console", "sh"))
     return [
-        part.strip().removesuffix(" &")
+        part.strip().removesuffix(" &").partition(" > ")[0]
         for line in shell.replace("\\\n", " ").splitlines()
         for part in line.removeprefix("$ ").split(" | ")
         if part.strip().startswith("gatewise ")
