@@ -22,7 +22,6 @@ from rich.progress import (
 from gatewise.console import print_json, print_plainly
 
 if TYPE_CHECKING:
-    from service.scoring.delivery import Destination
     from service.scoring.summary import Counts, Summary
 
 # How often a long run says how far it is, where there is no bar to look at.
@@ -66,9 +65,15 @@ def scoring_progress() -> Iterator[Callable[["Counts", float | None], None]]:
         yield on_progress
 
 
-def show_summary(summary: "Summary", destination: "Destination", *, as_json: bool) -> None:
-    """What became of the rows of an input; on standard error where the rows went to the other."""
-    err = destination.piped
+def show_summary(summary: "Summary", written_to: str, *, err: bool, as_json: bool) -> None:
+    """What became of the rows of an input.
+
+    Args:
+        summary: What became of them.
+        written_to: Where they went.
+        err: Whether it is told on standard error, for the rows went to standard output.
+        as_json: Whether it is told in JSON.
+    """
     if as_json:
         print_json(asdict(summary), err=err)
         return
@@ -84,6 +89,6 @@ def show_summary(summary: "Summary", destination: "Destination", *, as_json: boo
     )
     print_plainly(
         f"columns {summary.label_column} and {summary.score_column}{more} added; written to "
-        f"{destination.file}",
+        f"{written_to}",
         err=err,
     )

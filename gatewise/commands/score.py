@@ -1,5 +1,8 @@
 """`gatewise score`: every row of a file, with its label."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -23,7 +26,8 @@ def score(
         str,
         typer.Option(
             metavar="FILE",
-            help="The file or the URI to write, its suffix is its format; - for standard output.",
+            help="The file or the URI to write, its suffix is its format; - for standard output. "
+            "For --engine ray a folder.",
         ),
     ],
     input_format: Annotated[
@@ -32,7 +36,11 @@ def score(
     ] = None,
     output_format: Annotated[
         str | None,
-        typer.Option(metavar="SUFFIX", help="Format of standard output.  [default: the input's]"),
+        typer.Option(
+            metavar="SUFFIX",
+            help="Format of standard output, or of the files in the folder.  "
+            "[default: the input's, or parquet]",
+        ),
     ] = None,
     text_column: options.TextColumn = "text",
     columns: Annotated[
@@ -62,17 +70,33 @@ def score(
         bool, typer.Option("--resume", help="Go on with a run that was broken off.")
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Cores to use.  [default: all]")
+        int | None,
+        typer.Option(min=1, help="Cores to use, or processes of a cluster.  [default: all]"),
     ] = None,
+    engine: Annotated[
+        options.EngineName,
+        typer.Option(help="What scores: threads of this process, or processes by Ray Data."),
+    ] = "local",
+    address: options.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Classify every row of a file and write the rows out with label and score."""
+    if engine == "ray":
+        # First of all: it is the package that is missing, where one is.
+        from service.cluster.parts import PartedOutput
+        from service.cluster.pool import Cluster
+        from service.cluster.quiet import quiet
+        from service.cluster.scoring import score_folder
+    elif address is not None:
+        raise typer.BadParameter("--address is not for use without --engine ray")
+
     from gatewise.scoring_console import scoring_progress, show_summary
     from service.classifier import Classifier
     from service.scoring.delivery import Destination, staging_of
     from service.scoring.plan import Wishes
     from service.scoring.run import Pace, refuse_overlap
     from service.scoring.run import score as score_records
+    from service.scoring.summary import Summary
     from vocab.streams import open_records
 
     check_outputs(
@@ -85,7 +109,14 @@ def score(
         columns=None if columns is None else tuple(columns.split(",")),
         none_below=none_below,
     )
-    if out == "-":
+    if engine == "ray":
+        if "-" in inputs:
+            raise GatewiseError(
+                "-: standard input is one process's: expected inputs that every node of the "
+                "cluster can read"
+            )
+        output = PartedOutput.named(out, output_format or "parquet", rejects)
+    elif out == "-":
         form = output_format or input_format
         if form is None:
             raise GatewiseError("--out -: its format is not told: add --output-format csv, say")
@@ -95,21 +126,26 @@ def score(
     records = open_records(*inputs, standard_input=input_format)
     if resume and inputs == ["-"]:
         raise GatewiseError("--resume: standard input cannot be read again; write it to a file")
-    refuse_overlap(inputs, destination)
-    classifier = Classifier.load(model, precision=precision)
-    with scoring_progress() as on_progress:
+    run: Callable[..., Summary]
+    if engine == "ray":
+        cluster = Cluster(address, workers)
+        run = partial(
+            score_folder, model, records, output, wishes, precision=precision, cluster=cluster
+        )
+    else:
+        refuse_overlap(inputs, destination)
+        classifier = Classifier.load(model, precision=precision)
+        run = partial(score_records, classifier, records, destination, wishes, pace=Pace(workers))
+    with quiet() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
         try:
-            summary = score_records(
-                classifier,
-                records,
-                destination,
-                wishes,
-                resume=resume,
-                pace=Pace(workers),
-                on_progress=on_progress,
-            )
+            summary = run(resume=resume, on_progress=on_progress)
         except (KeyboardInterrupt, SystemExit):
-            if not destination.piped and staging_of(out).exists():
+            if out != "-" and staging_of(out).exists():
                 typer.echo("gatewise: interrupted: --resume goes on from what is done", err=True)
             raise
-    show_summary(summary, destination, as_json=as_json)
+    show_summary(
+        summary,
+        out if engine == "ray" else str(destination.file),
+        err=engine == "local" and destination.piped,
+        as_json=as_json,
+    )

@@ -139,8 +139,17 @@ class Destination:
             CorpusError: They cannot be written.
         """
         if self.rejects is not None:
-            with writing(self.rejects), written_whole(self.rejects) as temporary:
-                shutil.copyfile(output.rejected, temporary)
+            deliver_rejects(self.rejects, output)
+
+
+def deliver_rejects(path: Path, output: Staging | Piping) -> None:
+    """Puts the rejected rows of an output under their name.
+
+    Raises:
+        CorpusError: They cannot be written.
+    """
+    with writing(path), written_whole(path) as temporary:
+        shutil.copyfile(output.rejected, temporary)
 
 
 def staging_of(name: str) -> Path:

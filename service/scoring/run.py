@@ -125,7 +125,7 @@ def score(
     started = time.perf_counter()
     wishes, pace = wishes or Wishes(), pace or Pace()
     plan = Plan.of(classifier, records, destination.file, wishes)
-    given = _given(classifier, records, wishes, pace.rows)
+    given = conditions(classifier, records, wishes, pace.rows)
     meter = Meter()
     with destination.open(given, resume=resume) as output:
         earlier = output.progress.counts
@@ -149,17 +149,7 @@ def score(
                 ) from error
             destination.deliver_rejects(output)
             raise
-    return Summary(
-        rows=counts.rows,
-        scored=counts.scored,
-        rejected=counts.rejected,
-        truncated=counts.truncated,
-        resumed=earlier.rows,
-        seconds=time.perf_counter() - started,
-        label_column=plan.answers.label_column,
-        score_column=plan.answers.score_column,
-        probability_columns=len(classifier.classes_) if wishes.probabilities else 0,
-    )
+    return Summary.of(counts, plan, resumed=earlier.rows, seconds=time.perf_counter() - started)
 
 
 def refuse_overlap(sources: Sequence[str | os.PathLike[str]], destination: Destination) -> None:
@@ -240,10 +230,17 @@ def _one_by_one(parts: Iterator[tuple[Position, Done]]) -> Iterator[BadRow | Non
         yield from repeat(None, done.scored)
 
 
-def _given(
+def conditions(
     classifier: Classifier, records: RecordStream, wishes: Wishes, rows: int
 ) -> dict[str, object]:
-    """What decides the bytes of an output, by names for people."""
+    """What decides the bytes of an output, by names for people.
+
+    Args:
+        classifier: The model.
+        records: The input.
+        wishes: What the output is to hold.
+        rows: Most rows of a window.
+    """
     loaded, reject = classifier.artifact, classifier.reject
     return {
         "the input": [asdict(table.file.stamp) for table in records.tables],

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from service.scoring.plan import Plan
 from service.scoring.work import Done
 
 
@@ -26,10 +27,13 @@ class Counts:
 
     def plus(self, done: Done) -> "Counts":
         """The rows of one part more."""
+        return self + Counts(done.scored, len(done.bad), done.truncated)
+
+    def __add__(self, other: "Counts") -> "Counts":
         return Counts(
-            self.scored + done.scored,
-            self.rejected + len(done.bad),
-            self.truncated + done.truncated,
+            self.scored + other.scored,
+            self.rejected + other.rejected,
+            self.truncated + other.truncated,
         )
 
 
@@ -60,3 +64,26 @@ class Summary:
     label_column: str
     score_column: str
     probability_columns: int = 0
+
+    @classmethod
+    def of(cls, counts: Counts, plan: Plan, *, resumed: int, seconds: float) -> "Summary":
+        """What became of an input, by what became of its rows.
+
+        Args:
+            counts: What became of all rows, those of earlier runs too.
+            plan: What was asked for.
+            resumed: How many rows were read by an earlier run.
+            seconds: Wall time.
+        """
+        answers = plan.answers
+        return cls(
+            rows=counts.rows,
+            scored=counts.scored,
+            rejected=counts.rejected,
+            truncated=counts.truncated,
+            resumed=resumed,
+            seconds=seconds,
+            label_column=answers.label_column,
+            score_column=answers.score_column,
+            probability_columns=len(answers.classes) if answers.probabilities else 0,
+        )

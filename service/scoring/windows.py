@@ -41,10 +41,12 @@ class Window:
     Attributes:
         items: The records, and bad rows among them.
         end: Where the next window begins.
+        characters: How long the records are together.
     """
 
     items: Items
     end: Position
+    characters: int
 
 
 def windows(
@@ -67,22 +69,22 @@ def windows(
         skipped = start.records if number == start.table else 0
         items = islice(table.records(meter), skipped, None)
         done = skipped
-        for window in _cut(items, rows):
+        for window, characters in _cut(items, rows):
             done += len(window)
-            yield Window(window, Position(number, done))
+            yield Window(window, Position(number, done), characters)
 
 
-def _cut(items: Iterator[Record | BadRow], rows: int) -> Iterator[Items]:
+def _cut(items: Iterator[Record | BadRow], rows: int) -> Iterator[tuple[Items, int]]:
     window: Items = []
     characters = 0
     for item in items:
         window.append(item)
         characters += _size(item)
         if len(window) >= rows or characters >= _CHARACTERS:
-            yield window
+            yield window, characters
             window, characters = [], 0
     if window:
-        yield window
+        yield window, characters
 
 
 def _size(item: Record | BadRow) -> int:

@@ -1,0 +1,86 @@
+"""`gatewise score --engine ray` as it is typed; what it writes is tested with the cluster."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+SCRIPT = """
+import sys
+sys.modules.update(dict.fromkeys({blocked!r}))
+sys.argv = ["gatewise", "score", *{arguments!r}]
+from gatewise.cli import main
+main()
+"""
+
+
+def score(*arguments: object, blocked: tuple[str, ...] = ()) -> subprocess.CompletedProcess:
+    script = SCRIPT.format(blocked=blocked, arguments=list(map(str, arguments)))
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=180
+    )
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.csv"
+    path.write_text("id,text\n1,Wo ist der Bahnhof?\n2,où est la gare ?\n", encoding="utf-8")
+    return path
+
+
+def test_a_folder_of_parts_and_a_summary_and_nothing_else(
+    model_folder: Path, source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = score(model_folder, source, "--out", out, "--engine", "ray", "--workers", 1, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["scored"] == 2
+    (part,) = out.iterdir()
+    assert part.name == "part-00000.parquet"
+    assert pq.read_table(part)["label"].to_pylist() == ["de", "fr"]
+
+
+def test_a_missing_ray_names_its_extra(model_folder: Path, source: Path, tmp_path: Path) -> None:
+    done = score(
+        model_folder, source, "--out", tmp_path / "out", "--engine", "ray", blocked=("ray",)
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert "pip install 'gatewise[cluster]'" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        ("--out out --address 10.0.0.1:6379", 2, "--address is not for use without --engine ray"),
+        ("--out out --engine dask", 2, "'dask' is not one of 'local', 'ray'"),
+        ("--out - --engine ray", 1, "-: cannot be written: expected a folder"),
+        ("--out s3://bucket/out --engine ray", 1, "expected a folder on a file system that every"),
+        ("--out out --engine ray --output-format xls", 1, "unknown format 'xls': expected one of"),
+        ("--out in.csv --engine ray", 1, "in.csv: it would overwrite or lie in"),
+    ],
+)
+def test_what_is_wrong_is_told_before_a_cluster_is_started(
+    tmp_path: Path,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: str,
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    done = score("nowhere", source, *options.split())
+    assert (done.returncode, done.stdout) == (code, "")
+    assert told in " ".join(done.stderr.split())
+
+
+def test_standard_input_is_refused(model_folder: Path, tmp_path: Path) -> None:
+    done = score(
+        model_folder, "-", "--input-format", "csv", "--out", tmp_path / "o", "--engine", "ray"
+    )
+    assert done.returncode == 1
+    assert "expected inputs that every node of the cluster can read" in done.stderr
