@@ -9,7 +9,8 @@ import { inOrder } from "./transformers.mjs";
  * Does what it is told, one object at a time: `tell({ what, ...more })`.
  *
  * `network` keeps the network of a `file` with the `ids` of some texts, `pipeline` one of
- * Transformers.js with some `texts`; both give a number. `answer` gives what that number answers, logits or scores, an array a
+ * Transformers.js with some `texts`, of which it is given as many at a time as a `batch` has, or all;
+ * both give a number. `answer` gives what that number answers, logits or scores, an array a
  * text; `time` the milliseconds of each of so many `calls`, after one that is not counted.
  *
  * @param {object} ort onnxruntime.
@@ -26,9 +27,15 @@ export function holder(ort, library, placeOf) {
       const call = () => session.run(given);
       return held.push({ call, rows: async () => rows((await call()).logits, ids.length) }) - 1;
     },
-    async pipeline({ model, dtype, texts, labels }) {
+    async pipeline({ model, dtype, texts, labels, batch = texts.length }) {
       const classify = await library.pipeline("text-classification", model, { dtype });
-      const call = () => classify(texts, { top_k: null });
+      const call = async () => {
+        const ranked = [];
+        for (let start = 0; start < texts.length; start += batch) {
+          ranked.push(...(await classify(texts.slice(start, start + batch), { top_k: null })));
+        }
+        return ranked;
+      };
       const scored = async () => (await call()).map((ranked) => inOrder(ranked, labels));
       return held.push({ call, rows: scored }) - 1;
     },

@@ -110,6 +110,8 @@ class Destination:
         Raises:
             CorpusError: It cannot be written.
         """
+        if isinstance(output, Staging):
+            output.check()
         self.deliver_rejects(output)
         if isinstance(output, Piping):
             output.flush()
@@ -118,12 +120,7 @@ class Destination:
             whole = output.rows
             if table.format is Format.PARQUET:
                 whole = output.beside("assembled")
-                with (
-                    Assembler(str(whole), table.schema) as assembler,
-                    pa.OSFile(str(output.rows)) as parts,
-                ):
-                    assembler.add(parts)
-                _sync(whole)
+                _assemble(output.rows, whole, table.schema)
             if is_uri(self.file.name):
                 stores.send(whole, self.file.name)
                 return
@@ -138,7 +135,8 @@ class Destination:
         Raises:
             CorpusError: They cannot be written.
         """
-        if self.rejects is not None:
+        # If the folder was deleted, that is told, and not what comes of it.
+        if self.rejects is not None and output.rejected.exists():
             deliver_rejects(self.rejects, output)
 
 
@@ -175,6 +173,17 @@ def _check(*targets: Path | None) -> None:
             raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
     if targets and targets[-1] is not None:
         check_replaceable(targets[-1])
+
+
+def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:
+    """Makes Parquet of its parts; if that fails, no half of it goes on filling the disk."""
+    try:
+        with Assembler(str(whole), schema) as assembler, pa.OSFile(str(parts)) as source:
+            assembler.add(source)
+        _sync(whole)
+    except OSError:
+        whole.unlink(missing_ok=True)
+        raise
 
 
 def _sync(path: Path) -> None:

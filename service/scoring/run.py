@@ -147,7 +147,10 @@ def score(
                 raise BrokenOffError(
                     f"{error}. What was done is kept: go on from there with --resume"
                 ) from error
-            destination.deliver_rejects(output)
+            try:
+                destination.deliver_rejects(output)
+            except CorpusError as further:
+                raise CorpusError(f"{error}; and {further}") from error
             raise
     return Summary.of(counts, plan, resumed=earlier.rows, seconds=time.perf_counter() - started)
 

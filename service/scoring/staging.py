@@ -108,6 +108,7 @@ class Staging:
         Raises:
             CorpusError: They cannot be written.
         """
+        self.check()
         with writing(self._target):
             for file, contents in zip(self._files, (rows, rejected), strict=True):
                 _write(file, contents)
@@ -136,6 +137,22 @@ class Staging:
                 os.fsync(file.fileno())
             rows, rejected = (file.tell() for file in self._files)
             self._append(_Entry(progress=progress, sizes=(rows, rejected)).model_dump())
+
+    def check(self) -> None:
+        """Makes sure that what was written can still be found.
+
+        A file that was deleted can be written to for hours, and nobody ever sees it.
+
+        Raises:
+            CorpusError: The folder was deleted, and nothing is kept.
+        """
+        with writing(self._target):
+            links = os.fstat(self._journal.fileno()).st_nlink
+        if not links:
+            self.kept = False
+            raise CorpusError(
+                f"{self._target}: cannot be written: {self._folder}, in which it grew, was deleted"
+            )
 
     @property
     def rows(self) -> Path:
@@ -196,7 +213,11 @@ class Staging:
             self._files.append(file)
         if entry is None:
             self._journal.truncate(0)
-            self._append(header)
+            try:
+                self._append(header)
+            except OSError:
+                self.discard()
+                raise
 
     def _latest(self, header: Mapping[str, object]) -> _Entry | None:
         """The last line of the journal whose rows are there, if what was given is the same.
@@ -237,7 +258,14 @@ class Staging:
 
 
 def _write(file: BinaryIO, contents: bytes) -> None:
-    """Writes all of it: a file without a buffer may take a part only."""
+    """Writes all of it or nothing: a file without a buffer may take a part only."""
+    before = os.fstat(file.fileno()).st_size
     left = memoryview(contents)
-    while left:
-        left = left[file.write(left) :]
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError:
+        # What is left of a full disk's last row would be taken for a row.
+        with suppress(OSError):
+            file.truncate(before)
+        raise

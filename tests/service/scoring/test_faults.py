@@ -1,0 +1,353 @@
+"""Disks that are full, inputs that break, folders that vanish: one line, and nothing is lost."""
+
+import gzip
+import json
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from service.classifier import Classifier
+from service.scoring import run
+from service.scoring.delivery import Destination
+from service.scoring.plan import Wishes
+from service.scoring.run import BrokenOffError, Pace, score, score_file
+from vocab.errors import CorpusError, GatewiseError
+from vocab.streams import open_records
+
+# The command itself, that notes how far it is as often as it is told to.
+SCRIPT = """
+import service.scoring.run
+service.scoring.run._COMMIT_SECONDS = {seconds}
+from gatewise.cli import main
+main()
+"""
+WORDS = "Wo ist der Bahnhof where is the station où est la gare 駅はどこ".split()  # noqa: SIM905
+ROWS = 20_000
+KEPT = "What was done is kept: go on from there with --resume"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of several windows."""
+    chance = random.Random(1)
+    path = tmp_path_factory.mktemp("input") / "in.csv"
+    rows = (f"{number},{' '.join(chance.choices(WORDS, k=5))}" for number in range(ROWS))
+    path.write_text("\n".join(["id,text", *rows, ""]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def score_command(model_folder: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs `gatewise score`, with no file longer than `most` bytes.
+
+    By default it notes after every window how far it is.
+    """
+
+    def run(
+        *arguments: object,
+        most: int | None = None,
+        before: Sequence[str] = (),
+        seconds: float = 0,
+        **options,
+    ) -> "subprocess.CompletedProcess[str]":
+        def limit() -> None:
+            # Python ignores SIGXFSZ, so that a write fails as it does on a full disk.
+            if most is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+        script = SCRIPT.format(seconds=seconds)
+        given = [*before, sys.executable, "-c", script, "score", model_folder, *arguments]
+        return subprocess.run(
+            list(map(str, given)),
+            stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=limit,
+            check=False,
+            **options,
+        )
+
+    return run
+
+
+def refused(ended: "subprocess.CompletedProcess[str]") -> str:
+    """What a command said that could not do it: one line, without the name of the program."""
+    assert ended.returncode == 1, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("gatewise: error: ")
+    return line.removeprefix("gatewise: error: ")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(("name", "most"), [("out.csv", 600_000), ("out.parquet", 900_000)])
+def test_a_full_disk_keeps_what_was_done(
+    score_command, source: Path, tmp_path: Path, name: str, most: int
+) -> None:
+    out, whole = tmp_path / name, tmp_path / "whole"
+    out.write_text("former")
+    said = refused(score_command(source, "--out", out, most=most))
+    assert said == f"{out}: cannot be written: File too large. {KEPT}"
+    assert out.read_text() == "former"
+    whole.mkdir()
+    assert score_command(source, "--out", whole / name).returncode == 0
+    done = score_command(source, "--out", out, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert "by an earlier run" in done.stdout
+    assert out.read_bytes() == (whole / name).read_bytes()
+    assert names(tmp_path) == sorted([name, "whole"])
+
+
+@pytest.mark.parametrize("most", [10, 2000])
+def test_a_disk_that_is_full_at_once_leaves_nothing_behind(
+    score_command, source: Path, tmp_path: Path, most: int
+) -> None:
+    out = tmp_path / "out.csv"
+    out.write_text("former")
+    said = refused(score_command(source, "--out", out, most=most))
+    assert said == f"{out}: cannot be written: File too large"
+    assert names(tmp_path) == ["out.csv"]
+    assert out.read_text() == "former"
+
+
+def test_rejected_rows_are_whole_on_a_full_disk(score_command, tmp_path: Path) -> None:
+    source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "bad.jsonl"))
+    source.write_text("text,id\nwo ist der Bahnhof,1\n" + "no id\n" * ROWS)
+    options = {"most": 1_500_000, "seconds": 1000}
+    said = refused(score_command(source, "--out", out, "--rejects", rejects, **options))
+    assert said == f"{out}: cannot be written: File too large"
+    assert not out.exists()
+    told = rejects.read_text().splitlines()
+    assert 0 < len(told) < ROWS
+    assert all(json.loads(line)["content"] == "no id" for line in told)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(("form", "rows"), [("csv", 1), ("jsonl.gz", ROWS)])
+def test_standard_output_on_a_full_disk(
+    score_command, source: Path, tmp_path: Path, form: str, rows: int
+) -> None:
+    some = tmp_path / "some.csv"
+    with source.open(encoding="utf-8") as file:
+        some.write_text("".join(line for line, _ in zip(file, range(rows + 1), strict=False)))
+    with Path("/dev/full").open("w") as full:
+        ended = score_command(some, "--out", "-", "--output-format", form, stdout=full)
+    assert refused(ended) == "No space left on device"
+
+
+# Runs the rest of its arguments on a disk of so many kilobytes, in a namespace of its own.
+SMALL_DISK = 'mount -t tmpfs -o size="$0"k tmpfs "$1" && shift && exec "$@"'
+
+
+def on_small_disk(kilobytes: int, folder: Path) -> list[str]:
+    """What makes a folder a disk that is soon full, for one process alone."""
+    before = ["unshare", "-Urm", "sh", "-c", SMALL_DISK, str(kilobytes), str(folder)]
+    if shutil.which("unshare") is None or subprocess.run([*before, "true"], check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    return before
+
+
+def test_a_disk_without_room_for_the_whole_parquet(
+    score_command, source: Path, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    # The parts fit, and what is made of them does not fit beside them.
+    before = on_small_disk(1250, disk)
+    command = (
+        f'"$@" 2> {tmp_path}/said; code=$?; ls -A {disk}/.out.parquet.partial > {tmp_path}/left; '
+        f"mount -o remount,size=100m {disk} && "
+        f'"$@" --resume && cp {disk}/out.parquet {tmp_path}; exit $code'
+    )
+    ended = score_command(
+        source, "--out", disk / "out.parquet", before=[*before, "sh", "-c", command, "sh"]
+    )
+    assert ended.returncode == 1
+    said = (tmp_path / "said").read_text()
+    (line,) = said.splitlines()
+    assert line.startswith(f"gatewise: error: {disk}/out.parquet: cannot be written: ")
+    assert line.endswith(f"No space left on device. {KEPT}")
+    assert (tmp_path / "left").read_text().split() == ["journal", "rejected", "rows"]
+    assert f"{ROWS:,} by an earlier run" in ended.stdout
+    score_command(source, "--out", tmp_path / "whole.parquet")
+    assert (tmp_path / "out.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def without_privileges() -> list[str]:
+    """What takes from root the right to read and write what it may not."""
+    if os.geteuid():
+        return []
+    alone = ["unshare", "-U"]
+    if shutil.which("unshare") is None or subprocess.run([*alone, "true"], check=False).returncode:
+        pytest.skip("root may read and write everything")
+    return alone
+
+
+def test_an_input_that_must_not_be_read(score_command, source: Path, tmp_path: Path) -> None:
+    path, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    shutil.copyfile(source, path)
+    path.chmod(0)
+    out.write_text("former")
+    said = refused(score_command(path, "--out", out, before=without_privileges()))
+    assert said.startswith(f"{path}: cannot be read: ")
+    assert "Permission denied" in said
+    assert names(tmp_path) == ["in.csv", "out.csv"]
+    assert out.read_text() == "former"
+
+
+def test_a_folder_that_must_not_be_written(score_command, source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    folder.chmod(0o555)
+    out = folder / "out.csv"
+    said = refused(score_command(source, "--out", out, before=without_privileges()))
+    assert said == f"{out}: cannot be written: Permission denied"
+    assert names(folder) == []
+
+
+def test_a_stream_that_breaks_off(score_command, source: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out.csv"
+    folder.mkdir()
+    shutil.copyfile(source, folder / "a.csv")
+    whole = gzip.compress(source.read_bytes())
+    (folder / "b.csv.gz").write_bytes(whole[: len(whole) // 2])
+    out.write_text("former")
+    said = refused(score_command(folder, "--out", out))
+    assert said == f"{folder}/b.csv.gz: cannot be read: Truncated compressed stream. {KEPT}"
+    assert out.read_text() == "former"
+    # Another file has taken its place: what was done of the former ones no longer counts.
+    (folder / "b.csv.gz").write_bytes(whole)
+    said = refused(score_command(folder, "--out", out, "--resume"))
+    assert "for the input is not what it was" in said
+    assert score_command(folder, "--out", out).returncode == 0
+
+
+class Step:
+    """Does something in the middle of a run, once."""
+
+    def __init__(self, action: Callable[[], object], rows: int = ROWS // 2) -> None:
+        self._action, self._rows = action, rows
+        self._done = False
+
+    def __call__(self, counts, _) -> None:
+        if counts.rows >= self._rows and not self._done:
+            self._done = True
+            self._action()
+
+
+@pytest.fixture
+def committing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that is whole is noted at once."""
+    monkeypatch.setattr(run, "_COMMIT_SECONDS", 0)
+
+
+def failing(
+    classifier: Classifier, source: Path, out: Path, action: Callable[[], object], **options
+) -> GatewiseError:
+    """What is said where something happens in the middle of a run."""
+    step = Step(action)
+    with pytest.raises(GatewiseError) as error:
+        score_file(classifier, source, out, pace=Pace(2, 512), on_progress=step, **options)
+    assert "\n" not in str(error.value)
+    return error.value
+
+
+@pytest.mark.usefixtures("committing")
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_an_output_folder_that_is_deleted(
+    classifier: Classifier, source: Path, tmp_path: Path, whole_folder: bool
+) -> None:
+    folder, rejects = tmp_path / "out", tmp_path / "bad.jsonl"
+    folder.mkdir()
+    out, partial = folder / "out.csv", folder / ".out.csv.partial"
+    gone = folder if whole_folder else partial
+    seen = []
+
+    def delete() -> None:
+        shutil.rmtree(gone)
+        seen.append(gone)
+
+    error = failing(classifier, source, out, delete, rejects=rejects)
+    # It cannot be gone on with, and that is not promised.
+    assert not isinstance(error, BrokenOffError)
+    assert str(error) == f"{out}: cannot be written: {partial}, in which it grew, was deleted"
+    assert seen == [gone]
+    assert not rejects.exists()
+    assert not partial.exists()
+
+
+@pytest.mark.usefixtures("committing")
+def test_a_folder_that_is_deleted_at_the_very_end(
+    classifier: Classifier, source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    last = Step(lambda: shutil.rmtree(tmp_path / ".out.csv.partial"), ROWS)
+    with pytest.raises(CorpusError, match=r"in which it grew, was deleted$"):
+        score_file(classifier, source, out, pace=Pace(2, 512), on_progress=last)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.usefixtures("committing")
+def test_a_folder_of_rejected_rows_that_is_deleted(
+    classifier: Classifier, source: Path, tmp_path: Path
+) -> None:
+    out, folder = tmp_path / "out.csv", tmp_path / "bad"
+    folder.mkdir()
+    rejects = folder / "bad.jsonl"
+    error = failing(classifier, source, out, folder.rmdir, rejects=rejects)
+    assert isinstance(error, BrokenOffError)
+    assert str(error) == f"{rejects}: cannot be written: there is no folder {folder}. {KEPT}"
+    folder.mkdir()
+    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(2, 512))
+    assert (done.resumed, done.scored) == (ROWS, ROWS)
+    assert rejects.read_bytes() == b""
+
+
+@pytest.mark.usefixtures("committing")
+def test_an_input_that_vanishes_after_it_was_found(
+    classifier: Classifier, source: Path, tmp_path: Path
+) -> None:
+    folder, aside, out = tmp_path / "in", tmp_path / "aside.csv", tmp_path / "out.csv"
+    folder.mkdir()
+    for name in ("a.csv", "b.csv"):
+        shutil.copyfile(source, folder / name)
+    out.write_text("former")
+    records = open_records(folder)
+    destination = Destination.named(out)
+    (folder / "b.csv").rename(aside)
+    with pytest.raises(BrokenOffError, match=r"/b\.csv: cannot be read: .*No such file") as error:
+        score(classifier, records, destination, Wishes(), pace=Pace(2, 512))
+    assert str(error.value).endswith(KEPT)
+    assert out.read_text() == "former"
+    aside.rename(folder / "b.csv")
+    done = score_file(classifier, folder, out, resume=True, pace=Pace(2, 512))
+    # The windows that were being worked on, when the next one could not be read, are read again.
+    assert ROWS // 2 < done.resumed <= ROWS
+    assert done.scored == 2 * ROWS
+
+
+def test_two_things_that_fail_are_both_told(
+    classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = tmp_path / "in.csv", tmp_path / "bad"
+    folder.mkdir()
+    source.write_text("text,id\n" + "no id\n" * 10)
+    on_progress = Step(folder.rmdir, 1)
+    with pytest.raises(CorpusError, match=r"holds no rows that can be used; and .*no folder"):
+        score_file(
+            classifier,
+            source,
+            tmp_path / "out.csv",
+            rejects=folder / "bad.jsonl",
+            on_progress=on_progress,
+        )
+    assert names(tmp_path) == ["in.csv"]
