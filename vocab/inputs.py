@@ -66,6 +66,23 @@ def data_files(
     return tuple(files)
 
 
+def require_unchanged(file: DataFile) -> None:
+    """Refuse a local file that is no longer what it was when it was found.
+
+    Objects of stores are replaced whole, and standard input is read once; neither is looked at.
+
+    Raises:
+        CorpusError: Its size or its time of change is another.
+    """
+    if is_uri(file.name) or file.size is None:
+        return
+    found = _look(file.name)
+    if (found.size, found.modified_ns) != (file.size, file.modified_ns):
+        raise CorpusError(
+            f"{file}: was changed while it was read. Wait until it is written, and begin anew"
+        )
+
+
 def _standard_input(told: str | None) -> DataFile:
     known = ", ".join(suffix[1:] for suffix, form in SUFFIXES.items() if form is not Format.PARQUET)
     expected = f"Expected {known}, alone or followed by {' or '.join(COMPRESSIONS)}"

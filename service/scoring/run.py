@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from service.scoring.windows import ROWS, Position, Window, windows
 from service.scoring.work import Done, score_records
 from vocab.bad_rows import first_bad_rows, rejected_line
 from vocab.errors import CorpusError, GatewiseError
+from vocab.inputs import require_unchanged
 from vocab.meter import Meter
 from vocab.records import BadRow
 from vocab.streams import RecordStream, open_records
@@ -141,6 +142,7 @@ def score(
                 counts = _written(parts, plan, output, on_written, strict=strict)
             if not counts.scored:
                 raise CorpusError(f"{records.path}: holds no rows that can be used")
+            _require_unchanged(records, output)
             destination.deliver(output, plan.table)
         except GatewiseError as error:
             if output.kept:
@@ -226,6 +228,20 @@ def _written(
     return progress.counts
 
 
+def _require_unchanged(records: RecordStream, output: Staging | Piping) -> None:
+    """Refuses to give out what was read of files that have changed since they were found.
+
+    Raises:
+        CorpusError: One has. What is done is then worth nothing, to a later run either.
+    """
+    try:
+        for table in records.tables:
+            require_unchanged(table.file)
+    except CorpusError:
+        output.kept = False
+        raise
+
+
 def _one_by_one(parts: Iterator[tuple[Position, Done]]) -> Iterator[BadRow | None]:
     """The bad rows of what follows, and None for each of the others."""
     for _, done in parts:
@@ -250,5 +266,13 @@ def conditions(
         "the model": [loaded.sha256, loaded.model_file.name, reject and reject.model_dump()],
         "what is asked for": asdict(wishes),
         "the size of a window": rows,
-        "the version of a package": {name: version(name) for name in _PACKAGES},
+        "the version of a package": {name: _version(name) for name in _PACKAGES},
     }
+
+
+def _version(package: str) -> str | None:
+    """A package's version; None of one that is used as it lies, and is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -15,8 +15,9 @@ from vocab.streams import Table
 ROWS = 4096
 """Most rows of a window."""
 
-# A window of long texts is closed early, so that memory has a bound whatever the texts are.
-_CHARACTERS = 16 * 1024 * 1024
+# A window of long texts is closed early: so memory has a bound whatever the texts are, and few long
+# texts are enough windows for many cores.
+_CHARACTERS = 1024 * 1024
 
 Items = list[Record | BadRow]
 

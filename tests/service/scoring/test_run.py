@@ -310,3 +310,16 @@ def test_rows_that_stay_in_their_format_are_not_written_anew(tmp_path: Path, suf
             '{"n":1.10,  "text": "one", "label": "odd", "score": 0.9}',
             '{"text": "one two", "more": 1E2, "label": "even", "score": 0.8}',
         ]
+
+
+def test_an_input_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\n" + "one two\n" * 100)
+
+    def append(*_: object) -> None:
+        with source.open("a") as file:
+            file.write("three\n")
+
+    with pytest.raises(CorpusError, match=r"in\.csv: was changed while it was read"):
+        score(source, tmp_path / "out.csv", on_progress=append)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
