@@ -7,10 +7,15 @@ onnxruntime with one thread a call.
 """
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+# A thread that comes back from the network asks for Python's lock, and gets it once the thread that
+# has it has had it for so long: by default five milliseconds, in which two batches could be run.
+_SWITCH_SECONDS = 1e-4
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,6 +38,8 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
         The results in the items' order, each as soon as those before it are there.
     """
     waiting: deque[Future[R]] = deque()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _SWITCH_SECONDS))
     with ThreadPoolExecutor(workers, thread_name_prefix="scoring") as pool:
         try:
             for item in items:
@@ -43,5 +50,6 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Genera
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            sys.setswitchinterval(before)
             for future in waiting:
                 future.cancel()
