@@ -9,15 +9,30 @@ from typing import Annotated, Literal
 
 import typer
 
+from vocab.errors import GatewiseError
+
 # Typer's own look at a path would be a second voice for errors, with other words and exit code 2.
 path_argument = partial(typer.Argument, readable=False)
 path_option = partial(typer.Option, readable=False)
+
+
+def _here(path: Path) -> Path:
+    """Refuses a URI, of which a path has made `s3:/bucket`."""
+    scheme, colon, rest = str(path).partition(":/")
+    if colon and len(scheme) > 1 and scheme.replace("+", "").isalnum() and not path.exists():
+        raise GatewiseError(
+            f"{scheme}://{rest.lstrip('/')}: objects of stores are read by gatewise score alone; "
+            "copy the files here first"
+        )
+    return path
+
 
 Model = Annotated[Path, path_argument(metavar="MODEL", help="A model folder, or a zip of one.")]
 Corpus = Annotated[
     Path,
     path_argument(
         metavar="CORPUS",
+        callback=_here,
         help="CSV, TSV, JSON Lines or Parquet, plain, .gz or .zst, or a folder of such files.",
     ),
 ]

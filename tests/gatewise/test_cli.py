@@ -357,3 +357,11 @@ class TestOutputs:
             ended = subprocess.run(["sh", "-c", shell], capture_output=True, check=False)
             assert (ended.returncode, told in ended.stderr) == (code, True), ended.stderr
             assert b"Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "vocab"])
+def test_a_uri_is_told_from_a_path(command, model_folder, tmp_path):
+    model = [model_folder] if command == "evaluate" else []
+    out = [] if command == "evaluate" else ["--out", tmp_path / "out"]
+    message = refused(command, *model, "s3://bucket/corpus.csv", *out)
+    assert "s3://bucket/corpus.csv: objects of stores are read by gatewise score alone" in message
