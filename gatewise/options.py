@@ -20,9 +20,10 @@ def _here(path: Path) -> Path:
     """Refuses a URI, of which a path has made `s3:/bucket`."""
     scheme, colon, rest = str(path).partition(":/")
     if colon and len(scheme) > 1 and scheme.replace("+", "").isalnum() and not path.exists():
+        slashes = "///" if scheme == "file" else "//"
         raise GatewiseError(
-            f"{scheme}://{rest.lstrip('/')}: objects of stores are read by gatewise score alone; "
-            "copy the files here first"
+            f"{scheme}:{slashes}{rest.lstrip('/')}: objects of stores are read by gatewise score "
+            "alone; copy the files here first"
         )
     return path
 
