@@ -501,7 +501,7 @@ class TestFiles:
         page = opened(browser, one)
         type_text(page, GERMAN)
         # Pages of its own are in the browser, which opens one before any other.
-        own = (str(one.base_url), "about:", "chrome:", "chrome-untrusted:")
+        own = (str(one.base_url), "about:", "data:", "chrome:", "chrome-untrusted:")
         others = [url for url in browser.asked if not url.startswith(own)]
         assert others == []
 
