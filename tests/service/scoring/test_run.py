@@ -220,6 +220,20 @@ def test_a_key_without_a_column_makes_a_bad_row(tmp_path: Path, name: str, kept:
     assert "the key 'label' is not among those" in (tmp_path / "rejects.jsonl").read_text()
 
 
+def test_a_column_without_nulls_may_be_missing_in_another_file(tmp_path: Path) -> None:
+    full, bare = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    text = pa.field("text", pa.string(), nullable=False)
+    number = pa.field("n", pa.int64(), nullable=False)
+    rows = pa.table([pa.array(["one"]), pa.array([1])], schema=pa.schema([text, number]))
+    pq.write_table(rows, full)
+    pq.write_table(rows.select(["text"]), bare)
+    for inputs in ([full, bare], [bare, full]):
+        score_file(ByLength(), inputs, tmp_path / "out.parquet")
+        schema = pq.read_schema(tmp_path / "out.parquet")
+        assert (schema.field("text").nullable, schema.field("n").nullable) == (False, True)
+        assert {row["n"] for row in rows_of(tmp_path / "out.parquet")} == {1, None}
+
+
 def test_an_input_without_a_row_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("text\n")
     with pytest.raises(CorpusError, match="holds no rows that can be used"):
