@@ -120,7 +120,17 @@ class Destination:
             whole = output.rows
             if table.format is Format.PARQUET:
                 whole = output.beside("assembled")
-                _assemble(output.rows, whole, table.schema)
+                try:
+                    _assemble(output.rows, whole, table.schema)
+                except (pa.ArrowInvalid, OSError) as error:
+                    if getattr(error, "errno", None) is not None:
+                        raise
+                    # It is Arrow that cannot read them, and no later run would do better.
+                    output.kept = False
+                    reason = " ".join(str(error).split())
+                    raise CorpusError(
+                        f"{self.file}: what was written so far is damaged: {reason}. Begin anew"
+                    ) from error
             if is_uri(self.file.name):
                 stores.send(whole, self.file.name)
                 return
@@ -181,7 +191,7 @@ def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:
         with Assembler(str(whole), schema) as assembler, pa.OSFile(str(parts)) as source:
             assembler.add(source)
         _sync(whole)
-    except OSError:
+    except (OSError, pa.ArrowInvalid):
         whole.unlink(missing_ok=True)
         raise
 

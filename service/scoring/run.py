@@ -130,6 +130,11 @@ def score(
     meter = Meter()
     with destination.open(given, resume=resume) as output:
         earlier = output.progress.counts
+        if earlier.rejected and destination.rejects is None:
+            raise CorpusError(
+                f"{destination.file}: the run that was broken off set {earlier.rejected} bad rows "
+                "aside: name a file for them with --rejects, or leave --resume out to begin anew"
+            )
         cut = windows(records.tables, output.progress.position, pace.rows, meter)
 
         def on_written(counts: Counts) -> None:
