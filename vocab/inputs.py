@@ -83,6 +83,22 @@ def require_unchanged(file: DataFile) -> None:
         )
 
 
+def would_match(item: str, name: str) -> bool:
+    """Tell whether an input is a pattern that stands for a file of a certain name.
+
+    Args:
+        item: The input as it was given.
+        name: A path or a URI; nothing need be there.
+
+    Raises:
+        CorpusError: A store does not answer.
+    """
+    if not _is_pattern(item):
+        return False
+    known = (stores.look(item) if is_uri(item) else _look(item)).kind
+    return known == "missing" and stores.fits(identity(name), identity(item))
+
+
 def _standard_input(told: str | None) -> DataFile:
     known = ", ".join(suffix[1:] for suffix, form in SUFFIXES.items() if form is not Format.PARQUET)
     expected = f"Expected {known}, alone or followed by {' or '.join(COMPRESSIONS)}"

@@ -93,11 +93,13 @@ def score(
     from gatewise.scoring_console import scoring_progress, show_summary
     from service.classifier import Classifier
     from service.scoring.delivery import Destination, staging_of
+    from service.scoring.overlap import refuse_overlap
     from service.scoring.plan import Wishes
-    from service.scoring.run import Pace, refuse_overlap
+    from service.scoring.run import Pace
     from service.scoring.run import score as score_records
     from service.scoring.summary import Summary
     from vocab.streams import open_records
+    from vocab.uris import plain
 
     check_outputs(
         [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
@@ -133,14 +135,14 @@ def score(
             score_folder, model, records, output, wishes, precision=precision, cluster=cluster
         )
     else:
-        refuse_overlap(inputs, destination)
+        refuse_overlap(inputs, records, destination)
         classifier = Classifier.load(model, precision=precision)
         run = partial(score_records, classifier, records, destination, wishes, pace=Pace(workers))
     with quiet() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
         try:
             summary = run(resume=resume, on_progress=on_progress)
         except (KeyboardInterrupt, SystemExit):
-            if out != "-" and staging_of(out).exists():
+            if out != "-" and staging_of(plain(out)).exists():
                 typer.echo("gatewise: interrupted: --resume goes on from what is done", err=True)
             raise
     show_summary(

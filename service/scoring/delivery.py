@@ -23,7 +23,7 @@ from vocab import stores
 from vocab.bad_rows import check_replaceable
 from vocab.errors import CorpusError
 from vocab.files import DataFile, Format, writing, written_whole
-from vocab.uris import is_uri
+from vocab.uris import is_uri, plain
 
 _STANDARD_OUTPUT = "standard output"
 
@@ -56,7 +56,7 @@ class Destination:
             CorpusError: The suffix is unknown, there is no such folder, or something is in the
                 way that is no plain file, or that is no earlier rejects file.
         """
-        file, aside = DataFile.named(path), None if rejects is None else Path(rejects)
+        file, aside = DataFile.named(plain(path)), None if rejects is None else Path(rejects)
         local = [] if is_uri(file.name) else [file.path]
         _check(*local, aside)
         if not local:

@@ -153,9 +153,7 @@ def test_a_run_that_a_bad_row_ended_goes_on_with_a_file_for_it(
 
 
 @pytest.mark.usefixtures("committing")
-def test_rows_that_were_set_aside_are_not_forgotten(
-    classifier: Classifier, tmp_path: Path
-) -> None:
+def test_rows_that_were_set_aside_are_not_forgotten(classifier: Classifier, tmp_path: Path) -> None:
     source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "rejects.jsonl"))
     source.write_text('text\n""\n' + "wo ist der Bahnhof\n" * 1000)
     broken_off(classifier, source, out, 500, rejects=rejects)

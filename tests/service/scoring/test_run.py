@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -253,6 +254,53 @@ def test_the_input_is_never_the_output(source: Path) -> None:
     with pytest.raises(CorpusError, match="lies in the input folder"):
         score(source.parent, source.with_name("out.csv"))
     assert source.read_bytes() == before
+
+
+def test_no_output_is_what_the_next_run_would_read(tmp_path: Path) -> None:
+    inputs = tmp_path / "an input"
+    inputs.mkdir()
+    source = inputs / "in 1.jsonl"
+    source.write_text('{"text": "one"}\n{}\n')
+    before = source.read_bytes()
+    out, uri = tmp_path / "out.jsonl", f"file://{quote(str(inputs))}"
+    link = tmp_path / "link"
+    link.symlink_to(inputs)
+    refused = [
+        (source, f"{uri}/in%201.jsonl", out, "the output is the input"),
+        (f"{uri}/in%201.jsonl", source, out, "the output is the input"),
+        (inputs, f"{uri}/new.jsonl", out, "the output lies in the input folder"),
+        (uri, inputs / "new.jsonl", out, "the output lies in the input folder"),
+        (inputs, out, inputs / "rejects.jsonl", "the rejects file lies in the input folder"),
+        (inputs / "*.jsonl", source, out, "the output is the input"),
+        (inputs / "*.jsonl", inputs / "new.jsonl", out, "the output matches .*the next run"),
+        (inputs / "*.jsonl", link / "new.jsonl", out, "the output matches .*the next run"),
+        (f"{uri}/*.jsonl", inputs / "new.jsonl", out, "the output matches .*the next run"),
+        (tmp_path / "an*" / "**" / "i*.jsonl", inputs / "it.jsonl", out, "the output matches"),
+        (inputs / "*.jsonl", out, inputs / "rejects.jsonl", "the rejects file matches"),
+        (source, out, out, "the rejects file is the output"),
+        (source, f"file://{quote(str(out))}", out, "the rejects file is the output"),
+    ]
+    for given, output, rejects, reason in refused:
+        with pytest.raises(CorpusError, match=reason):
+            score_file(ByLength(), given, output, rejects=rejects)
+    assert source.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["an input", "link"]
+    assert [path.name for path in inputs.iterdir()] == [source.name]
+    for given in (source, inputs / "in*.jsonl", f"{uri}/i*"):
+        score_file(ByLength(), given, inputs / "scored.jsonl", rejects=tmp_path / "r.jsonl")
+        (inputs / "scored.jsonl").unlink()
+
+
+def test_the_uri_of_a_local_file_is_written_as_its_path_is(source: Path) -> None:
+    out = source.with_name("ä 1#%.csv")
+    seen: list[str] = []
+
+    def look(*_: object) -> None:
+        seen.extend(path.name for path in source.parent.iterdir())
+
+    score(source, f"file://{quote(str(out))}", on_progress=look)
+    assert set(seen) == {source.name, f".{out.name}.partial"}
+    assert len(rows_of(out)) == 3
 
 
 def test_a_missing_text_column_is_named(source: Path) -> None:
