@@ -40,6 +40,8 @@ def data_files(
         CorpusError: Nothing is there, a file is empty, a file is of no known kind, a file is
             named twice, or a store does not answer.
     """
+    if not inputs:
+        raise CorpusError("expected one input at least, received none")
     if "-" in inputs:
         if len(inputs) > 1:
             raise CorpusError(

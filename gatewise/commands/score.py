@@ -87,8 +87,7 @@ def score(
         from service.cluster.pool import Cluster
         from service.cluster.quiet import quiet
         from service.cluster.scoring import score_folder
-    elif address is not None:
-        raise typer.BadParameter("--address is not for use without --engine ray")
+    _refuse_idle_options(inputs, out, input_format, output_format, engine, address)
 
     from gatewise.scoring_console import scoring_progress, show_summary
     from service.classifier import Classifier
@@ -151,3 +150,23 @@ def score(
         err=engine == "local" and destination.piped,
         as_json=as_json,
     )
+
+
+def _refuse_idle_options(
+    inputs: list[str],
+    out: str,
+    input_format: str | None,
+    output_format: str | None,
+    engine: str,
+    address: str | None,
+) -> None:
+    """Refuses options that nothing would come of."""
+    if address is not None and engine != "ray":
+        raise typer.BadParameter("--address is not for use without --engine ray")
+    if input_format is not None and "-" not in inputs:
+        raise typer.BadParameter("--input-format is that of standard input: expected - as INPUT")
+    if output_format is not None and engine != "ray" and out != "-":
+        raise typer.BadParameter(
+            "--output-format is that of standard output and of --engine ray: the format of a file "
+            "is the suffix of its name"
+        )

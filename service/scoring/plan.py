@@ -120,8 +120,12 @@ class Plan:
         return text_of(record, self.text_column)
 
     def _strange(self, record: Record) -> str | None:
-        """A key that the output has no room for; JSON Lines has room for all but the answers'."""
-        refused = self.answers.names if self.table.format is Format.JSON_LINES else None
+        """A key that the output has no room for.
+
+        JSON Lines, and a choice of columns, leave room for all keys but the answers'.
+        """
+        free = self.chosen or self.table.format is Format.JSON_LINES
+        refused = self.answers.names if free else None
         for key in record.values:
             if key not in self.known and (refused is None or key in refused):
                 return key

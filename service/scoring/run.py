@@ -124,6 +124,8 @@ def score(
     """
     started = time.perf_counter()
     wishes, pace = wishes or Wishes(), pace or Pace()
+    if pace.workers is not None and pace.workers < 1:
+        raise GatewiseError(f"workers: expected one at least, received {pace.workers}")
     plan = Plan.of(classifier, records, destination.file, wishes)
     given = conditions(classifier, records, wishes, pace.rows)
     meter = Meter()

@@ -235,6 +235,29 @@ def test_a_column_without_nulls_may_be_missing_in_another_file(tmp_path: Path) -
         assert {row["n"] for row in rows_of(tmp_path / "out.parquet")} == {1, None}
 
 
+def test_a_key_that_nobody_asked_for_does_no_harm(tmp_path: Path) -> None:
+    records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    done = score(
+        tmp_path / "in.jsonl",
+        tmp_path / "out.csv",
+        columns=("text", "label"),
+        rejects=tmp_path / "rejects.jsonl",
+    )
+    assert (done.scored, done.rejected) == (101, 1)
+    assert {tuple(row.items()) for row in rows_of(tmp_path / "out.csv")} == {
+        (("text", "one"), ("label", "odd"))
+    }
+
+
+def test_no_input_and_no_worker_are_told(source: Path) -> None:
+    out = source.with_name("out.csv")
+    with pytest.raises(CorpusError, match="expected one input at least, received none"):
+        score_file(ByLength(), [], out)
+    with pytest.raises(GatewiseError, match="workers: expected one at least, received 0"):
+        score_file(ByLength(), source, out, pace=Pace(workers=0))
+
+
 def test_an_input_without_a_row_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("text\n")
     with pytest.raises(CorpusError, match="holds no rows that can be used"):
