@@ -176,13 +176,23 @@ def _check(*targets: Path | None) -> None:
     for target in targets:
         if target is None:
             continue
-        if not target.parent.is_dir():
-            raise CorpusError(f"{target}: cannot be written: there is no folder {target.parent}")
-        if target.exists() and not target.is_file():
-            # Renaming onto a device such as /dev/null would replace the device itself.
-            raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
+        with writing(target):
+            if not target.parent.is_dir():
+                raise CorpusError(
+                    f"{target}: cannot be written: there is no folder {target.parent}"
+                )
+            if target.exists() and not target.is_file():
+                # Renaming onto a device such as /dev/null would replace the device itself.
+                raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
+        if not _is_writable(target.parent):
+            raise CorpusError(f"{target}: cannot be written: nothing may be put in {target.parent}")
     if targets and targets[-1] is not None:
         check_replaceable(targets[-1])
+
+
+def _is_writable(folder: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:

@@ -91,6 +91,9 @@ class Staging:
         """
         with writing(target):
             folder.mkdir(mode=0o700, exist_ok=True)
+            # Among temporary files a link may be another user's, and lead to a folder of one's own.
+            if folder.is_symlink():
+                raise CorpusError(f"{target}: {folder} is a link; it has to go first")
             if hasattr(os, "geteuid") and folder.stat().st_uid != os.geteuid():
                 raise CorpusError(f"{target}: {folder} is another user's; it has to go first")
             journal = (folder / "journal").open("a+b")

@@ -1,7 +1,8 @@
 """Files through the classifier: rows and columns in order, nothing lost, nothing half written."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.scoring import windows
+from service.scoring.delivery import Destination
 from service.scoring.plan import Wishes
 from service.scoring.run import Pace, score_file
 from vocab.bad_rows import BadRowsError
@@ -324,6 +326,31 @@ def test_the_uri_of_a_local_file_is_written_as_its_path_is(source: Path) -> None
     score(source, f"file://{quote(str(out))}", on_progress=look)
     assert set(seen) == {source.name, f".{out.name}.partial"}
     assert len(rows_of(out)) == 3
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which this user may neither write nor look."""
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o000)
+    user = os.geteuid()
+    if user == 0:
+        # There is nothing that root may not do.
+        for path in (tmp_path, *tmp_path.parents[:2]):
+            path.chmod(0o755)
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+def test_where_nothing_may_be_written_is_told_before_the_work(locked: Path) -> None:
+    long = locked.parent / f"{'x' * 300}.csv"
+    with pytest.raises(CorpusError, match="cannot be written: File name too long"):
+        Destination.named(long)
+    for target in ((locked / "out.csv",), (locked.parent / "out.csv", locked / "rejects.jsonl")):
+        with pytest.raises(CorpusError, match="cannot be written: "):
+            Destination.named(*target)
 
 
 def test_a_missing_text_column_is_named(source: Path) -> None:

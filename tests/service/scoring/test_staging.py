@@ -160,3 +160,12 @@ def test_the_lock_ends_with_the_run(tmp_path: Path) -> None:
     begun(tmp_path).close()
     with (tmp_path / ".out.csv.partial" / "journal").open("rb") as journal:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "rows").write_text("of something else")
+    (tmp_path / ".out.csv.partial").symlink_to(tmp_path / "own")
+    with pytest.raises(CorpusError, match="is a link; it has to go first"):
+        opened(tmp_path)
+    assert (tmp_path / "own" / "rows").read_text() == "of something else"
