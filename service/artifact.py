@@ -100,11 +100,6 @@ def load(path: str | Path, precision: Precision | None = None) -> Artifact:
     manifest = _parse(Manifest, folder.manifest, contents)
     documents = _verified(files, manifest)
     precision = precision or _most_exact(folder, documents)
-    if precision not in PRECISIONS:
-        raise ModelFolderError(
-            f"{folder.path}: unknown precision {precision!r}: expected one of "
-            f"{', '.join(PRECISIONS)}"
-        )
     model = folder.model_in(precision)
     for required in (folder.config, folder.tokenizer, model):
         if folder.name_of(required) not in documents:

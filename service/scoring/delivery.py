@@ -4,6 +4,7 @@ Owns where it grows until it is whole, and the last step, in which rejected rows
 under their names, each at once. Knows nothing of what rows hold, nor of how they came about.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -184,8 +185,8 @@ def _check(*targets: Path | None) -> None:
             if target.exists() and not target.is_file():
                 # Renaming onto a device such as /dev/null would replace the device itself.
                 raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
-        if not _is_writable(target.parent):
-            raise CorpusError(f"{target}: cannot be written: nothing may be put in {target.parent}")
+            if not _is_writable(target.parent):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if targets and targets[-1] is not None:
         check_replaceable(targets[-1])
 
