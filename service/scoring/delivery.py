@@ -128,7 +128,7 @@ class Destination:
                         raise
                     # It is Arrow that cannot read them, and no later run would do better.
                     output.kept = False
-                    reason = " ".join(str(error).split())
+                    reason = " ".join(str(error).split()).rstrip(".")
                     raise CorpusError(
                         f"{self.file}: what was written so far is damaged: {reason}. Begin anew"
                     ) from error

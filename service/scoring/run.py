@@ -133,8 +133,9 @@ def score(
         earlier = output.progress.counts
         if earlier.rejected and destination.rejects is None:
             raise CorpusError(
-                f"{destination.file}: the run that was broken off set {earlier.rejected} bad rows "
-                "aside: name a file for them with --rejects, or leave --resume out to begin anew"
+                f"{destination.file}: the run that was broken off set bad rows aside, "
+                f"{earlier.rejected:,} so far: name a file for them with --rejects, or leave "
+                "--resume out to begin anew"
             )
         cut = windows(records.tables, output.progress.position, pace.rows, meter)
 

@@ -157,7 +157,7 @@ def test_rows_that_were_set_aside_are_not_forgotten(classifier: Classifier, tmp_
     source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "rejects.jsonl"))
     source.write_text('text\n""\n' + "wo ist der Bahnhof\n" * 1000)
     broken_off(classifier, source, out, 500, rejects=rejects)
-    with pytest.raises(CorpusError, match="set 1 bad rows aside: name a file for them"):
+    with pytest.raises(CorpusError, match="set bad rows aside, 1 so far: name a file for them"):
         score_file(classifier, source, out, resume=True, pace=Pace(2, 64))
     done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(2, 64))
     assert (done.rejected, done.resumed > 0) == (1, True)
