@@ -54,11 +54,14 @@ class Model(Classifier):
                 output cannot be written.
             BadRowsError: A row is bad and there is no file for it.
             BrokenOffError: One of these, after so much work that it was kept.
+            TypeError: If the columns are one string instead of a sequence of them.
         """
         # Files are read and written with pyarrow, which texts alone do without.
         from service.scoring.plan import Wishes  # noqa: PLC0415
         from service.scoring.run import Pace, score_file  # noqa: PLC0415
 
+        if isinstance(columns, str):
+            raise TypeError("columns: expected a sequence of names, received one string")
         chosen = None if columns is None else tuple(columns)
         return score_file(
             self,

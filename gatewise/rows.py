@@ -43,9 +43,10 @@ class Texts:
 
 
 def local_path(name: str) -> Path | None:
-    """The path that a name stands for; None for `-`, which is a stream, and for a URI."""
-    from vocab.uris import is_uri  # noqa: PLC0415 — files are read with pyarrow
+    """The path that a name stands for; None for `-`, which is a stream, and for a store's URI."""
+    from vocab.uris import is_uri, plain  # noqa: PLC0415 — files are read with pyarrow
 
+    name = plain(name)
     return None if name == "-" or is_uri(name) else Path(name)
 
 

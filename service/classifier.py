@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service import artifact
 from service.artifact import Artifact
 from service.errors import ModelFolderError
-from service.layout import Precision
+from service.layout import PRECISIONS, Precision
 from service.scores import ScoreFunction, apply, none_labels, ranked
 from service.screening.demands import FULL_BATCH_TEXTS, FULL_BATCH_TOKENS, lone_rows
 from service.sessions import first_line, open_session
@@ -89,6 +89,11 @@ class Classifier:
             ModelFolderError: If the folder is missing, damaged, foreign or hostile, or has no model
                 in this precision.
         """
+        if precision not in (None, *PRECISIONS):
+            raise ModelFolderError(
+                f"{folder}: unknown precision {precision!r}: expected one of "
+                f"{', '.join(PRECISIONS)}"
+            )
         return cls(artifact.load(folder, precision), threads=threads)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:

@@ -40,6 +40,8 @@ def data_files(
         CorpusError: Nothing is there, a file is empty, a file is of no known kind, a file is
             named twice, or a store does not answer.
     """
+    if not inputs:
+        raise CorpusError("expected one input at least, received none")
     if "-" in inputs:
         if len(inputs) > 1:
             raise CorpusError(
@@ -81,6 +83,22 @@ def require_unchanged(file: DataFile) -> None:
         raise CorpusError(
             f"{file}: was changed while it was read. Wait until it is written, and begin anew"
         )
+
+
+def would_match(item: str, name: str) -> bool:
+    """Tell whether an input is a pattern that stands for a file of a certain name.
+
+    Args:
+        item: The input as it was given.
+        name: A path or a URI; nothing need be there.
+
+    Raises:
+        CorpusError: A store does not answer.
+    """
+    if not _is_pattern(item):
+        return False
+    known = (stores.look(item) if is_uri(item) else _look(item)).kind
+    return known == "missing" and stores.fits(identity(name), identity(item))
 
 
 def _standard_input(told: str | None) -> DataFile:

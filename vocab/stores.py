@@ -102,6 +102,11 @@ def matching(text: str) -> list[Found]:
     ]
 
 
+def fits(name: str, pattern: str) -> bool:
+    """Tell whether a name fits a pattern, as `matching` does; both as `vocab.uris.identity`."""
+    return _matches(name.split("/"), pattern.split("/"))
+
+
 def _matches(names: list[str], wanted: list[str]) -> bool:
     if not wanted or not names:
         return not names and all(part == "**" for part in wanted)

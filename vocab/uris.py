@@ -73,6 +73,19 @@ def is_uri(text: str | os.PathLike[str]) -> bool:
     return _URI.match(os.fspath(text)) is not None
 
 
+def plain(text: str | os.PathLike[str]) -> str:
+    """Turn the URI of a local file into its path, and leave every other name as it is.
+
+    Example:
+        `plain("file:///data/a%20b.csv")` is `/data/a b.csv`.
+    """
+    text = os.fspath(text)
+    if not is_uri(text):
+        return text
+    uri = Uri.of(text)
+    return f"/{uri.path}" if (uri.base, uri.query) == ("file://", "") else text
+
+
 def shown(text: str) -> str:
     """Write a name as it may be printed: a URI without its password and its options.
 
@@ -114,14 +127,28 @@ def identity(text: str | os.PathLike[str]) -> str:
     A local file has the name that all symbolic links lead to, as a URI; an object has its URI
     without user, password and options, but for the endpoint.
     """
-    text = os.fspath(text)
+    place, endpoint = _place(os.fspath(text))
+    return place + (f"?{endpoint}" if endpoint else "")
+
+
+def lies_in(text: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Tell whether a file or an object is below a folder.
+
+    Example:
+        `lies_in("s3://bucket/a/b.csv", "s3://bucket/a/")` is true.
+    """
+    (place, endpoint), (above, other) = _place(os.fspath(text)), _place(os.fspath(folder))
+    return endpoint == other and place.startswith(above.rstrip("/") + "/")
+
+
+def _place(text: str) -> tuple[str, str]:
+    """Where a file or an object is, and the endpoint of its store where one was told."""
     if not is_uri(text):
-        return f"file://{os.path.realpath(text)}"
+        return f"file://{os.path.realpath(text)}", ""
     uri = Uri.of(text)
     if uri.scheme == "file":
-        return f"file://{os.path.realpath('/' + uri.path)}"
+        return f"file://{os.path.realpath('/' + uri.path)}", ""
     authority = uri.base.partition("://")[2]
     if ":" in authority.rpartition("@")[0]:
         authority = authority.rpartition("@")[2]
-    endpoint = dict(uri.options).get("endpoint_override", "")
-    return f"{uri.scheme}://{authority}/{uri.path}" + (f"?{endpoint}" if endpoint else "")
+    return f"{uri.scheme}://{authority}/{uri.path}", dict(uri.options).get("endpoint_override", "")

@@ -87,17 +87,18 @@ def score(
         from service.cluster.pool import Cluster
         from service.cluster.quiet import quiet
         from service.cluster.scoring import score_folder
-    elif address is not None:
-        raise typer.BadParameter("--address is not for use without --engine ray")
+    _refuse_idle_options(inputs, out, input_format, output_format, engine, address)
 
     from gatewise.scoring_console import scoring_progress, show_summary
     from service.classifier import Classifier
     from service.scoring.delivery import Destination, staging_of
+    from service.scoring.overlap import refuse_overlap
     from service.scoring.plan import Wishes
-    from service.scoring.run import Pace, refuse_overlap
+    from service.scoring.run import Pace
     from service.scoring.run import score as score_records
     from service.scoring.summary import Summary
     from vocab.streams import open_records
+    from vocab.uris import plain
 
     check_outputs(
         [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
@@ -133,14 +134,14 @@ def score(
             score_folder, model, records, output, wishes, precision=precision, cluster=cluster
         )
     else:
-        refuse_overlap(inputs, destination)
+        refuse_overlap(inputs, records, destination)
         classifier = Classifier.load(model, precision=precision)
         run = partial(score_records, classifier, records, destination, wishes, pace=Pace(workers))
     with quiet() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
         try:
             summary = run(resume=resume, on_progress=on_progress)
         except (KeyboardInterrupt, SystemExit):
-            if out != "-" and staging_of(out).exists():
+            if out != "-" and staging_of(plain(out)).exists():
                 typer.echo("gatewise: interrupted: --resume goes on from what is done", err=True)
             raise
     show_summary(
@@ -149,3 +150,23 @@ def score(
         err=engine == "local" and destination.piped,
         as_json=as_json,
     )
+
+
+def _refuse_idle_options(
+    inputs: list[str],
+    out: str,
+    input_format: str | None,
+    output_format: str | None,
+    engine: str,
+    address: str | None,
+) -> None:
+    """Refuses options that nothing would come of."""
+    if address is not None and engine != "ray":
+        raise typer.BadParameter("--address is not for use without --engine ray")
+    if input_format is not None and "-" not in inputs:
+        raise typer.BadParameter("--input-format is that of standard input: expected - as INPUT")
+    if output_format is not None and engine != "ray" and out != "-":
+        raise typer.BadParameter(
+            "--output-format is that of standard output and of --engine ray: the format of a file "
+            "is the suffix of its name"
+        )

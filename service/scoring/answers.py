@@ -70,8 +70,11 @@ class Answers:
             probabilities: Whether each label gets a column of its own.
 
         Raises:
-            CorpusError: A column of the answers exists already, or a label cannot be written.
+            CorpusError: A column of the answers exists already, a label cannot be written, or
+                fewer labels than one are asked for.
         """
+        if top_k is not None and top_k < 1:
+            raise CorpusError(f"top_k: expected one label at least, received {top_k}")
         as_text = form in (Format.CSV, Format.TSV)
         if classifier.multi_label and as_text:
             for label in classifier.classes_:

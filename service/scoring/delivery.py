@@ -4,6 +4,7 @@ Owns where it grows until it is whole, and the last step, in which rejected rows
 under their names, each at once. Knows nothing of what rows hold, nor of how they came about.
 """
 
+import errno
 import hashlib
 import os
 import shutil
@@ -23,7 +24,7 @@ from vocab import stores
 from vocab.bad_rows import check_replaceable
 from vocab.errors import CorpusError
 from vocab.files import DataFile, Format, writing, written_whole
-from vocab.uris import is_uri
+from vocab.uris import is_uri, plain
 
 _STANDARD_OUTPUT = "standard output"
 
@@ -56,7 +57,7 @@ class Destination:
             CorpusError: The suffix is unknown, there is no such folder, or something is in the
                 way that is no plain file, or that is no earlier rejects file.
         """
-        file, aside = DataFile.named(path), None if rejects is None else Path(rejects)
+        file, aside = DataFile.named(plain(path)), None if rejects is None else Path(rejects)
         local = [] if is_uri(file.name) else [file.path]
         _check(*local, aside)
         if not local:
@@ -120,7 +121,17 @@ class Destination:
             whole = output.rows
             if table.format is Format.PARQUET:
                 whole = output.beside("assembled")
-                _assemble(output.rows, whole, table.schema)
+                try:
+                    _assemble(output.rows, whole, table.schema)
+                except (pa.ArrowInvalid, OSError) as error:
+                    if getattr(error, "errno", None) is not None:
+                        raise
+                    # It is Arrow that cannot read them, and no later run would do better.
+                    output.kept = False
+                    reason = " ".join(str(error).split()).rstrip(".")
+                    raise CorpusError(
+                        f"{self.file}: what was written so far is damaged: {reason}. Begin anew"
+                    ) from error
             if is_uri(self.file.name):
                 stores.send(whole, self.file.name)
                 return
@@ -166,13 +177,23 @@ def _check(*targets: Path | None) -> None:
     for target in targets:
         if target is None:
             continue
-        if not target.parent.is_dir():
-            raise CorpusError(f"{target}: cannot be written: there is no folder {target.parent}")
-        if target.exists() and not target.is_file():
-            # Renaming onto a device such as /dev/null would replace the device itself.
-            raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
+        with writing(target):
+            if not target.parent.is_dir():
+                raise CorpusError(
+                    f"{target}: cannot be written: there is no folder {target.parent}"
+                )
+            if target.exists() and not target.is_file():
+                # Renaming onto a device such as /dev/null would replace the device itself.
+                raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
+            if not _is_writable(target.parent):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if targets and targets[-1] is not None:
         check_replaceable(targets[-1])
+
+
+def _is_writable(folder: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
 def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:
@@ -181,7 +202,7 @@ def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:
         with Assembler(str(whole), schema) as assembler, pa.OSFile(str(parts)) as source:
             assembler.add(source)
         _sync(whole)
-    except OSError:
+    except (OSError, pa.ArrowInvalid):
         whole.unlink(missing_ok=True)
         raise
 

@@ -120,8 +120,12 @@ class Plan:
         return text_of(record, self.text_column)
 
     def _strange(self, record: Record) -> str | None:
-        """A key that the output has no room for; JSON Lines has room for all but the answers'."""
-        refused = self.answers.names if self.table.format is Format.JSON_LINES else None
+        """A key that the output has no room for.
+
+        JSON Lines, and a choice of columns, leave room for all keys but the answers'.
+        """
+        free = self.chosen or self.table.format is Format.JSON_LINES
+        refused = self.answers.names if free else None
         for key in record.values:
             if key not in self.known and (refused is None or key in refused):
                 return key
@@ -162,8 +166,17 @@ def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
     files = [table.file for table in records.tables]
     if any(file.format is not Format.PARQUET for file in files):
         return pa.schema([pa.field(name, pa.string()) for name in columns])
+    schemas = [schema_of(file) for file in files]
+    # A column that a file lacks is nothing in its rows, whatever another file says of it.
+    everywhere = set(columns).intersection(*(schema.names for schema in schemas))
+    schemas = [
+        pa.schema(
+            [field if field.name in everywhere else field.with_nullable(True) for field in schema]
+        )
+        for schema in schemas
+    ]
     try:
-        return pa.unify_schemas([schema_of(file) for file in files])
+        return pa.unify_schemas(schemas)
     except (pa.ArrowException, TypeError) as error:
         reason = " ".join(str(error).split())
         raise CorpusError(f"{records.path}: its files differ in their types: {reason}") from error

@@ -11,11 +11,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain, repeat
-from pathlib import Path
 
 from service.classifier import Classifier
 from service.scoring.delivery import Destination
 from service.scoring.engine import cores, in_order
+from service.scoring.overlap import refuse_overlap
 from service.scoring.piping import Piping
 from service.scoring.plan import Plan, Wishes
 from service.scoring.staging import Progress, Staging
@@ -28,7 +28,6 @@ from vocab.inputs import require_unchanged
 from vocab.meter import Meter
 from vocab.records import BadRow
 from vocab.streams import RecordStream, open_records
-from vocab.uris import is_uri
 
 # What is written between two of these moments is written again after a kill.
 _COMMIT_SECONDS = 1.0
@@ -82,7 +81,7 @@ def score_file(
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     records = open_records(*sources)
     destination = Destination.named(output, rejects)
-    refuse_overlap(sources, destination)
+    refuse_overlap(sources, records, destination)
     return score(
         classifier, records, destination, wishes, resume=resume, pace=pace, on_progress=on_progress
     )
@@ -125,11 +124,19 @@ def score(
     """
     started = time.perf_counter()
     wishes, pace = wishes or Wishes(), pace or Pace()
+    if pace.workers is not None and pace.workers < 1:
+        raise GatewiseError(f"workers: expected one at least, received {pace.workers}")
     plan = Plan.of(classifier, records, destination.file, wishes)
     given = conditions(classifier, records, wishes, pace.rows)
     meter = Meter()
     with destination.open(given, resume=resume) as output:
         earlier = output.progress.counts
+        if earlier.rejected and destination.rejects is None:
+            raise CorpusError(
+                f"{destination.file}: the run that was broken off set bad rows aside, "
+                f"{earlier.rejected:,} so far: name a file for them with --rejects, or leave "
+                "--resume out to begin anew"
+            )
         cut = windows(records.tables, output.progress.position, pace.rows, meter)
 
         def on_written(counts: Counts) -> None:
@@ -155,28 +162,6 @@ def score(
                 raise CorpusError(f"{error}; and {further}") from error
             raise
     return Summary.of(counts, plan, resumed=earlier.rows, seconds=time.perf_counter() - started)
-
-
-def refuse_overlap(sources: Sequence[str | os.PathLike[str]], destination: Destination) -> None:
-    """Refuses an output that is an input, or lies in a folder that is one.
-
-    Raises:
-        CorpusError: It is or does.
-    """
-    if destination.piped or is_uri(destination.file.name):
-        if destination.file.name in {os.fspath(source) for source in sources}:
-            raise CorpusError(f"{destination.file}: the output is the input; name another file")
-        return
-    target = destination.file.path
-    for source in map(Path, sources):
-        linked = source.exists() and target.exists() and source.samefile(target)
-        if linked or target.resolve() == source.resolve():
-            raise CorpusError(f"{target}: the output is the input; name another file")
-        if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
-            raise CorpusError(
-                f"{target}: the output lies in the input folder, where the next run would read "
-                "it; name a file elsewhere"
-            )
 
 
 def _scored(

@@ -6,13 +6,14 @@ next one can go on from the last line of the journal: what was written after it 
 Knows nothing of what rows hold.
 
 The bytes are on disk before the journal says so. The journal is JSON Lines: first what the run was
-given, then a line for each time that everything was whole; a last line that is not whole itself
-counts as not written.
+given, then a line for each time that everything was whole, each with its checksum; a line that is
+not whole, or not what was written, counts as not written.
 """
 
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ try:
 except ImportError:  # Windows has no such locks: there it is up to the user to run one at a time.
     fcntl = None  # type: ignore[assignment]
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,9 @@ class Staging:
         """
         with writing(target):
             folder.mkdir(mode=0o700, exist_ok=True)
+            # Among temporary files a link may be another user's, and lead to a folder of one's own.
+            if folder.is_symlink():
+                raise CorpusError(f"{target}: {folder} is a link; it has to go first")
             if hasattr(os, "geteuid") and folder.stat().st_uid != os.geteuid():
                 raise CorpusError(f"{target}: {folder} is another user's; it has to go first")
             journal = (folder / "journal").open("a+b")
@@ -225,18 +229,15 @@ class Staging:
         After a power cut the files may be shorter than the journal says.
         """
         self._journal.seek(0)
-        lines = [line for line in self._journal if line.endswith(b"\n")]
-        try:
-            then = json.loads(lines[0]) if lines else None
-        except ValueError:
-            then = None
+        lines = [_unsealed(line) for line in self._journal]
+        then = lines[0] if lines else None
         if then is None:
             return None
         self._compare(then, json.loads(json.dumps(header)))
         there = [path.stat().st_size if path.exists() else 0 for path in (self.rows, self.rejected)]
         for line in reversed(lines[1:]):
             with suppress(ValidationError):
-                entry = _Entry.model_validate_json(line)
+                entry = _Entry.model_validate(line)
                 if all(size <= found for size, found in zip(entry.sizes, there, strict=True)):
                     return entry
         return None
@@ -252,9 +253,26 @@ class Staging:
                 )
 
     def _append(self, entry: Mapping[str, object]) -> None:
-        _write(self._journal, json.dumps(entry).encode() + b"\n")
+        _write(self._journal, _sealed(entry))
         self._journal.flush()
         os.fsync(self._journal.fileno())
+
+
+def _sealed(entry: Mapping[str, object]) -> bytes:
+    """A line of the journal."""
+    checksum = zlib.crc32(json.dumps(entry).encode())
+    return json.dumps({"entry": entry, "crc32": checksum}).encode() + b"\n"
+
+
+def _unsealed(line: bytes) -> dict[str, Any] | None:
+    """What a line of the journal says; nothing if it is not as it was written."""
+    try:
+        found = json.loads(line)
+        entry = found["entry"]
+        whole = isinstance(entry, dict) and _sealed(entry) == line
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return entry if whole else None
 
 
 def _write(file: BinaryIO, contents: bytes) -> None:

@@ -118,9 +118,20 @@ class _Lines:
 
 
 def _array(field: pa.Field, values: list[object]) -> pa.Array:
-    if kinds.is_string(field.type):
-        values = [value if value is None else cell_text(value) for value in values]
     try:
+        if any(isinstance(value, pa.Scalar) and value.type == field.type for value in values):
+            # Out of Arrow's own values an array is put together, and not built: a null in a list of
+            # them is an error to `pa.array`, and long lists take it long.
+            return pa.concat_arrays(
+                [
+                    pa.repeat(pa.scalar(None, field.type) if value is None else value, 1)
+                    for value in values
+                ]
+            )
+        if kinds.is_string(field.type):
+            values = [
+                value if isinstance(value, str) else cell_text(value) or None for value in values
+            ]
         return pa.array(values, type=field.type)
     except (pa.ArrowException, TypeError) as error:
         raise CorpusError(

@@ -6,7 +6,7 @@ own copy of the model. Knows no files of data and no frames.
 
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -57,7 +57,17 @@ def score_texts(
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.
         GatewiseError: A text is neither a string nor missing, or is not Unicode.
+        TypeError: One string is given instead of a sequence of them, or a table instead of a
+            column.
     """
+    if isinstance(texts, str | bytes):
+        raise TypeError("expected a sequence of texts, received one string: wrap it in a list")
+    # Iterated over, a table gives the names of its columns, which are texts too.
+    if isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1:
+        raise TypeError(
+            f"expected one column of texts, received a table of type {type(texts).__name__}: "
+            'choose one, such as frame["text"]'
+        )
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
     answers = Answers.among(
         classifier, (), str(model), Format.PARQUET, top_k=top_k, probabilities=probabilities

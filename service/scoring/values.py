@@ -27,10 +27,11 @@ def cell_text(value: object) -> str:
     if value is None:
         return ""
     text = json_text(value)
-    # What JSON can only hold as a string needs no quotes in a cell; nor does a null of Arrow's.
-    bare = json.loads(text) if isinstance(value, pa.Scalar) else value
-    if bare is None:
+    if text == "null":
+        # Nothing to JSON, such as NaN: so it is to a cell.
         return ""
+    # What JSON can only hold as a string needs no quotes in a cell.
+    bare = json.loads(text) if isinstance(value, pa.Scalar) else value
     return bare if isinstance(bare, str) else text
 
 

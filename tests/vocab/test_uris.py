@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vocab.uris import Uri, identity, is_uri, scrubbed, shown
+from vocab.uris import Uri, identity, is_uri, lies_in, plain, scrubbed, shown
 
 
 @pytest.mark.parametrize("text", ["s3://b/k", "file:///a", "HTTPS://x", "a+b://c", Path("/") / "a"])
@@ -63,3 +63,34 @@ def test_another_object_of_a_store_keeps_the_options() -> None:
     assert (uri.scheme, uri.path, uri.store) == ("s3", "a b", "s3://bucket/?region=eu")
     assert Uri.of(uri.at("50% what?")).path == "50% what?"
     assert uri.at("c").endswith("/c?region=eu")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("file:///data/a%20b%23.csv", "/data/a b#.csv"),
+        ("file:///data/a b#.csv", "/data/a b#.csv"),
+        ("data/a%20b.csv", "data/a%20b.csv"),
+        ("s3://bucket/a%20b.csv", "s3://bucket/a%20b.csv"),
+        ("file://elsewhere/a.csv", "file://elsewhere/a.csv"),
+    ],
+)
+def test_a_local_file_has_a_path(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "expected"),
+    [
+        ("s3://bucket/a/b.csv", "s3://bucket/a/", True),
+        ("s3://bucket/a/b/c.csv", "s3://bucket", True),
+        ("s3://bucket/ab.csv", "s3://bucket/a", False),
+        ("s3://other/a/b.csv", "s3://bucket/a", False),
+        ("s3://bucket/a/b.csv?endpoint_override=x", "s3://bucket/a", False),
+        ("/a/b/../b/c.csv", "file:///a/b", True),
+        ("/a/b.csv", "/a/b.csv", False),
+        ("/a/b.csv", "/", True),
+    ],
+)
+def test_what_lies_in_a_folder(text: str, folder: str, *, expected: bool) -> None:
+    assert lies_in(text, folder) == expected

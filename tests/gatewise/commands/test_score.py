@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import gatewise
+
 GATEWISE = [sys.executable, "-m", "gatewise", "score"]
 TEXTS = ["Wo ist der Bahnhof?", "where is the station", "où est la gare ?"]
 
@@ -59,6 +61,34 @@ def test_formats_of_streams_are_told(model_folder: Path, folder: Path) -> None:
         assert (done.returncode, done.stdout) == (1, b"")
         assert told in done.stderr.decode()
         assert done.stderr.count(b"\n") == 1
+
+
+def test_a_format_that_nothing_would_have_is_wrong_usage(model_folder: Path, folder: Path) -> None:
+    for option, told in (
+        ("--output-format", b"the suffix of its name"),
+        ("--input-format", b"that of standard input"),
+    ):
+        done = run(model_folder, folder / "0.csv", "--out", folder / "o.csv", option, "jsonl")
+        assert done.returncode == 2
+        assert told in b" ".join(done.stderr.replace(b"\xe2\x94\x82", b"").split())
+    assert not (folder / "o.csv").exists()
+
+
+def test_what_a_pattern_would_read_next_time_is_not_written(
+    model_folder: Path, folder: Path
+) -> None:
+    done = run(model_folder, "*.csv", "--out", "scored.csv", cwd=folder)
+    assert done.returncode == 1
+    assert b"scored.csv: the output matches *.csv, so the next run would read it" in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["0.csv", "1.csv", "2.csv"]
+
+
+def test_one_string_is_no_list_of_columns(model_folder: Path, folder: Path) -> None:
+    model = gatewise.load(model_folder)
+    with pytest.raises(TypeError, match="columns: expected a sequence of names"):
+        model.score(folder / "0.csv", folder / "o.csv", columns="id")
+    model.score(folder / "0.csv", folder / "o.csv", columns=["label"])
+    assert (folder / "o.csv").read_text() == "label\nde\n"
 
 
 def test_several_inputs_and_patterns_are_one_table(model_folder: Path, folder: Path) -> None:

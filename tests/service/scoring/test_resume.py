@@ -153,6 +153,31 @@ def test_a_run_that_a_bad_row_ended_goes_on_with_a_file_for_it(
 
 
 @pytest.mark.usefixtures("committing")
+def test_rows_that_were_set_aside_are_not_forgotten(classifier: Classifier, tmp_path: Path) -> None:
+    source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "rejects.jsonl"))
+    source.write_text('text\n""\n' + "wo ist der Bahnhof\n" * 1000)
+    broken_off(classifier, source, out, 500, rejects=rejects)
+    with pytest.raises(CorpusError, match="set bad rows aside, 1 so far: name a file for them"):
+        score_file(classifier, source, out, resume=True, pace=Pace(2, 64))
+    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(2, 64))
+    assert (done.rejected, done.resumed > 0) == (1, True)
+    assert len(rejects.read_text().splitlines()) == 1
+
+
+@pytest.mark.usefixtures("committing")
+def test_damaged_rows_of_parquet_are_told(
+    classifier: Classifier, source: Path, tmp_path: Path
+) -> None:
+    out, rejects = tmp_path / "out.parquet", tmp_path / "rejects.jsonl"
+    broken_off(classifier, source, out, 1000, rejects=rejects)
+    with (tmp_path / ".out.parquet.partial" / "rows").open("r+b") as rows:
+        rows.write(b"\xff" * 64)
+    with pytest.raises(CorpusError, match=r"written so far is damaged: .*\. Begin anew$"):
+        score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(2, 64))
+    assert [path.name for path in tmp_path.iterdir()] == ["rejects.jsonl"]
+
+
+@pytest.mark.usefixtures("committing")
 def test_another_input_or_another_wish_is_not_gone_on_with(
     classifier: Classifier, tmp_path: Path
 ) -> None:

@@ -1,9 +1,11 @@
 """Files through the classifier: rows and columns in order, nothing lost, nothing half written."""
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.scoring import windows
+from service.scoring.delivery import Destination
 from service.scoring.plan import Wishes
 from service.scoring.run import Pace, score_file
 from vocab.bad_rows import BadRowsError
@@ -220,6 +223,43 @@ def test_a_key_without_a_column_makes_a_bad_row(tmp_path: Path, name: str, kept:
     assert "the key 'label' is not among those" in (tmp_path / "rejects.jsonl").read_text()
 
 
+def test_a_column_without_nulls_may_be_missing_in_another_file(tmp_path: Path) -> None:
+    full, bare = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    text = pa.field("text", pa.string(), nullable=False)
+    number = pa.field("n", pa.int64(), nullable=False)
+    rows = pa.table([pa.array(["one"]), pa.array([1])], schema=pa.schema([text, number]))
+    pq.write_table(rows, full)
+    pq.write_table(rows.select(["text"]), bare)
+    for inputs in ([full, bare], [bare, full]):
+        score_file(ByLength(), inputs, tmp_path / "out.parquet")
+        schema = pq.read_schema(tmp_path / "out.parquet")
+        assert (schema.field("text").nullable, schema.field("n").nullable) == (False, True)
+        assert {row["n"] for row in rows_of(tmp_path / "out.parquet")} == {1, None}
+
+
+def test_a_key_that_nobody_asked_for_does_no_harm(tmp_path: Path) -> None:
+    records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    done = score(
+        tmp_path / "in.jsonl",
+        tmp_path / "out.csv",
+        columns=("text", "label"),
+        rejects=tmp_path / "rejects.jsonl",
+    )
+    assert (done.scored, done.rejected) == (101, 1)
+    assert {tuple(row.items()) for row in rows_of(tmp_path / "out.csv")} == {
+        (("text", "one"), ("label", "odd"))
+    }
+
+
+def test_no_input_and_no_worker_are_told(source: Path) -> None:
+    out = source.with_name("out.csv")
+    with pytest.raises(CorpusError, match="expected one input at least, received none"):
+        score_file(ByLength(), [], out)
+    with pytest.raises(GatewiseError, match="workers: expected one at least, received 0"):
+        score_file(ByLength(), source, out, pace=Pace(workers=0))
+
+
 def test_an_input_without_a_row_leaves_no_output(tmp_path: Path) -> None:
     (tmp_path / "in.csv").write_text("text\n")
     with pytest.raises(CorpusError, match="holds no rows that can be used"):
@@ -239,6 +279,78 @@ def test_the_input_is_never_the_output(source: Path) -> None:
     with pytest.raises(CorpusError, match="lies in the input folder"):
         score(source.parent, source.with_name("out.csv"))
     assert source.read_bytes() == before
+
+
+def test_no_output_is_what_the_next_run_would_read(tmp_path: Path) -> None:
+    inputs = tmp_path / "an input"
+    inputs.mkdir()
+    source = inputs / "in 1.jsonl"
+    source.write_text('{"text": "one"}\n{}\n')
+    before = source.read_bytes()
+    out, uri = tmp_path / "out.jsonl", f"file://{quote(str(inputs))}"
+    link = tmp_path / "link"
+    link.symlink_to(inputs)
+    refused = [
+        (source, f"{uri}/in%201.jsonl", out, "the output is the input"),
+        (f"{uri}/in%201.jsonl", source, out, "the output is the input"),
+        (inputs, f"{uri}/new.jsonl", out, "the output lies in the input folder"),
+        (uri, inputs / "new.jsonl", out, "the output lies in the input folder"),
+        (inputs, out, inputs / "rejects.jsonl", "the rejects file lies in the input folder"),
+        (inputs / "*.jsonl", source, out, "the output is the input"),
+        (inputs / "*.jsonl", inputs / "new.jsonl", out, "the output matches .*the next run"),
+        (inputs / "*.jsonl", link / "new.jsonl", out, "the output matches .*the next run"),
+        (f"{uri}/*.jsonl", inputs / "new.jsonl", out, "the output matches .*the next run"),
+        (tmp_path / "an*" / "**" / "i*.jsonl", inputs / "it.jsonl", out, "the output matches"),
+        (inputs / "*.jsonl", out, inputs / "rejects.jsonl", "the rejects file matches"),
+        (source, out, out, "the rejects file is the output"),
+        (source, f"file://{quote(str(out))}", out, "the rejects file is the output"),
+    ]
+    for given, output, rejects, reason in refused:
+        with pytest.raises(CorpusError, match=reason):
+            score_file(ByLength(), given, output, rejects=rejects)
+    assert source.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["an input", "link"]
+    assert [path.name for path in inputs.iterdir()] == [source.name]
+    for given in (source, inputs / "in*.jsonl", f"{uri}/i*"):
+        score_file(ByLength(), given, inputs / "scored.jsonl", rejects=tmp_path / "r.jsonl")
+        (inputs / "scored.jsonl").unlink()
+
+
+def test_the_uri_of_a_local_file_is_written_as_its_path_is(source: Path) -> None:
+    out = source.with_name("ä 1#%.csv")
+    seen: list[str] = []
+
+    def look(*_: object) -> None:
+        seen.extend(path.name for path in source.parent.iterdir())
+
+    score(source, f"file://{quote(str(out))}", on_progress=look)
+    assert set(seen) == {source.name, f".{out.name}.partial"}
+    assert len(rows_of(out)) == 3
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which this user may neither write nor look."""
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o000)
+    user = os.geteuid()
+    if user == 0:
+        # There is nothing that root may not do.
+        for path in (tmp_path, *tmp_path.parents[:2]):
+            path.chmod(0o755)
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+def test_where_nothing_may_be_written_is_told_before_the_work(locked: Path) -> None:
+    long = locked.parent / f"{'x' * 300}.csv"
+    with pytest.raises(CorpusError, match="cannot be written: File name too long"):
+        Destination.named(long)
+    for target in ((locked / "out.csv",), (locked.parent / "out.csv", locked / "rejects.jsonl")):
+        with pytest.raises(CorpusError, match="cannot be written: "):
+            Destination.named(*target)
 
 
 def test_a_missing_text_column_is_named(source: Path) -> None:

@@ -2,9 +2,13 @@
 
 import fcntl
 import json
+import random
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.scoring.staging import Progress, Staging
 from service.scoring.summary import Counts
@@ -52,6 +56,31 @@ def test_half_a_line_of_the_journal_counts_as_none(tmp_path: Path, left: int) ->
     with opened(tmp_path) as staging:
         assert staging.progress == FIRST
         assert (staging.rows.read_bytes(), staging.rejected.read_bytes()) == (b"one\n", b"")
+
+
+@given(chance=st.randoms(use_true_random=False))
+def test_no_damage_to_the_journal_is_taken_for_progress(chance: random.Random) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        begun(folder).close()
+        journal = folder / ".out.csv.partial" / "journal"
+        damaged = bytearray(journal.read_bytes())
+        for _ in range(chance.randint(1, 4)):
+            digit = chance.choice(b"0123456789")
+            place = chance.randrange(len(damaged))
+            damaged[place] = digit if chance.random() < 0.5 else chance.randrange(256)
+        journal.write_bytes(damaged)
+        with opened(folder) as staging:
+            whole = {Progress(): b"", FIRST: b"one\n", SECOND: b"one\ntwo\n"}
+            assert staging.rows.read_bytes() == whole[staging.progress]
+
+
+@pytest.mark.parametrize("line", [b"[]", b"3", b"null", b'"x"', b"", b"\xff", b"[" * 100_000])
+def test_a_journal_of_something_else_is_none(tmp_path: Path, line: bytes) -> None:
+    begun(tmp_path).close()
+    (tmp_path / ".out.csv.partial" / "journal").write_bytes(line + b"\n")
+    with opened(tmp_path) as staging:
+        assert (staging.progress, staging.kept) == (Progress(), False)
 
 
 @pytest.mark.parametrize(("name", "progress"), [("rows", FIRST), ("rejected", FIRST)])
@@ -131,3 +160,12 @@ def test_the_lock_ends_with_the_run(tmp_path: Path) -> None:
     begun(tmp_path).close()
     with (tmp_path / ".out.csv.partial" / "journal").open("rb") as journal:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "rows").write_text("of something else")
+    (tmp_path / ".out.csv.partial").symlink_to(tmp_path / "own")
+    with pytest.raises(CorpusError, match="is a link; it has to go first"):
+        opened(tmp_path)
+    assert (tmp_path / "own" / "rows").read_text() == "of something else"

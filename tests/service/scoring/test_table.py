@@ -4,6 +4,7 @@ import csv
 import datetime
 import decimal
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -162,6 +163,35 @@ def test_parquet_to_parquet_keeps_types_and_values(tmp_path: Path) -> None:
     assert written.drop_columns("float").equals(table.drop_columns("float"))
     # NaN is not equal to itself, so this column is compared as it prints.
     assert str(written["float"]) == str(table["float"])
+
+
+MOMENT = datetime.datetime(2024, 2, 29)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[MOMENT, None], None, []], pa.list_(pa.timestamp("ns", "UTC"))),
+        pa.array([[[MOMENT], None], None, []], pa.list_(pa.list_(pa.timestamp("ns")))),
+        pa.array([[("k", 1)], None, [("l", None)]], pa.map_(pa.string(), pa.int32())),
+        pa.array([[1, 2], None, [None, 3]], pa.list_(pa.float32(), 2)),
+        pa.array([{"at": [[MOMENT], None]}, None, {"at": None}]),
+        pa.array([decimal.Decimal("1.10"), None, decimal.Decimal("-2.00")]),
+        pa.array([None, 1, None], pa.duration("ns")),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_nothing_among_values_of_parquet_stays_nothing(tmp_path: Path, column: pa.Array) -> None:
+    table = pa.table({"x": column})
+    pq.write_table(table, tmp_path / "in.parquet")
+    write(tmp_path / "out.parquet", read(tmp_path / "in.parquet"), table.schema)
+    assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "in.parquet"))
+
+
+def test_what_is_no_number_is_an_empty_cell(tmp_path: Path) -> None:
+    rows = [{"text": "a", "n": value} for value in (math.nan, math.inf, pa.scalar(math.nan), None)]
+    assert [row["n"] for row in read(write(tmp_path / "out.csv", rows))] == [""] * 4
+    assert [row["n"] for row in read(write(tmp_path / "out.parquet", rows))] == [None] * 4
 
 
 def test_values_of_parquet_have_a_form_in_json(tmp_path: Path) -> None:

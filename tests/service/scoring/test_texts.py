@@ -64,6 +64,43 @@ def test_what_is_no_text_is_refused(model_folder: Path) -> None:
         score_texts(["a"], model_folder / "none")
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("one text", "received one string: wrap it in a list"),
+        (b"one text", "received one string: wrap it in a list"),
+        ({"text": TEXTS}, "received a table of type dict"),
+        (pd.DataFrame({"text": TEXTS}), "received a table of type DataFrame"),
+        (np.array([TEXTS]), "received a table of type ndarray"),
+    ],
+)
+def test_what_is_no_column_of_texts_is_refused(
+    model_folder: Path, given: object, reason: str
+) -> None:
+    with pytest.raises(TypeError, match=reason):
+        score_texts(given, model_folder)
+
+
+def test_columns_of_every_kind_are_read(model_folder: Path) -> None:
+    expected = score_texts(TEXTS, model_folder)
+    for column in (
+        np.array(TEXTS),
+        np.array(TEXTS, dtype=object),
+        pd.Series(TEXTS, dtype="string"),
+        pd.Series(TEXTS, dtype="category"),
+        iter(TEXTS),
+    ):
+        assert score_texts(column, model_folder) == expected
+
+
+def test_fewer_labels_than_one_and_unknown_precisions_are_refused(model_folder: Path) -> None:
+    for top_k in (0, -1):
+        with pytest.raises(GatewiseError, match=f"top_k: expected one label .* received {top_k}"):
+            score_texts(TEXTS, model_folder, top_k=top_k)
+    with pytest.raises(ModelFolderError, match="unknown precision 'fp64': expected one of fp32"):
+        score_texts(TEXTS, model_folder, precision="fp64")
+
+
 def test_a_model_is_loaded_once_until_another_takes_its_place(
     model_folder: Path, tmp_path: Path
 ) -> None:
