@@ -38,7 +38,6 @@ from service.scoring.plan import Plan, Wishes  # noqa: E402
 from service.scoring.staging import Progress  # noqa: E402
 from service.scoring.windows import ROWS, Position, Window, windows  # noqa: E402
 from service.scoring.work import Done, score_records  # noqa: E402
-from vocab.bad_rows import rejected_line  # noqa: E402
 from vocab.errors import GatewiseError  # noqa: E402
 from vocab.streams import open_records  # noqa: E402
 
@@ -171,8 +170,7 @@ def _written(
         output.write(plan.table.head(), b"")
         progress, committed = Progress(), began
         for end, done in parts:
-            rejected = "".join(map(rejected_line, done.bad))
-            output.write(done.contents, rejected.encode(errors="backslashreplace"))
+            output.write(done.contents, done.rejected)
             progress = Progress(end, progress.counts.plus(done))
             if (now := time.perf_counter()) - committed >= _COMMIT_SECONDS:
                 output.commit(progress)

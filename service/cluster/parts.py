@@ -23,7 +23,7 @@ from service.scoring.parquet import Assembler
 from service.scoring.summary import Counts
 from service.scoring.table import Table
 from service.scoring.work import Done
-from vocab.bad_rows import check_replaceable, rejected_line
+from vocab.bad_rows import check_replaceable
 from vocab.errors import CorpusError
 from vocab.files import COMPRESSIONS, SUFFIXES, DataFile, Format, writing, written_whole
 from vocab.uris import is_uri, shown
@@ -161,8 +161,7 @@ class Parts:
         ):
             for one in done:
                 file.add(one.contents)
-                told = "".join(map(rejected_line, one.bad))
-                lines.write(told.encode(errors="backslashreplace"))
+                lines.write(one.rejected)
                 counts = counts.plus(one)
         record = {
             "counts": asdict(counts),

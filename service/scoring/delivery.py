@@ -23,7 +23,7 @@ from service.scoring.table import Table
 from vocab import stores
 from vocab.bad_rows import check_replaceable
 from vocab.errors import CorpusError
-from vocab.files import DataFile, Format, writing, written_whole
+from vocab.files import DataFile, Format, sync, writing, written_whole
 from vocab.uris import is_uri, plain
 
 _STANDARD_OUTPUT = "standard output"
@@ -138,7 +138,7 @@ class Destination:
             whole.replace(self.file.path)
         # The file itself is complete; not every file system lets a folder be synced.
         with suppress(OSError):
-            _sync(self.file.path.parent)
+            sync(self.file.path.parent)
 
     def deliver_rejects(self, output: Staging | Piping) -> None:
         """Puts the rejected rows under their name.
@@ -201,15 +201,7 @@ def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:
     try:
         with Assembler(str(whole), schema) as assembler, pa.OSFile(str(parts)) as source:
             assembler.add(source)
-        _sync(whole)
+        sync(whole)
     except (OSError, pa.ArrowInvalid):
         whole.unlink(missing_ok=True)
         raise
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,7 +22,7 @@ from service.scoring.staging import Progress, Staging
 from service.scoring.summary import Counts, Summary
 from service.scoring.windows import ROWS, Position, Window, windows
 from service.scoring.work import Done, score_records
-from vocab.bad_rows import first_bad_rows, rejected_line
+from vocab.bad_rows import first_bad_rows
 from vocab.errors import CorpusError, GatewiseError
 from vocab.inputs import require_unchanged
 from vocab.meter import Meter
@@ -201,8 +201,7 @@ def _written(
     for end, done in parts:
         if done.bad and strict:
             raise first_bad_rows(done.bad[0], chain(done.bad[1:], _one_by_one(parts)))
-        rejected = "".join(map(rejected_line, done.bad))
-        output.write(done.contents, rejected.encode(errors="backslashreplace"))
+        output.write(done.contents, done.rejected)
         progress = Progress(end, progress.counts.plus(done))
         if (now := time.monotonic()) - committed >= _COMMIT_SECONDS:
             output.commit(progress)

@@ -15,6 +15,7 @@ from service.scoring import splicing
 from service.scoring.answers import Column
 from service.scoring.plan import Plan
 from service.scoring.table import Row
+from vocab.bad_rows import rejected_line
 from vocab.encoded_rows import EMPTY_TEXT_REASON
 from vocab.files import Format
 from vocab.records import BadRow, Record
@@ -40,6 +41,11 @@ class Done:
     def rows(self) -> int:
         """Rows read."""
         return self.scored + len(self.bad)
+
+    @property
+    def rejected(self) -> bytes:
+        """The bad rows as lines of a rejects file."""
+        return "".join(map(rejected_line, self.bad)).encode(errors="backslashreplace")
 
 
 def score_records(classifier: Classifier, plan: Plan, items: Sequence[Record | BadRow]) -> Done:
