@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,29 @@ class Service:
         return self.process.returncode, rest
 
 
-@pytest.fixture
-def start(model_folder: Path) -> Iterator[Start]:
-    """Starts services with settings; they end with the test."""
+@contextmanager
+def starting(model_folder: Path) -> Iterator[Start]:
+    """Starts services with settings; they end with the context."""
     with ExitStack() as stack:
 
         def start_one(*arguments: object, **settings: object) -> Service:
             named = [str(one) for one in arguments] or [str(model_folder)]
             return Service(named, settings, stack)
 
+        yield start_one
+
+
+@pytest.fixture
+def start(model_folder: Path) -> Iterator[Start]:
+    """Starts services with settings; they end with the test."""
+    with starting(model_folder) as start_one:
+        yield start_one
+
+
+@pytest.fixture(scope="module")
+def start_shared(model_folder: Path) -> Iterator[Start]:
+    """Starts services with settings; they end with the module."""
+    with starting(model_folder) as start_one:
         yield start_one
 
 
