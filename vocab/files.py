@@ -213,6 +213,19 @@ def writing(path: Path | str) -> Iterator[None]:
         raise CorpusError(f"{path}: cannot be written: {reason}") from error
 
 
+def check_place(path: Path) -> None:
+    """Refuse a place at which no file can appear by being renamed.
+
+    Raises:
+        CorpusError: The folder does not exist, or `path` is something other than a file.
+    """
+    if not path.parent.is_dir():
+        raise CorpusError(f"{path}: cannot be written: there is no folder {path.parent}")
+    if path.exists() and not path.is_file():
+        # Renaming onto a device such as /dev/null would replace the device itself.
+        raise CorpusError(f"{path}: cannot be written: it exists and is not a plain file")
+
+
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `path`, and rename it to `path` once the block has ended well.
@@ -225,11 +238,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         CorpusError: The folder does not exist, or `path` is something other than a file.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise CorpusError(f"{path}: cannot be written: there is no folder {path.parent}")
-    if path.exists() and not path.is_file():
-        # Renaming onto a device such as /dev/null would replace the device itself.
-        raise CorpusError(f"{path}: cannot be written: it exists and is not a plain file")
+    check_place(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield temporary

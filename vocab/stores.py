@@ -6,13 +6,12 @@ Knows nothing of formats and rows.
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
@@ -135,24 +134,6 @@ def open_object(text: str) -> pa.NativeFile:
     """
     system, path = _resolved(text)
     return system.open_input_file(path)
-
-
-@contextmanager
-def written_to_store(text: str) -> Iterator[Path]:
-    """Give the path of a temporary local file, which becomes the object once the block ends well.
-
-    After an error in the block nothing was sent, and a former object is as it was.
-
-    Raises:
-        CorpusError: The URI is none of a known store, or the object cannot be written.
-    """
-    with telling(text, "written"):
-        _resolved(text)
-    with tempfile.TemporaryDirectory(prefix="gatewise-") as folder:
-        # It keeps its name, whose suffix may decide how it is written.
-        temporary = Path(folder) / PurePosixPath(Uri.of(text).path).name
-        yield temporary
-        send(temporary, text)
 
 
 def send(source: Path, text: str) -> None:

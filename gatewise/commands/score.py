@@ -129,6 +129,7 @@ def score(
     records = open_records(*inputs, standard_input=input_format)
     if resume and inputs == ["-"]:
         raise GatewiseError("--resume: standard input cannot be read again; write it to a file")
+    refuse_overlap(inputs, records, (output if engine == "ray" else destination).names)
     run: Callable[..., Summary]
     if classifier is None:
         cluster = Cluster(address, workers)
@@ -136,7 +137,6 @@ def score(
             score_folder, model, records, output, wishes, precision=precision, cluster=cluster
         )
     else:
-        refuse_overlap(inputs, records, destination)
         run = partial(score_records, classifier, records, destination, wishes, pace=Pace(workers))
     with quiet() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
         try:

@@ -18,14 +18,22 @@ from pathlib import Path
 import pyarrow as pa
 
 from service.cluster.stretches import Place
-from service.scoring.delivery import staging_of
+from service.scoring.delivery import staging_of, written_names
 from service.scoring.parquet import Assembler
 from service.scoring.summary import Counts
 from service.scoring.table import Table
 from service.scoring.work import Done
 from vocab.bad_rows import check_replaceable
 from vocab.errors import CorpusError
-from vocab.files import COMPRESSIONS, SUFFIXES, DataFile, Format, writing, written_whole
+from vocab.files import (
+    COMPRESSIONS,
+    SUFFIXES,
+    DataFile,
+    Format,
+    check_place,
+    writing,
+    written_whole,
+)
 from vocab.uris import is_uri, shown
 
 _PART = re.compile(r"part-\d{5,}(\.[a-z]+){1,2}")
@@ -80,12 +88,15 @@ class PartedOutput:
         if folder.exists():
             _check_earlier(folder)
         if rejects is not None:
-            if not rejects.parent.is_dir():
-                raise CorpusError(
-                    f"{rejects}: cannot be written: there is no folder {rejects.parent}"
-                )
+            check_place(rejects)
             check_replaceable(rejects)
         return cls(folder, part, rejects)
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """What is written under a name, for `service.scoring.overlap`."""
+        like = self.folder / f"part-00000{_suffix(self.part)}"
+        return written_names([str(self.folder), str(like)], self.rejects)
 
     @property
     def staging(self) -> Path:
@@ -108,8 +119,7 @@ class Parts:
     @classmethod
     def of(cls, output: PartedOutput) -> "Parts":
         """The parts of an output, in its staging folder."""
-        name = output.part.path.name
-        return cls(output.staging.resolve() / "parts", name.removeprefix("part"))
+        return cls(output.staging.resolve() / "parts", _suffix(output.part))
 
     def begin(self) -> None:
         """Makes room: the folder is there, and empty but for parts that are whole."""
@@ -255,6 +265,10 @@ class _Rows:
             self._assembler.add(pa.BufferReader(contents))
         else:
             self._file.write(contents)
+
+
+def _suffix(part: DataFile) -> str:
+    return part.path.name.removeprefix("part")
 
 
 def _check_earlier(folder: Path) -> None:

@@ -32,7 +32,6 @@ from service.scoring.summary import Counts, Summary
 from vocab.bad_rows import first_bad_rows
 from vocab.errors import CorpusError, GatewiseError
 from vocab.streams import RecordStream
-from vocab.uris import is_uri
 
 
 def score_folder(
@@ -76,7 +75,7 @@ def score_folder(
     started = time.perf_counter()
     wishes, cluster = wishes or Wishes(), cluster or Cluster()
     classifier = Classifier.load(model, precision=precision)
-    _refuse_overlap(records, output)
+    _refuse_pipes(records)
     plan = Plan.of(classifier, records, output.part, wishes)
     given = {
         **conditions(classifier, records, wishes, cluster.sizes.window),
@@ -217,14 +216,10 @@ def _deliver_rejects(
         deliver_rejects(output.rejects, staging)
 
 
-def _refuse_overlap(records: RecordStream, output: PartedOutput) -> None:
-    target = output.folder.resolve()
+def _refuse_pipes(records: RecordStream) -> None:
     for table in records.tables:
-        file = table.file
-        if file.pipe is not None:
+        if table.file.pipe is not None:
             raise CorpusError(
-                f"{file}: only one process can read it: expected files that every node of the "
-                "cluster can read"
+                f"{table.file}: only one process can read it: expected files that every node of "
+                "the cluster can read"
             )
-        if not is_uri(file.name) and file.path.resolve().is_relative_to(target):
-            raise CorpusError(f"{target}: the output is the input; name another folder")

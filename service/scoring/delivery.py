@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from service.scoring.overlap import OUTPUT, REJECTS
 from service.scoring.parquet import Assembler
 from service.scoring.piping import Piping
 from service.scoring.staging import Staging
@@ -23,7 +24,7 @@ from service.scoring.table import Table
 from vocab import stores
 from vocab.bad_rows import check_replaceable
 from vocab.errors import CorpusError
-from vocab.files import DataFile, Format, sync, writing, written_whole
+from vocab.files import DataFile, Format, check_place, sync, writing, written_whole
 from vocab.uris import is_uri, plain
 
 _STANDARD_OUTPUT = "standard output"
@@ -85,6 +86,11 @@ class Destination:
         aside = None if rejects is None else Path(rejects)
         _check(aside)
         return cls(replace(file, name=_STANDARD_OUTPUT), aside, piped=True)
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """What is written under a name, for `service.scoring.overlap`."""
+        return written_names([] if self.piped else [self.file.name], self.rejects)
 
     def open(self, given: Mapping[str, object], *, resume: bool) -> Staging | Piping:
         """Begins the output, or goes on with it.
@@ -151,6 +157,12 @@ class Destination:
             deliver_rejects(self.rejects, output)
 
 
+def written_names(output: list[str], rejects: Path | None) -> dict[str, list[str]]:
+    """What is written under a name, for `service.scoring.overlap`: what there is of these two."""
+    named = {OUTPUT: output, REJECTS: [] if rejects is None else [os.fspath(rejects)]}
+    return {what: names for what, names in named.items() if names}
+
+
 def deliver_rejects(path: Path, output: Staging | Piping) -> None:
     """Puts the rejected rows of an output under their name.
 
@@ -178,13 +190,7 @@ def _check(*targets: Path | None) -> None:
         if target is None:
             continue
         with writing(target):
-            if not target.parent.is_dir():
-                raise CorpusError(
-                    f"{target}: cannot be written: there is no folder {target.parent}"
-                )
-            if target.exists() and not target.is_file():
-                # Renaming onto a device such as /dev/null would replace the device itself.
-                raise CorpusError(f"{target}: cannot be written: it exists and is no plain file")
+            check_place(target)
             if not _is_writable(target.parent):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if targets and targets[-1] is not None:

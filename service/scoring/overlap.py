@@ -4,56 +4,70 @@ Owns the refusals. Looks at names and at what they lead to; knows nothing of wha
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from service.scoring.delivery import Destination
 from vocab.errors import CorpusError
 from vocab.inputs import would_match
 from vocab.streams import RecordStream
 from vocab.uris import identity, is_uri, lies_in, shown
 
+OUTPUT, REJECTS = "output", "rejects file"
+
 
 def refuse_overlap(
-    sources: Sequence[str | os.PathLike[str]], records: RecordStream, destination: Destination
+    sources: Sequence[str | os.PathLike[str]],
+    records: RecordStream,
+    names: Mapping[str, Sequence[str]],
 ) -> None:
     """Refuses an output that is an input, or would be one of the next run.
 
     Args:
         sources: Files, folders, patterns and URIs, as they were given.
         records: What they stand for.
-        destination: The output.
+        names: What is to be written, by what it is called: its name, and for a folder also what
+            files in it are like.
 
     Raises:
-        CorpusError: The output or the rejects file is an input, lies in a folder that is one, or
-            is matched by a pattern that is one; or they are the same file.
+        CorpusError: Something that is written is an input, holds one, lies in a folder that is
+            one, or is matched by a pattern that is one; or the rejects file is part of the output.
     """
-    targets = {} if destination.piped else {"output": destination.file.name}
-    if destination.rejects is not None:
-        targets["rejects file"] = os.fspath(destination.rejects)
-    if len(targets) == 2 and _is_same(*targets.values()):
-        raise CorpusError(
-            f"{destination.rejects}: the rejects file is the output; name another file"
-        )
-    for what, target in targets.items():
-        _refuse(what, target, sources, [table.file.name for table in records.tables])
+    output, rejects = (next(iter(names.get(what, ())), None) for what in (OUTPUT, REJECTS))
+    if output is not None and rejects is not None:
+        if _is_same(rejects, output):
+            raise CorpusError(f"{rejects}: the rejects file is the output; name another file")
+        if lies_in(rejects, output):
+            raise CorpusError(f"{rejects}: the rejects file lies in the output; name another file")
+    for what, written in names.items():
+        _refuse(what, written, sources, [table.file.name for table in records.tables])
 
 
 def _refuse(
-    what: str, target: str, sources: Sequence[str | os.PathLike[str]], files: Sequence[str]
+    what: str,
+    written: Sequence[str],
+    sources: Sequence[str | os.PathLike[str]],
+    files: Sequence[str],
 ) -> None:
-    if any(_is_same(target, file) for file in files):
-        raise CorpusError(f"{shown(target)}: the {what} is the input; name another file")
+    target = written[0]
+    kind = "file" if len(written) == 1 else "folder"
+    for file in files:
+        if _is_same(target, file):
+            raise CorpusError(f"{shown(target)}: the {what} is the input; name another {kind}")
+        if lies_in(file, target):
+            raise CorpusError(
+                f"{shown(target)}: the {what} would take the place of {shown(file)}, which is an "
+                f"input; name another {kind}"
+            )
     for source in [os.fspath(source) for source in sources]:
         if source != "-" and lies_in(target, source):
             raise CorpusError(
                 f"{shown(target)}: the {what} lies in the input folder, where the next run would "
-                "read it; name a file elsewhere"
+                f"read it; name a {kind} elsewhere"
             )
-        if would_match(source, target):
+        if any(would_match(source, name) for name in written):
             raise CorpusError(
                 f"{shown(target)}: the {what} matches {shown(source)}, so the next run would read "
-                "it; name another file"
+                f"it; name another {kind}"
             )
 
 

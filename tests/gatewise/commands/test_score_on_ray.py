@@ -78,6 +78,28 @@ def test_what_is_wrong_is_told_before_a_cluster_is_started(
     assert told in " ".join(done.stderr.split())
 
 
+@pytest.mark.parametrize(
+    ("inputs", "out", "told"),
+    [
+        ("old/part-00000.csv", "old", "would take the place of"),
+        ("*/part-*.csv", "new", "output matches */part-*.csv, so the next run would read it"),
+    ],
+)
+def test_an_output_that_is_or_would_be_an_input_is_refused(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, inputs: str, out: str, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    (tmp_path / "old").mkdir()
+    kept = source.rename(tmp_path / "old" / "part-00000.csv")
+    contents = kept.read_bytes()
+    options = ("--engine", "ray", "--output-format", "csv")
+    done = score("nowhere", inputs, "--out", out, *options)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert told in " ".join(done.stderr.split())
+    assert kept.read_bytes() == contents
+
+
 def test_standard_input_is_refused(model_folder: Path, tmp_path: Path) -> None:
     done = score(
         model_folder, "-", "--input-format", "csv", "--out", tmp_path / "o", "--engine", "ray"
