@@ -119,21 +119,21 @@ def to_parquet(given: Given) -> Ready:
 def one_call(given: Given) -> Ready:
     """`gatewise.score_texts` of all texts."""
     texts, _ = given.rows()
-    return _score_texts(given, [texts])
+    return _score_texts(given, [texts], None)
 
 
 def batches(given: Given) -> Ready:
     """`gatewise.score_texts` of batches as Spark's workers get them."""
     texts, _ = given.rows()
     cut = [texts[start : start + _SPARK] for start in range(0, len(texts), _SPARK)]
-    return _score_texts(given, cut)
+    return _score_texts(given, cut, 1)
 
 
-def _score_texts(given: Given, parts: Sequence[Sequence[str]]) -> Ready:
+def _score_texts(given: Given, parts: Sequence[Sequence[str]], workers: int | None) -> Ready:
     gatewise.score_texts(["so that the model is loaded"], given.model)
 
     def run() -> list[object]:
-        each = (gatewise.score_texts(part, given.model)["label"] for part in parts)
+        each = (gatewise.score_texts(part, given.model, workers=workers)["label"] for part in parts)
         return [label for labels in each for label in labels]
 
     def labels(found: list[object]) -> Sequence[str]:

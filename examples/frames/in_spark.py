@@ -20,7 +20,7 @@ def with_labels(frame: DataFrame, model: str) -> DataFrame:
 
     def scored(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
-            yield batch.assign(**gatewise.score_texts(batch["text"], model))
+            yield batch.assign(**gatewise.score_texts(batch["text"], model, workers=1))
 
     schema = f"{frame.schema.toDDL()}, label STRING, score FLOAT"
     return frame.mapInPandas(scored, schema)

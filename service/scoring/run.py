@@ -14,7 +14,7 @@ from itertools import chain, repeat
 
 from service.classifier import Classifier
 from service.scoring.delivery import Destination
-from service.scoring.engine import cores, in_order
+from service.scoring.engine import in_order, required_workers
 from service.scoring.overlap import refuse_overlap
 from service.scoring.piping import Piping
 from service.scoring.plan import Plan, Wishes
@@ -124,8 +124,7 @@ def score(
     """
     started = time.perf_counter()
     wishes, pace = wishes or Wishes(), pace or Pace()
-    if pace.workers is not None and pace.workers < 1:
-        raise GatewiseError(f"workers: expected one at least, received {pace.workers}")
+    workers = required_workers(pace.workers)
     plan = Plan.of(classifier, records, destination.file, wishes)
     given = conditions(classifier, records, wishes, pace.rows)
     meter = Meter()
@@ -144,7 +143,7 @@ def score(
                 on_progress(counts, min(meter.done / records.size, 1) if records.size else None)
 
         try:
-            with closing(_scored(classifier, plan, cut, pace.workers or cores())) as parts:
+            with closing(_scored(classifier, plan, cut, workers)) as parts:
                 strict = destination.rejects is None
                 counts = _written(parts, plan, output, on_written, strict=strict)
             if not counts.scored:

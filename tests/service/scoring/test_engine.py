@@ -72,3 +72,13 @@ def test_whoever_stops_early_waits_for_what_was_begun_alone() -> None:
     results.close()
     assert len(begun) <= 6
     assert sys.getswitchinterval() == before
+
+
+def test_runs_that_overlap_leave_the_interpreter_as_it_was() -> None:
+    before = sys.getswitchinterval()
+    first, second = (in_order(abs, range(10), 2) for _ in range(2))
+    assert next(first) == next(second) == 0
+    first.close()
+    assert sys.getswitchinterval() < before
+    second.close()
+    assert sys.getswitchinterval() == before

@@ -34,6 +34,18 @@ def test_the_same_text_has_the_same_answer_among_any_others(model_folder: Path) 
         assert {name: [values[place]] for name, values in together.items()} == alone
 
 
+def test_many_texts_have_the_answers_of_few_however_many_workers(
+    model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [*TEXTS, None, "", *(f"{text} {number}" for number in range(20) for text in TEXTS)]
+    expected = score_texts(given, model_folder, top_k=2)
+    monkeypatch.setattr(texts, "ROWS", 7)
+    for workers in (1, 3, None):
+        assert score_texts(given, model_folder, top_k=2, workers=workers) == expected
+    with pytest.raises(GatewiseError, match="workers: expected one at least, received 0"):
+        score_texts(given, model_folder, workers=0)
+
+
 @pytest.mark.parametrize("missing", [None, math.nan, pd.NA, pd.NaT, "", "  ", "\x00"])
 def test_what_is_missing_has_nothing(model_folder: Path, missing: object) -> None:
     columns = score_texts([missing, TEXTS[0], missing], model_folder, top_k=2)
