@@ -5,6 +5,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -18,11 +19,33 @@ import pytest
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
+# What a shell starts in the background ignores the interrupt, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
+_ON_RAY = ("tests/service/cluster/", "tests/gatewise/commands/test_score_on_ray.py")
+
 # Distinct enough to be learnt in seconds; three scripts, one of them without spaces.
 _LANGUAGES = ("de", "el", "en", "fr", "ja")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Has a file's tests run in one process, for they share what is dear to make.
+
+    So do all that start a Ray cluster: some look for its processes, and would find another's.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return "Ray" if file.startswith(_ON_RAY) else file
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -76,7 +76,7 @@ def refused(response: httpx.Response, status: int, kind: str) -> str:
 
 
 class TestRoles:
-    @pytest.mark.parametrize("key", [PREDICT, ADMIN])
+    @pytest.mark.parametrize("key", [PREDICT, ADMIN], ids=["predict", "admin"])
     def test_either_header_lets_in(self, client: httpx.Client, key: str) -> None:
         assert predict(client, bearer(key)).status_code == 200
         assert predict(client, {"X-API-Key": key}).status_code == 200

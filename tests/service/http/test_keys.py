@@ -90,7 +90,9 @@ def test_no_key_that_could_be_known(
     assert Keys(path).role(headers) is None
 
 
-@pytest.mark.parametrize("value", [f"bearer {PREDICT}", f"BEARER   {PREDICT} "])
+@pytest.mark.parametrize(
+    "value", [f"bearer {PREDICT}", f"BEARER   {PREDICT} "], ids=["small", "large"]
+)
 def test_the_scheme_is_known_in_any_letters(path: Path, write: Write, value: str) -> None:
     write([PREDICTS])
     assert Keys(path).role([(b"authorization", value.encode())]) is Role.PREDICT

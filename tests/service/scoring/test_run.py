@@ -335,9 +335,10 @@ def locked(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir(mode=0o000)
     user = os.geteuid()
     if user == 0:
-        # There is nothing that root may not do.
-        for path in (tmp_path, *tmp_path.parents[:2]):
-            path.chmod(0o755)
+        # There is nothing that root may not do. Whoever it becomes has to get as far as here.
+        for path in (tmp_path, *tmp_path.parents):
+            if path.stat().st_mode & 0o777 == 0o700:
+                path.chmod(0o755)
         os.seteuid(65534)
     yield folder
     os.seteuid(user)
