@@ -23,7 +23,7 @@ from service.scores import apply, none_labels
 from service.scoring.answers import Answers, Column
 from service.scoring.engine import in_order
 from service.scoring.run import Pace, score_file
-from service.scoring.windows import ROWS
+from service.scoring.windows import cut
 from service.screening.demands import lone_rows
 from service.sessions import open_session
 from vocab.files import Format
@@ -88,7 +88,7 @@ def strings(given: Given) -> Ready:
     texts, _ = given.rows()
     model = Classifier.load(given.model)
     answers = _answers(model, given)
-    windows = [texts[start : start + ROWS] for start in range(0, len(texts), ROWS)]
+    windows = [window for window, _ in cut(texts, len)]
 
     def work(window: Sequence[str]) -> list[Column]:
         encoded = model.encode_together(window)

@@ -18,7 +18,7 @@ from service.scores import none_labels, shortest
 from service.scoring.answers import Answers
 from service.scoring.engine import in_order, required_workers
 from service.scoring.plan import reject_settings
-from service.scoring.windows import ROWS
+from service.scoring.windows import cut
 from vocab.errors import GatewiseError
 from vocab.files import Format
 from vocab.records import is_unicode
@@ -52,7 +52,8 @@ def score_texts(
         none_below: The probability below which a text is given none of the labels, 0 for never;
             None for the model's own.
         precision: Which of the folder's models; None for the most exact one.
-        workers: Threads that score windows of 4,096 texts side by side; None for one on each
+        workers: Threads that score windows of texts side by side, 4,096 texts each or fewer long
+            ones; None for one on each
             core. Where several processes share the cores, as Spark's do, 1 is best.
 
     Returns:
@@ -85,10 +86,9 @@ def score_texts(
     def scored(window: list[str]) -> list[list[object]]:
         return _columns(classifier, answers, reject, window)
 
-    # One at least, so that no texts have columns too.
-    windows = [given[start : start + ROWS] for start in range(0, max(len(given), 1), ROWS)]
+    windows = [window for window, _ in cut(given, len)]
     threads = min(required_workers(workers), len(windows))
-    for part in map(scored, windows) if threads == 1 else in_order(scored, windows, threads):
+    for part in map(scored, windows) if threads <= 1 else in_order(scored, windows, threads):
         for name, values in zip(answers.names, part, strict=True):
             columns[name] += values
     return columns

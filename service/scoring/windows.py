@@ -4,9 +4,10 @@ Owns where one window ends and the next begins, which depends on nothing but the
 nothing of what is done with them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from vocab.meter import Meter
 from vocab.records import BadRow, Record
@@ -19,6 +20,7 @@ ROWS = 4096
 # texts are enough windows for many cores.
 _CHARACTERS = 1024 * 1024
 
+T = TypeVar("T")
 Items = list[Record | BadRow]
 
 
@@ -70,22 +72,34 @@ def windows(
         skipped = start.records if number == start.table else 0
         items = islice(table.records(meter), skipped, None)
         done = skipped
-        for window, characters in _cut(items, rows):
+        for window, characters in cut(items, _size, rows):
             done += len(window)
             yield Window(window, Position(number, done), characters)
 
 
-def _cut(items: Iterator[Record | BadRow], rows: int) -> Iterator[tuple[Items, int]]:
-    window: Items = []
+def cut(
+    items: Iterable[T], size: Callable[[T], int], rows: int = ROWS
+) -> Iterator[tuple[list[T], int]]:
+    """Cuts items into stretches that are worth being scored together.
+
+    Args:
+        items: Records or texts.
+        size: How many characters one has.
+        rows: Most items of a stretch.
+
+    Yields:
+        A stretch, and its characters.
+    """
+    stretch: list[T] = []
     characters = 0
     for item in items:
-        window.append(item)
-        characters += _size(item)
-        if len(window) >= rows or characters >= _CHARACTERS:
-            yield window, characters
-            window, characters = [], 0
-    if window:
-        yield window, characters
+        stretch.append(item)
+        characters += size(item)
+        if len(stretch) >= rows or characters >= _CHARACTERS:
+            yield stretch, characters
+            stretch, characters = [], 0
+    if stretch:
+        yield stretch, characters
 
 
 def _size(item: Record | BadRow) -> int:

@@ -12,7 +12,7 @@ import pytest
 import gatewise
 from service.classifier import Classifier
 from service.errors import ModelFolderError
-from service.scoring import texts
+from service.scoring import texts, windows
 from service.scoring.texts import score_texts
 from vocab.errors import GatewiseError
 
@@ -39,7 +39,7 @@ def test_many_texts_have_the_answers_of_few_however_many_workers(
 ) -> None:
     given = [*TEXTS, None, "", *(f"{text} {number}" for number in range(20) for text in TEXTS)]
     expected = score_texts(given, model_folder, top_k=2)
-    monkeypatch.setattr(texts, "ROWS", 7)
+    monkeypatch.setattr(windows, "_CHARACTERS", 100)
     for workers in (1, 3, None):
         assert score_texts(given, model_folder, top_k=2, workers=workers) == expected
     with pytest.raises(GatewiseError, match="workers: expected one at least, received 0"):
