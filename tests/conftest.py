@@ -26,7 +26,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-_ON_RAY = ("tests/service/cluster/", "tests/gatewise/commands/test_score_on_ray.py")
+_TOGETHER = {
+    "Ray": ("tests/service/cluster/", "tests/gatewise/commands/test_score_on_ray.py"),
+    "runtimes": ("tests/runtimes/",),
+}
 
 # Distinct enough to be learnt in seconds; three scripts, one of them without spaces.
 _LANGUAGES = ("de", "el", "en", "fr", "ja")
@@ -36,14 +39,15 @@ _LANGUAGES = ("de", "el", "en", "fr", "ja")
 def pytest_xdist_make_scheduler(config, log):
     """Has a file's tests run in one process, for they share what is dear to make.
 
-    So do all that start a Ray cluster: some look for its processes, and would find another's.
+    So do some files together: the tests of runtimes, which share their models, and all that start
+    a Ray cluster, some of which look for its processes and would find another's.
     """
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
             file = nodeid.partition("::")[0]
-            return "Ray" if file.startswith(_ON_RAY) else file
+            return next((name for name, of in _TOGETHER.items() if file.startswith(of)), file)
 
     return ByFile(config, log)
 

@@ -7,14 +7,17 @@ import pytest
 
 VARIABLE = "OPTIMUM_PYTHON"
 
+# Before what is asked of it is made, which takes a while.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get(VARIABLE),
+    reason=f"{VARIABLE} names no Python that has optimum; see benchmarks/README.md",
+)
+
 
 @pytest.fixture(scope="module")
 def comparisons(parity, asked, compared):
-    python = os.environ.get(VARIABLE)
-    if not python:
-        pytest.skip(f"{VARIABLE} names no Python that has optimum; see benchmarks/README.md")
     questions = [one.question for one in asked.values()]
-    return compared(parity.in_optimum.ask(questions, Path(python)))
+    return compared(parity.in_optimum.ask(questions, Path(os.environ[VARIABLE])))
 
 
 def test_ids_are_the_same(comparisons, dictionary, check_same):
