@@ -125,8 +125,8 @@ def one_call(given: Given) -> Ready:
 def batches(given: Given) -> Ready:
     """`gatewise.score_texts` of batches as Spark's workers get them."""
     texts, _ = given.rows()
-    cut = [texts[start : start + _SPARK] for start in range(0, len(texts), _SPARK)]
-    return _score_texts(given, cut, 1)
+    parts = [texts[start : start + _SPARK] for start in range(0, len(texts), _SPARK)]
+    return _score_texts(given, parts, 1)
 
 
 def _score_texts(given: Given, parts: Sequence[Sequence[str]], workers: int | None) -> Ready:

@@ -129,7 +129,7 @@ def score(
     records = open_records(*inputs, standard_input=input_format)
     if resume and inputs == ["-"]:
         raise GatewiseError("--resume: standard input cannot be read again; write it to a file")
-    refuse_overlap(inputs, records, (output if engine == "ray" else destination).names)
+    refuse_overlap(inputs, records, (output if engine == "ray" else destination).names, rejects)
     run: Callable[..., Summary]
     if classifier is None:
         cluster = Cluster(address, workers)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from service.cluster.stretches import Place
-from service.scoring.delivery import staging_of, written_names
+from service.scoring.delivery import staging_of
 from service.scoring.parquet import Assembler
 from service.scoring.summary import Counts
 from service.scoring.table import Table
@@ -93,10 +93,9 @@ class PartedOutput:
         return cls(folder, part, rejects)
 
     @property
-    def names(self) -> dict[str, list[str]]:
-        """What is written under a name, for `service.scoring.overlap`."""
-        like = self.folder / f"part-00000{_suffix(self.part)}"
-        return written_names([str(self.folder), str(like)], self.rejects)
+    def names(self) -> list[str]:
+        """The names of the output, for `service.scoring.overlap`."""
+        return [str(self.folder), str(self.folder / f"part-00000{_suffix(self.part)}")]
 
     @property
     def staging(self) -> Path:

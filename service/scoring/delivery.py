@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from service.scoring.overlap import OUTPUT, REJECTS
 from service.scoring.parquet import Assembler
 from service.scoring.piping import Piping
 from service.scoring.staging import Staging
@@ -88,9 +87,9 @@ class Destination:
         return cls(replace(file, name=_STANDARD_OUTPUT), aside, piped=True)
 
     @property
-    def names(self) -> dict[str, list[str]]:
-        """What is written under a name, for `service.scoring.overlap`."""
-        return written_names([] if self.piped else [self.file.name], self.rejects)
+    def names(self) -> list[str]:
+        """The names of the output, for `service.scoring.overlap`."""
+        return [] if self.piped else [self.file.name]
 
     def open(self, given: Mapping[str, object], *, resume: bool) -> Staging | Piping:
         """Begins the output, or goes on with it.
@@ -155,12 +154,6 @@ class Destination:
         # If the folder was deleted, that is told, and not what comes of it.
         if self.rejects is not None and output.rejected.exists():
             deliver_rejects(self.rejects, output)
-
-
-def written_names(output: list[str], rejects: Path | None) -> dict[str, list[str]]:
-    """What is written under a name, for `service.scoring.overlap`: what there is of these two."""
-    named = {OUTPUT: output, REJECTS: [] if rejects is None else [os.fspath(rejects)]}
-    return {what: names for what, names in named.items() if names}
 
 
 def deliver_rejects(path: Path, output: Staging | Piping) -> None:

@@ -4,7 +4,7 @@ Owns the refusals. Looks at names and at what they lead to; knows nothing of wha
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vocab.errors import CorpusError
@@ -12,34 +12,36 @@ from vocab.inputs import would_match
 from vocab.streams import RecordStream
 from vocab.uris import identity, is_uri, lies_in, shown
 
-OUTPUT, REJECTS = "output", "rejects file"
-
 
 def refuse_overlap(
     sources: Sequence[str | os.PathLike[str]],
     records: RecordStream,
-    names: Mapping[str, Sequence[str]],
+    output: Sequence[str],
+    rejects: Path | None,
 ) -> None:
     """Refuses an output that is an input, or would be one of the next run.
 
     Args:
         sources: Files, folders, patterns and URIs, as they were given.
         records: What they stand for.
-        names: What is to be written, by what it is called: its name, and for a folder also what
-            files in it are like.
+        output: The name of the output, and for a folder also what files in it are like; nothing
+            for standard output.
+        rejects: The rejects file.
 
     Raises:
         CorpusError: Something that is written is an input, holds one, lies in a folder that is
             one, or is matched by a pattern that is one; or the rejects file is part of the output.
     """
-    output, rejects = (next(iter(names.get(what, ())), None) for what in (OUTPUT, REJECTS))
-    if output is not None and rejects is not None:
-        if _is_same(rejects, output):
+    files = [table.file.name for table in records.tables]
+    if rejects is not None and output:
+        if _is_same(str(rejects), output[0]):
             raise CorpusError(f"{rejects}: the rejects file is the output; name another file")
-        if lies_in(rejects, output):
+        if lies_in(rejects, output[0]):
             raise CorpusError(f"{rejects}: the rejects file lies in the output; name another file")
-    for what, written in names.items():
-        _refuse(what, written, sources, [table.file.name for table in records.tables])
+    if output:
+        _refuse("output", output, sources, files)
+    if rejects is not None:
+        _refuse("rejects file", [str(rejects)], sources, files)
 
 
 def _refuse(

@@ -81,7 +81,7 @@ def score_file(
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     records = open_records(*sources)
     destination = Destination.named(output, rejects)
-    refuse_overlap(sources, records, destination.names)
+    refuse_overlap(sources, records, destination.names, destination.rejects)
     return score(
         classifier, records, destination, wishes, resume=resume, pace=pace, on_progress=on_progress
     )
