@@ -18,7 +18,7 @@ help:
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 		--editable ".[$(TENSORFLOW),serve,demo,benchmark,test]"
@@ -30,7 +30,14 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# What mypy reads: the folders of the repository linked together as the one package that they are,
+# for it does not look through the import hook of an editable install.
+TREE := build/tree/gatewise
+
 check: $(INSTALLED)
+	rm -rf $(TREE)
+	mkdir -p $(TREE)
+	ln -s $(CURDIR)/gatewise/* $(CURDIR)/vocab $(CURDIR)/service $(CURDIR)/training $(TREE)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

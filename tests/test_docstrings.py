@@ -7,9 +7,7 @@ import pkgutil
 import pytest
 
 import gatewise
-import service
-import training
-import vocab
+from gatewise import service, training, vocab
 
 NAMES = [
     f"{room.__name__}.{module.name}"

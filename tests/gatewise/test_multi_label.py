@@ -67,9 +67,9 @@ def test_evaluate_tells_what_is_wrong_with_a_row(multi_label_folder, tmp_path) -
 
 
 def test_score_writes_a_corpus_of_soft_labels(multi_label_folder, corpus, tmp_path) -> None:
-    from vocab.bad_rows import StopAtBadRows
-    from vocab.columns import Columns
-    from vocab.corpus import read_rows
+    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+    from gatewise.vocab.corpus.columns import Columns
+    from gatewise.vocab.corpus.corpus_reader import read_rows
 
     out = tmp_path / "scored.csv"
     code, stdout, _ = gatewise("score", multi_label_folder, corpus, "--out", out, "--probabilities")

@@ -8,9 +8,9 @@ large is refused at once.
 
 from dataclasses import dataclass
 
-from training.config import ConfigError
-from training.network.shape import Shape
-from training.settings.network import Cell, NetworkConfig
+from gatewise.training.config.config import ConfigError
+from gatewise.training.config.network_section import Cell, NetworkConfig
+from gatewise.training.network.shape import Shape
 
 GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "rnn": 1}
 """Kernels that a cell has side by side, in each direction."""

@@ -8,8 +8,7 @@ import subprocess
 import sys
 
 import pytest
-
-from service.http.keys import Keys
+from gatewise.service.serving.http.auth.api_keys import ApiKeys
 
 
 def key(*arguments, **variables):
@@ -44,7 +43,7 @@ def test_a_second_key_is_added_to_the_file_of_the_variable(tmp_path):
         key(name, "--role", role, GATEWISE_API_KEYS_FILE=str(file)).stdout.strip()
         for name, role in (("web", "predict"), ("operator", "admin"))
     ]
-    known = Keys(file)
+    known = ApiKeys(file)
     roles = [known.role([(b"x-api-key", one.encode())]) for one in made]
     assert roles == ["predict", "admin"]
 

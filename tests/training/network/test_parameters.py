@@ -3,12 +3,11 @@
 import itertools
 
 import pytest
-
-from training.config import ConfigError
-from training.network.build import build
-from training.network.parameters import check_size, parameters
-from training.network.shape import NgramTable, Shape
-from training.settings.network import NetworkConfig
+from gatewise.training.config.config import ConfigError
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.network.build import build
+from gatewise.training.network.parameters import check_size, parameters
+from gatewise.training.network.shape import NgramTable, Shape
 
 CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
 DIRECTIONS = ["forward", "backward", "bidirectional"]
