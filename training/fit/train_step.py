@@ -23,17 +23,8 @@ Arrays = list[NDArray[np.generic]]
 _OPTIMIZERS: dict[Optimizer, type[keras.optimizers.Optimizer]] = {
     "adamw": keras.optimizers.AdamW,
     "adam": keras.optimizers.Adam,
-    "nadam": keras.optimizers.Nadam,
-    "adamax": keras.optimizers.Adamax,
-    "adagrad": keras.optimizers.Adagrad,
-    "adadelta": keras.optimizers.Adadelta,
-    "adafactor": keras.optimizers.Adafactor,
     "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-    "lion": keras.optimizers.Lion,
-    "lamb": keras.optimizers.Lamb,
-    "muon": keras.optimizers.Muon,
-    "ftrl": keras.optimizers.Ftrl,
+    "adagrad": keras.optimizers.Adagrad,
 }
 
 
