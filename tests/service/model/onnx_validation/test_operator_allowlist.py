@@ -16,9 +16,10 @@ from gatewise.training.mobile.onnx_parts import NGRAMS, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, prune
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.streaming import MOST_ROWS
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
 from gatewise.training.onnx_export.precision import stored_in
-from gatewise.training.onnx_export.step_model import MOST_ROWS, step
+from gatewise.training.onnx_export.step_model import step
 
 CLASSES, VOCABULARY = 5, 40
 
