@@ -19,7 +19,7 @@ from gatewise.vocab.tokenizer.encoding import Encoded
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).parents[5]
-STATIC = ROOT / "service" / "http" / "static"
+STATIC = ROOT / "service" / "serving" / "http" / "web_ui" / "static"
 GERMAN = "Wo finde ich bitte die nächste Haltestelle?"
 HOSTILE = '<img src=x onerror="document.title=1">'
 RIGHT_TO_LEFT = "\u202eمرحبا 👩‍👩‍👧"
