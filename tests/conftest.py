@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,16 +49,6 @@ def pytest_xdist_make_scheduler(config, log):
             return next((name for name, of in _TOGETHER.items() if file.startswith(of)), file)
 
     return ByFile(config, log)
-
-
-@pytest.fixture(scope="session")
-def benchmark_module():
-    """Imports a module of the benchmarks by its name."""
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    try:
-        yield importlib.import_module
-    finally:
-        sys.path.remove(str(ROOT / "benchmarks"))
 
 
 @pytest.fixture(scope="session")
