@@ -18,7 +18,6 @@ from gatewise.service.scoring.ray.input_splits import SplitSizes
 from gatewise.service.scoring.ray.output_parts import PartitionedOutput
 from gatewise.service.scoring.ray.ray_pool import Cluster
 from gatewise.service.scoring.ray.score_folder import score_folder
-from gatewise.service.scoring.ray.stderr_filter import filter_stderr
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
@@ -75,7 +74,7 @@ def on_ray(model: Path, workers: int, source: Path, folder: Path) -> Run:
         model,
         open_records(source),
         PartitionedOutput.named(out, "csv"),
-        cluster=Cluster(workers=workers, sizes=SplitSizes(stretch=PART_ROWS)),
+        cluster=Cluster(workers=workers, sizes=SplitSizes(split=PART_ROWS)),
         on_progress=timer,
     )
     return timer.run(out)
@@ -134,7 +133,7 @@ def main(
         engines[f"local, --workers {number}"] = partial(local, model, number)
         engines[f"Ray, --workers {number}"] = partial(on_ray, model, number)
     runs: dict[str, list[Run]] = {name: [] for name in engines}
-    with filter_stderr(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         source = write_input(corpus, Path(folder, "in.csv"), rows)
         for name in rotated(list(engines), rounds):
             with tempfile.TemporaryDirectory() as out:

@@ -102,8 +102,7 @@ def read(folder: Path) -> dict[str, EncodedTexts]:
 
 
 def batches_by_length(texts: EncodedTexts, size: int, seed: int) -> list[NDArray[np.int64]]:
-    """One epoch's batches of texts of similar length, as `gatewise.training.fit.dataset` makes
-    them.
+    """One epoch's batches of texts of similar length, as Gatewise makes them.
 
     Texts are shuffled, sorted by length in pools of fifty batches, cut, and the batches shuffled.
     """
