@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gatewise import training  # noqa: F401  # sets TensorFlow's environment, so it goes before TensorFlow
+
+# isort: split
 import numpy as np
 import tensorflow as tf
 from gatewise.training.config import config as configs
