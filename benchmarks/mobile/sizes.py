@@ -34,7 +34,7 @@ from benchmarks.lib.command import DATA, AsJson, BenchmarkError, TrainingSetting
 from benchmarks.lib.corpora import Split
 from benchmarks.lib.report import Row, report
 from benchmarks.lib.results import Key, Result, Results, key
-from gatewise.size import in_bytes
+from gatewise.value_types import in_bytes
 
 SEED = 1
 

@@ -1,10 +1,5 @@
-"""What the commands print: tables and JSON on standard output, progress on standard error.
+"""What training, evaluation, export and inspection print: progress, metrics, model folders."""
 
-Knows how figures look and where they go; computes none.
-"""
-
-import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from gatewise.console.output import metric_name, print_json, print_plainly, print_progress
 from gatewise.printable import printable
 
 if TYPE_CHECKING:
@@ -38,7 +34,7 @@ _LABELS_SHOWN = 40
 
 @contextmanager
 def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
-    """A bar over updates, and a line for each epoch and finding; only lines when in a file."""
+    """A bar over updates and a line for each epoch and finding; lines alone without a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("fitting"),
@@ -54,15 +50,15 @@ def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
         def on_progress(progress: "FitProgress") -> None:
             bar.update(task, completed=progress.step, total=progress.steps)
             for line in progress_lines(progress):
-                console.print(line, highlight=False, markup=False, soft_wrap=True)
+                print_progress(console, line)
 
         yield on_progress
 
 
 def progress_lines(progress: "FitProgress") -> Iterator[str]:
-    """What is worth a line: an epoch that ended, and what was found about the learning rate."""
+    """The lines of a progress event: an epoch that ended, a finding about the learning rate."""
     if progress.epoch:
-        epoch, metric = progress.epoch, metric_in_words(progress.metric or "metric")
+        epoch, metric = progress.epoch, metric_name(progress.metric or "metric")
         shown = "" if metric == "loss" else f", validation {metric} {epoch.metric:.4f}"
         yield (
             f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation loss "
@@ -72,13 +68,8 @@ def progress_lines(progress: "FitProgress") -> Iterator[str]:
         yield progress.finding
 
 
-def metric_in_words(metric: str) -> str:
-    """A metric's name for people, such as `macro F1` for `macro_f1`."""
-    return metric.replace("_", " ").replace("f1", "F1")
-
-
 def show_run(run: "RunMetrics", out: Path) -> None:
-    """The end of a training run: the report and what was written."""
+    """Prints the end of a training run: its metrics and where the model is."""
     if run.test:
         show_report(run.test, title="test")
     else:
@@ -87,13 +78,13 @@ def show_run(run: "RunMetrics", out: Path) -> None:
     print_plainly(
         f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
         f"parameters; best of {len(run.fitted.epochs)} epochs: {best.number} "
-        f"(validation {metric_in_words(run.fitted.metric)} {best.metric:.4f})"
+        f"(validation {metric_name(run.fitted.metric)} {best.metric:.4f})"
     )
     print_plainly(f"model written to {out}")
 
 
 def show_report(report: "Report", *, title: str = "report", as_json: bool = False) -> None:
-    """The figures of a model over labelled rows."""
+    """Prints the metrics of a model over labelled rows."""
     if as_json:
         print_json(report.as_dict())
         return
@@ -104,9 +95,9 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
     if report.multi_label:
         table.add_column("threshold", justify="right")
     for label in report.labels[:_LABELS_SHOWN]:
-        figures = (f"{value:.4f}" for value in (label.precision, label.recall, label.f1))
+        metrics = (f"{value:.4f}" for value in (label.precision, label.recall, label.f1))
         threshold = [] if label.threshold is None else [f"{label.threshold:.4f}"]
-        table.add_row(printable(label.label), *figures, str(label.rows), *threshold)
+        table.add_row(printable(label.label), *metrics, str(label.rows), *threshold)
     if len(report.labels) > _LABELS_SHOWN:
         table.add_row(f"… and {len(report.labels) - _LABELS_SHOWN} more, see --json")
     print_plainly(table)
@@ -117,25 +108,25 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
         f"rows {report.rows}"
     )
     if report.answered is not None and report.accuracy_answered is not None:
-        found = ""
+        out_of_scope = ""
         if report.out_of_scope_recall is not None:
-            found = (
+            out_of_scope = (
                 f"  out of scope recall {report.out_of_scope_recall:.4f}  "
                 f"out of scope rows {report.out_of_scope_rows}"
             )
         print_plainly(
             f"answered {report.answered:.4f}  accuracy of answers {report.accuracy_answered:.4f}"
-            f"{found}"
+            f"{out_of_scope}"
         )
 
 
 def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool) -> None:
-    """The size of a dictionary and how much of its corpus it covers."""
+    """Prints the size of a dictionary and its coverage of the corpus."""
     if as_json:
         print_json({"size": size, **asdict(coverage), "share": coverage.share})
         return
     print_plainly(
-        f"{size:,} tokens in the dictionary; it knows {coverage.share:.2%} of the "
+        f"{size:,} tokens in the dictionary; it covers {coverage.share:.2%} of the "
         f"{coverage.tokens:,} tokens of {coverage.texts:,} texts"
     )
     print_plainly(f"dictionary written to {out}")
@@ -143,19 +134,19 @@ def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool
 
 @contextmanager
 def exporting() -> Iterator[Callable[["ExportStep"], None]]:
-    """A line for each step of an export."""
+    """Prints a line for each step of an export."""
     console = Console(stderr=True)
 
     def on_step(step: "ExportStep") -> None:
         accuracy = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
         line = f"{step.size:,} bytes{accuracy}: {step.what}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        print_progress(console, line)
 
     yield on_step
 
 
 def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
-    """What became of a model that was made smaller, step by step."""
+    """Prints the steps by which an export made a model smaller, and the files written."""
     if as_json:
         print_json({**asdict(exported), "archive": str(exported.archive)})
         return
@@ -164,24 +155,22 @@ def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
     for name in ("bytes", *(("accuracy", "log loss") if measured else ())):
         table.add_column(name, justify="right")
     for step in exported.steps:
-        figures = (step.accuracy, step.log_loss) if measured else ()
-        table.add_row(step.what, f"{step.size:,}", *(f"{figure:.4f}" for figure in figures))
+        metrics = (step.accuracy, step.log_loss) if measured else ()
+        table.add_row(step.what, f"{step.size:,}", *(f"{metric:.4f}" for metric in metrics))
     print_plainly(table)
-    asked = "" if exported.limit is None else f" of {exported.limit:,}"
+    limit = "" if exported.limit is None else f" of {exported.limit:,}"
     print_plainly(
-        f"an app carries {exported.size:,} bytes{asked}: network, dictionary and config.json"
+        f"an app carries {exported.size:,} bytes{limit}: network, dictionary and config.json"
     )
     if exported.text_model is not None:
-        print_plainly(
-            f"or, alone, the model that takes texts as they are: {exported.text_model:,} bytes"
-        )
+        print_plainly(f"or one file that takes raw texts: {exported.text_model:,} bytes")
     if not measured:
-        print_plainly("how accurate it is was not measured: give rows with --validation")
+        print_plainly("accuracy was not measured: give rows with --validation")
     print_plainly(f"written to {out} and {exported.archive}")
 
 
 def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
-    """What is in a model folder."""
+    """Prints the contents of a model folder."""
     config, manifest = artifact.config, artifact.manifest
     if as_json:
         print_json(
@@ -192,7 +181,9 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         )
         return
     network, tokens = config.gatewise.network, config.gatewise.tokens
-    given = f"embedding {network.embedding_size}" if network.input == "embedding" else "one-hot"
+    token_input = (
+        f"embedding {network.embedding_size}" if network.input == "embedding" else "one-hot"
+    )
     table = Table(show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
@@ -202,9 +193,10 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         "labels": _shortened(artifact.labels.names),
         **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
         **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
-        "tokens": f"{tokens.unit}, {config.vocab_size:,} known, at most {tokens.max_length} a text",
+        "tokens": f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
+        f"at most {tokens.max_length} per text",
         "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
-        f"{given}, read-out {network.readout}",
+        f"{token_input}, read-out {network.readout}",
         "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"
         if network.ngrams
         else "none",
@@ -236,16 +228,3 @@ def _range(numbers: tuple[float, ...]) -> str:
 def _shortened(names: tuple[str, ...]) -> str:
     shown = ", ".join(map(printable, names[:_LABELS_SHOWN]))
     return f"{len(names)}: {shown}" + (" …" if len(names) > _LABELS_SHOWN else "")
-
-
-def print_plainly(what: "str | Table", *, err: bool = False) -> None:
-    """Prints what a user is told, to standard output or to standard error."""
-    # Markup and emoji off: a label may be called [b] or :smile:.
-    console = Console(stderr=err, markup=False, emoji=False, highlight=False, soft_wrap=True)
-    console.print(what)
-
-
-def print_json(document: object, *, err: bool = False) -> None:
-    """Prints what another program is told, on one line."""
-    stream = sys.stderr if err else sys.stdout
-    stream.write(json.dumps(document, ensure_ascii=False) + "\n")

@@ -1,7 +1,7 @@
 import pytest
 import typer
 
-from gatewise.duration import seconds
+from gatewise.value_types import seconds
 
 
 @pytest.mark.parametrize(
