@@ -31,7 +31,10 @@ def serve(*arguments, blocked=()):
         ("--replicas 2", "--replicas has no effect without --engine ray"),
         ("--max-replicas 2", "--max-replicas has no effect without --engine ray"),
         ("--address 10.0.0.1:6379", "--address has no effect without --engine ray"),
-        ("--engine ray --replicas 2 --max-replicas 3", "--max-replicas has no effect together with"),
+        (
+            "--engine ray --replicas 2 --max-replicas 3",
+            "--max-replicas has no effect together with",
+        ),
         ("--engine ray --min-replicas 2", "expected --max-replicas beside it"),
         ("--engine ray --min-replicas 3 --max-replicas 2", "expected at least --min-replicas 3"),
         ("--engine ray --replicas 0", "greater than or equal to 1"),
