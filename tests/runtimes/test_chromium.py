@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.browser
+
 TRANSFORMERS, ENGINE = "Transformers.js in Chromium", "onnxruntime-web in Chromium"
 
 

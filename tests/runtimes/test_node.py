@@ -6,6 +6,8 @@ import pytest
 from service.classifier import Classifier
 from vocab.errors import EmptyTextError
 
+pytestmark = pytest.mark.node
+
 TRANSFORMERS, ENGINE = "Transformers.js in Node", "onnxruntime-node"
 
 

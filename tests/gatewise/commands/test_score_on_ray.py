@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.ray
+
 SCRIPT = """
 import sys
 sys.modules.update(dict.fromkeys({blocked!r}))

@@ -13,6 +13,8 @@ from service.errors import ModelFolderError
 from service.settings import Settings
 from service.versions import Change, NotReadyError
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture
 def replica(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica]:

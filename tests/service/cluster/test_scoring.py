@@ -35,7 +35,10 @@ from vocab.records import BadRow
 from vocab.streams import open_records
 
 # Ray Data's own, of settings that it makes itself.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context"),
+]
 
 SIZES = Sizes(window=64, stretch=500, share=40_000)
 WORDS = "Wo ist der Bahnhof where is the station où est la gare 駅はどこ".split()  # noqa: SIM905

@@ -25,6 +25,8 @@ from service.http import key_writing
 from service.http.key_file import Role, make_key
 from service.settings import Settings
 
+pytestmark = pytest.mark.ray
+
 ROOT = Path(__file__).parents[3]
 
 CLUSTER = """

@@ -146,6 +146,7 @@ def test_any_texts_have_the_same_ids(graphs, unit, lowercase, texts, kept):
     assert_same_ids(*graphs(unit, lowercase, *kept), texts)
 
 
+@pytest.mark.exhaustive
 @kinds
 def test_every_character_has_the_same_ids_wherever_it_stands(graphs, unit, lowercase, capfd):
     session, encoder = graphs(unit, lowercase, "head", LONG)
