@@ -9,7 +9,7 @@ TEST := .venv/installed-test
 LOWEST := .venv-lowest/installed
 LANGUAGES := runs/languages
 # What the core of the tests needs.
-CORE := filelock httpx hypothesis pandas pytest pytest-xdist
+CORE := filelock httpx hypothesis jsonschema pandas pytest pytest-xdist
 # Bytecode is compiled when a module is first imported: most of TensorFlow's never are.
 INSTALL := -m pip install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile

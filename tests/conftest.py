@@ -70,6 +70,9 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.stash[_LEFT_OUT] = Counter()
+    config.addinivalue_line(
+        "markers", "sampled(every): of a test's cases all but one of so many are exhaustive"
+    )
 
 
 def _resources(item):
@@ -79,8 +82,19 @@ def _resources(item):
     return names | ({"benchmark"} if "benchmarks" in item.path.parts else set())
 
 
+def _mark_samples(items):
+    cases = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % sampled.args[0]:
+                item.add_marker("exhaustive")
+            cases[test] += 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    _mark_samples(items)
     needed = {item: _resources(item) for item in items}
     for item, names in needed.items():
         for name in names:

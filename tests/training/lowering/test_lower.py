@@ -65,14 +65,6 @@ def onnx_logits(session, texts):
     return session.run(["logits"], inputs)[0]
 
 
-def sampled(cases, every):
-    """Cases, each as its arguments; all but one of so many are left to the exhaustive tests."""
-    return [
-        pytest.param(*case, marks=[] if number % every == 0 else pytest.mark.exhaustive)
-        for number, case in enumerate(cases)
-    ]
-
-
 CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
 READOUTS = ["last", "max", "mean", "max_mean", "attention"]
 # Every cell with every direction and read-out, and each two of them with either input.
@@ -84,7 +76,8 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("cell", "direction", "readout", "given"), sampled(NETWORKS, 7))
+@pytest.mark.sampled(7)
+@pytest.mark.parametrize(("cell", "direction", "readout", "given"), NETWORKS)
 def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction, readout, given):
     config = NetworkConfig(
         cell=cell[0],
@@ -105,7 +98,8 @@ def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction,
         np.testing.assert_array_equal(onnx_logits(session, alone)[0], together[row])
 
 
-@pytest.mark.parametrize("units", sampled([[5], [10], [50]], 3))
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("units", [5, 10, 50])
 def test_attention_gives_the_same_bits_whatever_its_width(texts, units):
     """A width that is no multiple of what a processor adds up at once is the hard case."""
     config = NetworkConfig(readout="attention", direction="forward", units=units, embedding_size=10)
@@ -118,17 +112,10 @@ def test_attention_gives_the_same_bits_whatever_its_width(texts, units):
         np.testing.assert_array_equal(onnx_logits(session, [text])[0], together[row])
 
 
-@pytest.mark.parametrize(
-    ("given", "direction", "cell"),
-    sampled(
-        itertools.product(
-            ["embedding", "one_hot"],
-            ["forward", "backward", "bidirectional"],
-            ["gru", "lstm", "rnn"],
-        ),
-        4,
-    ),
-)
+@pytest.mark.sampled(5)
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+@pytest.mark.parametrize("given", ["embedding", "one_hot"])
 def test_stacked_layers_agree(texts, cell, direction, given):
     config = NetworkConfig(
         cell=cell, direction=direction, input=given, layers=3, units=8, embedding_size=6, ngrams=()
@@ -141,13 +128,10 @@ def test_stacked_layers_agree(texts, cell, direction, given):
     )
 
 
-@pytest.mark.parametrize(
-    ("ngrams", "width", "spelling"),
-    sampled(
-        itertools.product([(), (1,), (2,), (1, 2), (1, 3, 5, 8)], [None, 3, 11], [None, spelled()]),
-        4,
-    ),
-)
+@pytest.mark.sampled(7)
+@pytest.mark.parametrize("spelling", [None, spelled()], ids=["plain", "spelled"])
+@pytest.mark.parametrize("width", [None, 3, 11])
+@pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (1, 3, 5, 8)])
 def test_every_set_of_ngrams_agrees(texts, ngrams, width, spelling):
     config = NetworkConfig(units=4, embedding_size=4)
     model = with_random_weights(config, ngrams, spelling, buckets=101, ngram_width=width)
@@ -159,7 +143,8 @@ def test_every_set_of_ngrams_agrees(texts, ngrams, width, spelling):
     )
 
 
-@pytest.mark.parametrize("classes", sampled([[1000], [65], [150]], 3))
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("classes", [65, 150, 1000])
 def test_many_classes_have_short_ngrams_and_the_same_bits_in_any_batch(texts, classes):
     config = NetworkConfig(units=12, embedding_size=10)
     sizes = {"classes": classes, "ngram_width": config.width_of_ngrams(classes)}

@@ -130,6 +130,7 @@ def assert_same_ids(session, encoder, texts):
     assert (ids.dtype, mask.dtype) == (np.int64, np.int64)
 
 
+@pytest.mark.sampled(5)
 @kinds
 @pytest.mark.parametrize(("keep", "max_length"), KEPT)
 def test_awkward_texts_have_the_same_ids(graphs, unit, lowercase, keep, max_length):
