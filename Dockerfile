@@ -31,7 +31,7 @@ RUN python deploy/requirements.py pyproject.toml train > requirements.txt && \
     --constraint constraints.txt --requirement requirements.txt
 
 FROM build AS wheel
-COPY pyproject.toml README.md ./
+COPY pyproject.toml setup.py README.md ./
 COPY vocab vocab
 COPY service service
 COPY training training

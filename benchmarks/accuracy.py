@@ -13,11 +13,10 @@ from typing import Annotated
 import typer
 from embeddings import Embeddings
 from figures import Figures, Key, accuracies, digest, seconds
+from gatewise.vocab.errors import GatewiseError
 from ours import Gatewise
 from peers import Classifier, FastText, Settings, Tfidf
 from splits import LARGE, SETS, Set, Split, read
-
-from vocab.errors import GatewiseError
 
 GATEWISE, WITH_VECTORS, FASTTEXT, ENCODER = "gatewise", "gatewise-vectors", "fasttext", "embeddings"
 WIDER = ("network.embedding_size=128",)

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from gatewise.service.model.model_config import Precision
 from numpy.typing import NDArray
-
-from service.layout import Precision
 
 TOLERANCE = 1e-5
 """How far a score may lie from the reference's."""

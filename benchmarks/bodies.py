@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows
 from process import FailedError
-
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows
 
 Scores = Mapping[str, float]
 """The score of every label, for one text."""

@@ -17,17 +17,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from service.classifier import Classifier
-from service.cluster.parts import PartedOutput
-from service.cluster.pool import Cluster
-from service.cluster.quiet import quiet
-from service.cluster.scoring import score_folder
-from service.cluster.stretches import Sizes
-from service.scoring.run import Pace, score_file
-from service.scoring.summary import Counts
-from vocab.records import Record
-from vocab.streams import open_records
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring.ray.input_splits import SplitSizes
+from gatewise.service.scoring.ray.output_parts import PartitionedOutput
+from gatewise.service.scoring.ray.ray_pool import Cluster
+from gatewise.service.scoring.ray.score_folder import score_folder
+from gatewise.service.scoring.ray.stderr_filter import filter_stderr
+from gatewise.service.scoring.score_file import Parallelism, score_file
+from gatewise.service.scoring.summary import RowCounts
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.corpus.records import Record
 
 STRETCH = 8192
 """Rows of a part: small enough for the first of them to come soon after the workers have begun."""
@@ -62,7 +61,7 @@ class Clock:
         self.since = time.perf_counter()
         self.moments: list[tuple[float, int]] = []
 
-    def __call__(self, counts: Counts, _: float | None) -> None:
+    def __call__(self, counts: RowCounts, _: float | None) -> None:
         """Told of a run's progress."""
         self.moments.append((time.perf_counter() - self.since, counts.rows))
 
@@ -77,7 +76,7 @@ def local(model: Path, source: Path, folder: Path, workers: int) -> Ran:
     """A run of the local engine."""
     out, clock = folder / "out.csv", Clock()
     classifier = Classifier.load(model)
-    score_file(classifier, source, out, pace=Pace(workers), on_progress=clock)
+    score_file(classifier, source, out, pace=Parallelism(workers), on_progress=clock)
     return clock.ran(digest_of(out))
 
 
@@ -87,8 +86,8 @@ def on_ray(model: Path, source: Path, folder: Path, workers: int) -> Ran:
     score_folder(
         model,
         open_records(source),
-        PartedOutput.named(out, "csv"),
-        cluster=Cluster(workers=workers, sizes=Sizes(stretch=STRETCH)),
+        PartitionedOutput.named(out, "csv"),
+        cluster=Cluster(workers=workers, sizes=SplitSizes(stretch=STRETCH)),
         on_progress=clock,
     )
     return clock.ran(digest_of(out))
@@ -140,7 +139,7 @@ def main(
         ways[f"local, --workers {number}"] = partial(_way, local, model, number)
         ways[f"Ray, --workers {number}"] = partial(_way, on_ray, model, number)
     ran: dict[str, list[Ran]] = {name: [] for name in ways}
-    with quiet(), tempfile.TemporaryDirectory() as folder:
+    with filter_stderr(), tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "in.csv")
         with source.open("w", encoding="utf-8") as file:
             file.write("id,text\n")

@@ -13,15 +13,15 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from gatewise.training.config import config
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.pipeline import train
+from gatewise.training.run_metrics import RunMetrics
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows, read_texts
 from numpy.typing import NDArray
 
 import gatewise
-from training import config
-from training.pipeline import train
-from training.rows.corpora import Corpora
-from training.run import Run
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows, read_texts
 
 PREFIX = "probability_"
 LARGE = ("network.units=128", "network.embedding_size=128")
@@ -30,7 +30,7 @@ SMALL = ("network.units=16", "network.embedding_size=16", "network.ngrams=[]")
 Probabilities = NDArray[np.float64]
 
 
-def trained(corpora: Corpora, out: Path, settings: Sequence[str]) -> Run:
+def trained(corpora: Corpora, out: Path, settings: Sequence[str]) -> RunMetrics:
     """One model, with a line for each epoch."""
     run = train(corpora, out, config.load(assignments=settings), StopAtBadRows(), lambda _: None)
     if run.test is None:
@@ -126,7 +126,7 @@ def _with_texts(
     return labels, texts, soft
 
 
-def _median(runs: Sequence[Run]) -> float:
+def _median(runs: Sequence[RunMetrics]) -> float:
     return statistics.median(run.test.accuracy for run in runs if run.test)
 
 

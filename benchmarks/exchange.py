@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 from answers import Answers, Question, RuntimeFailedError
-
-from service.layout import DTYPES, ModelFolder
+from gatewise.service.model.model_config import DTYPES, ModelFolder
 
 SCRIPTS = Path(__file__).resolve().parent / "parity"
 """Where the scripts are that run in other runtimes."""

@@ -17,16 +17,15 @@ from typing import Annotated
 import bodies
 import servers
 import typer
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.explanation import explain
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_texts
+from gatewise.vocab.errors import GatewiseError
 from process import FailedError
 from rich import box
 from rich.console import Console
 from rich.table import Table
-
-from service.classifier import Classifier
-from service.explain import explain
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_texts
-from vocab.errors import GatewiseError
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
     python benchmarks/growth_point.py POINT
 
 Texts are random numbers, stored as `gatewise train` stores texts, and every update is one of
-`training.fitting`. A process measures one point, so that its peak memory is that point's. Prints
-one JSON object.
+`gatewise.training.fit`. A process measures one point, so that its peak memory is that point's.
+Prints one JSON object.
 """
 
 import itertools
@@ -93,13 +93,12 @@ def measure(point: Point) -> Cost:
         GatewiseError: If Gatewise refuses a network of these sizes.
     """
     import tensorflow as tf  # noqa: PLC0415 — slow to import, and sizes are refused without it
-
-    from training.fitting import devices  # noqa: PLC0415
-    from training.fitting.dataset import Batches, tensors  # noqa: PLC0415
-    from training.fitting.learner import Learner  # noqa: PLC0415
-    from training.fitting.objective import objective  # noqa: PLC0415
-    from training.network.build import build  # noqa: PLC0415
-    from training.rows import examples  # noqa: PLC0415
+    from gatewise.training.data import examples  # noqa: PLC0415
+    from gatewise.training.fit import devices  # noqa: PLC0415
+    from gatewise.training.fit.dataset import Batches, tensors  # noqa: PLC0415
+    from gatewise.training.fit.loss import objective  # noqa: PLC0415
+    from gatewise.training.fit.train_step import Learner  # noqa: PLC0415
+    from gatewise.training.network.build import build  # noqa: PLC0415
 
     config, shape = _sizes(point)
     if config.training.deterministic:
@@ -140,9 +139,9 @@ def measure(point: Point) -> Cost:
 
 def _sizes(point: Point) -> tuple[Any, Any]:
     """Config and shape, once Gatewise has agreed to them."""
-    from training import config as configs  # noqa: PLC0415
-    from training.network import parameters  # noqa: PLC0415
-    from training.network.shape import Shape  # noqa: PLC0415
+    from gatewise.training.config import config as configs  # noqa: PLC0415
+    from gatewise.training.network import parameters  # noqa: PLC0415
+    from gatewise.training.network.shape import Shape  # noqa: PLC0415
 
     config = configs.load(assignments=point.settings)
     network = config.network
@@ -154,7 +153,7 @@ def _sizes(point: Point) -> tuple[Any, Any]:
         buckets=network.ngram_buckets(point.rows * point.tokens, width),
         ngram_width=width,
     )
-    parameters.check_size(network, shape)
+    parameters.check_size(network, config.tokens, shape)
     return config, shape
 
 

@@ -16,13 +16,12 @@ import process_tree
 import servers
 import typer
 from asked import ask
+from gatewise.vocab.errors import GatewiseError
 from hostile_client import EXTRA, HANGS, every
 from options import AsJson, Model, Settings
 from process import FailedError
 from process_tree import Held
 from server_process import Running
-
-from vocab.errors import GatewiseError
 
 _GOOD = b'{"inputs": "Who wrote Hamlet?"}'
 _READ_SECONDS = 2  # the service's timeout, short so that what never ends is told soon

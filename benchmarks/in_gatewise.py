@@ -6,20 +6,19 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import tensorflow as tf
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
+from gatewise.training.data import examples
+from gatewise.training.data.examples import Examples
+from gatewise.training.fit import devices
+from gatewise.training.fit.dataset import Batches, tensors
+from gatewise.training.fit.loss import objective
+from gatewise.training.fit.train_step import Learner
+from gatewise.training.fit.validation import validate
+from gatewise.training.network.build import build
+from gatewise.training.network.shape import Shape
 from numpy.typing import NDArray
 from recipe import Encoded, Epochs, Recipe, Trained
-
-from training import config as configs
-from training.config import Config
-from training.fitting import devices
-from training.fitting.dataset import Batches, tensors
-from training.fitting.learner import Learner
-from training.fitting.objective import objective
-from training.fitting.validation import validate
-from training.network.build import build
-from training.network.shape import Shape
-from training.rows import examples
-from training.rows.examples import Examples
 
 _WINDOW = 4096
 

@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from answers import Answers, Question
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_config import PRECISIONS, ModelFolder, Precision
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.service.model.scores import ScoreFunction, apply
+from gatewise.training.mobile.ort_format import to_ort
+from gatewise.vocab.tokenizer.encoding import pad
 from numpy.typing import NDArray
-
-from service import artifact
-from service.classifier import Classifier
-from service.layout import PRECISIONS, ModelFolder, Precision
-from service.scores import ScoreFunction, apply
-from training.mobile.ort_format import to_ort
-from vocab.encoding import pad
 
 REFERENCE = "Python onnxruntime"
 ORT_FORMAT = "ORT format in Python onnxruntime"
@@ -94,7 +93,7 @@ def in_ort_format(question: Question) -> Answers:
 
     By onnxruntime itself: the classifier takes ONNX alone.
     """
-    model = to_ort(artifact.load(question.folder, question.precision).model)
+    model = to_ort(read_model_folder(question.folder, question.precision).model)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -18,6 +18,7 @@ from typing import Annotated
 import numpy as np
 import turns
 import typer
+from gatewise.training.config.network_section import Cell
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -32,8 +33,6 @@ from ways import (
     size,
     ways_of,
 )
-
-from training.settings.network import Cell
 
 TARGETS = {EXPORT: 5.0, PREDICT: 100.0}  # how many times faster than these Gatewise is to be
 PACKAGES = ("keras", "numpy", "onnxruntime", "tf2onnx")

@@ -16,18 +16,17 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import typer
-
-from service.classifier import Classifier
-from service.layout import ModelFolder
-from training import config as configs
-from training.config import Config
-from training.network.parameters import parameters
-from training.network.shape import Shape
-from training.pipeline import train
-from training.rows.corpora import Corpora
-from training.settings.network import Cell, Direction, Readout
-from vocab.bad_rows import StopAtBadRows
-from vocab.errors import GatewiseError
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_config import ModelFolder
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
+from gatewise.training.config.network_section import Cell, Direction, Readout
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.network.parameters import parameters
+from gatewise.training.network.shape import Shape
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.errors import GatewiseError
 
 CELLS, DIRECTIONS, READOUTS = (get_args(kind) for kind in (Cell, Direction, Readout))
 

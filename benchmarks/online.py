@@ -17,15 +17,14 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.service.model.streaming_classifier import StreamingClassifier
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_texts
 from rich import box
 from rich.console import Console
 from rich.table import Table
-
-from service import artifact
-from service.classifier import Classifier
-from service.streaming import StreamingClassifier
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_texts
 
 AROUND = 20
 """Words that are timed at each length."""
@@ -60,7 +59,7 @@ def measure(folder: Path, words: list[str], lengths: list[int], rounds: int) -> 
     Raises:
         ValueError: If the scores are not those of the classifier.
     """
-    loaded = artifact.load(folder)
+    loaded = read_model_folder(folder)
     classifier, streaming = Classifier(loaded), StreamingClassifier(loaded)
     rows = []
     for length in lengths:

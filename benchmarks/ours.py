@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.errors import GatewiseError
 from peers import Outcome, Settings
 from splits import Split, written
-
-from training import config as configs
-from training.config import Config
-from training.pipeline import train
-from vocab.bad_rows import StopAtBadRows
-from vocab.errors import GatewiseError
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,15 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from gatewise.service.model.classifier import Classifier
+from gatewise.training.config import config
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.rejection import Curve, curve
+from gatewise.training.fit.progress import Progress
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows
 from numpy.typing import NDArray
-
-from service.classifier import Classifier
-from training import config
-from training.evaluation.rejection import Curve, curve
-from training.pipeline import train
-from training.progress import Progress
-from training.rows.corpora import Corpora
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows
 
 LABEL = "oos"
 PUBLISHED = (

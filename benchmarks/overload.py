@@ -19,12 +19,11 @@ import process_tree
 import servers
 import typer
 import wrk
+from gatewise.vocab.errors import GatewiseError
 from open_loop import Answers, Plan
 from options import TREC6, AsJson, Model, SetFolder, Settings
 from process import FailedError
 from server_process import Running
-
-from vocab.errors import GatewiseError
 
 ACCEPTED = (200, 504)
 REFUSED = (429, 503)

@@ -22,11 +22,10 @@ import numpy as np
 import parity_texts
 import typer
 from answers import TOLERANCE, Answers, Comparison, RuntimeFailedError, compare
+from gatewise.service.model.model_config import PRECISIONS
+from gatewise.vocab.errors import GatewiseError
 from in_node import NODE_MODULES
 from in_onnxruntime import Asked
-
-from service.layout import PRECISIONS
-from vocab.errors import GatewiseError
 
 HEAD = (
     "| runtime | precision | texts | ids that differ | largest score difference | "

@@ -7,10 +7,9 @@ from itertools import chain
 from pathlib import Path
 
 import awkward
-
-from training.rows.sampling import drawn
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_texts
+from gatewise.training.data.sampling import drawn
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_texts
 
 SEED = 1
 _RANDOM_SHARE = 0.2

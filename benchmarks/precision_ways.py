@@ -18,18 +18,17 @@ import in_node
 import numpy as np
 import onnx
 import turns
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_config import DTYPES, PRECISIONS, ModelFolder
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.config.network_section import Cell
+from gatewise.vocab.tokenizer.encoding import Batch, pad
 from in_node import Tell
 from numpy.typing import NDArray
 from recipe import Recipe
 from subjects import CLASSES, DEFAULT, SEED, VOCAB_SIZE, Subject, keras_export, words
 from turns import Times
 from ways import EXPORT, in_onnxruntime
-
-from service import artifact
-from service.classifier import Classifier
-from service.layout import DTYPES, PRECISIONS, ModelFolder
-from training.settings.network import Cell
-from vocab.encoding import Batch, pad
 
 PYTHON, NODE, CHROMIUM, PYTORCH = "Python", "Node", "Chromium", "PyTorch"
 ENGINES = {
@@ -142,7 +141,7 @@ def ways_of(subject: Subject, cell: Cell, given: Asked, tells: Mapping[str, Tell
 
     for precision in PRECISIONS:
         layout = ModelFolder(subject.folder)
-        model = onnx.load_from_string(artifact.load(subject.folder, precision).model)
+        model = onnx.load_from_string(read_model_folder(subject.folder, precision).model)
         yield of_file(ENGINES[PYTHON], precision, model)
         file = f"{subject.folder.name}/{layout.name_of(layout.model_in(precision))}"
         ids = [text.tolist() for text in given.ids]

@@ -23,13 +23,12 @@ import precision_ways
 import turns
 import typer
 from answers import RuntimeFailedError
+from gatewise.service.model.classifier import Classifier
+from gatewise.training.config.network_section import Cell
 from in_node import NODE_MODULES
 from precision_ways import DYNAMIC, LENGTHS, Logits, Way
 from subjects import Subject, subjects
 from ways import TOLERANCE, DisagreementError
-
-from service.classifier import Classifier
-from training.settings.network import Cell
 
 HEAD = (
     "| what | precision | one text, ms | quartiles | ratio | "

@@ -55,10 +55,10 @@ class _Watch:
 def gatewise(folder: Path) -> Made:
     """`gatewise train` without any setting."""
     watch = _Watch()
-    from training import config as configs  # noqa: PLC0415 — imports are part of what is timed
-    from training.pipeline import train  # noqa: PLC0415
-    from training.rows.corpora import Corpora  # noqa: PLC0415
-    from vocab.bad_rows import StopAtBadRows  # noqa: PLC0415
+    from gatewise.training.config import config as configs  # noqa: PLC0415 — imports are part of what is timed
+    from gatewise.training.data.corpora import Corpora  # noqa: PLC0415
+    from gatewise.training.pipeline import train  # noqa: PLC0415
+    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows  # noqa: PLC0415
 
     corpora = Corpora(folder / "train.csv", test=folder / "test.csv")
     with TemporaryDirectory() as out:

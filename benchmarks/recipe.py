@@ -143,7 +143,7 @@ def read(folder: Path) -> dict[str, Encoded]:
 
 
 def batches_by_length(texts: Encoded, size: int, seed: int) -> list[NDArray[np.int64]]:
-    """One epoch's batches of texts of like length, as `training.fitting.dataset` makes them.
+    """One epoch's batches of texts of like length, as `gatewise.training.fit.dataset` makes them.
 
     Texts are shuffled, sorted by length in pools of fifty batches, cut, and the batches shuffled.
     """

@@ -22,12 +22,11 @@ import scoring_inputs
 import scoring_ways
 import turns
 import typer
+from gatewise.service.scoring.ordered_pool import cores as all_cores
+from gatewise.vocab.errors import GatewiseError
 from in_node import NODE_MODULES
 from process import FOLDER, FailedError
 from scoring_ways import INFERENCE, STRINGS, TOKENIZING, WAYS, Given
-
-from service.scoring.engine import cores as all_cores
-from vocab.errors import GatewiseError
 
 BOUND = "the bound: tokenizing, then inference"
 GOAL = 0.9

@@ -31,15 +31,15 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT))
 
-from service.classifier import Classifier  # noqa: E402 — found by the path above
-from service.scoring.delivery import Destination  # noqa: E402
-from service.scoring.engine import cores, in_order  # noqa: E402
-from service.scoring.plan import Plan, Wishes  # noqa: E402
-from service.scoring.staging import Progress  # noqa: E402
-from service.scoring.windows import ROWS, Position, Window, windows  # noqa: E402
-from service.scoring.work import Done, score_records  # noqa: E402
-from vocab.errors import GatewiseError  # noqa: E402
-from vocab.streams import open_records  # noqa: E402
+from gatewise.service.model.classifier import Classifier  # noqa: E402 — found by the path above
+from gatewise.service.scoring.chunks import ROWS, Chunk, Position, chunks  # noqa: E402
+from gatewise.service.scoring.destination import Destination  # noqa: E402
+from gatewise.service.scoring.journaled_output import Progress  # noqa: E402
+from gatewise.service.scoring.options import ScoringOptions, ScoringPlan  # noqa: E402
+from gatewise.service.scoring.ordered_pool import cores, in_order  # noqa: E402
+from gatewise.service.scoring.score_chunk import ScoredChunk, score_records  # noqa: E402
+from gatewise.vocab.corpus.record_stream import open_records  # noqa: E402
+from gatewise.vocab.errors import GatewiseError  # noqa: E402
 
 READING, THREADS, ALONE, PROCESSES = (
     "reading alone",
@@ -56,7 +56,7 @@ _PACKAGES = ("numpy", "onnxruntime", "tokenizers", "pyarrow")
 _COMMIT_SECONDS = 1.0
 _PATIENCE = 600.0  # seconds until every process has its model
 
-Part = tuple[Position, Done]
+Part = tuple[Position, ScoredChunk]
 _held: dict[str, Any] = {}
 
 
@@ -82,10 +82,10 @@ class Measured:
 
 
 def by_processes(
-    pool: ProcessPoolExecutor, cut: Iterator[Window], workers: int
+    pool: ProcessPoolExecutor, cut: Iterator[Chunk], workers: int
 ) -> Generator[Part, None, None]:
     """The engine of Gatewise with processes in the place of its threads."""
-    waiting: deque[tuple[Position, Future[Done]]] = deque()
+    waiting: deque[tuple[Position, Future[ScoredChunk]]] = deque()
     for window in cut:
         waiting.append((window.end, pool.submit(_score, window)))
         if len(waiting) > 2 * workers:
@@ -97,22 +97,22 @@ def by_processes(
 
 
 def by_threads(
-    classifier: Classifier, plan: Plan, cut: Iterator[Window], workers: int
+    classifier: Classifier, plan: ScoringPlan, cut: Iterator[Chunk], workers: int
 ) -> Generator[Part, None, None]:
     """The engine of Gatewise."""
 
-    def work(window: Window) -> Part:
+    def work(window: Chunk) -> Part:
         return window.end, score_records(classifier, plan, window.items)
 
     return in_order(work, cut, workers)
 
 
-def _begin(model: str, plan: Plan, together: Any) -> None:
+def _begin(model: str, plan: ScoringPlan, together: Any) -> None:
     _held.update(classifier=Classifier.load(model), plan=plan)
     together.wait(_PATIENCE)
 
 
-def _score(window: Window) -> Done:
+def _score(window: Chunk) -> ScoredChunk:
     return score_records(_held["classifier"], _held["plan"], window.items)
 
 
@@ -133,13 +133,13 @@ def score(engine: str, model: Path, source: Path, out: Path, workers: int) -> Me
     began = time.perf_counter()
     records = open_records(source)
     if engine == READING:
-        rows = sum(len(window.items) for window in windows(records.tables))
+        rows = sum(len(window.items) for window in chunks(records.tables))
         seconds = time.perf_counter() - began
         return Measured(rows, 0.0, seconds, _processor(), _memory(0), "")
     classifier = Classifier.load(model)
     destination = Destination.named(out, out.with_name("rejects.jsonl"))
-    plan = Plan.of(classifier, records, destination.file, Wishes())
-    cut = windows(records.tables)
+    plan = ScoringPlan.of(classifier, records, destination.file, ScoringOptions())
+    cut = chunks(records.tables)
     if engine != PROCESSES:
         walk: Callable[[], Generator[Part, None, None]] = partial(
             by_threads, classifier, plan, cut, workers
@@ -162,9 +162,9 @@ def score(engine: str, model: Path, source: Path, out: Path, workers: int) -> Me
 
 
 def _written(
-    walk: Callable[[], Generator[Part, None, None]], destination: Destination, plan: Plan
+    walk: Callable[[], Generator[Part, None, None]], destination: Destination, plan: ScoringPlan
 ) -> tuple[int, float]:
-    """Writes what an engine gives, as `service.scoring.run` does."""
+    """Writes what an engine gives, as `gatewise.service.scoring.score_file` does."""
     began = time.perf_counter()
     with destination.open({}, resume=False) as output, closing(walk()) as parts:
         output.write(plan.table.head(), b"")

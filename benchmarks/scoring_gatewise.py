@@ -13,22 +13,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from gatewise.service.model import classifier
+from gatewise.service.model.classifier import Classifier, lone_rows
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.service.model.onnx_session import open_session
+from gatewise.service.model.scores import apply, none_labels
+from gatewise.service.scoring.chunks import cut
+from gatewise.service.scoring.ordered_pool import in_order
+from gatewise.service.scoring.output_columns import Column, OutputColumns
+from gatewise.service.scoring.score_file import Parallelism, score_file
+from gatewise.vocab.corpus.data_files import Format
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.corpus.records import Record
 from numpy.typing import NDArray
 from scoring_ways import Given, Ready, by_clock
 
 import gatewise
-from service import artifact, classifier
-from service.classifier import Classifier
-from service.scores import apply, none_labels
-from service.scoring.answers import Answers, Column
-from service.scoring.engine import in_order
-from service.scoring.run import Pace, score_file
-from service.scoring.windows import cut
-from service.screening.demands import lone_rows
-from service.sessions import open_session
-from vocab.files import Format
-from vocab.records import Record
-from vocab.streams import open_records
 
 _SPARK = 10_000
 """Rows of a batch that Spark hands over (spark.sql.execution.arrow.maxRecordsPerBatch)."""
@@ -39,14 +39,14 @@ Inputs = dict[str, NDArray[np.int64]]
 def tokenizing(given: Given) -> Ready:
     """The tokenizer alone, over all texts in one call, on as many threads as there are cores."""
     texts, _ = given.rows()
-    tokenizer = artifact.load(Path(given.model)).tokenizer
+    tokenizer = read_model_folder(Path(given.model)).tokenizer
     return by_clock(len(texts), lambda: tokenizer.encode_batch_fast(texts))
 
 
 def inference(given: Given) -> Ready:
     """The network alone: batches sorted by length over the whole set, one call a thread."""
     texts, _ = given.rows()
-    loaded = artifact.load(Path(given.model))
+    loaded = read_model_folder(Path(given.model))
     model = Classifier(loaded)
     answers = _answers(model, given)
     encoded = model.encode_together(texts)
@@ -150,7 +150,7 @@ def _file_to_file(given: Given, suffix: str) -> Ready:
     rows = sum(1 for _ in open_records(given.file))
 
     def run() -> str:
-        pace = Pace(given.cores)
+        pace = Parallelism(given.cores)
         return score_file(model, given.file, out, rejects=rejects, pace=pace).label_column
 
     def labels(column: str) -> Sequence[str]:
@@ -160,8 +160,8 @@ def _file_to_file(given: Given, suffix: str) -> Ready:
     return by_clock(rows, run, labels)
 
 
-def _answers(model: Classifier, given: Given) -> Answers:
-    return Answers.among(model, (), given.model, Format.PARQUET)
+def _answers(model: Classifier, given: Given) -> OutputColumns:
+    return OutputColumns.among(model, (), given.model, Format.PARQUET)
 
 
 def _best(columns: list[Column]) -> Sequence[str]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from vocab.errors import GatewiseError
-from vocab.streams import open_records
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.errors import GatewiseError
 
 _NAMES = ("all", "test", "train")
 _SUFFIXES = (".csv.gz", ".csv")

@@ -20,10 +20,9 @@ from typing import Annotated
 
 import scoring_inputs
 import typer
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.errors import GatewiseError
 from process import FOLDER, FailedError
-
-from vocab.errors import GatewiseError
-from vocab.streams import open_records
 
 SUFFIXES = (".csv", ".jsonl.gz", ".parquet")
 HEAD = (

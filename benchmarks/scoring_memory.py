@@ -13,11 +13,10 @@ from typing import Annotated
 
 import scoring_inputs
 import typer
+from gatewise.service.scoring.ordered_pool import cores
+from gatewise.vocab.errors import GatewiseError
 from process import FailedError, last_line
 from scoring_memory_point import Point
-
-from service.scoring.engine import cores
-from vocab.errors import GatewiseError
 
 HEAD = "| rows | rows/s | peak, MiB | PSS then, MiB |\n|--:|--:|--:|--:|"
 _GROWTH = 0.02  # share by which the second half's highest peak may be above the first half's

@@ -12,9 +12,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from service.classifier import Classifier
-from service.scoring.run import Pace, score_file
-from service.scoring.summary import Counts
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring.score_file import Parallelism, score_file
+from gatewise.service.scoring.summary import RowCounts
 
 _SELF = Path("/proc/self")
 
@@ -59,13 +59,13 @@ def watched(model: Path, folder: Path, out: Path, every: int, workers: int) -> l
     points: list[Point] = []
     began = time.perf_counter()
 
-    def on_progress(counts: Counts, _: float | None) -> None:
+    def on_progress(counts: RowCounts, _: float | None) -> None:
         if counts.rows >= every * (len(points) + 1):
             points.append(look(counts.rows, began))
 
     rejects = out.with_name("rejects.jsonl")
     done = score_file(
-        classifier, folder, out, rejects=rejects, pace=Pace(workers), on_progress=on_progress
+        classifier, folder, out, rejects=rejects, pace=Parallelism(workers), on_progress=on_progress
     )
     return [*points, look(done.rows, began)]
 

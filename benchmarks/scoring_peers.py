@@ -11,13 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.vocab.tokenizer.encoding import Ragged
 from numpy.typing import NDArray
 from recipe import Recipe
 from scoring_ways import Given, Ready, Turn, by_clock
-
-from service import artifact
-from service.classifier import Classifier
-from vocab.encoding import Ragged
 
 BATCH = 256
 """Texts of a batch in PyTorch and Keras."""
@@ -97,14 +96,13 @@ def pytorch(given: Given) -> Ready:
 
 def in_keras(given: Given) -> Ready:
     """Gatewise's network as it is trained, by `model.predict` over batches of like length."""
-    import training  # noqa: F401, PLC0415 — sets TensorFlow's environment, so it goes first
+    from gatewise import training  # noqa: F401, PLC0415 — sets TensorFlow's environment, so it goes first
 
     # isort: split
     import tensorflow as tf  # noqa: PLC0415
-
-    from training.network.build import build  # noqa: PLC0415
-    from training.network.shape import Shape  # noqa: PLC0415
-    from training.settings.network import NetworkConfig  # noqa: PLC0415
+    from gatewise.training.config.network_section import NetworkConfig  # noqa: PLC0415
+    from gatewise.training.network.build import build  # noqa: PLC0415
+    from gatewise.training.network.shape import Shape  # noqa: PLC0415
 
     tf.config.threading.set_intra_op_parallelism_threads(given.cores)
     tf.config.threading.set_inter_op_parallelism_threads(given.cores)
@@ -168,7 +166,7 @@ def node(given: Given) -> Ready:
             "model": folder.name,
             "dtype": "fp32",
             "texts": texts,
-            "labels": list(artifact.load(folder).labels.names),
+            "labels": list(read_model_folder(folder).labels.names),
             "batch": _NODE_BATCH,
         }
     )

@@ -21,14 +21,13 @@ import servers
 import typer
 import wrk
 from asked import ask
+from gatewise.vocab.errors import GatewiseError
 from process import FailedError
 from server_process import Running
 from servers import Server
 from serving_tables import Round, Row, Served, costs, holdings, latencies, rates, told, trouble
 from truth import same, truth
 from wrk import Load
-
-from vocab.errors import GatewiseError
 
 CONNECTIONS = (1, 8, 32, 128, 512)
 SETS = ("trec6", "imdb")

@@ -15,21 +15,21 @@ from typing import Annotated, Any
 
 import typer
 from figures import Figures, Key, digest
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.training.mobile.mobile_export import export_mobile
+from gatewise.training.mobile.size_search import SizeError
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows
+from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 from ours import Gatewise
 from peers import Outcome, Settings, fasttext_accuracy, fasttext_lines
 from splits import LARGE, SETS, Split, read, written
 
 from gatewise.size import in_bytes
-from service import artifact
-from service.classifier import Classifier
-from training.evaluation.evaluate import evaluate
-from training.mobile.budget import SizeError
-from training.mobile.export import export_mobile
-from training.pipeline import train
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows
-from vocab.encoded_rows import EncodedRow, encode_rows
-from vocab.errors import GatewiseError
 
 SIZES = ("100KB", "250KB", "1MB")
 SEED = 1
@@ -80,7 +80,7 @@ class Artifacts:
                 on_step=lambda _: None,
             )
             took = time.process_time() - start
-            classifier = Classifier(artifact.load(out))
+            classifier = Classifier(read_model_folder(out))
             rows = encode_rows(classifier.encode, read_rows(test, bad_rows=StopAtBadRows()))
             report = evaluate(classifier, (row for row in rows if isinstance(row, EncodedRow)))
         validated = exported.steps[-1].accuracy or 0.0

@@ -13,24 +13,24 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.config import config as configs
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.training.mobile.mobile_export import export_mobile
+from gatewise.training.mobile.size_search import SizeError
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import Row, read_rows
+from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 from peers import words
 from sizes import CUTOFFS, GRID, SEED, SIZES
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
 
 from gatewise.size import in_bytes
-from service import artifact
-from service.classifier import Classifier
-from training import config as configs
-from training.evaluation.evaluate import evaluate
-from training.mobile.budget import SizeError
-from training.mobile.export import export_mobile
-from training.pipeline import train
-from training.rows.corpora import Corpora
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import Row, read_rows
-from vocab.encoded_rows import EncodedRow, encode_rows
-from vocab.errors import GatewiseError
 
 THRESHOLDS = tuple(round(0.02 * step, 2) for step in range(1, 46))
 """What fastText's probabilities may have to reach."""
@@ -66,7 +66,7 @@ def in_gatewise(corpora: Corpora, sizes: Sequence[int]) -> Iterator[tuple[int, F
 
 
 def _asked(folder: Path, test: Path) -> Figures:
-    classifier = Classifier(artifact.load(folder))
+    classifier = Classifier(read_model_folder(folder))
     rows = encode_rows(classifier.encode, read_rows(test, bad_rows=StopAtBadRows()))
     report = evaluate(classifier, (row for row in rows if isinstance(row, EncodedRow)))
     return report.micro_f1 or 0.0, report.macro_f1

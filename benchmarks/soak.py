@@ -18,13 +18,12 @@ import bodies
 import process_tree
 import servers
 import typer
+from gatewise.vocab.errors import GatewiseError
 from mixture import Kind, kinds
 from options import TREC6, AsJson, Model, SetFolder, Settings
 from process import FailedError
 from process_tree import Held
 from wire import Connection, asking, connected
-
-from vocab.errors import GatewiseError
 
 BROKEN = "broken"
 GONE = "gone"

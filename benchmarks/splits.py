@@ -12,11 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-
-from training.rows.corpora import Corpora, split
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows
-from vocab.errors import CorpusError
+from gatewise.training.data.corpora import Corpora, split
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows
+from gatewise.vocab.errors import CorpusError
 
 SHARE = 0.1
 """Share of each label's training rows set aside where a set has no validation rows."""

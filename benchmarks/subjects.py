@@ -9,25 +9,24 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-import training  # noqa: F401  # sets TensorFlow's environment, so it goes before Keras
+from gatewise import training  # noqa: F401  # sets TensorFlow's environment, so it goes before Keras
 
 # isort: split
 import keras
 import numpy as np
 import onnx
-
-from service import artifact
-from training.config import Config
-from training.export import TrainedModel
-from training.lowering.lower import lower
-from training.network.build import build
-from training.network.layers import MaskedReadout
-from training.network.ngrams import NgramLogits, NgramRows
-from training.network.shape import Shape
-from training.settings.network import Cell, NetworkConfig
-from training.settings.tokens import TokensConfig
-from vocab import dictionary
-from vocab.labels import Labels
+from gatewise.service.model.model_folder import write_model_folder
+from gatewise.training.config.config import Config
+from gatewise.training.config.network_section import Cell, NetworkConfig
+from gatewise.training.config.tokens_section import TokensConfig
+from gatewise.training.network.build import build
+from gatewise.training.network.layers import MaskedReadout
+from gatewise.training.network.ngrams import NgramLogits, NgramRows
+from gatewise.training.network.shape import Shape
+from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+from gatewise.training.trained_model import TrainedModel
+from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
 
 VOCAB_SIZE, CLASSES, SEED = 20_000, 10, 1
 DEFAULT, PLAIN = "the default network", "embedding, recurrent layer, dense layer"
@@ -54,7 +53,7 @@ def words() -> list[str]:
     """As many made-up words as the dictionary has room for, in a random order."""
     syllables = [a + b for a, b in itertools.product("bdfgklmnprst", "aeiou")]
     made_up = ["".join(parts) for parts in itertools.product(syllables, repeat=3)]
-    size = VOCAB_SIZE - len(dictionary.SPECIAL_TOKENS)
+    size = VOCAB_SIZE - len(SPECIAL_TOKENS)
     return [str(word) for word in np.random.default_rng(SEED).permutation(made_up)[:size]]
 
 
@@ -112,8 +111,8 @@ def _with_random_weights(model: keras.Model) -> keras.Model:
 def _written(folder: Path, model: keras.Model, config: Config, shape: Shape) -> onnx.ModelProto:
     """Writes a network as a model folder; gives what it was lowered to."""
     trained = TrainedModel(
-        lowered=lower(model, config.network),
-        tokenizer=dictionary.train(words()),
+        lowered=to_onnx(model, config.network),
+        tokenizer=train_tokenizer(words()),
         labels=Labels.of(f"class {number}" for number in range(CLASSES)),
         multi_label=False,
         shape=shape,
@@ -121,7 +120,7 @@ def _written(folder: Path, model: keras.Model, config: Config, shape: Shape) -> 
         parameters=model.count_params(),
         corpus_sha256="0" * 64,
     )
-    with artifact.writing(folder) as model_folder:
+    with write_model_folder(folder) as model_folder:
         trained.write(model_folder)
     return trained.lowered
 

@@ -22,15 +22,19 @@ import servers
 import typer
 from asked import ask
 from closed_loop import Judge, Seen, driving
+from gatewise.service.model.model_folder import (
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+    write_model_folder,
+)
+from gatewise.training.onnx_export.logit_scaling import scale_logits
+from gatewise.vocab.errors import GatewiseError
 from kills import Killed, killing
 from options import TREC6, AsJson, SetFolder, Settings
 from process import FailedError
 from server_process import Running
 from truth import LOST, judge_of, truth
-
-from service import artifact
-from training.lowering.folding import scaled
-from vocab.errors import GatewiseError
 
 NAME = "model"
 """What the model is called where it is served: the name of its folder."""
@@ -68,7 +72,7 @@ class Versions:
         """Puts the version of that turn in its place, whole or not at all; returns its name."""
         name = list(self.folders)[number % len(self.folders)]
         beside = self.layout == "beside"
-        with artifact.writing(self.served / str(number + 1) if beside else self.served) as folder:
+        with write_model_folder(self.served / str(number + 1) if beside else self.served) as folder:
             shutil.copytree(self.folders[name], folder.path, dirs_exist_ok=True)
         return name
 
@@ -107,16 +111,16 @@ def changed(model: Path, out: Path) -> Path:
         model: A model folder.
         out: The folder to write.
     """
-    loaded = artifact.load(model)
-    with artifact.writing(out) as folder:
+    loaded = read_model_folder(model)
+    with write_model_folder(out) as folder:
         shutil.copytree(model, folder.path, dirs_exist_ok=True)
-        network = scaled(onnx.load_model_from_string(folder.model.read_bytes()), 0.5)
+        network = scale_logits(onnx.load_model_from_string(folder.model.read_bytes()), 0.5)
         folder.model.write_bytes(network.SerializeToString(deterministic=True))
         names = {index: f"{label}, changed" for index, label in loaded.config.id2label.items()}
         labels = {"id2label": names, "label2id": {name: i for i, name in names.items()}}
         config = loaded.config.model_copy(update=labels)
-        artifact.write_json(folder.config, config.model_dump(mode="json"))
-        artifact.seal(folder, loaded.manifest)
+        write_json(folder.config, config.model_dump(mode="json"))
+        seal_model_folder(folder, loaded.manifest)
     return out
 
 

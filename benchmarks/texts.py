@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from gatewise.training.config.config import Config
+from gatewise.training.data import corpora as reading
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.data.examples import Examples
+from gatewise.training.data.preparation import prepare
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.errors import GatewiseError
 from recipe import Encoded
-
-from training.config import Config
-from training.rows import corpora as reading
-from training.rows.corpora import Corpora
-from training.rows.examples import Examples
-from training.rows.preparation import prepare
-from vocab.bad_rows import StopAtBadRows
-from vocab.errors import GatewiseError
 
 _WINDOW = 65_536
 

@@ -17,13 +17,12 @@ from typing import Annotated, Literal
 import raw
 import texts as sets
 import typer
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
+from gatewise.vocab.errors import GatewiseError
 from process import FailedError
 from recipe import Recipe, Trained, write
 from trainer import GATEWISE, WAYS, run
-
-from training import config as configs
-from training.config import Config
-from vocab.errors import GatewiseError
 
 WITHIN = 0.003
 """How far from Gatewise's the mean accuracy of another framework may be to be called equal."""

@@ -18,10 +18,9 @@ from subjects import DEFAULT, PLAIN, Subject, keras_export
 # isort: split
 import keras
 import tensorflow as tf
-
-from service.classifier import Classifier
-from training.settings.network import Cell
-from vocab.encoding import pad
+from gatewise.service.model.classifier import Classifier
+from gatewise.training.config.network_section import Cell
+from gatewise.vocab.tokenizer.encoding import pad
 
 TOLERANCE = 1e-5
 OURS, EXPORT, PREDICT = "Gatewise's ONNX", "Keras's own ONNX export", "Keras model.predict"

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gatewise.model import Model
-    from service.layout import Precision
-    from service.scoring.texts import score_texts as score_texts
+    from gatewise.service.model.model_config import Precision
+    from gatewise.service.scoring.score_texts import score_texts as score_texts
 
 
 def load(
@@ -25,7 +25,8 @@ def load(
         threads: Threads that one call of the engine may use.
 
     Raises:
-        service.errors.ModelFolderError: If the folder is missing, damaged or foreign, or has no
+        gatewise.service.model.errors.ModelFolderError: If the folder is missing, damaged or
+        foreign, or has no
             model in this precision.
     """
     from gatewise.model import Model  # noqa: PLC0415 — see the module's docstring
@@ -35,7 +36,7 @@ def load(
 
 def __getattr__(name: str) -> object:
     if name == "score_texts":
-        from service.scoring.texts import score_texts  # noqa: PLC0415 — likewise
+        from gatewise.service.scoring.score_texts import score_texts  # noqa: PLC0415 — likewise
 
         return score_texts
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

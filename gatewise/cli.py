@@ -2,7 +2,8 @@
 
 Results go to standard output, progress and errors to standard error. Exit codes: 0, 1 for an
 error (one line), 2 for wrong usage. The subcommands are in `gatewise.commands`, what they print in
-`gatewise.console`; the work is done by the rooms below, imported only when their command runs.
+`gatewise.console.console`; the work is done by the rooms below, imported only when their command
+runs.
 """
 
 import io
@@ -23,7 +24,7 @@ from gatewise.commands.train import train
 from gatewise.commands.tune import tune
 from gatewise.commands.vocab import vocab
 from gatewise.errors import exit_code_of
-from vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError
 
 app = typer.Typer(
     name="gatewise",

@@ -8,7 +8,7 @@ import os
 import sys
 
 from gatewise.printable import printable
-from vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError
 
 # Which extra brings which package, for the commands that need more than the base install.
 _EXTRAS = {

@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from service.classifier import Classifier
+from gatewise.service.model.classifier import Classifier
 
 if TYPE_CHECKING:
-    from service.scoring.run import OnProgress
-    from service.scoring.summary import Summary
+    from gatewise.service.scoring.score_file import OnProgress
+    from gatewise.service.scoring.summary import Summary
 
 
 class Model(Classifier):
@@ -35,7 +35,8 @@ class Model(Classifier):
         """Scores every row of files into a file, as `gatewise score` does.
 
         Args:
-            source: Files, folders, patterns or URIs; see `vocab.streams.open_records`.
+            source: Files, folders, patterns or URIs; see
+            `gatewise.vocab.corpus.record_stream.open_records`.
             output: The file or URI to write; its suffixes choose format and compression.
             text_column: The input's column of the texts.
             columns: The output's columns, of the input and of the answers; None for all.
@@ -57,8 +58,8 @@ class Model(Classifier):
             TypeError: If the columns are one string instead of a sequence of them.
         """
         # Files are read and written with pyarrow, which texts alone do without.
-        from service.scoring.plan import Wishes  # noqa: PLC0415
-        from service.scoring.run import Pace, score_file  # noqa: PLC0415
+        from gatewise.service.scoring.options import ScoringOptions  # noqa: PLC0415
+        from gatewise.service.scoring.score_file import Parallelism, score_file  # noqa: PLC0415
 
         if isinstance(columns, str):
             raise TypeError("columns: expected a sequence of names, received one string")
@@ -67,9 +68,9 @@ class Model(Classifier):
             self,
             source,
             output,
-            Wishes(text_column, top_k, probabilities, chosen, none_below),
+            ScoringOptions(text_column, top_k, probabilities, chosen, none_below),
             rejects=rejects,
             resume=resume,
-            pace=Pace(workers),
+            pace=Parallelism(workers),
             on_progress=on_progress,
         )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError
 
 # Typer's own look at a path would be a second voice for errors, with other words and exit code 2.
 path_argument = partial(typer.Argument, readable=False)

@@ -201,7 +201,7 @@ def _write_languages(folder):
 @pytest.fixture(scope="session")
 def small_config():
     """Settings that train in seconds."""
-    from training import config
+    from gatewise.training.config import config
 
     return config.load(
         assignments=[
@@ -229,9 +229,9 @@ def trained(once, languages, small_config):
 
 
 def _train(corpora, out, config):
-    from training.pipeline import train
-    from training.rows.corpora import Corpora
-    from vocab.bad_rows import StopAtBadRows
+    from gatewise.training.data.corpora import Corpora
+    from gatewise.training.pipeline import train
+    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
     return train(Corpora(*corpora), out, config, StopAtBadRows(), lambda _: None)
 
@@ -245,7 +245,7 @@ def model_folder(trained):
 @pytest.fixture(scope="session")
 def forward_model_folder(once, languages, small_config):
     """A model folder, really trained, of a network that reads forward. Not to be changed."""
-    from training import config
+    from gatewise.training.config import config
 
     settings = small_config.model_dump(mode="json")
     settings["network"]["direction"] = "forward"
@@ -264,13 +264,17 @@ def rejecting_folder(model_folder, tmp_path_factory):
     """The model of languages, which gives the text `1 2` none. Not to be changed by a test."""
     import shutil
 
-    from service import artifact
-    from service.classifier import Classifier
-    from service.layout import ModelFolder, RejectSettings
+    from gatewise.service.model.classifier import Classifier
+    from gatewise.service.model.model_config import ModelFolder, RejectSettings
+    from gatewise.service.model.model_folder import (
+        read_model_folder,
+        seal_model_folder,
+        write_json,
+    )
 
     folder = ModelFolder(tmp_path_factory.mktemp("rejecting") / "model")
     shutil.copytree(model_folder, folder.path)
-    loaded = artifact.load(folder.path)
+    loaded = read_model_folder(folder.path)
     best = (
         Classifier(loaded)
         .predict_proba(["Bitte geben Sie eine gültige Adresse ein.", "1 2"])
@@ -283,8 +287,8 @@ def rejecting_folder(model_folder, tmp_path_factory):
     )
     gatewise = loaded.config.gatewise.model_copy(update={"reject": reject})
     config = loaded.config.model_copy(update={"gatewise": gatewise})
-    artifact.write_json(folder.config, config.model_dump(mode="json"))
-    artifact.seal(folder, loaded.manifest)
+    write_json(folder.config, config.model_dump(mode="json"))
+    seal_model_folder(folder, loaded.manifest)
     return folder.path
 
 
@@ -306,13 +310,17 @@ def multi_label_folder(tmp_path_factory):
     """
     import numpy as np
     import onnx
+    from gatewise.service.model import model_config
+    from gatewise.service.model.model_folder import (
+        seal_model_folder,
+        write_json,
+        write_model_folder,
+    )
+    from gatewise.vocab.tokenizer.tokenizer import PAD_ID, serialize_tokenizer, train_tokenizer
     from onnx import TensorProto, helper, numpy_helper
 
-    from service import artifact, layout
-    from vocab import dictionary
-
     labels, words = ("blue", "green", "red"), ["blue", "green", "red", "reddish", "grey"]
-    tokenizer = dictionary.train([" ".join(words)])
+    tokenizer = train_tokenizer([" ".join(words)])
     table = np.zeros((tokenizer.get_vocab_size(), 3), dtype=np.float32)
     for label, word, weight in ((0, "blue", 6), (1, "green", 6), (2, "red", 6), (2, "reddish", 1)):
         table[tokenizer.token_to_id(word), label] = weight
@@ -346,7 +354,7 @@ def multi_label_folder(tmp_path_factory):
     opset = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=8)
     onnx.checker.check_model(model, full_check=True)
-    config = layout.ModelConfig(
+    config = model_config.ModelConfig(
         model_type="bert",
         architectures=("BertForSequenceClassification",),
         problem_type="multi_label_classification",
@@ -356,11 +364,11 @@ def multi_label_folder(tmp_path_factory):
         hidden_size=1,
         num_hidden_layers=1,
         max_position_embeddings=8,
-        pad_token_id=dictionary.PAD_ID,
-        gatewise=layout.GatewiseSettings(
-            format=layout.FORMAT,
-            tokens=layout.TokenSettings(unit="word", max_length=8),
-            network=layout.NetworkSettings(
+        pad_token_id=PAD_ID,
+        gatewise=model_config.GatewiseSettings(
+            format=model_config.FORMAT,
+            tokens=model_config.TokenSettings(unit="word", max_length=8),
+            network=model_config.NetworkSettings(
                 cell="gru",
                 direction="forward",
                 layers=1,
@@ -375,15 +383,15 @@ def multi_label_folder(tmp_path_factory):
         ),
     )
     out = tmp_path_factory.mktemp("multi-label") / "model"
-    with artifact.writing(out) as folder:
+    with write_model_folder(out) as folder:
         folder.model.write_bytes(model.SerializeToString(deterministic=True))
-        folder.tokenizer.write_bytes(dictionary.serialize(tokenizer))
-        artifact.write_json(folder.config, config.model_dump(mode="json"))
+        folder.tokenizer.write_bytes(serialize_tokenizer(tokenizer))
+        write_json(folder.config, config.model_dump(mode="json"))
         operators = tuple(sorted({node.op_type for node in nodes}))
-        manifest = layout.Manifest(
+        manifest = model_config.Manifest(
             seed=1, corpus_sha256="0" * 64, versions={}, opset=17, operators=operators
         )
-        artifact.seal(folder, manifest)
+        seal_model_folder(folder, manifest)
     return out
 
 

@@ -7,16 +7,16 @@ import pkgutil
 import pytest
 
 import gatewise
-import service
-import training
-import vocab
+from gatewise import service, training, vocab
 
-NAMES = [
-    module.name
-    for package in (vocab, service, training, gatewise)
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    if not module.name.endswith(".__main__")
-]
+NAMES = sorted(
+    {
+        module.name
+        for package in (vocab, service, training, gatewise)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not module.name.endswith(".__main__")
+    }
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,7 +1,7 @@
 """The walk of a training run: corpora in, a model folder out, evaluated as it will serve.
 
 Puts the rooms together and owns none of their work. Knows nothing of the command line: progress
-goes to a callback, figures come back as a `Run`.
+goes to a callback, figures come back as a `RunMetrics`.
 """
 
 import hashlib
@@ -10,29 +10,29 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service import artifact
-from service.classifier import Classifier
-from service.layout import PRECISIONS, ModelFolder
-from training.config import Config
-from training.evaluation import choices, exported
-from training.evaluation.evaluate import Report, evaluate
-from training.evaluation.exported import ExportedModel
-from training.evaluation.review import Review
-from training.network import parameters
-from training.progress import Fitted, Progress
-from training.report.contents import ReportContents, VectorCoverage
-from training.rows import corpora as reading
-from training.rows.corpora import Corpora
-from training.rows.preparation import Prepared, prepare
-from training.rows.stored_rows import StoredRows
-from training.run import Run
-from training.workspace import Workspace, working
-from vocab import dictionary
-from vocab.bad_rows import BadRows
-from vocab.encoded_rows import EncodedRow, encode_rows
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_config import PRECISIONS, ModelFolder
+from gatewise.service.model.model_folder import check_target, write_model_folder
+from gatewise.training.config.config import Config
+from gatewise.training.data import corpora as reading
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.data.preparation import Prepared, prepare
+from gatewise.training.data.stored_rows import StoredRows
+from gatewise.training.evaluation import decision_rules, model_benchmark
+from gatewise.training.evaluation.error_analysis import Review
+from gatewise.training.evaluation.evaluate import Report, evaluate
+from gatewise.training.evaluation.model_benchmark import ExportedModel
+from gatewise.training.fit.progress import Fitted, Progress
+from gatewise.training.network import parameters
+from gatewise.training.report.contents import ReportContents, VectorCoverage
+from gatewise.training.run_metrics import RunMetrics
+from gatewise.training.workspace import Workspace, working
+from gatewise.vocab.corpus.bad_row_policy import BadRows
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
+from gatewise.vocab.tokenizer.tokenizer import measure_coverage
 
 if TYPE_CHECKING:
-    from training.export import TrainedModel
+    from gatewise.training.trained_model import TrainedModel
 
 _TIMED_TEXTS = 256
 
@@ -48,7 +48,7 @@ def train(
     on_progress: Callable[[Progress], None],
     *,
     resume: bool = False,
-) -> Run:
+) -> RunMetrics:
     """Trains a classifier and writes its model folder, whole or not at all.
 
     Args:
@@ -62,7 +62,7 @@ def train(
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
     """
-    artifact.check_target(out)
+    check_target(out)
     with working(out) as space:
         rows = reading.read(corpora, config, bad_rows, space.data)
         if rows.duplicates:
@@ -75,7 +75,7 @@ def train(
         if resume and not space.checkpoint.exists():
             on_progress(Progress(0, 0, finding="no checkpoint: the run begins at the start"))
         trained, fitted = _trained(prepared, config, space, on_progress, resume=resume)
-        with artifact.writing(out) as folder:
+        with write_model_folder(out) as folder:
             return _written(folder, trained, fitted, prepared, config, on_progress)
 
 
@@ -88,15 +88,14 @@ def _trained(
     resume: bool,
 ) -> tuple["TrainedModel", Fitted]:
     # Only now: TensorFlow takes seconds to import, and most mistakes are told without it.
-    from training import bounds
-    from training.export import TrainedModel
-    from training.fitting import devices
-    from training.fitting.checkpoint import Checkpoints
-    from training.fitting.fit import fit
-    from training.fitting.frequencies import count_ngrams
-    from training.fitting.objective import objective
-    from training.lowering.lower import lower
-    from training.network.build import build, exported_parameters
+    from gatewise.training.fit import devices
+    from gatewise.training.fit.checkpoint import Checkpoints
+    from gatewise.training.fit.document_frequencies import count_ngrams
+    from gatewise.training.fit.fit import fit
+    from gatewise.training.fit.loss import objective
+    from gatewise.training.network.build import build, exported_parameters
+    from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+    from gatewise.training.trained_model import TrainedModel
 
     rows = prepared.rows
     devices.share_out(config.training.threads)
@@ -108,7 +107,6 @@ def _trained(
             prepared.vectors,
             prepared.spelling,
         )
-    bounds.check(model, config, len(rows.labels))
     count_ngrams(model, prepared.train)
     fitted = fit(
         model,
@@ -121,7 +119,7 @@ def _trained(
         resume=resume,
     )
     trained = TrainedModel(
-        lowered=lower(model, config.network),
+        lowered=to_onnx(model, config.network),
         tokenizer=prepared.tokenizer,
         labels=rows.labels,
         multi_label=rows.multi_label,
@@ -140,22 +138,24 @@ def _written(
     prepared: Prepared,
     config: Config,
     on_progress: Callable[[Progress], None],
-) -> Run:
+) -> RunMetrics:
     """Writes the folder and has it evaluated by the very classifier that will serve it."""
     rows = prepared.rows
     trained.write(folder)
     classifier = Classifier.load(folder.path)
-    calibration = choices.calibration(classifier, rows) if config.training.calibration else None
+    calibration = (
+        decision_rules.calibration(classifier, rows) if config.training.calibration else None
+    )
     if calibration and calibration.temperature != 1:
         trained = trained.divided_by(calibration.temperature)
         trained.write(folder)
         classifier = Classifier.load(folder.path)
     rejection = None
     if rows.multi_label:
-        trained.write(folder, thresholds=choices.label_thresholds(classifier, rows))
+        trained.write(folder, thresholds=decision_rules.label_thresholds(classifier, rows))
         classifier = Classifier.load(folder.path)
     elif config.reject.is_wanted:
-        rejection = choices.rejection(classifier, rows, config.reject)
+        rejection = decision_rules.rejection(classifier, rows, config.reject)
         if not rejection.reached:
             told = (
                 f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
@@ -167,12 +167,12 @@ def _written(
     review = Review.of(classifier)
     encoded = {part: _encoded(classifier, stored) for part, stored in rows.parts().items()}
     validation = evaluate(classifier, encoded["validation"], None if rows.test else review.add)
-    run = Run(
+    run = RunMetrics(
         rows=len(rows.train),
         labels=len(rows.labels),
         tokens=prepared.shape.vocab_size,
         parameters=trained.parameters,
-        coverage=dictionary.coverage(
+        coverage=measure_coverage(
             prepared.tokenizer, (text for texts in rows.validation.texts() for text in texts)
         ),
         fitted=fitted,
@@ -182,7 +182,7 @@ def _written(
     models = _measured(
         classifier, run.test or validation, rows.test or rows.validation, rows.validation
     )
-    for finding in exported.costly(models):
+    for finding in model_benchmark.costly(models):
         on_progress(Progress(0, 0, finding=finding))
     vectors = prepared.vectors
     contents = ReportContents(
@@ -209,11 +209,11 @@ def _measured(
     """Each model of the folder that a classifier is of, whose own figures are known."""
     texts = itertools.chain.from_iterable(timed.texts())
     sample = list(itertools.islice(texts, _TIMED_TEXTS))
-    models = [exported.measure(classifier, figures, sample)]
+    models = [model_benchmark.measure(classifier, figures, sample)]
     for precision in PRECISIONS[1:]:
         smaller = Classifier.load(classifier.artifact.folder.path, precision=precision)
         models.append(
-            exported.measure(smaller, evaluate(smaller, _encoded(smaller, shown)), sample)
+            model_benchmark.measure(smaller, evaluate(smaller, _encoded(smaller, shown)), sample)
         )
     return tuple(models)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError
 
 try:
     import fcntl

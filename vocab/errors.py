@@ -14,7 +14,7 @@ class CorpusError(GatewiseError):
     """A data file that cannot be read, or rows in it that cannot be used."""
 
 
-class DictionaryError(GatewiseError):
+class TokenizerError(GatewiseError):
     """A dictionary that cannot be trained, or a `tokenizer.json` that cannot be used."""
 
 

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from service import artifact
-from service.layout import DTYPES, Precision
-from vocab.errors import GatewiseError
+from gatewise.service.model.model_config import DTYPES, Precision
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.vocab.errors import GatewiseError
 
 HERE = Path(__file__).resolve().parent
 PAGES = ("index.html", "classify.js", "style.css", "worker.js")
@@ -52,7 +51,7 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
     Raises:
         GatewiseError: If the model folder is damaged or a file is missing.
     """
-    loaded = artifact.load(model, precision)
+    loaded = read_model_folder(model, precision)
     if out.exists() and any(out.iterdir()):
         raise SiteError(f"{out}: expected a new folder or an empty one")
     folder = loaded.folder

@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from gatewise.service.model.classifier import Classifier
+from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import Row, read_rows
+from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.tokenizer.encoded_rows import encode_rows
 from rich.console import Console
 from rich.table import Table
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
-
-from service.classifier import Classifier
-from training.evaluation.evaluate import evaluate
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import Row, read_rows
-from vocab.encoded_rows import encode_rows
-from vocab.errors import GatewiseError
 
 
 @dataclass(frozen=True)

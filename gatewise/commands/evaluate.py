@@ -1,7 +1,7 @@
 """`gatewise evaluate`: how many labels of a corpus a model gets right."""
 
 from gatewise import options
-from gatewise.rows import bad_rows_policy, check_outputs, labelled_rows
+from gatewise.inputs import bad_rows_policy, check_outputs, labelled_rows
 
 
 def evaluate(
@@ -14,9 +14,9 @@ def evaluate(
     as_json: options.AsJson = False,
 ) -> None:
     """Classify labelled rows and report how many labels were right."""
-    from gatewise.console import show_report
-    from service.classifier import Classifier
-    from training.evaluation.evaluate import evaluate as report_on
+    from gatewise.console.console import show_report
+    from gatewise.service.model.classifier import Classifier
+    from gatewise.training.evaluation.evaluate import evaluate as report_on
 
     check_outputs([corpus, model], {"--rejects": rejects})
     classifier = Classifier.load(model, precision=precision)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gatewise import options
-from gatewise.rows import bad_rows_policy, check_outputs, labelled_rows
+from gatewise.inputs import bad_rows_policy, check_outputs, labelled_rows
 
 if TYPE_CHECKING:
-    from service.classifier import Classifier
-    from vocab.corpus import Row
+    from gatewise.service.model.classifier import Classifier
+    from gatewise.vocab.corpus.corpus_reader import Row
 
 
 def export(
@@ -42,10 +42,10 @@ def export(
     as_json: options.AsJson = False,
 ) -> None:
     """Make a model small enough for a phone or a page, and write all that an app needs of it."""
-    from gatewise.console import exporting, show_exported
+    from gatewise.console.console import exporting, show_exported
     from gatewise.size import in_bytes
-    from training.mobile.export import export_mobile
-    from training.mobile.folder import zip_of
+    from gatewise.training.mobile.mobile_export import export_mobile
+    from gatewise.training.mobile.mobile_folder import zip_of
 
     del target  # there is one, and it is asked for by name so that others may come
     limit = in_bytes(max_size) if max_size else None

@@ -31,8 +31,8 @@ def key(
     ] = None,
 ) -> None:
     """Make an API key of the service: printed this once, its hash added to a file."""
-    from service.http.key_file import Role, make_key
-    from service.http.key_writing import add
+    from gatewise.service.serving.http.auth.key_file import Role, make_key
+    from gatewise.service.serving.http.auth.key_writing import add
 
     made, entry = make_key(name, Role(role), expires.date() if expires else None)
     add(file, entry)

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from gatewise import options
+from gatewise.inputs import standard_input, texts_of
 from gatewise.printable import printable
-from gatewise.rows import standard_input, texts_of
 
 TRUNCATED = "a text was longer than the model reads: only {} of its tokens counted"
 
@@ -25,7 +25,7 @@ def predict(
     as_json: options.AsJson = False,
 ) -> None:
     """Classify texts given on the command line or on standard input."""
-    from service.classifier import Classifier
+    from gatewise.service.model.classifier import Classifier
 
     classifier = Classifier.load(model, precision=precision)
     for window in texts_of(texts, standard_input):

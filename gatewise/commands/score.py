@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from gatewise import options
-from gatewise.rows import check_outputs, local_path
-from vocab.errors import GatewiseError
+from gatewise.inputs import check_outputs, local_path
+from gatewise.vocab.errors import GatewiseError
 
 
 def score(
@@ -83,29 +83,29 @@ def score(
     """Classify every row of a file and write the rows out with label and score."""
     if engine == "ray":
         # First of all: it is the package that is missing, where one is.
-        from service.cluster.parts import PartedOutput
-        from service.cluster.pool import Cluster
-        from service.cluster.quiet import quiet
-        from service.cluster.scoring import score_folder
+        from gatewise.service.scoring.ray.output_parts import PartitionedOutput
+        from gatewise.service.scoring.ray.ray_pool import Cluster
+        from gatewise.service.scoring.ray.score_folder import score_folder
+        from gatewise.service.scoring.ray.stderr_filter import filter_stderr
     _refuse_idle_options(inputs, out, input_format, output_format, engine, address)
 
-    from gatewise.scoring_console import scoring_progress, show_summary
-    from service.classifier import Classifier
-    from service.scoring.delivery import Destination, staging_of
-    from service.scoring.overlap import refuse_overlap
-    from service.scoring.plan import Wishes
-    from service.scoring.run import Pace
-    from service.scoring.run import score as score_records
-    from service.scoring.summary import Summary
-    from vocab.streams import open_records
-    from vocab.uris import plain
+    from gatewise.console.scoring_console import scoring_progress, show_summary
+    from gatewise.service.model.classifier import Classifier
+    from gatewise.service.scoring.destination import Destination, staging_of
+    from gatewise.service.scoring.options import ScoringOptions
+    from gatewise.service.scoring.overlap_check import refuse_overlap
+    from gatewise.service.scoring.score_file import Parallelism
+    from gatewise.service.scoring.score_file import score as score_records
+    from gatewise.service.scoring.summary import Summary
+    from gatewise.vocab.corpus.record_stream import open_records
+    from gatewise.vocab.corpus.uris import plain
 
     check_outputs(
         [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
     )
     # The model before the files, as everywhere; Ray's workers load it themselves.
     classifier = Classifier.load(model, precision=precision) if engine == "local" else None
-    wishes = Wishes(
+    wishes = ScoringOptions(
         text_column=text_column,
         top_k=top_k,
         probabilities=probabilities,
@@ -118,7 +118,7 @@ def score(
                 "-: standard input is one process's: expected inputs that every node of the "
                 "cluster can read"
             )
-        output = PartedOutput.named(out, output_format or "parquet", rejects)
+        output = PartitionedOutput.named(out, output_format or "parquet", rejects)
     elif out == "-":
         form = output_format or input_format
         if form is None:
@@ -137,8 +137,10 @@ def score(
             score_folder, model, records, output, wishes, precision=precision, cluster=cluster
         )
     else:
-        run = partial(score_records, classifier, records, destination, wishes, pace=Pace(workers))
-    with quiet() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
+        run = partial(
+            score_records, classifier, records, destination, wishes, pace=Parallelism(workers)
+        )
+    with filter_stderr() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
         try:
             summary = run(resume=resume, on_progress=on_progress)
         except (KeyboardInterrupt, SystemExit):

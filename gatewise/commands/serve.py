@@ -61,15 +61,15 @@ def serve(
     given = {name: value for name, value in given.items() if value is not None}
     if engine == "ray":
         # First of all: it is the package that is missing, where one is.
-        from service.cluster.deployment import Scale
-        from service.cluster.serving import serve_on_ray
-        from service.settings import Settings
+        from gatewise.service.serving.ray.deployment import Scale
+        from gatewise.service.serving.ray.serve_on_ray import serve_on_ray
+        from gatewise.service.serving.settings import Settings
 
         serve_on_ray(Settings(**given), address, Scale(least, most or least))
         return
 
-    from service.server import serve as serve_models
-    from service.settings import Settings
+    from gatewise.service.serving.server import serve as serve_models
+    from gatewise.service.serving.settings import Settings
 
     serve_models(Settings(**given))
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gatewise import options
-from gatewise.rows import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs
 
 
 def train(
@@ -24,19 +24,19 @@ def train(
     ] = False,
 ) -> None:
     """Train a classifier and write its model folder."""
-    from gatewise.console import fitting_progress, show_run
-    from service import artifact
-    from training import config as settings
-    from training.pipeline import train as train_model
-    from training.rows.corpora import Corpora
-    from training.tracking.track import tracking
-    from training.workspace import beside
+    from gatewise.console.console import fitting_progress, show_run
+    from gatewise.service.model.model_folder import check_target
+    from gatewise.training.config import config as settings
+    from gatewise.training.data.corpora import Corpora
+    from gatewise.training.pipeline import train as train_model
+    from gatewise.training.tracking.track import tracking
+    from gatewise.training.workspace import beside
 
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
     )
     check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
-    artifact.check_target(out)
+    check_target(out)
     corpora = Corpora(corpus, validation, test)
     with (
         bad_rows_policy(rejects) as bad_rows,

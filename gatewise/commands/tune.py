@@ -8,7 +8,7 @@ import typer
 
 from gatewise import options
 from gatewise.duration import seconds
-from gatewise.rows import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs
 
 
 def tune(
@@ -38,12 +38,12 @@ def tune(
     as_json: options.AsJson = False,
 ) -> None:
     """Search for the settings with the best validation metric, and keep the best model."""
-    from gatewise.search_console import search_progress, show_search
-    from training import config as settings
-    from training.rows.corpora import Corpora
-    from training.search import search_space
-    from training.search.tune import Limits
-    from training.search.tune import tune as search_for
+    from gatewise.console.tuning_console import search_progress, show_search
+    from gatewise.training.config import config as settings
+    from gatewise.training.data.corpora import Corpora
+    from gatewise.training.tuning import search_space
+    from gatewise.training.tuning.tune import Limits
+    from gatewise.training.tuning.tune import tune as search_for
 
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gatewise import options
-from gatewise.rows import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs
 
 
 def vocab(
@@ -17,12 +17,16 @@ def vocab(
     as_json: options.AsJson = False,
 ) -> None:
     """Build the dictionary of a corpus alone, and tell how much of the corpus it covers."""
-    from gatewise.console import show_dictionary
-    from training import config as settings
-    from vocab import dictionary
-    from vocab.corpus import read_texts
-    from vocab.files import writing, written_whole
-    from vocab.kept_texts import keeping
+    from gatewise.console.console import show_dictionary
+    from gatewise.training.config import config as settings
+    from gatewise.vocab.corpus.corpus_reader import read_texts
+    from gatewise.vocab.corpus.data_files import writing, written_whole
+    from gatewise.vocab.corpus.text_spool import keeping
+    from gatewise.vocab.tokenizer.tokenizer import (
+        measure_coverage,
+        serialize_tokenizer,
+        train_tokenizer,
+    )
 
     check_outputs([corpus], {"--out": out, "--rejects": rejects})
     run_config = settings.load(config, set_ or (), corpus={"text_column": text_column})
@@ -30,7 +34,7 @@ def vocab(
     with writing(out), written_whole(out) as temporary, keeping(temporary.parent) as kept:
         with bad_rows_policy(rejects) as bad_rows:
             texts = kept.passing(read_texts(corpus, bad_rows=bad_rows, text_column=column))
-            tokenizer = dictionary.train(texts, **run_config.tokens.dictionary_options())
-        temporary.write_bytes(dictionary.serialize(tokenizer))
-        coverage = dictionary.coverage(tokenizer, kept)
+            tokenizer = train_tokenizer(texts, **run_config.tokens.dictionary_options())
+        temporary.write_bytes(serialize_tokenizer(tokenizer))
+        coverage = measure_coverage(tokenizer, kept)
     show_dictionary(tokenizer.get_vocab_size(), coverage, out, as_json=as_json)

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from service.scoring.plan import Plan
-from service.scoring.work import Done
+from gatewise.service.scoring.options import ScoringPlan
+from gatewise.service.scoring.score_chunk import ScoredChunk
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class RowCounts:
     """How many rows came to which end.
 
     Attributes:
@@ -25,12 +25,12 @@ class Counts:
         """Rows read."""
         return self.scored + self.rejected
 
-    def plus(self, done: Done) -> "Counts":
+    def plus(self, done: ScoredChunk) -> "RowCounts":
         """The rows of one part more."""
-        return self + Counts(done.scored, len(done.bad), done.truncated)
+        return self + RowCounts(done.scored, len(done.bad), done.truncated)
 
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
+    def __add__(self, other: "RowCounts") -> "RowCounts":
+        return RowCounts(
             self.scored + other.scored,
             self.rejected + other.rejected,
             self.truncated + other.truncated,
@@ -66,7 +66,7 @@ class Summary:
     probability_columns: int = 0
 
     @classmethod
-    def of(cls, counts: Counts, plan: Plan, *, resumed: int, seconds: float) -> "Summary":
+    def of(cls, counts: RowCounts, plan: ScoringPlan, *, resumed: int, seconds: float) -> "Summary":
         """What became of an input, by what became of its rows.
 
         Args:

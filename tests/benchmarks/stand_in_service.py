@@ -12,10 +12,9 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
-
-from service.classifier import Classifier
-from service.http.schemas import PredictRequest
-from service.scores import ranked
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.scores import ranked
+from gatewise.service.serving.http.routes.predict_schemas import PredictRequest
 
 FOLDER, PORT = Path(sys.argv[1]), int(sys.argv[2])
 TORN = len(sys.argv) > 3

@@ -136,10 +136,10 @@ def test_its_states_are_those_of_the_formulas(folder, weights):
 
 
 def test_gatewise_takes_vectors_from_it(folder):
-    from training.network import sentence_encoder
-    from vocab import dictionary
+    from gatewise.training.network import sentence_encoder
+    from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
-    tokenizer = dictionary.train(["sun snow"])
+    tokenizer = train_tokenizer(["sun snow"])
     surfaces = {tokenizer.token_to_id(word): word for word in ("sun", "snow")}
     size = tokenizer.get_vocab_size()
     found = sentence_encoder.encode(folder, surfaces, size, tokenizer, ["sun snow", "snow"])

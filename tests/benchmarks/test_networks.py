@@ -6,9 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from training import config
-from training.rows.corpora import Corpora
+from gatewise.training.config import config
+from gatewise.training.data.corpora import Corpora
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

@@ -40,7 +40,7 @@ def test_the_two_ways_differ_in_what_is_learnt_from_alone(out_of_scope, tmp_path
 def test_thresholds_are_chosen_on_validation_rows(
     out_of_scope, rejecting_folder, tmp_path, monkeypatch
 ):
-    from service.classifier import Classifier
+    from gatewise.service.model.classifier import Classifier
 
     classifier = Classifier.load(rejecting_folder)
     sure, unsure = "Bitte geben Sie eine gültige Adresse ein.", "1 2"

@@ -91,14 +91,14 @@ def test_the_ort_format_answers_the_same(parity, answers, asked):
 def test_texts_that_other_runtimes_cut_elsewhere_are_left_out(parity, model_folder, tmp_path):
     import shutil
 
-    from service import artifact
-    from service.layout import ModelFolder
+    from gatewise.service.model.model_config import ModelFolder
+    from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
 
     folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
     config = json.loads(folder.config.read_text(encoding="utf-8"))
     config["gatewise"]["tokens"]["keep"] = "both"
-    artifact.write_json(folder.config, config)
-    artifact.seal(folder, artifact.load(model_folder).manifest)
+    write_json(folder.config, config)
+    seal_model_folder(folder, read_model_folder(model_folder).manifest)
     asked = parity.in_onnxruntime.ask(folder.path, "fp32", ["short", "long " * 50])
     assert asked.question.texts == ["short"]
     assert asked.left_out == 1

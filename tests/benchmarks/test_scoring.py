@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.errors import GatewiseError
 from typer import Typer
 from typer.testing import CliRunner
-
-from vocab.errors import GatewiseError
-from vocab.streams import open_records
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

@@ -3,12 +3,11 @@
 from collections import Counter
 
 import pytest
-
-from training import config
-from training.rows import corpora as reading
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows
-from vocab.errors import CorpusError
+from gatewise.training.config import config
+from gatewise.training.data import corpora as reading
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows
+from gatewise.vocab.errors import CorpusError
 
 
 @pytest.fixture(scope="module")

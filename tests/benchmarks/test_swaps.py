@@ -139,9 +139,9 @@ def test_workers_that_are_not_there_are_told(benchmark_module):
 
 def test_copies_are_whole(swaps, folders, tmp_path):
     """A version that is put in place is one that loads."""
-    from service import artifact
+    from gatewise.service.model.model_folder import read_model_folder
 
     served = tmp_path / "model"
     shutil.copytree(folders["first"], served)
     swaps.Versions(folders, served).place(1)
-    assert artifact.load(served).config.id2label[0].endswith(", changed")
+    assert read_model_folder(served).config.id2label[0].endswith(", changed")

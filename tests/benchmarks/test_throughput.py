@@ -40,7 +40,7 @@ def corpus(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(modules, corpus, tmp_path_factory):
-    from training import config
+    from gatewise.training.config import config
 
     scratch = tmp_path_factory.mktemp("scratch")
     texts = modules["texts"].read(corpus, 80, scratch)
@@ -73,7 +73,7 @@ def test_a_set_is_cut(prepared, corpus):
 
 
 def test_a_set_that_is_not_there_is_an_error(modules, tmp_path):
-    from vocab.errors import GatewiseError
+    from gatewise.vocab.errors import GatewiseError
 
     with pytest.raises(GatewiseError, match=r"train\.csv"):
         modules["texts"].read(tmp_path, None, tmp_path)

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-
-from service.http.metrics import Metrics
-from service.settings import Settings
+from gatewise.service.serving.http.metrics import Metrics
+from gatewise.service.serving.settings import Settings
 
 # The metrics of the service, each with its labels.
 _OWN = [one for one in Metrics().collectors() if one.name.startswith("gatewise_")]

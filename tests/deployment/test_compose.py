@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from service.settings import PREFIX, Settings, variable
+from gatewise.service.serving.settings import PREFIX, Settings, variable
 
 ROOT = Path(__file__).parents[2]
 TLS = ("-f", "docker-compose.yml", "-f", "deploy/compose.tls.yml")

@@ -9,8 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-
-from service.settings import Settings, variable
+from gatewise.service.serving.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -160,7 +159,7 @@ def test_probes_ask_the_services_own_routes(container, served_routes) -> None:
 
 @pytest.fixture
 def served_routes() -> set[str]:
-    from service.app import create_app
+    from gatewise.service.serving.app import create_app
 
     return set(create_app(Settings(model="none")).openapi()["paths"])
 

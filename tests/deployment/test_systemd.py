@@ -9,8 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-from service.settings import Settings
+from gatewise.service.serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "gatewise.service"

@@ -9,23 +9,22 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from service.classifier import Classifier
-from service.scoring.run import score_file
-from training.settings.corpus import CorpusConfig
-from vocab import dictionary
-from vocab.bad_rows import RejectBadRows, StopAtBadRows
-from vocab.columns import Columns
-from vocab.corpus import read_rows
-from vocab.encoded_rows import encode_rows
-from vocab.encoding import Encoder
-from vocab.errors import CorpusError
-from vocab.files import COMPRESSIONS, LINE_LIMIT, SUFFIXES
-from vocab.json_records import _RECORDS_AHEAD
-from vocab.labels import Labels
-from vocab.records import BadRow
-from vocab.streams import open_records
-from vocab.uris import is_uri
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring.score_file import score_file
+from gatewise.training.config.corpus_section import CorpusConfig
+from gatewise.vocab.corpus.bad_row_policy import RejectBadRows, StopAtBadRows
+from gatewise.vocab.corpus.columns import Columns
+from gatewise.vocab.corpus.corpus_reader import read_rows
+from gatewise.vocab.corpus.data_files import COMPRESSIONS, LINE_LIMIT, SUFFIXES
+from gatewise.vocab.corpus.json_records import _RECORDS_AHEAD
+from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.corpus.records import BadRow
+from gatewise.vocab.corpus.uris import is_uri
+from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.encoded_rows import encode_rows
+from gatewise.vocab.tokenizer.encoding import Encoder
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 
 class Collecting:
@@ -48,7 +47,7 @@ class Collecting:
 
 @pytest.fixture(scope="module")
 def encoder():
-    return Encoder(dictionary.train(["hello world bonjour"]), max_length=16)
+    return Encoder(train_tokenizer(["hello world bonjour"]), max_length=16)
 
 
 def write(path: Path, content: str) -> None:
@@ -168,7 +167,8 @@ def test_the_columns_are_those(tables) -> None:
     names = [name for name in CorpusConfig.model_fields if name.endswith("_column")]
     assert list(told) == [f"corpus.{name}" for name in names]
     assert told["corpus.text_column"] == f"`{CorpusConfig().text_column}`"
-    # What is taken for the label is not a default but found: see tests/vocab/test_columns.py.
+    # What is taken for the label is not a default but found: see
+    # tests/vocab/corpus/test_columns.py.
     assert (CorpusConfig().label_column, told["corpus.label_column"]) == (
         None,
         "`label`, else `labels`",

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime
 import pytest
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.mobile.text_model import TokenizerTablesError, with_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 import gatewise
-from service import artifact
-from training.mobile.strings import RecipeError, with_tokenizer
-from vocab import dictionary
 
 HEADING = "Text in, label out"
 
@@ -38,7 +38,7 @@ def test_the_examples_give_the_classifiers_answers(
     ("folder", "missing"), [("model_folder", "labels"), ("multi_label_folder", "label")]
 )
 def test_the_input_and_the_outputs_are_those(tables, request, folder, missing) -> None:
-    model = with_tokenizer(artifact.load(request.getfixturevalue(folder)))
+    model = with_tokenizer(read_model_folder(request.getfixturevalue(folder)))
     session = onnxruntime.InferenceSession(model.SerializeToString())
     kinds = {"string": "string", "float": "float32", "bool": "bool"}
     found = {
@@ -60,14 +60,14 @@ def test_the_input_and_the_outputs_are_those(tables, request, folder, missing) -
 @pytest.mark.parametrize("unit", ["word", "character", "subword", "ngram"])
 def test_the_units_that_it_takes_are_those(tables, multi_label_folder, unit) -> None:
     (told,) = [row[1] for row in tables("mobile", HEADING) if f'"{unit}"' in row[0]]
-    loaded = artifact.load(multi_label_folder)
+    loaded = read_model_folder(multi_label_folder)
     tokens = loaded.config.gatewise.tokens.model_copy(update={"unit": unit})
     settings = loaded.config.gatewise.model_copy(update={"tokens": tokens})
     config = loaded.config.model_copy(update={"gatewise": settings})
-    loaded = replace(loaded, tokenizer=dictionary.train(["blue red"], unit=unit), config=config)
+    loaded = replace(loaded, tokenizer=train_tokenizer(["blue red"], unit=unit), config=config)
     if told.startswith("exactly"):
         with_tokenizer(loaded)
     else:
         assert told == "refused"
-        with pytest.raises(RecipeError):
+        with pytest.raises(TokenizerTablesError):
             with_tokenizer(loaded)

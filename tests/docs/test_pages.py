@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-
-from training.config import Config
+from gatewise.training.config.config import Config
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

@@ -4,9 +4,8 @@ import re
 import tomllib
 
 import pytest
-
-from training import config
-from training.config import Config
+from gatewise.training.config import config
+from gatewise.training.config.config import Config
 
 
 def test_every_setting_is_there_as_it_is(generated) -> None:

@@ -2,8 +2,8 @@
 
 import re
 
-from training.config import Config
-from training.search import search_space
+from gatewise.training.config.config import Config
+from gatewise.training.tuning import search_space
 
 
 def test_the_spaces_shown_are_spaces(page, tmp_path) -> None:

@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from gatewise.service.model.model_config import ModelFolder
+from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
 from typer import Typer
 from typer.testing import CliRunner
 
 import gatewise
-from service import artifact
-from service.layout import ModelFolder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "browser"
@@ -52,14 +52,14 @@ def lay_site():
 @pytest.fixture(scope="module")
 def exported(model_folder, tmp_path_factory):
     """A folder as `gatewise export` writes it, but the last of its vectors is wrong."""
-    from training.mobile.test_vectors import vectors_of
+    from gatewise.training.mobile.test_vectors import vectors_of
 
     folder = ModelFolder(shutil.copytree(model_folder, tmp_path_factory.mktemp("mobile") / "phone"))
     vectors = asdict(vectors_of(gatewise.load(model_folder)))
     last = vectors["vectors"][-1]
     last["scores"] = [score + 2e-4 for score in last["scores"]]
-    artifact.write_json(folder.path / "test_vectors.json", vectors)
-    artifact.seal(folder, artifact.load(model_folder).manifest)
+    write_json(folder.path / "test_vectors.json", vectors)
+    seal_model_folder(folder, read_model_folder(model_folder).manifest)
     return folder.path
 
 

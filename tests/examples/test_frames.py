@@ -10,8 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from service.classifier import Classifier
+from gatewise.service.model.classifier import Classifier
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "frames"
 TEXTS = ["Wo ist der Bahnhof?", "where is the station", "où est la gare ?", "駅はどこですか"] * 50

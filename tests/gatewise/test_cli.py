@@ -218,7 +218,7 @@ class TestTrain:
 
 class TestVocab:
     def test_a_dictionary_with_its_coverage(self, gatewise, languages, tmp_path):
-        from vocab import dictionary
+        from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
 
         out = tmp_path / "tokenizer.json"
         code, stdout, _ = gatewise(
@@ -227,7 +227,7 @@ class TestVocab:
         )
         told = json.loads(stdout)
         assert code == 0
-        assert dictionary.parse(out.read_bytes()).get_vocab_size() == told["size"]
+        assert parse_tokenizer(out.read_bytes()).get_vocab_size() == told["size"]
         assert 0.5 < told["share"] < 1
 
 

@@ -1,7 +1,7 @@
 import pytest
+from gatewise.vocab.errors import CorpusError
 
 from gatewise.errors import exit_code_of
-from vocab.errors import CorpusError
 
 
 def test_a_users_mistake_is_one_line(capsys):
@@ -31,7 +31,9 @@ def test_a_file_of_the_system_is_named(capsys):
     assert capsys.readouterr().err == "gatewise: error: /some/file: Permission denied\n"
 
 
-@pytest.mark.parametrize("defect", [ValueError("x"), ModuleNotFoundError("x", name="vocab.none")])
+@pytest.mark.parametrize(
+    "defect", [ValueError("x"), ModuleNotFoundError("x", name="gatewise.vocab.none")]
+)
 def test_a_defect_keeps_its_traceback(capsys, defect):
     assert exit_code_of(defect) is None
     assert capsys.readouterr().err == ""

@@ -61,9 +61,9 @@ def test_evaluate_tells_what_is_wrong_with_a_row(gatewise, multi_label_folder, t
 def test_score_writes_a_corpus_of_soft_labels(
     gatewise, multi_label_folder, corpus, tmp_path
 ) -> None:
-    from vocab.bad_rows import StopAtBadRows
-    from vocab.columns import Columns
-    from vocab.corpus import read_rows
+    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+    from gatewise.vocab.corpus.columns import Columns
+    from gatewise.vocab.corpus.corpus_reader import read_rows
 
     out = tmp_path / "scored.csv"
     code, stdout, _ = gatewise("score", multi_label_folder, corpus, "--out", out, "--probabilities")

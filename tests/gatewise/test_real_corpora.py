@@ -4,8 +4,8 @@ import json
 import subprocess
 import sys
 
-from vocab.bad_rows import StopAtBadRows
-from vocab.corpus import read_rows
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows
 
 
 def gatewise(*arguments):

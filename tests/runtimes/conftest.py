@@ -13,8 +13,6 @@ MODULES = ("answers", "in_node", "in_chromium", "in_optimum", "in_onnxruntime", 
 UNITS = {
     "word": {"unit": "word"},
     "bpe": {"unit": "subword"},
-    "wordpiece": {"unit": "subword", "algorithm": "wordpiece"},
-    "unigram": {"unit": "subword", "algorithm": "unigram"},
     "character": {"unit": "character"},
     "bigram": {"unit": "ngram"},
 }
@@ -29,7 +27,7 @@ FORMS = {
 }
 DICTIONARIES = [
     *(f"{unit}, {case}" for unit in UNITS for case in CASES),
-    *(f"wordpiece, {form}" for form in FORMS),
+    *(f"bpe, {form}" for form in FORMS),
 ]
 PRECISIONS = ["fp32", "fp16", "int8"]
 MODELS = [*PRECISIONS, "several labels", "exported"]
@@ -90,15 +88,15 @@ def asked(parity, texts, model_folder, multi_label_folder, tmp_path_factory):
         name = f"{unit}, {case}"
         found[name] = ask_dictionary(parity, model_folder, root, texts, {**options, **more})
     for form, more in FORMS.items():
-        options = {**UNITS["wordpiece"], **more}
-        found[f"wordpiece, {form}"] = ask_dictionary(parity, model_folder, root, old, options)
+        options = {**UNITS["bpe"], **more}
+        found[f"bpe, {form}"] = ask_dictionary(parity, model_folder, root, old, options)
     assert list(found) == [*MODELS, *DICTIONARIES]
     return found
 
 
 def export(model_folder, out):
     """The model made so small that some of its tokens and n-grams are left out."""
-    from training.mobile.export import export_mobile
+    from gatewise.training.mobile.mobile_export import export_mobile
 
     told = export_mobile(model_folder, out, max_size=20_000, on_step=lambda _: None)
     steps = " ".join(step.what for step in told.steps)
@@ -109,16 +107,16 @@ def export(model_folder, out):
 
 def ask_dictionary(parity, model_folder, root, texts, options):
     """A question for the tokenizer alone, of a dictionary that knows most of the texts."""
-    from vocab import dictionary
-    from vocab.encoding import Encoder
+    from gatewise.vocab.tokenizer.encoding import Encoder
+    from gatewise.vocab.tokenizer.tokenizer import serialize_tokenizer, train_tokenizer
 
     folder = root / str(len(list(root.iterdir())))
     folder.mkdir()
     long = [text for text in texts if len(text) > MAX_LENGTH][:LONG_TEXTS]
     short = [text for text in texts if len(text) <= MAX_LENGTH]
     texts = [*short, *long]
-    tokenizer = dictionary.train(short, vocab_size=8000, **options)
-    (folder / "tokenizer.json").write_bytes(dictionary.serialize(tokenizer))
+    tokenizer = train_tokenizer(short, vocab_size=8000, **options)
+    (folder / "tokenizer.json").write_bytes(serialize_tokenizer(tokenizer))
     write_tokenizer_config(model_folder, folder, MAX_LENGTH)
     ids = [text.ids.tolist() for text in Encoder(tokenizer, MAX_LENGTH).encode(texts)]
     return Asked(parity.answers.Question(folder, None, texts, ids))

@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from service.classifier import Classifier
-from vocab.errors import EmptyTextError
+from gatewise.service.model.classifier import Classifier
+from gatewise.vocab.errors import EmptyTextError
 
 pytestmark = pytest.mark.node
 

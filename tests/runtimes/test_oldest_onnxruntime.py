@@ -13,15 +13,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-
-from service import artifact
-from service.layout import ModelFolder
-from training.lowering.graph import OLDEST_ONNXRUNTIME
-from training.lowering.lower import lower
-from training.lowering.step import step
-from training.network.build import build
-from training.network.shape import Shape
-from training.settings.network import NetworkConfig
+from gatewise.service.model.model_config import ModelFolder
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.network.build import build
+from gatewise.training.network.shape import Shape
+from gatewise.training.onnx_export.graph_builder import OLDEST_ONNXRUNTIME
+from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+from gatewise.training.onnx_export.step_model import step
 
 # Reads a network's path and its inputs, and writes its logits and its own version.
 ASK = """
@@ -89,11 +88,11 @@ def agree(python: Path, model: Path, vocab_size: int) -> None:
 
 
 def test_a_manifest_names_it(model_folder):
-    assert artifact.load(model_folder).manifest.onnxruntime == OLDEST_ONNXRUNTIME
+    assert read_model_folder(model_folder).manifest.onnxruntime == OLDEST_ONNXRUNTIME
 
 
 def test_every_network_of_a_model_folder_loads_and_agrees(oldest, model_folder):
-    loaded = artifact.load(model_folder)
+    loaded = read_model_folder(model_folder)
     files = sorted(loaded.folder.model.parent.glob("*.onnx"))
     assert loaded.folder.model in files
     for file in files:
@@ -120,7 +119,7 @@ def test_networks_of_every_kind_load_and_agree(oldest, tmp_path, config, ngrams)
     generator = np.random.default_rng(2)
     model.set_weights([w + generator.normal(0, 0.1, w.shape) for w in model.get_weights()])
     file = tmp_path / "model.onnx"
-    file.write_bytes(lower(model, config).SerializeToString())
+    file.write_bytes(to_onnx(model, config).SerializeToString())
     agree(oldest, file, VOCABULARY)
 
 
@@ -136,7 +135,7 @@ def test_networks_of_every_kind_load_and_agree(oldest, tmp_path, config, ngrams)
 def test_networks_that_read_one_token_load_and_agree(oldest, tmp_path, config, ngrams):
     config = NetworkConfig(units=8, embedding_size=8, direction="forward", **config)
     shape = Shape(vocab_size=VOCABULARY, classes=5, ngrams=ngrams, buckets=100)
-    whole = lower(build(config, shape, seed=1), config)
+    whole = to_onnx(build(config, shape, seed=1), config)
     file = tmp_path / "step.onnx"
     file.write_bytes(step(whole, config, shape.table() if ngrams else None, 64).SerializeToString())
     inputs = {"input_ids": np.array([7]), "attention_mask": np.array([1])}

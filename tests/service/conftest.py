@@ -12,9 +12,8 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
-
-from service.classifier import Classifier
-from service.listening import listen
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving.listen_socket import listen
 
 
 @pytest.fixture(scope="session")
@@ -52,18 +51,17 @@ def forward_folder(once: Callable[..., Path]) -> Callable[..., Path]:
 def _write_forward(assignments: list[str], labels: int, multi_label: bool, folder: Path) -> None:
     # Only now: TensorFlow takes seconds to import.
     import numpy as np
-
-    from service import artifact
-    from training import config
-    from training.export import TrainedModel
-    from training.lowering.lower import lower
-    from training.network.build import build
-    from training.network.shape import Shape
-    from vocab import dictionary
-    from vocab.labels import Labels
+    from gatewise.service.model.model_folder import write_model_folder
+    from gatewise.training.config import config
+    from gatewise.training.network.build import build
+    from gatewise.training.network.shape import Shape
+    from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+    from gatewise.training.trained_model import TrainedModel
+    from gatewise.vocab.corpus.labels import Labels
+    from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
     settings = config.load(assignments=assignments)
-    tokenizer = dictionary.train(STREAMED, **settings.tokens.dictionary_options())
+    tokenizer = train_tokenizer(STREAMED, **settings.tokens.dictionary_options())
     ngrams = settings.network.ngram_lengths(settings.tokens.unit)
     shape = Shape(tokenizer.get_vocab_size(), labels, ngrams, buckets=300)
     model = build(settings.network, shape, seed=1)
@@ -72,7 +70,7 @@ def _write_forward(assignments: list[str], labels: int, multi_label: bool, folde
         [weights + generator.normal(0, 0.2, weights.shape) for weights in model.get_weights()]
     )
     trained = TrainedModel(
-        lowered=lower(model, settings.network),
+        lowered=to_onnx(model, settings.network),
         tokenizer=tokenizer,
         labels=Labels(tuple(f"label {number}" for number in range(labels))),
         multi_label=multi_label,
@@ -81,7 +79,7 @@ def _write_forward(assignments: list[str], labels: int, multi_label: bool, folde
         parameters=model.count_params(),
         corpus_sha256="0" * 64,
     )
-    with artifact.writing(folder / "model") as written:
+    with write_model_folder(folder / "model") as written:
         trained.divided_by(1.5).write(written)
 
 

@@ -4,12 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from training.network.build import build
-from training.network.layers import AttentionReadout, output_layer
-from training.network.recurrence import Recurrence
-from training.network.shape import Shape
-from training.settings.network import NetworkConfig
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.network.build import build
+from gatewise.training.network.layers import AttentionReadout, output_layer
+from gatewise.training.network.recurrence import Recurrence
+from gatewise.training.network.shape import Shape
 
 
 def parameters_of(layer, features, steps=5):
@@ -185,7 +184,7 @@ def test_attention_is_a_mean_whose_weights_are_learnt_and_sum_to_one():
 
 
 def test_k_classes_have_k_softmax_outputs():
-    from service.scores import apply
+    from gatewise.service.model.scores import apply
 
     logits = np.random.default_rng(0).normal(0, 5, (100, 16)).astype(np.float32)
     scores = apply("softmax", logits)

@@ -6,15 +6,14 @@ import sys
 
 import numpy as np
 import pytest
-
-from service.classifier import Classifier
-from service.errors import ModelFolderError
-from training import config
-from training.pipeline import train
-from training.rows.corpora import Corpora
-from training.settings.reject import RejectConfig
-from vocab.bad_rows import BadRowsError, RejectBadRows, StopAtBadRows
-from vocab.errors import CorpusError
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.errors import ModelFolderError
+from gatewise.training.config import config
+from gatewise.training.config.reject_section import RejectConfig
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
+from gatewise.vocab.errors import CorpusError
 
 
 def write(path, rows):
@@ -122,10 +121,10 @@ TIMING = re.compile(rb'<span class="timing">[^<]*</span>')
 _TRAIN = """
 import sys
 from pathlib import Path
-from training import config
-from training.rows.corpora import Corpora
-from training.pipeline import train
-from vocab.bad_rows import StopAtBadRows
+from gatewise.training.config import config
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 corpus, out, cell, unit = sys.argv[1:]
 settings = config.load(assignments=[

@@ -1,7 +1,6 @@
 import pytest
-
-from training.workspace import beside, working
-from vocab.errors import GatewiseError
+from gatewise.training.workspace import beside, working
+from gatewise.vocab.errors import GatewiseError
 
 
 def test_nothing_is_left_of_a_run_that_ended(tmp_path):

@@ -9,11 +9,10 @@ import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from gatewise.training.data.examples import Targets
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-
-from training.rows.examples import Targets
 
 BINS = 15
 """Bins of equal width that probabilities are sorted into, as in the paper."""
@@ -29,7 +28,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class TrustBin:
+class ReliabilityBin:
     """Predictions whose probability lies in one bin.
 
     Attributes:
@@ -63,7 +62,7 @@ class Reliability:
         self._right += np.bincount(bins[truth], minlength=BINS)
         self._probability += np.bincount(bins, weights=told, minlength=BINS)
 
-    def bins(self) -> tuple[TrustBin, ...]:
+    def bins(self) -> tuple[ReliabilityBin, ...]:
         """The predictions so far by their probability, from 0 to 1."""
         counts = np.maximum(self._predictions, 1)
         found = zip(
@@ -72,7 +71,7 @@ class Reliability:
             (self._right / counts).tolist(),
             strict=True,
         )
-        return tuple(TrustBin(*each) for each in found)
+        return tuple(ReliabilityBin(*each) for each in found)
 
     @property
     def error(self) -> float:
@@ -80,7 +79,7 @@ class Reliability:
         return error_of(self.bins())
 
 
-def error_of(bins: tuple[TrustBin, ...]) -> float:
+def error_of(bins: tuple[ReliabilityBin, ...]) -> float:
     """Mean gap between probability and share of right predictions, over all predictions."""
     total = sum(found.predictions for found in bins)
     gaps = (found.predictions * abs(found.right - found.probability) for found in bins)
@@ -195,8 +194,8 @@ class Calibration:
     log_loss: float
     ece_before: float
     ece: float
-    before: tuple[TrustBin, ...]
-    after: tuple[TrustBin, ...]
+    before: tuple[ReliabilityBin, ...]
+    after: tuple[ReliabilityBin, ...]
 
     def as_dict(self) -> dict[str, object]:
         """The figures as a JSON object."""

@@ -9,15 +9,14 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 
 import numpy as np
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.scores import apply, reached
+from gatewise.training.evaluation.calibration import Reliability, told_of
+from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from sklearn.metrics import multilabel_confusion_matrix
-
-from service.classifier import Classifier
-from service.scores import apply, reached
-from training.evaluation.calibration import Reliability, told_of
-from vocab.encoded_rows import EncodedRow
-from vocab.labels import Labels
 
 _WINDOW = 8192
 """Rows classified at a time."""

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
+from gatewise.service.model.scores import shortest
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from numpy.typing import NDArray
-
-from service.scores import shortest
-from vocab.encoded_rows import EncodedRow
 
 KEPT = 50
 """Mistakes kept."""

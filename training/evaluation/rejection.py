@@ -7,10 +7,9 @@ nor models. Does not import TensorFlow.
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from gatewise.service.model.model_config import RejectSettings
+from gatewise.training.evaluation.thresholds import between
 from numpy.typing import NDArray
-
-from service.layout import RejectSettings
-from training.evaluation.thresholds import between
 
 _POINTS = 100
 """Most points of a curve."""

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import onnx
 import onnxruntime as ort
-
-from vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError
 
 
 class OrtFormatError(GatewiseError):

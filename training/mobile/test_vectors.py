@@ -7,9 +7,9 @@ random order, drawn from a seed of their own: the same model always has the same
 import random
 from dataclasses import dataclass
 
-from service.classifier import Classifier
-from service.scores import ScoreFunction
-from vocab.dictionary import SPECIAL_TOKENS
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.scores import ScoreFunction
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 
 _AWKWARD = (
     "a",

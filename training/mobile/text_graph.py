@@ -14,13 +14,12 @@ Knows neither the network nor its labels.
 import re
 
 import numpy as np
+from gatewise.training.mobile.text_operators import BREAK, TextGraph, without
+from gatewise.training.mobile.tokenizer_tables import BLANK, TokenizerTables
+from gatewise.vocab.tokenizer.character_classes import class_of
+from gatewise.vocab.tokenizer.encoding import Keep
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID
 from onnx import TensorProto
-
-from training.mobile.recipe import BLANK, Recipe
-from training.mobile.text_operators import BREAK, TextGraph, without
-from vocab.characters import class_of
-from vocab.dictionary import BEGIN_ID, PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID
-from vocab.encoding import Keep
 
 # A special token is one too where somebody types it. Brackets are never a part of a word.
 _TYPED_TOKENS = "|".join(map(re.escape, SPECIAL_TOKENS))
@@ -31,9 +30,9 @@ _LETTER, _SPACE, _TYPED, _BREAK = range(4)
 
 
 def add_ids(
-    graph: TextGraph, text: str, recipe: Recipe, max_length: int, keep: Keep
+    graph: TextGraph, text: str, recipe: TokenizerTables, max_length: int, keep: Keep
 ) -> tuple[str, str]:
-    """Adds the nodes that do what `vocab.encoding.Encoder` does.
+    """Adds the nodes that do what `gatewise.vocab.tokenizer.encoding.Encoder` does.
 
     Args:
         graph: Where the nodes go.
@@ -53,7 +52,7 @@ def add_ids(
     return _laid_out(graph, text, ids, target)
 
 
-def _word_ids(graph: TextGraph, text: str, recipe: Recipe) -> tuple[str, str]:
+def _word_ids(graph: TextGraph, text: str, recipe: TokenizerTables) -> tuple[str, str]:
     """The id of the word that begins at each piece, and whether one begins there, in one row."""
     alphabet = {letter for token in recipe.ids for letter in token}
     # A word with one of the others is unknown, whether that is changed or not.
@@ -104,7 +103,7 @@ def _joined(graph: TextGraph, pieces: str, goes_on: str, rounds: int) -> str:
     return pieces
 
 
-def _character_ids(graph: TextGraph, text: str, recipe: Recipe) -> tuple[str, str]:
+def _character_ids(graph: TextGraph, text: str, recipe: TokenizerTables) -> tuple[str, str]:
     """The id of each character, and whether it is a token, in one row."""
     size = max(recipe.ids.values(), default=UNKNOWN_ID) + 1
     numbers = graph.numbers(
@@ -134,7 +133,7 @@ def _character_ids(graph: TextGraph, text: str, recipe: Recipe) -> tuple[str, st
     return _columns(graph, first, second), _columns(graph, is_token, is_second)
 
 
-def _character_numbers(recipe: Recipe, size: int) -> dict[str, int]:
+def _character_numbers(recipe: TokenizerTables, size: int) -> dict[str, int]:
     """The number of each piece that a text of characters is cut into, unknown letters left out.
 
     Of two letters that one becomes, the id of the second counts `size` times.
@@ -193,7 +192,7 @@ def _laid_out(graph: TextGraph, text: str, ids: str, target: str) -> tuple[str, 
     shape = graph.add("Concat", graph.add("Shape", text), width, axis=0)
     padding = graph.add("Expand", graph.integers(PAD_ID), shape)
     kept = graph.add("Cast", target, to=TensorProto.BOOL)
-    written = graph.add("Where", kept, ids, graph.integers(BEGIN_ID))
+    written = graph.add("Where", kept, ids, graph.integers(CLS_ID))
     # Several write to place 0; with `max` it is defined what comes of that.
     input_ids = graph.add("ScatterElements", padding, target, written, axis=1, reduction="max")
     filled = graph.add("LessOrEqual", graph.up_to(width), last)

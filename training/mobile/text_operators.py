@@ -6,10 +6,9 @@ Knows how they are written, and nothing of what is done with them.
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from gatewise.training.onnx_export.graph_builder import Graph
+from gatewise.vocab.tokenizer.character_classes import class_of
 from onnx import TensorProto
-
-from training.lowering.graph import Graph
-from vocab.characters import class_of
 
 OPSET = 20
 """The ONNX opset written, the first with `StringConcat`: onnxruntime reads it since 1.17."""

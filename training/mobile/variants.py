@@ -9,20 +9,23 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import onnx
-
-from service.artifact import Artifact
-from service.classifier import Classifier
-from service.layout import ModelConfig, Precision
-from training.evaluation.evaluate import Report, evaluate
-from training.lowering.lower import operators
-from training.lowering.precision import stored_in
-from training.mobile.ort_format import to_ort
-from training.mobile.parts import EMBEDDING, Network
-from training.mobile.shrinking import Plan, shrunk
-from training.mobile.strings import with_tokenizer
-from vocab import dictionary
-from vocab.corpus import Row
-from vocab.encoded_rows import EncodedRow, encode_rows
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_config import ModelConfig, Precision
+from gatewise.service.model.model_folder import Artifact
+from gatewise.training.evaluation.evaluate import Report, evaluate
+from gatewise.training.mobile.onnx_parts import EMBEDDING, OnnxParts
+from gatewise.training.mobile.ort_format import to_ort
+from gatewise.training.mobile.pruning import PruningPlan, prune
+from gatewise.training.mobile.text_model import with_tokenizer
+from gatewise.training.onnx_export.keras_to_onnx import operators
+from gatewise.training.onnx_export.precision import stored_in
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
+from gatewise.vocab.tokenizer.tokenizer import (
+    has_whole_entries,
+    reduce_tokenizer,
+    serialize_tokenizer,
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Variant:
     """
 
     artifact: Artifact
-    plan: Plan
+    plan: PruningPlan
     report: Report | None
     text_model: onnx.ModelProto | None = None
 
@@ -49,7 +52,7 @@ class Variant:
     @cached_property
     def tokenizer_bytes(self) -> bytes:
         """The contents of its `tokenizer.json`."""
-        return dictionary.serialize(self.artifact.tokenizer, pretty=False)
+        return serialize_tokenizer(self.artifact.tokenizer, pretty=False)
 
     @cached_property
     def config_bytes(self) -> bytes:
@@ -72,7 +75,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class VariantBuilder:
     """Makes variants of one model.
 
     Attributes:
@@ -86,27 +89,27 @@ class Workshop:
     with_text: bool = False
 
     @cached_property
-    def network(self) -> Network:
+    def network(self) -> OnnxParts:
         """The whole network, not to be changed."""
-        return Network(onnx.load_from_string(self.whole.model))
+        return OnnxParts(onnx.load_from_string(self.whole.model))
 
     @cached_property
     def has_whole_entries(self) -> bool:
         """Whether tokens can be left out one by one."""
-        return dictionary.has_whole_entries(self.whole.tokenizer)
+        return has_whole_entries(self.whole.tokenizer)
 
-    def variant(self, precision: Precision, plan: Plan | None = None) -> Variant:
+    def variant(self, precision: Precision, plan: PruningPlan | None = None) -> Variant:
         """What is left of the model after a plan, in a precision.
 
         Args:
             precision: How the weights are stored.
             plan: What is left; None for everything.
         """
-        plan = plan or Plan()
-        model = stored_in(precision, shrunk(self.network.model, plan))
+        plan = plan or PruningPlan()
+        model = stored_in(precision, prune(self.network.model, plan))
         tokenizer = self.whole.tokenizer
         if plan.tokens is not None:
-            tokenizer = dictionary.reduced(tokenizer, plan.tokens.tolist())
+            tokenizer = reduce_tokenizer(tokenizer, plan.tokens.tolist())
         manifest = self.whole.manifest.model_copy(update={"operators": operators(model)})
         artifact = replace(
             self.whole,
@@ -125,7 +128,7 @@ class Workshop:
         encoded = encode_rows(classifier.encode, self.rows)
         return evaluate(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
 
-    def _config(self, plan: Plan) -> ModelConfig:
+    def _config(self, plan: PruningPlan) -> ModelConfig:
         config = self.whole.config
         network = config.gatewise.network
         if plan.width is not None and EMBEDDING in self.network:

@@ -1,7 +1,8 @@
 """The network: what stands for a token, recurrent layers, a read-out, and the n-gram path.
 
-Built with Keras's functional interface, every layer under a name that `training.lowering` finds it
-by. Knows neither texts nor labels: integers in, logits out.
+Built with Keras's functional interface, every layer under a name that
+`gatewise.training.onnx_export` finds it by. Knows neither texts nor labels: integers in, logits
+out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,22 +11,21 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
-
-from training.network.layers import (
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
+from gatewise.training.network.char_ngrams import CharNgrams
+from gatewise.training.network.layers import (
     AttentionReadout,
     MaskedReadout,
     VectorDropout,
     WordDropout,
     output_layer,
 )
-from training.network.ngrams import NgramLogits, NgramRows
-from training.network.recurrence import Dropped, Recurrence
-from training.network.shape import Shape
-from training.network.spelled import Spelled
-from training.network.spelling import Spelling
-from training.network.vectors import Vectors
-from training.settings.network import NetworkConfig
+from gatewise.training.network.ngrams import NgramLogits, NgramRows
+from gatewise.training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network.shape import Shape
+from gatewise.training.network.vectors import Vectors
+from keras import ops
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def build(
     shape: Shape,
     seed: int,
     vectors: Vectors | None = None,
-    spelling: Spelling | None = None,
+    spelling: CharNgrams | None = None,
 ) -> keras.Model:
     """The whole network, from token ids to logits.
 
@@ -80,7 +80,9 @@ def build(
         spelled = []
         if spelling and 1 in shape.ngrams:
             of_tokens = ops.where(rows < shape.vocab_size, rows, 0)
-            spelled = [Spelled(spelling, table.width, "zeros", name="ngram_spelling")(of_tokens)]
+            spelled = [
+                CharNgramEmbedding(spelling, table.width, "zeros", name="ngram_spelling")(of_tokens)
+            ]
         logits = logits + NgramLogits(table, shape.classes, name="ngrams")(rows, *spelled)
     return keras.Model(
         inputs={"input_ids": input_ids, "attention_mask": attention_mask},
@@ -99,7 +101,7 @@ def tables(model: keras.Model) -> list[Table]:
     for layer in model.layers:
         if isinstance(layer, keras.layers.Embedding):
             found.append(Table(layer.embeddings, linear=False))
-        elif isinstance(layer, Spelled):
+        elif isinstance(layer, CharNgramEmbedding):
             found.append(Table(layer.vectors, linear=layer.name == "ngram_spelling"))
         elif isinstance(layer, NgramLogits):
             found.append(Table(layer.weights_table, linear=True))
@@ -143,7 +145,9 @@ def exported_parameters(model: keras.Model) -> int:
     Args:
         model: From `build`.
     """
-    folded = sum(layer.count_params() for layer in model.layers if isinstance(layer, Spelled))
+    folded = sum(
+        layer.count_params() for layer in model.layers if isinstance(layer, CharNgramEmbedding)
+    )
     return int(model.count_params()) - folded
 
 
@@ -156,7 +160,7 @@ def _recurrent(
     shape: Shape,
     tokens: Any,
     attention_mask: Any,
-    known: tuple[Vectors | None, Spelling | None],
+    known: tuple[Vectors | None, CharNgrams | None],
     seeds: Iterator[int],
 ) -> Any:
     """From token ids to the states of the last recurrent layer."""
@@ -179,7 +183,7 @@ def _recurrent(
         states = _embedding(config, shape, vectors)(tokens)
         # Vectors that are not trained stay as they are, in the exported network too.
         if spelling and config.trains_vectors:
-            add = Spelled(spelling, config.embedding_size, "uniform", name="spelling")
+            add = CharNgramEmbedding(spelling, config.embedding_size, "uniform", name="spelling")
             states = states + add(tokens)
         states = states if factors is None else states * factors
 

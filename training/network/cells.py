@@ -18,8 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
-
-from training.settings.network import Cell
+from gatewise.training.config.network_section import Cell
 
 States = tuple[Any, ...]
 

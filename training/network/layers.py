@@ -1,16 +1,15 @@
 """The layers before and after the recurrent ones: what is dropped of the tokens, and read-outs.
 
 Integers and vectors in, vectors out. Every layer does nothing outside training that its weights do
-not say, so `training.lowering.lower` leaves out those that only drop.
+not say, so `gatewise.training.onnx_export.keras_to_onnx` leaves out those that only drop.
 """
 
 from typing import Any
 
 import keras
+from gatewise.training.config.network_section import Readout
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, UNKNOWN_ID
 from keras import ops
-
-from training.settings.network import Readout
-from vocab.dictionary import BEGIN_ID, UNKNOWN_ID
 
 _DRAWS_A_TEXT = 4096
 """Draws for each text of a one-hot input's dropout; with more tokens, some share one."""
@@ -37,7 +36,7 @@ class WordDropout(keras.layers.Layer):
         if not training or self.rate == 0:
             return input_ids
         chance = keras.random.uniform(ops.shape(input_ids), seed=self.seed_generator)
-        replaced = ops.logical_and(chance < self.rate, input_ids > BEGIN_ID)
+        replaced = ops.logical_and(chance < self.rate, input_ids > CLS_ID)
         return ops.where(replaced, UNKNOWN_ID, input_ids)
 
 

@@ -13,15 +13,15 @@ and a text's n-grams together have the length one, as in TF-IDF with binary coun
 Buckley 1988, "Term-weighting approaches in automatic text retrieval"). An n-gram that no training
 text has counts nothing.
 
-Owns the hash and the Keras layers; `training.lowering.lower` writes the same arithmetic in ONNX.
+Owns the hash and the Keras layers; `gatewise.training.onnx_export.keras_to_onnx` writes the same
+arithmetic in ONNX.
 """
 
 import keras
 import numpy as np
 import tensorflow as tf
+from gatewise.training.network.shape import NgramTable
 from numpy.typing import NDArray
-
-from training.network.shape import NgramTable
 
 SCALE = 10.0
 """What the path's sum is multiplied by: the table starts at zero and would learn too slowly."""

@@ -1,8 +1,9 @@
 """The recurrent layer: one cell run over the steps of a text, forward, backward or both ways.
 
 Owns the weights of its directions and what is dropped from them while training. What a cell
-computes is in `training.network.cells`; how a GPU does it is in `training.network.cudnn`, and how
-a processor does it in one operation, where it can, in `training.network.fused`.
+computes is in `gatewise.training.network.cells`; how a GPU does it is in
+`gatewise.training.network.cudnn`, and how a processor does it in one operation, where it can, in
+`gatewise.training.network.fused`.
 """
 
 import math
@@ -11,10 +12,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-
-from training.network import cells, cudnn, fused
-from training.network.parameters import GATES
-from training.settings.network import Cell, Direction
+from gatewise.training.config.network_section import Cell, Direction
+from gatewise.training.network import cells, cudnn, fused
+from gatewise.training.network.parameters import GATES
 
 
 @dataclass(frozen=True)

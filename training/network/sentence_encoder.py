@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from gatewise.training.network.vector_files import FoundVectors, VectorsError
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
-
-from training.network.vector_files import Found, VectorsError
 
 _MODELS = ("onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -45,7 +44,7 @@ def encode(
     vocab_size: int,
     dictionary: Tokenizer,
     texts: Iterable[str],
-) -> Found:
+) -> FoundVectors:
     """The vector of every entry.
 
     Args:
@@ -120,11 +119,11 @@ class _Means:
         np.add.at(self._sums, ids, vectors)
         np.add.at(self.counts, ids, 1)
 
-    def found(self) -> Found:
+    def found(self) -> FoundVectors:
         if self._sums is None:
             raise VectorsError(f"{self._folder}: the dictionary has no entry to encode")
         matrix = self._sums / np.maximum(self.counts, 1)[:, None]
-        return Found(matrix.astype(np.float32), self.counts > 0)
+        return FoundVectors(matrix.astype(np.float32), self.counts > 0)
 
 
 class _Encoder:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from gatewise.vocab.errors import GatewiseError
 from numpy.typing import NDArray
-
-from vocab.errors import GatewiseError
 
 _HEADER = re.compile(rb"\d+ \d+")
 _BUFFER_BYTES = 1024 * 1024
@@ -30,7 +29,7 @@ class VectorsError(GatewiseError):
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundVectors:
     """The vectors of a dictionary's entries.
 
     Attributes:
@@ -47,7 +46,7 @@ def read(
     surfaces: Mapping[int, str],
     vocab_size: int,
     normalized: Callable[[str], str] | None,
-) -> Found:
+) -> FoundVectors:
     """Reads the vectors of the words that a dictionary has.
 
     Args:
@@ -84,7 +83,7 @@ def read(
                     known[ids] = True
     if matrix is None:
         raise VectorsError(f"{path}: the file holds no vector")
-    return Found(matrix, known)
+    return FoundVectors(matrix, known)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from gatewise.training.network import sentence_encoder, vector_files
+from gatewise.training.network.vector_files import VectorsError
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-
-from training.network import sentence_encoder, vector_files
-from training.network.vector_files import VectorsError
-from vocab.dictionary import SPECIAL_TOKENS
 
 __all__ = ["Vectors", "VectorsError", "load"]
 

@@ -5,11 +5,10 @@ Knows matplotlib and no figure of a run.
 
 from typing import Literal
 
+from gatewise.training.report.svg import INK
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-
-from training.report.svg import INK
 
 _WIDTH, _HEIGHT = 440, 250
 """Size of a chart in the units of its drawing: small, so that its text is readable on a phone."""

@@ -7,15 +7,14 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, Reviewed
+from gatewise.training.fit.progress import Epoch, Fitted, RateTest
+from gatewise.training.report.axes import chart, legend, note, plain
+from gatewise.training.report.model_card import metric_in_words
+from gatewise.training.report.svg import FIRST, MARK, SECOND, drawing, inline
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-from training.evaluation.review import UNKNOWN_BINS, Reviewed
-from training.progress import Epoch, Fitted, RateTest
-from training.report.axes import chart, legend, note, plain
-from training.report.card import metric_in_words
-from training.report.svg import FIRST, MARK, SECOND, drawing, inline
 
 _FEW_EPOCHS = 25
 """Up to so many epochs each has a dot of its own."""

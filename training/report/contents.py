@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from service.layout import Manifest
-from training.config import Config
-from training.evaluation.calibration import Calibration
-from training.evaluation.evaluate import Report
-from training.evaluation.exported import ExportedModel
-from training.evaluation.rejection import Rejection
-from training.evaluation.review import Reviewed
-from training.network.parameters import LayerParameters
-from training.rows.corpora import Copy
-from training.rows.duplicates import Duplicates
-from training.run import Run
+from gatewise.service.model.model_config import Manifest
+from gatewise.training.config.config import Config
+from gatewise.training.data.corpora import Copy
+from gatewise.training.data.duplicates import Duplicates
+from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.error_analysis import Reviewed
+from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.model_benchmark import ExportedModel
+from gatewise.training.evaluation.rejection import Rejection
+from gatewise.training.network.parameters import LayerParameters
+from gatewise.training.run_metrics import RunMetrics
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ReportContents:
         vectors: How much of the dictionary the pretrained vectors know; None without such vectors.
     """
 
-    run: Run
+    run: RunMetrics
     config: Config
     manifest: Manifest
     reviewed: Reviewed

@@ -9,14 +9,13 @@ import base64
 import hashlib
 import math
 
+from gatewise.training.fit.progress import Fitted
+from gatewise.training.report import calibration_charts, charts, tables
+from gatewise.training.report.confusion_matrix import matrix
+from gatewise.training.report.contents import ReportContents
+from gatewise.training.report.model_card import metric_in_words, sentence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-
-from training.progress import Fitted
-from training.report import charts, tables, trust_charts
-from training.report.card import metric_in_words, sentence
-from training.report.contents import ReportContents
-from training.report.matrix import matrix
 
 _PAIRS_SHOWN = 30
 _MISTAKES_FIRST = 10
@@ -50,12 +49,12 @@ def page(contents: ReportContents) -> str:
         labels=tables.label_rows(contents.shown, reviewed),
         mistakes_first=_MISTAKES_FIRST,
         text_shown=_TEXT_SHOWN,
-        trust=trust_charts.trust(reviewed),
-        calibration=trust_charts.calibration(contents.calibration)
+        trust=calibration_charts.trust(reviewed),
+        calibration=calibration_charts.calibration(contents.calibration)
         if contents.calibration
         else None,
-        coverage=contents.rejection and trust_charts.coverage(contents.rejection),
-        sureness=trust_charts.sureness(reviewed),
+        coverage=contents.rejection and calibration_charts.coverage(contents.rejection),
+        sureness=calibration_charts.sureness(reviewed),
         lengths=charts.lengths(reviewed, contents.config.tokens.max_length),
         unknown=charts.unknown(reviewed),
         overlaps=tables.overlap_rows(contents.duplicates) if contents.duplicates else (),
@@ -74,7 +73,7 @@ def _rate_test(fitted: Fitted) -> Markup | None:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("training.report"),
+        loader=PackageLoader("gatewise.training.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

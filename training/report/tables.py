@@ -7,12 +7,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from gatewise.training.config.config import Config
+from gatewise.training.data.duplicates import Duplicates
+from gatewise.training.evaluation.error_analysis import Reviewed
+from gatewise.training.evaluation.evaluate import Report
 from pydantic import BaseModel
-
-from training.config import Config
-from training.evaluation.evaluate import Report
-from training.evaluation.review import Reviewed
-from training.rows.duplicates import Duplicates
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.config import Config
-from training.evaluation.evaluate import Report
-from training.progress import Epoch, Progress
-from training.run import Run
-from training.tracking.logs import Log, TrackingError, first_line
-from training.workspace import beside
+from gatewise.training.config.config import Config
+from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.fit.progress import Epoch, Progress
+from gatewise.training.run_metrics import RunMetrics
+from gatewise.training.tracking.tracking_log import Log, TrackingError, first_line
+from gatewise.training.workspace import beside
 
 
 class Tracker:
@@ -45,7 +45,7 @@ class Tracker:
 
         return both
 
-    def ended(self, run: Run) -> None:
+    def ended(self, run: RunMetrics) -> None:
         """Tells the figures of the whole run."""
         figures = {
             "best_epoch": float(run.fitted.best.number),
@@ -92,11 +92,11 @@ def tracking(
     tracker = Tracker()
     try:
         if settings.tensorboard:
-            from training.tracking.event_file import TensorBoardLog
+            from gatewise.training.tracking.tensorboard_log import TensorBoardLog
 
             tracker.add(TensorBoardLog(settings.tensorboard / name))
         if settings.mlflow:
-            from training.tracking.mlflow_run import MlflowLog
+            from gatewise.training.tracking.mlflow_log import MlflowLog
 
             goes_on = resume and beside(out).checkpoint.exists()
             tracker.add(MlflowLog(settings.mlflow, config, out, name, resume=goes_on))

@@ -154,7 +154,7 @@ def test_bodies_are_bounded_as_the_service_bounds_them(dns, replica, proxy) -> N
 
 
 def test_without_a_bound_it_has_the_services(dns, replica, proxy) -> None:
-    from service.settings import Settings
+    from gatewise.service.serving.settings import Settings
 
     replica(HOSTS[0])
     dns.addresses = HOSTS[:1]

@@ -7,8 +7,7 @@ import os
 import stat
 
 import pytest
-
-from service.http.keys import Keys
+from gatewise.service.serving.http.auth.api_keys import ApiKeys
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_a_second_key_is_added_to_the_file_of_the_variable(key, tmp_path, monkey
         key(name, "--role", role).stdout.strip()
         for name, role in (("web", "predict"), ("operator", "admin"))
     ]
-    known = Keys(file)
+    known = ApiKeys(file)
     roles = [known.role([(b"x-api-key", one.encode())]) for one in made]
     assert roles == ["predict", "admin"]
 

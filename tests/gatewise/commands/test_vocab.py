@@ -5,8 +5,7 @@ import functools
 import json
 
 import pytest
-
-from vocab import dictionary
+from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
 
 ROWS = [("one of the best films", "+"), ("", "-"), ("one of the worst", "-")] * 50
 
@@ -33,7 +32,7 @@ def test_a_bad_row_is_set_aside_once_and_no_text_is_counted_twice(vocab, corpus,
     assert ended.code == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert (told["texts"], told["known"]) == (100, told["tokens"])
-    assert dictionary.parse(out.read_bytes()).get_vocab_size() == told["size"]
+    assert parse_tokenizer(out.read_bytes()).get_vocab_size() == told["size"]
     lines = [json.loads(line)["line"] for line in rejects.read_text().splitlines()]
     assert lines == list(range(3, 152, 3))
     assert sorted(tmp_path.iterdir()) == sorted([corpus, out, rejects])

@@ -12,19 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-
-from service.classifier import Classifier
-from service.scoring import run
-from service.scoring.delivery import Destination
-from service.scoring.plan import Wishes
-from service.scoring.run import BrokenOffError, Pace, score, score_file
-from vocab.errors import CorpusError, GatewiseError
-from vocab.streams import open_records
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring import score_file as run
+from gatewise.service.scoring.destination import Destination
+from gatewise.service.scoring.options import ScoringOptions
+from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism, score, score_file
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.errors import CorpusError, GatewiseError
 
 # The command itself, that notes how far it is as often as it is told to.
 SCRIPT = """
-import service.scoring.run
-service.scoring.run._COMMIT_SECONDS = {seconds}
+import gatewise.service.scoring.score_file
+gatewise.service.scoring.score_file._COMMIT_SECONDS = {seconds}
 from gatewise.cli import main
 main()
 """
@@ -256,7 +255,7 @@ def failing(
     """What is said where something happens in the middle of a run."""
     step = Step(action)
     with pytest.raises(GatewiseError) as error:
-        score_file(classifier, source, out, pace=Pace(2, 512), on_progress=step, **options)
+        score_file(classifier, source, out, pace=Parallelism(2, 512), on_progress=step, **options)
     assert "\n" not in str(error.value)
     return error.value
 
@@ -278,7 +277,7 @@ def test_an_output_folder_that_is_deleted(
 
     error = failing(classifier, source, out, delete, rejects=rejects)
     # It cannot be gone on with, and that is not promised.
-    assert not isinstance(error, BrokenOffError)
+    assert not isinstance(error, InterruptedRunError)
     assert str(error) == f"{out}: cannot be written: {partial}, in which it grew, was deleted"
     assert seen == [gone]
     assert not rejects.exists()
@@ -292,7 +291,7 @@ def test_a_folder_that_is_deleted_at_the_very_end(
     out = tmp_path / "out.csv"
     last = Step(lambda: shutil.rmtree(tmp_path / ".out.csv.partial"), ROWS)
     with pytest.raises(CorpusError, match=r"in which it grew, was deleted$"):
-        score_file(classifier, source, out, pace=Pace(2, 512), on_progress=last)
+        score_file(classifier, source, out, pace=Parallelism(2, 512), on_progress=last)
     assert names(tmp_path) == []
 
 
@@ -304,10 +303,12 @@ def test_a_folder_of_rejected_rows_that_is_deleted(
     folder.mkdir()
     rejects = folder / "bad.jsonl"
     error = failing(classifier, source, out, folder.rmdir, rejects=rejects)
-    assert isinstance(error, BrokenOffError)
+    assert isinstance(error, InterruptedRunError)
     assert str(error) == f"{rejects}: cannot be written: there is no folder {folder}. {KEPT}"
     folder.mkdir()
-    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(2, 512))
+    done = score_file(
+        classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 512)
+    )
     assert (done.resumed, done.scored) == (ROWS, ROWS)
     assert rejects.read_bytes() == b""
 
@@ -324,12 +325,14 @@ def test_an_input_that_vanishes_after_it_was_found(
     records = open_records(folder)
     destination = Destination.named(out)
     (folder / "b.csv").rename(aside)
-    with pytest.raises(BrokenOffError, match=r"/b\.csv: cannot be read: .*No such file") as error:
-        score(classifier, records, destination, Wishes(), pace=Pace(2, 512))
+    with pytest.raises(
+        InterruptedRunError, match=r"/b\.csv: cannot be read: .*No such file"
+    ) as error:
+        score(classifier, records, destination, ScoringOptions(), pace=Parallelism(2, 512))
     assert str(error.value).endswith(KEPT)
     assert out.read_text() == "former"
     aside.rename(folder / "b.csv")
-    done = score_file(classifier, folder, out, resume=True, pace=Pace(2, 512))
+    done = score_file(classifier, folder, out, resume=True, pace=Parallelism(2, 512))
     # The windows that were being worked on, when the next one could not be read, are read again.
     assert ROWS // 2 < done.resumed <= ROWS
     assert done.scored == 2 * ROWS

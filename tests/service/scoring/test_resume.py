@@ -9,20 +9,19 @@ import time
 from pathlib import Path
 
 import pytest
-
-from service.classifier import Classifier
-from service.scoring import run
-from service.scoring.plan import Wishes
-from service.scoring.run import BrokenOffError, Pace, score_file
-from vocab.bad_rows import BadRowsError
-from vocab.errors import CorpusError
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring import score_file as run
+from gatewise.service.scoring.options import ScoringOptions
+from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism, score_file
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError
+from gatewise.vocab.errors import CorpusError
 
 # A process of its own, that notes after every window how far it is.
 SCRIPT = """
 import sys
-from service.classifier import Classifier
-from service.scoring import run
-from service.scoring.run import Pace, score_file
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring import run
+from gatewise.service.scoring.score_file import Pace, score_file
 run._COMMIT_SECONDS = 0
 model, source, out, rejects = sys.argv[1:]
 print("begun", flush=True)
@@ -117,7 +116,7 @@ def broken_off(classifier: Classifier, source: Path, out: Path, rows: int, **opt
             raise StopError
 
     with pytest.raises(StopError):
-        score_file(classifier, source, out, pace=Pace(2, 64), on_progress=stop, **options)
+        score_file(classifier, source, out, pace=Parallelism(2, 64), on_progress=stop, **options)
 
 
 @pytest.mark.usefixtures("committing")
@@ -128,11 +127,13 @@ def test_a_resumed_run_reads_on_where_the_other_ended(
     # In the middle of the second file.
     broken_off(classifier, source, out, 3 * ROWS // 4, rejects=rejects)
     assert [path.name for path in tmp_path.iterdir()] == [".out.tsv.zst.partial"]
-    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(1, 64))
+    done = score_file(
+        classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(1, 64)
+    )
     assert 3 * ROWS // 4 <= done.resumed < ROWS
     assert done.rows == done.scored + done.rejected == ROWS
     resumed = outputs(tmp_path, out.name)
-    whole = score_file(classifier, source, out, rejects=rejects, pace=Pace(3, 64))
+    whole = score_file(classifier, source, out, rejects=rejects, pace=Parallelism(3, 64))
     assert outputs(tmp_path, out.name) == resumed
     assert (whole.resumed, whole.rejected, whole.truncated) == (0, done.rejected, done.truncated)
 
@@ -142,13 +143,15 @@ def test_a_run_that_a_bad_row_ended_goes_on_with_a_file_for_it(
     classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
-    with pytest.raises(BrokenOffError, match=r"the first 3 bad rows: .* with --resume$") as error:
-        score_file(classifier, source, out, pace=Pace(1, 8))
+    with pytest.raises(
+        InterruptedRunError, match=r"the first 3 bad rows: .* with --resume$"
+    ) as error:
+        score_file(classifier, source, out, pace=Parallelism(1, 8))
     assert isinstance(error.value.__cause__, BadRowsError)
-    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(1, 8))
+    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(1, 8))
     assert done.resumed > 0
     resumed = outputs(tmp_path, out.name)
-    score_file(classifier, source, out, rejects=rejects, pace=Pace(2, 8))
+    score_file(classifier, source, out, rejects=rejects, pace=Parallelism(2, 8))
     assert outputs(tmp_path, out.name) == resumed
 
 
@@ -158,8 +161,10 @@ def test_rows_that_were_set_aside_are_not_forgotten(classifier: Classifier, tmp_
     source.write_text('text\n""\n' + "wo ist der Bahnhof\n" * 1000)
     broken_off(classifier, source, out, 500, rejects=rejects)
     with pytest.raises(CorpusError, match="set bad rows aside, 1 so far: name a file for them"):
-        score_file(classifier, source, out, resume=True, pace=Pace(2, 64))
-    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(2, 64))
+        score_file(classifier, source, out, resume=True, pace=Parallelism(2, 64))
+    done = score_file(
+        classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64)
+    )
     assert (done.rejected, done.resumed > 0) == (1, True)
     assert len(rejects.read_text().splitlines()) == 1
 
@@ -173,7 +178,7 @@ def test_damaged_rows_of_parquet_are_told(
     with (tmp_path / ".out.parquet.partial" / "rows").open("r+b") as rows:
         rows.write(b"\xff" * 64)
     with pytest.raises(CorpusError, match=r"written so far is damaged: .*\. Begin anew$"):
-        score_file(classifier, source, out, rejects=rejects, resume=True, pace=Pace(2, 64))
+        score_file(classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64))
     assert [path.name for path in tmp_path.iterdir()] == ["rejects.jsonl"]
 
 
@@ -185,13 +190,15 @@ def test_another_input_or_another_wish_is_not_gone_on_with(
     source.write_text("text\n" + "wo ist der Bahnhof\n" * 1000)
     broken_off(classifier, source, out, 500)
     with pytest.raises(CorpusError, match="for what is asked for is not what it was"):
-        score_file(classifier, source, out, Wishes(top_k=2), resume=True, pace=Pace(2, 64))
+        score_file(
+            classifier, source, out, ScoringOptions(top_k=2), resume=True, pace=Parallelism(2, 64)
+        )
     with pytest.raises(CorpusError, match="for the size of a window is not what it was"):
-        score_file(classifier, source, out, resume=True, pace=Pace(2, 65))
+        score_file(classifier, source, out, resume=True, pace=Parallelism(2, 65))
     with source.open("a") as file:
         file.write("one more\n")
     with pytest.raises(CorpusError, match="for the input is not what it was"):
-        score_file(classifier, source, out, resume=True, pace=Pace(2, 64))
+        score_file(classifier, source, out, resume=True, pace=Parallelism(2, 64))
     assert score_file(classifier, source, out).rows == 1001
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 

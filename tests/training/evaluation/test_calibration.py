@@ -2,11 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.special import expit, softmax
-
-from training.evaluation.calibration import (
+from gatewise.training.evaluation.calibration import (
     BINS,
     HIGHEST,
     LOWEST,
@@ -16,6 +12,9 @@ from training.evaluation.calibration import (
     temperature,
     told_of,
 )
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
 
 
 def drawn(rows, labels, scale, seed=0):

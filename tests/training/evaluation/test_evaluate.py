@@ -4,17 +4,16 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from gatewise.service.model.model_config import RejectSettings
+from gatewise.training.evaluation import evaluate as evaluation
+from gatewise.training.evaluation.calibration import expected_calibration_error
+from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
+from gatewise.vocab.tokenizer.encoding import Encoded
 from scipy.special import expit, softmax
 from sklearn import metrics
-
-from service.layout import RejectSettings
-from training.evaluation import evaluate as evaluation
-from training.evaluation.calibration import expected_calibration_error
-from training.evaluation.evaluate import evaluate
-from vocab.corpus import Row
-from vocab.encoded_rows import EncodedRow
-from vocab.encoding import Encoded
-from vocab.records import Location
 
 NAMES = ["a", "b", "c", "d", "never"]
 THRESHOLDS = (0.5, 0.3, 0.8, 0.95, 0.5)

@@ -4,16 +4,15 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.network.build import build
+from gatewise.training.network.layers import VectorDropout, WordDropout
+from gatewise.training.network.ngrams import MULTIPLIERS
+from gatewise.training.network.shape import Shape
+from gatewise.training.network.vectors import Vectors
+from gatewise.vocab.tokenizer.encoding import pad
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, UNKNOWN_ID
 from pydantic import ValidationError
-
-from training.network.build import build
-from training.network.layers import VectorDropout, WordDropout
-from training.network.ngrams import MULTIPLIERS
-from training.network.shape import Shape
-from training.network.vectors import Vectors
-from training.settings.network import NetworkConfig
-from vocab.dictionary import BEGIN_ID, PAD_ID, UNKNOWN_ID
-from vocab.encoding import pad
 
 SHAPE = Shape(vocab_size=50, classes=3, ngrams=(1, 2))
 
@@ -58,9 +57,9 @@ def test_the_same_seed_gives_the_same_weights():
 
 def test_word_dropout_spares_padding_and_the_begin_mark():
     layer = WordDropout(0.5, seed=1)
-    ids = np.array([[BEGIN_ID, *range(3, 50), PAD_ID, PAD_ID]] * 20, dtype=np.int32)
+    ids = np.array([[CLS_ID, *range(3, 50), PAD_ID, PAD_ID]] * 20, dtype=np.int32)
     dropped = keras.ops.convert_to_numpy(layer(ids, training=True))
-    assert (dropped[:, 0] == BEGIN_ID).all()
+    assert (dropped[:, 0] == CLS_ID).all()
     assert (dropped[:, -2:] == PAD_ID).all()
     changed = dropped != ids
     assert (dropped[changed] == UNKNOWN_ID).all()

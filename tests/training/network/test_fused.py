@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from training.network import cells, cudnn, fused
-from training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network import cells, cudnn, fused
+from gatewise.training.network.recurrence import Dropped, Recurrence
 
 STEPS, BATCH = 9, 5
 

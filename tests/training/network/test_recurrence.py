@@ -4,9 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from training.network import cudnn
-from training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network import cudnn
+from gatewise.training.network.recurrence import Dropped, Recurrence
 
 LENGTHS = np.array([5, 1, 7, 3], dtype=np.int32)
 FEATURES, UNITS = 3, 4

@@ -8,19 +8,18 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from gatewise.training.network import sentence_encoder, vectors
+from gatewise.training.network.vectors import VectorsError
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-
-from training.network import sentence_encoder, vectors
-from training.network.vectors import VectorsError
-from vocab import dictionary
 
 WORDS = ["berlin", "is", "a", "city", "straße", "unheard"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return dictionary.train([" ".join(WORDS)])
+    return train_tokenizer([" ".join(WORDS)])
 
 
 def lines(words, width=4, header=False):
@@ -86,17 +85,14 @@ def test_the_word_as_it_stands_wins_and_then_the_first_that_is_normalized_to_it(
         )
 
 
-@pytest.mark.parametrize(
-    "unit", [{"unit": "ngram"}, {"unit": "subword", "algorithm": "unigram"}], ids=str
-)
-def test_words_are_found_where_the_dictionary_marks_them(tmp_path, unit):
-    tokenizer = dictionary.train(["berlin is a city"] * 3, **unit)
+def test_words_are_found_where_the_dictionary_marks_them(tmp_path):
+    tokenizer = train_tokenizer(["berlin is a city"] * 3, unit="ngram")
     file = written(tmp_path / "words.txt", lines(["Berlin", "city", "is", "a", "zzz"]))
     assert vectors.load(file, tokenizer, 4, seed=1).found >= 4
 
 
 def test_case_counts_where_the_dictionary_keeps_it(tmp_path):
-    tokenizer = dictionary.train(["Berlin is a city"], lowercase=False)
+    tokenizer = train_tokenizer(["Berlin is a city"], lowercase=False)
     path = written(tmp_path / "words.txt", lines(["berlin", "is", "a"]))
     assert vectors.load(path, tokenizer, 4, seed=1).found == 2
 
@@ -282,7 +278,7 @@ def test_texts_whose_entries_were_met_often_are_not_passed(tokenizer, tmp_path, 
 
 def test_what_is_no_entry_has_no_vector(tmp_path):
     encoder(tmp_path / "encoder")
-    tokenizer = dictionary.train(["a city a city"], min_frequency=2)
+    tokenizer = train_tokenizer(["a city a city"], min_frequency=2)
     texts = ["a strange city", "[PAD] a city"]
     loaded = vectors.load(tmp_path / "encoder", tokenizer, 6, seed=1, texts=texts)
     assert (loaded.found, loaded.of) == (2, 2)
@@ -305,12 +301,12 @@ def test_vectors_do_not_depend_on_the_number_of_cores(tmp_path):
     script = f"""
 import hashlib, random
 from pathlib import Path
-from training.network import vectors
-from vocab import dictionary
+from gatewise.training.network import vectors
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 words = ["".join(random.Random(n).choices("abcdefgh", k=8)) for n in range(3000)]
 texts = [" ".join(words[n : n + 9]) for n in range(0, 3000, 3)]
-found = vectors.load(Path({str(tmp_path / "encoder")!r}), dictionary.train(texts), 8, 1, texts)
+found = vectors.load(Path({str(tmp_path / "encoder")!r}), train_tokenizer(texts), 8, 1, texts)
 print(hashlib.sha256(found.matrix.tobytes()).hexdigest())
 """
     cores = sorted(os.sched_getaffinity(0))
@@ -330,7 +326,7 @@ print(hashlib.sha256(found.matrix.tobytes()).hexdigest())
 def test_a_dictionary_of_one_entry_is_told(tmp_path):
     encoder(tmp_path / "encoder")
     with pytest.raises(VectorsError, match="a dictionary of two entries at the least, received 1"):
-        vectors.load(tmp_path / "encoder", dictionary.train(["a a"]), 6, seed=1)
+        vectors.load(tmp_path / "encoder", train_tokenizer(["a a"]), 6, seed=1)
 
 
 def test_an_encoder_s_vectors_are_reduced_too(tokenizer, tmp_path):
@@ -393,7 +389,7 @@ def test_another_kind_of_model_is_told(tokenizer, tmp_path):
 
 
 def test_no_tensorflow_is_needed_to_refuse_a_file():
-    modules = "training.network.vectors, training.network.parameters"
+    modules = "gatewise.training.network.vectors, gatewise.training.network.parameters"
     code = f"import sys, {modules}\nprint('tensorflow' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ended.stdout.strip() == "False"

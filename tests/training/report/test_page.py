@@ -14,27 +14,26 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
-
-from service.layout import Manifest
-from training import config
-from training.evaluation.calibration import Calibration
-from training.evaluation.evaluate import LabelFigures, Report
-from training.evaluation.exported import ExportedModel
-from training.evaluation.rejection import Rejection, choose, curve
-from training.evaluation.review import Review
-from training.network import parameters
-from training.network.shape import Shape
-from training.progress import Epoch, Fitted, RateTest
-from training.report.contents import ReportContents, VectorCoverage
-from training.report.matrix import FEW, SHOWN, matrix
-from training.report.page import page
-from training.rows.duplicates import Finder
-from training.run import Run
-from vocab.corpus import Row
-from vocab.dictionary import BEGIN_ID, Coverage
-from vocab.encoded_rows import EncodedRow
-from vocab.encoding import Encoded
-from vocab.records import Location
+from gatewise.service.model.model_config import Manifest
+from gatewise.training.config import config
+from gatewise.training.data.duplicates import Finder
+from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.error_analysis import Review
+from gatewise.training.evaluation.evaluate import LabelFigures, Report
+from gatewise.training.evaluation.model_benchmark import ExportedModel
+from gatewise.training.evaluation.rejection import Rejection, choose, curve
+from gatewise.training.fit.progress import Epoch, Fitted, RateTest
+from gatewise.training.network import parameters
+from gatewise.training.network.shape import Shape
+from gatewise.training.report.confusion_matrix import FEW, SHOWN, matrix
+from gatewise.training.report.contents import ReportContents, VectorCoverage
+from gatewise.training.report.page import page
+from gatewise.training.run_metrics import RunMetrics
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
+from gatewise.vocab.tokenizer.encoding import Encoded
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, Coverage
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 SECTIONS = [
@@ -79,7 +78,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
     logits = (np.where(truth, 2.5, -1) + generator.normal(size=truth.shape)).astype(np.float32)
     seen = []
     for number, own in enumerate(truth):
-        ids = np.array([BEGIN_ID, *generator.integers(1, 9, size=3 + number % 20)])
+        ids = np.array([CLS_ID, *generator.integers(1, 9, size=3 + number % 20)])
         text = texts[number % len(texts)] if texts else f"text {number}"
         named = tuple(sorted(labels[index] for index in np.flatnonzero(own)))
         location = Location("/home/somebody/test.csv", number + 2)
@@ -101,7 +100,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
     finder.add("validation", ["another"])
     settings = config.load(assignments=["tokens.max_length=24", *settings])
     return ReportContents(
-        run=Run(
+        run=RunMetrics(
             rows=12345,
             labels=count,
             tokens=321,
@@ -350,7 +349,7 @@ def test_many_labels_are_arranged_so_that_confused_ones_are_neighbours():
         given = [right, (right + count // 2) % count]
         rows = [
             EncodedRow(Row("text", (labels[right],), Location("a.csv", 2)), encoded)
-            for encoded in [Encoded(np.array([BEGIN_ID, 5]), truncated=False)] * 2
+            for encoded in [Encoded(np.array([CLS_ID, 5]), truncated=False)] * 2
         ]
         review.add(rows, np.eye(count, dtype=np.float32)[given])
     arranged = matrix(review.reviewed())
@@ -366,7 +365,7 @@ def test_of_too_many_labels_those_with_most_mistakes_are_drawn():
     review = Review(labels)
     for right in range(len(labels)):
         text = Row("text", (labels[right],), Location("a.csv", 2))
-        encoded = Encoded(np.array([BEGIN_ID, 5]), truncated=False)
+        encoded = Encoded(np.array([CLS_ID, 5]), truncated=False)
         given = (right ^ 1) if right < SHOWN else right  # the last five are never mistaken
         review.add([EncodedRow(text, encoded)], np.eye(len(labels), dtype=np.float32)[[given]])
     arranged = matrix(review.reviewed())
@@ -387,7 +386,7 @@ def test_a_run_of_one_epoch_without_mistakes_or_duplicates_has_its_report():
     perfect = Review(["ham", "spam"])
     row = Row("text", ("ham",), Location("a.csv", 2))
     perfect.add(
-        [EncodedRow(row, Encoded(np.array([BEGIN_ID, 5]), truncated=False))],
+        [EncodedRow(row, Encoded(np.array([CLS_ID, 5]), truncated=False))],
         np.array([[5, 0]], dtype=np.float32),
     )
     fitted = replace(bare.run.fitted, rate_test=None, findings=())

@@ -3,16 +3,15 @@ import sys
 from dataclasses import replace
 
 import pytest
-
-from training import config
-from training.config import Config
-from training.progress import Epoch, Progress
-from training.rows.corpora import Corpora
-from training.tracking.logs import TrackingError
-from training.tracking.track import Tracker, tracking
-from training.workspace import beside
-from vocab.bad_rows import StopAtBadRows
-from vocab.errors import CorpusError
+from gatewise.training.config import config
+from gatewise.training.config.config import Config
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.fit.progress import Epoch, Progress
+from gatewise.training.tracking.track import Tracker, tracking
+from gatewise.training.tracking.tracking_log import TrackingError
+from gatewise.training.workspace import beside
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.errors import CorpusError
 
 # MLflow's own queries, with the SQLAlchemy that it takes.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -59,7 +58,7 @@ def ended(number, metric="accuracy"):
 
 
 def test_a_run_is_told_to_both(languages, tmp_path):
-    from training.pipeline import train
+    from gatewise.training.pipeline import train
 
     places = [f"training.mlflow={tmp_path / 'm'}", f"training.tensorboard={tmp_path / 't'}"]
     run_config = config.load(assignments=[*SMALL, *places])
@@ -228,8 +227,8 @@ def test_a_missing_package_is_told_by_its_extra(tmp_path, monkeypatch, package, 
 
     for name in [*sys.modules]:
         if name.partition(".")[0] == package or name in (
-            "training.tracking.event_file",
-            "training.tracking.mlflow_run",
+            "gatewise.training.tracking.tensorboard_log",
+            "gatewise.training.tracking.mlflow_log",
         ):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Missing(package), *sys.meta_path])

@@ -2,8 +2,8 @@
 
 from importlib.resources import files
 
-from service.artifact import Artifact
-from service.layout import DTYPES
+from gatewise.service.model.model_config import DTYPES
+from gatewise.service.model.model_folder import Artifact
 
 
 def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:

@@ -1,0 +1,158 @@
+"""What a command reads: the policy for bad rows, labelled rows, and texts typed or piped in.
+
+Asks no model for an answer and prints nothing.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gatewise.vocab.corpus.records import is_unicode
+from gatewise.vocab.errors import GatewiseError
+
+if TYPE_CHECKING:
+    from gatewise.service.model.classifier import Classifier
+    from gatewise.vocab.corpus.bad_row_policy import BadRows
+    from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
+
+_WINDOW = 256
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Some texts and what to call each of them in an error.
+
+    Attributes:
+        texts: The texts.
+        first: Number of the first of them, counted from one.
+        kind: `text` or `line`.
+    """
+
+    texts: Sequence[str]
+    first: int
+    kind: str
+
+    def name(self, index: int) -> str:
+        """What to call the text at an index, such as `line 17 of standard input`."""
+        number = self.first + index
+        return f"text {number}" if self.kind == "text" else f"line {number} of standard input"
+
+
+def local_path(name: str) -> Path | None:
+    """The path that a name stands for; None for `-`, which is a stream, and for a store's URI."""
+    from gatewise.vocab.corpus.uris import is_uri, plain  # noqa: PLC0415 — files are read with pyarrow
+
+    name = plain(name)
+    return None if name == "-" or is_uri(name) else Path(name)
+
+
+def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]) -> None:
+    """Checks that no output of a command overwrites an input or another output, nor lies in one.
+
+    Args:
+        inputs: Files and folders that are read; None where an option was not given.
+        outputs: Files and folders that are written, by the option that names them.
+
+    Raises:
+        GatewiseError: If two of them overlap.
+    """
+    taken = [path.resolve() for path in inputs if path]
+    for option, output in outputs.items():
+        if output is None:
+            continue
+        place = output.resolve()
+        for other in taken:
+            if place == other or other in place.parents:
+                raise GatewiseError(
+                    f"{option} {output}: it would overwrite or lie in {other}, which this command "
+                    "reads or writes too: name another place"
+                )
+        taken.append(place)
+
+
+@contextmanager
+def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
+    """Stops at bad rows, or sets them aside if there is a file to put them in."""
+    # Files are read and written with pyarrow, which `gatewise predict` does without.
+    from gatewise.vocab.corpus.bad_row_policy import RejectBadRows, StopAtBadRows  # noqa: PLC0415
+
+    if rejects is None:
+        yield StopAtBadRows()
+    else:
+        with RejectBadRows(rejects) as policy:
+            yield policy
+
+
+def labelled_rows(
+    classifier: "Classifier",
+    corpus: Path,
+    bad_rows: "BadRows",
+    text_column: str,
+    label_column: str | None,
+) -> Iterator["EncodedRow"]:
+    """The rows of a corpus that a model can be asked about, with their labels; at least one.
+
+    Args:
+        classifier: The model.
+        corpus: A data file, or a folder of them.
+        bad_rows: What happens to rows that cannot be used.
+        text_column: Column of the text.
+        label_column: Column of the label or labels; None for the usual names.
+    """
+    # Files are read with pyarrow, which `gatewise predict` does without.
+    from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
+    from gatewise.vocab.corpus.corpus_reader import at_least_one, read_rows  # noqa: PLC0415
+    from gatewise.vocab.tokenizer.encoded_rows import encode_rows  # noqa: PLC0415
+
+    rows = read_rows(
+        corpus,
+        bad_rows=bad_rows,
+        columns=Columns(text_column, label_column, classifier.task),
+        known_labels=classifier.classes_,
+        out_of_scope=classifier.out_of_scope,
+    )
+    encoded = bad_rows.keep(encode_rows(classifier.encode, rows))
+    return at_least_one(encoded, str(corpus))
+
+
+def standard_input() -> Iterable[bytes]:
+    """The lines of standard input.
+
+    Raises:
+        GatewiseError: If it is closed.
+    """
+    if sys.stdin is None:
+        raise GatewiseError("standard input is closed: there are no lines to read")
+    return sys.stdin.buffer
+
+
+def texts_of(arguments: Sequence[str], stdin: Callable[[], Iterable[bytes]]) -> Iterator[Texts]:
+    """The texts of a command line, a lone `-` standing for the lines of standard input.
+
+    Args:
+        arguments: The texts given.
+        stdin: Opens standard input; called only if it is needed.
+
+    Raises:
+        GatewiseError: If a text is not UTF-8.
+    """
+    if list(arguments) != ["-"]:
+        yield _checked(Texts(arguments, 1, "text"))
+        return
+    # Decoded as Python decodes arguments: a byte that is not UTF-8 becomes half a surrogate pair.
+    lines = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stdin())
+    first = 1
+    while window := list(islice(lines, _WINDOW)):
+        yield _checked(Texts(window, first, "line"))
+        first += len(window)
+
+
+def _checked(texts: Texts) -> Texts:
+    for index, text in enumerate(texts.texts):
+        if not is_unicode(text):
+            raise GatewiseError(f"{texts.name(index)}: expected UTF-8, received other bytes")
+    return texts

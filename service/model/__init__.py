@@ -1,0 +1,1 @@
+"""The model folder and the classifier: shared by training, scoring and serving."""

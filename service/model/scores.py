@@ -1,0 +1,152 @@
+"""What becomes of logits: score functions, the best labels, and a score as a decimal.
+
+Knows arrays and names of labels; neither texts nor how logits come about.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from gatewise.service.model.model_config import RejectSettings
+from numpy.typing import NDArray
+
+ScoreFunction = Literal["softmax", "sigmoid", "none"]
+
+
+def apply(function: ScoreFunction, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turns logits into scores.
+
+    Softmax is shifted by the row's maximum so that it cannot overflow, and both functions are
+    computed in 64 bits, so that the 32-bit result does not depend on how a row is vectorized.
+
+    >>> apply("softmax", np.array([[0.0, 0.0]], dtype=np.float32)).tolist()
+    [[0.5, 0.5]]
+    """
+    if function == "none":
+        return logits
+    wide = logits.astype(np.float64)
+    scores: NDArray[np.float64]
+    if function == "softmax":
+        powers = np.exp(wide - wide.max(axis=1, keepdims=True))
+        scores = powers / powers.sum(axis=1, keepdims=True)
+    else:
+        # exp of a non-positive number only: exp(-x) of a large negative logit would overflow.
+        small = np.exp(-np.abs(wide))
+        scores = np.where(wide >= 0, 1 / (1 + small), small / (1 + small))
+    return scores.astype(np.float32)
+
+
+def log_odds(
+    function: ScoreFunction, logits: NDArray[np.float32], columns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The logarithm of how many times likelier a label is than not, for one label a row.
+
+    It tells apart what probabilities near 0 and 1 hide. For sigmoid it is the logit itself.
+
+    >>> log_odds("softmax", np.array([[3.0, 1.0]], dtype=np.float32), np.array([0])).tolist()
+    [2.0]
+
+    Args:
+        function: What makes probabilities of the logits.
+        logits: float32, shape `(texts, classes)`.
+        columns: The class that is asked about in each row, int64, shape `(texts,)`.
+    """
+    rows = np.arange(len(logits))
+    wide = logits.astype(np.float64)
+    asked: NDArray[np.float64] = wide[rows, columns]
+    if function != "softmax":
+        return asked
+    wide[rows, columns] = -np.inf
+    largest = wide.max(axis=1)
+    asked -= largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
+    return asked
+
+
+def ranked(
+    labels: Sequence[str],
+    scores: NDArray[np.float32],
+    top_k: int | None = None,
+    thresholds: Sequence[float] | None = None,
+    none: str | None = None,
+) -> list[tuple[str, float]]:
+    """The labels of one text with their scores, best first; equal scores in the labels' order.
+
+    >>> ranked(["ham", "spam"], np.array([0.1, 0.9], dtype=np.float32), top_k=1)
+    [('spam', 0.9)]
+    >>> ranked(["ham", "spam"], np.array([0.1, 0.9], dtype=np.float32), thresholds=(0.1, 0.95))
+    [('ham', 0.1)]
+    >>> ranked(["ham", "spam"], np.array([0.4, 0.6], dtype=np.float32), none="neither")
+    [('neither', 0.6), ('spam', 0.6), ('ham', 0.4)]
+
+    Args:
+        labels: The label of each score.
+        scores: float32, shape `(classes,)`.
+        top_k: How many labels; all if None.
+        thresholds: If given, only labels whose score reaches theirs.
+        none: If given, what the text is given instead of a label. It comes first, counts among
+            the labels, and has the score of the best of them, which was too low.
+    """
+    order = best_first(scores, top_k, thresholds)
+    found = [(labels[index], shortest(scores[index])) for index in order]
+    if none is None:
+        return found
+    return [(none, shortest(scores.max())), *found][:top_k]
+
+
+def best_first(
+    scores: NDArray[np.float32],
+    top_k: int | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> NDArray[np.intp]:
+    """The places of a text's scores from the best one on; see `ranked`.
+
+    >>> best_first(np.array([0.1, 0.9], dtype=np.float32)).tolist()
+    [1, 0]
+
+    Returns:
+        intp, shape `(labels,)`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if thresholds is not None:
+        order = order[reached(scores, thresholds)[order]]
+    return order[:top_k]
+
+
+def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) -> NDArray[np.bool_]:
+    """Where scores reach their thresholds.
+
+    A threshold counts as the 32-bit number nearest to it, so that a score that is written just
+    as its threshold is reaches it.
+
+    Args:
+        scores: float32, shape `(…, labels)`.
+        thresholds: The threshold of each label, or one for all.
+
+    Returns:
+        bool, of the scores' shape.
+    """
+    return scores >= np.asarray(thresholds, dtype=np.float32)
+
+
+def none_labels(
+    reject: RejectSettings | None, probabilities: NDArray[np.float32]
+) -> list[str | None]:
+    """What texts are given that are given none of the labels, and None for the others.
+
+    Args:
+        reject: When a text is given none; None for never.
+        probabilities: float32, shape `(texts, classes)`.
+    """
+    if reject is None:
+        return [None] * len(probabilities)
+    told = reached(probabilities.max(axis=1), reject.threshold)
+    return [None if one else reject.label for one in told]
+
+
+def shortest(score: np.float32) -> float:
+    """The number with the fewest decimals that is the same in 32 bits.
+
+    >>> shortest(np.float32(0.9)), float(np.float32(0.9))
+    (0.9, 0.8999999761581421)
+    """
+    return float(str(score))

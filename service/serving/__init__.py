@@ -1,0 +1,1 @@
+"""The HTTP service: batching, model registry, settings, application, server."""

@@ -1,0 +1,1 @@
+"""ASGI middleware: request id, access log, headers, concurrency limit, tracing."""

@@ -1,0 +1,1 @@
+"""Connections, bodies, limits and error documents of the HTTP service."""

@@ -1,0 +1,264 @@
+"""Connections: how many there may be, how large headers, how slow a client.
+
+uvicorn's own protocol with what it leaves open: a client that sends slowly, sends no end of
+headers, or does not take its answer. Knows neither routes nor bodies.
+"""
+
+import asyncio
+import sys
+from typing import Any, ClassVar
+
+import httptools
+from gatewise.service.serving.http.protocol import raw_responses
+from gatewise.service.serving.http.protocol.buffered_transport import Transport
+from gatewise.service.serving.http.protocol.limits import Limits
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+_MOST_HEADERS = 200
+_MOST_AHEAD = 1000
+"""Requests that a client may send before those before them are answered."""
+
+_SWEEP_SECONDS = 1.0
+
+
+class Connection(HttpToolsProtocol):
+    """A connection that keeps within bounds."""
+
+    bounds: ClassVar[Limits] = Limits()
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._data = b""  # what came last
+        self._since = 0.0  # when the request that is being read began; 0 between two
+        self._is_reading = False  # between a request's first byte and its last
+        self._in_headers = False  # between a request's first byte and the end of its headers
+        self._headers = self._header_bytes = 0  # that were read, trailers included
+        self._raw_bytes = 0  # that came of the headers, or later since anything was read
+        self._begun = 0  # requests that began in what came last
+        self._has_read = False  # whether anything was read of it
+        self._is_wished = False  # whether the headers wish for a protocol that is not spoken
+        self._stalled = 0.0  # since when the client has taken nothing of what is sent
+        self._unsent = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Refuses a connection too many."""
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self.transport = Transport(
+            self.transport,  # type: ignore[arg-type]
+            lambda: self._is_reading,
+        )
+        self._since = self.loop.time()
+        if len(self.connections) > self.bounds.connections:
+            self._refuse(503, "too many connections", "retry-after: 1")
+
+    def data_received(self, data: bytes) -> None:
+        """Reads what came, unless it is more of headers than may be."""
+        if self.transport.is_lingering:
+            return
+        is_first = not self._is_reading
+        if is_first:
+            self._is_reading, self._since = True, self.loop.time()
+        self._data, self._begun, self._has_read = data, 0, False
+        super().data_received(data)
+        # A header, a trailer, or what stands beside a chunk's length, without an end, is told to
+        # nobody: its bytes are counted here, unless it is unknown where they begin.
+        if self._in_headers:
+            if self._begun == is_first:
+                self._raw_bytes += len(data)
+        elif self._has_read or not self._is_reading:
+            self._raw_bytes = 0
+        else:
+            self._raw_bytes += len(data)
+        self._check_headers()
+
+    def on_message_begin(self) -> None:
+        """Begins to count anew."""
+        super().on_message_begin()
+        self._begun += 1
+        self._in_headers, self._is_wished = True, False
+        self._headers = self._header_bytes = self._raw_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Counts a part of the request's line."""
+        super().on_url(url)
+        self._has_read = True
+        self._header_bytes += len(url)
+        self._check_headers()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Counts a header, or a trailer, which nobody looks at."""
+        if self._in_headers:
+            super().on_header(name, value)
+        self._has_read = True
+        self._headers += 1
+        self._header_bytes += len(name) + len(value) + 4  # the colon, a blank, the line's end
+        self._check_headers()
+
+    def on_headers_complete(self) -> None:
+        """Lets a request in whose headers keep within bounds."""
+        self._in_headers = False
+        if self.transport.is_closing():
+            return
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        if self.parser.should_upgrade() and self.scope["method"] != "CONNECT":
+            # Only a GET can become a WebSocket (RFC 6455, section 4.1); another protocol may be
+            # wished for (h2c, RFC 7540, section 3.2), and a server may ignore that.
+            self._is_wished = not self._should_upgrade()
+        if not self._is_wished:
+            super().on_headers_complete()
+            if len(self.pipeline) > _MOST_AHEAD:
+                self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Begins to answer a request, or refuses it if too many are under way.
+
+        Of a request that is refused not even the body is looked at, and nothing is run for it:
+        refusing must cost next to nothing.
+        """
+        if self.bounds.is_full():
+            cycle.response_started = cycle.response_complete = True
+            scope = cycle.scope
+            self.transport.write(raw_responses.too_many_requests(scope["method"], scope["path"]))
+            if not cycle.keep_alive:
+                self.transport.close()
+            self.bounds.refused()
+            self.on_response_complete()
+            return
+        super()._start_asgi_task(cycle, self.bounds.counted(app))
+
+    def on_body(self, body: bytes) -> None:
+        """Takes a part of a body, of a request that was let in."""
+        self._has_read = True
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Ends a request, of which nothing more is to be read."""
+        if self._is_wished:
+            return
+        self._is_reading, self._since = False, 0.0
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def _get_upgrade(self) -> bytes | None:
+        return super()._get_upgrade() if self.scope.get("method") == "GET" else None
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Goes on as if no other protocol had been wished for.
+
+        The parser takes what follows the headers for that protocol's, not for a body; so it gets
+        the headers again without the wish. Called where uvicorn would warn of it in the log.
+        """
+        error = sys.exc_info()[1]
+        if not self._is_wished or error is None or self.transport.is_closing():
+            return
+        line = b"%b %b HTTP/%b" % (
+            self.scope["method"].encode(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        kept = (b"%b: %b" % header for header in self.headers if header[0] != b"upgrade")
+        rest = self._data[error.args[0] :]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        super().data_received(b"\r\n".join((line, *kept, b"", b"")) + rest)
+
+    def on_response_complete(self) -> None:
+        """Ends an answer, all of which is sent, and goes on with a request that waits for it."""
+        self.transport.flush()
+        if self.pipeline:
+            # Not here and now: of many that are refused each would be within the one before, and
+            # this one still counts among those under way.
+            self.loop.call_soon(self._go_on)
+        else:
+            super().on_response_complete()
+
+    def _go_on(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # what waits is answered before more is read
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hands the connection itself over, if no other answer is still to be sent on it."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.transport.close()
+            return
+        self.transport = self.transport.plain  # type: ignore[assignment]
+        super().handle_websocket_upgrade()
+
+    def shutdown(self) -> None:
+        """Closes the connection, unless there is something to answer; then after that."""
+        super().shutdown()
+        if self.transport.is_lingering:
+            self.transport.close()
+
+    def sweep(self, now: float) -> None:
+        """Closes the connection if its client is too slow.
+
+        Args:
+            now: The time, on the event loop's clock.
+        """
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        unsent = transport.get_write_buffer_size()
+        if not unsent or unsent != self._unsent:
+            self._unsent, self._stalled = unsent, now
+        elif now - self._stalled > self.bounds.read_seconds:
+            transport.abort()
+            return
+        if self._since and now - self._since > self.bounds.read_seconds:
+            self._refuse(408, "the request did not come in time")
+
+    def _check_headers(self) -> None:
+        most = self.bounds.header_bytes
+        if self._headers > _MOST_HEADERS or max(self._header_bytes, self._raw_bytes) > most:
+            self._refuse(431, f"expected at most {most} bytes of headers")
+
+    def _refuse(self, status: int, detail: str, *headers: str) -> None:
+        """Answers what never becomes a request, and closes."""
+        if self.transport.is_closing():
+            return
+        if self._is_next():
+            self.transport.write(raw_responses.refusal(status, detail, *headers))
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what is no HTTP, and closes."""
+        if self._is_next():
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
+
+    def _is_next(self) -> bool:
+        """Whether a refusal can be sent, and would not be taken for a part of another answer."""
+        cycle = self.cycle
+        if cycle is None:
+            return True
+        if self._in_headers:
+            return cycle.response_complete
+        return not cycle.response_started and not self.pipeline
+
+
+def bounded(bounds: Limits) -> type[Connection]:
+    """The protocol for uvicorn, with these bounds."""
+    return type("BoundedConnection", (Connection,), {"bounds": bounds})
+
+
+async def sweeping(connections: set[Any]) -> None:
+    """Looks after slow clients, for as long as the server runs.
+
+    Args:
+        connections: Those that are open, as uvicorn keeps them.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        now = loop.time()
+        for connection in tuple(connections):
+            if isinstance(connection, Connection):
+                connection.sweep(now)

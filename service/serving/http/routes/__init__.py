@@ -1,0 +1,1 @@
+"""The routes of Gatewise's own HTTP API."""

@@ -1,0 +1,38 @@
+"""Whether the process answers, and whether texts can be classified."""
+
+from fastapi import APIRouter, Request
+from gatewise.service.serving.http.protocol import problems
+from gatewise.service.serving.http.protocol.problems import ProblemError
+from pydantic import BaseModel
+
+routes = APIRouter()
+
+
+class Health(BaseModel):
+    """That a health check has passed."""
+
+    status: str
+
+
+@routes.get("/health/live", summary="Whether the process answers")
+async def live() -> Health:
+    """Answers as soon as the process does, with or without a model."""
+    return Health(status="live")
+
+
+@routes.get(
+    "/health/ready",
+    summary="Whether texts can be classified",
+    responses=problems.responses(problems.NOT_READY),
+)
+async def ready(request: Request) -> Health:
+    """Answers 200 while every model can be asked, and the service was not told to stop."""
+    if request.app.state.draining():
+        raise ProblemError(problems.NOT_READY, "the service is stopping")
+    if not request.app.state.models.is_ready:
+        raise ProblemError(
+            problems.NOT_READY,
+            "the model is being loaded: ask again, and look at the log if this lasts",
+            headers={"Retry-After": "1"},
+        )
+    return Health(status="ready")

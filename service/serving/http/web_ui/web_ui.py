@@ -1,0 +1,79 @@
+"""The page `/`, on which a text is typed and its labels are seen: which files it is made of.
+
+Owns their addresses and the headers they are sent with. What the page shows is in its files; it
+asks the service by the routes that any other client asks by.
+"""
+
+import hashlib
+from importlib import resources
+
+from fastapi import APIRouter, Request
+from gatewise.service.serving.http.protocol import problems
+from gatewise.service.serving.http.protocol.problems import ProblemError
+from starlette.responses import Response
+
+_INDEX = "index.html"
+_MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "base-uri 'none'",
+        "connect-src 'self'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "img-src 'self'",
+        "script-src 'self'",
+        "style-src 'self'",
+        # Nothing that was typed, or that a model is called, can become HTML.
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
+    )
+)
+"""What the page may load and do: its own files, requests to the service, nothing written in it."""
+
+
+def routes() -> APIRouter:
+    """The routes of the page and its files; these are read once, here."""
+    router = APIRouter(include_in_schema=False)
+    folder = resources.files("gatewise.service.serving.http") / "static"
+    files = {
+        file.name: file.read_bytes()
+        for file in folder.iterdir()
+        if file.name.endswith(tuple(_MEDIA_TYPES))
+    }
+
+    @router.get("/")
+    async def page(request: Request) -> Response:
+        """Answers the page itself."""
+        return _response(request, _INDEX, files[_INDEX])
+
+    @router.get("/page/{name}")
+    async def file(request: Request, name: str) -> Response:
+        """Answers a file that the page loads."""
+        if name == _INDEX or name not in files:
+            raise ProblemError(problems.NO_ROUTE, f"the page has no file {name!r:.200}")
+        return _response(request, name, files[name])
+
+    return router
+
+
+def _response(request: Request, name: str, contents: bytes) -> Response:
+    mark = f'"{hashlib.sha256(contents).hexdigest()[:32]}"'
+    headers = {
+        # Asked for again each time: another version of the service has another page.
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": POLICY,
+        "ETag": mark,
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if request.headers.get("if-none-match") == mark:
+        return Response(status_code=304, headers=headers)
+    media_type = next(kind for ending, kind in _MEDIA_TYPES.items() if name.endswith(ending))
+    return Response(contents, headers=headers, media_type=media_type)

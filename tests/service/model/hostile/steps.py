@@ -1,0 +1,212 @@
+"""Networks that read one token at a time and mean harm: by what they carry on, or by their ends.
+
+Each case is a change to the step network of a copy of a real folder; the manifest then agrees with
+it in everything.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from gatewise.service.model.model_config import Manifest, ModelFolder
+from gatewise.service.model.model_folder import seal_model_folder
+from onnx import TensorProto, helper, numpy_helper
+
+Change = Callable[[Path], None]
+Rewrite = Callable[[onnx.ModelProto], object]
+
+
+def rewritten(rewrite: Rewrite) -> Change:
+    """A case from a change to the step network."""
+
+    def apply(path: Path) -> None:
+        folder = ModelFolder(path)
+        model = onnx.load(folder.step)
+        rewrite(model)
+        write(path, model.SerializeToString())
+
+    return apply
+
+
+def write(path: Path, contents: bytes) -> None:
+    """Writes a step network, and a manifest that tells of its operators."""
+    folder = ModelFolder(path)
+    folder.step.write_bytes(contents)
+    operators: set[str] = set()
+    for file in folder.path.glob("onnx/*.onnx"):
+        try:
+            operators |= {node.op_type for node in onnx.load(file).graph.node}
+        except Exception:  # bytes that are no network
+            continue
+    manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
+    names = sorted(name[:50] for name in operators if name.isprintable())
+    seal_model_folder(folder, manifest.model_copy(update={"operators": tuple(names)}))
+
+
+def end(model: onnx.ModelProto, side: str, name: str) -> onnx.ValueInfoProto:
+    return next(each for each in getattr(model.graph, side) if each.name == name)
+
+
+def tensor_type(model: onnx.ModelProto, name: str) -> onnx.TypeProto.Tensor:
+    return end(model, "input", name).type.tensor_type
+
+
+def producer(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+    return next(node for node in model.graph.node if name in node.output)
+
+
+def node(model: onnx.ModelProto, operator: str) -> onnx.NodeProto:
+    return next(each for each in model.graph.node if each.op_type == operator)
+
+
+def constant(model: onnx.ModelProto, name: str, value: object) -> str:
+    model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    return name
+
+
+def add_state(model: onnx.ModelProto, name: str, *shape: int | str, same: bool = True) -> None:
+    for side, prefix in (("input", "state."), ("output", "next.")):
+        info = helper.make_tensor_value_info(prefix + name, TensorProto.FLOAT, shape)
+        getattr(model.graph, side).append(info)
+    inputs = [f"state.{name}"] * (1 if same else 2)
+    operator, options = ("Identity", {}) if same else ("Concat", {"axis": -1})
+    model.graph.node.append(helper.make_node(operator, inputs, [f"next.{name}"], **options))
+
+
+def set_dimension(model: onnx.ModelProto, name: str, place: int, size: int | str) -> None:
+    dimension = tensor_type(model, name).shape.dim[place]
+    dimension.Clear()
+    setattr(dimension, "dim_param" if isinstance(size, str) else "dim_value", size)
+
+
+def loop(model: onnx.ModelProto) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"])],
+        "inside",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+        ],
+        [helper.make_tensor_value_info("on", TensorProto.BOOL, [])],
+    )
+    inputs = [constant(model, "times", 2**62), constant(model, "yes", True)]
+    model.graph.node.insert(0, helper.make_node("Loop", inputs, [], body=body))
+
+
+def steps() -> dict[str, Change]:
+    """Networks that mean harm, each by what it does."""
+    rewrites: dict[str, Rewrite] = {
+        "a state that grows": lambda m: add_state(m, "more", "batch", 4, same=False),
+        "a state of a gigabyte": lambda m: add_state(m, "more", "batch", 2**28),
+        "a state of many megabytes": lambda m: add_state(m, "more", "batch", 2**20, 4),
+        "states of many megabytes together": lambda m: [
+            add_state(m, f"s{n}", "batch", 2**18) for n in range(10)
+        ],
+        "a state without end": lambda m: add_state(m, "more", "batch", 2**62),
+        "a state below nothing": lambda m: add_state(m, "more", "batch", -4),
+        "a state of nothing": lambda m: add_state(m, "more", "batch", 0),
+        "a state of any size": lambda m: add_state(m, "more", "batch", "any"),
+        "a state of no text": lambda m: add_state(m, "more", 4),
+        "a state of two batches": lambda m: add_state(m, "more", "batch", "batch"),
+        "a thousand states": lambda m: [add_state(m, f"s{n}", "batch", 1) for n in range(1000)],
+        "a state called otherwise": lambda m: m.graph.input.append(
+            helper.make_tensor_value_info("other", TensorProto.FLOAT, ["batch", 1])
+        ),
+        "a state that does not come out": lambda m: m.graph.output.pop(),
+        "a state that nothing gives": lambda m: m.graph.node.remove(
+            producer(m, m.graph.output[-1].name)
+        ),
+        "two states of one name": lambda m: (
+            m.graph.input.append(m.graph.input[-1]),
+            m.graph.output.append(m.graph.output[-1]),
+        ),
+        "a state of texts": lambda m: setattr(
+            tensor_type(m, "state.count"), "elem_type", TensorProto.STRING
+        ),
+        "a state of another type than it was": lambda m: setattr(
+            tensor_type(m, "state.window"), "elem_type", TensorProto.FLOAT
+        ),
+        "a state of another size than it was": lambda m: set_dimension(m, "state.sum", 2, 7),
+        "a state in the place of another": lambda m: (
+            setattr(producer(m, "next.sum"), "op_type", "Identity"),
+            producer(m, "next.sum").input.__setitem__(0, "state.seen"),
+        ),
+        "no token": lambda m: m.graph.input.pop(0),
+        "two tokens": lambda m: set_dimension(m, "input_ids", 0, 2),
+        "tokens of any number": lambda m: set_dimension(m, "input_ids", 0, "tokens"),
+        "a token of another type": lambda m: setattr(
+            tensor_type(m, "input_ids"), "elem_type", TensorProto.FLOAT
+        ),
+        "no logits": lambda m: m.graph.output.pop(0),
+        "logits of another width": lambda m: producer(m, "logits").input.__setitem__(
+            0, "state.count"
+        ),
+        "a constant in place of a state": lambda m: constant(
+            m, "state.count", np.zeros((1, 1, 1), np.float32)
+        ),
+        "states of another number of units": lambda m: set_dimension(m, "state.hidden_0", 2, 7),
+        "one state too few for a cell": lambda m: node(m, "LSTM").input.pop(),
+        "a state too many for a cell": lambda m: node(m, "LSTM").input.append("state.hidden_0"),
+        "a remainder that a state tells": lambda m: node(m, "Mod").input.__setitem__(
+            1, "state.window"
+        ),
+        "a shape that a state tells": lambda m: node(m, "Reshape").input.__setitem__(
+            1, "state.window"
+        ),
+        "a loop without an end": loop,
+        "weights in another file": lambda m: onnx.external_data_helper.set_external_data(
+            m.graph.initializer[0], "/etc/passwd"
+        ),
+        "nodes of more than a megabyte": lambda m: m.graph.node.extend(
+            helper.make_node("Concat", ["state.seen"] * 60, [f"long_{n}"], axis=0)
+            for n in range(1500)
+        ),
+    }
+    cases = {name: rewritten(rewrite) for name, rewrite in rewrites.items()}
+    cases["the whole network"] = lambda path: write(path, ModelFolder(path).model.read_bytes())
+    cases["nothing"] = lambda path: write(path, b"")
+    cases["in place of the whole network"] = lambda path: (
+        ModelFolder(path).model.write_bytes(ModelFolder(path).step.read_bytes()),
+        write(path, ModelFolder(path).step.read_bytes()),
+    )[1]
+    return cases
+
+
+def bad_states() -> dict[str, Change]:
+    """Networks that are admitted, and whose states go wrong while they are run."""
+
+    def ids_from(name: str) -> Rewrite:
+        def rewrite(model: onnx.ModelProto) -> None:
+            model.graph.node.insert(
+                0, helper.make_node("Cast", [name], ["ids"], to=TensorProto.INT64)
+            )
+            model.graph.node.insert(
+                1, helper.make_node("Gather", ["embedding.weight", "ids"], ["found"])
+            )
+
+        return rewrite
+
+    def times(name: str, factor: float) -> Rewrite:
+        def rewrite(model: onnx.ModelProto) -> None:
+            output = producer(model, f"next.{name}")
+            inputs = [output.input[0], constant(model, "factor", np.float32(factor))]
+            output.CopyFrom(helper.make_node("Mul", inputs, [f"next.{name}"]))
+
+        return rewrite
+
+    return {
+        "rows that a state tells": rewritten(ids_from("state.count")),
+        "a state that soon has no end": rewritten(times("sum", 1e30)),
+        "a count of nothing": rewritten(times("count", 0.0)),
+        "a state below nothing": rewritten(times("ngrams", -1e20)),
+    }
+
+
+def random_steps(count: int, change: Callable[[onnx.ModelProto, random.Random], None]) -> dict:
+    """Networks of admitted operators put together at random, each near the real one."""
+    return {
+        f"step {seed}": rewritten(lambda model, seed=seed: change(model, random.Random(seed)))
+        for seed in range(count)
+    }

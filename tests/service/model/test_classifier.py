@@ -1,0 +1,303 @@
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import pytest
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.model_config import PRECISIONS, Manifest, ModelFolder
+from gatewise.service.model.model_folder import read_model_folder, seal_model_folder
+from gatewise.training.config import config
+from gatewise.training.network.build import build
+from gatewise.training.network.shape import Shape
+from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
+from gatewise.training.onnx_export.precision import stored_in
+from gatewise.vocab.errors import EmptyTextError
+from gatewise.vocab.tokenizer.encoding import Encoded
+
+import gatewise
+
+SENTENCES = {
+    "de": "Bitte geben Sie eine gültige Adresse ein und versuchen Sie es noch einmal.",
+    "en": "Please enter a valid address and try again.",
+    "fr": "Veuillez saisir une adresse valide et réessayer.",
+    "el": "Παρακαλώ εισάγετε μια έγκυρη διεύθυνση.",
+    "ja": "有効なアドレスを入力してください。",
+}
+
+
+@pytest.fixture(scope="module")
+def classifier(model_folder):
+    return gatewise.load(model_folder)
+
+
+def test_it_speaks_as_scikit_learn_does(classifier):
+    texts = list(SENTENCES.values())
+    assert classifier.predict(texts) == list(SENTENCES)
+    probabilities = classifier.predict_proba(texts)
+    assert probabilities.shape == (5, 5)
+    assert probabilities.dtype == np.float32
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+    assert classifier.classes_ == sorted(SENTENCES)
+
+
+def test_no_texts_give_no_scores(classifier):
+    assert classifier.predict([]) == []
+    assert classifier.predict_proba([]).shape == (0, 5)
+
+
+def test_one_string_is_not_taken_for_its_letters(classifier):
+    with pytest.raises(TypeError, match="wrap it in a list"):
+        classifier.predict("a text")
+
+
+@pytest.mark.parametrize("empty", ["", " \n", "\u200b\x00"])
+def test_an_empty_text_has_no_class(classifier, empty):
+    with pytest.raises(EmptyTextError, match="text 1 is empty"):
+        classifier.predict(["a text", empty])
+
+
+def test_a_text_of_a_million_characters_is_answered(classifier):
+    assert classifier.predict(["Bitte geben Sie eine Adresse ein. " * 30_000]) == ["de"]
+
+
+def mixed_texts(count, vocabulary):
+    generator = np.random.default_rng(5)
+    lengths = 1 + np.minimum(200, generator.geometric(0.05, count))
+    return [
+        Encoded(ids=generator.integers(1, vocabulary, length), truncated=False)
+        for length in lengths
+    ]
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
+@pytest.mark.parametrize("readout", ["last", "max_mean"])
+def test_the_same_scores_alone_and_among_63_others(model_folder, cell, readout, tmp_path):
+    """Bit for bit, for every cell, with and without padding, whatever the neighbours' lengths."""
+    settings = config.NetworkConfig(cell=cell, readout=readout, layers=2, units=24, buckets=500)
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    loaded = read_model_folder(folder.path)
+    shape = Shape(loaded.config.vocab_size, len(loaded.labels), (1, 2, 3))
+    model = build(settings, shape, seed=2)
+    generator = np.random.default_rng(3)
+    model.set_weights([w + generator.normal(0, 0.2, w.shape) for w in model.get_weights()])
+    lowered = to_onnx(model, settings)
+    models = {precision: stored_in(precision, lowered) for precision in PRECISIONS}
+    for precision, stored in models.items():
+        folder.model_in(precision).write_bytes(stored.SerializeToString())
+    changes = {"operators": operators(*models.values())}
+    seal_model_folder(folder, loaded.manifest.model_copy(update=changes))
+
+    texts = mixed_texts(64, loaded.config.vocab_size)
+    for precision in PRECISIONS:
+        classifier = Classifier.load(folder.path, precision=precision)
+        among_others = classifier.probabilities(texts)
+        for row, text in enumerate(texts):
+            alone = classifier.probabilities([text])[0]
+            np.testing.assert_array_equal(alone, among_others[row])
+
+
+def test_rows_come_back_in_the_order_given(classifier):
+    texts = list(SENTENCES.values()) * 60
+    assert classifier.predict(texts) == list(SENTENCES) * 60
+
+
+def test_several_threads_get_the_answers_of_one(classifier):
+    texts = list(SENTENCES.values())
+    expected = classifier.predict_proba(texts)
+    with ThreadPoolExecutor(4) as pool:
+        for scores in pool.map(lambda _: classifier.predict_proba(texts), range(40)):
+            np.testing.assert_array_equal(scores, expected)
+
+
+@pytest.mark.parametrize(
+    ("contents", "reason"),
+    [
+        (b"no protobuf", "not an ONNX file"),
+        (
+            onnx.helper.make_model(
+                onnx.helper.make_graph(
+                    [onnx.helper.make_node("Identity", ["x"], ["logits"])],
+                    "g",
+                    [onnx.helper.make_tensor_value_info("x", 1, [1, 5])],
+                    [onnx.helper.make_tensor_value_info("logits", 1, [1, 5])],
+                ),
+                opset_imports=[onnx.helper.make_opsetid("", 17)],
+                ir_version=8,
+            ).SerializeToString(),
+            "expected inputs attention_mask and input_ids",
+        ),
+    ],
+    ids=["not a model", "another model"],
+)
+def test_another_model_in_the_folder_is_refused(model_folder, tmp_path, contents, reason):
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    folder.model.write_bytes(contents)
+    seal_model_folder(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
+    with pytest.raises(ModelFolderError, match=reason):
+        Classifier.load(folder.path)
+
+
+def damaged(model_folder, tmp_path, change):
+    """A copy of the folder with its network changed and its manifest in agreement."""
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    proto = onnx.load(folder.model)
+    change(proto)
+    folder.model.write_bytes(proto.SerializeToString())
+    seal_model_folder(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
+    return folder.path
+
+
+def weights_of(proto, name):
+    return next(each for each in proto.graph.initializer if each.name == name)
+
+
+def test_weights_that_are_no_numbers_are_refused(model_folder, tmp_path):
+    def change(proto):
+        bias = weights_of(proto, "classifier.bias")
+        bias.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), bias.name))
+
+    with pytest.raises(ModelFolderError, match="no finite numbers"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+def test_an_embedding_that_lacks_tokens_is_refused_before_a_text_asks_for_them(
+    model_folder, tmp_path
+):
+    def change(proto):
+        table = weights_of(proto, "embedding.weight")
+        rows = onnx.numpy_helper.to_array(table)[:-1]
+        table.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(rows), table.name))
+
+    with pytest.raises(ModelFolderError, match="the network cannot answer"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+def test_weights_outside_the_checked_file_are_refused(model_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def change(proto):
+        table = weights_of(proto, "embedding.weight")
+        (tmp_path / "outside.bin").write_bytes(table.raw_data)
+        onnx.external_data_helper.set_external_data(table, "outside.bin")
+        table.ClearField("raw_data")
+
+    with pytest.raises(ModelFolderError, match=r"embedding\.weight is kept in another file"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"keepdims": 0},
+        {"axes": [1]},
+        {"axes": [0]},
+    ],
+    ids=["a number", "one class", "one row for all"],
+)
+def test_logits_of_another_shape_are_refused(model_folder, tmp_path, attributes):
+    def change(proto):
+        proto.graph.node[-1].output[0] = "x"
+        reduced = onnx.helper.make_node("ReduceMax", ["x"], ["logits"], **attributes)
+        proto.graph.node.append(reduced)
+        proto.graph.output[0].type.tensor_type.ClearField("shape")
+
+    with pytest.raises(ModelFolderError, match="expected logits of shape"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+def test_logits_for_another_number_of_classes_are_refused(model_folder, tmp_path):
+    def change(proto):
+        proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 6
+
+    with pytest.raises(ModelFolderError, match=r"expected logits of 5 classes .*, found 6"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+def test_logits_of_too_few_texts_are_refused_when_they_are_asked_for(model_folder, tmp_path):
+    def change(proto):
+        proto.graph.node[-1].output[0] = "x"
+        arrays = {"from": [0], "to": [2], "along": [0]}
+        for name, value in arrays.items():
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
+        two = onnx.helper.make_node("Slice", ["x", *arrays], ["logits"])
+        proto.graph.node.append(two)
+
+    classifier = Classifier.load(damaged(model_folder, tmp_path, change))
+    assert len(classifier.predict(["a", "b"])) == 2
+    with pytest.raises(ModelFolderError, match=r"expected logits of shape \(3, 5\) .* \(2, 5\)"):
+        classifier.predict(["a", "b", "c"])
+
+
+@pytest.fixture(scope="module")
+def several(multi_label_folder):
+    return gatewise.load(multi_label_folder)
+
+
+class TestSeveralLabels:
+    def test_probabilities_are_of_each_label_by_itself(self, several):
+        probabilities = several.predict_proba(["blue green", "grey"])
+        absent, present = 1 / (1 + np.exp(3)), 1 / (1 + np.exp(-3))
+        expected = [[present, present, absent], [absent] * 3]
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+        assert (several.multi_label, several.task) == (True, "multi_label")
+
+    def test_those_that_reach_their_thresholds_are_predicted(self, several):
+        texts = ["blue reddish", "green", "grey", "green green red blue"]
+        assert several.predict(texts) == [
+            ("blue", "red"),
+            (),
+            (),
+            ("green", "blue", "red"),
+        ]
+        assert several.predict([]) == []
+
+    def test_another_score_function_may_be_asked_for(self, several):
+        encoded = several.encode(["blue", "red"])
+        np.testing.assert_array_equal(several.scores(encoded), several.scores(encoded, "sigmoid"))
+        np.testing.assert_allclose(several.scores(encoded, "softmax").sum(axis=1), 1, atol=1e-6)
+
+    def test_without_thresholds_the_half_counts(self, multi_label_folder, tmp_path):
+        folder = changed_config(multi_label_folder, tmp_path, {"thresholds": None})
+        several = gatewise.load(folder)
+        assert several.thresholds == (0.5, 0.5, 0.5)
+        assert several.predict(["reddish", "green"]) == [(), ("green",)]
+
+    @pytest.mark.parametrize(
+        ("thresholds", "reason"),
+        [
+            ([0.5, 0.5], "expected 3 numbers in gatewise.thresholds, .* received 2"),
+            ([0.5, 0.5, 0.0], r"gatewise\.thresholds\.2: .* greater than 0"),
+            ([0.5, 0.5, 1.5], r"gatewise\.thresholds\.2: .* less than or equal to 1"),
+            ([0.5, 0.5, float("nan")], r"gatewise\.thresholds\.2: "),
+        ],
+    )
+    def test_thresholds_that_make_no_sense_are_refused(
+        self, multi_label_folder, tmp_path, thresholds, reason
+    ):
+        folder = changed_config(multi_label_folder, tmp_path, {"thresholds": thresholds})
+        with pytest.raises(ModelFolderError, match=reason):
+            Classifier.load(folder)
+
+    def test_thresholds_beside_a_single_label_are_refused(self, model_folder, tmp_path):
+        folder = changed_config(model_folder, tmp_path, {"thresholds": [0.5] * 5})
+        with pytest.raises(ModelFolderError, match="make no sense with single_label"):
+            Classifier.load(folder)
+
+    def test_a_folder_from_before_there_were_thresholds_loads(self, model_folder, tmp_path):
+        folder = changed_config(model_folder, tmp_path, {})
+        single = Classifier.load(folder)
+        assert (single.multi_label, single.thresholds) == (False, None)
+
+
+def changed_config(model_folder, tmp_path, changes):
+    """A copy of the folder with other keys under `gatewise`, and its manifest in agreement."""
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    document = json.loads(folder.config.read_text(encoding="utf-8"))
+    document["gatewise"].pop("thresholds", None)
+    document["gatewise"].update(changes)
+    folder.config.write_text(json.dumps(document), encoding="utf-8")
+    seal_model_folder(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
+    return folder.path

@@ -1,0 +1,80 @@
+"""The columns of answers: names that are free, lists where the format has them."""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring.options import ScoringOptions
+from gatewise.service.scoring.output_columns import OutputColumns
+from gatewise.service.scoring.score_file import score_file
+from gatewise.vocab.corpus.data_files import Format
+from gatewise.vocab.errors import CorpusError
+
+TEXTS = ["blue reddish", "grey", "red blue"]
+LABELS = [["blue", "red"], [], ["blue", "red"]]
+
+
+@pytest.fixture(scope="module")
+def several(multi_label_folder: Path) -> Classifier:
+    return Classifier.load(multi_label_folder)
+
+
+def scored(classifier: Classifier, folder: Path, name: str, **options: object) -> Path:
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
+    (folder / "in.jsonl").write_text(lines, encoding="utf-8")
+    done = score_file(classifier, folder / "in.jsonl", folder / name, ScoringOptions(**options))
+    assert (done.label_column, done.score_column) == ("labels", "scores")
+    return folder / name
+
+
+def test_json_lines_and_parquet_hold_lists(several: Classifier, tmp_path: Path) -> None:
+    lines = scored(several, tmp_path, "out.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = list(map(json.loads, lines))
+    assert [row["labels"] for row in rows] == LABELS
+    table = pq.read_table(scored(several, tmp_path, "out.parquet"))
+    assert table["labels"].to_pylist() == LABELS
+    assert table.schema.field("scores").type == pa.list_(pa.float32())
+    blue, red = rows[0]["scores"]
+    assert table["scores"].to_pylist()[:2] == [pytest.approx([blue, red]), []]
+    assert (blue, red) == pytest.approx((0.9526, 0.1192), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.tsv"])
+def test_cells_hold_labels_with_bars_between(
+    several: Classifier, tmp_path: Path, name: str
+) -> None:
+    with scored(several, tmp_path, name).open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="," if name.endswith("csv") else "\t"))
+    assert [row["labels"] for row in rows] == ["blue|red", "", "blue|red"]
+    assert [float(score) for score in rows[0]["scores"].split("|")] == pytest.approx(
+        [0.9526, 0.1192], abs=1e-4
+    )
+    assert rows[1]["scores"] == ""
+
+
+def test_every_label_in_a_column_adds_to_what_a_threshold_gives(
+    several: Classifier, tmp_path: Path
+) -> None:
+    table = pq.read_table(scored(several, tmp_path, "out.parquet", probabilities=True))
+    expected = several.predict_proba(TEXTS)
+    for column, label in zip(expected.T, several.classes_, strict=True):
+        assert table[f"probability_{label}"].to_pylist() == column.tolist()
+
+
+@pytest.mark.parametrize("own", ["labels", "scores"])
+def test_columns_of_the_input_are_left_alone(several: Classifier, own: str) -> None:
+    answers = OutputColumns.among(several, ("text", own), "in.csv", Format.CSV)
+    assert answers.names == ("predicted_labels", "predicted_scores")
+    with pytest.raises(CorpusError, match="the column 'predicted_scores' exists already"):
+        OutputColumns.among(several, (own, "predicted_scores"), "in.csv", Format.CSV)
+
+
+def test_a_label_with_a_bar_needs_a_format_with_lists(several: Classifier, monkeypatch) -> None:
+    monkeypatch.setattr(several, "classes_", ["a|b", "c", "d"])
+    with pytest.raises(CorpusError, match=r"the label 'a\|b' holds '\|'.* write \.jsonl or"):
+        OutputColumns.among(several, ("text",), "in.csv", Format.CSV)
+    assert OutputColumns.among(several, ("text",), "in.csv", Format.JSON_LINES).classes[0] == "a|b"

@@ -1,0 +1,250 @@
+"""Tables in every format: whole, exact, or absent."""
+
+import csv
+import datetime
+import decimal
+import json
+import math
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from gatewise.service.scoring import parquet_output
+from gatewise.service.scoring.cell_values import cell_text, json_text
+from gatewise.service.scoring.parquet_output import Assembler
+from gatewise.service.scoring.row_format import RowFormat
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.corpus.records import Record
+from gatewise.vocab.errors import CorpusError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SCHEMA = pa.schema([("text", pa.string()), ("n", pa.string())])
+ROWS = [{"text": 'a, "b"\n\tc\r', "n": "1"}, {"text": "é 語 😀", "n": ""}]
+NAMES = [
+    f"out{suffix}{compression}"
+    for suffix in (".csv", ".tsv", ".jsonl")
+    for compression in ("", ".gz", ".zst")
+] + ["out.parquet"]
+
+
+def write(path: Path, rows, schema: pa.Schema = SCHEMA) -> Path:
+    table = RowFormat.named(path, schema)
+    return put(path, table, [table.head(), table.part(rows[:1]), table.part(rows[1:])])
+
+
+def put(path: Path, table: RowFormat, parts: list[bytes]) -> Path:
+    contents = b"".join(parts)
+    if path.suffix != ".parquet":
+        path.write_bytes(contents)
+        return path
+    with Assembler(str(path), table.schema) as assembler:
+        assembler.add(pa.BufferReader(contents))
+    return path
+
+
+def read(path: Path) -> list[dict[str, object]]:
+    records = list(open_records(path))
+    assert all(isinstance(record, Record) for record in records)
+    return [dict(record.values) for record in records]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_written_is_read_back(tmp_path: Path, name: str) -> None:
+    assert read(write(tmp_path / name, ROWS)) == ROWS
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+CELL = st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(st.tuples(CELL, CELL), max_size=5), name=st.sampled_from(NAMES))
+def test_any_texts_are_read_back(rows, name: str) -> None:
+    rows = [{"text": text, "n": n} for text, n in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder, name), rows)
+        # JSON Lines without a row is an empty file, which is no input.
+        assert (
+            (path.stat().st_size == 0 and not rows)
+            or "gz" in name
+            or "zst" in name
+            or (read(path) == rows)
+        )
+
+
+def test_csv_is_as_rfc_4180_quotes_and_unix_ends_lines(tmp_path: Path) -> None:
+    path = write(tmp_path / "out.csv", ROWS)
+    assert path.read_bytes() == 'text,n\n"a, ""b""\n\tc\r",1\né 語 😀,\n'.encode()
+    with path.open(encoding="utf-8", newline="") as stream:
+        assert list(csv.DictReader(stream)) == ROWS
+
+
+def test_compressed_output_is_compressed(tmp_path: Path) -> None:
+    rows = [{"text": "x" * 10_000, "n": "1"}] * 100
+    for name, magic in (("a.csv.gz", b"\x1f\x8b"), ("a.csv.zst", b"\x28\xb5\x2f\xfd")):
+        data = write(tmp_path / name, rows).read_bytes()
+        assert data.startswith(magic)
+        assert len(data) < 20_000
+
+
+VALUES = {
+    "string": "x",
+    "null": None,
+    "true": True,
+    "int": 2**70,
+    "float": 0.1,
+    "list": [1, "é", None],
+    "object": {"a": [True]},
+}
+
+
+def test_json_values_become_json_text_in_cells(tmp_path: Path) -> None:
+    schema = pa.schema([(name, pa.string()) for name in VALUES])
+    in_cells = {
+        "string": "x",
+        "null": "",
+        "true": "true",
+        "int": "1180591620717411303424",
+        "float": "0.1",
+        "list": '[1, "é", null]',
+        "object": '{"a": [true]}',
+    }
+    assert read(write(tmp_path / "out.csv", [VALUES], schema)) == [in_cells]
+    assert read(write(tmp_path / "out.jsonl", [VALUES], schema)) == [VALUES]
+    assert read(write(tmp_path / "out.parquet", [VALUES], schema)) == [in_cells | {"null": None}]
+
+
+def test_json_lines_keep_the_keys_of_each_row(tmp_path: Path) -> None:
+    rows = [{"n": "1", "text": "a"}, {"text": "b", "more": [1]}, {}]
+    path = write(tmp_path / "out.jsonl", rows)
+    assert [list(json.loads(line)) for line in path.read_text().splitlines()] == [
+        ["n", "text"],
+        ["text", "more"],
+        [],
+    ]
+
+
+def test_a_missing_column_is_empty(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "out.csv", [{"text": "a"}])) == [{"text": "a", "n": ""}]
+    assert read(write(tmp_path / "out.parquet", [{"n": "1"}])) == [{"text": None, "n": "1"}]
+
+
+def arrow_table() -> pa.Table:
+    nanoseconds = pa.array([1, None], pa.timestamp("ns"))
+    return pa.table(
+        {
+            "text": pa.array(["x", "y"], pa.large_string()),
+            "category": pa.array(["c", "d"]).dictionary_encode(),
+            "small": pa.array([1, None], pa.int8()),
+            "float": pa.array([0.1, float("nan")], pa.float32()),
+            "when": nanoseconds,
+            "zone": pa.array([0, 1], pa.timestamp("us", tz="UTC")),
+            "took": pa.array([1, 2], pa.duration("ns")),
+            "price": pa.array([decimal.Decimal("1.10"), None]),
+            "struct": pa.array([{"at": 1}, None], pa.struct([("at", pa.timestamp("ns"))])),
+            "lists": pa.array([["a"], []], pa.list_(pa.string())),
+            "map": pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int32())),
+            "bytes": pa.array([b"\xff", None]),
+            "fixed": pa.array([b"ab", b"cd"], pa.binary(2)),
+        }
+    )
+
+
+def test_parquet_to_parquet_keeps_types_and_values(tmp_path: Path) -> None:
+    table = arrow_table()
+    pq.write_table(table, tmp_path / "in.parquet")
+    write(tmp_path / "out.parquet", read(tmp_path / "in.parquet"), table.schema)
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.schema.equals(table.schema)
+    assert written.drop_columns("float").equals(table.drop_columns("float"))
+    # NaN is not equal to itself, so this column is compared as it prints.
+    assert str(written["float"]) == str(table["float"])
+
+
+MOMENT = datetime.datetime(2024, 2, 29)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[MOMENT, None], None, []], pa.list_(pa.timestamp("ns", "UTC"))),
+        pa.array([[[MOMENT], None], None, []], pa.list_(pa.list_(pa.timestamp("ns")))),
+        pa.array([[("k", 1)], None, [("l", None)]], pa.map_(pa.string(), pa.int32())),
+        pa.array([[1, 2], None, [None, 3]], pa.list_(pa.float32(), 2)),
+        pa.array([{"at": [[MOMENT], None]}, None, {"at": None}]),
+        pa.array([decimal.Decimal("1.10"), None, decimal.Decimal("-2.00")]),
+        pa.array([None, 1, None], pa.duration("ns")),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_nothing_among_values_of_parquet_stays_nothing(tmp_path: Path, column: pa.Array) -> None:
+    table = pa.table({"x": column})
+    pq.write_table(table, tmp_path / "in.parquet")
+    write(tmp_path / "out.parquet", read(tmp_path / "in.parquet"), table.schema)
+    assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "in.parquet"))
+
+
+def test_what_is_no_number_is_an_empty_cell(tmp_path: Path) -> None:
+    rows = [{"text": "a", "n": value} for value in (math.nan, math.inf, pa.scalar(math.nan), None)]
+    assert [row["n"] for row in read(write(tmp_path / "out.csv", rows))] == [""] * 4
+    assert [row["n"] for row in read(write(tmp_path / "out.parquet", rows))] == [None] * 4
+
+
+def test_values_of_parquet_have_a_form_in_json(tmp_path: Path) -> None:
+    table = arrow_table().drop_columns(["bytes", "fixed", "took", "struct"])
+    pq.write_table(table, tmp_path / "in.parquet")
+    first, second = read(write(tmp_path / "out.jsonl", read(tmp_path / "in.parquet")))
+    assert first == {
+        "text": "x",
+        "category": "c",
+        "small": 1,
+        "float": 0.10000000149011612,
+        "when": "1970-01-01 00:00:00.000000001",
+        "zone": "1970-01-01 00:00:00.000000Z",
+        "price": "1.10",
+        "lists": ["a"],
+        "map": [["k", 1]],
+    }
+    assert (second["float"], second["when"], second["price"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["bytes", "fixed", "took"])
+def test_a_value_without_a_form_in_text_is_refused(tmp_path: Path, name: str) -> None:
+    pq.write_table(arrow_table().select([name]), tmp_path / "in.parquet")
+    rows = read(tmp_path / "in.parquet")
+    with pytest.raises(CorpusError, match="cannot be written as text"):
+        write(tmp_path / "out.jsonl", rows)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_cells_and_json_of_single_values() -> None:
+    when = datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC)
+    assert cell_text(pa.scalar(when)) == "2024-02-29 12:00:00.000000Z"
+    assert cell_text(pa.scalar(None, pa.date32())) == ""
+    assert cell_text(pa.scalar({"a": when.date()})) == '{"a": "2024-02-29"}'
+    assert json_text({"a": [float("inf"), (float("nan"),)]}) == '{"a": [null, [null]]}'
+
+
+def test_a_value_beyond_its_column_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="column 'n': expected values of type int8"):
+        write(tmp_path / "a.parquet", [{"n": 1000}], pa.schema([("n", pa.int8())]))
+
+
+def test_row_groups_have_a_bound(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(parquet_output, "_GROUP_ROWS", 100)
+    table = RowFormat.named(tmp_path / "a.parquet", SCHEMA)
+    put(tmp_path / "a.parquet", table, [table.part(ROWS * 5)] * 25)
+    metadata = pq.read_metadata(tmp_path / "a.parquet")
+    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [
+        100,
+        100,
+        50,
+    ]
+
+
+def test_an_output_of_no_known_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="unknown kind of file"):
+        write(tmp_path / "a.txt", ROWS)

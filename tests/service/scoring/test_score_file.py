@@ -1,0 +1,437 @@
+"""Files through the classifier: rows and columns in order, nothing lost, nothing half written."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from gatewise.service.scoring import chunks
+from gatewise.service.scoring.destination import Destination
+from gatewise.service.scoring.options import ScoringOptions
+from gatewise.service.scoring.score_file import Parallelism, score_file
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.errors import CorpusError, GatewiseError
+from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
+from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
+
+
+class ByLength:
+    """Classes: `even` or `odd` number of words; ids are the words' lengths, ten at most."""
+
+    multi_label, thresholds, reject = False, None, None
+    artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
+
+    def __init__(self) -> None:
+        self.classes_ = ["even", "odd"]
+        self.largest_call = 0
+
+    def encode_together(self, texts: Sequence[str]) -> Ragged:
+        words = [[word for word in text.split() if word != "?"] for text in texts]
+        ids = [np.array([2, *map(len, row)], dtype=np.int64) for row in words]
+        return Ragged.of([Encoded(row[:10], truncated=len(row) > 10) for row in ids])
+
+    def probabilities(self, encoded: Ragged) -> np.ndarray:
+        self.largest_call = max(self.largest_call, len(encoded))
+        odd = np.where(encoded.lengths % 2 == 0, np.float32(0.9), np.float32(0.2))
+        return np.stack([1 - odd, odd], axis=1)
+
+
+def score(source: Path, target: Path, rows: int = 4096, on_progress=None, **options):
+    done = ByLength()
+    rejects = options.pop("rejects", None)
+    wishes, pace = ScoringOptions(**options), Parallelism(rows=rows)
+    return score_file(
+        done, source, target, wishes, rejects=rejects, pace=pace, on_progress=on_progress
+    )
+
+
+def rows_of(path: Path) -> list[dict[str, object]]:
+    return [dict(record.values) for record in open_records(path)]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.csv"
+    path.write_text('id,text,note\n1,one,"a ""b"""\n2,one two,\n3,' + "w " * 20 + ",é\n", "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["out.csv", "out.tsv.gz", "out.jsonl.zst", "out.ndjson", "out.parquet"]
+)
+def test_every_column_comes_out_unchanged_with_label_and_score(source: Path, name: str) -> None:
+    target = source.with_name(name)
+    done = score(source, target)
+    assert (done.rows, done.scored, done.rejected, done.truncated) == (3, 3, 0, 1)
+    assert (done.label_column, done.score_column) == ("label", "score")
+    assert done.seconds > 0
+    rows = rows_of(target)
+    assert list(rows[0]) == ["id", "text", "note", "label", "score"]
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["note"] for row in rows] == ['a "b"', "", "é"]
+    assert [row["label"] for row in rows] == ["odd", "even", "odd"]
+    scores = np.array([float(row["score"]) for row in rows], np.float32)
+    assert scores.tolist() == np.array([0.9, 0.8, 0.9], np.float32).tolist()
+
+
+def test_a_score_is_written_in_as_many_digits_as_it_has(source: Path) -> None:
+    score(source, source.with_name("out.csv"))
+    assert [row["score"] for row in rows_of(source.with_name("out.csv"))] == ["0.9", "0.8", "0.9"]
+
+
+def test_each_label_can_have_a_column_of_its_own(source: Path) -> None:
+    done = score(source, source.with_name("out.parquet"), probabilities=True)
+    assert done.probability_columns == 2
+    written = pq.read_table(source.with_name("out.parquet"))
+    assert written.column_names[-3:] == ["score", "probability_even", "probability_odd"]
+    rows = zip(*(written[name].to_pylist() for name in written.column_names[-2:]), strict=True)
+    for row, odd in zip(rows, (0.9, 0.2, 0.9), strict=True):
+        assert row == pytest.approx((1 - odd, odd), abs=1e-6)
+    assert written.schema.field("probability_odd").type == pa.float32()
+
+
+def test_a_column_of_probabilities_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text,probability_odd\none,1\n")
+    with pytest.raises(CorpusError, match="the column 'probability_odd' exists already"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv", probabilities=True)
+    assert score(tmp_path / "in.csv", tmp_path / "out.csv").scored == 1
+
+
+@pytest.mark.parametrize("own", ["label", "score"])
+def test_the_inputs_own_label_is_left_alone(tmp_path: Path, own: str) -> None:
+    (tmp_path / "in.csv").write_text(f"text,{own}\none,mine\n")
+    done = score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert (done.label_column, done.score_column) == ("predicted_label", "predicted_score")
+    assert rows_of(tmp_path / "out.csv") == [
+        {"text": "one", own: "mine", "predicted_label": "odd", "predicted_score": "0.9"}
+    ]
+
+
+def test_no_column_is_ever_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text,label,predicted_score\none,a,b\n")
+    with pytest.raises(CorpusError, match="the column 'predicted_score' exists already"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+
+
+def test_parquet_to_parquet_keeps_types(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": pa.array(range(5000), pa.int16()),
+            "text": pa.array(["one", "one two"] * 2500, pa.large_string()),
+            "when": pa.array(range(5000), pa.timestamp("ns")),
+        }
+    )
+    pq.write_table(table, tmp_path / "in.parquet")
+    score(tmp_path / "in.parquet", tmp_path / "out.parquet")
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.select(table.column_names).equals(table)
+    assert written["label"].to_pylist() == ["odd", "even"] * 2500
+    assert written.schema.field("score").type == pa.float32()
+
+
+def test_files_of_one_folder_must_agree_in_their_types(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, number in (("a", 1), ("b", "1")):
+        pq.write_table(pa.table({"text": ["one"], "n": [number]}), folder / f"{name}.parquet")
+    with pytest.raises(CorpusError, match="its files differ in their types"):
+        score(folder, tmp_path / "out.parquet")
+
+
+def test_a_folder_becomes_one_table_with_the_columns_of_all(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.csv").write_text("text,a\none,1\n")
+    (folder / "b.jsonl").write_text('{"b": [2], "text": "one two"}\n')
+    score(folder, tmp_path / "out.csv")
+    assert [list(row.values()) for row in rows_of(tmp_path / "out.csv")] == [
+        ["one", "1", "", "odd", "0.9"],
+        ["one two", "", "[2]", "even", "0.8"],
+    ]
+
+
+def test_rows_keep_their_order_across_windows(tmp_path: Path) -> None:
+    texts = ["w " * (1 + number % 7) + str(number) for number in range(1000)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+    classifier, progress = ByLength(), []
+    score_file(
+        classifier,
+        tmp_path / "in.jsonl",
+        tmp_path / "out.jsonl",
+        pace=Parallelism(rows=300),
+        on_progress=lambda counts, _: progress.append(counts.rows),
+    )
+    rows = rows_of(tmp_path / "out.jsonl")
+    assert [row["text"] for row in rows] == texts
+    assert [row["label"] for row in rows] == [
+        "odd" if len(text.split()) % 2 else "even" for text in texts
+    ]
+    assert progress == [300, 600, 900, 1000]
+    assert classifier.largest_call == 300
+
+
+def test_a_window_of_long_texts_is_closed_early(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(chunks, "_CHARACTERS", 1000)
+    (tmp_path / "in.csv").write_text("text\n" + ("long " * 100 + "\n") * 10)
+    progress: list[int] = []
+    score(
+        tmp_path / "in.csv",
+        tmp_path / "out.csv",
+        on_progress=lambda counts, _: progress.append(counts.rows),
+    )
+    assert progress == [2, 4, 6, 8, 10]
+
+
+BAD = "id,text\n1,one\n2,\n3,? ?\n4,one two\n5\n6,one\n"
+
+
+def test_bad_rows_are_set_aside_and_the_rest_is_scored(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(BAD)
+    aside = tmp_path / "rejects.jsonl"
+    done = score(tmp_path / "in.csv", tmp_path / "out.csv", rejects=aside, rows=2)
+    assert (done.rows, done.scored, done.rejected) == (6, 3, 3)
+    assert [row["id"] for row in rows_of(tmp_path / "out.csv")] == ["1", "4", "6"]
+    rejects = [json.loads(line) for line in (tmp_path / "rejects.jsonl").read_text().splitlines()]
+    assert [(entry["line"], entry["reason"], entry["content"]) for entry in rejects] == [
+        (3, "the text is missing", "2,"),
+        (4, EMPTY_TEXT_REASON, "3,? ?"),
+        (6, "expected 2 cells, received 1", "5"),
+    ]
+
+
+def test_a_bad_row_stops_a_strict_run_and_leaves_no_output(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text(BAD)
+    with pytest.raises(BadRowsError, match="the first 3 bad rows: line 3: the text is missing; "):
+        score(tmp_path / "in.csv", tmp_path / "out.csv", rows=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+@pytest.mark.parametrize(("name", "kept"), [("out.csv", 1), ("out.parquet", 1), ("out.jsonl", 2)])
+def test_a_key_without_a_column_makes_a_bad_row(tmp_path: Path, name: str, kept: int) -> None:
+    records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    done = score(tmp_path / "in.jsonl", tmp_path / name, rejects=tmp_path / "rejects.jsonl")
+    assert (done.scored, done.rejected) == (99 + kept, 3 - kept)
+    assert "the key 'label' is not among those" in (tmp_path / "rejects.jsonl").read_text()
+
+
+def test_a_column_without_nulls_may_be_missing_in_another_file(tmp_path: Path) -> None:
+    full, bare = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    text = pa.field("text", pa.string(), nullable=False)
+    number = pa.field("n", pa.int64(), nullable=False)
+    rows = pa.table([pa.array(["one"]), pa.array([1])], schema=pa.schema([text, number]))
+    pq.write_table(rows, full)
+    pq.write_table(rows.select(["text"]), bare)
+    for inputs in ([full, bare], [bare, full]):
+        score_file(ByLength(), inputs, tmp_path / "out.parquet")
+        schema = pq.read_schema(tmp_path / "out.parquet")
+        assert (schema.field("text").nullable, schema.field("n").nullable) == (False, True)
+        assert {row["n"] for row in rows_of(tmp_path / "out.parquet")} == {1, None}
+
+
+def test_a_key_that_nobody_asked_for_does_no_harm(tmp_path: Path) -> None:
+    records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    done = score(
+        tmp_path / "in.jsonl",
+        tmp_path / "out.csv",
+        columns=("text", "label"),
+        rejects=tmp_path / "rejects.jsonl",
+    )
+    assert (done.scored, done.rejected) == (101, 1)
+    assert {tuple(row.items()) for row in rows_of(tmp_path / "out.csv")} == {
+        (("text", "one"), ("label", "odd"))
+    }
+
+
+def test_no_input_and_no_worker_are_told(source: Path) -> None:
+    out = source.with_name("out.csv")
+    with pytest.raises(CorpusError, match="expected one input at least, received none"):
+        score_file(ByLength(), [], out)
+    with pytest.raises(GatewiseError, match="workers: expected one at least, received 0"):
+        score_file(ByLength(), source, out, pace=Parallelism(workers=0))
+
+
+def test_an_input_without_a_row_leaves_no_output(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\n")
+    with pytest.raises(CorpusError, match="holds no rows that can be used"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_the_input_is_never_the_output(source: Path) -> None:
+    before = source.read_bytes()
+    link = source.with_name("link.csv")
+    link.symlink_to(source)
+    hard = source.with_name("hard.csv")
+    hard.hardlink_to(source)
+    for target in (source, link, hard, source.parent / "." / "in.csv"):
+        with pytest.raises(CorpusError, match="the output is the input"):
+            score(source, target)
+    with pytest.raises(CorpusError, match="lies in the input folder"):
+        score(source.parent, source.with_name("out.csv"))
+    assert source.read_bytes() == before
+
+
+def test_no_output_is_what_the_next_run_would_read(tmp_path: Path) -> None:
+    inputs = tmp_path / "an input"
+    inputs.mkdir()
+    source = inputs / "in 1.jsonl"
+    source.write_text('{"text": "one"}\n{}\n')
+    before = source.read_bytes()
+    out, uri = tmp_path / "out.jsonl", f"file://{quote(str(inputs))}"
+    link = tmp_path / "link"
+    link.symlink_to(inputs)
+    refused = [
+        (source, f"{uri}/in%201.jsonl", out, "the output is the input"),
+        (f"{uri}/in%201.jsonl", source, out, "the output is the input"),
+        (inputs, f"{uri}/new.jsonl", out, "the output lies in the input folder"),
+        (uri, inputs / "new.jsonl", out, "the output lies in the input folder"),
+        (inputs, out, inputs / "rejects.jsonl", "the rejects file lies in the input folder"),
+        (inputs / "*.jsonl", source, out, "the output is the input"),
+        (inputs / "*.jsonl", inputs / "new.jsonl", out, "the output matches .*the next run"),
+        (inputs / "*.jsonl", link / "new.jsonl", out, "the output matches .*the next run"),
+        (f"{uri}/*.jsonl", inputs / "new.jsonl", out, "the output matches .*the next run"),
+        (tmp_path / "an*" / "**" / "i*.jsonl", inputs / "it.jsonl", out, "the output matches"),
+        (inputs / "*.jsonl", out, inputs / "rejects.jsonl", "the rejects file matches"),
+        (source, out, out, "the rejects file is the output"),
+        (source, f"file://{quote(str(out))}", out, "the rejects file is the output"),
+    ]
+    for given, output, rejects, reason in refused:
+        with pytest.raises(CorpusError, match=reason):
+            score_file(ByLength(), given, output, rejects=rejects)
+    assert source.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["an input", "link"]
+    assert [path.name for path in inputs.iterdir()] == [source.name]
+    for given in (source, inputs / "in*.jsonl", f"{uri}/i*"):
+        score_file(ByLength(), given, inputs / "scored.jsonl", rejects=tmp_path / "r.jsonl")
+        (inputs / "scored.jsonl").unlink()
+
+
+def test_the_uri_of_a_local_file_is_written_as_its_path_is(source: Path) -> None:
+    out = source.with_name("ä 1#%.csv")
+    seen: list[str] = []
+
+    def look(*_: object) -> None:
+        seen.extend(path.name for path in source.parent.iterdir())
+
+    score(source, f"file://{quote(str(out))}", on_progress=look)
+    assert set(seen) == {source.name, f".{out.name}.partial"}
+    assert len(rows_of(out)) == 3
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which this user may neither write nor look."""
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o000)
+    user = os.geteuid()
+    if user == 0:
+        # There is nothing that root may not do. Whoever it becomes has to get as far as here.
+        for path in (tmp_path, *tmp_path.parents):
+            if path.stat().st_mode & 0o777 == 0o700:
+                path.chmod(0o755)
+        os.seteuid(65534)
+    yield folder
+    os.seteuid(user)
+    folder.chmod(0o700)
+
+
+def test_where_nothing_may_be_written_is_told_before_the_work(locked: Path) -> None:
+    long = locked.parent / f"{'x' * 300}.csv"
+    with pytest.raises(CorpusError, match="cannot be written: File name too long"):
+        Destination.named(long)
+    for target in ((locked / "out.csv",), (locked.parent / "out.csv", locked / "rejects.jsonl")):
+        with pytest.raises(CorpusError, match="cannot be written: "):
+            Destination.named(*target)
+
+
+def test_a_missing_text_column_is_named(source: Path) -> None:
+    with pytest.raises(CorpusError, match="no column 'body'; the columns are: id, text, note"):
+        score(source, source.with_name("out.csv"), text_column="body")
+
+
+def test_an_interrupt_leaves_no_output(source: Path) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        score(source, source.with_name("out.csv"), on_progress=interrupt)
+    assert [path.name for path in source.parent.iterdir()] == ["in.csv"]
+
+
+def test_several_labels_are_a_column_each(source: Path) -> None:
+    score(source, source.with_name("out.csv"), top_k=5)
+    first, second, _ = rows_of(source.with_name("out.csv"))
+    assert list(first)[3:] == ["label", "score", "label_2", "score_2"]
+    assert list(first.values())[3:] == ["odd", "0.9", "even", "0.100000024"]
+    assert list(second.values())[3:] == ["even", "0.8", "odd", "0.2"]
+
+
+def test_a_text_is_given_none_below_a_probability(source: Path) -> None:
+    out = source.with_name("out.jsonl")
+    score(source, out, top_k=2, none_below=0.85)
+    assert [(row["label"], row["label_2"]) for row in rows_of(out)] == [
+        ("odd", "even"),
+        ("none of these", "even"),
+        ("odd", "even"),
+    ]
+    assert rows_of(out)[1]["score"] == 0.8
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(GatewiseError, match="expected a probability from 0 to 1, received"):
+            score(source, out, none_below=wrong)
+
+
+def test_the_output_has_the_columns_that_are_asked_for(source: Path, tmp_path: Path) -> None:
+    for name in ("out.csv", "out.jsonl", "out.parquet"):
+        score(source, tmp_path / name, columns=("label", "id"))
+        assert [list(row.items()) for row in rows_of(tmp_path / name)] == [
+            [("label", "odd"), ("id", "1")],
+            [("label", "even"), ("id", "2")],
+            [("label", "odd"), ("id", "3")],
+        ]
+    for columns, reason in (
+        (("label", "lable"), "no column 'lable'; the columns are: id, text, note, label, score"),
+        (("id", "id"), "'id' is named twice"),
+        ((), "expected one column at least"),
+    ):
+        with pytest.raises(CorpusError, match=f"--columns: {reason}"):
+            score(source, tmp_path / "out.csv", columns=columns)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_rows_that_stay_in_their_format_are_not_written_anew(tmp_path: Path, suffix: str) -> None:
+    rows = {
+        ".csv": ['"n",text', '"1.10",one', "2,'one two'"],
+        ".jsonl": ['{"n":1.10,  "text": "one"}', '{"text": "one two", "more": 1E2 }'],
+    }[suffix]
+    (tmp_path / f"in{suffix}").write_text("\r\n".join(rows))
+    score(tmp_path / f"in{suffix}", tmp_path / f"out{suffix}")
+    written = (tmp_path / f"out{suffix}").read_text().splitlines()
+    if suffix == ".csv":
+        assert written == ["n,text,label,score", '"1.10",one,odd,0.9', "2,'one two',even,0.8"]
+    else:
+        assert written == [
+            '{"n":1.10,  "text": "one", "label": "odd", "score": 0.9}',
+            '{"text": "one two", "more": 1E2, "label": "even", "score": 0.8}',
+        ]
+
+
+def test_an_input_that_changes_while_it_is_read_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\n" + "one two\n" * 100)
+
+    def append(*_: object) -> None:
+        with source.open("a") as file:
+            file.write("three\n")
+
+    with pytest.raises(CorpusError, match=r"in\.csv: was changed while it was read"):
+        score(source, tmp_path / "out.csv", on_progress=append)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]

@@ -1,0 +1,70 @@
+"""Inference responses: read by a client as they were meant."""
+
+import json
+from typing import Any
+
+import numpy as np
+from gatewise.service.serving.http.open_inference.response_encoding import Tensor, encode
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.http import InferResult
+
+TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8)
+SCORES = st.lists(
+    st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=2, max_size=12
+).map(lambda values: np.array(values[: len(values) // 2 * 2], dtype=np.float32).reshape(-1, 2))
+
+
+@given(
+    scores=SCORES,
+    texts=TEXTS,
+    binary=st.tuples(st.booleans(), st.booleans(), st.booleans()),
+    id_=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
+)
+def test_the_triton_client_reads_what_was_meant(
+    scores: Any, texts: list[str], binary: tuple[bool, ...], id_: str | None
+) -> None:
+    given_ = scores > 0
+    tensors = [
+        Tensor("label", "BYTES", (len(texts),), texts),
+        Tensor("scores", "FP32", scores.shape, scores),
+        Tensor("given", "BOOL", scores.shape, given_),
+    ]
+    body, length = encode(tensors, binary, "topics", "3", id_)
+    assert (length is None) == (not any(binary))
+    read = InferResult.from_response_body(body, header_length=length)
+    head = read.get_response()
+    assert (head["model_name"], head["model_version"]) == ("topics", "3")
+    assert head.get("id") == id_
+    assert [output["name"] for output in head["outputs"]] == ["label", "scores", "given"]
+    labels = read.as_numpy("label").tolist()
+    assert [each.decode() if binary[0] else each for each in labels] == texts
+    # As bits, for -0.0 equals 0.0.
+    assert read.as_numpy("scores").astype("<f4").tobytes() == scores.tobytes()
+    assert read.as_numpy("given").tolist() == given_.tolist()
+
+
+def test_an_answer_in_json_as_it_is_written() -> None:
+    scores = np.array([[0.9, 0.1]], dtype=np.float32)
+    tensors = [Tensor("label", "BYTES", (1, 1), ["größer"]), Tensor("scores", "FP32", (1, 2), scores)]  # fmt: skip # noqa: E501
+    assert encode(tensors, [False, False], "topics", "1") == (
+        '{"model_name":"topics","model_version":"1","outputs":['
+        '{"name":"label","datatype":"BYTES","shape":[1,1],"data":["größer"]},'
+        '{"name":"scores","datatype":"FP32","shape":[1,2],"data":[0.9,0.1]}]}'.encode(),
+        None,
+    )
+
+
+def test_an_answer_in_bytes_as_it_is_written() -> None:
+    tensors = [
+        Tensor("label", "BYTES", (2,), ["é", ""]),
+        Tensor("score", "FP32", (2,), np.array([1, -2], dtype=np.float32)),
+        Tensor("given", "BOOL", (2, 1), np.array([[True], [False]])),
+    ]
+    body, length = encode(tensors, [True, True, True], "topics", "1", "x")
+    assert length is not None
+    assert body[length:] == (b"\2\0\0\0\xc3\xa9\0\0\0\0" + b"\0\0\x80\x3f\0\0\0\xc0" + b"\1\0")
+    sizes = [
+        output["parameters"]["binary_data_size"] for output in json.loads(body[:length])["outputs"]
+    ]
+    assert sizes == [10, 8, 2]

@@ -1,0 +1,69 @@
+"""The OpenAPI document is true: Schemathesis asks for what it says, and for what it forbids."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from fastapi import FastAPI
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving.app import create_app
+from gatewise.service.serving.settings import Settings
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+_EXAMPLES = 50
+"""Most requests of each operation and kind: few enough for every run of the tests."""
+
+_EFFORT = settings(
+    max_examples=_EXAMPLES,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def document(
+    serve_app: Callable[[FastAPI], httpx.Client], classifier: Classifier
+) -> schemathesis.BaseSchema:
+    client = serve_app(create_app(Settings(), classifier))
+    schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
+    schema.config.update(base_url=str(client.base_url))
+    return schema
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
+
+
+# Not by Schemathesis's own plugin for pytest, which does not know the newest pytest.
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_every_answer_is_one_that_the_document_tells(
+    document: schemathesis.BaseSchema, session: requests.Session, mode: GenerationMode
+) -> None:
+    operations = [found.ok() for found in document.get_all_operations()]
+    assert operations
+    asked: set[str] = set()
+
+    for operation in operations:
+        # There is nothing wrong that could be sent where nothing is expected.
+        if mode is GenerationMode.NEGATIVE and not operation.body:
+            continue
+
+        @_EFFORT
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def answered(case: Case) -> None:
+            asked.add(case.operation.label)
+            # That a text must hold a token, a schema cannot tell: what is valid by the document
+            # may be refused, in the ways that the document tells.
+            case.call_and_validate(session=session, excluded_checks=[positive_data_acceptance])
+
+        answered()
+    assert "POST /predict" in asked

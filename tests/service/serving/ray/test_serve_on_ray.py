@@ -1,0 +1,491 @@
+"""The service under Ray Serve, on a cluster of this machine that serves something else besides."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from gatewise.service.serving.app import create_app
+from gatewise.service.serving.http.auth import key_writing
+from gatewise.service.serving.http.auth.key_file import Role, make_key
+from gatewise.service.serving.settings import Settings
+from websockets.sync.client import connect
+
+pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[4]
+
+CLUSTER = """
+import json, logging, sys
+import ray
+from ray import serve
+from starlette.requests import Request
+
+class Other:
+    async def __call__(self, request: Request) -> str:
+        return "the other"
+
+ray.init(address="local", num_cpus=3, include_dashboard=False, object_store_memory=100 * 2**20,
+         logging_level=logging.ERROR, log_to_driver=False)
+serve.start(http_options={"port": int(sys.argv[1])}, logging_config={"log_level": "ERROR"})
+serve.run(serve.deployment(Other).options(ray_actor_options={"num_cpus": 0}).bind(), name="other",
+          route_prefix="/other")
+print("address", ray.get_runtime_context().gcs_address, flush=True)
+for line in sys.stdin:
+    print("applications", *sorted(serve.status().applications), flush=True)
+ray.shutdown()
+"""
+"""Starts a cluster, which lasts until its standard input is closed, and serves a thing on it."""
+
+TEXTS = ["Wo ist der Bahnhof?", "Where is the station?", "最寄りの駅はどこですか", "x" * 5000]
+
+BAD: list[tuple[str, str, bytes]] = [
+    ("POST", "/predict", b"{"),
+    ("POST", "/predict", b'{"inputs": 7}'),
+    ("POST", "/predict", b'{"inputs": ["a", " "]}'),
+    ("POST", "/predict", json.dumps({"inputs": ["a"] * 9}).encode()),
+    ("POST", "/predict", b" " * 70_000),
+    ("GET", "/predict", b""),
+    ("GET", "/nowhere", b""),
+    ("POST", "/models/none/predict", b'{"inputs": "a"}'),
+    ("POST", "/v2/models/none/infer", b'{"inputs": []}'),
+]
+
+
+class Cluster:
+    """The process that has the cluster."""
+
+    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
+        self._process = process
+        self.pid = process.pid
+        self.port = port
+        self.address = self._line("address")
+
+    def applications(self) -> list[str]:
+        assert self._process.stdin is not None
+        self._process.stdin.write("?\n")
+        self._process.stdin.flush()
+        return self._line("applications").split()
+
+    def _line(self, begin: str) -> str:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(begin + " "):
+                return line.removeprefix(begin).strip()
+        raise AssertionError("the cluster has gone")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    """What Ray needs: a token of its own, and where to find what is tested."""
+    return {
+        **{name: one for name, one in os.environ.items() if not name.startswith("GATEWISE_")},
+        "PYTHONPATH": str(ROOT),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+@pytest.fixture(scope="module")
+def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
+    port = free_port()
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER, str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    ) as process:
+        try:
+            yield Cluster(process, port)
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(30)
+
+
+class Serving:
+    """A running `gatewise serve --engine ray`."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
+        line = self.line(r"INFO serving .* at (http://\S+) by ")
+        self.url = line
+        self.client = httpx.Client(
+            base_url=line, timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)
+        )
+
+    def line(self, pattern: str, seconds: float = 180) -> str:
+        """Waits for a line of the log."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            for line in tuple(self.lines):
+                if found := re.search(pattern, line):
+                    return found[1] if found.groups() else line
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"no {pattern!r} in {self.lines}")
+
+    def stop(self, number: signal.Signals) -> tuple[int, str]:
+        """Tells it to stop; its exit code and what is on its standard output."""
+        self.process.send_signal(number)
+        assert self.process.stdout is not None
+        output = self.process.stdout.read()
+        return self.process.wait(60), output
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+
+
+@contextmanager
+def served(
+    environment: dict[str, str], *arguments: str | Path, **settings: str
+) -> Iterator[Serving]:
+    variables = {f"GATEWISE_{name.upper()}": value for name, value in settings.items()}
+    with subprocess.Popen(
+        [sys.executable, "-m", "gatewise", "serve", *map(str, arguments), "--engine", "ray"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, **variables},
+        cwd=ROOT,
+    ) as process:
+        try:
+            serving = Serving(process)
+            with serving.client:
+                yield serving
+        finally:
+            process.kill()
+
+
+def refused(environment: dict[str, str], *arguments: str | Path) -> tuple[int, str]:
+    """The exit code and the last line of a service that does not start."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "gatewise", "serve", *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        timeout=180,
+    )
+    assert ended.stdout == ""
+    return ended.returncode, ended.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def versions(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("served") / "m"
+    shutil.copytree(model_folder, folder / "1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    file = tmp_path_factory.mktemp("keys") / "keys.jsonl"
+    key, entry = make_key("admin", Role.ADMIN)
+    key_writing.add(file, entry)
+    return file, {"Authorization": f"Bearer {key}"}
+
+
+@pytest.fixture(scope="module")
+def ray_service(
+    environment: dict[str, str],
+    cluster: Cluster,
+    versions: Path,
+    forward_model_folder: Path,
+    keys: tuple[Path, dict[str, str]],
+) -> Iterator[Serving]:
+    """Two replicas of two models on the cluster, asked with the key of an admin."""
+    with ExitStack() as stack:
+        serving = stack.enter_context(
+            served(
+                environment,
+                *(versions, f"forward={forward_model_folder}"),
+                *("--address", cluster.address, "--port", str(cluster.port), "--replicas", "2"),
+                api_keys_file=str(keys[0]),
+                max_texts="8",
+                max_body_bytes="65536",
+            )
+        )
+        serving.client.headers.update(keys[1])
+        yield serving
+
+
+@pytest.fixture(scope="module")
+def local_service(
+    serve_app: Callable[[FastAPI], httpx.Client],
+    versions: Path,
+    forward_model_folder: Path,
+    keys: tuple[Path, dict[str, str]],
+) -> httpx.Client:
+    """The same settings without Ray."""
+    settings = Settings(
+        model=(str(versions), f"forward={forward_model_folder}"),
+        api_keys_file=keys[0],
+        max_texts=8,
+        max_body_bytes=65536,
+    )
+    client = serve_app(create_app(settings))
+    client.headers.update(keys[1])
+    until = time.monotonic() + 30
+    while client.get("/health/ready").status_code != 200:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return client
+
+
+def replicas_of(serving: Serving) -> dict[str, float]:
+    """How many requests to /predict each replica has answered, by `GET /metrics`."""
+    text = serving.client.get("/metrics").text
+    return {
+        found[1]: float(found[2])
+        for found in re.finditer(
+            r'^gatewise_requests_total\{.*replica="(\w+)",route="/predict",status="200".*\} (\S+)$',
+            text,
+            re.MULTILINE,
+        )
+    }
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """The processes that one has started, and those that they have, with their titles."""
+    parents: dict[int, int] = {}
+    titles: dict[int, str] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            )
+            titles[int(folder.name)] = (folder / "cmdline").read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+    found = {pid}
+    while more := {one for one, parent in parents.items() if parent in found} - found:
+        found |= more
+    return {one: titles.get(one, "") for one in found - {pid}}
+
+
+def replicas_below(pid: int) -> set[int]:
+    """The processes of the replicas on a cluster that was started by a process."""
+    return {one for one, title in descendants(pid).items() if "ServeReplica:gatewise" in title}
+
+
+def test_scores_are_those_of_the_local_service_bit_for_bit(
+    ray_service: Serving, local_service: httpx.Client
+) -> None:
+    bodies = [{"inputs": text} for text in TEXTS]
+    bodies += [{"inputs": TEXTS, "parameters": {"function_to_apply": "none", "top_k": 2}}]
+    for body in bodies * 4:
+        for path in ("/predict", "/models/forward/predict", "/explain"):
+            ours = ray_service.client.post(path, json=body)
+            expected = local_service.post(path, json=body)
+            assert (ours.status_code, ours.content) == (200, expected.content), path
+            for name in ("gatewise-model", "gatewise-version", "gatewise-truncated-texts"):
+                assert ours.headers.get(name) == expected.headers.get(name)
+
+
+@pytest.mark.parametrize(("method", "path", "content"), BAD)
+def test_problem_documents_are_those_of_the_local_service(
+    ray_service: Serving, local_service: httpx.Client, method: str, path: str, content: bytes
+) -> None:
+    headers = {"content-type": "application/json"}
+    ours = ray_service.client.request(method, path, content=content, headers=headers)
+    expected = local_service.request(method, path, content=content, headers=headers)
+    assert expected.is_client_error
+    assert (ours.status_code, ours.content) == (expected.status_code, expected.content)
+    assert ours.headers["content-type"] == expected.headers["content-type"]
+
+
+def test_settings_hold_in_every_replica(ray_service: Serving) -> None:
+    """None of them is in the environment of the cluster."""
+    for _ in range(16):
+        answer = httpx.get(f"{ray_service.url}/models", trust_env=False)
+        assert (answer.status_code, answer.json()["type"][-12:]) == (401, "unauthorized")
+
+
+def test_a_request_has_one_id(ray_service: Serving) -> None:
+    answer = ray_service.client.get("/health/live", headers={"x-request-id": "mine-1"})
+    assert answer.headers.get_list("x-request-id") == ["mine-1"]
+
+
+def test_every_replica_is_asked_and_metrics_tell_of_each(ray_service: Serving) -> None:
+    before = sum(replicas_of(ray_service).values())
+    for _ in range(40):
+        assert ray_service.client.post("/predict", json={"inputs": "who"}).status_code == 200
+    asked = replicas_of(ray_service)
+    assert len(asked) == 2
+    assert sum(asked.values()) == before + 40
+    assert min(asked.values()) > 0
+
+
+def test_a_stream_is_answered_by_one_replica(
+    ray_service: Serving, local_service: httpx.Client, keys: tuple[Path, dict[str, str]]
+) -> None:
+    url = ray_service.url.replace("http", "ws") + "/models/forward/stream"
+    messages = []
+    with connect(url, additional_headers=keys[1], proxy=None) as connection:
+        for piece in ("Wo ist der ", "Bahn", "hof?"):
+            connection.send(json.dumps({"text": piece}))
+        connection.send(json.dumps({"end": True}))
+        messages.extend(json.loads(message) for message in connection)
+    scores = {one["label"]: one["score"] for one in messages[-1]["scores"]}
+    expected = local_service.post("/models/forward/predict", json={"inputs": TEXTS[0]}).json()
+    assert scores == pytest.approx({one["label"]: one["score"] for one in expected[0]}, abs=1e-5)
+
+
+def versions_told(serving: Serving, times: int = 24) -> set[tuple[str, ...]]:
+    """What replicas say that their versions are, asked so often that each has been asked."""
+    return {
+        tuple(one["version"] for one in serving.client.get("/models/m").json()["versions"])
+        for _ in range(times)
+    }
+
+
+def test_a_change_of_the_models_is_made_in_every_replica(
+    ray_service: Serving, versions: Path, model_folder: Path
+) -> None:
+    shutil.copytree(model_folder, versions / ".2")
+    (versions / ".2").rename(versions / "2")
+    assert ray_service.client.post("/models/m/reload").json()["loaded"] == ["2"]
+    assert versions_told(ray_service) == {("1", "2")}
+    answer = ray_service.client.put("/models/m/traffic", json={"shares": {"1": 1}})
+    assert answer.status_code == 200
+    answers = [ray_service.client.post("/predict", json={"inputs": "who"}) for _ in range(16)]
+    assert {one.headers["gatewise-version"] for one in answers} == {"1"}
+
+
+def test_a_killed_replica_loses_its_requests_alone_and_its_heir_knows_of_changes(
+    ray_service: Serving, cluster: Cluster
+) -> None:
+    """The version that gets all requests was chosen by a request, and is not the newest."""
+    before = replicas_below(cluster.pid)
+    assert len(before) == 2
+    killed = min(before)
+    answers: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answer = ray_service.client.post("/predict", json={"inputs": "who"})
+            answers.append((answer.status_code, answer.headers.get("gatewise-version", "")))
+
+    asking = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in asking:
+        thread.start()
+    time.sleep(0.5)
+    os.kill(killed, signal.SIGKILL)
+    ray_service.line("WARNING 1 of ")
+    ray_service.line("INFO 2 of 2 replicas answer")
+    time.sleep(0.5)
+    stop.set()
+    for thread in asking:
+        thread.join()
+    failed = [answer for answer in answers if answer != (200, "1")]
+    assert len(failed) <= 4  # of each thread the one that the replica had
+    assert {status for status, _ in failed} <= {500, 503}
+    assert len(answers) > 100
+    after = replicas_below(cluster.pid)
+    assert (len(after), before & after) == (2, before - {killed})
+
+
+def test_a_name_that_is_taken_is_refused(
+    ray_service: Serving, cluster: Cluster, environment: dict[str, str], model_folder: Path
+) -> None:
+    address = ("--address", cluster.address, "--port", str(cluster.port))
+    code, line = refused(environment, model_folder, "--engine", "ray", *address)
+    assert code == 1
+    assert "the cluster serves an application 'gatewise' already" in line
+
+
+def test_sighup_is_told_to_every_replica(
+    ray_service: Serving, versions: Path, model_folder: Path
+) -> None:
+    shutil.copytree(model_folder, versions / ".3")
+    (versions / ".3").rename(versions / "3")
+    ray_service.process.send_signal(signal.SIGHUP)
+    until = time.monotonic() + 20
+    while versions_told(ray_service) != {("1", "2", "3")}:
+        assert time.monotonic() < until
+
+
+def test_it_stops_when_told_answers_first_and_takes_nothing_else_away(
+    ray_service: Serving, cluster: Cluster
+) -> None:
+    assert cluster.applications() == ["gatewise", "other"]
+    # Explaining a long text takes long enough to be under way when the service is told to stop.
+    body = {"inputs": ["a b c d e f g h " * 40] * 8}
+    answers: list[int] = []
+    asking = [
+        threading.Thread(
+            target=lambda: answers.append(
+                ray_service.client.post("/explain", json=body, timeout=60).status_code
+            )
+        )
+        for _ in range(6)
+    ]
+    for thread in asking:
+        thread.start()
+    time.sleep(0.3)
+    assert len(answers) < len(asking)
+    assert ray_service.stop(signal.SIGTERM) == (0, "")
+    for thread in asking:
+        thread.join()
+    assert answers == [200] * 6
+    assert cluster.applications() == ["other"]
+    other = httpx.get(f"http://127.0.0.1:{cluster.port}/other", trust_env=False)
+    assert other.text == "the other"
+
+
+def test_what_a_node_lacks_is_told(
+    cluster: Cluster, environment: dict[str, str], tmp_path: Path
+) -> None:
+    address = ("--address", cluster.address, "--port", str(cluster.port))
+    code, line = refused(environment, tmp_path / "none", "--engine", "ray", *address)
+    assert code == 1
+    assert re.search(r"error: on the node \S+: \S+/none", line)
+    assert cluster.applications() == ["other"]
+
+
+def test_without_an_address_a_cluster_is_started_and_ended(
+    environment: dict[str, str], model_folder: Path
+) -> None:
+    """With more replicas than processors, which would wait for ever if Ray counted those alone."""
+    replicas = (os.cpu_count() or 1) + 1
+    arguments = (model_folder, "--port", "0", "--max-replicas", str(replicas))
+    arguments = (*arguments, "--min-replicas", str(replicas))
+    with served(environment, *arguments) as serving:
+        assert serving.client.post("/predict", json={"inputs": "who"}).status_code == 200
+        assert len(replicas_below(serving.process.pid)) == replicas
+        started = descendants(serving.process.pid)
+        assert serving.stop(signal.SIGINT) == (0, "")
+        assert not [one for one in started if Path(f"/proc/{one}").exists()]
+    assert all("ERROR" not in line for line in serving.lines)

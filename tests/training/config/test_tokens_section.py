@@ -1,0 +1,51 @@
+"""The section `tokens`: every combination trains a dictionary, or is refused in one line."""
+
+import itertools
+
+import pytest
+from gatewise.training.config import config
+from gatewise.training.config.config import ConfigError
+from gatewise.vocab.tokenizer.encoding import Encoder
+from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID, train_tokenizer
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["unit=subword", "algorithm=unigram"], r"unknown setting 'tokens\.algorithm'"),
+        (["ngram=3"], "tokens.ngram=3 makes sense with tokens.unit=ngram only"),
+        (["unit=subword", "ngram=5"], "received tokens.unit=subword"),
+        (["unit=ngram", "ngram=6"], "tokens.ngram.*less than or equal to 5; received 6"),
+        (["unit=ngram", "ngram=1"], "tokens.ngram.*greater than or equal to 2; received 1"),
+        (["keep=middle"], "tokens.keep.*'head', 'tail' or 'both'; received 'middle'"),
+        (["normalization=nfx"], "tokens.normalization.*received 'nfx'"),
+        (["accents=drop"], "tokens.accents.*'keep' or 'strip'; received 'drop'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(settings, reason):
+    with pytest.raises(ConfigError, match=reason) as error:
+        config.load(assignments=[f"tokens.{setting}" for setting in settings])
+    assert "\n" not in str(error.value)
+
+
+_UNITS = [
+    ["unit=word"],
+    ["unit=subword"],
+    ["unit=character"],
+    ["unit=ngram"],
+    ["unit=ngram", "ngram=4"],
+]
+
+
+@pytest.mark.parametrize(
+    ("unit", "accents", "normalization"),
+    list(itertools.product(_UNITS, ["keep", "strip"], ["none", "nfc", "nfkc", "nfd", "nfkd"])),
+)
+def test_every_other_combination_is_a_dictionary(unit, accents, normalization):
+    settings = [*unit, f"accents={accents}", f"normalization={normalization}", "keep=tail"]
+    tokens = config.load(assignments=[f"tokens.{setting}" for setting in settings]).tokens
+    texts = ["Ein süßer Café, ein süßer Tee", "ein ﬁnes Café"]
+    tokenizer = train_tokenizer(texts, **tokens.dictionary_options())
+    (encoded,) = Encoder(tokenizer, 5, tokens.keep).encode([texts[0] + " " + texts[0]])
+    assert len(encoded.ids) == 5
+    assert UNKNOWN_ID not in encoded.ids

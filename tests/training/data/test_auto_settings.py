@@ -1,0 +1,103 @@
+import csv
+
+import numpy as np
+import pytest
+from gatewise.training.config import config
+from gatewise.training.data.auto_settings import with_epochs, with_unit, with_vectors
+from gatewise.training.data.corpora import Corpora, read
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+
+SUBJECTS = ("the dog", "a cat", "my neighbour", "the old man", "our teacher", "her sister")
+VERBS = ("sees", "likes", "follows", "calls", "hears", "helps", "meets")
+OBJECTS = ("the postman", "a friend", "the children", "this song", "that book", "nobody")
+ENGLISH = [f"{s} {v} {o}" for s in SUBJECTS for v in VERBS for o in OBJECTS]
+
+_SYLLABLES = ("ka", "mo", "ri", "tu", "ne", "sha", "vel", "dor", "lin", "bo", "zet", "yu", "pra")
+_PLACES = np.random.default_rng(1).integers(0, len(_SYLLABLES), (300, 5))
+NAMES = ["".join(_SYLLABLES[place] for place in row) for row in _PLACES]
+
+# A word each of a few characters, none between them: where they end no white space says.
+CHINESE = [f"我们{verb}这{thing}。" for verb in "看听写读买卖" for thing in "书画诗歌米酒茶花树门"]
+
+
+def rows_of(texts, tmp_path, aside=4):
+    """The rows of a corpus, each fourth of them for validation."""
+    parts = {"train": [], "validation": []}
+    for number, text in enumerate(texts):
+        parts["train" if number % aside else "validation"].append((text, "ab"[number % 2]))
+    for name, rows in parts.items():
+        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *rows])
+    (tmp_path / "rows").mkdir()
+    corpora = Corpora(tmp_path / "train.csv", tmp_path / "validation.csv")
+    return read(corpora, config.load(), StopAtBadRows(), tmp_path / "rows")
+
+
+def unit_of(texts, tmp_path, *settings):
+    given = config.load(assignments=settings)
+    return with_unit(given, rows_of(texts, tmp_path)).tokens.unit
+
+
+def test_words_of_sentences_are_tokens(tmp_path):
+    assert unit_of(ENGLISH, tmp_path) == "word"
+
+
+def test_names_are_cut_into_characters(tmp_path):
+    assert unit_of(NAMES, tmp_path) == "character"
+
+
+def test_a_script_without_spaces_is_cut_into_characters(tmp_path):
+    assert unit_of(CHINESE, tmp_path) == "character"
+
+
+def test_long_texts_are_cut_into_words_whatever_they_hold(tmp_path):
+    texts = [f"{name} " * 40 for name in NAMES]
+    assert unit_of(texts, tmp_path) == "word"
+
+
+@pytest.mark.parametrize("unit", ["word", "subword", "ngram"])
+def test_a_unit_that_is_set_is_kept(unit, tmp_path):
+    assert unit_of(NAMES, tmp_path, f"tokens.unit={unit}") == unit
+
+
+def test_words_that_the_dictionary_will_leave_out_are_known_words_all_the_same(tmp_path):
+    settings = ["tokens.min_frequency=50", "tokens.vocab_size=10"]
+    assert unit_of(ENGLISH, tmp_path, *settings) == "word"
+
+
+def test_other_settings_are_left_alone(tmp_path):
+    given = config.load(assignments=["tokens.lowercase=false", "training.seed=4"])
+    found = with_unit(given, rows_of(NAMES, tmp_path))
+    tokens = given.tokens.model_copy(update={"unit": "character"})
+    assert found == given.model_copy(update={"tokens": tokens})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "epochs"),
+    [
+        *((1, 12), (400_000, 12), (440_000, 11), (1_600_000, 6)),
+        *((3_600_000, 4), (10_000_000, 4), (10**9, 4)),
+    ],
+)
+def test_epochs_are_fewer_the_more_tokens_there_are(tokens, epochs):
+    assert with_epochs(config.load(), tokens).training.epochs == epochs
+
+
+def test_epochs_that_are_set_are_kept():
+    given = config.load(assignments=["training.epochs=40"])
+    assert with_epochs(given, 10**9) == given
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        ((), "auto"),
+        (("network.vectors=FOLDER",), False),
+        (("network.vectors=FOLDER/words.vec",), True),
+        (("network.vectors=FOLDER", "network.train_vectors=true"), True),
+        (("network.vectors=FOLDER/words.vec", "network.train_vectors=false"), False),
+    ],
+)
+def test_an_encoder_s_vectors_are_left_as_they_are(assignments, expected, tmp_path):
+    given = config.load(assignments=[each.replace("FOLDER", str(tmp_path)) for each in assignments])
+    assert with_vectors(given).network.train_vectors == expected

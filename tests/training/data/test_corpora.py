@@ -1,0 +1,134 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from gatewise.training.config import config
+from gatewise.training.data.corpora import Corpora, read, split
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.errors import CorpusError
+from hypothesis import given
+from hypothesis import strategies as st
+
+CONFIG = config.load()
+
+
+def keys_of(labels):
+    return np.array([ord(label) for label in labels], dtype=np.int32)
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(0, 5))
+def test_a_split_keeps_a_row_of_every_label_for_training(labels, seed):
+    aside = split(keys_of(labels), 0.2, seed)
+    assert aside.shape == (len(labels),)
+    assert {label for label, out in zip(labels, aside, strict=True) if not out} == set(labels)
+    assert (split(keys_of(labels), 0.2, seed) == aside).all()
+
+
+def test_a_split_sets_the_same_share_of_each_label_aside():
+    labels = ["a"] * 100 + ["b"] * 50 + ["c"]
+    aside = split(keys_of(labels), 0.1, seed=1)
+    counted = [int(aside[keys_of(labels) == ord(name)].sum()) for name in "abc"]
+    assert counted == [10, 5, 0]
+    assert (split(keys_of(labels), 0.1, seed=2) != aside).any()
+
+
+def write(path, rows, header=("text", "label")):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def rows_of(folder, corpora, *settings):
+    folder.mkdir(exist_ok=True)
+    return read(corpora, config.load(assignments=settings), StopAtBadRows(), folder)
+
+
+def texts(stored):
+    return [row.text for row in stored]
+
+
+def test_the_parts_hold_the_rows_in_their_order(tmp_path):
+    train = write(tmp_path / "train.csv", [(f"text {i}", "ab"[i % 2]) for i in range(50)])
+    test = write(tmp_path / "test.csv", [("x", "a"), ("y", "b"), ("z", "a")])
+    rows = rows_of(tmp_path / "data", Corpora(train, test=test))
+    assert rows.labels.names == ("a", "b")
+    assert not rows.multi_label
+    assert texts(rows.test) == ["x", "y", "z"]
+    assert len(rows.validation) == 4  # a tenth of 25 rows of each label, rounded to even
+    numbers = [int(text.split()[1]) for text in [*texts(rows.train), *texts(rows.validation)]]
+    assert sorted(numbers) == list(range(50))
+    assert numbers[: len(rows.train)] == sorted(numbers[: len(rows.train)])
+    assert list(rows.parts()) == ["train", "validation", "test"]
+
+
+def test_without_a_test_corpus_there_is_no_test_part(tmp_path):
+    train = write(tmp_path / "train.csv", [(f"text {i}", "ab"[i % 2]) for i in range(50)])
+    rows = rows_of(tmp_path / "data", Corpora(train))
+    assert rows.test is None
+    assert list(rows.parts()) == ["train", "validation"]
+
+
+def test_several_labels_are_split_by_the_rarest(tmp_path):
+    lines = [{"text": f"text {i}", "labels": ["all"] + ["few"] * (i < 20)} for i in range(200)]
+    lines.append({"text": "none", "labels": []})
+    train = tmp_path / "train.jsonl"
+    train.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    rows = rows_of(tmp_path / "data", Corpora(train))
+    assert rows.multi_label
+    assert rows.labels.names == ("all", "few")
+    assert sum("few" in row.labels for row in rows.validation) == 2
+    assert len(rows.validation) == 20
+
+
+def test_the_task_of_training_is_that_of_the_other_corpora(tmp_path):
+    train = write(
+        tmp_path / "train.csv", [(f"text {i}", "a|b") for i in range(20)], ("text", "labels")
+    )
+    test = write(tmp_path / "test.csv", [("x", "b|a")], ("text", "labels"))
+    rows = rows_of(tmp_path / "data", Corpora(train, test=test))
+    assert [row.labels for row in rows.test] == [("a", "b")]
+
+
+def test_balanced_sampling_makes_no_sense_with_several_labels(tmp_path):
+    train = write(tmp_path / "train.csv", [("text", "a|b")], ("text", "labels"))
+    with pytest.raises(config.ConfigError, match=r"set training\.class_weights=balanced instead"):
+        rows_of(tmp_path / "data", Corpora(train), "training.sampling=balanced")
+
+
+def test_soft_labels_name_the_labels_even_one_that_no_text_is_most_likely_of(tmp_path):
+    soft = write(
+        tmp_path / "train.csv",
+        [(f"text {i}", 0.5 + 0.1 * (i % 2), 0.4 - 0.1 * (i % 2), 0.1) for i in range(20)],
+        ("text", "p_a", "p_b", "p_c"),
+    )
+    hard = write(tmp_path / "hard.csv", [("x", "c"), ("y", "b")])
+    rows = rows_of(tmp_path / "data", Corpora(soft, hard), "corpus.probability_prefix=p_")
+    assert rows.labels.names == ("a", "b", "c")
+    assert next(iter(rows.train)).probabilities == pytest.approx((0.5, 0.4, 0.1))
+    assert [row.probabilities for row in rows.validation] == [None, None]
+
+
+COPIES = [(f"a text of its own, number {i}, about {i * i}", "ab"[i % 2]) for i in range(40)]
+
+
+@pytest.mark.parametrize(("what", "train"), [("report", 43), ("remove", 40), ("ignore", 43)])
+def test_copies_are_told_and_removed_on_request(tmp_path, what, train):
+    path = write(tmp_path / "train.csv", [*COPIES, COPIES[0], ("Seen in test", "a"), COPIES[1]])
+    validation = write(tmp_path / "validation.csv", [("unseen", "b"), ("unseen too", "a")])
+    test = write(tmp_path / "test.csv", [("seen in test", "a")])
+    corpora = Corpora(path, validation, test)
+    rows = rows_of(tmp_path / "data", corpora, f"corpus.duplicates={what}")
+    assert (len(rows.train), len(rows.validation), len(rows.test)) == (train, 2, 1)
+    assert (rows.duplicates is None) == (what == "ignore")
+    if rows.duplicates:
+        assert [len(rows.duplicates.removed[part]) for part in rows.parts()] == [3, 0, 0]
+        texts_of = {(copy.parts, *(row.text for row in copy.rows)) for copy in rows.copies}
+        assert (("train", "test"), "Seen in test", "seen in test") in texts_of
+        assert (("train", "train"), COPIES[0][0], COPIES[0][0]) in texts_of
+
+
+def test_a_part_of_which_nothing_is_left_is_told(tmp_path):
+    train = write(tmp_path / "train.csv", COPIES)
+    with pytest.raises(CorpusError, match="no train rows are left once duplicates are removed"):
+        rows_of(tmp_path / "data", Corpora(train, test=train), "corpus.duplicates=remove")

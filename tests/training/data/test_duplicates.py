@@ -1,0 +1,330 @@
+"""Duplicates: exact copies always, near ones by their true likeness, and which rows go."""
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gatewise.training.data.duplicates import PARTS, Example, Finder, Overlap
+from gatewise.training.data.minhash import normalized
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).parents[2]
+
+
+def look(train=(), validation=None, test=None, *, similarity=0.8, labels=None, window=1000):
+    finder = Finder(similarity)
+    for part, texts in zip(PARTS, (train, validation, test), strict=True):
+        if texts is None:
+            continue
+        for start in range(0, max(len(texts), 1), window):
+            some = slice(start, start + window)
+            finder.add(part, texts[some], labels[part][some] if labels else None)
+    return finder.found()
+
+
+def plain(found):
+    """All of what was found, to be compared."""
+    removed = {part: rows.tolist() for part, rows in found.removed.items()}
+    return found.rows, found.overlaps, found.conflicting, removed, found.examples
+
+
+LONG = [f"word{number}" for number in range(60)]
+
+
+def nearly(*, last):
+    """A text of 58 runs; two that differ in the last word share 57 of 59."""
+    return " ".join([*LONG[:-1], last])
+
+
+def test_copies_are_counted_by_the_parts_they_are_found_in():
+    found = look(
+        train=["a", "b", "A ", "c", "a", "only here"],
+        validation=["b", "d", "d", "v"],
+        test=["a", "d", "t"],
+    )
+    assert found.rows == {"train": 6, "validation": 4, "test": 3}
+    assert {parts: overlap.exact for parts, overlap in found.overlaps.items()} == {
+        ("train", "train"): 2,
+        ("train", "validation"): 1,
+        ("train", "test"): 3,
+        ("validation", "train"): 1,
+        ("validation", "validation"): 1,
+        ("validation", "test"): 2,
+        ("test", "train"): 1,
+        ("test", "validation"): 1,
+        ("test", "test"): 0,
+    }
+    assert all(overlap.near == 0 for overlap in found.overlaps.values())
+    removed = {part: rows.tolist() for part, rows in found.removed.items()}
+    assert removed == {"train": [0, 1, 2, 4], "validation": [1, 2], "test": []}
+    assert found.examples == (
+        Example("exact", ("train", 0), ("train", 2), 1),
+        Example("exact", ("train", 1), ("validation", 0), 1),
+        Example("exact", ("train", 0), ("test", 0), 1),
+        Example("exact", ("validation", 1), ("validation", 2), 1),
+        Example("exact", ("validation", 1), ("test", 1), 1),
+    )
+
+
+def test_near_copies_are_counted_beside_the_exact_ones():
+    found = look(
+        train=[nearly(last="x"), "other words than these", nearly(last="y"), nearly(last="x")],
+        test=[nearly(last="z"), "nothing like it at all"],
+    )
+    assert found.overlaps == {
+        ("train", "train"): Overlap(exact=1, near=1),
+        ("train", "test"): Overlap(exact=0, near=3),
+        ("test", "train"): Overlap(exact=0, near=1),
+        ("test", "test"): Overlap(exact=0, near=0),
+    }
+    assert found.removed["train"].tolist() == [0, 2, 3]
+    near = [example for example in found.examples if example.kind == "near"]
+    assert {(example.first, example.second) for example in near} == {
+        (("train", 0), ("train", 2)),
+        (("train", 0), ("test", 0)),
+        (("train", 2), ("test", 0)),
+    }
+    assert all(0.8 <= example.similarity < 1 for example in near)
+
+
+def test_within_validation_and_test_copies_are_told_and_stay():
+    found = look(["a"], ["b", "b", nearly(last="x"), nearly(last="y")], ["c", "c"])
+    assert found.overlaps["validation", "validation"] == Overlap(exact=1, near=1)
+    assert found.overlaps["test", "test"] == Overlap(exact=1, near=0)
+    assert not any(len(rows) for rows in found.removed.values())
+
+
+def test_once_removed_none_are_left_in_training():
+    texts = [nearly(last=f"end{number % 7}") for number in range(30)] + ["a", "b", "a"]
+    test = ["b", "c"]
+    left = np.delete(np.array(texts, dtype=object), look(texts, test=test).removed["train"])
+    assert left.tolist() == [texts[0], "a"]
+    assert look(left.tolist(), test=test).summary() == "no text occurs more than once"
+
+
+def test_similarity_of_one_looks_for_exact_copies_alone():
+    texts = [
+        nearly(last="x"),
+        nearly(last="y"),
+        "the very same",
+        "The very  same",
+        "the very same!",
+    ]
+    found = look(texts, similarity=1)
+    assert found.overlaps["train", "train"] == Overlap(exact=1, near=0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "similarity", "expected"),
+    [(1, 0.9, 1), (1, 0.99, 0), (8, 0.8, 0), (8, 0.5, 1)],
+)
+def test_similarity_is_the_share_of_runs_in_common(changed, similarity, expected):
+    # The last words changed: 58 - changed runs of 58 + changed are shared.
+    other = [*LONG[: 60 - changed], *(f"new{number}" for number in range(changed))]
+    found = look([" ".join(LONG), " ".join(other)], similarity=similarity)
+    assert found.overlaps["train", "train"].near == expected
+
+
+def test_scripts_without_spaces_and_compatibility_forms():
+    found = look(
+        train=["江西师范大学2010年高考录取结果查询系统开通", "ＦＵＬＬ width"],
+        test=["江西师范大学２０１０年高考录取结果查询系统开通了", "full WIDTH"],
+    )
+    assert found.overlaps["test", "train"] == Overlap(exact=1, near=1)
+
+
+def test_ten_thousand_copies_and_a_thousand_near_ones():
+    texts = ["the same text again and again"] * 10_000
+    texts += [nearly(last=f"end{number}") for number in range(1000)]
+    found = look(texts)
+    assert found.overlaps["train", "train"] == Overlap(exact=9999, near=999)
+    assert np.delete(np.arange(11_000), found.removed["train"]).tolist() == [0, 10_000]
+    assert len(found.examples) == 1 + 5
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_hardly_any_rows(count):
+    texts = ["one two three"] * count
+    found = look(texts, [], [])
+    assert found.rows == {"train": count, "validation": 0, "test": 0}
+    assert found.summary() == "no text occurs more than once"
+    assert found.examples == ()
+
+
+def test_labels_that_differ_are_told():
+    labels = {"train": ["x", "x", "y", "x"], "test": ["y", "z", "z"]}
+    found = look(["a", "b", "a", "c"], test=["b", "d", "d"], labels=labels)
+    assert found.conflicting == 4
+    assert found.examples[:2] == (
+        Example("conflict", ("train", 0), ("train", 2), 1),
+        Example("conflict", ("train", 1), ("test", 0), 1),
+    )
+    assert look(["a", "a"]).conflicting is None
+    assert look(["a", "a"], labels={"train": ["x", "x"]}).conflicting == 0
+
+
+def test_figures_and_summary():
+    labels = {"train": ["x", "y"], "test": ["x", "x"]}
+    found = look(["a", "a"], test=[nearly(last="x"), nearly(last="y")], labels=labels)
+    assert json.loads(json.dumps(found.as_dict())) == {
+        "similarity": 0.8,
+        "found": {
+            "train": {"train": {"exact": 1, "near": 0}, "test": {"exact": 0, "near": 0}},
+            "test": {"train": {"exact": 0, "near": 0}, "test": {"exact": 0, "near": 1}},
+        },
+        "conflicting": 2,
+        "removable": {"train": 1, "test": 0},
+    }
+    assert found.summary() == (
+        "1 of 2 train rows repeat an earlier one exactly, 0 nearly; "
+        "0 of 2 test rows repeat an earlier one exactly, 1 nearly; "
+        "2 rows have a copy with another label"
+    )
+
+
+def test_parts_come_in_their_order():
+    finder = Finder(1)
+    finder.add("test", ["a"])
+    with pytest.raises(ValueError, match="'train' late"):
+        finder.add("train", ["a"])
+
+
+def test_nothing_is_left_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "system"))
+    (tmp_path / "scratch").mkdir()
+    finder = Finder(0.8, tmp_path / "scratch")
+    finder.add("train", [nearly(last="x"), nearly(last="y")])
+    assert finder.found().overlaps["train", "train"].near == 1
+    assert not any((tmp_path / "scratch").iterdir())
+
+
+# Few different texts, so that copies are met, written in several ways; a few are nearly the same.
+TEXTS = st.lists(
+    st.sampled_from(
+        [
+            "a",
+            "A",
+            " a ",
+            "b",
+            "",
+            "ﬁ",
+            "fi",
+            "\ud800",
+            "one two three",
+            "One  two three",
+            "你好世界",
+        ]
+        + [nearly(last=last) for last in "xyz"]
+    ),
+    max_size=12,
+)
+
+
+@given(train=TEXTS, validation=TEXTS, test=TEXTS, window=st.integers(1, 5))
+def test_exact_copies_are_always_found_however_the_rows_come(train, validation, test, window):
+    parts = dict(zip(PARTS, (train, validation, test), strict=True))
+    labels = {part: [text[:1] for text in texts] for part, texts in parts.items()}
+    found = look(*parts.values(), labels=labels, window=window)
+    assert plain(found) == plain(look(*parts.values(), labels=labels))
+    forms = {part: [normalized(text) for text in texts] for part, texts in parts.items()}
+    for part, texts in forms.items():
+        for other in PARTS:
+            among = [texts[:row] if part == other else forms[other] for row in range(len(texts))]
+            copies = [text in held for text, held in zip(texts, among, strict=True)]
+            assert found.overlaps[part, other].exact == sum(copies)
+            if part == "train" or PARTS.index(part) < PARTS.index(other):
+                assert set(np.flatnonzero(copies)) <= set(found.removed[part].tolist())
+    labels_of = {}
+    for part, texts in forms.items():
+        for text, label in zip(texts, labels[part], strict=True):
+            labels_of.setdefault(text, []).append(label)
+    assert (found.conflicting or 0) == sum(
+        len(of_text) for of_text in labels_of.values() if len(set(of_text)) > 1
+    )
+
+
+def test_another_process_finds_the_same():
+    code = (
+        "from gatewise.training.data.duplicates import Finder\n"
+        "finder = Finder(0.6)\n"
+        "words = [f'w{number}' for number in range(40)]\n"
+        "for number in range(300):\n"
+        "    words[number * 7 % 40] = f'n{number}'\n"
+        "    finder.add('train', [' '.join(words)], [str(number % 3)])\n"
+        "found = finder.found()\n"
+        "print(found.as_dict(), found.removed['train'].tolist(), found.examples)\n"
+    )
+
+    def answer(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, env=environment, cwd=ROOT
+        ).stdout
+
+    first = answer("1")
+    assert "'near'" in first
+    assert first == answer("2")
+
+
+def runs(text):
+    """The set of runs of a text, as documented; for scripts with spaces."""
+    spaced = ""
+    for character in normalized(text):
+        kind = unicodedata.category(character)[0]
+        spaced += character if kind in "LMN" else f" {character} " if kind == "S" else " "
+    units = spaced.split()
+    return frozenset(zip(units, units[1:], units[2:], strict=False))
+
+
+def test_real_messages_against_every_pair_compared(shared_data):
+    texts = []
+    for part in ("train", "test"):
+        with (shared_data / "sms_spam" / f"{part}.csv").open(encoding="utf-8", newline="") as file:
+            texts += [row["text"] for row in csv.DictReader(file)]
+    removed = set(look(texts).removed["train"].tolist())
+    sets, holders, exact = [runs(text) for text in texts], {}, {}
+    alike = surely = 0
+    for row, (text, held) in enumerate(zip(texts, sets, strict=True)):
+        copied = exact.setdefault(normalized(text), row) != row
+        shared = Counter(other for run in held for other in holders.get(run, ()))
+        best = max(
+            (count / (len(held) + len(sets[other]) - count) for other, count in shared.items()),
+            default=0,
+        )
+        if copied or best >= 0.95:
+            assert row in removed, text
+            surely += 1
+        elif row in removed:
+            assert best >= 0.65, text
+            alike += 1
+        for run in held:
+            holders.setdefault(run, []).append(row)
+    assert surely > 400
+    assert alike > 10
+
+
+def test_reviews(shared_data):
+    texts = {}
+    for part in ("train", "test"):
+        path = shared_data / "imdb" / f"{part}.csv.gz"
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
+            texts[part] = [row["text"] for row in csv.DictReader(file)][::10]
+    found = look(texts["train"], test=texts["test"])
+    assert found.overlaps == {
+        ("train", "train"): Overlap(exact=1, near=0),
+        ("train", "test"): Overlap(exact=2, near=0),
+        ("test", "train"): Overlap(exact=2, near=0),
+        ("test", "test"): Overlap(exact=3, near=0),
+    }
+    assert found.removed["train"].tolist() == [30, 1124, 2450]

@@ -1,0 +1,164 @@
+"""Signatures: what makes two texts the same, and an estimate that is true on average."""
+
+import doctest
+import unicodedata
+
+import numpy as np
+import pytest
+from gatewise.training.data import minhash
+from gatewise.training.data.minhash import LANES, normalized, signatures
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def signature(text):
+    signed, found = signatures([normalized(text)])
+    assert signed.all()
+    return found[0]
+
+
+def likeness(first, second):
+    return float(np.mean(signature(first) == signature(second)))
+
+
+def sharing(count, of, seed):
+    """Two texts of different words, each with `of` runs, of which they share `count`."""
+    words = [f"w{seed}x{number}" for number in range(2 * of)]
+    first = words[: of + 2]
+    return " ".join(first), " ".join([*first[: count + 2], *words[of + 2 :][: of - count]])
+
+
+def test_the_documented_example():
+    assert doctest.testmod(minhash).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Good  morning", "good\nmorning "),
+        ("STRASSE", "straße"),
+        ("ﬁne", "fine"),
+        ("２０２６年", "2026年"),
+        ("e\u0301t\u00e9", "\u00e9te\u0301"),
+    ],
+)
+def test_texts_that_are_the_same(one, other):
+    assert normalized(one) == normalized(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("good", "good!"), ("été", "ete"), ("a b", "ab"), ("х", "x")]
+)
+def test_texts_that_are_not(one, other):
+    assert normalized(one) != normalized(other)
+
+
+@pytest.mark.parametrize(("shared", "of"), [(20, 100), (50, 100), (90, 100), (8, 9), (290, 300)])
+def test_the_estimate_is_right_on_average(shared, of):
+    estimates = [likeness(*sharing(shared, of, seed)) for seed in range(200)]
+    true = shared / (2 * of - shared)
+    deviation = (true * (1 - true) / LANES) ** 0.5
+    assert np.mean(estimates) == pytest.approx(true, abs=4 * deviation / 200**0.5)
+    # As much as for LANES independent draws: no lane repeats another.
+    assert np.std(estimates) == pytest.approx(deviation, rel=0.25)
+
+
+def test_texts_of_a_single_run_are_the_same_or_share_next_to_nothing():
+    _, found = signatures([f"one two three{number}" for number in range(2000)])
+    for lane in found.T:
+        assert len(np.unique(lane)) > 1950  # of 65536 values; 1970 are expected
+    agreeing = (found[:1] == found[1:]).sum(axis=1)
+    assert agreeing.max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("text", "units"),
+    [
+        ("good morning to you", 4),
+        ("well, - that's it...", 4),
+        ("i like it 😀", 4),
+        ("你好 世界", 4),
+        ("版本2.0发布", 6),
+        ("สวัสดี", 6),
+        ("नमस्ते दुनिया भर के", 4),
+        ("안녕하세요 세계 여러분", 3),
+    ],
+)
+def test_units(text, units):
+    _, counts = minhash._runs([text])
+    assert counts.tolist() == [units - 2]
+
+
+@pytest.mark.parametrize("text", ["", "one", "one two", "?!... -- ,,", "\x00", "你好"])
+def test_without_three_units_there_is_no_signature(text):
+    signed, found = signatures([text, "one two three", text])
+    assert signed.tolist() == [False, True, False]
+    assert found.shape == (1, LANES)
+
+
+def test_no_texts():
+    signed, found = signatures([])
+    assert signed.shape == (0,)
+    assert found.shape == (0, LANES)
+
+
+def test_punctuation_is_not_looked_at_but_symbols_are():
+    assert likeness("so that is it then", "So, that is it -- then!") == 1
+    assert likeness("so that is it 😀", "so that is it 😡") < 0.8
+    assert likeness("so that is it", "so that it is") == 0
+
+
+def test_runs_do_not_reach_into_the_next_text():
+    texts = ["a b c d", "e f", "g h i"]
+    together = signatures(texts)[1]
+    assert (together == np.stack([signature("a b c d"), signature("g h i")])).all()
+
+
+def plain_units(text):
+    """What the module documents, unit by unit; for scripts with spaces."""
+    units = [""]
+    for character in text:
+        kind = unicodedata.category(character)[0]
+        if kind in "LMN":
+            units[-1] += character
+        else:
+            units += [character, ""] if kind == "S" else [""]
+    return [unit for unit in units if unit]
+
+
+TEXTS = st.text(st.sampled_from("ab é.,+😀'١\u0301\ud800"), max_size=12)
+
+
+@given(st.lists(TEXTS, max_size=8))
+def test_a_signature_tells_of_the_set_of_runs_and_of_nothing_else(texts):
+    signed, found = signatures(texts)
+    runs = []
+    for text in texts:
+        units = plain_units(text)
+        runs.append(frozenset(zip(units, units[1:], units[2:], strict=False)))
+    assert signed.tolist() == [bool(of) for of in runs]
+    runs = [of for of in runs if of]
+    for one, of in zip(found, runs, strict=True):
+        for other, of_other in zip(found, runs, strict=True):
+            assert (one == other).all() == (of == of_other)
+
+
+def test_pieces_and_windows_change_nothing(monkeypatch):
+    texts = [f"{'many words and ' * (number % 50)} number {number}" for number in range(300)]
+    signed, found = signatures(texts)
+    monkeypatch.setattr(minhash, "_CHARACTERS", 100)
+    monkeypatch.setattr(minhash, "_RUNS", 10)
+    again, found_again = signatures(texts)
+    assert (signed == again).all()
+    assert (found == found_again).all()
+
+
+def test_of_a_giant_text_the_beginning_is_looked_at(monkeypatch):
+    monkeypatch.setattr(minhash, "_LONGEST", 20)
+    assert likeness("one two three four and this", "one two three four and that") == 1
+    assert likeness("one two three four", "one two three five") < 1
+
+
+def test_signatures_are_these():
+    # Others would change what is removed from a corpus, and with it every model of a seed.
+    assert signature("the quick brown fox")[:4].tolist() == [18819, 57579, 28611, 24861]

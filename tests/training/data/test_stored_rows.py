@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from gatewise.training.data.stored_rows import store
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.records import Location
+
+
+def row(number, **changes):
+    values = {
+        "text": f"text {number} \u0000 ☃ 𝕏",
+        "labels": ("a", "b")[: number % 3],
+        "location": Location("folder/file.csv", number + 2),
+    }
+    return Row(**{**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [row(number) for number in range(10_000)]
+
+
+@pytest.fixture(scope="module")
+def stored(rows, tmp_path_factory):
+    return store(iter(rows), tmp_path_factory.mktemp("rows") / "rows.arrow")
+
+
+def test_rows_come_back_as_they_were(rows, stored):
+    assert len(stored) == len(rows)
+    assert list(stored) == rows
+    assert [text for texts in stored.texts() for text in texts] == [row.text for row in rows]
+
+
+def test_probabilities_come_back_as_they_were(tmp_path):
+    rows = [row(1, probabilities=(0.1, 1 / 3)), row(2, probabilities=None)]
+    assert list(store(rows, tmp_path / "rows.arrow")) == rows
+
+
+def test_some_rows_can_be_left_out_and_again_some_of_those(rows, stored):
+    numbers = np.arange(len(rows))
+    even = stored.only(numbers % 2 == 0)
+    assert list(even) == rows[::2]
+    assert list(even.only(np.arange(len(even)) % 2 == 0)) == rows[::4]
+    assert list(stored.only(numbers < 0)) == []
+
+
+def test_rows_can_be_taken_by_number(rows, stored):
+    numbers = [9_999, 0, 4_096, 17, 17]
+    assert stored.at(numbers) == [rows[number] for number in numbers]
+    odd = stored.only(np.arange(len(rows)) % 2 == 1)
+    assert odd.at([3, 4_999]) == [rows[7], rows[9_999]]
+    assert stored.at([]) == []
+
+
+def test_nothing_can_be_kept_too(tmp_path):
+    assert list(store([], tmp_path / "rows.arrow")) == []

@@ -1,0 +1,89 @@
+import subprocess
+import sys
+
+# Logical devices must be declared before TensorFlow starts, so this runs in a process of its own.
+REPLICAS = """
+import sys
+from pathlib import Path
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+
+from gatewise.training.fit import devices
+from gatewise.training.data import examples
+from gatewise.training.network.build import build
+from gatewise.training.network.shape import Shape
+from gatewise.training.fit.dataset import Batches, tensors
+from gatewise.training.fit.train_step import Learner
+from gatewise.training.fit.loss import objective
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.training_section import TrainingConfig
+
+random = np.random.default_rng(1)
+ids = [random.integers(3, 30, random.integers(2, 9)) for _ in range(50)]
+labels = random.integers(0, 2, 50).astype(np.int32)
+train = examples.store([(ids, labels)], Path(sys.argv[1]))
+config = TrainingConfig(batch_size=7, optimizer="sgd", class_weights="balanced", clip_norm=0.05)
+shape = Shape(vocab_size=30, classes=2, ngrams=(1, 2), buckets=10)
+drops = dict.fromkeys(["dropout", "word_dropout", "input_dropout"], 0.0)
+still = NetworkConfig(units=4, embedding_size=4, **drops)
+found = []
+for strategy in (devices.strategy(), devices.strategy(["CPU:0", "CPU:1"])):
+    with strategy.scope():
+        model = build(still, shape, seed=1)
+    goal = objective(config, train, 2, multi_label=False)
+    learner = Learner(model, goal, config, 0.9)
+    # The last batch has one text, fewer than there are replicas.
+    batches = tensors(train, Batches(train, 7, seed=1).epoch(1), goal.row_weights)
+    losses = [learner.update(batch, 0.1) for batch in batches]
+    with learner.averaged():
+        averages = learner.weights()
+    state = learner.state()
+    learner.restore(state)
+    found.append((losses, learner.weights(), averages))
+    print(model.distribute_strategy.num_replicas_in_sync)
+for one, two in zip(*found, strict=True):
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+"""
+
+
+THREADS = """
+import tensorflow as tf
+from gatewise.training.fit import devices
+
+for threads in (1, 0, 3):
+    devices.share_out(threads)
+    print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+TOO_LATE = """
+import tensorflow as tf
+from gatewise.training.fit import devices
+
+tf.constant(1) + 1
+devices.share_out(1)
+print(tf.config.threading.get_intra_op_parallelism_threads())
+"""
+
+
+def run(script, *arguments):
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.split()
+
+
+def test_operations_have_as_many_threads_as_they_are_given():
+    assert run(THREADS) == ["1", "0", "3"]
+
+
+def test_threads_stay_as_they_are_once_tensorflow_has_begun():
+    assert run(TOO_LATE) == ["0"]
+
+
+def test_replicas_make_the_updates_of_one_device(tmp_path):
+    assert run(REPLICAS, str(tmp_path)) == ["1", "2"]

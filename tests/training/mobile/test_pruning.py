@@ -1,0 +1,236 @@
+"""What is left of a network answers as the whole one would without what is gone."""
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.mobile.onnx_parts import EMBEDDING, IDF, NGRAM_KERNEL, NGRAMS, OnnxParts
+from gatewise.training.mobile.pruning import PruningPlan, ngram_effect, prune, token_effect
+from gatewise.training.network.build import build
+from gatewise.training.network.shape import Shape
+from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+from gatewise.training.onnx_export.precision import stored_in
+from gatewise.vocab.tokenizer.encoding import pad
+from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
+from onnx import numpy_helper
+
+TOKENS, BUCKETS = 120, 300
+
+
+@pytest.fixture(scope="module")
+def texts():
+    generator = np.random.default_rng(0)
+    return [generator.integers(1, TOKENS, length) for length in (1, 2, 40, *range(3, 33))]
+
+
+def lowered(ngrams=(1, 2), classes=5, ngram_width=None, **options):
+    config = NetworkConfig(units=8, embedding_size=12, buckets=BUCKETS, **options)
+    model = build(config, Shape(TOKENS, classes, ngrams, BUCKETS, ngram_width), seed=1)
+    generator = np.random.default_rng(2)
+    model.set_weights(
+        [value + generator.normal(0, 0.3, value.shape) for value in model.get_weights()]
+    )
+    network = OnnxParts.copy_of(to_onnx(model, config))
+    if ngrams:
+        # Some n-grams were in no training text, and weigh nothing.
+        told = np.abs(network[IDF]) + 0.5
+        told[generator.random(len(told)) < 0.4] = 0
+        told[0] = 0
+        network[IDF] = told
+        network[NGRAMS] = network[NGRAMS] * (told > 0)[:, None]
+    return network.model
+
+
+def logits_of(model, texts):
+    batch = pad(texts)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    session = ort.InferenceSession(model.SerializeToString())
+    return session.run(["logits"], inputs)[0]
+
+
+def constant(model, name):
+    (found,) = (each for each in model.graph.initializer if each.name == name)
+    return numpy_helper.to_array(found)
+
+
+def had(model):
+    return np.flatnonzero(constant(model, IDF) > 0)
+
+
+@pytest.mark.parametrize("options", [{}, {"input": "one_hot"}, {"layers": 2}], ids=str)
+def test_a_plan_that_keeps_everything_changes_no_bit(options, texts):
+    model = lowered(**options)
+    whole = PruningPlan(tokens=np.arange(TOKENS), ngrams=np.arange(len(constant(model, IDF))))
+    assert (logits_of(prune(model, whole), texts) == logits_of(model, texts)).all()
+
+
+def test_what_is_given_stays_as_it_is():
+    model = lowered()
+    before = model.SerializeToString(deterministic=True)
+    prune(model, PruningPlan(tokens=np.arange(50), ngrams=had(model)[:9], absent=2.0, width=4))
+    assert model.SerializeToString(deterministic=True) == before
+
+
+def test_ngrams_that_no_text_had_cost_nothing(texts):
+    model = lowered()
+    smaller = prune(model, PruningPlan(ngrams=had(model)))
+    assert len(constant(smaller, NGRAMS)) == len(had(model)) + 2
+    assert (logits_of(smaller, texts) == logits_of(model, texts)).all()
+
+
+@pytest.mark.parametrize("absent", [0.0, 1.7])
+def test_ngrams_that_go_have_no_weights(absent, texts):
+    model = lowered()
+    kept = had(model)[::3]
+    expected = OnnxParts.copy_of(model)
+    gone = np.setdiff1d(np.arange(1, len(expected[IDF])), kept)
+    weights, told = expected[NGRAMS].copy(), expected[IDF].copy()
+    weights[gone], told[gone] = 0, absent
+    expected[NGRAMS], expected[IDF] = weights, told
+    smaller = prune(model, PruningPlan(ngrams=kept, absent=absent))
+    assert (logits_of(smaller, texts) == logits_of(expected.model, texts)).all()
+
+
+@pytest.mark.parametrize(
+    ("ngrams", "options"), [((1, 2), {}), ((), {}), ((1, 2, 3), {"input": "one_hot"})], ids=str
+)
+def test_tokens_that_go_become_unknown(ngrams, options, texts):
+    model = lowered(ngrams, **options)
+    kept = np.union1d([0, 1, 2], np.arange(5, TOKENS, 3))
+    unknown = [np.where(np.isin(text, kept), text, UNKNOWN_ID) for text in texts]
+    numbers = np.full(TOKENS, UNKNOWN_ID)
+    numbers[kept] = np.arange(len(kept))
+    smaller = prune(model, PruningPlan(tokens=kept))
+    answers = logits_of(smaller, [numbers[text] for text in texts])
+    assert (answers == logits_of(model, unknown)).all()
+
+
+def test_everything_at_once_and_in_eight_bits(texts):
+    model = lowered()
+    kept = np.union1d([0, 1, 2], np.arange(5, TOKENS, 2))
+    numbers = np.full(TOKENS, UNKNOWN_ID)
+    numbers[kept] = np.arange(len(kept))
+    asked = [numbers[text] for text in texts]
+    smaller = prune(model, PruningPlan(tokens=kept, ngrams=had(model)[::2], absent=1.0, width=8))
+    exact = logits_of(smaller, asked)
+    narrow = logits_of(stored_in("int8", smaller), asked)
+    assert 0 < np.abs(narrow - exact).max() < 0.1 * exact.std()
+    alone = np.concatenate([logits_of(smaller, [text]) for text in asked])
+    assert (alone == exact).all()
+
+
+def test_vectors_are_turned_before_they_are_cut(texts):
+    model = lowered()
+    expected = logits_of(model, texts)
+    turned = prune(model, PruningPlan(width=12))
+    np.testing.assert_allclose(logits_of(turned, texts), expected, atol=2e-5)
+    generator = np.random.default_rng(3)
+    flat = OnnxParts.copy_of(model)
+    flat[EMBEDDING] = (generator.normal(size=(TOKENS, 3)) @ generator.normal(size=(3, 12))).astype(
+        np.float32
+    )
+    narrow = prune(flat.model, PruningPlan(width=3))
+    assert constant(narrow, EMBEDDING).shape == (TOKENS, 3)
+    np.testing.assert_allclose(logits_of(narrow, texts), logits_of(flat.model, texts), atol=2e-5)
+
+
+def test_vectors_of_ngrams_are_turned_too(texts):
+    model = lowered(classes=40, ngram_width=10)
+    expected = logits_of(model, texts)
+    turned = prune(model, PruningPlan(ngram_width=10))
+    np.testing.assert_allclose(logits_of(turned, texts), expected, atol=1e-4)
+    flat = OnnxParts.copy_of(model)
+    generator = np.random.default_rng(3)
+    flat[NGRAM_KERNEL] = (generator.normal(size=(10, 4)) @ generator.normal(size=(4, 40))).astype(
+        np.float32
+    )
+    narrow = prune(flat.model, PruningPlan(ngram_width=4))
+    assert constant(narrow, NGRAMS).shape[1] == 4
+    np.testing.assert_allclose(logits_of(narrow, texts), logits_of(flat.model, texts), atol=1e-3)
+
+
+def test_weights_for_every_class_become_vectors(texts):
+    model = lowered(classes=9)
+    assert NGRAM_KERNEL not in OnnxParts(model)
+    turned = prune(model, PruningPlan(ngram_width=9, ngrams=had(model)))
+    np.testing.assert_allclose(logits_of(turned, texts), logits_of(model, texts), atol=1e-4)
+    flat = OnnxParts.copy_of(model)
+    generator = np.random.default_rng(3)
+    rows = generator.normal(size=(len(flat[IDF]), 4)) @ generator.normal(size=(4, 9))
+    flat[NGRAMS] = (rows * (flat[IDF] > 0)[:, None]).astype(np.float32)
+    narrow = prune(flat.model, PruningPlan(ngram_width=4))
+    assert constant(narrow, NGRAMS).shape[1] == 4
+    np.testing.assert_allclose(logits_of(narrow, texts), logits_of(flat.model, texts), atol=1e-3)
+    alone = np.concatenate([logits_of(narrow, [text]) for text in texts])
+    assert (alone == logits_of(narrow, texts)).all()
+
+
+def test_files_get_smaller_by_what_goes():
+    model = lowered()
+    rows = had(model)
+    small = prune(model, PruningPlan(ngrams=rows[: len(rows) // 4], width=3))
+    # 12 numbers less for three of four rows, and the three bits for each of all rows.
+    saved = (len(constant(model, NGRAMS)) - len(rows) // 4) * 6 * 4 + TOKENS * 9 * 4
+    assert model.ByteSize() - small.ByteSize() > saved - 6000
+
+
+def test_what_has_most_to_say_is_frequent_and_tells_labels_apart():
+    model = lowered()
+    network = OnnxParts.copy_of(model)
+    told = np.full(len(network[IDF]), 3.0, dtype=np.float32)
+    weights = np.zeros_like(network[NGRAMS])
+    weights[5] = (1, -1, 0, 0, 0)
+    weights[6] = (2, -2, 0, 0, 0)
+    weights[7] = (9, 9, 9, 9, 9)  # the same for every label: a softmax does not see it
+    weights[8], told[8] = (1, -1, 0, 0, 0), 1.0  # in e^2 times as many texts
+    network[NGRAMS], network[IDF] = weights, told
+    effect = ngram_effect(network, multi_label=False)
+    assert effect.argsort()[::-1][:3].tolist() == [8, 6, 5]
+    assert effect[8] == pytest.approx(effect[5] * np.exp(2))
+    assert effect[7] == pytest.approx(0)
+    assert ngram_effect(network, multi_label=True)[7] > effect[6]
+    of_tokens = token_effect(network, effect)
+    assert np.isinf(of_tokens[:3]).all()
+    assert of_tokens[3:9].argmax() + 3 == 8
+
+
+def test_without_ngrams_the_first_tokens_have_most_to_say():
+    effect = token_effect(OnnxParts.copy_of(lowered(())))
+    assert (np.diff(effect[3:]) < 0).all()
+
+
+def test_the_checker_accepts_what_is_left():
+    model = lowered((1, 2, 3))
+    small = prune(model, PruningPlan(tokens=np.arange(40), ngrams=had(model)[::2], width=4))
+    onnx.checker.check_model(small, full_check=True)
+
+
+@pytest.mark.parametrize("classes", [4, 30])
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_ngrams_with_vectors_have_as_much_to_say_as_their_weights(classes, multi_label):
+    """Which are not computed, for of many classes they would fill the memory."""
+    vectors = OnnxParts.copy_of(lowered(classes=classes, ngram_width=6))
+    weights = OnnxParts.copy_of(vectors.model)
+    weights[NGRAMS] = vectors[NGRAMS] @ vectors[NGRAM_KERNEL]
+    weights[NGRAM_KERNEL] = np.eye(classes, dtype=np.float32)
+    np.testing.assert_allclose(
+        ngram_effect(vectors, multi_label=multi_label),
+        ngram_effect(weights, multi_label=multi_label),
+        rtol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("ngrams", [(), (2,)])
+def test_where_single_tokens_are_not_counted_the_first_ones_keep_their_vectors_best(ngrams):
+    network = OnnxParts.copy_of(lowered(ngrams=ngrams))
+    if ngrams:  # pairs alone: no row of a single token tells anything
+        told = network[IDF].copy()
+        told[:TOKENS] = 0
+        network[IDF] = told
+    table = np.zeros((TOKENS, 12), dtype=np.float32)
+    table[0, 0], table[1:40, 1], table[40:, 2] = 50, 1, 1  # padding, frequent ones, rare ones
+    network[EMBEDDING] = table
+    kept = OnnxParts(prune(network.model, PruningPlan(width=1)))[EMBEDDING]
+    assert (np.abs(kept[1:40]) > 0.99).all()
+    assert np.abs(kept[40:]).max() < 0.01

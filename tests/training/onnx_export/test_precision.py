@@ -1,0 +1,162 @@
+"""Weights in fewer bits: how far the answers move, and that nothing else does."""
+
+import itertools
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.network.build import build
+from gatewise.training.network.shape import Shape
+from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
+from gatewise.training.onnx_export.precision import stored_in
+from gatewise.vocab.tokenizer.encoding import pad
+from onnx import TensorProto, helper, numpy_helper
+
+VOCABULARY = 300
+NETWORKS = [
+    *(
+        {"cell": cell, "direction": direction}
+        for cell, direction in itertools.product(
+            ("gru", "lstm", "rnn"), ("bidirectional", "forward", "backward")
+        )
+    ),
+    {"readout": "attention"},
+    {"layers": 2},
+    {"input": "one_hot"},
+    {"input": "one_hot", "direction": "forward", "cell": "gru"},
+]
+
+
+@pytest.fixture(scope="module")
+def texts():
+    generator = np.random.default_rng(0)
+    return [generator.integers(1, VOCABULARY, length) for length in (1, 2, 60, *range(3, 64))]
+
+
+def lowered(ngrams=(1, 2), classes=7, ngram_width=None, **options):
+    config = NetworkConfig(units=32, embedding_size=24, buckets=500, **options)
+    shape = Shape(VOCABULARY, classes, ngrams, 500, ngram_width)
+    model = build(config, shape, seed=1)
+    generator = np.random.default_rng(2)
+    model.set_weights(
+        [value + generator.normal(0, 0.1, value.shape) for value in model.get_weights()]
+    )
+    return to_onnx(model, config)
+
+
+def logits_of(session, texts):
+    batch = pad(texts)
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    return session.run(["logits"], inputs)[0]
+
+
+def session_of(proto):
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(proto.SerializeToString(), options)
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("options", NETWORKS, ids=str)
+def test_answers_hardly_move_and_do_not_depend_on_batch_mates(options, texts):
+    exact = lowered(**options)
+    expected = logits_of(session_of(exact), texts)
+    spread = expected.std()
+    for precision, far in (("fp16", 0.004), ("int8", 0.15)):
+        smaller = stored_in(precision, exact)
+        session = session_of(smaller)
+        together = logits_of(session, texts)
+        assert 0 < np.abs(together - expected).max() < far * spread
+        # A lone row of the plain RNN is sent twice by the classifier, as in 32 bits.
+        alone = [logits_of(session, [text, text])[:1] for text in texts[:5]]
+        assert (np.concatenate(alone) == together[:5]).all()
+
+
+def test_files_are_a_half_and_a_quarter_as_large():
+    exact = lowered()
+    whole = exact.ByteSize()
+    assert stored_in("fp32", exact) is exact
+    assert stored_in("fp16", exact).ByteSize() < 0.56 * whole
+    assert stored_in("int8", exact).ByteSize() < 0.33 * whole
+
+
+def test_inputs_outputs_and_opset_stay_and_only_plain_operators_come_in():
+    exact = lowered(ngrams=(1, 2), classes=40, ngram_width=16)
+    for precision in ("fp16", "int8"):
+        smaller = stored_in(precision, exact)
+        assert smaller.graph.input == exact.graph.input
+        assert smaller.graph.output == exact.graph.output
+        assert smaller.opset_import == exact.opset_import
+        assert set(operators(smaller)) - set(operators(exact)) <= {"Cast", "Mul", "Abs"}
+
+
+def table_of(rows, *more):
+    """A graph that looks rows up in a table, and what else is given."""
+    proto = helper.make_graph(
+        [helper.make_node("Gather", ["table", "ids"], ["found"], axis=0), *more],
+        "made up",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ("n",))],
+        [helper.make_tensor_value_info("found", TensorProto.FLOAT, ("n", rows.shape[1]))],
+        [numpy_helper.from_array(rows, "table")],
+    )
+    return helper.make_model(proto, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def found_in(proto, rows):
+    session = session_of(proto)
+    return session.run(["found"], {"ids": np.arange(rows)})[0]
+
+
+def stored(proto):
+    (table,) = (each for each in proto.graph.initializer if each.name == "table")
+    return numpy_helper.to_array(table)
+
+
+def test_a_table_has_a_scale_for_each_column_and_errs_by_half_a_step_at_most():
+    generator = np.random.default_rng(1)
+    table = generator.uniform(-1, 1, (400, 3)).astype(np.float32) * (1, 100, 1e-4)
+    table = table.astype(np.float32)
+    smaller = stored_in("int8", table_of(table))
+    assert stored(smaller).dtype == np.int8
+    step = np.abs(table).max(axis=0) / 127
+    assert (np.abs(found_in(smaller, 400) - table) <= step * 0.5001).all()
+
+
+def test_zeros_stay_zeros():
+    table = np.random.default_rng(1).normal(0, 1, (400, 3)).astype(np.float32)
+    table[0] = 0
+    table[:, 1] = 0
+    for precision in ("fp16", "int8"):
+        found = found_in(stored_in(precision, table_of(table)), 400)
+        assert (found[0] == 0).all()
+        assert (found[:, 1] == 0).all()
+
+
+def test_a_table_of_many_small_numbers_and_few_large_ones_keeps_roots():
+    generator = np.random.default_rng(1)
+    table = (generator.normal(0, 1, (2000, 3)) ** 5).astype(np.float32)
+    smaller = stored_in("int8", table_of(table))
+    assert "Abs" in operators(smaller)
+    error = np.abs(found_in(smaller, 2000) - table)
+    linear = np.abs(np.rint(table / np.abs(table).max(axis=0) * 127) / 127)
+    linear = np.abs(np.sign(table) * linear * np.abs(table).max(axis=0) - table)
+    assert np.square(error).sum() < 0.5 * np.square(linear).sum()
+
+
+def test_what_halves_cannot_hold_stays_as_it_is():
+    table = np.full((400, 3), 1e5, dtype=np.float32)
+    smaller = stored_in("fp16", table_of(table))
+    assert (found_in(smaller, 400) == table).all()
+
+
+def test_a_table_that_something_else_reads_too_stays_as_it_is():
+    table = np.ones((400, 3), dtype=np.float32)
+    proto = table_of(table, helper.make_node("Neg", ["table"], ["negative"]))
+    for precision in ("fp16", "int8"):
+        assert stored(stored_in(precision, proto)).dtype == np.float32
+
+
+def test_what_is_small_stays_as_it_is():
+    proto = table_of(np.ones((100, 3), dtype=np.float32))
+    assert stored_in("int8", proto) == proto

@@ -1,0 +1,164 @@
+"""CSV and TSV: round trips, line numbers, and recovery from broken quotes."""
+
+import csv
+import tempfile
+from pathlib import Path
+
+import pytest
+from gatewise.vocab.corpus import csv_records
+from gatewise.vocab.corpus.csv_records import columns_of, records_of
+from gatewise.vocab.corpus.data_files import DataFile
+from gatewise.vocab.corpus.records import BadRow
+from gatewise.vocab.errors import CorpusError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def read(path: Path) -> tuple[list[tuple[int, list[object]]], list[tuple[int, str, str]]]:
+    """The good rows and the bad rows of a file, each with its line."""
+    good, bad = [], []
+    for item in records_of(DataFile.named(path)):
+        if isinstance(item, BadRow):
+            bad.append((item.location.line, item.reason, item.content))
+        else:
+            good.append((item.location.line, list(item.values.values())))
+    return good, bad
+
+
+@pytest.fixture
+def data(tmp_path: Path):
+    def write(content: str | bytes, name: str = "a.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+CELL = st.text(st.characters(codec="utf-8"), max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    rows=st.lists(st.tuples(CELL, CELL), max_size=8),
+    tabs=st.booleans(),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_whatever_csv_writes_is_read_back(rows, tabs: bool, quoting: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.tsv" if tabs else "a.csv")
+        with path.open("w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, delimiter="\t" if tabs else ",", quoting=quoting)
+            writer.writerow(["text", "label"])
+            writer.writerows(rows)
+        # A row of two empty cells is a row; a line of white space alone in TSV's two cells too.
+        good, bad = read(path)
+    assert [tuple(values) for _, values in good] == rows
+    assert bad == []
+
+
+def test_a_record_is_named_by_the_line_it_starts_on(data) -> None:
+    path = data('\ufefftext,label\r\n"two\r\nlines",a\r\n\r\n   \r\nx,b\r\n"\n\n",c\r\ny,d')
+    assert columns_of(DataFile.named(path)) == ("text", "label")
+    assert read(path) == (
+        [(2, ["two\r\nlines", "a"]), (6, ["x", "b"]), (7, ["\n\n", "c"]), (10, ["y", "d"])],
+        [],
+    )
+
+
+def test_a_wrong_number_of_cells_spoils_one_record(data) -> None:
+    path = data('text,label\nonly\n"a\nb",c,d\nx,y\n')
+    assert read(path) == (
+        [(5, ["x", "y"])],
+        [
+            (2, "expected 2 cells, received 1", "only"),
+            (3, "expected 2 cells, received 3", '"a\nb",c,d'),
+        ],
+    )
+
+
+UNCLOSED = "a quote is opened and not closed as it should be"
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ('"never closed,a', UNCLOSED),
+        ('x,"never closed', UNCLOSED),
+        ('"closed" too early,a', "a quoted cell goes on after its closing quote"),
+        ("a\rb,c", "a carriage return stands outside quotes; lines should end in LF or CRLF"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_broken_quote_costs_its_own_line_only(data, broken: str, reason: str, end: str) -> None:
+    lines = ["text,label", "one,a", broken, "two,b", '"three, ""quoted""",c', "four,d", ""]
+    assert read(data(end.join(lines))) == (
+        [(2, ["one", "a"]), (4, ["two", "b"]), (5, ['three, "quoted"', "c"]), (6, ["four", "d"])],
+        [(3, reason, broken)],
+    )
+
+
+def test_every_line_may_be_broken(data) -> None:
+    good, bad = read(data("text,label\n" + '"x,a\n' * 500))
+    assert good == []
+    assert [line for line, _, _ in bad] == list(range(2, 502))
+
+
+@pytest.mark.parametrize("limit", ["RECORD_LIMIT", "RECORD_LINES"])
+def test_a_quote_open_for_too_long_is_a_broken_one(data, monkeypatch, limit: str) -> None:
+    monkeypatch.setattr(csv_records, limit, 1000)
+    rows = [f"text {number},a" for number in range(2000)]
+    good, bad = read(data("\n".join(["text,label", '"open,a', *rows, 'x,"', ""])))
+    assert [line for line, _ in good] == list(range(3, 2003))
+    assert [line for line, _, _ in bad] == [2, 2003]
+
+
+def test_a_line_beyond_all_measure_ends_the_reading(data, monkeypatch) -> None:
+    monkeypatch.setattr("gatewise.vocab.corpus.data_files.LINE_LIMIT", 100)
+    monkeypatch.setattr(csv_records, "LINE_LIMIT", 100)
+    with pytest.raises(CorpusError, match=r"a\.csv, line 3: longer than"):
+        read(data("text,label\nx,y\n" + "z" * 200))
+
+
+def test_stray_bytes_are_named_with_their_column(data) -> None:
+    path = data(b"text,label\nfine,a\ncaf\xe9,b\nx,\xff\nfine,c\n")
+    good, bad = read(path)
+    assert [line for line, _ in good] == [2, 5]
+    assert bad == [
+        (3, "column 'text' holds the byte 0xe9, which is not UTF-8", "caf\udce9,b"),
+        (4, "column 'label' holds the byte 0xff, which is not UTF-8", "x,\udcff"),
+    ]
+
+
+@pytest.mark.parametrize("length", [1_000_000, 10_000_000])
+def test_a_very_long_text_is_a_text_like_any_other(data, length: int) -> None:
+    good, bad = read(data(f'text,label\n"{"é " * (length // 2)}",a\nx,b\n'))
+    assert [(line, len(values[0])) for line, values in good] == [(2, length), (3, 1)]
+    assert bad == []
+
+
+def test_a_nul_is_a_character(data) -> None:
+    assert read(data("text,label\na\0b,c\n")) == ([(2, ["a\0b", "c"])], [])
+
+
+def test_blank_lines_of_a_single_column_are_no_records(data) -> None:
+    assert read(data('\n \ntext\na\n\n  \n""\nb\n')) == ([(4, ["a"]), (7, [""]), (8, ["b"])], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("\n\n", "a.csv: the file is empty; expected a header line"),
+        ("a,b,a\n1,2,3\n", "a.csv, line 1: the header names the column 'a' more than once"),
+        ('\na,"b\n1,2\n', f"a.csv, line 2: the header cannot be read: {UNCLOSED}"),
+        ("text,label\n".encode("utf-16"), "a.csv, line 1: the header is not UTF-8"),
+        ("text,label\rx,y\r", "lines should end in LF or CRLF"),
+    ],
+)
+def test_an_unusable_header_is_an_error(data, content: str | bytes, reason: str) -> None:
+    file = DataFile.named(data(content))
+    with pytest.raises(CorpusError) as caught:
+        columns_of(file)
+    assert reason in str(caught.value)
+    with pytest.raises(CorpusError):
+        list(records_of(file))

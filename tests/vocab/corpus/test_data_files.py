@@ -1,0 +1,150 @@
+"""Finding, opening and replacing files."""
+
+import gzip
+import os
+import pickle
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from gatewise.vocab.corpus import data_files
+from gatewise.vocab.corpus.data_files import DataFile, Format, Stamp, open_lines, written_whole
+from gatewise.vocab.errors import CorpusError
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "compression"),
+    [
+        ("a.csv", Format.CSV, None),
+        ("A.CSV", Format.CSV, None),
+        ("a.b.tsv.gz", Format.TSV, "gzip"),
+        ("a.jsonl.zst", Format.JSON_LINES, "zstd"),
+        ("a.ndjson", Format.JSON_LINES, None),
+        ("a.json.GZ", Format.JSON_LINES, "gzip"),
+        ("a.parquet", Format.PARQUET, None),
+    ],
+)
+def test_a_name_tells_format_and_compression(
+    name: str, form: Format, compression: str | None
+) -> None:
+    assert DataFile.named(name) == DataFile(name, form, compression)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a", "a.gz", "csv", ".csv", "a.csv.bz2"])
+def test_an_unknown_kind_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(CorpusError, match=r"unknown kind of file.*\.csv, \.tsv, \.jsonl.*\.zst"):
+        DataFile.named(name)
+
+
+def test_a_uri_is_told_by_its_path_and_keeps_its_options() -> None:
+    file = DataFile.named("s3://bucket/a%20b/train.csv.gz?region=eu-west-1")
+    assert (file.format, file.compression) == (Format.CSV, "gzip")
+    assert file.name == "s3://bucket/a%20b/train.csv.gz?region=eu-west-1"
+    assert str(file) == "s3://bucket/a%20b/train.csv.gz"
+    with pytest.raises(CorpusError, match=r"^s3://\*\*\*@bucket/a: unknown kind of file"):
+        DataFile.named("s3://key:secret@bucket/a?region=a.csv")
+
+
+def test_a_file_can_go_to_another_process() -> None:
+    file = DataFile("s3://bucket/a.csv?region=a", Format.CSV, None, 17, 5)
+    assert pickle.loads(pickle.dumps(file)) == file
+    assert file.stamp == Stamp("s3://bucket/a.csv", 17, 5)
+
+
+def test_parquet_is_not_compressed_twice() -> None:
+    with pytest.raises(CorpusError, match=r"a\.parquet\.gz: Parquet compresses its own columns"):
+        DataFile.named("a.parquet.gz")
+
+
+def test_lines_end_at_line_feeds_only_and_lose_the_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeffä\r\nb\rc\u2028d\n\ne".encode())
+    with open_lines(DataFile.named(path)) as lines:
+        assert list(lines) == ["ä\r\n", "b\rc\u2028d\n", "\n", "e"]
+
+
+def test_a_stray_byte_spoils_its_line_only(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a\nb\xff\nc\n")
+    with open_lines(DataFile.named(path)) as lines:
+        assert list(lines) == ["a\n", "b\udcff\n", "c\n"]
+
+
+@pytest.mark.parametrize(("suffix", "compression"), [("", None), (".gz", "gzip"), (".zst", "zstd")])
+def test_compressed_lines_are_the_same_lines(
+    tmp_path: Path, suffix: str, compression: str | None
+) -> None:
+    path = tmp_path / f"a.csv{suffix}"
+    expected = [f"line {number} é\n" for number in range(200_000)]
+    with pa.output_stream(str(path), compression=compression) as stream:
+        stream.write("".join(expected).encode())
+    with open_lines(DataFile.named(path)) as lines:
+        assert list(lines) == expected
+
+
+def test_a_gzip_of_several_members_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"a\n") + gzip.compress(b"b\n"))
+    with open_lines(DataFile.named(path)) as lines:
+        assert list(lines) == ["a\n", "b\n"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: whole[:-9], lambda whole: b"no gzip", lambda whole: whole[:40] + whole[60:]],
+)
+def test_a_damaged_archive_is_an_error_and_not_a_short_file(tmp_path: Path, damage) -> None:
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(damage(gzip.compress(os.urandom(300).hex().encode() + b"\n")))
+    with (
+        pytest.raises(CorpusError, match=r"a\.csv\.gz: cannot be read: "),
+        open_lines(DataFile.named(path)) as lines,
+    ):
+        list(lines)
+
+
+def test_a_line_beyond_all_measure_comes_in_pieces(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(data_files, "LINE_LIMIT", 10)
+    path = tmp_path / "a.csv"
+    path.write_text("x" * 25)
+    with open_lines(DataFile.named(path)) as lines:
+        assert [len(line) for line in lines] == [10, 10, 5]
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("former")
+    with written_whole(path) as temporary:
+        temporary.write_text("complete")
+        assert path.read_text() == "former"
+        assert temporary.parent == tmp_path
+    assert path.read_text() == "complete"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "out.txt"
+    path.write_text("former")
+
+    def write() -> None:
+        with written_whole(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_plain_files_are_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", Path("/dev/null")):
+        with pytest.raises(CorpusError, match="not a plain file"), written_whole(path):
+            pass
+    with (
+        pytest.raises(CorpusError, match="there is no folder"),
+        written_whole(tmp_path / "none" / "out"),
+    ):
+        pass

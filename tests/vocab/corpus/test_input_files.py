@@ -1,0 +1,190 @@
+"""Which files a path, a folder, a pattern and a URI stand for."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from gatewise.vocab.corpus.data_files import Format
+from gatewise.vocab.corpus.input_files import data_files
+from gatewise.vocab.errors import CorpusError
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with files in folders, which is the working directory."""
+    for name in ("b.csv", "a.csv", "c.tsv.gz", ".h.csv", "d-1/x.csv", "d/x.csv", "d/.h/y.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(*inputs: str) -> list[str]:
+    return [str(file) for file in data_files(*inputs)]
+
+
+def test_a_folder_is_its_files_in_sorted_order_without_the_hidden(tmp_path: Path) -> None:
+    for name in ("b.csv", "a.jsonl", ".hidden", "c.tsv.gz"):
+        (tmp_path / name).write_text("x")
+    names = [file.path.name for file in data_files(tmp_path)]
+    assert names == ["a.jsonl", "b.csv", "c.tsv.gz"]
+
+
+def test_what_cannot_be_a_corpus_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed" / "notes.txt").write_text("x")
+    (tmp_path / "nested" / "deeper").mkdir(parents=True)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "a.csv").symlink_to("nowhere.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name, reason in {
+        "missing.csv": "no such file or folder",
+        "empty": "the folder holds no data files",
+        "empty.csv": "the file is empty",
+        "mixed": "notes.txt: unknown kind of file",
+        "nested": "deeper: a folder inside the corpus folder",
+        "broken": "a.csv: no such file or folder",
+        "pipe.csv": "neither a file nor a folder",
+    }.items():
+        with pytest.raises(CorpusError, match=reason) as caught:
+            data_files(tmp_path / name)
+        assert "\n" not in str(caught.value)
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("base", ["", "file://{tree}/"])
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.csv", ["a.csv", "b.csv"]),
+        ("[ac].*", ["a.csv", "c.tsv.gz"]),
+        ("[!a].csv", ["b.csv"]),
+        (".*.csv", [".h.csv"]),
+        ("d*/x.csv", ["d/x.csv", "d-1/x.csv"]),
+        ("**/x.csv", ["d/x.csv", "d-1/x.csv"]),
+        ("d/**", ["d/x.csv"]),
+        ("**/*.csv", ["a.csv", "b.csv", "d/x.csv", "d-1/x.csv"]),
+        ("d/**/x.csv", ["d/x.csv"]),
+    ],
+)
+def test_a_pattern_is_the_files_that_match_it_sorted(
+    tree: Path, base: str, pattern: str, expected: list[str]
+) -> None:
+    base = base.format(tree=tree)
+    assert names(base + pattern) == [base + name for name in expected]
+
+
+def test_one_character_is_matched_by_a_question_mark(tree: Path) -> None:
+    assert names("?.csv") == ["a.csv", "b.csv"]
+    # In a URI it would begin the options.
+    assert names(f"file://{tree}/%3F.csv") == [f"file://{tree}/a.csv", f"file://{tree}/b.csv"]
+    with pytest.raises(CorpusError, match=r"after the question mark.*is written %3F in a URI"):
+        data_files(f"file://{tree}/?.csv")
+
+
+@pytest.mark.parametrize("base", ["", "file://{tree}/"])
+def test_a_file_that_is_called_like_a_pattern_is_that_file(tree: Path, base: str) -> None:
+    (tree / "[ab].csv").write_text("x")
+    (tree / "50% #1 é.csv").write_text("x")
+    base = base.format(tree=tree)
+    assert names(base + "[ab].csv") == [base + "[ab].csv"]
+    assert [file.size for file in data_files(base + "50% #1 é.csv")] == [1]
+    assert [file.size for file in data_files(base + "50%*")] == [1]
+
+
+@pytest.mark.parametrize("base", ["", "file://{tree}/"])
+def test_a_pattern_says_what_it_does_not_match(tree: Path, base: str) -> None:
+    base = base.format(tree=tree)
+    with pytest.raises(CorpusError, match=r"z\*\.csv: no file has this name or matches it"):
+        data_files(base + "z*.csv")
+    with pytest.raises(CorpusError, match=r"d: a folder that matches .*\*; expected files only"):
+        data_files(base + "*")
+
+
+def test_files_are_in_the_order_of_the_inputs(tree: Path) -> None:
+    assert names("d", "b.csv", f"file://{tree}/a*") == ["d/x.csv", "b.csv", f"file://{tree}/a.csv"]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ("a.csv", "./a.csv"),
+        ("a.csv", "*.csv"),
+        ("*.csv", "**/a*"),
+        ("a.csv", "link"),
+        ("d", "d/x.csv"),
+        ("d", "d"),
+        ("l.*", "a.csv"),
+        ("*a.csv",),  # a file and a link to it
+        ("a.csv", "file://{tree}/a.csv"),
+        ("file://{tree}/d/../a.csv", "file://{tree}/a%2Ecsv"),
+    ],
+)
+def test_a_file_that_is_named_twice_is_refused(tree: Path, inputs: tuple[str, ...]) -> None:
+    (tree / "link").mkdir()
+    (tree / "link" / "l.csv").symlink_to(tree / "a.csv")
+    (tree / "l.csv").symlink_to(tree / "a.csv")
+    (tree / "la.csv").symlink_to(tree / "a.csv")
+    with pytest.raises(CorpusError, match=r"named twice, by .* and by .*; a file is read once"):
+        data_files(*(name.format(tree=tree) for name in inputs))
+
+
+def test_links_within_a_folder_are_as_they_were_put_there(tree: Path) -> None:
+    (tree / "d" / "again.csv").symlink_to(tree / "d" / "x.csv")
+    (tree / "d" / ".h" / "y.csv").unlink()
+    (tree / "d" / ".h").rmdir()
+    assert names("d") == ["d/again.csv", "d/x.csv"]
+
+
+def test_a_file_is_stamped_as_it_was_found(tree: Path) -> None:
+    os.utime("a.csv", ns=(1, 1_700_000_000_123_456_789))
+    (path,), (uri,) = data_files("a.csv"), data_files(f"file://{tree}/a.csv")
+    assert (path.stamp.name, path.stamp.size) == ("a.csv", 5)
+    assert path.stamp.modified_ns == uri.stamp.modified_ns == 1_700_000_000_123_456_789
+
+
+@pytest.mark.parametrize(
+    ("told", "form", "compression"),
+    [
+        ("csv", Format.CSV, None),
+        (".tsv", Format.TSV, None),
+        ("JSONL.GZ", Format.JSON_LINES, "gzip"),
+        ("ndjson.zst", Format.JSON_LINES, "zstd"),
+    ],
+)
+def test_standard_input_is_of_the_format_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, told: str, form: Format, compression: str | None
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text\nhello")))
+    (file,) = data_files("-", standard_input=told)
+    assert (str(file), file.format, file.compression) == ("standard input", form, compression)
+    assert (file.stamp.size, file.stamp.modified_ns) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "told", "message"),
+    [
+        (("-",), None, "standard input: its format is not told. Expected csv, tsv, jsonl"),
+        (("-",), "xls", "standard input: unknown format 'xls'. Expected csv"),
+        (("-",), "", "standard input: unknown format ''"),
+        (("-",), "gz", "standard input: unknown format 'gz'"),
+        (("-",), "parquet", "standard input: Parquet is read from its end"),
+        (("-", "-"), "csv", "expected - as the only input, received 2 inputs"),
+        (("-", "a.csv"), "csv", "expected - as the only input, received 2 inputs"),
+    ],
+)
+def test_what_standard_input_cannot_be_is_refused(
+    inputs: tuple[str, ...], told: str | None, message: str
+) -> None:
+    with pytest.raises(CorpusError) as caught:
+        data_files(*inputs, standard_input=told)
+    assert message in str(caught.value)
+
+
+def test_a_store_that_is_none_is_refused() -> None:
+    with pytest.raises(CorpusError, match=r"ftp:// is no store that can be read. Expected s3://"):
+        data_files("ftp://host/a.csv")

@@ -1,0 +1,126 @@
+"""JSON Lines: round trips, columns found by looking ahead, and every way to be no record."""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+from gatewise.vocab.corpus import json_records
+from gatewise.vocab.corpus.data_files import DataFile
+from gatewise.vocab.corpus.json_records import columns_of, json_kind, records_of
+from gatewise.vocab.corpus.records import BadRow
+from gatewise.vocab.errors import CorpusError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def read(path: Path) -> tuple[list[tuple[int, object]], list[tuple[int, str]]]:
+    good, bad = [], []
+    for item in records_of(DataFile.named(path)):
+        if isinstance(item, BadRow):
+            bad.append((item.location.line, item.reason))
+        else:
+            good.append((item.location.line, item.values))
+    return good, bad
+
+
+@pytest.fixture
+def data(tmp_path: Path):
+    def write(*lines: str | bytes) -> Path:
+        path = tmp_path / "a.jsonl"
+        encoded = [line if isinstance(line, bytes) else line.encode() for line in lines]
+        path.write_bytes(b"\n".join(encoded))
+        return path
+
+    return write
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    records=st.lists(st.dictionaries(TEXT, VALUE, max_size=4), max_size=6), escaped=st.booleans()
+)
+def test_whatever_json_writes_is_read_back(records, escaped: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.jsonl")
+        lines = [json.dumps(record, ensure_ascii=escaped) + "\n" for record in records]
+        path.write_text("".join(lines), encoding="utf-8", newline="\n")
+        good, bad = read(path)
+    assert good == list(enumerate(records, start=1))
+    assert bad == []
+
+
+def test_columns_are_the_keys_of_the_first_records(data) -> None:
+    path = data('{"b": 1}', "no json", '{"a": 1, "b": 2}', *['{"c": 1}'] * 98, '{"late": 1}')
+    assert columns_of(DataFile.named(path)) == ("b", "a", "c")
+    assert columns_of(DataFile.named(data("no json"))) == ()
+
+
+def test_looking_ahead_ends_at_long_records(data, monkeypatch) -> None:
+    monkeypatch.setattr(json_records, "_CHARACTERS_AHEAD", 10)
+    assert columns_of(DataFile.named(data('{"a": "long enough"}', '{"b": 1}'))) == ("a",)
+
+
+def test_a_file_of_blank_lines_is_empty(data) -> None:
+    with pytest.raises(CorpusError, match="expected one JSON object a line"):
+        columns_of(DataFile.named(data("", " ", "\r", "")))
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"text": "x"', "invalid JSON at character 14: expecting ',' delimiter"),
+        ("text,label", "invalid JSON at character 1: expecting value"),
+        ('[{"text": "x"},', "expected one object a line, not one list over many lines"),
+        ('["x"]', "expected a JSON object, received a list"),
+        ('"x"', "expected a JSON object, received a string"),
+        ("null", "expected a JSON object, received null"),
+        ('{"text": NaN}', "invalid JSON: NaN is not JSON"),
+        ('{"text": 1e999}', "the number 1e999 is beyond the range of a double"),
+        ('{"text": ' + "1" * 5000 + "}", "invalid JSON: Exceeds the limit"),
+        ("[" * 100_000, "invalid JSON|nested too deeply"),
+        ('{"a":' * 100_000, "the JSON is nested too deeply"),
+        (b'{"text": "\xff"}', "column 'text' holds the byte 0xff, which is not UTF-8"),
+        (b'{"a": "b", "n": ["\xe9"]}', "column 'n' holds the byte 0xe9"),
+        (b'{"\xff": "b"}', "the column name '\\\\udcff' holds the byte 0xff"),
+        (r'{"text": "\ud800"}', r"column 'text' holds \\ud800, half of a surrogate pair"),
+        (r'{"a": {"b": ["\udcff"]}}', r"column 'a' holds \\udcff, half of a surrogate pair"),
+    ],
+)
+def test_what_is_no_record_is_named_and_passed_over(data, line, reason: str) -> None:
+    good, bad = read(data('{"text": "a"}', "", line, r'{"text": "\ud83d\ude00"}'))
+    assert good == [(1, {"text": "a"}), (4, {"text": "😀"})]
+    [(number, said)] = bad
+    assert number == 3
+    assert re.search(reason, said)
+    assert "\n" not in said
+
+
+def test_a_line_beyond_all_measure_ends_the_reading(data, monkeypatch) -> None:
+    monkeypatch.setattr("gatewise.vocab.corpus.data_files.LINE_LIMIT", 100)
+    monkeypatch.setattr(json_records, "LINE_LIMIT", 100)
+    with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: longer than"):
+        read(data('{"a": 1}', "x" * 200))
+
+
+def test_kinds_are_named_as_json_names_them() -> None:
+    values = [None, True, "x", [], 1, 1.5, {}, b"x"]
+    assert [json_kind(value) for value in values] == [
+        "null",
+        "true or false",
+        "a string",
+        "a list",
+        "a number",
+        "a number",
+        "an object",
+        "a value of type bytes",
+    ]

@@ -1,0 +1,195 @@
+"""What stands in columns of labels: one, several, or probabilities."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError, StopAtBadRows
+from gatewise.vocab.corpus.columns import Columns
+from gatewise.vocab.corpus.corpus_reader import Row, open_corpus, read_rows
+from gatewise.vocab.corpus.label_values import probabilities
+from gatewise.vocab.corpus.records import BadRow, Location, Record
+from gatewise.vocab.errors import CorpusError
+from hypothesis import given
+from hypothesis import strategies as st
+
+SOFT = Columns(probability_prefix="p_")
+SEVERAL = "several labels a text are learnt with --set corpus.task=multi_label"
+SOFT_SEVERAL = Columns(task="multi_label", probability_prefix="p_")
+
+
+def write(path: Path, *records: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    return path
+
+
+def read(path: Path, columns: Columns | None = None, **options: object) -> list[Row]:
+    return list(read_rows(path, bad_rows=StopAtBadRows(), columns=columns, **options))
+
+
+def reason(path: Path, columns: Columns | None = None, **options: object) -> str:
+    with pytest.raises(BadRowsError) as caught:
+        read(path, columns, **options)
+    (row,) = caught.value.rows
+    assert str(row.location) == f"{path}, line 1"
+    return row.reason
+
+
+class TestSeveralLabels:
+    @pytest.mark.parametrize(
+        ("value", "labels"),
+        [
+            (["b", "a"], ("a", "b")),
+            ([3, "b", -1], ("-1", "3", "b")),
+            (["a", "a"], ("a",)),
+            ([], ()),
+            ("b|a", ("a", "b")),
+            ("a", ("a",)),
+            ("", ()),
+            (["a|b"], ("a|b",)),
+            ([" a"], (" a",)),
+        ],
+    )
+    def test_lists_and_cells(self, tmp_path: Path, value: object, labels: tuple[str, ...]) -> None:
+        (row,) = read(write(tmp_path / "a.jsonl", {"text": "x", "labels": value}))
+        assert (row.labels, row.probabilities) == (labels, None)
+
+    @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+    def test_cells_of_delimited_text(self, tmp_path: Path, name: str) -> None:
+        text = "text,labels\nx,b|a\ny,\nz,a\n"
+        (tmp_path / name).write_text(text if name == "a.csv" else text.replace(",", "\t"))
+        rows = read(tmp_path / name)
+        assert [row.labels for row in rows] == [("a", "b"), (), ("a",)]
+
+    @pytest.mark.parametrize(
+        "kind", [pa.string(), pa.int32(), pa.dictionary(pa.int8(), pa.string())]
+    )
+    def test_lists_of_parquet(self, tmp_path: Path, kind: pa.DataType) -> None:
+        values = pa.array([["7", "12"], [], ["7"]], pa.list_(pa.string())).cast(pa.list_(kind))
+        pq.write_table(
+            pa.table({"text": ["x", "y", "z"], "labels": values}), tmp_path / "a.parquet"
+        )
+        rows = read(tmp_path / "a.parquet")
+        assert [row.labels for row in rows] == [("12", "7"), (), ("7",)]
+
+    @pytest.mark.parametrize(
+        ("value", "told"),
+        [
+            (None, "the labels are missing; an empty list or cell says that there are none"),
+            (5, "expected the labels to be a list, received a number"),
+            ({"a": 1}, "expected the labels to be a list, received an object"),
+            (True, "expected the labels to be a list, received true or false"),
+            (["a", None], "expected each label to be a string or an integer, received null"),
+            ([["a"]], "expected each label to be a string or an integer, received a list"),
+            ([True], "expected each label to be a string or an integer, received true or false"),
+            (["a", ""], "one of the labels is empty"),
+            ("a|", "one of the labels is empty"),
+            ("a| |b", "one of the labels is empty"),
+            (" ", "one of the labels is empty"),
+        ],
+    )
+    def test_what_is_neither(self, tmp_path: Path, value: object, told: str) -> None:
+        path = write(
+            tmp_path / "a.jsonl", {"text": "x", "labels": value}, {"text": "y", "labels": []}
+        )
+        assert reason(path) == told
+
+    def test_a_label_that_the_model_does_not_know(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", {"text": "x", "labels": ["a", "z"]})
+        told = "label 'z' was never seen in training; known labels: a, b"
+        assert reason(path, known_labels=["b", "a"]) == told
+        assert read(path, known_labels=["a", "z"])[0].labels == ("a", "z")
+
+    def test_a_list_under_a_task_of_one_label_says_what_to_set(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", {"text": "x", "label": ["a"]})
+        assert reason(path) == (
+            "expected the label to be a string or an integer, received a list; several labels a "
+            "text are learnt with --set corpus.task=multi_label"
+        )
+
+    def test_the_only_label_is_told_as_such(self) -> None:
+        assert Row("x", ("a",), Location("f", 1)).label == "a"
+        with pytest.raises(ValueError, match="too many values"):
+            _ = Row("x", ("a", "b"), Location("f", 1)).label
+
+
+class TestProbabilities:
+    def test_the_likeliest_is_the_label(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text("p_b,text,p_a,label\n0.75,x,0.25,ignored\n0.5,y,5e-1,\n1,z,0,a\n")
+        rows = read(path, SOFT)
+        assert [row.label for row in rows] == ["b", "a", "b"]
+        assert [row.probabilities for row in rows] == [(0.25, 0.75), (0.5, 0.5), (0.0, 1.0)]
+
+    def test_all_likely_ones_are_the_labels_where_there_may_be_several(
+        self, tmp_path: Path
+    ) -> None:
+        records = [{"text": "x", "p_b": b, "p_a": a} for a, b in ((0.9, 0.5), (0.1, 0), (1, 1))]
+        rows = read(write(tmp_path / "a.jsonl", *records), SOFT_SEVERAL)
+        assert [row.labels for row in rows] == [("a", "b"), (), ("a", "b")]
+        assert [row.probabilities for row in rows] == [(0.9, 0.5), (0.1, 0.0), (1.0, 1.0)]
+
+    @given(st.lists(st.floats(0, 1), min_size=2, max_size=6).filter(lambda each: sum(each) > 0.1))
+    def test_what_rounding_left_over_is_taken_off(self, parts: list[float]) -> None:
+        total = sum(parts)
+        values = {f"p_{index}": round(part / total, 5) for index, part in enumerate(parts)}
+        record = Record(values, Location("f", 1), "")
+        found = probabilities(record, "p_", [key[2:] for key in values], "single_label")
+        assert not isinstance(found, BadRow)
+        assert sum(found) == pytest.approx(1, abs=1e-12)
+        assert found == pytest.approx(tuple(values.values()), abs=1e-3)
+
+    @pytest.mark.parametrize(
+        ("values", "told"),
+        [
+            ((None, 1), "column 'p_a': the probability is missing"),
+            (("", 1), "column 'p_a': the probability is missing"),
+            ((1.5, 0), "column 'p_a': expected a probability between 0 and 1, received 1.5"),
+            ((0, -0.1), "column 'p_b': expected a probability between 0 and 1, received -0.1"),
+            (("nan", 1), "column 'p_a': expected a probability between 0 and 1, received 'nan'"),
+            (("0_1", 0), "column 'p_a': expected a probability between 0 and 1, received '0_1'"),
+            (("1,0", 0), "column 'p_a': expected a probability between 0 and 1, received '1,0'"),
+            (
+                (True, 0),
+                "column 'p_a': expected a probability between 0 and 1, received true or false",
+            ),
+            (([1], 0), "column 'p_a': expected a probability between 0 and 1, received a list"),
+            ((0.5, 0.4), f"expected the probabilities to add up to 1, received 0.9; {SEVERAL}"),
+            ((0.5, 0.502), f"expected the probabilities to add up to 1, received 1.002; {SEVERAL}"),
+        ],
+    )
+    def test_what_is_none(self, tmp_path: Path, values: tuple[object, object], told: str) -> None:
+        records = [{"text": "x", "p_a": values[0], "p_b": values[1]}]
+        path = write(tmp_path / "a.jsonl", *records, {"text": "y", "p_a": 1, "p_b": 0})
+        assert reason(path, SOFT) == told
+
+    def test_parquet_of_every_width(self, tmp_path: Path) -> None:
+        for kind in (pa.float16(), pa.float32(), pa.float64()):
+            table = {"text": ["x"], "p_a": pa.array([0.25], kind), "p_b": pa.array([0.75], kind)}
+            pq.write_table(pa.table(table), tmp_path / "a.parquet")
+            (row,) = read(tmp_path / "a.parquet", SOFT)
+            assert row.probabilities == (0.25, 0.75)
+            assert {type(each) for each in row.probabilities} == {float}
+
+    def test_they_must_be_of_the_labels_that_are_known(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", {"text": "x", "p_a": 0, "p_b": 1})
+        assert read(path, SOFT, known_labels=["b", "a"])[0].probabilities == (0.0, 1.0)
+        with pytest.raises(CorpusError, match=r"column 'p_b': label 'b' was never seen"):
+            read_rows(path, bad_rows=StopAtBadRows(), columns=SOFT, known_labels=["a", "c"])
+        with pytest.raises(CorpusError, match=r"no column 'p_c': .* each of the 3 labels"):
+            read_rows(path, bad_rows=StopAtBadRows(), columns=SOFT, known_labels=["a", "b", "c"])
+
+    def test_a_corpus_to_learn_from_can_be_held_to_have_them(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", {"text": "x", "p_a": 0, "label": "a"})
+        open_corpus(
+            write(tmp_path / "b.jsonl", {"text": "x", "p_a": 0, "p_b": 1}), SOFT
+        ).require_probabilities()
+        corpus = open_corpus(path, Columns(probability_prefix="q_"))
+        with pytest.raises(CorpusError) as caught:
+            corpus.require_probabilities()
+        assert str(caught.value) == (
+            f"{path}: no column of probabilities; the columns are: text, p_a, label. Set "
+            "corpus.probability_prefix to what the names of those columns begin with"
+        )

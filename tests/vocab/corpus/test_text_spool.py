@@ -1,0 +1,38 @@
+import pytest
+from gatewise.vocab.corpus.text_spool import keeping
+from gatewise.vocab.errors import CorpusError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.lists(st.text()))
+def test_texts_are_read_again_as_they_passed(tmp_path_factory, texts):
+    with keeping(tmp_path_factory.getbasetemp()) as kept:
+        assert list(kept.passing(texts)) == texts
+        assert list(kept) == texts
+        assert list(kept) == texts
+
+
+def test_texts_pass_one_by_one(tmp_path):
+    taken = []
+
+    def texts():
+        for number in range(3):
+            taken.append(number)
+            yield str(number)
+
+    with keeping(tmp_path) as kept:
+        passing = kept.passing(texts())
+        assert next(passing) == "0"
+        assert taken == [0]
+
+
+def test_nothing_is_left_behind(tmp_path):
+    with keeping(tmp_path) as kept:
+        assert list(kept.passing(["a"])) == ["a"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(CorpusError, match="cannot be written"), keeping(tmp_path / "none"):
+        pass

@@ -1,0 +1,29 @@
+from collections import Counter
+
+from gatewise.vocab.tokenizer.bounded_counter import BoundedCounter
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"))))
+def test_below_the_limit_every_count_is_exact(batches):
+    counts = BoundedCounter()
+    for batch in batches:
+        counts.add(batch)
+    exact = Counter(item for batch in batches for item in batch)
+    assert dict(counts.ranked()) == exact
+
+
+def test_the_most_frequent_come_first_and_equals_in_order():
+    counts = BoundedCounter()
+    counts.add("abracadabra")
+    assert list(counts.ranked()) == [("a", 5), ("b", 2), ("r", 2), ("c", 1), ("d", 1)]
+    assert list(counts.ranked(min_frequency=2)) == [("a", 5), ("b", 2), ("r", 2)]
+
+
+def test_past_the_limit_the_rarest_are_forgotten():
+    counts = BoundedCounter(limit=100)
+    for number in range(1000):
+        counts.add(["often", "often", f"once {number}"])
+        assert len(list(counts.ranked())) <= 100
+    assert next(counts.ranked()) == ("often", 2000)

@@ -1,0 +1,107 @@
+"""Every dictionary that can be trained is recognized, and nothing else is."""
+
+import itertools
+import json
+
+import pytest
+from gatewise.vocab.errors import TokenizerError
+from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer, serialize_tokenizer, train_tokenizer
+from gatewise.vocab.tokenizer.word_ngrams import MAX_ENTRY_CHARACTERS
+
+TEXTS = ["The Café is nice, it's ΣΑΣ at 10:30! 你好 "] * 3 + ["a b a b c hello hello world"]
+UNITS = ["word", "character", "ngram", "subword"]
+
+
+def trained(unit="word", **options) -> dict:
+    tokenizer = train_tokenizer(TEXTS, unit=unit, **options)
+    return json.loads(serialize_tokenizer(tokenizer))
+
+
+def parse(document: dict):
+    return parse_tokenizer(json.dumps(document).encode())
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_dictionary_is_read_as_it_was_written(unit):
+    forms = ["none", "nfc", "nfkc", "nfd", "nfkd"]
+    for lowercase, accents, form in itertools.product([True, False], ["keep", "strip"], forms):
+        contents = serialize_tokenizer(
+            train_tokenizer(
+                TEXTS,
+                unit=unit,
+                lowercase=lowercase,
+                accents=accents,
+                normalization=form,
+            )
+        )
+        assert serialize_tokenizer(parse_tokenizer(contents)) == contents
+
+
+def test_classes_of_other_unicode_tables_are_classes_still():
+    """A Python of another version knows other characters, and its dictionaries load too."""
+    document = trained()
+    (step, *_) = document["normalizer"]["normalizers"]
+    step["pattern"]["Regex"] = step["pattern"]["Regex"][:-1] + "\\x{1e4d0}-\\x{1e4f9}]"
+    assert parse(document).encode("a\U0001e4d0b").tokens == parse(document).encode("ab").tokens
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[a]", "[\\x{61}]*", "[\\x{61}]]", "([\\x{61}])", "[\\x{1234567}]", "[]"]
+)
+def test_what_is_no_plain_class_is_refused(pattern):
+    document = trained()
+    document["normalizer"]["normalizers"][0]["pattern"]["Regex"] = pattern
+    with pytest.raises(TokenizerError, match="its normalizer is not as Gatewise writes it"):
+        parse(document)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("part", ["normalizer", "post_processor", "added_tokens", "version"])
+def test_no_part_may_be_missing(unit, part):
+    document = trained(unit)
+    del document[part]
+    with pytest.raises(TokenizerError, match=f"its {part} is not as Gatewise writes it"):
+        parse(document)
+
+
+def test_an_entry_that_each_text_would_be_searched_for_is_refused():
+    document = trained("ngram")
+    document["model"]["vocab"].append(["a" * (MAX_ENTRY_CHARACTERS + 1), -1.0])
+    with pytest.raises(TokenizerError, match=r"its model\.vocab is not as Gatewise"):
+        parse(document)
+
+
+def test_no_such_entry_is_made_of_a_corpus():
+    """A word without end, as encoded files in a text are."""
+    texts = [*TEXTS, *["ab" * 2000] * 5]
+    tokenizer = train_tokenizer(texts, unit="ngram")
+    assert max(map(len, tokenizer.get_vocab())) <= MAX_ENTRY_CHARACTERS
+    assert parse_tokenizer(serialize_tokenizer(tokenizer)).encode("hello").ids
+
+
+def wordpiece_of_an_earlier_release() -> dict:
+    document = trained("word")
+    vocabulary = document["model"]["vocab"]
+    vocabulary["##s"] = len(vocabulary)
+    return document
+
+
+def unigram_of_an_earlier_release() -> dict:
+    """Marked where words begin, and not where they end."""
+    document = trained("ngram")
+    (marks,) = [
+        step["pattern"]
+        for step in document["normalizer"]["normalizers"]
+        if "(?<!" in step.get("pattern", {}).get("Regex", "")
+    ]
+    marks["Regex"] = marks["Regex"].split("|")[0]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "pieces"),
+    [(wordpiece_of_an_earlier_release, "WordPiece"), (unigram_of_an_earlier_release, "Unigram")],
+)
+def test_subwords_of_an_earlier_release_are_refused_with_what_to_do(document, pieces):
+    with pytest.raises(TokenizerError, match=f"{pieces} subwords .*: train the model again$"):
+        parse(document())

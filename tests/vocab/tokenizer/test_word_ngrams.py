@@ -1,0 +1,89 @@
+import json
+
+import pytest
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, UNKNOWN_ID, train_tokenizer
+from gatewise.vocab.tokenizer.vocab_limits import VocabLimits
+from gatewise.vocab.tokenizer.word_ngrams import scored_entries
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+TEXTS = ["one of the best films", "one of the worst", "the best of all, of the best kind"]
+
+
+def tokens(tokenizer, text):
+    return tokenizer.encode(text).tokens[1:]
+
+
+def test_words_that_often_stand_together_are_a_token():
+    tokenizer = train_tokenizer(TEXTS, unit="ngram", ngram=3)
+    assert tokens(tokenizer, "one of the films") == [" one  of  the ", " films "]
+    assert tokens(tokenizer, "the best, of all") == [" the  best ", ",", " of ", " all "]
+
+
+def test_a_rare_phrase_is_cut_into_its_words():
+    tokenizer = train_tokenizer(TEXTS, unit="ngram")
+    assert tokens(tokenizer, "worst films") == [" worst ", " films "]
+
+
+def test_a_phrase_fits_whole_words_only():
+    tokenizer = train_tokenizer(["the rapist"] * 3, unit="ngram")
+    assert tokens(tokenizer, "the rapist") == [" the  rapist "]
+    assert tokenizer.encode("therapist").ids[1:] == [UNKNOWN_ID]
+    assert tokenizer.encode("the rapists").ids[1:] == [
+        tokenizer.token_to_id(" the "),
+        UNKNOWN_ID,
+    ]
+
+
+def test_unknown_words_side_by_side_are_one_unknown_token():
+    tokenizer = train_tokenizer(TEXTS, unit="ngram")
+    the, unknown = tokenizer.token_to_id(" the "), UNKNOWN_ID
+    assert tokenizer.encode("zig the zag zug the").ids[1:] == [unknown, the, unknown, the]
+
+
+@pytest.mark.parametrize("ngram", [2, 3, 4, 5])
+def test_a_token_has_as_many_words_as_are_asked_for_at_most(ngram):
+    tokenizer = train_tokenizer(["a b c d e f g"] * 2, unit="ngram", ngram=ngram)
+    lengths = [len(token.split()) for token in tokenizer.get_vocab() if token[0] != "["]
+    assert sorted(set(lengths)) == list(range(1, ngram + 1))
+    (longest,) = {len(token.split()) for token in tokens(tokenizer, " ".join("abcdefg"[:ngram]))}
+    assert longest == ngram
+
+
+@given(
+    st.lists(st.lists(st.sampled_from("abcd!"), min_size=1).map(" ".join), min_size=1),
+    st.integers(2, 5),
+    st.integers(10, 40),
+)
+def test_the_words_of_a_phrase_are_in_the_dictionary(texts, ngram, vocab_size):
+    tokenizer = train_tokenizer(texts, unit="ngram", ngram=ngram, vocab_size=vocab_size)
+    entries = set(tokenizer.get_vocab()) - set(SPECIAL_TOKENS)
+    for entry in entries:
+        for word in entry.replace("!", " ! ").split():
+            assert (word if word == "!" else f" {word} ") in entries
+
+
+@given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=30), st.integers(2, 5))
+def test_a_text_is_cut_into_as_few_tokens_as_can_be(words, ngram):
+    tokenizer = train_tokenizer(
+        TEXTS + ["a b c d", "b c", "a b c", "d d"] * 2, unit="ngram", ngram=ngram
+    )
+    entries = tokenizer.get_vocab()
+    fewest = [0]
+    for end in range(1, len(words) + 1):
+        fits = (
+            fewest[start] + 1
+            for start in range(max(0, end - ngram), end)
+            if "".join(f" {word} " for word in words[start:end]) in entries
+        )
+        fewest.append(min(fits, default=10**9))
+    assert len(tokens(tokenizer, " ".join(words))) == fewest[-1]
+
+
+def test_scores_are_exact_and_in_descending_order():
+    sizes = VocabLimits(40, 1, ("[PAD]", "[UNK]"), "[UNK]")
+    model = scored_entries({"b": -1 / 3, "a": -1 / 3, "c": -0.1}, sizes)
+    written = json.loads(Tokenizer(model).to_str())["model"]
+    assert [entry for entry, _ in written["vocab"]] == ["[PAD]", "[UNK]", "c", "a", "b"]
+    assert all((score * 1024).is_integer() for _, score in written["vocab"])

@@ -1,0 +1,143 @@
+"""Every setting of a training run, typed, with its default and what it means.
+
+A run is described by one `Config`: defaults, then a TOML file, then `--set key=value`. Knows what
+settings there are and which combinations make sense; applies none of them.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gatewise.training.config.corpus_section import CorpusConfig
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.reject_section import RejectConfig
+from gatewise.training.config.section import Section
+from gatewise.training.config.tokens_section import TokensConfig
+from gatewise.training.config.training_section import TrainingConfig
+from gatewise.vocab.errors import GatewiseError
+from pydantic import BaseModel, ValidationError
+
+
+class ConfigError(GatewiseError):
+    """A setting that does not exist, or a value that it cannot take."""
+
+
+class CombinationError(ConfigError):
+    """Settings that make no sense together, though each is one that there is."""
+
+
+class Config(Section):
+    """Every setting of a training run."""
+
+    corpus: CorpusConfig = CorpusConfig()
+    tokens: TokensConfig = TokensConfig()
+    network: NetworkConfig = NetworkConfig()
+    training: TrainingConfig = TrainingConfig()
+    reject: RejectConfig = RejectConfig()
+
+    def without_places(self) -> "Config":
+        """The settings that shape the model: those of where a run is told to may hold secrets."""
+        places = {"tensorboard": None, "mlflow": None}
+        return self.model_copy(update={"training": self.training.model_copy(update=places)})
+
+
+def load(
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+    corpus: Mapping[str, str | None] | None = None,
+) -> Config:
+    """The config of a run: the defaults, overridden by a TOML file, overridden by assignments.
+
+    Args:
+        file: TOML with a table for each section, such as `[network]`.
+        assignments: Settings as `section.key=value`; the value as in TOML, or a bare word.
+        corpus: Settings of the section `corpus` that win over both; None leaves one as it is.
+
+    Raises:
+        ConfigError: If the file cannot be read, a setting is unknown or a value does not fit.
+    """
+    values = read_toml(file) if file else {}
+    for assignment in assignments:
+        key, separator, value = assignment.partition("=")
+        section, dot, name = key.strip().partition(".")
+        if not (separator and dot):
+            raise ConfigError(
+                f"--set {assignment}: expected section.key=value, such as network.units=128"
+            )
+        _table(values, section)[name] = _value(value.strip())
+    _table(values, "corpus").update({k: v for k, v in (corpus or {}).items() if v is not None})
+    return validated(values)
+
+
+def validated(values: Mapping[str, Any]) -> Config:
+    """A config of the settings given, the others at their defaults.
+
+    Args:
+        values: A table for each section, as TOML or `Config.model_dump(mode="json")` has them.
+
+    Raises:
+        CombinationError: If every setting fits, but not beside the others.
+        ConfigError: If a setting is unknown or a value does not fit.
+    """
+    try:
+        # As JSON, so that strict types take a list for a tuple and a string for a path.
+        return Config.model_validate_json(json.dumps(values, default=str))
+    except ValidationError as error:
+        combination = next((e for e in error.errors() if e["type"] == "value_error"), None)
+        if combination and len(combination["loc"]) < 2:
+            raise CombinationError(str(combination["ctx"]["error"])) from None
+        raise ConfigError(_explain(error)) from None
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """The contents of a TOML file.
+
+    Raises:
+        ConfigError: If it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not valid TOML: {error}") from None
+
+
+def _table(values: dict[str, Any], section: str) -> dict[str, Any]:
+    table = values.setdefault(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"setting {section}: expected a table of settings, received {table!r}")
+    return table
+
+
+def _value(text: str) -> object:
+    if text == "null":  # which TOML has no word for
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word, such as network.cell=lstm
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    # The location of a choice between types ends in the type's name: the setting is what counts.
+    place = [str(part) for part in first["loc"]][:2]
+    setting = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        known = _known_names(place)
+        return f"unknown setting {setting!r}: expected one of {', '.join(known)}"
+    received = first["input"]
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"setting {setting}: {message}; received {received!r}"
+
+
+def _known_names(place: list[str]) -> list[str]:
+    if len(place) == 1:
+        return sorted(Config.model_fields)
+    section = Config.model_fields[place[0]].annotation
+    if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        raise TypeError(f"{place[0]} is not a section")
+    return sorted(f"{place[0]}.{name}" for name in section.model_fields)

@@ -1,0 +1,25 @@
+"""A config as a TOML file that `--config` reads. Knows no setting by name."""
+
+import json
+
+from gatewise.training.config.config import Config
+
+
+def to_toml(config: Config) -> str:
+    r"""Every setting of a config as TOML; one that is left out, with None, is left out here too.
+
+    >>> print(to_toml(Config()).partition("\n")[0])
+    [corpus]
+    """
+    sections = []
+    for section, settings in config.model_dump(mode="json").items():
+        lines = [
+            f"{name} = {_value(value)}" for name, value in settings.items() if value is not None
+        ]
+        sections.append("\n".join([f"[{section}]", *lines]))
+    return "\n\n".join(sections) + "\n"
+
+
+def _value(value: object) -> str:
+    # What JSON and TOML write alike: numbers, booleans, lists, and strings but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,268 @@
+"""Texts that occur more than once, within a part of the corpus and in several parts.
+
+Owns what is counted and which rows are to go. What a text is compared by is `minhash`'s business,
+who is compared with whom that of `exact_copies` and `near_duplicates`.
+Knows rows by part and number alone: no text is kept, in memory are some tens of bytes a row.
+"""
+
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from itertools import combinations_with_replacement
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from gatewise.training.data.exact_duplicates import ExactDuplicates, group
+from gatewise.training.data.minhash import normalized, signatures
+from gatewise.training.data.near_duplicates import EXAMPLES, NearTexts, SignatureFile, find
+from numpy.typing import NDArray
+
+Part = Literal["train", "validation", "test"]
+
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+Kind = Literal["exact", "conflict", "near"]
+
+Place = tuple[Part, int]
+"""A row: its part, and its number in it from zero."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """How many rows of a part are found again.
+
+    Attributes:
+        exact: Rows whose text is the same but for case, white space and Unicode's compatibility
+            forms.
+        near: Further rows whose text is nearly the same.
+    """
+
+    exact: int
+    near: int
+
+
+@dataclass(frozen=True)
+class Example:
+    """Two rows that are duplicates.
+
+    Attributes:
+        kind: `conflict` is an exact copy with another label.
+        first: The one row.
+        second: The other, of the same part or a later one.
+        similarity: Share of their runs of words that they have in common, as estimated.
+    """
+
+    kind: Kind
+    first: Place
+    second: Place
+    similarity: float
+
+
+@dataclass(frozen=True, eq=False)
+class Duplicates:
+    """The duplicates of a corpus.
+
+    Attributes:
+        similarity: From which similarity on texts were taken for near-duplicates.
+        rows: How many rows each part has.
+        overlaps: For each two parts, how many rows of the first are found in the second; for a
+            part and itself, how many repeat one of its earlier rows.
+        conflicting: Rows that have an exact copy with another label; None if labels were not
+            given.
+        removed: The rows of each part that go on request, sorted: those of train that are found
+            in validation or test, those of validation that are found in test, and within train
+            all but the first. No row of test goes, and none of validation for a copy within it.
+        examples: A few pairs of each kind and of each two parts.
+    """
+
+    similarity: float
+    rows: dict[Part, int]
+    overlaps: dict[tuple[Part, Part], Overlap]
+    conflicting: int | None
+    removed: dict[Part, NDArray[np.int64]]
+    examples: tuple[Example, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """The figures, for `metrics.json`: rows of a part, by the part they are found in."""
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for (part, other), overlap in self.overlaps.items():
+            counts = {"exact": overlap.exact, "near": overlap.near}
+            found.setdefault(part, {})[other] = counts
+        return {
+            "similarity": self.similarity,
+            "found": found,
+            "conflicting": self.conflicting,
+            "removable": {part: len(self.removed[part]) for part in self.rows},
+        }
+
+    def summary(self) -> str:
+        """What was found, in one line."""
+        told = []
+        for other, part in combinations_with_replacement(PARTS, 2):
+            overlap = self.overlaps.get((part, other), Overlap(0, 0))
+            if overlap.exact or overlap.near:
+                where = "an earlier one" if part == other else f"a {other} row"
+                told.append(
+                    f"{overlap.exact:,} of {self.rows[part]:,} {part} rows repeat {where} exactly, "
+                    f"{overlap.near:,} nearly"
+                )
+        if self.conflicting:
+            told.append(f"{self.conflicting:,} rows have a copy with another label")
+        return "; ".join(told) or "no text occurs more than once"
+
+
+class Finder:
+    """Finds the duplicates of a corpus that is shown to it window by window."""
+
+    def __init__(self, similarity: float, scratch: Path | None = None) -> None:
+        """Starts with no rows.
+
+        Args:
+            similarity: From which share of common runs of words on texts are near-duplicates; 1
+                looks for exact copies alone.
+            scratch: Folder for a nameless file of 256 bytes a row; the system's own if None.
+        """
+        self._similarity = similarity
+        self._signatures = SignatureFile(scratch) if similarity < 1 else None
+        self._signed = array("b")
+        self._texts = array("Q")
+        self._labels = array("I")
+        self._ends: dict[Part, int] = {}
+
+    def add(self, part: Part, texts: Sequence[str], labels: Sequence[str] | None = None) -> None:
+        """Takes the next rows up: all of train first, then of validation, then of test.
+
+        Args:
+            part: The part that the rows are of.
+            texts: Their texts.
+            labels: Their labels, a string each; given always or never.
+
+        Raises:
+            ValueError: If rows of a later part were added before.
+        """
+        if any(PARTS.index(seen) > PARTS.index(part) for seen in self._ends):
+            raise ValueError(f"expected the parts in the order {PARTS}; received {part!r} late")
+        forms = [normalized(text) for text in texts]
+        # Eight bytes: among ten million texts, two get the same by chance once in 300,000 corpora.
+        self._texts.frombytes(b"".join(_digest(form) for form in forms))
+        if labels is not None:
+            self._labels.extend([zlib.crc32(_bytes(label)) for label in labels])
+        if self._signatures is not None:
+            signed, found = signatures(forms)
+            self._signatures.append(found)
+            self._signed.frombytes(signed.tobytes())
+        self._ends[part] = len(self._texts)
+
+    def found(self) -> Duplicates:
+        """What there is among the rows; to be asked once, when all were added."""
+        ends = [self._ends.get(part, 0) for part in PARTS]
+        ends = [max(ends[: number + 1]) for number in range(len(PARTS))]
+        copies = group(np.frombuffer(self._texts, dtype=np.uint64), ends)
+        self._texts = array("Q")  # its memory is needed for the rest
+        near = self._near_texts(copies)
+        counted = _Counted(copies, near)
+        conflicting: int | None = None
+        disputed: list[tuple[int, int]] = []
+        if self._labels:
+            labels = np.frombuffer(self._labels, dtype=np.uint32)
+            conflicting, disputed = copies.conflicts(labels, EXAMPLES)
+        shown = [part for part in PARTS if part in self._ends]
+        return Duplicates(
+            similarity=self._similarity,
+            rows={part: len(counted.texts(part)) for part in shown},
+            overlaps={
+                (part, other): counted.overlap(part, other) for part in shown for other in shown
+            },
+            conflicting=conflicting,
+            removed={part: np.flatnonzero(counted.superfluous(part)) for part in PARTS},
+            examples=(
+                *(counted.example("conflict", first, second) for first, second in disputed),
+                *counted.examples(),
+            ),
+        )
+
+    def _near_texts(self, copies: ExactDuplicates) -> NearTexts:
+        """The texts that have near-duplicates, among all texts."""
+        near = np.zeros(len(copies.parts), dtype=np.uint8)
+        earlier = np.zeros(len(copies.parts), dtype=np.uint8)
+        if self._signatures is None:
+            return NearTexts(near, earlier, {})
+        signed = np.frombuffer(self._signed, dtype=np.bool_)
+        # One row of each text: ten thousand copies of it would all be alike.
+        texts = copies.text_of[signed & copies.leading]
+        try:
+            found = find(
+                self._signatures, copies.leading[signed], copies.parts[texts], self._similarity
+            )
+        finally:
+            self._signatures.close()
+        near[texts], earlier[texts] = found.near, found.earlier
+        examples = {
+            parts: [
+                replace(pair, first=int(texts[pair.first]), second=int(texts[pair.second]))
+                for pair in pairs
+            ]
+            for parts, pairs in found.examples.items()
+        }
+        return NearTexts(near, earlier, examples)
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """What was found, as rows of parts."""
+
+    copies: ExactDuplicates
+    near: NearTexts
+
+    def texts(self, part: Part) -> NDArray[np.int32]:
+        return self.copies.text_of[self.copies.ranges[PARTS.index(part)]]
+
+    def overlap(self, part: Part, other: Part) -> Overlap:
+        exact = self.copies.found_in(PARTS.index(part), PARTS.index(other))
+        near = self._near(part, other) & ~exact
+        return Overlap(int(np.count_nonzero(exact)), int(np.count_nonzero(near)))
+
+    def superfluous(self, part: Part) -> NDArray[np.bool_]:
+        """Which rows of a part go on request."""
+        number = PARTS.index(part)
+        found = np.zeros(len(self.texts(part)), dtype=np.bool_)
+        for other in PARTS[number if part == "train" else number + 1 :]:
+            found |= self.copies.found_in(number, PARTS.index(other)) | self._near(part, other)
+        return found
+
+    def examples(self) -> Iterator[Example]:
+        for part, other in combinations_with_replacement(range(len(PARTS)), 2):
+            for first, second in self.copies.pairs(part, other, EXAMPLES):
+                yield self.example("exact", first, second)
+            for pair in self.near.examples.get((part, other), ()):
+                yield self.example(
+                    "near",
+                    self.copies.row_of(pair.first, part),
+                    self.copies.row_of(pair.second, other),
+                    pair.similarity,
+                )
+
+    def example(self, kind: Kind, first: int, second: int, similarity: float = 1.0) -> Example:
+        one, two = sorted((first, second))
+        return Example(kind, self._place(one), self._place(two), similarity)
+
+    def _near(self, part: Part, other: Part) -> NDArray[np.bool_]:
+        kept = self.near.earlier if part == other else self.near.near
+        return kept[self.texts(part)] & (1 << PARTS.index(other)) != 0
+
+    def _place(self, row: int) -> Place:
+        for part, rows in zip(PARTS, self.copies.ranges, strict=True):
+            if row < rows.stop:
+                return part, row - rows.start
+        raise IndexError(row)
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(_bytes(text), digest_size=8).digest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

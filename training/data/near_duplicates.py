@@ -1,0 +1,277 @@
+"""Pairs of texts whose signatures agree well enough, found without comparing all with all.
+
+Locality-sensitive hashing (Indyk and Motwani 1998; with MinHash: Leskovec, Rajaraman and Ullman,
+"Mining of Massive Datasets", chapter 3): signatures are cut into bands, texts that agree in a whole
+band are candidates, and a candidate counts once the whole signatures agree. The signatures lie on
+disk; in memory is what one band needs. Knows neither texts nor rows.
+"""
+
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
+from pathlib import Path
+
+import numpy as np
+from gatewise.training.data.minhash import LANES
+from numpy.typing import NDArray
+
+PARTS = 3
+"""How many parts there are; a set of parts is a number with a bit for each."""
+
+EXAMPLES = 5
+"""Pairs kept as examples, for each two parts."""
+
+_BLOCK = 1 << 16
+"""Signatures of a block of the file."""
+
+_NEIGHBOURS = 4
+"""Texts before it in its bucket that a text is compared with, besides the first of each part."""
+
+_CHUNK = 1 << 20
+"""Places of buckets looked at together."""
+
+_PENDING = 1 << 21
+"""Candidates that wait to be compared at most; they wait because comparing reads the whole file."""
+
+_MULTIPLIER = np.uint64(0xC2B2AE3D27D4EB4F)  # a large odd number with no pattern: a prime of xxHash
+
+
+class SignatureFile:
+    """Signatures on disk, which can be read number by number for all texts.
+
+    The file has no name, so that nothing is left of it however the process ends.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        # Held open across calls; `close` is the end of it.
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._block = np.empty((LANES, _BLOCK), dtype=np.uint16)
+        self._filled = 0
+        self._written = 0
+
+    def __len__(self) -> int:
+        return self._written + self._filled
+
+    def append(self, signatures: NDArray[np.uint16]) -> None:
+        """Adds signatures, `(texts, LANES)`."""
+        while len(signatures):
+            some = signatures[: _BLOCK - self._filled]
+            self._block[:, self._filled : self._filled + len(some)] = some.T
+            self._filled += len(some)
+            signatures = signatures[len(some) :]
+            if self._filled == _BLOCK:
+                self._file.write(self._block.data)
+                self._written += _BLOCK
+                self._filled = 0
+
+    def lane(self, number: int) -> NDArray[np.uint16]:
+        """One number of each signature, `(texts,)`."""
+        values = np.empty(len(self), dtype=np.uint16)
+        self._file.flush()
+        for start in range(0, self._written, _BLOCK):
+            self._file.seek((start * LANES + number * _BLOCK) * values.itemsize)
+            self._file.readinto(values[start : start + _BLOCK].data)
+        values[self._written :] = self._block[number, : self._filled]
+        self._file.seek(0, 2)
+        return values
+
+    def close(self) -> None:
+        """Gives the disk's space back."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class NearPair:
+    """Two texts that are nearly the same.
+
+    Attributes:
+        similarity: Their similarity, as estimated.
+        first: Number of the text that occurs in the first of two parts.
+        second: Number of the text that occurs in the second of them.
+    """
+
+    similarity: float
+    first: int
+    second: int
+
+
+@dataclass(frozen=True)
+class NearTexts:
+    """What was found.
+
+    Attributes:
+        near: In which parts each text has near-duplicates, `(texts,)`.
+        earlier: In which of its own parts there is one with a lower number, `(texts,)`.
+        examples: The most similar pairs of each two parts, by the numbers of the parts.
+    """
+
+    near: NDArray[np.uint8]
+    earlier: NDArray[np.uint8]
+    examples: dict[tuple[int, int], list[NearPair]]
+
+
+def find(
+    signatures: SignatureFile,
+    chosen: NDArray[np.bool_],
+    parts: NDArray[np.uint8],
+    similarity: float,
+) -> NearTexts:
+    """Finds the texts that have near-duplicates.
+
+    In a bucket of many texts each is compared with a few only, so that the work grows with the
+    number of texts and not with its square; a text that has several near-duplicates may thus be
+    counted by some of them.
+
+    Args:
+        signatures: Signatures of texts.
+        chosen: Which of them to look at, `(signatures,)`; these texts are numbered from zero.
+        parts: In which parts each of these texts occurs, `(texts,)`.
+        similarity: From which estimated similarity on two texts are near-duplicates.
+    """
+    search = _Search(signatures, chosen, parts, math.ceil(similarity * LANES - 1e-9))
+    width = band_width(similarity)
+    for start in range(0, LANES - width + 1, width):
+        search.look(start, width)
+    search.compare()
+    return NearTexts(search.near, search.earlier, search.examples)
+
+
+def band_width(similarity: float) -> int:
+    """The widest band by which at least 99 of 100 pairs with this similarity become candidates.
+
+    Example:
+        >>> band_width(0.8)
+        6
+    """
+    for width in range(8, 1, -1):
+        if 1 - (1 - similarity**width) ** (LANES // width) >= 0.99:
+            return width
+    return 1
+
+
+@dataclass
+class _Search:
+    """A search that is under way: what was found, and the candidates that wait."""
+
+    signatures: SignatureFile
+    chosen: NDArray[np.bool_]
+    parts: NDArray[np.uint8]
+    needed: int
+    near: NDArray[np.uint8] = field(init=False)
+    earlier: NDArray[np.uint8] = field(init=False)
+    examples: dict[tuple[int, int], list[NearPair]] = field(default_factory=dict)
+    pending: list[NDArray[np.int64]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.near = np.zeros(len(self.parts), dtype=np.uint8)
+        self.earlier = np.zeros(len(self.parts), dtype=np.uint8)
+
+    def look(self, start: int, width: int) -> None:
+        """Takes up the candidates of the band that starts at a number of the signature."""
+        texts, opens = self._buckets(start, width)
+        for partner in _partners(opens, self.parts[texts]):
+            for low in range(0, len(texts), _CHUNK):
+                others = partner[low : low + _CHUNK]
+                places = np.arange(low, low + len(others), dtype=np.int32)
+                paired = (others >= 0) & (others != places)
+                places, others = places[paired], others[paired]
+                self._wait(texts[np.minimum(places, others)], texts[np.maximum(places, others)])
+
+    def compare(self) -> None:
+        """Compares the whole signatures of the candidates that wait."""
+        pairs = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *self.pending]))
+        self.pending.clear()
+        first, second = np.divmod(pairs, max(len(self.parts), 1))
+        equal = np.zeros(len(pairs), dtype=np.uint8)
+        for lane in range(LANES):
+            if not len(equal):
+                return
+            values = self._lane(lane)
+            equal += values[first] == values[second]
+            if lane % 16 == 15:
+                # Those that cannot reach it even if all that is left agrees.
+                able = equal + (LANES - 1 - lane) >= self.needed
+                first, second, equal = first[able], second[able], equal[able]
+        held, others = self.parts[first], self.parts[second]
+        np.bitwise_or.at(self.near, first, others)
+        np.bitwise_or.at(self.near, second, held)
+        np.bitwise_or.at(self.earlier, second, held & others)
+        self._keep_examples(first, second, equal)
+
+    def _lane(self, number: int) -> NDArray[np.uint16]:
+        return self.signatures.lane(number)[self.chosen]
+
+    def _buckets(self, start: int, width: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """The texts that share their band with others, bucket by bucket, and where one opens."""
+        keys = np.zeros(len(self.parts), dtype=np.uint64)
+        for lane in range(start, start + width):
+            keys *= _MULTIPLIER
+            keys += self._lane(lane)
+        # Stable, so that the texts of a bucket stand in their order on every machine.
+        order = np.argsort(keys, kind="stable").astype(np.int32)
+        keys = keys[order]
+        opens = np.ones(len(keys) + 1, dtype=np.bool_)
+        opens[1:-1] = keys[1:] != keys[:-1]
+        shared = ~(opens[:-1] & opens[1:])
+        return order[shared], opens[:-1][shared]
+
+    def _wait(self, first: NDArray[np.int32], second: NDArray[np.int32]) -> None:
+        held, others = self.parts[first], self.parts[second]
+        new = others & ~self.near[first]
+        new |= held & ~self.near[second]
+        new |= held & others & ~self.earlier[second]
+        told = new != 0
+        self.pending.append(first[told].astype(np.int64) * len(self.parts) + second[told])
+        # As many as there are texts are worth a reading, after which fewer are worth a comparison.
+        limit = min(_PENDING, len(self.parts))
+        if sum(map(len, self.pending)) > limit:
+            self.pending[:] = [np.unique(np.concatenate(self.pending))]
+            if len(self.pending[0]) > limit // 2:
+                self.compare()
+
+    def _keep_examples(
+        self, first: NDArray[np.int64], second: NDArray[np.int64], equal: NDArray[np.uint8]
+    ) -> None:
+        ranked = np.lexsort((second, first, -equal.astype(np.int16)))
+        first, second, equal = first[ranked], second[ranked], equal[ranked]
+        for part, other in combinations_with_replacement(range(PARTS), 2):
+            kept = list(self.examples.get((part, other), ()))
+            for one, two in {(part, other), (other, part)}:
+                fits = (self.parts[first] >> one) & (self.parts[second] >> two) & 1
+                for place in np.flatnonzero(fits)[:EXAMPLES]:
+                    texts = int(first[place]), int(second[place])
+                    kept.append(
+                        NearPair(
+                            float(equal[place]) / LANES, *(texts if one == part else texts[::-1])
+                        )
+                    )
+            kept.sort(key=lambda pair: (-pair.similarity, pair.first, pair.second))
+            self.examples[part, other] = kept[:EXAMPLES]
+
+
+def _partners(opens: NDArray[np.bool_], parts: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
+    """Which place each place of the buckets is compared with, once for each way to choose it.
+
+    Args:
+        opens: Which places open a bucket, `(places,)`.
+        parts: In which parts the text at each place occurs, `(places,)`.
+
+    Returns:
+        A place for each place, `(places,)`; below zero or the place itself where there is none.
+    """
+    if not len(opens):
+        return
+    starts = np.flatnonzero(opens)
+    sizes = np.diff(starts, append=len(opens))
+    places = np.arange(len(opens), dtype=np.int32)
+    start_of = np.repeat(starts.astype(np.int32), sizes)
+    for distance in range(1, _NEIGHBOURS + 1):
+        before = places - np.int32(distance)
+        yield np.where(before >= start_of, before, np.int32(-1))
+    none = np.int32(len(opens))
+    for part in range(PARTS):
+        holding = np.where(parts & (1 << part), places, none)
+        leading = np.minimum.reduceat(holding, starts)
+        yield np.repeat(np.where(leading < none, leading, np.int32(-1)), sizes)

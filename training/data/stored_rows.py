@@ -1,0 +1,126 @@
+"""Rows kept on disk between the corpus reader and training, so that they need not fit in memory.
+
+A corpus is parsed once and its good rows are put into one Arrow file (IPC format,
+https://arrow.apache.org/docs/format/Columnar.html), which is then read as often as needed. Knows
+neither labels' ids nor tokens.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.records import Location
+from numpy.typing import NDArray
+
+_WINDOW = 4096
+"""Rows written and read at a time."""
+
+_SCHEMA = pa.schema(
+    [
+        ("text", pa.large_string()),
+        ("labels", pa.large_list(pa.large_string())),
+        ("probabilities", pa.large_list(pa.float64())),
+        ("file", pa.large_string()),
+        ("line", pa.int64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Some rows of a file of rows, in its order.
+
+    Attributes:
+        path: The file.
+        kept: Which of the file's rows these are, `(rows of the file,)`.
+    """
+
+    path: Path
+    kept: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self.kept))
+
+    def __iter__(self) -> Iterator[Row]:
+        for window in self.windows():
+            yield from window
+
+    def windows(self) -> Iterator[list[Row]]:
+        """The rows, some thousands at a time."""
+        for _, batch in self._batches():
+            yield _rows(batch)
+
+    def texts(self) -> Iterator[list[str]]:
+        """The texts alone, some thousands at a time."""
+        for _, batch in self._batches():
+            yield batch.column("text").to_pylist()
+
+    def at(self, numbers: Sequence[int]) -> list[Row]:
+        """The rows with certain numbers, counted from zero among these rows."""
+        places = np.flatnonzero(self.kept)[np.asarray(numbers, dtype=np.int64)]
+        found: dict[int, Row] = {}
+        with pa.ipc.open_file(str(self.path)) as reader:
+            for window in np.unique(places // _WINDOW):
+                batch = reader.get_batch(int(window))
+                wanted = places[places // _WINDOW == window]
+                rows = _rows(batch.take(pa.array(wanted % _WINDOW)))
+                found.update(zip(wanted.tolist(), rows, strict=True))
+        return [found[place] for place in places.tolist()]
+
+    def only(self, chosen: NDArray[np.bool_]) -> "StoredRows":
+        """The rows among these that are chosen, `(rows,)`."""
+        kept = self.kept.copy()
+        kept[np.flatnonzero(self.kept)] = chosen
+        return replace(self, kept=kept)
+
+    def _batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        # Read and not mapped: pages of a mapped file would count as this process's memory.
+        with pa.OSFile(str(self.path)) as file, pa.ipc.open_file(file) as reader:
+            for window in range(reader.num_record_batches):
+                chosen = self.kept[window * _WINDOW : (window + 1) * _WINDOW]
+                if chosen.any():
+                    yield window, reader.get_batch(window).filter(pa.array(chosen))
+
+
+def store(rows: Iterable[Row], path: Path) -> StoredRows:
+    """Writes rows to a file, in their order.
+
+    Args:
+        rows: The rows, read once and in a stream.
+        path: The file; it is written anew.
+    """
+    stream = iter(rows)
+    count = 0
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+        while window := list(islice(stream, _WINDOW)):
+            writer.write_batch(
+                pa.record_batch(
+                    [
+                        [row.text for row in window],
+                        [row.labels for row in window],
+                        [row.probabilities for row in window],
+                        [row.location.file for row in window],
+                        [row.location.line for row in window],
+                    ],
+                    schema=_SCHEMA,
+                )
+            )
+            count += len(window)
+    return StoredRows(path, np.ones(count, dtype=np.bool_))
+
+
+def _rows(batch: pa.RecordBatch) -> list[Row]:
+    columns = (batch.column(name).to_pylist() for name in _SCHEMA.names)
+    return [
+        Row(
+            text=text,
+            labels=tuple(labels),
+            location=Location(file, line),
+            probabilities=None if probabilities is None else tuple(probabilities),
+        )
+        for text, labels, probabilities, file, line in zip(*columns, strict=True)
+    ]

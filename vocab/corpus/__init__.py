@@ -1,0 +1,1 @@
+"""Corpus files to rows: formats, sources, labels, bad-row policy."""

@@ -1,0 +1,199 @@
+"""What happens to a row that cannot be used: the two policies of the whole project.
+
+`StopAtBadRows`, the default, ends the work and names the first bad rows. `RejectBadRows` sets
+every bad row aside in a file and goes on. Either way no row vanishes silently. Knows neither what
+makes a row bad nor what is done with the good ones.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TextIO, TypeVar
+
+from gatewise.vocab.corpus.data_files import writing, written_whole
+from gatewise.vocab.corpus.records import BadRow
+from gatewise.vocab.errors import CorpusError, GatewiseError
+
+# How many bad rows an error names, and how far it reads on to find them.
+_NAMED_ROWS = 3
+_ROWS_READ_ON = 100_000
+
+T = TypeVar("T")
+
+
+class BadRowsError(CorpusError):
+    """Rows that cannot be used, the first of them named.
+
+    Attributes:
+        rows: The first bad rows, three at most.
+    """
+
+    def __init__(self, rows: tuple[BadRow, ...], *, all_named: bool) -> None:
+        self.rows = rows
+        noun = "bad row" if len(rows) == 1 else "bad rows"
+        number = "" if len(rows) == 1 else f"{len(rows)} "
+        heading = f"{len(rows)} {noun}" if all_named else f"the first {number}{noun}"
+        one_file = len({row.location.file for row in rows}) == 1
+        reasons = "; ".join(
+            f"{row.location.place if one_file else row.location}: {row.reason}" for row in rows
+        )
+        super().__init__(
+            f"{rows[0].location.file + ': ' if one_file else ''}{heading}: {reasons}. "
+            "Mend them, or set them aside with --rejects FILE"
+        )
+
+
+class BadRows(Protocol):
+    """A policy for bad rows."""
+
+    @property
+    def count(self) -> int:
+        """How many bad rows have been set aside so far."""
+
+    def keep(self, items: Iterable[T | BadRow]) -> Iterator[T]:
+        """Give the good items of a stream, in order and lazily, and deal with the bad ones.
+
+        Raises:
+            BadRowsError: The policy is to stop at a bad row.
+        """
+
+
+class StopAtBadRows:
+    """Stop at the first bad row, naming it and the next two."""
+
+    count = 0
+
+    def keep(self, items: Iterable[T | BadRow]) -> Iterator[T]:
+        """Give the items up to the first bad row.
+
+        Raises:
+            BadRowsError: There was a bad row.
+        """
+        stream = iter(items)
+        for item in stream:
+            if isinstance(item, BadRow):
+                raise first_bad_rows(item, stream)
+            yield item
+
+
+def first_bad_rows(first: BadRow, rest: Iterator[object]) -> BadRowsError:
+    """The error that names the first bad rows.
+
+    Args:
+        first: The first bad row.
+        rest: What follows it, bad rows among other things; read until enough bad rows are found,
+            or so much was read that one more is unlikely.
+    """
+    rows, read_on, all_named = [first], 0, False
+    try:
+        for read_on, item in enumerate(islice(rest, _ROWS_READ_ON), start=1):  # noqa: B007
+            if isinstance(item, BadRow):
+                rows.append(item)
+            if len(rows) == _NAMED_ROWS:
+                break
+        else:
+            all_named = read_on < _ROWS_READ_ON
+    except CorpusError:
+        # The file breaks off further on; the rows found first are what to mend first.
+        all_named = False
+    return BadRowsError(tuple(rows), all_named=all_named)
+
+
+class RejectBadRows:
+    """Set bad rows aside in a file of JSON Lines, and go on; a context manager.
+
+    Each line of the file is an object with `file`, `line`, `reason` and `content`, the whole row.
+    The file is written beside its final name and renamed at the end of the block, also when the
+    block ends in a `GatewiseError`, for then it is part of the answer. Any other end leaves
+    nothing. A run without a bad row leaves an empty file, which says that there was none.
+
+    Args:
+        path: The rejects file. A file of that name is replaced if it is an earlier rejects file
+            or empty, and refused otherwise, lest a slip on the command line costs a corpus.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.count = 0
+        self._file: TextIO | None = None
+        self._exit = ExitStack()  # closes the file, then renames it
+
+    def __enter__(self) -> Self:
+        check_replaceable(self.path)
+        with writing(self.path), ExitStack() as opened:
+            temporary = opened.enter_context(written_whole(self.path))
+            # Python's escape of a lone surrogate, the only thing to replace, is JSON's escape too.
+            self._file = opened.enter_context(
+                temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n")
+            )
+            self._exit = opened.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file = None
+        if error is None or isinstance(error, GatewiseError):
+            with writing(self.path):
+                self._exit.close()
+        else:
+            self._exit.__exit__(kind, error, trace)
+
+    def keep(self, items: Iterable[T | BadRow]) -> Iterator[T]:
+        """Give the good items, and write each bad one into the rejects file."""
+        for item in items:
+            if isinstance(item, BadRow):
+                self._reject(item)
+            else:
+                yield item
+
+    def _reject(self, row: BadRow) -> None:
+        if self._file is None:
+            raise RuntimeError("RejectBadRows is used outside its with block")
+        with writing(self.path):
+            self._file.write(rejected_line(row))
+        self.count += 1
+
+
+def rejected_line(row: BadRow) -> str:
+    r"""A bad row as one line of a rejects file, with its line end.
+
+    Half a surrogate pair, by which a stray byte is told, stays what it is: written as UTF-8 with
+    `errors="backslashreplace"` it becomes an escape of JSON.
+    """
+    entry = {
+        "file": row.location.file,
+        "line": row.location.line,
+        "reason": row.reason,
+        "content": row.content,
+    }
+    return json.dumps(entry, ensure_ascii=False) + "\n"
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuses to put rejected rows where something else is, lest a slip costs a corpus.
+
+    Raises:
+        CorpusError: The file exists, and is neither empty nor an earlier rejects file.
+    """
+    if path.is_file() and not _is_rejects_file(path):
+        raise CorpusError(
+            f"{path}: the file exists and holds something other than rejected rows. "
+            "Name another file for --rejects"
+        )
+
+
+def _is_rejects_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            line = file.readline()
+        return not line or set(json.loads(line)) == {"file", "line", "reason", "content"}
+    except (OSError, ValueError, TypeError):
+        return False

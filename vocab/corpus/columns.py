@@ -1,0 +1,108 @@
+"""Which columns of a corpus hold its texts, its labels and their probabilities.
+
+Owns how what was not told is found in the files. Looks at columns' names alone, never at a value.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from gatewise.vocab.errors import CorpusError
+
+if TYPE_CHECKING:
+    # It reads files with pyarrow, which a classifier, that only wants to name its task, does
+    # without.
+    from gatewise.vocab.corpus.record_stream import RecordStream
+
+Task = Literal["single_label", "multi_label"]
+"""Whether a text has exactly one label or any number of them, none included."""
+
+_LABEL, _LABELS = "label", "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundColumns:
+    """The columns of one corpus.
+
+    Attributes:
+        text: The column of the texts.
+        label: The column of the label or the labels.
+        task: Whether a text has one label or several.
+        probability_prefix: What the names of the columns of probabilities begin with.
+        labels: The labels, sorted, whose probabilities have a column each; empty where there are
+            none. The column `label` is then not looked at, and need not be there.
+    """
+
+    text: str
+    label: str
+    task: Task
+    probability_prefix: str = ""
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is told of a corpus's columns.
+
+    Attributes:
+        text: The column of the texts.
+        label: The column of the label or the labels; None takes `label` if a file has it, else
+            `labels`.
+        task: Whether a text has one label or several; `auto` takes several where the label
+            column is called `labels`.
+        probability_prefix: What the names of the columns of probabilities begin with; None where
+            there are no such columns.
+    """
+
+    text: str = "text"
+    label: str | None = None
+    task: Task | Literal["auto"] = "auto"
+    probability_prefix: str | None = None
+
+    def found_in(self, records: "RecordStream") -> FoundColumns:
+        """Find the columns in a corpus's files.
+
+        A corpus without any column of probabilities is one of labels, prefix or not.
+
+        Raises:
+            CorpusError: A file lacks a column, or the columns of probabilities make no sense.
+        """
+        present = {name for table in records.tables for name in table.columns}
+        label = self.label
+        if label is None:
+            label = _LABELS if _LABELS in present and _LABEL not in present else _LABEL
+        task = self.task
+        if task == "auto":
+            task = "multi_label" if label == _LABELS else "single_label"
+        records.require(self.text, "--text-column")
+        prefix = self.probability_prefix
+        soft = sorted(
+            name[len(prefix) :]
+            for name in present - {self.text, label}
+            if prefix is not None and name.startswith(prefix)
+        )
+        if prefix is None or not soft:
+            records.require(label, "--label-column")
+            return FoundColumns(self.text, label, task)
+        _check_soft(records, prefix, soft)
+        return FoundColumns(self.text, label, task, prefix, tuple(soft))
+
+
+def _check_soft(records: "RecordStream", prefix: str, labels: list[str]) -> None:
+    for label in labels:
+        if not label.strip():
+            raise CorpusError(
+                f"{records.path}: the column {prefix + label!r} names no label after "
+                f"{prefix!r}: rename it"
+            )
+    if len(labels) < 2:
+        raise CorpusError(
+            f"{records.path}: expected a column of probabilities for each of two labels or more, "
+            f"received only {prefix + labels[0]!r}"
+        )
+    for table in records.tables:
+        for label in labels:
+            if table.columns and prefix + label not in table.columns:
+                raise CorpusError(
+                    f"{table.file}: no column {prefix + label!r}, which another file of the "
+                    "corpus has: every file needs the same columns of probabilities"
+                )

@@ -1,0 +1,243 @@
+"""A corpus as rows of text and labels, checked one by one.
+
+Owns what makes a text usable and what a row holds; a label's value is
+`gatewise.vocab.corpus.label_values`' business. Knows nothing of formats, and nothing of what
+becomes of a bad row: that is the policy's (`gatewise.vocab.corpus.bad_row_policy`).
+"""
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+
+from gatewise.vocab.corpus.bad_row_policy import BadRows, T
+from gatewise.vocab.corpus.columns import Columns, FoundColumns
+from gatewise.vocab.corpus.json_records import json_kind
+from gatewise.vocab.corpus.label_values import (
+    likely_labels,
+    one_label,
+    probabilities,
+    several_labels,
+    unknown_label,
+)
+from gatewise.vocab.corpus.record_stream import RecordStream, open_records
+from gatewise.vocab.corpus.records import BadRow, Location, Record
+from gatewise.vocab.errors import CorpusError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example.
+
+    Attributes:
+        text: The text as it stands in the file; never blank.
+        labels: Its labels, sorted and each once: exactly one in a single-label task, any number
+            in a multi-label one. An integer label is its decimal string. A row out of scope, which
+            has none of the labels of a single-label task, has none here.
+        location: Where the row starts.
+        probabilities: With soft labels, the probability of each label of the task in the order
+            of the sorted names.
+    """
+
+    text: str
+    labels: tuple[str, ...]
+    location: Location
+    probabilities: tuple[float, ...] | None = None
+
+    @property
+    def label(self) -> str:
+        """The only label; for single-label tasks alone."""
+        (label,) = self.labels
+        return label
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A corpus of texts and labels whose files were found and their columns checked.
+
+    Attributes:
+        records: Its records, read anew by every call of `rows`.
+        columns: Its columns, and with them the task.
+    """
+
+    records: RecordStream
+    columns: FoundColumns
+
+    def rows(
+        self,
+        bad_rows: BadRows,
+        known_labels: Collection[str] | None = None,
+        out_of_scope: str | None = None,
+    ) -> Iterator[Row]:
+        """Read the rows in a stream.
+
+        Args:
+            bad_rows: What happens to a row that cannot be used.
+            known_labels: If given, any other label makes a bad row, and columns of probabilities
+                must be those of these labels.
+            out_of_scope: In a single-label task, the label of rows that have none of the labels.
+
+        Returns:
+            The rows in the order of the files, one at least.
+
+        Raises:
+            CorpusError: A file cannot be read, or no row is left; raised from the iterator. The
+                columns of probabilities are of other labels; raised at once.
+            BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
+        """
+        known = None if known_labels is None else frozenset(known_labels)
+        if known is not None and self.columns.labels:
+            self._check_probabilities(known)
+        if known is not None and out_of_scope is not None:
+            known |= {out_of_scope}
+        rows = bad_rows.keep(_rows(self.records, self.columns, known))
+        if out_of_scope is not None:
+            rows = (
+                replace(row, labels=()) if row.labels == (out_of_scope,) else row for row in rows
+            )
+        return at_least_one(rows, self.records.path)
+
+    def require_probabilities(self) -> None:
+        """Refuse the corpus unless it has columns of probabilities.
+
+        Raises:
+            CorpusError: It has none.
+        """
+        if not self.columns.labels:
+            names = ", ".join(self.records.tables[0].columns)
+            raise CorpusError(
+                f"{self.records.path}: no column of probabilities; the columns are: {names}. Set "
+                "corpus.probability_prefix to what the names of those columns begin with"
+            )
+
+    def _check_probabilities(self, known: frozenset[str]) -> None:
+        path, prefix = self.records.path, self.columns.probability_prefix
+        for label in self.columns.labels:
+            if label not in known:
+                raise CorpusError(
+                    f"{path}: column {prefix + label!r}: {unknown_label(label, known)}"
+                )
+        if lacking := sorted(known - set(self.columns.labels)):
+            raise CorpusError(
+                f"{path}: no column {prefix + lacking[0]!r}: expected a column of probabilities "
+                f"for each of the {len(known)} labels"
+            )
+
+
+def open_corpus(path: str | os.PathLike[str], columns: Columns | None = None) -> Corpus:
+    """Find the files of a corpus and check their columns; no row is read yet.
+
+    Args:
+        path: A data file or a folder of them; see
+        `gatewise.vocab.corpus.record_stream.open_records`.
+        columns: What is told of the columns; nothing if None.
+
+    Raises:
+        CorpusError: A file cannot be read, or a column is missing.
+    """
+    records = open_records(path)
+    return Corpus(records, (columns or Columns()).found_in(records))
+
+
+def read_rows(
+    path: str | os.PathLike[str],
+    *,
+    bad_rows: BadRows,
+    columns: Columns | None = None,
+    known_labels: Collection[str] | None = None,
+    out_of_scope: str | None = None,
+) -> Iterator[Row]:
+    """Read a corpus of texts and labels in a stream.
+
+    The files and their columns are checked at once, the rows as they are taken. Arguments, rows
+    and errors are those of `open_corpus` and `Corpus.rows`.
+    """
+    return open_corpus(path, columns).rows(bad_rows, known_labels, out_of_scope)
+
+
+def read_texts(
+    path: str | os.PathLike[str], *, bad_rows: BadRows, text_column: str = "text"
+) -> Iterator[str]:
+    """Read a corpus of texts in a stream; labels are not looked at and need not be there.
+
+    Args:
+        path: A data file or a folder of them; see
+        `gatewise.vocab.corpus.record_stream.open_records`.
+        bad_rows: What happens to a row that cannot be used.
+        text_column: The column of the texts.
+
+    Returns:
+        The texts in the order of the files, one at least.
+
+    Raises:
+        CorpusError: A file cannot be read, the column is missing, or no row is left. All but the
+            first check may be raised from the iterator.
+        BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
+    """
+    records = open_records(path)
+    records.require(text_column, "--text-column")
+    texts = (
+        record if isinstance(record, BadRow) else text_of(record, text_column) for record in records
+    )
+    return at_least_one(bad_rows.keep(texts), records.path)
+
+
+def text_of(record: Record, column: str) -> str | BadRow:
+    """Take the text out of a record, or the reason why there is none."""
+    text = record.values.get(column)
+    if isinstance(text, str) and text and not text.isspace():
+        return text
+    if text is None or isinstance(text, str):
+        return record.bad("the text is missing")
+    return record.bad(f"expected the text to be a string, received {json_kind(text)}")
+
+
+def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
+    """Pass a stream on, and refuse an empty one.
+
+    Raises:
+        CorpusError: The stream ends without a single item; raised from the iterator.
+    """
+    for item in items:
+        yield item
+        break
+    else:
+        raise CorpusError(f"{path}: holds no rows that can be used")
+    yield from items
+
+
+def _rows(
+    records: RecordStream, columns: FoundColumns, known: frozenset[str] | None
+) -> Iterator[Row | BadRow]:
+    labels_of = _soft_row if columns.labels else _single_row
+    if columns.task == "multi_label" and not columns.labels:
+        labels_of = _multi_row
+    for record in records:
+        if isinstance(record, BadRow):
+            yield record
+            continue
+        text = text_of(record, columns.text)
+        yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
+
+
+def _single_row(
+    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+) -> Row | BadRow:
+    label = one_label(record, columns.label, known)
+    return label if isinstance(label, BadRow) else Row(text, (label,), record.location)
+
+
+def _multi_row(
+    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+) -> Row | BadRow:
+    labels = several_labels(record, columns.label, known)
+    return labels if isinstance(labels, BadRow) else Row(text, labels, record.location)
+
+
+def _soft_row(
+    record: Record, text: str, columns: FoundColumns, _: frozenset[str] | None
+) -> Row | BadRow:
+    found = probabilities(record, columns.probability_prefix, columns.labels, columns.task)
+    if isinstance(found, BadRow):
+        return found
+    labels = likely_labels(found, columns.labels, columns.task)
+    return Row(text, labels, record.location, found)

@@ -1,0 +1,142 @@
+r"""JSON Lines as records: one JSON object a line, blank lines skipped.
+
+Records need not have the same keys, so the columns of a file are found by looking ahead: they are
+the keys of its first records, in the order they appear. A later record may lack some of them or
+add others; its values are given as they are.
+
+Stricter than Python's `json` where that would change a value silently or write a line that others
+cannot read: `NaN`, numbers beyond a double, half a surrogate pair (`\ud800`) and a key that comes
+twice make a bad row.
+"""
+
+import json
+import math
+from collections.abc import Generator
+from contextlib import closing
+
+from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_lines, too_long
+from gatewise.vocab.corpus.read_progress import ReadProgress
+from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
+from gatewise.vocab.errors import CorpusError
+
+_RECORDS_AHEAD = 100
+_CHARACTERS_AHEAD = 1024 * 1024
+
+
+def columns_of(file: DataFile) -> tuple[str, ...]:
+    """Collect the keys of the first records that can be read; none where no record can be.
+
+    Bad rows of `LINE_LIMIT` characters before them are enough to look at: what was looked at of
+    standard input is kept in memory.
+
+    Raises:
+        CorpusError: The file cannot be read or decompressed, or holds nothing but blank lines.
+    """
+    columns: dict[str, None] = {}
+    seen = records = characters = bad = 0
+    with closing(records_of(file)) as items:
+        for seen, item in enumerate(items, start=1):  # noqa: B007 (`seen` is used below)
+            if isinstance(item, BadRow):
+                bad += len(item.content)
+                if bad > LINE_LIMIT:
+                    break
+                continue
+            columns |= dict.fromkeys(item.values)
+            records += 1
+            characters += len(item.raw)
+            if records == _RECORDS_AHEAD or characters > _CHARACTERS_AHEAD:
+                break
+    if not seen:
+        raise CorpusError(f"{file}: the file is empty; expected one JSON object a line")
+    return tuple(columns)
+
+
+def records_of(
+    file: DataFile, meter: ReadProgress | None = None
+) -> Generator[Record | BadRow, None, None]:
+    """Read the records, one line at a time.
+
+    Args:
+        file: The file.
+        meter: Told how much of the file has been read.
+
+    Raises:
+        CorpusError: The file cannot be read or decompressed, or a line is beyond all measure.
+    """
+    decode = json.JSONDecoder(
+        object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+    ).decode
+    name = str(file)
+    with open_lines(file, meter) as lines:
+        for number, line in enumerate(lines, start=1):
+            if len(line) == LINE_LIMIT:
+                raise too_long(file, number)
+            if line.isspace():
+                continue
+            location = Location(name, number)
+            values: object = None
+            try:
+                values = decode(line)
+                reason = _defect(values, line)
+            except json.JSONDecodeError as error:
+                reason = _syntax_reason(error, line)
+            except ValueError as error:
+                reason = f"invalid JSON: {error}"
+            except RecursionError:
+                reason = "the JSON is nested too deeply"
+            if reason is None and isinstance(values, dict):
+                yield Record(values, location, line)
+            else:
+                yield BadRow(location, str(reason), line.rstrip("\r\n"))
+
+
+def _defect(values: object, line: str) -> str | None:
+    if not isinstance(values, dict):
+        return f"expected a JSON object, received {json_kind(values)}"
+    # A surrogate comes from a byte in the line or from an escape; most lines have neither.
+    escaped = "\\u" in line and not is_unicode(json.dumps(values, ensure_ascii=False))
+    if escaped or not is_unicode(line):
+        cells = (
+            (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+            for key, value in values.items()
+        )
+        return not_unicode_reason(cells, line)
+    return None
+
+
+def json_kind(value: object) -> str:
+    """Name the kind of a JSON value, with its article.
+
+    Example:
+        `json_kind([1])` is `"a list"`.
+    """
+    kinds = {type(None): "null", bool: "true or false", str: "a string", list: "a list"}
+    numbers = {int: "a number", float: "a number", dict: "an object"}
+    return (kinds | numbers).get(type(value), f"a value of type {type(value).__name__}")
+
+
+def _syntax_reason(error: json.JSONDecodeError, line: str) -> str:
+    if line.lstrip().startswith("["):
+        return "invalid JSON: expected one object a line, not one list over many lines"
+    message = error.msg[:1].lower() + error.msg[1:]
+    return f"invalid JSON at character {error.pos + 1}: {message}"
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} comes twice")
+    return values
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"the number {digits[:40]} is beyond the range of a double")
+    return number
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,79 @@
+"""The names of the classes and their ids. Knows nothing of texts or scores."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from gatewise.vocab.errors import CorpusError
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a task, sorted by name; a class's id is its place in `names`.
+
+    Attributes:
+        names: The label of each id, sorted and unique.
+    """
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, labels: Iterable[str]) -> "Labels":
+        """Collects the classes that occur.
+
+        >>> Labels.of(["spam", "ham", "spam"]).names
+        ('ham', 'spam')
+
+        Args:
+            labels: The labels of all rows, in any order.
+
+        Raises:
+            CorpusError: If fewer than two classes occur: there would be nothing to tell apart.
+        """
+        names = tuple(sorted(set(labels)))
+        if len(names) < 2:
+            received = f"only {names[0]!r}" if names else "none"
+            raise CorpusError(
+                f"expected at least two different labels in the training corpus, received "
+                f"{received}: a classifier needs classes to tell apart"
+            )
+        return cls(names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The id of each label."""
+        return {name: index for index, name in enumerate(self.names)}
+
+    def encode(self, labels: Sequence[str]) -> list[int]:
+        """The id of each row's label.
+
+        Raises:
+            KeyError: If a label is unknown; the corpus reader refuses such rows by file and line.
+        """
+        return [self.ids[label] for label in labels]
+
+    def matrix(self, rows: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+        """Which labels each row has.
+
+        >>> Labels(("ham", "spam")).matrix([("spam",), ()]).tolist()
+        [[False, True], [False, False]]
+
+        Args:
+            rows: The labels of each row.
+
+        Returns:
+            bool, shape `(rows, labels)`.
+
+        Raises:
+            KeyError: As for `encode`.
+        """
+        matrix = np.zeros((len(rows), len(self)), dtype=np.bool_)
+        pairs = [(row, self.ids[label]) for row, labels in enumerate(rows) for label in labels]
+        if pairs:
+            matrix[tuple(np.array(pairs).T)] = True
+        return matrix

@@ -1,0 +1,106 @@
+"""Parquet as records, read one small batch of rows at a time.
+
+A value is given as Python's own where the two agree exactly. Where they do not (timestamps of
+nanoseconds, decimals, structs), it stays a `pyarrow.Scalar`, so that it can be written to Parquet
+again without loss.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyarrow.types as kinds
+from gatewise.vocab.corpus.data_files import DataFile, open_bytes
+from gatewise.vocab.corpus.read_progress import ReadProgress
+from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
+from gatewise.vocab.errors import CorpusError
+
+_BATCH_ROWS = 1024
+# By name, for the views are younger than the oldest pyarrow that serves here.
+_EXACT_TYPES = {
+    *("string", "large_string", "string_view", "binary", "large_binary", "binary_view"),
+    *("bool", "null"),
+}
+
+
+def schema_of(file: DataFile) -> pa.Schema:
+    """Read the schema from the file's footer.
+
+    Raises:
+        CorpusError: The file is no Parquet, or it names a column twice.
+    """
+    with open_bytes(file) as raw, pq.ParquetFile(raw) as table:
+        schema = table.schema_arrow
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise CorpusError(f"{file}: the schema names the column {twice[0]!r} more than once")
+    return schema
+
+
+def columns_of(file: DataFile) -> tuple[str, ...]:
+    """Read the names of the columns.
+
+    Raises:
+        CorpusError: The file is no Parquet, or it names a column twice.
+    """
+    return tuple(schema_of(file).names)
+
+
+def records_of(file: DataFile, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+    """Read the records, one at a time.
+
+    Args:
+        file: The file.
+        meter: Told how much of the file has been read: its size times the share of its rows.
+
+    Raises:
+        CorpusError: The file cannot be read.
+    """
+    name, columns, number, rows_read = str(file), columns_of(file), 0, 0
+    with open_bytes(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followed:
+        if meter is not None:
+            size, rows = raw.size(), max(table.metadata.num_rows, 1)
+            followed.enter_context(meter.following(lambda: size * rows_read // rows))
+        for batch in table.iter_batches(batch_size=_BATCH_ROWS):
+            rows_read += batch.num_rows
+            damaged = False
+            values: list[list[object]] = []
+            for column in batch.columns:
+                try:
+                    values.append(_python_values(column))
+                except UnicodeDecodeError:
+                    damaged = True
+                    values.append(_escaped_values(column))
+            for cells in zip(*values, strict=True):
+                number += 1
+                record = Record(
+                    dict(zip(columns, cells, strict=True)), Location(name, number), raw=""
+                )
+                yield (_checked(record) if damaged else record)
+
+
+def _python_values(column: pa.Array) -> list[object]:
+    return list(column.to_pylist() if _is_exact_in_python(column.type) else column)
+
+
+def _is_exact_in_python(kind: pa.DataType) -> bool:
+    if kinds.is_dictionary(kind) or kinds.is_list(kind) or kinds.is_large_list(kind):
+        return _is_exact_in_python(kind.value_type)
+    return str(kind) in _EXACT_TYPES or kinds.is_integer(kind) or kinds.is_floating(kind)
+
+
+def _escaped_values(column: pa.Array) -> list[object]:
+    """Decode texts that are not all UTF-8, each stray byte as a lone surrogate."""
+    if kinds.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if kinds.is_list(column.type) or kinds.is_large_list(column.type):
+        return list(column)
+    texts = column.cast(pa.large_binary()).to_pylist()
+    return [None if text is None else text.decode(errors="surrogateescape") for text in texts]
+
+
+def _checked(record: Record) -> Record | BadRow:
+    texts = [(name, text) for name, text in record.values.items() if isinstance(text, str)]
+    if all(is_unicode(text) for _, text in texts):
+        return record
+    return record.bad(not_unicode_reason(texts, "".join(text for _, text in texts)))

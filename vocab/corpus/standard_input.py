@@ -1,0 +1,92 @@
+"""Standard input as a file: one pass of bytes, whose beginning can be looked at first.
+
+Columns are found by reading a file's beginning, and then the file is read: twice, which a pipe
+does not allow. So the bytes of the first look are kept and given out again. Knows nothing of
+formats and rows.
+"""
+
+import io
+import sys
+from collections import deque
+from typing import BinaryIO
+
+from gatewise.vocab.errors import CorpusError
+
+NAME = "standard input"
+"""What standard input is called in messages."""
+
+
+class Pipe:
+    """A stream of bytes that can be opened twice: for a look at its beginning, and to be read.
+
+    A copy in another process, made by pickling, has the name and none of the bytes.
+    """
+
+    def __init__(self, source: BinaryIO | None) -> None:
+        self._source = source
+        self._head: deque[bytes] = deque()
+        self._opened = 0
+
+    def __reduce__(self) -> tuple[type["Pipe"], tuple[None]]:
+        return Pipe, (None,)
+
+    def open(self) -> io.RawIOBase:
+        """Open the stream from its beginning.
+
+        Raises:
+            CorpusError: It was opened twice before, or belongs to another process.
+        """
+        if self._source is None:
+            raise CorpusError(f"{NAME}: can only be read by the process that was given it")
+        self._opened += 1
+        if self._opened > 2:
+            raise CorpusError(
+                f"{NAME}: can be read only once, and this command reads its input several times. "
+                "Write it to a file first"
+            )
+        return _Pass(self._source, self._head, keep=self._opened == 1)
+
+
+class _Pass(io.RawIOBase):
+    """One pass over a pipe; closing it leaves the pipe open.
+
+    Args:
+        source: The pipe.
+        head: What was read of it in the first pass.
+        keep: Whether this is that first pass.
+    """
+
+    def __init__(self, source: BinaryIO, head: deque[bytes], *, keep: bool) -> None:
+        super().__init__()
+        self._source, self._head, self._keep = source, head, keep
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        if not self._keep and self._head:
+            chunk = self._head.popleft()
+            if 0 <= size < len(chunk):
+                self._head.appendleft(chunk[size:])
+                chunk = chunk[:size]
+        else:
+            chunk = self._source.read(size)
+            if self._keep:
+                self._head.append(chunk)
+        self._position += len(chunk)
+        return chunk
+
+
+def standard_input() -> Pipe:
+    """Take the bytes of the process's standard input.
+
+    Raises:
+        CorpusError: It is closed.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        raise CorpusError(f"{NAME}: it is closed; there is nothing to read")
+    return Pipe(sys.stdin.buffer)

@@ -1,0 +1,1 @@
+"""Text to ids: pre-tokenization, training the tokenizer, encoding."""
