@@ -141,7 +141,7 @@ def test_a_run_that_is_told_to_end_says_how_to_go_on(
     model_folder: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
-    source.write_text("text\n" + f"{' '.join(TEXTS)}\n" * 120_000, encoding="utf-8")
+    source.write_text("text\n" + f"{' '.join(TEXTS)}\n" * 80_000, encoding="utf-8")
     command = [*GATEWISE, str(model_folder), str(source), "--out", str(out)]
     journal = tmp_path / ".out.csv.partial" / "journal"
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as started:
@@ -158,6 +158,6 @@ def test_a_run_that_is_told_to_end_says_how_to_go_on(
     done = run(*command[4:], "--resume", "--json")
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["rows"] == summary["scored"] == 120_000
-    assert 0 < summary["resumed"] < 120_000
+    assert summary["rows"] == summary["scored"] == 80_000
+    assert 0 < summary["resumed"] < 80_000
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
