@@ -11,7 +11,7 @@ LANGUAGES := runs/languages
 # The core of the tests, and what it needs.
 CORE_TESTS := tests/vocab tests/service/model tests/service/scoring --ignore tests/service/scoring/ray \
 	tests/service/serving/test_app.py tests/gatewise/test_cli.py tests/training/test_pipeline.py
-CORE := filelock httpx hypothesis jsonschema pandas pytest pytest-xdist
+CORE := httpx hypothesis jsonschema pandas pytest pytest-xdist
 # Bytecode is compiled when a module is first imported: most of TensorFlow's never are.
 INSTALL := -m pip install --quiet --no-compile
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile

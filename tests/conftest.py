@@ -51,7 +51,10 @@ _RESOURCES_OF_FIXTURES = {fixture: name for name, of in _FIXTURES.items() for fi
 _LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 _TOGETHER = {
-    "Ray": ("tests/service/cluster/", "tests/gatewise/commands/test_score_on_ray.py"),
+    "Ray": (
+        *("tests/service/scoring/ray/", "tests/service/serving/ray/"),
+        "tests/gatewise/commands/test_score_on_ray.py",
+    ),
     "runtimes": ("tests/runtimes/",),
 }
 
