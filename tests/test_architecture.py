@@ -185,9 +185,7 @@ def test_score_pulls_in_pyarrow_besides(model_folder, languages, tmp_path):
     assert loaded - BASE <= {"pyarrow", "cython_runtime", "cloudpickle", "filelock"}
 
 
-@pytest.mark.parametrize(
-    "module", ["gatewise.service.serving.app", "gatewise.service.serving.server"]
-)
+@pytest.mark.parametrize("module", ["app", "server"])
 def test_the_service_pulls_in_nothing_that_trains(module):
     loaded = packages_after(f"import gatewise.service.serving.{module}")
     assert "fastapi" in loaded
