@@ -22,8 +22,8 @@ from typing import Any, BinaryIO, Self
 
 from gatewise.service.scoring.chunks import Position
 from gatewise.service.scoring.summary import RowCounts
-from gatewise.vocab.corpus.data_files import writing
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.atomic_files import translate_write_errors
+from gatewise.vocab.errors import OutputError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 try:
@@ -85,16 +85,16 @@ class JournaledOutput:
             resume: Whether to go on with what is there. If nothing is, the output is begun.
 
         Raises:
-            CorpusError: Another run is writing it, what is there was begun with something else,
+            OutputError: Another run is writing it, what is there was begun with something else,
                 or the folder cannot be written.
         """
-        with writing(target):
+        with translate_write_errors(target):
             folder.mkdir(mode=0o700, exist_ok=True)
             # Among temporary files a link may be another user's, and lead to a folder of one's own.
             if folder.is_symlink():
-                raise CorpusError(f"{target}: {folder} is a link; it has to go first")
+                raise OutputError(f"{target}: {folder} is a link; it has to go first")
             if hasattr(os, "geteuid") and folder.stat().st_uid != os.geteuid():
-                raise CorpusError(f"{target}: {folder} is another user's; it has to go first")
+                raise OutputError(f"{target}: {folder} is another user's; it has to go first")
             journal = (folder / "journal").open("a+b")
             staging = cls(target, folder, journal)
             try:
@@ -109,10 +109,10 @@ class JournaledOutput:
         """Appends rows and rejected rows.
 
         Raises:
-            CorpusError: They cannot be written.
+            OutputError: They cannot be written.
         """
         self.check()
-        with writing(self._target):
+        with translate_write_errors(self._target):
             for file, contents in zip(self._files, (rows, rejected), strict=True):
                 _write(file, contents)
 
@@ -123,19 +123,19 @@ class JournaledOutput:
             progress: How far that is.
 
         Raises:
-            CorpusError: It cannot be written.
+            OutputError: It cannot be written.
         """
         before = self.kept
         # Said first: a signal may come at any moment, also right after the line is written.
         self.kept = True
         try:
             self._commit(progress)
-        except CorpusError:
+        except OutputError:
             self.kept = before
             raise
 
     def _commit(self, progress: Progress) -> None:
-        with writing(self._target):
+        with translate_write_errors(self._target):
             for file in self._files:
                 os.fsync(file.fileno())
             rows, rejected = (file.tell() for file in self._files)
@@ -147,13 +147,13 @@ class JournaledOutput:
         A file that was deleted can be written to for hours, and nobody ever sees it.
 
         Raises:
-            CorpusError: The folder was deleted, and nothing is kept.
+            OutputError: The folder was deleted, and nothing is kept.
         """
-        with writing(self._target):
+        with translate_write_errors(self._target):
             links = os.fstat(self._journal.fileno()).st_nlink
         if not links:
             self.kept = False
-            raise CorpusError(
+            raise OutputError(
                 f"{self._target}: cannot be written: {self._folder}, in which it grew, was deleted"
             )
 
@@ -200,7 +200,7 @@ class JournaledOutput:
         try:
             fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CorpusError(
+            raise OutputError(
                 f"{self._target}: another run is writing it; wait for it, or name another file"
             ) from None
 
@@ -244,11 +244,12 @@ class JournaledOutput:
     def _compare(self, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name in {**then, **now}:
             if then.get(name) != now.get(name):
-                raise CorpusError(
-                    f"{self._target}: the run that was broken off cannot be gone on with, for "
-                    f"{name} is not what it was: then {json.dumps(then.get(name))}, now "
-                    f"{json.dumps(now.get(name))}. Give what was given then, or leave --resume "
-                    "out to begin anew"
+                raise OutputError(
+                    f"{self._target}: cannot resume: {name} has changed since the run began: "
+                    f"expected {json.dumps(then.get(name))}, received "
+                    f"{json.dumps(now.get(name))}. Use the former value, or start again without "
+                    "resuming",
+                    option="resume",
                 )
 
     def _append(self, entry: Mapping[str, object]) -> None:
