@@ -34,6 +34,7 @@ from gatewise.service.model.model_config import (
     Precision,
 )
 from gatewise.service.model.onnx_validation import validate_folder
+from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN, parse_tokenizer
@@ -202,19 +203,6 @@ def _stranger_in(folder: ModelFolder) -> str | None:
         manifest = Manifest.model_validate_json(read_file(folder.manifest, MOST_MANIFEST_BYTES))
         known = {*manifest.files, folder.manifest.name}
     return min(files - known, default=None)
-
-
-def replace_folder(target: Path, new: Path, old: Path) -> None:
-    """Puts a new folder at `target`; what is there moves to `old`, and back after an error."""
-    if not target.exists():
-        new.rename(target)
-        return
-    target.rename(old)
-    try:
-        new.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
 
 
 def write_json(path: Path, document: object) -> None:
