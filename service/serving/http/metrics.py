@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fastapi import APIRouter, Request
 from gatewise.service.serving.http.middleware.request_context import RequestContext
 from gatewise.service.serving.http.version_metrics import VersionMetrics
 from gatewise.service.serving.model_registry import ModelRegistry
@@ -27,15 +26,12 @@ from prometheus_client import (
     multiprocess,
 )
 from prometheus_client.metrics import MetricWrapperBase
-from starlette.responses import Response
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _VERSION = ("model", "version")
 _SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
-
-routes = APIRouter()
 
 _Child = TypeVar("_Child")
 
@@ -263,10 +259,3 @@ def of_processes() -> Iterator[Callable[[int], None]]:
             yield lambda pid: multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
         finally:
             del os.environ[_SEVERAL]
-
-
-@routes.get("/metrics", summary="Figures for Prometheus", response_class=Response)
-async def metrics(request: Request) -> Response:
-    """Answers every figure, in Prometheus's text format."""
-    figures = await request.app.state.figures()
-    return Response(figures, media_type=exposition.CONTENT_TYPE_LATEST)

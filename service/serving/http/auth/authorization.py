@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import Request
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth.api_keys import ApiKeys
 from gatewise.service.serving.http.auth.key_file import Role
 from gatewise.service.serving.http.protocol import openapi_errors, problems
@@ -99,13 +100,10 @@ def admit(keys: ApiKeys, headers: Iterable[tuple[bytes, bytes]], needed: Role) -
 
 
 def require(needed: Role) -> Callable[[Request], Awaitable[None]]:
-    """A dependency of FastAPI's, for a route that takes more than the gate asks for.
-
-    `request.app.state.keys` has the keys.
-    """
+    """A dependency of FastAPI, for a route that needs another role than PREDICT."""
 
     async def check(request: Request) -> None:
-        admit(request.app.state.keys, request.scope["headers"], needed)
+        admit(app_context(request).keys, request.scope["headers"], needed)
 
     return check
 

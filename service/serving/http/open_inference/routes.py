@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from gatewise.service.serving.batching_jobs import EmptyTextsError
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.open_inference import outputs as inference_outputs
 from gatewise.service.serving.http.open_inference.inference_schemas import (
@@ -30,7 +31,6 @@ from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.served_model import ServedModel
-from gatewise.service.serving.settings import Settings
 from starlette.responses import Response
 
 EXTENSIONS = ["binary_tensor_data"]
@@ -157,7 +157,7 @@ async def model_metadata(request: Request, name: str, version: str | None = None
 )
 async def infer(request: Request, name: str, version: str | None = None) -> Response:
     """Answers the outputs that are asked for, or `label` and `score`."""
-    settings: Settings = request.app.state.settings
+    settings = app_context(request).settings
     content = await request_body.receive_bytes(
         request.scope, request.receive, settings.max_body_bytes, BYTES_TYPE
     )
@@ -196,5 +196,4 @@ def _asked_of(models: ModelRegistry, name: str, version: str | None) -> ServedMo
 
 
 def _models(request: Request) -> ModelRegistry:
-    models: ModelRegistry = request.app.state.models
-    return models
+    return app_context(request).models

@@ -14,6 +14,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
 from gatewise.service.model.streaming_classifier import Reading, Stream, TextTooLongError
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
@@ -109,7 +110,7 @@ class _Conversation:
         top_k = self._top_k()
         with self._streams.place():
             try:
-                served = self._websocket.app.state.models.find(name, version)
+                served = app_context(self._websocket).models.find(name, version)
             except GatewiseError as error:
                 raise problems.refusal(error) from None
             self._exchange.model, self._exchange.version = served.name, served.version

@@ -187,13 +187,13 @@ def test_keys_change_under_a_running_service(
     new, entry = make_key("web", Role.PREDICT)
     key_writing.add(file, entry)
     # As if a second had passed.
-    monkeypatch.setattr(app.state.keys, "_next_look", 0.0)
+    monkeypatch.setattr(app.context.keys, "_next_look", 0.0)
     assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [200, 200]
     file.write_text(f"{entry.line()}\n")
-    monkeypatch.setattr(app.state.keys, "_next_look", 0.0)
+    monkeypatch.setattr(app.context.keys, "_next_look", 0.0)
     assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [401, 200]
     file.write_text("broken")
-    monkeypatch.setattr(app.state.keys, "_next_look", 0.0)
+    monkeypatch.setattr(app.context.keys, "_next_look", 0.0)
     assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [401, 200]
 
 
