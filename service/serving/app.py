@@ -98,7 +98,9 @@ class Application(FastAPI):
         self._end_traces: Callable[[], None] | None = None
         if settings.traces:
             inside, self._end_traces = tracing.wrap(inside)
-        self._door = AccessLog(inside, context.metrics.answered, access_log=settings.access_log)
+        self._door = AccessLog(
+            inside, context.metrics.observe_request, access_log=settings.access_log
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from gatewise.service.serving.batching import Capacity
 from gatewise.service.serving.model_sources import ModelSource, sources, split
-from gatewise.service.serving.served_model import Capacity
 from gatewise.vocab.errors import GatewiseError
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -190,8 +190,8 @@ class Settings(BaseSettings):
         """What each version of a model may take at a time."""
         return Capacity(
             threads=self.sessions or max(1, _processors() - 1),
-            most_texts=self.max_queued_texts,
-            most_characters=self.max_queued_characters,
+            max_texts=self.max_queued_texts,
+            max_characters=self.max_queued_characters,
             seconds=self.deadline_seconds,
         )
 

@@ -88,7 +88,7 @@ class AppContext:
         """
         metrics = Metrics()
         models = ModelRegistry(
-            sources, settings.capacity(), threads=settings.threads, watcher=metrics
+            sources, settings.capacity(), threads=settings.threads, observer=metrics
         )
         for name, classifier in (classifiers or {}).items():
             models.add(name, "1", classifier)
@@ -119,7 +119,7 @@ class AppContext:
 
     def own_metrics(self) -> bytes:
         """Returns the metrics of this process, in Prometheus's text format."""
-        self.metrics.look(self.models, self.process.connections(), self.streams.open)
+        self.metrics.update_gauges(self.models, self.process.connections(), self.streams.open)
         return self.metrics.exposition()
 
     async def all_metrics(self) -> bytes:

@@ -149,7 +149,7 @@ class Metrics:
         self._children: dict[tuple[object, ...], object] = {}
         self._seen: set[tuple[str, str, str]] = set()
 
-    def answered(self, exchange: RequestContext, seconds: float) -> None:
+    def observe_request(self, exchange: RequestContext, seconds: float) -> None:
         """Counts a request and its answer."""
         route, model, version = exchange.route or "other", exchange.model, exchange.version
         status = exchange.status
@@ -172,7 +172,7 @@ class Metrics:
         if model:
             self._counts["stream_tokens"].labels(model, version).inc(tokens)
 
-    def of(self, name: str, version: str) -> VersionMetrics:
+    def for_version(self, name: str, version: str) -> VersionMetrics:
         """The figures of one version of a model."""
         return VersionMetrics(
             counts={key: one.labels(name, version) for key, one in self._counts.items()},
@@ -182,11 +182,11 @@ class Metrics:
             best_score=self._best_score.labels(name, version),
         )
 
-    def loaded(self, name: str, result: str) -> None:
+    def count_load(self, name: str, result: str) -> None:
         """Counts a version that was `loaded`, or `failed` to be."""
         self._loads.labels(name, result).inc()
 
-    def look(self, models: ModelRegistry, connections: int, streams: int) -> None:
+    def update_gauges(self, models: ModelRegistry, connections: int, streams: int) -> None:
         """Notes what is so at the moment: versions, their shares, what waits, what is open."""
         self._connections.set(connections)
         self._open_streams.set(streams)

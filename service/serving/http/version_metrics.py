@@ -7,7 +7,7 @@ Knows which figures there are; their names and labels are in
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from gatewise.service.serving.batching_jobs import BatchStats
+from gatewise.service.serving.batching import BatchStats
 from prometheus_client import Counter, Histogram
 
 
@@ -21,7 +21,7 @@ class VersionMetrics:
     batch_texts: Histogram
     best_score: Histogram
 
-    def ran(self, done: BatchStats) -> None:
+    def observe_batch(self, done: BatchStats) -> None:
         """Counts what was run at a time."""
         self.batch_texts.observe(len(done.texts))
         for seconds in done.waited:
@@ -39,6 +39,6 @@ class VersionMetrics:
             if figure:
                 self.counts[name].inc(figure)
 
-    def refused(self, reason: str, jobs: int) -> None:
+    def count_refused(self, reason: str, jobs: int) -> None:
         """Counts requests whose texts were not answered."""
         self.refusals(reason).inc(jobs)

@@ -11,7 +11,7 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from fastapi import APIRouter, Request
-from gatewise.service.serving.batching_jobs import EmptyTextsError
+from gatewise.service.serving.batching import EmptyTextsError
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.open_inference import outputs as inference_outputs

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from gatewise.service.serving.batching_jobs import ClosedError, DeadlineError, QueueFullError
+from gatewise.service.serving.batching import ClosedError, DeadlineError, QueueFullError
 from gatewise.service.serving.model_versions import InUseError, NotReadyError, UnknownModelError
 from gatewise.vocab.errors import GatewiseError
 from pydantic import BaseModel, Field

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
-from gatewise.service.serving.batching_jobs import EmptyTextsError, Scored
+from gatewise.service.serving.batching import EmptyTextsError, Scored
 from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems, request_body
@@ -124,7 +124,7 @@ class Predict:
             future = served.ask(
                 texts,
                 parameters.function_to_apply,
-                alone=self._context.process.requests_in_flight() == 1,
+                inline=self._context.process.requests_in_flight() == 1,
                 when_slow=lambda: self._watch(future, receive),
             )
             scored = await _answer_of(future)
