@@ -93,7 +93,6 @@ def _trained(
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.fit import fit
     from gatewise.training.fit.loss import objective
-    from gatewise.training.network import bounds
     from gatewise.training.network.build import build, exported_parameters
     from gatewise.training.onnx_export.keras_to_onnx import to_onnx
     from gatewise.training.trained_model import TrainedModel
@@ -108,7 +107,6 @@ def _trained(
             prepared.vectors,
             prepared.spelling,
         )
-    bounds.check(model, config, len(rows.labels))
     count_ngrams(model, prepared.train)
     fitted = fit(
         model,

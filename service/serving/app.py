@@ -17,6 +17,7 @@ from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.auth import authorization
 from gatewise.service.serving.http.middleware import headers, tracing
 from gatewise.service.serving.http.middleware.access_log import AccessLog
+from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
 from gatewise.service.serving.http.middleware.headers import Cors
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.open_inference import routes as inference
@@ -79,7 +80,7 @@ class Application(FastAPI):
         self.context = self.state.context = context
         settings = context.settings
         self._complaints: dict[str, str | None] = {}
-        self._predict = Predict(context)
+        self._predict = Predict(context, lambda: self._entrance.in_flight)
         for routes in (
             models.routes,
             predict.routes(self._predict),
@@ -98,13 +99,12 @@ class Application(FastAPI):
         self._end_traces: Callable[[], None] | None = None
         if settings.traces:
             inside, self._end_traces = tracing.wrap(inside)
-        self._door = AccessLog(
-            inside, context.metrics.observe_request, access_log=settings.access_log
-        )
+        logged = AccessLog(inside, context.metrics.observe_request, access_log=settings.access_log)
+        self._entrance = ConcurrencyLimit(logged, settings.max_requests, context.metrics.refused)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        await self._door(scope, receive, send)
+        await self._entrance(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, with the shapes that no route's signature tells."""
@@ -137,7 +137,7 @@ class Application(FastAPI):
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers what is for no route; a WebSocket would else be refused without a reason."""
         if scope["type"] == "websocket":
-            refusal = problems.response(scope["path"], exception_handlers.no_route(scope["path"]))
+            refusal = problems.response(scope["path"], problems.no_route(scope["path"]))
             await refusal(scope, receive, send)
         else:
             await self.router.not_found(scope, receive, send)

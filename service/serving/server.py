@@ -67,7 +67,7 @@ def serve(settings: Settings) -> None:
             work = partial(_work, settings)
             Supervisor(work, listener, settings.workers, stop_seconds, forget).run(told)
         return
-    process = _Process(settings)
+    process = _Process()
     app = loaded(settings, process)
     with listen(settings.host, settings.port) as listener:
         run(
@@ -81,7 +81,7 @@ def serve(settings: Settings) -> None:
 def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
     """Serves as one of several processes."""
     log_format.configure(settings)
-    process = _Process(settings, pipe)
+    process = _Process(pipe)
     try:
         app = loaded(settings, process)
     except GatewiseError as error:
@@ -120,22 +120,14 @@ class _Process(ServerProcess):
     """A process that serves by uvicorn, alone or as one of several.
 
     Args:
-        settings: The settings.
         pipe: Leads to the supervisor of the processes, if there are several.
 
     Attributes:
-        limits: What clients may take, and how many requests are in flight.
         connections_open: The open connections, as uvicorn keeps them.
         draining: Whether the process was told to stop, and will.
     """
 
-    def __init__(self, settings: Settings, pipe: Connection | None = None) -> None:
-        self.limits = Limits(
-            connections=settings.max_connections,
-            header_bytes=settings.max_header_bytes,
-            read_seconds=settings.read_seconds,
-            requests=settings.max_requests,
-        )
+    def __init__(self, pipe: Connection | None = None) -> None:
         self.pipe = pipe
         self.connections_open: set[Any] = set()
         self.draining = False
@@ -144,9 +136,6 @@ class _Process(ServerProcess):
 
     def connections(self) -> int:
         return len(self.connections_open)
-
-    def requests_in_flight(self) -> int:
-        return self.limits.under_way
 
     def is_draining(self) -> bool:
         return self.draining
@@ -182,10 +171,14 @@ def run(
         ready: Called once requests are taken.
     """
     settings = app.context.settings
-    process.limits.refused = app.context.metrics.refused
+    limits = Limits(
+        connections=settings.max_connections,
+        header_bytes=settings.max_header_bytes,
+        read_seconds=settings.read_seconds,
+    )
     config = uvicorn.Config(
         app,
-        http=bounded(process.limits),
+        http=bounded(limits),
         ws="websockets-sansio",
         # Larger than they may be, so that most that are too large can still be told why.
         ws_max_size=_MESSAGE_SIZES * settings.max_stream_message_bytes,

@@ -95,7 +95,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         buckets=network.ngram_buckets(0, width),
         ngram_width=width,
     )
-    parameters.check_size(network, shape)
+    parameters.check_size(network, config.tokens, shape)
     lengths = network.spelling_lengths(config.tokens.unit)
     spelt = char_ngrams(tokenizer, lengths) if lengths else None
     found = None
@@ -116,7 +116,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     train, validation = parts["train"], parts["validation"]
     buckets = network.ngram_buckets(train.examples.tokens, width)
     shape = replace(shape, buckets=buckets)
-    parameters.check_size(network, shape)
+    parameters.check_size(network, config.tokens, shape)
     _check_outside(config, train, validation)
     return Prepared(
         config=auto_settings.with_epochs(config, train.examples.tokens),

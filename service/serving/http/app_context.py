@@ -26,10 +26,6 @@ class ServerProcess:
         """Returns the number of open connections."""
         return 0
 
-    def requests_in_flight(self) -> int:
-        """Returns the number of requests that are not answered yet; 0 if it is unknown."""
-        return 0
-
     def is_draining(self) -> bool:
         """Whether the process stops soon, and must get no new requests."""
         return False

@@ -16,8 +16,6 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, merged_metrics
 from gatewise.service.serving.http.app_context import ServerProcess
-from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
-from gatewise.service.serving.http.protocol.limits import Limits
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change, NotReadyError
 from gatewise.service.serving.server import SWITCH_SECONDS, loaded
@@ -26,6 +24,7 @@ from gatewise.service.serving.supervisor import still_needed
 from gatewise.vocab.errors import GatewiseError
 from ray import serve
 from ray.serve.exceptions import RayServeException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REFUSED = "gatewise cannot serve: "
 """Stands before the node and the reason for which no replica starts there, in what Ray tells."""
@@ -67,7 +66,6 @@ class Replica(ServerProcess):
             raise ReplicaError(f"{REFUSED}{node}: {error}") from None
         context = self._app.context
         self._models = context.models
-        self._bounds = Limits(requests=settings.max_requests, refused=context.metrics.refused)
         self._changes: list[Change] = []
         self._catch_ups = 0
         self._draining = False
@@ -75,9 +73,10 @@ class Replica(ServerProcess):
         gc.collect()
         gc.freeze()
 
-    def __serve_build_asgi_app__(self) -> ConcurrencyLimit:  # Ray's name for it
-        """The application, as Ray Serve asks for it once this object is made."""
-        return ConcurrencyLimit(self._app, self._bounds)
+    def __serve_build_asgi_app__(self) -> ASGIApp:  # Ray's name for it
+        """Returns the application; Ray Serve calls it once this object is made."""
+        # Ray's proxy sets the id of each request before us, and of its answer after us.
+        return without_request_id(self._app)
 
     async def check_health(self) -> None:
         """Called by Ray before the replica serves and every few seconds then.
@@ -128,10 +127,6 @@ class Replica(ServerProcess):
     async def drain(self) -> None:
         """Is no longer ready from now on, but answers."""
         self._draining = True
-
-    def requests_in_flight(self) -> int:
-        """Returns the number of requests that are not answered yet."""
-        return self._bounds.under_way
 
     def is_draining(self) -> bool:
         """Whether this replica stops soon."""
@@ -192,6 +187,21 @@ class Replica(ServerProcess):
     def _name(self) -> str:
         name: str = serve.get_replica_context().replica_tag
         return name
+
+
+def without_request_id(app: ASGIApp) -> ASGIApp:
+    """Removes the request id from the answers of an application, for a server that adds its own."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [header for header in message["headers"] if header[0] != b"x-request-id"]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await app(scope, receive, send_without)
+
+    return answer
 
 
 def _others_run() -> bool:

@@ -37,8 +37,6 @@ EXTENSIONS = ["binary_tensor_data"]
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BYTES_TYPE = "application/octet-stream"
 
-_INVALID = Kind("invalid-inference-request", 400, "The inference request is not valid")
-
 routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 
@@ -54,7 +52,12 @@ def _responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 _OF_A_MODEL = _responses(problems.NO_MODEL, problems.NOT_READY)
 _OF_AN_INFERENCE = {
     **_responses(
-        *(_INVALID, problems.NO_MODEL, problems.BODY_TOO_LARGE, problems.UNSUPPORTED_BODY),
+        *(
+            problems.INVALID_INFERENCE,
+            problems.NO_MODEL,
+            problems.BODY_TOO_LARGE,
+            problems.UNSUPPORTED_BODY,
+        ),
         *(problems.QUEUE_FULL, problems.NOT_READY, problems.LATE),
     ),
     200: {
@@ -171,11 +174,11 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         inference_outputs.check(asked, served.classifier)
         scored = await served.scores(asked.texts, asked.function_to_apply)
     except InferFormatError as error:
-        raise ProblemError(_INVALID, str(error)) from None
+        raise ProblemError(problems.INVALID_INFERENCE, str(error)) from None
     except EmptyTextsError as error:
         which = ", ".join(map(str, error.indices[:20]))
         detail = f"#/inputs/0: expected texts with at least one token each: empty are {which}"
-        raise ProblemError(_INVALID, detail) from None
+        raise ProblemError(problems.INVALID_INFERENCE, detail) from None
     answer, header_length = encode(
         inference_outputs.tensors(asked, served.classifier, scored),
         [output.binary for output in asked.outputs],

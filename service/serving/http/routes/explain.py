@@ -114,7 +114,6 @@ class ExplainQueue:
             raise ProblemError(
                 problems.QUEUE_FULL,
                 f"{MOST_WAITING} requests wait for explanations already: ask again",
-                headers={"Retry-After": "1"},
             )
         self._waiting += 1
         try:

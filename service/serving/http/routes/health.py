@@ -30,11 +30,10 @@ async def ready(request: Request) -> Health:
     """Answers 200 while every model can be asked, and the service was not told to stop."""
     context = app_context(request)
     if context.process.is_draining():
-        raise ProblemError(problems.NOT_READY, "the service is stopping")
+        raise ProblemError(problems.NOT_READY, "the service is stopping", headers={})
     if not context.models.is_ready:
         raise ProblemError(
             problems.NOT_READY,
             "the model is being loaded: ask again, and look at the log if this lasts",
-            headers={"Retry-After": "1"},
         )
     return Health(status="ready")

@@ -7,6 +7,7 @@ FastAPI's routing and its parsing take longer than classifying a text. Knows no 
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +59,12 @@ class Predict:
 
     Args:
         context: The state of the application.
+        requests_in_flight: Returns the number of requests that are not answered yet.
     """
 
-    def __init__(self, context: AppContext) -> None:
+    def __init__(self, context: AppContext, requests_in_flight: Callable[[], int]) -> None:
         self._context = context
+        self._requests_in_flight = requests_in_flight
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +127,7 @@ class Predict:
             future = served.ask(
                 texts,
                 parameters.function_to_apply,
-                inline=self._context.process.requests_in_flight() == 1,
+                inline=self._requests_in_flight() == 1,
                 when_slow=lambda: self._watch(future, receive),
             )
             scored = await _answer_of(future)
