@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from gatewise.service.model.model_config import Precision
+from gatewise.service.model.model_documents import Precision
 from numpy.typing import NDArray
 
 TOLERANCE = 1e-5

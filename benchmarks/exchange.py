@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 from answers import Answers, Question, RuntimeFailedError
-from gatewise.service.model.model_config import DTYPES, ModelFolder
+from gatewise.service.model.model_documents import DTYPES
+from gatewise.service.model.model_folder import ModelFolder
 
 SCRIPTS = Path(__file__).resolve().parent / "parity"
 """Where the scripts are that run in other runtimes."""

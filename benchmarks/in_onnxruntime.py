@@ -12,8 +12,8 @@ import numpy as np
 import onnxruntime as ort
 from answers import Answers, Question
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import PRECISIONS, ModelFolder, Precision
-from gatewise.service.model.model_folder import read_model_folder
+from gatewise.service.model.model_documents import PRECISIONS, Precision
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder
 from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.training.mobile.ort_format import to_ort
 from gatewise.vocab.tokenizer.encoding import pad

@@ -17,7 +17,7 @@ from typing import Annotated, get_args
 
 import typer
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import ModelFolder
+from gatewise.service.model.model_folder import ModelFolder
 from gatewise.training.config import config as configs
 from gatewise.training.config.config import Config
 from gatewise.training.config.network_section import Cell, Direction, Readout

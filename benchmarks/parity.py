@@ -22,7 +22,7 @@ import numpy as np
 import parity_texts
 import typer
 from answers import TOLERANCE, Answers, Comparison, RuntimeFailedError, compare
-from gatewise.service.model.model_config import PRECISIONS
+from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.vocab.errors import GatewiseError
 from in_node import NODE_MODULES
 from in_onnxruntime import Asked

@@ -25,7 +25,7 @@ from rich.table import Table
 from gatewise.printable import printable
 
 if TYPE_CHECKING:
-    from gatewise.service.model.model_config import RejectSettings
+    from gatewise.service.model.model_documents import RejectSettings
     from gatewise.service.model.model_folder import Artifact
     from gatewise.training.evaluation.evaluate import Report
     from gatewise.training.fit.progress import Progress as FitProgress

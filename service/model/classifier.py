@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_config import PRECISIONS, Precision
+from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
 from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked

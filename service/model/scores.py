@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from gatewise.service.model.model_config import RejectSettings
+from gatewise.service.model.model_documents import RejectSettings
 from numpy.typing import NDArray
 
 ScoreFunction = Literal["softmax", "sigmoid", "none"]

@@ -14,7 +14,7 @@ import numpy as np
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
-from gatewise.service.model.onnx_validation.parsed_network import NEXT, OUTPUT, STATE, TOKEN
+from gatewise.service.model.onnx_validation.onnx_parser import NEXT, OUTPUT, STATE, TOKEN
 from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.vocab.errors import EmptyTextError, GatewiseError, TokenizerError
 from gatewise.vocab.tokenizer.incremental_tokenizer import IncrementalTokenizer

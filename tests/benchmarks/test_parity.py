@@ -91,8 +91,12 @@ def test_the_ort_format_answers_the_same(parity, answers, asked):
 def test_texts_that_other_runtimes_cut_elsewhere_are_left_out(parity, model_folder, tmp_path):
     import shutil
 
-    from gatewise.service.model.model_config import ModelFolder
-    from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
+    from gatewise.service.model.model_folder import (
+        ModelFolder,
+        read_model_folder,
+        seal_model_folder,
+        write_json,
+    )
 
     folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
     config = json.loads(folder.config.read_text(encoding="utf-8"))

@@ -7,8 +7,8 @@ import onnx
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_config import PRECISIONS, Manifest, ModelFolder
-from gatewise.service.model.model_folder import read_model_folder, seal_model_folder
+from gatewise.service.model.model_documents import PRECISIONS, Manifest
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder, seal_model_folder
 from gatewise.training.config import config
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape

@@ -9,8 +9,8 @@ from unittest import mock
 import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import Manifest, ModelFolder
-from gatewise.service.model.model_folder import read_model_folder, seal_model_folder
+from gatewise.service.model.model_documents import Manifest
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder, seal_model_folder
 from gatewise.service.model.streaming_classifier import (
     StreamingClassifier,
     StreamingError,

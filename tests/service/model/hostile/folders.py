@@ -12,8 +12,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from gatewise.service.model.model_config import Manifest, ModelFolder
-from gatewise.service.model.model_folder import seal_model_folder
+from gatewise.service.model.model_documents import Manifest
+from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
 
 Change = Callable[[Path], "Path | None"]
 """Changes a copy of a model folder; returns the path to load where it is another one."""

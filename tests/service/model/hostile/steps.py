@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from gatewise.service.model.model_config import Manifest, ModelFolder
-from gatewise.service.model.model_folder import seal_model_folder
+from gatewise.service.model.model_documents import Manifest
+from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
 from onnx import TensorProto, helper, numpy_helper
 
 Change = Callable[[Path], None]
