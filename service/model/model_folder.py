@@ -34,6 +34,7 @@ from gatewise.service.model.model_documents import (
 )
 from gatewise.service.model.onnx_validation.onnx_parser import OPSET
 from gatewise.service.model.onnx_validation.validate_network import validate_network
+from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
@@ -304,19 +305,6 @@ def _foreign_file(folder: ModelFolder) -> str | None:
         manifest = Manifest.model_validate_json(read_file(folder.manifest, MAX_MANIFEST_BYTES))
         known = {*manifest.files, folder.manifest.name}
     return min(files - known, default=None)
-
-
-def replace_folder(target: Path, new: Path, old: Path) -> None:
-    """Puts a new folder at `target`; what is there moves to `old`, and back after an error."""
-    if not target.exists():
-        new.rename(target)
-        return
-    target.rename(old)
-    try:
-        new.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
 
 
 def write_json(path: Path, document: object) -> None:

@@ -45,7 +45,7 @@ def test_formats_of_streams_are_told(model_folder: Path, folder: Path) -> None:
     assert (row["id"], row["label"]) == ("0", "de")
     for arguments, told in (
         (["-", "--out", "-"], "its format is not told: add --output-format"),
-        (["-", "--out", folder / "o.csv"], "standard input: its format is not told"),
+        (["-", "--out", folder / "o.csv"], "standard input: no format is given"),
         ([folder / "0.csv", "--out", "-", "--output-format", "parquet"], "Parquet is written"),
         ([folder / "0.csv", "--out", "-", "--output-format", "xls"], "unknown kind of file"),
         (
@@ -54,7 +54,7 @@ def test_formats_of_streams_are_told(model_folder: Path, folder: Path) -> None:
         ),
         (
             [folder / "0.csv", "--out", "-", "--output-format", "csv", "--resume"],
-            "standard output: what was written to it cannot be gone on with",
+            "standard output: cannot resume a run that writes to it",
         ),
     ):
         done = run(model_folder, *arguments, input=b"text\n")

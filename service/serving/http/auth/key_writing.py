@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import lock_descriptor
 from gatewise.service.serving.http.auth.key_file import KeyEntry, parse, read
-from gatewise.vocab.corpus.data_files import writing, written_whole
+from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 
 
 def add(path: Path, entry: KeyEntry) -> None:
@@ -23,10 +23,10 @@ def add(path: Path, entry: KeyEntry) -> None:
 
     Raises:
         KeysError: If the file that is there cannot be used.
-        CorpusError: If it cannot be written.
+        OutputError: If it cannot be written.
     """
     path = path.resolve()  # a link stays one
-    with writing(path), _alone(path.parent):
+    with translate_write_errors(path), _alone(path.parent):
         _add(path, entry)
 
 
@@ -56,7 +56,7 @@ def _add(path: Path, entry: KeyEntry) -> None:
     content += entry.line().encode() + b"\n"
     parse(content, path)
     mode = stat.S_IMODE(former.st_mode) if former else 0o600
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         # Made with no rights for anybody else: the mode is not left to the moment after.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "wb") as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gatewise.service.serving.http.auth import key_file, key_writing
 from gatewise.service.serving.http.auth.key_file import KeyEntry, KeysError, Role, make_key
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 
 GOOD = KeyEntry(name="web", role=Role.PREDICT, sha256="0" * 64).line()
 
@@ -60,7 +60,7 @@ def test_a_full_file_takes_no_more(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="there is no folder"):
+    with pytest.raises(OutputError, match="there is no folder"):
         key_writing.add(tmp_path / "no" / "keys", make_key("web", Role.PREDICT)[1])
 
 
