@@ -36,8 +36,9 @@ from gatewise.service.scoring.chunks import ROWS, Chunk, Position, chunks  # noq
 from gatewise.service.scoring.destination import Destination  # noqa: E402
 from gatewise.service.scoring.journaled_output import Progress  # noqa: E402
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan  # noqa: E402
-from gatewise.service.scoring.ordered_pool import cores, in_order  # noqa: E402
+from gatewise.service.scoring.ordered_pool import in_order  # noqa: E402
 from gatewise.service.scoring.score_chunk import ScoredChunk, score_records  # noqa: E402
+from gatewise.service.threads import available_cpus  # noqa: E402
 from gatewise.vocab.corpus.record_stream import open_records  # noqa: E402
 from gatewise.vocab.errors import GatewiseError  # noqa: E402
 
@@ -251,7 +252,7 @@ def tell(found: Mapping[tuple[str, int], Sequence[Measured]], load: float, *, li
     """Writes the table, or a line of JSON for each of its rows."""
     if lines:
         facts = {
-            "cores": cores(),
+            "cores": available_cpus(),
             "python": sys.version.split()[0],
             "load_before": load,
             "versions": {name: version(name) for name in _PACKAGES},
@@ -263,8 +264,8 @@ def tell(found: Mapping[tuple[str, int], Sequence[Measured]], load: float, *, li
     (least, runs), *_ = (item for item in found.items() if item[0][0] == THREADS)
     first = statistics.median(each.rows / each.seconds for each in runs) / least[1]
     sys.stdout.write(
-        f"{runs[0].rows:,} rows in windows of {ROWS:,}, {len(runs)} rounds, {cores()} cores, a "
-        f"load of {load:.1f} before the first.\n\n{HEAD}\n"
+        f"{runs[0].rows:,} rows in windows of {ROWS:,}, {len(runs)} rounds, {available_cpus()} "
+        f"cores, a load of {load:.1f} before the first.\n\n{HEAD}\n"
     )
     for key, each in found.items():
         sys.stdout.write(f"{in_markdown(key, each, first)}\n")

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import scoring_inputs
 import typer
-from gatewise.service.scoring.ordered_pool import cores
+from gatewise.service.threads import available_cpus
 from gatewise.vocab.errors import GatewiseError
 from process import FailedError, last_line
 from scoring_memory_point import Point
@@ -90,7 +90,7 @@ def main(
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Score a corpus again and again, and tell whether memory grows by it."""
-    workers = workers or cores()
+    workers = workers or available_cpus()
     try:
         with tempfile.TemporaryDirectory(dir=scratch) as name:
             source = scoring_inputs.corpus_of(folder)

@@ -31,8 +31,7 @@ def key(
     ] = None,
 ) -> None:
     """Make an API key of the service: printed this once, its hash added to a file."""
-    from gatewise.service.serving.http.auth.key_file import Role, make_key
-    from gatewise.service.serving.http.auth.key_writing import add
+    from gatewise.service.serving.http.auth.api_keys import Role, add, make_key
 
     made, entry = make_key(name, Role(role), expires.date() if expires else None)
     add(file, entry)

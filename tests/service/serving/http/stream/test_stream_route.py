@@ -45,7 +45,7 @@ class Models:
 @contextmanager
 def serving(models, limits=None) -> Iterator[str]:
     app = FastAPI()
-    app.state.models = models
+    app.state.context = SimpleNamespace(models=models)
     app.include_router(stream_route.routes(Streams(limits or StreamLimits())))
     with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(app, log_config=None, ws="websockets-sansio")
