@@ -86,7 +86,7 @@ format: $(TEST)
 	$(BIN)/ruff format .
 
 benchmark: $(TEST)
-	$(BIN)/python benchmarks/latency.py
+	$(BIN)/python -m benchmarks.latency.latency
 
 clean:
 	rm -rf .venv .venv-lowest runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \

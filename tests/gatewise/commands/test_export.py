@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gatewise.size import in_bytes
+from gatewise.value_types import in_bytes
 
 
 @pytest.fixture

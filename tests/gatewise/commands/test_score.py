@@ -50,8 +50,8 @@ def test_formats_of_streams_are_told(score, model_folder: Path, folder: Path) ->
     (row,) = map(json.loads, gzip.decompress(done.stdout).splitlines())
     assert (row["id"], row["label"]) == ("0", "de")
     for arguments, told in (
-        (["-", "--out", "-"], "its format is not told: add --output-format"),
-        (["-", "--out", folder / "o.csv"], "standard input: its format is not told"),
+        (["-", "--out", "-"], "the format is missing: add --output-format"),
+        (["-", "--out", folder / "o.csv"], "standard input: no format is given"),
         ([folder / "0.csv", "--out", "-", "--output-format", "parquet"], "Parquet is written"),
         ([folder / "0.csv", "--out", "-", "--output-format", "xls"], "unknown kind of file"),
         (
@@ -60,7 +60,7 @@ def test_formats_of_streams_are_told(score, model_folder: Path, folder: Path) ->
         ),
         (
             [folder / "0.csv", "--out", "-", "--output-format", "csv", "--resume"],
-            "standard output: what was written to it cannot be gone on with",
+            "standard output: cannot resume a run that writes to it",
         ),
     ):
         done = score(model_folder, *arguments, stdin=b"text\n")
@@ -152,7 +152,7 @@ def test_a_run_that_is_told_to_end_says_how_to_go_on(
         os.kill(started.pid, number)
         _, told = started.communicate(timeout=60)
     assert started.returncode == 128 + number
-    assert b"interrupted: --resume goes on from what is done" in told
+    assert b"interrupted: --resume continues from what is done" in told
     assert b"Traceback" not in told
     assert not out.exists()
     done = run(*command[4:], "--resume", "--json")

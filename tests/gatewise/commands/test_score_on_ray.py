@@ -57,7 +57,7 @@ def test_a_missing_ray_names_its_extra(model_folder: Path, source: Path, tmp_pat
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        ("--out out --address 10.0.0.1:6379", 2, "--address is not for use without --engine ray"),
+        ("--out out --address 10.0.0.1:6379", 2, "--address has no effect without --engine ray"),
         ("--out out --engine dask", 2, "'dask' is not one of 'local', 'ray'"),
         ("--out - --engine ray", 1, "-: cannot be written: expected a folder"),
         ("--out s3://bucket/out --engine ray", 1, "expected a folder on a file system that every"),

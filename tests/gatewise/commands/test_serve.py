@@ -27,11 +27,14 @@ def serve(*arguments, blocked=()):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ("--engine ray --workers 2", "--workers is not for use under --engine ray"),
-        ("--replicas 2", "--replicas is not for use without --engine ray"),
-        ("--max-replicas 2", "--max-replicas is not for use without --engine ray"),
-        ("--address 10.0.0.1:6379", "--address is not for use without --engine ray"),
-        ("--engine ray --replicas 2 --max-replicas 3", "--max-replicas is not for use beside"),
+        ("--engine ray --workers 2", "--workers has no effect with --engine ray"),
+        ("--replicas 2", "--replicas has no effect without --engine ray"),
+        ("--max-replicas 2", "--max-replicas has no effect without --engine ray"),
+        ("--address 10.0.0.1:6379", "--address has no effect without --engine ray"),
+        (
+            "--engine ray --replicas 2 --max-replicas 3",
+            "--max-replicas has no effect together with",
+        ),
         ("--engine ray --min-replicas 2", "expected --max-replicas beside it"),
         ("--engine ray --min-replicas 3 --max-replicas 2", "expected at least --min-replicas 3"),
         ("--engine ray --replicas 0", "greater than or equal to 1"),
