@@ -121,7 +121,7 @@ def _stretches(text: EncodedWithOffsets) -> list[Span]:
     count = min(len(spans), most)
     bounds = {number * len(spans) // count for number in range(count)} | {len(spans)}
     # What stands on both sides of a part that was not read is no stretch.
-    ordered = sorted(bounds | {text.seam})
+    ordered = sorted(bounds | {text.boundary})
     return [_joined(spans[first:last]) for first, last in pairwise(ordered)]
 
 

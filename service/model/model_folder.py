@@ -37,7 +37,8 @@ from gatewise.service.model.onnx_validation import validate_folder
 from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
-from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN, parse_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN
+from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 

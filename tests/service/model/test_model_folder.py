@@ -12,7 +12,8 @@ from gatewise.service.model.model_folder import (
     seal_model_folder,
     write_model_folder,
 )
-from gatewise.vocab.tokenizer.tokenizer import serialize_tokenizer, train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 from tokenizers import Tokenizer
 
 

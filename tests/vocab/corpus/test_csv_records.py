@@ -77,7 +77,7 @@ def test_a_wrong_number_of_cells_spoils_one_record(data) -> None:
     )
 
 
-UNCLOSED = "a quote is opened and not closed as it should be"
+UNCLOSED = "a quote is opened and not closed correctly"
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ UNCLOSED = "a quote is opened and not closed as it should be"
     [
         ('"never closed,a', UNCLOSED),
         ('x,"never closed', UNCLOSED),
-        ('"closed" too early,a', "a quoted cell goes on after its closing quote"),
-        ("a\rb,c", "a carriage return stands outside quotes; lines should end in LF or CRLF"),
+        ('"closed" too early,a', "a quoted cell has text after its closing quote"),
+        ("a\rb,c", "a carriage return outside quotes; lines should end in LF or CRLF"),
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

@@ -172,7 +172,7 @@ def test_standard_input_is_of_the_format_that_is_told(
         (("-",), "xls", "standard input: unknown format 'xls'. Expected csv"),
         (("-",), "", "standard input: unknown format ''"),
         (("-",), "gz", "standard input: unknown format 'gz'"),
-        (("-",), "parquet", "standard input: Parquet is read from its end"),
+        (("-",), "parquet", "standard input: Parquet needs random access"),
         (("-", "-"), "csv", "expected - as the only input, received 2 inputs"),
         (("-", "a.csv"), "csv", "expected - as the only input, received 2 inputs"),
     ],
@@ -186,5 +186,5 @@ def test_what_standard_input_cannot_be_is_refused(
 
 
 def test_a_store_that_is_none_is_refused() -> None:
-    with pytest.raises(CorpusError, match=r"ftp:// is no store that can be read. Expected s3://"):
+    with pytest.raises(CorpusError, match=r"ftp:// is not supported. Expected s3://"):
         data_files("ftp://host/a.csv")

@@ -71,7 +71,7 @@ def test_looking_ahead_ends_at_long_records(data, monkeypatch) -> None:
 
 
 def test_a_file_of_blank_lines_is_empty(data) -> None:
-    with pytest.raises(CorpusError, match="expected one JSON object a line"):
+    with pytest.raises(CorpusError, match="expected one JSON object per line"):
         columns_of(DataFile.named(data("", " ", "\r", "")))
 
 
@@ -80,7 +80,7 @@ def test_a_file_of_blank_lines_is_empty(data) -> None:
     [
         ('{"text": "x"', "invalid JSON at character 14: expecting ',' delimiter"),
         ("text,label", "invalid JSON at character 1: expecting value"),
-        ('[{"text": "x"},', "expected one object a line, not one list over many lines"),
+        ('[{"text": "x"},', "expected one object per line, not one list over many lines"),
         ('["x"]', "expected a JSON object, received a list"),
         ('"x"', "expected a JSON object, received a string"),
         ("null", "expected a JSON object, received null"),

@@ -77,7 +77,7 @@ class TestSeveralLabels:
     @pytest.mark.parametrize(
         ("value", "told"),
         [
-            (None, "the labels are missing; an empty list or cell says that there are none"),
+            (None, "the labels are missing; an empty list or cell means no label"),
             (5, "expected the labels to be a list, received a number"),
             ({"a": 1}, "expected the labels to be a list, received an object"),
             (True, "expected the labels to be a list, received true or false"),

@@ -41,7 +41,7 @@ def test_there_is_no_third_pass() -> None:
 
 
 def test_a_copy_in_another_process_has_no_bytes() -> None:
-    with pytest.raises(CorpusError, match="only be read by the process that was given it"):
+    with pytest.raises(CorpusError, match="only be read by the process that it belongs to"):
         pickle.loads(pickle.dumps(Pipe(io.BytesIO(b"x")))).open()
 
 
