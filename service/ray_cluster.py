@@ -92,12 +92,6 @@ def connected(
         ray.shutdown()
 
 
-def processors() -> int:
-    """The processors of this machine that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def _reach(address: str) -> None:
     """Checks that something listens at an address of a host and a port.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import NONE_LABEL, RejectSettings
+from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.corpus_reader import text_of

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import onnx
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import ModelFolder
+from gatewise.service.model.model_documents import tokenizer_config
 from gatewise.service.model.model_folder import (
+    ModelFolder,
     check_target,
     seal_model_folder,
-    tokenizer_config,
     write_json,
     write_model_folder,
 )

@@ -19,6 +19,7 @@ from gatewise.service.ray_cluster import ClusterError
 from gatewise.service.scoring.ray.input_splits import Group, Split, SplitSizes
 from gatewise.service.scoring.ray.split_scorer import Outcome, Scorer, SplitJob
 from gatewise.service.scoring.summary import RowCounts
+from gatewise.service.threads import available_cpus
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.errors import GatewiseError
 from ray.exceptions import RayActorError, RayError
@@ -57,7 +58,7 @@ def opened(cluster: Cluster) -> Iterator[int]:
     if ray.is_initialized() and cluster.address is None:
         yield _workers(_free(wanted), wanted)
         return
-    cpus = max(ray_cluster.processors(), wanted or 1)
+    cpus = max(available_cpus(), wanted or 1)
     with ray_cluster.connected(
         cluster.address, cpus=cpus, log_to_driver=False, niceness=0
     ) as found:

@@ -11,6 +11,8 @@ from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.parity import texts as awkward
+
 TEXTS = [
     "Hello, wörld! it's 12 a.m. fine",
     "東京は大きい town",
@@ -50,8 +52,7 @@ def is_normalized_one_by_one(form, text):
     return unicodedata.normalize(form, text) == parts and len(parts.split()) == len(text.split())
 
 
-def awkward_texts(benchmark_module):
-    awkward = benchmark_module("awkward")
+def awkward_texts():
     kinds = [text for texts in awkward.KINDS.values() for text in texts]
     draw = random.Random(7)
     alphabet = [
@@ -67,8 +68,8 @@ def awkward_texts(benchmark_module):
     return kinds + ["".join(draw.choices(alphabet, k=draw.randint(1, 14))) for _ in range(300)]
 
 
-def test_spans_ascend_and_hold_every_token(encoder, benchmark_module):
-    texts = awkward_texts(benchmark_module)
+def test_spans_ascend_and_hold_every_token(encoder):
+    texts = awkward_texts()
     for text, located, encoded in zip(
         texts, encoder.locate(texts), encoder.encode(texts), strict=True
     ):
@@ -91,7 +92,7 @@ def test_spans_cover_all_but_white_space_and_dropped_characters_before_a_word(en
 
 @pytest.mark.parametrize("options", WORDS, ids=lambda kind: "-".join(map(str, kind.values())))
 @pytest.mark.parametrize("unit", ["word", "character"])
-def test_the_text_of_a_span_has_its_tokens(unit, options, benchmark_module):
+def test_the_text_of_a_span_has_its_tokens(unit, options):
     encoder = Encoder(train_tokenizer(TEXTS * 3, unit=unit, **options), max_length=4096)
     # Where marks are reordered or letters combine, a part alone may have other tokens.
     form = options.get("normalization", "none").upper()
@@ -99,7 +100,7 @@ def test_the_text_of_a_span_has_its_tokens(unit, options, benchmark_module):
         form = "NONE"
     texts = [
         text
-        for text in awkward_texts(benchmark_module)
+        for text in awkward_texts()
         if "[" not in text and (form == "NONE" or is_normalized_one_by_one(form, text))
     ]
     assert len(texts) > 50

@@ -1,47 +1,52 @@
-"""What a request passes on its way in where another server than ours has taken it.
+"""ASGI middleware: the limit of requests in flight, above which a request is answered with 429."""
 
-Counts the requests under way, refuses one too many, and leaves naming the request to that server.
-Knows neither routes nor which server it is.
-"""
+from collections.abc import Callable
+from functools import lru_cache
 
+from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
 from gatewise.service.serving.http.protocol import problems
-from gatewise.service.serving.http.protocol.limits import Limits
-from gatewise.service.serving.http.protocol.problems import ProblemError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-_DETAIL = "the service has as many requests under way as it may: ask again"
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class ConcurrencyLimit:
-    """An ASGI application around another one.
+    """Middleware that refuses a request while too many others are in flight.
+
+    WebSockets pass: they have a limit of their own.
 
     Args:
-        inside: The other one.
-        bounds: How many requests there may be.
+        app: The ASGI application inside. It does nothing for a request that is refused.
+        max_requests: The limit.
+        refused: Called for each request that is refused.
+
+    Attributes:
+        in_flight: The number of requests that are not answered yet.
     """
 
-    def __init__(self, inside: ASGIApp, bounds: Limits) -> None:
-        self._inside = inside
-        self._bounds = bounds
+    def __init__(self, app: ASGIApp, max_requests: int, refused: Callable[[], None]) -> None:
+        self._app = app
+        self._max_requests = max_requests
+        self._refused = refused
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] != "http":
-            await self._inside(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        if self._bounds.is_full():
-            self._bounds.refused()
-            problem = ProblemError(
-                problems.TOO_MANY_REQUESTS, _DETAIL, headers={"Retry-After": "1"}
-            )
-            await problems.response(scope["path"], problem)(scope, receive, send)
+        if self.in_flight >= self._max_requests:
+            self._refused()
+            await _refusal(scope["path"])(scope, receive, send)
             return
+        self.in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self.in_flight -= 1
 
-        async def send_out(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                # The server has named the request before us, and names the answer after us.
-                headers = [one for one in message["headers"] if one[0] != b"x-request-id"]
-                message = {**message, "headers": headers}
-            await send(message)
 
-        await self._bounds.counted(self._inside)(scope, receive, send_out)
+@lru_cache(maxsize=16)  # under overload the paths repeat, and a refusal must cost next to nothing
+def _refusal(path: str) -> Response:
+    response = problems.response(path, problems.too_many_requests())
+    response.raw_headers.extend(SECURITY_HEADERS)  # the middleware inside adds them to the others
+    return response
