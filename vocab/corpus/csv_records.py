@@ -94,19 +94,19 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
         return _header(_Parser(lines, file), file)
 
 
-def records_of(file: DataFile, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
     """Read the records below the header, one at a time.
 
     Args:
         file: The file.
-        meter: Follows how much of the file has been read.
+        progress: Follows how much of the file has been read.
 
     Raises:
         CorpusError: The header is unusable, the file cannot be read or decompressed, or a line
             is too long.
     """
     name = str(file)
-    with open_lines(file, meter) as source:
+    with open_lines(file, progress) as source:
         parser = _Parser(source, file)
         columns = _header(parser, file)
         width, lines = len(columns), parser.lines

@@ -155,7 +155,7 @@ def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
 
 
 @contextmanager
-def open_lines(file: DataFile, meter: ReadProgress | None = None) -> Iterator[Iterator[str]]:
+def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Iterator[str]]:
     r"""Open a text file as a stream of its lines, each with its line end.
 
     A line ends at `\n` alone; `\r` is kept. A byte order mark at the start is dropped. A byte that
@@ -165,7 +165,7 @@ def open_lines(file: DataFile, meter: ReadProgress | None = None) -> Iterator[It
 
     Args:
         file: The file.
-        meter: Follows how much of the file has been read.
+        progress: Follows how much of the file has been read.
 
     Raises:
         CorpusError: The file cannot be opened, read or decompressed.
@@ -177,7 +177,7 @@ def open_lines(file: DataFile, meter: ReadProgress | None = None) -> Iterator[It
         io.TextIOWrapper(
             buffered, encoding="utf-8-sig", errors="surrogateescape", newline="\n"
         ) as stream,
-        (meter or ReadProgress()).following(raw.tell),
+        (progress or ReadProgress()).following(raw.tell),
     ):
         yield iter(partial(stream.readline, LINE_LIMIT), "")
 

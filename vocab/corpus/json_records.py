@@ -50,13 +50,13 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
 
 
 def records_of(
-    file: DataFile, meter: ReadProgress | None = None
+    file: DataFile, progress: ReadProgress | None = None
 ) -> Generator[Record | BadRow, None, None]:
     """Read the records, one line at a time.
 
     Args:
         file: The file.
-        meter: Follows how much of the file has been read.
+        progress: Follows how much of the file has been read.
 
     Raises:
         CorpusError: The file cannot be read or decompressed, or a line is too long.
@@ -65,7 +65,7 @@ def records_of(
         object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
     ).decode
     name = str(file)
-    with open_lines(file, meter) as lines:
+    with open_lines(file, progress) as lines:
         for number, line in enumerate(lines, start=1):
             if len(line) == LINE_LIMIT:
                 raise too_long(file, number)

@@ -45,21 +45,21 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
     return tuple(schema_of(file).names)
 
 
-def records_of(file: DataFile, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
     """Read the records, one at a time.
 
     Args:
         file: The file.
-        meter: Follows how much of the file has been read: its size times the share of rows read.
+        progress: Follows how much of the file has been read: its size times the share of rows read.
 
     Raises:
         CorpusError: The file cannot be read.
     """
     name, columns, number, rows_read = str(file), columns_of(file), 0, 0
     with open_bytes(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followers:
-        if meter is not None:
+        if progress is not None:
             size, rows = raw.size(), max(table.metadata.num_rows, 1)
-            followers.enter_context(meter.following(lambda: size * rows_read // rows))
+            followers.enter_context(progress.following(lambda: size * rows_read // rows))
         for batch in table.iter_batches(batch_size=_BATCH_ROWS):
             rows_read += batch.num_rows
             damaged = False

@@ -37,16 +37,18 @@ class Table:
     file: DataFile
     columns: tuple[str, ...]
 
-    def records(self, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+    def records(self, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
         """Read the file's records from the first.
 
         Args:
-            meter: Follows how much of the file has been read.
+            progress: Follows how much of the file has been read.
 
         Raises:
             CorpusError: The file cannot be read.
         """
-        records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(self.file, meter)
+        records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(
+            self.file, progress
+        )
         return records
 
     def require(self, column: str, option: str) -> None:
@@ -84,17 +86,17 @@ class RecordStream:
     def __iter__(self) -> Iterator[Record | BadRow]:
         return self.records()
 
-    def records(self, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+    def records(self, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
         """Read the records of all files.
 
         Args:
-            meter: Follows how much of the files has been read.
+            progress: Follows how much of the files has been read.
 
         Raises:
             CorpusError: A file cannot be read.
         """
         for table in self.tables:
-            yield from table.records(meter)
+            yield from table.records(progress)
 
     @property
     def size(self) -> int | None:

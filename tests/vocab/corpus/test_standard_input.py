@@ -16,9 +16,9 @@ SCRIPT = """
 import sys
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import open_records
-stream, meter = open_records("-", standard_input=sys.argv[1]), ReadProgress()
-texts = [record.values["text"] for record in stream.records(meter)]
-print(stream.tables[0].columns, len(texts), texts[0], texts[-1], stream.size, meter.done)
+stream, progress = open_records("-", standard_input=sys.argv[1]), ReadProgress()
+texts = [record.values["text"] for record in stream.records(progress)]
+print(stream.tables[0].columns, len(texts), texts[0], texts[-1], stream.size, progress.done)
 """
 
 
