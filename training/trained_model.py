@@ -39,7 +39,8 @@ from gatewise.training.onnx_export.step_model import step
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.model_card import model_card
 from gatewise.vocab.corpus.labels import Labels
-from gatewise.vocab.tokenizer.tokenizer import PAD_ID, serialize_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import PAD_ID
+from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 from tokenizers import Tokenizer
 
 

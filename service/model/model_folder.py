@@ -37,7 +37,7 @@ from gatewise.service.model.onnx_validation.validate_network import validate_net
 from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
-from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
+from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 

@@ -138,7 +138,7 @@ def outcomes(
     if failed is not None:
         # There may be more bad rows in what was not read.
         bad = failed.bad_rows
-        raise BadRowsError(bad, all_named=False) if bad else GatewiseError(failed.failure)
+        raise BadRowsError(bad, all_named=False) if bad else GatewiseError(str(failed.failure))
 
 
 def _result(call: Any, split: Split) -> Outcome:

@@ -28,7 +28,7 @@ from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism
 from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.corpus.record_stream import open_records
-from gatewise.vocab.errors import CorpusError, OutputError
+from gatewise.vocab.errors import GatewiseError, OutputError
 
 pytestmark = pytest.mark.ray
 
@@ -254,7 +254,7 @@ def test_a_file_that_ends_too_early_is_told(model_folder: Path, tmp_path: Path) 
     contents = "text\n" + "".join(f"{secrets.token_hex()}\n" for _ in range(1000))
     whole = gzip.compress(contents.encode())
     source.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CorpusError, match=rf"{source}: cannot be read"):
+    with pytest.raises(GatewiseError, match=rf"{source}: cannot be read"):
         score(model_folder, source, out, "csv", workers=1)
     assert not out.exists()
 
