@@ -19,7 +19,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.evaluation.rejection import Curve, curve
-from gatewise.training.fit.progress import Progress
+from gatewise.training.fit.progress import Finding, Progress
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_rows
@@ -129,8 +129,8 @@ def by_validation(classifier: Classifier, rows: Corpora) -> tuple[Figures, Figur
 def measured(rows: Corpora, out: Path, settings: Sequence[str]) -> tuple[Figures, ...]:
     """One model: its figures with each of `THRESHOLDS`."""
 
-    def told(progress: Progress) -> None:
-        if progress.epoch:
+    def told(progress: Progress | Finding) -> None:
+        if isinstance(progress, Progress) and progress.epoch:
             typer.echo(f"{out.name}: epoch {progress.epoch.number}", err=True)
 
     wanted = config.load(assignments=[f"reject.out_of_scope={LABEL}", *settings])

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 import awkward
-from gatewise.training.data.sampling import drawn
+from gatewise.training.data.sampling import reservoir
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_texts
 
@@ -40,6 +40,6 @@ def _drawn(sets: list[Path], count: int) -> list[str]:
     """The same number of texts of each set, or all of a set that has fewer."""
     each = -(-count // len(sets))
     texts = chain.from_iterable(
-        drawn(read_texts(path, bad_rows=StopAtBadRows()), each, SEED) for path in sets
+        reservoir(read_texts(path, bad_rows=StopAtBadRows()), each, SEED) for path in sets
     )
     return list(texts)[:count]

@@ -14,7 +14,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.data import corpora as reading
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.data.examples import Examples
-from gatewise.training.data.preparation import prepare
+from gatewise.training.pipeline import prepare
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import GatewiseError
 from recipe import Encoded
@@ -97,11 +97,11 @@ def encode(texts: Texts, config: Config, scratch: Path) -> Prepared:
     corpora = Corpora(texts.corpora.train, validation=texts.corpora.test)
     stop = StopAtBadRows()
     prepared = prepare(reading.read(corpora, config, stop, scratch), config, stop, scratch)
-    train = _encoded(prepared.train)
+    train = _encoded(prepared.corpus.train)
     return Prepared(
-        parts={"train": train, "test": _encoded(prepared.validation)},
-        vocab_size=prepared.shape.vocab_size,
-        classes=prepared.shape.classes,
+        parts={"train": train, "test": _encoded(prepared.corpus.validation.examples)},
+        vocab_size=prepared.blueprint.shape.vocab_size,
+        classes=prepared.blueprint.shape.classes,
         tokens=len(train.ids) / len(train),
     )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @contextmanager
 def search_progress(trials: int) -> Iterator["Watch"]:
     """A bar over the trial under way, and a line for each that ends; only lines when in a file."""
+    from gatewise.training.fit.progress import Finding  # noqa: PLC0415
     from gatewise.training.tuning.tune import Watch  # noqa: PLC0415 — brings Optuna
 
     console = Console(stderr=True)
@@ -31,8 +32,9 @@ def search_progress(trials: int) -> Iterator["Watch"]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def on_progress(progress: "FitProgress") -> None:
-            bar.update(task, completed=progress.step, total=progress.steps)
+        def on_progress(progress: "FitProgress | Finding") -> None:
+            if not isinstance(progress, Finding):
+                bar.update(task, completed=progress.step, total=progress.steps)
 
         def on_trial(trial: "Trial") -> None:
             if trial.state == "running":

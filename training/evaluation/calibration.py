@@ -106,7 +106,7 @@ def expected_calibration_error(
     return counted.error
 
 
-def told_of(
+def predictions_of(
     probabilities: NDArray[np.floating], truth: NDArray[np.bool_], *, multi_label: bool
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
     """The predictions that rows of probabilities make, and whether each is right.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gatewise.training.config.config import Config
 from gatewise.training.evaluation.evaluate import Report
-from gatewise.training.fit.progress import Epoch, Progress
+from gatewise.training.fit.progress import Epoch, Finding, OnProgress, Progress
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.tracking.tracking_log import Log, TrackingError, first_line
 from gatewise.training.workspace import beside
@@ -33,11 +33,11 @@ class Tracker:
         """Takes one more log."""
         self._logs.append(log)
 
-    def also(self, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """A callback that tells the logs, and then calls another one."""
+    def also(self, on_progress: OnProgress) -> OnProgress:
+        """A callback that logs each epoch and then calls another callback."""
 
-        def both(progress: Progress) -> None:
-            if progress.epoch:
+        def both(progress: Progress | Finding) -> None:
+            if isinstance(progress, Progress) and progress.epoch:
                 figures = _figures_of_epoch(progress.epoch, progress.metric or "metric")
                 number = progress.epoch.number
                 self._tell(lambda log: log.epoch(number, figures))

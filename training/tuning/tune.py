@@ -15,7 +15,7 @@ from typing import Any
 
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.fit.progress import Progress
+from gatewise.training.fit.progress import Finding, OnProgress, Progress
 from gatewise.training.tracking.track import tracking
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_folder import Place, opened, tidy
@@ -75,7 +75,7 @@ class Watch:
         on_trial: Called with each trial as it begins and as it ends.
     """
 
-    on_progress: Callable[[Progress], None]
+    on_progress: OnProgress
     on_trial: Callable[[Trial], None]
 
 
@@ -127,9 +127,10 @@ def tune(
         trial = study.ask()
         watch.on_trial(Trial(trial.number, "running", None, trial.settings))
 
-        def on_update(progress: Progress, trial: Suggestion = trial) -> None:
+        def on_update(progress: Progress | Finding, trial: Suggestion = trial) -> None:
             watch.on_progress(progress)
-            _look_at(trial, progress, deadline)
+            if isinstance(progress, Progress):
+                _report_epoch(trial, progress, deadline)
 
         try:
             _run(trial, place, corpora, config, bad_rows, on_update)
@@ -162,7 +163,7 @@ def _run(
     corpora: Corpora,
     config: Config,
     bad_rows: Callable[[], AbstractContextManager[BadRows]],
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> None:
     """Trains one trial and says how it ended."""
     try:
@@ -204,7 +205,7 @@ def _run(
         trial.complete(run.fitted.best.metric)
 
 
-def _look_at(trial: Suggestion, progress: Progress, deadline: float | None) -> None:
+def _report_epoch(trial: Suggestion, progress: Progress, deadline: float | None) -> None:
     """Tells the trial of an epoch, and ends it if it is not to go on."""
     epoch = progress.epoch
     if epoch and progress.metric:

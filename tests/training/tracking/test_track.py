@@ -1,12 +1,11 @@
 import logging
 import sys
-from dataclasses import replace
 
 import pytest
 from gatewise.training.config import config
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.fit.progress import Epoch, Progress
+from gatewise.training.fit.progress import Epoch, Finding, Progress
 from gatewise.training.tracking.track import Tracker, tracking
 from gatewise.training.tracking.tracking_log import TrackingError
 from gatewise.training.workspace import beside
@@ -63,13 +62,14 @@ def test_a_run_is_told_to_both(languages, tmp_path):
     places = [f"training.mlflow={tmp_path / 'm'}", f"training.tensorboard={tmp_path / 't'}"]
     run_config = config.load(assignments=[*SMALL, *places])
     corpora = Corpora(languages / "validation.csv", languages / "test.csv", languages / "test.csv")
-    out, epochs = tmp_path / "model", []
+    out, events = tmp_path / "model", []
     with tracking(run_config, out) as track:
-        told = track.also(lambda progress: epochs.append(progress.epoch))
-        run = train(corpora, out, run_config, StopAtBadRows(), told)
+        on_progress = track.also(events.append)
+        run = train(corpora, out, run_config, StopAtBadRows(), on_progress)
         track.ended(run)
     assert track.trouble is None
-    assert [epoch for epoch in epochs if epoch] == list(run.fitted.epochs)
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert [event.epoch for event in progress if event.epoch] == list(run.fitted.epochs)
     shown = curves(tmp_path / "t" / "model")
     assert set(shown) == {"loss", "validation_loss", "validation_accuracy", "learning_rate"}
     expected = [(epoch.number, epoch.validation_loss) for epoch in run.fitted.epochs]
@@ -212,7 +212,7 @@ def test_a_log_that_breaks_off_does_not_end_the_run():
     for log in (Broken(), whole):
         tracker.add(log)
     tell = tracker.also(seen.append)
-    progress = [ended(1), Progress(11, 100), replace(ended(2), finding="flat")]
+    progress = [ended(1), Progress(11, 100), Finding("flat"), ended(2)]
     for each in progress:
         tell(each)
     tracker.close(None)

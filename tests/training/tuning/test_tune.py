@@ -4,6 +4,7 @@ from contextlib import nullcontext
 import pytest
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.fit.progress import Progress
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_folder import Place
 from gatewise.training.tuning.search_space import Choices, Range, Space
@@ -99,7 +100,7 @@ def test_the_settings_train_the_same_model_again(found, languages, tmp_path):
 
 def test_an_interrupted_search_goes_on_to_the_same_end(found, search, tmp_path):
     def interrupt(progress):
-        if len(search.begun) == 2 and progress.step > 3:
+        if len(search.begun) == 2 and isinstance(progress, Progress) and progress.step > 3:
             raise KeyboardInterrupt
 
     search.on_progress = interrupt
