@@ -22,13 +22,12 @@ from gatewise.service.scoring.ray.input_splits import SplitSizes
 from gatewise.service.scoring.ray.output_parts import PartitionedOutput
 from gatewise.service.scoring.ray.ray_pool import Cluster
 from gatewise.service.scoring.ray.score_folder import score_folder
-from gatewise.service.scoring.ray.stderr_filter import filter_stderr
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 
-STRETCH = 8192
+SPLIT = 8192
 """Rows of a part: small enough for the first of them to come soon after the workers have begun."""
 
 HEAD = (
@@ -87,7 +86,7 @@ def on_ray(model: Path, source: Path, folder: Path, workers: int) -> Ran:
         model,
         open_records(source),
         PartitionedOutput.named(out, "csv"),
-        cluster=Cluster(workers=workers, sizes=SplitSizes(stretch=STRETCH)),
+        cluster=Cluster(workers=workers, sizes=SplitSizes(split=SPLIT)),
         on_progress=clock,
     )
     return clock.ran(digest_of(out))
@@ -139,7 +138,7 @@ def main(
         ways[f"local, --workers {number}"] = partial(_way, local, model, number)
         ways[f"Ray, --workers {number}"] = partial(_way, on_ray, model, number)
     ran: dict[str, list[Ran]] = {name: [] for name in ways}
-    with filter_stderr(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "in.csv")
         with source.open("w", encoding="utf-8") as file:
             file.write("id,text\n")

@@ -153,7 +153,7 @@ def _sizes(point: Point) -> tuple[Any, Any]:
         buckets=network.ngram_buckets(point.rows * point.tokens, width),
         ngram_width=width,
     )
-    parameters.check_size(network, shape)
+    parameters.check_size(network, config.tokens, shape)
     return config, shape
 
 

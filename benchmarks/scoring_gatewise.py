@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from gatewise.service.model import classifier
-from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.classifier import Classifier, lone_rows
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.model.onnx_session import open_session
-from gatewise.service.model.onnx_validation.demands import lone_rows
 from gatewise.service.model.scores import apply, none_labels
 from gatewise.service.scoring.chunks import cut
 from gatewise.service.scoring.ordered_pool import in_order

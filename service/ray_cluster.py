@@ -1,8 +1,4 @@
-"""A Ray cluster: one that is there already, or one that is started on this machine.
-
-Owns how it is found or started, how quiet it is, and how it is left. Knows nothing of what is done
-there.
-"""
+"""The connection to a Ray cluster: a running one, or one that is started on this machine."""
 
 import logging
 import os
@@ -22,14 +18,14 @@ from gatewise.vocab.errors import GatewiseError
 NAMESPACE = "gatewise"
 
 _OBJECT_STORE_BYTES = 128 * 2**20
-"""Memory for what is passed between processes; Ray's own default is a third of the machine's."""
+"""Memory for objects passed between processes; Ray's default is a third of the machine's memory."""
 
 _REACH_SECONDS = 5.0
-"""Seconds that a cluster is given to take a connection: Ray itself would try for some minutes."""
+"""How long to try to connect; Ray itself would try for some minutes."""
 
 
 class ClusterError(GatewiseError):
-    """A cluster that cannot be had, or that has gone."""
+    """A cluster that cannot be reached or started, or that has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +33,8 @@ class Cluster:
     """A cluster that this process is connected to.
 
     Attributes:
-        is_ours: Whether it was started for this process, and ends with it.
-        cpus: The processors that it has at the moment, as Ray counts them.
+        is_ours: Whether it was started by this process, and ends with it.
+        cpus: Its processors at the moment, as Ray counts them.
     """
 
     is_ours: bool
@@ -50,33 +46,31 @@ def connected(
     address: str | None,
     *,
     cpus: int | None = None,
-    object_store_bytes: int = _OBJECT_STORE_BYTES,
     log_to_driver: bool = True,
     niceness: int | None = None,
 ) -> Iterator[Cluster]:
-    """A cluster, for as long as it is used.
+    """Connects to a cluster for the length of a block.
 
     Args:
-        address: Where it is, as `ray.init` takes it; None starts one on this machine.
-        cpus: Processors that the one which is started shall count; None is those that there are.
-        object_store_bytes: Memory that the one which is started keeps for objects.
-        log_to_driver: Whether what its processes print is printed here too.
-        niceness: By how much processes of the one which is started stand back for others of the
-            machine; None is Ray's own default, which is 15.
+        address: The cluster's address, as for `ray.init`; None starts one on this machine.
+        cpus: Processors that a cluster started here counts; None for those of the machine.
+        log_to_driver: Whether the output of the cluster's processes is printed here too.
+        niceness: The nice value of the processes of a cluster started here; None for Ray's
+            default, which is 15.
 
     Raises:
-        ClusterError: If there is none at the address, or none can be started.
+        ClusterError: There is no cluster at the address, or none can be started.
     """
-    # Set before it is started: that it asks for a token is a warning to it.
+    # Before it starts: Ray warns that it asks for a token.
     logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"address": address}
     if address is None:
-        if niceness is not None:  # Ray reads it from there alone
+        if niceness is not None:  # the only way to set it
             os.environ.setdefault("RAY_worker_niceness", str(niceness))
         options = {
             "address": "local",
             "num_cpus": cpus,
-            "object_store_memory": object_store_bytes,
+            "object_store_memory": _OBJECT_STORE_BYTES,
             "include_dashboard": False,
         }
     else:
@@ -99,16 +93,16 @@ def connected(
 
 
 def processors() -> int:
-    """Those of this machine that this process may use."""
+    """The processors of this machine that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _reach(address: str) -> None:
-    """Looks whether anything listens at an address of a host and a port.
+    """Checks that something listens at an address of a host and a port.
 
     Raises:
-        ClusterError: If nothing does.
+        ClusterError: Nothing does.
     """
     found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+)\]?:(\d{1,5})", address)
     if not found:
@@ -131,7 +125,7 @@ def _missing(address: str | None, reason: str) -> ClusterError:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keeps what this process does when it is told to end, which Ray changes for good."""
+    """Restores this process's SIGTERM handler, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -139,7 +133,7 @@ def _own_signals() -> Iterator[None]:
     try:
         yield
     except SystemExit as end:
-        # Ray ends the process with the number of the signal itself, which no shell would.
+        # Ray exits with the signal's number; shells expect 128 more.
         raise SystemExit(128 + signal.SIGTERM if end.code == signal.SIGTERM else end.code) from None
     finally:
         signal.signal(signal.SIGTERM, before)

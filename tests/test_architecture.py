@@ -91,32 +91,6 @@ def test_only_the_commands_import_what_runs_on_ray():
                 assert not [name for name in names if ".ray" in name], file
 
 
-def test_nothing_but_gatewise_is_installed_at_the_top(tmp_path):
-    """An installed `service` or `training` would break any folder of that name beside a user."""
-    made = subprocess.run(
-        [sys.executable, ROOT / "setup.py", "--quiet", "build", "--build-base", tmp_path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert made.returncode == 0, made.stderr
-    assert {path.name for path in (tmp_path / "lib").iterdir()} == {"gatewise"}
-    built = {
-        path.relative_to(tmp_path / "lib" / "gatewise").as_posix()
-        for path in (tmp_path / "lib").rglob("*")
-        if path.is_file()
-    }
-    tracked = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", *ROOMS],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    assert built == {name.removeprefix("gatewise/") for name in tracked if (ROOT / name).exists()}
-
-
 def packages_after(code, *arguments):
     """Top-level packages, of those that are installed, that are loaded after running some code."""
     script = (

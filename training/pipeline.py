@@ -163,7 +163,6 @@ def _fit(
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.fit import fit
     from gatewise.training.fit.loss import objective
-    from gatewise.training.network import bounds
     from gatewise.training.network.build import build
 
     config, corpus, planned = prepared.config, prepared.corpus, prepared.blueprint
@@ -177,7 +176,6 @@ def _fit(
             planned.vectors,
             planned.char_ngrams,
         )
-    bounds.check(network, config, classes)
     count_ngrams(network, corpus.train)
     fitted = fit(
         network,

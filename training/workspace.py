@@ -10,12 +10,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import lock_descriptor
 from gatewise.vocab.errors import GatewiseError
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nothing keeps a second run out
-    fcntl = None  # type: ignore[assignment]
 
 _CHECKPOINTS = ("checkpoint.npz", "first.npz")
 _LOCK = "lock"
@@ -114,14 +110,11 @@ def _locked(space: Workspace) -> Iterator[None]:
     """Keeps a second run out, until this one ends, in whatever way."""
     place = space.path / _LOCK
     with place.open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise GatewiseError(
-                    f"{space.path}: another run is writing the same model folder: wait for its "
-                    "end, or name another --out"
-                ) from None
+        if not lock_descriptor(file.fileno(), blocking=False):
+            raise GatewiseError(
+                f"{space.path}: another run is writing the same model folder: wait for its "
+                "end, or name another --out"
+            )
         try:
             yield
         finally:

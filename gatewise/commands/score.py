@@ -1,7 +1,6 @@
 """`gatewise score`: every row of a file, with its label."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import Annotated
 
@@ -75,7 +74,7 @@ def score(
     ] = None,
     engine: Annotated[
         options.EngineName,
-        typer.Option(help="What scores: threads of this process, or processes by Ray Data."),
+        typer.Option(help="What scores: threads of this process, or processes on a Ray cluster."),
     ] = "local",
     address: options.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -86,7 +85,6 @@ def score(
         from gatewise.service.scoring.ray.output_parts import PartitionedOutput
         from gatewise.service.scoring.ray.ray_pool import Cluster
         from gatewise.service.scoring.ray.score_folder import score_folder
-        from gatewise.service.scoring.ray.stderr_filter import filter_stderr
     _refuse_idle_options(inputs, out, input_format, output_format, engine, address)
 
     from gatewise.console.scoring_console import scoring_progress, show_summary
@@ -140,7 +138,7 @@ def score(
         run = partial(
             score_records, classifier, records, destination, wishes, pace=Parallelism(workers)
         )
-    with filter_stderr() if engine == "ray" else nullcontext(), scoring_progress() as on_progress:
+    with scoring_progress() as on_progress:
         try:
             summary = run(resume=resume, on_progress=on_progress)
         except (KeyboardInterrupt, SystemExit):

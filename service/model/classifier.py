@@ -4,7 +4,7 @@ A prediction never depends on the texts beside it: the graph sums time steps in 
 text takes the same kernels as a text among others. Knows no files of data and no HTTP.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -13,11 +13,6 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_config import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
-from gatewise.service.model.onnx_validation.demands import (
-    FULL_BATCH_TEXTS,
-    FULL_BATCH_TOKENS,
-    lone_rows,
-)
 from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.errors import EmptyTextError
@@ -32,8 +27,23 @@ from gatewise.vocab.tokenizer.encoding import (
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 from numpy.typing import NDArray
 
-_BATCH_TEXTS = FULL_BATCH_TEXTS // 2
-"""Texts of a batch. More are no quicker a text, and are less alike in length."""
+FULL_BATCH_TEXTS = 32
+"""Texts of a batch at the most. More are no quicker a text, and are less alike in length."""
+
+FULL_BATCH_TOKENS = 8192
+"""Tokens of a batch at the most, those of all its texts with their padding."""
+
+
+def lone_rows(operators: Iterable[str]) -> int:
+    """How many times a lone text is put into a batch.
+
+    onnxruntime's RNN, unlike its GRU and LSTM, multiplies a lone row by another kernel, whose last
+    bits differ: such a row is sent twice.
+
+    Args:
+        operators: The types of the network's operators.
+    """
+    return 2 if "RNN" in operators else 1
 
 
 class Classifier:
@@ -252,6 +262,12 @@ class Classifier:
             (output,) = self._session.run(["logits"], inputs)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise self._fault(f"the network cannot answer: {first_line(error)}") from None
+        expected = (len(inputs["input_ids"]), len(self.classes_))
+        if output.shape != expected or output.dtype != np.float32:
+            raise self._fault(
+                f"expected logits of shape {expected} and type float32, the network gives "
+                f"{output.shape} and {output.dtype}"
+            )
         logits: NDArray[np.float32] = output[:rows]
         if not np.isfinite(logits).all():
             raise self._fault(
@@ -269,7 +285,7 @@ def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     ascending = lengths[order].tolist()
     start = 0
     while start < len(ascending):
-        stop = min(start + _BATCH_TEXTS, len(ascending))
+        stop = min(start + FULL_BATCH_TEXTS, len(ascending))
         # Ascending, so the last is the longest and sets the width of the batch.
         while stop - start > 1 and (stop - start) * ascending[stop - 1] > FULL_BATCH_TOKENS:
             stop -= 1

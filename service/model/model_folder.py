@@ -211,7 +211,7 @@ def write_model_folder(path: str | Path) -> Iterator[ModelFolder]:
             folder = ModelFolder(staging / "new")
             folder.model.parent.mkdir(parents=True)
             yield folder
-            _replace(target, folder.path, staging / "old")
+            replace_folder(target, folder.path, staging / "old")
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -228,8 +228,8 @@ def _stranger_in(folder: ModelFolder) -> str | None:
     return min(files - known, default=None)
 
 
-def _replace(target: Path, new: Path, old: Path) -> None:
-    """Puts a new folder in the place of what stands there, which moves to `old`."""
+def replace_folder(target: Path, new: Path, old: Path) -> None:
+    """Puts a new folder at `target`; what is there moves to `old`, and back after an error."""
     if not target.exists():
         new.rename(target)
         return

@@ -128,6 +128,17 @@ class StreamingClassifier:
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             told = f"the network cannot answer: {first_line(error)}"
             raise ModelFolderError(f"{file}: {told}") from None
+        expected = (1, len(self.artifact.labels))
+        if logits.shape != expected:
+            raise ModelFolderError(
+                f"{file}: expected logits of shape {expected}, the network gives {logits.shape}"
+            )
+        for name, before, after in zip(self._states, point.states, states, strict=True):
+            if after.shape != before.shape:
+                raise ModelFolderError(
+                    f"{file}: expected {name} of shape {before.shape} after a token too, the "
+                    f"network gives {after.shape}"
+                )
         if not np.isfinite(logits).all():
             raise ModelFolderError(f"{file}: its weights give logits that are no finite numbers")
         return _Point(point.tokens + 1, tuple(states), logits[0])

@@ -72,7 +72,7 @@ def chunks(
         skipped = start.records if number == start.table else 0
         items = islice(table.records(meter), skipped, None)
         done = skipped
-        for window, characters in cut(items, _size, rows):
+        for window, characters in cut(items, size_of, rows):
             done += len(window)
             yield Chunk(window, Position(number, done), characters)
 
@@ -102,7 +102,8 @@ def cut(
         yield stretch, characters
 
 
-def _size(item: Record | BadRow) -> int:
+def size_of(item: Record | BadRow) -> int:
+    """The characters of a row."""
     if isinstance(item, BadRow):
         return len(item.content)
     return len(item.raw) or sum(len(v) for v in item.values.values() if isinstance(v, str))

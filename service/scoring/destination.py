@@ -65,7 +65,7 @@ class Destination:
         """
         file, aside = DataFile.named(plain(path)), None if rejects is None else Path(rejects)
         local = [] if is_uri(file.name) else [file.path]
-        _check(*local, aside)
+        check_targets(*local, aside)
         if not local:
             object_stores.exists(file.name)
         return cls(file, aside)
@@ -89,7 +89,7 @@ class Destination:
                 f"{_STANDARD_OUTPUT}: Parquet is written whole or not at all; name a file for it"
             )
         aside = None if rejects is None else Path(rejects)
-        _check(aside)
+        check_targets(aside)
         return cls(replace(file, name=_STANDARD_OUTPUT), aside, piped=True)
 
     @property
@@ -186,7 +186,12 @@ def staging_of(name: str) -> Path:
     return Path(name).with_name(f".{Path(name).name}.partial")
 
 
-def _check(*targets: Path | None) -> None:
+def check_targets(*targets: Path | None) -> None:
+    """Checks that files can be written, the last of which is the rejects file; None is no file.
+
+    Raises:
+        CorpusError: There is no such folder, it cannot be written, or something is in the way.
+    """
     for target in targets:
         if target is None:
             continue

@@ -20,16 +20,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from filelock import lock_descriptor
 from gatewise.service.scoring.chunks import Position
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.corpus.data_files import writing
 from gatewise.vocab.errors import CorpusError
 from pydantic import BaseModel, ConfigDict, ValidationError
-
-try:
-    import fcntl
-except ImportError:  # Windows has no such locks: there it is up to the user to run one at a time.
-    fcntl = None  # type: ignore[assignment]
 
 _FORMAT = 2
 
@@ -195,14 +191,11 @@ class JournaledOutput:
             self.discard()
 
     def _lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        # The journal itself is locked: no further file, and the lock ends with the process.
+        if not lock_descriptor(self._journal.fileno(), blocking=False):
             raise CorpusError(
                 f"{self._target}: another run is writing it; wait for it, or name another file"
-            ) from None
+            )
 
     def _begin(self, given: Mapping[str, object], *, resume: bool) -> None:
         header = {"format": _FORMAT, **given}

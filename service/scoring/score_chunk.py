@@ -4,8 +4,9 @@ What comes out depends on nothing but the records, the model and the plan, so wi
 worked on in any order, by any thread, process or machine. Knows no files.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 from gatewise.service.model.classifier import Classifier
@@ -14,7 +15,7 @@ from gatewise.service.scoring import append_columns
 from gatewise.service.scoring.options import ScoringPlan
 from gatewise.service.scoring.output_columns import Column
 from gatewise.service.scoring.row_format import Row
-from gatewise.vocab.corpus.bad_row_policy import rejected_line
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError, first_bad_rows, rejected_line
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
@@ -88,6 +89,17 @@ def score_records(
         scored=len(records),
         truncated=int(encoded.truncated.sum()),
     )
+
+
+def bad_rows_error(done: ScoredChunk, later: Iterable[ScoredChunk]) -> BadRowsError:
+    """The error that names the first bad rows of an input.
+
+    Args:
+        done: What became of the first records of which some are bad.
+        later: What became of the records after them; read until enough bad rows are found.
+    """
+    rows = chain.from_iterable(chain(one.bad, repeat(None, one.scored)) for one in later)
+    return first_bad_rows(done.bad[0], chain(done.bad[1:], rows))
 
 
 def _contents(plan: ScoringPlan, records: Sequence[Record], columns: Sequence[Column]) -> bytes:

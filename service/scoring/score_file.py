@@ -7,10 +7,10 @@ network, no format and no layout of rows.
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import chain, repeat
+from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.chunks import ROWS, Chunk, Position, chunks
@@ -19,14 +19,12 @@ from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ordered_pool import in_order, required_workers
 from gatewise.service.scoring.overlap_check import refuse_overlap
-from gatewise.service.scoring.score_chunk import ScoredChunk, score_records
+from gatewise.service.scoring.score_chunk import ScoredChunk, bad_rows_error, score_records
 from gatewise.service.scoring.stdout_output import StdoutOutput
 from gatewise.service.scoring.summary import RowCounts, Summary
-from gatewise.vocab.corpus.bad_row_policy import first_bad_rows
 from gatewise.vocab.corpus.input_files import require_unchanged
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
-from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError, GatewiseError
 
 # What is written between two of these moments is written again after a kill.
@@ -131,36 +129,19 @@ def score(
     meter = ReadProgress()
     with destination.open(given, resume=resume) as output:
         earlier = output.progress.counts
-        if earlier.rejected and destination.rejects is None:
-            raise CorpusError(
-                f"{destination.file}: the run that was broken off set bad rows aside, "
-                f"{earlier.rejected:,} so far: name a file for them with --rejects, or leave "
-                "--resume out to begin anew"
-            )
+        refuse_lost_rejects(destination.file, earlier, destination.rejects)
         cut = chunks(records.tables, output.progress.position, pace.rows, meter)
 
         def on_written(counts: RowCounts) -> None:
             if on_progress is not None:
                 on_progress(counts, min(meter.done / records.size, 1) if records.size else None)
 
-        try:
+        with keeping_progress(output, lambda: destination.deliver_rejects(output)):
             with closing(_scored(classifier, plan, cut, workers)) as parts:
                 strict = destination.rejects is None
                 counts = _written(parts, plan, output, on_written, strict=strict)
-            if not counts.scored:
-                raise CorpusError(f"{records.path}: holds no rows that can be used")
-            _require_unchanged(records, output)
+            check_result(records, counts, output)
             destination.deliver(output, plan.table)
-        except GatewiseError as error:
-            if output.kept:
-                raise InterruptedRunError(
-                    f"{error}. What was done is kept: go on from there with --resume"
-                ) from error
-            try:
-                destination.deliver_rejects(output)
-            except CorpusError as further:
-                raise CorpusError(f"{error}; and {further}") from error
-            raise
     return Summary.of(counts, plan, resumed=earlier.rows, seconds=time.perf_counter() - started)
 
 
@@ -200,7 +181,7 @@ def _written(
     committed = time.monotonic()
     for end, done in parts:
         if done.bad and strict:
-            raise first_bad_rows(done.bad[0], chain(done.bad[1:], _one_by_one(parts)))
+            raise bad_rows_error(done, (later for _, later in parts))
         output.write(done.contents, done.rejected)
         progress = Progress(end, progress.counts.plus(done))
         if (now := time.monotonic()) - committed >= _COMMIT_SECONDS:
@@ -212,25 +193,69 @@ def _written(
     return progress.counts
 
 
-def _require_unchanged(records: RecordStream, output: JournaledOutput | StdoutOutput) -> None:
-    """Refuses to give out what was read of files that have changed since they were found.
+@contextmanager
+def keeping_progress(
+    output: JournaledOutput | StdoutOutput, deliver_rejects: Callable[[], None]
+) -> Iterator[None]:
+    """If the block fails, keeps what is done for a later run, or delivers the rejected rows.
+
+    Args:
+        output: The output, which says whether anything of it is worth keeping.
+        deliver_rejects: Puts the rejected rows under their name.
 
     Raises:
-        CorpusError: One has. What is done is then worth nothing, to a later run either.
+        InterruptedRunError: The block failed, and its output is kept.
+        GatewiseError: The block failed, and nothing is kept.
     """
+    try:
+        yield
+    except GatewiseError as error:
+        if output.kept:
+            raise InterruptedRunError(
+                f"{error}. What was done is kept: go on from there with --resume"
+            ) from error
+        try:
+            deliver_rejects()
+        except CorpusError as further:
+            raise CorpusError(f"{error}; and {further}") from error
+        raise
+
+
+def refuse_lost_rejects(target: object, earlier: RowCounts, rejects: Path | None) -> None:
+    """Refuses to resume a run with rejected rows if there is no file for them any more.
+
+    Args:
+        target: The output, for the message.
+        earlier: What the earlier run has done.
+        rejects: The rejects file of this run.
+
+    Raises:
+        CorpusError: There is none.
+    """
+    if earlier.rejected and rejects is None:
+        raise CorpusError(
+            f"{target}: the run that was broken off set bad rows aside, {earlier.rejected:,} so "
+            "far: name a file for them with --rejects, or leave --resume out to begin anew"
+        )
+
+
+def check_result(
+    records: RecordStream, counts: RowCounts, output: JournaledOutput | StdoutOutput
+) -> None:
+    """Checks that a finished run has a result: some rows, of files that have not changed.
+
+    Raises:
+        CorpusError: No row was scored, or a file has changed since it was found. Then what is done
+            is of no use to a later run either.
+    """
+    if not counts.scored:
+        raise CorpusError(f"{records.path}: holds no rows that can be used")
     try:
         for table in records.tables:
             require_unchanged(table.file)
     except CorpusError:
         output.kept = False
         raise
-
-
-def _one_by_one(parts: Iterator[tuple[Position, ScoredChunk]]) -> Iterator[BadRow | None]:
-    """The bad rows of what follows, and None for each of the others."""
-    for _, done in parts:
-        yield from done.bad
-        yield from repeat(None, done.scored)
 
 
 def conditions(

@@ -24,6 +24,7 @@ from typing import Any
 import uvicorn
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, metrics
+from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
 from gatewise.service.serving.http.protocol import certificates
 from gatewise.service.serving.http.protocol.connections import bounded, sweeping
 from gatewise.service.serving.http.protocol.limits import Limits
@@ -129,11 +130,10 @@ def run(
         connections=settings.max_connections,
         header_bytes=settings.max_header_bytes,
         read_seconds=settings.read_seconds,
-        requests=settings.max_requests,
-        refused=app.state.metrics.refused,
     )
+    entrance = ConcurrencyLimit(app, settings.max_requests, app.state.metrics.refused)
     config = uvicorn.Config(
-        app,
+        entrance,
         http=bounded(bounds),
         ws="websockets-sansio",
         # Larger than they may be, so that most that are too large can still be told why.
@@ -152,7 +152,7 @@ def run(
     # What is there now stays: looking through all of it again and again takes some 40 ms each time.
     gc.collect()
     gc.freeze()
-    _Server(config, app, bounds, ready, pipe).run(sockets=[listener])
+    _Server(config, app, entrance, ready, pipe).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
@@ -161,7 +161,7 @@ class _Server(uvicorn.Server):
     Args:
         config: uvicorn's settings.
         app: The application.
-        bounds: What clients may take, and how many requests are under way.
+        entrance: Stands before it, and counts the requests under way.
         ready: Called once requests are taken.
         pipe: Leads to the process that looks after this one and others, if there is one.
     """
@@ -170,13 +170,13 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         app: Application,
-        bounds: Limits,
+        entrance: ConcurrencyLimit,
         ready: Callable[[], None],
         pipe: Connection | None,
     ) -> None:
         super().__init__(config)
         self._app = app
-        self._bounds = bounds
+        self._entrance = entrance
         self._drain_seconds: float = app.state.settings.drain_seconds
         self._ready = ready
         self._pipe = pipe
@@ -189,7 +189,7 @@ class _Server(uvicorn.Server):
         state = self._app.state
         connections = self.server_state.connections
         state.connections = lambda: len(connections)
-        state.requests = lambda: self._bounds.under_way
+        state.requests = lambda: self._entrance.under_way
         state.draining = lambda: self._draining
         self._keep(sweeping(connections))
         self._loop = asyncio.get_running_loop()

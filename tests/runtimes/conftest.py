@@ -13,8 +13,6 @@ MODULES = ("answers", "in_node", "in_chromium", "in_optimum", "in_onnxruntime", 
 UNITS = {
     "word": {"unit": "word"},
     "bpe": {"unit": "subword"},
-    "wordpiece": {"unit": "subword", "algorithm": "wordpiece"},
-    "unigram": {"unit": "subword", "algorithm": "unigram"},
     "character": {"unit": "character"},
     "bigram": {"unit": "ngram"},
 }
@@ -29,7 +27,7 @@ FORMS = {
 }
 DICTIONARIES = [
     *(f"{unit}, {case}" for unit in UNITS for case in CASES),
-    *(f"wordpiece, {form}" for form in FORMS),
+    *(f"bpe, {form}" for form in FORMS),
 ]
 PRECISIONS = ["fp32", "fp16", "int8"]
 MODELS = [*PRECISIONS, "several labels", "exported"]
@@ -90,8 +88,8 @@ def asked(parity, texts, model_folder, multi_label_folder, tmp_path_factory):
         name = f"{unit}, {case}"
         found[name] = ask_dictionary(parity, model_folder, root, texts, {**options, **more})
     for form, more in FORMS.items():
-        options = {**UNITS["wordpiece"], **more}
-        found[f"wordpiece, {form}"] = ask_dictionary(parity, model_folder, root, old, options)
+        options = {**UNITS["bpe"], **more}
+        found[f"bpe, {form}"] = ask_dictionary(parity, model_folder, root, old, options)
     assert list(found) == [*MODELS, *DICTIONARIES]
     return found
 

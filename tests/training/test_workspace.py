@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 from gatewise.training.workspace import beside, working
 from gatewise.vocab.errors import GatewiseError
@@ -57,6 +60,26 @@ def test_a_second_run_is_kept_out_and_the_first_goes_on(tmp_path):
         with pytest.raises(GatewiseError, match=r"model\.run: another run is writing the same"):
             second()
         assert (space.data / "train.arrow").read_text() == "x"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_ends_with_a_process_that_is_killed(tmp_path):
+    code = (
+        "import pathlib, sys, time\n"
+        "from gatewise.training.workspace import working\n"
+        "with working(pathlib.Path(sys.argv[1])) as space:\n"
+        "    space.checkpoint.write_text('state')\n"
+        "    print('in', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "model"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"in\n"
+        with pytest.raises(GatewiseError, match="another run"), working(tmp_path / "model"):
+            pytest.fail("both are in")
+        process.kill()
+    with working(tmp_path / "model") as space:
+        assert space.checkpoint.read_text() == "state"
     assert list(tmp_path.iterdir()) == []
 
 

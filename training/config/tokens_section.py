@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from gatewise.training.config.section import Section
 from gatewise.vocab.tokenizer.encoding import Keep
-from gatewise.vocab.tokenizer.tokenizer import Accents, Algorithm, Normalization, Unit
+from gatewise.vocab.tokenizer.tokenizer import Accents, Normalization, Unit
 from pydantic import Field, model_validator
 
 
@@ -17,10 +17,6 @@ class TokensConfig(Section):
         "often stand together. By default words; or characters, where texts are short and their "
         "script has no spaces, or more than 13 of 100 words of the validation texts are not among "
         "the 20,000 most frequent ones of the training texts.",
-    )
-    algorithm: Algorithm = Field(
-        "bpe",
-        description="Subwords only: how the pieces are found and a word is cut into them.",
     )
     ngram: Annotated[int, Field(ge=2, le=5)] = Field(
         2, description="N-grams only: most words of a token."
@@ -51,14 +47,11 @@ class TokensConfig(Section):
 
     @model_validator(mode="after")
     def _of_the_unit(self) -> Self:
-        fields = type(self).model_fields
-        for name, unit in (("algorithm", "subword"), ("ngram", "ngram")):
-            value = getattr(self, name)
-            if self.unit != unit and value != fields[name].default:
-                raise ValueError(
-                    f"tokens.{name}={value} makes sense with tokens.unit={unit} only, received "
-                    f"tokens.unit={self.unit}"
-                )
+        if self.unit != "ngram" and self.ngram != type(self).model_fields["ngram"].default:
+            raise ValueError(
+                f"tokens.ngram={self.ngram} makes sense with tokens.unit=ngram only, received "
+                f"tokens.unit={self.unit}"
+            )
         return self
 
     def dictionary_options(self) -> dict[str, Any]:

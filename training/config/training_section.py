@@ -6,22 +6,8 @@ from typing import Annotated, Literal
 from gatewise.training.config.section import Section
 from pydantic import Field, model_validator
 
-Optimizer = Literal[
-    "adamw",
-    "adam",
-    "nadam",
-    "adamax",
-    "adagrad",
-    "adadelta",
-    "adafactor",
-    "sgd",
-    "rmsprop",
-    "lion",
-    "lamb",
-    "muon",
-    "ftrl",
-]
-Schedule = Literal["cosine", "cosine_restarts", "linear", "exponential", "inverse_time", "constant"]
+Optimizer = Literal["adamw", "adam", "sgd", "adagrad"]
+Schedule = Literal["cosine", "linear", "constant"]
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 
 
@@ -44,14 +30,16 @@ class TrainingConfig(Section):
     max_updates: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Most updates, whatever `epochs` says; by default there is no bound."
     )
-    optimizer: Optimizer = Field("adamw", description="The optimizer, by its name in Keras.")
+    optimizer: Optimizer = Field("adamw", description="The optimizer; `sgd` has a momentum of 0.9.")
     learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         3e-3,
         description="Peak learning rate, or `auto` to find it by a range test: the rate rises "
         "from update to update until the loss does, and the weights are then put back.",
     )
     schedule: Schedule = Field(
-        "cosine", description="How the rate falls after the warm-up, by its name in Keras."
+        "cosine",
+        description="How the rate falls after the warm-up: along half a cosine or a straight line, "
+        "both to zero, or not at all.",
     )
     warmup: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.1, description="Share of all updates over which the rate rises to its peak."

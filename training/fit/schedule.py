@@ -1,19 +1,13 @@
-"""The learning rate of each update: a warm-up, then one of Keras's schedules by name.
+"""The learning rate of each update: a linear warm-up, then cosine or linear decay, or neither.
 
-Plain arithmetic on the update's number, from the definitions of `keras.optimizers.schedules`
-(https://keras.io/api/optimizers/learning_rate_schedules/). Does not import TensorFlow.
+Plain arithmetic on the update's number. `cosine` is from I. Loshchilov, F. Hutter: SGDR: Stochastic
+Gradient Descent with Warm Restarts, 2017, without restarts. Does not import TensorFlow.
 """
 
 import math
 from dataclasses import dataclass
 
 from gatewise.training.config.training_section import Schedule
-
-_LEFT = 0.01
-"""Share of the peak that is left at the end of a schedule without an end of its own."""
-
-_RESTARTS = 3
-"""Periods of `cosine_restarts`, each twice as long as the one before."""
 
 
 @dataclass(frozen=True)
@@ -51,24 +45,7 @@ class LearningRate:
         """Share of the peak, some updates after it."""
         done = min(1.0, update / updates)
         if self.schedule == "cosine":
-            return _cosine(done)
-        if self.schedule == "cosine_restarts":
-            return _cosine_restarts(done)
+            return 0.5 * (1 + math.cos(math.pi * done))
         if self.schedule == "linear":
             return 1 - done
-        if self.schedule == "exponential":
-            return float(_LEFT**done)
-        if self.schedule == "inverse_time":
-            return 1 / (1 + (1 / _LEFT - 1) * done)
         return 1.0
-
-
-def _cosine(done: float) -> float:
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def _cosine_restarts(done: float) -> float:
-    first = 1 / (2**_RESTARTS - 1)
-    period = min(_RESTARTS - 1, int(math.log2(done / first + 1)))
-    began = first * (2**period - 1)
-    return _cosine((done - began) / (first * 2**period))

@@ -23,17 +23,8 @@ Arrays = list[NDArray[np.generic]]
 _OPTIMIZERS: dict[Optimizer, type[keras.optimizers.Optimizer]] = {
     "adamw": keras.optimizers.AdamW,
     "adam": keras.optimizers.Adam,
-    "nadam": keras.optimizers.Nadam,
-    "adamax": keras.optimizers.Adamax,
-    "adagrad": keras.optimizers.Adagrad,
-    "adadelta": keras.optimizers.Adadelta,
-    "adafactor": keras.optimizers.Adafactor,
     "sgd": keras.optimizers.SGD,
-    "rmsprop": keras.optimizers.RMSprop,
-    "lion": keras.optimizers.Lion,
-    "lamb": keras.optimizers.Lamb,
-    "muon": keras.optimizers.Muon,
-    "ftrl": keras.optimizers.Ftrl,
+    "adagrad": keras.optimizers.Adagrad,
 }
 
 
@@ -83,6 +74,7 @@ class Learner:
                 if table.linear
                 else RowAdamW(weights, averaging, config.weight_decay)
             )
+        self._dense = [one for one in model.trainable_variables if id(one) not in self._tables]
         with self._strategy.scope():
             # The rate here is never used: every update sets its own.
             self._optimizer = _OPTIMIZERS[config.optimizer](
@@ -90,9 +82,7 @@ class Learner:
                 weight_decay=config.weight_decay,
                 **options,
             )
-            self._optimizer.build(
-                [one for one in model.trainable_variables if id(one) not in self._tables]
-            )
+            self._optimizer.build(self._dense)
         self._clip_norm = config.clip_norm
         self._averaged = bool(averaging)
         self._variables = [
@@ -142,16 +132,11 @@ class Learner:
             yield
             return
         weights = self.weights()
-        averages = iter(self._optimizer._model_variables_moving_average)
+        self._optimizer.finalize_variable_values(self._dense)
         made = tf.cast(self._optimizer.iterations.value, tf.int32)
-        self.set_weights(
-            [
-                self._tables[id(one)].averaged(made).numpy()
-                if id(one) in self._tables
-                else _copies([next(averages)])[0]
-                for one in self.model.trainable_variables
-            ]
-        )
+        for one in self.model.trainable_variables:
+            if id(one) in self._tables:
+                one.assign(self._tables[id(one)].averaged(made))
         try:
             yield
         finally:

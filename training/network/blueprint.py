@@ -40,7 +40,7 @@ class Blueprint:
         """
         width = config.network.width_of_ngrams(self.shape.classes)
         shape = replace(self.shape, buckets=config.network.ngram_buckets(tokens, width))
-        parameters.check_size(config.network, shape)
+        parameters.check_size(config.network, config.tokens, shape)
         return replace(self, shape=shape)
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from gatewise.training.config.config import ConfigError
 from gatewise.training.config.network_section import Cell, NetworkConfig
+from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.streaming import obstacle
 
 GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "rnn": 1}
 """Kernels that a cell has side by side, in each direction."""
@@ -19,7 +21,10 @@ LIMIT_BYTES = 2_000_000_000
 """The weights that fit into a model folder with room for the rest: its reader ends at 2 GiB."""
 
 _BYTES = 4 + 2 + 1
-"""Of a weight, in the three files that a folder has."""
+"""Of a weight, in the three precisions that a folder has."""
+
+_STEP_BYTES = 4
+"""Of a weight, in the file that a folder has beside them if its network reads token by token."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +91,20 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
     return tuple(layers)
 
 
-def check_size(config: NetworkConfig, shape: Shape) -> None:
+def check_size(config: NetworkConfig, tokens: TokensConfig, shape: Shape) -> None:
     """Refuses a network that no model folder could hold, before it is trained.
 
+    Args:
+        config: The network's settings.
+        tokens: The settings of its tokens.
+        shape: Sizes that follow from the corpus.
+
     Raises:
-        ConfigError: If its parameters take more than `LIMIT_BYTES` in all precisions together.
+        ConfigError: If its parameters take more than `LIMIT_BYTES` in all files together.
     """
     layers = parameters(config, shape)
-    needed = _BYTES * sum(layer.count for layer in layers)
+    streams = obstacle(config, tokens, shape.ngrams) is None
+    needed = (_BYTES + _STEP_BYTES * streams) * sum(layer.count for layer in layers)
     if needed <= LIMIT_BYTES:
         return
     largest = max(layers, key=lambda layer: layer.count)
@@ -102,7 +113,7 @@ def check_size(config: NetworkConfig, shape: Shape) -> None:
     if largest.layer == "recurrent_0" and config.input == "one_hot":
         advice = "tokens.vocab_size or network.units"
     raise ConfigError(
-        f"the network would take {needed / 1e9:.1f} GB in its three precisions, more than the "
+        f"the network would take {needed / 1e9:.1f} GB in all its files, more than the "
         f"{LIMIT_BYTES / 1e9:g} GB that a model folder may: {largest.formula} = "
         f"{largest.count:,} parameters are in the layer {largest.layer!r}; lower {advice}"
     )

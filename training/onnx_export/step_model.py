@@ -12,42 +12,21 @@ is what the finished ones add up to, their rows, and the last tokens. There is r
 a text as long as the model reads: the work for a token does not depend on the text before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
 from gatewise.service.model.onnx_validation.parsed_network import BATCH, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.network.ngrams import MULTIPLIERS, SCALE, SHORTEST
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, Graph, State
 from gatewise.training.onnx_export.keras_to_onnx import OPERATORS, identity
 from onnx import TensorProto, numpy_helper
 
-MOST_ROWS = 65_536
-"""Rows of n-grams that a state keeps at the most: each token is compared with all of them."""
-
 _NO_BOUND = 2**52
 """A divisor that leaves an id as it is."""
-
-
-def obstacle(network: NetworkConfig, tokens: TokensConfig, ngrams: Sequence[int]) -> str | None:
-    """Why a network cannot be asked token by token; None if it can.
-
-    Args:
-        network: Its settings.
-        tokens: The settings of its tokens.
-        ngrams: The lengths of its n-grams.
-    """
-    if network.direction != "forward":
-        return f"network.direction={network.direction}: it reads texts from their end"
-    if tokens.unit == "ngram":
-        return "tokens.unit=ngram: which phrases a text is cut into depends on its end"
-    if (rows := len(ngrams) * tokens.max_length) > MOST_ROWS:
-        return f"a text may have {rows:,} n-grams, of which {MOST_ROWS:,} can be kept"
-    return None
 
 
 def step(

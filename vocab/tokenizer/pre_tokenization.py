@@ -68,16 +68,16 @@ def single_spaces() -> list[normalizers.Normalizer]:
     ]
 
 
-def word_marks(*, ends: bool) -> list[normalizers.Normalizer]:
-    r"""The steps that put a space before every word, and on request one after it too.
+def word_marks() -> list[normalizers.Normalizer]:
+    r"""The steps that put a space before every word and one after it.
 
     Characters that stand alone have no mark.
 
-    >>> normalizers.Sequence(word_marks(ends=True)).normalize_str("so it's\tthat")
+    >>> normalizers.Sequence(word_marks()).normalize_str("so it's\tthat")
     " so  it ' s  that "
     """
     word = character_classes.of_words()
-    boundary = f"(?<!{word})(?={word})" + (f"|(?<={word})(?!{word})" if ends else "")
+    boundary = f"(?<!{word})(?={word})|(?<={word})(?!{word})"
     return [
         normalizers.Replace(Regex(character_classes.white_space() + "+"), "\n"),
         normalizers.Replace(Regex(boundary), " "),
@@ -103,7 +103,7 @@ class WordReader:
     """
 
     def __init__(self, steps: list[normalizers.Normalizer]) -> None:
-        self._normalizer = normalizers.Sequence([*steps, *word_marks(ends=True)])
+        self._normalizer = normalizers.Sequence([*steps, *word_marks()])
 
     def words(self, text: str) -> list[str]:
         """The words of a text, each with a space on both sides, and what stands alone, bare."""

@@ -20,13 +20,13 @@ from typing import Any
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.character_classes import python_class
 from gatewise.vocab.tokenizer.subwords import MAX_WORD_CHARACTERS
-from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, UNKNOWN_ID
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 from tokenizers import Tokenizer, models, normalizers
 
 _FORMS = {"NFC", "NFKC", "NFD", "NFKD"}
 # Vowels and finals of Korean syllables, which join the consonant before them.
 _SYLLABLE_PARTS = range(0x1160, 0x1200)
-_ENDS, _BREAK = "^ | $", "\n"
+_ENDS = "^ | $"
 _LONG_WORD = 4 * MAX_WORD_CHARACTERS
 
 
@@ -42,8 +42,6 @@ def stable_boundaries(tokenizer: Tokenizer) -> "StableBoundaries":
         return _BetweenWords(tokenizer, patterns)
     if patterns[-1] == _ENDS:
         return _BetweenCharacters(tokenizer, patterns)
-    if patterns[-1] == _BREAK and "|" not in patterns[-2]:
-        return _BetweenMarkedWords(tokenizer, patterns)
     raise TokenizerError(
         "tokens of several words cannot be told before a text has ended: to classify texts as "
         "they come, train with tokens.unit=word, subword or character"
@@ -124,21 +122,12 @@ class StableBoundaries:
         yield 0
 
 
-class _Between(StableBoundaries):
-    """Around white space and characters that stand alone, which are never inside a token."""
+class _BetweenWords(StableBoundaries):
+    """Of words that are cut apart before they are looked up.
 
-    _breaks: re.Pattern[str]
-
-    def _is_seam(self, text: str, start: int, seam: int, end: int) -> bool:
-        before, after = self._clean(text[start:seam]), self._clean(text[seam:end])
-        # Nothing may be left of a cluster that is a mark and no more.
-        return bool(before and after) and bool(
-            self._breaks.match(before[-1]) or self._breaks.match(after[0])
-        )
-
-
-class _BetweenWords(_Between):
-    """Of words that are cut apart before they are looked up."""
+    StableBoundaries are around white space and characters that stand alone, which are never inside
+    a token.
+    """
 
     def __init__(self, tokenizer: Tokenizer, patterns: list[str]) -> None:
         cuts = json.loads(tokenizer.pre_tokenizer.__getstate__())["pretokenizers"]
@@ -146,6 +135,13 @@ class _BetweenWords(_Between):
         super().__init__(tokenizer, patterns, len(patterns), white)
         self._breaks = re.compile(f"{self._white.pattern}|{python_class(alone)}")
         self._has_longest_word = isinstance(tokenizer.model, models.WordPiece)
+
+    def _is_seam(self, text: str, start: int, seam: int, end: int) -> bool:
+        before, after = self._clean(text[start:seam]), self._clean(text[seam:end])
+        # Nothing may be left of a cluster that is a mark and no more.
+        return bool(before and after) and bool(
+            self._breaks.match(before[-1]) or self._breaks.match(after[0])
+        )
 
     def shortened(self, word: str) -> str:
         # Longer than any word that is looked up, it is an unknown one and stays it.
@@ -155,24 +151,6 @@ class _BetweenWords(_Between):
 
     def tokens(self, text: str, before: int | None) -> list[int]:  # noqa: ARG002
         return self._ids(text)
-
-
-class _BetweenMarkedWords(_Between):
-    """Of one stretch of words, each with a space before it, that is cut in the best way.
-
-    No entry reaches over the end of a word, so the best way for a stretch is that for each word.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, patterns: list[str]) -> None:
-        white, boundary, _ = patterns[-3:]
-        super().__init__(tokenizer, patterns, len(patterns) - 3, white)
-        of_words = python_class(boundary[boundary.index("(?=") + 3 : -1])
-        self._breaks = re.compile(f"(?!{of_words}).", re.DOTALL)
-
-    def tokens(self, text: str, before: int | None) -> list[int]:
-        ids = self._ids(text)
-        # Of unknown characters side by side the model makes one token.
-        return ids[1:] if before == UNKNOWN_ID and ids[:1] == [UNKNOWN_ID] else ids
 
 
 class _BetweenCharacters(StableBoundaries):

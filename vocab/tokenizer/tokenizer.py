@@ -23,7 +23,6 @@ from gatewise.vocab.tokenizer.word_ngrams import WordNgramCounts
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 Unit = Literal["word", "subword", "character", "ngram"]
-Algorithm = Literal["bpe", "wordpiece", "unigram"]
 Accents = Literal["keep", "strip"]
 Normalization = pre_tokenization.Form
 
@@ -54,14 +53,13 @@ class Coverage:
         return self.known / self.tokens if self.tokens else 0.0
 
 
-def train_tokenizer(  # noqa: PLR0913 — a keyword for each setting of a dictionary
+def train_tokenizer(
     texts: Iterable[str],
     *,
     unit: Unit = "word",
     vocab_size: int = 20_000,
     min_frequency: int = 1,
     lowercase: bool = True,
-    algorithm: Algorithm = "bpe",
     ngram: int = 2,
     accents: Accents = "keep",
     normalization: Normalization = "none",
@@ -74,7 +72,6 @@ def train_tokenizer(  # noqa: PLR0913 — a keyword for each setting of a dictio
         vocab_size: Most tokens kept, special ones included; the most frequent stay.
         min_frequency: Tokens seen fewer times are left out.
         lowercase: Whether upper and lower case are one.
-        algorithm: How pieces of words are found, if those are the tokens.
         ngram: Most words of a token, if tokens are a few words.
         accents: Whether accents on Latin, Greek and Cyrillic letters count.
         normalization: The Unicode normalization form that a text is brought into.
@@ -97,7 +94,7 @@ def train_tokenizer(  # noqa: PLR0913 — a keyword for each setting of a dictio
     elif unit == "character":
         tokenizer = _of_characters(texts, steps, sizes)
     elif unit == "subword":
-        tokenizer = _of_subwords(texts, steps, sizes, algorithm)
+        tokenizer = _of_subwords(texts, steps, sizes)
     else:
         tokenizer = _of_phrases(texts, steps, sizes, ngram)
     if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
@@ -136,7 +133,7 @@ def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
     """
     document = json.loads(tokenizer.to_str())
     model = document["model"]
-    if not _has_whole_entries(model):
+    if not has_whole_entries(tokenizer):
         raise TokenizerError(
             f"entries of a {model['type']} dictionary depend on each other: none can be left out; "
             "train with tokens.unit=word or tokens.unit=character, or with a lower "
@@ -153,14 +150,8 @@ def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
 
 def has_whole_entries(tokenizer: Tokenizer) -> bool:
     """Whether an entry is found as a whole, whatever other entries there are."""
-    return _has_whole_entries(json.loads(tokenizer.to_str())["model"])
-
-
-def _has_whole_entries(model: dict[str, Any]) -> bool:
-    if model["type"] == "WordPiece":
-        mark = model["continuing_subword_prefix"]
-        return not any(entry.startswith(mark) for entry in model["vocab"])
-    return model.get("merges") == []
+    model = json.loads(tokenizer.to_str())["model"]
+    return bool(model["type"] == "WordPiece" or model.get("merges") == [])
 
 
 def parse_tokenizer(contents: bytes) -> Tokenizer:
@@ -238,26 +229,13 @@ def _counted_by_library(
     return sorted(vocabulary, key=vocabulary.__getitem__)[len(sizes.special_tokens) :]
 
 
-def _of_subwords(
-    texts: Iterable[str], steps: _Steps, sizes: VocabLimits, algorithm: Algorithm
-) -> Tokenizer:
+def _of_subwords(texts: Iterable[str], steps: _Steps, sizes: VocabLimits) -> Tokenizer:
     counts = BoundedCounter()
     reader = pre_tokenization.WordReader(steps)
     for text in texts:
         counts.add(reader.words(text))
-    marked = list(counts.ranked())
-    if algorithm == "unigram":
-        # One stretch: runtimes do not agree on unknown tokens side by side in several stretches.
-        tokenizer = Tokenizer(
-            subwords.unigram([(word.rstrip(" "), count) for word, count in marked], sizes)
-        )
-        tokenizer.normalizer = normalizers.Sequence(
-            [*steps, *pre_tokenization.word_marks(ends=False)]
-        )
-        return tokenizer
-    words = [(word.strip(" "), count) for word, count in marked]
-    model = subwords.bpe if algorithm == "bpe" else subwords.wordpiece
-    tokenizer = Tokenizer(model(words, sizes))
+    words = [(word.strip(" "), count) for word, count in counts.ranked()]
+    tokenizer = Tokenizer(subwords.bpe(words, sizes))
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenization.between_words()
     return tokenizer
@@ -268,8 +246,9 @@ def _of_phrases(texts: Iterable[str], steps: _Steps, sizes: VocabLimits, ngram: 
     reader = pre_tokenization.WordReader(steps)
     for text in texts:
         counts.add(reader.words(text))
+    # One stretch: runtimes do not agree on unknown tokens side by side in several stretches.
     tokenizer = Tokenizer(counts.model(sizes))
-    tokenizer.normalizer = normalizers.Sequence([*steps, *pre_tokenization.word_marks(ends=True)])
+    tokenizer.normalizer = normalizers.Sequence([*steps, *pre_tokenization.word_marks()])
     return tokenizer
 
 

@@ -16,11 +16,8 @@ from typing import Any
 
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.pre_tokenization import escape_special_token
-from gatewise.vocab.tokenizer.subwords import (
-    CONTINUATION,
-    MAX_ENTRY_CHARACTERS,
-    MAX_WORD_CHARACTERS,
-)
+from gatewise.vocab.tokenizer.subwords import CONTINUATION, MAX_WORD_CHARACTERS
+from gatewise.vocab.tokenizer.word_ngrams import MAX_ENTRY_CHARACTERS
 
 # A class of characters as it stands in JSON, where a backslash is doubled. The longest that is
 # written has 5,000 characters.
@@ -59,12 +56,13 @@ _STEPS = [
     ("w", _replace("Regex", f"{_C}+", " ")),
     ("t", _replace("Regex", "^ | $", "")),
     ("n", _replace("Regex", f"{_C}+", "\n")),
-    ("b", _replace("Regex", f"(?<!{_C})(?={_C})", " ")),
+    ("u", _replace("Regex", f"(?<!{_C})(?={_C})", " ")),
     ("b", _replace("Regex", f"(?<!{_C})(?={_C})|(?<={_C})(?!{_C})", " ")),
     ("x", _replace("String", "\n", "")),
 ]
 # What is dropped; a form, or accents with a form before and perhaps after; one case, or special
-# tokens taken apart; then single spaces, or marks of words.
+# tokens taken apart; then single spaces, or marks of words. Earlier releases marked only where a
+# word begins ("u"), for the pieces of Unigram.
 _ORDER = re.compile("r(f|frf?)?(sl|p{3})(wt|nbx)?")
 
 _BETWEEN_WORDS = {
@@ -172,7 +170,10 @@ class TokenizerSchema:
         letters = (
             next((letter for letter, known in self._steps if step == known), "?") for step in steps
         )
-        if not _ORDER.fullmatch("".join(letters)):
+        order = "".join(letters)
+        if "u" in order:
+            raise _of_earlier_release("Unigram")
+        if not _ORDER.fullmatch(order):
             raise _foreign("normalizer")
 
 
@@ -208,6 +209,13 @@ def _foreign(part: str) -> TokenizerError:
     )
 
 
+def _of_earlier_release(pieces: str) -> TokenizerError:
+    return TokenizerError(
+        f"its tokens are {pieces} subwords of an earlier release, which this version of Gatewise "
+        "does not read: train the model again"
+    )
+
+
 def _check_entries(kind: str, entries: dict[str, Any]) -> None:
     vocabulary, merges = entries.pop("vocab", None), entries.pop("merges", None)
     if kind == "Unigram":
@@ -225,6 +233,8 @@ def _check_entries(kind: str, entries: dict[str, Any]) -> None:
         names, longest = list(vocabulary), math.inf
     if not names or not 0 < len(min(names, key=len)) <= len(max(names, key=len)) <= longest:
         raise _foreign("model.vocab")
+    if kind == "WordPiece" and any(name.startswith(CONTINUATION) for name in names):
+        raise _of_earlier_release("WordPiece")
     if (kind == "BPE") != _is_table(merges, (str, str)):
         raise _foreign("model.merges")
 

@@ -1,8 +1,7 @@
 """What bounds a dictionary, and which entries are in it when there are too many. Knows no text."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,6 @@ class VocabLimits:
     def room(self) -> int:
         """Most entries beside the special ones."""
         return self.vocab_size - len(self.special_tokens)
-
-    def times(self, factor: int) -> Self:
-        """The same with room for more entries."""
-        return replace(self, vocab_size=self.vocab_size * factor)
 
     def most_frequent(self, counts: Mapping[str, int]) -> list[str]:
         """The entries that are frequent enough, by frequency, equals in order of the code."""

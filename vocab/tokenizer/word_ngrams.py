@@ -11,9 +11,11 @@ import math
 from collections.abc import Sequence
 
 from gatewise.vocab.tokenizer.bounded_counter import BoundedCounter
-from gatewise.vocab.tokenizer.subwords import scored_entries
 from gatewise.vocab.tokenizer.vocab_limits import VocabLimits
 from tokenizers import models
+
+MAX_ENTRY_CHARACTERS = 256
+"""Longest entry with a score: wherever it fits, each of its beginnings is looked up too."""
 
 # A phrase that is seen once tells no more than its words do.
 _MIN_PHRASE_FREQUENCY = 2
@@ -60,3 +62,23 @@ class WordNgramCounts:
         total = sum(count for _, count in kept)
         scores = {entry: math.log(count / total) - _ENTRY_COST for entry, count in kept}
         return scored_entries(scores, sizes)
+
+
+def scored_entries(scores: dict[str, float], sizes: VocabLimits) -> models.Unigram:
+    """A model that cuts a stretch so that the scores of the entries add up to the most.
+
+    Args:
+        scores: Each entry's score; 10 below the least of them is an unknown character's. They are
+            rounded to a fraction of two, so that sums are exact and no runtime finds another best.
+            Entries that are too long are left out.
+        sizes: What bounds the dictionary.
+    """
+    rounded = {
+        entry: round(score * 1024) / 1024
+        for entry, score in scores.items()
+        if len(entry) <= MAX_ENTRY_CHARACTERS
+    }
+    ranked = sorted(rounded, key=lambda entry: (-rounded[entry], entry))
+    special = [(token, 0.0) for token in sizes.special_tokens]
+    vocabulary = [*special, *((entry, rounded[entry]) for entry in ranked)]
+    return models.Unigram(vocabulary, sizes.special_tokens.index(sizes.unknown), False)

@@ -1,10 +1,12 @@
 """What goes into a network and what comes out of it, by the ends of its graph.
 
 A network of Gatewise reads whole texts, or one token of a text at a time; each of the two has one
-set of inputs and outputs. Knows nothing of what is between them.
+set of inputs and outputs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
 from gatewise.service.model.errors import NetworkError
@@ -18,7 +20,7 @@ from gatewise.service.model.onnx_validation.parsed_network import (
     STATE,
     TOKEN,
     TYPES,
-    Value,
+    Ends,
 )
 from gatewise.service.model.onnx_validation.protobuf_reader import Field, Message, MessageSchema
 
@@ -40,11 +42,8 @@ _DIMENSION = MessageSchema(
 )
 
 
-def check_whole(graph: Message) -> Mapping[str, Value]:
-    """Refuses a network that does not take texts and their mask and give logits.
-
-    Returns:
-        Nothing: it has no state.
+def of_texts(graph: Message) -> Ends:
+    """The ends of a network that takes texts and their mask and gives logits.
 
     Raises:
         NetworkError: If its inputs or outputs are others.
@@ -63,18 +62,19 @@ def check_whole(graph: Message) -> Mapping[str, Value]:
             raise NetworkError(f"expected {name} to be 64-bit integers in two dimensions")
         if any("dim_value" in dimension for dimension in dimensions):
             raise NetworkError(f"expected {name} to take any number of texts and tokens")
-    return {}
+    return Ends(dict.fromkeys(INPUTS, _INT64), {OUTPUT: _FLOAT}, _classes(outputs[0][1]))
 
 
-def states(graph: Message) -> Mapping[str, Value]:
-    """What a network that reads one token at a time carries from one to the next, of one text.
+def of_one_token(graph: Message) -> Ends:
+    """The ends of a network that takes one token and states, and gives logits and new states.
 
     Raises:
         NetworkError: If its inputs or outputs are others than a token, states and logits, or the
             states have no size of their own, or too large a one.
     """
     inputs = _named(graph, "input")
-    outputs = [name for name, _ in _named(graph, "output")]
+    results = _named(graph, "output")
+    outputs = [name for name, _ in results]
     first, names = [name for name, _ in inputs[:1]], [name for name, _ in inputs[1:]]
     after = [NEXT + name.removeprefix(STATE) for name in names]
     if first != [TOKEN] or outputs != [OUTPUT, *after] or len(set(names)) < len(names):
@@ -86,16 +86,28 @@ def states(graph: Message) -> Mapping[str, Value]:
         raise NetworkError(
             f"expected at most {_MOST_STATES} states called {STATE}…, found {_few(names)}"
         )
-    found = {name: _state(name, value) for name, value in inputs}
-    if found.pop(TOKEN) != Value(_INT64, (1,)):
+    found = {name: _of_one_text(name, value) for name, value in inputs}
+    if found[TOKEN] != (_INT64, (1,)):
         raise NetworkError(f"expected {TOKEN} to be a 64-bit integer for each text")
-    if sum(value.bytes for value in found.values()) > _MOST_STATE_BYTES:
+    if sum(found[name][0].itemsize * prod(found[name][1]) for name in names) > _MOST_STATE_BYTES:
         raise NetworkError(f"expected states of at most {_MOST_STATE_BYTES:,} bytes together")
-    return found
+    types = {name: kind for name, (kind, _) in found.items()}
+    states = dict(zip(after, (types[name] for name in names), strict=True))
+    return Ends(types, {OUTPUT: _FLOAT, **states}, _classes(results[0][1]))
 
 
-def _state(name: str, value: Message) -> Value:
-    """What an input is for one text."""
+def _classes(logits: Message) -> int | None:
+    """The width of the logits; None where it is not told."""
+    code, dimensions = _tensor(logits)
+    if TYPES.get(code) != _FLOAT:
+        raise NetworkError(f"expected {OUTPUT} to be 32-bit floats")
+    if dimensions and len(dimensions) != 2:
+        raise NetworkError(f"expected {OUTPUT} to have two dimensions, found {len(dimensions)}")
+    return dimensions[1].integer("dim_value") or None if dimensions else None
+
+
+def _of_one_text(name: str, value: Message) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """The type of an input, and its shape for one text."""
     code, dimensions = _tensor(value)
     kind = TYPES.get(code)
     if kind not in (_INT64, _FLOAT) or not 0 < len(dimensions) <= MOST_DIMENSIONS:
@@ -108,7 +120,7 @@ def _state(name: str, value: Message) -> Value:
         for size, batch in zip(shape, batches, strict=True)
     ):
         raise NetworkError(f"expected {name} to have a size for each text and {BATCH} texts")
-    return Value(kind, tuple(size or 1 for size in shape))
+    return kind, tuple(size or 1 for size in shape)
 
 
 def _named(graph: Message, side: str) -> list[tuple[str, Message]]:

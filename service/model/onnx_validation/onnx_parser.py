@@ -7,7 +7,7 @@ Source of the fields and their numbers: onnx.proto of the ONNX specification
 (https://onnx.ai/onnx/repo-docs/IR.html).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from gatewise.service.model.errors import NetworkError
@@ -19,6 +19,7 @@ from gatewise.service.model.onnx_validation.parsed_network import (
     OPSET,
     TYPES,
     Attribute,
+    Ends,
     Node,
     ParsedNetwork,
     Value,
@@ -36,7 +37,7 @@ _MOST_NODES = 2000
 _MOST_CONSTANTS = 4000
 _MOST_NODE_BYTES = 1024 * 1024
 _MOST_PARTS = _MOST_NODES + _MOST_CONSTANTS + 8
-# Of constants that tell where to cut or what shape to take, and of no others, the numbers count.
+# Only the numbers of constants as short as the divisors of n-grams are looked at.
 _MOST_INTEGERS = 64
 
 _MODEL = MessageSchema(
@@ -106,7 +107,7 @@ def read(contents: bytes) -> ParsedNetwork:
     Raises:
         NetworkError: If it is no ONNX file, or holds what no network of Gatewise does.
     """
-    return _read(contents, graph_io.check_whole)
+    return _read(contents, graph_io.of_texts)
 
 
 def read_step(contents: bytes) -> ParsedNetwork:
@@ -115,15 +116,15 @@ def read_step(contents: bytes) -> ParsedNetwork:
     Raises:
         NetworkError: If it is no ONNX file, or holds what no network of Gatewise does.
     """
-    return _read(contents, graph_io.states)
+    return _read(contents, graph_io.of_one_token)
 
 
-def _read(contents: bytes, states_of: Callable[[Message], Mapping[str, Value]]) -> ParsedNetwork:
+def _read(contents: bytes, ends_of: Callable[[Message], Ends]) -> ParsedNetwork:
     try:
         model = Message(memoryview(contents), _MODEL)
         graph = Message(model.bytes("graph"), _GRAPH)
         _check_model(model, graph)
-        states = states_of(graph)
+        its_ends = ends_of(graph)
         constants: dict[str, Value] = {}
         for part in graph.list("initializer"):
             tensor = Message(part, _TENSOR)
@@ -131,7 +132,7 @@ def _read(contents: bytes, states_of: Callable[[Message], Mapping[str, Value]]) 
             if name in constants:
                 raise NetworkError(f"two constants are called {name}")
             constants[name] = _constant(name, tensor)
-        return ParsedNetwork(tuple(map(_node, graph.list("node"))), constants, states)
+        return ParsedNetwork(tuple(map(_node, graph.list("node"))), constants, its_ends)
     except ProtobufError as error:
         raise NetworkError(f"not an ONNX file that Gatewise wrote: {error}") from None
 

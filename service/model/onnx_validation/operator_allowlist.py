@@ -1,21 +1,20 @@
-"""The operators that a network may be made of.
+"""The operators that a network may be made of, and how its nodes must follow each other.
 
-This table is the allow-list: no network of Gatewise needs what is not in it. Owns which inputs and
-settings an operator may have, and about how much work and memory it takes; how large its results
-are is in `gatewise.service.model.onnx_validation.shapes`. Knows no file and no bound.
+The table is the allow-list: no network of Gatewise needs what is not in it. It owns the number of
+inputs and outputs of an operator, the attributes that it may have and the types of its results, by
+the definitions of opset 17 (https://onnx.ai/onnx/operators/). Shapes are left to onnxruntime.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
+import numpy as np
 from gatewise.service.model.errors import NetworkError
-from gatewise.service.model.onnx_validation import shapes
-from gatewise.service.model.onnx_validation.parsed_network import MOST_DIMENSIONS, Node
-from gatewise.service.model.onnx_validation.shapes import Results, Values
+from gatewise.service.model.onnx_validation.parsed_network import TYPES, Node, ParsedNetwork
 
-_MOST_NUMBERS = 2**40
-_GATES = {"GRU": 3, "LSTM": 4, "RNN": 1}
+_Type = np.dtype[Any]
+_BOOL, _INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,111 +22,132 @@ class Operator:
     """What is admitted of one operator.
 
     Attributes:
-        rule: From a node and its inputs to its outputs.
-        least: Fewest inputs.
-        most: Most inputs.
+        inputs: How many inputs it may have.
         settings: The attributes that it may have.
-        outputs: Most outputs.
+        results: The type of each output that it may have: that of the input at this index, that
+            of the code in this attribute, or always this one.
     """
 
-    rule: Callable[[Node, Values], Results]
-    least: int
-    most: int
+    inputs: Collection[int]
     settings: tuple[str, ...] = ()
-    outputs: int = 1
+    results: tuple[int | str | _Type, ...] = (0,)
 
 
-def results(node: Node, inputs: Values) -> Results:
-    """What a node gives, in the order of its outputs.
+def check(network: ParsedNetwork) -> Mapping[str, _Type]:
+    """Refuses a network with a node that Gatewise would not have written.
 
-    Args:
-        node: The node.
-        inputs: What it takes.
+    Every operator is in the allow-list, every input is given by something before it, no two values
+    have one name, every output is given by a node, and no integer is divided by what may be zero:
+    that ends the process.
+
+    Returns:
+        The type of every value, by its name.
 
     Raises:
-        NetworkError: If its operator is not admitted, or makes no sense of what it is given.
+        NetworkError: If a node is another; it says which.
     """
+    types = {name: value.type for name, value in network.constants.items()}
+    for name, kind in network.ends.inputs.items():
+        _add(types, name, kind)
+    for node in network.nodes:
+        operator = _admitted(node)
+        if missing := [name for name in node.inputs if name not in types]:
+            raise _refused(node, f"nothing before it gives {missing[0]}")
+        taken = [types[name] for name in node.inputs]
+        if node.operator in ("Div", "Mod"):
+            _check_divisor(network, node, taken)
+        # An operator may leave out the last of its outputs.
+        for name, result in zip(node.outputs, operator.results, strict=False):
+            _add(types, name, _type(node, result, taken))
+    given = {name for node in network.nodes for name in node.outputs}
+    for name, kind in network.ends.outputs.items():
+        if name not in given:
+            raise NetworkError(f"nothing gives its output {name}")
+        if types[name] != kind:
+            raise NetworkError(f"expected {name} of type {kind}, it is {types[name]}")
+    return types
+
+
+def _admitted(node: Node) -> Operator:
     operator = OPERATORS.get(node.operator)
     if operator is None:
         raise NetworkError(f"its operator {node.operator} is none that Gatewise writes")
-    given, wanted = len(inputs), len(node.outputs)
-    if not (operator.least <= given <= operator.most and 1 <= wanted <= operator.outputs):
-        raise shapes.refused(node, f"Gatewise writes none of {given} inputs and {wanted} outputs")
+    given, wanted = len(node.inputs), len(node.outputs)
+    if not (given in operator.inputs and 1 <= wanted <= len(operator.results)):
+        raise _refused(node, f"Gatewise writes none of {given} inputs and {wanted} outputs")
     if others := sorted(set(node.attributes) - set(operator.settings)):
-        raise shapes.refused(node, f"Gatewise writes none with {others[0]}")
-    outputs = operator.rule(node, inputs)[:wanted]
-    if any(len(value.shape) > MOST_DIMENSIONS for value in outputs):
-        raise shapes.refused(node, f"expected a result of at most {MOST_DIMENSIONS} dimensions")
-    # Told at once, before sizes are multiplied that have thousands of digits.
-    if any(value.size > _MOST_NUMBERS for value in outputs):
-        raise shapes.refused(node, "its result has more numbers than any memory holds")
-    return outputs
+        raise _refused(node, f"Gatewise writes none with {others[0]}")
+    return operator
 
 
-def steps(node: Node, inputs: Values, outputs: Results) -> int:
-    """About how many steps of arithmetic a node takes, if its shapes are right."""
-    size = sum(value.size for value in outputs)
-    if node.operator in _GATES:
-        tokens, texts, features = inputs[0].shape
-        directions, rows, units = inputs[2].shape
-        return directions * tokens * texts * rows * (features + units)
-    if node.operator in ("MatMul", "Gemm"):
-        return size * inputs[0].shape[-1]
-    if node.operator == "Gather":
-        return size
-    # A number that is sorted is compared with some others.
-    return (size + sum(value.size for value in inputs)) * (32 if node.operator == "TopK" else 1)
+def _check_divisor(network: ParsedNetwork, node: Node, types: Sequence[_Type]) -> None:
+    if node.operator == "Div" and all(kind.kind == "f" for kind in types):
+        return
+    divisor = network.constants.get(node.inputs[1])
+    if divisor is None or divisor.integers is None or min(divisor.integers) < 1:
+        raise _refused(node, "expected a constant above zero to divide by")
 
 
-def workspace(node: Node, inputs: Values) -> int:
-    """Bytes that a node takes beside its inputs and outputs while it works."""
-    if node.operator not in _GATES:
-        return 0
-    tokens, texts, features = inputs[0].shape
-    directions, rows, units = inputs[2].shape
-    return directions * tokens * texts * (rows + features + units) * inputs[0].type.itemsize
+def _type(node: Node, result: int | str | _Type, taken: Sequence[_Type]) -> _Type:
+    if isinstance(result, int):
+        return taken[result]
+    if isinstance(result, str):
+        code = node.attributes.get(result)
+        if not isinstance(code, int) or code not in TYPES:
+            raise _refused(node, "a type of numbers that has no use here")
+        return TYPES[code]
+    return result
 
 
-def _recurrent(operator: str, *settings: str, states: int = 1) -> Operator:
-    rule = partial(shapes.recurrent, _GATES[operator], states)
+def _add(types: dict[str, _Type], name: str, kind: _Type) -> None:
+    if name in types:
+        raise NetworkError(f"two values are called {name}")
+    types[name] = kind
+
+
+def _refused(node: Node, reason: str) -> NetworkError:
+    name = f" {node.name}" if node.name else ""
+    return NetworkError(f"{node.operator}{name}: {reason}")
+
+
+def _recurrent(*settings: str, states: int = 1) -> Operator:
     # With a state for each of its own that it goes on from, or without any.
-    names = ("direction", "hidden_size", *settings)
-    return Operator(rule, 5, 5 + states, names, outputs=1 + states)
+    return Operator((5, 5 + states), ("direction", "hidden_size", *settings), (0,) * (1 + states))
 
 
-_SEVERAL = 64
+_SEVERAL = range(1, 65)
 
 OPERATORS: Mapping[str, Operator] = {
-    "Abs": Operator(shapes.elementwise, 1, 1),
-    "Add": Operator(shapes.elementwise, 2, 2),
-    "Cast": Operator(shapes.typed, 1, 1, ("to",)),
-    "Concat": Operator(shapes.joined, 1, _SEVERAL, ("axis",)),
-    "Div": Operator(shapes.quotient, 2, 2),
-    "Equal": Operator(shapes.comparison, 2, 2),
-    "Exp": Operator(shapes.elementwise, 1, 1),
-    "GRU": _recurrent("GRU", "linear_before_reset"),
-    "Gather": Operator(shapes.gathered, 2, 2, ("axis",)),
-    "Gemm": Operator(shapes.linear, 3, 3),
-    "Identity": Operator(shapes.same, 1, 1),
-    "LSTM": _recurrent("LSTM", states=2),
-    "MatMul": Operator(shapes.product, 2, 2),
-    "Max": Operator(shapes.elementwise, 1, _SEVERAL),
-    "Min": Operator(shapes.elementwise, 1, _SEVERAL),
-    "Mod": Operator(shapes.remainder, 2, 2),
-    "Mul": Operator(shapes.elementwise, 2, 2),
-    "Pad": Operator(shapes.padded, 2, 2),
-    "RNN": _recurrent("RNN"),
-    "ReduceMax": Operator(shapes.reduced, 1, 1, ("axes", "keepdims")),
-    "ReduceSum": Operator(shapes.reduced, 1, 2, ("keepdims",)),
-    "Reshape": Operator(shapes.reshaped, 2, 2),
-    "Shape": Operator(shapes.shape, 1, 1),
-    "Slice": Operator(shapes.sliced, 4, 4),
-    "Sqrt": Operator(shapes.elementwise, 1, 1),
-    "Sub": Operator(shapes.elementwise, 2, 2),
-    "Tanh": Operator(shapes.elementwise, 1, 1),
-    "TopK": Operator(shapes.largest, 2, 2, ("axis",), outputs=2),
-    "Transpose": Operator(shapes.transposed, 1, 1, ("perm",)),
-    "Unsqueeze": Operator(shapes.unsqueezed, 2, 2),
-    "Where": Operator(shapes.choice, 3, 3),
+    "Abs": Operator((1,)),
+    "Add": Operator((2,)),
+    "Cast": Operator((1,), ("to",), ("to",)),
+    "Concat": Operator(_SEVERAL, ("axis",)),
+    "Div": Operator((2,)),
+    "Equal": Operator((2,), (), (_BOOL,)),
+    "Exp": Operator((1,)),
+    "GRU": _recurrent("linear_before_reset"),
+    "Gather": Operator((2,), ("axis",)),
+    "Gemm": Operator((3,)),
+    "Identity": Operator((1,)),
+    "LSTM": _recurrent(states=2),
+    "MatMul": Operator((2,)),
+    "Max": Operator(_SEVERAL),
+    "Min": Operator(_SEVERAL),
+    "Mod": Operator((2,)),
+    "Mul": Operator((2,)),
+    "Pad": Operator((2,)),
+    "RNN": _recurrent(),
+    "ReduceMax": Operator((1,), ("axes", "keepdims")),
+    "ReduceSum": Operator((1, 2), ("keepdims",)),
+    "Reshape": Operator((2,)),
+    "Shape": Operator((1,), (), (_INT64,)),
+    "Slice": Operator((4,)),
+    "Sqrt": Operator((1,)),
+    "Sub": Operator((2,)),
+    "Tanh": Operator((1,)),
+    "TopK": Operator((2,), ("axis",), (0, _INT64)),
+    "Transpose": Operator((1,), ("perm",)),
+    "Unsqueeze": Operator((2,)),
+    "Where": Operator((3,), (), (1,)),
 }
 """Every operator of which a network may be made."""

@@ -1,12 +1,11 @@
 """A network as it is known before it is run: its operations, its constants, its values.
 
-Owns the words that the reader of files, the rules of operators and the estimate of what a network
-asks for have in common. Knows no file and no operator.
+Owns the words that the reader of files and the rules of operators have in common.
 """
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,12 +44,12 @@ Attribute = int | str | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What is known of a value of a network before it is run.
+    """A constant of a network.
 
     Attributes:
         type: The type of its numbers.
         shape: Its dimensions.
-        integers: Its numbers, where they are few integers and known.
+        integers: Its numbers, where they are few integers.
     """
 
     type: np.dtype[Any]
@@ -88,19 +87,33 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Ends:
+    """What goes into a network and what comes out of it.
+
+    Attributes:
+        inputs: The type of each input by its name.
+        outputs: The type of each output by its name.
+        classes: Logits of a text; None where the file does not say.
+    """
+
+    inputs: Mapping[str, np.dtype[Any]]
+    outputs: Mapping[str, np.dtype[Any]]
+    classes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedNetwork:
     """From the inputs to the logits.
 
     Attributes:
         nodes: The operations, each after those whose results it takes.
         constants: The weights and other constants by name.
-        states: Of a network that reads one token at a time, what it carries from one to the next:
-            each input by its name, for one text. Of any other, nothing.
+        ends: Its inputs and outputs.
     """
 
     nodes: tuple[Node, ...]
     constants: Mapping[str, Value]
-    states: Mapping[str, Value] = field(default_factory=dict)
+    ends: Ends
 
     @property
     def operators(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
-"""A model as one run of bytes, to be sent to other machines and loaded there.
+"""A model as bytes, to be sent to other machines and loaded there.
 
-The bytes are a zip of the files that the manifest lists, which `Classifier.load` takes as it takes
-a folder: every digest is checked again where it arrives. Knows nothing of how it is sent.
+The bytes are a zip of the files that the manifest lists. `Classifier.load` reads it as it reads a
+folder, and checks every digest again.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from gatewise.service.model.model_folder import MOST_MANIFEST_BYTES
 
 
 def packed(model: Path, classifier: Classifier) -> bytes:
-    """The files of a model.
+    """Packs a model.
 
     Args:
         model: The folder, or a zip of one.
-        classifier: The same, loaded.
+        classifier: The same model, loaded.
 
     Raises:
-        ModelFolderError: If it cannot be read, or is no longer what was loaded.
+        ModelFolderError: It cannot be read, or has changed since it was loaded.
     """
     files = files_at(model)
     loaded = classifier.artifact
@@ -33,24 +33,24 @@ def packed(model: Path, classifier: Classifier) -> bytes:
     if hashlib.sha256(manifest).hexdigest() != loaded.sha256:
         raise ModelFolderError(f"{model}: the model was changed while it was read; try again")
     contents = io.BytesIO()
-    with zipfile.ZipFile(contents, "w") as parcel:
-        parcel.writestr(loaded.folder.manifest.name, manifest)
+    with zipfile.ZipFile(contents, "w") as archive:
+        archive.writestr(loaded.folder.manifest.name, manifest)
         for name, entry in loaded.manifest.files.items():
-            parcel.writestr(name, files.read(name, entry.bytes))
+            archive.writestr(name, files.read(name, entry.bytes))
     return contents.getvalue()
 
 
 def unpacked(contents: bytes, precision: Precision) -> Classifier:
-    """The model of a parcel, verified and ready to answer.
+    """Loads a packed model.
 
     Args:
-        contents: What `packed` has given.
-        precision: Which of its models.
+        contents: The bytes that `packed` returned.
+        precision: Which of the model's networks.
 
     Raises:
-        ModelFolderError: If it is damaged.
+        ModelFolderError: The bytes are damaged.
     """
-    # Nothing is read from the file once it is loaded.
+    # Once the model is loaded, nothing is read from the file.
     with tempfile.NamedTemporaryFile(prefix="gatewise-", suffix=".zip") as file:
         file.write(contents)
         file.flush()

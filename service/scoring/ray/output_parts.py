@@ -1,34 +1,32 @@
-"""A scored input in parts: a folder of files that follow one another, and how it comes about.
+"""The output of a cluster: a folder of parts, and the parts while others are still missing.
 
-Owns the files of a part while others are not there yet, and how they become a folder that appears
-at once. Each process that can see the folder may write parts, in any order and more than once: a
-part is there whole or not at all, and has the same bytes whoever writes it. Knows nothing of who
-does, nor of what rows hold.
+Any process that sees the folder may write parts, in any order and more than once: a part is there
+completely or not at all, and has the same bytes whoever writes it.
 """
 
 import json
 import os
 import re
+import secrets
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from gatewise.service.scoring.destination import staging_of
+from gatewise.service.model.model_folder import replace_folder
+from gatewise.service.scoring.destination import check_targets, staging_of
 from gatewise.service.scoring.parquet_output import Assembler
-from gatewise.service.scoring.ray.input_splits import Place
+from gatewise.service.scoring.ray.input_splits import Split
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.service.scoring.score_chunk import ScoredChunk
 from gatewise.service.scoring.summary import RowCounts
-from gatewise.vocab.corpus.bad_row_policy import check_replaceable
 from gatewise.vocab.corpus.data_files import (
     COMPRESSIONS,
     SUFFIXES,
     DataFile,
     Format,
-    check_place,
     writing,
     written_whole,
 )
@@ -36,7 +34,7 @@ from gatewise.vocab.corpus.uris import is_uri, redact
 from gatewise.vocab.errors import CorpusError
 
 _PART = re.compile(r"part-\d{5,}(\.[a-z]+){1,2}")
-_RECORD = re.compile(r"(\d{5,})-(\d{5,})\.json")
+_COUNTS = re.compile(r"(\d{5,})-(\d{5,})\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +43,8 @@ class PartitionedOutput:
 
     Attributes:
         folder: The folder.
-        part: What a part is called, without its number; its suffixes say how rows are written.
-        rejects: The rows that could not be scored, in JSON Lines; None for nowhere.
+        part: What a part is called, without its number; its suffixes are the format.
+        rejects: The file for rows that could not be scored, in JSON Lines; None for no such file.
     """
 
     folder: Path
@@ -57,7 +55,7 @@ class PartitionedOutput:
     def named(
         cls, folder: str | os.PathLike[str], suffix: str, rejects: Path | None = None
     ) -> "PartitionedOutput":
-        """Looks at where an output is to go, so that what cannot be is told before the work.
+        """Checks where an output is to go, before any work is done.
 
         Args:
             folder: The folder.
@@ -65,8 +63,8 @@ class PartitionedOutput:
             rejects: A file for the rows that cannot be scored.
 
         Raises:
-            CorpusError: The suffix is unknown, there is no such place, or something is in the way
-                that is no earlier output.
+            CorpusError: The suffix is unknown, the parent folder is missing, or the place is taken
+                by something other than an earlier output.
         """
         if (name := os.fspath(folder)) == "-" or is_uri(name):
             raise CorpusError(
@@ -84,197 +82,170 @@ class PartitionedOutput:
             ) from None
         if not folder.resolve().parent.is_dir():
             raise CorpusError(f"{folder}: cannot be written: there is no folder {folder.parent}")
-        if folder.exists():
-            _check_earlier(folder)
-        if rejects is not None:
-            check_place(rejects)
-            check_replaceable(rejects)
+        _check_earlier(folder)
+        check_targets(rejects)
         return cls(folder, part, rejects)
+
+    @property
+    def suffix(self) -> str:
+        """How the name of a part ends, with its dot."""
+        return self.part.path.name.removeprefix("part")
 
     @property
     def names(self) -> list[str]:
         """The names of the output, for `gatewise.service.scoring.overlap_check`."""
-        return [str(self.folder), str(self.folder / f"part-00000{_suffix(self.part)}")]
+        return [str(self.folder), str(self.folder / f"part-00000{self.suffix}")]
 
     @property
     def staging(self) -> Path:
         """The folder in which the output grows."""
-        return staging_of(str(self.folder))
+        return staging_of(str(self.folder)).resolve()
 
 
 @dataclass(frozen=True, slots=True)
 class OutputParts:
-    """The parts of an output on their way.
+    """The parts of an output that is still growing; use `Parts.begin`.
+
+    A part is its rows, its rejected rows, and last, its counts, which say that it is complete.
 
     Attributes:
-        path: The folder that holds them, which each node sees under this name.
+        path: The folder of the parts, which every node sees under this name.
         suffix: How the name of a part ends.
+        token: What the file `token` in that folder holds, for a node to recognize the folder by.
     """
 
     path: Path
     suffix: str
+    token: str
 
     @classmethod
-    def of(cls, output: PartitionedOutput) -> "OutputParts":
-        """The parts of an output, in its staging folder."""
-        return cls(output.staging.resolve() / "parts", _suffix(output.part))
-
-    def begin(self) -> None:
-        """Makes room: the folder is there, and empty but for parts that are whole."""
-        self.path.mkdir(exist_ok=True)
-        whole = {
-            path.name for place in self.whole() for path in (*self._files(place), self._file(place))
-        }
-        for path in self.path.iterdir():
-            if path.name not in whole:
-                path.unlink()
-
-    def clear(self) -> None:
-        """Takes away what an earlier run has left."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
-
-    def whole(self) -> dict[Place, RowCounts]:
-        """The parts that are there, with what became of their rows."""
-        found = {}
-        for path in self.path.iterdir():
-            if (name := _RECORD.fullmatch(path.name)) is None:
-                continue
-            place = Place(int(name[1]), int(name[2]))
-            with suppress(OSError, ValueError, KeyError, TypeError):
-                record = json.loads(path.read_bytes())
-                if [file.stat().st_size for file in self._files(place)] == record["bytes"]:
-                    found[place] = RowCounts(**record["counts"])
-        return found
-
-    def write(self, place: Place, table: RowFormat, done: Iterable[ScoredChunk]) -> RowCounts:
-        """Writes a part: its rows, its rejected rows, and last a record that says that it is whole.
+    def begin(cls, output: PartitionedOutput, *, keep: bool) -> "OutputParts":
+        """Makes the folder.
 
         Args:
-            place: Where it stands among the parts.
+            output: The output, whose staging folder is there.
+            keep: Whether to keep the parts of an earlier run.
+
+        Raises:
+            CorpusError: The folder cannot be written.
+        """
+        parts = cls(output.staging / "parts", output.suffix, secrets.token_hex())
+        with writing(output.folder):
+            if parts.path.exists() and not keep:
+                shutil.rmtree(parts.path)
+            parts.path.mkdir(exist_ok=True)
+            for left_by_a_killed_worker in parts.path.glob(".*.partial"):
+                left_by_a_killed_worker.unlink()
+            (parts.path / "token").write_text(parts.token)
+        return parts
+
+    def check_visible(self) -> None:
+        """Checks that this node sees the folder.
+
+        Raises:
+            CorpusError: It does not.
+        """
+        try:
+            found = (self.path / "token").read_text()
+        except OSError:
+            found = ""
+        if found != self.token:
+            raise CorpusError(
+                f"{self.path.parent.parent}: this node does not see the folder of the output: "
+                "expected one on a file system that all nodes share"
+            )
+
+    def complete(self) -> dict[Split, RowCounts]:
+        """The parts that are complete, with the counts of their rows."""
+        found = {}
+        for path in self.path.iterdir():
+            if (name := _COUNTS.fullmatch(path.name)) is not None:
+                split = Split(int(name[1]), int(name[2]))
+                # A run that was killed at its very end had moved some parts away.
+                if self._file(split, self.suffix).exists():
+                    found[split] = RowCounts(**json.loads(path.read_bytes()))
+        return found
+
+    def write(self, split: Split, table: RowFormat, results: Iterable[ScoredChunk]) -> RowCounts:
+        """Writes a part.
+
+        Args:
+            split: The rows of the input that it is made of.
             table: How rows are written.
-            done: The rows.
+            results: The scored rows.
 
         Raises:
             CorpusError: It cannot be written.
         """
         counts = RowCounts()
-        rows, rejected = self._files(place)
+        rows = self._file(split, self.suffix)
         with (
             writing(rows),
             written_whole(rows) as temporary,
-            written_whole(rejected) as aside,
-            _Rows(temporary, table) as file,
-            aside.open("wb") as lines,
+            written_whole(self._file(split, ".rejected")) as rejected,
+            _opened(temporary, table) as add,
+            rejected.open("wb") as lines,
         ):
-            for one in done:
-                file.add(one.contents)
-                lines.write(one.rejected)
-                counts = counts.plus(one)
-        record = {
-            "counts": asdict(counts),
-            "bytes": [path.stat().st_size for path in (rows, rejected)],
-        }
-        with writing(rows), written_whole(self._file(place)) as temporary:
-            temporary.write_text(json.dumps(record))
+            for done in results:
+                add(done.contents)
+                lines.write(done.rejected)
+                counts = counts.plus(done)
+        with writing(rows), written_whole(self._file(split, ".json")) as temporary:
+            temporary.write_text(json.dumps(asdict(counts)))
         return counts
 
-    def count_try(self, place: Place) -> int:
-        """Notes that a part is begun.
-
-        Returns:
-            How often it was, in this run.
-
-        Raises:
-            CorpusError: It cannot be written.
-        """
-        path = self.path / f"{place}.tries"
-        with writing(path), path.open("ab") as file:
-            file.write(b".")
-            return file.tell()
-
-    def rejected(self, place: Place) -> bytes:
+    def rejected(self, split: Split) -> bytes:
         """The rejected rows of a part, in JSON Lines."""
-        return self._files(place)[1].read_bytes()
+        return self._file(split, ".rejected").read_bytes()
 
-    def deliver(self, folder: Path, whole: Mapping[Place, RowCounts]) -> None:
-        """Makes of the parts a folder that appears at once, in the place of an earlier one.
+    def deliver(self, folder: Path, complete: Mapping[Split, RowCounts]) -> None:
+        """Turns the parts into a folder that appears at once, in the place of an earlier output.
 
-        A part of which every row was rejected is left out.
+        A part whose rows were all rejected is left out.
 
         Args:
             folder: The folder.
-            whole: All parts.
+            complete: All parts.
 
         Raises:
             CorpusError: It cannot be written.
         """
         new, old = self.path.with_name("new"), self.path.with_name("old")
         with writing(folder):
-            for left in (new, old):
-                shutil.rmtree(left, ignore_errors=True)
+            for left_by_an_earlier_run in (new, old):
+                shutil.rmtree(left_by_an_earlier_run, ignore_errors=True)
             new.mkdir()
-            places = [place for place in sorted(whole) if whole[place].scored]
-            for number, place in enumerate(places):
-                self._files(place)[0].replace(new / f"part-{number:05}{self.suffix}")
-            if not folder.exists():
-                new.rename(folder)
-                return
+            scored = [split for split in sorted(complete) if complete[split].scored]
+            for number, split in enumerate(scored):
+                path = self._file(split, self.suffix)
+                path.replace(new / f"part-{number:05}{self.suffix}")
             _check_earlier(folder)
-            folder.rename(old)
-            try:
-                new.rename(folder)
-            except BaseException:
-                old.rename(folder)
-                raise
+            replace_folder(folder, new, old)
 
-    def _files(self, place: Place) -> tuple[Path, Path]:
-        return self.path / f"{place}{self.suffix}", self.path / f"{place}.rejected"
-
-    def _file(self, place: Place) -> Path:
-        return self.path / f"{place}.json"
+    def _file(self, split: Split, suffix: str) -> Path:
+        return self.path / f"{split}{suffix}"
 
 
-class _Rows:
-    """The rows of a part as they are written; a context manager."""
-
-    def __init__(self, path: Path, table: RowFormat) -> None:
-        self._parquet = table.format is Format.PARQUET
-        if self._parquet:
-            self._assembler = Assembler(str(path), table.schema)
-            return
-        self._file = path.open("wb")
-        self._file.write(table.head())
-
-    def __enter__(self) -> "_Rows":
-        if self._parquet:
-            self._assembler.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._parquet:
-            self._assembler.__exit__(*error)  # type: ignore[arg-type]
-        else:
-            self._file.close()
-
-    def add(self, contents: bytes) -> None:
-        """Appends rows as `Table.part` gives them."""
-        if self._parquet:
-            self._assembler.add(pa.BufferReader(contents))
-        else:
-            self._file.write(contents)
-
-
-def _suffix(part: DataFile) -> str:
-    return part.path.name.removeprefix("part")
+@contextmanager
+def _opened(path: Path, table: RowFormat) -> Iterator[Callable[[bytes], object]]:
+    """A file for the rows of a part, as a function that appends what `Table.part` returns."""
+    if table.format is Format.PARQUET:
+        with Assembler(str(path), table.schema) as assembler:
+            yield lambda contents: assembler.add(pa.BufferReader(contents))
+    else:
+        with path.open("wb") as file:
+            file.write(table.head())
+            yield file.write
 
 
 def _check_earlier(folder: Path) -> None:
-    """Refuses to put parts in the place of what is something else.
+    """Refuses to replace anything but an earlier output.
 
     Raises:
-        CorpusError: It is.
+        CorpusError: Something else is there.
     """
+    if not folder.exists():
+        return
     if not folder.is_dir():
         raise CorpusError(f"{folder}: cannot be written: expected a folder, but it is a file")
     for path in folder.iterdir():

@@ -1,52 +1,44 @@
-"""The workers that score and the tasks that read, as Ray Data runs them.
+"""The scoring workers on a Ray cluster: how many there are, and which split each scores next.
 
-Owns how many there are of each, and that some processors are left for reading: workers that held
-every one of them would wait forever for something to do. How much is read ahead of the workers is
-Ray Data's to say, which also puts others in the place of those that die, and gives them the same to
-do. Knows nothing of what a worker does.
+A worker is an actor with one processor. It reads the splits that it scores, and scores one a call.
+Ray restarts a worker that is lost, and repeats its call.
 """
 
-import copy
-import logging
-import pickle
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
+from math import inf
+from typing import Any
 
 import ray
-import ray.data
-import ray.exceptions
 from gatewise.service import ray_cluster
 from gatewise.service.ray_cluster import ClusterError
-from gatewise.service.scoring.ray.input_splits import InputSplits, Place, SplitSizes
+from gatewise.service.scoring.ray.input_splits import Group, Split, SplitSizes
 from gatewise.service.scoring.ray.split_scorer import Outcome, Scorer, SplitJob
-from gatewise.vocab.corpus.record_stream import Table
-from ray.data import ActorPoolStrategy, DataContext
-from ray.data.exceptions import ExecutionTimeoutError
+from gatewise.service.scoring.summary import RowCounts
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError
+from gatewise.vocab.errors import CorpusError
+from ray.exceptions import RayActorError, RayError
 
-_WORKERS_A_READER = 7
-"""Workers that one process which reads keeps busy, with some to spare."""
-
-_READER_BYTES = 256 * 2**20
-"""Memory that one that reads is given; what it has read of a stretch is in there."""
+_ATTEMPTS = 4
+"""Workers that are lost over one split before the split is taken to be the cause."""
 
 _PATIENCE_SECONDS = 5.0
-
-_OBJECT_BYTES = 128 * 2**20
-"""Memory for stretches on their way, a worker, on a cluster that is started here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where an input is scored, and by how many.
+    """Where an input is scored, and by how many workers.
 
     Attributes:
         address: The cluster; None for the one that this process is connected to, or else for one
             that is started on this machine.
-        workers: Processes that score, each with a model of its own; None for as many as there are
-            processors beside those that read.
-        sizes: How the input is cut. A run that was broken off is gone on with by the same.
+        workers: Processes that score, each with its own copy of the model; None for as many as
+            there are free processors.
+        sizes: How the input is divided. Resuming requires the same sizes.
     """
 
     address: str | None = None
@@ -54,140 +46,175 @@ class Cluster:
     sizes: SplitSizes = field(default_factory=SplitSizes)
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """How many there are; each takes one processor.
-
-    Attributes:
-        workers: Those that score.
-        readers: Those that read.
-    """
-
-    workers: int
-    readers: int
-
-    @classmethod
-    def among(cls, cpus: int, workers: int | None, files: int) -> "Pool":
-        """Divides processors.
-
-        >>> Pool.among(16, None, 100)
-        Pool(workers=14, readers=2)
-
-        Args:
-            cpus: How many there are.
-            workers: Workers that are asked for; None for the most.
-            files: Files that can be read side by side.
-
-        Raises:
-            ClusterError: If there are too few.
-        """
-        most = cpus - 1
-        if most < 1 or (workers is not None and workers > most):
-            asked = "" if workers is None else f" for {workers} workers"
-            raise ClusterError(
-                f"the cluster has {cpus} free processors: expected {(workers or 1) + 1} at "
-                f"least{asked}, for a worker takes one, and one is left to read. Give "
-                f"{f'--workers {most} at most' if most > 0 else 'another --address'}"
-            )
-        readers = min(files, -(-cpus // (1 + _WORKERS_A_READER)))
-        if workers is not None:
-            return cls(workers, min(readers, cpus - workers))
-        return cls(cpus - readers, readers)
-
-
 @contextmanager
-def opened(cluster: Cluster, files: int) -> Iterator[Pool]:
-    """A connection to a cluster, and how many workers and readers there shall be.
-
-    Args:
-        cluster: What is asked for.
-        files: Files that can be read side by side.
+def opened(cluster: Cluster) -> Iterator[int]:
+    """Connects to a cluster, and gives the number of workers that it has room for.
 
     Raises:
-        ClusterError: If there is no such cluster, or no room on it.
+        ClusterError: There is no such cluster, or no room on it.
     """
+    wanted = cluster.workers
     if ray.is_initialized() and cluster.address is None:
-        yield Pool.among(_free(cluster.workers), cluster.workers, files)
+        yield _workers(_free(wanted), wanted)
         return
-    # One that is started here counts as many processors as are needed: reading takes little of one.
-    cpus = max(ray_cluster.processors(), (cluster.workers or 1) + 1)
-    memory = _OBJECT_BYTES * (1 + (cluster.workers or cpus))
+    cpus = max(ray_cluster.processors(), wanted or 1)
     with ray_cluster.connected(
-        cluster.address, cpus=cpus, object_store_bytes=memory, log_to_driver=False, niceness=0
+        cluster.address, cpus=cpus, log_to_driver=False, niceness=0
     ) as found:
-        cpus = found.cpus if found.is_ours else _free(cluster.workers)
-        yield Pool.among(cpus, cluster.workers, files)
+        yield _workers(found.cpus if found.is_ours else _free(wanted), wanted)
 
 
 def _free(workers: int | None) -> int:
-    """The processors that nothing else has; those of a run that has just ended come free soon."""
-    wanted = workers + 1 if workers else ray.cluster_resources().get("CPU", 0)
+    """The free processors. Those of a run that has just ended are free after a moment."""
+    wanted = workers or ray.cluster_resources().get("CPU", 0)
     until = time.monotonic() + _PATIENCE_SECONDS
     while (free := ray.available_resources().get("CPU", 0)) < wanted and time.monotonic() < until:
         time.sleep(0.1)
     return int(free)
 
 
-def outcomes(
-    pool: Pool,
-    job: SplitJob,
-    files: Sequence[tuple[Table, ...]],
-    sizes: SplitSizes,
-    done: Iterable[Place],
-) -> Generator[Outcome, None, None]:
-    """Has an input read and scored.
-
-    Args:
-        pool: How many read and score.
-        job: What each worker is given.
-        files: The input; see `gatewise.service.scoring.ray.input_splits.shares`.
-        sizes: How it is cut.
-        done: InputSplits that are not wanted.
-
-    Yields:
-        What became of each stretch, in any order.
+def _workers(free: int, wanted: int | None) -> int:
+    """The number of workers.
 
     Raises:
-        ClusterError: If the cluster has failed.
+        ClusterError: There are too few processors. The run would wait for them forever.
     """
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    with DataContext.current(_context()):
-        read = ray.data.read_datasource(
-            InputSplits(files, sizes, done, name_node=job.name_node),
-            override_num_blocks=len(files),
-            concurrency=pool.readers,
-            num_cpus=1,
-            # Asked for the same as a worker, it could become part of one, and leave others idle.
-            memory=_READER_BYTES,
+    if free < (wanted or 1):
+        raise ClusterError(
+            f"the cluster has {free} free processors: expected {wanted or 1} at least, one for "
+            f"each worker. {f'Ask for {free} workers or fewer' if free else 'Use another cluster'}"
         )
-        scored = read.map_batches(
-            Scorer,
-            fn_constructor_args=(ray.put(job),),
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=ActorPoolStrategy(size=pool.workers),
-            num_cpus=1,
-        )
+    return wanted or free
+
+
+def outcomes(
+    workers: int, job: SplitJob, groups: Sequence[Group], complete: Mapping[Split, RowCounts]
+) -> Generator[Outcome, None, None]:
+    """Has an input scored.
+
+    Args:
+        workers: How many workers share the input.
+        job: What each of them is given.
+        groups: The input.
+        complete: Splits that need not be scored, with the counts of their rows.
+
+    Yields:
+        The outcome of every other split, in any order.
+
+    Raises:
+        BadRowsError: A row is bad, and that ends the run.
+        CorpusError: A file cannot be read or written.
+        ClusterError: The cluster has failed.
+    """
+    schedule = Schedule(len(groups), job.sizes.split, complete)
+    actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_ATTEMPTS - 1)(Scorer)
+    shared = ray.put(job)
+    running: dict[Any, tuple[Any, Split]] = {}  # call → worker, and what it scores
+    failed: Outcome | None = None
+
+    def assign(worker: Any, previous: Split | None) -> None:
+        others = [split for _, split in running.values()]
+        if failed is None and (split := schedule.take(previous, others)) is not None:
+            running[worker.score.remote(shared, groups[split.group], split)] = worker, split
+
+    actors = [actor.remote() for _ in range(workers)]
     try:
-        batches = scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
-        for batch in batches:
-            for outcome in batch["outcome"]:
-                yield pickle.loads(outcome.as_py())  # noqa: S301  # a worker of this run wrote it
-    except (ray.exceptions.RayError, ExecutionTimeoutError) as error:
-        raise ClusterError(f"Ray cannot score the input: {_reason(error)}") from error
+        for worker in actors:
+            assign(worker, None)
+        while any(schedule.is_needed(split, failed) for _, split in running.values()):
+            (call,), _ = ray.wait(list(running), num_returns=1)
+            worker, split = running.pop(call)
+            outcome = _result(call, split)
+            if not outcome.has_failed:
+                schedule.finish(split, outcome.counts)
+                yield outcome
+            elif failed is None or split < failed.split:
+                failed = outcome
+            assign(worker, split)
+    finally:
+        for worker in actors:
+            ray.kill(worker)
+    if failed is not None:
+        # There may be more bad rows in what was not read.
+        bad = failed.bad_rows
+        raise BadRowsError(bad, all_named=False) if bad else CorpusError(failed.failure)
 
 
-def _context() -> DataContext:
-    context = copy.deepcopy(DataContext.get_current())
-    context.enable_progress_bars = False
-    context.enable_operator_progress_bars = False
-    # Each stretch is a block of its own, or one worker would be given several while others wait.
-    context.target_max_block_size = 1
-    return context
+def _result(call: Any, split: Split) -> Outcome:
+    try:
+        outcome: Outcome = ray.get(call)
+    except RayError as error:
+        if isinstance(error, RayActorError) and not error.actor_init_failed:
+            raise ClusterError(
+                f"{_ATTEMPTS} workers were lost, one after another, while they scored part "
+                f"{split} of the input: expected enough memory for each"
+            ) from error
+        # Of a traceback, the last line.
+        reason = (str(error).strip() or type(error).__name__).splitlines()
+        message = reason[-1 if "ray::" in str(error) else 0]
+        raise ClusterError(f"Ray cannot score the input: {message}") from error
+    return outcome
 
 
-def _reason(error: Exception) -> str:
-    """What Ray says, in one line: of a traceback the last one, which says most."""
-    text = str(error).strip() or type(error).__name__
-    lines = text.splitlines()
-    return lines[-1] if "ray::" in text else lines[0]
+class Schedule:
+    """Which split a worker scores next.
+
+    The number of splits of a group is not known before one is found to be short. Until then it is
+    taken for endless; a split beyond the end has no rows.
+
+    Args:
+        groups: How many groups of files there are.
+        rows: Rows of a split that is not the last of its group.
+        complete: Splits that need not be scored, with the counts of their rows.
+    """
+
+    def __init__(self, groups: int, rows: int, complete: Mapping[Split, RowCounts]) -> None:
+        self._rows = rows
+        self._complete = frozenset(complete)
+        self._ends: dict[int, int] = {}  # group → number of its splits
+        self._closed = deque(range(groups))
+        self._open: dict[int, Iterator[Split]] = {}
+        for split, counts in complete.items():
+            self.finish(split, counts)
+
+    def take(self, previous: Split | None, others: Collection[Split]) -> Split | None:
+        """The next split for a worker; None if there is nothing left to begin.
+
+        A worker stays with its group of files, then begins another. If all have been begun, it
+        shares the one that the fewest are reading.
+
+        Args:
+            previous: What the worker has just scored.
+            others: What the others are scoring.
+        """
+        group = None if previous is None else previous.group
+        while self._closed or self._open:
+            if group not in self._open and self._closed:
+                group = self._closed.popleft()
+                self._open[group] = self._splits(group)
+            elif group not in self._open:
+                readers = Counter(split.group for split in others)
+                group = min(self._open, key=readers.__getitem__)
+            if (split := next(self._open[group], None)) is not None:
+                return split
+            del self._open[group]
+        return None
+
+    def finish(self, split: Split, counts: RowCounts) -> None:
+        """Notes that a split is complete."""
+        if counts.rows < self._rows:
+            end = split.number + 1
+            self._ends[split.group] = min(end, self._ends.get(split.group, end))
+
+    def is_needed(self, split: Split, failed: Outcome | None) -> bool:
+        """Whether to wait for a split: it has rows, and may hold an error before the known one."""
+        if failed is not None and (split.group != failed.split.group or split > failed.split):
+            return False
+        return split.number < self._ends.get(split.group, inf)
+
+    def _splits(self, group: int) -> Iterator[Split]:
+        for number in count():
+            if number >= self._ends.get(group, inf):
+                return
+            if (split := Split(group, number)) not in self._complete:
+                yield split

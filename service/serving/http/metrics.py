@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from gatewise.service.serving.http.middleware.request_context import RequestContext
@@ -26,7 +26,6 @@ from prometheus_client import (
     exposition,
     multiprocess,
 )
-from prometheus_client.metrics import MetricWrapperBase
 from starlette.responses import Response
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -38,6 +37,7 @@ _SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
 routes = APIRouter()
 
 _Child = TypeVar("_Child")
+_Kind = TypeVar("_Kind", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -53,42 +53,50 @@ class Metrics:
             PlatformCollector(registry=registry)
             own = registry
         self._registry = registry
-        self._requests = Counter(
+        self._described: list[Metric] = []
+
+        def made(
+            kind: type[_Kind], name: str, meaning: str, labels: tuple[str, ...] = (), **options: Any
+        ) -> _Kind:
+            self._described.append(Metric(name, labels, kind is Histogram))
+            return kind(name, meaning, labels, registry=own, **options)
+
+        self._requests = made(
+            Counter,
             "gatewise_requests_total",
             "Requests that were answered.",
             ("route", *_VERSION, "status"),
-            registry=own,
         )
-        self._request_seconds = Histogram(
+        self._request_seconds = made(
+            Histogram,
             "gatewise_request_seconds",
             "Seconds from a request's headers to the end of its answer.",
             ("route", *_VERSION),
             buckets=_SECONDS,
-            registry=own,
         )
-        self._queue_seconds = Histogram(
+        self._queue_seconds = made(
+            Histogram,
             "gatewise_queue_seconds",
             "Seconds that the texts of a request wait, tokenizing included, until they are run.",
             _VERSION,
             buckets=_SECONDS,
-            registry=own,
         )
-        self._batch_texts = Histogram(
+        self._batch_texts = made(
+            Histogram,
             "gatewise_batch_texts",
             "Texts that are taken from the queue at a time.",
             _VERSION,
             buckets=_TEXTS,
-            registry=own,
         )
-        self._best_score = Histogram(
+        self._best_score = made(
+            Histogram,
             "gatewise_best_score",
             "The highest probability of each text.",
             _VERSION,
             buckets=_SCORES,
-            registry=own,
         )
         self._counts = {
-            name: Counter(f"gatewise_{name}_total", meaning, _VERSION, registry=own)
+            name: made(Counter, f"gatewise_{name}_total", meaning, _VERSION)
             for name, meaning in {
                 "tokens": "Tokens that were run.",
                 "padding_tokens": "Tokens of padding that were run beside them.",
@@ -98,56 +106,56 @@ class Metrics:
                 "stream_tokens": "Tokens that were read of texts that came by streams.",
             }.items()
         }
-        self._refused = Counter(
+        self._refused = made(
+            Counter,
             "gatewise_refused_total",
             "Requests whose texts were not answered, by the reason.",
             (*_VERSION, "reason"),
-            registry=own,
         )
-        self._queued = Gauge(
+        self._queued = made(
+            Gauge,
             "gatewise_queued_texts",
             "Texts that wait to be run.",
             _VERSION,
-            registry=own,
             multiprocess_mode="livesum",
         )
-        self._connections = Gauge(
+        self._connections = made(
+            Gauge,
             "gatewise_connections",
             "Connections that are open.",
-            registry=own,
             multiprocess_mode="livesum",
         )
-        self._open_streams = Gauge(
+        self._open_streams = made(
+            Gauge,
             "gatewise_open_streams",
             "Streams that are open.",
-            registry=own,
             multiprocess_mode="livesum",
         )
-        self._streams = Counter(
+        self._streams = made(
+            Counter,
             "gatewise_streams_total",
             "Streams that ended, by how they did.",
             (*_VERSION, "end"),
-            registry=own,
         )
-        self._info = Gauge(
+        self._info = made(
+            Gauge,
             "gatewise_model_info",
             "1 for each version that is served.",
             (*_VERSION, "sha256"),
-            registry=own,
             multiprocess_mode="livemax",
         )
-        self._traffic = Gauge(
+        self._traffic = made(
+            Gauge,
             "gatewise_model_traffic",
             "Part of the requests without a version that a version gets.",
             _VERSION,
-            registry=own,
             multiprocess_mode="livemax",
         )
-        self._loads = Counter(
+        self._loads = made(
+            Counter,
             "gatewise_model_loads_total",
             "Versions that were loaded, or failed to be.",
             ("model", "result"),
-            registry=own,
         )
         self._too_many = self._requests.labels("other", "", "", "429")
         self._children: dict[tuple[object, ...], object] = {}
@@ -212,8 +220,7 @@ class Metrics:
 
     def collectors(self) -> list["Metric"]:
         """Every metric of the service's own."""
-        own = [one for one in vars(self).values() if isinstance(one, MetricWrapperBase)]
-        return [Metric.of(one) for one in (*own, *self._counts.values())]
+        return list(self._described)
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus's text format."""
@@ -240,14 +247,6 @@ class Metric:
     name: str
     labels: tuple[str, ...]
     is_histogram: bool
-
-    @classmethod
-    def of(cls, metric: MetricWrapperBase) -> "Metric":
-        """A metric of the library."""
-        described = next(iter(metric.describe()))
-        total = "_total" if described.type == "counter" else ""
-        labels = tuple(metric._labelnames)
-        return cls(described.name + total, labels, described.type == "histogram")
 
 
 @contextmanager

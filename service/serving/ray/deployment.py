@@ -5,7 +5,10 @@ when the service ends.
 """
 
 import logging
+import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
 from gatewise.service.ray_cluster import Cluster
@@ -14,7 +17,6 @@ from gatewise.service.serving.ray.replica import REFUSED, Replica
 from gatewise.service.serving.settings import Settings, variable
 from gatewise.vocab.errors import GatewiseError
 from ray import serve
-from ray.serve.context import _get_global_client
 
 APPLICATION = "gatewise"
 """What Ray calls the application, and the one deployment in it."""
@@ -29,6 +31,7 @@ _TRIES = 2
 """How often a replica is tried that does not start before the service is given up."""
 
 _SPARE_SECONDS = 5.0
+_PROBE_SECONDS = 5.0
 _TELL_SECONDS = 60.0
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
@@ -79,8 +82,9 @@ def listening(settings: Settings, cluster: Cluster) -> str:
         ServingError: If it listens without TLS, and TLS was asked for.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    running = None if cluster.is_ours else _get_global_client(raise_if_no_controller_running=False)
-    if running is None:
+    schemes = ("https",) if settings.tls_certificate else ("http", "https")
+    where = f"{settings.host}:{settings.port}"
+    if cluster.is_ours or not serve.status().proxies:
         options: dict[str, Any] = {
             "host": settings.host,
             "port": settings.port,
@@ -91,20 +95,38 @@ def listening(settings: Settings, cluster: Cluster) -> str:
             options["ssl_certfile"] = str(settings.tls_certificate)
             options["ssl_keyfile"] = str(settings.tls_key or settings.tls_certificate)
         serve.start(http_options=options, logging_config=_QUIET)
-        running = _get_global_client()
-    http = running.http_config
-    scheme = "https" if http.ssl_certfile else "http"
-    where = f"{scheme}://{http.host}:{http.port}"
-    if settings.tls_certificate and not http.ssl_certfile:
+        return f"{schemes[0]}://{where}"
+    # Ray says that Serve runs, but not where.
+    for scheme in schemes:
+        if _answers(scheme, settings.host, settings.port):
+            return f"{scheme}://{where}"
+    if settings.tls_certificate:
         raise ServingError(
-            f"Ray Serve runs on this cluster already, at {where}: expected TLS, by "
-            f"{variable('tls_certificate')}, which must be set when Ray Serve is started"
+            f"Ray Serve runs on this cluster already, and not at https://{where}: expected TLS "
+            f"there, by {variable('tls_certificate')}, which must be set when Ray Serve is started"
         )
-    if (http.host, http.port) != (settings.host, settings.port):
-        _log.warning(
-            "Ray Serve runs on this cluster already, at %s: --host and --port change nothing", where
-        )
-    return where
+    _log.warning(
+        "Ray Serve runs on this cluster already, and not at %s: --host and --port change nothing",
+        where,
+    )
+    return "the address of Ray Serve"
+
+
+def _answers(scheme: str, host: str, port: int) -> bool:
+    """Whether a proxy of Ray Serve listens there."""
+    connection = HTTPConnection(host, port, timeout=_PROBE_SECONDS)
+    if scheme == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False  # whose the certificate is, its clients will see
+        context.verify_mode = ssl.CERT_NONE
+        connection = HTTPSConnection(host, port, timeout=_PROBE_SECONDS, context=context)
+    try:
+        connection.request("GET", "/-/healthz")
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def refuse_another() -> None:

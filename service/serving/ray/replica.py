@@ -15,8 +15,10 @@ import ray.util
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, merged_metrics
-from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
-from gatewise.service.serving.http.protocol.limits import Limits
+from gatewise.service.serving.http.middleware.concurrency_limit import (
+    ConcurrencyLimit,
+    without_request_id,
+)
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change, NotReadyError
 from gatewise.service.serving.server import SWITCH_SECONDS, loaded
@@ -66,12 +68,14 @@ class Replica:
             raise ReplicaError(f"{REFUSED}{node}: {error}") from None
         state = self._app.state
         self._models: ModelRegistry = state.models
-        self._bounds = Limits(requests=settings.max_requests, refused=state.metrics.refused)
+        # Ray's proxy names each request before us, and its answer after us.
+        inside = without_request_id(self._app)
+        self._entrance = ConcurrencyLimit(inside, settings.max_requests, state.metrics.refused)
         self._own_figures = self._app.figures
         self._changes: list[Change] = []
         self._catch_ups = 0
         self._draining = False
-        state.requests = lambda: self._bounds.under_way
+        state.requests = lambda: self._entrance.under_way
         state.draining = lambda: self._draining
         state.change = self._change
         state.figures = self._figures
@@ -81,7 +85,7 @@ class Replica:
 
     def __serve_build_asgi_app__(self) -> ConcurrencyLimit:  # Ray's name for it
         """The application, as Ray Serve asks for it once this object is made."""
-        return ConcurrencyLimit(self._app, self._bounds)
+        return self._entrance
 
     async def check_health(self) -> None:
         """Called by Ray before the replica serves and every few seconds then.

@@ -208,6 +208,29 @@ def test_logits_of_another_shape_are_refused(model_folder, tmp_path, attributes)
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 
+def test_logits_for_another_number_of_classes_are_refused(model_folder, tmp_path):
+    def change(proto):
+        proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 6
+
+    with pytest.raises(ModelFolderError, match=r"expected logits of 5 classes .*, found 6"):
+        Classifier.load(damaged(model_folder, tmp_path, change))
+
+
+def test_logits_of_too_few_texts_are_refused_when_they_are_asked_for(model_folder, tmp_path):
+    def change(proto):
+        proto.graph.node[-1].output[0] = "x"
+        arrays = {"from": [0], "to": [2], "along": [0]}
+        for name, value in arrays.items():
+            proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value), name))
+        two = onnx.helper.make_node("Slice", ["x", *arrays], ["logits"])
+        proto.graph.node.append(two)
+
+    classifier = Classifier.load(damaged(model_folder, tmp_path, change))
+    assert len(classifier.predict(["a", "b"])) == 2
+    with pytest.raises(ModelFolderError, match=r"expected logits of shape \(3, 5\) .* \(2, 5\)"):
+        classifier.predict(["a", "b", "c"])
+
+
 @pytest.fixture(scope="module")
 def several(multi_label_folder):
     return gatewise.load(multi_label_folder)

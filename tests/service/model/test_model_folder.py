@@ -12,6 +12,7 @@ from gatewise.service.model.model_folder import (
     seal_model_folder,
     write_model_folder,
 )
+from gatewise.vocab.tokenizer.tokenizer import serialize_tokenizer, train_tokenizer
 from tokenizers import Tokenizer
 
 
@@ -241,6 +242,20 @@ def test_another_dictionary_is_refused(copy, change, reason):
     reseal(copy)
     with pytest.raises(ModelFolderError, match=reason):
         read_model_folder(copy)
+
+
+def test_subwords_of_an_earlier_release_are_refused_with_what_to_do(copy):
+    document = json.loads(serialize_tokenizer(train_tokenizer(["learn to learn"])))
+    document["model"]["vocab"]["##ing"] = len(document["model"]["vocab"])
+    path = copy / "tokenizer.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    reseal(copy)
+    with pytest.raises(ModelFolderError) as caught:
+        read_model_folder(copy)
+    assert str(caught.value) == (
+        f"{path}: its tokens are WordPiece subwords of an earlier release, which this version of "
+        "Gatewise does not read: train the model again"
+    )
 
 
 def test_a_dictionary_that_pads_or_cuts_by_itself_does_so_no_longer(copy):

@@ -1,12 +1,12 @@
 """An output on its way: only what is whole counts, and only what was given then goes on."""
 
-import fcntl
 import json
 import random
 import tempfile
 from pathlib import Path
 
 import pytest
+from filelock import lock_descriptor
 from gatewise.service.scoring.chunks import Position
 from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
 from gatewise.service.scoring.summary import RowCounts
@@ -160,7 +160,7 @@ def test_a_run_that_ends_takes_everything_away(tmp_path: Path) -> None:
 def test_the_lock_ends_with_the_run(tmp_path: Path) -> None:
     begun(tmp_path).close()
     with (tmp_path / ".out.csv.partial" / "journal").open("rb") as journal:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert lock_descriptor(journal.fileno(), blocking=False)
 
 
 def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:

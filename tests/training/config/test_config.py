@@ -49,6 +49,14 @@ def test_ngram_lengths_follow_the_unit_unless_set():
         ("training.learning_rate=inf", r"learning_rate: .*finite number; received inf"),
         ("training.weight_decay=nan", r"weight_decay: .*received nan"),
         ("training.seed=-1", r"training\.seed: .*received -1"),
+        (
+            "training.optimizer=lion",
+            r"training\.optimizer: .*'adamw', 'adam', 'sgd' or 'adagrad'; received 'lion'",
+        ),
+        (
+            "training.schedule=exponential",
+            r"training\.schedule: .*'cosine', 'linear' or 'constant'; received 'exponential'",
+        ),
         ("network.units", r"expected section\.key=value"),
         ("units=3", r"expected section\.key=value"),
     ],

@@ -1,7 +1,9 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.config.training_section import TrainingConfig
+from gatewise.training.config.training_section import Optimizer, TrainingConfig
 from gatewise.training.data import examples
 from gatewise.training.fit.checkpoint import CheckpointError, Checkpoints
 from gatewise.training.fit.dataset import Batches, tensors
@@ -102,13 +104,7 @@ def test_the_metric_can_be_an_f1(metric, tmp_path):
     assert result.best.metric > 0.95
 
 
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        *("adamw", "adam", "nadam", "adamax", "adagrad", "adadelta", "adafactor", "sgd"),
-        *("rmsprop", "lion", "lamb", "muon", "ftrl"),
-    ],
-)
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
 def test_every_optimizer_makes_updates(optimizer, tmp_path):
     import keras
 

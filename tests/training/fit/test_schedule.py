@@ -6,10 +6,7 @@ STEPS = 200
 KERAS = keras.optimizers.schedules
 SAME = {
     "cosine": KERAS.CosineDecay(0.1, STEPS),
-    "cosine_restarts": KERAS.CosineDecayRestarts(0.1, STEPS / 7, t_mul=2.0),
     "linear": KERAS.PolynomialDecay(0.1, STEPS, end_learning_rate=0.0),
-    "exponential": KERAS.ExponentialDecay(0.1, STEPS, decay_rate=0.01),
-    "inverse_time": KERAS.InverseTimeDecay(0.1, STEPS, decay_rate=99),
 }
 
 

@@ -5,6 +5,7 @@ import itertools
 import pytest
 from gatewise.training.config.config import ConfigError
 from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.parameters import check_size, parameters
 from gatewise.training.network.shape import NgramTable, Shape
@@ -79,13 +80,24 @@ def test_frozen_vectors_are_not_trained(tmp_path):
 )
 def test_a_network_that_no_folder_holds_is_refused(settings, shape, largest, advice):
     with pytest.raises(ConfigError, match=f"more than the 2 GB.*{largest}.*lower {advice}"):
-        check_size(NetworkConfig(**settings), shape)
+        check_size(NetworkConfig(**settings), TokensConfig(), shape)
 
 
 def test_a_network_at_the_limit_is_not_refused():
-    check_size(NetworkConfig(), Shape(20_000, 27, (1, 2), buckets=10_000_000))
+    check_size(NetworkConfig(), TokensConfig(), Shape(20_000, 27, (1, 2), buckets=10_000_000))
     with pytest.raises(ConfigError, match=r"would take 2\.0 GB .* lower network\.buckets"):
-        check_size(NetworkConfig(), Shape(20_000, 28, (1, 2), buckets=10_000_000))
+        check_size(NetworkConfig(), TokensConfig(), Shape(20_000, 28, (1, 2), buckets=10_000_000))
+
+
+def test_the_file_that_reads_token_by_token_counts():
+    shape, forward = (
+        Shape(20_000, 20, (1, 2), buckets=10_000_000),
+        NetworkConfig(direction="forward"),
+    )
+    check_size(NetworkConfig(), TokensConfig(), shape)
+    check_size(forward, TokensConfig(unit="ngram"), shape)
+    with pytest.raises(ConfigError, match=r"would take 2\.3 GB in all its files"):
+        check_size(forward, TokensConfig(), shape)
 
 
 def test_the_ngram_table_has_room_for_every_length():

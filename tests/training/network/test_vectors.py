@@ -85,11 +85,8 @@ def test_the_word_as_it_stands_wins_and_then_the_first_that_is_normalized_to_it(
         )
 
 
-@pytest.mark.parametrize(
-    "unit", [{"unit": "ngram"}, {"unit": "subword", "algorithm": "unigram"}], ids=str
-)
-def test_words_are_found_where_the_dictionary_marks_them(tmp_path, unit):
-    tokenizer = train_tokenizer(["berlin is a city"] * 3, **unit)
+def test_words_are_found_where_the_dictionary_marks_them(tmp_path):
+    tokenizer = train_tokenizer(["berlin is a city"] * 3, unit="ngram")
     file = written(tmp_path / "words.txt", lines(["Berlin", "city", "is", "a", "zzz"]))
     assert vectors.load(file, tokenizer, 4, seed=1).found >= 4
 

@@ -7,14 +7,13 @@ import onnx
 import onnxruntime as ort
 import pytest
 from gatewise.service.model.onnx_validation.parsed_network import NEXT, STATE, TOKEN
-from gatewise.training.config import config as configs
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build, weigh_paths
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.logit_scaling import scale_logits
-from gatewise.training.onnx_export.step_model import MOST_ROWS, obstacle, step
+from gatewise.training.onnx_export.step_model import step
 from gatewise.vocab.tokenizer.encoding import pad
 
 VOCABULARY, CLASSES, MAX_LENGTH = 60, 5, 48
@@ -183,21 +182,3 @@ def test_only_plain_operators_and_the_same_bytes_each_time(cell):
     onnx.checker.check_model(first, full_check=True)
     contents = [each.SerializeToString(deterministic=True) for each in (first, again)]
     assert contents[0] == contents[1]
-
-
-@pytest.mark.parametrize(
-    ("assignments", "told"),
-    [
-        (["network.direction=bidirectional"], "bidirectional"),
-        (["network.direction=backward"], "backward"),
-        (["network.direction=forward", "tokens.unit=ngram"], "phrases"),
-        (["network.direction=forward", "tokens.max_length=100000"], "200,000"),
-        (["network.direction=forward", f"tokens.max_length={MOST_ROWS // 2}"], None),
-        (["network.direction=forward", "network.readout=attention"], None),
-    ],
-)
-def test_what_cannot_be_asked_token_by_token(assignments, told):
-    config = configs.load(assignments=assignments)
-    reason = obstacle(config.network, config.tokens, (1, 2))
-    assert (told is None) == (reason is None)
-    assert told is None or told in reason

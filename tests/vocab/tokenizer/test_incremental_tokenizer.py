@@ -34,9 +34,7 @@ NORMALIZING = [
 UNITS = [
     {"unit": "word"},
     {"unit": "character"},
-    {"unit": "subword", "algorithm": "bpe"},
-    {"unit": "subword", "algorithm": "wordpiece"},
-    {"unit": "subword", "algorithm": "unigram"},
+    {"unit": "subword"},
 ]
 # Letters, marks and what joins, white space of all kinds, what is dropped, what stands alone, what
 # becomes several characters, and parts of special tokens.
@@ -132,8 +130,7 @@ def test_a_word_without_end_is_refused_unless_it_is_unknown_anyway(kinds):
     word = "ab" * MOST_OPEN
     for options, tokenizer, growing in kinds:
         pieces = [word[start : start + 50] for start in range(0, len(word), 50)]
-        whole_words = options["unit"] == "word" or options.get("algorithm") == "wordpiece"
-        if whole_words or options["unit"] == "character":
+        if options["unit"] in ("word", "character"):
             check((options, tokenizer, growing), [*pieces, " a", "b"])
             continue
         text = growing.text()

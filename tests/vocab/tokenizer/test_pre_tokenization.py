@@ -15,9 +15,7 @@ def test_words_are_the_same_in_python_and_in_the_library(text):
 
 @given(st.text())
 def test_words_with_their_marks_are_the_stretch(text):
-    stretch = normalizers.Sequence([*STEPS, *pre_tokenization.word_marks(ends=True)]).normalize_str(
-        text
-    )
+    stretch = normalizers.Sequence([*STEPS, *pre_tokenization.word_marks()]).normalize_str(text)
     assert "".join(pre_tokenization.WordReader(STEPS).words(text)) == stretch
 
 

@@ -5,22 +5,15 @@ import json
 
 import pytest
 from gatewise.vocab.errors import TokenizerError
-from gatewise.vocab.tokenizer.subwords import MAX_ENTRY_CHARACTERS
 from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer, serialize_tokenizer, train_tokenizer
+from gatewise.vocab.tokenizer.word_ngrams import MAX_ENTRY_CHARACTERS
 
 TEXTS = ["The Café is nice, it's ΣΑΣ at 10:30! 你好 "] * 3 + ["a b a b c hello hello world"]
-UNITS = [
-    ("word", "bpe"),
-    ("character", "bpe"),
-    ("ngram", "bpe"),
-    ("subword", "bpe"),
-    ("subword", "wordpiece"),
-    ("subword", "unigram"),
-]
+UNITS = ["word", "character", "ngram", "subword"]
 
 
-def trained(unit="word", algorithm="bpe", **options) -> dict:
-    tokenizer = train_tokenizer(TEXTS, unit=unit, algorithm=algorithm, **options)
+def trained(unit="word", **options) -> dict:
+    tokenizer = train_tokenizer(TEXTS, unit=unit, **options)
     return json.loads(serialize_tokenizer(tokenizer))
 
 
@@ -28,15 +21,14 @@ def parse(document: dict):
     return parse_tokenizer(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize(("unit", "algorithm"), UNITS)
-def test_every_dictionary_is_read_as_it_was_written(unit, algorithm):
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_dictionary_is_read_as_it_was_written(unit):
     forms = ["none", "nfc", "nfkc", "nfd", "nfkd"]
     for lowercase, accents, form in itertools.product([True, False], ["keep", "strip"], forms):
         contents = serialize_tokenizer(
             train_tokenizer(
                 TEXTS,
                 unit=unit,
-                algorithm=algorithm,
                 lowercase=lowercase,
                 accents=accents,
                 normalization=form,
@@ -63,10 +55,10 @@ def test_what_is_no_plain_class_is_refused(pattern):
         parse(document)
 
 
-@pytest.mark.parametrize(("unit", "algorithm"), UNITS)
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("part", ["normalizer", "post_processor", "added_tokens", "version"])
-def test_no_part_may_be_missing(unit, algorithm, part):
-    document = trained(unit, algorithm)
+def test_no_part_may_be_missing(unit, part):
+    document = trained(unit)
     del document[part]
     with pytest.raises(TokenizerError, match=f"its {part} is not as Gatewise writes it"):
         parse(document)
@@ -79,10 +71,37 @@ def test_an_entry_that_each_text_would_be_searched_for_is_refused():
         parse(document)
 
 
-@pytest.mark.parametrize(("unit", "algorithm"), [("ngram", "bpe"), ("subword", "unigram")])
-def test_no_such_entry_is_made_of_a_corpus(unit, algorithm):
+def test_no_such_entry_is_made_of_a_corpus():
     """A word without end, as encoded files in a text are."""
     texts = [*TEXTS, *["ab" * 2000] * 5]
-    tokenizer = train_tokenizer(texts, unit=unit, algorithm=algorithm)
+    tokenizer = train_tokenizer(texts, unit="ngram")
     assert max(map(len, tokenizer.get_vocab())) <= MAX_ENTRY_CHARACTERS
     assert parse_tokenizer(serialize_tokenizer(tokenizer)).encode("hello").ids
+
+
+def wordpiece_of_an_earlier_release() -> dict:
+    document = trained("word")
+    vocabulary = document["model"]["vocab"]
+    vocabulary["##s"] = len(vocabulary)
+    return document
+
+
+def unigram_of_an_earlier_release() -> dict:
+    """Marked where words begin, and not where they end."""
+    document = trained("ngram")
+    (marks,) = [
+        step["pattern"]
+        for step in document["normalizer"]["normalizers"]
+        if "(?<!" in step.get("pattern", {}).get("Regex", "")
+    ]
+    marks["Regex"] = marks["Regex"].split("|")[0]
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "pieces"),
+    [(wordpiece_of_an_earlier_release, "WordPiece"), (unigram_of_an_earlier_release, "Unigram")],
+)
+def test_subwords_of_an_earlier_release_are_refused_with_what_to_do(document, pieces):
+    with pytest.raises(TokenizerError, match=f"{pieces} subwords .*: train the model again$"):
+        parse(document())

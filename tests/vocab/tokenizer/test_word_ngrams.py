@@ -1,7 +1,12 @@
+import json
+
 import pytest
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, UNKNOWN_ID, train_tokenizer
+from gatewise.vocab.tokenizer.vocab_limits import VocabLimits
+from gatewise.vocab.tokenizer.word_ngrams import scored_entries
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 TEXTS = ["one of the best films", "one of the worst", "the best of all, of the best kind"]
 
@@ -74,3 +79,11 @@ def test_a_text_is_cut_into_as_few_tokens_as_can_be(words, ngram):
         )
         fewest.append(min(fits, default=10**9))
     assert len(tokens(tokenizer, " ".join(words))) == fewest[-1]
+
+
+def test_scores_are_exact_and_in_descending_order():
+    sizes = VocabLimits(40, 1, ("[PAD]", "[UNK]"), "[UNK]")
+    model = scored_entries({"b": -1 / 3, "a": -1 / 3, "c": -0.1}, sizes)
+    written = json.loads(Tokenizer(model).to_str())["model"]
+    assert [entry for entry, _ in written["vocab"]] == ["[PAD]", "[UNK]", "c", "a", "b"]
+    assert all((score * 1024).is_integer() for _, score in written["vocab"])

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import lock_descriptor
 from gatewise.service.serving.http.auth.key_file import KeyEntry, parse, read
 from gatewise.vocab.corpus.data_files import writing, written_whole
-
-if sys.platform != "win32":
-    import fcntl
 
 
 def add(path: Path, entry: KeyEntry) -> None:
@@ -34,13 +32,16 @@ def add(path: Path, entry: KeyEntry) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Lets one process at a time read and write a file of a folder, where the system can lock."""
+    """Lets one process at a time read and write a file of a folder.
+
+    The folder itself is locked, so that no file stays behind; Windows cannot open one.
+    """
     if sys.platform == "win32" or not folder.is_dir():
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_descriptor(descriptor, poll_interval=0.01)
         yield
     finally:
         os.close(descriptor)

@@ -46,7 +46,7 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Sends what comes, or keeps it if it is a head that a body follows."""
-        if self.is_lingering:  # of an answer before the one that closed the connection
+        if self.is_closing():  # of an answer before the one that closed the connection
             return
         if self._head:
             data, self._head = self._head + data, b""

@@ -1,18 +1,17 @@
 """Connections: how many there may be, how large headers, how slow a client.
 
 uvicorn's own protocol with what it leaves open: a client that sends slowly, sends no end of
-headers, or does not take its answer. Knows neither routes nor bodies.
+headers, or does not take its answer. Overrides what is public of it, and nothing else.
 """
 
 import asyncio
-import sys
 from typing import Any, ClassVar
 
 import httptools
 from gatewise.service.serving.http.protocol import raw_responses
 from gatewise.service.serving.http.protocol.buffered_transport import Transport
 from gatewise.service.serving.http.protocol.limits import Limits
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MOST_HEADERS = 200
 _MOST_AHEAD = 1000
@@ -21,15 +20,37 @@ _MOST_AHEAD = 1000
 _SWEEP_SECONDS = 1.0
 
 
+class _Parser(httptools.HttpRequestParser):
+    """httptools' parser, which keeps where another protocol would begin instead of raising it.
+
+    Attributes:
+        upgraded_at: Where that is in the data that came last; None as long as it is HTTP.
+    """
+
+    upgraded_at: int | None = None
+
+    def __init__(self, protocol: "Connection") -> None:
+        super().__init__(protocol)
+        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # it takes more types
+        """Reads what came, up to the end of a request that wishes for another protocol."""
+        try:
+            super().feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.upgraded_at = upgrade.args[0]
+
+
 class Connection(HttpToolsProtocol):
     """A connection that keeps within bounds."""
 
     bounds: ClassVar[Limits] = Limits()
     transport: Transport  # type: ignore[assignment]
+    parser: _Parser
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._data = b""  # what came last
+        self.parser = _Parser(self)
         self._since = 0.0  # when the request that is being read began; 0 between two
         self._is_reading = False  # between a request's first byte and its last
         self._in_headers = False  # between a request's first byte and the end of its headers
@@ -38,6 +59,7 @@ class Connection(HttpToolsProtocol):
         self._begun = 0  # requests that began in what came last
         self._has_read = False  # whether anything was read of it
         self._is_wished = False  # whether the headers wish for a protocol that is not spoken
+        self._is_stream = False  # whether they wish for a WebSocket
         self._stalled = 0.0  # since when the client has taken nothing of what is sent
         self._unsent = 0
 
@@ -59,8 +81,9 @@ class Connection(HttpToolsProtocol):
         is_first = not self._is_reading
         if is_first:
             self._is_reading, self._since = True, self.loop.time()
-        self._data, self._begun, self._has_read = data, 0, False
+        self._begun, self._has_read = 0, False
         super().data_received(data)
+        self._go_on_behind_wishes(data)
         # A header, a trailer, or what stands beside a chunk's length, without an end, is told to
         # nobody: its bytes are counted here, unless it is unknown where they begin.
         if self._in_headers:
@@ -76,7 +99,7 @@ class Connection(HttpToolsProtocol):
         """Begins to count anew."""
         super().on_message_begin()
         self._begun += 1
-        self._in_headers, self._is_wished = True, False
+        self._in_headers, self._is_wished, self._is_stream = True, False, False
         self._headers = self._header_bytes = self._raw_bytes = 0
 
     def on_url(self, url: bytes) -> None:
@@ -101,31 +124,17 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self.scope["method"] = self.parser.get_method().decode("ascii")
-        if self.parser.should_upgrade() and self.scope["method"] != "CONNECT":
+        if self.parser.should_upgrade():
             # Only a GET can become a WebSocket (RFC 6455, section 4.1); another protocol may be
             # wished for (h2c, RFC 7540, section 3.2), and a server may ignore that.
-            self._is_wished = not self._should_upgrade()
+            self._is_stream = self.scope["method"] == "GET" and _is_websocket(self.headers)
+            if not self._is_stream:
+                self.headers[:] = [one for one in self.headers if one[0] != b"upgrade"]
+                self._is_wished = self.scope["method"] != "CONNECT"
         if not self._is_wished:
             super().on_headers_complete()
             if len(self.pipeline) > _MOST_AHEAD:
                 self.transport.close()
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Begins to answer a request, or refuses it if too many are under way.
-
-        Of a request that is refused not even the body is looked at, and nothing is run for it:
-        refusing must cost next to nothing.
-        """
-        if self.bounds.is_full():
-            cycle.response_started = cycle.response_complete = True
-            scope = cycle.scope
-            self.transport.write(raw_responses.too_many_requests(scope["method"], scope["path"]))
-            if not cycle.keep_alive:
-                self.transport.close()
-            self.bounds.refused()
-            self.on_response_complete()
-            return
-        super()._start_asgi_task(cycle, self.bounds.counted(app))
 
     def on_body(self, body: bytes) -> None:
         """Takes a part of a body, of a request that was let in."""
@@ -141,42 +150,35 @@ class Connection(HttpToolsProtocol):
         if not self.transport.is_closing():
             super().on_message_complete()
 
-    def _get_upgrade(self) -> bytes | None:
-        return super()._get_upgrade() if self.scope.get("method") == "GET" else None
+    def _go_on_behind_wishes(self, data: bytes) -> None:
+        """Goes on as if no other protocol had been wished for, unless it is that of WebSockets.
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """Goes on as if no other protocol had been wished for.
+        The parser takes what follows the headers for the other protocol's, not for a body; so a
+        new one gets the headers again, without the wish.
 
-        The parser takes what follows the headers for that protocol's, not for a body; so it gets
-        the headers again without the wish. Called where uvicorn would warn of it in the log.
+        Args:
+            data: What came last.
         """
-        error = sys.exc_info()[1]
-        if not self._is_wished or error is None or self.transport.is_closing():
-            return
-        line = b"%b %b HTTP/%b" % (
-            self.scope["method"].encode(),
-            self.url,
-            self.parser.get_http_version().encode(),
-        )
-        kept = (b"%b: %b" % header for header in self.headers if header[0] != b"upgrade")
-        rest = self._data[error.args[0] :]
-        self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-        super().data_received(b"\r\n".join((line, *kept, b"", b"")) + rest)
+        while self.parser.upgraded_at is not None and not self.transport.is_closing():
+            if self._is_stream:
+                self.handle_websocket_upgrade()
+            if not self._is_wished:
+                return
+            line = b"%b %b HTTP/%b" % (
+                self.scope["method"].encode(),
+                self.url,
+                self.parser.get_http_version().encode(),
+            )
+            headers = (b"%b: %b" % header for header in self.headers)
+            data = b"\r\n".join((line, *headers, b"", b"")) + data[self.parser.upgraded_at :]
+            self.parser = _Parser(self)
+            super().data_received(data)
 
     def on_response_complete(self) -> None:
         """Ends an answer, all of which is sent, and goes on with a request that waits for it."""
         self.transport.flush()
-        if self.pipeline:
-            # Not here and now: of many that are refused each would be within the one before, and
-            # this one still counts among those under way.
-            self.loop.call_soon(self._go_on)
-        else:
-            super().on_response_complete()
-
-    def _go_on(self) -> None:
         super().on_response_complete()
-        if self.pipeline:
+        if self.pipeline and not self.transport.is_closing():
             self.flow.pause_reading()  # what waits is answered before more is read
 
     def handle_websocket_upgrade(self) -> None:
@@ -242,6 +244,14 @@ class Connection(HttpToolsProtocol):
         if self._in_headers:
             return cycle.response_complete
         return not cycle.response_started and not self.pipeline
+
+
+def _is_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether headers wish for a WebSocket; uvicorn looks at the last of each name too."""
+    named = dict(headers)
+    tokens = named.get(b"connection", b"").lower().split(b",")
+    is_upgrade = b"upgrade" in (token.strip() for token in tokens)
+    return is_upgrade and named.get(b"upgrade", b"").lower() == b"websocket"
 
 
 def bounded(bounds: Limits) -> type[Connection]:

@@ -159,13 +159,7 @@ def steps() -> dict[str, Change]:
         "weights in another file": lambda m: onnx.external_data_helper.set_external_data(
             m.graph.initializer[0], "/etc/passwd"
         ),
-        "an outer product": lambda m: m.graph.node.insert(
-            0,
-            helper.make_node(
-                "Equal", ["ngrams.table", constant(m, "many", np.zeros((10**6, 1, 1)))], ["all"]
-            ),
-        ),
-        "a row of states": lambda m: m.graph.node.extend(
+        "nodes of more than a megabyte": lambda m: m.graph.node.extend(
             helper.make_node("Concat", ["state.seen"] * 60, [f"long_{n}"], axis=0)
             for n in range(1500)
         ),

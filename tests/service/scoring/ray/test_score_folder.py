@@ -3,7 +3,6 @@
 import gzip
 import json
 import os
-import pickle
 import random
 import re
 import secrets
@@ -15,35 +14,23 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import ray
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.ray_cluster import ClusterError, connected
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ray import ray_pool
-from gatewise.service.scoring.ray.input_splits import (
-    InputSplit,
-    SplitSizes,
-    input_splits,
-    pack,
-    shares,
-    unpack,
-)
+from gatewise.service.scoring.ray.input_splits import Split, SplitReader, SplitSizes, file_groups
 from gatewise.service.scoring.ray.model_bytes import packed
 from gatewise.service.scoring.ray.output_parts import OutputParts, PartitionedOutput
-from gatewise.service.scoring.ray.ray_pool import Cluster, Pool
+from gatewise.service.scoring.ray.ray_pool import Cluster, Schedule
 from gatewise.service.scoring.ray.score_folder import score_folder
 from gatewise.service.scoring.ray.split_scorer import Outcome, Scorer, SplitJob
 from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism, score_file
-from gatewise.service.scoring.summary import Summary
+from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.corpus.record_stream import open_records
-from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
 
-# Ray Data's own, of settings that it makes itself.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
-
-SIZES = SplitSizes(window=64, stretch=500, share=40_000)
+SIZES = SplitSizes(window=64, split=500, group=40_000)
 WORDS = "Wo ist der Bahnhof where is the station où est la gare 駅はどこ".split()  # noqa: SIM905
 ROWS = 4000
 
@@ -51,7 +38,7 @@ ROWS = 4000
 @pytest.fixture(scope="module", autouse=True)
 def ray_cluster() -> Iterator[None]:
     """A cluster of this machine, to which this process is connected."""
-    with connected(None, cpus=3, object_store_bytes=200 * 2**20, log_to_driver=False):
+    with connected(None, cpus=3, log_to_driver=False):
         yield
 
 
@@ -67,7 +54,7 @@ def csv(path: Path, rows: list[str]) -> None:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A folder of a large file, which has a share of its own, and of two that are read together."""
+    """A folder of a large file, which is a group of its own, and of two that are read together."""
     folder = tmp_path / "input"
     folder.mkdir()
     csv(folder / "a.csv", texts(1, ROWS))
@@ -123,7 +110,6 @@ def test_the_parts_one_after_another_are_what_the_local_engine_writes(
     assert told == sorted(told)
     assert told[-1] == done.rows
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    # 512 rows are the first whole windows that reach 500.
     assert names == [f"part-{number:05}.csv" for number in range(8 + 2)]
     assert joined(tmp_path / "out", headers=True) == (tmp_path / "out.csv").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "out", "out.csv"]
@@ -170,7 +156,7 @@ def test_parquet_keeps_the_types_of_its_columns(
     score(model_folder, source, tmp_path / "out", "parquet")
     local(classifier, source, tmp_path / "out.parquet")
     parts = [pq.read_table(path) for path in sorted((tmp_path / "out").iterdir())]
-    assert [part.num_rows for part in parts] == [512, 512, 276]
+    assert [part.num_rows for part in parts] == [500, 500, 300]
     assert pa.concat_tables(parts).equals(pq.read_table(tmp_path / "out.parquet"))
 
 
@@ -188,7 +174,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
                 name = (path / "cmdline").read_bytes()
             except OSError:
                 continue
-            if name.startswith(b"ray::MapWorker") and b"Scorer" in name:
+            if name.startswith(b"ray::Scorer.score"):
                 os.kill(int(path.name), signal.SIGKILL)
                 killed.append(int(path.name))
 
@@ -216,7 +202,7 @@ def test_a_run_that_a_bad_row_ends_names_it_and_is_gone_on_with(
     done = score(model_folder, source, out, "csv", rejects=rejects, resume=True)
     local(classifier, source, tmp_path / "out.csv", rejects=tmp_path / "rejects_local.jsonl")
     # All parts before it were whole.
-    assert done.resumed >= 7 * 512
+    assert done.resumed >= 7 * 500
     assert (done.rows, done.rejected) == (ROWS + 853, 2)
     assert joined(out, headers=True) == (tmp_path / "out.csv").read_bytes()
     assert rejects.read_bytes() == (tmp_path / "rejects_local.jsonl").read_bytes()
@@ -226,19 +212,37 @@ def test_a_run_that_a_bad_row_ends_names_it_and_is_gone_on_with(
 class Missing:
     """A worker on a node without Gatewise."""
 
-    def __init__(self, job: object) -> None:
+    def __init__(self) -> None:
         raise ModuleNotFoundError("No module named 'service'")
 
-    def __call__(self, block: pa.Table) -> pa.Table:
-        return block
+    def score(self, *_: object) -> None:
+        """Never called."""
 
 
-def test_what_ray_says_is_told_in_one_line(
-    model_folder: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class Deadly:
+    """A worker that no node has memory enough for."""
+
+    def score(self, *_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("worker", "message"),
+    [
+        (Missing, "Ray cannot score the input: ModuleNotFoundError: No module named 'service'"),
+        (Deadly, "4 workers were lost, one after another, while they scored part 00000-00000 of"),
+    ],
+)
+def test_a_failure_of_ray_is_one_line(
+    model_folder: Path,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    worker: type,
+    message: str,
 ) -> None:
-    monkeypatch.setattr(ray_pool, "Scorer", Missing)
-    told = r"^Ray cannot score the input: ModuleNotFoundError: No module named 'service'$"
-    with pytest.raises(ClusterError, match=told):
+    monkeypatch.setattr(ray_pool, "Scorer", worker)
+    with pytest.raises(ClusterError, match=rf"^{message}[^\n]*$"):
         score(model_folder, source, tmp_path / "out", "csv", workers=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input"]
 
@@ -257,74 +261,121 @@ def test_a_file_that_ends_too_early_is_told(model_folder: Path, tmp_path: Path) 
 def job(model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path) -> SplitJob:
     """What a worker is given, with the folder that it expects."""
     output = PartitionedOutput.named(tmp_path / "out", "csv")
-    parts = OutputParts.of(output)
-    parts.path.mkdir(parents=True)
-    (parts.path.parent / "token").write_text("token")
+    output.staging.mkdir()
     return SplitJob(
         model=packed(model_folder, classifier),
         precision=classifier.artifact.precision,
         plan=ScoringPlan.of(classifier, open_records(source), output.part, ScoringOptions()),
-        parts=parts,
-        token="token",
+        sizes=SIZES,
+        parts=OutputParts.begin(output, keep=False),
         strict=True,
         name_node=False,
     )
 
 
-def outcome(scorer: Scorer, stretch: InputSplit) -> Outcome:
-    (block,) = scorer(stretch.block())
-    return pickle.loads(block["outcome"][0].as_py())
+def first_outcome(job: SplitJob, source: Path) -> Outcome:
+    return Scorer().score(job, open_records(source).tables[:1], Split(0, 0))
 
 
-def test_a_stretch_that_kills_its_workers_is_given_up(job: SplitJob, source: Path) -> None:
-    first = next(input_splits(0, open_records(source).tables, SIZES))
-    scorer = Scorer(ray.put(job))
-    whole = outcome(scorer, first)
-    assert (whole.has_failed, whole.counts.scored) == (False, 512)
-    written = (job.parts.path / "00000-00000.csv").read_bytes()
-    assert not outcome(scorer, first).has_failed
-    assert (job.parts.path / "00000-00000.csv").read_bytes() == written
-    assert not outcome(scorer, first).has_failed
-    assert not outcome(scorer, first).has_failed
-    # None of these four was lost, but that is more than their successor can know.
-    complaint = outcome(scorer, first).complaint
-    assert complaint is not None
-    assert "4 workers were lost" in complaint
+def test_a_split_that_is_scored_again_is_written_again_alike(job: SplitJob, source: Path) -> None:
+    outcome = first_outcome(job, source)
+    assert (outcome.has_failed, outcome.counts.scored) == (False, 500)
+    path = job.parts.path / "00000-00000.csv"
+    written = path.read_bytes()
+    path.unlink()
+    assert job.parts.complete() == {}
+    assert first_outcome(job, source) == outcome
+    assert path.read_bytes() == written
+    assert job.parts.complete() == {Split(0, 0): outcome.counts}
 
 
 def test_a_node_that_does_not_see_the_folder_says_so(job: SplitJob, source: Path) -> None:
-    first = next(input_splits(0, open_records(source).tables, SIZES))
-    (job.parts.path.parent / "token").write_text("another run's")
-    complaint = outcome(Scorer(ray.put(replace(job, name_node=True))), first).complaint
-    assert complaint is not None
-    assert re.match(r"on the node [0-9.]+: .*this node does not see the folder", complaint)
+    (job.parts.path / "token").write_text("another run's")
+    failure = first_outcome(replace(job, name_node=True), source).failure
+    assert failure is not None
+    assert re.match(r"on the node [0-9.]+: .*this node does not see the folder", failure)
 
 
-def test_a_damaged_parcel_is_not_loaded(job: SplitJob, source: Path) -> None:
-    first = next(input_splits(0, open_records(source).tables, SIZES))
+def test_a_damaged_model_is_not_loaded(job: SplitJob, source: Path) -> None:
     middle = len(job.model) // 2
     model = job.model[:middle] + bytes([job.model[middle] ^ 1]) + job.model[middle + 1 :]
-    complaint = outcome(Scorer(ray.put(replace(job, model=model))), first).complaint
-    assert complaint is not None
-    assert "damaged or was changed" in complaint
+    failure = first_outcome(replace(job, model=model), source).failure
+    assert failure is not None
+    assert "damaged or was changed" in failure
 
 
-def test_records_are_unpacked_as_they_were_packed(source: Path) -> None:
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3], [1, 0, 0, 3, 2]])
+def test_splits_are_the_same_records_in_whatever_order_they_are_read(
+    source: Path, order: list[int]
+) -> None:
     with (source / "b.csv").open("a") as file:
-        file.write("1\n2,two,too many\n3,the last\n")
-    items = list(open_records(source / "b.csv"))
-    assert sum(isinstance(item, BadRow) for item in items) == 2
-    assert unpack(pack(items)) == items
+        file.write('1\n2,"a cell\nof two lines"\n')
+    group = open_records(source / "b.csv", source / "c.csv").tables
+    records = list(open_records(source / "b.csv", source / "c.csv"))
+    sizes, reader = replace(SIZES, split=300), SplitReader()
+    for number in order:
+        windows = list(reader.windows(group, Split(0, number), sizes))
+        assert max(map(len, windows), default=0) <= SIZES.window
+        found = [record for window in windows for record in window]
+        assert found == records[300 * number : 300 * (number + 1)]
 
 
-def test_stretches_depend_on_the_input_alone(source: Path) -> None:
-    tables = open_records(source).tables
-    every = list(input_splits(3, tables, SIZES))
-    assert [stretch.place.number for stretch in every] == list(range(11))
-    assert [stretch.is_end for stretch in every] == [False] * 10 + [True]
-    some = list(input_splits(3, tables, SIZES, frozenset({0, 4, 9})))
-    assert some == [stretch for stretch in every if stretch.place.number not in {0, 4, 9}]
-    assert [len(share) for share in shares(tables, SIZES.share)] == [1, 2]
+def test_a_split_that_was_not_read_to_its_end_is_read_again_from_its_beginning(
+    source: Path,
+) -> None:
+    group, reader = open_records(source / "a.csv").tables, SplitReader()
+    whole = list(reader.windows(group, Split(0, 1), SIZES))
+    next(reader.windows(group, Split(0, 1), SIZES))
+    assert list(reader.windows(group, Split(0, 1), SIZES)) == whole
+
+
+def test_small_files_are_read_together(source: Path) -> None:
+    groups = file_groups(open_records(source).tables, SIZES.group)
+    assert [len(group) for group in groups] == [1, 2]
+
+
+class TestSchedule:
+    """Three groups of files, of which nobody knows how many splits each has."""
+
+    def test_a_worker_stays_with_its_files_and_then_begins_others(self) -> None:
+        schedule = Schedule(3, 10, {})
+        first = schedule.take(None, [])
+        other = schedule.take(None, [first])
+        assert (first, other) == (Split(0, 0), Split(1, 0))
+        schedule.finish(first, RowCounts(10))
+        assert schedule.take(first, [other]) == Split(0, 1)
+        schedule.finish(Split(0, 1), RowCounts(3))
+        assert schedule.take(Split(0, 1), [other]) == Split(2, 0)
+
+    def test_the_last_files_are_shared_until_one_finds_their_end(self) -> None:
+        schedule = Schedule(2, 10, {})
+        taken: list[Split] = []
+        for _ in range(5):
+            taken.append(schedule.take(None, taken))
+        assert sorted(taken) == [Split(0, n) for n in range(3)] + [Split(1, n) for n in range(2)]
+        schedule.finish(Split(0, 1), RowCounts(9))
+        assert schedule.is_needed(Split(0, 0), None)
+        assert not schedule.is_needed(Split(0, 2), None)
+        assert schedule.take(Split(0, 1), []) == Split(1, 2)
+        schedule.finish(Split(1, 0), RowCounts(0))
+        assert schedule.take(Split(1, 0), []) is None
+
+    def test_complete_splits_are_left_out(self) -> None:
+        complete = {
+            Split(0, 1): RowCounts(10),
+            Split(1, 0): RowCounts(2),
+            Split(0, 3): RowCounts(4),
+        }
+        schedule, previous, taken = Schedule(2, 10, complete), None, []
+        while (previous := schedule.take(previous, [])) is not None:
+            taken.append(previous)
+        assert taken == [Split(0, 0), Split(0, 2)]
+
+    def test_after_a_failure_only_what_stands_before_it_in_its_files_is_waited_for(self) -> None:
+        schedule, failed = Schedule(2, 10, {}), Outcome(Split(1, 1), failure="cannot be read")
+        assert schedule.is_needed(Split(1, 0), failed)
+        assert not schedule.is_needed(Split(1, 2), failed)
+        assert not schedule.is_needed(Split(0, 0), failed)
 
 
 def test_a_format_that_there_is_not(tmp_path: Path) -> None:
@@ -348,30 +399,9 @@ def test_only_an_earlier_output_is_replaced(tmp_path: Path) -> None:
         PartitionedOutput.named(out / "none" / "out", "parquet")
 
 
-@pytest.mark.parametrize(
-    ("cpus", "workers", "files", "divided"),
-    [
-        (2, None, 1, Pool(1, 1)),
-        (2, 1, 9, Pool(1, 1)),
-        (8, None, 1, Pool(7, 1)),
-        (64, None, 1, Pool(63, 1)),
-        (64, None, 100, Pool(56, 8)),
-        (64, 63, 100, Pool(63, 1)),
-        (64, 10, 3, Pool(10, 3)),
-    ],
-)
-def test_processors_are_left_for_reading(
-    cpus: int, workers: int | None, files: int, divided: Pool
-) -> None:
-    assert Pool.among(cpus, workers, files) == divided
-    assert divided.workers + divided.readers <= cpus
-
-
 def test_workers_for_which_there_is_no_room_are_refused_before_they_wait_forever(
     model_folder: Path, source: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ClusterError, match=r"3 free processors: expected 4 .* --workers 2 at most"):
-        score(model_folder, source, tmp_path / "out", "csv", workers=3)
+    with pytest.raises(ClusterError, match=r"3 free processors: expected 4 .* 3 workers or fewer"):
+        score(model_folder, source, tmp_path / "out", "csv", workers=4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input"]
-    with pytest.raises(ClusterError, match="1 free processors: expected 2 at least"):
-        Pool.among(1, None, 1)

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from gatewise.service.serving.http.auth import key_writing
 from gatewise.service.serving.http.auth.key_file import Role, make_key
+from gatewise.service.serving.http.protocol.connections import Connection
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 BODY = b'{"inputs": "who"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -259,6 +261,36 @@ def test_a_request_behind_one_with_a_wish_is_answered(service: Any) -> None:
     with connect(service) as connection:
         connection.sendall(wished + health + b"Connection: close\r\n\r\n")
         assert read_all(connection).count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("count", [2, 900])
+def test_each_of_many_requests_with_a_wish_is_answered(service: Any, count: int) -> None:
+    wish = b"Host: a\r\nX-Long: %b\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" % (b"a" * 99)
+    wished = GOOD.replace(b"Host: a\r\n", wish)
+    health = b"GET /health/live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    last = b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
+    with connect(service) as connection:
+        connection.sendall(wished * 2 + health * (count - 2) + last)
+        assert read_all(connection).count(b"HTTP/1.1 200 OK") == count + 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Connection: Upgrade\r\nConnection: keep-alive\r\nUpgrade: websocket\r\n",
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
+    ],
+)
+def test_a_wish_that_is_none_in_the_end_is_ignored(service: Any, headers: bytes) -> None:
+    request = b"GET /health/live HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n"
+    with connect(service) as connection:
+        assert [ask(connection, request) for _ in range(2)] == [200, 200]
+
+
+def test_nothing_private_of_uvicorn_is_overridden() -> None:
+    own = {name for name in vars(Connection) if name.startswith("_") and not name.endswith("__")}
+    assert own
+    assert not own & set(dir(HttpToolsProtocol))
 
 
 def test_a_stream_does_not_begin_before_another_answer_has_ended(
