@@ -18,14 +18,14 @@ from gatewise.console.console import metric_in_words
 if TYPE_CHECKING:
     from gatewise.training.fit.progress import Progress as FitProgress
     from gatewise.training.tuning.trial import Trial
-    from gatewise.training.tuning.tune import Search, Watch
+    from gatewise.training.tuning.tune import Callbacks, Search
 
 
 @contextmanager
-def search_progress(trials: int) -> Iterator["Watch"]:
+def search_progress(trials: int) -> Iterator["Callbacks"]:
     """A bar over the trial under way, and a line for each that ends; only lines when in a file."""
     from gatewise.training.fit.progress import Finding  # noqa: PLC0415
-    from gatewise.training.tuning.tune import Watch  # noqa: PLC0415 — brings Optuna
+    from gatewise.training.tuning.tune import Callbacks  # noqa: PLC0415 — brings Optuna
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -42,7 +42,7 @@ def search_progress(trials: int) -> Iterator["Watch"]:
             elif trial.repeats is None:
                 console.print(_line(trial), highlight=False, markup=False, soft_wrap=True)
 
-        yield Watch(on_progress, on_trial)
+        yield Callbacks(on_progress, on_trial)
 
 
 def show_search(search: "Search", *, as_json: bool) -> None:
@@ -68,7 +68,7 @@ def show_search(search: "Search", *, as_json: bool) -> None:
         f"best of {len(trained)} trials{untrained}: {search.best.number} "
         f"(validation {metric} {_figure(search.best.value)})"
     )
-    console.print(f"model written to {search.place.best}, its settings to {search.place.config}")
+    console.print(f"model written to {search.folder.best}, its settings to {search.folder.config}")
 
 
 def _line(trial: "Trial") -> str:

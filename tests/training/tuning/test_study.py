@@ -71,7 +71,7 @@ def test_a_killed_trial_does_not_count_and_comes_again(opened, tmp_path):
         study = opened()
         assert len(study.trials) == settled
     trial = study.ask()
-    assert (trial.number, trial.goes_on) == (12, True)
+    assert (trial.number, trial.is_resumed) == (12, True)
     trial.report(1, 0.5, "accuracy")
     trial.interrupt()
     complete(study, 3)
@@ -79,7 +79,7 @@ def test_a_killed_trial_does_not_count_and_comes_again(opened, tmp_path):
     assert reached == [dict(t.as_dict(), seconds=0, value=0, epochs=0) for t in whole.trials]
 
 
-def test_the_epochs_of_a_trial_that_goes_on_are_kept(opened):
+def test_the_epochs_of_a_trial_that_is_resumed_are_kept(opened):
     study = opened()
     trial = study.ask()
     trial.report(1, 0.5, "accuracy")
