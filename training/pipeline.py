@@ -29,7 +29,7 @@ from gatewise.training.network import parameters
 from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.training.report.contents import ReportContents, VectorCoverage
 from gatewise.training.run_metrics import RunMetrics
-from gatewise.training.workspace import Workspace, working
+from gatewise.training.workspace import Workspace, open_workspace
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from tokenizers import Tokenizer
@@ -107,7 +107,7 @@ def train(
         on_progress(Finding(finding))
 
     check_target(out)
-    with working(out) as space:
+    with open_workspace(out) as space:
         rows = read(corpora, config, bad_rows, space.data)
         if rows.duplicates:
             report(f"duplicates: {rows.duplicates.summary()}")
@@ -119,7 +119,7 @@ def train(
         network, fitted = _fit(prepared, space, on_progress, resume=resume)
         model, decisions = _decide(_export(network, prepared), prepared, report)
         evaluation = _evaluate(model, prepared.corpus)
-        for finding in model_benchmark.costly(evaluation.models):
+        for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         run = _metrics(model, prepared, fitted, evaluation)
         contents = _report_contents(model, prepared, run, decisions, evaluation)

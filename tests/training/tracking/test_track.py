@@ -8,7 +8,7 @@ from gatewise.training.data.corpora import Corpora
 from gatewise.training.fit.progress import Epoch, Finding, Progress
 from gatewise.training.tracking.track import Tracker, tracking
 from gatewise.training.tracking.tracking_log import TrackingError
-from gatewise.training.workspace import beside
+from gatewise.training.workspace import workspace_of
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
 
@@ -119,8 +119,8 @@ def test_a_run_that_goes_on_is_the_same_one(tmp_path):
     with pytest.raises(KeyboardInterrupt), tracking(run_config, out) as track:
         list(map(track.also(stopped_after_two), (ended(1), ended(2))))
     assert [run.info.status for run in runs(folder)[1]] == ["KILLED"]
-    beside(out).path.mkdir()
-    beside(out).checkpoint.touch()
+    workspace_of(out).path.mkdir()
+    workspace_of(out).checkpoint.touch()
     with tracking(run_config, out, resume=True) as track:
         for number in (2, 3):
             track.also(lambda _: None)(ended(number))
@@ -137,8 +137,8 @@ def test_a_run_that_begins_anew_is_another_one(tmp_path, resume, checkpoint):
     with pytest.raises(CorpusError), tracking(run_config, out):
         raise CorpusError("no rows")
     if checkpoint:
-        beside(out).path.mkdir()
-        beside(out).checkpoint.touch()
+        workspace_of(out).path.mkdir()
+        workspace_of(out).checkpoint.touch()
     with tracking(run_config, out, name="second", resume=resume):
         pass
     statuses = {run.info.run_name: run.info.status for run in runs(folder)[1]}
@@ -164,7 +164,7 @@ def test_the_model_folder_is_no_place_for_logs(tmp_path, setting):
     place = tmp_path if setting == "tensorboard" else tmp_path / "model"
     run_config = config.load(assignments=[f"training.{setting}={place}"])
     with (
-        pytest.raises(TrackingError, match=rf"training\.{setting}: .* lies in the model folder"),
+        pytest.raises(TrackingError, match=rf"training\.{setting}: .* is in the model folder"),
         tracking(run_config, tmp_path / "model"),
     ):
         pytest.fail("told before anything is done")
@@ -218,7 +218,7 @@ def test_a_log_that_breaks_off_does_not_end_the_run():
     tracker.close(None)
     assert seen == progress
     assert whole.told == (1, 2, "closed")
-    assert tracker.trouble == "http://server: was told no more of this run: gone"
+    assert tracker.trouble == "http://server: stopped logging this run: gone"
 
 
 @pytest.mark.parametrize("package", ["tensorboard", "mlflow"])

@@ -159,7 +159,7 @@ def test_a_lock_that_was_left_behind_stops_nobody(opened, tmp_path):
 )
 def test_a_file_that_is_no_journal_is_refused(opened, tmp_path, contents):
     (tmp_path / "study.journal").write_bytes(contents)
-    with pytest.raises(SearchError, match="not the record of a search"):
+    with pytest.raises(SearchError, match="not the journal of a search"):
         opened()
     assert (tmp_path / "study.journal").read_bytes() == contents
 
