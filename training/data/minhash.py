@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
+from gatewise.vocab.tokenizer.character_classes import UNSPACED
 from numpy.typing import NDArray
 
 LANES = 128
@@ -28,17 +29,6 @@ _RUNS = 1 << 15
 
 _BETWEEN, _WORD, _ALONE = range(3)
 """The kinds of characters: between units, part of a word, a unit by itself."""
-
-_UNSPACED = (
-    (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
-    (0x1000, 0x109F),  # Burmese
-    (0x1780, 0x17FF),  # Khmer
-    (0x3040, 0x30FF),  # Hiragana, Katakana
-    (0x3400, 0x9FFF),  # Han
-    (0xF900, 0xFAFF),
-    (0x20000, 0x323AF),
-)
-"""Blocks of the scripts that put no space between words."""
 
 _SPREADING = np.uint32(0x85EBCA6B)  # an odd number of the finalizer of MurmurHash3
 
@@ -154,7 +144,7 @@ def _kinds() -> NDArray[np.uint8]:
         (of_category.get(unicodedata.category(chr(code))[0], _BETWEEN) for code in range(0x323B1)),
         dtype=np.uint8,
     )
-    for low, high in _UNSPACED:
+    for low, high in UNSPACED:
         block = kinds[low : high + 1]
         block[block == _WORD] = _ALONE
     kinds.flags.writeable = False

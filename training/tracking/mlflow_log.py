@@ -52,7 +52,7 @@ class MlflowLog:
             self._run = self._begin(config, out.resolve(), name, resume=resume)
         except Exception as error:
             raise TrackingError(
-                f"training.mlflow={self._place}: the run cannot be logged there: "
+                f"training.mlflow={self._place}: cannot be written to: "
                 f"{without_secret(first_line(error))}"
             ) from None
 

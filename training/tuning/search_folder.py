@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gatewise.service.model.model_folder import replace_folder
 from gatewise.training.config.config import Config
 from gatewise.training.config.config_toml import to_toml
 from gatewise.training.data.corpora import Corpora
@@ -134,9 +135,7 @@ def tidy(folder: SearchFolder, study: Study, config: Config) -> None:
     if best:
         trained = folder.trials / str(best.number)
         if trained.exists():
-            if folder.best.exists():
-                folder.best.rename(folder.trials / "replaced")
-            trained.rename(folder.best)
+            replace_folder(folder.best, trained, folder.trials / "replaced")
         with written_whole(folder.config) as temporary:
             settings = search_space.applied(config, best.settings)
             temporary.write_text(to_toml(settings.without_places()), encoding="utf-8")

@@ -68,8 +68,7 @@ _SPACES = frozenset(
     (*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029)
 ) | {0x202F, 0x205F, 0x3000}
 
-# Letters of scripts that are written without spaces between words.
-_UNSPACED = (
+UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x0F00, 0x0FFF),  # Tibetan
     (0x1000, 0x109F),  # Burmese
@@ -92,6 +91,7 @@ _UNSPACED = (
     (0x1AFF0, 0x1B16F),  # kana, supplement and extensions
     (0x20000, 0x3FFFF),  # Chinese, extensions B and later
 )
+"""Blocks of the scripts that are written without spaces between words, both ends included."""
 
 
 # Marks on letters of scripts that are read without them too. Those of other scripts are vowels, or
@@ -129,7 +129,7 @@ def standing_alone() -> str:
     Punctuation, symbols and emoji, and letters of scripts written without spaces: a Chinese,
     Japanese or Thai sentence would otherwise be one unknown word.
     """
-    return class_of([*_of_category("P", "S"), *_blocks(*_UNSPACED)])
+    return class_of([*_of_category("P", "S"), *_blocks(*UNSPACED)])
 
 
 @cache

@@ -185,7 +185,7 @@ def test_a_password_is_not_told(tmp_path):
 def test_a_server_that_does_not_answer_is_one_line(tmp_path):
     run_config = config.load(assignments=["training.mlflow=http://127.0.0.1:9"])
     with (
-        pytest.raises(TrackingError, match=r"training.mlflow=http://127.0.0.1:9: cannot be told"),
+        pytest.raises(TrackingError, match=r"mlflow=http://127.0.0.1:9: cannot be written"),
         tracking(run_config, tmp_path / "model"),
     ):
         pytest.fail("told before anything is done")
