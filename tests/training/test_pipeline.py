@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.model_config import PRECISIONS
 from gatewise.training.config import config
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.evaluate import evaluate
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
+from gatewise.vocab.corpus.columns import Columns
+from gatewise.vocab.corpus.corpus_reader import open_corpus
 from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.encoded_rows import encode_rows
 
 
 def write(path, rows):
@@ -49,6 +54,18 @@ def test_the_folder_holds_what_the_run_told(trained, small_config):
     assert metrics["config"] == small_config.model_dump(mode="json")
     assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
+
+
+def test_the_report_is_that_of_the_classifier_that_the_folder_gives(trained, languages):
+    result, folder = trained
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    for precision, model in zip(PRECISIONS, metrics["models"], strict=True):
+        classifier = Classifier.load(folder, precision=precision)
+        rows = open_corpus(languages / "test.csv", Columns()).rows(StopAtBadRows())
+        report = evaluate(classifier, encode_rows(classifier.encode, rows))
+        assert (model["precision"], model["accuracy"]) == (precision, report.accuracy)
+        if precision == "fp32":
+            assert report == result.test
 
 
 def test_the_logits_are_calibrated_on_the_validation_rows(
@@ -123,6 +140,7 @@ import sys
 from pathlib import Path
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.evaluate import evaluate
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
