@@ -68,7 +68,7 @@ def test_scoring_and_serving_share_the_model_and_nothing_else():
         for file in modules(f"service/{room}"):
             names = {name for name in imported_by(file) if name.startswith("gatewise.service.")}
             rooms = {name.split(".")[2] for name in names}
-            assert rooms - {"ray_cluster"} <= allowed, file
+            assert rooms - {"ray_cluster", "threads"} <= allowed, file
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gatewise.service.model.model_config import PRECISIONS
+from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.data import auto_settings

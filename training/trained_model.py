@@ -13,25 +13,25 @@ import onnx
 import tensorflow as tf
 import tokenizers
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import (
+from gatewise.service.model.model_documents import (
     FORMAT,
     PRECISIONS,
     GatewiseSettings,
     Manifest,
     ModelConfig,
-    ModelFolder,
     NetworkSettings,
     Precision,
     RejectSettings,
     TokenSettings,
+    tokenizer_config,
 )
 from gatewise.service.model.model_folder import (
+    ModelFolder,
     artifact_of,
     json_bytes,
     seal_model_folder,
-    tokenizer_config,
 )
-from gatewise.service.model.onnx_validation.parsed_network import OPSET
+from gatewise.service.model.onnx_validation.onnx_parser import OPSET
 from gatewise.training.config.config import Config
 from gatewise.training.network import streaming
 from gatewise.training.network.shape import Shape

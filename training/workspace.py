@@ -90,7 +90,8 @@ def _check(space: Workspace) -> None:
     if not space.path.is_dir():
         raise GatewiseError(
             f"{space.path}: expected a folder for the run's checkpoint, but it is a file: move it "
-            "away, or name another --out"
+            "away, or name another folder",
+            option="out",
         )
     # Unfinished files have names of their own with this suffix.
     found = {file for file in space.path.iterdir() if not file.name.endswith(".partial")}
@@ -100,7 +101,8 @@ def _check(space: Workspace) -> None:
     if strangers:
         raise GatewiseError(
             f"{space.path}: the checkpoint of the run is kept there, but the folder holds "
-            f"{min(strangers)!r}: move it away, or name another --out"
+            f"{min(strangers)!r}: move it away, or name another folder",
+            option="out",
         )
 
 
@@ -112,7 +114,8 @@ def _locked(space: Workspace) -> Iterator[None]:
         if not lock_descriptor(file.fileno(), blocking=False):
             raise GatewiseError(
                 f"{space.path}: another run is writing the same model folder: wait for its "
-                "end, or name another --out"
+                "end, or name another folder",
+                option="out",
             )
         try:
             yield

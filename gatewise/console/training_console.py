@@ -21,7 +21,7 @@ from gatewise.console.output import metric_name, print_json, print_plainly, prin
 from gatewise.printable import printable
 
 if TYPE_CHECKING:
-    from gatewise.service.model.model_config import RejectSettings
+    from gatewise.service.model.model_documents import RejectSettings
     from gatewise.service.model.model_folder import Artifact
     from gatewise.training.evaluation.evaluate import Report
     from gatewise.training.fit.progress import OnProgress

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_config import PRECISIONS
+from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.training.config import config
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.data.corpora import Corpora
@@ -181,7 +181,7 @@ def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, 
     [
         ([], "holds no rows"),
         ([("a", "x"), ("b", "x")], "at least two different labels.*only 'x'"),
-        ([("a", "x"), ("b", "y")], "one row of each: give --validation FILE"),
+        ([("a", "x"), ("b", "y")], "one row of each: name a validation corpus"),
         ([("a", "x"), ("", "y")], "line 3: the text is missing"),
     ],
 )

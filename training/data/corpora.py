@@ -139,7 +139,8 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         if not held_out.any():
             raise CorpusError(
                 f"{corpora.train}: expected labels with two rows or more, one of which can be held "
-                "out for validation; received one row of each: give --validation FILE"
+                "out for validation; received one row of each: name a validation corpus",
+                option="validation",
             )
         train, validation = train.only(~held_out), train.only(held_out)
     test = others(corpora.test, "test.arrow") if corpora.test else None

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gatewise.service.model.model_folder import replace_folder
 from gatewise.training.config.config import Config
 from gatewise.training.config.config_toml import to_toml
 from gatewise.training.data.corpora import Corpora
@@ -15,7 +14,7 @@ from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_space import Space
 from gatewise.training.tuning.study import Study
 from gatewise.training.tuning.trial import SearchError
-from gatewise.vocab.corpus.data_files import written_whole
+from gatewise.vocab.atomic_files import atomic_write, replace_folder
 
 _ANY_TIME = {"training": {"tensorboard", "mlflow"}}
 """Settings that may change when a search is resumed."""
@@ -67,7 +66,8 @@ def open_search(
     if found and not folder.journal.exists():
         raise SearchError(
             f"{folder.path}: expected an empty folder or that of an earlier search, but it holds "
-            f"{min(found)!r}: name another --out"
+            f"{min(found)!r}: name another folder",
+            option="out",
         )
     folder.path.mkdir(parents=True, exist_ok=True)
     study = _study(folder, config, space)
@@ -78,8 +78,9 @@ def open_search(
         study.identity = _identity(corpora, config, space)
     elif not resume:
         raise SearchError(
-            f"{folder.path}: holds a search that reached trial {len(study.trials)}: add "
-            "--resume to continue it, or name another --out"
+            f"{folder.path}: holds a search that reached trial {len(study.trials)}: resume it, or "
+            "name another folder",
+            option="resume",
         )
     _check_identity(folder, study.identity, _identity(corpora, config, space))
     return study
@@ -117,7 +118,8 @@ def _check_identity(
             raise SearchError(
                 f"{folder.path}: its search was started with another value of {name}: "
                 f"{_shown(started, name)}, not {_shown(now, name)}: set the same value, or name "
-                "another --out"
+                "another folder",
+                option="out",
             )
 
 
@@ -136,7 +138,7 @@ def tidy(folder: SearchFolder, study: Study, config: Config) -> None:
         trained = folder.trials / str(best.number)
         if trained.exists():
             replace_folder(folder.best, trained, folder.trials / "replaced")
-        with written_whole(folder.config) as temporary:
+        with atomic_write(folder.config) as temporary:
             settings = search_space.applied(config, best.settings)
             temporary.write_text(to_toml(settings.without_places()), encoding="utf-8")
     checkpoint = f"{len(study.trials) + 1}.run"  # of a trial that was interrupted

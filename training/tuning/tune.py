@@ -134,7 +134,7 @@ def tune(
             _run(trial, folder, corpora, config, bad_rows, on_update)
         except _OutOfTimeError:
             trial.interrupt()
-            reason = "the time budget was spent; --resume continues it"
+            reason = "the time budget was spent; resuming the search continues it"
             callbacks.on_trial(Trial(trial.number, "stopped", None, trial.settings, reason=reason))
         except BaseException:
             trial.interrupt()
@@ -226,8 +226,8 @@ def _no_model(study: Study) -> str:
     """Why a search has no model."""
     if not study.trials:
         return (
-            "the time budget was spent before a trial ended: add --resume to continue, with a "
-            "longer --time-budget"
+            "the time budget was spent before a trial ended: resume the search with a longer "
+            "time budget"
         )
     last = study.trials[-1]
     return (
