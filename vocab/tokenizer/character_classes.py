@@ -90,7 +90,7 @@ UNSPACED_BLOCKS = (
     (0x1AFF0, 0x1B16F),  # kana, supplement and extensions
     (0x20000, 0x3FFFF),  # Chinese, extensions B and later
 )
-"""Code points, first and last, of scripts that are written without spaces between words."""
+"""Blocks of the scripts that are written without spaces between words, both ends included."""
 
 # Combining marks of scripts that are also read without them. In other scripts a mark is a vowel or
 # makes another letter, such as が from か.
