@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnxruntime as ort
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_folder import (
+from gatewise.service.model.model_documents import (
     PRECISIONS,
     ModelFolder,
     Precision,
