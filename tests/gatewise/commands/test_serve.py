@@ -66,6 +66,6 @@ def test_workers_by_their_variable_are_refused_too(tmp_path, monkeypatch):
     ended = serve(tmp_path, "--engine", "ray")
     assert ended.returncode == 1
     assert ended.stderr == (
-        "gatewise: error: GATEWISE_WORKERS is 2: expected 1 under Ray, where --replicas says how "
-        "many processes there are\n"
+        "gatewise: error: GATEWISE_WORKERS is 2: expected 1 on Ray, where every replica is a "
+        "process\n"
     )
