@@ -113,7 +113,9 @@ def _missing(address: str | None, reason: str) -> ClusterError:
         return ClusterError(f"Ray cannot be started on this machine: {reason}")
     return ClusterError(
         f"no Ray cluster at {address!r}: {reason} (expected the address of its head, such as "
-        "10.0.0.1:6379, on one of its nodes; without an address one is started on this machine)"
+        "10.0.0.1:6379, on one of its nodes; without an address, Ray is started on this "
+        "machine)",
+        option="address",
     )
 
 

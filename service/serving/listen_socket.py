@@ -29,7 +29,9 @@ def listen(host: str, port: int) -> socket.socket:
         reason = "no such host"
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-    raise ListenError(f"cannot listen on {host}:{port}: {reason}; choose another host or port")
+    raise ListenError(
+        f"cannot listen on {host}:{port}: {reason}; choose another host or port", option="port"
+    )
 
 
 def _open(host: str, port: int) -> socket.socket:

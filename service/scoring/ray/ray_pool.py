@@ -21,7 +21,7 @@ from gatewise.service.scoring.ray.split_scorer import Outcome, Scorer, SplitJob
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.service.threads import available_cpus
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import GatewiseError
 from ray.exceptions import RayActorError, RayError
 
 _ATTEMPTS = 4
@@ -104,7 +104,7 @@ def outcomes(
 
     Raises:
         BadRowsError: A row is bad, and that ends the run.
-        CorpusError: A file cannot be read or written.
+        GatewiseError: A file cannot be read or written.
         ClusterError: The cluster has failed.
     """
     schedule = Schedule(len(groups), job.sizes.split, complete)
@@ -138,7 +138,7 @@ def outcomes(
     if failed is not None:
         # There may be more bad rows in what was not read.
         bad = failed.bad_rows
-        raise BadRowsError(bad, all_named=False) if bad else CorpusError(failed.failure)
+        raise BadRowsError(bad, all_named=False) if bad else GatewiseError(failed.failure)
 
 
 def _result(call: Any, split: Split) -> Outcome:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Annotated
 
 from filelock import lock_descriptor
+from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 from gatewise.vocab.errors import GatewiseError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -147,13 +148,10 @@ def add(path: Path, entry: KeyEntry) -> None:
 
     Raises:
         KeysError: If the existing file cannot be used.
-        CorpusError: If the file cannot be written.
+        OutputError: If the file cannot be written.
     """
-    # It imports pyarrow, which the service does not need.
-    from gatewise.vocab.corpus.data_files import writing, written_whole  # noqa: PLC0415
-
     path = path.resolve()  # writes to the target of a link
-    with writing(path), _locked(path.parent):
+    with translate_write_errors(path), _locked(path.parent):
         content, former = b"", None
         if path.exists():
             content, former = read(path), path.stat()
@@ -161,7 +159,7 @@ def add(path: Path, entry: KeyEntry) -> None:
                 content += b"\n"
         content += entry.line().encode() + b"\n"
         parse(content, path)
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             # Created without rights for others: a later chmod would leave a moment with them.
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(descriptor, "wb") as file:

@@ -1,6 +1,6 @@
 """Tracing of requests by OpenTelemetry, which its own `OTEL_*` variables configure.
 
-The libraries are in the extra `traces`, and are imported only if the setting is on.
+The libraries are imported only if the setting is on.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def wrap(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         raise TracesError(
-            f"{variable('traces')} needs OpenTelemetry: pip install 'gatewise[traces]'"
+            f"{variable('traces')} needs OpenTelemetry: pip install 'gatewise[serve]'"
         ) from None
     resource = Resource.create()
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # no variable set it

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
-from gatewise.service.model.streaming_classifier import Reading, Stream, TextTooLongError
+from gatewise.service.model.streaming_classifier import Stream, StreamScores, TextTooLongError
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems
@@ -231,7 +231,7 @@ class _Told:
         """The last message, on the whole text."""
         return self._message(self._stream.end(), end=True)
 
-    def _message(self, reading: Reading, *, end: bool = False) -> str:
+    def _message(self, reading: StreamScores, *, end: bool = False) -> str:
         classifier, scores = self._classifier, reading.scores
         (none,) = classifier.none_labels(scores[None])
         best = ranked(classifier.classes_, scores, self._top_k, none=none)

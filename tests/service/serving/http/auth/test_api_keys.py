@@ -21,7 +21,7 @@ from gatewise.service.serving.http.auth.api_keys import (
     make_key,
     parse,
 )
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 
 PREDICT, PREDICTS = make_key("web", Role.PREDICT)
 ADMIN, ADMINS = make_key("operator", Role.ADMIN)
@@ -163,7 +163,7 @@ class TestAdding:
         assert list(path.parent.iterdir()) == [path]
 
     def test_a_missing_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(CorpusError, match="there is no folder"):
+        with pytest.raises(OutputError, match="there is no folder"):
             add(tmp_path / "no" / "keys", PREDICTS)
 
     def test_concurrent_additions_lose_nothing(self, path: Path) -> None:
