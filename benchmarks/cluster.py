@@ -75,7 +75,7 @@ def local(model: Path, source: Path, folder: Path, workers: int) -> Ran:
     """A run of the local engine."""
     out, clock = folder / "out.csv", Clock()
     classifier = Classifier.load(model)
-    score_file(classifier, source, out, pace=Parallelism(workers), on_progress=clock)
+    score_file(classifier, source, out, parallelism=Parallelism(workers), on_progress=clock)
     return clock.ran(digest_of(out))
 
 

@@ -32,7 +32,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(_ROOT))
 
 from gatewise.service.model.classifier import Classifier  # noqa: E402 — found by the path above
-from gatewise.service.scoring.chunks import ROWS, Chunk, Position, chunks  # noqa: E402
+from gatewise.service.scoring.chunks import CHUNK_ROWS, Chunk, Position, chunks  # noqa: E402
 from gatewise.service.scoring.destination import Destination  # noqa: E402
 from gatewise.service.scoring.journaled_output import Progress  # noqa: E402
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan  # noqa: E402
@@ -168,7 +168,7 @@ def _written(
     """Writes what an engine gives, as `gatewise.service.scoring.score_file` does."""
     began = time.perf_counter()
     with destination.open({}, resume=False) as output, closing(walk()) as parts:
-        output.write(plan.table.head(), b"")
+        output.write(plan.row_format.header(), b"")
         progress, committed = Progress(), began
         for end, done in parts:
             output.write(done.contents, done.rejected)
@@ -177,7 +177,7 @@ def _written(
                 output.commit(progress)
                 committed = now
         output.commit(progress)
-        destination.deliver(output, plan.table)
+        destination.deliver(output, plan.row_format)
     return progress.counts.rows, time.perf_counter() - began
 
 
@@ -264,7 +264,7 @@ def tell(found: Mapping[tuple[str, int], Sequence[Measured]], load: float, *, li
     (least, runs), *_ = (item for item in found.items() if item[0][0] == THREADS)
     first = statistics.median(each.rows / each.seconds for each in runs) / least[1]
     sys.stdout.write(
-        f"{runs[0].rows:,} rows in windows of {ROWS:,}, {len(runs)} rounds, {available_cpus()} "
+        f"{runs[0].rows:,} rows in windows of {CHUNK_ROWS:,}, {len(runs)} rounds, {available_cpus()} "
         f"cores, a load of {load:.1f} before the first.\n\n{HEAD}\n"
     )
     for key, each in found.items():

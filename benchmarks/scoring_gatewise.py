@@ -18,7 +18,7 @@ from gatewise.service.model.classifier import Classifier, min_batch_rows
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.model.onnx_session import open_session
 from gatewise.service.model.scores import apply, none_labels
-from gatewise.service.scoring.chunks import cut
+from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.ordered_pool import in_order
 from gatewise.service.scoring.output_columns import Column, OutputColumns
 from gatewise.service.scoring.score_file import Parallelism, score_file
@@ -88,7 +88,7 @@ def strings(given: Given) -> Ready:
     texts, _ = given.rows()
     model = Classifier.load(given.model)
     answers = _answers(model, given)
-    windows = [window for window, _ in cut(texts, len)]
+    windows = list(chunked(texts, len))
 
     def work(window: Sequence[str]) -> list[Column]:
         encoded = model.encode_together(window)
@@ -151,7 +151,7 @@ def _file_to_file(given: Given, suffix: str) -> Ready:
 
     def run() -> str:
         pace = Parallelism(given.cores)
-        return score_file(model, given.file, out, rejects=rejects, pace=pace).label_column
+        return score_file(model, given.file, out, rejects=rejects, parallelism=pace).label_column
 
     def labels(column: str) -> Sequence[str]:
         found = (record for record in open_records(out) if isinstance(record, Record))
@@ -161,7 +161,7 @@ def _file_to_file(given: Given, suffix: str) -> Ready:
 
 
 def _answers(model: Classifier, given: Given) -> OutputColumns:
-    return OutputColumns.among(model, (), given.model, Format.PARQUET)
+    return OutputColumns.for_input(model, (), given.model, Format.PARQUET)
 
 
 def _best(columns: list[Column]) -> Sequence[str]:

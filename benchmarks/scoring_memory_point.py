@@ -65,7 +65,12 @@ def watched(model: Path, folder: Path, out: Path, every: int, workers: int) -> l
 
     rejects = out.with_name("rejects.jsonl")
     done = score_file(
-        classifier, folder, out, rejects=rejects, pace=Parallelism(workers), on_progress=on_progress
+        classifier,
+        folder,
+        out,
+        rejects=rejects,
+        parallelism=Parallelism(workers),
+        on_progress=on_progress,
     )
     return [*points, look(done.rows, began)]
 

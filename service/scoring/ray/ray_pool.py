@@ -1,7 +1,7 @@
-"""The scoring workers on a Ray cluster: how many there are, and which split each scores next.
+"""The pool of scoring workers on a Ray cluster, and the schedule of splits.
 
-A worker is an actor with one processor. It reads the splits that it scores, and scores one a call.
-Ray restarts a worker that is lost, and repeats its call.
+A worker is an actor with one CPU, which reads and scores one split per call. Ray restarts a worker
+that is lost, and repeats its call.
 """
 
 import time
@@ -38,7 +38,7 @@ class Cluster:
         address: The cluster; None for the one that this process is connected to, or else for one
             that is started on this machine.
         workers: Processes that score, each with its own copy of the model; None for as many as
-            there are free processors.
+            there are free CPUs.
         sizes: How the input is divided. Resuming requires the same sizes.
     """
 
@@ -66,7 +66,7 @@ def opened(cluster: Cluster) -> Iterator[int]:
 
 
 def _free(workers: int | None) -> int:
-    """The free processors. Those of a run that has just ended are free after a moment."""
+    """The free CPUs. Those of a run that has just ended are free after a moment."""
     wanted = workers or ray.cluster_resources().get("CPU", 0)
     until = time.monotonic() + _PATIENCE_SECONDS
     while (free := ray.available_resources().get("CPU", 0)) < wanted and time.monotonic() < until:
@@ -78,11 +78,11 @@ def _workers(free: int, wanted: int | None) -> int:
     """The number of workers.
 
     Raises:
-        ClusterError: There are too few processors. The run would wait for them forever.
+        ClusterError: There are too few CPUs. The run would wait for them forever.
     """
     if free < (wanted or 1):
         raise ClusterError(
-            f"the cluster has {free} free processors: expected {wanted or 1} at least, one for "
+            f"the cluster has {free} free CPUs: expected {wanted or 1} at least, one for "
             f"each worker. {f'Ask for {free} workers or fewer' if free else 'Use another cluster'}"
         )
     return wanted or free
