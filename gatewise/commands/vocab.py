@@ -1,4 +1,4 @@
-"""`gatewise vocab`: the dictionary of a corpus, alone."""
+"""`gatewise vocab`: builds the dictionary of a corpus and measures its coverage."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,8 +16,8 @@ def vocab(
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Build the dictionary of a corpus alone, and tell how much of the corpus it covers."""
-    from gatewise.console.console import show_dictionary
+    """Build only the dictionary of a corpus and report its coverage."""
+    from gatewise.console.training_console import show_dictionary
     from gatewise.training.config import config as settings
     from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
     from gatewise.vocab.corpus.corpus_reader import read_texts

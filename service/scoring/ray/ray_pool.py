@@ -136,9 +136,10 @@ def outcomes(
         for worker in actors:
             ray.kill(worker)
     if failed is not None:
-        # There may be more bad rows in what was not read.
-        bad = failed.bad_rows
-        raise BadRowsError(bad, all_named=False) if bad else GatewiseError(failed.failure)
+        if failed.bad_rows:
+            # There may be more bad rows in the splits that were not read.
+            raise BadRowsError(failed.bad_rows, all_named=False)
+        raise GatewiseError(str(failed.failure))
 
 
 def _result(call: Any, split: Split) -> Outcome:

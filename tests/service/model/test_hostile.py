@@ -165,12 +165,14 @@ def is_refusal(outcome: dict[str, str]) -> bool:
     return "refused" in outcome and not is_failure(outcome)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("family", MAY_LOAD)
 def test_random_change_is_refused_or_harmless(worker, workspace, model_folder, family):
     found = outcomes(worker, workspace, model_folder, MAY_LOAD[family])
     assert {name: outcome for name, outcome in found.items() if is_failure(outcome)} == {}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", MUST_NOT_LOAD)
 def test_hostile_folder_is_refused(worker, workspace, model_folder, family):
     found = outcomes(worker, workspace, model_folder, MUST_NOT_LOAD[family])
@@ -182,6 +184,7 @@ def test_hostile_folder_is_refused(worker, workspace, model_folder, family):
     assert wrong == {}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", MAY_STREAM)
 def test_random_step_network_is_refused_or_harmless(worker, workspace, forward_folder, family):
     found = outcomes(worker, workspace, forward_folder(), MAY_STREAM[family])
@@ -209,6 +212,7 @@ def test_unusual_folder_loads(worker, workspace, model_folder, family):
     assert {name: outcome for name, outcome in found.items() if "loaded" not in outcome} == {}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("family", "name"),
     [

@@ -44,7 +44,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def score_command(model_folder: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs `gatewise score` with a limit on the size of files; by default it commits every chunk."""
+    """Runs `gatewise score` with limited file sizes; by default it commits every chunk."""
 
     def run(
         *arguments: object,
@@ -197,16 +197,6 @@ def test_unreadable_input(score_command, source: Path, tmp_path: Path) -> None:
     assert "Permission denied" in said
     assert names(tmp_path) == ["in.csv", "out.csv"]
     assert out.read_text() == "former"
-
-
-def test_unwritable_output_folder(score_command, source: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    folder.chmod(0o555)
-    out = folder / "out.csv"
-    said = refused(score_command(source, "--out", out, before=without_privileges()))
-    assert said == f"{out}: cannot be written: Permission denied"
-    assert names(folder) == []
 
 
 def test_truncated_compressed_input(score_command, source: Path, tmp_path: Path) -> None:

@@ -96,13 +96,6 @@ def test_probability_columns(source: Path) -> None:
     assert written.schema.field("probability_odd").type == pa.float32()
 
 
-def test_existing_probability_column_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("text,probability_odd\none,1\n")
-    with pytest.raises(CorpusError, match="the column 'probability_odd' exists already"):
-        score(tmp_path / "in.csv", tmp_path / "out.csv", probabilities=True)
-    assert score(tmp_path / "in.csv", tmp_path / "out.csv").scored == 1
-
-
 @pytest.mark.parametrize("own", ["label", "score"])
 def test_existing_label_or_score_column_is_kept(tmp_path: Path, own: str) -> None:
     (tmp_path / "in.csv").write_text(f"text,{own}\none,mine\n")

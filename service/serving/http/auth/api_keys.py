@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Annotated
 
 from filelock import lock_descriptor
+from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 from gatewise.vocab.errors import GatewiseError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -149,9 +150,6 @@ def add(path: Path, entry: KeyEntry) -> None:
         KeysError: If the existing file cannot be used.
         OutputError: If the file cannot be written.
     """
-    # It imports pyarrow, which the service does not need.
-    from gatewise.vocab.atomic_files import atomic_write, translate_write_errors  # noqa: PLC0415
-
     path = path.resolve()  # writes to the target of a link
     with translate_write_errors(path), _locked(path.parent):
         content, former = b"", None
