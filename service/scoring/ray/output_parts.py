@@ -55,7 +55,7 @@ class PartitionedOutput:
             rejects: The path of the rejects file.
 
         Raises:
-            OutputError: The suffix is unknown, the parent folder is missing, or the place is taken
+            OutputError: The suffix is unknown, the parent folder is missing, or the path is taken
                 by something other than an earlier output.
         """
         if (name := os.fspath(folder)) == "-" or is_uri(name):
@@ -193,7 +193,7 @@ class OutputParts:
         return self._file(split, ".rejected").read_bytes()
 
     def deliver(self, folder: Path, complete: Mapping[Split, RowCounts]) -> None:
-        """Turns the parts into a folder that appears at once, in the place of an earlier output.
+        """Turns the parts into a folder that appears at once, in place of an earlier output.
 
         A part whose rows were all rejected is left out.
 

@@ -50,7 +50,7 @@ def score_folder(
     `gatewise.service.scoring.score_file.score_file` writes. Bad rows are treated as there.
 
     The folder appears when all parts are complete. A run that fails leaves a folder
-    `.NAME.partial` beside it, from which another run can resume.
+    `.NAME.partial` next to it, from which a later run can resume.
 
     Args:
         model: A model folder, or a zip of one. It is sent to the workers.
