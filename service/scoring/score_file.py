@@ -279,7 +279,7 @@ def run_conditions(
     return {
         "the input": [asdict(table.file.stamp) for table in records.tables],
         "the model": [loaded.sha256, loaded.model_file.name, reject and reject.model_dump()],
-        "the options": asdict(options),
+        "the set of options": asdict(options),
         "the chunk size": chunk_rows,
         "the version of a package": {name: _version(name) for name in _PACKAGES},
     }

@@ -77,7 +77,7 @@ def score_folder(
     plan = ScoringPlan.of(classifier, records, output.part, options)
     conditions = {
         **run_conditions(classifier, records, options, cluster.sizes.chunk),
-        "the parts": asdict(cluster.sizes),
+        "the size of splits": asdict(cluster.sizes),
     }
     groups = file_groups(records.tables, cluster.sizes.group)
     with JournaledOutput.open(

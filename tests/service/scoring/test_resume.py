@@ -202,7 +202,7 @@ def test_resuming_with_another_input_or_other_options_is_refused(
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\n" + "wo ist der Bahnhof\n" * 1000)
     interrupt(classifier, source, out, 500)
-    with pytest.raises(OutputError, match="cannot resume: the options has changed"):
+    with pytest.raises(OutputError, match="cannot resume: the set of options has changed"):
         score_file(
             classifier,
             source,
