@@ -21,8 +21,11 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
 """What Transformers.js calls each of them."""
 
-FORMAT = 1
-"""The version of the folder's layout that this code writes, and the newest that it reads."""
+FORMAT = 2
+"""The version of the folder's format that this code writes and reads.
+
+Format 2 named the IDF weights of the network `ngrams.idf`; format 1 is refused.
+"""
 
 
 def _is_shown(text: str) -> str:
@@ -122,10 +125,15 @@ class ModelFolder:
 def _known_format(data: object) -> object:
     # Checked first: of a newer format no other field can be expected to be as it is here.
     found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and not 1 <= found <= FORMAT:
-        raise ValueError(
-            f"the folder has format {found}, this version of Gatewise reads up to {FORMAT}: "
+    if isinstance(found, int) and found != FORMAT:
+        advice = (
             "upgrade with pip install --upgrade gatewise"
+            if found > FORMAT
+            else "train the model again"
+        )
+        raise ValueError(
+            f"the folder has format {found}, this version of Gatewise reads format {FORMAT}: "
+            f"{advice}"
         )
     return data
 

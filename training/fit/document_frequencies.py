@@ -32,4 +32,4 @@ def count_ngrams(model: keras.Model, train: Examples) -> None:
         found, texts = np.unique(rows(input_ids, attention_mask).numpy(), return_counts=True)
         frequencies[found] += texts
     frequencies[0] = 0  # the padding's
-    paths[0].count(frequencies, len(train))
+    paths[0].set_idf(frequencies, len(train))

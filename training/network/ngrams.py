@@ -116,30 +116,29 @@ class NgramLogits(keras.layers.Layer):
             self.kernel = self.add_weight(
                 name="kernel", shape=(self.table.width, self.classes), initializer=deviation
             )
-        self.told = self.add_weight(
-            name="told", shape=(self.table.rows,), initializer="ones", trainable=False
+        self.idf = self.add_weight(
+            name="idf", shape=(self.table.rows,), initializer="ones", trainable=False
         )
 
-    def count(self, frequencies: NDArray[np.int64], texts: int) -> None:
-        """Sets how much each n-gram tells: `1 + ln((1 + texts) / (1 + frequency))`, or nothing.
+    def set_idf(self, frequencies: NDArray[np.int64], texts: int) -> None:
+        """Sets each row's inverse document frequency, `1 + ln((1 + texts) / (1 + frequency))`.
 
-        That is scikit-learn's smoothed inverse document frequency; of an n-gram that no text has
-        it is 0.
+        This is scikit-learn's smoothed IDF, except that an n-gram that occurs in no text has 0.
 
         Args:
-            frequencies: Texts that have the n-gram of each row, `(rows,)`.
-            texts: Texts that were counted.
+            frequencies: Texts that contain the n-gram of each row, `(rows,)`.
+            texts: Number of texts counted.
         """
-        told = 1 + np.log((1 + texts) / (1 + frequencies))
-        self.told.assign(np.where(frequencies > 0, told, 0.0).astype(np.float32))
+        idf = 1 + np.log((1 + texts) / (1 + frequencies))
+        self.idf.assign(np.where(frequencies > 0, idf, 0.0).astype(np.float32))
 
     def call(self, rows: tf.Tensor, added: tf.Tensor | None = None) -> tf.Tensor:
         """See the class."""
-        told = tf.gather(self.told.value, rows) * tf.cast(rows > 0, tf.float32)
+        idf = tf.gather(self.idf.value, rows) * tf.cast(rows > 0, tf.float32)
         weights = tf.gather(self.weights_table.value, rows)
         if added is not None:
             weights += added
-        total = tf.reduce_sum(weights * told[:, :, None], axis=1)
-        length = tf.sqrt(tf.reduce_sum(tf.square(told), axis=1, keepdims=True))
+        total = tf.reduce_sum(weights * idf[:, :, None], axis=1)
+        length = tf.sqrt(tf.reduce_sum(tf.square(idf), axis=1, keepdims=True))
         total *= SCALE / tf.maximum(length, SHORTEST)
         return total if self.kernel is None else tf.matmul(total, self.kernel.value)

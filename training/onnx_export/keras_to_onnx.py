@@ -208,15 +208,15 @@ def _with_spelling(model: keras.Model, name: str, table: Array) -> Array:
 def _ngram_logits(graph: Graph, model: keras.Model, layer: NgramLogits, ids: str, mask: str) -> str:
     """The arithmetic of `gatewise.training.network.ngrams`, time first."""
     table: NgramTable = layer.table
-    told = np.array(layer.told.numpy())
+    idf = np.array(layer.idf.numpy())
     weights = _with_spelling(model, "ngram_spelling", layer.weights_table.numpy())
-    weights = weights * told[:, None]
+    weights = weights * idf[:, None]
     # A padded place counts nothing: it is sent to row 0, the padding token's, which holds zeros.
-    weights[0] = told[0] = 0.0
+    weights[0] = idf[0] = 0.0
     rows = _each_once(graph, table, ids, mask)
     gathered = graph.add("Gather", graph.constant("ngrams.weight", weights), rows)
     total = graph.add("ReduceSum", gathered, graph.integers(0), keepdims=0)
-    parts = graph.add("Gather", graph.constant("ngrams.told", told), rows)
+    parts = graph.add("Gather", graph.constant("ngrams.idf", idf), rows)
     squares = graph.add("ReduceSum", graph.add("Mul", parts, parts), graph.integers(0), keepdims=0)
     shortest = graph.constant("ngrams.shortest", SHORTEST)
     length = graph.add("Max", graph.add("Sqrt", squares), shortest)

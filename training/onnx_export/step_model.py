@@ -173,8 +173,8 @@ class _Writing:
         graph, lengths = self.graph, table.lengths
         rows = self._fresh(table, max_length)
         # What a row adds to the sum, and to the square of the length, side by side.
-        weights, told = self.constants["ngrams.weight"], self.constants["ngrams.told"]
-        both = np.concatenate([weights, np.square(told)[:, None]], axis=1)
+        weights, idf = self.constants["ngrams.weight"], self.constants["ngrams.idf"]
+        both = np.concatenate([weights, np.square(idf)[:, None]], axis=1)
         found = graph.add("Gather", graph.constant("ngrams.table", both), rows)
         total = self.state("ngrams", BATCH, both.shape[1])
         finished = self._columns(found, 0, len(lengths))

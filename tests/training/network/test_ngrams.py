@@ -48,7 +48,7 @@ def test_it_is_a_linear_model_of_binary_tf_idf(width):
     rows = rows_of(*texts)
     has = np.array([np.isin(np.arange(1020), row[row > 0]) for row in rows], dtype=float)
     layer = path(width)
-    layer.count(has.sum(axis=0).astype(np.int64), len(texts))
+    layer.set_idf(has.sum(axis=0).astype(np.int64), len(texts))
     weights = np.array(layer.weights_table.numpy())
     if width == 2:
         weights = weights @ layer.kernel.numpy()
@@ -60,7 +60,7 @@ def test_an_n_gram_of_no_training_text_counts_nothing():
     layer = path()
     known, further = rows_of([2, 5], [2, 5, 11])
     frequencies = np.bincount(known[known > 0], minlength=1020)
-    layer.count(frequencies, 1)
+    layer.set_idf(frequencies, 1)
     shared = np.where(np.isin(further, known), further, 0)
     np.testing.assert_allclose(layer(further[None]), layer(shared[None]), rtol=1e-6)
     np.testing.assert_array_equal(layer(rows_of([11, 12])), [[0, 0, 0]])

@@ -53,8 +53,8 @@ def networks(config, ngrams=(1, 2, 3), *, spelling=None, temperature=1.0, **size
     )
     if ngrams:
         weigh_paths(model, (0.5, 1.5))
-        told = model.get_layer("ngrams").told
-        told.assign(np.abs(generator.normal(2, 1, told.shape)))
+        idf = model.get_layer("ngrams").idf
+        idf.assign(np.abs(generator.normal(2, 1, idf.shape)))
     lowered = to_onnx(model, config)
     lowered = lowered if temperature == 1 else scale_logits(lowered, 1 / temperature)
     return lowered, step(lowered, config, shape.table() if ngrams else None, MAX_LENGTH)
