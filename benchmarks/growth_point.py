@@ -96,8 +96,8 @@ def measure(point: Point) -> Cost:
     from gatewise.training.data import examples  # noqa: PLC0415
     from gatewise.training.fit import devices  # noqa: PLC0415
     from gatewise.training.fit.dataset import Batches, tensors  # noqa: PLC0415
-    from gatewise.training.fit.loss import objective  # noqa: PLC0415
-    from gatewise.training.fit.train_step import Learner  # noqa: PLC0415
+    from gatewise.training.fit.loss import make_loss  # noqa: PLC0415
+    from gatewise.training.fit.train_step import Trainer  # noqa: PLC0415
     from gatewise.training.network.build import build  # noqa: PLC0415
 
     config, shape = _sizes(point)
@@ -105,18 +105,18 @@ def measure(point: Point) -> Cost:
         tf.config.experimental.enable_op_determinism()
     with TemporaryDirectory() as folder:
         rows = examples.store(windows_of(point, np.random.default_rng(1)), Path(folder))
-        devices.share_out(config.training.threads)
+        devices.set_operation_threads(config.training.threads)
         with devices.strategy().scope():
             model = build(config.network, shape, config.training.seed)
-        goal = objective(config.training, rows, point.classes, multi_label=False)
-        learner = Learner(model, goal, config.training, config.training.averaging)
+        loss = make_loss(config.training, rows, point.classes, multi_label=False)
+        trainer = Trainer(model, loss, config.training, config.training.averaging)
         batches = Batches(rows, config.training.batch_size, config.training.seed)
         numbers = itertools.chain.from_iterable(batches.epoch(n) for n in itertools.count(1))
-        stream = iter(tensors(rows, numbers, goal.row_weights))
+        stream = iter(tensors(rows, numbers, loss.row_weights))
 
         def update() -> int:
             batch = next(stream)
-            learner.update(batch, 1e-3)
+            trainer.update(batch, 1e-3)
             return int(batch[0].shape[0])
 
         began = time.perf_counter()

@@ -20,7 +20,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.config.network_section import Cell, NetworkConfig
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.network.build import build
-from gatewise.training.network.layers import MaskedReadout
+from gatewise.training.network.layers import MaskedPooling
 from gatewise.training.network.ngrams import NgramLogits, NgramRows
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
@@ -141,7 +141,7 @@ def _default(config: NetworkConfig, shape: Shape, weights_from: keras.Model) -> 
     states = _keras_recurrent(config, return_sequences=True)(
         vectors, mask=keras.ops.cast(mask, "bool")
     )
-    logits = keras.layers.Dense(shape.classes)(MaskedReadout(config.readout)(states, mask))
+    logits = keras.layers.Dense(shape.classes)(MaskedPooling(config.readout)(states, mask))
     table = shape.table()
     logits = logits + NgramLogits(table, shape.classes)(NgramRows(table)(ids, mask))
     model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)

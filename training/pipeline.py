@@ -92,13 +92,13 @@ def _trained(
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.fit import fit
-    from gatewise.training.fit.loss import objective
+    from gatewise.training.fit.loss import make_loss
     from gatewise.training.network.build import build, exported_parameters
     from gatewise.training.onnx_export.keras_to_onnx import to_onnx
     from gatewise.training.trained_model import TrainedModel
 
     rows = prepared.rows
-    devices.share_out(config.training.threads)
+    devices.set_operation_threads(config.training.threads)
     with devices.strategy().scope():
         model = build(
             config.network,
@@ -110,7 +110,7 @@ def _trained(
     count_ngrams(model, prepared.train)
     fitted = fit(
         model,
-        objective(config.training, prepared.train, len(rows.labels), multi_label=rows.multi_label),
+        make_loss(config.training, prepared.train, len(rows.labels), multi_label=rows.multi_label),
         config.training,
         prepared.train,
         prepared.validation,

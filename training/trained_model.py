@@ -29,13 +29,13 @@ from gatewise.service.model.model_config import (
 from gatewise.service.model.model_folder import seal_model_folder, tokenizer_config, write_json
 from gatewise.service.model.onnx_validation.parsed_network import OPSET
 from gatewise.training.config.config import Config
-from gatewise.training.network import streaming
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.streaming import streaming_obstacle
 from gatewise.training.onnx_export.graph_builder import OLDEST_ONNXRUNTIME
 from gatewise.training.onnx_export.keras_to_onnx import operators
 from gatewise.training.onnx_export.logit_scaling import scale_logits
-from gatewise.training.onnx_export.precision import stored_in
-from gatewise.training.onnx_export.step_model import step
+from gatewise.training.onnx_export.precision import convert_precision
+from gatewise.training.onnx_export.step_model import build_step_model
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.model_card import model_card
 from gatewise.vocab.corpus.labels import Labels
@@ -110,15 +110,15 @@ class TrainedModel:
 
     @cached_property
     def _models(self) -> dict[Precision, onnx.ModelProto]:
-        return {precision: stored_in(precision, self.lowered) for precision in PRECISIONS}
+        return {precision: convert_precision(self.lowered, precision) for precision in PRECISIONS}
 
     @cached_property
     def _step(self) -> onnx.ModelProto | None:
         network, tokens, ngrams = self.config.network, self.config.tokens, self.shape.ngrams
-        if streaming.obstacle(network, tokens, ngrams):
+        if streaming_obstacle(network, tokens, ngrams):
             return None
         table = self.shape.table() if ngrams else None
-        return step(self.lowered, network, table, tokens.max_length)
+        return build_step_model(self.lowered, network, table, tokens.max_length)
 
     def _model_config(
         self, thresholds: tuple[float, ...] | None, reject: RejectSettings | None

@@ -11,7 +11,7 @@ def stored(texts, folder):
     return examples.store([(ids, np.zeros(len(ids), np.int32))], folder)
 
 
-def test_texts_are_counted_and_not_places(tmp_path):
+def test_texts_are_counted_and_not_occurrences(tmp_path):
     texts = [[2, 5, 5, 6], [2, 6], [2, 7, 8, 9, 7]] * 200  # more than a batch
     model = build(NetworkConfig(units=4), Shape(12, 3, (1,)), seed=1)
     count_ngrams(model, stored(texts, tmp_path))
@@ -21,7 +21,7 @@ def test_texts_are_counted_and_not_places(tmp_path):
     np.testing.assert_allclose(idf, expected, rtol=1e-6)
 
 
-def test_a_network_without_the_path_stays_as_it_is(tmp_path):
+def test_a_network_without_the_linear_path_is_unchanged(tmp_path):
     model = build(NetworkConfig(units=4), Shape(12, 3, ()), seed=1)
     weights = model.get_weights()
     count_ngrams(model, stored([[2, 5]], tmp_path))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
-from gatewise.training.network.layers import VectorDropout, WordDropout
+from gatewise.training.network.layers import EmbeddingDropout, WordDropout
 from gatewise.training.network.ngrams import MULTIPLIERS
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
@@ -131,7 +131,7 @@ def test_a_network_with_everything_dropped_learns(cell, given, readout):
 
 
 def test_embedding_dropout_drops_a_token_wherever_it_stands():
-    layer = VectorDropout(50, everywhere=0.5, in_text=0.0, seed=1)
+    layer = EmbeddingDropout(50, batch_rate=0.5, text_rate=0.0, seed=1)
     ids = np.tile(np.arange(50), (4, 2))
     factors = layer(ids, training=True).numpy()[..., 0]
     np.testing.assert_array_equal(factors, np.tile(factors[:1, :50], (4, 2)))
@@ -141,7 +141,7 @@ def test_embedding_dropout_drops_a_token_wherever_it_stands():
 
 @pytest.mark.parametrize("vocabulary", [50, 20_000])
 def test_the_input_dropout_of_a_one_hot_text_drops_a_token_all_through_it(vocabulary):
-    layer = VectorDropout(vocabulary, everywhere=0.0, in_text=0.2, seed=1)
+    layer = EmbeddingDropout(vocabulary, batch_rate=0.0, text_rate=0.2, seed=1)
     ids = np.tile(np.arange(vocabulary), (2, 2))
     factors = layer(ids, training=True).numpy()[..., 0]
     np.testing.assert_array_equal(factors[:, :vocabulary], factors[:, vocabulary:])

@@ -10,7 +10,7 @@ def of(*texts, lengths=(3,), unit="word"):
 
 
 def stretches_of(tokenizer, found, word):
-    row = found.stretches[tokenizer.token_to_id(word)]
+    row = found.rows[tokenizer.token_to_id(word)]
     return set(row[row > 0].tolist())
 
 
@@ -47,16 +47,16 @@ def test_every_length_counts_and_each_stretch_once():
 def test_the_marks_of_a_dictionary_and_single_characters_are_not_spelled():
     tokenizer, found = of("a b aa ab aac abd", lengths=(2,))
     for token in (*SPECIAL_TOKENS, "a", "b"):
-        assert not found.stretches[tokenizer.token_to_id(token)].any()
+        assert not found.rows[tokenizer.token_to_id(token)].any()
     assert of("some characters of some words", unit="character")[1] is None
 
 
 def test_there_is_a_row_for_every_id_filled_up_with_zeros():
     tokenizer, found = of("who whole whose wholesome", lengths=(3, 4))
-    assert found.stretches.dtype == np.int32
-    assert len(found.stretches) == tokenizer.get_vocab_size()
-    assert found.stretches.max() == found.count - 1
-    filled = found.stretches == 0
+    assert found.rows.dtype == np.int32
+    assert len(found.rows) == tokenizer.get_vocab_size()
+    assert found.rows.max() == found.count - 1
+    filled = found.rows == 0
     np.testing.assert_array_equal(filled, np.sort(filled, axis=1))
     assert not filled.all(axis=0).any()  # no wider than the longest
 
@@ -64,8 +64,8 @@ def test_there_is_a_row_for_every_id_filled_up_with_zeros():
 def test_of_a_long_word_the_first_stretches_count():
     long = "abcdefghijklmnopqrstuvwxyzabcdefghij"
     tokenizer, found = of(f"{long} {long}k", lengths=(3, 4))
-    first, second = (found.stretches[tokenizer.token_to_id(word)] for word in (long, f"{long}k"))
-    assert found.stretches.shape[1] == 24
+    first, second = (found.rows[tokenizer.token_to_id(word)] for word in (long, f"{long}k"))
+    assert found.rows.shape[1] == 24
     np.testing.assert_array_equal(first, second)
 
 

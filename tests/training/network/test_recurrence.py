@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from gatewise.training.network import cudnn
-from gatewise.training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 
 LENGTHS = np.array([5, 1, 7, 3], dtype=np.int32)
 FEATURES, UNITS = 3, 4
@@ -106,10 +106,10 @@ def test_an_id_is_a_one_hot_vector_times_the_kernel(cell, direction):
     )
 
 
-@pytest.mark.parametrize("dropped", [Dropped(states=0.5), Dropped(weights=0.5)])
+@pytest.mark.parametrize("dropout", [RecurrentDropout(states=0.5), RecurrentDropout(weights=0.5)])
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-def test_what_is_dropped_is_drawn_anew_while_training_and_never_else(cell, dropped):
-    layer = Recurrence(cell, UNITS, "bidirectional", dropped=dropped)
+def test_what_is_dropped_is_drawn_anew_while_training_and_never_else(cell, dropout):
+    layer = Recurrence(cell, UNITS, "bidirectional", dropout=dropout)
     plain = Recurrence(cell, UNITS, "bidirectional")
     given = inputs()
     layer(given)
@@ -127,7 +127,7 @@ def test_what_is_dropped_is_drawn_anew_while_training_and_never_else(cell, dropp
 
 
 def test_a_dropped_weight_gets_no_gradient_and_a_kept_one_is_scaled():
-    layer = Recurrence("rnn", 30, dropped=Dropped(weights=0.5, seed=3))
+    layer = Recurrence("rnn", 30, dropout=RecurrentDropout(weights=0.5, seed=3))
     layer(inputs())
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer(inputs(), training=True))
@@ -198,4 +198,4 @@ def test_cudnn_is_not_asked_for_what_it_cannot_do(monkeypatch):
     monkeypatch.setattr(cudnn, "available", lambda: True)
     monkeypatch.setattr(cudnn, "run", None)
     Recurrence("gru", UNITS, reset_after=False)(inputs())
-    Recurrence("lstm", UNITS, dropped=Dropped(states=0.5))(inputs(), training=True)
+    Recurrence("lstm", UNITS, dropout=RecurrentDropout(states=0.5))(inputs(), training=True)

@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 import tensorflow as tf
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.build import build, paths, weigh_paths
+from gatewise.training.network.build import build, path_outputs, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
@@ -34,10 +34,10 @@ def spelled():
     return CharNgrams(-np.sort(-rows, axis=1), 41)
 
 
-def with_random_weights(config, ngrams=(1, 2, 3), spelling=None, **sizes):
+def with_random_weights(config, ngrams=(1, 2, 3), char_ngrams=None, **sizes):
     sizes = {"classes": CLASSES, "buckets": 500, **sizes}
     shape = Shape(vocab_size=VOCABULARY, ngrams=ngrams, **sizes)
-    model = build(config, shape, seed=1, spelling=spelling)
+    model = build(config, shape, seed=1, char_ngrams=char_ngrams)
     generator = np.random.default_rng(2)
     # Biases and the n-gram table start at zero, where a wrong order of gates would not show.
     model.set_weights(
@@ -87,7 +87,7 @@ def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction,
         units=12,
         embedding_size=10,
     )
-    model = with_random_weights(config, spelling=spelled())
+    model = with_random_weights(config, char_ngrams=spelled())
     session = session_of(to_onnx(model, config))
     together = onnx_logits(session, texts)
     np.testing.assert_allclose(together, keras_logits(model, texts), rtol=0, atol=1e-5)
@@ -125,12 +125,12 @@ def test_stacked_layers_agree(texts, cell, direction, given):
     )
 
 
-@pytest.mark.parametrize("spelling", [None, spelled()], ids=["plain", "spelled"])
+@pytest.mark.parametrize("char_ngrams", [None, spelled()], ids=["plain", "spelled"])
 @pytest.mark.parametrize("width", [None, 3, 11])
 @pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (1, 3, 5, 8)])
-def test_every_set_of_ngrams_agrees(texts, ngrams, width, spelling):
+def test_every_set_of_ngrams_agrees(texts, ngrams, width, char_ngrams):
     config = NetworkConfig(units=4, embedding_size=4)
-    model = with_random_weights(config, ngrams, spelling, buckets=101, ngram_width=width)
+    model = with_random_weights(config, ngrams, char_ngrams, buckets=101, ngram_width=width)
     np.testing.assert_allclose(
         onnx_logits(session_of(to_onnx(model, config)), texts),
         keras_logits(model, texts),
@@ -155,11 +155,11 @@ def test_many_classes_have_short_ngrams_and_the_same_bits_in_any_batch(texts, cl
         np.testing.assert_array_equal(onnx_logits(session, [text])[0], together[row])
 
 
-def test_spelling_costs_nothing_in_answering():
+def test_char_ngrams_do_not_change_the_graph():
     config = NetworkConfig(units=4, embedding_size=4)
     with_it, without = (
-        to_onnx(with_random_weights(config, spelling=spelling), config)
-        for spelling in (spelled(), None)
+        to_onnx(with_random_weights(config, char_ngrams=char_ngrams), config)
+        for char_ngrams in (spelled(), None)
     )
     assert with_it.graph.node == without.graph.node
     sizes = [
@@ -170,14 +170,14 @@ def test_spelling_costs_nothing_in_answering():
 
 
 @pytest.mark.parametrize("width", [None, 3])
-@pytest.mark.parametrize("spelling", [None, spelled()], ids=["plain", "spelled"])
-def test_paths_are_weighed_in_the_exported_network(texts, width, spelling):
+@pytest.mark.parametrize("char_ngrams", [None, spelled()], ids=["plain", "spelled"])
+def test_paths_are_weighed_in_the_exported_network(texts, width, char_ngrams):
     config = NetworkConfig(units=4, embedding_size=4)
-    model = with_random_weights(config, spelling=spelling, ngram_width=width)
+    model = with_random_weights(config, char_ngrams=char_ngrams, ngram_width=width)
     batch = pad(texts)
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    recurrent, linear = (logits.numpy() for logits in paths(model)(inputs, training=False))
-    weigh_paths(model, (0.25, 1.75))
+    recurrent, linear = (logits.numpy() for logits in path_outputs(model)(inputs, training=False))
+    scale_paths(model, (0.25, 1.75))
     received = onnx_logits(session_of(to_onnx(model, config)), texts)
     expected = np.float32(0.25) * recurrent + np.float32(1.75) * linear
     np.testing.assert_allclose(received, expected, rtol=0, atol=2e-5)
@@ -186,7 +186,7 @@ def test_paths_are_weighed_in_the_exported_network(texts, width, spelling):
 
 def test_a_literal_padding_token_inside_a_text_agrees():
     config = NetworkConfig(units=4, embedding_size=4)
-    model = with_random_weights(config, spelling=spelled())
+    model = with_random_weights(config, char_ngrams=spelled())
     texts = [np.array([2, 0, 5, 0, 0, 7]), np.array([2, 9])]
     np.testing.assert_allclose(
         onnx_logits(session_of(to_onnx(model, config)), texts),

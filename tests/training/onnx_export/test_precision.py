@@ -9,7 +9,7 @@ from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
-from gatewise.training.onnx_export.precision import stored_in
+from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.tokenizer.encoding import pad
 from onnx import TensorProto, helper, numpy_helper
 
@@ -63,7 +63,7 @@ def test_answers_hardly_move_and_do_not_depend_on_batch_mates(options, texts):
     expected = logits_of(session_of(exact), texts)
     spread = expected.std()
     for precision, far in (("fp16", 0.004), ("int8", 0.15)):
-        smaller = stored_in(precision, exact)
+        smaller = convert_precision(exact, precision)
         session = session_of(smaller)
         together = logits_of(session, texts)
         assert 0 < np.abs(together - expected).max() < far * spread
@@ -75,15 +75,15 @@ def test_answers_hardly_move_and_do_not_depend_on_batch_mates(options, texts):
 def test_files_are_a_half_and_a_quarter_as_large():
     exact = lowered()
     whole = exact.ByteSize()
-    assert stored_in("fp32", exact) is exact
-    assert stored_in("fp16", exact).ByteSize() < 0.56 * whole
-    assert stored_in("int8", exact).ByteSize() < 0.33 * whole
+    assert convert_precision(exact, "fp32") is exact
+    assert convert_precision(exact, "fp16").ByteSize() < 0.56 * whole
+    assert convert_precision(exact, "int8").ByteSize() < 0.33 * whole
 
 
 def test_inputs_outputs_and_opset_stay_and_only_plain_operators_come_in():
     exact = lowered(ngrams=(1, 2), classes=40, ngram_width=16)
     for precision in ("fp16", "int8"):
-        smaller = stored_in(precision, exact)
+        smaller = convert_precision(exact, precision)
         assert smaller.graph.input == exact.graph.input
         assert smaller.graph.output == exact.graph.output
         assert smaller.opset_import == exact.opset_import
@@ -116,7 +116,7 @@ def test_a_table_has_a_scale_for_each_column_and_errs_by_half_a_step_at_most():
     generator = np.random.default_rng(1)
     table = generator.uniform(-1, 1, (400, 3)).astype(np.float32) * (1, 100, 1e-4)
     table = table.astype(np.float32)
-    smaller = stored_in("int8", table_of(table))
+    smaller = convert_precision(table_of(table), "int8")
     assert stored(smaller).dtype == np.int8
     step = np.abs(table).max(axis=0) / 127
     assert (np.abs(found_in(smaller, 400) - table) <= step * 0.5001).all()
@@ -127,7 +127,7 @@ def test_zeros_stay_zeros():
     table[0] = 0
     table[:, 1] = 0
     for precision in ("fp16", "int8"):
-        found = found_in(stored_in(precision, table_of(table)), 400)
+        found = found_in(convert_precision(table_of(table), precision), 400)
         assert (found[0] == 0).all()
         assert (found[:, 1] == 0).all()
 
@@ -135,7 +135,7 @@ def test_zeros_stay_zeros():
 def test_a_table_of_many_small_numbers_and_few_large_ones_keeps_roots():
     generator = np.random.default_rng(1)
     table = (generator.normal(0, 1, (2000, 3)) ** 5).astype(np.float32)
-    smaller = stored_in("int8", table_of(table))
+    smaller = convert_precision(table_of(table), "int8")
     assert "Abs" in operators(smaller)
     error = np.abs(found_in(smaller, 2000) - table)
     linear = np.abs(np.rint(table / np.abs(table).max(axis=0) * 127) / 127)
@@ -145,7 +145,7 @@ def test_a_table_of_many_small_numbers_and_few_large_ones_keeps_roots():
 
 def test_what_halves_cannot_hold_stays_as_it_is():
     table = np.full((400, 3), 1e5, dtype=np.float32)
-    smaller = stored_in("fp16", table_of(table))
+    smaller = convert_precision(table_of(table), "fp16")
     assert (found_in(smaller, 400) == table).all()
 
 
@@ -153,9 +153,9 @@ def test_a_table_that_something_else_reads_too_stays_as_it_is():
     table = np.ones((400, 3), dtype=np.float32)
     proto = table_of(table, helper.make_node("Neg", ["table"], ["negative"]))
     for precision in ("fp16", "int8"):
-        assert stored(stored_in(precision, proto)).dtype == np.float32
+        assert stored(convert_precision(proto, precision)).dtype == np.float32
 
 
 def test_what_is_small_stays_as_it_is():
     proto = table_of(np.ones((100, 3), dtype=np.float32))
-    assert stored_in("int8", proto) == proto
+    assert convert_precision(proto, "int8") == proto

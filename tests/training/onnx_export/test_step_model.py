@@ -8,12 +8,12 @@ import onnxruntime as ort
 import pytest
 from gatewise.service.model.onnx_validation.parsed_network import NEXT, STATE, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.build import build, weigh_paths
+from gatewise.training.network.build import build, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.logit_scaling import scale_logits
-from gatewise.training.onnx_export.step_model import step
+from gatewise.training.onnx_export.step_model import build_step_model
 from gatewise.vocab.tokenizer.encoding import pad
 
 VOCABULARY, CLASSES, MAX_LENGTH = 60, 5, 48
@@ -42,22 +42,22 @@ def spelled():
     return CharNgrams(-np.sort(-rows, axis=1), 41)
 
 
-def networks(config, ngrams=(1, 2, 3), *, spelling=None, temperature=1.0, **sizes):
+def networks(config, ngrams=(1, 2, 3), *, char_ngrams=None, temperature=1.0, **sizes):
     """A network with random weights, as a whole and token by token."""
     sizes = {"classes": CLASSES, "buckets": 100, **sizes}
     shape = Shape(vocab_size=VOCABULARY, ngrams=ngrams, **sizes)
-    model = build(config, shape, seed=1, spelling=spelling)
+    model = build(config, shape, seed=1, char_ngrams=char_ngrams)
     generator = np.random.default_rng(2)
     model.set_weights(
         [value + generator.normal(0, 0.1, value.shape) for value in model.get_weights()]
     )
     if ngrams:
-        weigh_paths(model, (0.5, 1.5))
+        scale_paths(model, (0.5, 1.5))
         idf = model.get_layer("ngrams").idf
         idf.assign(np.abs(generator.normal(2, 1, idf.shape)))
     lowered = to_onnx(model, config)
     lowered = lowered if temperature == 1 else scale_logits(lowered, 1 / temperature)
-    return lowered, step(lowered, config, shape.table() if ngrams else None, MAX_LENGTH)
+    return lowered, build_step_model(lowered, config, shape.table() if ngrams else None, MAX_LENGTH)
 
 
 def session_of(proto):
@@ -127,7 +127,7 @@ def test_every_set_of_ngrams_agrees(texts, ngrams, width):
     config = NetworkConfig(units=4, embedding_size=4, direction="forward")
     # 7 buckets: n-grams that are still open meet those that were seen.
     for buckets in (7, 1000):
-        found = networks(config, ngrams, spelling=spelled(), buckets=buckets, ngram_width=width)
+        found = networks(config, ngrams, char_ngrams=spelled(), buckets=buckets, ngram_width=width)
         agree(*found, texts)
 
 
@@ -149,7 +149,7 @@ def test_attention_takes_scores_of_any_size(texts):
         readout = [kernel * 50, np.abs(bias) + 3, np.abs(context) * factor]
         model.get_layer("readout").set_weights(readout)
         lowered = to_onnx(model, config)
-        agree(lowered, step(lowered, config, None, MAX_LENGTH), texts)
+        agree(lowered, build_step_model(lowered, config, None, MAX_LENGTH), texts)
 
 
 def test_a_text_does_not_depend_on_its_batch(texts):

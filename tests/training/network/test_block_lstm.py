@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gatewise.training.network import cells, cudnn, fused
-from gatewise.training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network import block_lstm, cells, cudnn
+from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 
 STEPS, BATCH = 9, 5
 
@@ -46,7 +46,7 @@ def by_loop(inputs, kernel, recurrent_kernel, bias):
 @pytest.mark.parametrize("traced", [False, True])
 def test_states_and_gradients_agree(theirs, features, units, traced):
     given = weights(features, units)
-    call = tf.function(fused.lstm) if traced else fused.lstm
+    call = tf.function(block_lstm.lstm) if traced else block_lstm.lstm
     states, gradients = states_and_gradients(call, given)
     expected, of_expected = states_and_gradients(theirs, given)
     assert states.shape == (STEPS, BATCH, units)
@@ -58,7 +58,7 @@ def test_states_and_gradients_agree(theirs, features, units, traced):
 def test_large_inputs_are_not_clipped():
     inputs, *others = weights(3, 4)
     given = [inputs * 100, *others]
-    np.testing.assert_allclose(fused.lstm(*given), by_loop(*given), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(block_lstm.lstm(*given), by_loop(*given), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_large_inputs_are_not_clipped():
     [
         ({"cell": "lstm"}, True, True),
         ({"cell": "lstm"}, False, True),
-        ({"cell": "lstm", "dropped": Dropped(weights=0.5)}, True, True),
-        ({"cell": "lstm", "dropped": Dropped(states=0.5)}, True, False),
-        ({"cell": "lstm", "dropped": Dropped(states=0.5)}, False, True),
+        ({"cell": "lstm", "dropout": RecurrentDropout(weights=0.5)}, True, True),
+        ({"cell": "lstm", "dropout": RecurrentDropout(states=0.5)}, True, False),
+        ({"cell": "lstm", "dropout": RecurrentDropout(states=0.5)}, False, True),
         ({"cell": "gru"}, True, False),
         ({"cell": "rnn"}, True, False),
     ],
@@ -81,6 +81,6 @@ def test_it_is_asked_for_what_it_can_do_only(options, training, used, monkeypatc
         return by_loop(*given)
 
     monkeypatch.setattr(cudnn, "available", lambda: False)
-    monkeypatch.setattr(fused, "lstm", noted)
+    monkeypatch.setattr(block_lstm, "lstm", noted)
     Recurrence(units=4, **options)(np.ones((2, 3, 5), np.float32), training=training)
     assert bool(asked) == used
