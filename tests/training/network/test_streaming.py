@@ -1,12 +1,10 @@
-"""Which networks can classify a text as it comes is known by their settings."""
-
 import pytest
 from gatewise.training.config import config as configs
 from gatewise.training.network.streaming import MAX_NGRAM_ROWS, streaming_obstacle
 
 
 @pytest.mark.parametrize(
-    ("assignments", "told"),
+    ("assignments", "expected"),
     [
         (["network.direction=bidirectional"], "bidirectional"),
         (["network.direction=backward"], "backward"),
@@ -16,8 +14,8 @@ from gatewise.training.network.streaming import MAX_NGRAM_ROWS, streaming_obstac
         (["network.direction=forward", "network.readout=attention"], None),
     ],
 )
-def test_what_cannot_be_asked_token_by_token(assignments, told):
+def test_networks_that_cannot_be_streamed(assignments, expected):
     config = configs.load(assignments=assignments)
     reason = streaming_obstacle(config.network, config.tokens, (1, 2))
-    assert (told is None) == (reason is None)
-    assert told is None or told in reason
+    assert (expected is None) == (reason is None)
+    assert expected is None or expected in reason
