@@ -1,4 +1,4 @@
-"""Token by token, a network gives the logits that it gives of the whole text, after every token."""
+"""After every token the step model has the logits of the exported network."""
 
 import itertools
 
@@ -23,27 +23,27 @@ READOUTS = ["last", "max", "mean", "max_mean", "attention"]
 
 @pytest.fixture(scope="module")
 def texts():
-    """200 texts of 1 to 48 tokens, of few tokens, so that n-grams occur again and again."""
+    """200 texts of 1 to 48 tokens from a small vocabulary, so that n-grams repeat."""
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, MAX_LENGTH + 1, 200)
     lengths[:2] = (1, MAX_LENGTH)
     found = [generator.integers(0, VOCABULARY, length) for length in lengths]
     found[2] = np.full(MAX_LENGTH, 7)
     found[3] = np.arange(MAX_LENGTH) % 2 + 5
-    found[4] = np.zeros(MAX_LENGTH, dtype=np.int64)  # padding tokens that stand in a text
+    found[4] = np.zeros(MAX_LENGTH, dtype=np.int64)  # padding tokens inside a text
     for text in found:
         text[0] = 2
     return found
 
 
-def spelled():
+def some_char_ngrams():
     rows = np.random.default_rng(3).integers(0, 41, (VOCABULARY, 4)).astype(np.int32)
     rows[:3] = 0
     return CharNgrams(-np.sort(-rows, axis=1), 41)
 
 
 def networks(config, ngrams=(1, 2, 3), *, char_ngrams=None, temperature=1.0, **sizes):
-    """A network with random weights, as a whole and token by token."""
+    """A network with random weights and its step model."""
     sizes = {"classes": CLASSES, "buckets": 100, **sizes}
     shape = Shape(vocab_size=VOCABULARY, ngrams=ngrams, **sizes)
     model = build(config, shape, seed=1, char_ngrams=char_ngrams)
@@ -55,9 +55,9 @@ def networks(config, ngrams=(1, 2, 3), *, char_ngrams=None, temperature=1.0, **s
         scale_paths(model, (0.5, 1.5))
         idf = model.get_layer("ngrams").idf
         idf.assign(np.abs(generator.normal(2, 1, idf.shape)))
-    lowered = to_onnx(model, config)
-    lowered = lowered if temperature == 1 else scale_logits(lowered, 1 / temperature)
-    return lowered, build_step_model(lowered, config, shape.table() if ngrams else None, MAX_LENGTH)
+    network = to_onnx(model, config)
+    network = network if temperature == 1 else scale_logits(network, 1 / temperature)
+    return network, build_step_model(network, config, shape.table() if ngrams else None, MAX_LENGTH)
 
 
 def session_of(proto):
@@ -89,8 +89,8 @@ def after_every_token(proto, texts):
     return np.stack(logits)
 
 
-def agree(whole, stepwise, texts):
-    session = session_of(whole)
+def agree(network, stepwise, texts):
+    session = session_of(network)
     received = after_every_token(stepwise, texts)
     for length in range(1, MAX_LENGTH + 1):
         rows = [row for row, text in enumerate(texts) if len(text) >= length]
@@ -106,14 +106,14 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("cell", "readout", "given", "layers"), NETWORKS)
-def test_every_network_agrees_after_every_token(texts, cell, readout, given, layers):
+@pytest.mark.parametrize(("cell", "readout", "input_", "layers"), NETWORKS)
+def test_every_network_agrees_after_every_token(texts, cell, readout, input_, layers):
     config = NetworkConfig(
         cell=cell[0],
         reset_after=cell[1],
         direction="forward",
         readout=readout,
-        input=given,
+        input=input_,
         layers=layers,
         units=12,
         embedding_size=10,
@@ -121,17 +121,21 @@ def test_every_network_agrees_after_every_token(texts, cell, readout, given, lay
     agree(*networks(config), texts)
 
 
-@pytest.mark.parametrize("width", [None, 3])
-@pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (3,), (1, 2, 3, 4), (1, 3, 5, 8)])
+@pytest.mark.parametrize(
+    ("ngrams", "width"),
+    [((), None), ((1,), 3), ((1, 2), None), ((3,), None), ((1, 2, 3, 4), 3), ((1, 3, 5, 8), None)],
+)
 def test_every_set_of_ngrams_agrees(texts, ngrams, width):
     config = NetworkConfig(units=4, embedding_size=4, direction="forward")
-    # 7 buckets: n-grams that are still open meet those that were seen.
+    # With 7 buckets, incomplete n-grams collide with earlier ones.
     for buckets in (7, 1000):
-        found = networks(config, ngrams, char_ngrams=spelled(), buckets=buckets, ngram_width=width)
-        agree(*found, texts)
+        pair = networks(
+            config, ngrams, char_ngrams=some_char_ngrams(), buckets=buckets, ngram_width=width
+        )
+        agree(*pair, texts)
 
 
-def test_the_temperature_is_in_it(texts):
+def test_the_temperature_is_included(texts):
     config = NetworkConfig(units=4, embedding_size=4, direction="forward")
     plain, cooler = (networks(config, temperature=each)[1] for each in (1.0, 2.0))
     np.testing.assert_allclose(
@@ -139,7 +143,7 @@ def test_the_temperature_is_in_it(texts):
     )
 
 
-def test_attention_takes_scores_of_any_size(texts):
+def test_attention_with_scores_of_any_size(texts):
     config = NetworkConfig(
         units=4, embedding_size=4, direction="forward", readout="attention", ngrams=()
     )
@@ -148,8 +152,8 @@ def test_attention_takes_scores_of_any_size(texts):
         kernel, bias, context = model.get_layer("readout").get_weights()
         readout = [kernel * 50, np.abs(bias) + 3, np.abs(context) * factor]
         model.get_layer("readout").set_weights(readout)
-        lowered = to_onnx(model, config)
-        agree(lowered, build_step_model(lowered, config, None, MAX_LENGTH), texts)
+        network = to_onnx(model, config)
+        agree(network, build_step_model(network, config, None, MAX_LENGTH), texts)
 
 
 def test_a_text_does_not_depend_on_its_batch(texts):
