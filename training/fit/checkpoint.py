@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.progress import Epoch, RateTest
-from gatewise.vocab.corpus.data_files import written_whole
+from gatewise.vocab.atomic_files import atomic_write
 from gatewise.vocab.errors import GatewiseError
 from numpy.typing import NDArray
 
@@ -95,12 +95,12 @@ class Checkpoints:
         arrays: dict[str, Any] = {_JSON: np.array(json.dumps(document))}
         for prefix, group in (("state", checkpoint.variables), ("best", checkpoint.best_weights)):
             arrays |= {f"{prefix}_{number}": array for number, array in enumerate(group)}
-        with written_whole(self.path) as temporary, temporary.open("wb") as file:
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     def keep_first(self) -> None:
         """Copies the current checkpoint, a run's first, so that later ones do not replace it."""
-        with written_whole(self._first) as temporary:
+        with atomic_write(self._first) as temporary:
             shutil.copyfile(self.path, temporary)
 
     def discard(self) -> None:
@@ -137,7 +137,8 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             raise CheckpointError(
                 f"{self.path}: the checkpoint cannot be read: it is damaged, or not a checkpoint. "
-                "Delete it, or leave out --resume, to train from the start"
+                "Delete it, or train from the start without resuming",
+                option="resume",
             ) from None
         self._check_identity(document["identity"])
         return Checkpoint(_training_state(document["standing"]), variables, best_weights)
@@ -150,7 +151,8 @@ class Checkpoints:
                 raise CheckpointError(
                     f"{self.path}: the checkpoint belongs to another run: it has "
                     f"{key}={found.get(key)!r}, this run has {expected.get(key)!r}. Make them the "
-                    "same, or leave out --resume to train from the start"
+                    "same, or train from the start without resuming",
+                    option="resume",
                 )
 
 

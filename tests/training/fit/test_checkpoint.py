@@ -58,7 +58,7 @@ def test_another_identity_is_refused(tmp_path):
 def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, content):
     file = checkpoints(tmp_path)
     file.path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"cannot be read.*leave out --resume"):
+    with pytest.raises(CheckpointError, match=r"cannot be read.*without resuming"):
         file.load()
 
 

@@ -52,6 +52,7 @@ def session_of(proto):
     return ort.InferenceSession(proto.SerializeToString(), options)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
 def test_logits_hardly_change_and_do_not_depend_on_batch_mates(options, texts):
     exact = exported(**options)

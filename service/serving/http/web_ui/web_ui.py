@@ -41,7 +41,7 @@ POLICY = "; ".join(
 def routes() -> APIRouter:
     """The routes of the page and its files; these are read once, here."""
     router = APIRouter(include_in_schema=False)
-    folder = resources.files("gatewise.service.serving.http") / "static"
+    folder = resources.files("gatewise.service.serving.http.web_ui") / "static"
     files = {
         file.name: file.read_bytes()
         for file in folder.iterdir()

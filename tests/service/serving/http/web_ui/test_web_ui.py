@@ -1,11 +1,8 @@
 """The page in a real Chromium: what is typed is classified and explained, for everyone."""
 
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -18,8 +15,10 @@ from gatewise.service.serving.settings import Settings
 from gatewise.vocab.tokenizer.encoding import Encoded
 from numpy.typing import NDArray
 
+from benchmarks.lib import chromium
+
 ROOT = Path(__file__).parents[5]
-STATIC = ROOT / "service" / "http" / "static"
+STATIC = ROOT / "service" / "serving" / "http" / "web_ui" / "static"
 GERMAN = "Wo finde ich bitte die nächste Haltestelle?"
 HOSTILE = '<img src=x onerror="document.title=1">'
 RIGHT_TO_LEFT = "\u202eمرحبا 👩‍👩‍👧"
@@ -82,16 +81,10 @@ class Many(Classifier):
         return self
 
 
-@pytest.fixture(scope="module")
-def chromium(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
-    module = benchmark_module("chromium")
-    if module.installed() is None:
-        pytest.skip("Chromium is not on the path")
-    return module
-
-
 @pytest.fixture
-def browser(chromium: ModuleType, tmp_path: Path) -> Iterator[Any]:
+def browser(tmp_path: Path) -> Iterator[Any]:
+    if chromium.installed() is None:
+        pytest.skip("Chromium is not on the path")
     with chromium.Chromium(tmp_path / "profile") as browser:
         yield browser
 
@@ -518,15 +511,3 @@ class TestFiles:
     ) -> None:
         client = serve_app(create_app(Settings(model=tmp_path)))
         assert "<title>Gatewise</title>" in client.get("/").text
-
-    def test_the_wheel_has_the_files(self) -> None:
-        # hatchling packs whatever lies in a package, unless git ignores it or it is excluded.
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-        target = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-        assert "service" in target["packages"]
-        assert set(target) == {"packages"}
-        ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
-        for path in STATIC.iterdir():
-            for pattern in ignored:
-                parts = path.relative_to(ROOT).parts
-                assert not any(fnmatch(part, pattern.rstrip("/")) for part in parts), path
