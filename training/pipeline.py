@@ -162,12 +162,12 @@ def _fit(
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.fit import fit
-    from gatewise.training.fit.loss import objective
+    from gatewise.training.fit.loss import make_loss
     from gatewise.training.network.build import build
 
     config, corpus, planned = prepared.config, prepared.corpus, prepared.blueprint
     classes, multi_label = len(corpus.rows.labels), corpus.rows.multi_label
-    devices.share_out(config.training.threads)
+    devices.set_operation_threads(config.training.threads)
     with devices.strategy().scope():
         network = build(
             config.network,
@@ -179,7 +179,7 @@ def _fit(
     count_ngrams(network, corpus.train)
     fitted = fit(
         network,
-        objective(config.training, corpus.train, classes, multi_label=multi_label),
+        make_loss(config.training, corpus.train, classes, multi_label=multi_label),
         config.training,
         corpus.train,
         corpus.validation.examples,

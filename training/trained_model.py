@@ -33,13 +33,13 @@ from gatewise.service.model.model_folder import (
 )
 from gatewise.service.model.onnx_validation.onnx_parser import OPSET
 from gatewise.training.config.config import Config
-from gatewise.training.network import streaming
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.streaming import streaming_obstacle
 from gatewise.training.onnx_export.graph_builder import OLDEST_ONNXRUNTIME
 from gatewise.training.onnx_export.keras_to_onnx import operators
 from gatewise.training.onnx_export.logit_scaling import scale_logits
-from gatewise.training.onnx_export.precision import stored_in
-from gatewise.training.onnx_export.step_model import step
+from gatewise.training.onnx_export.precision import convert_precision
+from gatewise.training.onnx_export.step_model import build_step_model
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.model_card import model_card
 from gatewise.vocab.corpus.labels import Labels
@@ -124,13 +124,15 @@ class TrainedModel:
     def _networks(self) -> dict[str, onnx.ModelProto]:
         """Every network of the folder, by its file's name."""
         networks = {
-            _IN_MEMORY.name_of(_IN_MEMORY.model_in(precision)): stored_in(precision, self.lowered)
+            _IN_MEMORY.name_of(_IN_MEMORY.model_in(precision)): convert_precision(
+                self.lowered, precision
+            )
             for precision in PRECISIONS
         }
         network, tokens, ngrams = self.config.network, self.config.tokens, self.shape.ngrams
-        if not streaming.obstacle(network, tokens, ngrams):
+        if not streaming_obstacle(network, tokens, ngrams):
             table = self.shape.table() if ngrams else None
-            networks[_IN_MEMORY.name_of(_IN_MEMORY.step)] = step(
+            networks[_IN_MEMORY.name_of(_IN_MEMORY.step)] = build_step_model(
                 self.lowered, network, table, tokens.max_length
             )
         return networks

@@ -18,7 +18,7 @@ from gatewise.training.mobile.ort_format import to_ort
 from gatewise.training.mobile.pruning import PruningPlan, prune
 from gatewise.training.mobile.text_model import with_tokenizer
 from gatewise.training.onnx_export.keras_to_onnx import operators
-from gatewise.training.onnx_export.precision import stored_in
+from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 from gatewise.vocab.tokenizer.tokenizer import has_independent_entries, reduce_tokenizer
@@ -103,7 +103,7 @@ class VariantBuilder:
             plan: What is left; None for everything.
         """
         plan = plan or PruningPlan()
-        model = stored_in(precision, prune(self.network.model, plan))
+        model = convert_precision(prune(self.network.model, plan), precision)
         tokenizer = self.whole.tokenizer
         if plan.tokens is not None:
             tokenizer = reduce_tokenizer(tokenizer, plan.tokens.tolist())

@@ -13,7 +13,7 @@ from gatewise.training.config import config
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
-from gatewise.training.onnx_export.precision import stored_in
+from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.errors import EmptyTextError
 from gatewise.vocab.tokenizer.encoding import Encoded
 
@@ -84,7 +84,7 @@ def test_prediction_does_not_depend_on_the_batch(model_folder, cell, readout, tm
     generator = np.random.default_rng(3)
     model.set_weights([w + generator.normal(0, 0.2, w.shape) for w in model.get_weights()])
     lowered = to_onnx(model, settings)
-    models = {precision: stored_in(precision, lowered) for precision in PRECISIONS}
+    models = {precision: convert_precision(lowered, precision) for precision in PRECISIONS}
     for precision, stored in models.items():
         folder.model_in(precision).write_bytes(stored.SerializeToString())
     changes = {"operators": operators(*models.values())}
