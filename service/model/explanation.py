@@ -1,16 +1,16 @@
-"""Why a text has its label: how much each of its tokens counts in the decision.
+"""Explanations: how much each token of a text contributes to the score of a label.
 
-A token is left out by putting the unknown token in its place, and what the label's log-odds lose
-by that is the token's share. No gradient is needed, only the classifier's own answers: those of a
-text and of all its variants, in one batch.
+The method is occlusion: the unknown token replaces a token, and the decrease of the label's
+log-odds is the token's share. It needs no gradient, only the classifier's logits of the text and
+all its variants, in one batch.
 
-The unknown token, and neither nothing nor padding, for it is what networks see in place of words
-while they are trained (word dropout); the others keep their neighbours and their distance; and
-variants of one length cost no padding. On three corpora of questions, reviews and commands,
-leaving tokens out altogether orders them almost alike (correlation of 0.94 to 0.97).
+The replacement is the unknown token, not padding and not an omission, because networks see it in
+place of words during training (word dropout), the other tokens keep their neighbours and
+positions, and all variants have the same length. On three corpora of questions, reviews and
+commands, omitting tokens instead ranks them almost the same (correlation of 0.94 to 0.97).
 
-Source of the method: J. Li, W. Monroe, D. Jurafsky: Understanding Neural Networks through
-Representation Erasure, 2016. Knows no HTTP.
+Source: J. Li, W. Monroe, D. Jurafsky: Understanding Neural Networks through Representation
+Erasure, 2016.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,25 +25,25 @@ from gatewise.vocab.tokenizer.token_offsets import Span
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
 from numpy.typing import NDArray
 
-MOST_STRETCHES = 128
-"""Most stretches of a text that are left out one by one; neighbours are joined beyond."""
+MAX_SPANS = 128
+"""The most spans of a text that are replaced one by one; in longer texts neighbours are joined."""
 
-MOST_TOKENS = 2**16
-"""Most tokens that the variants of one text may have together, unless two of them have more."""
+MAX_TOKENS = 2**16
+"""The most tokens in all variants of one text, unless two variants have more."""
 
-# What is below is the noise of 32-bit logits.
 _DECIMALS = 4
+"""Digits below are the noise of 32-bit logits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What a stretch of a text counts in the decision.
+    """The share of a span of a text in the decision.
 
     Attributes:
-        start: Its first character in the text as it was given, counted in code points.
-        end: The character behind its last.
-        share: By how much the log-odds of the explained label are lower without it; negative
-            where it speaks against the label.
+        start: The offset of its first character in the original text, in code points.
+        end: The offset after its last character.
+        share: The decrease of the label's log-odds without it; negative if it speaks against the
+            label.
     """
 
     start: int
@@ -53,49 +53,49 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a label fits a text, or does not.
+    """The explanation of one label of a text.
 
-    The shares are differences, each to the whole text. They need not add up to anything: where two
-    words say the same, each of them can be left out at little loss.
+    Each share is a difference to the complete text, so shares do not add up to the log-odds: if
+    two words say the same, replacing one of them changes little.
 
     Attributes:
         index: The class that is explained.
-        log_odds: The logarithm of p / (1 - p), p being the probability of that class.
-        shares: The stretches that were read, ascending; none overlaps another.
-        logits: What the network says of the text, float32, shape `(classes,)`.
-        truncated: Whether tokens beyond the maximum length were left out of it.
+        log_odds: ln(p / (1 - p)), where p is the probability of that class.
+        attributions: The spans that the network read, in order; they do not overlap.
+        logits: The logits of the text, float32, shape `(classes,)`.
+        truncated: Whether the text has more tokens than the maximum length.
     """
 
     index: int
     log_odds: float
-    shares: tuple[Attribution, ...]
+    attributions: tuple[Attribution, ...]
     logits: NDArray[np.float32]
     truncated: bool
 
 
 def cost(text: EncodedWithOffsets) -> int:
-    """How many tokens the network reads to explain a text."""
-    return (len(_stretches(text)) + 1) * len(text.encoded.ids)
+    """Returns the number of tokens that the network reads to explain a text."""
+    return (len(_spans(text)) + 1) * len(text.encoded.ids)
 
 
 def explain(
     classifier: Classifier, texts: Sequence[EncodedWithOffsets], index: int | None = None
 ) -> list[Explanation]:
-    """Explains one label of each text, whatever the texts beside it.
+    """Explains one label of each text, independently of the other texts.
 
     Args:
         classifier: The model.
-        texts: From `Classifier.locate`; none without a token.
-        index: The class to explain; None for the best of each text.
+        texts: The texts, from `Classifier.locate`; each has at least one token.
+        index: The class to explain; None for the best class of each text.
     """
-    stretches = [_stretches(text) for text in texts]
+    spans = [_spans(text) for text in texts]
     variants = [
         variant
-        for text, these in zip(texts, stretches, strict=True)
-        for variant in _variants(text.encoded, these)
+        for text, replaced in zip(texts, spans, strict=True)
+        for variant in _variants(text.encoded, replaced)
     ]
     logits = classifier.logits(variants)
-    counts = [len(these) + 1 for these in stretches]
+    counts = [len(replaced) + 1 for replaced in spans]
     firsts = np.cumsum([0, *counts[:-1]])
     chosen = logits[firsts].argmax(axis=1) if index is None else np.full(len(texts), index)
     odds = log_odds(classifier.score_function, logits, np.repeat(chosen, counts))
@@ -103,24 +103,24 @@ def explain(
         Explanation(
             index=int(explained),
             log_odds=_rounded(odds[first]),
-            shares=tuple(
+            attributions=tuple(
                 Attribution(span.start, span.end, _rounded(odds[first] - without))
-                for span, without in zip(these, odds[first + 1 :], strict=False)
+                for span, without in zip(replaced, odds[first + 1 :], strict=False)
             ),
             logits=logits[first],
             truncated=text.encoded.truncated,
         )
-        for text, these, first, explained in zip(texts, stretches, firsts, chosen, strict=True)
+        for text, replaced, first, explained in zip(texts, spans, firsts, chosen, strict=True)
     ]
 
 
-def _stretches(text: EncodedWithOffsets) -> list[Span]:
-    """What is left out in turn: each span, or neighbours together where there are too many."""
+def _spans(text: EncodedWithOffsets) -> list[Span]:
+    """Returns the spans to replace; if there are too many, neighbours are joined."""
     spans = text.spans
-    most = min(MOST_STRETCHES, max(1, MOST_TOKENS // len(text.encoded.ids) - 1))
-    count = min(len(spans), most)
+    limit = min(MAX_SPANS, max(1, MAX_TOKENS // len(text.encoded.ids) - 1))
+    count = min(len(spans), limit)
     bounds = {number * len(spans) // count for number in range(count)} | {len(spans)}
-    # What stands on both sides of a part that was not read is no stretch.
+    # Spans on both sides of a truncated middle are not joined.
     ordered = sorted(bounds | {text.seam})
     return [_joined(spans[first:last]) for first, last in pairwise(ordered)]
 
@@ -130,15 +130,15 @@ def _joined(spans: Sequence[Span]) -> Span:
     return Span(first.start, last.end, range(first.tokens.start, last.tokens.stop))
 
 
-def _variants(text: Encoded, stretches: Sequence[Span]) -> Iterator[Encoded]:
-    """The text itself, and what it is without each of the stretches."""
+def _variants(text: Encoded, spans: Sequence[Span]) -> Iterator[Encoded]:
+    """Yields the text itself, then the text without each of the spans."""
     yield text
-    for stretch in stretches:
+    for span in spans:
         ids = text.ids.copy()
-        ids[stretch.tokens.start : stretch.tokens.stop] = UNKNOWN_ID
+        ids[span.tokens.start : span.tokens.stop] = UNKNOWN_ID
         yield Encoded(ids, text.truncated)
 
 
 def _rounded(value: np.float64) -> float:
-    # Adding zero makes a zero of what would be printed as -0.0.
+    # Adding zero turns -0.0 into 0.0.
     return round(float(value), _DECIMALS) + 0.0

@@ -85,7 +85,7 @@ class Application(FastAPI):
             models.routes,
             predict.routes(self._predict),
             explain.routes(),
-            stream_route.routes(context.streams),
+            stream_route.routes,
             inference.routes,
             health.routes,
             prometheus.routes,
@@ -115,7 +115,7 @@ class Application(FastAPI):
                     (ExplainRequest, "validation"),
                     (Traffic, "validation"),
                     (Problem, "serialization"),
-                    *((shape, "validation") for shape in inference.SHAPES),
+                    *((schema, "validation") for schema in inference.SCHEMAS),
                 ],
                 ref_template="#/components/schemas/{model}",
             )
