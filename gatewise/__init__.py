@@ -1,6 +1,6 @@
-"""The front door: the `gatewise` command, `gatewise.load(folder)` and `gatewise.score_texts`.
+"""Gatewise: `load` a model folder, `score_texts` in memory, and the `gatewise` command.
 
-Imports lazily, so that a command pulls in only what it uses.
+Imports are lazy, so that a command loads only what it uses.
 """
 
 from typing import TYPE_CHECKING
@@ -9,25 +9,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gatewise.model import Model
-    from gatewise.service.model.model_config import Precision
+    from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_texts import score_texts as score_texts
 
 
 def load(
     folder: "str | Path", *, precision: "Precision | None" = None, threads: int = 1
 ) -> "Model":
-    """Loads a model folder, every file of it checked, ready to classify texts and files.
+    """Loads a model folder and verifies every file of it.
 
     Args:
         folder: A model folder written by `gatewise train` or `gatewise export`, or a zip of one.
-        precision: How the model's weights are stored: `fp32`, `fp16` or `int8`; None for the most
-            exact that the folder has.
-        threads: Threads that one call of the engine may use.
+        precision: `fp32`, `fp16` or `int8` weights; None for the most exact in the folder.
+        threads: Threads of one call of onnxruntime.
 
     Raises:
-        gatewise.service.model.errors.ModelFolderError: If the folder is missing, damaged or
-        foreign, or has no
-            model in this precision.
+        ModelFolderError: If the folder is missing, damaged or foreign, or has no model in this
+            precision.
     """
     from gatewise.model import Model  # noqa: PLC0415 — see the module's docstring
 

@@ -1,9 +1,7 @@
-"""The `gatewise` command: its subcommands in order, its streams, its signals, its exit codes.
+"""The `gatewise` command: subcommands, streams, signals, exit codes.
 
-Results go to standard output, progress and errors to standard error. Exit codes: 0, 1 for an
-error (one line), 2 for wrong usage. The subcommands are in `gatewise.commands`, what they print in
-`gatewise.console.console`; the work is done by the rooms below, imported only when their command
-runs.
+Results go to standard output, progress and errors to standard error. Exit codes: 0, 1 for an error
+(one line), 2 for wrong usage.
 """
 
 import io
@@ -36,8 +34,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version  # noqa: PLC0415 — nothing else needs it
 
         typer.echo(f"gatewise {version('gatewise')}")
@@ -75,16 +73,16 @@ def main() -> None:
 
 def _prepare_streams() -> None:
     if sys.stdout is None:
-        raise GatewiseError("standard output is closed: there is nowhere to answer to")
+        raise GatewiseError("standard output is closed: there is nowhere to write the results")
     for stream in (sys.stdout, sys.stderr):
-        # A label that the terminal's encoding lacks is shown by its code, and not an error.
+        # A label that the terminal's encoding lacks is printed by its code.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _take_signals() -> None:
-    # A process that is told to end shall take away what is half written. One that was started to
-    # outlive its terminal, with nohup, goes on ignoring it.
+    # SIGTERM and SIGHUP raise SystemExit, so that half-written files are removed. A process started
+    # with nohup keeps ignoring SIGHUP.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:

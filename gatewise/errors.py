@@ -1,7 +1,6 @@
-"""How an error reaches the user of the command line: one line on standard error, an exit code.
+"""Errors on the command line: one line on standard error and an exit code.
 
-Knows every kind of error that is the user's to mend; anything else is a defect and keeps its
-traceback.
+An error that the user cannot fix is a defect and keeps its traceback.
 """
 
 import os
@@ -10,16 +9,16 @@ import sys
 from gatewise.printable import printable
 from gatewise.vocab.errors import GatewiseError
 
-# Which extra brings which package, for the commands that need more than the base install.
+# The extra that installs a package, for commands that need more than the base install.
 _EXTRAS = {
     "tensorflow": "train",
     "keras": "train",
     "onnx": "train",
     "sklearn": "train",
     "optuna": "train",
-    "tensorboard": "tensorboard",
-    "mlflow": "mlflow",
-    "sqlalchemy": "mlflow",
+    "tensorboard": "tracking",
+    "mlflow": "tracking",
+    "sqlalchemy": "tracking",
     "fastapi": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
@@ -29,13 +28,13 @@ _EXTRAS = {
 
 
 def exit_code_of(error: BaseException) -> int | None:
-    """Tells the user of an error.
+    """Prints an error that the user can fix.
 
     Returns:
         The exit code, or None if the error is a defect of the program.
     """
     if isinstance(error, BrokenPipeError):
-        # Whoever read our output has gone, as `head` does; keep Python from complaining at exit.
+        # The reader of the output has closed it, as `head` does; keep Python quiet at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     message = _message(error)
@@ -46,9 +45,20 @@ def exit_code_of(error: BaseException) -> int | None:
     return 1
 
 
+def _with_flag(error: GatewiseError) -> str:
+    """The message with the flag of the parameter that it names or that fixes the problem."""
+    message, option = str(error), error.option
+    if option is None:
+        return message
+    flag = f"--{option.replace('_', '-')}"
+    if message.startswith(f"{option}: "):
+        return flag + message.removeprefix(option)
+    return f"{message} ({flag})"
+
+
 def _message(error: BaseException) -> str | None:
     if isinstance(error, GatewiseError):
-        return str(error)
+        return _with_flag(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if package in _EXTRAS:
@@ -57,7 +67,7 @@ def _message(error: BaseException) -> str | None:
                 f"run pip install 'gatewise[{_EXTRAS[package]}]'"
             )
     if isinstance(error, OSError) and error.strerror:
-        # Without a name it is a stream: standard output on a full disk, say.
+        # An error without a file name is of a stream, such as standard output on a full disk.
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
     return None

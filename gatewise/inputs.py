@@ -1,7 +1,4 @@
-"""What a command reads: the policy for bad rows, labelled rows, and texts typed or piped in.
-
-Asks no model for an answer and prints nothing.
-"""
+"""Inputs of the commands: bad-row policy, labelled rows, texts from arguments or standard input."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,11 +21,11 @@ _WINDOW = 256
 
 @dataclass(frozen=True)
 class Texts:
-    """Some texts and what to call each of them in an error.
+    """Texts with their names in errors.
 
     Attributes:
         texts: The texts.
-        first: Number of the first of them, counted from one.
+        first: Number of the first text, from 1.
         kind: `text` or `line`.
     """
 
@@ -37,13 +34,13 @@ class Texts:
     kind: str
 
     def name(self, index: int) -> str:
-        """What to call the text at an index, such as `line 17 of standard input`."""
+        """The name of a text, such as `line 17 of standard input`."""
         number = self.first + index
         return f"text {number}" if self.kind == "text" else f"line {number} of standard input"
 
 
 def local_path(name: str) -> Path | None:
-    """The path that a name stands for; None for `-`, which is a stream, and for a store's URI."""
+    """The path of a name; None for `-`, which is a stream, and for the URI of an object store."""
     from gatewise.vocab.corpus.uris import is_uri, plain  # noqa: PLC0415 — files are read with pyarrow
 
     name = plain(name)
@@ -51,11 +48,11 @@ def local_path(name: str) -> Path | None:
 
 
 def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]) -> None:
-    """Checks that no output of a command overwrites an input or another output, nor lies in one.
+    """Checks that no output of a command overwrites, or lies in, an input or another output.
 
     Args:
-        inputs: Files and folders that are read; None where an option was not given.
-        outputs: Files and folders that are written, by the option that names them.
+        inputs: Files and folders that are read; None for an option that is not set.
+        outputs: Files and folders that are written, by their option.
 
     Raises:
         GatewiseError: If two of them overlap.
@@ -69,15 +66,15 @@ def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]
             if place == other or other in place.parents:
                 raise GatewiseError(
                     f"{option} {output}: it would overwrite or lie in {other}, which this command "
-                    "reads or writes too: name another place"
+                    "reads or writes too: choose another path"
                 )
         taken.append(place)
 
 
 @contextmanager
 def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
-    """Stops at bad rows, or sets them aside if there is a file to put them in."""
-    # Files are read and written with pyarrow, which `gatewise predict` does without.
+    """Stops at bad rows, or writes them to a rejects file."""
+    # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.bad_row_policy import RejectBadRows, StopAtBadRows  # noqa: PLC0415
 
     if rejects is None:
@@ -94,16 +91,16 @@ def labelled_rows(
     text_column: str,
     label_column: str | None,
 ) -> Iterator["EncodedRow"]:
-    """The rows of a corpus that a model can be asked about, with their labels; at least one.
+    """The labelled rows of a corpus, encoded for a model; at least one.
 
     Args:
         classifier: The model.
         corpus: A data file, or a folder of them.
-        bad_rows: What happens to rows that cannot be used.
+        bad_rows: The policy for rows that cannot be used.
         text_column: Column of the text.
         label_column: Column of the label or labels; None for the usual names.
     """
-    # Files are read with pyarrow, which `gatewise predict` does without.
+    # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
     from gatewise.vocab.corpus.corpus_reader import at_least_one, read_rows  # noqa: PLC0415
     from gatewise.vocab.tokenizer.encoded_rows import encode_rows  # noqa: PLC0415
@@ -131,11 +128,11 @@ def standard_input() -> Iterable[bytes]:
 
 
 def texts_of(arguments: Sequence[str], stdin: Callable[[], Iterable[bytes]]) -> Iterator[Texts]:
-    """The texts of a command line, a lone `-` standing for the lines of standard input.
+    """The texts of a command line; a single `-` stands for the lines of standard input.
 
     Args:
-        arguments: The texts given.
-        stdin: Opens standard input; called only if it is needed.
+        arguments: The arguments.
+        stdin: Opens standard input; called only for `-`.
 
     Raises:
         GatewiseError: If a text is not UTF-8.
@@ -143,7 +140,7 @@ def texts_of(arguments: Sequence[str], stdin: Callable[[], Iterable[bytes]]) -> 
     if list(arguments) != ["-"]:
         yield _checked(Texts(arguments, 1, "text"))
         return
-    # Decoded as Python decodes arguments: a byte that is not UTF-8 becomes half a surrogate pair.
+    # Decoded as Python decodes arguments: a byte that is not UTF-8 becomes a lone surrogate.
     lines = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stdin())
     first = 1
     while window := list(islice(lines, _WINDOW)):

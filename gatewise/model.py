@@ -1,7 +1,4 @@
-"""A model as Python code meets it: a classifier that scores files as well.
-
-Owns nothing but the one call; the work is that of `service`.
-"""
+"""`Model`: the classifier with file scoring, as `gatewise.load` returns it."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Model(Classifier):
-    """A model folder, loaded and ready to answer; safe to call from several threads."""
+    """A loaded model folder; safe to call from several threads."""
 
     def score(
         self,
@@ -35,26 +32,25 @@ class Model(Classifier):
         """Scores every row of files into a file, as `gatewise score` does.
 
         Args:
-            source: Files, folders, patterns or URIs; see
-            `gatewise.vocab.corpus.record_stream.open_records`.
+            source: Files, folders, patterns or URIs, as `open_records` takes them.
             output: The file or URI to write; its suffixes choose format and compression.
-            text_column: The input's column of the texts.
-            columns: The output's columns, of the input and of the answers; None for all.
-            top_k: Labels given to each text; None for those that are predicted.
+            text_column: Column of the texts.
+            columns: Columns of the output, from the input and the predictions; None for all.
+            top_k: Labels given to each text; None for the predicted ones.
             probabilities: Whether each label has a column with its probability.
-            none_below: Give no label below this probability, 0 for always one; None for the
-                model's own.
-            rejects: A file for bad rows; without one a bad row ends the run.
-            resume: Whether to go on with a run that was broken off.
+            none_below: Give no label below this probability, 0 to always give one; None for the
+                model's own threshold.
+            rejects: A file for bad rows; without it a bad row ends the run.
+            resume: Whether to continue an interrupted run.
             workers: Cores to use; None for all.
-            on_progress: Called now and then with what became of the rows so far, and the share of
-                the input that they are.
+            on_progress: Called repeatedly with the counts of rows so far and their share of the
+                input.
 
         Raises:
             CorpusError: The input cannot be read or holds no row that can be scored, or the
                 output cannot be written.
             BadRowsError: A row is bad and there is no file for it.
-            BrokenOffError: One of these, after so much work that it was kept.
+            InterruptedRunError: One of these, after so much work that it was kept.
             TypeError: If the columns are one string instead of a sequence of them.
         """
         # Files are read and written with pyarrow, which texts alone do without.

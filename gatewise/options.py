@@ -1,7 +1,4 @@
-"""Arguments and options that several commands share: their names, their types, their help.
-
-Knows no command.
-"""
+"""Arguments and options that several commands share."""
 
 from functools import partial
 from pathlib import Path
@@ -11,19 +8,19 @@ import typer
 
 from gatewise.vocab.errors import GatewiseError
 
-# Typer's own look at a path would be a second voice for errors, with other words and exit code 2.
+# Typer's own check of a path would report other words and exit code 2.
 path_argument = partial(typer.Argument, readable=False)
 path_option = partial(typer.Option, readable=False)
 
 
 def _here(path: Path) -> Path:
-    """Refuses a URI, of which a path has made `s3:/bucket`."""
+    """Refuses a URI, which a path turns into `s3:/bucket`."""
     scheme, colon, rest = str(path).partition(":/")
     if colon and len(scheme) > 1 and scheme.replace("+", "").isalnum() and not path.exists():
         slashes = "///" if scheme == "file" else "//"
         raise GatewiseError(
-            f"{scheme}:{slashes}{rest.lstrip('/')}: objects of stores are read by gatewise score "
-            "alone; copy the files here first"
+            f"{scheme}:{slashes}{rest.lstrip('/')}: only gatewise score reads object stores; "
+            "copy the files here first"
         )
     return path
 
@@ -37,7 +34,7 @@ Corpus = Annotated[
         help="CSV, TSV, JSON Lines or Parquet, plain, .gz or .zst, or a folder of such files.",
     ),
 ]
-Validation = Annotated[Path | None, path_option(help="Rows to choose the best epoch by.")]
+Validation = Annotated[Path | None, path_option(help="Rows that choose the best epoch.")]
 ConfigFile = Annotated[Path | None, path_option("--config", help="Settings as TOML.")]
 Assignments = Annotated[
     list[str] | None,
@@ -45,7 +42,7 @@ Assignments = Annotated[
 ]
 Rejects = Annotated[
     Path | None,
-    path_option(help="Set bad rows aside in this file, as JSON Lines, instead of stopping."),
+    path_option(help="Write bad rows to this file, as JSON Lines, instead of stopping."),
 ]
 TextColumnSetting = Annotated[str | None, typer.Option(help="Column of the text.  [default: text]")]
 TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
@@ -57,7 +54,7 @@ Precision = Annotated[
     PrecisionName | None,
     typer.Option(
         "--precision",
-        help="How the model's weights are stored.  [default: the most exact that the folder has]",
+        help="How the model's weights are stored.  [default: the most exact in the folder]",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -65,6 +62,6 @@ EngineName = Literal["local", "ray"]
 Address = Annotated[
     str | None,
     typer.Option(
-        "--address", help="Address of a Ray cluster; without it one is started on this machine."
+        "--address", help="Address of a Ray cluster.  [default: one started on this machine]"
     ),
 ]

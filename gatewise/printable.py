@@ -1,11 +1,8 @@
-"""What is safe to show: one line, and no control characters for a terminal to obey.
-
-Knows nothing of where it is shown.
-"""
+"""Escapes for the terminal: no line ends and no control characters."""
 
 
 def printable(text: str) -> str:
-    r"""Escapes what does not show: line ends, tabs, and other control characters.
+    r"""Escapes line ends, tabs and other control characters.
 
     >>> printable("a\x1b[31m\nb")
     'a\\x1b[31m\\nb'

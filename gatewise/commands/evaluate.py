@@ -1,4 +1,4 @@
-"""`gatewise evaluate`: how many labels of a corpus a model gets right."""
+"""`gatewise evaluate`: metrics of a model over labelled rows."""
 
 from gatewise import options
 from gatewise.inputs import bad_rows_policy, check_outputs, labelled_rows
@@ -13,8 +13,8 @@ def evaluate(
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Classify labelled rows and report how many labels were right."""
-    from gatewise.console.console import show_report
+    """Classify labelled rows and report the metrics."""
+    from gatewise.console.training_console import show_report
     from gatewise.service.model.classifier import Classifier
     from gatewise.training.evaluation.evaluate import evaluate as report_on
 

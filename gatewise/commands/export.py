@@ -1,4 +1,4 @@
-"""`gatewise export`: a model small enough for a device, in a folder that an app takes away."""
+"""`gatewise export`: a model small enough for a device, in a folder for an app."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def export(
     model: options.Model,
-    out: Annotated[Path, options.path_option(help="The folder to write; a .zip beside it too.")],
+    out: Annotated[Path, options.path_option(help="The folder to write, with a .zip of it.")],
     target: Annotated[Literal["mobile"], typer.Option(help="What it is for.")] = "mobile",
     max_size: Annotated[
         str | None,
         typer.Option(
             metavar="SIZE",
-            help="Most bytes that an app carries, such as 500KB or 1MB.  [default: any number]",
+            help="Largest size that an app carries, such as 500KB or 1MB.  [default: unlimited]",
         ),
     ] = None,
     precision: Annotated[
@@ -34,20 +34,20 @@ def export(
     ] = None,
     with_tokenizer: Annotated[
         bool,
-        typer.Option("--with-tokenizer", help="Write a model too that takes texts as they are."),
+        typer.Option("--with-tokenizer", help="Also write a model that takes raw texts."),
     ] = False,
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = None,
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Make a model small enough for a phone or a page, and write all that an app needs of it."""
-    from gatewise.console.console import exporting, show_exported
-    from gatewise.size import in_bytes
+    """Make a model small enough for a phone or a web page, with all files that an app needs."""
+    from gatewise.console.training_console import exporting, show_exported
     from gatewise.training.mobile.mobile_export import export_mobile
     from gatewise.training.mobile.mobile_folder import zip_of
+    from gatewise.value_types import in_bytes
 
-    del target  # there is one, and it is asked for by name so that others may come
+    del target  # the only one so far; named, so that others can be added
     limit = in_bytes(max_size) if max_size else None
     corpus = validation or Path()
     outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}

@@ -1,4 +1,4 @@
-"""`gatewise key`: a key for the HTTP service, shown once."""
+"""`gatewise key`: creates an API key for the HTTP service."""
 
 from datetime import datetime
 from pathlib import Path
@@ -10,15 +10,17 @@ from gatewise import options
 
 
 def key(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is, for the file.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Owner of the key, written to the file.")
+    ],
     role: Annotated[
         Literal["predict", "admin"],
-        typer.Option(help="What it allows: asking the models, or changing them too."),
+        typer.Option(help="What the key allows: predict, or change the models too."),
     ],
     file: Annotated[
         Path,
         options.path_option(
-            envvar="GATEWISE_API_KEYS_FILE", help="The file of keys, made if it is not there."
+            envvar="GATEWISE_API_KEYS_FILE", help="The file of keys, created if missing."
         ),
     ],
     expires: Annotated[
@@ -26,15 +28,14 @@ def key(
         typer.Option(
             metavar="DATE",
             formats=["%Y-%m-%d"],
-            help="Last day on which it is taken, such as 2030-12-31, in UTC.",
+            help="Last valid day, such as 2030-12-31, in UTC.",
         ),
     ] = None,
 ) -> None:
-    """Make an API key of the service: printed this once, its hash added to a file."""
-    from gatewise.service.serving.http.auth.key_file import Role, make_key
-    from gatewise.service.serving.http.auth.key_writing import add
+    """Create an API key of the service: print it once and add its hash to a file."""
+    from gatewise.service.serving.http.auth.api_keys import Role, add, make_key
 
     made, entry = make_key(name, Role(role), expires.date() if expires else None)
     add(file, entry)
     typer.echo(made)
-    typer.echo(f"added to {file}, which keeps its hash only: store the key now", err=True)
+    typer.echo(f"added to {file}, which holds only its hash: store the key now", err=True)

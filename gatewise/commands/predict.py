@@ -1,4 +1,4 @@
-"""`gatewise predict`: the labels of texts that are typed or piped in."""
+"""`gatewise predict`: classifies texts from the command line or standard input."""
 
 import json
 from typing import Annotated
@@ -9,7 +9,7 @@ from gatewise import options
 from gatewise.inputs import standard_input, texts_of
 from gatewise.printable import printable
 
-TRUNCATED = "a text was longer than the model reads: only {} of its tokens counted"
+TRUNCATED = "a text is longer than the model reads: only its first {} tokens count"
 
 
 def predict(
@@ -19,7 +19,7 @@ def predict(
     ],
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="Labels shown for each text.  [default: those predicted]"),
+        typer.Option(min=1, help="Labels shown for each text.  [default: the predicted ones]"),
     ] = None,
     precision: options.Precision = None,
     as_json: options.AsJson = False,

@@ -1,4 +1,4 @@
-"""`gatewise score`: every row of a file, with its label."""
+"""`gatewise score`: classifies every row of files and writes the rows with their labels."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,8 +25,8 @@ def score(
         str,
         typer.Option(
             metavar="FILE",
-            help="The file or the URI to write, its suffix is its format; - for standard output. "
-            "For --engine ray a folder.",
+            help="The file or URI to write, in the format of its suffix; - for standard output. "
+            "With --engine ray a folder.",
         ),
     ],
     input_format: Annotated[
@@ -46,12 +46,12 @@ def score(
         str | None,
         typer.Option(
             metavar="NAME,...",
-            help="The output's columns, of the input and of the answers.  [default: all]",
+            help="Columns of the output, from the input and the predictions.  [default: all]",
         ),
     ] = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="Labels given to each text.  [default: those predicted]"),
+        typer.Option(min=1, help="Labels given to each text.  [default: the predicted ones]"),
     ] = None,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Add a column probability_LABEL for each label.")
@@ -60,13 +60,13 @@ def score(
         float | None,
         typer.Option(
             metavar="PROBABILITY",
-            help="Give no label below this, 0 for always one.  [default: the model's own]",
+            help="Give no label below this, 0 to always give one.  [default: the model's]",
         ),
     ] = None,
     precision: options.Precision = None,
     rejects: options.Rejects = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was broken off.")
+        bool, typer.Option("--resume", help="Continue a run that was interrupted.")
     ] = False,
     workers: Annotated[
         int | None,
@@ -81,7 +81,7 @@ def score(
 ) -> None:
     """Classify every row of a file and write the rows out with label and score."""
     if engine == "ray":
-        # First of all: it is the package that is missing, where one is.
+        # Imported first, so that a missing package is reported before anything else.
         from gatewise.service.scoring.ray.output_parts import PartitionedOutput
         from gatewise.service.scoring.ray.ray_pool import Cluster
         from gatewise.service.scoring.ray.score_folder import score_folder
@@ -101,9 +101,9 @@ def score(
     check_outputs(
         [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
     )
-    # The model before the files, as everywhere; Ray's workers load it themselves.
+    # The model is checked before the files, as in every command; Ray's workers load it themselves.
     classifier = Classifier.load(model, precision=precision) if engine == "local" else None
-    wishes = ScoringOptions(
+    scoring = ScoringOptions(
         text_column=text_column,
         top_k=top_k,
         probabilities=probabilities,
@@ -113,14 +113,14 @@ def score(
     if engine == "ray":
         if "-" in inputs:
             raise GatewiseError(
-                "-: standard input is one process's: expected inputs that every node of the "
+                "-: standard input belongs to one process: expected inputs that every node of the "
                 "cluster can read"
             )
         output = PartitionedOutput.named(out, output_format or "parquet", rejects)
     elif out == "-":
         form = output_format or input_format
         if form is None:
-            raise GatewiseError("--out -: its format is not told: add --output-format csv, say")
+            raise GatewiseError("--out -: the format is missing: add --output-format, such as csv")
         destination = Destination.standard_output(form, rejects)
     else:
         destination = Destination.named(out, rejects)
@@ -132,18 +132,18 @@ def score(
     if classifier is None:
         cluster = Cluster(address, workers)
         run = partial(
-            score_folder, model, records, output, wishes, precision=precision, cluster=cluster
+            score_folder, model, records, output, scoring, precision=precision, cluster=cluster
         )
     else:
         run = partial(
-            score_records, classifier, records, destination, wishes, pace=Parallelism(workers)
+            score_records, classifier, records, destination, scoring, pace=Parallelism(workers)
         )
     with scoring_progress() as on_progress:
         try:
             summary = run(resume=resume, on_progress=on_progress)
         except (KeyboardInterrupt, SystemExit):
             if out != "-" and staging_of(plain(out)).exists():
-                typer.echo("gatewise: interrupted: --resume goes on from what is done", err=True)
+                typer.echo("gatewise: interrupted: --resume continues from what is done", err=True)
             raise
     show_summary(
         summary,
@@ -161,13 +161,15 @@ def _refuse_idle_options(
     engine: str,
     address: str | None,
 ) -> None:
-    """Refuses options that nothing would come of."""
+    """Refuses options that would have no effect."""
     if address is not None and engine != "ray":
-        raise typer.BadParameter("--address is not for use without --engine ray")
+        raise typer.BadParameter("--address has no effect without --engine ray")
     if input_format is not None and "-" not in inputs:
-        raise typer.BadParameter("--input-format is that of standard input: expected - as INPUT")
+        raise typer.BadParameter(
+            "--input-format is the format of standard input: expected - as INPUT"
+        )
     if output_format is not None and engine != "ray" and out != "-":
         raise typer.BadParameter(
-            "--output-format is that of standard output and of --engine ray: the format of a file "
-            "is the suffix of its name"
+            "--output-format is for standard output and --engine ray: a file's format is the "
+            "suffix of its name"
         )

@@ -1,4 +1,4 @@
-"""`gatewise serve`: models over HTTP, by processes of this machine or on a Ray cluster."""
+"""`gatewise serve`: serves models over HTTP, on this machine or on a Ray cluster."""
 
 from typing import Annotated, Any
 
@@ -32,10 +32,10 @@ def serve(
     ] = None,
     min_replicas: Annotated[
         int | None,
-        typer.Option(min=1, help="Fewest replicas, if their number follows the requests."),
+        typer.Option(min=1, help="Minimum number of replicas when autoscaling."),
     ] = None,
     max_replicas: Annotated[
-        int | None, typer.Option(min=1, help="Most replicas, if their number follows the requests.")
+        int | None, typer.Option(min=1, help="Maximum number of replicas when autoscaling.")
     ] = None,
 ) -> None:
     """Answer over HTTP; every other setting comes from GATEWISE_* variables."""
@@ -45,41 +45,41 @@ def serve(
         "--max-replicas": max_replicas,
     }
     if engine == "ray":
-        _refuse({"--workers": workers}, "under --engine ray: --replicas says how many there are")
+        _refuse({"--workers": workers}, "with --engine ray: use --replicas")
     else:
         _refuse({"--address": address, **scale}, "without --engine ray")
     if replicas:
-        _refuse({**scale, "--replicas": None}, "beside --replicas")
-    least = replicas or min_replicas or 1
-    most = replicas or max_replicas
+        _refuse({**scale, "--replicas": None}, "together with --replicas")
+    low = replicas or min_replicas or 1
+    high = replicas or max_replicas
     if min_replicas and not max_replicas:
-        raise typer.BadParameter("--min-replicas: expected --max-replicas beside it")
-    if most and most < least:
-        raise typer.BadParameter(f"--max-replicas {most}: expected at least --min-replicas {least}")
+        raise typer.BadParameter("--min-replicas: expected --max-replicas too")
+    if high and high < low:
+        raise typer.BadParameter(f"--max-replicas {high}: expected at least --min-replicas {low}")
 
-    given: dict[str, Any] = {"model": models, "host": host, "port": port, "workers": workers}
-    given = {name: value for name, value in given.items() if value is not None}
+    values: dict[str, Any] = {"model": models, "host": host, "port": port, "workers": workers}
+    values = {name: value for name, value in values.items() if value is not None}
     if engine == "ray":
-        # First of all: it is the package that is missing, where one is.
+        # Imported first, so that a missing package is reported before anything else.
         from gatewise.service.serving.ray.deployment import Scale
         from gatewise.service.serving.ray.serve_on_ray import serve_on_ray
         from gatewise.service.serving.settings import Settings
 
-        serve_on_ray(Settings(**given), address, Scale(least, most or least))
+        serve_on_ray(Settings(**values), address, Scale(low, high or low))
         return
 
     from gatewise.service.serving.server import serve as serve_models
     from gatewise.service.serving.settings import Settings
 
-    serve_models(Settings(**given))
+    serve_models(Settings(**values))
 
 
-def _refuse(given: dict[str, Any], where: str) -> None:
-    """Refuses options that have no meaning there.
+def _refuse(values: dict[str, Any], where: str) -> None:
+    """Refuses options that have no effect in this combination.
 
     Raises:
-        typer.BadParameter: If one was given.
+        typer.BadParameter: If one is set.
     """
-    for name, value in given.items():
+    for name, value in values.items():
         if value is not None:
-            raise typer.BadParameter(f"{name} is not for use {where}")
+            raise typer.BadParameter(f"{name} has no effect {where}")

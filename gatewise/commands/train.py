@@ -1,4 +1,4 @@
-"""`gatewise train`: a corpus becomes a model folder."""
+"""`gatewise train`: trains a classifier on a corpus and writes its model folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +20,11 @@ def train(
     label_column: options.LabelColumn = None,
     rejects: options.Rejects = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where an earlier run was stopped.")
+        bool, typer.Option("--resume", help="Continue a run that was stopped.")
     ] = False,
 ) -> None:
     """Train a classifier and write its model folder."""
-    from gatewise.console.console import fitting_progress, show_run
+    from gatewise.console.training_console import fitting_progress, show_run
     from gatewise.service.model.model_folder import check_target
     from gatewise.training.config import config as settings
     from gatewise.training.data.corpora import Corpora
@@ -43,12 +43,14 @@ def train(
         fitting_progress() as on_progress,
         tracking(run_config, out, resume=resume) as track,
     ):
-        told = track.also(on_progress)
+        report = track.also(on_progress)
         try:
-            run = train_model(corpora, out, run_config, bad_rows, told, resume=resume)
+            run = train_model(corpora, out, run_config, bad_rows, report, resume=resume)
         except KeyboardInterrupt:
             if beside(out).checkpoint.exists():
-                typer.echo("gatewise: interrupted: --resume goes on from its checkpoint", err=True)
+                typer.echo(
+                    "gatewise: interrupted: --resume continues from the checkpoint", err=True
+                )
             raise
         track.ended(run)
     if track.trouble:

@@ -1,4 +1,4 @@
-"""`gatewise tune`: the settings that suit a corpus, and the model that they gave."""
+"""`gatewise tune`: searches for settings and keeps the best model."""
 
 from functools import partial
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import Annotated
 import typer
 
 from gatewise import options
-from gatewise.duration import seconds
 from gatewise.inputs import bad_rows_policy, check_outputs
+from gatewise.value_types import seconds
 
 
 def tune(
     corpus: options.Corpus,
     out: Annotated[
-        Path, options.path_option(help="The folder of the search; the best model is in its best.")
+        Path,
+        options.path_option(help="Folder of the search; its subfolder best holds the best model."),
     ],
     validation: Annotated[
         Path | None, options.path_option(help="Rows to choose the settings by.")
@@ -22,10 +23,10 @@ def tune(
     space: Annotated[
         Path | None, options.path_option(help="Settings and the values to try, as TOML.")
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Most trials.")] = 20,
+    trials: Annotated[int, typer.Option(min=1, help="Maximum number of trials.")] = 20,
     time_budget: Annotated[
         float | None,
-        typer.Option(parser=seconds, metavar="TIME", help="Longest time, such as 30m or 1h30m."),
+        typer.Option(parser=seconds, metavar="TIME", help="Time limit, such as 30m or 1h30m."),
     ] = None,
     config: options.ConfigFile = None,
     set_: options.Assignments = None,
@@ -33,7 +34,7 @@ def tune(
     label_column: options.LabelColumn = None,
     rejects: options.Rejects = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the search that is in the folder.")
+        bool, typer.Option("--resume", help="Continue the search in the folder.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -1,7 +1,4 @@
-"""What `gatewise score` tells: how far it is, and in the end what became of the rows.
-
-Knows how figures look and where they go; computes none but a rate.
-"""
+"""What `gatewise score` prints: progress, and a summary of the rows at the end."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +16,18 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from gatewise.console.console import print_json, print_plainly
+from gatewise.console.output import print_json, print_plainly, print_progress
 
 if TYPE_CHECKING:
     from gatewise.service.scoring.summary import RowCounts, Summary
 
-# How often a long run says how far it is, where there is no bar to look at.
+# Seconds between lines of progress where there is no terminal for a bar.
 _LINE_SECONDS = 30
 
 
 @contextmanager
 def scoring_progress() -> Iterator[Callable[["RowCounts", float | None], None]]:
-    """Rows, rows a second and the time that is left; a line now and then when in a file."""
+    """A bar with rows, rows per second and time left; lines without a terminal."""
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -41,12 +38,12 @@ def scoring_progress() -> Iterator[Callable[["RowCounts", float | None], None]]:
         TimeRemainingColumn(),
     )
     started = time.monotonic()
-    first, told = 0, started
+    first, last_line = 0, started
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("scoring", total=None)
 
         def on_progress(counts: "RowCounts", share: float | None) -> None:
-            nonlocal first, told
+            nonlocal first, last_line
             now = time.monotonic()
             first = first or counts.rows
             rate = (counts.rows - first) / max(now - started, 0.001)
@@ -57,22 +54,22 @@ def scoring_progress() -> Iterator[Callable[["RowCounts", float | None], None]]:
                 completed=share or 0,
                 total=None if share is None else 1,
             )
-            if not console.is_terminal and now - told >= _LINE_SECONDS:
-                told = now
+            if not console.is_terminal and now - last_line >= _LINE_SECONDS:
+                last_line = now
                 done = "" if share is None else f", {share:.0%} of the input"
-                console.print(f"{line}{done}", highlight=False, markup=False, soft_wrap=True)
+                print_progress(console, f"{line}{done}")
 
         yield on_progress
 
 
 def show_summary(summary: "Summary", written_to: str, *, err: bool, as_json: bool) -> None:
-    """What became of the rows of an input.
+    """Prints how many rows were read, scored, rejected and truncated.
 
     Args:
-        summary: What became of them.
-        written_to: Where they went.
-        err: Whether it is told on standard error, for the rows went to standard output.
-        as_json: Whether it is told in JSON.
+        summary: The counts.
+        written_to: The output of the rows.
+        err: Print to standard error, because the rows went to standard output.
+        as_json: Print JSON.
     """
     if as_json:
         print_json(asdict(summary), err=err)

@@ -1,10 +1,6 @@
-"""What `gatewise tune` prints: a line for each trial on standard error, the table at the end.
-
-Knows how a search looks; chooses nothing.
-"""
+"""What `gatewise tune` prints: a line for each trial, a table of all trials at the end."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gatewise.console.console import metric_in_words
+from gatewise.console.output import metric_name, print_json, print_plainly, print_progress
 
 if TYPE_CHECKING:
     from gatewise.training.fit.progress import Progress as FitProgress
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def search_progress(trials: int) -> Iterator["Watch"]:
-    """A bar over the trial under way, and a line for each that ends; only lines when in a file."""
+    """A bar over the running trial and a line per ended trial; lines alone without a terminal."""
     from gatewise.training.tuning.tune import Watch  # noqa: PLC0415 — brings Optuna
 
     console = Console(stderr=True)
@@ -38,17 +34,17 @@ def search_progress(trials: int) -> Iterator["Watch"]:
             if trial.state == "running":
                 bar.reset(task, description=f"trial {trial.number} of {trials}", total=None)
             elif trial.repeats is None:
-                console.print(_line(trial), highlight=False, markup=False, soft_wrap=True)
+                print_progress(console, _line(trial))
 
         yield Watch(on_progress, on_trial)
 
 
 def show_search(search: "Search", *, as_json: bool) -> None:
-    """The trials of a search, and where the best model is."""
+    """Prints the trials of a search and the place of the best model."""
     if as_json:
-        sys.stdout.write(json.dumps(search.as_dict(), ensure_ascii=False) + "\n")
+        print_json(search.as_dict())
         return
-    metric = metric_in_words(search.metric)
+    metric = metric_name(search.metric)
     table = Table("trial", "state")
     for name in (metric, "epochs"):
         table.add_column(name, justify="right")
@@ -56,21 +52,20 @@ def show_search(search: "Search", *, as_json: bool) -> None:
     trained = [trial for trial in search.trials if trial.was_trained]
     for trial in trained:
         number = f"{trial.number} *" if trial.number == search.best.number else f"{trial.number}"
-        figures = (_figure(trial.value), str(trial.epochs))
-        table.add_row(number, trial.state, *figures, _settings(trial.settings))
-    console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-    console.print(table)
+        metrics = (_metric(trial.value), str(trial.epochs))
+        table.add_row(number, trial.state, *metrics, _settings(trial.settings))
+    print_plainly(table)
     others = len(search.trials) - len(trained)
-    untrained = f", and {others} that made no sense or had been tried" if others else ""
-    console.print(
+    untrained = f", and {others} that were invalid or repeated another" if others else ""
+    print_plainly(
         f"best of {len(trained)} trials{untrained}: {search.best.number} "
-        f"(validation {metric} {_figure(search.best.value)})"
+        f"(validation {metric} {_metric(search.best.value)})"
     )
-    console.print(f"model written to {search.place.best}, its settings to {search.place.config}")
+    print_plainly(f"model written to {search.place.best}, its settings to {search.place.config}")
 
 
 def _line(trial: "Trial") -> str:
-    value = "" if trial.value is None else f" {_figure(trial.value)}"
+    value = "" if trial.value is None else f" {_metric(trial.value)}"
     reason = f" ({trial.reason})" if trial.reason else ""
     return f"trial {trial.number}: {trial.state}{value}{reason}: {_settings(trial.settings)}"
 
@@ -79,7 +74,7 @@ def _settings(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={_value(value)}" for name, value in settings.items())
 
 
-def _figure(value: float | None) -> str:
+def _metric(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 

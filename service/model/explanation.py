@@ -1,16 +1,15 @@
-"""Explanations: how much each token of a text contributes to the score of a label.
+"""Explains a prediction by occlusion: how much each token contributes to a label's log-odds.
 
-The method is occlusion: the unknown token replaces a token, and the decrease of the label's
-log-odds is the token's share. It needs no gradient, only the classifier's logits of the text and
-all its variants, in one batch.
+A token's share is the drop in log-odds when the unknown token replaces it. A text and all its
+variants are one batch; no gradient is needed.
 
-The replacement is the unknown token, not padding and not an omission, because networks see it in
-place of words during training (word dropout), the other tokens keep their neighbours and
-positions, and all variants have the same length. On three corpora of questions, reviews and
-commands, omitting tokens instead ranks them almost the same (correlation of 0.94 to 0.97).
+The unknown token is used because word dropout shows it to the network in training, because the
+other tokens keep their positions, and because variants of the same length need no padding. On three
+corpora of questions, reviews and commands, removing tokens instead ranks them almost the same
+(correlation of 0.94 to 0.97).
 
-Source: J. Li, W. Monroe, D. Jurafsky: Understanding Neural Networks through Representation
-Erasure, 2016.
+Source of the method: J. Li, W. Monroe, D. Jurafsky: Understanding Neural Networks through
+Representation Erasure, 2016.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,23 +25,23 @@ from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
 from numpy.typing import NDArray
 
 MAX_SPANS = 128
-"""The most spans of a text that are replaced one by one; in longer texts neighbours are joined."""
+"""The largest number of spans that are replaced one by one; more are joined to neighbours."""
 
 MAX_TOKENS = 2**16
-"""The most tokens in all variants of one text, unless two variants have more."""
+"""The largest number of tokens in the variants of a text, unless two variants have more."""
 
+# Further decimals are noise of the 32-bit logits.
 _DECIMALS = 4
-"""Digits below are the noise of 32-bit logits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The share of a span of a text in the decision.
+    """The contribution of a span of a text to the prediction.
 
     Attributes:
-        start: The offset of its first character in the original text, in code points.
-        end: The offset after its last character.
-        share: The decrease of the label's log-odds without it; negative if it speaks against the
+        start: Index of its first character in the original text, in code points.
+        end: Index after its last character.
+        share: The drop in the label's log-odds without it; negative if it is evidence against the
             label.
     """
 
@@ -55,47 +54,47 @@ class Attribution:
 class Explanation:
     """The explanation of one label of a text.
 
-    Each share is a difference to the complete text, so shares do not add up to the log-odds: if
-    two words say the same, replacing one of them changes little.
+    The shares are differences to the unchanged text and do not add up to the log-odds: if two words
+    are redundant, each has a small share.
 
     Attributes:
-        index: The class that is explained.
-        log_odds: ln(p / (1 - p)), where p is the probability of that class.
-        attributions: The spans that the network read, in order; they do not overlap.
+        index: The explained class.
+        log_odds: ln(p / (1 - p)), p being the probability of that class.
+        shares: The spans in ascending order, without overlaps.
         logits: The logits of the text, float32, shape `(classes,)`.
-        truncated: Whether the text has more tokens than the maximum length.
+        truncated: Whether the text was truncated to the maximum length.
     """
 
     index: int
     log_odds: float
-    attributions: tuple[Attribution, ...]
+    shares: tuple[Attribution, ...]
     logits: NDArray[np.float32]
     truncated: bool
 
 
 def cost(text: EncodedWithOffsets) -> int:
-    """Returns the number of tokens that the network reads to explain a text."""
+    """The number of tokens that the network reads to explain a text."""
     return (len(_spans(text)) + 1) * len(text.encoded.ids)
 
 
 def explain(
     classifier: Classifier, texts: Sequence[EncodedWithOffsets], index: int | None = None
 ) -> list[Explanation]:
-    """Explains one label of each text, independently of the other texts.
+    """Explains one label of each text; the other texts do not affect the result.
 
     Args:
         classifier: The model.
-        texts: The texts, from `Classifier.locate`; each has at least one token.
-        index: The class to explain; None for the best class of each text.
+        texts: From `Classifier.locate`; each with at least one token.
+        index: The class to explain; None for the best of each text.
     """
-    spans = [_spans(text) for text in texts]
+    span_lists = [_spans(text) for text in texts]
     variants = [
         variant
-        for text, replaced in zip(texts, spans, strict=True)
-        for variant in _variants(text.encoded, replaced)
+        for text, spans in zip(texts, span_lists, strict=True)
+        for variant in _variants(text.encoded, spans)
     ]
     logits = classifier.logits(variants)
-    counts = [len(replaced) + 1 for replaced in spans]
+    counts = [len(spans) + 1 for spans in span_lists]
     firsts = np.cumsum([0, *counts[:-1]])
     chosen = logits[firsts].argmax(axis=1) if index is None else np.full(len(texts), index)
     odds = log_odds(classifier.score_function, logits, np.repeat(chosen, counts))
@@ -103,24 +102,24 @@ def explain(
         Explanation(
             index=int(explained),
             log_odds=_rounded(odds[first]),
-            attributions=tuple(
+            shares=tuple(
                 Attribution(span.start, span.end, _rounded(odds[first] - without))
-                for span, without in zip(replaced, odds[first + 1 :], strict=False)
+                for span, without in zip(spans, odds[first + 1 :], strict=False)
             ),
             logits=logits[first],
             truncated=text.encoded.truncated,
         )
-        for text, replaced, first, explained in zip(texts, spans, firsts, chosen, strict=True)
+        for text, spans, first, explained in zip(texts, span_lists, firsts, chosen, strict=True)
     ]
 
 
 def _spans(text: EncodedWithOffsets) -> list[Span]:
-    """Returns the spans to replace; if there are too many, neighbours are joined."""
+    """The spans to replace in turn; neighbours are joined if there are too many."""
     spans = text.spans
     limit = min(MAX_SPANS, max(1, MAX_TOKENS // len(text.encoded.ids) - 1))
     count = min(len(spans), limit)
     bounds = {number * len(spans) // count for number in range(count)} | {len(spans)}
-    # Spans on both sides of a truncated middle are not joined.
+    # A span must not extend over the part that truncation removed.
     ordered = sorted(bounds | {text.seam})
     return [_joined(spans[first:last]) for first, last in pairwise(ordered)]
 
@@ -131,7 +130,7 @@ def _joined(spans: Sequence[Span]) -> Span:
 
 
 def _variants(text: Encoded, spans: Sequence[Span]) -> Iterator[Encoded]:
-    """Yields the text itself, then the text without each of the spans."""
+    """The text itself, then a copy for each span with unknown tokens in its place."""
     yield text
     for span in spans:
         ids = text.ids.copy()

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.folder_reader import files_at
-from gatewise.service.model.model_config import ModelFolder
-from gatewise.service.model.model_folder import MOST_MANIFEST_BYTES
+from gatewise.service.model.folder_reader import open_files
+from gatewise.service.model.model_folder import MAX_MANIFEST_BYTES, ModelFolder
 from gatewise.vocab.errors import GatewiseError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -120,7 +119,7 @@ def split(paths: str) -> Sequence[str]:
 
 def _digest(path: Path) -> str:
     """Returns the digest of the manifest; nothing else is read or verified."""
-    manifest = files_at(path).read(ModelFolder(path).manifest.name, MOST_MANIFEST_BYTES)
+    manifest = open_files(path).read(ModelFolder(path).manifest.name, MAX_MANIFEST_BYTES)
     return hashlib.sha256(manifest).hexdigest()
 
 

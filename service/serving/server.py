@@ -33,12 +33,10 @@ from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change
 from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import Supervisor
+from gatewise.service.threads import SWITCH_SECONDS
 from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
-
-SWITCH_SECONDS = 1e-4
-"""After how long the interpreter goes from one thread to another that waits for it."""
 
 _MESSAGE_SIZES = 4
 """How many times too large a message of a stream may be and still be told why it is refused."""
@@ -61,7 +59,10 @@ def serve(settings: Settings) -> None:
         certificates.context(settings.tls_certificate, settings.tls_key)
     paths = ", ".join(str(source.path) for source in settings.sources())
     if settings.workers > 1:
-        with listen(settings.host, settings.port) as listener, metrics.of_processes() as forget:
+        with (
+            listen(settings.host, settings.port) as listener,
+            metrics.shared_by_processes() as forget,
+        ):
             told = partial(announce, f"{paths} at {url(listener, tls=tls)}")
             stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
             work = partial(_work, settings)

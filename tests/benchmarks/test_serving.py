@@ -1,32 +1,35 @@
-"""The benchmark starts real servers, checks what they answer, and says what it measured."""
+"""The serving benchmarks start real servers, check what they answer, and report what they see."""
 
-import dataclasses
 import json
 import shutil
-from pathlib import Path
+import socket
 
+import numpy as np
 import pytest
-from typer import Typer
-from typer.testing import CliRunner
 
-README = Path(__file__).parents[2] / "benchmarks" / "README.md"
-BODIES = [b'{"inputs": "Guten Tag"}', b'{"inputs": "a second one"}']
+from benchmarks.lib import wrk
+from benchmarks.lib.command import BenchmarkError
+from benchmarks.lib.request_formats import expected_scores, hugging_face_body, post
+from benchmarks.lib.server_process import free_port
+from benchmarks.serving import (
+    explaining,
+    open_loop,
+    overload,
+    servers,
+    soak,
+    swaps,
+    throughput,
+)
+from benchmarks.serving.closed_loop import LOST, MIXED, judge_versions
+from benchmarks.serving.open_loop import Outcomes, Plan
+from benchmarks.serving.overload import Phase
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+TEXTS = ["Guten Tag", "Good day to you"]
 
 
 @pytest.fixture(scope="module")
-def serving(benchmark_module):
-    return benchmark_module("serving")
-
-
-@pytest.fixture(scope="module")
-def servers(benchmark_module):
-    return benchmark_module("servers")
-
-
-@pytest.fixture(scope="module")
-def service(servers, model_folder):
+def service(model_folder):
     """The service, running, and what it is."""
     server = servers.gatewise(model_folder)
     with server.started() as running:
@@ -34,158 +37,140 @@ def service(servers, model_folder):
 
 
 @needs_wrk
-def test_the_command_measures_every_server(serving, weather, model_folder):
-    app = Typer()
-    app.command()(serving.main)
-    arguments = [str(model_folder), "--data", str(weather), "--sets", "trec6", "--rounds", "1"]
-    arguments += ["--seconds", "1", "--connections", "1,4", "--json"]
-    for name in ("Gatewise", "FastAPI echo"):
-        arguments += ["--only", name]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    document = json.loads(result.stdout)
-    assert [server["name"] for server in document["servers"]] == ["FastAPI echo", "Gatewise"]
-    for server in document["servers"]:
-        assert 0 < server["ready_seconds"] < 60
-        assert server["idle"]["pss"] > 2**20
-        for load in server["loads"]:
-            assert load["rate"] > 0
-            assert load["answers"] > 0
-            assert load["refused"] == load["failed"] == 0
-            assert 0 < load["p50_ms"] <= load["p99_ms"]
-            assert load["processor_ms"] >= 0
+def test_throughput_is_measured(run, data, model_folder):
+    few = ["--corpora", "trec6", "--rounds", 1, "--seconds", 1, "--connections", "1,4"]
+    only = ["--only", "Gatewise", "--only", "FastAPI echo"]
+    document = run(throughput.main, model_folder, "--data", data, *few, *only)
+    rows = document["trec6"]
+    assert [(row["server"], row["connections"]) for row in rows] == [
+        (server, count) for count in (1, 4) for server in ("FastAPI echo", "Gatewise")
+    ]
+    for row in rows:
+        assert row["requests/s"] > 0
+        assert 0 < row["p50, ms"] <= row["p99, ms"]
+        assert row["status of 400 or more"] == row["not answered"] == 0
+    assert all(row["PSS, MiB"] > 1 and row["ready, s"] > 0 for row in document["usage"])
 
 
-def test_a_peer_that_is_not_installed_is_told(serving, servers, model_folder, tmp_path):
-    pythons = dict.fromkeys(("BentoML", "Ray Serve", "MLServer"), tmp_path / "python")
-    found, missing = serving.chosen(model_folder, pythons, None)
+def test_a_peer_that_is_not_installed_is_left_out(model_folder, tmp_path, capsys):
+    found = throughput.choose(model_folder, tmp_path, None)
     assert [server.name for server in found] == ["constant bytes", "FastAPI echo", "Gatewise"]
-    assert missing == [f"{name} is left out: there is no {tmp_path / 'python'}" for name in pythons]
+    reported = capsys.readouterr().err
+    for name in ("BentoML", "Ray Serve", "MLServer"):
+        assert f"{name} is left out: there is no {tmp_path}" in reported
 
 
-def test_an_answer_that_is_not_the_models_ends_the_run(
-    serving, benchmark_module, service, model_folder
-):
-    from process import FailedError
-
+def test_an_answer_that_is_not_the_models_ends_the_run(service, model_folder):
     server, running = service
-    texts = ["Guten Tag", "Good day to you"]
-    expected = benchmark_module("truth").truth(model_folder, texts)
-    serving.check(server, running.port, texts, expected)
-    with pytest.raises(FailedError, match="Gatewise said"):
-        serving.check(server, running.port, texts, expected[::-1])
-    with pytest.raises(FailedError, match="Gatewise answered 422 for ''"):
-        serving.check(server, running.port, [""], expected[:1])
+    expected = expected_scores(model_folder, TEXTS)
+    throughput.check(server, running.port, TEXTS, expected)
+    with pytest.raises(BenchmarkError, match="Gatewise, 'Guten Tag': expected"):
+        throughput.check(server, running.port, TEXTS, expected[::-1])
+    with pytest.raises(BenchmarkError, match="Gatewise answered 422 for ''"):
+        throughput.check(server, running.port, [""], expected[:1])
 
 
 @needs_wrk
-def test_every_refusal_is_counted(benchmark_module, service):
-    wrk, bodies = benchmark_module("wrk"), benchmark_module("bodies")
+def test_every_refusal_is_counted(service):
     _, running = service
-    good = bodies.request(running.port, "/predict", BODIES[0])
-    bad = bodies.request(running.port, "/predict", b"{")
-    load = wrk.drive(running.port, [good], 2, 1)
-    assert load.answers > 0
-    assert load.refused == load.failed == 0
+    good = post(running.port, "/predict", hugging_face_body("Guten Tag"))
+    bad = post(running.port, "/predict", b"{")
     load = wrk.drive(running.port, [good, bad], 2, 1)
+    assert load.answers > 0
     assert abs(load.refused - load.answers / 2) <= 2
+    assert load.failed == 0
 
 
-def test_a_server_that_does_not_start_is_told_by_what_it_said(servers, tmp_path):
-    from process import FailedError
-
-    with (
-        pytest.raises(FailedError, match=r"ended; it said: .*the path does not exist"),
-        servers.gatewise(tmp_path / "nothing").started(),
-    ):
-        pass
-
-
-def test_a_server_is_stopped_with_all_that_it_has_started(benchmark_module):
-    import sys
-
-    process_tree = benchmark_module("process_tree")
-    start = benchmark_module("server_process").running
-    script = (
-        "import subprocess, sys, http.server as h;"
-        "subprocess.Popen(['sleep', '1000']);"
-        "h.HTTPServer(('127.0.0.1', int(sys.argv[1])), h.SimpleHTTPRequestHandler).serve_forever()"
-    )
-    with start(lambda port: [sys.executable, "-c", script, str(port)], "/") as running:
-        (child,) = process_tree.children(running.pid)
-        held = process_tree.held(running.pid)
-        assert held.processes == 2
-        assert held.rss >= held.pss > 0
-        assert held.descriptors > 2
-        assert held.threads >= 2
-    stat = Path(f"/proc/{child}/stat")
-    assert not stat.exists() or ") Z " in stat.read_text()
+def test_an_open_loop_sends_at_its_rate():
+    server = servers.constant()
+    with server.started() as running:
+        requests = [server.request(running.port, "who")]
+        outcomes = open_loop.drive(Plan(running.port, requests, 300, 1), processes=2)
+    assert 200 < len(outcomes.status) < 400
+    assert set(outcomes.status.tolist()) == {200}
+    assert (np.diff(outcomes.due) >= 0).all()
+    assert (outcomes.seconds > 0).all()
 
 
-def test_the_shapes_of_the_peers_are_read(benchmark_module):
-    bodies = benchmark_module("bodies")
-    truth = {"ham": 0.75, "spam": 0.25}
-    listed = [{"label": label, "score": score} for label, score in truth.items()]
-    assert bodies.LISTED.scores(json.dumps([listed]).encode()) == truth
-    assert bodies.HUGGING_FACE.scores(json.dumps(listed).encode()) == truth
-    tensors = [
-        {"name": "labels", "data": list(truth)},
-        {"name": "scores", "data": list(truth.values())},
-    ]
-    assert bodies.V2.scores(json.dumps({"outputs": tensors}).encode()) == truth
-    assert json.loads(bodies.LISTED.body("é")) == {"inputs": ["é"]}
-    assert json.loads(bodies.V2.body("é"))["inputs"][0]["data"] == ["é"]
+def test_requests_without_an_answer_are_reported():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        plan = Plan(silent.getsockname()[1], [b"x"], 50, 1, connections=5)
+        statuses = open_loop.drive(plan).status.tolist()
+    assert statuses.count(open_loop.NO_ANSWER) == 5
+    assert statuses.count(open_loop.NOT_SENT) == len(statuses) - 5 > 0
+    refused = open_loop.drive(Plan(free_port(), [b"x"], 50, 0.5))
+    assert set(refused.status.tolist()) == {open_loop.BROKEN}
 
 
-@pytest.fixture
-def rows(benchmark_module):
-    tables = benchmark_module("serving_tables")
-    held = benchmark_module("process_tree").Held(0.0, 1, 3 * 2**20, 2 * 2**20, 9, 4)
-    load = benchmark_module("wrk").Load(2000.0, 1.5, 12.0, 6000, 0, 0)
-    slow = dataclasses.replace(load, rate=500.0, p99_ms=40.0, refused=3, failed=1)
-    return [
-        tables.Row("Gatewise", 0.5, held, held, {("trec6", 32): tables.Served(load, 0.25, True)}),
-        tables.Row("BentoML", 2.5, held, held, {("trec6", 32): tables.Served(slow, 1.0, True)}),
-    ]
+def test_an_overload_has_three_phases(run, corpus, model_folder):
+    few = ["--seconds", 1, "--calm", 1, "--capacity", 100, "--times", 2, "--texts", 3]
+    document = run(overload.main, model_folder, "--corpus", corpus, *few)
+    before, over, after = document["phases"]
+    assert (before["phase"], after["phase"]) == ("before", "after")
+    assert over["sent/s"] > 2 * before["sent/s"] > 0
+    # Twice a capacity that is far below the service's is no overload.
+    assert over["statuses"].startswith("200: ")
+    assert over["most PSS, MiB"] >= over["least PSS, MiB"] > 1
 
 
-def test_rounds_are_summed_up(serving, benchmark_module, rows):
-    tables = benchmark_module("serving_tables")
-    place = ("trec6", 32)
-    rounds = [
-        tables.Round(row.ready_seconds, row.idle, row.loaded, {place: row.loads[place]})
-        for row in (*rows, rows[0])
-    ]
-    row = serving.summed_up("Gatewise", rounds)
-    assert row.ready_seconds == 0.5
-    assert row.loads[place].load.rate == 2000.0
-    assert row.loads[place].load.answers == 18_000
-    assert row.loads[place].load.refused == 3
+def phase(*counted, memory=(100, 100, 100, 100)):
+    status = np.concatenate([np.full(count, each) for each, count, _ in counted])
+    seconds = np.concatenate([np.full(count, took) for _, count, took in counted])
+    zeros = np.zeros(len(status))
+    return Phase("one", 1, Outcomes(zeros, zeros, seconds, status), memory)
 
 
-def test_tables_tell_rates_and_trouble(benchmark_module, rows):
-    tables = benchmark_module("serving_tables")
-    assert "| Gatewise | 2,000 |" in tables.rates(rows, "trec6", [32])
-    assert "| BentoML | 1.50 / 40 |" in tables.latencies(rows, "trec6", [32])
-    assert "| Gatewise | 0.250 |" in tables.costs(rows, "trec6", [32])
-    assert "| Gatewise | 0.50 | 2 | 2 | 3 | 1 | 4 |" in tables.holdings(rows)
-    assert "4.00 times the rate of BentoML" in tables.told(rows, "trec6", 32)
-    unsettled = dataclasses.replace(rows[1].loads["trec6", 32], settled=False)
-    slow = dataclasses.replace(rows[1], loads={("trec6", 32): unsettled})
-    assert "| BentoML | – |" in tables.latencies([slow], "trec6", [32])
-    trouble = tables.trouble(rows)
-    assert "BentoML, trec6, 32 connections: of 6,000 answers 3 had" in trouble
-    assert "1 requests were not answered" in trouble
-    assert "Gatewise" not in trouble
-    assert "none with a status" in tables.trouble(rows[:1])
+def test_goals_of_an_overload_are_judged():
+    calm = phase((200, 100, 0.002))
+    over = phase((200, 90, 1.0), (504, 10, 1.4), (429, 900, 0.01))
+    assert all(overload.verdicts(calm, over, calm, 1.0).values())
+    over = phase((200, 90, 1.6), (429, 9, 0.06), (500, 1, 0.1), (-2, 1, 1.0), memory=(1, 1, 2, 2))
+    shown = overload.verdicts(calm, over, phase((200, 100, 0.02), (429, 1, 0.01)), 1.0)
+    assert not any(shown.values())
 
 
-def test_the_page_explains_every_server_and_table(benchmark_module, rows, servers):
-    tables = benchmark_module("serving_tables")
-    page = README.read_text(encoding="utf-8")
-    own = page[page.index("## Serving") : page.index("## Overload")]
-    names = (servers.CONSTANT, servers.ECHO, servers.GATEWISE)
-    for name in (*names, servers.BENTOML, servers.RAY, servers.MLSERVER):
-        assert f"| {name} |" in own
-    for column in tables.holdings(rows).splitlines()[0].strip("| ").split(" | "):
-        assert column in own
+@pytest.mark.parametrize("options", [("call", "replaced"), ("signal", "numbered")])
+def test_swaps_lose_no_request(run, corpus, model_folder, options):
+    few = ["--swaps", 2, "--connections", 2, "--by", options[0], "--layout", options[1]]
+    document = run(swaps.main, model_folder, "--corpus", corpus, *few)
+    assert {row["version"] for row in document["answers"]} == {"first", "second"}
+    assert document["slowest swap, s"] > 0
+    assert all(document["verdicts"].values())
+
+
+def test_answers_are_judged_by_the_version_that_they_are_of():
+    first, second = [{"a": 0.9}, {"a": 0.1}], [{"b": 0.9}, {"b": 0.1}]
+    judge = judge_versions({"first": first, "second": second})
+
+    def body(scores):
+        return json.dumps([[{"label": name, "score": x} for name, x in scores.items()]]).encode()
+
+    assert judge(1, 200, body(first[1])) == "first"
+    assert judge(0, 200, body(second[0])) == "second"
+    assert judge(1, 200, body(first[0])) == MIXED
+    assert judge(1, 503, b"") == "status 503"
+    assert judge(1, None, b"") == LOST
+
+
+def test_a_soak_counts_every_answer(run, corpus, model_folder):
+    document = run(soak.main, model_folder, "--corpus", corpus, "--minutes", 0.05)
+    statuses = {}
+    for row in document["answers"]:
+        statuses.setdefault(row["request"], set()).add(row["status"])
+    assert statuses["one text"] == statuses["several texts"] == {"200"}
+    assert statuses["no JSON"] == {"400"}
+    assert statuses["wrong shape"] == {"422"}
+    assert statuses["disconnected before the answer"] == {"disconnected"}
+    assert document["verdicts"]["no status of 500 or more, no broken connection"]
+
+
+def test_explanations_are_timed(run, model_folder, tmp_path, error_of):
+    corpus = tmp_path / "texts.csv"
+    long = " ".join(["who was it that came"] * 12)
+    corpus.write_text("\n".join(["text", "who came", long, "who was it", "who else came"]) + "\n")
+    few = ["--lengths", "20,400", "--texts", 2, "--rounds", 2]
+    short, longer = run(explaining.main, model_folder, corpus, *few)["explaining"]
+    assert (short["texts"], longer["texts"]) == (2, 1)
+    assert short["tokens"] <= 20 < longer["tokens"]
+    assert min(short.values()) > 0
+    assert "nothing.csv" in error_of(explaining.main, model_folder, tmp_path / "nothing.csv")

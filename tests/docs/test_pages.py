@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     ROOT / "README.md",
-    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "benchmarks").rglob("README.md")),
     *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 SECTIONS = {name: field.annotation for name, field in Config.model_fields.items()}

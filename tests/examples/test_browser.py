@@ -6,17 +6,22 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from urllib.parse import quote
 
 import numpy as np
 import pytest
-from gatewise.service.model.model_config import ModelFolder
-from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
+from gatewise.service.model.model_folder import (
+    ModelFolder,
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+)
 from typer import Typer
 from typer.testing import CliRunner
 
 import gatewise
+from benchmarks.lib.chromium import Chromium
+from benchmarks.lib.javascript import NODE_MODULES, missing_in_chromium, served
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "browser"
@@ -28,17 +33,10 @@ TEXT = "Wo finde ich bitte die nächste Haltestelle?"
 
 
 @pytest.fixture(scope="module")
-def modules(benchmark_module):
-    """Chromium and a server, as the benchmarks have them."""
-    names = ("chromium", "in_chromium", "in_node")
-    return SimpleNamespace(**{name: benchmark_module(name) for name in names})
-
-
-@pytest.fixture(scope="module")
-def node_modules(modules):
-    if reason := modules.in_chromium.missing(modules.in_node.NODE_MODULES):
+def node_modules():
+    if reason := missing_in_chromium():
         pytest.skip(reason)
-    return modules.in_node.NODE_MODULES
+    return NODE_MODULES
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +69,8 @@ def site(lay_site, exported, node_modules, tmp_path_factory):
 
 
 @pytest.fixture
-def browser(modules, tmp_path):
-    with modules.chromium.Chromium(tmp_path / "profile") as browser:
+def browser(tmp_path):
+    with Chromium(tmp_path / "profile") as browser:
         yield browser
 
 
@@ -90,9 +88,9 @@ def check_answer(page, classifier, text):
     assert page.evaluate(GIVEN) == classifier.predict([text])
 
 
-def test_typing_gives_the_classifiers_answer_also_offline(modules, site, browser, model_folder):
+def test_typing_gives_the_classifiers_answer_also_offline(site, browser, model_folder):
     classifier = gatewise.load(model_folder)
-    with modules.in_chromium.served(site) as address:
+    with served(site) as address:
         page = browser.page()
         page.look(360, 740)
         page.go(f"{address}/")
@@ -123,8 +121,8 @@ def test_typing_gives_the_classifiers_answer_also_offline(modules, site, browser
 
 
 @pytest.mark.parametrize("text", ["", "\u200b", " \n"])
-def test_a_text_without_a_token_is_not_classified(modules, site, browser, text):
-    with modules.in_chromium.served(site) as address:
+def test_a_text_without_a_token_is_not_classified(site, browser, text):
+    with served(site) as address:
         page = browser.page()
         page.go(f"{address}/#{quote(text)}")
         page.wait_for(LOADED)
@@ -132,12 +130,10 @@ def test_a_text_without_a_token_is_not_classified(modules, site, browser, text):
         assert page.evaluate(ROWS) == []
 
 
-def test_a_text_may_be_given_none(
-    modules, lay_site, node_modules, browser, rejecting_folder, tmp_path
-):
+def test_a_text_may_be_given_none(lay_site, node_modules, browser, rejecting_folder, tmp_path):
     lay_site.lay(rejecting_folder, tmp_path / "site", node_modules)
     classifier = gatewise.load(rejecting_folder)
-    with modules.in_chromium.served(tmp_path / "site") as address:
+    with served(tmp_path / "site") as address:
         page = browser.page()
         for text in ("1 2", "Bitte geben Sie eine gültige Adresse ein."):
             page.go(f"{address}/#{quote(text)}")
@@ -148,13 +144,13 @@ def test_a_text_may_be_given_none(
 
 
 def test_a_text_may_have_several_labels(
-    modules, lay_site, node_modules, browser, multi_label_folder, model_folder, tmp_path
+    lay_site, node_modules, browser, multi_label_folder, model_folder, tmp_path
 ):
     folder = shutil.copytree(multi_label_folder, tmp_path / "model")
     shutil.copy(model_folder / "tokenizer_config.json", folder)
     lay_site.lay(folder, tmp_path / "site", node_modules)
     classifier = gatewise.load(folder)
-    with modules.in_chromium.served(tmp_path / "site") as address:
+    with served(tmp_path / "site") as address:
         page = browser.page()
         for text in ("blue reddish", "green", "green green red", "grey"):
             page.go(f"{address}/#{quote(text)}")
@@ -168,11 +164,11 @@ def test_a_text_may_have_several_labels(
             )
 
 
-def test_every_vector_is_run_and_a_wrong_one_is_told(modules, site, browser):
+def test_every_vector_is_run_and_a_wrong_one_is_told(site, browser):
     contents = (site / "model" / "test_vectors.json").read_text(encoding="utf-8")
     count = len(json.loads(contents)["vectors"])
     assert count > 50
-    with modules.in_chromium.served(site) as address:
+    with served(site) as address:
         page = browser.page()
         page.go(f"{address}/vectors.html")
         page.wait_for(LOADED)
@@ -186,8 +182,8 @@ def test_every_vector_is_run_and_a_wrong_one_is_told(modules, site, browser):
 
 
 @pytest.mark.parametrize("name", ["", "vectors.html"])
-def test_the_pages_fit_narrow_and_wide_windows(modules, site, browser, name):
-    with modules.in_chromium.served(site) as address:
+def test_the_pages_fit_narrow_and_wide_windows(site, browser, name):
+    with served(site) as address:
         page = browser.page()
         grounds = set()
         for width, dark in ((320, False), (360, True), (1280, False), (1280, True)):

@@ -1,14 +1,17 @@
-"""What the tests of runtimes share: the benchmark's modules, texts, and what is asked of each."""
+"""What the tests of runtimes share: the texts, and what is asked of each runtime."""
 
 import itertools
 import json
 import shutil
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import pytest
 
-MODULES = ("answers", "in_node", "in_chromium", "in_optimum", "in_onnxruntime", "parity_texts")
+from benchmarks.parity import runtimes
+from benchmarks.parity import texts as parity_texts
+from benchmarks.parity.answers import Question
+from benchmarks.parity.answers import compare as compare_answers
+
 # Every kind of token, by the settings that ask for it.
 UNITS = {
     "word": {"unit": "word"},
@@ -45,17 +48,11 @@ class Asked:
 
 
 @pytest.fixture(scope="session")
-def parity(benchmark_module):
-    """The benchmark's modules."""
-    return SimpleNamespace(**{name: benchmark_module(name) for name in MODULES})
-
-
-@pytest.fixture(scope="session")
-def texts(parity, languages, tmp_path_factory):
+def texts(languages, tmp_path_factory):
     """Real sentences, every awkward text, and random ones."""
     data = tmp_path_factory.mktemp("data")
     (data / "languages").symlink_to(languages)
-    return parity.parity_texts.collect(data, TEXTS)
+    return parity_texts.collect(data, TEXTS)
 
 
 def known_to_unicode_3(text):
@@ -67,29 +64,26 @@ def known_to_unicode_3(text):
 
 
 @pytest.fixture(scope="session")
-def asked(parity, texts, model_folder, multi_label_folder, tmp_path_factory):
+def asked(texts, model_folder, multi_label_folder, tmp_path_factory):
     """What every runtime is asked, by name: models, and a dictionary of every kind."""
     root = tmp_path_factory.mktemp("asked")
     several = shutil.copytree(multi_label_folder, root / "several")
     write_tokenizer_config(model_folder, several, 8)
     words = ["blue green", "red reddish grey", "Red blue [UNK] " * 9, "green\u2028red", ""]
     found = {
-        precision: parity.in_onnxruntime.ask(
-            model_folder, precision, texts, timed=precision == "fp32"
-        )
-        for precision in PRECISIONS
+        precision: runtimes.reference(model_folder, precision, texts) for precision in PRECISIONS
     }
-    found["several labels"] = parity.in_onnxruntime.ask(several, "fp32", [*words, *texts])
+    found["several labels"] = runtimes.reference(several, "fp32", [*words, *texts])
     small = export(model_folder, root / "exported")
-    found["exported"] = parity.in_onnxruntime.ask(small, "int8", texts)
+    found["exported"] = runtimes.reference(small, "int8", texts)
     old = [text for text in texts if known_to_unicode_3(text)]
     assert len(old) > TEXTS / 3
     for (unit, options), (case, more) in itertools.product(UNITS.items(), CASES.items()):
         name = f"{unit}, {case}"
-        found[name] = ask_dictionary(parity, model_folder, root, texts, {**options, **more})
+        found[name] = ask_dictionary(model_folder, root, texts, {**options, **more})
     for form, more in FORMS.items():
         options = {**UNITS["bpe"], **more}
-        found[f"bpe, {form}"] = ask_dictionary(parity, model_folder, root, old, options)
+        found[f"bpe, {form}"] = ask_dictionary(model_folder, root, old, options)
     assert list(found) == [*MODELS, *DICTIONARIES]
     return found
 
@@ -105,7 +99,7 @@ def export(model_folder, out):
     return out
 
 
-def ask_dictionary(parity, model_folder, root, texts, options):
+def ask_dictionary(model_folder, root, texts, options):
     """A question for the tokenizer alone, of a dictionary that knows most of the texts."""
     from gatewise.vocab.tokenizer.encoding import Encoder
     from gatewise.vocab.tokenizer.tokenizer import serialize_tokenizer, train_tokenizer
@@ -119,7 +113,7 @@ def ask_dictionary(parity, model_folder, root, texts, options):
     (folder / "tokenizer.json").write_bytes(serialize_tokenizer(tokenizer))
     write_tokenizer_config(model_folder, folder, MAX_LENGTH)
     ids = [text.ids.tolist() for text in Encoder(tokenizer, MAX_LENGTH).encode(texts)]
-    return Asked(parity.answers.Question(folder, None, texts, ids))
+    return Asked(Question(folder, None, texts, ids))
 
 
 def write_tokenizer_config(model_folder, folder, max_length):
@@ -143,13 +137,13 @@ def model(request):
 
 
 @pytest.fixture(scope="session")
-def compared(parity, asked):
+def compared(asked):
     """How the answers to every question differ from the reference's, by question and runtime."""
 
     def compare(answers):
         return {
             name: {
-                answer.runtime: parity.answers.compare(one.question, one.scores, answer)
+                answer.runtime: compare_answers(one.question, one.scores, answer)
                 for answer in found
             }
             for (name, one), found in zip(asked.items(), answers, strict=True)

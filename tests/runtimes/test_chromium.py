@@ -2,14 +2,19 @@
 
 import pytest
 
+from benchmarks.lib.javascript import missing_in_chromium
+from benchmarks.parity import runtimes
+
+pytestmark = pytest.mark.browser
+
 TRANSFORMERS, ENGINE = "Transformers.js in Chromium", "onnxruntime-web in Chromium"
 
 
 @pytest.fixture(scope="module")
-def comparisons(parity, asked, compared):
-    if reason := parity.in_chromium.missing(parity.in_node.NODE_MODULES):
+def comparisons(asked, compared):
+    if reason := missing_in_chromium():
         pytest.skip(reason)
-    return compared(parity.in_chromium.ask([one.question for one in asked.values()]))
+    return compared(runtimes.in_chromium([one.question for one in asked.values()]))
 
 
 def test_ids_are_the_same(comparisons, dictionary, check_same):

@@ -5,14 +5,20 @@ import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.vocab.errors import EmptyTextError
 
+from benchmarks.lib.command import BenchmarkError
+from benchmarks.lib.javascript import missing_in_node
+from benchmarks.parity import runtimes
+
+pytestmark = pytest.mark.node
+
 TRANSFORMERS, ENGINE = "Transformers.js in Node", "onnxruntime-node"
 
 
 @pytest.fixture(scope="module")
-def answers(parity, asked):
-    if reason := parity.in_node.missing(parity.in_node.NODE_MODULES):
+def answers(asked):
+    if reason := missing_in_node():
         pytest.skip(reason)
-    return parity.in_node.ask([one.question for one in asked.values()])
+    return runtimes.in_node([one.question for one in asked.values()])
 
 
 @pytest.fixture(scope="module")
@@ -41,18 +47,11 @@ def test_a_text_without_a_token_is_answered_where_gatewise_refuses_it(asked, ans
             Classifier.load(model_folder).predict_proba([text])
 
 
-def test_one_text_is_timed(answers):
-    for answer in answers[0]:
-        assert len(answer.milliseconds) == 15
-        assert min(answer.milliseconds) > 0
-    assert all(answer.milliseconds == [] for found in answers[1:] for answer in found)
-
-
-def test_a_failure_is_told(parity, asked, tmp_path):
+def test_a_failure_is_told(asked, tmp_path):
     from dataclasses import replace
 
-    if reason := parity.in_node.missing(parity.in_node.NODE_MODULES):
+    if reason := missing_in_node():
         pytest.skip(reason)
     question = replace(asked["fp32"].question, folder=tmp_path)
-    with pytest.raises(parity.answers.RuntimeFailedError, match="node ended with 1"):
-        parity.in_node.ask([question])
+    with pytest.raises(BenchmarkError, match="Node has ended at the command compare"):
+        runtimes.in_node([question])

@@ -5,19 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.parity import runtimes
+
 VARIABLE = "OPTIMUM_PYTHON"
 
 # Before what is asked of it is made, which takes a while.
-pytestmark = pytest.mark.skipif(
-    not os.environ.get(VARIABLE),
-    reason=f"{VARIABLE} names no Python that has optimum; see benchmarks/README.md",
-)
+pytestmark = [
+    pytest.mark.install,
+    pytest.mark.skipif(
+        not os.environ.get(VARIABLE),
+        reason=f"{VARIABLE} names no Python that has optimum; see benchmarks/parity/README.md",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
-def comparisons(parity, asked, compared):
+def comparisons(asked, compared):
     questions = [one.question for one in asked.values()]
-    return compared(parity.in_optimum.ask(questions, Path(os.environ[VARIABLE])))
+    return compared(runtimes.in_optimum(questions, Path(os.environ[VARIABLE])))
 
 
 def test_ids_are_the_same(comparisons, dictionary, check_same):

@@ -18,9 +18,10 @@ from gatewise.service.serving.http import log_format, merged_metrics
 from gatewise.service.serving.http.app_context import ServerProcess
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change, NotReadyError
-from gatewise.service.serving.server import SWITCH_SECONDS, loaded
+from gatewise.service.serving.server import loaded
 from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import still_needed
+from gatewise.service.threads import SWITCH_SECONDS
 from gatewise.vocab.errors import GatewiseError
 from ray import serve
 from ray.serve.exceptions import RayServeException
@@ -149,7 +150,7 @@ class Replica(ServerProcess):
             answers = await self._ask_all(_METRICS_SECONDS, "own_metrics")
         except ModelFolderError as error:
             raise NotReadyError(str(error)) from None
-        return merged_metrics.together(dict(one for one in answers if isinstance(one, tuple)))
+        return merged_metrics.merge(dict(one for one in answers if isinstance(one, tuple)))
 
     async def _catch_up(self) -> None:
         """Makes the changes that the others have made before this replica was there."""

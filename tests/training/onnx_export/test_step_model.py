@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from gatewise.service.model.onnx_validation.parsed_network import NEXT, STATE, TOKEN
+from gatewise.service.model.onnx_validation.onnx_parser import NEXT, STATE, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build, weigh_paths
 from gatewise.training.network.char_ngrams import CharNgrams
@@ -106,6 +106,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize(("cell", "readout", "given", "layers"), NETWORKS)
 def test_every_network_agrees_after_every_token(texts, cell, readout, given, layers):
     config = NetworkConfig(
@@ -121,6 +122,7 @@ def test_every_network_agrees_after_every_token(texts, cell, readout, given, lay
     agree(*networks(config), texts)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("width", [None, 3])
 @pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (3,), (1, 2, 3, 4), (1, 3, 5, 8)])
 def test_every_set_of_ngrams_agrees(texts, ngrams, width):

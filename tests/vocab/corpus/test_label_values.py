@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 SOFT = Columns(probability_prefix="p_")
-SEVERAL = "several labels a text are learnt with --set corpus.task=multi_label"
+SEVERAL = "for several labels per text, set corpus.task=multi_label"
 SOFT_SEVERAL = Columns(task="multi_label", probability_prefix="p_")
 
 
@@ -105,8 +106,8 @@ class TestSeveralLabels:
     def test_a_list_under_a_task_of_one_label_says_what_to_set(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", {"text": "x", "label": ["a"]})
         assert reason(path) == (
-            "expected the label to be a string or an integer, received a list; several labels a "
-            "text are learnt with --set corpus.task=multi_label"
+            "expected the label to be a string or an integer, received a list; for several "
+            "labels per text, set corpus.task=multi_label"
         )
 
     def test_the_only_label_is_told_as_such(self) -> None:
@@ -167,7 +168,8 @@ class TestProbabilities:
 
     def test_parquet_of_every_width(self, tmp_path: Path) -> None:
         for kind in (pa.float16(), pa.float32(), pa.float64()):
-            table = {"text": ["x"], "p_a": pa.array([0.25], kind), "p_b": pa.array([0.75], kind)}
+            a, b = np.array([[0.25], [0.75]], kind.to_pandas_dtype())
+            table = {"text": ["x"], "p_a": pa.array(a), "p_b": pa.array(b)}
             pq.write_table(pa.table(table), tmp_path / "a.parquet")
             (row,) = read(tmp_path / "a.parquet", SOFT)
             assert row.probabilities == (0.25, 0.75)

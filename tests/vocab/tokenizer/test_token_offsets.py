@@ -11,6 +11,8 @@ from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.parity import texts as awkward
+
 TEXTS = [
     "Hello, wörld! it's 12 a.m. fine",
     "東京は大きい town",
@@ -48,8 +50,7 @@ def is_normalized_one_by_one(form, text):
     return unicodedata.normalize(form, text) == parts and len(parts.split()) == len(text.split())
 
 
-def awkward_texts(benchmark_module):
-    awkward = benchmark_module("awkward")
+def awkward_texts():
     kinds = [text for texts in awkward.KINDS.values() for text in texts]
     draw = random.Random(7)
     alphabet = [
@@ -65,8 +66,8 @@ def awkward_texts(benchmark_module):
     return kinds + ["".join(draw.choices(alphabet, k=draw.randint(1, 14))) for _ in range(300)]
 
 
-def test_spans_are_apart_in_order_and_all_that_is_read(encoder, benchmark_module):
-    texts = awkward_texts(benchmark_module)
+def test_spans_are_apart_in_order_and_all_that_is_read(encoder):
+    texts = awkward_texts()
     for text, located, encoded in zip(
         texts, encoder.locate(texts), encoder.encode(texts), strict=True
     ):
@@ -89,7 +90,7 @@ def test_all_is_read_but_white_space_and_what_is_dropped_before_a_word(encoder):
 
 @pytest.mark.parametrize("options", WORDS, ids=lambda kind: "-".join(map(str, kind.values())))
 @pytest.mark.parametrize("unit", ["word", "character"])
-def test_a_stretch_alone_gives_the_tokens_that_it_stands_for(unit, options, benchmark_module):
+def test_a_stretch_alone_gives_the_tokens_that_it_stands_for(unit, options):
     encoder = Encoder(train_tokenizer(TEXTS * 3, unit=unit, **options), max_length=4096)
     # Marks change places and letters become one with others: then no part stands for itself.
     form = options.get("normalization", "none").upper()
@@ -97,7 +98,7 @@ def test_a_stretch_alone_gives_the_tokens_that_it_stands_for(unit, options, benc
         form = "NONE"
     texts = [
         text
-        for text in awkward_texts(benchmark_module)
+        for text in awkward_texts()
         if "[" not in text and (form == "NONE" or is_normalized_one_by_one(form, text))
     ]
     assert len(texts) > 50

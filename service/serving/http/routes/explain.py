@@ -239,7 +239,7 @@ def _explained(
             TokenShare(
                 start=each.start, end=each.end, text=text[each.start : each.end], share=each.share
             )
-            for each in explanation.attributions
+            for each in explanation.shares
         ],
         truncated=explanation.truncated,
     )

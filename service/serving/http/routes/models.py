@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth import authorization
-from gatewise.service.serving.http.auth.key_file import Role
+from gatewise.service.serving.http.auth.api_keys import Role
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
 from gatewise.service.serving.model_registry import Changes, ModelRegistry

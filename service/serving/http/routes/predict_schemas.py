@@ -116,7 +116,7 @@ def encode(
     Labels with equal scores keep the model's order. A score is written as the shortest decimal
     that gives the same float32.
 
-    >>> encode(["ham", "spam"], Scored(numpy.array([[0.2, 0.8]], numpy.float32), [None]), top_k=1)
+    >>> encode(["ham", "spam"], Scored(np.array([[0.2, 0.8]], np.float32), [None]), top_k=1)
     b'[[{"label":"spam","score":0.8}]]'
 
     Args:

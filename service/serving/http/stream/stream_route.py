@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
-from gatewise.service.model.streaming_classifier import Reading, Stream, TextTooLongError
+from gatewise.service.model.streaming_classifier import Stream, StreamScores, TextTooLongError
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems
@@ -282,7 +282,7 @@ class _Scorer:
 
     def feed(self, piece: str, *, more: bool) -> list[str]:
         """Returns a message for each token that is new or has changed."""
-        return [self._message(reading) for reading in self._stream.feed(piece, more=more)]
+        return [self._message(result) for result in self._stream.feed(piece, more=more)]
 
     def latest(self) -> str:
         """Returns a message with the scores of the text so far."""
@@ -295,9 +295,9 @@ class _Scorer:
         """Returns the last message, with the scores of the complete text."""
         return self._message(self._stream.end(), end=True)
 
-    def _message(self, reading: Reading, *, end: bool = False) -> str:
-        classifier, scores = self._classifier, reading.scores
+    def _message(self, result: StreamScores, *, end: bool = False) -> str:
+        classifier, scores = self._classifier, result.scores
         (none,) = classifier.none_labels(scores[None])
         best = ranked(classifier.classes_, scores, self._top_k, none=none)
-        self.tokens = reading.tokens
-        return scores_message(reading.tokens, best, end=end, truncated=self._stream.truncated)
+        self.tokens = result.tokens
+        return scores_message(result.tokens, best, end=end, truncated=self._stream.truncated)

@@ -19,6 +19,8 @@ from gatewise.service.serving.settings import Settings
 from starlette.responses import Response
 from starlette.testclient import TestClient
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture
 def replica(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica]:

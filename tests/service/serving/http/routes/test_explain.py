@@ -71,7 +71,7 @@ class TestResponses:
             assert answer["log_odds"] == found.log_odds
             assert (answer["task"], answer["truncated"]) == ("single_label", False)
             shares = [(each["start"], each["end"], each["share"]) for each in answer["tokens"]]
-            assert shares == [(each.start, each.end, each.share) for each in found.attributions]
+            assert shares == [(each.start, each.end, each.share) for each in found.shares]
             # Offsets count code points, as in Python.
             for each in answer["tokens"]:
                 assert each["text"] == text[each["start"] : each["end"]]

@@ -184,8 +184,13 @@ def test_a_text_may_be_split_anywhere(service, classifiers):
 def test_the_label_of_a_rejected_text_comes_first(rejecting_folder, forward_folder, tmp_path):
     import shutil
 
-    from gatewise.service.model.model_config import ModelFolder, RejectSettings
-    from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
+    from gatewise.service.model.model_documents import RejectSettings
+    from gatewise.service.model.model_folder import (
+        ModelFolder,
+        read_model_folder,
+        seal_model_folder,
+        write_json,
+    )
 
     folder = ModelFolder(shutil.copytree(forward_folder(), tmp_path / "model"))
     loaded = read_model_folder(folder.path)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import httpx
@@ -15,6 +14,8 @@ from gatewise.service.serving.http.web_ui.web_ui import POLICY
 from gatewise.service.serving.settings import Settings
 from gatewise.vocab.tokenizer.encoding import Encoded
 from numpy.typing import NDArray
+
+from benchmarks.lib import chromium
 
 ROOT = Path(__file__).parents[5]
 STATIC = ROOT / "service" / "serving" / "http" / "web_ui" / "static"
@@ -80,16 +81,10 @@ class Many(Classifier):
         return self
 
 
-@pytest.fixture(scope="module")
-def chromium(benchmark_module: Callable[[str], ModuleType]) -> ModuleType:
-    module = benchmark_module("chromium")
-    if module.installed() is None:
-        pytest.skip("Chromium is not on the path")
-    return module
-
-
 @pytest.fixture
-def browser(chromium: ModuleType, tmp_path: Path) -> Iterator[Any]:
+def browser(tmp_path: Path) -> Iterator[Any]:
+    if chromium.installed() is None:
+        pytest.skip("Chromium is not on the path")
     with chromium.Chromium(tmp_path / "profile") as browser:
         yield browser
 

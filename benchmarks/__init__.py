@@ -1,0 +1,1 @@
+"""Measurements of Gatewise beside other libraries and servers; see README.md."""

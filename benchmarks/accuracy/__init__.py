@@ -1,0 +1,1 @@
+"""How often Gatewise is right, beside other classifiers."""

@@ -1,0 +1,1 @@
+"""How long one text takes, in Gatewise, Keras, PyTorch and JavaScript."""

@@ -1,0 +1,144 @@
+"""The network that is timed: Gatewise's default, as a model folder and in Keras's own layers.
+
+The weights are random, from a seed, and not trained: their values make no difference to the time.
+"""
+
+import itertools
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from gatewise import training  # noqa: F401  # sets TensorFlow's environment, so it goes before Keras
+
+# isort: split
+import keras
+import numpy as np
+import onnx
+import onnxruntime as ort
+from gatewise.service.model.model_folder import write_model_folder
+from gatewise.training.config.config import Config
+from gatewise.training.config.network_section import Cell, NetworkConfig
+from gatewise.training.config.tokens_section import TokensConfig
+from gatewise.training.network.build import build
+from gatewise.training.network.layers import MaskedReadout
+from gatewise.training.network.ngrams import NgramLogits, NgramRows
+from gatewise.training.network.shape import Shape
+from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+from gatewise.training.trained_model import TrainedModel
+from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
+from numpy.typing import NDArray
+
+VOCAB_SIZE, CLASSES, SEED = 20_000, 10, 1
+TOLERANCE = 1e-5
+"""How far logits in 32-bit floats may be apart."""
+
+
+@dataclass(frozen=True)
+class TimedNetwork:
+    """The network that is timed."""
+
+    folder: Path  # its model folder, with a file for each precision
+    lowered: onnx.ModelProto  # as Gatewise exports it, in 32-bit floats
+    in_keras: keras.Model  # the same weights in Keras's own recurrent layer
+
+    def keras_export(self) -> onnx.ModelProto:
+        """The ONNX that Keras itself writes, through tf2onnx, with its default options."""
+        path = self.folder.with_suffix(".onnx")
+        # A model must have been called before it is exported.
+        inputs = {value.name: np.ones((1, 2), np.int32) for value in self.in_keras.inputs}
+        self.in_keras(inputs)
+        with warnings.catch_warnings():
+            # Keras looks for a name that NumPy no longer has.
+            warnings.filterwarnings("ignore", "In the future `np.object`", FutureWarning)
+            self.in_keras.export(str(path), format="onnx", verbose=False)
+        return onnx.load(path)
+
+
+@dataclass(frozen=True)
+class OnnxRun:
+    """A network in onnxruntime on one thread, with fixed inputs."""
+
+    session: ort.InferenceSession
+    inputs: dict[str, NDArray[np.generic]]
+
+    def __call__(self) -> NDArray[np.float32]:
+        """The logits, `(texts, classes)`."""
+        logits: NDArray[np.float32] = self.session.run(None, self.inputs)[0]
+        return logits
+
+
+def in_onnxruntime(
+    model: onnx.ModelProto, ids: NDArray[np.int64], mask: NDArray[np.int64]
+) -> OnnxRun:
+    """A network in onnxruntime on one thread, with the inputs of the types that it takes."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
+    given = {"input_ids": ids, "attention_mask": mask}
+    return OnnxRun(
+        session,
+        {each.name: given[each.name].astype(types[each.type]) for each in session.get_inputs()},
+    )
+
+
+def words() -> list[str]:
+    """As many made-up words as the vocabulary has room for, in a random order."""
+    syllables = [a + b for a, b in itertools.product("bdfgklmnprst", "aeiou")]
+    made_up = ["".join(parts) for parts in itertools.product(syllables, repeat=3)]
+    size = VOCAB_SIZE - len(SPECIAL_TOKENS)
+    return [str(word) for word in np.random.default_rng(SEED).permutation(made_up)[:size]]
+
+
+def build_network(cell: Cell, folder: Path) -> TimedNetwork:
+    """The network, written to a folder."""
+    config = Config(network=NetworkConfig(cell=cell), tokens=TokensConfig(unit="word"))
+    shape = Shape(VOCAB_SIZE, CLASSES, config.network.ngram_lengths(config.tokens.unit))
+    model = _with_random_weights(build(config.network, shape, SEED))
+    lowered = _written(folder, model, config, shape)
+    return TimedNetwork(folder, lowered, _in_keras(config.network, shape, model))
+
+
+def _with_random_weights(model: keras.Model) -> keras.Model:
+    """Moves every weight: biases and n-grams start at zero, where an error would not show."""
+    generator = np.random.default_rng(SEED)
+    model.set_weights(
+        [value + generator.normal(0, 0.1, value.shape) for value in model.get_weights()]
+    )
+    return model
+
+
+def _written(folder: Path, model: keras.Model, config: Config, shape: Shape) -> onnx.ModelProto:
+    """Writes a network as a model folder, and gives its ONNX."""
+    trained = TrainedModel(
+        lowered=to_onnx(model, config.network),
+        tokenizer=train_tokenizer(words()),
+        labels=Labels.of(f"class {number}" for number in range(CLASSES)),
+        multi_label=False,
+        shape=shape,
+        config=config,
+        parameters=model.count_params(),
+        corpus_sha256="0" * 64,
+    )
+    with write_model_folder(folder) as model_folder:
+        trained.write(model_folder)
+    return trained.lowered
+
+
+def _in_keras(config: NetworkConfig, shape: Shape, source: keras.Model) -> keras.Model:
+    """The same network with Keras's own recurrent layer in place of Gatewise's."""
+    ids = keras.Input((None,), dtype="int32", name="input_ids")
+    mask = keras.Input((None,), dtype="int32", name="attention_mask")
+    vectors = keras.layers.Embedding(shape.vocab_size, config.embedding_size)(ids)
+    cells = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}
+    recurrent = cells[config.cell](config.units, return_sequences=True)
+    states = keras.layers.Bidirectional(recurrent)(vectors, mask=keras.ops.cast(mask, "bool"))
+    logits = keras.layers.Dense(shape.classes)(MaskedReadout(config.readout)(states, mask))
+    table = shape.table()
+    logits = logits + NgramLogits(table, shape.classes)(NgramRows(table)(ids, mask))
+    model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)
+    model.set_weights(source.get_weights())
+    return model

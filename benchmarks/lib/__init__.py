@@ -1,0 +1,1 @@
+"""What several benchmarks share: timing, processes, servers, load, browsers, corpora, peers."""

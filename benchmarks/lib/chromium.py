@@ -1,0 +1,268 @@
+"""A headless Chromium, its pages, and the list of what they requested, over its DevTools protocol.
+
+Every message on the pipe is one JSON object, ended by a zero byte.
+"""
+
+import base64
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks.lib.command import BenchmarkError
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_OPTIONS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"),
+    *("--no-first-run", "--hide-scrollbars", "--remote-debugging-pipe"),
+)
+_WAIT = 0.05
+_LOADED = "!window.left && document.readyState === 'complete'"
+
+
+def installed() -> str | None:
+    """Where Chromium is; None if it is not on the path."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+class ChromiumError(BenchmarkError):
+    """Chromium is missing, has ended, or failed at a command."""
+
+
+@dataclass
+class Page:
+    """One page of a browser.
+
+    Attributes:
+        browser: Whose.
+        session: What the protocol calls the connection to it.
+    """
+
+    browser: "Chromium"
+    session: str
+
+    def go(self, address: str) -> None:
+        """Opens an address and waits until it is loaded."""
+        self.evaluate("window.left = true")
+        answer = self._call("Page.navigate", url=address)
+        if "errorText" in answer:
+            raise ChromiumError(f"{address}: {answer['errorText']}")
+        if "loaderId" not in answer:
+            return  # nothing but the part after # is another
+        self.wait_for(_LOADED)
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression of JavaScript; a promise is waited for.
+
+        Raises:
+            ChromiumError: If it throws.
+        """
+        answer = self._call(
+            "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
+        )
+        if "exceptionDetails" in answer:
+            details = answer["exceptionDetails"]
+            thrown = details.get("exception", {}).get("description", details["text"])
+            raise ChromiumError(f"the page threw: {thrown}")
+        return answer["result"].get("value")
+
+    def reload(self) -> None:
+        """Loads the page again and waits until it is loaded."""
+        self.evaluate("window.left = true")
+        self._call("Page.reload")
+        self.wait_for(_LOADED)
+
+    def wait_for(self, expression: str, patience: float = 60) -> None:
+        """Waits until an expression is true.
+
+        Raises:
+            ChromiumError: If it is not, after so many seconds.
+        """
+        end = time.monotonic() + patience
+        while True:
+            try:
+                if self.evaluate(expression):
+                    return
+            except ChromiumError as error:
+                # What was asked while one page made way for another has no answer.
+                if "context" not in str(error):
+                    raise
+            if time.monotonic() > end:
+                raise ChromiumError(f"not so after {patience:g} s: {expression}")
+            time.sleep(_WAIT)
+
+    def look(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Gives the page a width and a height in pixels, and light or dark."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def press(self, key: str) -> None:
+        """Presses and lets go of a key by its name, such as `Tab`, or types a character."""
+        text = {"text": key} if len(key) == 1 else {"code": key}
+        self._call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
+        self._call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def insert(self, text: str) -> None:
+        """Types a text where the cursor is."""
+        self._call("Input.insertText", text=text)
+
+    def picture(self) -> bytes:
+        """What the page looks like, from its top to its end, as PNG."""
+        answer = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        return base64.b64decode(answer["data"])
+
+    def _call(self, method: str, **parameters: object) -> dict[str, Any]:
+        return self.browser.call(method, self.session, **parameters)
+
+
+@dataclass
+class Chromium:
+    """A browser, from the start of the block to its end.
+
+    Attributes:
+        profile: A folder for what it keeps.
+        patience: Seconds that it may take to answer.
+        asked: The addresses that its pages and their workers asked for.
+        complaints: What its pages reported as errors.
+    """
+
+    profile: Path
+    patience: float = 600
+    asked: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        found = installed()
+        if found is None:
+            raise ChromiumError(f"expected a Chromium on the path, found none of {_NAMES}")
+        theirs_in, self._out = os.pipe()
+        self._in, theirs_out = os.pipe()
+        # It reads from descriptor 3 and writes to 4; not every sh knows numbers above 9.
+        command = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        options = [*_OPTIONS, f"--user-data-dir={self.profile}", "about:blank"]
+        self._process = subprocess.Popen(
+            ["bash", "-c", command, "bash", found, *options],
+            pass_fds=(theirs_in, theirs_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        self._buffer, self._number = b"", 0
+        # Service workers are no part of a page: they are watched from their first step on.
+        self.call(
+            "Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        os.close(self._in)
+        os.close(self._out)
+
+    def page(self) -> Page:
+        """A new page, with nothing on it yet."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for method in ("Network.enable", "Runtime.enable", "Log.enable", "Page.enable"):
+            self.call(method, session)
+        return Page(self, session)
+
+    def call(self, method: str, session: str | None = None, **parameters: object) -> dict[str, Any]:
+        """Gives a command and waits for its answer.
+
+        Raises:
+            ChromiumError: If the command fails or the browser has ended.
+        """
+        number = self._send(method, session, parameters)
+        end = time.monotonic() + self.patience
+        while True:
+            message = self._next(end)
+            if message.get("id") != number:
+                self._heed(message)
+            elif "error" in message:
+                raise ChromiumError(f"{method}: {message['error']['message']}")
+            else:
+                answer: dict[str, Any] = message["result"]
+                return answer
+
+    def _send(self, method: str, session: str | None, parameters: dict[str, object]) -> int:
+        self._number += 1
+        message: dict[str, object] = {"id": self._number, "method": method, "params": parameters}
+        if session:
+            message["sessionId"] = session
+        contents = json.dumps(message).encode() + b"\0"
+        try:
+            while contents:
+                contents = contents[os.write(self._out, contents) :]
+        except BrokenPipeError:
+            raise ChromiumError("the browser has ended") from None
+        return self._number
+
+    def _next(self, end: float) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            ready, _, _ = select.select([self._in], [], [], max(0, end - time.monotonic()))
+            if not ready:
+                raise ChromiumError(f"no answer after {self.patience:g} s")
+            received = os.read(self._in, 1 << 20)
+            if not received:
+                raise ChromiumError("the browser has ended")
+            self._buffer += received
+        first, self._buffer = self._buffer.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(first)
+        return message
+
+    def _heed(self, message: dict[str, Any]) -> None:
+        """Takes note of what happened."""
+        heed = _EVENTS.get(message.get("method", ""))
+        if heed:
+            heed(self, message["params"])
+
+    def _watch(self, parameters: dict[str, Any]) -> None:
+        session = parameters["sessionId"]
+        self._send("Network.enable", session, {})
+        self._send("Runtime.runIfWaitingForDebugger", session, {})
+
+    def _note_request(self, parameters: dict[str, Any]) -> None:
+        self.asked.append(parameters["request"]["url"])
+
+    def _note_exception(self, parameters: dict[str, Any]) -> None:
+        details = parameters["exceptionDetails"]
+        self.complaints.append(details.get("exception", {}).get("description", details["text"]))
+
+    def _note_entry(self, parameters: dict[str, Any]) -> None:
+        entry = parameters["entry"]
+        if entry["level"] == "error":
+            self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+
+
+_EVENTS: dict[str, Callable[[Chromium, dict[str, Any]], None]] = {
+    "Target.attachedToTarget": Chromium._watch,
+    "Network.requestWillBeSent": Chromium._note_request,
+    "Runtime.exceptionThrown": Chromium._note_exception,
+    "Log.entryAdded": Chromium._note_entry,
+}

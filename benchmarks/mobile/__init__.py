@@ -1,0 +1,1 @@
+"""How good small models are, for their size."""

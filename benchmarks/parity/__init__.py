@@ -1,0 +1,1 @@
+"""Whether every runtime gives the answers of Gatewise in Python."""

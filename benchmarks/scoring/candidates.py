@@ -1,0 +1,247 @@
+"""The ways from the texts of a corpus to their labels, each timed in a process of its own.
+
+    python -m benchmarks.scoring.candidates NAME SETTINGS
+
+Two libraries in one process would compete for the threads; a process that waits for its turn takes
+nothing from the others. Two candidates are what cannot be saved: the tokenizer over all texts at
+once, and the network over batches that were packed beforehand.
+"""
+
+import atexit
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gatewise.service.model import classifier
+from gatewise.service.model.classifier import Classifier, min_batch_rows
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.service.model.onnx_session import open_session
+from gatewise.service.model.scores import apply, none_labels
+from gatewise.service.scoring.chunks import cut
+from gatewise.service.scoring.ordered_pool import in_order
+from gatewise.service.scoring.output_columns import Column, OutputColumns
+from gatewise.service.scoring.score_file import Parallelism, score_file
+from gatewise.vocab.corpus.data_files import Format
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.corpus.records import Record
+from numpy.typing import NDArray
+
+from benchmarks.lib import corpora, timing
+
+TOKENIZING, INFERENCE = "tokenizing alone", "inference alone"
+FROM_STRINGS = "Gatewise, strings to labels"
+TO_CSV, TO_PARQUET = "Gatewise, csv.gz to csv", "Gatewise, csv.gz to Parquet"
+LINEAR, FASTTEXT = "TF-IDF and LinearSVC, predict", "fastText, predict"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the candidates have in common."""
+
+    file: str  # the rows, `.csv.gz` with the columns text and label
+    model: str  # Gatewise's model folder
+    cores: int  # how many threads a candidate may use; it has no more cores
+    train_rows: int  # how many rows other classifiers are trained on
+    peer_rows: int  # most rows that other classifiers are asked for
+
+    def rows(self, limit: int | None = None) -> tuple[list[str], list[str]]:
+        """The first texts of the file, and their labels."""
+        found = corpora.cells(Path(self.file))
+        header = next(found)
+        places = header.index("text"), header.index("label")
+        rows = [tuple(row[place] for place in places) for row in islice(found, limit)]
+        texts, labels = (list(column) for column in zip(*rows, strict=True))
+        return texts, labels
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is timed."""
+
+    rows: int  # that a turn classifies
+    run: Callable[[], Any]  # a turn
+    labels: Callable[[Any], Sequence[str]] | None = None  # from what it gave, if they are compared
+
+
+def tokenizing(settings: Settings) -> Candidate:
+    """The tokenizer alone, over all texts in one call, on as many threads as there are cores."""
+    texts, _ = settings.rows()
+    tokenizer = read_model_folder(Path(settings.model)).tokenizer
+    return Candidate(len(texts), lambda: tokenizer.encode_batch_fast(texts))
+
+
+def inference(settings: Settings) -> Candidate:
+    """The network alone: batches sorted by length over the whole corpus, one call a thread."""
+    texts, _ = settings.rows()
+    loaded = read_model_folder(Path(settings.model))
+    model = Classifier(loaded)
+    answers = _answers(model, settings)
+    encoded = model.encode_together(texts)
+    encoded = encoded.only(~encoded.is_empty)
+    fewest, starts = min_batch_rows(loaded.manifest.operators), encoded.starts
+    # The classifier's own bounds. The longest first, so that no thread is left with one at the end.
+    rows = list(classifier._batches(encoded.lengths))[::-1]
+    inputs: list[dict[str, NDArray[np.int64]]] = []
+    for batch in (encoded.batch(each, starts) for each in rows):
+        values = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        times = fewest if len(batch.input_ids) < fewest else 1
+        inputs.append({name: np.tile(value, (times, 1)) for name, value in values.items()})
+    session = open_session(loaded.model, loaded.model_file, 1)
+    logits: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(inputs)
+
+    def run() -> None:
+        numbers = itertools.count()
+
+        def work(_: int) -> None:
+            while (number := next(numbers)) < len(inputs):
+                (logits[number],) = session.run(["logits"], inputs[number])
+
+        with ThreadPoolExecutor(settings.cores) as pool:
+            list(pool.map(work, range(settings.cores)))
+
+    def labels(_: None) -> Sequence[str]:
+        every = np.empty((len(encoded), len(model.classes_)), dtype=np.float32)
+        for places, of_batch in zip(rows, logits, strict=True):
+            every[places] = of_batch[: len(places)]
+        scores = apply(model.score_function, every)
+        return _best(answers.columns(scores, none_labels(model.reject, scores)))
+
+    return Candidate(len(texts), run, labels)
+
+
+def from_strings(settings: Settings) -> Candidate:
+    """What `gatewise score` does from the strings of its chunks to their labels."""
+    texts, _ = settings.rows()
+    model = Classifier.load(settings.model)
+    answers = _answers(model, settings)
+    chunks = [chunk for chunk, _ in cut(texts, len)]
+
+    def work(chunk: Sequence[str]) -> list[Column]:
+        encoded = model.encode_together(chunk)
+        if (empty := encoded.is_empty).any():
+            encoded = encoded.only(~empty)
+        scores = model.probabilities(encoded)
+        return answers.columns(scores, none_labels(model.reject, scores))
+
+    def labels(found: list[list[Column]]) -> Sequence[str]:
+        return [label for columns in found for label in _best(columns)]
+
+    return Candidate(len(texts), lambda: list(in_order(work, chunks, settings.cores)), labels)
+
+
+def file_to_file(settings: Settings, suffix: str) -> Candidate:
+    """`score_file`, from the file on disk to a whole output."""
+    model = Classifier.load(settings.model)
+    folder = Path(tempfile.mkdtemp(prefix="scoring-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    out, rejects = folder / f"out{suffix}", folder / "rejects.jsonl"
+    rows = sum(1 for _ in open_records(settings.file))
+
+    def run() -> str:
+        pace = Parallelism(settings.cores)
+        return score_file(model, settings.file, out, rejects=rejects, pace=pace).label_column
+
+    def labels(column: str) -> Sequence[str]:
+        found = (record for record in open_records(out) if isinstance(record, Record))
+        return [str(record.values[column]) for record in found]
+
+    return Candidate(rows, run, labels)
+
+
+def linear(settings: Settings) -> Candidate:
+    """Words and pairs of them, weighted by TF-IDF, and a linear support vector machine."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415 — its process's alone
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.svm import LinearSVC  # noqa: PLC0415
+
+    model = make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]"),
+        LinearSVC(),
+    )
+    model.fit(*settings.rows(settings.train_rows))
+    texts, _ = settings.rows(settings.peer_rows)
+    return Candidate(len(texts), lambda: model.predict(texts))
+
+
+def fasttext(settings: Settings) -> Candidate:
+    """FastText with pairs of words, asked for a list of texts."""
+    import fasttext as library  # noqa: PLC0415 — its process's alone
+
+    ids: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        corpus = Path(scratch) / "train.txt"
+        with corpus.open("w", encoding="utf-8") as file:
+            for text, label in zip(*settings.rows(settings.train_rows), strict=True):
+                name = ids.setdefault(label, f"__label__{len(ids)}")
+                file.write(f"{name} {_on_one_line(text)}\n")
+        model = library.train_supervised(str(corpus), wordNgrams=2, thread=1, verbose=0)
+    texts, _ = settings.rows(settings.peer_rows)
+    labels = {number: label for label, number in ids.items()}
+
+    def run() -> list[str]:
+        answers, _ = model.predict([_on_one_line(text) for text in texts])
+        # An empty text has no label.
+        return [labels[answer[0]] if answer else "" for answer in answers]
+
+    return Candidate(len(texts), run)
+
+
+CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
+    TOKENIZING: tokenizing,
+    INFERENCE: inference,
+    FROM_STRINGS: from_strings,
+    TO_CSV: partial(file_to_file, suffix=".csv"),
+    TO_PARQUET: partial(file_to_file, suffix=".parquet"),
+    LINEAR: linear,
+    FASTTEXT: fasttext,
+}
+
+
+def _answers(model: Classifier, settings: Settings) -> OutputColumns:
+    return OutputColumns.among(model, (), settings.model, Format.PARQUET)
+
+
+def _best(columns: list[Column]) -> Sequence[str]:
+    return [str(label) for label in columns[0]]
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def main(name: str, settings: str) -> None:
+    """See the module; each line of standard input is a turn."""
+    # Libraries print what they like; the answers go where nothing else does.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def answer(**fields: object) -> None:
+        answers.write(f"{json.dumps(fields)}\n")
+        answers.flush()
+
+    candidate = CANDIDATES[name](Settings(**json.loads(settings)))
+    answer(rows=candidate.rows)
+    for _ in sys.stdin:
+        found: list[Any] = []
+        seconds = timing.seconds(lambda: found.append(candidate.run()))  # noqa: B023 — called now
+        digest = None
+        if candidate.labels:
+            labels = "\n".join(candidate.labels(found[0]))
+            digest = hashlib.sha256(labels.encode()).hexdigest()
+        answer(seconds=seconds, digest=digest)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

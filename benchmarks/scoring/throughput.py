@@ -1,0 +1,202 @@
+"""Rows a second from strings to labels: Gatewise, its bound, a linear classifier and fastText.
+
+Every candidate is ready in a process of its own and they take turns, each on the same cores.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from gatewise.service.threads import available_cpus as all_cores
+
+from benchmarks.lib import corpora
+from benchmarks.lib.command import DATA, AsJson, BenchmarkError, CorpusFolder, command
+from benchmarks.lib.report import Row, report
+from benchmarks.lib.subprocesses import environment, gatewise_command
+from benchmarks.lib.timing import rotated
+from benchmarks.scoring.candidates import (
+    CANDIDATES,
+    FASTTEXT,
+    FROM_STRINGS,
+    INFERENCE,
+    LINEAR,
+    TOKENIZING,
+    Settings,
+)
+
+BOUND = "the bound: tokenizing, then inference"
+GOAL = 0.9
+"""What share of the bound Gatewise is to reach."""
+
+_NEEDS = {LINEAR: "sklearn", FASTTEXT: "fasttext"}
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+class Process:
+    """A candidate in a process of its own; `rows` are those of a turn."""
+
+    def __init__(self, name: str, process: "subprocess.Popen[str]", errors: Any) -> None:
+        self._name, self._process, self._errors = name, process, errors
+        self.rows: int = self._next("rows")["rows"]
+
+    def turn(self) -> tuple[float, str | None]:
+        """Has it take a turn: seconds, and a digest of its labels if it tells them."""
+        if self._process.stdin is not None:
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+        answer = self._next("seconds")
+        return answer["seconds"], answer["digest"]
+
+    def _next(self, expected: str) -> dict[str, Any]:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        self._errors.seek(0)
+        last = self._errors.read().strip().splitlines() or ["nothing"]
+        raise BenchmarkError(f"{self._name} ended before its {expected}: {last[-1]}")
+
+
+@contextmanager
+def started(name: str, settings: Settings) -> Iterator[Process]:
+    """A candidate that is ready, until the block ends."""
+    threads = dict.fromkeys(_THREADS, str(settings.cores))
+    module = "benchmarks.scoring.candidates"
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", module, name, json.dumps(asdict(settings))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            env=environment(**threads),
+        ) as process,
+    ):
+        try:
+            yield Process(name, process, errors)
+        finally:
+            process.terminate()
+
+
+def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
+    """Has every candidate take its turns; the first turn of each is not counted.
+
+    Raises:
+        BenchmarkError: If one fails, or two candidates of Gatewise give different labels.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    digests: dict[str, str] = {}
+    with ExitStack() as stack:
+        processes = {name: stack.enter_context(started(name, settings)) for name in names}
+        for name in rotated(names, rounds + 1):
+            took, digest = processes[name].turn()
+            seconds[name].append(took)
+            if digest is not None:
+                digests[name] = digest
+    if len(set(digests.values())) > 1:
+        raise BenchmarkError(f"expected the same labels of all of Gatewise, received {digests}")
+    counted = {name: each[1:] for name, each in seconds.items()}
+    rows = {name: process.rows for name, process in processes.items()}
+    if {TOKENIZING, INFERENCE} <= counted.keys():
+        halves = zip(counted[TOKENIZING], counted[INFERENCE], strict=True)
+        counted = {BOUND: list(map(sum, halves)), **counted}
+        rows[BOUND] = rows[TOKENIZING]
+    rates = {name: [rows[name] / each for each in counted[name]] for name in counted}
+    return [_row(name, rows[name], rates) for name in counted]
+
+
+def _row(name: str, rows: int, rates: Mapping[str, Sequence[float]]) -> Row:
+    lower, median, upper = map(float, np.quantile(rates[name], (0.25, 0.5, 0.75)))
+
+    def ratio(other: str) -> float | None:
+        return median / float(np.median(rates[other])) if other in rates else None
+
+    return {
+        "what": name,
+        "rows": rows,
+        "rows/s": median,
+        "lower quartile": lower,
+        "upper quartile": upper,
+        "to Gatewise": ratio(FROM_STRINGS),
+        "to the bound": ratio(BOUND),
+    }
+
+
+@contextmanager
+def limited(cores: int) -> Iterator[int]:
+    """Gives this process and those that it starts so many cores at the most; yields how many."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield os.cpu_count() or 1
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(before)[:cores])
+    try:
+        yield min(cores, len(before))
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def train_if_missing(model: Path, corpus: Path) -> Path:
+    """The model folder; trained on the corpus first if it is not there."""
+    if not model.exists():
+        typer.echo(f"{model} is not there: training on {corpus}", err=True)
+        command = gatewise_command("train", corpus, "--out", model)
+        ended = subprocess.run(command, env=environment(), stdout=subprocess.DEVNULL, check=False)
+        if ended.returncode:
+            raise BenchmarkError(f"{model}: training failed")
+    return model.resolve()
+
+
+@command
+def main(  # noqa: PLR0913, PLR0917 — an argument for each option
+    model: Annotated[Path, typer.Argument(help="A model folder; trained if it is not there.")],
+    folder: CorpusFolder = DATA / "nsmc",
+    rows: Annotated[int | None, typer.Option(min=1, help="Most rows; by default all.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Cores of each candidate.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each candidate.")] = 5,
+    train_rows: Annotated[int, typer.Option(min=2, help="Rows that others train on.")] = 20_000,
+    peer_rows: Annotated[int, typer.Option(min=1, help="Most rows of others.")] = 50_000,
+    only: Annotated[list[str] | None, typer.Option(help="These candidates only.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Time every candidate from strings to labels, in turns, on the same cores."""
+    load = os.getloadavg()[0]
+    if unknown := set(only or ()) - set(CANDIDATES):
+        raise typer.BadParameter(f"no {unknown.pop()!r} among {', '.join(CANDIDATES)}")
+    names = [name for name in CANDIDATES if not only or name in only]
+    for name, package in _NEEDS.items():
+        if name in names and find_spec(package) is None:
+            typer.echo(f'{name} is left out: pip install "gatewise[benchmark]"', err=True)
+            names.remove(name)
+    source = corpora.find(folder, "all", "test", "train")
+    with tempfile.TemporaryDirectory() as scratch, limited(cores or all_cores()) as count:
+        settings = Settings(
+            str(corpora.cut(source, Path(scratch) / "rows.csv.gz", rows)),
+            str(train_if_missing(model, corpora.find(folder, "train", "all"))),
+            count,
+            train_rows,
+            peer_rows,
+        )
+        measured = measure(settings, names, rounds)
+    shares = [row["to the bound"] for row in measured if row["what"] == FROM_STRINGS]
+    verdicts = {
+        f"Gatewise reaches {GOAL} of the bound": isinstance(share, float) and share >= GOAL
+        for share in shares
+    }
+    facts = {"corpus": folder.name, "cores": count, "rounds": rounds, "load before": load}
+    report({"scoring": measured}, facts=facts, verdicts=verdicts, as_json=as_json)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""What the peers run, in environments of their own; nothing of Gatewise is imported."""

@@ -1,0 +1,1 @@
+"""How fast Gatewise trains, and in how much memory."""

@@ -1,0 +1,1 @@
+"""The same small network in Gatewise, Keras and PyTorch."""

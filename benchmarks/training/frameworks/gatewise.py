@@ -1,0 +1,91 @@
+"""The network in Gatewise: its own layers, batches and updates, without the n-gram path."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from gatewise import training  # noqa: F401  # sets TensorFlow's environment, so it goes before TensorFlow
+
+# isort: split
+import numpy as np
+import tensorflow as tf
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
+from gatewise.training.data import examples
+from gatewise.training.data.examples import Examples
+from gatewise.training.fit import devices
+from gatewise.training.fit.dataset import Batches, tensors
+from gatewise.training.fit.loss import objective
+from gatewise.training.fit.train_step import Learner
+from gatewise.training.fit.validation import validate
+from gatewise.training.network.build import build
+from gatewise.training.network.shape import Shape
+from numpy.typing import NDArray
+
+from benchmarks.training.frameworks.shared import (
+    EncodedTexts,
+    EpochTimer,
+    Recipe,
+    TrainingRun,
+)
+
+_WINDOW = 4096
+
+
+def settings(recipe: Recipe) -> Config:
+    """The recipe as Gatewise's settings; everything else is off."""
+    return configs.load(
+        assignments=[
+            f"network.cell={recipe.cell}",
+            f"network.units={recipe.units}",
+            f"network.embedding_size={recipe.embedding_size}",
+            f"network.dropout={recipe.dropout}",
+            "network.readout=last",
+            "network.ngrams=[]",
+            "network.word_dropout=0.0",
+            "network.input_dropout=0.0",
+            f"training.batch_size={recipe.batch_size}",
+            f"training.epochs={recipe.epochs}",
+            f"training.learning_rate={recipe.learning_rate}",
+            f"training.weight_decay={recipe.weight_decay}",
+            f"training.seed={recipe.seed}",
+            "training.averaging=0.0",
+        ]
+    )
+
+
+def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
+    """Batches of texts of similar length, as `gatewise train` makes them."""
+    config = settings(recipe)
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    devices.share_out(config.training.threads)
+    shape = Shape(recipe.vocab_size, recipe.classes, ())
+    with devices.strategy().scope():
+        model = build(config.network, shape, recipe.seed)
+    with TemporaryDirectory() as folder:
+        train_rows, test_rows = (
+            stored(part, Path(folder) / name) for part, name in ((train, "train"), (test, "test"))
+        )
+        goal = objective(config.training, train_rows, recipe.classes, multi_label=False)
+        learner = Learner(model, goal, config.training, config.training.averaging)
+        batches = Batches(train_rows, recipe.batch_size, recipe.seed)
+        epochs = EpochTimer()
+        for number in range(1, recipe.epochs + 1):
+            with epochs.epoch():
+                for batch in tensors(train_rows, batches.epoch(number), goal.row_weights):
+                    learner.update(batch, recipe.learning_rate)
+        accuracy = validate(learner, test_rows, "accuracy", multi_label=False).metric
+    return epochs.run(accuracy, model.count_params())
+
+
+def stored(texts: EncodedTexts, folder: Path) -> Examples:
+    """The texts on disk, where Gatewise's batches read them."""
+
+    def windows() -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int32]]]:
+        for start in range(0, len(texts), _WINDOW):
+            end = min(start + _WINDOW, len(texts))
+            ids = [texts.text(row).astype(np.int64) for row in range(start, end)]
+            yield ids, texts.targets[start:end]
+
+    return examples.store(windows(), folder)

@@ -1,0 +1,230 @@
+"""What training, evaluation, export and inspection print: progress, metrics, model folders."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from gatewise.console.output import metric_name, print_json, print_plainly, print_progress
+from gatewise.printable import printable
+
+if TYPE_CHECKING:
+    from gatewise.service.model.model_documents import RejectSettings
+    from gatewise.service.model.model_folder import Artifact
+    from gatewise.training.evaluation.evaluate import Report
+    from gatewise.training.fit.progress import Progress as FitProgress
+    from gatewise.training.mobile.mobile_export import Exported, ExportStep
+    from gatewise.training.run_metrics import RunMetrics
+    from gatewise.vocab.tokenizer.tokenizer import Coverage
+
+_LABELS_SHOWN = 40
+
+
+@contextmanager
+def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
+    """A bar over updates and a line for each epoch and finding; lines alone without a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("fitting"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("updates"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("fitting", total=None)
+
+        def on_progress(progress: "FitProgress") -> None:
+            bar.update(task, completed=progress.step, total=progress.steps)
+            for line in progress_lines(progress):
+                print_progress(console, line)
+
+        yield on_progress
+
+
+def progress_lines(progress: "FitProgress") -> Iterator[str]:
+    """The lines of a progress event: an epoch that ended, a finding about the learning rate."""
+    if progress.epoch:
+        epoch, metric = progress.epoch, metric_name(progress.metric or "metric")
+        shown = "" if metric == "loss" else f", validation {metric} {epoch.metric:.4f}"
+        yield (
+            f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation loss "
+            f"{epoch.validation_loss:.4f}{shown}"
+        )
+    if progress.finding:
+        yield progress.finding
+
+
+def show_run(run: "RunMetrics", out: Path) -> None:
+    """Prints the end of a training run: its metrics and where the model is."""
+    if run.test:
+        show_report(run.test, title="test")
+    else:
+        show_report(run.validation, title="validation")
+    best = run.fitted.best
+    print_plainly(
+        f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
+        f"parameters; best of {len(run.fitted.epochs)} epochs: {best.number} "
+        f"(validation {metric_name(run.fitted.metric)} {best.metric:.4f})"
+    )
+    print_plainly(f"model written to {out}")
+
+
+def show_report(report: "Report", *, title: str = "report", as_json: bool = False) -> None:
+    """Prints the metrics of a model over labelled rows."""
+    if as_json:
+        print_json(report.as_dict())
+        return
+    table = Table(title=title, title_justify="left")
+    table.add_column("label")
+    for name in ("precision", "recall", "F1", "rows"):
+        table.add_column(name, justify="right")
+    if report.multi_label:
+        table.add_column("threshold", justify="right")
+    for label in report.labels[:_LABELS_SHOWN]:
+        metrics = (f"{value:.4f}" for value in (label.precision, label.recall, label.f1))
+        threshold = [] if label.threshold is None else [f"{label.threshold:.4f}"]
+        table.add_row(printable(label.label), *metrics, str(label.rows), *threshold)
+    if len(report.labels) > _LABELS_SHOWN:
+        table.add_row(f"… and {len(report.labels) - _LABELS_SHOWN} more, see --json")
+    print_plainly(table)
+    micro_f1 = "" if report.micro_f1 is None else f"micro F1 {report.micro_f1:.4f}  "
+    print_plainly(
+        f"{'subset ' if report.multi_label else ''}accuracy {report.accuracy:.4f}  "
+        f"macro F1 {report.macro_f1:.4f}  {micro_f1}log loss {report.log_loss:.4f}  "
+        f"rows {report.rows}"
+    )
+    if report.answered is not None and report.accuracy_answered is not None:
+        out_of_scope = ""
+        if report.out_of_scope_recall is not None:
+            out_of_scope = (
+                f"  out of scope recall {report.out_of_scope_recall:.4f}  "
+                f"out of scope rows {report.out_of_scope_rows}"
+            )
+        print_plainly(
+            f"answered {report.answered:.4f}  accuracy of answers {report.accuracy_answered:.4f}"
+            f"{out_of_scope}"
+        )
+
+
+def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool) -> None:
+    """Prints the size of a dictionary and its coverage of the corpus."""
+    if as_json:
+        print_json({"size": size, **asdict(coverage), "share": coverage.share})
+        return
+    print_plainly(
+        f"{size:,} tokens in the dictionary; it covers {coverage.share:.2%} of the "
+        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts"
+    )
+    print_plainly(f"dictionary written to {out}")
+
+
+@contextmanager
+def exporting() -> Iterator[Callable[["ExportStep"], None]]:
+    """Prints a line for each step of an export."""
+    console = Console(stderr=True)
+
+    def on_step(step: "ExportStep") -> None:
+        accuracy = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
+        line = f"{step.size:,} bytes{accuracy}: {step.what}"
+        print_progress(console, line)
+
+    yield on_step
+
+
+def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
+    """Prints the steps by which an export made a model smaller, and the files written."""
+    if as_json:
+        print_json({**asdict(exported), "archive": str(exported.archive)})
+        return
+    measured = exported.steps[-1].accuracy is not None
+    table = Table("step")
+    for name in ("bytes", *(("accuracy", "log loss") if measured else ())):
+        table.add_column(name, justify="right")
+    for step in exported.steps:
+        metrics = (step.accuracy, step.log_loss) if measured else ()
+        table.add_row(step.what, f"{step.size:,}", *(f"{metric:.4f}" for metric in metrics))
+    print_plainly(table)
+    limit = "" if exported.limit is None else f" of {exported.limit:,}"
+    print_plainly(
+        f"an app carries {exported.size:,} bytes{limit}: network, dictionary and config.json"
+    )
+    if exported.text_model is not None:
+        print_plainly(f"or one file that takes raw texts: {exported.text_model:,} bytes")
+    if not measured:
+        print_plainly("accuracy was not measured: give rows with --validation")
+    print_plainly(f"written to {out} and {exported.archive}")
+
+
+def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
+    """Prints the contents of a model folder."""
+    config, manifest = artifact.config, artifact.manifest
+    if as_json:
+        print_json(
+            {
+                "config": config.model_dump(mode="json"),
+                "manifest": manifest.model_dump(mode="json"),
+            }
+        )
+        return
+    network, tokens = config.gatewise.network, config.gatewise.tokens
+    token_input = (
+        f"embedding {network.embedding_size}" if network.input == "embedding" else "one-hot"
+    )
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    rows = {
+        "folder": str(artifact.folder.path),
+        "task": config.problem_type,
+        "labels": _shortened(artifact.labels.names),
+        **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
+        **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
+        "tokens": f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
+        f"at most {tokens.max_length} per text",
+        "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
+        f"{token_input}, read-out {network.readout}",
+        "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"
+        if network.ngrams
+        else "none",
+        "parameters": f"{network.parameters:,}",
+        "operators": f"opset {manifest.opset}: {', '.join(manifest.operators)}",
+        "trained with": ", ".join(f"{name} {v}" for name, v in manifest.versions.items()),
+        "seed": str(manifest.seed),
+        "corpus": f"SHA-256 {manifest.corpus_sha256}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    print_plainly(table)
+    files = Table("file", "bytes")
+    files.add_column("SHA-256", overflow="fold")
+    for name, file in manifest.files.items():
+        files.add_row(name, f"{file.bytes:,}", file.sha256)
+    print_plainly(files)
+
+
+def _rejecting(reject: "RejectSettings") -> str:
+    outside = f"; out of scope is {reject.out_of_scope}" if reject.out_of_scope else ""
+    return printable(f"below {reject.threshold:.4f} a text is given: {reject.label}{outside}")
+
+
+def _range(numbers: tuple[float, ...]) -> str:
+    return f"{min(numbers):.4f} to {max(numbers):.4f}, see --json"
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    shown = ", ".join(map(printable, names[:_LABELS_SHOWN]))
+    return f"{len(names)}: {shown}" + (" …" if len(names) > _LABELS_SHOWN else "")
