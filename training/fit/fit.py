@@ -7,7 +7,7 @@ to the same bytes. Knows nothing of texts or of ONNX.
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ from gatewise.training.fit.checkpoint import Checkpoint, Checkpoints, TrainingSt
 from gatewise.training.fit.dataset import Batch, Batches, tensors
 from gatewise.training.fit.loss import Objective
 from gatewise.training.fit.lr_range_test import range_test
-from gatewise.training.fit.progress import Epoch, Fitted, Progress
+from gatewise.training.fit.progress import Epoch, Finding, Fitted, OnProgress, Progress
 from gatewise.training.fit.schedule import LearningRate
 from gatewise.training.fit.train_step import Arrays, Learner
 from gatewise.training.fit.validation import balance_paths, validate
@@ -47,7 +47,7 @@ def fit(
     train: Examples,
     validation: Examples,
     checkpoints: Checkpoints,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
     *,
     resume: bool = False,
 ) -> Fitted:
@@ -103,7 +103,7 @@ class _Run:
         train: Examples,
         validation: Examples,
         checkpoints: Checkpoints,
-        on_progress: Callable[[Progress], None],
+        on_progress: OnProgress,
     ) -> None:
         self._objective, self._config = objective, config
         self._train, self._validation = train, validation
@@ -278,7 +278,7 @@ class _Run:
 
     def _find(self, finding: str) -> None:
         self._standing.findings.append(finding)
-        self._on_progress(Progress(self._standing.update, self._updates, finding=finding))
+        self._on_progress(Finding(finding))
 
     def _rate(self, update: int) -> float:
         config = self._config

@@ -17,8 +17,8 @@ from typing import Any, Literal, get_args
 
 from gatewise.vocab.errors import GatewiseError
 from gatewise.vocab.tokenizer import character_classes, pre_tokenization
-from gatewise.vocab.tokenizer.subwords import CONTINUATION
 from gatewise.vocab.tokenizer.tokenizer import (
+    CONTINUATION,
     SPECIAL_TOKENS,
     Accents,
     Normalization,

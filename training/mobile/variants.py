@@ -21,11 +21,8 @@ from gatewise.training.onnx_export.keras_to_onnx import operators
 from gatewise.training.onnx_export.precision import stored_in
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
-from gatewise.vocab.tokenizer.tokenizer import (
-    has_whole_entries,
-    reduce_tokenizer,
-    serialize_tokenizer,
-)
+from gatewise.vocab.tokenizer.tokenizer import has_independent_entries, reduce_tokenizer
+from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class VariantBuilder:
     @cached_property
     def has_whole_entries(self) -> bool:
         """Whether tokens can be left out one by one."""
-        return has_whole_entries(self.whole.tokenizer)
+        return has_independent_entries(self.whole.tokenizer)
 
     def variant(self, precision: Precision, plan: PruningPlan | None = None) -> Variant:
         """What is left of the model after a plan, in a precision.

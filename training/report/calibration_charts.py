@@ -6,7 +6,7 @@ Draws numbers and words of its own only: no text or label of a user comes in her
 from collections.abc import Sequence
 
 from gatewise.training.evaluation.calibration import Calibration, ReliabilityBin
-from gatewise.training.evaluation.error_analysis import Reviewed
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.report.axes import chart, legend, note
 from gatewise.training.report.svg import FIRST, MARK, MUTED, SECOND, drawing, inline
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 
-def trust(reviewed: Reviewed) -> Markup:
+def trust(reviewed: ErrorAnalysis) -> Markup:
     """The reliability diagram: how often the model is right, by the probability that it gives."""
     with drawing():
         figure, axes = chart("probability that the model gives", "share that is right")
@@ -82,7 +82,7 @@ def coverage(rejection: Rejection) -> Markup:
         )
 
 
-def sureness(reviewed: Reviewed) -> Markup:
+def sureness(reviewed: ErrorAnalysis) -> Markup:
     """How many predictions the model gives which probability."""
     bins = reviewed.trust
     total = sum(found.predictions for found in bins)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, Reviewed
+from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
 from gatewise.training.report.axes import chart, legend, note, plain
 from gatewise.training.report.model_card import metric_in_words
@@ -108,7 +108,7 @@ def rate_test(test: RateTest) -> Markup:
         )
 
 
-def lengths(reviewed: Reviewed, max_length: int) -> Markup:
+def lengths(reviewed: ErrorAnalysis, max_length: int) -> Markup:
     """Texts by their number of tokens."""
     bins = reviewed.length_bins()
     longest = bins[-1].last
@@ -137,7 +137,7 @@ def lengths(reviewed: Reviewed, max_length: int) -> Markup:
         )
 
 
-def unknown(reviewed: Reviewed) -> Markup:
+def unknown(reviewed: ErrorAnalysis) -> Markup:
     """Texts by the share of their tokens that the dictionary does not know."""
     counts = reviewed.unknown
     filled = max((index for index, texts in enumerate(counts) if texts), default=0)

@@ -7,7 +7,7 @@ side by side, so that groups show as blocks. Knows counts, no page.
 from dataclasses import dataclass
 
 import numpy as np
-from gatewise.training.evaluation.error_analysis import LabelCounts, Reviewed
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis, LabelCounts
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
@@ -72,7 +72,7 @@ class Matrix:
         return grid
 
 
-def matrix(reviewed: Reviewed) -> Matrix:
+def matrix(reviewed: ErrorAnalysis) -> Matrix:
     """Arranges the confusions of a review of a single-label task."""
     counts = {found.label: found for found in reviewed.labels}
     shown = sorted(counts)

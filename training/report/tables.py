@@ -9,7 +9,7 @@ from typing import Any
 
 from gatewise.training.config.config import Config
 from gatewise.training.data.duplicates import Duplicates
-from gatewise.training.evaluation.error_analysis import Reviewed
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.evaluate import Report
 from pydantic import BaseModel
 
@@ -65,7 +65,7 @@ class OverlapRow:
     near: int
 
 
-def label_rows(report: Report, reviewed: Reviewed) -> list[LabelRow]:
+def label_rows(report: Report, reviewed: ErrorAnalysis) -> list[LabelRow]:
     """The labels of a report, the hardest first."""
     counts = {found.label: found for found in reviewed.labels}
     rows = [
@@ -85,7 +85,7 @@ def label_rows(report: Report, reviewed: Reviewed) -> list[LabelRow]:
     return sorted(rows, key=lambda row: (row.f1, row.label))
 
 
-def confused_rows(reviewed: Reviewed, most: int) -> list[ConfusedRow]:
+def confused_rows(reviewed: ErrorAnalysis, most: int) -> list[ConfusedRow]:
     """The pairs of labels that were confused most often."""
     rows = {found.label: found.hits + found.missed for found in reviewed.labels}
     return [

@@ -14,7 +14,8 @@ from gatewise.service.model.model_folder import (
     write_json,
     write_model_folder,
 )
-from gatewise.vocab.tokenizer.tokenizer import serialize_tokenizer, train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 from tokenizers import Tokenizer
 
 

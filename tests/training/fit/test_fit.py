@@ -9,6 +9,7 @@ from gatewise.training.fit.checkpoint import CheckpointError, Checkpoints
 from gatewise.training.fit.dataset import Batches, tensors
 from gatewise.training.fit.fit import DivergedError, fit
 from gatewise.training.fit.loss import objective
+from gatewise.training.fit.progress import Finding, Progress
 from gatewise.training.fit.train_step import Learner
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
@@ -126,10 +127,10 @@ def test_every_optimizer_makes_updates(optimizer, tmp_path):
 def test_progress_tells_every_update_and_epoch(tmp_path):
     run = Fit(tmp_path, epochs=2, patience=5)
     result = run.run()
-    assert [told.epoch for told in run.progress if told.epoch] == list(result.epochs)
-    steps = [told.step for told in run.progress if not told.epoch and not told.finding]
-    assert steps == list(range(1, 27))
-    assert {told.steps for told in run.progress} == {26}
+    progress = [event for event in run.progress if isinstance(event, Progress)]
+    assert [event.epoch for event in progress if event.epoch] == list(result.epochs)
+    assert [event.step for event in progress if not event.epoch] == list(range(1, 27))
+    assert {event.steps for event in progress} == {26}
     assert [epoch.updates for epoch in result.epochs] == [13, 26]
 
 
@@ -197,7 +198,8 @@ def test_a_cost_that_diverges_lowers_the_rate_and_the_run_still_learns(tmp_path)
     assert "goes on with 10" in told[0]
     assert result.best.metric > 0.8
     assert all(np.isfinite(array).all() for array in run.model.get_weights())
-    assert [p.finding for p in run.progress if p.finding] == list(result.findings)
+    found = [event.message for event in run.progress if isinstance(event, Finding)]
+    assert found == list(result.findings)
 
 
 def test_weights_that_were_never_of_use_are_not_gone_back_to(tmp_path):

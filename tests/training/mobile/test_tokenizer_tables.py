@@ -26,7 +26,7 @@ def test_the_classes_are_those_of_the_dictionary(unit):
     assert read.dropped == character_classes.members(character_classes.dropped())
     assert read.spaces == character_classes.members(character_classes.white_space())
     alone = (
-        character_classes.members(character_classes.standing_alone()) - read.dropped
+        character_classes.members(character_classes.isolated()) - read.dropped
         if unit == "word"
         else ()
     )

@@ -18,8 +18,8 @@ from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config import config
 from gatewise.training.data.duplicates import Finder
 from gatewise.training.evaluation.calibration import Calibration
-from gatewise.training.evaluation.error_analysis import Review
-from gatewise.training.evaluation.evaluate import LabelFigures, Report
+from gatewise.training.evaluation.error_analysis import ErrorAnalyzer
+from gatewise.training.evaluation.evaluate import LabelMetrics, Report
 from gatewise.training.evaluation.model_benchmark import ExportedModel
 from gatewise.training.evaluation.rejection import Rejection, choose, curve
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
@@ -83,11 +83,11 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         named = tuple(sorted(labels[index] for index in np.flatnonzero(own)))
         location = Location("/home/somebody/test.csv", number + 2)
         seen.append(EncodedRow(Row(text, named, location), Encoded(ids, number % 20 == 19)))
-    review = Review(labels, several, thresholds)
+    review = ErrorAnalyzer(labels, several, thresholds)
     review.add(seen, logits)
-    reviewed = review.reviewed()
+    reviewed = review.result()
     figures = tuple(
-        LabelFigures(found.label, 0.5, 0.25, 1 / 3, found.hits + found.missed, threshold)
+        LabelMetrics(found.label, 0.5, 0.25, 1 / 3, found.hits + found.missed, threshold)
         for found, threshold in zip(reviewed.labels, thresholds or [None] * count, strict=True)
     )
     report = Report(0.875, 1 / 3, 0.4, 0.02, rows, figures, 0.25 if several else None)
@@ -344,7 +344,7 @@ def test_many_labels_are_arranged_so_that_confused_ones_are_neighbours():
     count = FEW + 10
     labels = names(count)
     # Each label of the first half is taken for its partner in the second, in half of its rows.
-    review = Review(labels)
+    review = ErrorAnalyzer(labels)
     for right in range(count):
         given = [right, (right + count // 2) % count]
         rows = [
@@ -352,7 +352,7 @@ def test_many_labels_are_arranged_so_that_confused_ones_are_neighbours():
             for encoded in [Encoded(np.array([CLS_ID, 5]), truncated=False)] * 2
         ]
         review.add(rows, np.eye(count, dtype=np.float32)[given])
-    arranged = matrix(review.reviewed())
+    arranged = matrix(review.result())
     assert not arranged.is_small
     assert sorted(arranged.labels) == labels
     places = {label: place for place, label in enumerate(arranged.labels)}
@@ -362,13 +362,13 @@ def test_many_labels_are_arranged_so_that_confused_ones_are_neighbours():
 
 def test_of_too_many_labels_those_with_most_mistakes_are_drawn():
     labels = names(SHOWN + 5)
-    review = Review(labels)
+    review = ErrorAnalyzer(labels)
     for right in range(len(labels)):
         text = Row("text", (labels[right],), Location("a.csv", 2))
         encoded = Encoded(np.array([CLS_ID, 5]), truncated=False)
         given = (right ^ 1) if right < SHOWN else right  # the last five are never mistaken
         review.add([EncodedRow(text, encoded)], np.eye(len(labels), dtype=np.float32)[[given]])
-    arranged = matrix(review.reviewed())
+    arranged = matrix(review.result())
     assert sorted(arranged.labels) == labels[:SHOWN]
     assert arranged.of == SHOWN + 5
 
@@ -383,7 +383,7 @@ def test_several_labels_have_counts_and_thresholds_instead_of_a_matrix():
 
 def test_a_run_of_one_epoch_without_mistakes_or_duplicates_has_its_report():
     bare = contents(epochs=1, settings=["corpus.duplicates=ignore"])
-    perfect = Review(["ham", "spam"])
+    perfect = ErrorAnalyzer(["ham", "spam"])
     row = Row("text", ("ham",), Location("a.csv", 2))
     perfect.add(
         [EncodedRow(row, Encoded(np.array([CLS_ID, 5]), truncated=False))],
@@ -395,7 +395,7 @@ def test_a_run_of_one_epoch_without_mistakes_or_duplicates_has_its_report():
             bare,
             run=replace(bare.run, fitted=fitted, test=None),
             part="validation",
-            reviewed=perfect.reviewed(),
+            reviewed=perfect.result(),
             duplicates=None,
             vectors=None,
         )
