@@ -78,7 +78,7 @@ class Application(FastAPI):
             models.routes,
             predict.routes(self._predict),
             explain.routes(),
-            stream_route.routes(context.streams),
+            stream_route.routes,
             inference.routes,
             health.routes,
             prometheus.routes,
@@ -113,7 +113,7 @@ class Application(FastAPI):
                     (ExplainRequest, "validation"),
                     (Traffic, "validation"),
                     (Problem, "serialization"),
-                    *((schema, "validation") for schema in inference.SHAPES),
+                    *((schema, "validation") for schema in inference.SCHEMAS),
                 ],
                 ref_template="#/components/schemas/{model}",
             )

@@ -1,11 +1,11 @@
-"""The JSON of the Open Inference Protocol: requests, answers, metadata, errors.
+"""The JSON schemas of the Open Inference Protocol: requests, responses, metadata, errors.
 
-The shapes are those of the protocol's REST specification, version 2
+Source: the protocol's REST specification, version 2
 (https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md), with
 the parameters of its binary tensor data extension
 (https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol/binary-tensor-data-extension).
-Parameters are the protocol's open place: what is not known there is passed over, what would change
-the answer and is not done here is refused. Knows neither HTTP nor how tensors become bytes.
+The protocol leaves parameters open. Unknown parameters are ignored; parameters that would change
+the answer and are not supported here are refused.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,76 +17,78 @@ from pydantic_core import PydanticCustomError
 Datatype = Literal["BYTES", "FP32", "BOOL"]
 OutputName = Literal["label", "score", "scores", "classes", "given"]
 
-MOST_TEXTS = 8192
-"""Most texts of a request in JSON, whatever is set: what is beyond is not even looked at."""
+MAX_JSON_TEXTS = 8192
+"""The most texts in a JSON request, whatever the settings: the list is not parsed beyond."""
 
 DEFAULT_OUTPUTS: tuple[OutputName, ...] = ("label", "score")
-"""What is answered where a request names no outputs."""
+"""The outputs of a request that names none."""
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
 class _Parameters(BaseModel):
-    """Parameters, of which those under `refused` ask for what this service does not do."""
+    """Parameters; those named in `unsupported` are refused, other unknown ones are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-    refused: ClassVar[tuple[str, ...]] = ()
+    unsupported: ClassVar[tuple[str, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse(cls, data: Any) -> Any:
-        found = [name for name in cls.refused if isinstance(data, dict) and name in data]
+    def _refuse_unsupported(cls, data: Any) -> Any:
+        found = [name for name in cls.unsupported if isinstance(data, dict) and name in data]
         if found:
             raise PydanticCustomError(
-                "not_supported", "expected no {name}: this service has no such thing",
+                "not_supported",
+                "expected no {name}: this service does not support it",
                 {"name": found[0]},
-            )  # fmt: skip
+            )
         return data
 
 
 class InferParameters(_Parameters):
-    """How the whole answer is made; unknown parameters are passed over."""
+    """Parameters of a request."""
 
-    refused = ("sequence_id", "sequence_start", "sequence_end")
+    unsupported = ("sequence_id", "sequence_start", "sequence_end")
 
     binary_data_output: bool | None = Field(
-        None, description="Whether outputs that do not say it themselves are answered as bytes."
+        None, description="Whether outputs without `binary_data` of their own are sent as bytes."
     )
     top_k: Annotated[int, Field(ge=1)] | None = Field(
         None,
-        description="How many labels to answer with, best first, at most as many as there are "
-        "classes: `label` and `score` then have the shape [n, top_k]. The best alone when absent.",
+        description="The number of labels, best first, at most the number of classes. `label` and "
+        "`score` then have the shape [n, top_k]. If absent, only the best label.",
     )
     function_to_apply: ScoreFunction | None = Field(
-        None, description="What turns the network's logits into scores; the model's own if absent."
+        None, description="The function that turns logits into scores; the model's own if absent."
     )
 
 
 class InferInputParameters(_Parameters):
-    """How an input is sent; unknown parameters are passed over."""
+    """Parameters of an input."""
 
-    refused = ("shared_memory_region",)
+    unsupported = ("shared_memory_region",)
 
     binary_data_size: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="Bytes of the tensor behind the JSON object; in place of `data`."
+        None, description="Bytes of the tensor that follow the JSON object, instead of `data`."
     )
 
 
 class InferOutputParameters(_Parameters):
-    """How an output is answered; unknown parameters are passed over."""
+    """Parameters of an output."""
 
-    refused = ("shared_memory_region", "classification")
+    unsupported = ("shared_memory_region", "classification")
 
     binary_data: bool | None = Field(
-        None, description="Whether it is answered as bytes; wins over `binary_data_output`."
+        None, description="Whether it is sent as bytes; overrides `binary_data_output`."
     )
 
 
-# Each element by itself, and not two kinds of lists told apart by a function: that would be shown
-# the list as Python's, and a megabyte of empty lists takes most of a second to become one.
+# A union per element, not a union of two list types with a discriminator function: the function
+# would get the list as a Python object, and converting a megabyte of empty lists takes most of a
+# second.
 TextData = Annotated[
     list[str | Annotated[list[str], Field(min_length=1, max_length=1)]],
-    Field(max_length=MOST_TEXTS, fail_fast=True),
+    Field(max_length=MAX_JSON_TEXTS, fail_fast=True),
 ]
 
 
@@ -102,12 +104,12 @@ class InferInput(BaseModel):
     ] = Field(description="[n] or [n, 1] for n texts.")
     parameters: InferInputParameters | None = None
     data: TextData | None = Field(
-        None, description="The texts, also one list each where the shape is [n, 1]."
+        None, description="The texts. With the shape [n, 1], each may be a list of one text."
     )
 
 
 class InferOutput(BaseModel):
-    """A tensor that is asked for."""
+    """A requested output."""
 
     model_config = _STRICT
 
@@ -115,8 +117,8 @@ class InferOutput(BaseModel):
     parameters: InferOutputParameters | None = None
 
 
-class InferRequestBody(BaseModel):
-    """An inference request, without the bytes that may follow it."""
+class InferRequest(BaseModel):
+    """The JSON of an inference request; binary tensor data may follow it."""
 
     model_config = ConfigDict(
         **_STRICT,
@@ -138,34 +140,36 @@ class InferRequestBody(BaseModel):
         },
     )
 
-    id: str | None = Field(None, description="Anything; it comes back with the answer.")
-    model_name: str | None = Field(None, description="Passed over: the path names the model.")
-    model_version: str | None = Field(None, description="Passed over: the path names it.")
+    id: str | None = Field(None, description="Any text; the response repeats it.")
+    model_name: str | None = Field(None, description="Ignored: the path names the model.")
+    model_version: str | None = Field(None, description="Ignored: the path names the version.")
     parameters: InferParameters | None = None
     inputs: Annotated[list[InferInput], Field(min_length=1, max_length=1, fail_fast=True)]
     outputs: Annotated[list[InferOutput], Field(max_length=5, fail_fast=True)] | None = Field(
-        None, description="Which tensors to answer, each once; `label` and `score` when absent."
+        None, description="The tensors to return, each once; `label` and `score` if absent."
     )
 
 
 class TensorParameters(BaseModel):
-    """How an output of an answer is sent."""
+    """Parameters of an output tensor."""
 
-    binary_data_size: int = Field(description="Bytes of the tensor behind the JSON object.")
+    binary_data_size: int = Field(description="Bytes of the tensor that follow the JSON object.")
 
 
 class InferOutputTensor(BaseModel):
-    """A tensor of an answer: with `data`, or as bytes behind the JSON object."""
+    """An output tensor: with `data`, or as bytes that follow the JSON object."""
 
     name: OutputName
     datatype: Datatype
     shape: list[int]
     parameters: TensorParameters | None = None
-    data: list[str | float | bool] | None = Field(None, description="Its elements, row by row.")
+    data: list[str | float | bool] | None = Field(
+        None, description="Its elements, in row-major order."
+    )
 
 
 class InferResponse(BaseModel):
-    """An inference response, without the bytes that may follow it."""
+    """The JSON of an inference response; binary tensor data may follow it."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -176,7 +180,7 @@ class InferResponse(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """A tensor of a model; -1 is a dimension of any size."""
+    """An input or output of a model; -1 is a dimension of any size."""
 
     name: str
     datatype: Datatype
@@ -184,17 +188,17 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What a model takes and answers."""
+    """The inputs and outputs of a model."""
 
     name: str
-    versions: list[str] = Field(description="The versions that a path may name.")
+    versions: list[str] = Field(description="The versions that a path can name.")
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]
 
 
 class ServerMetadata(BaseModel):
-    """What the server is."""
+    """The server's name, version and extensions of the protocol."""
 
     name: str
     version: str
@@ -202,25 +206,25 @@ class ServerMetadata(BaseModel):
 
 
 class ServerLive(BaseModel):
-    """That the process answers."""
+    """The answer of a running process."""
 
     live: bool
 
 
 class ServerReady(BaseModel):
-    """That every model is ready."""
+    """The answer when every model is ready."""
 
     ready: bool
 
 
 class ModelReady(BaseModel):
-    """That a model is ready."""
+    """The answer when a model is ready."""
 
     name: str
     ready: bool
 
 
 class InferError(BaseModel):
-    """Every error below /v2."""
+    """An error of a route below /v2."""
 
     error: str = Field(description="What is wrong, and what to do.")

@@ -1,8 +1,4 @@
-"""What a model says of texts, as the tensors of the Open Inference Protocol.
-
-Owns which tensors there are, their shapes and what stands in them. Knows neither how they become
-bytes (`gatewise.service.serving.http.open_inference.response_encoding`) nor any route.
-"""
+"""The output tensors of a model, for the Open Inference Protocol: which there are, their values."""
 
 import numpy as np
 from gatewise.service.model.classifier import Classifier
@@ -14,18 +10,18 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
     TensorMetadata,
 )
 from gatewise.service.serving.http.open_inference.request_decoding import (
+    DecodedRequest,
     InferFormatError,
-    InferRequest,
 )
 from gatewise.service.serving.http.open_inference.response_encoding import Tensor
 from numpy.typing import NDArray
 
 PLATFORM = "onnxruntime_onnx"
-"""The protocol's name for what runs the model."""
+"""The protocol's name for ONNX models that run in onnxruntime."""
 
 
 def metadata(name: str, versions: list[str], classifier: Classifier) -> ModelMetadata:
-    """What a model takes and answers."""
+    """Returns the inputs and outputs of a model."""
     classes = len(classifier.classes_)
     return ModelMetadata(
         name=name,
@@ -42,52 +38,56 @@ def metadata(name: str, versions: list[str], classifier: Classifier) -> ModelMet
     )
 
 
-def check(asked: InferRequest, classifier: Classifier) -> None:
-    """Holds a request against what this model can say, before it is asked.
+def check(request: DecodedRequest, classifier: Classifier) -> None:
+    """Checks that a model can answer a request.
 
     Raises:
-        InferFormatError: If `given` is asked for beside scores that have no thresholds.
+        InferFormatError: If the output `given` is requested with a score function for which the
+            model has no thresholds.
     """
-    names = [output.name for output in asked.outputs]
-    function = asked.function_to_apply or classifier.score_function
+    names = [output.name for output in request.outputs]
+    function = request.function_to_apply or classifier.score_function
     if classifier.multi_label and "given" in names and function != classifier.score_function:
         raise InferFormatError(
-            "#/parameters/function_to_apply: expected none beside the output given: thresholds are "
-            f"of {classifier.score_function} scores"
+            f"#/parameters/function_to_apply: expected {classifier.score_function} with the output "
+            f"given, whose thresholds apply to such scores, received {function}"
         )
 
 
-def tensors(asked: InferRequest, classifier: Classifier, scored: Scored) -> list[Tensor]:
-    """The outputs that are asked for, in the order of the request.
+def tensors(request: DecodedRequest, classifier: Classifier, scored: Scored) -> list[Tensor]:
+    """Returns the requested outputs, in the order of the request.
 
-    `label` and `score` have the shape of the texts, or `(n, top_k)`: the best label, or what the
-    text is given in place of one, and its score. `scores`, `(n, classes)`, has the score of every
-    class, `classes`, `(classes,)`, their labels. `given`, `(n, classes)`, says which labels the
-    text is given: where it may have several those that reach their thresholds, else the best, or
-    none.
+    - `label` and `score`, with the shape of the texts or `(n, top_k)`: the best label, or the
+      model's label for rejected texts, and its score.
+    - `scores`, `(n, classes)`: the score of every class.
+    - `classes`, `(classes,)`: the labels of the classes.
+    - `given`, `(n, classes)`: whether the text has the label. With a multi-label model these are
+      the labels that reach their thresholds, otherwise the best label, or none for rejected texts.
     """
-    every: dict[OutputName, Tensor] = {}
-    names = {output.name for output in asked.outputs}
+    tensors: dict[OutputName, Tensor] = {}
+    names = {output.name for output in request.outputs}
     if names & {"label", "score"}:
-        every |= _best(asked, classifier, scored)
+        tensors |= _best(request, classifier, scored)
     shape = scored.scores.shape
-    every["scores"] = Tensor("scores", "FP32", shape, scored.scores)
-    every["classes"] = Tensor("classes", "BYTES", shape[1:], classifier.classes_)
+    tensors["scores"] = Tensor("scores", "FP32", shape, scored.scores)
+    tensors["classes"] = Tensor("classes", "BYTES", shape[1:], classifier.classes_)
     if "given" in names:
-        every["given"] = Tensor("given", "BOOL", shape, _given(classifier, scored))
-    return [every[output.name] for output in asked.outputs]
+        tensors["given"] = Tensor("given", "BOOL", shape, _given(classifier, scored))
+    return [tensors[output.name] for output in request.outputs]
 
 
-def _best(asked: InferRequest, classifier: Classifier, scored: Scored) -> dict[OutputName, Tensor]:
+def _best(
+    request: DecodedRequest, classifier: Classifier, scored: Scored
+) -> dict[OutputName, Tensor]:
     classes = classifier.classes_
-    # Never more than there are classes: a text that is given none has one more, and a tensor's
-    # rows are of one length.
-    count = min(asked.top_k or 1, len(classes))
+    # At most the number of classes: a rejected text has one label more, but all rows of a tensor
+    # have the same length.
+    count = min(request.top_k or 1, len(classes))
     rows = [
         ranked(classes, scores, count, none=none)
         for scores, none in zip(scored.scores, scored.none, strict=True)
     ]
-    shape = asked.shape if asked.top_k is None else (len(rows), count)
+    shape = request.shape if request.top_k is None else (len(rows), count)
     labels = [label for row in rows for label, _ in row]
     scores = np.array([score for row in rows for _, score in row], dtype=np.float32)
     return {

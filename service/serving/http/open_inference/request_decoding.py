@@ -1,14 +1,12 @@
-"""A request of the Open Inference Protocol, read from the bytes of its body.
+"""Decoding and validation of an inference request from the bytes of an HTTP body.
 
-The format is that of the protocol's REST specification, version 2, and of its binary tensor data
-extension (`gatewise.service.serving.http.open_inference.inference_schemas` names both): a JSON
-object, and behind it the bytes of each tensor whose `binary_data_size` says so, in the order of
-the JSON; the header `Inference-Header-Content-Length` then tells where the JSON ends. An element
-of BYTES is a length of four bytes, little-endian and without sign, and then as many bytes, here
-UTF-8.
+The body is a JSON object, followed by the bytes of each tensor that has a `binary_data_size`, in
+the order of the JSON; the header `Inference-Header-Content-Length` then holds the length of the
+JSON. A BYTES element is its length as four bytes, little-endian and unsigned, followed by that
+many bytes of UTF-8. Source: the specifications that
+`gatewise.service.serving.http.open_inference.inference_schemas` names.
 
-Nothing in a body is believed: every length is held against the bytes that are there, and the texts
-are counted before they are read. Knows no route, no server and no model.
+Every length is checked against the bytes received, and texts are counted before they are decoded.
 """
 
 import re
@@ -22,7 +20,7 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
     InferInputParameters,
     InferOutputParameters,
     InferParameters,
-    InferRequestBody,
+    InferRequest,
     OutputName,
 )
 from gatewise.service.serving.http.protocol.problems import pointer
@@ -30,36 +28,38 @@ from gatewise.vocab.errors import GatewiseError
 from pydantic import ValidationError
 
 _LENGTH_BYTES = 4
-_KEY_SHOWN = 50
-_MOST_ERRORS = 100
-"""Most errors of a body that are looked at: telling each would hold up every other request."""
-_DATA = ("inputs", 0, "data")
-_ELEMENT = "expected a text, or where the shape is [n, 1] a list of one text"
+_MAX_VALUE_CHARACTERS = 50
+"""The most characters of a header's value that a message shows."""
+_MAX_ERRORS = 100
+"""The most errors of a body that are formatted: formatting more would delay other requests."""
+_INPUT = ("inputs", 0)
+_DATA = (*_INPUT, "data")
+_ELEMENT = "expected a text, or with the shape [n, 1] a list of one text"
 
 
 class InferFormatError(GatewiseError):
-    """A body that is no inference request for a text classifier; the message says where."""
+    """Raised if a body is not a valid inference request; the message says where."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """An output that is asked for, and whether as bytes."""
+    """A requested output, and whether it is sent as bytes."""
 
     name: OutputName
     binary: bool
 
 
 @dataclass(frozen=True, slots=True)
-class InferRequest:
-    """An inference request.
+class DecodedRequest:
+    """A decoded inference request.
 
     Attributes:
         texts: The texts, at least one.
-        shape: That of the tensor they came in: `(n,)` or `(n, 1)`.
-        outputs: What is to be answered, in this order.
-        id: What the answer has to repeat; None if nothing.
-        top_k: How many labels a text; None for the best alone.
-        function_to_apply: What turns logits into scores; None for the model's own.
+        shape: The shape of the input tensor: `(n,)` or `(n, 1)`.
+        outputs: The requested outputs, in order.
+        id: The id that the response repeats, if any.
+        top_k: The number of labels per text; None for the best only.
+        function_to_apply: The score function; None for the model's own.
     """
 
     texts: list[str]
@@ -70,47 +70,48 @@ class InferRequest:
     function_to_apply: ScoreFunction | None = None
 
 
-def decode(body: bytes, header_length: str | None, most_texts: int) -> InferRequest:
-    """Reads an inference request.
+def decode(body: bytes, header_length: str | None, max_texts: int) -> DecodedRequest:
+    """Decodes an inference request.
 
     Args:
-        body: The body, whole.
-        header_length: The value of `Inference-Header-Content-Length`; None without that header,
-            and then the body is JSON alone.
-        most_texts: Most texts of a request.
+        body: The complete body.
+        header_length: The value of `Inference-Header-Content-Length`; None without that header:
+            the body is then only JSON.
+        max_texts: The most texts in a request.
 
     Raises:
-        InferFormatError: If the body is none, or has more texts.
+        InferFormatError: If the body is not a valid inference request, or has more texts.
     """
-    end = len(body) if header_length is None else _header_length(header_length, len(body))
-    request = _request(body[:end])
-    given = request.inputs[0]
-    shape = _shape(given, most_texts)
-    if (given.parameters or InferInputParameters()).binary_data_size is None:
-        texts = _texts_in_json(given, shape)
+    end = len(body) if header_length is None else _json_length(header_length, len(body))
+    request = _parse_json(body[:end])
+    tensor = request.inputs[0]
+    shape = _checked_shape(tensor, max_texts)
+    if (tensor.parameters or InferInputParameters()).binary_data_size is None:
+        texts = _json_texts(tensor, shape)
         if end < len(body):
-            raise _refusal(
-                ("inputs", 0),
-                f"expected binary_data_size for the {len(body) - end} bytes behind the JSON object",
+            raise _error_at(
+                _INPUT,
+                f"expected binary_data_size for the {len(body) - end} bytes after the JSON object",
             )
     else:
-        texts = _texts_in_bytes(given, shape, body[end:])
+        texts = _binary_texts(tensor, shape, body[end:])
     parameters = request.parameters or InferParameters()
-    return InferRequest(
+    return DecodedRequest(
         texts,
         shape,
-        _outputs(request, parameters.binary_data_output or False),
+        _requested_outputs(request, parameters.binary_data_output or False),
         request.id,
         parameters.top_k,
         parameters.function_to_apply,
     )
 
 
-def _header_length(value: str, body_length: int) -> int:
-    # int() alone would take signs, blanks, underscores and the digits of every script.
+def _json_length(value: str, body_length: int) -> int:
+    # int() alone accepts signs, blanks, underscores and the digits of every script.
     if not re.fullmatch(r"[0-9]{1,18}", value):
         raise InferFormatError(
-            f"Inference-Header-Content-Length: expected a number, received {value[:_KEY_SHOWN]!r}"
+            "Inference-Header-Content-Length: expected a number, received "
+            f"{value[:_MAX_VALUE_CHARACTERS]!r}"
         )
     if int(value) > body_length:
         raise InferFormatError(
@@ -120,13 +121,13 @@ def _header_length(value: str, body_length: int) -> int:
     return int(value)
 
 
-def _request(document: bytes) -> InferRequestBody:
-    # pydantic's parser and not `json`: it bounds the depth of nesting and refuses broken UTF-8 and
-    # lone surrogates, which no tokenizer could take.
+def _parse_json(document: bytes) -> InferRequest:
+    # pydantic's parser and not `json`: it limits the depth of nesting and refuses invalid UTF-8
+    # and lone surrogates, which no tokenizer accepts.
     try:
-        return InferRequestBody.model_validate_json(document)
+        return InferRequest.model_validate_json(document)
     except ValidationError as error:
-        if error.error_count() > _MOST_ERRORS:
+        if error.error_count() > _MAX_ERRORS:
             raise InferFormatError(f"#: {error.error_count()} errors in one request") from None
         first = error.errors(include_url=False, include_context=False)[0]
         if first["type"] == "json_invalid":
@@ -134,97 +135,98 @@ def _request(document: bytes) -> InferRequestBody:
             raise InferFormatError(f"expected a JSON object in UTF-8: {reason}") from None
         location = first["loc"]
         if location[: len(_DATA)] == _DATA and len(location) > len(_DATA) + 1:
-            # What follows is pydantic's name for one of the two kinds of element.
-            raise _refusal(location[: len(_DATA) + 1], _ELEMENT) from None
-        raise _refusal(location, first["msg"]) from None
+            # The rest of the location is pydantic's name of a union member.
+            raise _error_at(location[: len(_DATA) + 1], _ELEMENT) from None
+        raise _error_at(location, first["msg"]) from None
 
 
-def _shape(given: InferInput, most_texts: int) -> tuple[int, ...]:
-    """The shape of the texts' tensor, which holds as many as are allowed."""
-    count = given.shape[0]
-    if given.shape[1:] not in ([], [1]):
-        raise _refusal(("inputs", 0, "shape"), f"expected [n] or [n, 1], received {given.shape}")
-    if not 1 <= count <= most_texts:
-        raise _refusal(
-            ("inputs", 0, "shape"), f"expected 1 to {most_texts} texts, received {count}"
-        )
-    return tuple(given.shape)
+def _checked_shape(tensor: InferInput, max_texts: int) -> tuple[int, ...]:
+    count = tensor.shape[0]
+    if tensor.shape[1:] not in ([], [1]):
+        raise _error_at((*_INPUT, "shape"), f"expected [n] or [n, 1], received {tensor.shape}")
+    if not 1 <= count <= max_texts:
+        raise _error_at((*_INPUT, "shape"), f"expected 1 to {max_texts} texts, received {count}")
+    return tuple(tensor.shape)
 
 
-def _texts_in_json(given: InferInput, shape: tuple[int, ...]) -> list[str]:
-    if given.data is None:
-        raise _refusal(("inputs", 0), "expected data, or parameters with binary_data_size")
-    texts = [text if isinstance(text, str) else text[0] for text in given.data]
+def _json_texts(tensor: InferInput, shape: tuple[int, ...]) -> list[str]:
+    if tensor.data is None:
+        raise _error_at(_INPUT, "expected data, or parameters with binary_data_size")
+    texts = [text if isinstance(text, str) else text[0] for text in tensor.data]
     if len(texts) != shape[0]:
-        raise _refusal(_DATA, f"expected {shape[0]} texts, as shape says, received {len(texts)}")
-    # In one dimension there are no lists within, in two there are none or nothing else.
-    kind = str if len(shape) == 1 else type(given.data[0])
-    for index, element in enumerate(given.data):
+        raise _wrong_count(_DATA, shape, str(len(texts)))
+    # With the shape [n] no element is a list; with [n, 1] either none or all of them are.
+    kind = str if len(shape) == 1 else type(tensor.data[0])
+    for index, element in enumerate(tensor.data):
         if type(element) is not kind:
-            raise _refusal((*_DATA, index), f"{_ELEMENT}, all alike")
+            raise _error_at((*_DATA, index), f"{_ELEMENT}, all of the same kind")
     return texts
 
 
-def _texts_in_bytes(given: InferInput, shape: tuple[int, ...], data: bytes) -> list[str]:
-    parameters = given.parameters or InferInputParameters()
-    if given.data is not None:
-        raise _refusal(_DATA, "expected none beside binary_data_size")
+def _binary_texts(tensor: InferInput, shape: tuple[int, ...], data: bytes) -> list[str]:
+    parameters = tensor.parameters or InferInputParameters()
+    if tensor.data is not None:
+        raise _error_at(_DATA, "expected no data with binary_data_size: send one or the other")
     if parameters.binary_data_size != len(data):
-        raise _refusal(
-            ("inputs", 0, "parameters", "binary_data_size"),
-            f"expected the {len(data)} bytes that follow the JSON object, received "
-            f"{parameters.binary_data_size}; Inference-Header-Content-Length says where it ends",
+        raise _error_at(
+            (*_INPUT, "parameters", "binary_data_size"),
+            f"expected the {len(data)} bytes after the JSON object, received "
+            f"{parameters.binary_data_size}; Inference-Header-Content-Length is the length of the "
+            "JSON",
         )
     texts: list[str] = []
-    for start, element in _split(data):
+    for start, element in _split_elements(data):
         if len(texts) == shape[0]:
-            raise _refusal(("inputs", 0), f"expected {shape[0]} texts, as shape says: more came")
+            raise _wrong_count(_INPUT, shape, "more")
         try:
             texts.append(element.decode())
         except UnicodeDecodeError as error:
-            raise _refusal(
-                ("inputs", 0),
+            raise _error_at(
+                _INPUT,
                 f"text {len(texts)}: expected UTF-8: {error.reason} at byte "
                 f"{start + error.start} of the tensor",
             ) from None
     if len(texts) != shape[0]:
-        raise _refusal(
-            ("inputs", 0), f"expected {shape[0]} texts, as shape says, received {len(texts)}"
-        )
+        raise _wrong_count(_INPUT, shape, str(len(texts)))
     return texts
 
 
-def _split(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The elements of a tensor of BYTES, each with the place where it begins."""
+def _split_elements(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yields the elements of a BYTES tensor, each with its offset."""
     start = 0
     while start < len(data):
         length = int.from_bytes(data[start : start + _LENGTH_BYTES], "little")
         end = start + _LENGTH_BYTES + length
         if end > len(data):
-            there = max(len(data) - start - _LENGTH_BYTES, 0)
-            raise _refusal(
-                ("inputs", 0),
-                f"expected {_LENGTH_BYTES} bytes of length and {length} of text at byte {start} of "
-                f"the tensor: {there} are left for the text",
+            left = max(len(data) - start - _LENGTH_BYTES, 0)
+            raise _error_at(
+                _INPUT,
+                f"expected {_LENGTH_BYTES} bytes of length and {length} bytes of text at byte "
+                f"{start} of the tensor, received {left} bytes of text",
             )
         yield start + _LENGTH_BYTES, data[start + _LENGTH_BYTES : end]
         start = end
 
 
-def _outputs(request: InferRequestBody, binary: bool) -> tuple[RequestedOutput, ...]:
-    # An empty list names no outputs, as no list does.
+def _requested_outputs(request: InferRequest, binary: bool) -> tuple[RequestedOutput, ...]:
+    # An empty list is the same as none.
     if not request.outputs:
         return tuple(RequestedOutput(name, binary) for name in DEFAULT_OUTPUTS)
     names = [output.name for output in request.outputs]
     if len(set(names)) != len(names):
-        raise _refusal(("outputs",), f"expected each output once, received {', '.join(names)}")
-    wishes = [(each.parameters or InferOutputParameters()).binary_data for each in request.outputs]
+        raise _error_at(("outputs",), f"expected each output once, received {', '.join(names)}")
+    choices = [(each.parameters or InferOutputParameters()).binary_data for each in request.outputs]
     return tuple(
-        RequestedOutput(name, binary if wish is None else wish)
-        for name, wish in zip(names, wishes, strict=True)
+        RequestedOutput(name, binary if choice is None else choice)
+        for name, choice in zip(names, choices, strict=True)
     )
 
 
-def _refusal(location: Sequence[str | int], reason: str) -> InferFormatError:
-    """The refusal of what stands at a place."""
+def _wrong_count(
+    location: Sequence[str | int], shape: tuple[int, ...], received: str
+) -> InferFormatError:
+    return _error_at(location, f"expected {shape[0]} texts, as in shape, received {received}")
+
+
+def _error_at(location: Sequence[str | int], reason: str) -> InferFormatError:
     return InferFormatError(f"{pointer(location)}: {reason}")

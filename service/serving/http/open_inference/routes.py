@@ -1,10 +1,7 @@
-"""The Open Inference Protocol, version 2: what is asked where below `/v2`.
+"""The routes of the Open Inference Protocol, version 2, below `/v2`.
 
-Owns the routes. Every error below `/v2` has the protocol's shape, `{"error": "…"}`, for which
-`gatewise.service.serving.http.protocol.problems` sees. Knows neither the format of bodies
-(`gatewise.service.serving.http.open_inference.request_decoding`,
-`gatewise.service.serving.http.open_inference.response_encoding`) nor what the tensors are
-(`gatewise.service.serving.http.open_inference.outputs`).
+Errors below `/v2` have the protocol's shape, `{"error": "…"}`, instead of problem documents;
+`gatewise.service.serving.http.protocol.problems` writes them.
 """
 
 from importlib.metadata import version as installed_version
@@ -14,10 +11,10 @@ from fastapi import APIRouter, Request
 from gatewise.service.serving.batching import EmptyTextsError
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
-from gatewise.service.serving.http.open_inference import outputs as inference_outputs
+from gatewise.service.serving.http.open_inference import outputs as output_tensors
 from gatewise.service.serving.http.open_inference.inference_schemas import (
     InferError,
-    InferRequestBody,
+    InferRequest,
     InferResponse,
     ModelMetadata,
     ModelReady,
@@ -37,166 +34,162 @@ EXTENSIONS = ["binary_tensor_data"]
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BYTES_TYPE = "application/octet-stream"
 
+_MAX_INDICES = 20
+"""The most empty texts that a message lists."""
+
+SCHEMAS = (InferRequest,)
+"""The schemas of the OpenAPI document that no route's signature contains."""
+
 routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 
 def _responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """What FastAPI's `responses` says of a route below /v2 that may answer with these errors."""
-    described = problems.responses(*kinds)
+    """Returns FastAPI's `responses` of a route below /v2 that can answer with these errors."""
     return {
-        status: {"description": each["description"], "model": InferError}
-        for status, each in described.items()
+        status: {"description": described["description"], "model": InferError}
+        for status, described in problems.responses(*kinds).items()
     }
 
 
-_OF_A_MODEL = _responses(problems.NO_MODEL, problems.NOT_READY)
-_OF_AN_INFERENCE = {
+_MODEL_RESPONSES = _responses(problems.NO_MODEL, problems.NOT_READY)
+_INFER_RESPONSES = {
     **_responses(
-        *(
-            problems.INVALID_INFERENCE,
-            problems.NO_MODEL,
-            problems.BODY_TOO_LARGE,
-            problems.UNSUPPORTED_BODY,
-        ),
-        *(problems.QUEUE_FULL, problems.NOT_READY, problems.LATE),
+        problems.INVALID_INFERENCE,
+        problems.NO_MODEL,
+        problems.BODY_TOO_LARGE,
+        problems.UNSUPPORTED_BODY,
+        problems.QUEUE_FULL,
+        problems.NOT_READY,
+        problems.LATE,
     ),
     200: {
-        "description": "The outputs; as bytes behind the JSON object where they are asked for so.",
+        "description": "The outputs; requested binary outputs follow the JSON object as bytes.",
         "headers": {
             HEADER_LENGTH: {
-                "description": "Where the JSON object ends; only if bytes follow.",
+                "description": "The length of the JSON object; only if bytes follow it.",
                 "schema": {"type": "integer"},
             }
         },
         "content": {BYTES_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     },
 }
-_INFERENCE_BODY = {
+_INFER_BODY = {
     "parameters": [
         {
             "name": HEADER_LENGTH,
             "in": "header",
             "required": False,
-            "description": "Where the JSON object ends, if the bytes of a tensor follow it.",
+            "description": "The length of the JSON object, if the bytes of a tensor follow it.",
             "schema": {"type": "integer", "minimum": 0},
         }
     ],
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/InferRequestBody"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/InferRequest"}},
             BYTES_TYPE: {"schema": {"type": "string", "format": "binary"}},
         },
     },
 }
-SHAPES = (InferRequestBody,)
-"""What the OpenAPI document has to be told of: no signature of a route shows it."""
 
 
-@routes.get("/health/live", summary="Whether the process answers")
+@routes.get("/health/live", summary="Liveness")
 async def server_live() -> ServerLive:
-    """Answers as soon as the process does, with or without a model."""
+    """Answers 200 as soon as the process runs, with or without a model."""
     return ServerLive(live=True)
 
 
-@routes.get(
-    "/health/ready",
-    summary="Whether every model is ready",
-    responses=_responses(problems.NOT_READY),
-)
+@routes.get("/health/ready", summary="Readiness", responses=_responses(problems.NOT_READY))
 async def server_ready(request: Request) -> ServerReady:
     """Answers 200 once every model is ready."""
-    models = _models(request)
+    models = app_context(request).models
     for name in models.names():
-        _asked_of(models, name, None)
+        _described(models, name, None)
     return ServerReady(ready=True)
 
 
-@routes.get("", summary="What the server is")
+@routes.get("", summary="Server metadata")
 async def server_metadata() -> ServerMetadata:
-    """Answers name, version, and the extensions of the protocol that are understood."""
+    """Returns the name, version and supported extensions of the server."""
     return ServerMetadata(
         name="gatewise", version=installed_version("gatewise"), extensions=EXTENSIONS
     )
 
 
-@routes.get("/models/{name}/ready", summary="Whether a model is ready", responses=_OF_A_MODEL)
+@routes.get("/models/{name}/ready", summary="Readiness of a model", responses=_MODEL_RESPONSES)
 @routes.get(
     "/models/{name}/versions/{version}/ready",
-    summary="Whether a version of a model is ready",
-    responses=_OF_A_MODEL,
+    summary="Readiness of a version of a model",
+    responses=_MODEL_RESPONSES,
 )
 async def model_ready(request: Request, name: str, version: str | None = None) -> ModelReady:
     """Answers 200 once the model is ready."""
-    return ModelReady(name=_asked_of(_models(request), name, version).name, ready=True)
+    served = _described(app_context(request).models, name, version)
+    return ModelReady(name=served.name, ready=True)
 
 
-@routes.get("/models/{name}", summary="What a model takes and answers", responses=_OF_A_MODEL)
+@routes.get("/models/{name}", summary="Metadata of a model", responses=_MODEL_RESPONSES)
 @routes.get(
     "/models/{name}/versions/{version}",
-    summary="What a version of a model takes and answers",
-    responses=_OF_A_MODEL,
+    summary="Metadata of a version of a model",
+    responses=_MODEL_RESPONSES,
 )
 async def model_metadata(request: Request, name: str, version: str | None = None) -> ModelMetadata:
-    """Answers the tensors of the model and its versions."""
-    models = _models(request)
-    served = _asked_of(models, name, version)
-    return inference_outputs.metadata(served.name, models.versions(served.name), served.classifier)
+    """Returns the inputs, outputs and versions of a model."""
+    models = app_context(request).models
+    served = _described(models, name, version)
+    return output_tensors.metadata(served.name, models.versions(served.name), served.classifier)
 
 
 @routes.post(
     "/models/{name}/infer",
     summary="Classify texts",
     response_model=InferResponse,
-    responses=_OF_AN_INFERENCE,
-    openapi_extra=_INFERENCE_BODY,
+    responses=_INFER_RESPONSES,
+    openapi_extra=_INFER_BODY,
 )
 @routes.post(
     "/models/{name}/versions/{version}/infer",
     summary="Classify texts with a version of a model",
     response_model=InferResponse,
-    responses=_OF_AN_INFERENCE,
-    openapi_extra=_INFERENCE_BODY,
+    responses=_INFER_RESPONSES,
+    openapi_extra=_INFER_BODY,
 )
 async def infer(request: Request, name: str, version: str | None = None) -> Response:
-    """Answers the outputs that are asked for, or `label` and `score`."""
-    settings = app_context(request).settings
-    content = await request_body.receive_bytes(
+    """Returns the requested outputs, or `label` and `score`."""
+    context, record = app_context(request), request_context(request.scope)
+    settings = context.settings
+    body = await request_body.receive_bytes(
         request.scope, request.receive, settings.max_body_bytes, BYTES_TYPE
     )
-    served = _models(request).find(name, version)
-    exchange = request_context(request.scope)
-    exchange.model, exchange.version = served.name, served.version
+    served = context.models.find(name, version)
+    record.model, record.version = served.name, served.version
     try:
-        asked = decode(content, request.headers.get(HEADER_LENGTH), settings.max_texts)
+        decoded = decode(body, request.headers.get(HEADER_LENGTH), settings.max_texts)
         if settings.log_texts:
-            exchange.texts = asked.texts
-        inference_outputs.check(asked, served.classifier)
-        scored = await served.scores(asked.texts, asked.function_to_apply)
+            record.texts = decoded.texts
+        output_tensors.check(decoded, served.classifier)
+        scored = await served.scores(decoded.texts, decoded.function_to_apply)
     except InferFormatError as error:
         raise ProblemError(problems.INVALID_INFERENCE, str(error)) from None
     except EmptyTextsError as error:
-        which = ", ".join(map(str, error.indices[:20]))
-        detail = f"#/inputs/0: expected texts with at least one token each: empty are {which}"
+        empty = ", ".join(map(str, error.indices[:_MAX_INDICES]))
+        detail = f"#/inputs/0: expected texts with at least one token each: empty are {empty}"
         raise ProblemError(problems.INVALID_INFERENCE, detail) from None
-    answer, header_length = encode(
-        inference_outputs.tensors(asked, served.classifier, scored),
-        [output.binary for output in asked.outputs],
+    content, header_length = encode(
+        output_tensors.tensors(decoded, served.classifier, scored),
+        [output.binary for output in decoded.outputs],
         served.name,
         served.version,
-        asked.id,
+        decoded.id,
     )
-    told = {"Gatewise-Truncated-Texts": str(scored.truncated)} if scored.truncated else {}
+    headers = {"Gatewise-Truncated-Texts": str(scored.truncated)} if scored.truncated else {}
     if header_length is None:
-        return Response(answer, headers=told, media_type="application/json")
-    told[HEADER_LENGTH] = str(header_length)
-    return Response(answer, headers=told, media_type=BYTES_TYPE)
+        return Response(content, headers=headers, media_type="application/json")
+    headers[HEADER_LENGTH] = str(header_length)
+    return Response(content, headers=headers, media_type=BYTES_TYPE)
 
 
-def _asked_of(models: ModelRegistry, name: str, version: str | None) -> ServedModel:
-    """The version that is asked about; no request of a share is spent on it."""
+def _described(models: ModelRegistry, name: str, version: str | None) -> ServedModel:
+    """Returns the version to describe; unlike `find`, it does not count towards traffic shares."""
     return models.model(name).newest if version is None else models.find(name, version)
-
-
-def _models(request: Request) -> ModelRegistry:
-    return app_context(request).models

@@ -1,8 +1,7 @@
-"""`POST /explain`: the labels of each text, and how much each of its tokens counts for one of them.
+"""`POST /explain`: classifies texts and returns what each token contributes to a label.
 
-Owns the JSON of it, and how many explanations are made at a time: one, in a thread, for each is as
-much work as some hundred predictions, and those shall not wait for it. How a share comes about is
-in `gatewise.service.model.explanation`.
+One explanation is computed at a time, in a thread: it costs as much as some hundred predictions,
+and predictions must not wait for it.
 """
 
 import asyncio
@@ -24,77 +23,82 @@ from gatewise.service.serving.http.protocol.problems import (
     ProblemError,
     pointer,
 )
+from gatewise.service.serving.http.routes.predict import read_texts
 from gatewise.service.serving.http.routes.predict_schemas import LabelScore, TextsRequest
 from gatewise.vocab.corpus.columns import Task
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-MOST_TOKENS = 2**18
-"""Most tokens that the network reads for one request, in the texts and all their variants."""
+MAX_TOKENS = 2**18
+"""The most tokens that the network reads for one request, in the texts and all their variants."""
 
-MOST_WAITING = 8
-"""Requests that wait for their turn; more are refused with 429."""
+MAX_WAITING = 8
+"""The most requests that wait in the queue; more are refused with 429."""
 
-_REFUSALS = (
-    *(*request_body.PROBLEMS, problems.INVALID_REQUEST, problems.EMPTY_TEXT),
-    *(problems.QUEUE_FULL, problems.NOT_READY, problems.LATE),
+_PROBLEMS = (
+    *request_body.PROBLEMS,
+    problems.INVALID_REQUEST,
+    problems.EMPTY_TEXT,
+    problems.QUEUE_FULL,
+    problems.NOT_READY,
+    problems.LATE,
 )
 
 
 class ExplainParameters(BaseModel):
-    """How the answer is made; a parameter that is null counts as absent."""
+    """The parameters of a request; null is the same as absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     label: str | None = Field(
-        None, description="The label to explain; the best of each text if absent."
+        None, description="The label to explain; the best label of each text if absent."
     )
     top_k: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="How many labels to answer with, best first; all when absent."
+        None, description="The number of labels per text, best first; all if absent."
     )
     function_to_apply: ScoreFunction | None = Field(
         None,
-        description="What turns the network's logits into the labels' scores; the model's own if "
-        "absent. The shares do not depend on it.",
+        description="The function that turns logits into the scores of `labels`; the model's own "
+        "if absent. The shares do not depend on it.",
     )
 
 
 class ExplainRequest(TextsRequest):
-    """One text or several, to be classified and explained."""
+    """The body of a request to `/explain`."""
 
     parameters: ExplainParameters | None = None
 
 
 class TokenShare(BaseModel):
-    """A token, or several that cannot be told apart, and what it counts for the label."""
+    """A token, or several that stand for the same characters, and its share in the decision."""
 
     model_config = ConfigDict(frozen=True)
 
-    start: int = Field(description="Its first character, counted in Unicode code points.")
-    end: int = Field(description="The character behind its last.")
-    text: str = Field(description="What stands there, as it was written.")
+    start: int = Field(description="The offset of its first character, in Unicode code points.")
+    end: int = Field(description="The offset after its last character.")
+    text: str = Field(description="The characters between the offsets.")
     share: float = Field(
-        description="By how much log_odds is lower with an unknown token in its place; below zero "
-        "where it speaks against the label."
+        description="The decrease of log_odds if the unknown token replaces it; negative if the "
+        "token speaks against the label."
     )
 
 
 class Explained(BaseModel):
-    """The labels of one text, and why one of them fits, or does not."""
+    """The labels of a text, and an explanation of one of them."""
 
     model_config = ConfigDict(frozen=True)
 
-    labels: list[LabelScore] = Field(description="What /predict answers.")
+    labels: list[LabelScore] = Field(description="The response of /predict.")
     task: Task = Field(description="Whether a text has exactly one label or any number of them.")
     label: str = Field(description="The label that is explained.")
     score: float = Field(description="Its probability.")
-    log_odds: float = Field(description="ln(p / (1 - p)), p being its probability.")
-    tokens: list[TokenShare] = Field(description="What was read of the text, in order.")
-    truncated: bool = Field(description="Whether the text is longer than what was read of it.")
+    log_odds: float = Field(description="ln(p / (1 - p)), where p is its probability.")
+    tokens: list[TokenShare] = Field(description="The tokens that the model reads, in order.")
+    truncated: bool = Field(description="Whether the text is longer than the model reads.")
 
 
 class ExplainQueue:
-    """Lets one at a time go on, and a few wait for it."""
+    """Lets one request at a time compute, and a limited number wait."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Semaphore(1)
@@ -102,24 +106,24 @@ class ExplainQueue:
 
     @asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[None]:
-        """Waits for the block's turn.
+        """Waits until no other request computes, then runs the block.
 
         Args:
-            seconds: How long, at the most.
+            seconds: The longest wait.
 
         Raises:
-            ProblemError: If too many wait already, or it takes too long.
+            ProblemError: If too many requests wait already, or the wait is too long.
         """
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise ProblemError(
                 problems.QUEUE_FULL,
-                f"{MOST_WAITING} requests wait for explanations already: ask again",
+                f"{MAX_WAITING} requests wait for explanations already: retry later",
             )
         self._waiting += 1
         try:
             await asyncio.wait_for(self._turn.acquire(), seconds)
         except TimeoutError:
-            detail = f"the explanations of others took more than {seconds:g} s: ask again"
+            detail = f"other explanations took more than {seconds:g} s: retry later"
             raise ProblemError(problems.LATE, detail) from None
         finally:
             self._waiting -= 1
@@ -130,33 +134,35 @@ class ExplainQueue:
 
 
 def routes() -> APIRouter:
-    """The routes of one application, which wait for each other and for no other's."""
+    """Returns the routes of one application, which share a queue."""
     router = APIRouter()
-    turns = ExplainQueue()
-    asked: dict[str, Any] = {
+    queue = ExplainQueue()
+    described: dict[str, Any] = {
         "openapi_extra": request_body.openapi(ExplainRequest),
-        "responses": problems.responses(*_REFUSALS),
+        "responses": problems.responses(*_PROBLEMS),
     }
-    named = {**asked, "responses": problems.responses(problems.NO_MODEL, *_REFUSALS)}
+    by_name = {**described, "responses": problems.responses(problems.NO_MODEL, *_PROBLEMS)}
 
-    @router.post("/explain", summary="Classify texts and say why", **asked)
+    @router.post("/explain", summary="Classify and explain texts", **described)
     async def explain_texts(request: Request, response: Response) -> list[Explained]:
-        """Answers one object a text, in the order of the texts."""
-        return await _answer(request, response, turns)
+        """Returns one object per text, in the order of the texts."""
+        return await _answer(request, response, queue)
 
-    @router.post("/models/{name}/explain", summary="Explain by a model", **named)
+    @router.post("/models/{name}/explain", summary="Explain with a model", **by_name)
     async def explain_by_model(request: Request, response: Response, name: str) -> list[Explained]:
-        """Answers as `/explain` does, by the version of the model whose turn it is."""
-        return await _answer(request, response, turns, name)
+        """Answers like `/explain`, with a version of the model that traffic shares choose."""
+        return await _answer(request, response, queue, name)
 
     @router.post(
-        "/models/{name}/versions/{version}/explain", summary="Explain by a version", **named
+        "/models/{name}/versions/{version}/explain",
+        summary="Explain with a version of a model",
+        **by_name,
     )
     async def explain_by_version(
         request: Request, response: Response, name: str, version: str
     ) -> list[Explained]:
-        """Answers as `/explain` does, by that version of the model."""
-        return await _answer(request, response, turns, name, version)
+        """Answers like `/explain`, with this version of the model."""
+        return await _answer(request, response, queue, name, version)
 
     return router
 
@@ -164,64 +170,55 @@ def routes() -> APIRouter:
 async def _answer(
     request: Request,
     response: Response,
-    turns: ExplainQueue,
+    queue: ExplainQueue,
     name: str | None = None,
     version: str | None = None,
 ) -> list[Explained]:
-    context = app_context(request)
-    settings = context.settings
-    asked = await request_body.read(
-        request.scope, request.receive, ExplainRequest, settings.max_body_bytes
-    )
-    if len(asked.texts) > settings.max_texts:
-        detail = f"expected at most {settings.max_texts} texts, received {len(asked.texts)}"
-        raise problems.invalid_request([FieldError(detail=detail, pointer="#/inputs")])
-    exchange = request_context(request.scope)
-    if settings.log_texts:
-        exchange.texts = asked.texts
+    context, record = app_context(request), request_context(request.scope)
+    body = await read_texts(context, request.scope, request.receive, ExplainRequest)
     served = context.models.find(name, version)
-    exchange.model, exchange.version = served.name, served.version
+    record.model, record.version = served.name, served.version
     response.headers["Gatewise-Model"] = served.name
     response.headers["Gatewise-Version"] = served.version
-    async with turns.turn(settings.deadline_seconds):
+    async with queue.turn(context.settings.deadline_seconds):
         if await request.is_disconnected():
             raise ClientDisconnectedError
-        explained = await asyncio.to_thread(answers, served.classifier, asked)
-    if truncated := sum(one.truncated for one in explained):
+        explained = await asyncio.to_thread(explain_request, served.classifier, body)
+    if truncated := sum(each.truncated for each in explained):
         response.headers["Gatewise-Truncated-Texts"] = str(truncated)
     return explained
 
 
-def answers(classifier: Classifier, asked: ExplainRequest) -> list[Explained]:
-    """What a request is answered with.
+def explain_request(classifier: Classifier, request: ExplainRequest) -> list[Explained]:
+    """Classifies and explains the texts of a request.
 
     Raises:
-        ProblemError: If the model has no such label, a text no token, or the texts are too long.
+        ProblemError: If the model does not have the label, a text has no token, or the texts are
+            too long.
     """
-    parameters = asked.parameters or ExplainParameters()
+    parameters = request.parameters or ExplainParameters()
     index = None if parameters.label is None else _index(classifier, parameters.label)
-    located = classifier.locate(asked.texts)
-    if empty := [place for place, text in enumerate(located) if text.encoded.is_empty]:
-        raise problems.empty_texts([asked.place(place) for place in empty])
-    if (tokens := sum(map(cost, located))) > MOST_TOKENS:
+    encoded = classifier.locate(request.texts)
+    if empty := [place for place, text in enumerate(encoded) if text.encoded.is_empty]:
+        raise problems.empty_texts([request.pointer(place) for place in empty])
+    if (tokens := sum(map(cost, encoded))) > MAX_TOKENS:
         detail = (
-            f"expected texts that take at most {MOST_TOKENS} tokens to explain, received texts "
+            f"expected texts that take at most {MAX_TOKENS} tokens to explain, received texts "
             f"that take {tokens}: send them in several requests"
         )
         raise problems.invalid_request([FieldError(detail=detail, pointer="#/inputs")])
-    found = explain(classifier, located, index)
-    logits = np.stack([explanation.logits for explanation in found])
+    explanations = explain(classifier, encoded, index)
+    logits = np.stack([explanation.logits for explanation in explanations])
     own = classifier.score_function
     probabilities = apply(own, logits)
     scores = apply(parameters.function_to_apply or own, logits)
-    nones = classifier.none_labels(probabilities)
     labels = [
         ranked(classifier.classes_, row, parameters.top_k, none=none)
-        for row, none in zip(scores, nones, strict=True)
+        for row, none in zip(scores, classifier.none_labels(probabilities), strict=True)
     ]
     return [
-        _explained(classifier, *one)
-        for one in zip(asked.texts, found, probabilities, labels, strict=True)
+        _explained(classifier, *each)
+        for each in zip(request.texts, explanations, probabilities, labels, strict=True)
     ]
 
 

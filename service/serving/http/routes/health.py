@@ -1,4 +1,4 @@
-"""Whether the process answers, and whether texts can be classified."""
+"""`GET /health/live` and `GET /health/ready`."""
 
 from fastapi import APIRouter, Request
 from gatewise.service.serving.http.app_context import app_context
@@ -10,30 +10,26 @@ routes = APIRouter()
 
 
 class Health(BaseModel):
-    """That a health check has passed."""
+    """The answer to a health check that passes."""
 
     status: str
 
 
-@routes.get("/health/live", summary="Whether the process answers")
+@routes.get("/health/live", summary="Liveness")
 async def live() -> Health:
-    """Answers as soon as the process does, with or without a model."""
+    """Answers 200 as soon as the process runs, with or without a model."""
     return Health(status="live")
 
 
-@routes.get(
-    "/health/ready",
-    summary="Whether texts can be classified",
-    responses=problems.responses(problems.NOT_READY),
-)
+@routes.get("/health/ready", summary="Readiness", responses=problems.responses(problems.NOT_READY))
 async def ready(request: Request) -> Health:
-    """Answers 200 while every model can be asked, and the service was not told to stop."""
+    """Answers 200 once every model is loaded, until the service begins to stop."""
     context = app_context(request)
     if context.process.is_draining():
         raise ProblemError(problems.NOT_READY, "the service is stopping", headers={})
     if not context.models.is_ready:
         raise ProblemError(
             problems.NOT_READY,
-            "the model is being loaded: ask again, and look at the log if this lasts",
+            "the model is loading: retry, and if this continues see the service's log",
         )
     return Health(status="ready")

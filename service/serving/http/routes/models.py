@@ -1,4 +1,4 @@
-"""The models by name: what there is, how they are asked, and how their versions are changed."""
+"""The routes that list models and load, unload and share traffic among their versions."""
 
 import math
 from typing import Annotated
@@ -15,7 +15,7 @@ from gatewise.service.serving.model_versions import Change
 from gatewise.vocab.corpus.columns import Task
 from pydantic import BaseModel, ConfigDict, Field
 
-_MOST_CHANGE_BYTES = 65_536
+_MAX_TRAFFIC_BYTES = 65_536
 
 _ADMIN = [Depends(authorization.require(Role.ADMIN))]
 
@@ -23,30 +23,30 @@ routes = APIRouter()
 
 
 class Version(BaseModel):
-    """One version of a model."""
+    """A version of a model."""
 
     version: str = Field(description="Its name.")
-    state: str = Field(description="`ready`, or `failed` if it could not be loaded.")
-    traffic: float = Field(description="Part of the requests without a version that it gets.")
-    sha256: str | None = Field(None, description="The digest of its manifest.")
-    labels: int | None = Field(None, description="How many labels it tells apart.")
+    state: str = Field(description="`ready`, or `failed` if it cannot be loaded.")
+    traffic: float = Field(description="Its share of the requests that name no version.")
+    sha256: str | None = Field(None, description="The SHA-256 of its manifest.")
+    labels: int | None = Field(None, description="The number of labels.")
     task: Task | None = Field(
         None, description="Whether a text has exactly one label or any number of them."
     )
     none_label: str | None = Field(
-        None, description="What a text is given that is given none of the labels; null if none is."
+        None, description="The label of rejected texts; null if the model rejects none."
     )
     streams: bool | None = Field(
-        None, description="Whether it can classify a text as it comes, by `/stream`."
+        None, description="Whether `/stream` can classify a text with it token by token."
     )
-    reason: str | None = Field(None, description="Why it could not be loaded.")
+    reason: str | None = Field(None, description="Why it cannot be loaded.")
 
 
 class Model(BaseModel):
-    """One model."""
+    """A model."""
 
-    name: str = Field(description="Its name, as it stands in addresses.")
-    default: bool = Field(description="Whether `/predict` asks it.")
+    name: str = Field(description="Its name in paths.")
+    default: bool = Field(description="Whether `/predict` uses it.")
     versions: list[Version] = Field(description="Its versions, oldest first.")
 
 
@@ -57,25 +57,106 @@ class ModelList(BaseModel):
 
 
 class Reloaded(Model):
-    """A model, and what became of its versions."""
+    """A model after a reload."""
 
-    loaded: list[str] = Field(description="Versions that answer since.")
-    unloaded: list[str] = Field(description="Versions that no longer do.")
+    loaded: list[str] = Field(description="The versions that were loaded.")
+    unloaded: list[str] = Field(description="The versions that were unloaded.")
 
 
 class Traffic(BaseModel):
-    """What part of the requests that name no version each version gets."""
+    """How requests that name no version are shared among the versions of a model."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     shares: dict[str, Annotated[float, Field(ge=0, le=1e9)]] | None = Field(
-        description="The part of each version, of whatever sum; one that is not named gets none. "
-        "null gives all to the newest."
+        description="The share of each version; they are normalized to a sum of 1, and a version "
+        "without one gets none. null gives all traffic to the newest version."
     )
 
 
-def told(models: ModelRegistry, name: str) -> Model:
-    """A model as it is told."""
+@routes.get("/models", summary="List models")
+async def list_models(request: Request) -> ModelList:
+    """Returns every model with its versions."""
+    models = app_context(request).models
+    return ModelList(models=[_model(models, name) for name in models.names()])
+
+
+@routes.get(
+    "/models/{name}", summary="Describe a model", responses=problems.responses(problems.NO_MODEL)
+)
+async def describe(request: Request, name: str) -> Model:
+    """Returns a model with its versions."""
+    return _model(app_context(request).models, name)
+
+
+@routes.post(
+    "/models/{name}/reload",
+    dependencies=_ADMIN,
+    summary="Look for new versions",
+    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.NOT_LOADED),
+)
+async def reload(request: Request, name: str) -> Reloaded:
+    """Loads new versions and unloads deleted ones. On failure nothing changes."""
+    changes = await _change(request, Change("reload", name))
+    if changes.failed and not changes.loaded:
+        version, reason = next(iter(changes.failed.items()))
+        raise ProblemError(problems.NOT_LOADED, f"version {version}: {reason}")
+    return Reloaded(
+        **_model(app_context(request).models, name).model_dump(),
+        loaded=list(changes.loaded),
+        unloaded=list(changes.unloaded),
+    )
+
+
+@routes.put(
+    "/models/{name}/traffic",
+    dependencies=_ADMIN,
+    summary="Share traffic among versions",
+    openapi_extra=request_body.openapi(Traffic),
+    responses=problems.responses(
+        *request_body.PROBLEMS, problems.FORBIDDEN, problems.NO_MODEL, problems.INVALID_REQUEST
+    ),
+)
+async def share(request: Request, name: str) -> Model:
+    """Sets the share of the requests that each version gets, for a canary or a rollback."""
+    traffic = await request_body.read(request.scope, request.receive, Traffic, _MAX_TRAFFIC_BYTES)
+    if traffic.shares is not None and not 0 < sum(traffic.shares.values()) < math.inf:
+        raise problems.invalid_request(
+            [FieldError(detail="expected at least one share above 0", pointer="#/shares")]
+        )
+    await _change(request, Change("share", name, shares=traffic.shares))
+    return _model(app_context(request).models, name)
+
+
+@routes.post(
+    "/models/{name}/versions/{version}/load",
+    dependencies=_ADMIN,
+    summary="Load an unloaded version",
+    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.NOT_LOADED),
+)
+async def load(request: Request, name: str, version: str) -> Model:
+    """Loads a version again, if its folder is still there."""
+    models = app_context(request).models
+    changes = await _change(request, Change("load", name, version))
+    if version in changes.failed:
+        raise ProblemError(problems.NOT_LOADED, changes.failed[version])
+    models.find(name, version)
+    return _model(models, name)
+
+
+@routes.delete(
+    "/models/{name}/versions/{version}",
+    dependencies=_ADMIN,
+    summary="Unload a version",
+    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.IN_USE),
+)
+async def unload(request: Request, name: str, version: str) -> Model:
+    """Unloads a version after it has answered the requests that it has taken."""
+    await _change(request, Change("unload", name, version))
+    return _model(app_context(request).models, name)
+
+
+def _model(models: ModelRegistry, name: str) -> Model:
     model = models.model(name)
     traffic = model.traffic
     ready = [
@@ -100,91 +181,8 @@ def told(models: ModelRegistry, name: str) -> Model:
 
 
 async def _change(request: Request, change: Change) -> Changes:
-    """Changes versions, in every process of the service."""
+    """Changes the versions of a model, in every process of the service."""
     try:
         return await app_context(request).change(change)
     except ModelFolderError as error:
         raise ProblemError(problems.NOT_LOADED, str(error)) from None
-
-
-@routes.get("/models", summary="Every model")
-async def every(request: Request) -> ModelList:
-    """Answers every model with its versions."""
-    models = app_context(request).models
-    return ModelList(models=[told(models, name) for name in models.names()])
-
-
-@routes.get("/models/{name}", summary="One model", responses=problems.responses(problems.NO_MODEL))
-async def one(request: Request, name: str) -> Model:
-    """Answers a model with its versions."""
-    return told(app_context(request).models, name)
-
-
-@routes.post(
-    "/models/{name}/reload",
-    dependencies=_ADMIN,
-    summary="Look for new versions",
-    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.NOT_LOADED),
-)
-async def reload(request: Request, name: str) -> Reloaded:
-    """Loads versions that are new, and unloads those that are gone; a failure changes nothing."""
-    models = app_context(request).models
-    changes = await _change(request, Change("reload", name))
-    if changes.failed and not changes.loaded:
-        version, reason = next(iter(changes.failed.items()))
-        raise ProblemError(problems.NOT_LOADED, f"version {version}: {reason}")
-    return Reloaded(
-        **told(models, name).model_dump(),
-        loaded=list(changes.loaded),
-        unloaded=list(changes.unloaded),
-    )
-
-
-@routes.put(
-    "/models/{name}/traffic",
-    dependencies=_ADMIN,
-    summary="Share the requests among versions",
-    openapi_extra=request_body.openapi(Traffic),
-    responses=problems.responses(
-        *request_body.PROBLEMS, problems.FORBIDDEN, problems.NO_MODEL, problems.INVALID_REQUEST
-    ),
-)
-async def share(request: Request, name: str) -> Model:
-    """Sets what part of the requests each version gets: a canary, or a way back."""
-    models = app_context(request).models
-    asked = await request_body.read(request.scope, request.receive, Traffic, _MOST_CHANGE_BYTES)
-    if asked.shares is not None and not 0 < sum(asked.shares.values()) < math.inf:
-        raise problems.invalid_request(
-            [FieldError(detail="expected at least one share above 0", pointer="#/shares")]
-        )
-    await _change(request, Change("share", name, shares=asked.shares))
-    return told(models, name)
-
-
-@routes.post(
-    "/models/{name}/versions/{version}/load",
-    dependencies=_ADMIN,
-    summary="Load a version that was unloaded",
-    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.NOT_LOADED),
-)
-async def load(request: Request, name: str, version: str) -> Model:
-    """Loads a version again that is still where it was."""
-    models = app_context(request).models
-    changes = await _change(request, Change("load", name, version))
-    if version in changes.failed:
-        raise ProblemError(problems.NOT_LOADED, changes.failed[version])
-    models.find(name, version)
-    return told(models, name)
-
-
-@routes.delete(
-    "/models/{name}/versions/{version}",
-    dependencies=_ADMIN,
-    summary="Unload a version",
-    responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.IN_USE),
-)
-async def unload(request: Request, name: str, version: str) -> Model:
-    """Takes a version out of service, once it has answered what it has taken."""
-    models = app_context(request).models
-    await _change(request, Change("unload", name, version))
-    return told(models, name)

@@ -1,15 +1,15 @@
-"""`POST /predict`: a body of texts becomes their labels with scores.
+"""`POST /predict`: classifies texts.
 
-The way from the bytes of the body to the bytes of the answer is the same for every address that
-classifies. Below `/predict` itself it is an ASGI application that the server calls directly:
-FastAPI's routing and its parsing take longer than classifying a text. Knows no addresses.
+`/predict` itself is an ASGI application that runs before FastAPI's routing and parsing, which take
+longer than the classification of a short text. The routes of single models go through FastAPI and
+share its code.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
 from gatewise.service.serving.batching import EmptyTextsError, Scored
@@ -26,7 +26,8 @@ from gatewise.service.serving.http.routes.predict_schemas import (
     LabelScore,
     PredictParameters,
     PredictRequest,
-    written,
+    TextsRequest,
+    encode,
 )
 from gatewise.vocab.errors import GatewiseError
 from starlette.responses import Response
@@ -40,14 +41,16 @@ _NO_THRESHOLDS = FieldError(
 )
 _DEFAULT_PARAMETERS = PredictParameters()
 
+_Request = TypeVar("_Request", bound=TextsRequest)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request that could be answered.
+    """A successful response.
 
     Attributes:
         body: Its JSON.
-        headers: Its headers, those of any JSON included.
+        headers: Its headers, including Content-Type and Content-Length.
     """
 
     body: bytes
@@ -55,7 +58,7 @@ class Answer:
 
 
 class Predict:
-    """Answers what is asked of a model.
+    """Answers the requests of every `/predict` route.
 
     Args:
         context: The state of the application.
@@ -88,11 +91,11 @@ class Predict:
     async def respond(
         self, request: Request, name: str | None = None, version: str | None = None
     ) -> Response:
-        """Answers a request that came by another address, for FastAPI.
+        """Answers a request that FastAPI has routed.
 
         Raises:
             ProblemError: If the request is refused.
-            ClientDisconnectedError: If the client has gone.
+            ClientDisconnectedError: If the client has disconnected.
         """
         answer = await self.answer(request.scope, request.receive, name, version)
         response = Response(answer.body)
@@ -102,60 +105,51 @@ class Predict:
     async def answer(
         self, scope: Scope, receive: Receive, name: str | None = None, version: str | None = None
     ) -> Answer:
-        """Reads a request, asks the model, and writes the answer.
+        """Reads a request, classifies its texts, and encodes the response.
 
         Raises:
             ProblemError: If the request is refused.
-            ClientDisconnectedError: If the client has gone.
+            ClientDisconnectedError: If the client has disconnected.
         """
-        settings = self._context.settings
-        asked = await request_body.read(scope, receive, PredictRequest, settings.max_body_bytes)
-        texts = asked.texts
-        if len(texts) > settings.max_texts:
-            detail = f"expected at most {settings.max_texts} texts, received {len(texts)}"
-            raise problems.invalid_request([FieldError(detail=detail, pointer="#/inputs")])
-        parameters = asked.parameters or _DEFAULT_PARAMETERS
-        exchange = request_context(scope)
-        if settings.log_texts:
-            exchange.texts = texts
+        request = await read_texts(self._context, scope, receive, PredictRequest)
+        parameters = request.parameters or _DEFAULT_PARAMETERS
+        record = request_context(scope)
         try:
             served = self._context.models.find(name, version)
-            exchange.model, exchange.version = served.name, served.version
+            record.model, record.version = served.name, served.version
             thresholds = served.classifier.thresholds if parameters.above_threshold else None
             if parameters.above_threshold and thresholds is None:
                 raise problems.invalid_request([_NO_THRESHOLDS])
             future = served.ask(
-                texts,
+                request.texts,
                 parameters.function_to_apply,
                 inline=self._requests_in_flight() == 1,
-                when_slow=lambda: self._watch(future, receive),
+                when_slow=lambda: self._watch_client(future, receive),
             )
-            scored = await _answer_of(future)
+            scored = await _result(future)
         except EmptyTextsError as error:
-            places = [asked.place(index) for index in error.indices]
-            raise problems.empty_texts(places) from None
+            raise problems.empty_texts([request.pointer(i) for i in error.indices]) from None
         except GatewiseError as error:
             raise problems.refusal(error) from None
-        answer = written(served.classifier.classes_, scored, parameters.top_k, thresholds)
+        body = encode(served.classifier.classes_, scored, parameters.top_k, thresholds)
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(answer)),
+            (b"content-length", b"%d" % len(body)),
             (b"gatewise-model", served.name.encode()),
             (b"gatewise-version", served.version.encode()),
         ]
         if scored.truncated:
             headers.append((b"gatewise-truncated-texts", b"%d" % scored.truncated))
-        return Answer(answer, headers)
+        return Answer(body, headers)
 
-    def _watch(self, future: asyncio.Future[Scored], receive: Receive) -> None:
-        """Takes back what was asked if the client goes before the answer is there."""
-        task = asyncio.ensure_future(_cancel_when_gone(future, receive))
+    def _watch_client(self, future: asyncio.Future[Scored], receive: Receive) -> None:
+        task = asyncio.ensure_future(_cancel_on_disconnect(future, receive))
         self._watchers.add(task)
         task.add_done_callback(self._watchers.discard)
 
 
 def routes(predict: Predict) -> APIRouter:
-    """The routes that classify, for OpenAPI and for what does not reach `predict` directly."""
+    """Returns the routes that classify; `/predict` is among them only for the OpenAPI document."""
     router = APIRouter()
     described: dict[str, Any] = {
         "openapi_extra": request_body.openapi(PredictRequest),
@@ -173,42 +167,61 @@ def routes(predict: Predict) -> APIRouter:
 
     @router.post("/predict", summary="Classify texts", **described)
     async def predict_by_default(request: Request) -> Response:
-        """Answers one list a text, in the order of the texts, its labels best first."""
+        """Returns one list per text, in the order of the texts, with its labels best first."""
         return await predict.respond(request)
 
-    @router.post("/models/{name}/predict", summary="Classify texts by a model", **described)
+    @router.post("/models/{name}/predict", summary="Classify texts with a model", **described)
     async def predict_by_model(request: Request, name: str) -> Response:
-        """Answers as `/predict` does, by the version of the model whose turn it is."""
+        """Answers like `/predict`, with a version of the model that traffic shares choose."""
         return await predict.respond(request, name)
 
     @router.post(
         "/models/{name}/versions/{version}/predict",
-        summary="Classify texts by a version",
+        summary="Classify texts with a version of a model",
         **described,
     )
     async def predict_by_version(request: Request, name: str, version: str) -> Response:
-        """Answers as `/predict` does, by that version of the model."""
+        """Answers like `/predict`, with this version of the model."""
         return await predict.respond(request, name, version)
 
     return router
 
 
-async def _answer_of(future: asyncio.Future[Scored]) -> Scored:
+async def read_texts(
+    context: AppContext, scope: Scope, receive: Receive, schema: type[_Request]
+) -> _Request:
+    """Reads and validates the body of a request with texts.
+
+    Raises:
+        ProblemError: If the body is not valid, or has too many texts.
+        ClientDisconnectedError: If the client disconnects before it has sent the body.
+    """
+    settings = context.settings
+    request = await request_body.read(scope, receive, schema, settings.max_body_bytes)
+    if len(request.texts) > settings.max_texts:
+        detail = f"expected at most {settings.max_texts} texts, received {len(request.texts)}"
+        raise problems.invalid_request([FieldError(detail=detail, pointer="#/inputs")])
+    if settings.log_texts:
+        request_context(scope).texts = request.texts
+    return request
+
+
+async def _result(future: asyncio.Future[Scored]) -> Scored:
     """Awaits scores.
 
     Raises:
-        ClientDisconnectedError: If they were taken back.
+        ClientDisconnectedError: If the future was cancelled.
     """
     try:
         return await future
     except asyncio.CancelledError:
         task = asyncio.current_task()
-        if task and task.cancelling():  # it is this request that is stopped, not its answer
+        if task and task.cancelling():  # the request itself is cancelled, not the future
             raise
         raise ClientDisconnectedError from None
 
 
-async def _cancel_when_gone(future: asyncio.Future[Scored], receive: Receive) -> None:
+async def _cancel_on_disconnect(future: asyncio.Future[Scored], receive: Receive) -> None:
     while not future.done():
         message = await receive()
         if message["type"] == "http.disconnect":

@@ -1,8 +1,7 @@
-"""The JSON of `POST /predict`: what may be asked and what is answered.
+"""The JSON schemas of `POST /predict`: requests, and the encoding of responses.
 
-The shapes are those of the Hugging Face text-classification task, so that its clients work
-unchanged: https://huggingface.co/docs/inference-providers/tasks/text-classification.
-Knows neither HTTP nor any model.
+They are those of the Hugging Face text-classification task, so that its clients work unchanged:
+https://huggingface.co/docs/inference-providers/tasks/text-classification.
 """
 
 from collections.abc import Sequence
@@ -15,19 +14,19 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 from pydantic_core import PydanticCustomError
 
 
-def _kind(inputs: object) -> str | None:
+def _inputs_kind(inputs: object) -> str | None:
     if isinstance(inputs, str):
         return "text"
     return "texts" if isinstance(inputs, list) else None
 
 
-# Told apart by a function, because a plain union would complain once for each of its members.
+# With a discriminator function, because a plain union reports one error for each of its members.
 Inputs = Annotated[
     Annotated[str, Tag("text")]
-    # The first bad text is enough: a body of a million numbers shall not cost a million errors.
+    # Validation stops at the first invalid text: a body of a million numbers costs one error.
     | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("texts")],
     Discriminator(
-        _kind,
+        _inputs_kind,
         custom_error_type="inputs_type",
         custom_error_message="expected a text or a list of texts",
     ),
@@ -35,21 +34,22 @@ Inputs = Annotated[
 
 
 class PredictParameters(BaseModel):
-    """How the answer is made; a parameter that is null counts as absent."""
+    """The parameters of a request; null is the same as absent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     top_k: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="How many labels to answer with, best first; all when absent."
+        None, description="The number of labels per text, best first; all if absent."
     )
     function_to_apply: ScoreFunction | None = Field(
-        None, description="What turns the network's logits into scores; the model's own if absent."
+        None,
+        description="The function that turns logits into scores; the model's own if absent.",
     )
     above_threshold: bool | None = Field(
         None,
-        description="Whether to answer only with labels whose score reaches the threshold that "
-        "was chosen for them in training, of which there may be none. Only for models that may "
-        "give a text several labels, and only with their own scores, sigmoid.",
+        description="Whether to return only the labels whose score reaches their threshold, which "
+        "training chose; this can be none. Only for multi-label models, and only with sigmoid "
+        "scores.",
     )
 
     @model_validator(mode="after")
@@ -57,8 +57,8 @@ class PredictParameters(BaseModel):
         if self.above_threshold and self.function_to_apply not in (None, "sigmoid"):
             raise PydanticCustomError(
                 "above_threshold",
-                "expected function_to_apply to be sigmoid or absent beside above_threshold: "
-                "thresholds are of those scores",
+                "expected function_to_apply to be sigmoid or absent with above_threshold: "
+                "thresholds apply to sigmoid scores",
             )
         return self
 
@@ -82,22 +82,22 @@ class TextsRequest(BaseModel):
 
     @property
     def texts(self) -> list[str]:
-        """The texts as a list, also when there is one."""
+        """The texts as a list, also if `inputs` is a single text."""
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
-    def place(self, index: int) -> str:
-        """JSON pointer to the text of that index."""
+    def pointer(self, index: int) -> str:
+        """Returns the JSON pointer to the text with this index."""
         return "#/inputs" if isinstance(self.inputs, str) else f"#/inputs/{index}"
 
 
 class PredictRequest(TextsRequest):
-    """One text or several, to be classified."""
+    """The body of a request to `/predict`."""
 
     parameters: PredictParameters | None = None
 
 
 class LabelScore(BaseModel):
-    """A label and how well it fits."""
+    """A label and its score."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -105,26 +105,26 @@ class LabelScore(BaseModel):
     score: float
 
 
-def written(
+def encode(
     labels: Sequence[str],
     scored: Scored,
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
 ) -> bytes:
-    """The JSON that answers a request: for each text its labels with their scores, best first.
+    """Encodes the response: for each text its labels with their scores, best first.
 
-    Labels with equal scores keep the model's order, so that an answer can be repeated. A score is
-    written as the shortest number that is the same in 32 bits.
+    Labels with equal scores keep the model's order. A score is written as the shortest decimal
+    that gives the same float32.
 
-    >>> written(["ham", "spam"], Scored(np.array([[0.2, 0.8]], np.float32), [None]), top_k=1)
+    >>> encode(["ham", "spam"], Scored(np.array([[0.2, 0.8]], np.float32), [None]), top_k=1)
     b'[[{"label":"spam","score":0.8}]]'
 
     Args:
         labels: The label of each class.
-        scored: What the model says; a text that is given something else than a label has that
-            first, with the score of the best, and it counts among the labels.
-        top_k: How many labels to keep; all if absent or more than there are.
-        thresholds: If given, only labels whose score reaches theirs are kept.
+        scored: The scores; a rejected text has the model's label for that first, with the score
+            of the best label, and it counts towards `top_k`.
+        top_k: The number of labels to keep; all if None or more than there are.
+        thresholds: The threshold of each label; labels with lower scores are left out.
     """
     rows = []
     for scores, none in zip(scored.scores, scored.none, strict=True):

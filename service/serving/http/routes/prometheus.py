@@ -1,4 +1,4 @@
-"""`GET /metrics`: the service's metrics for Prometheus."""
+"""`GET /metrics`: the metrics of the service, for Prometheus."""
 
 from fastapi import APIRouter, Request
 from gatewise.service.serving.http.app_context import app_context
@@ -10,5 +10,5 @@ routes = APIRouter()
 
 @routes.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Answers every metric, in Prometheus's text format."""
+    """Returns the metrics of all processes, in Prometheus's text format."""
     return Response(await app_context(request).all_metrics(), media_type=CONTENT_TYPE_LATEST)

@@ -1,8 +1,4 @@
-"""Which streams are open, how many may be, and the work that is done for them in threads.
-
-Owns the limits, and the network of each model that reads token by token, made when it is first
-asked for. Knows neither connections nor messages.
-"""
+"""The open streams of an application: their limits, threads and streaming classifiers."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,22 +15,21 @@ from gatewise.service.serving.http.protocol.problems import (
     ProblemError,
 )
 
-_Given = ParamSpec("_Given")
+_Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """What clients may take.
+    """Limits on streams.
 
     Attributes:
-        streams: Streams that are open at a time.
-        message_bytes: Bytes of a message.
-        text_characters: Characters of a text, all of its pieces together.
-        idle_seconds: How long a client may send nothing, or take nothing of what is sent.
-        threads: Pieces that are read at a time.
-        origins: Origins of pages that may open streams, beside that of the service itself; `*` is
-            any.
+        streams: The most streams open at a time.
+        message_bytes: The most bytes of a message.
+        text_characters: The most characters of a text, in all its pieces.
+        idle_seconds: The longest time without a message, and to send one.
+        threads: The most pieces that are processed at a time.
+        origins: The origins whose pages may open streams, besides the service's own; `*` is any.
     """
 
     streams: int = 256
@@ -45,54 +40,54 @@ class StreamLimits:
     origins: tuple[str, ...] = ()
 
 
-class StreamWatcher(Protocol):
-    """Whoever counts streams."""
+class StreamObserver(Protocol):
+    """Counts streams."""
 
     def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
-        """A stream ended.
+        """Called when a stream ends.
 
         Args:
-            model: The model that was asked; empty if it came to none.
-            version: The version of it.
-            end: `done`, `gone` with its client, or the kind of problem.
-            tokens: Tokens that were read of its text.
+            model: The model; empty if the stream ended before one was found.
+            version: The version of the model.
+            end: `done`, `gone` if the client disconnected, or the kind of problem.
+            tokens: The number of tokens that were read.
         """
 
 
 class Streams:
-    """The streams of one application.
+    """The open streams of one application.
 
     Args:
-        limits: What clients may take.
-        watcher: Who counts them.
+        limits: The limits.
+        observer: Counts the streams.
     """
 
-    def __init__(self, limits: StreamLimits, watcher: StreamWatcher | None = None) -> None:
+    def __init__(self, limits: StreamLimits, observer: StreamObserver | None = None) -> None:
         self.limits = limits
-        self.watcher = watcher
+        self.observer = observer
         self._open = 0
-        self._working = asyncio.Semaphore(limits.threads)
-        # Its values know the folder, not the classifier: a model that is unloaded goes from here.
-        self._made: WeakKeyDictionary[Classifier, asyncio.Future[StreamingClassifier]] = (
+        self._threads = asyncio.Semaphore(limits.threads)
+        # A streaming classifier refers to the folder, not to the classifier: once a model is
+        # unloaded, its entry disappears.
+        self._streaming: WeakKeyDictionary[Classifier, asyncio.Future[StreamingClassifier]] = (
             WeakKeyDictionary()
         )
 
     @property
     def open(self) -> int:
-        """How many streams are open."""
+        """The number of open streams."""
         return self._open
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """A place for one stream, for as long as the block lasts.
+    def admitted(self) -> Iterator[None]:
+        """Counts one stream as open while the block runs.
 
         Raises:
-            ProblemError: If there is none.
+            ProblemError: If too many streams are open.
         """
         if self._open >= self.limits.streams:
             raise ProblemError(
-                TOO_MANY_STREAMS,
-                f"{self._open} streams are open already, as many as may be: try again later",
+                TOO_MANY_STREAMS, f"{self._open} streams are open, the maximum: retry later"
             )
         self._open += 1
         try:
@@ -100,27 +95,30 @@ class Streams:
         finally:
             self._open -= 1
 
-    async def work(
-        self, task: Callable[_Given, _Result], *given: _Given.args, **named: _Given.kwargs
+    async def run(
+        self,
+        function: Callable[_Arguments, _Result],
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
     ) -> _Result:
-        """Does something in a thread, one after another where too much is to be done."""
-        async with self._working:
-            return await asyncio.to_thread(task, *given, **named)
+        """Calls a function in a thread, once one of `limits.threads` is free."""
+        async with self._threads:
+            return await asyncio.to_thread(function, *args, **kwargs)
 
     async def streaming(self, classifier: Classifier) -> StreamingClassifier:
-        """The network of a model that reads token by token.
+        """Returns the streaming classifier of a model; the first call creates it.
 
         Raises:
-            ProblemError: If it has none.
+            ProblemError: If the model cannot classify token by token.
         """
-        made = self._made.get(classifier)
-        if made is None or made.cancelled():
-            made = asyncio.ensure_future(self.work(StreamingClassifier, classifier.artifact))
-            self._made[classifier] = made
+        future = self._streaming.get(classifier)
+        if future is None or future.cancelled():
+            future = asyncio.ensure_future(self.run(StreamingClassifier, classifier.artifact))
+            self._streaming[classifier] = future
         try:
-            # Whoever was first may go; others wait for the same.
-            return await asyncio.shield(made)
+            # Shielded: if the first stream disconnects, others still wait for the future.
+            return await asyncio.shield(future)
         except StreamingError as error:
-            # Of its own folder's path a client learns nothing.
+            # Clients must not learn the folder's path.
             path = f"{classifier.artifact.folder.path}: "
             raise ProblemError(NOT_STREAMED, str(error).removeprefix(path)) from None

@@ -1,13 +1,13 @@
-"""`WS /stream`: a text comes in pieces, and its scores go out after each token.
+"""`WS /stream`: receives a text in pieces and sends its scores after each token.
 
-Owns what is asked where, and the course of a stream from its first message to its last. What the
-messages look like is in `gatewise.service.serving.http.stream.stream_messages`, how many streams
-there may be in `gatewise.service.serving.http.stream.open_streams`, and how a text is classified
-as it comes in `gatewise.service.model.streaming_classifier`.
+Messages are JSON objects. A stream that fails sends a problem document before it closes, with a
+close code of RFC 6455, section 7.4.1.
 """
 
 import asyncio
+import json
 import logging
+from typing import Self
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -17,147 +17,213 @@ from gatewise.service.model.streaming_classifier import Stream, StreamScores, Te
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems
-from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
-from gatewise.service.serving.http.stream import stream_messages as messages
-from gatewise.service.serving.http.stream.open_streams import Streams
+from gatewise.service.serving.http.protocol.problems import (
+    FieldError,
+    Kind,
+    ProblemError,
+    pointer,
+)
 from gatewise.vocab.errors import EmptyTextError, GatewiseError
 from gatewise.vocab.tokenizer.incremental_tokenizer import EndlessWordError
-from starlette.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 _log = logging.getLogger(__name__)
 
-_GONE = (WebSocketDisconnect, TimeoutError)
-"""What tells that the client has gone, or takes nothing: whatever it is told, nobody reads it."""
+_DISCONNECTED = (WebSocketDisconnect, TimeoutError)
+"""Raised if the client has disconnected, or receives nothing: there is nobody to answer."""
 
 _SLICE = 256
-"""Characters that are read at a time: between two such parts others have their turn."""
+"""Characters that are processed at a time; between two slices other streams get their turn."""
+
+_DONE, _POLICY_VIOLATION = 1000, 1008
+_CLOSE_CODES = {
+    problems.UNSUPPORTED_BODY: 1003,
+    problems.MALFORMED_BODY: 1007,
+    problems.INVALID_REQUEST: 1007,
+    problems.BODY_TOO_LARGE: 1009,
+    problems.TEXT_TOO_LONG: 1009,
+    problems.UNEXPECTED: 1011,
+    problems.NOT_READY: 1013,
+    problems.TOO_MANY_STREAMS: 1013,
+}
+
+routes = APIRouter()
 
 
-def routes(streams: Streams) -> APIRouter:
-    """The routes that take streams.
+@routes.websocket("/stream")
+async def stream(websocket: WebSocket) -> None:
+    """Classifies a text token by token."""
+    await _Connection(websocket).serve(None, None)
+
+
+@routes.websocket("/models/{name}/stream")
+async def stream_by_model(websocket: WebSocket, name: str) -> None:
+    """The same, with a version of the model that traffic shares choose."""
+    await _Connection(websocket).serve(name, None)
+
+
+@routes.websocket("/models/{name}/versions/{version}/stream")
+async def stream_by_version(websocket: WebSocket, name: str, version: str) -> None:
+    """The same, with this version of the model."""
+    await _Connection(websocket).serve(name, version)
+
+
+class Piece(BaseModel):
+    """A message of the client."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    text: str = Field("", description="The next characters of the text; a word may be split.")
+    end: bool = Field(False, description="Whether the text ends with this message.")
+
+    @model_validator(mode="after")
+    def _is_not_empty(self) -> Self:
+        if not self.model_fields_set:
+            raise PydanticCustomError("nothing", 'expected "text", or "end", or both')
+        return self
+
+    @classmethod
+    def parse(cls, message: str) -> Self:
+        """Parses a message.
+
+        Raises:
+            ProblemError: If it is not valid JSON, or has another schema.
+        """
+        try:
+            return cls.model_validate_json(message)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            reason = first["msg"].removeprefix("Invalid JSON: ")
+            raise ProblemError(problems.MALFORMED_BODY, f"expected a JSON object: {reason}")
+        place = FieldError(detail=first["msg"], pointer=pointer(first["loc"][:1]))
+        raise problems.invalid_request([place])
+
+
+def scores_message(
+    tokens: int, ranked: list[tuple[str, float]], *, end: bool = False, truncated: bool = False
+) -> str:
+    """Returns a message with the scores of the text so far.
+
+    >>> scores_message(2, [("ham", 0.75), ("spam", 0.25)], end=True)[:60]
+    '{"tokens":2,"scores":[{"label":"ham","score":0.75},{"label":'
 
     Args:
-        streams: Those of the application.
+        tokens: The number of tokens that were read.
+        ranked: The labels with their scores, best first; empty before the first token.
+        end: Whether the text has ended.
+        truncated: Whether the text has more tokens than the model reads.
     """
-    router = APIRouter()
-
-    @router.websocket("/stream")
-    async def stream(websocket: WebSocket) -> None:
-        await _Conversation(websocket, streams).hold(None, None)
-
-    @router.websocket("/models/{name}/stream")
-    async def stream_of_model(websocket: WebSocket, name: str) -> None:
-        await _Conversation(websocket, streams).hold(name, None)
-
-    @router.websocket("/models/{name}/versions/{version}/stream")
-    async def stream_of_version(websocket: WebSocket, name: str, version: str) -> None:
-        await _Conversation(websocket, streams).hold(name, version)
-
-    return router
+    rows = [{"label": label, "score": score} for label, score in ranked]
+    message = {"tokens": tokens, "scores": rows, "end": end, "truncated": truncated}
+    return json.dumps(message, separators=(",", ":"))
 
 
-class _Conversation:
-    """One connection, from when it is made until it is closed."""
+def close_code(kind: Kind) -> int:
+    """Returns the code that closes a connection after a problem of this kind."""
+    return _CLOSE_CODES.get(kind, _POLICY_VIOLATION)
 
-    def __init__(self, websocket: WebSocket, streams: Streams) -> None:
+
+class _Connection:
+    """One WebSocket connection, from the request until it is closed."""
+
+    def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
-        self._streams = streams
-        self._limits = streams.limits
-        self._exchange = request_context(websocket.scope)
+        self._context = app_context(websocket)
+        self._streams = self._context.streams
+        self._limits = self._streams.limits
+        self._record = request_context(websocket.scope)
         self._characters = 0
         self._tokens = 0
 
-    async def hold(self, name: str | None, version: str | None) -> None:
-        """Answers until the text or the connection ends, or one of them is refused."""
+    async def serve(self, name: str | None, version: str | None) -> None:
+        """Answers until the text or the connection ends, or a message is refused."""
         websocket, path = self._websocket, self._websocket.scope["path"]
-        if self._is_foreign():
+        if self._is_cross_origin():
             error = ProblemError(
                 problems.FOREIGN_PAGE, "expected no page, or one of the service's own origin"
             )
-            body = problems.document(path, error)
-            answer = Response(body, error.kind.status, media_type=problems.MEDIA_TYPE)
-            await websocket.send_denial_response(answer)
+            await websocket.send_denial_response(problems.response(path, error))
             return
         await websocket.accept()
         end = "gone"
         try:
             try:
-                await self._hold(name, version)
+                await self._classify(name, version)
                 end = "done"
-                await websocket.close(messages.DONE)
+                await websocket.close(_DONE)
             except ProblemError as error:
                 end = error.kind.name
-                await self._refuse(error)
-            except _GONE:
+                await self._close(error)
+            except _DISCONNECTED:
                 raise
             except Exception:
                 end = problems.UNEXPECTED.name
                 _log.exception("a stream failed")
-                await self._refuse(problems.unexpected())
-        except _GONE:
+                await self._close(problems.unexpected())
+        except _DISCONNECTED:
             return
         finally:
-            if self._streams.watcher:
-                exchange = self._exchange
-                self._streams.watcher.streamed(exchange.model, exchange.version, end, self._tokens)
+            if self._streams.observer:
+                self._streams.observer.streamed(
+                    self._record.model, self._record.version, end, self._tokens
+                )
 
-    async def _refuse(self, error: ProblemError) -> None:
+    async def _close(self, error: ProblemError) -> None:
         await self._send(problems.document(self._websocket.scope["path"], error))
-        await self._websocket.close(messages.code(error.kind))
+        await self._websocket.close(close_code(error.kind))
 
-    async def _hold(self, name: str | None, version: str | None) -> None:
+    async def _classify(self, name: str | None, version: str | None) -> None:
         top_k = self._top_k()
-        with self._streams.place():
+        with self._streams.admitted():
             try:
-                served = app_context(self._websocket).models.find(name, version)
+                served = self._context.models.find(name, version)
             except GatewiseError as error:
                 raise problems.refusal(error) from None
-            self._exchange.model, self._exchange.version = served.name, served.version
-            classifier: Classifier = served.classifier
-            streaming = await self._streams.streaming(classifier)
-            told = _Told(streaming.stream(), classifier, top_k)
+            self._record.model, self._record.version = served.name, served.version
+            streaming = await self._streams.streaming(served.classifier)
+            scorer = _Scorer(streaming.stream(), served.classifier, top_k)
             while True:
-                message = await self._receive()
-                piece = messages.piece(message)
+                piece = Piece.parse(await self._receive())
                 self._characters += len(piece.text)
-                if self._characters > self._limits.text_characters:
-                    most = self._limits.text_characters
+                limit = self._limits.text_characters
+                if self._characters > limit:
                     raise ProblemError(
-                        problems.TEXT_TOO_LONG, f"expected at most {most:,} characters of a text"
+                        problems.TEXT_TOO_LONG, f"expected at most {limit:,} characters of a text"
                     )
-                if await self._read(told, piece):
+                await self._answer(scorer, piece)
+                if piece.end:
                     return
 
-    async def _read(self, told: "_Told", piece: messages.Piece) -> bool:
-        """Answers a piece; tells whether it was the last one."""
-        answers: list[str] = []
+    async def _answer(self, scorer: "_Scorer", piece: Piece) -> None:
+        messages: list[str] = []
         try:
             for start in range(0, len(piece.text), _SLICE):
                 end = start + _SLICE
                 more = end < len(piece.text)
-                answers = await self._streams.work(told.feed, piece.text[start:end], more=more)
-                for answer in answers:
-                    await self._send(answer)
+                messages = await self._streams.run(scorer.feed, piece.text[start:end], more=more)
+                for message in messages:
+                    await self._send(message)
             if piece.end:
-                await self._send(await self._streams.work(told.end))
-            elif not answers:
-                await self._send(await self._streams.work(told.now))
+                await self._send(await self._streams.run(scorer.end))
+            elif not messages:
+                await self._send(await self._streams.run(scorer.latest))
         except (TextTooLongError, EndlessWordError) as error:
             raise ProblemError(problems.TEXT_TOO_LONG, str(error)) from None
         except EmptyTextError as error:
             raise ProblemError(problems.EMPTY_TEXT, str(error)) from None
         finally:
-            self._tokens = told.tokens
-        return piece.end
+            self._tokens = scorer.tokens
 
     async def _receive(self) -> str:
-        """The next message.
+        """Receives the next message.
 
         Raises:
-            ProblemError: If none comes in time, or one that may not be.
-            WebSocketDisconnect: If the client has gone.
+            ProblemError: If none comes in time, or it is not text, or too large.
+            WebSocketDisconnect: If the client has disconnected.
         """
-        seconds, most = self._limits.idle_seconds, self._limits.message_bytes
+        seconds, limit = self._limits.idle_seconds, self._limits.message_bytes
         try:
             async with asyncio.timeout(seconds):
                 message = await self._websocket.receive()
@@ -169,12 +235,12 @@ class _Conversation:
         text: str | None = message.get("text")
         if text is None:
             raise ProblemError(
-                problems.UNSUPPORTED_BODY, "expected a message of text, received one of bytes"
+                problems.UNSUPPORTED_BODY, "expected a text message, received a binary one"
             )
-        if len(text) > most or len(text.encode()) > most:
+        if len(text) > limit or len(text.encode()) > limit:
             raise ProblemError(
                 problems.BODY_TOO_LARGE,
-                f"expected at most {most:,} bytes: send the text in smaller pieces",
+                f"expected at most {limit:,} bytes: send the text in smaller pieces",
             )
         return text
 
@@ -183,58 +249,55 @@ class _Conversation:
             await self._websocket.send_text(message)
 
     def _top_k(self) -> int | None:
-        told = self._websocket.query_params.get("top_k")
-        if told is None:
+        value = self._websocket.query_params.get("top_k")
+        if value is None:
             return None
-        if not (told.isascii() and told.isdecimal() and 0 < len(told) < 10 and int(told)):
-            place = FieldError(
-                detail=f"expected a number above 0, received {told[:20]!r}", pointer="?top_k"
-            )
-            raise problems.invalid_request([place])
-        return int(told)
+        if not (value.isascii() and value.isdecimal() and 0 < len(value) < 10 and int(value)):
+            detail = f"expected a number above 0, received {value[:20]!r}"
+            raise problems.invalid_request([FieldError(detail=detail, pointer="?top_k")])
+        return int(value)
 
-    def _is_foreign(self) -> bool:
-        """Whether a page of another origin asks.
+    def _is_cross_origin(self) -> bool:
+        """Whether a page of an origin that is not allowed opens the stream.
 
-        No browser keeps a page from opening a stream, as it does with requests.
+        Browsers apply no same-origin policy to WebSockets, so the service checks the origin.
         """
         origin = self._websocket.headers.get("origin")
         if origin is None or {"*", origin} & set(self._limits.origins):
             return False
         try:
             return urlsplit(origin).netloc != self._websocket.headers.get("host")
-        except ValueError:  # no address at all
+        except ValueError:  # not a URL
             return True
 
 
-class _Told:
-    """What a client is told of a text; called from threads, one at a time."""
+class _Scorer:
+    """Classifies the pieces of a text and writes the messages; called from threads in turn."""
 
     def __init__(self, stream: Stream, classifier: Classifier, top_k: int | None) -> None:
         self._stream = stream
         self._classifier = classifier
         self._top_k = top_k
-        self.tokens = 0  # that were read so far
+        self.tokens = 0  # of the last message
 
     def feed(self, piece: str, *, more: bool) -> list[str]:
-        """A message after each token that is new or another one than before."""
-        return [self._message(reading) for reading in self._stream.feed(piece, more=more)]
+        """Returns a message for each token that is new or has changed."""
+        return [self._message(result) for result in self._stream.feed(piece, more=more)]
 
-    def now(self) -> str:
-        """A message on the text so far."""
+    def latest(self) -> str:
+        """Returns a message with the scores of the text so far."""
         try:
             return self._message(self._stream.latest())
         except EmptyTextError:
-            return messages.scores(0, [])
+            return scores_message(0, [])
 
     def end(self) -> str:
-        """The last message, on the whole text."""
+        """Returns the last message, with the scores of the complete text."""
         return self._message(self._stream.end(), end=True)
 
-    def _message(self, reading: StreamScores, *, end: bool = False) -> str:
-        classifier, scores = self._classifier, reading.scores
+    def _message(self, result: StreamScores, *, end: bool = False) -> str:
+        classifier, scores = self._classifier, result.scores
         (none,) = classifier.none_labels(scores[None])
         best = ranked(classifier.classes_, scores, self._top_k, none=none)
-        truncated = self._stream.truncated
-        self.tokens = reading.tokens
-        return messages.scores(reading.tokens, best, end=end, truncated=truncated)
+        self.tokens = result.tokens
+        return scores_message(result.tokens, best, end=end, truncated=self._stream.truncated)

@@ -1,7 +1,6 @@
-"""The page `/`, on which a text is typed and its labels are seen: which files it is made of.
+"""`GET /`: the web page and its files, with their headers.
 
-Owns their addresses and the headers they are sent with. What the page shows is in its files; it
-asks the service by the routes that any other client asks by.
+The page classifies texts by the routes that any other client uses.
 """
 
 import hashlib
@@ -30,16 +29,16 @@ POLICY = "; ".join(
         "img-src 'self'",
         "script-src 'self'",
         "style-src 'self'",
-        # Nothing that was typed, or that a model is called, can become HTML.
+        # No text and no name of a model can become HTML.
         "require-trusted-types-for 'script'",
         "trusted-types 'none'",
     )
 )
-"""What the page may load and do: its own files, requests to the service, nothing written in it."""
+"""The Content-Security-Policy of the page: its own files and requests to the service only."""
 
 
 def routes() -> APIRouter:
-    """The routes of the page and its files; these are read once, here."""
+    """Returns the routes of the page and its files, which are read here."""
     router = APIRouter(include_in_schema=False)
     folder = resources.files("gatewise.service.serving.http.web_ui") / "static"
     files = {
@@ -50,12 +49,12 @@ def routes() -> APIRouter:
 
     @router.get("/")
     async def page(request: Request) -> Response:
-        """Answers the page itself."""
+        """Returns the page."""
         return _response(request, _INDEX, files[_INDEX])
 
     @router.get("/page/{name}")
     async def file(request: Request, name: str) -> Response:
-        """Answers a file that the page loads."""
+        """Returns a file that the page loads."""
         if name == _INDEX or name not in files:
             raise ProblemError(problems.NO_ROUTE, f"the page has no file {name!r:.200}")
         return _response(request, name, files[name])
@@ -64,16 +63,16 @@ def routes() -> APIRouter:
 
 
 def _response(request: Request, name: str, contents: bytes) -> Response:
-    mark = f'"{hashlib.sha256(contents).hexdigest()[:32]}"'
+    etag = f'"{hashlib.sha256(contents).hexdigest()[:32]}"'
     headers = {
-        # Asked for again each time: another version of the service has another page.
+        # Browsers revalidate each time: another version of the service has another page.
         "Cache-Control": "no-cache",
         "Content-Security-Policy": POLICY,
-        "ETag": mark,
+        "ETag": etag,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
-    if request.headers.get("if-none-match") == mark:
+    if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     media_type = next(kind for ending, kind in _MEDIA_TYPES.items() if name.endswith(ending))
     return Response(contents, headers=headers, media_type=media_type)

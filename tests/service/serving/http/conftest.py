@@ -1,4 +1,4 @@
-"""Services with several models, in a thread, and as a process of its own with settings."""
+"""Fixtures: services with several models in a thread, and services as processes."""
 
 import json
 import os
@@ -31,13 +31,13 @@ class Service:
     """
 
     def __init__(self, arguments: list[str], settings: dict[str, object], stack: ExitStack) -> None:
-        given = {f"GATEWISE_{name.upper()}": str(value) for name, value in settings.items()}
+        environment = {f"GATEWISE_{name.upper()}": str(value) for name, value in settings.items()}
         self.process = stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "-m", "gatewise", "serve", "--port", "0", *arguments],
                 stderr=subprocess.PIPE,
                 text=True,
-                env={**os.environ, **given},
+                env={**os.environ, **environment},
             )
         )
         stack.callback(self.process.kill)
@@ -68,26 +68,26 @@ class Service:
 
 @contextmanager
 def starting(model_folder: Path) -> Iterator[Start]:
-    """Starts services with settings; they end with the context."""
+    """Starts services with settings; they stop when the context ends."""
     with ExitStack() as stack:
 
         def start_one(*arguments: object, **settings: object) -> Service:
-            named = [str(one) for one in arguments] or [str(model_folder)]
-            return Service(named, settings, stack)
+            models = [str(each) for each in arguments] or [str(model_folder)]
+            return Service(models, settings, stack)
 
         yield start_one
 
 
 @pytest.fixture
 def start(model_folder: Path) -> Iterator[Start]:
-    """Starts services with settings; they end with the test."""
+    """Starts services with settings; they stop after the test."""
     with starting(model_folder) as start_one:
         yield start_one
 
 
 @pytest.fixture(scope="module")
 def start_shared(model_folder: Path) -> Iterator[Start]:
-    """Starts services with settings; they end with the module."""
+    """Starts services with settings; they stop after the module."""
     with starting(model_folder) as start_one:
         yield start_one
 
@@ -97,7 +97,7 @@ ServeModels = Callable[..., httpx.Client]
 
 @pytest.fixture(scope="module")
 def serve_models(serve_app: Callable[[Any], httpx.Client]) -> ServeModels:
-    """Serves models by their names, to those who have the key if there is one."""
+    """Serves models by their names, with an API key if there is one."""
 
     def serve(
         models: Mapping[str, Classifier], *, key: str = "", settings: Settings | None = None
@@ -111,19 +111,19 @@ def serve_models(serve_app: Callable[[Any], httpx.Client]) -> ServeModels:
 
 def locked(app: FastAPI, key: str) -> Callable[..., Any]:
     """An application that answers 401 below /models without a key."""
-    wanted = (b"authorization", f"Bearer {key}".encode())
+    header = (b"authorization", f"Bearer {key}".encode())
 
-    async def asked(scope: Any, receive: Any, send: Any) -> None:
+    async def locked_app(scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
-        if not path.startswith("/models") or wanted in scope["headers"]:
+        if not path.startswith("/models") or header in scope["headers"]:
             await app(scope, receive, send)
             return
         answer = json.dumps({"type": "urn:gatewise:problem:unauthorized", "detail": "no key"})
-        kind = (b"content-type", b"application/problem+json")
-        await send({"type": "http.response.start", "status": 401, "headers": [kind]})
+        content_type = (b"content-type", b"application/problem+json")
+        await send({"type": "http.response.start", "status": 401, "headers": [content_type]})
         await send({"type": "http.response.body", "body": answer.encode()})
 
-    return asked
+    return locked_app
 
 
 MakeApp = Callable[..., FastAPI]
@@ -133,7 +133,7 @@ MakeApp = Callable[..., FastAPI]
 def make_app(classifier: Classifier, multi_label_folder: Path, rejecting_folder: Path) -> MakeApp:
     """Makes an application with the models `languages`, `colours` and `rejecting`.
 
-    Each has the versions 1 and 2; models that are named as loading have none.
+    Each has the versions 1 and 2; the models in `loading` have none yet.
     """
     folders = {"colours": multi_label_folder, "rejecting": rejecting_folder}
     classifiers = {"languages": classifier} | {

@@ -1,4 +1,4 @@
-"""The OpenAPI document is true: Schemathesis asks for what it says, and for what it forbids."""
+"""The service answers as its OpenAPI document says, tested by Schemathesis."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,7 +15,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 _EXAMPLES = 50
-"""Most requests of each operation and kind: few enough for every run of the tests."""
+"""The most requests of each operation and mode."""
 
 _EFFORT = settings(
     max_examples=_EXAMPLES,
@@ -43,27 +43,27 @@ def session() -> Iterator[requests.Session]:
         yield session
 
 
-# Not by Schemathesis's own plugin for pytest, which does not know the newest pytest.
+# Without Schemathesis's pytest plugin, which does not support the newest pytest.
 @pytest.mark.parametrize("mode", list(GenerationMode))
-def test_every_answer_is_one_that_the_document_tells(
+def test_every_response_is_as_described(
     document: schemathesis.BaseSchema, session: requests.Session, mode: GenerationMode
 ) -> None:
     operations = [found.ok() for found in document.get_all_operations()]
     assert operations
-    asked: set[str] = set()
+    called: set[str] = set()
 
     for operation in operations:
-        # There is nothing wrong that could be sent where nothing is expected.
+        # Without a body there is nothing invalid to send.
         if mode is GenerationMode.NEGATIVE and not operation.body:
             continue
 
         @_EFFORT
         @given(case=operation.as_strategy(generation_mode=mode))
         def answered(case: Case) -> None:
-            asked.add(case.operation.label)
-            # That a text must hold a token, a schema cannot tell: what is valid by the document
-            # may be refused, in the ways that the document tells.
+            called.add(case.operation.label)
+            # A schema cannot say that a text must have a token: a request that is valid by the
+            # document may be refused, as the document describes.
             case.call_and_validate(session=session, excluded_checks=[positive_data_acceptance])
 
         answered()
-    assert "POST /predict" in asked
+    assert "POST /predict" in called

@@ -1,30 +1,30 @@
-// What one model says of the text: its labels as bars, and the words that decided.
+// The section of one model: its labels as bars, and the text with shaded words.
 
 import { Refusal, ask, routeOf } from "./service.js";
 import { showWords, summary } from "./words.js";
 
-const PAUSE = 350; // milliseconds without typing before the words are explained
-const SHOWN = 5; // labels that are shown at first
-const FEW = 7; // labels that are all shown: a button for two more is none the shorter
+const PAUSE = 350; // milliseconds without typing before an explanation is requested
+const SHOWN = 5; // labels shown before "Show all"
+const FEW = 7; // up to this many labels are always shown: a button for two more saves no space
 
 export class Answer {
   /**
    * @param {string} model The model's name.
-   * @param {{task: string, none_label: string|null}} about What the service tells of the model.
+   * @param {{task: string, none_label: string|null}} about The version, as in GET models.
    * @param {{refused: (model: string, refusal: Refusal|null) => void, settled: () => void}} page
-   *   Who is told of a refusal, null when there is none any more, and of an answer that stays.
+   *   Called with a refusal, or null once it is over, and when an answer is complete.
    */
   constructor(model, about, page) {
     this.model = model;
-    this.several = about.task === "multi_label"; // whether a text may have several labels
-    this.none = about.none_label; // what a text is given that is given none of them
+    this.multiLabel = about.task === "multi_label";
+    this.none = about.none_label; // the label of rejected texts
     this.page = page;
     this.text = "";
-    this.version = 0; // of the text, to tell late answers by
+    this.version = 0; // of the text, to ignore late responses
     this.labels = []; // with their scores, best first
-    this.given = new Set(); // those of them that the text is given
-    this.explained = null; // the one that the shades are about
-    this.all = false; // whether all of them are shown
+    this.given = new Set(); // the labels of the text
+    this.explained = null; // the label that the shading explains
+    this.all = false; // whether all labels are shown
     this.retry = 0;
     this.element = document.querySelector("#answer").content.firstElementChild.cloneNode(true);
     this.find("h2").textContent = model;
@@ -44,12 +44,12 @@ export class Answer {
     return this.element.querySelector(selector);
   }
 
-  /** What is said for those who hear the page. */
+  /** The result in words, for screen readers. */
   get spoken() {
-    return this.told ? `${this.model}: ${this.told}` : "";
+    return this.result ? `${this.model}: ${this.result}` : "";
   }
 
-  /** Takes a text, and shows what becomes of it. */
+  /** Classifies a text and shows the result. */
   take(text) {
     this.text = text;
     this.version += 1;
@@ -64,7 +64,7 @@ export class Answer {
     this.pause = setTimeout(() => this.explain(null), PAUSE);
   }
 
-  /** Asks no more. */
+  /** Cancels pending requests. */
   stop() {
     clearTimeout(this.pause);
     clearTimeout(this.retry);
@@ -74,7 +74,7 @@ export class Answer {
 
   clear(note = "") {
     this.labels = [];
-    this.told = "";
+    this.result = "";
     this.element.classList.remove("stale");
     this.find(".time").textContent = "";
     this.find(".verdict").textContent = "";
@@ -84,7 +84,7 @@ export class Answer {
     this.element.hidden = !note;
   }
 
-  // One request at a time: what is typed meanwhile is asked for next, and only its last state.
+  // One request at a time; the next one has the latest text, not those in between.
   async classify() {
     if (this.asking) return;
     this.asking = true;
@@ -99,7 +99,7 @@ export class Answer {
     } finally {
       this.asking = false;
     }
-    // What was typed while a refusal was on its way.
+    // The text has changed while the refused request ran.
     if (done !== this.version && this.text.trim() && !this.retry) this.classify();
   }
 
@@ -107,7 +107,7 @@ export class Answer {
     const path = routeOf(this.model, "predict");
     const { answer, milliseconds } = await ask(path, { inputs: text });
     let given = null;
-    if (this.several) {
+    if (this.multiLabel) {
       const parameters = { above_threshold: true };
       const { answer: above } = await ask(path, { inputs: text, parameters });
       given = above[0].map(({ label }) => label);
@@ -143,7 +143,7 @@ export class Answer {
     if (!(error instanceof Refusal)) throw error;
     if (error.kind === "empty-text") {
       this.page.refused(this.model, null);
-      this.clear("There is nothing in this text that the model reads.");
+      this.clear("There is nothing in this text that the model can read.");
       return;
     }
     this.page.refused(this.model, error);
@@ -160,10 +160,10 @@ export class Answer {
     const verdict = none ?? (given ? given.join(", ") : labels[0].label);
     this.find(".verdict").textContent = verdict || "No label";
     const best = this.labels[0];
-    this.told = `${verdict || "no label"}${none === null && !given ? `, ${inPercent(best.score)}` : ""}`;
+    this.result = `${verdict || "no label"}${none === null && !given ? `, ${inPercent(best.score)}` : ""}`;
     let note = "";
-    if (none !== null) note = "No label is sure enough to be given.";
-    else if (given) note = "Each label is judged by itself. A tick marks those that are given.";
+    if (none !== null) note = "The model is not sure enough of any label.";
+    else if (given) note = "Each label is judged by itself. A tick marks those that reach their threshold.";
     this.showNote(note);
     this.showLabels();
   }
@@ -173,7 +173,7 @@ export class Answer {
     this.find(".note").hidden = !note;
   }
 
-  // Rows are filled anew and not replaced, so that the one that has the focus keeps it.
+  // Rows are updated, not replaced, so that the focus stays.
   showLabels() {
     const list = this.find(".labels");
     const few = this.labels.length <= FEW;
@@ -201,7 +201,7 @@ export class Answer {
     button.setAttribute("aria-label", `${label}, ${inPercent(score)}${given ? ", given" : ""}`);
     button.setAttribute("aria-pressed", label === this.explained);
     row.classList.toggle("given", given);
-    row.classList.toggle("ticked", given && this.several);
+    row.classList.toggle("ticked", given && this.multiLabel);
     row.querySelector(".name").textContent = label;
     row.querySelector(".score").textContent = inPercent(score);
     row.querySelector(".bar").style.setProperty("--score", score);
@@ -213,7 +213,7 @@ export class Answer {
     this.find(".why").hidden = false;
     this.find("h3").textContent = `For and against “${label}”`;
     const words = this.find(".words");
-    words.setAttribute("aria-label", "The text, the words that decided shaded");
+    words.setAttribute("aria-label", "The text, with the deciding words shaded");
     showWords(words, text, tokens, truncated);
     this.find(".summary").textContent = summary(text, tokens);
     this.find(".cut").hidden = !truncated;

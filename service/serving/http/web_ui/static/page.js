@@ -1,15 +1,14 @@
-// The page: a text, the models that are asked about it, and what goes wrong. What one model says
-// is in answer.js.
+// The page: the text, the selected models, and errors. answer.js shows the answer of one model.
 
 import { Answer } from "./answer.js";
 import { Refusal, ask, useKey } from "./service.js";
 
-const AT_FIRST = 3; // of more models only the default one is asked at first
+const MAX_SELECTED = 3; // of more models only the default one is selected at first
 
 const text = document.querySelector("#text");
-const answers = new Map(); // of the models that are asked, by name
-const abouts = new Map(); // what the service tells of the models that can be asked, by name
-const refusals = new Map(); // what each was last refused for
+const answers = new Map(); // of the selected models, by name
+const abouts = new Map(); // the versions of the ready models, by name
+const refusals = new Map(); // the current refusals, by model
 
 const page = {
   refused(model, refusal) {
@@ -18,8 +17,8 @@ const page = {
     showTrouble();
   },
   settled() {
-    const told = [...answers.values()].map(({ spoken }) => spoken).filter(Boolean);
-    document.querySelector("#spoken").textContent = told.join("; ");
+    const results = [...answers.values()].map(({ spoken }) => spoken).filter(Boolean);
+    document.querySelector("#spoken").textContent = results.join("; ");
   },
 };
 
@@ -29,15 +28,15 @@ function showTrouble() {
   if (!needsKey && form.contains(document.activeElement)) text.focus();
   form.hidden = !needsKey;
   const [refusal] = refusals.values();
-  // Before a key was tried, the form itself says what is wanted.
-  const told = !refusal || (needsKey && !form.dataset.tried) ? "" : refusal.message;
+  // Before a key was tried, the form itself explains what is missing.
+  const message = !refusal || (needsKey && !form.dataset.tried) ? "" : refusal.message;
   const place = document.querySelector("#trouble");
-  if (place.textContent !== told) place.textContent = told;
-  place.hidden = !told;
+  if (place.textContent !== message) place.textContent = message;
+  place.hidden = !message;
 }
 
 function take() {
-  // Half a surrogate pair cannot be sent as UTF-8; one character takes its place.
+  // A lone surrogate cannot be sent as UTF-8; the replacement character takes its place.
   const value = text.value.toWellFormed?.() ?? text.value;
   for (const answer of answers.values()) answer.take(value);
 }
@@ -66,14 +65,14 @@ function showModels(models) {
     box.value = name;
     const ready = versions.filter(({ state }) => state === "ready");
     box.disabled = !ready.length;
-    // The version that most requests go to; of equals the newest, which stands last.
+    // The version with the most traffic; among equals the newest, which is last.
     if (ready.length) abouts.set(name, ready.reduce((a, b) => (b.traffic < a.traffic ? a : b)));
     box.addEventListener("change", () => choose(name, box.checked));
     label.append(box, name, box.disabled ? " (not ready)" : "");
     field.append(label);
   }
   for (const box of field.querySelectorAll("input:enabled")) {
-    box.checked = models.length <= AT_FIRST || models.find((m) => m.name === box.value).default;
+    box.checked = models.length <= MAX_SELECTED || models.find((m) => m.name === box.value).default;
     if (box.checked) choose(box.value, true);
   }
 }

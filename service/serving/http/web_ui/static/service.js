@@ -1,32 +1,32 @@
-// What is asked of the service, and what its answers mean. Knows nothing of what is shown.
+// Requests to the service, and the messages of its errors.
 
-let key = ""; // in this page's memory, and nowhere else
+let key = ""; // kept in the memory of this page only
 
-/** An answer that is none. */
+/** An error response, or no response. */
 export class Refusal extends Error {
   /**
-   * @param {number} status The HTTP status; 0 if there was no answer at all.
+   * @param {number} status The HTTP status; 0 if there was no response.
    * @param {{type?: string, detail?: string, title?: string}} problem The problem document.
-   * @param {number} seconds After how many it makes sense to ask again; 0 for never.
+   * @param {number} seconds Seconds until a retry makes sense; 0 for never.
    */
   constructor(status, problem, seconds) {
-    super(inWords(status, problem));
+    super(messageOf(status, problem));
     this.status = status;
     this.kind = (problem.type ?? "").replace("urn:gatewise:problem:", "");
     this.seconds = seconds;
   }
 }
 
-/** Gives the key that is sent from now on. */
+/** Sets the API key of later requests. */
 export function useKey(secret) {
   key = secret;
 }
 
 /**
- * Asks, and tells how long it took.
+ * Sends a request and measures its time.
  *
- * @param {string} path Relative to the page, so that it may lie below any address.
- * @param {object} [body] What is posted; without it the path is fetched.
+ * @param {string} path Relative to the page, which a proxy may serve below any path.
+ * @param {object} [body] The JSON body of a POST; without it the request is a GET.
  * @param {AbortSignal} [signal]
  * @returns {Promise<{answer: any, milliseconds: number}>}
  * @throws {Refusal}
@@ -53,7 +53,7 @@ export async function ask(path, body, signal) {
   throw new Refusal(response.status, problemIn(contents), secondsToWait(response));
 }
 
-/** The address of a model's route. */
+/** Returns the path of a model's route. */
 export function routeOf(model, route) {
   return `models/${encodeURIComponent(model)}/${route}`;
 }
@@ -62,7 +62,7 @@ function problemIn(contents) {
   try {
     return JSON.parse(contents) ?? {};
   } catch {
-    return {}; // not of the service itself, but of a proxy before it
+    return {}; // a response of a proxy, not of the service
   }
 }
 
@@ -71,16 +71,16 @@ function secondsToWait(response) {
   return Math.min(Math.max(Number(response.headers.get("Retry-After")) || 2, 1), 30);
 }
 
-function inWords(status, problem) {
-  const told = {
-    0: "The service cannot be reached. It is asked again.",
-    401: "The service does not take this key.",
-    403: "This key does not allow to classify.",
-    413: "The text is longer than the service takes.",
-    429: "The service is busy. It is asked again.",
-    502: "The service cannot be reached. It is asked again.",
-    503: "The model is not ready yet. It is asked again.",
-    504: "The service took too long. It is asked again.",
+function messageOf(status, problem) {
+  const messages = {
+    0: "The service cannot be reached. Retrying.",
+    401: "The service does not accept this key.",
+    403: "This key does not allow classification.",
+    413: "The text is longer than the service accepts.",
+    429: "The service is busy. Retrying.",
+    502: "The service cannot be reached. Retrying.",
+    503: "The model is not ready yet. Retrying.",
+    504: "The service took too long. Retrying.",
   };
-  return told[status] ?? problem.detail ?? `The service answers with an error, ${status}.`;
+  return messages[status] ?? problem.detail ?? `The service answered with status ${status}.`;
 }

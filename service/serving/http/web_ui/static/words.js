@@ -1,52 +1,52 @@
-// A text with the words shaded that decided. Puts text into the page as text, never as HTML.
+// Shades the words of a text by their shares. Text enters the page as text, never as HTML.
 
-const FULL = 1; // the share that is shaded in full where none is larger: the odds, e times as high
-const LEAST = 0.08; // of the largest share: what is less is not shaded
+const FULL_SHARE = 1; // the smallest share with full shading: it multiplies the odds by e
+const MIN_WEIGHT = 0.08; // of the largest share: smaller shares are not shaded
 
 /**
- * Shows a text with its shares.
+ * Shows a text with shaded words.
  *
- * @param {HTMLElement} place What it is shown in.
+ * @param {HTMLElement} place The element that shows it.
  * @param {string} text The text that was explained.
  * @param {{start: number, end: number, share: number}[]} tokens Offsets in code points.
- * @param {boolean} truncated Whether not all of it was read.
+ * @param {boolean} truncated Whether the model read only a part of it.
  */
 export function showWords(place, text, tokens, truncated) {
-  const points = Array.from(text); // a string is indexed in UTF-16, the offsets are not
+  const points = Array.from(text); // strings are indexed in UTF-16 code units, offsets are code points
   const largest = largestOf(tokens);
   const parts = [];
-  let here = 0;
-  const pass = (end) => {
-    const between = points.slice(here, end).join("");
+  let position = 0;
+  const addUntil = (end) => {
+    const between = points.slice(position, end).join("");
     parts.push(truncated && /\S/.test(between) ? element("span", "unread", between) : between);
   };
   for (const { start, end, share } of tokens) {
-    pass(start);
+    addUntil(start);
     const word = points.slice(start, end).join("");
     const weight = Math.abs(share) / largest;
-    parts.push(weight < LEAST ? word : shaded(word, share, weight));
-    here = end;
+    parts.push(weight < MIN_WEIGHT ? word : shaded(word, share, weight));
+    position = end;
   }
-  pass(points.length);
+  addUntil(points.length);
   place.replaceChildren(...parts);
 }
 
-/** The words that count most, for those who do not see the shades. */
+/** Returns the words with the largest shares, for screen readers. */
 export function summary(text, tokens) {
   const points = Array.from(text);
   const largest = largestOf(tokens);
-  const told = (sign) =>
+  const words = (sign) =>
     tokens
-      .filter(({ share }) => sign * share >= LEAST * largest)
+      .filter(({ share }) => sign * share >= MIN_WEIGHT * largest)
       .sort((a, b) => sign * (b.share - a.share))
       .slice(0, 3)
       .map(({ start, end }) => points.slice(start, end).join(""))
       .join(", ");
-  return `Most for it: ${told(1) || "nothing"}. Most against it: ${told(-1) || "nothing"}.`;
+  return `Most for it: ${words(1) || "nothing"}. Most against it: ${words(-1) || "nothing"}.`;
 }
 
 function largestOf(tokens) {
-  return tokens.reduce((largest, { share }) => Math.max(largest, Math.abs(share)), FULL);
+  return tokens.reduce((largest, { share }) => Math.max(largest, Math.abs(share)), FULL_SHARE);
 }
 
 function shaded(word, share, weight) {

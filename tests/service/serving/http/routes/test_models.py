@@ -1,4 +1,4 @@
-"""What the service tells of its models."""
+"""`GET /models`: the versions of models and their properties."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import httpx
 from gatewise.service.model.classifier import Classifier
 
 
-def test_each_version_tells_what_it_can_do(
+def test_the_properties_of_each_version(
     serve_models: Callable[..., httpx.Client],
     classifier: Classifier,
     multi_label_folder: Path,
@@ -21,25 +21,25 @@ def test_each_version_tells_what_it_can_do(
             "colours": Classifier.load(multi_label_folder),
             "rejecting": Classifier.load(rejecting_folder),
             "forward": Classifier.load(forward_folder()),
-            "subwords": Classifier.load(forward_folder("tokens.unit=subword")),
         }
     )
-    told: dict[str, dict[str, Any]] = {
+    versions: dict[str, dict[str, Any]] = {
         model["name"]: model["versions"][0] for model in client.get("/models").json()["models"]
     }
-    assert {name: one["task"] for name, one in told.items()} == {
+    assert {name: one["task"] for name, one in versions.items()} == {
         "languages": "single_label",
         "colours": "multi_label",
         "rejecting": "single_label",
         "forward": "single_label",
-        "subwords": "single_label",
     }
-    none = {name: one["none_label"] for name, one in told.items() if one["none_label"] is not None}
+    none = {
+        name: one["none_label"] for name, one in versions.items() if one["none_label"] is not None
+    }
     assert none.keys() == {"rejecting"}
     (text,) = client.post("/models/rejecting/predict", json={"inputs": "☃ zzz"}).json()
     labels = Classifier.load(rejecting_folder).classes_
     assert none["rejecting"] not in labels
     assert text[0]["label"] in {none["rejecting"], *labels}
-    assert told["forward"]["streams"]
-    assert not told["languages"]["streams"]
-    assert not told["colours"]["streams"]
+    assert versions["forward"]["streams"]
+    assert not versions["languages"]["streams"]
+    assert not versions["colours"]["streams"]

@@ -7,7 +7,7 @@ from gatewise.service.serving.batching import Scored
 from gatewise.service.serving.http.routes.predict_schemas import (
     PredictParameters,
     PredictRequest,
-    written,
+    encode,
 )
 from pydantic import ValidationError
 
@@ -16,7 +16,7 @@ LABELS = ["a", "b", "c"]
 
 
 def answer(scored: Scored, **options: Any) -> list[list[tuple[str, float]]]:
-    rows = json.loads(written(LABELS, scored, **options))
+    rows = json.loads(encode(LABELS, scored, **options))
     return [[(each["label"], each["score"]) for each in row] for row in rows]
 
 
@@ -24,52 +24,41 @@ def labels(scored: Scored, **options: Any) -> list[list[str]]:
     return [[label for label, _ in row] for row in answer(scored, **options)]
 
 
-def test_one_text_and_a_list_of_texts_are_taken() -> None:
+def test_one_text_or_a_list_of_texts() -> None:
     assert PredictRequest(inputs="a text").texts == ["a text"]
     assert PredictRequest(inputs=["a text", ""]).texts == ["a text", ""]
 
 
-def test_the_place_of_a_text_in_the_request() -> None:
-    assert PredictRequest(inputs="a").place(0) == "#/inputs"
-    assert PredictRequest(inputs=["a", "b"]).place(1) == "#/inputs/1"
+def test_the_pointer_to_a_text() -> None:
+    assert PredictRequest(inputs="a").pointer(0) == "#/inputs"
+    assert PredictRequest(inputs=["a", "b"]).pointer(1) == "#/inputs/1"
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        '{"inputs": "a"}',
         '{"inputs": "a", "parameters": null}',
-        '{"inputs": "a", "parameters": {}}',
         '{"inputs": "a", "parameters": {"top_k": null, "function_to_apply": null}}',
     ],
 )
-def test_what_is_null_is_absent(body: str) -> None:
-    asked = PredictRequest.model_validate_json(body)
-    assert (asked.parameters or PredictParameters()) == PredictParameters()
+def test_null_is_the_same_as_absent(body: str) -> None:
+    request = PredictRequest.model_validate_json(body)
+    assert (request.parameters or PredictParameters()) == PredictParameters()
 
 
 @pytest.mark.parametrize(
     ("body", "location"),
     [
         ("{}", ("inputs",)),
-        ('{"inputs": null}', ("inputs",)),
         ('{"inputs": {"text": "a"}}', ("inputs",)),
         ('{"inputs": []}', ("inputs", "texts")),
         ('{"inputs": ["a", 1, 2]}', ("inputs", "texts", 1)),
         ('{"inputs": "a", "options": {}}', ("options",)),
-        ('{"inputs": "a", "parameters": {"top_n": 1}}', ("parameters", "top_n")),
         ('{"inputs": "a", "parameters": {"top_k": 0}}', ("parameters", "top_k")),
         ('{"inputs": "a", "parameters": {"top_k": true}}', ("parameters", "top_k")),
-        ('{"inputs": "a", "parameters": {"top_k": "3"}}', ("parameters", "top_k")),
-        (
-            '{"inputs": "a", "parameters": {"function_to_apply": "relu"}}',
-            ("parameters", "function_to_apply"),
-        ),
     ],
 )
-def test_a_request_of_the_wrong_shape_gives_one_error(
-    body: str, location: tuple[str | int, ...]
-) -> None:
+def test_an_invalid_request_gives_one_error(body: str, location: tuple[str | int, ...]) -> None:
     with pytest.raises(ValidationError) as refused:
         PredictRequest.model_validate_json(body)
     assert [error["loc"] for error in refused.value.errors()] == [location]
@@ -81,27 +70,27 @@ def test_labels_are_ranked_best_first() -> None:
     assert labels(scored) == [["b", "c", "a"], ["a", "b", "c"]]
 
 
-@pytest.mark.parametrize(("top_k", "kept"), [(1, 1), (2, 2), (3, 3), (4, 3), (10**30, 3)])
+@pytest.mark.parametrize(("top_k", "kept"), [(1, 1), (3, 3), (10**30, 3)])
 def test_top_k_keeps_the_best(top_k: int, kept: int) -> None:
     scored = Scored(SCORES, [None, None])
     assert labels(scored, top_k=top_k) == [["b", "c", "a"][:kept], ["a", "b", "c"][:kept]]
 
 
-def test_what_is_given_instead_of_a_label_comes_first_and_counts() -> None:
+def test_the_label_of_a_rejected_text_comes_first_and_counts() -> None:
     scored = Scored(SCORES, ["neither", None])
     assert answer(scored)[0] == [("neither", 0.5), ("b", 0.5), ("c", 0.3), ("a", 0.2)]
     assert answer(scored, top_k=1) == [[("neither", 0.5)], [("a", 0.4)]]
 
 
-def test_thresholds_keep_those_that_reach_theirs() -> None:
+def test_labels_below_their_thresholds_are_left_out() -> None:
     scored = Scored(SCORES, [None, None])
     assert labels(scored, thresholds=(0.3, 0.5, 0.4)) == [["b"], ["a"]]
 
 
-def test_a_score_is_written_as_the_shortest_number_that_is_the_same() -> None:
+def test_a_score_is_the_shortest_decimal_of_the_same_float32() -> None:
     generator = np.random.default_rng(1)
     scores = generator.random((50, 3), dtype=np.float32) ** 40
-    for row, given in zip(answer(Scored(scores, [None] * 50)), scores, strict=True):
+    for row, expected in zip(answer(Scored(scores, [None] * 50)), scores, strict=True):
         found = dict(row)
-        assert [np.float32(found[label]) for label in LABELS] == given.tolist()
-        assert [found[label] for label in LABELS] == [float(str(score)) for score in given]
+        assert [np.float32(found[label]) for label in LABELS] == expected.tolist()
+        assert [found[label] for label in LABELS] == [float(str(score)) for score in expected]

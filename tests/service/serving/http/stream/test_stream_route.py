@@ -1,4 +1,4 @@
-"""Texts that come over a WebSocket: a real server, and a client that no one here wrote."""
+"""`WS /stream` on a real server, with the client of the websockets package."""
 
 import concurrent.futures
 import json
@@ -18,7 +18,7 @@ from gatewise.service.model.scores import ranked
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.stream import stream_route
 from gatewise.service.serving.http.stream.open_streams import StreamLimits, Streams
-from gatewise.service.serving.http.stream.stream_messages import code
+from gatewise.service.serving.http.stream.stream_route import close_code
 from gatewise.service.serving.listen_socket import listen
 from gatewise.service.serving.model_versions import NotReadyError, UnknownModelError
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -28,7 +28,7 @@ TEXT = "one two three one tw"
 
 
 class Models:
-    """As the service's models, with one version of each."""
+    """Replaces the model registry; each model has one version."""
 
     def __init__(self, classifiers):
         self._classifiers = classifiers
@@ -45,8 +45,9 @@ class Models:
 @contextmanager
 def serving(models, limits=None) -> Iterator[str]:
     app = FastAPI()
-    app.state.context = SimpleNamespace(models=models)
-    app.include_router(stream_route.routes(Streams(limits or StreamLimits())))
+    streams = Streams(limits or StreamLimits())
+    app.state.context = SimpleNamespace(models=models, streams=streams)
+    app.include_router(stream_route.routes)
     with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(app, log_config=None, ws="websockets-sansio")
         server = uvicorn.Server(config)
@@ -100,7 +101,7 @@ def received(connection):
 
 
 def until_closed(connection):
-    """What still comes, and what the connection is closed with."""
+    """Returns the remaining messages and the close code."""
     messages = []
     try:
         while True:
@@ -110,13 +111,13 @@ def until_closed(connection):
 
 
 def predicted(classifier, text, top_k=None):
-    """The answer of `/predict`."""
+    """Returns the scores that `/predict` answers."""
     scores = classifier.predict_proba([text])[0]
     found = ranked(classifier.classes_, scores, top_k)
     return [{"label": label, "score": pytest.approx(score, abs=1e-5)} for label, score in found]
 
 
-def test_the_scores_are_told_after_each_token_and_end_as_those_of_predict(service, classifiers):
+def test_the_scores_after_each_token_and_at_the_end(service, classifiers):
     classifier = classifiers["words"]
     with connect(f"{service}/stream") as connection:
         send(connection, text="one two th")
@@ -141,7 +142,7 @@ def test_the_scores_are_told_after_each_token_and_end_as_those_of_predict(servic
 @pytest.mark.parametrize(
     "path", ["/models/characters/stream", "/models/characters/versions/1/stream"]
 )
-def test_a_model_is_asked_by_its_name_and_version(service, classifiers, path):
+def test_models_and_versions_by_name(service, classifiers, path):
     with connect(service + path) as connection:
         send(connection, text="abc ab cde fg", end=True)
         messages, closed = until_closed(connection)
@@ -150,7 +151,7 @@ def test_a_model_is_asked_by_its_name_and_version(service, classifiers, path):
     assert (messages[-1]["tokens"], messages[-1]["truncated"]) == (7, True)
 
 
-def test_there_is_an_answer_to_every_message(service, classifiers):
+def test_every_message_is_answered(service, classifiers):
     with connect(f"{service}/stream?top_k=2") as connection:
         send(connection, text=" ")
         assert received(connection) == {"tokens": 0, "scores": [], "end": False, "truncated": False}
@@ -161,9 +162,9 @@ def test_there_is_an_answer_to_every_message(service, classifiers):
             assert message["scores"] == predicted(classifiers["words"], text, top_k=2)
 
 
-def test_a_text_may_come_in_any_pieces(service, classifiers):
+def test_a_text_may_be_split_anywhere(service, classifiers):
     choose = random.Random(1)
-    for _ in range(10):
+    for _ in range(5):
         text = "".join(
             choose.choice(["one ", "two", "日本", "é", "e\u0301", "👩‍👩‍👧", " [PAD] ", "\n"])
             for _ in range(60)
@@ -180,7 +181,7 @@ def test_a_text_may_come_in_any_pieces(service, classifiers):
         assert messages[-1]["scores"] == predicted(classifiers["words"], text, top_k=1)
 
 
-def test_what_is_given_instead_of_a_label_comes_first(rejecting_folder, forward_folder, tmp_path):
+def test_the_label_of_a_rejected_text_comes_first(rejecting_folder, forward_folder, tmp_path):
     import shutil
 
     from gatewise.service.model.model_documents import RejectSettings
@@ -207,20 +208,17 @@ def test_what_is_given_instead_of_a_label_comes_first(rejecting_folder, forward_
     assert scores[0] == {"label": "none of these", "score": scores[1]["score"]}
 
 
-# What is sent, the problem that comes, and the code of the close.
+# The message, the kind of problem, and the close code.
 REFUSED = {
     "no JSON": ("{", "malformed-body", 1007),
-    "nothing": ("", "malformed-body", 1007),
     "half a character": ('{"text": "\\ud800"}', "malformed-body", 1007),
     "deep nesting": ('{"text": ' + "[" * 900 + "]" * 900 + "}", "malformed-body", 1007),
-    "a list": ("[]", "invalid-request", 1007),
     "an empty object": ("{}", "invalid-request", 1007),
     "another key": ('{"text": "a", "more": 1}', "invalid-request", 1007),
     "a number": ('{"text": 7}', "invalid-request", 1007),
-    "an end that is a word": ('{"end": "true"}', "invalid-request", 1007),
     "bytes": (b'{"text": "a"}', "unsupported-body", 1003),
-    "too much at a time": (json.dumps({"text": "a " * 1500}), "body-too-large", 1009),
-    "too many bytes": (
+    "a large message": (json.dumps({"text": "a " * 1500}), "body-too-large", 1009),
+    "multibyte characters": (
         json.dumps({"text": "日" * 900}, ensure_ascii=False),
         "body-too-large",
         1009,
@@ -230,7 +228,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_read_is_told_before_the_connection_is_closed(service, name):
+def test_a_problem_document_precedes_the_close(service, name):
     message, kind, expected = REFUSED[name]
     with connect(f"{service}/stream") as connection:
         connection.send(message)
@@ -242,27 +240,26 @@ def test_what_cannot_be_read_is_told_before_the_connection_is_closed(service, na
 
 
 @pytest.mark.parametrize(
-    ("path", "kind", "told", "expected"),
+    ("path", "kind", "detail", "expected"),
     [
         ("/models/both-ways/stream", "not-streamed", "network.direction=forward", 1008),
         ("/models/nobody/stream", "no-model", "no model 'nobody'", 1008),
-        ("/models/words/versions/2/stream", "no-model", "of version 2", 1008),
         ("/models/loading/stream", "not-ready", "is being loaded", 1013),
         ("/stream?top_k=0", "invalid-request", "a number above 0, received '0'", 1007),
-        ("/stream?top_k=%C2%B2", "invalid-request", "a number above 0", 1007),
+        ("/stream?top_k=%C2%B2", "invalid-request", "a number above 0", 1007),  # a superscript
     ],
 )
-def test_what_cannot_be_asked_is_told_at_once(service, model_folder, path, kind, told, expected):
-    for _ in range(2):  # the reason is known the second time
+def test_a_stream_that_cannot_begin(service, model_folder, path, kind, detail, expected):
+    for _ in range(2):  # the second time the streaming classifier is cached
         with connect(service + path) as connection:
             (message,), closed = until_closed(connection)
         assert message["type"] == f"urn:gatewise:problem:{kind}"
-        assert told in message["detail"]
+        assert detail in message["detail"]
         assert str(model_folder) not in message["detail"]
         assert closed == expected
 
 
-def test_a_text_of_which_the_end_is_read_may_not_be_longer(service):
+def test_a_text_longer_than_a_model_with_keep_both_reads(service):
     with connect(f"{service}/models/ends/stream") as connection:
         send(connection, text="one two three one two three one")
         assert [received(connection)["tokens"] for _ in range(7)] == [1, 2, 3, 4, 5, 6, 7]
@@ -272,7 +269,7 @@ def test_a_text_of_which_the_end_is_read_may_not_be_longer(service):
     assert "tokens.keep=head" in message["detail"]
 
 
-def test_a_text_may_not_be_longer_than_is_set(service):
+def test_the_limit_of_characters(service):
     with connect(f"{service}/stream?top_k=1") as connection:
         for _ in range(6):
             send(connection, text="one " * 240)
@@ -280,7 +277,7 @@ def test_a_text_may_not_be_longer_than_is_set(service):
     assert (messages[-1]["detail"], closed) == ("expected at most 5,000 characters of a text", 1009)
 
 
-def test_a_client_that_says_nothing_is_closed(serve):
+def test_an_idle_stream_is_closed(serve):
     with connect(f"{serve(idle_seconds=0.3)}/stream") as connection:
         send(connection, text="one")
         assert received(connection)["tokens"] == 1
@@ -292,9 +289,9 @@ def test_a_client_that_says_nothing_is_closed(serve):
     )
 
 
-def test_streams_beyond_the_limit_are_refused_and_their_places_are_given_back(serve):
+def test_the_limit_of_open_streams(serve):
     service = serve(streams=3)
-    for _ in range(3):
+    for _ in range(2):
         with ExitStack() as stack:
             for _ in range(3):
                 connection = stack.enter_context(connect(f"{service}/stream"))
@@ -303,36 +300,35 @@ def test_streams_beyond_the_limit_are_refused_and_their_places_are_given_back(se
             with connect(f"{service}/stream") as connection:
                 (message,), closed = until_closed(connection)
             assert (message["status"], closed) == (429, 1013)
-        until_free(service)
+        wait_until_free(service)
 
 
-def until_free(service):
-    """Waits until the service has seen that the connections are closed."""
+def wait_until_free(service):
+    """Waits until the service has noticed that connections are closed."""
     for _ in range(1000):
         with suppress(ConnectionClosed), connect(f"{service}/stream") as connection:
             send(connection, text="one")
             if "tokens" in received(connection):
                 return
         time.sleep(0.01)
-    pytest.fail("no place became free")
+    pytest.fail("the streams stay open")
 
 
 @pytest.mark.parametrize(
-    ("origin", "origins", "is_taken"),
+    ("origin", "origins", "is_allowed"),
     [
         (None, (), True),
         ("http://{host}", (), True),
         ("http://example.org", (), False),
-        ("null", (), False),
         ("http://[", (), False),
         ("http://example.org", ("http://example.org",), True),
         ("http://example.org", ("*",), True),
     ],
 )
-def test_pages_of_other_origins_are_refused(classifiers, origin, origins, is_taken):
+def test_cross_origin_pages(classifiers, origin, origins, is_allowed):
     with serving(Models(classifiers), StreamLimits(origins=origins)) as service:
         origin = origin and origin.format(host=service.removeprefix("ws://"))
-        if is_taken:
+        if is_allowed:
             with connect(f"{service}/stream", origin=origin) as connection:
                 send(connection, text="one", end=True)
                 assert until_closed(connection)[1] == 1000
@@ -343,7 +339,7 @@ def test_pages_of_other_origins_are_refused(classifiers, origin, origins, is_tak
     assert json.loads(refused.value.response.body)["type"] == "urn:gatewise:problem:foreign-page"
 
 
-def test_many_streams_at_once_have_each_its_own_text(service, classifiers):
+def test_concurrent_streams_are_independent(service, classifiers):
     words = ["one", "two", "three", "words", "of", "several", "texts"]
 
     def stream_of(seed):
@@ -357,13 +353,11 @@ def test_many_streams_at_once_have_each_its_own_text(service, classifiers):
         return text, messages[-1]["scores"]
 
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        for text, scores in pool.map(stream_of, range(48)):
+        for text, scores in pool.map(stream_of, range(24)):
             assert scores == predicted(classifiers["words"], text, top_k=1)
 
 
-def test_a_failing_network_is_told_and_the_service_goes_on(
-    classifiers, forward_folder, monkeypatch
-):
+def test_a_failing_network_ends_only_its_stream(classifiers, forward_folder, monkeypatch):
     from gatewise.service.model import streaming_classifier
     from gatewise.service.model.errors import ModelFolderError
 
@@ -394,8 +388,8 @@ HANDSHAKE = (
 )
 
 
-def raw(service, *sent, wait=0.0):
-    """A client without manners: bytes as they are, then gone."""
+def raw(service, *sent):
+    """Sends bytes after the handshake, then disconnects."""
     host, port = service.removeprefix("ws://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as client:
         client.sendall(HANDSHAKE)
@@ -405,11 +399,10 @@ def raw(service, *sent, wait=0.0):
                 client.sendall(part)
             except OSError:
                 return
-        time.sleep(wait)
 
 
 def masked(payload, opcode=1, *, fin=True, length=None):
-    """A frame as a client sends it, with a mask of zeros."""
+    """Returns a frame of a client, with a mask of zeros."""
     size = len(payload) if length is None else length
     head = bytes([opcode | (0x80 if fin else 0)])
     if size < 126:
@@ -417,7 +410,7 @@ def masked(payload, opcode=1, *, fin=True, length=None):
     return head + bytes([0x80 | 127]) + size.to_bytes(8, "big") + bytes(4) + payload
 
 
-def test_a_hostile_client_does_not_bring_the_service_down(service, classifiers):
+def test_hostile_clients(service, classifiers):
     choose = random.Random(0)
     piece = json.dumps({"text": "one two "}).encode()
     cases = [
@@ -432,12 +425,12 @@ def test_a_hostile_client_does_not_bring_the_service_down(service, classifiers):
         [masked(b"\x03\xe8", 8), masked(piece)],
         [masked(b"", 8)] * 50,
         [masked(piece)] * 400,
-        *([choose.randbytes(choose.randrange(200))] for _ in range(60)),
-        *([masked(choose.randbytes(choose.randrange(120)))] for _ in range(60)),
+        *([choose.randbytes(choose.randrange(200))] for _ in range(30)),
+        *([masked(choose.randbytes(choose.randrange(120)))] for _ in range(30)),
     ]
     for case in cases:
         raw(service, *case)
-    until_free(service)
+    wait_until_free(service)
     with connect(f"{service}/stream") as connection:
         send(connection, text=TEXT, end=True)
         messages, closed = until_closed(connection)
@@ -445,8 +438,8 @@ def test_a_hostile_client_does_not_bring_the_service_down(service, classifiers):
     assert messages[-1]["scores"] == predicted(classifiers["words"], TEXT)
 
 
-def test_a_client_that_takes_nothing_loses_its_place(forward_folder):
-    # Answers of some 10 kB each, more than all buffers on the way hold.
+def test_a_client_that_receives_nothing_is_closed(forward_folder):
+    # Answers of about 10 kB each, more than the socket buffers hold.
     classifier = Classifier.load(forward_folder("tokens.max_length=4000", labels=300))
     limits = StreamLimits(streams=1, idle_seconds=1)
     message = masked(json.dumps({"text": "one two " * 3000}).encode())
@@ -461,28 +454,28 @@ def test_a_client_that_takes_nothing_loses_its_place(forward_folder):
             client.sendall(message)
             with connect(f"{service}/stream") as other:
                 assert until_closed(other)[1] == 1013
-            until_free(service)
+            wait_until_free(service)
 
 
-def test_a_model_that_is_unloaded_goes_with_its_network(forward_folder):
+def test_the_streaming_classifier_of_an_unloaded_model_is_freed(forward_folder):
     import asyncio
     import gc
     import weakref
 
-    async def ask_once():
+    async def create():
         streams = Streams(StreamLimits())
         classifier = Classifier.load(forward_folder())
         first, again = await streams.streaming(classifier), await streams.streaming(classifier)
         assert first is again
-        watched = weakref.ref(first)
+        reference = weakref.ref(first)
         del first, again, classifier
         await asyncio.sleep(0)
         gc.collect()
-        return watched()
+        return reference()
 
-    assert asyncio.run(ask_once()) is None
+    assert asyncio.run(create()) is None
 
 
-def test_every_problem_has_a_code():
+def test_every_problem_has_a_close_code():
     kinds = [one for one in vars(problems).values() if isinstance(one, problems.Kind)]
-    assert {code(kind) for kind in kinds} <= {1003, 1007, 1008, 1009, 1011, 1013}
+    assert {close_code(kind) for kind in kinds} <= {1003, 1007, 1008, 1009, 1011, 1013}

@@ -1,4 +1,4 @@
-"""Streams of a whole service: its settings, what it counts and logs of them, whom it refuses."""
+"""Streams of a running service: settings, metrics, access log, authorization."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ def address(service: Any, path: str = "/stream") -> str:
 
 
 def closed_after(connection: Any, *messages: str) -> tuple[list[dict[str, Any]], int]:
-    """What comes after messages until the connection is closed, and with which code it is."""
+    """Sends messages; returns those received until the close, and the close code."""
     received = []
     try:
         for message in messages:
@@ -30,8 +30,8 @@ def closed_after(connection: Any, *messages: str) -> tuple[list[dict[str, Any]],
         return received, closed.rcvd.code if closed.rcvd else 0
 
 
-def figures(service: Any, name: str) -> dict[str, float]:
-    """The samples of a metric, by their labels as they are written."""
+def samples(service: Any, name: str) -> dict[str, float]:
+    """Returns the samples of a metric, by their labels in text format."""
     lines = service.client.get("/metrics").text.splitlines()
     found = [line.removeprefix(name).rsplit(" ", 1) for line in lines if line.startswith(name)]
     return {labels: float(value) for labels, value in found}
@@ -42,7 +42,7 @@ def folder(forward_folder: Callable[..., Path]) -> Path:
     return forward_folder("tokens.unit=word", labels=4)
 
 
-def test_what_a_stream_may_take_is_set(start: Any, folder: Path) -> None:
+def test_the_settings_of_streams(start: Any, folder: Path) -> None:
     service = start(
         f"m={folder}",
         max_streams=2,
@@ -51,24 +51,24 @@ def test_what_a_stream_may_take_is_set(start: Any, folder: Path) -> None:
         stream_idle_seconds=1,
     )
     with connect(address(service)) as idle, connect(address(service)) as other:
-        with connect(address(service)) as one_too_many:
-            told, code = closed_after(one_too_many)
-            assert (told[0]["type"], code) == ("urn:gatewise:problem:too-many-streams", 1013)
-        told, code = closed_after(other, json.dumps({"text": "one two three"}))
-        assert (told[0]["type"], code) == ("urn:gatewise:problem:text-too-long", 1009)
-        told, code = closed_after(idle)
-        assert (told[0]["type"], code) == ("urn:gatewise:problem:idle", 1008)
+        with connect(address(service)) as third:
+            messages, code = closed_after(third)
+            assert (messages[0]["type"], code) == ("urn:gatewise:problem:too-many-streams", 1013)
+        messages, code = closed_after(other, json.dumps({"text": "one two three"}))
+        assert (messages[0]["type"], code) == ("urn:gatewise:problem:text-too-long", 1009)
+        messages, code = closed_after(idle)
+        assert (messages[0]["type"], code) == ("urn:gatewise:problem:idle", 1008)
 
 
 @pytest.mark.parametrize("size", [101, 399])
-def test_a_message_that_is_too_large_is_told_so(start: Any, folder: Path, size: int) -> None:
+def test_a_message_that_is_too_large(start: Any, folder: Path, size: int) -> None:
     service = start(f"m={folder}", max_stream_message_bytes=100)
     message = json.dumps({"text": ""})
     message = json.dumps({"text": "a" * (size - len(message))})
     assert len(message) == size
     with connect(address(service)) as connection:
-        told, code = closed_after(connection, message)
-    assert (told[0]["type"], code) == ("urn:gatewise:problem:body-too-large", 1009)
+        messages, code = closed_after(connection, message)
+    assert (messages[0]["type"], code) == ("urn:gatewise:problem:body-too-large", 1009)
 
 
 def test_streams_are_counted_and_logged(start: Any, folder: Path) -> None:
@@ -77,7 +77,7 @@ def test_streams_are_counted_and_logged(start: Any, folder: Path) -> None:
         assert connection.response.headers["X-Request-ID"]
         connection.send(json.dumps({"text": "one two "}))
         connection.recv(timeout=20)
-        assert figures(service, "gatewise_open_streams") == {"": 1}
+        assert samples(service, "gatewise_open_streams") == {"": 1}
         messages, code = closed_after(connection, json.dumps({"text": "three", "end": True}))
         assert (messages[-1]["tokens"], code) == (3, 1000)
     with connect(address(service)) as connection:
@@ -90,7 +90,7 @@ def test_streams_are_counted_and_logged(start: Any, folder: Path) -> None:
             connection.recv(timeout=20)
     time.sleep(0.5)
     (version,) = (one["version"] for one in service.client.get("/models/m").json()["versions"])
-    ended = figures(service, "gatewise_streams_total")
+    ended = samples(service, "gatewise_streams_total")
     of = f'model="m",version="{version}"'
     assert ended == {
         f'{{end="done",{of}}}': 1,
@@ -98,8 +98,8 @@ def test_streams_are_counted_and_logged(start: Any, folder: Path) -> None:
         '{end="no-model",model="",version=""}': 1,
         f'{{end="gone",{of}}}': 1,
     }
-    assert figures(service, "gatewise_stream_tokens_total") == {f"{{{of}}}": 5}
-    assert figures(service, "gatewise_open_streams") == {"": 0}
+    assert samples(service, "gatewise_stream_tokens_total") == {f"{{{of}}}": 5}
+    assert samples(service, "gatewise_open_streams") == {"": 0}
     _, rest = service.stop()
     lines = [line for line in rest.splitlines() if 'method="WS"' in line]
     statuses = [line.partition("status=")[2].split(" ", 1)[0] for line in lines]
@@ -109,9 +109,7 @@ def test_streams_are_counted_and_logged(start: Any, folder: Path) -> None:
     assert "three" not in rest
 
 
-def test_a_stream_that_cannot_begin_is_refused_as_any_request(
-    start: Any, folder: Path, tmp_path: Path
-) -> None:
+def test_a_stream_is_refused_before_the_handshake(start: Any, folder: Path, tmp_path: Path) -> None:
     key, entry = make_key("website", Role.PREDICT)
     api_keys.add(tmp_path / "keys", entry)
     service = start(f"m={folder}", api_keys_file=tmp_path / "keys")
@@ -137,10 +135,10 @@ def test_a_stream_that_cannot_begin_is_refused_as_any_request(
         assert closed_after(connection, json.dumps({"text": "one", "end": True}))[1] == 1000
 
 
-def test_streams_are_among_the_connections_that_there_may_be(start: Any, folder: Path) -> None:
+def test_streams_count_as_connections(start: Any, folder: Path) -> None:
     service = start(f"m={folder}", max_connections=2)
     with connect(address(service)) as first, connect(address(service)) as second:
-        # Not by a client of streams: it is refused before it asks, and may then not look.
+        # Not a WebSocket client: the service refuses the connection before the request is sent.
         with socket.create_connection(("127.0.0.1", service.port), timeout=20) as refused:
             assert refused.recv(65536).startswith(b"HTTP/1.1 503 ")
         for stream in (first, second):

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: what is typed is classified and explained, for everyone."""
+"""The page in a real Chromium."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ ROWS = (
 )
 ACTIVE = "document.activeElement.id || document.activeElement.className"
 
-# The least contrast of what is written, and what it is of: text on whatever is behind it.
+# The contrast of each text with its background, lowest first.
 CONTRAST = """(() => {
   const rgba = (colour) => {
     const numbers = colour.match(/[\\d.]+/g).map(Number);
@@ -67,7 +67,7 @@ CONTRAST = """(() => {
 
 
 class Many(Classifier):
-    """The model of languages with more labels: mixtures of those that it has."""
+    """The language model with more labels: random mixtures of its own."""
 
     def padded_logits(self, encoded: Sequence[Encoded]) -> tuple[NDArray[np.float32], int]:
         logits, padding = self.inner.padded_logits(encoded)
@@ -178,7 +178,7 @@ class TestTyping:
         assert spoken == f"languages: de, {shown(told['score'])}"
         assert browser.complaints == []
 
-    def test_the_answer_is_that_of_the_last_text(self, browser: Any, one: httpx.Client) -> None:
+    def test_the_answer_belongs_to_the_latest_text(self, browser: Any, one: httpx.Client) -> None:
         page = opened(browser, one)
         page.evaluate("document.querySelector('#text').focus()")
         for character in "Where is the next stop, please?":
@@ -208,7 +208,7 @@ class TestTyping:
         assert page.evaluate("document.title") == "Gatewise"
         assert browser.complaints == []
 
-    def test_a_long_text_is_shown_with_what_was_not_read(
+    def test_the_unread_part_of_a_long_text_is_marked(
         self, browser: Any, one: httpx.Client
     ) -> None:
         page = opened(browser, one, 360)
@@ -221,16 +221,14 @@ class TestTyping:
         read = answer_of(one, GERMAN * 2300)["tokens"][-1]["end"]
         assert unread == (GERMAN * 2300)[read:]
 
-    def test_a_text_without_a_token_is_told(self, browser: Any, one: httpx.Client) -> None:
+    def test_a_text_without_a_token(self, browser: Any, one: httpx.Client) -> None:
         page = opened(browser, one)
         page.evaluate("document.querySelector('#text').focus()")
         page.insert("\u200b")
         page.wait_for("document.querySelector('.note').textContent.includes('nothing')")
         assert page.evaluate(ROWS) == []
 
-    def test_half_a_surrogate_pair_is_sent_as_what_can_be(
-        self, browser: Any, one: httpx.Client
-    ) -> None:
+    def test_a_lone_surrogate_is_replaced(self, browser: Any, one: httpx.Client) -> None:
         page = opened(browser, one)
         page.evaluate(
             "{ const text = document.querySelector('#text'); text.value = 'wo \\ud83d ist';"
@@ -317,7 +315,7 @@ class TestModels:
         assert browser.complaints == []
 
 
-class TestEveryone:
+class TestAccessibility:
     def test_a_keyboard_is_enough(self, browser: Any, several: httpx.Client) -> None:
         page = opened(browser, several)
         reached = []
@@ -355,7 +353,7 @@ class TestEveryone:
 
     @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
     @pytest.mark.parametrize("width", [360, 1280])
-    def test_it_fits_and_can_be_read(
+    def test_layout_and_contrast(
         self, browser: Any, several: httpx.Client, width: int, dark: bool, tmp_path: Path
     ) -> None:
         page = opened(browser, several, width, dark=dark)
@@ -371,7 +369,7 @@ class TestEveryone:
         assert picture.startswith(b"\x89PNG")
         (tmp_path / "page.png").write_bytes(picture)
 
-    def test_nothing_moves_where_nothing_shall(self, browser: Any, one: httpx.Client) -> None:
+    def test_reduced_motion(self, browser: Any, one: httpx.Client) -> None:
         page = opened(browser, one)
         durations = (
             "[...document.querySelectorAll('*')].flatMap((one) => [one, '::before']"
@@ -387,7 +385,9 @@ class TestEveryone:
         )
         assert page.evaluate(durations) == 0
 
-    def test_what_is_shown_has_a_name(self, browser: Any, several: httpx.Client) -> None:
+    def test_every_element_has_an_accessible_name(
+        self, browser: Any, several: httpx.Client
+    ) -> None:
         page = opened(browser, several)
         type_text(page, "blue reddish 1 2")
         tree = browser.call("Accessibility.getFullAXTree", page.session)["nodes"]
@@ -404,7 +404,7 @@ class TestEveryone:
         buttons = [name for role, name in parts if role == "button"]
         assert any(name.startswith("blue, ") and name.endswith(", given") for name in buttons)
 
-    def test_the_service_is_asked_about_what_was_typed_and_nothing_else(
+    def test_one_explanation_per_model_is_requested(
         self, browser: Any, several: httpx.Client
     ) -> None:
         page = opened(browser, several)
@@ -418,8 +418,8 @@ class TestEveryone:
         )
 
 
-class TestTrouble:
-    def test_a_key_is_asked_for_and_kept_in_memory_alone(
+class TestErrors:
+    def test_an_api_key_is_kept_in_memory_only(
         self, browser: Any, serve_models: Callable[..., httpx.Client], classifier: Classifier
     ) -> None:
         client = serve_models({"languages": classifier}, key="open sesame")
@@ -446,7 +446,7 @@ class TestTrouble:
         assert page.evaluate("document.cookie") == ""
         assert page.evaluate("location.href") == f"{client.base_url}/"
 
-    def test_a_text_that_is_too_long_is_told(
+    def test_a_text_that_is_too_long(
         self, browser: Any, serve_models: Callable[..., httpx.Client], classifier: Classifier
     ) -> None:
         client = serve_models({"languages": classifier}, settings=Settings(max_body_bytes=1000))
@@ -457,7 +457,7 @@ class TestTrouble:
         type_text(page, GERMAN)
         assert page.evaluate("document.querySelector('#trouble').hidden")
 
-    def test_a_service_that_is_away_is_asked_again(self, browser: Any, one: httpx.Client) -> None:
+    def test_an_unreachable_service_is_retried(self, browser: Any, one: httpx.Client) -> None:
         page = opened(browser, one)
         offline = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
         browser.call("Network.emulateNetworkConditions", page.session, offline=True, **offline)
@@ -489,10 +489,12 @@ class TestFiles:
         assert response.status_code == 404
         assert response.headers["content-type"] == "application/problem+json"
 
-    def test_the_page_asks_nobody_but_the_service(self, browser: Any, one: httpx.Client) -> None:
+    def test_the_page_sends_requests_to_the_service_only(
+        self, browser: Any, one: httpx.Client
+    ) -> None:
         page = opened(browser, one)
         type_text(page, GERMAN)
-        # Pages of its own are in the browser, which opens one before any other.
+        # The browser opens pages of its own first.
         own = (str(one.base_url), "about:", "data:", "chrome:", "chrome-untrusted:")
         others = [url for url in browser.asked if not url.startswith(own)]
         assert others == []
@@ -506,7 +508,7 @@ class TestFiles:
             assert response.status_code == 200
             assert "script-src" not in response.headers.get("content-security-policy", "")
 
-    def test_the_page_needs_no_model_to_be_shown(
+    def test_the_page_is_shown_without_a_model(
         self, serve_app: Callable[[Any], httpx.Client], tmp_path: Path
     ) -> None:
         client = serve_app(create_app(Settings(model=tmp_path)))
