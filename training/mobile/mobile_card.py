@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatewise.service.model.model_folder import Artifact
-from gatewise.training.report.markdown import listed
+from gatewise.training.report.model_card import label_list
 
 
 def card(loaded: Artifact, export: Mapping[str, Any]) -> str:
@@ -33,7 +33,7 @@ pipeline_tag: text-classification
 
 # Text classifier for devices, with {len(loaded.labels)} labels
 
-Labels: {listed(loaded.labels.names)}.
+Labels: {label_list(loaded.labels.names)}.
 
 An app carries {export["size"]:,} bytes: the network in ONNX, the dictionary and `config.json`.
 
