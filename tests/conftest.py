@@ -1,18 +1,22 @@
-"""What tests share: a real corpus, a model trained on it once a session, the larger corpora."""
+"""What tests share: what they need beyond Python, a real corpus, and models trained on it."""
 
 import csv
 import importlib.util
 import os
+import pickle
 import re
 import shutil
 import signal
 import subprocess
 import sysconfig
+import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import hypothesis
 import pytest
+from filelock import FileLock
 
 # No test is timed: a busy machine is not a failure.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -25,13 +29,106 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
+# What a test needs beyond Python and the packages: a marker each, with its meaning.
+_PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+RESOURCES = dict(
+    line.split(": ", 1) for line in _PYPROJECT["tool"]["pytest"]["ini_options"]["markers"]
+)
+# A test that uses one of these fixtures needs what the fixture finds or starts.
+_FIXTURES = {
+    "browser": ("browser", "chromium"),
+    "corpora": ("shared_data",),
+    "deployment": (
+        *("docker_compose", "hadolint", "haproxy", "program", "promtool", "systemd_analyze"),
+        "validate_kubernetes",
+    ),
+    "install": ("has_index", "oldest"),
+    "node": ("in_node", "node_modules"),
+    "object_store": ("object_store",),
+}
+_RESOURCES_OF_FIXTURES = {fixture: name for name, of in _FIXTURES.items() for fixture in of}
+_LEFT_OUT = pytest.StashKey[Counter[str]]()
+
 _TOGETHER = {
-    "Ray": ("tests/service/cluster/", "tests/gatewise/commands/test_score_on_ray.py"),
+    "Ray": (
+        *("tests/service/scoring/ray/", "tests/service/serving/ray/"),
+        "tests/gatewise/commands/test_score_on_ray.py",
+    ),
     "runtimes": ("tests/runtimes/",),
 }
 
 # Distinct enough to be learnt in seconds; three scripts, one of them without spaces.
 _LANGUAGES = ("de", "el", "en", "fr", "ja")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--resources",
+        choices=("all", "none", "only"),
+        default="all",
+        help="which tests: all, those that need no resource but Python, or only those that do",
+    )
+
+
+def pytest_configure(config):
+    config.stash[_LEFT_OUT] = Counter()
+    config.addinivalue_line(
+        "markers", "sampled(every): of a test's cases all but one of so many are exhaustive"
+    )
+
+
+def _resources(item):
+    """The names of what a test needs, by its markers, its fixtures and its folder."""
+    names = {marker.name for marker in item.iter_markers()} & RESOURCES.keys()
+    names |= {_RESOURCES_OF_FIXTURES.get(fixture) for fixture in item.fixturenames} - {None}
+    return names | ({"benchmark"} if "benchmarks" in item.path.parts else set())
+
+
+def _mark_samples(items):
+    cases = Counter()
+    for item in items:
+        if sampled := item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % sampled.args[0]:
+                item.add_marker("exhaustive")
+            cases[test] += 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    _mark_samples(items)
+    needed = {item: _resources(item) for item in items}
+    for item, names in needed.items():
+        for name in names:
+            item.add_marker(name)
+    wanted = config.getoption("resources")
+    if wanted != "all":
+        left_out = [item for item in items if bool(needed[item]) == (wanted == "none")]
+        items[:] = [item for item in items if bool(needed[item]) == (wanted == "only")]
+        config.hook.pytest_deselected(items=left_out)
+        if wanted == "none":
+            config.stash[_LEFT_OUT].update(name for item in left_out for name in needed[item])
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = dict(session.config.stash[_LEFT_OUT])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    # Every worker of xdist collects the same tests.
+    left_out = getattr(node, "workeroutput", {}).get("left_out", {})
+    node.config.stash[_LEFT_OUT] |= Counter(left_out)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    left_out = config.stash[_LEFT_OUT]
+    if left_out:
+        terminalreporter.section("left out, by what they need")
+        for name, number in sorted(left_out.items()):
+            terminalreporter.line(f"{number:5} tests  {name:12}  {RESOURCES[name]}")
+        terminalreporter.line("`make test-all` runs all of them, `pytest -m ray` those of one.")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -52,23 +149,45 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture(scope="session")
-def languages(tmp_path_factory):
+def once(tmp_path_factory):
+    """Fills a folder once for all processes of a run: `once(name, fill)` is its path."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def filled(name, fill):
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not (folder / "filled").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                (folder / "filled").touch()
+        return folder
+
+    return filled
+
+
+@pytest.fixture(scope="session")
+def languages(once):
     """A folder with train.csv, validation.csv and test.csv: sentences in five languages."""
+    return once("languages", _write_languages) / "five"
+
+
+def _write_languages(folder):
     path = ROOT / "examples" / "languages" / "prepare.py"
     spec = importlib.util.spec_from_file_location("languages_prepare", path)
     prepare = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(prepare)
-    whole = tmp_path_factory.mktemp("languages-whole")
+    whole, five = folder / "whole", folder / "five"
     prepare.main(out=whole)
-    folder = tmp_path_factory.mktemp("languages")
+    five.mkdir()
     for name in ("train", "validation", "test"):
         with (whole / f"{name}.csv").open(encoding="utf-8", newline="") as source:
             rows = [row for row in csv.DictReader(source) if row["label"] in _LANGUAGES]
-        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as target:
+        with (five / f"{name}.csv").open("w", encoding="utf-8", newline="") as target:
             writer = csv.DictWriter(target, ["text", "label"])
             writer.writeheader()
             writer.writerows(rows)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -89,15 +208,24 @@ def small_config():
 
 
 @pytest.fixture(scope="session")
-def trained(languages, small_config, tmp_path_factory):
+def trained(once, languages, small_config):
     """A training run and the folder it wrote: `(run, path)`. Not to be changed by a test."""
+    corpora = [languages / f"{name}.csv" for name in ("train", "validation", "test")]
+
+    def fill(folder):
+        run = _train(corpora, folder / "languages", small_config)
+        (folder / "run.pickle").write_bytes(pickle.dumps(run))
+
+    folder = once("trained", fill)
+    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "languages"
+
+
+def _train(corpora, out, config):
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.pipeline import train
     from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
-    out = tmp_path_factory.mktemp("models") / "languages"
-    corpora = Corpora(languages / "train.csv", languages / "validation.csv", languages / "test.csv")
-    return train(corpora, out, small_config, StopAtBadRows(), lambda _: None), out
+    return train(Corpora(*corpora), out, config, StopAtBadRows(), lambda _: None)
 
 
 @pytest.fixture(scope="session")
@@ -107,25 +235,20 @@ def model_folder(trained):
 
 
 @pytest.fixture(scope="session")
-def forward_model_folder(languages, small_config, tmp_path_factory):
+def forward_model_folder(once, languages, small_config):
     """A model folder, really trained, of a network that reads forward. Not to be changed."""
     from gatewise.training.config import config
-    from gatewise.training.data.corpora import Corpora
-    from gatewise.training.pipeline import train
-    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
-    out = tmp_path_factory.mktemp("forward-models") / "languages"
     settings = small_config.model_dump(mode="json")
     settings["network"]["direction"] = "forward"
     settings["training"]["epochs"] = 1
-    train(
-        Corpora(languages / "train.csv", languages / "validation.csv"),
-        out,
-        config.Config.model_validate(settings),
-        StopAtBadRows(),
-        lambda _: None,
-    )
-    return out
+    forward = config.Config.model_validate(settings)
+    corpora = [languages / "train.csv", languages / "validation.csv"]
+
+    def fill(folder):
+        _train(corpora, folder / "languages", forward)
+
+    return once("forward-trained", fill) / "languages"
 
 
 @pytest.fixture(scope="session")

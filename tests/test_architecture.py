@@ -83,6 +83,42 @@ def test_heavy_packages_stay_in_their_room(room):
             assert "ray" not in packages, file
 
 
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__")
+
+
+def private_names(tree):
+    """The private names that a module imports, or takes of something that has them."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+            yield from (node.module or "").split(".")
+        elif isinstance(node, ast.Import):
+            yield from (part for alias in node.names for part in alias.name.split("."))
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield node.attr
+
+
+def names_defined(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_private_name_of_a_library_is_used(room):
+    trees = {file: ast.parse(file.read_text(encoding="utf-8")) for file in modules(room)}
+    own = {name for tree in trees.values() for name in names_defined(tree)}
+    own.add("_replace")  # public, of a named tuple
+    for file, tree in trees.items():
+        found = {name for name in private_names(tree) if is_private(name)}
+        assert not found - own, file
+
+
 def test_only_the_commands_import_what_runs_on_ray():
     for room in ROOMS:
         for file in modules(room):
@@ -146,12 +182,10 @@ def test_score_pulls_in_pyarrow_besides(model_folder, languages, tmp_path):
         "main()\n"
     )
     loaded = packages_after(code, model_folder, languages / "test.csv", tmp_path / "out.csv")
-    assert loaded - BASE <= {"pyarrow", "cython_runtime", "cloudpickle"}
+    assert loaded - BASE <= {"pyarrow", "cython_runtime", "cloudpickle", "filelock"}
 
 
-@pytest.mark.parametrize(
-    "module", ["gatewise.service.serving.app", "gatewise.service.serving.server"]
-)
+@pytest.mark.parametrize("module", ["app", "server"])
 def test_the_service_pulls_in_nothing_that_trains(module):
     loaded = packages_after(f"import gatewise.service.serving.{module}")
     assert "fastapi" in loaded

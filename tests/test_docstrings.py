@@ -9,12 +9,14 @@ import pytest
 import gatewise
 from gatewise import service, training, vocab
 
-NAMES = [
-    f"{room.__name__}.{module.name}"
-    for room in (vocab, service, training, gatewise)
-    for module in pkgutil.iter_modules(room.__path__)
-    if module.name != "__main__"
-]
+NAMES = sorted(
+    {
+        module.name
+        for package in (vocab, service, training, gatewise)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not module.name.endswith(".__main__")
+    }
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.install
+
 ROOT = Path(__file__).parent.parent
 BUILD = (
     "import sys; from setuptools import build_meta\n"

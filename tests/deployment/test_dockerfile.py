@@ -72,10 +72,8 @@ def test_what_is_copied_is_there_and_sent_to_the_engine() -> None:
 
 
 def test_every_package_is_copied() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     copied = " ".join(of("wheel", "COPY")).split()
-    assert set(packages) <= set(copied)
+    assert {"setup.py", "gatewise", "vocab", "service", "training"} <= set(copied)
 
 
 def test_the_service_image_holds_no_tensorflow() -> None:

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import httpx
@@ -52,14 +51,10 @@ def test_the_request_shown_is_answered_in_the_shape_shown(model_folder):
     assert [set(each) for each in answer[0]] == [set(each) for each in shown[0]]
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "benchmark"])
+@pytest.mark.parametrize(
+    "target", ["demo", "test", "test-all", "test-lowest", "check", "benchmark"]
+)
 def test_the_make_targets_named_are_there(target):
     assert f"make {target}" in README
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}: ", makefile, re.MULTILINE)
-
-
-def test_the_extras_named_are_there():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for extra in re.findall(r"'\.\[(\w+)\]'", README):
-        assert extra in project["optional-dependencies"]

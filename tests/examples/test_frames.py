@@ -46,6 +46,7 @@ def test_a_frame_of_pandas(model_folder: Path, tmp_path: Path) -> None:
     assert found == expected(model_folder)
 
 
+@pytest.mark.spark
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
 def test_a_frame_of_spark(model_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()

@@ -9,23 +9,6 @@ import sys
 import pytest
 
 
-def gatewise(*arguments, stdin=b"", cwd=None):
-    command = [sys.executable, "-m", "gatewise", *map(str, arguments)]
-    ended = subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, check=False)
-    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
-
-
-def refused(*arguments, stdin=b"", cwd=None):
-    """The one line that a command ends with; it must have failed, without a word on stdout."""
-    code, stdout, stderr = gatewise(*arguments, stdin=stdin, cwd=cwd)
-    assert code == 1, stderr
-    assert stdout == ""
-    lines = stderr.splitlines()
-    assert len(lines) == 1, stderr
-    assert lines[0].startswith("gatewise: error: ")
-    return lines[0].removeprefix("gatewise: error: ")
-
-
 def write(path, rows, header=("text", "label")):
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
@@ -37,14 +20,14 @@ GERMAN = "Bitte geben Sie eine gültige Adresse ein."
 
 
 class TestPredict:
-    def test_a_label_and_a_score_for_each_text(self, model_folder):
-        code, stdout, stderr = gatewise("predict", model_folder, FRENCH, GERMAN)
+    def test_a_label_and_a_score_for_each_text(self, process, model_folder):
+        code, stdout, stderr = process("predict", model_folder, FRENCH, GERMAN)
         assert (code, stderr) == (0, "")
         lines = [line.split("\t") for line in stdout.splitlines()]
         assert [text for _, text in lines] == [FRENCH, GERMAN]
         assert [answer.split()[0] for answer, _ in lines] == ["fr", "de"]
 
-    def test_json_lines_with_the_best_labels_first(self, model_folder):
+    def test_json_lines_with_the_best_labels_first(self, gatewise, model_folder):
         code, stdout, _ = gatewise("predict", model_folder, FRENCH, "--top-k", 3, "--json")
         (line,) = map(json.loads, stdout.splitlines())
         assert code == 0
@@ -54,13 +37,13 @@ class TestPredict:
         assert len(scores) == 3
         assert scores == sorted(scores, reverse=True)
 
-    def test_a_dash_reads_the_lines_of_standard_input(self, model_folder):
+    def test_a_dash_reads_the_lines_of_standard_input(self, gatewise, model_folder):
         stdin = f"{FRENCH}\r\n{GERMAN}\n".encode()
         code, stdout, _ = gatewise("predict", model_folder, "-", stdin=stdin)
         assert code == 0
         assert [line.split("\t")[1] for line in stdout.splitlines()] == [FRENCH, GERMAN]
 
-    def test_a_long_text_is_answered_and_told_to_be_cut(self, model_folder):
+    def test_a_long_text_is_answered_and_told_to_be_cut(self, gatewise, model_folder):
         stdin = (GERMAN * 25_000).encode()
         code, stdout, stderr = gatewise("predict", model_folder, "-", "--json", stdin=stdin)
         assert code == 0
@@ -68,21 +51,21 @@ class TestPredict:
         assert "longer than the model reads" in stderr
 
     @pytest.mark.parametrize("empty", ["", "  \t", "\u200b"])
-    def test_an_empty_text_has_no_answer(self, model_folder, empty):
+    def test_an_empty_text_has_no_answer(self, refused, model_folder, empty):
         assert refused("predict", model_folder, FRENCH, empty).startswith("text 2 is empty")
 
-    def test_a_bad_line_of_standard_input_is_named(self, model_folder):
+    def test_a_bad_line_of_standard_input_is_named(self, refused, model_folder):
         empty = refused("predict", model_folder, "-", stdin=b"one\n\nthree\n")
         assert empty.startswith("line 2 of standard input is empty")
         broken = refused("predict", model_folder, "-", stdin=b"one\n\xff\n")
         assert broken.startswith("line 2 of standard input: expected UTF-8")
 
-    def test_more_labels_than_there_are_is_all_of_them(self, model_folder):
+    def test_more_labels_than_there_are_is_all_of_them(self, gatewise, model_folder):
         _, stdout, _ = gatewise("predict", model_folder, FRENCH, "--top-k", 99, "--json")
         assert len(json.loads(stdout)["predictions"]) == 5
 
     @pytest.mark.parametrize("precision", ["fp16", "int8"])
-    def test_another_precision_can_be_asked(self, model_folder, precision):
+    def test_another_precision_can_be_asked(self, gatewise, model_folder, precision):
         command = ("predict", model_folder, FRENCH, "--json", "--top-k", 5)
         exact, other = (
             {each["label"]: each["score"] for each in json.loads(stdout)["predictions"]}
@@ -94,14 +77,14 @@ class TestPredict:
         assert exact != other
         assert exact == pytest.approx(other, abs=0.02)
 
-    def test_an_unknown_precision_is_wrong_usage(self, model_folder):
+    def test_an_unknown_precision_is_wrong_usage(self, gatewise, model_folder):
         code, _, stderr = gatewise("predict", model_folder, FRENCH, "--precision", "int4")
         assert code == 2
         assert "'fp32', 'fp16', 'int8'" in stderr
 
 
 class TestEvaluate:
-    def test_json_has_the_figures_of_the_run(self, trained, languages):
+    def test_json_has_the_figures_of_the_run(self, gatewise, trained, languages):
         run, folder = trained
         code, stdout, _ = gatewise("evaluate", folder, languages / "test.csv", "--json")
         figures = json.loads(stdout)
@@ -110,13 +93,13 @@ class TestEvaluate:
         assert figures["macro_f1"] == run.test.macro_f1
         assert figures["rows"] == run.test.rows
 
-    def test_a_table_for_people(self, trained, languages):
+    def test_a_table_for_people(self, gatewise, trained, languages):
         run, folder = trained
         code, stdout, _ = gatewise("evaluate", folder, languages / "test.csv")
         assert code == 0
         assert f"accuracy {run.test.accuracy:.4f}" in stdout
 
-    def test_other_columns_can_be_named(self, model_folder, tmp_path):
+    def test_other_columns_can_be_named(self, gatewise, refused, model_folder, tmp_path):
         corpus = write(tmp_path / "c.csv", [(FRENCH, "fr")], header=("sentence", "language"))
         message = refused("evaluate", model_folder, corpus)
         assert "no column 'text'; the columns are: sentence, language" in message
@@ -125,7 +108,9 @@ class TestEvaluate:
         code, stdout, _ = gatewise("evaluate", model_folder, corpus, "--json", *named)
         assert (code, json.loads(stdout)["rows"]) == (0, 1)
 
-    def test_unknown_labels_stop_it_or_are_set_aside(self, model_folder, tmp_path):
+    def test_unknown_labels_stop_it_or_are_set_aside(
+        self, gatewise, refused, model_folder, tmp_path
+    ):
         corpus = write(tmp_path / "c.csv", [(FRENCH, "fr"), ("privet", "ru"), (GERMAN, "de")])
         message = refused("evaluate", model_folder, corpus)
         assert f"{corpus}: 1 bad row: line 3: label 'ru' was never seen in training" in message
@@ -135,7 +120,7 @@ class TestEvaluate:
         (reject,) = map(json.loads, rejects.read_text(encoding="utf-8").splitlines())
         assert (reject["line"], reject["content"]) == (3, "privet,ru")
 
-    def test_rows_that_all_turn_out_empty_are_told(self, model_folder, tmp_path):
+    def test_rows_that_all_turn_out_empty_are_told(self, refused, model_folder, tmp_path):
         corpus = write(tmp_path / "c.csv", [("\x01", "fr")])
         told = refused("evaluate", model_folder, corpus, "--rejects", tmp_path / "r.jsonl")
         assert "holds no rows that can be used" in told
@@ -143,7 +128,7 @@ class TestEvaluate:
 
 
 class TestScore:
-    def test_every_row_comes_out_with_its_label(self, model_folder, tmp_path):
+    def test_every_row_comes_out_with_its_label(self, gatewise, model_folder, tmp_path):
         source = write(tmp_path / "in.csv", [(7, FRENCH), (8, GERMAN)], header=("id", "text"))
         out = tmp_path / "out.jsonl"
         code, stdout, stderr = gatewise("score", model_folder, source, "--out", out, "--json")
@@ -152,7 +137,7 @@ class TestScore:
         rows = list(map(json.loads, out.read_text(encoding="utf-8").splitlines()))
         assert [(row["id"], row["label"]) for row in rows] == [("7", "fr"), ("8", "de")]
 
-    def test_scores_are_those_of_predict(self, model_folder, tmp_path):
+    def test_scores_are_those_of_predict(self, gatewise, model_folder, tmp_path):
         source = write(tmp_path / "in.csv", [(FRENCH,), (GERMAN,)], header=("text",))
         out = tmp_path / "out.jsonl"
         gatewise("score", model_folder, source, "--out", out)
@@ -163,7 +148,9 @@ class TestScore:
             (row["label"], row["score"]) for row in predicted
         ]
 
-    def test_a_bad_row_stops_it_and_leaves_no_output(self, model_folder, tmp_path):
+    def test_a_bad_row_stops_it_and_leaves_no_output(
+        self, gatewise, refused, model_folder, tmp_path
+    ):
         source = write(tmp_path / "in.csv", [(FRENCH, 1), ("", 2), (GERMAN, 3)], ("text", "id"))
         out = tmp_path / "out.csv"
         assert "line 3: the text is missing" in refused("score", model_folder, source, "--out", out)
@@ -188,16 +175,16 @@ class TestTrain:
     def rows(self):
         return [(f"{w} {i}", w) for i in range(20) for w in ("good", "bad")]
 
-    def test_a_folder_that_answers(self, tmp_path):
+    def test_a_folder_that_answers(self, process, tmp_path):
         corpus = write(tmp_path / "train.csv", self.rows())
         out = tmp_path / "model"
-        code, stdout, stderr = gatewise("train", corpus, "--out", out, *self.SMALL)
+        code, stdout, stderr = process("train", corpus, "--out", out, *self.SMALL)
         assert code == 0, stderr
         assert f"model written to {out}" in stdout
         kinds = ("duplicates: ", "epoch 1: loss ", "the cost ")
         assert all(line.startswith(kinds) for line in stderr.splitlines()), "nor TensorFlow's own"
         assert sum(line.startswith(kinds[1]) for line in stderr.splitlines()) == 1
-        assert gatewise("predict", out, "good 7")[0] == 0
+        assert process("predict", out, "good 7")[0] == 0
 
     @pytest.mark.parametrize(
         ("contents", "message"),
@@ -212,7 +199,7 @@ class TestTrain:
             (b"text,label\na,x\n,y\nb,\n", "line 3: the text is missing; line 4: the label is"),
         ],
     )
-    def test_a_bad_corpus_is_told_in_one_line(self, tmp_path, contents, message):
+    def test_a_bad_corpus_is_told_in_one_line(self, refused, tmp_path, contents, message):
         corpus = tmp_path / "train.csv"
         corpus.write_bytes(contents)
         told = refused("train", corpus, "--out", tmp_path / "model", *self.SMALL)
@@ -220,7 +207,7 @@ class TestTrain:
         assert told.startswith(str(corpus))
         assert [path.name for path in tmp_path.iterdir()] == ["train.csv"]
 
-    def test_what_is_missing_is_named(self, tmp_path):
+    def test_what_is_missing_is_named(self, refused, tmp_path):
         corpus = write(tmp_path / "train.csv", self.rows())
         assert "nowhere.csv" in refused("train", tmp_path / "nowhere.csv", "--out", tmp_path / "m")
         config = tmp_path / "none.toml"
@@ -230,7 +217,7 @@ class TestTrain:
 
 
 class TestVocab:
-    def test_a_dictionary_with_its_coverage(self, languages, tmp_path):
+    def test_a_dictionary_with_its_coverage(self, gatewise, languages, tmp_path):
         from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
 
         out = tmp_path / "tokenizer.json"
@@ -245,7 +232,7 @@ class TestVocab:
 
 
 class TestInspect:
-    def test_what_is_in_the_folder(self, model_folder):
+    def test_what_is_in_the_folder(self, gatewise, model_folder):
         code, stdout, _ = gatewise("inspect", model_folder)
         assert code == 0
         assert "bidirectional lstm, 1 x 16 units" in stdout
@@ -255,7 +242,7 @@ class TestInspect:
         assert document["config"]["id2label"]["0"] == "de"
 
     @pytest.mark.parametrize("command", ["inspect", "evaluate", "predict", "score", "serve"])
-    def test_a_foreign_folder_is_refused_by_every_command(self, command, tmp_path):
+    def test_a_foreign_folder_is_refused_by_every_command(self, refused, command, tmp_path):
         arguments = {
             "evaluate": ["c.csv"],
             "predict": ["text"],
@@ -272,16 +259,16 @@ class TestUsage:
     @pytest.mark.parametrize(
         "arguments", [["train"], ["nonsense"], ["predict", "m", "t", "--top-k", "0"], ["score"]]
     )
-    def test_wrong_usage_exits_with_2(self, arguments):
+    def test_wrong_usage_exits_with_2(self, gatewise, arguments):
         code, stdout, stderr = gatewise(*arguments)
         assert code == 2
         assert stdout == ""
         assert "Usage: " in stderr
 
-    def test_the_version(self):
+    def test_the_version(self, process):
         from importlib.metadata import version
 
-        assert gatewise("--version") == (0, f"gatewise {version('gatewise')}\n", "")
+        assert process("--version") == (0, f"gatewise {version('gatewise')}\n", "")
 
     def test_a_reader_that_leaves_early_is_no_error_worth_a_traceback(self, model_folder):
         command = f"{sys.executable} -m gatewise predict {model_folder} - | head -n 1"
@@ -308,7 +295,7 @@ class TestOutputs:
             ["evaluate", "MODEL", "in.csv", "--rejects", "in.csv"],
         ],
     )
-    def test_nothing_is_written_over(self, corpus, model_folder, tmp_path, arguments):
+    def test_nothing_is_written_over(self, refused, corpus, model_folder, tmp_path, arguments):
         before = corpus.read_bytes()
         named = [model_folder if each == "MODEL" else each for each in arguments]
         assert "name another place" in refused(*named, cwd=tmp_path)
@@ -362,7 +349,7 @@ class TestOutputs:
 
 
 @pytest.mark.parametrize("command", ["train", "evaluate", "vocab"])
-def test_a_uri_is_told_from_a_path(command, model_folder, tmp_path):
+def test_a_uri_is_told_from_a_path(refused, command, model_folder, tmp_path):
     model = [model_folder] if command == "evaluate" else []
     out = [] if command == "evaluate" else ["--out", tmp_path / "out"]
     message = refused(command, *model, "s3://bucket/corpus.csv", *out)

@@ -2,17 +2,9 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-
-def gatewise(*arguments) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "gatewise", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    return ended.returncode, ended.stdout, ended.stderr
 
 
 @pytest.fixture
@@ -22,7 +14,7 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
-def test_predict_shows_the_labels_that_reach_their_thresholds(multi_label_folder) -> None:
+def test_predict_shows_the_labels_that_reach_their_thresholds(gatewise, multi_label_folder) -> None:
     texts = ("blue reddish", "green", "green green")
     code, stdout, _ = gatewise("predict", multi_label_folder, *texts)
     assert code == 0
@@ -40,12 +32,12 @@ def test_predict_shows_the_labels_that_reach_their_thresholds(multi_label_folder
     ]
 
 
-def test_predict_shows_the_best_when_asked_for_a_number(multi_label_folder) -> None:
+def test_predict_shows_the_best_when_asked_for_a_number(gatewise, multi_label_folder) -> None:
     _, stdout, _ = gatewise("predict", multi_label_folder, "green", "--top-k", "1")
     assert stdout == "green 0.9526\tgreen\n"
 
 
-def test_evaluate_reports_on_several_labels(multi_label_folder, corpus) -> None:
+def test_evaluate_reports_on_several_labels(gatewise, multi_label_folder, corpus) -> None:
     code, stdout, _ = gatewise("evaluate", multi_label_folder, corpus, "--json")
     report = json.loads(stdout)
     assert code == 0
@@ -57,7 +49,7 @@ def test_evaluate_reports_on_several_labels(multi_label_folder, corpus) -> None:
     assert "threshold" in stdout
 
 
-def test_evaluate_tells_what_is_wrong_with_a_row(multi_label_folder, tmp_path) -> None:
+def test_evaluate_tells_what_is_wrong_with_a_row(gatewise, multi_label_folder, tmp_path) -> None:
     path = tmp_path / "test.jsonl"
     path.write_text('{"text": "blue", "labels": "blue|cyan"}\n', encoding="utf-8")
     code, stdout, stderr = gatewise("evaluate", multi_label_folder, path)
@@ -66,7 +58,9 @@ def test_evaluate_tells_what_is_wrong_with_a_row(multi_label_folder, tmp_path) -
     assert stderr.count("\n") == 1
 
 
-def test_score_writes_a_corpus_of_soft_labels(multi_label_folder, corpus, tmp_path) -> None:
+def test_score_writes_a_corpus_of_soft_labels(
+    gatewise, multi_label_folder, corpus, tmp_path
+) -> None:
     from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
     from gatewise.vocab.corpus.columns import Columns
     from gatewise.vocab.corpus.corpus_reader import read_rows
@@ -84,7 +78,7 @@ def test_score_writes_a_corpus_of_soft_labels(multi_label_folder, corpus, tmp_pa
     assert rows[0].probabilities == pytest.approx((0.9526, 0.0474, 0.9526), abs=1e-4)
 
 
-def test_inspect_tells_the_thresholds(multi_label_folder) -> None:
+def test_inspect_tells_the_thresholds(gatewise, multi_label_folder) -> None:
     _, stdout, _ = gatewise("inspect", multi_label_folder)
     assert "multi_label_classification" in stdout
     assert "0.1000 to 0.9900" in stdout

@@ -2,19 +2,11 @@
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 SURE, UNSURE = "Bitte geben Sie eine gültige Adresse ein.", "1 2"
-
-
-def gatewise(*arguments) -> tuple[int, str, str]:
-    command = [sys.executable, "-m", "gatewise", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
-    return ended.returncode, ended.stdout, ended.stderr
 
 
 @pytest.fixture
@@ -26,7 +18,7 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
-def test_predict_shows_what_is_given_instead(rejecting_folder) -> None:
+def test_predict_shows_what_is_given_instead(gatewise, rejecting_folder) -> None:
     code, stdout, _ = gatewise("predict", rejecting_folder, SURE, UNSURE)
     assert code == 0
     sure, unsure = stdout.splitlines()
@@ -42,7 +34,7 @@ def test_predict_shows_what_is_given_instead(rejecting_folder) -> None:
     assert len(others) == 4
 
 
-def test_evaluate_counts_rows_in_and_out_of_scope(rejecting_folder, corpus) -> None:
+def test_evaluate_counts_rows_in_and_out_of_scope(gatewise, rejecting_folder, corpus) -> None:
     code, stdout, _ = gatewise("evaluate", rejecting_folder, corpus, "--json")
     report = json.loads(stdout)
     assert code == 0
@@ -54,7 +46,9 @@ def test_evaluate_counts_rows_in_and_out_of_scope(rejecting_folder, corpus) -> N
     assert f"{told}  out of scope rows 3" in stdout
 
 
-def test_a_corpus_may_hold_nothing_else_than_rows_out_of_scope(rejecting_folder, tmp_path) -> None:
+def test_a_corpus_may_hold_nothing_else_than_rows_out_of_scope(
+    gatewise, rejecting_folder, tmp_path
+) -> None:
     path = tmp_path / "other.csv"
     path.write_text(f"text,label\n{UNSURE},other\n", encoding="utf-8")
     code, stdout, _ = gatewise("evaluate", rejecting_folder, path, "--json")
@@ -65,7 +59,7 @@ def test_a_corpus_may_hold_nothing_else_than_rows_out_of_scope(rejecting_folder,
     assert (code, "label 'another' was never seen in training" in stderr) == (1, True)
 
 
-def test_score_writes_it_as_a_label(rejecting_folder, corpus, tmp_path) -> None:
+def test_score_writes_it_as_a_label(gatewise, rejecting_folder, corpus, tmp_path) -> None:
     out = tmp_path / "scored.jsonl"
     assert gatewise("score", rejecting_folder, corpus, "--out", out)[0] == 0
     lines = out.read_text(encoding="utf-8").splitlines()
@@ -73,7 +67,7 @@ def test_score_writes_it_as_a_label(rejecting_folder, corpus, tmp_path) -> None:
     assert given == ["de", "no language", "no language", "de", "no language"]
 
 
-def test_inspect_tells_the_threshold(rejecting_folder) -> None:
+def test_inspect_tells_the_threshold(gatewise, rejecting_folder) -> None:
     _, stdout, _ = gatewise("inspect", rejecting_folder)
     assert "a text is given: no language" in stdout
     _, stdout, _ = gatewise("inspect", rejecting_folder, "--json")

@@ -7,8 +7,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 SETTINGS = [
     "tokens.unit=character",
     "tokens.max_length=40",
@@ -21,10 +19,9 @@ SETTINGS = [
 ]
 
 
-def command(languages, out, *options):
+def arguments(languages, out, *options):
     settings = [part for setting in SETTINGS for part in ("--set", setting)]
-    train = [sys.executable, "-m", "gatewise", "train", str(languages / "test.csv")]
-    return [*train, "--out", str(out), *settings, *options]
+    return ["train", str(languages / "test.csv"), "--out", str(out), *settings, *options]
 
 
 def contents(folder):
@@ -47,9 +44,8 @@ def kill_after(checkpoints, languages, out):
     def written():
         return checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
 
-    run = subprocess.Popen(
-        command(languages, out, "--resume"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-m", "gatewise", *arguments(languages, out, "--resume")]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     last = written()
     while checkpoints and run.poll() is None:
         if written() not in (0, last):
@@ -60,28 +56,23 @@ def kill_after(checkpoints, languages, out):
     return checkpoint
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(languages, tmp_path):
+def test_a_run_that_was_killed_goes_on_to_the_same_bytes(gatewise, languages, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    subprocess.run(command(languages, whole), check=True, capture_output=True)
+    assert gatewise(*arguments(languages, whole)).code == 0
     checkpoint = kill_after(4, languages, parts)
     assert checkpoint.exists()
     assert not parts.exists()
-    subprocess.run(command(languages, parts, "--resume"), check=True, capture_output=True)
+    assert gatewise(*arguments(languages, parts, "--resume")).code == 0
     assert contents(parts) == contents(whole)
     assert not checkpoint.parent.exists()
 
 
-@pytest.mark.parametrize("setting", ["training.epochs=4", "network.units=9"])
-def test_a_checkpoint_of_another_config_is_one_clear_line(languages, tmp_path, setting):
+def test_a_checkpoint_of_another_config_is_one_clear_line(gatewise, languages, tmp_path):
     kill_after(1, languages, tmp_path / "model")
-    done = subprocess.run(
-        command(languages, tmp_path / "model", "--resume", "--set", setting),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    name, _, value = setting.partition("=")
-    assert done.returncode == 1
-    line = done.stderr.splitlines()[-1]  # before it, what was found in the corpus
-    assert f"the checkpoint is of another run: it has {name}=" in line
-    assert f"this run has {value}" in line
+    for setting in ("training.epochs=4", "network.units=9"):
+        done = gatewise(*arguments(languages, tmp_path / "model", "--resume", "--set", setting))
+        name, _, value = setting.partition("=")
+        assert done.code == 1
+        line = done.stderr.splitlines()[-1]  # before it, what was found in the corpus
+        assert f"the checkpoint is of another run: it has {name}=" in line
+        assert f"this run has {value}" in line

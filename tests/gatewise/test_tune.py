@@ -1,5 +1,6 @@
 """`gatewise tune` as a user meets it."""
 
+import functools
 import json
 import signal
 import subprocess
@@ -25,9 +26,9 @@ def command(*arguments):
     return [sys.executable, "-m", "gatewise", "tune", *map(str, arguments)]
 
 
-def gatewise(*arguments):
-    ended = subprocess.run(command(*arguments), capture_output=True, encoding="utf-8", check=False)
-    return ended.returncode, ended.stdout, ended.stderr
+@pytest.fixture
+def tune(gatewise):
+    return functools.partial(gatewise, "tune")
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def arguments(languages, space, tmp_path):
     return (*corpora, "--out", tmp_path / "search", "--space", space, *BASE)
 
 
-def test_a_search_that_was_killed_goes_on(arguments, tmp_path):
+def test_a_search_that_was_killed_goes_on(tune, arguments, tmp_path):
     # A killed process says nothing more: it is killed as soon as its first trial has ended.
     with subprocess.Popen(
         command(*arguments, "--trials", 3), stderr=subprocess.PIPE, encoding="utf-8"
@@ -51,10 +52,10 @@ def test_a_search_that_was_killed_goes_on(arguments, tmp_path):
         first = run.stderr.readline()
         run.send_signal(signal.SIGKILL)
     assert first.startswith("trial 1: complete ")
-    code, _, stderr = gatewise(*arguments, "--trials", 3)
+    code, _, stderr = tune(*arguments, "--trials", 3)
     assert code == 1
     assert "holds a search that came to trial 1: add --resume" in stderr
-    code, stdout, stderr = gatewise(*arguments, "--trials", 2, "--resume", "--json")
+    code, stdout, stderr = tune(*arguments, "--trials", 2, "--resume", "--json")
     assert code == 0, stderr
     assert [line.partition(":")[0] for line in stderr.splitlines()] == ["trial 2"]
     found = json.loads(stdout)
@@ -62,7 +63,7 @@ def test_a_search_that_was_killed_goes_on(arguments, tmp_path):
     assert found["best"]["value"] == max(trial["value"] for trial in found["trials"])
     assert found["model"] == str(tmp_path / "search" / "best")
     assert set(found["best"]["settings"]) == {"network.units", "training.learning_rate"}
-    code, stdout, _ = gatewise(*arguments, "--trials", 2, "--resume")
+    code, stdout, _ = tune(*arguments, "--trials", 2, "--resume")
     assert code == 0
     assert f"best of 2 trials: {found['best']['number']} (validation accuracy 0." in stdout
     assert f"its settings to {tmp_path / 'search' / 'best.toml'}" in stdout
@@ -76,9 +77,11 @@ def test_a_search_that_was_killed_goes_on(arguments, tmp_path):
         ("[network", "not valid TOML"),
     ],
 )
-def test_a_bad_space_is_one_line_before_anything_is_done(arguments, space, tmp_path, text, message):
+def test_a_bad_space_is_one_line_before_anything_is_done(
+    tune, arguments, space, tmp_path, text, message
+):
     space.write_text(text, encoding="utf-8")
-    code, stdout, stderr = gatewise(*arguments)
+    code, stdout, stderr = tune(*arguments)
     assert (code, stdout) == (1, "")
     assert stderr.startswith(f"gatewise: error: {space}: ")
     assert message in stderr
@@ -86,8 +89,8 @@ def test_a_bad_space_is_one_line_before_anything_is_done(arguments, space, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["space.toml"]
 
 
-def test_the_space_is_not_written_over(languages, space, tmp_path):
-    code, _, stderr = gatewise(languages / "test.csv", "--out", space, "--space", space)
+def test_the_space_is_not_written_over(tune, languages, space, tmp_path):
+    code, _, stderr = tune(languages / "test.csv", "--out", space, "--space", space)
     assert code == 1
     assert "name another place" in stderr
     assert space.read_text(encoding="utf-8") == SPACE
@@ -96,8 +99,8 @@ def test_the_space_is_not_written_over(languages, space, tmp_path):
 @pytest.mark.parametrize(
     "wrong", [("--trials", "0"), ("--time-budget", "soon"), ("--time-budget", "30")]
 )
-def test_wrong_usage_exits_with_2(arguments, wrong):
-    code, _, stderr = gatewise(*arguments, *wrong)
+def test_wrong_usage_exits_with_2(tune, arguments, wrong):
+    code, _, stderr = tune(*arguments, *wrong)
     assert code == 2
     assert "Usage: " in stderr
 

@@ -5,6 +5,8 @@ import pytest
 from benchmarks.lib.javascript import missing_in_chromium
 from benchmarks.parity import runtimes
 
+pytestmark = pytest.mark.browser
+
 TRANSFORMERS, ENGINE = "Transformers.js in Chromium", "onnxruntime-web in Chromium"
 
 

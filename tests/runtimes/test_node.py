@@ -9,6 +9,8 @@ from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.javascript import missing_in_node
 from benchmarks.parity import runtimes
 
+pytestmark = pytest.mark.node
+
 TRANSFORMERS, ENGINE = "Transformers.js in Node", "onnxruntime-node"
 
 

@@ -10,10 +10,13 @@ from benchmarks.parity import runtimes
 VARIABLE = "OPTIMUM_PYTHON"
 
 # Before what is asked of it is made, which takes a while.
-pytestmark = pytest.mark.skipif(
-    not os.environ.get(VARIABLE),
-    reason=f"{VARIABLE} names no Python that has optimum; see benchmarks/parity/README.md",
-)
+pytestmark = [
+    pytest.mark.install,
+    pytest.mark.skipif(
+        not os.environ.get(VARIABLE),
+        reason=f"{VARIABLE} names no Python that has optimum; see benchmarks/parity/README.md",
+    ),
+]
 
 
 @pytest.fixture(scope="module")

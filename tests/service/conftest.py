@@ -1,6 +1,7 @@
 """What the tests of the HTTP service share: a model, and a real server on the loopback."""
 
 import functools
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,11 +30,25 @@ STREAMED = [
 
 
 @pytest.fixture(scope="session")
-def forward_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def forward_folder(once: Callable[..., Path]) -> Callable[..., Path]:
     """Writes models that read forward, of random weights, by their settings, each once.
 
     They are not to be changed by a test.
     """
+
+    @functools.cache
+    def folder(*assignments: str, labels: int = 3, multi_label: bool = False) -> Path:
+        small = ["network.direction=forward", "network.units=6", "network.embedding_size=5"]
+        settings = [*small, "tokens.unit=word", *assignments]
+        name = "-".join(["forward", *assignments, str(labels), str(multi_label)])
+        name = re.sub(r"\W+", "-", name)
+        write = functools.partial(_write_forward, settings, labels, multi_label)
+        return once(name, write) / "model"
+
+    return folder
+
+
+def _write_forward(assignments: list[str], labels: int, multi_label: bool, folder: Path) -> None:
     # Only now: TensorFlow takes seconds to import.
     import numpy as np
     from gatewise.service.model.model_folder import write_model_folder
@@ -45,34 +60,27 @@ def forward_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
     from gatewise.vocab.corpus.labels import Labels
     from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
-    @functools.cache
-    def folder(*assignments: str, labels: int = 3, multi_label: bool = False) -> Path:
-        small = ["network.direction=forward", "network.units=6", "network.embedding_size=5"]
-        settings = config.load(assignments=[*small, "tokens.unit=word", *assignments])
-        tokenizer = train_tokenizer(STREAMED, **settings.tokens.dictionary_options())
-        ngrams = settings.network.ngram_lengths(settings.tokens.unit)
-        shape = Shape(tokenizer.get_vocab_size(), labels, ngrams, buckets=300)
-        model = build(settings.network, shape, seed=1)
-        generator = np.random.default_rng(2)
-        model.set_weights(
-            [weights + generator.normal(0, 0.2, weights.shape) for weights in model.get_weights()]
-        )
-        trained = TrainedModel(
-            lowered=to_onnx(model, settings.network),
-            tokenizer=tokenizer,
-            labels=Labels(tuple(f"label {number}" for number in range(labels))),
-            multi_label=multi_label,
-            shape=shape,
-            config=settings,
-            parameters=model.count_params(),
-            corpus_sha256="0" * 64,
-        )
-        out = tmp_path_factory.mktemp("forward") / "model"
-        with write_model_folder(out) as written:
-            trained.divided_by(1.5).write(written)
-        return out
-
-    return folder
+    settings = config.load(assignments=assignments)
+    tokenizer = train_tokenizer(STREAMED, **settings.tokens.dictionary_options())
+    ngrams = settings.network.ngram_lengths(settings.tokens.unit)
+    shape = Shape(tokenizer.get_vocab_size(), labels, ngrams, buckets=300)
+    model = build(settings.network, shape, seed=1)
+    generator = np.random.default_rng(2)
+    model.set_weights(
+        [weights + generator.normal(0, 0.2, weights.shape) for weights in model.get_weights()]
+    )
+    trained = TrainedModel(
+        lowered=to_onnx(model, settings.network),
+        tokenizer=tokenizer,
+        labels=Labels(tuple(f"label {number}" for number in range(labels))),
+        multi_label=multi_label,
+        shape=shape,
+        config=settings,
+        parameters=model.count_params(),
+        corpus_sha256="0" * 64,
+    )
+    with write_model_folder(folder / "model") as written:
+        trained.divided_by(1.5).write(written)
 
 
 @pytest.fixture(scope="module")

@@ -126,10 +126,8 @@ from gatewise.training.data.corpora import Corpora
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
-corpus, out, cell, unit = sys.argv[1:]
-settings = config.load(assignments=[
-    f"network.cell={cell}", f"tokens.unit={unit}", "network.units=8", "network.buckets=100",
-    "tokens.max_length=40", "training.epochs=2"])
+corpus, out, *assignments = sys.argv[1:]
+settings = config.load(assignments=assignments)
 train(Corpora(Path(corpus)), Path(out), settings, StopAtBadRows(), lambda _: None)
 """
 
@@ -138,9 +136,13 @@ train(Corpora(Path(corpus)), Path(out), settings, StopAtBadRows(), lambda _: Non
 def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, cell, unit):
     """In two processes, so that nothing depends on the order of a hash table."""
     folders = [tmp_path / "first", tmp_path / "second"]
-    for folder in folders:
-        command = [sys.executable, "-c", _TRAIN, languages / "test.csv", folder, cell, unit]
-        subprocess.run(command, check=True, capture_output=True)
+    assignments = [
+        *(f"network.cell={cell}", f"tokens.unit={unit}", "network.units=8", "network.buckets=100"),
+        *("tokens.max_length=40", "training.epochs=2"),
+    ]
+    command = [sys.executable, "-c", _TRAIN, languages / "test.csv", folders[0], *assignments]
+    subprocess.run(command, check=True, capture_output=True)
+    run(Corpora(languages / "test.csv"), folders[1], config.load(assignments=assignments))
     names = sorted(path.relative_to(folders[0]) for path in folders[0].rglob("*.*"))
     assert len(names) == 10
     for name in names:

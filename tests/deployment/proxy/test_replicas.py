@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
+
+pytestmark = pytest.mark.deployment
 
 ASKED = {"inputs": "blue"}
 CLIENTS = 4

@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.deployment
+
 HOST = "127.0.0.2"
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

@@ -1,5 +1,6 @@
 """`gatewise export` as a user meets it."""
 
+import functools
 import json
 import signal
 import subprocess
@@ -10,16 +11,15 @@ import pytest
 from gatewise.value_types import in_bytes
 
 
-def gatewise(*arguments):
-    command = [sys.executable, "-m", "gatewise", "export", *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, check=False)
-    return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
+@pytest.fixture
+def export(gatewise):
+    return functools.partial(gatewise, "export")
 
 
-def test_steps_are_shown_with_what_they_cost(model_folder, languages, tmp_path):
+def test_steps_are_shown_with_what_they_cost(export, model_folder, languages, tmp_path):
     out = tmp_path / "phone"
     asked = ("--target", "mobile", "--max-size", "45KB", "--with-tokenizer")
-    code, stdout, stderr = gatewise(
+    code, stdout, stderr = export(
         model_folder, "--out", out, *asked, "--validation", languages / "validation.csv"
     )
     assert code == 0, stderr
@@ -29,25 +29,25 @@ def test_steps_are_shown_with_what_they_cost(model_folder, languages, tmp_path):
     assert stderr.count("accuracy") >= 4
 
 
-def test_json(model_folder, tmp_path):
-    code, stdout, _ = gatewise(model_folder, "--out", tmp_path / "phone", "--json")
+def test_json(export, model_folder, tmp_path):
+    code, stdout, _ = export(model_folder, "--out", tmp_path / "phone", "--json")
     document = json.loads(stdout)
     assert (code, document["precision"], document["limit"]) == (0, "int8", None)
     assert document["archive"] == str(tmp_path / "phone.zip")
 
 
-def test_a_size_that_cannot_be_had_is_one_line(model_folder, tmp_path):
-    code, stdout, stderr = gatewise(model_folder, "--out", tmp_path / "phone", "--max-size", "1KB")
+def test_a_size_that_cannot_be_had_is_one_line(export, model_folder, tmp_path):
+    code, stdout, stderr = export(model_folder, "--out", tmp_path / "phone", "--max-size", "1KB")
     assert (code, stdout) == (1, "")
     last = stderr.splitlines()[-1]
     assert last.startswith("gatewise: error: expected a model of at most 1,000 bytes")
     assert not (tmp_path / "phone").exists()
 
 
-def test_a_bad_row_stops_it_and_is_named(model_folder, tmp_path):
+def test_a_bad_row_stops_it_and_is_named(export, model_folder, tmp_path):
     corpus = tmp_path / "rows.csv"
     corpus.write_text("text,label\nein Wort,de\nmot,nowhere\n", encoding="utf-8")
-    code, _, stderr = gatewise(model_folder, "--out", tmp_path / "phone", "--validation", corpus)
+    code, _, stderr = export(model_folder, "--out", tmp_path / "phone", "--validation", corpus)
     assert code == 1
     assert f"{corpus}: 1 bad row: line 3: label 'nowhere' was never seen" in stderr
     assert not (tmp_path / "phone").exists()
@@ -56,8 +56,8 @@ def test_a_bad_row_stops_it_and_is_named(model_folder, tmp_path):
 @pytest.mark.parametrize(
     "arguments", [("--max-size", "big"), ("--max-size", "0"), ("--target", "toaster")]
 )
-def test_wrong_usage(model_folder, tmp_path, arguments):
-    code, _, stderr = gatewise(model_folder, "--out", tmp_path / "phone", *arguments)
+def test_wrong_usage(export, model_folder, tmp_path, arguments):
+    code, _, stderr = export(model_folder, "--out", tmp_path / "phone", *arguments)
     assert code == 2
     assert arguments[1] in stderr
 
@@ -69,10 +69,10 @@ def test_sizes_as_they_are_typed():
     assert in_bytes("123456") == 123_456
 
 
-def test_the_zip_is_an_output_as_well(model_folder, languages, tmp_path):
+def test_the_zip_is_an_output_as_well(export, model_folder, languages, tmp_path):
     rejects = tmp_path / "phone.zip"
     asked = ("--validation", languages / "validation.csv", "--rejects", rejects)
-    code, _, stderr = gatewise(model_folder, "--out", tmp_path / "phone", *asked)
+    code, _, stderr = export(model_folder, "--out", tmp_path / "phone", *asked)
     assert code == 1
     assert f"--rejects {rejects}: it would overwrite or lie in {rejects}" in stderr
     assert not list(tmp_path.iterdir())

@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+pytestmark = pytest.mark.ray
+
 SCRIPT = """
 import sys
 sys.modules.update(dict.fromkeys({blocked!r}))
@@ -64,17 +66,15 @@ def test_a_missing_ray_names_its_extra(model_folder: Path, source: Path, tmp_pat
     ],
 )
 def test_what_is_wrong_is_told_before_a_cluster_is_started(
+    gatewise,
     tmp_path: Path,
     source: Path,
-    monkeypatch: pytest.MonkeyPatch,
     options: str,
     code: int,
     told: str,
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
-    done = score("nowhere", source, *options.split())
-    assert (done.returncode, done.stdout) == (code, "")
+    done = gatewise("score", "nowhere", source, *options.split(), cwd=tmp_path)
+    assert (done.code, done.stdout) == (code, "")
     assert told in " ".join(done.stderr.split())
 
 
@@ -86,23 +86,19 @@ def test_what_is_wrong_is_told_before_a_cluster_is_started(
     ],
 )
 def test_an_output_that_is_or_would_be_an_input_is_refused(
-    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, inputs: str, out: str, told: str
+    gatewise, tmp_path: Path, source: Path, inputs: str, out: str, told: str
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
     (tmp_path / "old").mkdir()
     kept = source.rename(tmp_path / "old" / "part-00000.csv")
     contents = kept.read_bytes()
     options = ("--engine", "ray", "--output-format", "csv")
-    done = score("nowhere", inputs, "--out", out, *options)
-    assert (done.returncode, done.stdout) == (1, "")
+    done = gatewise("score", "nowhere", inputs, "--out", out, *options, cwd=tmp_path)
+    assert (done.code, done.stdout) == (1, "")
     assert told in " ".join(done.stderr.split())
     assert kept.read_bytes() == contents
 
 
-def test_standard_input_is_refused(model_folder: Path, tmp_path: Path) -> None:
-    done = score(
-        model_folder, "-", "--input-format", "csv", "--out", tmp_path / "o", "--engine", "ray"
-    )
-    assert done.returncode == 1
-    assert "expected inputs that every node of the cluster can read" in done.stderr
+def test_standard_input_is_refused(refused, model_folder: Path, tmp_path: Path) -> None:
+    options = ("--input-format", "csv", "--out", tmp_path / "o", "--engine", "ray")
+    told = refused("score", model_folder, "-", *options)
+    assert "expected inputs that every node of the cluster can read" in told

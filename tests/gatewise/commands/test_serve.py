@@ -31,18 +31,26 @@ def serve(*arguments, blocked=()):
         ("--replicas 2", "--replicas has no effect without --engine ray"),
         ("--max-replicas 2", "--max-replicas has no effect without --engine ray"),
         ("--address 10.0.0.1:6379", "--address has no effect without --engine ray"),
-        ("--engine ray --replicas 2 --max-replicas 3", "--max-replicas has no effect together with"),
+        (
+            "--engine ray --replicas 2 --max-replicas 3",
+            "--max-replicas has no effect together with",
+        ),
         ("--engine ray --min-replicas 2", "expected --max-replicas beside it"),
         ("--engine ray --min-replicas 3 --max-replicas 2", "expected at least --min-replicas 3"),
         ("--engine ray --replicas 0", "greater than or equal to 1"),
         ("--engine dask", "'dask' is not one of 'local', 'ray'"),
     ],
 )
-def test_wrong_usage(arguments, reason):
-    """Neither is the model looked for nor Ray imported."""
-    ended = serve("nowhere", *arguments.split(), blocked=["ray", "service"])
-    assert (ended.returncode, ended.stdout) == (2, "")
+def test_wrong_usage(gatewise, arguments, reason):
+    ended = gatewise("serve", "nowhere", *arguments.split())
+    assert (ended.code, ended.stdout) == (2, "")
     assert reason in " ".join(ended.stderr.split())
+
+
+def test_wrong_usage_is_told_without_the_model_and_ray():
+    ended = serve("nowhere", "--engine", "ray", "--workers", "2", blocked=["ray", "service"])
+    assert ended.returncode == 2
+    assert "--workers is not for use under --engine ray" in " ".join(ended.stderr.split())
 
 
 def test_a_missing_ray_names_its_extra(tmp_path):
@@ -61,11 +69,9 @@ def test_what_is_wrong_is_told_before_a_cluster_is_started(tmp_path):
     assert str(tmp_path / "none") in line
 
 
-def test_workers_by_their_variable_are_refused_too(tmp_path, monkeypatch):
+def test_workers_by_their_variable_are_refused_too(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("GATEWISE_WORKERS", "2")
-    ended = serve(tmp_path, "--engine", "ray")
-    assert ended.returncode == 1
-    assert ended.stderr == (
-        "gatewise: error: GATEWISE_WORKERS is 2: expected 1 under Ray, where --replicas says how "
-        "many processes there are\n"
+    assert refused("serve", tmp_path, "--engine", "ray") == (
+        "GATEWISE_WORKERS is 2: expected 1 under Ray, where --replicas says how many processes "
+        "there are"
     )

@@ -1,9 +1,8 @@
 """`gatewise vocab`: one reading of the corpus, two uses of its texts."""
 
 import csv
+import functools
 import json
-import subprocess
-import sys
 
 import pytest
 from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
@@ -19,18 +18,18 @@ def corpus(tmp_path):
     return path
 
 
-def vocab(corpus, *arguments):
-    command = [sys.executable, "-m", "gatewise", "vocab", corpus, *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+@pytest.fixture
+def vocab(gatewise):
+    return functools.partial(gatewise, "vocab")
 
 
 @pytest.mark.parametrize("unit", ["word", "subword", "character", "ngram"])
-def test_a_bad_row_is_set_aside_once_and_no_text_is_counted_twice(corpus, tmp_path, unit):
+def test_a_bad_row_is_set_aside_once_and_no_text_is_counted_twice(vocab, corpus, tmp_path, unit):
     out, rejects = tmp_path / "tokenizer.json", tmp_path / "rejects.jsonl"
     ended = vocab(
         corpus, "--out", out, "--rejects", rejects, "--json", "--set", f"tokens.unit={unit}"
     )
-    assert ended.returncode == 0, ended.stderr
+    assert ended.code == 0, ended.stderr
     told = json.loads(ended.stdout)
     assert (told["texts"], told["known"]) == (100, told["tokens"])
     assert parse_tokenizer(out.read_bytes()).get_vocab_size() == told["size"]
@@ -40,9 +39,9 @@ def test_a_bad_row_is_set_aside_once_and_no_text_is_counted_twice(corpus, tmp_pa
 
 
 @pytest.mark.parametrize("unit", ["word", "ngram"])
-def test_a_bad_row_ends_it_and_leaves_nothing(corpus, tmp_path, unit):
+def test_a_bad_row_ends_it_and_leaves_nothing(vocab, corpus, tmp_path, unit):
     ended = vocab(corpus, "--out", tmp_path / "tokenizer.json", "--set", f"tokens.unit={unit}")
-    assert ended.returncode == 1
+    assert ended.code == 1
     (line,) = ended.stderr.splitlines()
     assert "line 3: the text is missing; line 6: the text is missing" in line
     assert list(tmp_path.iterdir()) == [corpus]

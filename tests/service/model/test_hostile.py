@@ -165,12 +165,14 @@ def faults(outcome: dict[str, str]) -> bool:
     return "fault" in outcome or "\n" in message or len(message) > 1000 or not message
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("family", MAY_LOAD)
 def test_what_was_changed_at_random_is_refused_or_answers(worker, place, model_folder, family):
     found = outcomes(worker, place, model_folder, MAY_LOAD[family])
     assert {name: told for name, told in found.items() if faults(told)} == {}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", MUST_NOT_LOAD)
 def test_what_means_harm_is_refused(worker, place, model_folder, family):
     found = outcomes(worker, place, model_folder, MUST_NOT_LOAD[family])
@@ -178,6 +180,7 @@ def test_what_means_harm_is_refused(worker, place, model_folder, family):
     assert wrong == {}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", MAY_STREAM)
 def test_a_step_network_changed_at_random_is_refused_or_answers(
     worker, place, forward_folder, family
@@ -204,6 +207,7 @@ def test_what_is_sound_answers(worker, place, model_folder, family):
     assert {name: told for name, told in found.items() if "answered" not in told} == {}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("family", "name"),
     [

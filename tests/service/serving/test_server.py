@@ -26,7 +26,7 @@ serve(Settings(model=Path(sys.argv[1]), port=0, shutdown_seconds=5))
 
 SLOW = """
 import time
-from service import batching
+from gatewise.service.serving import batching
 compute = batching.compute
 def slowly(*arguments):
     print("asked", file=sys.stderr, flush=True)

@@ -180,6 +180,7 @@ def test_the_python_example_runs(exported, tmp_path):
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1
 
 
+@pytest.mark.node
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_the_javascript_example_runs(model_folder, tmp_path, precision):
     modules = Path(__file__).parents[2] / "runtimes" / "node_modules"

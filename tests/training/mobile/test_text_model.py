@@ -130,6 +130,7 @@ def assert_same_ids(session, encoder, texts):
     assert (ids.dtype, mask.dtype) == (np.int64, np.int64)
 
 
+@pytest.mark.sampled(5)
 @kinds
 @pytest.mark.parametrize(("keep", "max_length"), KEPT)
 def test_awkward_texts_have_the_same_ids(graphs, unit, lowercase, keep, max_length):
@@ -146,6 +147,7 @@ def test_any_texts_have_the_same_ids(graphs, unit, lowercase, texts, kept):
     assert_same_ids(*graphs(unit, lowercase, *kept), texts)
 
 
+@pytest.mark.exhaustive
 @kinds
 def test_every_character_has_the_same_ids_wherever_it_stands(graphs, unit, lowercase, capfd):
     session, encoder = graphs(unit, lowercase, "head", LONG)

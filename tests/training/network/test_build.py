@@ -23,6 +23,7 @@ def logits(model, ids):
     return keras.ops.convert_to_numpy(model(inputs, training=False))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
 @pytest.mark.parametrize("readout", ["last", "max", "mean", "max_mean", "attention"])
 @pytest.mark.parametrize("given", ["embedding", "one_hot"])
@@ -81,6 +82,7 @@ def inputs(batch=3, tokens=6):
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("given", ["embedding", "one_hot"])
 @pytest.mark.parametrize("drop", DROPS)
 def test_every_dropout_is_drawn_from_a_state_that_can_be_kept(drop, given):

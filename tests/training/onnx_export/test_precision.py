@@ -57,6 +57,7 @@ def session_of(proto):
     return ort.InferenceSession(proto.SerializeToString(), options)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
 def test_answers_hardly_move_and_do_not_depend_on_batch_mates(options, texts):
     exact = lowered(**options)

@@ -106,6 +106,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize(("cell", "readout", "given", "layers"), NETWORKS)
 def test_every_network_agrees_after_every_token(texts, cell, readout, given, layers):
     config = NetworkConfig(
@@ -121,6 +122,7 @@ def test_every_network_agrees_after_every_token(texts, cell, readout, given, lay
     agree(*networks(config), texts)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("width", [None, 3])
 @pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (3,), (1, 2, 3, 4), (1, 3, 5, 8)])
 def test_every_set_of_ngrams_agrees(texts, ngrams, width):

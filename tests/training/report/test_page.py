@@ -461,6 +461,7 @@ onload = async () => {
 """
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not on the path; .ci/run installs it")
 @pytest.mark.parametrize(
     ("labels", "several"),

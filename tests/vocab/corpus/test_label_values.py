@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -167,7 +168,8 @@ class TestProbabilities:
 
     def test_parquet_of_every_width(self, tmp_path: Path) -> None:
         for kind in (pa.float16(), pa.float32(), pa.float64()):
-            table = {"text": ["x"], "p_a": pa.array([0.25], kind), "p_b": pa.array([0.75], kind)}
+            a, b = np.array([[0.25], [0.75]], kind.to_pandas_dtype())
+            table = {"text": ["x"], "p_a": pa.array(a), "p_b": pa.array(b)}
             pq.write_table(pa.table(table), tmp_path / "a.parquet")
             (row,) = read(tmp_path / "a.parquet", SOFT)
             assert row.probabilities == (0.25, 0.75)

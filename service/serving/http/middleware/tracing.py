@@ -1,6 +1,6 @@
 """Requests traced by OpenTelemetry: where to, and as what, its own `OTEL_*` variables say.
 
-The libraries are of the extra `traces` and are imported only where the setting is on.
+The libraries are imported only where the setting is on.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def wrap(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         raise TracesError(
-            'GATEWISE_TRACES needs OpenTelemetry: pip install "gatewise[traces]"'
+            'GATEWISE_TRACES needs OpenTelemetry: pip install "gatewise[serve]"'
         ) from None
     named = Resource.create()
     if str(named.attributes[SERVICE_NAME]).startswith("unknown_service"):  # no variable says more

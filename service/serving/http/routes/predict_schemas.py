@@ -116,7 +116,7 @@ def written(
     Labels with equal scores keep the model's order, so that an answer can be repeated. A score is
     written as the shortest number that is the same in 32 bits.
 
-    >>> written(["ham", "spam"], Scored(numpy.array([[0.2, 0.8]], numpy.float32), [None]), top_k=1)
+    >>> written(["ham", "spam"], Scored(np.array([[0.2, 0.8]], np.float32), [None]), top_k=1)
     b'[[{"label":"spam","score":0.8}]]'
 
     Args:

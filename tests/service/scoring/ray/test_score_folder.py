@@ -30,6 +30,8 @@ from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.errors import CorpusError
 
+pytestmark = pytest.mark.ray
+
 SIZES = SplitSizes(window=64, split=500, group=40_000)
 WORDS = "Wo ist der Bahnhof where is the station où est la gare 駅はどこ".split()  # noqa: SIM905
 ROWS = 4000

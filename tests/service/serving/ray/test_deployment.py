@@ -12,6 +12,8 @@ from gatewise.service.serving.ray import deployment
 from gatewise.service.serving.ray.deployment import ServingError
 from gatewise.service.serving.settings import Settings
 
+pytestmark = pytest.mark.ray
+
 OTHERS = Cluster(is_ours=False, cpus=1)
 
 

@@ -12,6 +12,8 @@ from gatewise.service.serving.model_versions import Change, NotReadyError
 from gatewise.service.serving.ray.replica import REFUSED, Replica, ReplicaError
 from gatewise.service.serving.settings import Settings
 
+pytestmark = pytest.mark.ray
+
 
 @pytest.fixture
 def replica(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica]:

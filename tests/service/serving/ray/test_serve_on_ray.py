@@ -24,6 +24,8 @@ from gatewise.service.serving.http.auth.key_file import Role, make_key
 from gatewise.service.serving.settings import Settings
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.ray
+
 ROOT = Path(__file__).parents[4]
 
 CLUSTER = """

@@ -1,9 +1,7 @@
 """The page in a real Chromium: what is typed is classified and explained, for everyone."""
 
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -513,15 +511,3 @@ class TestFiles:
     ) -> None:
         client = serve_app(create_app(Settings(model=tmp_path)))
         assert "<title>Gatewise</title>" in client.get("/").text
-
-    def test_the_wheel_has_the_files(self) -> None:
-        # hatchling packs whatever lies in a package, unless git ignores it or it is excluded.
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-        target = project["tool"]["hatch"]["build"]["targets"]["wheel"]
-        assert "service" in target["packages"]
-        assert set(target) == {"packages"}
-        ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
-        for path in STATIC.iterdir():
-            for pattern in ignored:
-                parts = path.relative_to(ROOT).parts
-                assert not any(fnmatch(part, pattern.rstrip("/")) for part in parts), path
