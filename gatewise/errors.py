@@ -45,9 +45,20 @@ def exit_code_of(error: BaseException) -> int | None:
     return 1
 
 
+def _with_flag(error: GatewiseError) -> str:
+    """The message with the flag of the parameter that it names or that fixes the problem."""
+    message, option = str(error), error.option
+    if option is None:
+        return message
+    flag = f"--{option.replace('_', '-')}"
+    if message.startswith(f"{option}: "):
+        return flag + message.removeprefix(option)
+    return f"{message} ({flag})"
+
+
 def _message(error: BaseException) -> str | None:
     if isinstance(error, GatewiseError):
-        return str(error)
+        return _with_flag(error)
     if isinstance(error, ModuleNotFoundError) and error.name:
         package = error.name.partition(".")[0]
         if package in _EXTRAS:

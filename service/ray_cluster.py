@@ -92,12 +92,6 @@ def connected(
         ray.shutdown()
 
 
-def processors() -> int:
-    """The processors of this machine that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def _reach(address: str) -> None:
     """Checks that something listens at an address of a host and a port.
 
@@ -119,7 +113,9 @@ def _missing(address: str | None, reason: str) -> ClusterError:
         return ClusterError(f"Ray cannot be started on this machine: {reason}")
     return ClusterError(
         f"no Ray cluster at {address!r}: {reason} (expected the address of its head, such as "
-        "10.0.0.1:6379, on one of its nodes; without --address one is started on this machine)"
+        "10.0.0.1:6379, on one of its nodes; without an address, Ray is started on this "
+        "machine)",
+        option="address",
     )
 
 

@@ -257,8 +257,9 @@ def rejecting_folder(model_folder, tmp_path_factory):
     import shutil
 
     from gatewise.service.model.classifier import Classifier
-    from gatewise.service.model.model_config import ModelFolder, RejectSettings
+    from gatewise.service.model.model_documents import RejectSettings
     from gatewise.service.model.model_folder import (
+        ModelFolder,
         read_model_folder,
         seal_model_folder,
         write_json,
@@ -302,7 +303,7 @@ def multi_label_folder(tmp_path_factory):
     """
     import numpy as np
     import onnx
-    from gatewise.service.model import model_config
+    from gatewise.service.model import model_documents
     from gatewise.service.model.model_folder import (
         seal_model_folder,
         write_json,
@@ -346,7 +347,7 @@ def multi_label_folder(tmp_path_factory):
     opset = [helper.make_opsetid("", 17)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=8)
     onnx.checker.check_model(model, full_check=True)
-    config = model_config.ModelConfig(
+    config = model_documents.ModelConfig(
         model_type="bert",
         architectures=("BertForSequenceClassification",),
         problem_type="multi_label_classification",
@@ -357,10 +358,10 @@ def multi_label_folder(tmp_path_factory):
         num_hidden_layers=1,
         max_position_embeddings=8,
         pad_token_id=PAD_ID,
-        gatewise=model_config.GatewiseSettings(
-            format=model_config.FORMAT,
-            tokens=model_config.TokenSettings(unit="word", max_length=8),
-            network=model_config.NetworkSettings(
+        gatewise=model_documents.GatewiseSettings(
+            format=model_documents.FORMAT,
+            tokens=model_documents.TokenSettings(unit="word", max_length=8),
+            network=model_documents.NetworkSettings(
                 cell="gru",
                 direction="forward",
                 layers=1,
@@ -380,7 +381,7 @@ def multi_label_folder(tmp_path_factory):
         folder.tokenizer.write_bytes(serialize_tokenizer(tokenizer))
         write_json(folder.config, config.model_dump(mode="json"))
         operators = tuple(sorted({node.op_type for node in nodes}))
-        manifest = model_config.Manifest(
+        manifest = model_documents.Manifest(
             seed=1, corpus_sha256="0" * 64, versions={}, opset=17, operators=operators
         )
         seal_model_folder(folder, manifest)

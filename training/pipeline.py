@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import PRECISIONS, ModelFolder
-from gatewise.service.model.model_folder import check_target, write_model_folder
+from gatewise.service.model.model_documents import PRECISIONS
+from gatewise.service.model.model_folder import ModelFolder, check_target, write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.data import corpora as reading
 from gatewise.training.data.corpora import Corpora

@@ -1,6 +1,6 @@
 """A trained model's folder: its documents filled in, for Gatewise and for other runtimes.
 
-What the documents look like is `gatewise.service.model.model_config`'s business; where their
+What the documents look like is `gatewise.service.model.model_documents`'s business; where their
 values come from in a training run is this module's. Knows nothing of fitting.
 """
 
@@ -14,20 +14,20 @@ import numpy as np
 import onnx
 import tensorflow as tf
 import tokenizers
-from gatewise.service.model.model_config import (
+from gatewise.service.model.model_documents import (
     FORMAT,
     PRECISIONS,
     GatewiseSettings,
     Manifest,
     ModelConfig,
-    ModelFolder,
     NetworkSettings,
     Precision,
     RejectSettings,
     TokenSettings,
+    tokenizer_config,
 )
-from gatewise.service.model.model_folder import seal_model_folder, tokenizer_config, write_json
-from gatewise.service.model.onnx_validation.parsed_network import OPSET
+from gatewise.service.model.model_folder import ModelFolder, seal_model_folder, write_json
+from gatewise.service.model.onnx_validation.onnx_parser import OPSET
 from gatewise.training.config.config import Config
 from gatewise.training.network import streaming
 from gatewise.training.network.shape import Shape

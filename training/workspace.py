@@ -91,7 +91,8 @@ def _check(space: Workspace) -> None:
     if not space.path.is_dir():
         raise GatewiseError(
             f"{space.path}: a run keeps its checkpoint in a folder there, and it is none: move it "
-            "away, or name another --out"
+            "away, or name another folder",
+            option="out",
         )
     # Half-written files have a name of their own that ends so.
     found = {file for file in space.path.iterdir() if not file.name.endswith(".partial")}
@@ -101,7 +102,8 @@ def _check(space: Workspace) -> None:
     if strangers:
         raise GatewiseError(
             f"{space.path}: a run keeps its checkpoint there, but it holds {min(strangers)!r}: "
-            "move it away, or name another --out"
+            "move it away, or name another folder",
+            option="out",
         )
 
 
@@ -113,7 +115,8 @@ def _locked(space: Workspace) -> Iterator[None]:
         if not lock_descriptor(file.fileno(), blocking=False):
             raise GatewiseError(
                 f"{space.path}: another run is writing the same model folder: wait for its "
-                "end, or name another --out"
+                "end, or name another folder",
+                option="out",
             )
         try:
             yield

@@ -1,22 +1,40 @@
-"""The errors a user of any part of Gatewise may see, and what they have in common.
+"""The errors that a user of any part of Gatewise may see.
 
-Every message is one line and says what was expected, what was received, where, and what to do.
-Knows nothing of how a message reaches the user: the command line prints it, the HTTP service
-turns it into a problem document.
+A message is one line that says what was expected, what was received, where, and what to do, in
+words that fit every caller: the command line adds its flag, the HTTP service makes it a problem
+document.
 """
 
 
 class GatewiseError(Exception):
-    """A mistake in what was given to Gatewise, told in one line."""
+    """An error that the user can fix; its message is one line.
+
+    Args:
+        message: The message.
+        option: The parameter whose value fixes the problem, under its Python name, such as
+            `text_column`. The command line adds the flag of that name to the message.
+    """
+
+    def __init__(self, message: str, *, option: str | None = None) -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class CorpusError(GatewiseError):
     """A data file that cannot be read, or rows in it that cannot be used."""
 
 
+class OutputError(GatewiseError):
+    """An output that cannot be written, or that cannot be resumed."""
+
+
+class ArgumentError(GatewiseError):
+    """An argument that does not fit the model or the input."""
+
+
 class TokenizerError(GatewiseError):
-    """A dictionary that cannot be trained, or a `tokenizer.json` that cannot be used."""
+    """A tokenizer that cannot be trained, or a `tokenizer.json` that cannot be used."""
 
 
 class EmptyTextError(GatewiseError):
-    """A text without a single token: it has no class, so no answer would be honest."""
+    """A text without a single token: it cannot be classified."""

@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 import typer
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import DTYPES, PRECISIONS, ModelFolder, Precision
-from gatewise.service.model.model_folder import read_model_folder
+from gatewise.service.model.model_documents import DTYPES, PRECISIONS, Precision
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder
 from gatewise.training.config.network_section import Cell
 from gatewise.vocab.tokenizer.encoding import pad
 from numpy.typing import NDArray

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gatewise.service.model.model_config import DTYPES, ModelFolder, Precision
+from gatewise.service.model.model_documents import DTYPES, Precision
+from gatewise.service.model.model_folder import ModelFolder
 from numpy.typing import NDArray
 
 from benchmarks.lib.command import BenchmarkError

@@ -11,8 +11,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnxruntime as ort
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import PRECISIONS, ModelFolder, Precision
-from gatewise.service.model.model_folder import read_model_folder
+from gatewise.service.model.model_folder import (
+    PRECISIONS,
+    ModelFolder,
+    Precision,
+    read_model_folder,
+)
 from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.training.mobile.ort_format import to_ort
 from gatewise.vocab.tokenizer.encoding import pad

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from gatewise.service.model import classifier
-from gatewise.service.model.classifier import Classifier, lone_rows
+from gatewise.service.model.classifier import Classifier, min_batch_rows
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.model.onnx_session import open_session
 from gatewise.service.model.scores import apply, none_labels
@@ -90,7 +90,7 @@ def inference(settings: Settings) -> Candidate:
     answers = _answers(model, settings)
     encoded = model.encode_together(texts)
     encoded = encoded.only(~encoded.is_empty)
-    fewest, starts = lone_rows(loaded.manifest.operators), encoded.starts
+    fewest, starts = min_batch_rows(loaded.manifest.operators), encoded.starts
     # The classifier's own bounds. The longest first, so that no thread is left with one at the end.
     rows = list(classifier._batches(encoded.lengths))[::-1]
     inputs: list[dict[str, NDArray[np.int64]]] = []

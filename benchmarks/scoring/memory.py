@@ -17,9 +17,9 @@ from typing import Annotated
 
 import typer
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.scoring.ordered_pool import cores
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.service.scoring.summary import RowCounts
+from gatewise.service.threads import available_cpus
 
 from benchmarks.lib import corpora
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, CorpusFolder, Model, command
@@ -121,7 +121,7 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Score a corpus again and again, and print whether memory grows."""
-    workers = workers or cores()
+    workers = workers or available_cpus()
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         source = corpora.find(folder, "all", "test", "train")
         count = corpora.repeat([source], Path(name, "input"), rows)

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from gatewise.service.scoring.ordered_pool import cores as all_cores
+from gatewise.service.threads import available_cpus as all_cores
 
 from benchmarks.lib import corpora
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, CorpusFolder, command

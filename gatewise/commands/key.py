@@ -33,8 +33,7 @@ def key(
     ] = None,
 ) -> None:
     """Create an API key of the service: print it once and add its hash to a file."""
-    from gatewise.service.serving.http.auth.key_file import Role, make_key
-    from gatewise.service.serving.http.auth.key_writing import add
+    from gatewise.service.serving.http.auth.api_keys import Role, add, make_key
 
     made, entry = make_key(name, Role(role), expires.date() if expires else None)
     add(file, entry)

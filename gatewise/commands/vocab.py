@@ -19,8 +19,8 @@ def vocab(
     """Build only the dictionary of a corpus and report its coverage."""
     from gatewise.console.training_console import show_dictionary
     from gatewise.training.config import config as settings
+    from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
     from gatewise.vocab.corpus.corpus_reader import read_texts
-    from gatewise.vocab.corpus.data_files import writing, written_whole
     from gatewise.vocab.corpus.text_spool import keeping
     from gatewise.vocab.tokenizer.tokenizer import (
         measure_coverage,
@@ -31,7 +31,11 @@ def vocab(
     check_outputs([corpus], {"--out": out, "--rejects": rejects})
     run_config = settings.load(config, set_ or (), corpus={"text_column": text_column})
     column = run_config.corpus.text_column
-    with writing(out), written_whole(out) as temporary, keeping(temporary.parent) as kept:
+    with (
+        translate_write_errors(out),
+        atomic_write(out) as temporary,
+        keeping(temporary.parent) as kept,
+    ):
         with bad_rows_policy(rejects) as bad_rows:
             texts = kept.passing(read_texts(corpus, bad_rows=bad_rows, text_column=column))
             tokenizer = train_tokenizer(texts, **run_config.tokens.dictionary_options())

@@ -22,7 +22,7 @@ from gatewise.printable import printable
 from gatewise.training.report.metric_names import metric_name
 
 if TYPE_CHECKING:
-    from gatewise.service.model.model_config import RejectSettings
+    from gatewise.service.model.model_documents import RejectSettings
     from gatewise.service.model.model_folder import Artifact
     from gatewise.training.evaluation.evaluate import Report
     from gatewise.training.fit.progress import Progress as FitProgress

@@ -1,7 +1,7 @@
-"""Text to labels with onnxruntime: the one classifier that evaluates, scores and serves.
+"""The classifier: texts to labels with onnxruntime, for evaluation, scoring and serving alike.
 
-A prediction never depends on the texts beside it: the graph sums time steps in order, and a lone
-text takes the same kernels as a text among others. Knows no files of data and no HTTP.
+A prediction never depends on the other texts of its batch: the graph sums time steps in order, and
+a batch of one uses the same kernels as a larger one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_config import PRECISIONS, Precision
+from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
 from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked
@@ -28,34 +28,34 @@ from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 from numpy.typing import NDArray
 
 FULL_BATCH_TEXTS = 32
-"""Texts of a batch at the most. More are no quicker a text, and are less alike in length."""
+"""The largest number of texts in a batch. More are not faster, and differ more in length."""
 
 FULL_BATCH_TOKENS = 8192
-"""Tokens of a batch at the most, those of all its texts with their padding."""
+"""The largest number of tokens in a batch, padding included."""
 
 
-def lone_rows(operators: Iterable[str]) -> int:
-    """How many times a lone text is put into a batch.
+def min_batch_rows(operators: Iterable[str]) -> int:
+    """The smallest number of rows in a batch; a single text is repeated to reach it.
 
-    onnxruntime's RNN, unlike its GRU and LSTM, multiplies a lone row by another kernel, whose last
-    bits differ: such a row is sent twice.
+    onnxruntime's RNN, unlike its GRU and LSTM, uses another kernel for a batch of one, whose
+    results differ in the last bits.
 
     Args:
-        operators: The types of the network's operators.
+        operators: The operator types of the network.
     """
     return 2 if "RNN" in operators else 1
 
 
 class Classifier:
-    """A model folder, loaded and ready to answer; safe to call from several threads.
+    """A loaded model; safe to call from several threads.
 
     Attributes:
         classes_: The labels, sorted, in the order of every score array's columns.
         multi_label: Whether a text may have several labels, or none, instead of exactly one.
-        thresholds: The probability from which on each label is given, in the order of `classes_`;
-            None where a text has exactly one label.
-        reject: When a text is given none of the labels; None where each is given one.
-        artifact: The folder it was made from.
+        thresholds: The threshold of each label, in the order of `classes_`; None if a text has
+            exactly one label.
+        reject: When a text is rejected; None for never.
+        artifact: The contents of its model folder.
     """
 
     def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
@@ -67,22 +67,22 @@ class Classifier:
         tokens = loaded.config.gatewise.tokens
         self._encoder = Encoder(loaded.tokenizer, tokens.max_length, tokens.keep)
         self._session = open_session(loaded.model, loaded.model_file, threads)
-        self._min_rows = lone_rows(loaded.manifest.operators)
+        self._min_rows = min_batch_rows(loaded.manifest.operators)
         self._probe()
 
     @property
     def score_function(self) -> ScoreFunction:
-        """What makes probabilities of the logits."""
+        """The function that turns the logits into probabilities."""
         return "sigmoid" if self.multi_label else "softmax"
 
     @property
     def out_of_scope(self) -> str | None:
-        """The label by which corpora name rows that have none of the labels; None without such."""
+        """The label of out-of-scope rows in corpora; None if there is none."""
         return self.reject.out_of_scope if self.reject else None
 
     @property
     def none_label(self) -> str | None:
-        """What a text is given that is given none of the labels; None where each is given one."""
+        """The label of a rejected text; None if no text is rejected."""
         return self.reject.label if self.reject else None
 
     @property
@@ -94,19 +94,18 @@ class Classifier:
     def load(
         cls, folder: str | Path, *, precision: Precision | None = None, threads: int = 1
     ) -> Self:
-        """Reads, verifies and prepares a model folder.
+        """Reads and verifies a model folder, and opens its network.
 
         Args:
             folder: A model folder written by `gatewise train` or `gatewise export`, or a zip of
                 one.
-            precision: Which of the folder's models: `fp32`, `fp16` or `int8`; None for the most
-                exact one.
-            threads: Threads that one call of the engine may use. For networks of this size one
-                thread a call and several callers is fastest.
+            precision: `fp32`, `fp16` or `int8`; None for the most exact one of the folder.
+            threads: Threads per call of onnxruntime. For networks of this size several callers with
+                one thread each are fastest.
 
         Raises:
-            ModelFolderError: If the folder is missing, damaged, foreign or hostile, or has no model
-                in this precision.
+            ModelFolderError: The folder is missing, damaged, foreign or hostile, or has no network
+                of this precision.
         """
         if precision not in (None, *PRECISIONS):
             raise ModelFolderError(
@@ -120,24 +119,24 @@ class Classifier:
         return self._encoder.encode(texts)
 
     def encode_together(self, texts: Sequence[str]) -> Ragged:
-        """The token ids of many texts in one array, which is quicker than `encode`."""
+        """The token ids of many texts in one array, which is faster than `encode`."""
         return self._encoder.encode_together(texts)
 
     def locate(self, texts: Sequence[str]) -> list[EncodedWithOffsets]:
-        """The token ids of each text, and where they stand in it."""
+        """The token ids of each text, with their character offsets."""
         return self._encoder.locate(texts)
 
     def encode_nonempty(
         self, texts: Sequence[str], name: Callable[[int], str] = "text {}".format
     ) -> list[Encoded]:
-        """The token ids of each text, every one of which must hold a token.
+        """The token ids of texts that must not be empty.
 
         Args:
             texts: The texts.
-            name: What to call the text at an index, in the error.
+            name: The name of the text at an index, for the error.
 
         Raises:
-            EmptyTextError: If a text holds no token.
+            EmptyTextError: A text has no token.
         """
         encoded = self.encode(texts)
         for index, text in enumerate(encoded):
@@ -146,21 +145,21 @@ class Classifier:
         return encoded
 
     def logits(self, encoded: Sequence[Encoded] | Ragged) -> NDArray[np.float32]:
-        """What the network says, before any score function.
+        """The logits of texts.
 
-        Texts are grouped by length so that little is spent on padding, and put back in order.
+        Texts of similar length are batched together to reduce padding.
 
         Returns:
-            float32, shape `(texts, classes)`, rows in the order given.
+            float32, shape `(texts, classes)`, in the order of the texts.
         """
         return self.padded_logits(encoded)[0]
 
     def padded_logits(self, encoded: Sequence[Encoded] | Ragged) -> tuple[NDArray[np.float32], int]:
-        """Logits as `logits` gives them, and how many tokens of padding they took."""
+        """The logits of texts, and the number of padding tokens in their batches."""
         if isinstance(encoded, Ragged):
             texts = encoded
         elif len(encoded) == 1:
-            # One text needs no order: what is spent on it would be felt in a lone answer.
+            # A single text needs no grouping, whose overhead would show in its latency.
             return self._run(pad([encoded[0].ids])), 0
         else:
             texts = Ragged.of(encoded)
@@ -175,9 +174,9 @@ class Classifier:
     def scores(
         self, encoded: Sequence[Encoded] | Ragged, function_to_apply: ScoreFunction | None = None
     ) -> NDArray[np.float32]:
-        """Logits with a score function applied; the model's own unless another is named.
+        """The logits with a score function applied.
 
-        The model's own is softmax, and sigmoid where a text may have several labels.
+        By default it is the model's own: sigmoid if a text may have several labels, else softmax.
 
         Returns:
             float32, shape `(texts, classes)`.
@@ -198,20 +197,20 @@ class Classifier:
             float32, shape `(texts, classes)`, columns in the order of `classes_`.
 
         Raises:
-            TypeError: If one string is given instead of a sequence of them.
-            EmptyTextError: If a text holds no token.
+            TypeError: `texts` is a string instead of a sequence of strings.
+            EmptyTextError: A text has no token.
         """
         if isinstance(texts, str):
             raise TypeError("expected a sequence of texts, received one string: wrap it in a list")
         return self.probabilities(self.encode_nonempty(texts))
 
     def predict(self, texts: Sequence[str]) -> list[str] | list[tuple[str, ...]]:
-        """The most probable label of each text; see `predict_proba` for what is raised.
+        """The predicted label of each text; raises as `predict_proba` does.
 
         Returns:
-            A label a text, or `reject.label` where even the best does not reach its threshold.
-            Where a text may have several: a tuple a text of the labels whose
-            probabilities reach their thresholds, best first; empty if none does.
+            The most probable label of each text, or `reject.label` if the text is rejected. If a
+            text may have several labels: a tuple of the labels that reach their thresholds, best
+            first.
         """
         probabilities = self.predict_proba(texts)
         if self.thresholds is None:
@@ -221,7 +220,7 @@ class Classifier:
         return [tuple(label for label, _ in self.best(row)) for row in probabilities]
 
     def none_labels(self, probabilities: NDArray[np.float32]) -> list[str | None]:
-        """What texts are given that are given none of the labels, and None for the others.
+        """The label of each rejected text; None for the others.
 
         Args:
             probabilities: Shape `(texts, classes)`.
@@ -231,13 +230,12 @@ class Classifier:
     def best(
         self, probabilities: NDArray[np.float32], top_k: int | None = None
     ) -> list[tuple[str, float]]:
-        """What to answer about one text: labels with their probabilities, best first.
+        """The labels of one text with their probabilities, best first.
 
         Args:
-            probabilities: Those of the text, shape `(classes,)`.
-            top_k: How many labels, whatever their probabilities. If None the label that is
-                predicted, or those that are where a text may have several. A text that is given
-                none has `reject.label` first, with the probability of the best.
+            probabilities: The probabilities of the text, shape `(classes,)`.
+            top_k: The number of labels; None for the predicted ones. A rejected text has
+                `reject.label` first, with the probability of the best label.
         """
         if top_k is None and self.thresholds is not None:
             return ranked(self.classes_, probabilities, thresholds=self.thresholds)
@@ -245,10 +243,10 @@ class Classifier:
         return ranked(self.classes_, probabilities, top_k or 1, none=none)
 
     def _probe(self) -> None:
-        """Asks once, with the largest id there is, so that a folder that loads also answers.
+        """Runs the network once, with the largest token id, so that a broken one fails on loading.
 
         Raises:
-            ModelFolderError: If the network cannot answer.
+            ModelFolderError: The network fails.
         """
         ids = np.array([CLS_ID, self.artifact.config.vocab_size - 1])
         self._run(pad([ids, ids[:1]]))
@@ -261,32 +259,32 @@ class Classifier:
         try:
             (output,) = self._session.run(["logits"], inputs)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
-            raise self._fault(f"the network cannot answer: {first_line(error)}") from None
+            raise self._failure(f"the network fails: {first_line(error)}") from None
         expected = (len(inputs["input_ids"]), len(self.classes_))
         if output.shape != expected or output.dtype != np.float32:
-            raise self._fault(
-                f"expected logits of shape {expected} and type float32, the network gives "
+            raise self._failure(
+                f"expected logits of shape {expected} and type float32, the network returns "
                 f"{output.shape} and {output.dtype}"
             )
         logits: NDArray[np.float32] = output[:rows]
         if not np.isfinite(logits).all():
-            raise self._fault(
-                "its weights give logits that are no finite numbers: train the model again"
+            raise self._failure(
+                "the network returns logits that are not finite: train the model again"
             )
         return logits
 
-    def _fault(self, reason: str) -> ModelFolderError:
+    def _failure(self, reason: str) -> ModelFolderError:
         return ModelFolderError(f"{self.artifact.model_file}: {reason}")
 
 
 def _batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Rows of like length together, each batch within the bounds on texts and padded tokens."""
+    """Batches of row indices, sorted by length, within the limits on texts and padded tokens."""
     order = np.argsort(lengths, kind="stable")
     ascending = lengths[order].tolist()
     start = 0
     while start < len(ascending):
         stop = min(start + FULL_BATCH_TEXTS, len(ascending))
-        # Ascending, so the last is the longest and sets the width of the batch.
+        # The last text is the longest and sets the width of the batch.
         while stop - start > 1 and (stop - start) * ascending[stop - 1] > FULL_BATCH_TOKENS:
             stop -= 1
         yield order[start:stop]

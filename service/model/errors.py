@@ -1,11 +1,11 @@
-"""The errors of the model folder and of answering. Knows nothing of HTTP statuses."""
+"""The errors of reading a model folder and of running its networks."""
 
 from gatewise.vocab.errors import GatewiseError
 
 
 class ModelFolderError(GatewiseError):
-    """A folder that is damaged, foreign, or made for another version; the message says which."""
+    """A model folder that is damaged, foreign or of another version, or a network that fails."""
 
 
 class NetworkError(GatewiseError):
-    """An ONNX file that is none of Gatewise's, or that asks too much; the message says why."""
+    """An ONNX file that Gatewise would not have written."""

@@ -1,16 +1,15 @@
-"""Why a text has its label: how much each of its tokens counts in the decision.
+"""Explains a prediction by occlusion: how much each token contributes to a label's log-odds.
 
-A token is left out by putting the unknown token in its place, and what the label's log-odds lose
-by that is the token's share. No gradient is needed, only the classifier's own answers: those of a
-text and of all its variants, in one batch.
+A token's share is the drop in log-odds when the unknown token replaces it. A text and all its
+variants are one batch; no gradient is needed.
 
-The unknown token, and neither nothing nor padding, for it is what networks see in place of words
-while they are trained (word dropout); the others keep their neighbours and their distance; and
-variants of one length cost no padding. On three corpora of questions, reviews and commands,
-leaving tokens out altogether orders them almost alike (correlation of 0.94 to 0.97).
+The unknown token is used because word dropout shows it to the network in training, because the
+other tokens keep their positions, and because variants of the same length need no padding. On three
+corpora of questions, reviews and commands, removing tokens instead ranks them almost the same
+(correlation of 0.94 to 0.97).
 
 Source of the method: J. Li, W. Monroe, D. Jurafsky: Understanding Neural Networks through
-Representation Erasure, 2016. Knows no HTTP.
+Representation Erasure, 2016.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,25 +24,25 @@ from gatewise.vocab.tokenizer.token_offsets import Span
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
 from numpy.typing import NDArray
 
-MOST_STRETCHES = 128
-"""Most stretches of a text that are left out one by one; neighbours are joined beyond."""
+MAX_SPANS = 128
+"""The largest number of spans that are replaced one by one; more are joined to neighbours."""
 
-MOST_TOKENS = 2**16
-"""Most tokens that the variants of one text may have together, unless two of them have more."""
+MAX_TOKENS = 2**16
+"""The largest number of tokens in the variants of a text, unless two variants have more."""
 
-# What is below is the noise of 32-bit logits.
+# Further decimals are noise of the 32-bit logits.
 _DECIMALS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What a stretch of a text counts in the decision.
+    """The contribution of a span of a text to the prediction.
 
     Attributes:
-        start: Its first character in the text as it was given, counted in code points.
-        end: The character behind its last.
-        share: By how much the log-odds of the explained label are lower without it; negative
-            where it speaks against the label.
+        start: Index of its first character in the original text, in code points.
+        end: Index after its last character.
+        share: The drop in the label's log-odds without it; negative if it is evidence against the
+            label.
     """
 
     start: int
@@ -53,17 +52,17 @@ class Attribution:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a label fits a text, or does not.
+    """The explanation of one label of a text.
 
-    The shares are differences, each to the whole text. They need not add up to anything: where two
-    words say the same, each of them can be left out at little loss.
+    The shares are differences to the unchanged text and do not add up to the log-odds: if two words
+    are redundant, each has a small share.
 
     Attributes:
-        index: The class that is explained.
-        log_odds: The logarithm of p / (1 - p), p being the probability of that class.
-        shares: The stretches that were read, ascending; none overlaps another.
-        logits: What the network says of the text, float32, shape `(classes,)`.
-        truncated: Whether tokens beyond the maximum length were left out of it.
+        index: The explained class.
+        log_odds: ln(p / (1 - p)), p being the probability of that class.
+        shares: The spans in ascending order, without overlaps.
+        logits: The logits of the text, float32, shape `(classes,)`.
+        truncated: Whether the text was truncated to the maximum length.
     """
 
     index: int
@@ -74,28 +73,28 @@ class Explanation:
 
 
 def cost(text: EncodedWithOffsets) -> int:
-    """How many tokens the network reads to explain a text."""
-    return (len(_stretches(text)) + 1) * len(text.encoded.ids)
+    """The number of tokens that the network reads to explain a text."""
+    return (len(_spans(text)) + 1) * len(text.encoded.ids)
 
 
 def explain(
     classifier: Classifier, texts: Sequence[EncodedWithOffsets], index: int | None = None
 ) -> list[Explanation]:
-    """Explains one label of each text, whatever the texts beside it.
+    """Explains one label of each text; the other texts do not affect the result.
 
     Args:
         classifier: The model.
-        texts: From `Classifier.locate`; none without a token.
+        texts: From `Classifier.locate`; each with at least one token.
         index: The class to explain; None for the best of each text.
     """
-    stretches = [_stretches(text) for text in texts]
+    span_lists = [_spans(text) for text in texts]
     variants = [
         variant
-        for text, these in zip(texts, stretches, strict=True)
-        for variant in _variants(text.encoded, these)
+        for text, spans in zip(texts, span_lists, strict=True)
+        for variant in _variants(text.encoded, spans)
     ]
     logits = classifier.logits(variants)
-    counts = [len(these) + 1 for these in stretches]
+    counts = [len(spans) + 1 for spans in span_lists]
     firsts = np.cumsum([0, *counts[:-1]])
     chosen = logits[firsts].argmax(axis=1) if index is None else np.full(len(texts), index)
     odds = log_odds(classifier.score_function, logits, np.repeat(chosen, counts))
@@ -105,22 +104,22 @@ def explain(
             log_odds=_rounded(odds[first]),
             shares=tuple(
                 Attribution(span.start, span.end, _rounded(odds[first] - without))
-                for span, without in zip(these, odds[first + 1 :], strict=False)
+                for span, without in zip(spans, odds[first + 1 :], strict=False)
             ),
             logits=logits[first],
             truncated=text.encoded.truncated,
         )
-        for text, these, first, explained in zip(texts, stretches, firsts, chosen, strict=True)
+        for text, spans, first, explained in zip(texts, span_lists, firsts, chosen, strict=True)
     ]
 
 
-def _stretches(text: EncodedWithOffsets) -> list[Span]:
-    """What is left out in turn: each span, or neighbours together where there are too many."""
+def _spans(text: EncodedWithOffsets) -> list[Span]:
+    """The spans to replace in turn; neighbours are joined if there are too many."""
     spans = text.spans
-    most = min(MOST_STRETCHES, max(1, MOST_TOKENS // len(text.encoded.ids) - 1))
-    count = min(len(spans), most)
+    limit = min(MAX_SPANS, max(1, MAX_TOKENS // len(text.encoded.ids) - 1))
+    count = min(len(spans), limit)
     bounds = {number * len(spans) // count for number in range(count)} | {len(spans)}
-    # What stands on both sides of a part that was not read is no stretch.
+    # A span must not extend over the part that truncation removed.
     ordered = sorted(bounds | {text.seam})
     return [_joined(spans[first:last]) for first, last in pairwise(ordered)]
 
@@ -130,15 +129,15 @@ def _joined(spans: Sequence[Span]) -> Span:
     return Span(first.start, last.end, range(first.tokens.start, last.tokens.stop))
 
 
-def _variants(text: Encoded, stretches: Sequence[Span]) -> Iterator[Encoded]:
-    """The text itself, and what it is without each of the stretches."""
+def _variants(text: Encoded, spans: Sequence[Span]) -> Iterator[Encoded]:
+    """The text itself, then a copy for each span with unknown tokens in its place."""
     yield text
-    for stretch in stretches:
+    for span in spans:
         ids = text.ids.copy()
-        ids[stretch.tokens.start : stretch.tokens.stop] = UNKNOWN_ID
+        ids[span.tokens.start : span.tokens.stop] = UNKNOWN_ID
         yield Encoded(ids, text.truncated)
 
 
 def _rounded(value: np.float64) -> float:
-    # Adding zero makes a zero of what would be printed as -0.0.
+    # Adding zero turns -0.0 into 0.0.
     return round(float(value), _DECIMALS) + 0.0

@@ -1,11 +1,10 @@
-"""The files of a model by their names: those of a folder, or of a zip of one.
+"""Reads the files of a model folder, or of a zip of one, without trusting them.
 
-Owns how a file is read without trusting it: nothing is unpacked, nothing outside is read, nothing
-that is no file is opened, and no more is read than is asked for. Knows no file but the one by
-which a model is found in a zip.
+Nothing outside the folder is read, nothing is extracted to disk, only regular files are opened, and
+every read is limited in size.
 
-Source of the zip format: PKWARE's APPNOTE.TXT. The directory is read by `zipfile`; the contents
-are unpacked here, where it shows whether they have the size that is told of them.
+Source of the zip format: PKWARE's APPNOTE.TXT. `zipfile` reads the central directory. The contents
+are decompressed here, to stop at the size that the directory declares.
 """
 
 import io
@@ -19,34 +18,34 @@ from typing import Protocol
 
 from gatewise.service.model.errors import ModelFolderError
 
-MOST_BYTES = 2**31 - 1
-"""Most bytes of a model's files together, and of a zip: as many as a network can have in ONNX."""
+MAX_BYTES = 2**31 - 1
+"""The largest size of a model's files together, and of a zip; also the limit of an ONNX file."""
 
 _MARKER = "manifest.json"
-_MOST_ENTRIES = 10_000
-# What unpacks to more than this many times its size is a bomb, unless it is small all the same.
-_MOST_TIMES, _SMALL = 200, 64 * 2**20
-_ENTRY = b"PK\1\2"
-_HEADER = struct.Struct("<4s22xHH")
-_HEADER_MARK = b"PK\3\4"
+_MAX_ENTRIES = 10_000
+# A zip that decompresses to more than this ratio and size is taken for a zip bomb.
+_MAX_RATIO, _MIN_BOMB_BYTES = 200, 64 * 2**20
+_CENTRAL_MAGIC = b"PK\1\2"
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+_LOCAL_MAGIC = b"PK\3\4"
 _ENCRYPTED = 1 | 1 << 6 | 1 << 13
 _UTF8 = 1 << 11
 _DAMAGED = "the zip is damaged or was changed"
 
 
 class MissingError(ModelFolderError):
-    """A file that is not there."""
+    """A file that does not exist."""
 
 
 class TooLargeError(ModelFolderError):
-    """A file of more bytes than it may have.
+    """A file that exceeds its size limit.
 
     Attributes:
-        found: How many it has.
+        found: Its size in bytes.
     """
 
-    def __init__(self, path: Path, most: int, found: int) -> None:
-        super().__init__(f"{path}: expected at most {most:,} bytes, found {found:,}")
+    def __init__(self, path: Path, limit: int, found: int) -> None:
+        super().__init__(f"{path}: expected at most {limit:,} bytes, found {found:,}")
         self.found = found
 
 
@@ -55,43 +54,45 @@ class Files(Protocol):
 
     @property
     def path(self) -> Path:
-        """Where they are; in a zip, the zip's own path and the folder inside it."""
+        """The folder; for a zip, the path of the zip and of the folder inside it."""
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, limit: int) -> bytes:
         """The contents of a file.
 
         Args:
-            name: Its name, with forward slashes.
-            most: How many bytes it may have.
+            name: Its name in the folder, with forward slashes.
+            limit: The largest allowed size in bytes.
 
         Raises:
-            TooLargeError: If it has more.
-            MissingError: If there is none.
-            ModelFolderError: If it is no file, cannot be read, or leads elsewhere.
+            TooLargeError: The file is larger.
+            MissingError: There is no such file.
+            ModelFolderError: It is not a regular file, cannot be read, or is outside the folder.
         """
 
 
-def files_at(path: Path) -> Files:
-    """The files of the folder or the zip at a path.
+def open_files(path: Path) -> Files:
+    """Opens the folder or the zip at a path.
 
     Raises:
-        ModelFolderError: If neither is there.
+        ModelFolderError: There is neither.
     """
     if path.is_dir():
         return _Folder(path)
     if not path.exists():
-        what = "does not exist"
+        problem = "does not exist"
     elif path.is_file() and zipfile.is_zipfile(path):
         return _Zip(path)
     else:
-        what = "is a file of another kind, or a damaged zip"
-    raise ModelFolderError(f"{path}: expected a model folder or a zip of one, but the path {what}")
+        problem = "is a file of another kind, or a damaged zip"
+    raise ModelFolderError(
+        f"{path}: expected a model folder or a zip of one, but the path {problem}"
+    )
 
 
-def is_plain(name: str) -> bool:
-    """Whether a name can only be that of a file inside.
+def _is_inside(name: str) -> bool:
+    """Whether a name can only mean a file inside the folder.
 
-    >>> [is_plain(name) for name in ("onnx/model.onnx", "../secret", "/etc/passwd", "C:secret")]
+    >>> [_is_inside(name) for name in ("onnx/model.onnx", "../secret", "/etc/passwd", "C:secret")]
     [True, False, False, False]
     """
     return name.isprintable() and all(
@@ -99,28 +100,28 @@ def is_plain(name: str) -> bool:
     )
 
 
-def read_file(path: Path, most: int, name: Path | None = None) -> bytes:
-    """The contents of a plain file; a pipe or a device is not even opened.
+def read_file(path: Path, limit: int, name: Path | None = None) -> bytes:
+    """The contents of a regular file; pipes and devices are not opened.
 
     Args:
-        path: The file, which is no link.
-        most: How many bytes it may have.
-        name: What to call it in an error, if not by its path.
+        path: The file; symbolic links are not followed.
+        limit: The largest allowed size in bytes.
+        name: The path to name in errors; None for `path`.
 
     Raises:
-        TooLargeError: If it has more.
-        MissingError: If there is none.
-        ModelFolderError: If it is something else than a file, or cannot be read.
+        TooLargeError: The file is larger.
+        MissingError: There is no such file.
+        ModelFolderError: It is not a regular file, or cannot be read.
     """
-    # Should something else take the file's place meanwhile, opening it neither waits nor follows.
+    # If the file is replaced meanwhile, opening it neither blocks nor follows a link.
     flags = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))
     name = name or path
     try:
         _size_of_file(name, os.lstat(path))
         with open(os.open(path, os.O_RDONLY | flags), "rb") as stream:
             size = _size_of_file(name, os.fstat(stream.fileno()))
-            if size > most:
-                raise TooLargeError(name, most, size)
+            if size > limit:
+                raise TooLargeError(name, limit, size)
             return stream.read(size)
     except FileNotFoundError as error:
         raise MissingError(f"{name}: cannot be read: {error.strerror}") from None
@@ -130,7 +131,7 @@ def read_file(path: Path, most: int, name: Path | None = None) -> bytes:
 
 def _size_of_file(path: Path, found: os.stat_result) -> int:
     if not stat.S_ISREG(found.st_mode):
-        raise ModelFolderError(f"{path}: expected a file, found something else")
+        raise ModelFolderError(f"{path}: expected a regular file")
     return found.st_size
 
 
@@ -138,22 +139,22 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, limit: int) -> bytes:
         try:
             real = (self.path / name).resolve()
-            inside = is_plain(name) and real.is_relative_to(self.path.resolve())
+            inside = _is_inside(name) and real.is_relative_to(self.path.resolve())
         except (ValueError, RuntimeError, OSError):  # a NUL in the name, a link to itself
             inside = False
         if not inside:
-            raise ModelFolderError(f"{self.path}: {name!r} leads out of the folder")
-        return read_file(real, most, self.path / name)
+            raise ModelFolderError(f"{self.path}: {name!r} is outside the folder")
+        return read_file(real, limit, self.path / name)
 
 
 class _Zip:
     def __init__(self, path: Path) -> None:
         self._zip = path
-        self._contents = read_file(path.resolve(), MOST_BYTES, path)
-        self._entries = self._checked(self._infos())
+        self._contents = read_file(path.resolve(), MAX_BYTES, path)
+        self._entries = self._check_entries(self._infos())
         folders = {
             name.removesuffix(_MARKER)
             for name in self._entries
@@ -167,22 +168,22 @@ class _Zip:
     def path(self) -> Path:
         return self._zip / self._prefix
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, limit: int) -> bytes:
         info = self._entries.get(self._prefix + name)
         if info is None:
             raise MissingError(f"{self.path / name}: cannot be read: it is not in the zip")
-        if info.file_size > most:
-            raise TooLargeError(self.path / name, most, info.file_size)
-        contents = self._unpacked(info)
+        if info.file_size > limit:
+            raise TooLargeError(self.path / name, limit, info.file_size)
+        contents = self._decompress(info)
         if contents is None:
-            raise ModelFolderError(f"{self.path / name}: cannot be unpacked: {_DAMAGED}")
+            raise ModelFolderError(f"{self.path / name}: cannot be decompressed: {_DAMAGED}")
         return contents
 
     def _infos(self) -> list[zipfile.ZipInfo]:
-        # Counted first, for each takes hundreds of times its own few bytes once it is read.
-        if (count := self._contents.count(_ENTRY)) > _MOST_ENTRIES:
+        # Counted first: a parsed entry takes hundreds of times its bytes in memory.
+        if (count := self._contents.count(_CENTRAL_MAGIC)) > _MAX_ENTRIES:
             raise ModelFolderError(
-                f"{self._zip}: expected at most {_MOST_ENTRIES:,} files in the zip, found {count:,}"
+                f"{self._zip}: expected at most {_MAX_ENTRIES:,} files in the zip, found {count:,}"
             )
         try:
             with zipfile.ZipFile(io.BytesIO(self._contents)) as directory:
@@ -190,57 +191,57 @@ class _Zip:
         except Exception as error:  # zipfile raises many classes, not all of them its own
             raise ModelFolderError(f"{self._zip}: cannot be read: {_DAMAGED}") from error
 
-    def _checked(self, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    def _check_entries(self, infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
         entries: dict[str, zipfile.ZipInfo] = {}
         for info in infos:
-            # As it stands there: `filename` ends at a NUL.
+            # `filename` is cut at a NUL.
             name = info.orig_filename
-            if (reason := _reason_against(info)) or name in entries:
+            if (reason := _refusal(info)) or name in entries:
                 reason = reason or "occurs twice"
-                raise ModelFolderError(f"{self._zip}: the name {name[:200]!r} in it {reason}")
+                raise ModelFolderError(f"{self._zip}: the entry {name[:200]!r} {reason}")
             entries[name] = info
         total = sum(info.file_size for info in infos)
-        if total > min(MOST_BYTES, max(_SMALL, _MOST_TIMES * len(self._contents))):
+        if total > min(MAX_BYTES, max(_MIN_BOMB_BYTES, _MAX_RATIO * len(self._contents))):
             raise ModelFolderError(
-                f"{self._zip}: a zip of {len(self._contents):,} bytes that unpacks to {total:,}: "
-                "too much to be a model"
+                f"{self._zip}: a zip of {len(self._contents):,} bytes that decompresses to "
+                f"{total:,}: too much for a model"
             )
         return entries
 
-    def _unpacked(self, info: zipfile.ZipInfo) -> bytes | None:
-        """The contents of an entry, or None if they are not as its directory tells."""
-        start = info.header_offset + _HEADER.size
-        if not _HEADER.size <= start <= len(self._contents):
+    def _decompress(self, info: zipfile.ZipInfo) -> bytes | None:
+        """The contents of an entry; None if they contradict the central directory."""
+        start = info.header_offset + _LOCAL_HEADER.size
+        if not _LOCAL_HEADER.size <= start <= len(self._contents):
             return None
-        mark, name_size, extra_size = _HEADER.unpack_from(self._contents, info.header_offset)
+        magic, name_size, extra_size = _LOCAL_HEADER.unpack_from(self._contents, info.header_offset)
         name = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
-        if mark != _HEADER_MARK or self._contents[start : start + name_size] != name:
+        if magic != _LOCAL_MAGIC or self._contents[start : start + name_size] != name:
             return None
         start += name_size + extra_size
         packed = self._contents[start : start + info.compress_size]
         contents = packed
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            unpacking = zlib.decompressobj(-zlib.MAX_WBITS)
+            decompressor = zlib.decompressobj(-zlib.MAX_WBITS)
             try:
-                contents = unpacking.decompress(packed, info.file_size + 1)
+                contents = decompressor.decompress(packed, info.file_size + 1)
             except zlib.error:
                 return None
-            if not unpacking.eof or unpacking.unused_data:
+            if not decompressor.eof or decompressor.unused_data:
                 return None
         if (len(packed), len(contents)) != (info.compress_size, info.file_size):
             return None
         return contents if zlib.crc32(contents) == info.CRC else None
 
 
-def _reason_against(info: zipfile.ZipInfo) -> str:
-    """Why an entry of a zip is refused, or nothing."""
-    if not is_plain(info.orig_filename.removesuffix("/")):
-        return "is not that of a file inside"
+def _refusal(info: zipfile.ZipInfo) -> str:
+    """Why an entry of a zip is refused; empty if it is not."""
+    if not _is_inside(info.orig_filename.removesuffix("/")):
+        return "is outside the folder"
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return "is packed by another method than deflate"
-    # The upper half is a mode where the zip was made on Unix, and zero elsewhere.
+        return "uses a compression method other than deflate"
+    # The upper half is the file mode if the zip was made on Unix, and zero otherwise.
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is no file"
+        return "is not a regular file"
     return ""

@@ -1,8 +1,7 @@
-"""The model folder: which files are in it, how it is written, and how it is read and verified.
+"""The model folder: its files, how it is written, and how it is read and verified.
 
-The layout is the one of Hugging Face text-classification repositories, so that other runtimes
-load the folder as it is; `manifest.json`, with a SHA-256 of every other file, is Gatewise's own.
-Knows nothing of how a model was trained nor of how it is run: the model is bytes here.
+The layout is that of Hugging Face text-classification repositories, so that other runtimes load the
+folder as it is; `manifest.json`, with a SHA-256 of every other file, is Gatewise's own.
 """
 
 import hashlib
@@ -10,58 +9,141 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.errors import ModelFolderError, NetworkError
 from gatewise.service.model.folder_reader import (
-    MOST_BYTES,
+    MAX_BYTES,
     Files,
     MissingError,
     TooLargeError,
-    files_at,
+    open_files,
     read_file,
 )
-from gatewise.service.model.model_config import (
+from gatewise.service.model.model_documents import (
     PRECISIONS,
     Manifest,
     ManifestFile,
     ModelConfig,
-    ModelFolder,
     Precision,
 )
-from gatewise.service.model.onnx_validation import validate_folder
+from gatewise.service.model.onnx_validation.onnx_parser import OPSET
+from gatewise.service.model.onnx_validation.validate_network import validate_network
+from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
-from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN, parse_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
 _Document = TypeVar("_Document", bound=BaseModel)
 
-# What is read into objects takes many times its bytes. A million tokens, which are the most that
-# can be trained, take up to 100 MB.
-MOST_MANIFEST_BYTES = 2**20
-_MOST_BYTES_OF = {"config.json": 2**24, "tokenizer.json": 2**27}
+# A parsed JSON document takes many times its bytes in memory. The largest tokenizer that can be
+# trained has a million tokens and takes up to 100 MB.
+MAX_MANIFEST_BYTES = 2**20
+_MAX_BYTES_OF = {"config.json": 2**24, "tokenizer.json": 2**27}
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """The paths of a model folder; this class is the on-disk format.
+
+    Attributes:
+        path: The folder itself.
+    """
+
+    path: Path
+
+    @cached_property
+    def config(self) -> Path:
+        """Labels, task and Gatewise's own settings."""
+        return self.path / "config.json"
+
+    @cached_property
+    def tokenizer(self) -> Path:
+        """The tokenizer."""
+        return self.path / "tokenizer.json"
+
+    @cached_property
+    def tokenizer_config(self) -> Path:
+        """What Hugging Face's tokenizer classes need in addition to the tokenizer."""
+        return self.path / "tokenizer_config.json"
+
+    @cached_property
+    def model(self) -> Path:
+        """The network in 32-bit floats."""
+        return self.path / "onnx" / "model.onnx"
+
+    @cached_property
+    def model_fp16(self) -> Path:
+        """The network with its weights stored as 16-bit floats."""
+        return self.path / "onnx" / "model_fp16.onnx"
+
+    @cached_property
+    def model_quantized(self) -> Path:
+        """The network with its weights stored as 8-bit integers."""
+        return self.path / "onnx" / "model_quantized.onnx"
+
+    @cached_property
+    def text_model(self) -> Path:
+        """The network with its tokenizer: texts in, labels and scores out."""
+        return self.path / "onnx" / "model_text.onnx"
+
+    @cached_property
+    def step(self) -> Path:
+        """The step network, which reads one token at a time; only of forward models."""
+        return self.path / "onnx" / "step.onnx"
+
+    def model_in(self, precision: Precision) -> Path:
+        """The network in a precision."""
+        return {"fp32": self.model, "fp16": self.model_fp16, "int8": self.model_quantized}[
+            precision
+        ]
+
+    @cached_property
+    def metrics(self) -> Path:
+        """The metrics of the training run, for machines."""
+        return self.path / "metrics.json"
+
+    @cached_property
+    def report(self) -> Path:
+        """The metrics with charts, for people."""
+        return self.path / "report.html"
+
+    @cached_property
+    def card(self) -> Path:
+        """The model card."""
+        return self.path / "README.md"
+
+    @cached_property
+    def manifest(self) -> Path:
+        """The digest of every other file, and how the model was trained."""
+        return self.path / "manifest.json"
+
+    def name_of(self, file: Path) -> str:
+        """A file's name inside the folder, with forward slashes on every system."""
+        return file.relative_to(self.path).as_posix()
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A model folder that was read and verified.
+    """The verified contents of a model folder.
 
     Attributes:
-        folder: Where it was read from.
-        config: What `config.json` says.
-        manifest: What `manifest.json` says.
-        tokenizer: The dictionary.
+        folder: The paths of its files.
+        config: `config.json`.
+        manifest: `manifest.json`.
+        tokenizer: The tokenizer.
         labels: The classes in the order of the model's outputs.
-        precision: How the weights of the model are stored.
+        precision: The precision of `model`.
         model: The serialized ONNX model.
-        sha256: The digest of `manifest.json`, which holds those of all other files.
-        step: The serialized model that reads one token at a time; None if the folder has none.
+        sha256: The digest of `manifest.json`, and so of the whole folder.
+        step: The serialized step network; None if the folder has none.
     """
 
     folder: ModelFolder
@@ -76,53 +158,52 @@ class Artifact:
 
     @property
     def model_file(self) -> Path:
-        """Where the model was read from."""
+        """The file that `model` was read from."""
         return self.folder.model_in(self.precision)
 
 
 def read_model_folder(path: str | Path, precision: Precision | None = None) -> Artifact:
-    """Reads a model folder, or a zip of one, every file of it checked against the manifest.
+    """Reads a model folder, or a zip of one, and checks every file against the manifest.
 
-    The bytes that were checked are the bytes that are used: no file is opened twice. Whatever is
-    told to a library afterwards was looked at before: the dictionary by
-    `gatewise.vocab.tokenizer.tokenizer`, the networks here.
+    No file is opened twice: the bytes that were checked are the bytes that are used. The tokenizer
+    and the networks are validated before a library parses them.
 
     Args:
         path: The folder.
-        precision: Which of the folder's models; None for the most exact one.
+        precision: Which of the folder's networks; None for the most exact one.
 
     Raises:
-        ModelFolderError: If the folder is missing, damaged, foreign, of a newer format, or holds
-            what Gatewise would not have written, or has no model in this precision.
+        ModelFolderError: The folder is missing, damaged, foreign, of a newer format, contains
+            anything that Gatewise does not write, or has no network of this precision.
     """
-    files = files_at(Path(path))
+    files = open_files(Path(path))
     folder = ModelFolder(files.path)
     try:
-        contents = files.read(folder.manifest.name, MOST_MANIFEST_BYTES)
+        manifest_bytes = files.read(folder.manifest.name, MAX_MANIFEST_BYTES)
     except MissingError:
         raise ModelFolderError(
             f"{folder.path}: not a Gatewise model folder: it holds no {folder.manifest.name}"
         ) from None
-    manifest = _parse(Manifest, folder.manifest, contents)
-    documents = _verified(files, manifest)
-    precision = precision or _most_exact(folder, documents)
+    manifest = _parse(Manifest, folder.manifest, manifest_bytes)
+    contents = _read_verified(files, manifest)
+    precision = precision or _most_exact(folder, contents)
     model = folder.model_in(precision)
     for required in (folder.config, folder.tokenizer, model):
-        if folder.name_of(required) not in documents:
+        if folder.name_of(required) not in contents:
             raise ModelFolderError(
                 f"{folder.manifest}: {folder.name_of(required)} is not among the listed files"
             )
-    config = _parse(ModelConfig, folder.config, documents[folder.name_of(folder.config)])
+    config = _parse(ModelConfig, folder.config, contents[folder.name_of(folder.config)])
     try:
-        tokenizer = parse_tokenizer(documents[folder.name_of(folder.tokenizer)])
+        tokenizer = parse_tokenizer(contents[folder.name_of(folder.tokenizer)])
     except TokenizerError as error:
         raise ModelFolderError(f"{folder.tokenizer}: {error}") from None
-    size = tokenizer.get_vocab_size()  # the ids are 0, 1, 2, … by the recipe
+    size = tokenizer.get_vocab_size()  # `parse_tokenizer` requires the ids 0, 1, 2, …
     if size != config.vocab_size:
         raise ModelFolderError(
             f"{folder.tokenizer}: expected {config.vocab_size} tokens by config.json, found {size}"
         )
-    validate_folder.check(folder, documents, manifest, config)
+    _validate_networks(folder, contents, manifest, config)
     return Artifact(
         folder=folder,
         config=config,
@@ -130,53 +211,75 @@ def read_model_folder(path: str | Path, precision: Precision | None = None) -> A
         tokenizer=tokenizer,
         labels=Labels(config.label_names()),
         precision=precision,
-        model=documents[folder.name_of(model)],
-        sha256=hashlib.sha256(contents).hexdigest(),
-        step=documents.get(folder.name_of(folder.step)),
+        model=contents[folder.name_of(model)],
+        sha256=hashlib.sha256(manifest_bytes).hexdigest(),
+        step=contents.get(folder.name_of(folder.step)),
     )
 
 
 def _most_exact(folder: ModelFolder, names: Container[str]) -> Precision:
-    held = (one for one in PRECISIONS if folder.name_of(folder.model_in(one)) in names)
-    return next(held, PRECISIONS[0])
+    present = (each for each in PRECISIONS if folder.name_of(folder.model_in(each)) in names)
+    return next(present, PRECISIONS[0])
+
+
+def _validate_networks(
+    folder: ModelFolder, contents: Mapping[str, bytes], manifest: Manifest, config: ModelConfig
+) -> None:
+    """Validates every network of the folder except the text model, which no classifier loads."""
+    if manifest.opset != OPSET:
+        raise ModelFolderError(f"{folder.manifest}: expected opset {OPSET}, found {manifest.opset}")
+    operators: set[str] = set()
+    for name, data in contents.items():
+        if name.endswith(folder.model.suffix) and name != folder.name_of(folder.text_model):
+            is_step = name == folder.name_of(folder.step)
+            try:
+                network = validate_network(data, len(config.id2label), is_step=is_step)
+            except NetworkError as error:
+                raise ModelFolderError(f"{folder.path / name}: {error}") from None
+            operators |= network.operators
+    if tuple(sorted(operators)) != manifest.operators:
+        wrong = min(operators.symmetric_difference(manifest.operators), default="their order")
+        raise ModelFolderError(
+            f"{folder.manifest}: the listed operators are not those of the networks: see {wrong}"
+        )
 
 
 def check_target(path: str | Path) -> None:
-    """Checks, before any work is done, that a model folder may be written at a path.
+    """Checks, before any work is done, that a model folder can be written at a path.
 
     Raises:
-        ModelFolderError: If something stands there that is not an earlier model folder.
+        ModelFolderError: Something other than an earlier model folder is there.
     """
     target = Path(path).resolve()
     if target == Path.cwd() or target.is_mount():
         raise ModelFolderError(
-            f"{path}: expected a folder that can be replaced, but it is the current one or a "
-            "mount: name a folder inside it"
+            f"{path}: expected a folder that can be replaced, but it is the working directory "
+            "or a mount point: name a folder inside it"
         )
     parent = next(folder for folder in target.parents if folder.exists())
     if not (parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)):
-        raise ModelFolderError(f"{path}: cannot be written: no folder can be made in {parent}")
+        raise ModelFolderError(f"{path}: cannot be written: no folder can be created in {parent}")
     if not target.exists():
         return
     if not target.is_dir():
         raise ModelFolderError(f"{path}: expected a folder to write to, but it is a file")
     if not os.access(target, os.W_OK | os.X_OK):
         raise ModelFolderError(f"{path}: cannot be written: the folder is read-only")
-    if stranger := _stranger_in(ModelFolder(target)):
+    if foreign := _foreign_file(ModelFolder(target)):
         raise ModelFolderError(
-            f"{path}: the folder holds {stranger}, which is not part of a model folder, so it is "
+            f"{path}: the folder contains {foreign}, which is not part of a model folder, so it is "
             "not overwritten: name another one or empty it"
         )
 
 
 @contextmanager
 def write_model_folder(path: str | Path) -> Iterator[ModelFolder]:
-    """A temporary folder that takes its place at `path` when the block ends without an error.
+    """Yields a temporary folder, which is moved to `path` when the block ends without an error.
 
-    An earlier model folder at `path` is replaced only then; after an error nothing is left.
+    An earlier model folder at `path` is replaced only then. After an error nothing is left.
 
     Raises:
-        ModelFolderError: If the place is taken or cannot be written to.
+        ModelFolderError: The path is taken or cannot be written.
     """
     check_target(path)
     target = Path(path).resolve()
@@ -194,53 +297,24 @@ def write_model_folder(path: str | Path) -> Iterator[ModelFolder]:
         raise ModelFolderError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _stranger_in(folder: ModelFolder) -> str | None:
-    """A file in a folder that no earlier run wrote there, if there is one."""
+def _foreign_file(folder: ModelFolder) -> str | None:
+    """A file in a folder that is not part of a model folder; None if there is none."""
     files = {folder.name_of(file) for file in folder.path.rglob("*") if not file.is_dir()}
     known: set[str] = set()
     with suppress(ModelFolderError, ValidationError):
-        manifest = Manifest.model_validate_json(read_file(folder.manifest, MOST_MANIFEST_BYTES))
+        manifest = Manifest.model_validate_json(read_file(folder.manifest, MAX_MANIFEST_BYTES))
         known = {*manifest.files, folder.manifest.name}
     return min(files - known, default=None)
 
 
-def replace_folder(target: Path, new: Path, old: Path) -> None:
-    """Puts a new folder at `target`; what is there moves to `old`, and back after an error."""
-    if not target.exists():
-        new.rename(target)
-        return
-    target.rename(old)
-    try:
-        new.rename(target)
-    except BaseException:
-        old.rename(target)
-        raise
-
-
 def write_json(path: Path, document: object) -> None:
-    """Writes JSON that a person can read and that is the same for the same document."""
+    """Writes indented JSON, the same bytes for the same document."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     path.write_text(text + "\n", encoding="utf-8")
 
 
-def tokenizer_config(config: ModelConfig) -> dict[str, object]:
-    """`tokenizer_config.json`: what Hugging Face's tokenizer classes need beside the dictionary."""
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": config.max_position_embeddings,
-        "pad_token": PAD,
-        "unk_token": UNKNOWN,
-        "cls_token": CLS,
-        "padding_side": "right",
-        # The side that is cut off; nothing here stands for keeping both ends.
-        "truncation_side": "left" if config.gatewise.tokens.keep == "tail" else "right",
-        "model_input_names": ["input_ids", "attention_mask"],
-        "clean_up_tokenization_spaces": False,
-    }
-
-
 def seal_model_folder(folder: ModelFolder, manifest: Manifest) -> None:
-    """Writes `manifest.json`: what is given, with the digest of every file that stands there."""
+    """Writes `manifest.json`, with the digest of every other file of the folder."""
     files = {}
     for file in sorted(folder.path.rglob("*")):
         if file.is_file() and file != folder.manifest:
@@ -256,36 +330,36 @@ def _parse(document: type[_Document], path: Path, contents: bytes) -> _Document:
         parsed = document.model_validate_json(contents)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(_shown(str(part)) for part in first["loc"]) or "the document"
-        message = _shown(first["msg"].removeprefix("Value error, "))
+        where = ".".join(_printable(str(part)) for part in first["loc"]) or "the document"
+        message = _printable(first["msg"].removeprefix("Value error, "))
         raise ModelFolderError(f"{path}: {where}: {message}") from None
     return parsed
 
 
-def _shown(text: str) -> str:
-    """What a document says, cut where it is long and escaped where it does not show."""
+def _printable(text: str) -> str:
+    """A text from a document, truncated and escaped for a message."""
     short = text if len(text) <= 300 else f"{text[:300]}…"
     return short if short.isprintable() else ascii(short)
 
 
-def _verified(files: Files, manifest: Manifest) -> dict[str, bytes]:
-    """The contents of every file that the manifest lists."""
+def _read_verified(files: Files, manifest: Manifest) -> dict[str, bytes]:
+    """Reads every file that the manifest lists, and checks its size and digest."""
     total = sum(entry.bytes for entry in manifest.files.values())
-    if total > MOST_BYTES:
+    if total > MAX_BYTES:
         raise ModelFolderError(
-            f"{files.path}: expected files of at most {MOST_BYTES:,} bytes together, the manifest "
+            f"{files.path}: expected files of at most {MAX_BYTES:,} bytes together, the manifest "
             f"lists {total:,}"
         )
     contents = {}
     for name, entry in manifest.files.items():
-        most = _MOST_BYTES_OF.get(name, MOST_BYTES)
-        if entry.bytes > most:
-            raise TooLargeError(files.path / name, most, entry.bytes)
-        contents[name] = _verified_file(files, name, entry)
+        limit = _MAX_BYTES_OF.get(name, MAX_BYTES)
+        if entry.bytes > limit:
+            raise TooLargeError(files.path / name, limit, entry.bytes)
+        contents[name] = _read_verified_file(files, name, entry)
     return contents
 
 
-def _verified_file(files: Files, name: str, entry: ManifestFile) -> bytes:
+def _read_verified_file(files: Files, name: str, entry: ManifestFile) -> bytes:
     path = files.path / name
     try:
         contents = files.read(name, entry.bytes)

@@ -1,4 +1,4 @@
-"""A network that was looked at, in onnxruntime, ready to be run."""
+"""Opens a validated network in onnxruntime."""
 
 from pathlib import Path
 
@@ -7,22 +7,22 @@ from gatewise.service.model.errors import ModelFolderError
 
 
 def open_session(contents: bytes, file: Path, threads: int) -> ort.InferenceSession:
-    """Gives a network to onnxruntime.
+    """Opens a network in onnxruntime.
 
     Args:
-        contents: The network, in ONNX.
-        file: Where it was read from, for messages.
-        threads: Threads that one call may use.
+        contents: The ONNX file.
+        file: Its path, for messages.
+        threads: Threads per call.
 
     Raises:
-        ModelFolderError: If onnxruntime refuses it.
+        ModelFolderError: onnxruntime refuses it.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # What goes wrong is raised too, and told once.
+    # Errors are raised too; they need not be logged as well.
     options.log_severity_level = 4
-    # The bytes were read as ONNX and are taken for nothing else, whatever they begin with.
+    # The bytes were validated as ONNX; onnxruntime must not take them for its own format.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
         return ort.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
@@ -31,5 +31,5 @@ def open_session(contents: bytes, file: Path, threads: int) -> ort.InferenceSess
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what onnxruntime says, as long as a message may be."""
+    """The first line of an error of onnxruntime, truncated."""
     return str(error).partition("\n")[0][:300]

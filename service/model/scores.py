@@ -1,13 +1,10 @@
-"""What becomes of logits: score functions, the best labels, and a score as a decimal.
-
-Knows arrays and names of labels; neither texts nor how logits come about.
-"""
+"""Logits to scores to labels: softmax, sigmoid, ranking, thresholds, rejection."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from gatewise.service.model.model_config import RejectSettings
+from gatewise.service.model.model_documents import RejectSettings
 from numpy.typing import NDArray
 
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
@@ -39,27 +36,27 @@ def apply(function: ScoreFunction, logits: NDArray[np.float32]) -> NDArray[np.fl
 def log_odds(
     function: ScoreFunction, logits: NDArray[np.float32], columns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The logarithm of how many times likelier a label is than not, for one label a row.
+    """ln(p / (1 - p)) of one label a row, computed from the logits.
 
-    It tells apart what probabilities near 0 and 1 hide. For sigmoid it is the logit itself.
+    It stays exact where probabilities round to 0 or 1. For sigmoid it is the logit itself.
 
     >>> log_odds("softmax", np.array([[3.0, 1.0]], dtype=np.float32), np.array([0])).tolist()
     [2.0]
 
     Args:
-        function: What makes probabilities of the logits.
+        function: The score function of the model.
         logits: float32, shape `(texts, classes)`.
-        columns: The class that is asked about in each row, int64, shape `(texts,)`.
+        columns: The class of each row, int64, shape `(texts,)`.
     """
     rows = np.arange(len(logits))
     wide = logits.astype(np.float64)
-    asked: NDArray[np.float64] = wide[rows, columns]
+    chosen: NDArray[np.float64] = wide[rows, columns]
     if function != "softmax":
-        return asked
+        return chosen
     wide[rows, columns] = -np.inf
     largest = wide.max(axis=1)
-    asked -= largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
-    return asked
+    chosen -= largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
+    return chosen
 
 
 def ranked(
@@ -81,10 +78,10 @@ def ranked(
     Args:
         labels: The label of each score.
         scores: float32, shape `(classes,)`.
-        top_k: How many labels; all if None.
-        thresholds: If given, only labels whose score reaches theirs.
-        none: If given, what the text is given instead of a label. It comes first, counts among
-            the labels, and has the score of the best of them, which was too low.
+        top_k: The number of labels; None for all.
+        thresholds: The threshold of each label; labels that do not reach theirs are left out.
+        none: The label of a rejected text; None if it is not rejected. It comes first, counts
+            towards `top_k`, and has the score of the best label.
     """
     order = best_first(scores, top_k, thresholds)
     found = [(labels[index], shortest(scores[index])) for index in order]
@@ -98,7 +95,7 @@ def best_first(
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
 ) -> NDArray[np.intp]:
-    """The places of a text's scores from the best one on; see `ranked`.
+    """The indices of a text's scores, best first; see `ranked`.
 
     >>> best_first(np.array([0.1, 0.9], dtype=np.float32)).tolist()
     [1, 0]
@@ -115,15 +112,15 @@ def best_first(
 def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) -> NDArray[np.bool_]:
     """Where scores reach their thresholds.
 
-    A threshold counts as the 32-bit number nearest to it, so that a score that is written just
-    as its threshold is reaches it.
+    Thresholds are rounded to 32 bits, so that a score printed with the digits of its threshold
+    reaches it.
 
     Args:
         scores: float32, shape `(…, labels)`.
         thresholds: The threshold of each label, or one for all.
 
     Returns:
-        bool, of the scores' shape.
+        bool, of the shape of the scores.
     """
     return scores >= np.asarray(thresholds, dtype=np.float32)
 
@@ -131,20 +128,20 @@ def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) ->
 def none_labels(
     reject: RejectSettings | None, probabilities: NDArray[np.float32]
 ) -> list[str | None]:
-    """What texts are given that are given none of the labels, and None for the others.
+    """The label of each rejected text; None for the others.
 
     Args:
-        reject: When a text is given none; None for never.
+        reject: When a text is rejected; None for never.
         probabilities: float32, shape `(texts, classes)`.
     """
     if reject is None:
         return [None] * len(probabilities)
-    told = reached(probabilities.max(axis=1), reject.threshold)
-    return [None if one else reject.label for one in told]
+    accepted = reached(probabilities.max(axis=1), reject.threshold)
+    return [None if each else reject.label for each in accepted]
 
 
 def shortest(score: np.float32) -> float:
-    """The number with the fewest decimals that is the same in 32 bits.
+    """The score with the fewest decimals that round to the same 32-bit number.
 
     >>> shortest(np.float32(0.9)), float(np.float32(0.9))
     (0.9, 0.8999999761581421)

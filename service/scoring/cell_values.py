@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.types as kinds
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 
 
 def cell_text(value: object) -> str:
@@ -19,7 +19,7 @@ def cell_text(value: object) -> str:
         `cell_text([1, "a"])` is `'[1, "a"]'`.
 
     Raises:
-        CorpusError: JSON cannot hold the value.
+        OutputError: JSON cannot hold the value.
     """
     if isinstance(value, str):
         return value
@@ -38,14 +38,14 @@ def json_text(value: object) -> str:
     """Write a value as JSON on one line.
 
     Raises:
-        CorpusError: JSON cannot hold the value, for instance bytes.
+        OutputError: JSON cannot hold the value, for instance bytes.
     """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_json_value)
     except ValueError:
         return json.dumps(_finite(value), ensure_ascii=False, default=_json_value)
     except RecursionError:
-        raise CorpusError("a value is nested too deeply to be written as JSON") from None
+        raise OutputError("a value is nested too deeply to be written as JSON") from None
 
 
 def _json_value(value: object) -> object:
@@ -65,7 +65,7 @@ def _json_value(value: object) -> object:
     if isinstance(value, decimal.Decimal | datetime.timedelta):
         return str(value)
     kind = value.type if isinstance(value, pa.Scalar) else type(value).__name__
-    raise CorpusError(f"a value of type {kind} cannot be written as text; write .parquet instead")
+    raise OutputError(f"a value of type {kind} cannot be written as text; write .parquet instead")
 
 
 def _finite(value: object) -> object:

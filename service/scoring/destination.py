@@ -19,18 +19,17 @@ from gatewise.service.scoring.journaled_output import JournaledOutput
 from gatewise.service.scoring.parquet_output import Assembler
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.service.scoring.stdout_output import StdoutOutput
+from gatewise.vocab.atomic_files import (
+    atomic_write,
+    check_file_target,
+    fsync_path,
+    translate_write_errors,
+)
 from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.bad_row_policy import check_replaceable
-from gatewise.vocab.corpus.data_files import (
-    DataFile,
-    Format,
-    check_place,
-    sync,
-    writing,
-    written_whole,
-)
+from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.corpus.uris import is_uri, plain
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, OutputError
 
 _STANDARD_OUTPUT = "standard output"
 
@@ -60,10 +59,10 @@ class Destination:
             rejects: A path.
 
         Raises:
-            CorpusError: The suffix is unknown, there is no such folder, or something is in the
+            OutputError: The suffix is unknown, there is no such folder, or something is in the
                 way that is no plain file, or that is no earlier rejects file.
         """
-        file, aside = DataFile.named(plain(path)), None if rejects is None else Path(rejects)
+        file, aside = _output_file(plain(path)), None if rejects is None else Path(rejects)
         local = [] if is_uri(file.name) else [file.path]
         check_targets(*local, aside)
         if not local:
@@ -81,11 +80,11 @@ class Destination:
             rejects: A path.
 
         Raises:
-            CorpusError: There is no such format, or it cannot be piped.
+            OutputError: There is no such format, or it cannot be piped.
         """
-        file = DataFile.named(f"-.{form.removeprefix('.')}")
+        file = _output_file(f"-.{form.removeprefix('.')}")
         if file.format is Format.PARQUET:
-            raise CorpusError(
+            raise OutputError(
                 f"{_STANDARD_OUTPUT}: Parquet is written whole or not at all; name a file for it"
             )
         aside = None if rejects is None else Path(rejects)
@@ -105,13 +104,13 @@ class Destination:
             resume: Whether to go on with what is there.
 
         Raises:
-            CorpusError: It cannot be written, or not be gone on with.
+            OutputError: It cannot be written, or not be gone on with.
         """
         if self.piped:
             if resume:
-                raise CorpusError(
-                    f"{_STANDARD_OUTPUT}: what was written to it cannot be gone on with; leave "
-                    "--resume out, or name a file"
+                raise OutputError(
+                    f"{_STANDARD_OUTPUT}: cannot resume a run that writes to it; write to a file",
+                    option="out",
                 )
             return StdoutOutput()
         return JournaledOutput.open(
@@ -122,7 +121,7 @@ class Destination:
         """Puts everything under its name; until then, whoever looks sees the former files.
 
         Raises:
-            CorpusError: It cannot be written.
+            OutputError: It cannot be written.
         """
         if isinstance(output, JournaledOutput):
             output.check()
@@ -130,7 +129,7 @@ class Destination:
         if isinstance(output, StdoutOutput):
             output.flush()
             return
-        with writing(str(self.file)):
+        with translate_write_errors(str(self.file)):
             whole = output.rows
             if table.format is Format.PARQUET:
                 whole = output.beside("assembled")
@@ -142,7 +141,7 @@ class Destination:
                     # It is Arrow that cannot read them, and no later run would do better.
                     output.kept = False
                     reason = " ".join(str(error).split()).rstrip(".")
-                    raise CorpusError(
+                    raise OutputError(
                         f"{self.file}: what was written so far is damaged: {reason}. Begin anew"
                     ) from error
             if is_uri(self.file.name):
@@ -151,13 +150,13 @@ class Destination:
             whole.replace(self.file.path)
         # The file itself is complete; not every file system lets a folder be synced.
         with suppress(OSError):
-            sync(self.file.path.parent)
+            fsync_path(self.file.path.parent)
 
     def deliver_rejects(self, output: JournaledOutput | StdoutOutput) -> None:
         """Puts the rejected rows under their name.
 
         Raises:
-            CorpusError: They cannot be written.
+            OutputError: They cannot be written.
         """
         # If the folder was deleted, that is told, and not what comes of it.
         if self.rejects is not None and output.rejected.exists():
@@ -168,9 +167,9 @@ def deliver_rejects(path: Path, output: JournaledOutput | StdoutOutput) -> None:
     """Puts the rejected rows of an output under their name.
 
     Raises:
-        CorpusError: They cannot be written.
+        OutputError: They cannot be written.
     """
-    with writing(path), written_whole(path) as temporary:
+    with translate_write_errors(path), atomic_write(path) as temporary:
         shutil.copyfile(output.rejected, temporary)
 
 
@@ -190,17 +189,24 @@ def check_targets(*targets: Path | None) -> None:
     """Checks that files can be written, the last of which is the rejects file; None is no file.
 
     Raises:
-        CorpusError: There is no such folder, it cannot be written, or something is in the way.
+        OutputError: There is no such folder, it cannot be written, or something is in the way.
     """
     for target in targets:
         if target is None:
             continue
-        with writing(target):
-            check_place(target)
+        with translate_write_errors(target):
+            check_file_target(target)
             if not _is_writable(target.parent):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     if targets and targets[-1] is not None:
         check_replaceable(targets[-1])
+
+
+def _output_file(name: str) -> DataFile:
+    try:
+        return DataFile.named(name)
+    except CorpusError as error:
+        raise OutputError(str(error)) from error
 
 
 def _is_writable(folder: Path) -> bool:
@@ -213,7 +219,7 @@ def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:
     try:
         with Assembler(str(whole), schema) as assembler, pa.OSFile(str(parts)) as source:
             assembler.add(source)
-        sync(whole)
+        fsync_path(whole)
     except (OSError, pa.ArrowInvalid):
         whole.unlink(missing_ok=True)
         raise

@@ -23,8 +23,8 @@ from typing import Any, BinaryIO, Self
 from filelock import lock_descriptor
 from gatewise.service.scoring.chunks import Position
 from gatewise.service.scoring.summary import RowCounts
-from gatewise.vocab.corpus.data_files import writing
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.atomic_files import translate_write_errors
+from gatewise.vocab.errors import OutputError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 _FORMAT = 2
@@ -81,16 +81,16 @@ class JournaledOutput:
             resume: Whether to go on with what is there. If nothing is, the output is begun.
 
         Raises:
-            CorpusError: Another run is writing it, what is there was begun with something else,
+            OutputError: Another run is writing it, what is there was begun with something else,
                 or the folder cannot be written.
         """
-        with writing(target):
+        with translate_write_errors(target):
             folder.mkdir(mode=0o700, exist_ok=True)
             # Among temporary files a link may be another user's, and lead to a folder of one's own.
             if folder.is_symlink():
-                raise CorpusError(f"{target}: {folder} is a link; it has to go first")
+                raise OutputError(f"{target}: {folder} is a link; it has to go first")
             if hasattr(os, "geteuid") and folder.stat().st_uid != os.geteuid():
-                raise CorpusError(f"{target}: {folder} is another user's; it has to go first")
+                raise OutputError(f"{target}: {folder} is another user's; it has to go first")
             journal = (folder / "journal").open("a+b")
             staging = cls(target, folder, journal)
             try:
@@ -105,10 +105,10 @@ class JournaledOutput:
         """Appends rows and rejected rows.
 
         Raises:
-            CorpusError: They cannot be written.
+            OutputError: They cannot be written.
         """
         self.check()
-        with writing(self._target):
+        with translate_write_errors(self._target):
             for file, contents in zip(self._files, (rows, rejected), strict=True):
                 _write(file, contents)
 
@@ -119,19 +119,19 @@ class JournaledOutput:
             progress: How far that is.
 
         Raises:
-            CorpusError: It cannot be written.
+            OutputError: It cannot be written.
         """
         before = self.kept
         # Said first: a signal may come at any moment, also right after the line is written.
         self.kept = True
         try:
             self._commit(progress)
-        except CorpusError:
+        except OutputError:
             self.kept = before
             raise
 
     def _commit(self, progress: Progress) -> None:
-        with writing(self._target):
+        with translate_write_errors(self._target):
             for file in self._files:
                 os.fsync(file.fileno())
             rows, rejected = (file.tell() for file in self._files)
@@ -143,13 +143,13 @@ class JournaledOutput:
         A file that was deleted can be written to for hours, and nobody ever sees it.
 
         Raises:
-            CorpusError: The folder was deleted, and nothing is kept.
+            OutputError: The folder was deleted, and nothing is kept.
         """
-        with writing(self._target):
+        with translate_write_errors(self._target):
             links = os.fstat(self._journal.fileno()).st_nlink
         if not links:
             self.kept = False
-            raise CorpusError(
+            raise OutputError(
                 f"{self._target}: cannot be written: {self._folder}, in which it grew, was deleted"
             )
 
@@ -193,7 +193,7 @@ class JournaledOutput:
     def _lock(self) -> None:
         # The journal itself is locked: no further file, and the lock ends with the process.
         if not lock_descriptor(self._journal.fileno(), blocking=False):
-            raise CorpusError(
+            raise OutputError(
                 f"{self._target}: another run is writing it; wait for it, or name another file"
             )
 
@@ -237,11 +237,12 @@ class JournaledOutput:
     def _compare(self, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name in {**then, **now}:
             if then.get(name) != now.get(name):
-                raise CorpusError(
-                    f"{self._target}: the run that was broken off cannot be gone on with, for "
-                    f"{name} is not what it was: then {json.dumps(then.get(name))}, now "
-                    f"{json.dumps(now.get(name))}. Give what was given then, or leave --resume "
-                    "out to begin anew"
+                raise OutputError(
+                    f"{self._target}: cannot resume: {name} has changed since the run began: "
+                    f"expected {json.dumps(then.get(name))}, received "
+                    f"{json.dumps(now.get(name))}. Use the former value, or start again without "
+                    "resuming",
+                    option="resume",
                 )
 
     def _append(self, entry: Mapping[str, object]) -> None:

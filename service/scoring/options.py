@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import NONE_LABEL, RejectSettings
+from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.corpus_reader import text_of
@@ -17,7 +17,7 @@ from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.corpus.parquet_records import schema_of
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.records import BadRow, Record
-from gatewise.vocab.errors import CorpusError, GatewiseError
+from gatewise.vocab.errors import ArgumentError, CorpusError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ class ScoringPlan:
             wishes: What it is to hold.
 
         Raises:
-            CorpusError: The input lacks the column of the texts, has one of the answers already,
-                or a column was asked for that there is not.
+            CorpusError: The input lacks the text column, or has one of the output's columns.
+            ArgumentError: An option does not fit the model or the columns.
         """
-        records.require(wishes.text_column, "--text-column")
+        records.require(wishes.text_column, "text_column")
         columns = tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
         answers = OutputColumns.among(
             classifier,
@@ -139,24 +139,27 @@ def reject_settings(classifier: Classifier, none_below: float | None) -> RejectS
         none_below: The probability below which it is, 0 for never; None for the model's own.
 
     Raises:
-        GatewiseError: The model cannot be asked for that.
+        ArgumentError: The value is no probability, or the model does not allow it.
     """
     if none_below is None:
         return classifier.reject
     if classifier.multi_label:
-        raise GatewiseError(
-            "--none-below is for models that give a text exactly one label; this one gives those "
-            "that reach their thresholds, and none where none does"
+        raise ArgumentError(
+            "none_below: expected a model that gives each text exactly one label; this one gives "
+            "every label that reaches its threshold, or none",
+            option="none_below",
         )
     if not 0 <= none_below <= 1:
-        raise GatewiseError(
-            f"--none-below: expected a probability from 0 to 1, received {none_below}"
+        raise ArgumentError(
+            f"none_below: expected a probability from 0 to 1, received {none_below}",
+            option="none_below",
         )
     label = classifier.reject.label if classifier.reject else NONE_LABEL
     if label in classifier.classes_:
-        raise GatewiseError(
-            f"--none-below: the model has a label {label!r} of its own, and none could not be told "
-            "from it"
+        raise ArgumentError(
+            f"none_below: the model has a label {label!r} already, which is the output for a text "
+            "without a label",
+            option="none_below",
         )
     return RejectSettings(threshold=none_below, label=label) if none_below else None
 
@@ -183,12 +186,15 @@ def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
 
 def _chosen(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
     if not columns:
-        raise CorpusError("--columns: expected one column at least, received none")
+        raise ArgumentError(
+            "columns: expected one column at least, received none", option="columns"
+        )
     for name in columns:
         if name not in schema.names:
-            raise CorpusError(
-                f"--columns: no column {name!r}; the columns are: {', '.join(schema.names)}"
+            raise ArgumentError(
+                f"columns: no column {name!r}; the columns are: {', '.join(schema.names)}",
+                option="columns",
             )
     if twice := [name for name in columns if list(columns).count(name) > 1]:
-        raise CorpusError(f"--columns: {twice[0]!r} is named twice")
+        raise ArgumentError(f"columns: {twice[0]!r} is named twice", option="columns")
     return pa.schema([schema.field(name) for name in columns])

@@ -6,7 +6,6 @@ Threads, for nearly all of the work is done outside Python's lock: by the tokeni
 onnxruntime with one thread a call.
 """
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,19 +14,11 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
+from gatewise.service.threads import SWITCH_SECONDS, available_cpus
 from gatewise.vocab.errors import GatewiseError
-
-# A thread that comes back from the network asks for Python's lock, and gets it once the thread that
-# has it has had it for so long: by default five milliseconds, in which two batches could be run.
-_SWITCH_SECONDS = 1e-4
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def required_workers(wanted: int | None) -> int:
@@ -41,7 +32,7 @@ def required_workers(wanted: int | None) -> int:
     """
     if wanted is not None and wanted < 1:
         raise GatewiseError(f"workers: expected one at least, received {wanted}")
-    return cores() if wanted is None else wanted
+    return available_cpus() if wanted is None else wanted
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
@@ -83,7 +74,7 @@ class _Switching:
         with self._lock:
             if not self._blocks:
                 self._before = sys.getswitchinterval()
-                sys.setswitchinterval(min(self._before, _SWITCH_SECONDS))
+                sys.setswitchinterval(min(self._before, SWITCH_SECONDS))
             self._blocks += 1
         try:
             yield

@@ -13,7 +13,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.label_values import SEPARATOR
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import ArgumentError, CorpusError, OutputError
 from numpy.typing import NDArray
 
 PROBABILITY_PREFIX = "probability_"
@@ -69,16 +69,19 @@ class OutputColumns:
             probabilities: Whether each label gets a column of its own.
 
         Raises:
-            CorpusError: A column of the answers exists already, a label cannot be written, or
-                fewer labels than one are asked for.
+            CorpusError: The input has a column of that name already.
+            OutputError: A label cannot be written in that format.
+            ArgumentError: `top_k` is less than 1.
         """
         if top_k is not None and top_k < 1:
-            raise CorpusError(f"top_k: expected one label at least, received {top_k}")
+            raise ArgumentError(
+                f"top_k: expected one label at least, received {top_k}", option="top_k"
+            )
         as_text = form in (Format.CSV, Format.TSV)
         if classifier.multi_label and as_text:
             for label in classifier.classes_:
                 if SEPARATOR in label:
-                    raise CorpusError(
+                    raise OutputError(
                         f"the label {label!r} holds {SEPARATOR!r}, which stands between labels in "
                         "a cell: write .jsonl or .parquet instead"
                     )

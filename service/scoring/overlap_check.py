@@ -10,7 +10,7 @@ from pathlib import Path
 from gatewise.vocab.corpus.input_files import would_match
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.uris import identity, is_uri, lies_in, redact
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 
 
 def refuse_overlap(
@@ -29,15 +29,15 @@ def refuse_overlap(
         rejects: The rejects file.
 
     Raises:
-        CorpusError: Something that is written is an input, holds one, lies in a folder that is
+        OutputError: Something that is written is an input, holds one, lies in a folder that is
             one, or is matched by a pattern that is one; or the rejects file is part of the output.
     """
     files = [table.file.name for table in records.tables]
     if rejects is not None and output:
         if _is_same(str(rejects), output[0]):
-            raise CorpusError(f"{rejects}: the rejects file is the output; name another file")
+            raise OutputError(f"{rejects}: the rejects file is the output; name another file")
         if lies_in(rejects, output[0]):
-            raise CorpusError(f"{rejects}: the rejects file lies in the output; name another file")
+            raise OutputError(f"{rejects}: the rejects file lies in the output; name another file")
     if output:
         _refuse("output", output, sources, files)
     if rejects is not None:
@@ -54,20 +54,20 @@ def _refuse(
     kind = "file" if len(written) == 1 else "folder"
     for file in files:
         if _is_same(target, file):
-            raise CorpusError(f"{redact(target)}: the {what} is the input; name another {kind}")
+            raise OutputError(f"{redact(target)}: the {what} is the input; name another {kind}")
         if lies_in(file, target):
-            raise CorpusError(
+            raise OutputError(
                 f"{redact(target)}: the {what} would take the place of {redact(file)}, which is an "
                 f"input; name another {kind}"
             )
     for source in [os.fspath(source) for source in sources]:
         if source != "-" and lies_in(target, source):
-            raise CorpusError(
+            raise OutputError(
                 f"{redact(target)}: the {what} lies in the input folder, where the next run would "
                 f"read it; name a {kind} elsewhere"
             )
         if any(would_match(source, name) for name in written):
-            raise CorpusError(
+            raise OutputError(
                 f"{redact(target)}: the {what} matches {redact(source)}, so the next run would "
                 "read "
                 f"it; name another {kind}"

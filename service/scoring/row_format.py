@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 from gatewise.service.scoring.cell_values import cell_text, json_text
 from gatewise.vocab.corpus.data_files import DataFile, Format
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 
 Row = Mapping[str, object]
 
@@ -72,7 +72,7 @@ class RowFormat:
                 a missing one empty; JSON Lines writes each row's own keys.
 
         Raises:
-            CorpusError: A value cannot be written in this format.
+            OutputError: A value cannot be written in this format.
         """
         if self.format is Format.PARQUET:
             return self._stream(rows)
@@ -133,6 +133,6 @@ def _array(field: pa.Field, values: list[object]) -> pa.Array:
             ]
         return pa.array(values, type=field.type)
     except (pa.ArrowException, TypeError) as error:
-        raise CorpusError(
+        raise OutputError(
             f"column {field.name!r}: expected values of type {field.type}: {error}"
         ) from error

@@ -59,7 +59,7 @@ def score_records(
         items: The records, and bad rows among them, which stay what they are.
 
     Raises:
-        CorpusError: A value cannot be written in the output's format.
+        OutputError: A value cannot be written in the output's format.
         ModelFolderError: The network cannot answer.
     """
     bad: dict[int, BadRow] = {}

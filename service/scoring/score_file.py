@@ -25,7 +25,7 @@ from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.input_files import require_unchanged
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
-from gatewise.vocab.errors import CorpusError, GatewiseError
+from gatewise.vocab.errors import CorpusError, GatewiseError, OutputError
 
 # What is written between two of these moments is written again after a kill.
 _COMMIT_SECONDS = 1.0
@@ -173,7 +173,8 @@ def _written(
 
     Raises:
         BadRowsError: There is one.
-        CorpusError: The input cannot be read, or the output not be written.
+        CorpusError: The input cannot be read.
+        OutputError: The output cannot be written.
     """
     progress = output.progress
     if not output.kept:
@@ -212,12 +213,13 @@ def keeping_progress(
     except GatewiseError as error:
         if output.kept:
             raise InterruptedRunError(
-                f"{error}. What was done is kept: go on from there with --resume"
+                f"{error}. The rows scored so far are kept: fix this and resume the run",
+                option="resume",
             ) from error
         try:
             deliver_rejects()
-        except CorpusError as further:
-            raise CorpusError(f"{error}; and {further}") from error
+        except OutputError as further:
+            raise OutputError(f"{error}; and {further}") from error
         raise
 
 
@@ -230,12 +232,13 @@ def refuse_lost_rejects(target: object, earlier: RowCounts, rejects: Path | None
         rejects: The rejects file of this run.
 
     Raises:
-        CorpusError: There is none.
+        OutputError: There is none.
     """
     if earlier.rejected and rejects is None:
-        raise CorpusError(
-            f"{target}: the run that was broken off set bad rows aside, {earlier.rejected:,} so "
-            "far: name a file for them with --rejects, or leave --resume out to begin anew"
+        raise OutputError(
+            f"{target}: cannot resume: the interrupted run rejected {earlier.rejected:,} rows and "
+            "has no rejects file to write them to. Name one, or start again without resuming",
+            option="rejects",
         )
 
 

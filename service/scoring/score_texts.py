@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import Precision, RejectSettings
+from gatewise.service.model.model_documents import Precision, RejectSettings
 from gatewise.service.model.scores import none_labels, shortest
 from gatewise.service.scoring.chunks import cut
 from gatewise.service.scoring.options import reject_settings

@@ -7,32 +7,29 @@ sockets and processes (`gatewise.service.serving.server`), nor of inference
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving.http import metrics
+from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.auth import authorization
-from gatewise.service.serving.http.auth.api_keys import ApiKeys
-from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.http.middleware import headers, tracing
 from gatewise.service.serving.http.middleware.access_log import AccessLog
+from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
 from gatewise.service.serving.http.middleware.headers import Cors
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.open_inference import routes as inference
 from gatewise.service.serving.http.protocol import exception_handlers, openapi_errors, problems
 from gatewise.service.serving.http.protocol.problems import Problem
-from gatewise.service.serving.http.routes import explain, health, models
+from gatewise.service.serving.http.routes import explain, health, models, predict, prometheus
 from gatewise.service.serving.http.routes.explain import ExplainRequest
 from gatewise.service.serving.http.routes.models import Traffic
 from gatewise.service.serving.http.routes.predict import Predict
 from gatewise.service.serving.http.routes.predict_schemas import PredictRequest
 from gatewise.service.serving.http.stream import stream_route
-from gatewise.service.serving.http.stream.open_streams import StreamLimits, Streams
 from gatewise.service.serving.http.web_ui import web_ui
-from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.settings import Settings
 from gatewise.vocab.errors import GatewiseError
@@ -58,81 +55,56 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
     """
     settings = settings or Settings()
     if classifier is None:
-        return Application(settings, settings.sources())
+        return Application(AppContext.create(settings, settings.sources()))
     source = ModelSource("model", classifier.artifact.folder.path)
-    return Application(settings, [source], {source.name: classifier})
+    return Application(AppContext.create(settings, [source], {source.name: classifier}))
 
 
 class Application(FastAPI):
-    """FastAPI with what it cannot see: shapes of bodies, and a shorter way to `/predict`.
+    """The service as an ASGI application.
 
     Args:
-        settings: The settings.
-        sources: Where the models are; the first is the default one.
-        classifiers: Those that are loaded already, by the names of their models.
+        context: What its routes share; they get it from `state.context`, by `app_context`.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        sources: Sequence[ModelSource],
-        classifiers: Mapping[str, Classifier] | None = None,
-    ) -> None:
+    def __init__(self, context: AppContext) -> None:
         super().__init__(
             title="Gatewise",
             description=_DESCRIPTION,
-            lifespan=self._living,
+            lifespan=self._lifespan,
             redoc_url=None,
             swagger_ui_oauth2_redirect_url=None,
             # A redirect would answer a mistyped path with neither the route nor a problem.
             redirect_slashes=False,
         )
-        state = self.state
-        state.settings = settings
-        state.keys = ApiKeys(settings.api_keys_file)
-        state.metrics = Metrics()
-        state.models = ModelRegistry(
-            sources, settings.capacity(), threads=settings.threads, watcher=state.metrics
-        )
-        state.predict = Predict(
-            state.models,
-            settings,
-            lambda: state.requests(),  # noqa: PLW0108 # the server sets it later
-        )
-        # The server that runs the application puts its own in their place.
-        state.connections = lambda: 0
-        state.requests = lambda: 0
-        state.draining = lambda: False
-        state.change = state.models.change
-        state.figures = self.figures
-        for name, classifier in (classifiers or {}).items():
-            state.models.add(name, "1", classifier)
+        self.context = self.state.context = context
+        settings = context.settings
         self._complaints: dict[str, str | None] = {}
-        self._predict: Predict = state.predict
-        streams = Streams(_stream_limits(settings), state.metrics)
-        state.streams = lambda: streams.open
+        self._predict = Predict(context, lambda: self._entrance.in_flight)
         for routes in (
             models.routes,
+            predict.routes(self._predict),
             explain.routes(),
-            stream_route.routes(streams),
+            stream_route.routes(context.streams),
             inference.routes,
             health.routes,
-            metrics.routes,
+            prometheus.routes,
             web_ui.routes(),
         ):
             self.include_router(routes)
         exception_handlers.install(self)
         self.router.default = self._no_route
-        gate = authorization.AuthMiddleware(self._inside, state.keys)
+        gate = authorization.AuthMiddleware(self._inside, context.keys)
         inside = headers.wrap(gate, Cors(settings.origins()))
         self._end_traces: Callable[[], None] | None = None
         if settings.traces:
             inside, self._end_traces = tracing.wrap(inside)
-        self._door = AccessLog(inside, state.metrics.answered, access_log=settings.access_log)
+        logged = AccessLog(inside, context.metrics.observe_request, access_log=settings.access_log)
+        self._entrance = ConcurrencyLimit(logged, settings.max_requests, context.metrics.refused)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        await self._door(scope, receive, send)
+        await self._entrance(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, with the shapes that no route's signature tells."""
@@ -150,7 +122,7 @@ class Application(FastAPI):
             document = super().openapi()
             document["components"]["schemas"].update(shapes["$defs"])
             openapi_errors.take_out_frameworks_errors(document)
-            authorization.describe(document, self.state.keys)
+            authorization.describe(document, self.context.keys)
         return super().openapi()
 
     async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -165,26 +137,24 @@ class Application(FastAPI):
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers what is for no route; a WebSocket would else be refused without a reason."""
         if scope["type"] == "websocket":
-            refusal = problems.response(scope["path"], exception_handlers.no_route(scope["path"]))
+            refusal = problems.response(scope["path"], problems.no_route(scope["path"]))
             await refusal(scope, receive, send)
         else:
             await self.router.not_found(scope, receive, send)
 
     @asynccontextmanager
-    async def _living(self, _: FastAPI) -> AsyncIterator[None]:
-        models: ModelRegistry = self.state.models
+    async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(self._loading())]
         yield
         for task in tasks:
             task.cancel()
-        await models.close()
+        await self.context.models.close()
         if self._end_traces:
             await asyncio.to_thread(self._end_traces)
 
     async def _loading(self) -> None:
         """Loads what is not loaded yet, then looks for new versions as often as is set."""
-        models: ModelRegistry = self.state.models
-        settings: Settings = self.state.settings
+        models, settings = self.context.models, self.context.settings
         for name in models.names():
             if not models.model(name).served:
                 await self._reload(name)
@@ -193,23 +163,17 @@ class Application(FastAPI):
             for name in models.names():
                 await self._reload(name)
 
-    async def figures(self) -> bytes:
-        """The figures of this process, or of all that keep theirs together, for Prometheus."""
-        metrics: Metrics = self.state.metrics
-        metrics.look(self.state.models, self.state.connections(), self.state.streams())
-        return metrics.exposition()
-
     async def reload(self) -> None:
         """Looks for new versions of every model."""
         self._complaints.clear()
-        for name in self.state.models.names():
+        for name in self.context.models.names():
             await self._reload(name, again=True)
 
     async def _reload(self, name: str, *, again: bool = False) -> None:
         """Looks for a model's versions; what is wrong with them is logged once."""
         complaint: str | None = None
         try:
-            await self.state.models.reload(name, again=again)
+            await self.context.models.reload(name, again=again)
         except GatewiseError as error:
             complaint = str(error)
             if complaint != self._complaints.get(name):
@@ -217,14 +181,3 @@ class Application(FastAPI):
         except Exception:
             _log.exception("the model %s could not be loaded", name)
         self._complaints[name] = complaint
-
-
-def _stream_limits(settings: Settings) -> StreamLimits:
-    return StreamLimits(
-        streams=settings.max_streams,
-        message_bytes=settings.max_stream_message_bytes,
-        text_characters=settings.max_stream_characters,
-        idle_seconds=settings.stream_idle_seconds,
-        threads=settings.stream_threads,
-        origins=settings.origins(),
-    )

@@ -1,8 +1,8 @@
-"""Texts of many callers, answered together: tokenized, queued, and run in batches by threads.
+"""Dynamic batching: a bounded queue of texts, tokenized and run in batches by threads.
 
-There is no timer. While a batch is run, texts gather; the next batch is what has gathered, oldest
-first, up to a number of tokens, texts of like length side by side. A lonely text is run at once.
-Knows neither HTTP nor the event loop: a caller hands in a job and is called back from a thread.
+There is no timer. Texts gather while a batch runs, and the next batch takes what has gathered,
+oldest first, up to a number of texts and tokens. A text that arrives at an idle batcher runs at
+once.
 """
 
 import logging
@@ -10,263 +10,469 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import Protocol
 
+import numpy as np
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving.batching_jobs import (
-    ClosedError,
-    DeadlineError,
-    Job,
-    MetricsObserver,
-    QueueFullError,
-)
-from gatewise.service.serving.batching_rounds import Answered, Row, compute, encode
+from gatewise.service.model.scores import ScoreFunction, apply
+from gatewise.vocab.errors import EmptyTextError, GatewiseError
+from gatewise.vocab.tokenizer.encoding import Encoded
+from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
+from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 
-ROUND_TEXTS = 256
-"""Most texts that a thread takes at a time, to tokenize or to run."""
+MAX_BATCH_TEXTS = 256
+"""The most texts that a thread tokenizes or runs at a time."""
 
-ROUND_TOKENS = 8192
-"""Most tokens that a thread takes at a time, unless one text alone has more."""
+MAX_BATCH_TOKENS = 8192
+"""The most tokens that a thread runs at a time, unless a single text has more."""
 
-AT_ONCE_CHARACTERS = 512
-"""Most characters that are worth answering in the caller's thread, which does nothing else then."""
+MAX_INLINE_CHARACTERS = 512
+"""The most characters of a job that runs in the caller's thread, which is blocked meanwhile."""
+
+
+class EmptyTextsError(EmptyTextError):
+    """Some texts of a job have no token.
+
+    Attributes:
+        indices: The positions of these texts.
+    """
+
+    def __init__(self, indices: Sequence[int]) -> None:
+        super().__init__(f"no token to classify in the texts {', '.join(map(str, indices))}")
+        self.indices = tuple(indices)
+
+
+class QueueFullError(GatewiseError):
+    """The queue has no room for the texts of a job.
+
+    Attributes:
+        retry_after: Seconds after which the texts that wait now will have been answered.
+    """
+
+    def __init__(self, waiting: int, max_texts: int, retry_after: float) -> None:
+        super().__init__(f"the queue is full: {waiting} texts wait, at most {max_texts} may")
+        self.retry_after = retry_after
+
+
+class DeadlineError(GatewiseError):
+    """The texts were not answered in time."""
+
+
+class ClosedError(GatewiseError):
+    """The model takes no more texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Limits on the texts that a model takes at a time.
+
+    Attributes:
+        threads: Batches that run at a time, each in its own thread.
+        max_texts: Texts that may wait. A job is always taken if no other text waits.
+        max_characters: Characters of all texts that wait.
+        seconds: Time after which an answer is too late.
+    """
+
+    threads: int = 1
+    max_texts: int = 2048
+    max_characters: int = 16 * 2**20
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The scores of some texts.
+
+    Attributes:
+        scores: The score of every class for every text, float32, shape `(texts, classes)`.
+        none: The answer to each text that gets none of the labels; None if it gets labels.
+        truncated: The number of texts that are longer than the model reads.
+    """
+
+    scores: NDArray[np.float32]
+    none: list[str | None]
+    truncated: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """The texts of one caller.
+
+    Attributes:
+        texts: The texts.
+        function: The score function; None for the model's own.
+        deadline: When the answer becomes useless, on `time.monotonic`'s clock.
+        answer: The scores, or the reason why there are none; None until the job is finished.
+        created: When the job was made, on the same clock.
+        encoded: The ids of each text, once it is tokenized.
+        started: The number of texts that no longer wait.
+        parts: The scores so far, each part under the index of its first text.
+    """
+
+    texts: Sequence[str]
+    function: ScoreFunction | None
+    deadline: float
+    answer: Scored | Exception | None = None
+    created: float = field(default_factory=time.monotonic)
+    encoded: list[Encoded] = field(default_factory=list)
+    started: int = 0
+    parts: dict[int, Scored] = field(default_factory=dict)
+
+    @property
+    def characters(self) -> int:
+        """The number of characters of all texts."""
+        return sum(map(len, self.texts))
+
+    def is_wanted(self) -> bool:
+        """Whether the caller still waits; called before the job costs anything."""
+        return True
+
+    def is_in_time(self) -> bool:
+        """Whether the answer is still of use."""
+        return self.is_wanted() and time.monotonic() < self.deadline
+
+    def merged(self) -> Scored | None:
+        """Returns the scores of all texts, or None while a part is missing."""
+        parts = list(self.parts.items())
+        if sum(len(part.none) for _, part in parts) < len(self.texts):
+            return None
+        if len(parts) == 1:
+            return parts[0][1]
+        ordered = [part for _, part in sorted(parts, key=itemgetter(0))]
+        return Scored(
+            np.concatenate([part.scores for part in ordered]),
+            [label for part in ordered for label in part.none],
+            sum(part.truncated for part in ordered),
+        )
+
+
+Answered = tuple[Job, Scored | Exception]
+"""A job with its answer."""
+
+JobSlice = tuple[Job, int, int]
+"""A job, and the range of its texts that run in a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStats:
+    """Statistics of one batch.
+
+    Attributes:
+        texts: The encoded texts.
+        padding: The number of padding tokens.
+        best: The highest probability of each text, float32, shape `(texts,)`.
+        none: The number of texts that got none of the labels.
+        unknown: The number of tokens that are not in the vocabulary.
+        waited: Seconds from creation to this batch of each job that it begins.
+    """
+
+    texts: list[Encoded]
+    padding: int
+    best: NDArray[np.float32]
+    none: int
+    unknown: int
+    waited: list[float]
+
+
+class MetricsObserver(Protocol):
+    """Counts batches and refusals. The batching threads call it: it must be quick and safe."""
+
+    def observe_batch(self, stats: BatchStats) -> None:
+        """A batch has run."""
+
+    def count_refused(self, reason: str, jobs: int) -> None:
+        """Jobs got no scores: `gone`, `deadline`, `failed` or `queue_full`."""
 
 
 class Batcher:
-    """A classifier that answers many callers at a time.
+    """Runs the jobs of many callers through one classifier.
 
     Args:
-        classifier: The model.
-        threads: Batches that are run at a time, each in a thread of its own.
-        most_texts: Texts that may wait; a job is always taken where none does.
-        most_characters: Characters that these may have together.
-        done: Called from a thread with the jobs that are finished, their `answer` filled in.
-        watcher: Who counts what is done.
+        classifier: The classifier.
+        capacity: The number of threads, and the limits of the queue.
+        done: Called from a thread with finished jobs, whose `answer` is set.
+        observer: Counts batches and refusals.
     """
 
     def __init__(
         self,
         classifier: Classifier,
+        capacity: Capacity,
         *,
-        threads: int,
-        most_texts: int,
-        most_characters: int,
         done: Callable[[list[Job]], None],
-        watcher: MetricsObserver | None = None,
+        observer: MetricsObserver | None = None,
     ) -> None:
         self._classifier = classifier
-        self._most_texts = most_texts
-        self._most_characters = most_characters
+        self._capacity = capacity
         self._done = done
-        self._watcher = watcher
+        self._observer = observer
         self._arrived: deque[Job] = deque()
         self._encoded: deque[Job] = deque()
         self._waiting = self._characters = 0
-        self._moved = 0.0
-        self._seconds_of_text = 1e-4  # a running mean, from what is usual to what is measured
+        self._last_progress = 0.0
+        self._seconds_per_text = 1e-4  # a running mean, which starts at a usual value
         self._closing = False
         self._idle = 0
-        self._change = threading.Condition()
+        self._changed = threading.Condition()
         self._threads = [
             threading.Thread(target=self._work, name=f"gatewise-{number}", daemon=True)
-            for number in range(threads)
+            for number in range(capacity.threads)
         ]
         for thread in self._threads:
             thread.start()
 
     @property
     def waiting(self) -> int:
-        """Texts that were taken and are not being run yet."""
+        """The number of texts in the queue, tokenized or not."""
         return self._waiting
 
     @property
     def stalled(self) -> float:
-        """Seconds for which texts have waited and nothing was done with any."""
-        return time.monotonic() - self._moved if self._waiting else 0.0
+        """Seconds without progress while texts wait."""
+        return time.monotonic() - self._last_progress if self._waiting else 0.0
 
     def submit(self, job: Job) -> None:
-        """Takes a job, which is then always handed back to `done`.
+        """Queues a job, which `done` gets back in any case.
 
         Raises:
-            QueueFullError: If too many texts wait; the job is not taken.
-            ClosedError: If the batcher was closed.
+            QueueFullError: If the queue has no room; the job is not taken.
+            ClosedError: If the batcher is closed.
         """
-        texts, characters = len(job.texts), sum(map(len, job.texts))
-        with self._change:
+        texts, characters = len(job.texts), job.characters
+        with self._changed:
             if self._closing:
                 raise ClosedError("the model takes no more texts")
-            waiting = self._waiting
+            waiting, capacity = self._waiting, self._capacity
             if waiting and (
-                waiting + texts > self._most_texts
-                or self._characters + characters > self._most_characters
+                waiting + texts > capacity.max_texts
+                or self._characters + characters > capacity.max_characters
             ):
-                seconds = waiting * self._seconds_of_text / len(self._threads)
-                raise QueueFullError(waiting, self._most_texts, seconds)
+                seconds = waiting * self._seconds_per_text / capacity.threads
+                raise QueueFullError(waiting, capacity.max_texts, seconds)
             if not waiting:
-                self._moved = job.asked
+                self._last_progress = job.created
             self._waiting += texts
             self._characters += characters
             self._arrived.append(job)
             if self._idle:
-                self._change.notify()
+                self._changed.notify()
 
-    def answer(self, job: Job) -> bool:
-        """Answers a short job in the caller's own thread, if no other waits.
+    def run_inline(self, job: Job) -> bool:
+        """Runs a short job in the caller's thread, if no text waits.
 
-        For a lone text the way to another thread and back takes longer than the text itself.
+        For a single text, handing it to another thread and back takes longer than running it.
 
         Returns:
-            Whether `job.answer` is filled in; `done` is not called.
+            Whether the job ran and `job.answer` is set; `done` is not called.
         """
-        if self._waiting or self._closing or sum(map(len, job.texts)) > AT_ONCE_CHARACTERS:
+        if self._waiting or self._closing or job.characters > MAX_INLINE_CHARACTERS:
             return False
         try:
             _, answered = encode(self._classifier, [job])
             if not answered:
-                answered, done = compute(self._classifier, [(job, 0, len(job.texts))])
-                if self._watcher:
-                    self._watcher.ran(done)
+                answered, stats = compute(self._classifier, [(job, 0, len(job.texts))])
+                if self._observer:
+                    self._observer.observe_batch(stats)
             ((_, job.answer),) = answered
-        except Exception as error:  # it is the caller's to tell
+        except Exception as error:  # the caller gets it as the answer
             job.answer = error
         return True
 
     def close(self) -> None:
-        """Takes no more jobs, answers those that were taken, and waits for the threads to end."""
-        with self._change:
+        """Takes no more jobs, finishes the queued ones, and waits for the threads to end."""
+        with self._changed:
             self._closing = True
-            self._change.notify_all()
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def _work(self) -> None:
         while True:
-            with self._change:
+            with self._changed:
                 while not self._arrived and not self._encoded:
                     if self._closing:
                         return
                     self._idle += 1
-                    self._change.wait()
+                    self._changed.wait()
                     self._idle -= 1
-                self._moved = time.monotonic()
+                self._last_progress = time.monotonic()
                 arrived = self._take_arrived()
                 if (self._arrived or self._encoded) and self._idle:
-                    self._change.notify()
+                    self._changed.notify()
             try:
                 self._tokenize(arrived)
-                self._run()
-            except Exception:  # a fault of ours or of the watcher's must not end the thread
+                self._run_batch()
+            except Exception:  # a fault here or in the observer must not end the thread
                 _log.exception("a batch was not finished")
 
     def _take_arrived(self) -> list[Job]:
-        """As many jobs as are tokenized at a time; at least one if there is any."""
+        """Takes the jobs to tokenize next; at least one if there is any."""
         taken: list[Job] = []
         texts = 0
-        while self._arrived and texts < ROUND_TEXTS:
+        while self._arrived and texts < MAX_BATCH_TEXTS:
             job = self._arrived.popleft()
             texts += len(job.texts)
             taken.append(job)
         return taken
 
     def _tokenize(self, jobs: list[Job]) -> None:
-        """Tokenizes jobs and puts them among those that are to be run."""
-        jobs = self._still_wanted(jobs)
+        """Tokenizes jobs and queues them for running."""
+        jobs = self._drop_useless(jobs)
         if not jobs:
             return
         try:
             ready, refused = encode(self._classifier, jobs)
-        except Exception as error:  # every waiter is told, whatever it was
+        except Exception as error:  # every waiter gets it, whatever it is
             self._fail(jobs, error)
             return
-        with self._change:
+        with self._changed:
             self._encoded.extend(ready)
-        self._hand_back(refused)
+        self._finish(refused)
 
-    def _run(self) -> None:
-        """Runs one round of what is tokenized."""
-        rows = self._take_encoded()
-        if not rows:
+    def _run_batch(self) -> None:
+        """Runs one batch of tokenized texts."""
+        slices = self._take_batch()
+        if not slices:
             return
         try:
             start = time.monotonic()
-            finished, done = compute(self._classifier, rows)
-        except Exception as error:  # every waiter is told, whatever it was
-            self._fail([job for job, _, _ in rows], error)
+            finished, stats = compute(self._classifier, slices)
+        except Exception as error:  # every waiter gets it, whatever it is
+            self._fail([job for job, _, _ in slices], error)
             return
-        self._hand_back(finished)
-        seconds = (time.monotonic() - start) / len(done.texts)
-        self._seconds_of_text += 0.1 * (seconds - self._seconds_of_text)
-        if self._watcher:
-            self._watcher.ran(done)
+        self._finish(finished)
+        seconds = (time.monotonic() - start) / len(stats.texts)
+        self._seconds_per_text += 0.1 * (seconds - self._seconds_per_text)
+        if self._observer:
+            self._observer.observe_batch(stats)
 
-    def _take_encoded(self) -> list[Row]:
-        """Which texts of which jobs are run at a time, oldest first."""
-        rows: list[Row] = []
-        dropped: list[Job] = []
+    def _take_batch(self) -> list[JobSlice]:
+        """Takes the texts to run next, oldest first."""
+        slices: list[JobSlice] = []
+        useless: list[Job] = []
         texts = tokens = 0
-        with self._change:
-            while self._encoded and texts < ROUND_TEXTS:
+        with self._changed:
+            while self._encoded and texts < MAX_BATCH_TEXTS:
                 job = self._encoded[0]
                 if not job.is_in_time():
-                    dropped.append(self._encoded.popleft())
+                    useless.append(self._encoded.popleft())
                     continue
-                start = end = job.taken
-                while end < len(job.texts) and texts < ROUND_TEXTS:
+                start = end = job.started
+                while end < len(job.texts) and texts < MAX_BATCH_TEXTS:
                     length = len(job.encoded[end].ids)
-                    if texts and tokens + length > ROUND_TOKENS:
+                    if texts and tokens + length > MAX_BATCH_TOKENS:
                         break
                     end, texts, tokens = end + 1, texts + 1, tokens + length
-                self._count_out(job, end)
+                self._mark_started(job, end)
                 if end > start:
-                    rows.append((job, start, end))
+                    slices.append((job, start, end))
                 if end < len(job.texts):
                     break
                 self._encoded.popleft()
-        self._drop(dropped)
-        return rows
+        self._drop(useless)
+        return slices
 
-    def _count_out(self, job: Job, end: int) -> None:
-        """Counts a job's texts before `end` no longer among those that wait."""
-        self._waiting -= end - job.taken
-        self._characters -= sum(map(len, job.texts[job.taken : end]))
-        job.taken = end
+    def _mark_started(self, job: Job, end: int) -> None:
+        """Counts a job's texts before `end` as no longer waiting."""
+        self._waiting -= end - job.started
+        self._characters -= sum(map(len, job.texts[job.started : end]))
+        job.started = end
 
-    def _still_wanted(self, jobs: list[Job]) -> list[Job]:
-        unwanted = [job for job in jobs if not job.is_in_time()]
-        self._drop(unwanted)
-        return [job for job in jobs if job.answer is None] if unwanted else jobs
+    def _drop_useless(self, jobs: list[Job]) -> list[Job]:
+        """Drops the jobs whose answer is of no use any more; returns the others."""
+        useless = [job for job in jobs if not job.is_in_time()]
+        self._drop(useless)
+        return [job for job in jobs if job.answer is None] if useless else jobs
 
     def _drop(self, jobs: list[Job]) -> None:
-        """Hands back jobs that nobody waits for, or that are late, before they cost anything."""
+        """Finishes jobs that nobody waits for, or that are late, before they cost anything."""
         gone = sum(not job.is_wanted() for job in jobs)
         late = DeadlineError("the texts were not answered in time")
-        self._hand_back([(job, late) for job in jobs])
-        self._tell("gone", gone)
-        self._tell("deadline", len(jobs) - gone)
+        self._finish([(job, late) for job in jobs])
+        self._count_refused("gone", gone)
+        self._count_refused("deadline", len(jobs) - gone)
 
     def _fail(self, jobs: list[Job], error: Exception) -> None:
-        """Tells every waiter of a batch why it failed."""
-        self._hand_back([(job, error) for job in jobs])
-        self._tell("failed", len(jobs))
+        """Finishes every job of a failed batch with the error."""
+        self._finish([(job, error) for job in jobs])
+        self._count_refused("failed", len(jobs))
 
-    def _tell(self, reason: str, jobs: int) -> None:
-        if self._watcher and jobs:
-            self._watcher.refused(reason, jobs)
+    def _count_refused(self, reason: str, jobs: int) -> None:
+        if self._observer and jobs:
+            self._observer.count_refused(reason, jobs)
 
-    def _hand_back(self, answered: Sequence[Answered]) -> None:
-        """Hands jobs back, each once, whatever became of the rest of it."""
+    def _finish(self, answered: Sequence[Answered]) -> None:
+        """Sets the answers of jobs and hands them back, each once, even if a part still waits."""
         if not answered:
             return
-        handed = []
-        with self._change:
+        finished = []
+        with self._changed:
             for job, answer in answered:
                 if job.answer is None:
                     job.answer = answer
-                    if job.taken < len(job.texts):
-                        self._count_out(job, len(job.texts))
+                    if job.started < len(job.texts):
+                        self._mark_started(job, len(job.texts))
                         if job in self._encoded:
                             self._encoded.remove(job)
-                    handed.append(job)
-        if handed:
-            self._done(handed)
+                    finished.append(job)
+        if finished:
+            self._done(finished)
+
+
+def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list[Answered]]:
+    """Tokenizes the texts of jobs together.
+
+    Returns:
+        The jobs that are ready to run, and those that have a text without a token.
+    """
+    encoded = classifier.encode([text for job in jobs for text in job.texts])
+    ready: list[Job] = []
+    refused: list[Answered] = []
+    start = 0
+    for job in jobs:
+        job.encoded = encoded[start : start + len(job.texts)]
+        start += len(job.texts)
+        if empty := [index for index, text in enumerate(job.encoded) if text.is_empty]:
+            refused.append((job, EmptyTextsError(empty)))
+        else:
+            ready.append(job)
+    return ready, refused
+
+
+def compute(
+    classifier: Classifier, slices: Sequence[JobSlice]
+) -> tuple[list[Answered], BatchStats]:
+    """Runs texts of jobs as one batch.
+
+    Returns:
+        The answers of the jobs that are complete with this batch, and its statistics.
+    """
+    now = time.monotonic()
+    texts = [text for job, start, end in slices for text in job.encoded[start:end]]
+    logits, padding = classifier.padded_logits(texts)
+    own = apply(classifier.score_function, logits)
+    none = classifier.none_labels(own)
+    finished: list[Answered] = []
+    at = 0
+    for job, start, end in slices:
+        rows = slice(at, at + end - start)
+        at = rows.stop
+        scores = own[rows] if job.function is None else apply(job.function, logits[rows])
+        truncated = sum(text.truncated for text in job.encoded[start:end])
+        job.parts[start] = Scored(scores, none[rows], truncated)
+        # Another thread may run the rest of a long job: the last one merges the parts.
+        if merged := job.merged():
+            finished.append((job, merged))
+    ids = np.concatenate([text.ids for text in texts])
+    return finished, BatchStats(
+        texts=texts,
+        padding=padding,
+        best=own.max(axis=1),
+        none=len(none) - none.count(None),
+        unknown=int(np.count_nonzero(ids == UNKNOWN_ID)),
+        waited=[now - job.created for job, start, _ in slices if not start],
+    )

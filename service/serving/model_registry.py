@@ -1,8 +1,7 @@
-"""The models that a service answers with: their versions loaded, exchanged, shared, unloaded.
+"""The model registry: loads, replaces, weights and unloads the versions of each model.
 
-A version is loaded and warmed up beside the one that answers, and takes its place only then; one
-that cannot be loaded changes nothing. A version that goes answers what it has taken first. Knows
-where versions are found (`sources`) and how one answers (`served`); knows no HTTP.
+A new version is loaded and warmed up before it replaces another one; a version that cannot be
+loaded changes nothing. A version that is unloaded first answers the texts in its queue.
 """
 
 import asyncio
@@ -13,7 +12,7 @@ from typing import Protocol
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.serving.batching_jobs import MetricsObserver
+from gatewise.service.serving.batching import Capacity, MetricsObserver
 from gatewise.service.serving.model_sources import FoundVersion, ModelSource
 from gatewise.service.serving.model_versions import (
     Change,
@@ -21,30 +20,30 @@ from gatewise.service.serving.model_versions import (
     ModelVersions,
     UnknownModelError,
 )
-from gatewise.service.serving.served_model import Capacity, ServedModel
+from gatewise.service.serving.served_model import ServedModel
 from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
 
 class ModelMetricsObserver(Protocol):
-    """Whoever counts what happens to models."""
+    """Counts loads, and makes the observer of each version."""
 
-    def of(self, name: str, version: str) -> MetricsObserver:
-        """Who counts what a version does."""
+    def for_version(self, name: str, version: str) -> MetricsObserver:
+        """Returns the observer of a version."""
 
-    def loaded(self, name: str, result: str) -> None:
-        """A version was `loaded`, or `failed` to be."""
+    def count_load(self, name: str, result: str) -> None:
+        """A version was `loaded`, or `failed` to load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What became of the versions of a model.
+    """The result of a change.
 
     Attributes:
-        loaded: ModelVersions that answer since.
-        unloaded: ModelVersions that no longer do.
-        failed: ModelVersions that could not be loaded, with the reason.
+        loaded: The versions that were loaded.
+        unloaded: The versions that were unloaded.
+        failed: The versions that could not be loaded, with the reasons.
     """
 
     loaded: tuple[str, ...] = ()
@@ -53,13 +52,13 @@ class Changes:
 
 
 class ModelRegistry:
-    """All models of a service; the first is the one that answers where none is named.
+    """The models of a service.
 
     Args:
-        sources: Where they are.
-        capacity: What each version may take at a time.
-        threads: Threads that one call of onnxruntime may use.
-        watcher: Who counts what happens.
+        sources: The models; the first is the default model.
+        capacity: Limits on the texts that each version takes at a time.
+        threads: Threads of each call of onnxruntime.
+        observer: Counts loads, batches and refusals.
     """
 
     def __init__(
@@ -68,29 +67,29 @@ class ModelRegistry:
         capacity: Capacity,
         *,
         threads: int = 1,
-        watcher: ModelMetricsObserver | None = None,
+        observer: ModelMetricsObserver | None = None,
     ) -> None:
         self._models = {source.name: ModelVersions(source) for source in sources}
         self._capacity = capacity
         self._threads = threads
-        self._watcher = watcher
+        self._observer = observer
 
     @property
     def default(self) -> str:
-        """The model that answers where none is named."""
+        """The name of the default model."""
         return next(iter(self._models))
 
     @property
     def is_ready(self) -> bool:
-        """Whether every model has a version that answers."""
+        """Whether every model has a loaded version."""
         return all(model.served for model in self._models.values())
 
     def names(self) -> list[str]:
-        """The names of the models, the default one first."""
+        """Returns the names of the models, the default model first."""
         return list(self._models)
 
     def versions(self, name: str) -> list[str]:
-        """The versions of a model that answer, oldest first.
+        """Returns the names of a model's loaded versions, oldest first.
 
         Raises:
             UnknownModelError: If there is no such model.
@@ -98,7 +97,7 @@ class ModelRegistry:
         return list(self.model(name).served)
 
     def model(self, name: str) -> ModelVersions:
-        """A model by its name.
+        """Returns a model by its name.
 
         Raises:
             UnknownModelError: If there is no such model.
@@ -110,21 +109,21 @@ class ModelRegistry:
             raise UnknownModelError(f"no model {name!r:.200}: expected one of {known}") from None
 
     def find(self, name: str | None = None, version: str | None = None) -> ServedModel:
-        """The version that a request is for.
+        """Returns the version that answers a request.
 
         Args:
-            name: The model; None for the default one.
-            version: The version; None for the one whose turn it is.
+            name: The model; None for the default model.
+            version: The version; None to choose one by the traffic shares.
 
         Raises:
             UnknownModelError: If there is no such model or version.
-            NotReadyError: If the model has no version yet.
+            NotReadyError: If the model has no loaded version yet.
         """
         model = self.model(self.default if name is None else name)
         return model.choose() if version is None else model.version(version)
 
     def add(self, name: str, version: str, classifier: Classifier) -> ServedModel:
-        """Serves a classifier that is loaded already, at once.
+        """Adds a classifier that is loaded already.
 
         Raises:
             UnknownModelError: If there is no such model.
@@ -134,39 +133,41 @@ class ModelRegistry:
         return served
 
     def load(self, name: str) -> None:
-        """Loads a model's versions before anything is served; one is enough.
+        """Loads a model's versions before the service starts; it starts if one of them loads.
 
         Raises:
             UnknownModelError: If there is no such model.
-            ModelFolderError: If nothing is found there, or none of what is found can be loaded.
+            ModelFolderError: If no version is found, or none can be loaded.
         """
         model = self.model(name)
         found = model.source.versions()
-        for one in found:
+        order = [candidate.version for candidate in found]
+        for candidate in found:
             try:
-                self._put(model, self._load(name, one), [each.version for each in found])
+                self._put(model, self._load(name, candidate), order)
             except ModelFolderError as error:
                 if len(found) == 1:
                     raise
-                model.failed[one.version] = (one.sha256, self._failure(name, one, error))
+                reason = self._failure(name, candidate, error)
+                model.failed[candidate.version] = (candidate.sha256, reason)
         if not model.served:
             raise ModelFolderError(f"{model.source.path}: none of its versions can be loaded")
 
     async def change(self, change: Change, *, followed: bool = False) -> Changes:
-        """Does what a change asks for.
+        """Applies a change.
 
         Args:
             change: The change.
-            followed: Whether another process did it before, when there may have been versions that
-                are gone since.
+            followed: Whether another process applied it first. It may name versions that are gone
+                since.
 
         Raises:
             UnknownModelError: If there is no such model or version.
             InUseError: If the model would have no version left that gets requests.
-            ModelFolderError: If nothing is found where its versions are.
+            ModelFolderError: If no version is found on disk.
         """
         if change.action == "share":
-            self.share(change.model, change.shares, checked=not followed)
+            self.share(change.model, change.shares, check=not followed)
             return Changes()
         if change.action == "unload":
             await self.unload(change.model, change.version)
@@ -174,86 +175,88 @@ class ModelRegistry:
         return await self.reload(change.model, [change.version] if change.version else [])
 
     async def reload(self, name: str, wanted: Iterable[str] = (), *, again: bool = True) -> Changes:
-        """Looks where a model's versions are: loads what is new, unloads what is gone.
+        """Loads the versions that are new on disk, and unloads those that are gone.
 
         Args:
             name: The model.
-            wanted: ModelVersions that were unloaded before and shall be loaded again.
-            again: Whether to try again what has failed before and is the same.
+            wanted: Unloaded versions to load again.
+            again: Whether to retry versions that failed before and have not changed.
 
         Raises:
             UnknownModelError: If there is no such model.
-            ModelFolderError: If nothing is found there; everything then stays as it is.
+            ModelFolderError: If no version is found; the loaded ones then stay.
         """
         model = self.model(name)
         async with model.changing:
             found = await asyncio.to_thread(model.source.versions)
-            order = [one.version for one in found]
+            order = [candidate.version for candidate in found]
             model.unwanted -= set(wanted)
             loaded: list[str] = []
             failed: dict[str, tuple[str, str]] = {}
-            for one in found:
-                before = model.served.get(one.version)
-                if one.version in model.unwanted or (before and before.sha256 == one.sha256):
+            for candidate in found:
+                version, sha256 = candidate.version, candidate.sha256
+                before = model.served.get(version)
+                if version in model.unwanted or (before and before.sha256 == sha256):
                     continue
-                tried = model.failed.get(one.version)
-                if tried and tried[0] == one.sha256 and not again:
-                    failed[one.version] = tried
+                former_failure = model.failed.get(version)
+                if former_failure and former_failure[0] == sha256 and not again:
+                    failed[version] = former_failure
                     continue
                 try:
-                    served = await asyncio.to_thread(self._load, name, one)
-                except Exception as error:  # whatever it was, the version before goes on
-                    failed[one.version] = (one.sha256, self._failure(name, one, error))
+                    served = await asyncio.to_thread(self._load, name, candidate)
+                except Exception as error:  # whatever it is, the former version stays
+                    failed[version] = (sha256, self._failure(name, candidate, error))
                     continue
-                loaded.append(one.version)
+                loaded.append(version)
                 self._put(model, served, order)
-                _log.info("serving version %s of %s", one.version, name)
+                _log.info("serving version %s of %s", version, name)
                 if before:
                     await before.close()
             model.failed = failed
             gone = self._gone(model, order)
             for version in gone:
                 await self._unload(model, version)
-        return Changes(tuple(loaded), tuple(gone), {one: why for one, (_, why) in failed.items()})
+        reasons = {version: reason for version, (_, reason) in failed.items()}
+        return Changes(tuple(loaded), tuple(gone), reasons)
 
     async def unload(self, name: str, version: str) -> None:
-        """Takes a version out of service and frees its memory, until it is asked for again.
+        """Unloads a version, until `reload` gets it as `wanted`.
 
         Raises:
-            UnknownModelError: If it is not served.
+            UnknownModelError: If it is not loaded.
             InUseError: If the model would have no version left, or none with a share.
         """
         model = self.model(name)
         async with model.changing:
             model.version(version)
             rest = set(model.served) - {version}
-            if not rest or (model.shares and not any(model.shares.get(one) for one in rest)):
+            if not rest or (model.shares and not any(map(model.shares.get, rest))):
                 raise InUseError(
                     f"the version {version!r} is the only one of {name!r} that gets requests: "
-                    "load another one first, or give one a share"
+                    "load another version first, or set a share for another one"
                 )
             model.unwanted.add(version)
             await self._unload(model, version)
 
-    def share(self, name: str, shares: Mapping[str, float] | None, *, checked: bool = True) -> None:
-        """Sets what part of the requests each version gets.
+    def share(self, name: str, shares: Mapping[str, float] | None, *, check: bool = True) -> None:
+        """Sets the share of each version in the requests that name no version.
 
         Args:
             name: The model.
-            shares: Parts, of whatever sum; a version that is not named gets none. None gives all
-                to the newest.
-            checked: Whether a version that is not served is refused.
+            shares: The shares, of any sum; a version without one gets no requests. None sends all
+                requests to the newest version.
+            check: Whether to refuse a version that is not loaded.
 
         Raises:
             UnknownModelError: If there is no such model or version.
         """
         model = self.model(name)
-        for version in (shares or ()) if checked else ():
+        for version in (shares or ()) if check else ():
             model.version(version)
         model.shares = dict(shares) if shares else None
 
     async def close(self) -> None:
-        """Answers what was taken, and lets every version go."""
+        """Closes every version, once it has answered the texts in its queue."""
         for model in self._models.values():
             for served in model.served.values():
                 await served.close()
@@ -265,24 +268,24 @@ class ModelRegistry:
         return served
 
     def _served(self, name: str, version: str, classifier: Classifier) -> ServedModel:
-        watcher = self._watcher.of(name, version) if self._watcher else None
-        return ServedModel(name, version, classifier, self._capacity, watcher)
+        observer = self._observer.for_version(name, version) if self._observer else None
+        return ServedModel(name, version, classifier, self._capacity, observer)
 
     def _gone(self, model: ModelVersions, found: Sequence[str]) -> list[str]:
-        """The versions to unload: those no longer found, if one that is found answers."""
+        """Returns the versions to unload: those no longer on disk, if one on disk is loaded."""
         if not any(version in model.served for version in found):
             return []
         return [version for version in model.served if version not in found]
 
     def _put(self, model: ModelVersions, served: ServedModel, order: Sequence[str]) -> None:
-        """Lets a version answer, in its place among the others."""
+        """Adds a version, in its place among the others."""
         versions = {**model.served, served.version: served}
-        # Those that are no longer found stand first: they are about to go.
+        # Those that are no longer on disk come first: they are about to be unloaded.
         places = {version: place for place, version in enumerate(order)}
         ordered = sorted(versions, key=lambda version: places.get(version, -1))
         model.served = {version: versions[version] for version in ordered}
-        if self._watcher:
-            self._watcher.loaded(model.source.name, "loaded")
+        if self._observer:
+            self._observer.count_load(model.source.name, "loaded")
 
     async def _unload(self, model: ModelVersions, version: str) -> None:
         served = model.served.pop(version)
@@ -299,6 +302,6 @@ class ModelRegistry:
             reason,
             exc_info=None if known else error,
         )
-        if self._watcher:
-            self._watcher.loaded(name, "failed")
+        if self._observer:
+            self._observer.count_load(name, "failed")
         return reason

@@ -1,7 +1,7 @@
-"""Where the models of a service come from: a name, a path, and the versions found there.
+"""The sources of models: a name, a path, and the versions found there.
 
-A path is a model folder (or a zip of one), which is one version named by its digest, or a folder
-of model folders, each a version named as its folder is. Knows nothing of loading and of HTTP.
+A path is a model folder or a zip of one, which is one version, named by its digest; or a folder of
+model folders and zips, each a version with the name of its folder.
 """
 
 import hashlib
@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.folder_reader import files_at
-from gatewise.service.model.model_config import ModelFolder
-from gatewise.service.model.model_folder import MOST_MANIFEST_BYTES
+from gatewise.service.model.folder_reader import open_files
+from gatewise.service.model.model_folder import MAX_MANIFEST_BYTES, ModelFolder
 from gatewise.vocab.errors import GatewiseError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -22,16 +21,16 @@ _DIGITS_OF_VERSION = 12
 
 
 class SourceError(GatewiseError):
-    """A model that is named in a way that no address could."""
+    """A name of a model is invalid in a URL, or occurs twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundVersion:
-    """A version as it is found on disk.
+    """A version on disk.
 
     Attributes:
         version: Its name.
-        path: Its model folder, or the zip of it.
+        path: Its model folder, or a zip of one.
         sha256: The digest of its manifest.
     """
 
@@ -42,10 +41,10 @@ class FoundVersion:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model's name, and where its versions are.
+    """The name of a model and the path of its versions.
 
     Attributes:
-        name: The name, as it stands in an address.
+        name: The name, as it stands in URLs.
         path: A model folder, a zip of one, or a folder of versions.
     """
 
@@ -53,10 +52,10 @@ class ModelSource:
     path: Path
 
     def versions(self) -> list[FoundVersion]:
-        """The versions there are, oldest first by their names, numbers in them by their value.
+        """Returns the versions on disk, oldest first: by name, numbers in names by value.
 
         Raises:
-            ModelFolderError: If there is none.
+            ModelFolderError: If there is no version.
         """
         if ModelFolder(self.path).manifest.is_file() or not self.path.is_dir():
             sha256 = _digest(self.path)
@@ -64,65 +63,67 @@ class ModelSource:
         found = list(self._inside())
         if not found:
             raise ModelFolderError(
-                f"{self.path}: not a Gatewise model folder: it holds no manifest.json, and no "
-                "folder in it does, which would be a version"
+                f"{self.path}: not a Gatewise model folder: it holds no manifest.json, and neither "
+                "does a folder in it, which would be a version"
             )
-        return sorted(found, key=lambda one: _natural(one.version))
+        return sorted(found, key=lambda version: _natural(version.version))
 
     def _inside(self) -> Iterator[FoundVersion]:
         for entry in sorted(self.path.iterdir()):
             version = entry.name.removesuffix(".zip")
             if not _NAME.fullmatch(version):
-                continue  # a folder that is being written has a name that is none
+                continue  # such as a folder that is still being written
             if ModelFolder(entry).manifest.is_file() or entry.suffix == ".zip":
                 try:
                     yield FoundVersion(version, entry, _digest(entry))
                 except ModelFolderError:
-                    # It may be half copied: it is a version as soon as it can be read.
+                    # It may be partly copied: it counts as soon as it can be read.
                     continue
 
 
 def sources(named: Iterable[str | Path]) -> tuple[ModelSource, ...]:
-    """The models of a service, each as `PATH` or as `NAME=PATH`.
+    """Parses the models of a service, each written as `PATH` or `NAME=PATH`.
 
-    A path without a name is called as its folder.
+    A model without a name gets the name of its folder.
 
-    >>> [one.name for one in sources(["models/spam", "topics=/srv/t"])]
+    >>> [source.name for source in sources(["models/spam", "topics=/srv/t"])]
     ['spam', 'topics']
 
     Raises:
-        SourceError: If a name cannot stand in an address, or two models have one.
+        SourceError: If a name is invalid in a URL, or two models have the same name.
     """
     found: dict[str, ModelSource] = {}
-    for one in named:
-        name, equals, path = str(one).partition("=")
-        if not equals or Path(one).exists():
-            path = str(one)
+    for argument in named:
+        name, equals, path = str(argument).partition("=")
+        if not equals or Path(argument).exists():
+            path = str(argument)
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(path).resolve().stem).strip("-._")[:64]
             name = name or "model"
         if not _NAME.fullmatch(name):
             raise SourceError(
-                f"{name!r} cannot name a model: expected letters, digits, '.', '_' and '-', 64 at "
-                "most, the first a letter or a digit"
+                f"{name!r} cannot name a model: expected at most 64 letters, digits, '.', '_' and "
+                "'-', the first a letter or a digit"
             )
         if name in found:
-            raise SourceError(f"two models are called {name!r}: name them, as in {name}-2={path}")
+            raise SourceError(
+                f"two models have the name {name!r}: name them, as in {name}-2={path}"
+            )
         found[name] = ModelSource(name, Path(path))
     return tuple(found.values())
 
 
 def split(paths: str) -> Sequence[str]:
-    """What a variable names, several divided as in `PATH`: by `:`, or `;` on Windows."""
-    return [paths] if Path(paths).exists() else [one for one in paths.split(os.pathsep) if one]
+    """Splits the value of a variable as in `PATH`: at `:`, or at `;` on Windows."""
+    return [paths] if Path(paths).exists() else [path for path in paths.split(os.pathsep) if path]
 
 
 def _digest(path: Path) -> str:
-    """The digest that loading would tell as `sha256`; nothing else is read or verified."""
-    manifest = files_at(path).read(ModelFolder(path).manifest.name, MOST_MANIFEST_BYTES)
+    """Returns the digest of the manifest; nothing else is read or verified."""
+    manifest = open_files(path).read(ModelFolder(path).manifest.name, MAX_MANIFEST_BYTES)
     return hashlib.sha256(manifest).hexdigest()
 
 
 def _natural(version: str) -> list[tuple[int, str]]:
-    """A key by which `10` comes after `9`."""
+    """Returns a sort key by which `10` comes after `9`."""
     parts = re.split(r"(\d+)", version)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

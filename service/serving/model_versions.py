@@ -1,7 +1,4 @@
-"""The versions of one model, and which of them answers a request.
-
-Knows their shares of the requests; neither how a version is loaded nor how it answers.
-"""
+"""The versions of one model, and the choice among them by their traffic shares."""
 
 import asyncio
 import itertools
@@ -13,32 +10,33 @@ from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.served_model import ServedModel
 from gatewise.vocab.errors import GatewiseError
 
-# Multiples of it modulo 1 are spread as evenly as can be: shares hold of a few requests too.
+# The fractional parts of its multiples are evenly spread, so that the shares hold for a few
+# requests too.
 _GOLDEN = 0.6180339887498949
 
 
 class UnknownModelError(GatewiseError):
-    """A model, or a version of one, that the service does not have."""
+    """The service has no such model or version."""
 
 
 class NotReadyError(GatewiseError):
-    """A model that has no version yet that could answer."""
+    """The model has no loaded version yet."""
 
 
 class InUseError(GatewiseError):
-    """A change that would leave a model without a version that answers."""
+    """The change would leave a model without a version that gets requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be done with the versions of a model.
+    """A change of the versions of a model.
 
     Attributes:
-        action: To `reload` what is new on disk, to `load` a version that was unloaded, to `unload`
-            one, or to `share` the requests.
+        action: `reload` from disk, `load` an unloaded version, `unload` a version, or `share` the
+            requests among the versions.
         model: The model.
-        version: The version, to load or unload.
-        shares: The part of each version, to share; None gives all to the newest.
+        version: The version to load or unload.
+        shares: The shares, by version; None sends all requests to the newest version.
     """
 
     action: Literal["reload", "load", "unload", "share"]
@@ -48,15 +46,16 @@ class Change:
 
 
 class ModelVersions:
-    """One model: its versions, and which of them answers.
+    """The versions of one model.
 
     Attributes:
-        source: Its name, and where its versions are.
-        served: The versions that answer, oldest first.
-        failed: ModelVersions that were found and do not, with the digest that was tried and the
-        reason.
-        shares: What part of the requests that name no version each one gets; None where the
-            newest gets all.
+        source: The model's name and path.
+        served: The loaded versions, oldest first.
+        failed: The versions that could not be loaded, each with its digest and the reason.
+        shares: The share of each version in the requests that name no version; None if the newest
+            version gets all.
+        unwanted: The versions that were unloaded on request.
+        changing: Held while the versions change.
     """
 
     def __init__(self, source: ModelSource) -> None:
@@ -70,18 +69,18 @@ class ModelVersions:
 
     @property
     def traffic(self) -> dict[str, float]:
-        """The share of each version that answers; they add up to 1."""
+        """The share of each loaded version; they sum to 1."""
         if not self.served:
             return {}
-        given = {one: self.shares.get(one, 0.0) for one in self.served} if self.shares else {}
-        total = sum(given.values())
+        shares = {version: (self.shares or {}).get(version, 0.0) for version in self.served}
+        total = sum(shares.values())
         if not total:
-            return {one: float(one == self.newest.version) for one in self.served}
-        return {one: share / total for one, share in given.items()}
+            return {version: float(version == self.newest.version) for version in self.served}
+        return {version: share / total for version, share in shares.items()}
 
     @property
     def newest(self) -> ServedModel:
-        """The newest version, whatever its share.
+        """The newest loaded version, whatever its share.
 
         Raises:
             NotReadyError: If there is none.
@@ -91,7 +90,7 @@ class ModelVersions:
         return next(reversed(self.served.values()))
 
     def choose(self) -> ServedModel:
-        """The version whose turn it is.
+        """Returns the version that answers the next request.
 
         Raises:
             NotReadyError: If there is none.
@@ -106,10 +105,10 @@ class ModelVersions:
         return self.newest
 
     def version(self, version: str) -> ServedModel:
-        """A version by its name.
+        """Returns a loaded version by its name.
 
         Raises:
-            UnknownModelError: If it does not answer.
+            UnknownModelError: If it is not loaded.
         """
         try:
             return self.served[version]

@@ -24,21 +24,19 @@ from typing import Any
 import uvicorn
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, metrics
-from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
+from gatewise.service.serving.http.app_context import AppContext, ServerProcess
 from gatewise.service.serving.http.protocol import certificates
 from gatewise.service.serving.http.protocol.connections import bounded, sweeping
 from gatewise.service.serving.http.protocol.limits import Limits
 from gatewise.service.serving.listen_socket import listen, url
-from gatewise.service.serving.model_registry import Changes
+from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change
 from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import Supervisor
+from gatewise.service.threads import SWITCH_SECONDS
 from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
-
-SWITCH_SECONDS = 1e-4
-"""After how long the interpreter goes from one thread to another that waits for it."""
 
 _MESSAGE_SIZES = 4
 """How many times too large a message of a stream may be and still be told why it is refused."""
@@ -61,17 +59,21 @@ def serve(settings: Settings) -> None:
         certificates.context(settings.tls_certificate, settings.tls_key)
     paths = ", ".join(str(source.path) for source in settings.sources())
     if settings.workers > 1:
-        with listen(settings.host, settings.port) as listener, metrics.of_processes() as forget:
+        with (
+            listen(settings.host, settings.port) as listener,
+            metrics.shared_by_processes() as forget,
+        ):
             told = partial(announce, f"{paths} at {url(listener, tls=tls)}")
             stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
             work = partial(_work, settings)
             Supervisor(work, listener, settings.workers, stop_seconds, forget).run(told)
         return
-    app = loaded(settings)
+    process = _Process()
+    app = loaded(settings, process)
     with listen(settings.host, settings.port) as listener:
         run(
             app,
-            settings,
+            process,
             listener,
             partial(announce, f"{paths} at {url(listener, tls=tls)}"),
         )
@@ -80,12 +82,13 @@ def serve(settings: Settings) -> None:
 def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
     """Serves as one of several processes."""
     log_format.configure(settings)
+    process = _Process(pipe)
     try:
-        app = loaded(settings)
+        app = loaded(settings, process)
     except GatewiseError as error:
         _log.error("%s", error)  # its message is all there is to tell
         sys.exit(1)
-    run(app, settings, listener, partial(pipe.send, "ready"), pipe)
+    run(app, process, listener, partial(pipe.send, "ready"))
 
 
 def announce(what: str) -> None:
@@ -93,10 +96,14 @@ def announce(what: str) -> None:
     _log.info("serving %s, ready after %.2f s", what, _seconds_since_process_start())
 
 
-def loaded(settings: Settings) -> Application:
-    """The application with its models loaded, before any port is bound.
+def loaded(settings: Settings, process: ServerProcess) -> Application:
+    """Builds the application and loads its models, before any port is bound.
 
-    A client that gets through shall find a model behind it.
+    A client that can connect finds a model that answers.
+
+    Args:
+        settings: The settings.
+        process: The process that will run the application.
 
     Raises:
         ModelFolderError: If a model is missing, damaged or foreign.
@@ -104,37 +111,75 @@ def loaded(settings: Settings) -> Application:
     """
     # The event loop has the other processors; a handful of texts is tokenized as quickly by one.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    app = Application(settings, settings.sources())
-    for name in app.state.models.names():
-        app.state.models.load(name)
-    return app
+    context = AppContext.create(settings, settings.sources(), process=process)
+    for name in context.models.names():
+        context.models.load(name)
+    return Application(context)
+
+
+class _Process(ServerProcess):
+    """A process that serves by uvicorn, alone or as one of several.
+
+    Args:
+        pipe: Leads to the supervisor of the processes, if there are several.
+
+    Attributes:
+        connections_open: The open connections, as uvicorn keeps them.
+        draining: Whether the process was told to stop, and will.
+    """
+
+    def __init__(self, pipe: Connection | None = None) -> None:
+        self.pipe = pipe
+        self.connections_open: set[Any] = set()
+        self.draining = False
+        # Changes are made one by one: a share is of versions that an earlier change may load.
+        self._changing = asyncio.Lock()
+
+    def connections(self) -> int:
+        return len(self.connections_open)
+
+    def is_draining(self) -> bool:
+        return self.draining
+
+    async def change(self, models: ModelRegistry, change: Change) -> Changes:
+        async with self._changing:
+            changes = await models.change(change)
+            if self.pipe:
+                self.pipe.send(change)
+        return changes
+
+    async def follow(self, models: ModelRegistry, change: Change) -> None:
+        """Makes a change that another process has made."""
+        try:
+            async with self._changing:
+                await models.change(change, followed=True)
+        except GatewiseError as error:
+            _log.error("%s of %s: %s", change.action, change.model, error)
 
 
 def run(
     app: Application,
-    settings: Settings,
+    process: _Process,
     listener: socket.socket,
     ready: Callable[[], None],
-    pipe: Connection | None = None,
 ) -> None:
     """Serves an application on a socket until the process is told to stop.
 
     Args:
         app: The application.
-        settings: The settings.
+        process: This process.
         listener: The socket.
         ready: Called once requests are taken.
-        pipe: Leads to the process that looks after this one and others, if there is one.
     """
-    bounds = Limits(
+    settings = app.context.settings
+    limits = Limits(
         connections=settings.max_connections,
         header_bytes=settings.max_header_bytes,
         read_seconds=settings.read_seconds,
     )
-    entrance = ConcurrencyLimit(app, settings.max_requests, app.state.metrics.refused)
     config = uvicorn.Config(
-        entrance,
-        http=bounded(bounds),
+        app,
+        http=bounded(limits),
         ws="websockets-sansio",
         # Larger than they may be, so that most that are too large can still be told why.
         ws_max_size=_MESSAGE_SIZES * settings.max_stream_message_bytes,
@@ -152,79 +197,50 @@ def run(
     # What is there now stays: looking through all of it again and again takes some 40 ms each time.
     gc.collect()
     gc.freeze()
-    _Server(config, app, entrance, ready, pipe).run(sockets=[listener])
+    _Server(config, app, process, ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, for which a stop that was asked for is no failure.
+    """uvicorn's server, which exits with 0 after a signal, and reloads and drains on others.
 
     Args:
         config: uvicorn's settings.
         app: The application.
-        entrance: Stands before it, and counts the requests under way.
+        process: This process.
         ready: Called once requests are taken.
-        pipe: Leads to the process that looks after this one and others, if there is one.
     """
 
     def __init__(
         self,
         config: uvicorn.Config,
         app: Application,
-        entrance: ConcurrencyLimit,
+        process: _Process,
         ready: Callable[[], None],
-        pipe: Connection | None,
     ) -> None:
         super().__init__(config)
         self._app = app
-        self._entrance = entrance
-        self._drain_seconds: float = app.state.settings.drain_seconds
+        self._process = process
         self._ready = ready
-        self._pipe = pipe
-        self._draining = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changing = asyncio.Lock()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        state = self._app.state
-        connections = self.server_state.connections
-        state.connections = lambda: len(connections)
-        state.requests = lambda: self._entrance.under_way
-        state.draining = lambda: self._draining
-        self._keep(sweeping(connections))
+        self._process.connections_open = self.server_state.connections
+        self._keep(sweeping(self.server_state.connections))
         self._loop = asyncio.get_running_loop()
-        if self._pipe:
-            state.change = self._change
-            self._loop.add_reader(self._pipe.fileno(), self._hear)
+        if self._process.pipe:
+            self._loop.add_reader(self._process.pipe.fileno(), self._receive, self._process.pipe)
         self._ready()
 
-    async def _change(self, change: Change) -> Changes:
-        """Does what a request asks for, here and then in the other processes."""
-        async with self._changing:
-            changes: Changes = await self._app.state.models.change(change)
-            if self._pipe:
-                self._pipe.send(change)
-        return changes
-
-    def _hear(self) -> None:
-        """Does what another process was asked for; ends when the one that looks after it did."""
-        if not self._pipe:
-            return
+    def _receive(self, pipe: Connection) -> None:
+        """Follows a change of another process; stops if the supervisor has ended."""
         try:
-            change = self._pipe.recv()
+            change = pipe.recv()
         except (EOFError, OSError):
-            self._loop.remove_reader(self._pipe.fileno())
+            self._loop.remove_reader(pipe.fileno())
             self.should_exit = True
             return
-        self._keep(self._follow(change))
-
-    async def _follow(self, change: Change) -> None:
-        try:
-            # One after the other: a share is of versions that the change before it may load.
-            async with self._changing:
-                await self._app.state.models.change(change, followed=True)
-        except GatewiseError as error:
-            _log.error("%s of %s: %s", change.action, change.model, error)
+        self._keep(self._process.follow(self._app.context.models, change))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for task in tuple(self._tasks):
@@ -250,19 +266,20 @@ class _Server(uvicorn.Server):
                 signal.signal(number, former)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self._draining or not self._drain_seconds:
+        drain_seconds = self._app.context.settings.drain_seconds
+        if self._process.draining or not drain_seconds:
             self.handle_exit(number, frame)
             return
-        self._draining = True
+        self._process.draining = True
         self._loop.call_soon_threadsafe(
-            self._loop.call_later, self._drain_seconds, self.handle_exit, number, None
+            self._loop.call_later, drain_seconds, self.handle_exit, number, None
         )
 
     def _reload(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._loop.call_soon_threadsafe(lambda: self._keep(self._reload_all()))
 
     async def _reload_all(self) -> None:
-        settings: Settings = self._app.state.settings
+        settings = self._app.context.settings
         if self.config.ssl and settings.tls_certificate:
             certificates.reload(self.config.ssl, settings.tls_certificate, settings.tls_key)
         await self._app.reload()

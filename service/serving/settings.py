@@ -4,14 +4,14 @@ Owns each setting's name, default, bounds and meaning; docs/service.md is checke
 Knows neither the command line nor how a setting is used.
 """
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from gatewise.service.serving.batching import Capacity
 from gatewise.service.serving.model_sources import ModelSource, sources, split
-from gatewise.service.serving.served_model import Capacity
+from gatewise.service.threads import available_cpus
 from gatewise.vocab.errors import GatewiseError
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -189,9 +189,9 @@ class Settings(BaseSettings):
     def capacity(self) -> Capacity:
         """What each version of a model may take at a time."""
         return Capacity(
-            threads=self.sessions or max(1, _processors() - 1),
-            most_texts=self.max_queued_texts,
-            most_characters=self.max_queued_characters,
+            threads=self.sessions or max(1, available_cpus() - 1),
+            max_texts=self.max_queued_texts,
+            max_characters=self.max_queued_characters,
             seconds=self.deadline_seconds,
         )
 
@@ -216,9 +216,3 @@ def _complaint(error: Any) -> str:
         return f"{name!r} is not a setting: expected one of {', '.join(Settings.model_fields)}"
     reason = error["msg"].removeprefix("Input should be ").split(", unable")[0]
     return f"{variable(name)} is {error['input']!r}: expected {reason}"
-
-
-def _processors() -> int:
-    # Those that this process may use, which in a container are not all there are.
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -19,7 +19,7 @@ from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.settings import Settings
 
 # The metrics of the service, each with its labels.
-_OWN = [one for one in Metrics().collectors() if one.name.startswith("gatewise_")]
+_OWN = [one for one in Metrics().descriptions if one.name.startswith("gatewise_")]
 METRICS = {one.name: set(one.labels) for one in _OWN}
 HISTOGRAMS = {one.name for one in _OWN if one.is_histogram}
 

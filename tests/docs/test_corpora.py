@@ -125,7 +125,7 @@ def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch) 
     Path("train.csv").write_text(blocks["csv"], encoding="utf-8")
     with pytest.raises(CorpusError) as caught:
         read(Path("train.csv"), StopAtBadRows(), encoder)
-    assert f"gatewise: error: {caught.value}\n" == blocks["text"]
+    assert f"gatewise: error: {caught.value} (--rejects)\n" == blocks["text"]
     with RejectBadRows("rejects.jsonl") as policy:
         assert read(Path("train.csv"), policy, encoder) == 3
     assert Path("rejects.jsonl").read_text(encoding="utf-8") == blocks["json"]

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_config import Manifest, ModelConfig
+from gatewise.service.model.model_documents import Manifest, ModelConfig
 from pydantic import BaseModel
 
 import gatewise

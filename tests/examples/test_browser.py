@@ -10,8 +10,12 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from gatewise.service.model.model_config import ModelFolder
-from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
+from gatewise.service.model.model_folder import (
+    ModelFolder,
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+)
 from typer import Typer
 from typer.testing import CliRunner
 

@@ -10,6 +10,18 @@ def test_a_users_mistake_is_one_line(capsys):
 
 
 @pytest.mark.parametrize(
+    ("message", "printed"),
+    [
+        ("a.csv: no column 'text'. Name the text column", "%s (--text-column)"),
+        ("text_column: expected a name", "--text-column: expected a name"),
+    ],
+)
+def test_an_error_names_the_flag_of_its_option(capsys, message, printed):
+    assert exit_code_of(CorpusError(message, option="text_column")) == 1
+    assert capsys.readouterr().err == f"gatewise: error: {printed.replace('%s', message)}\n"
+
+
+@pytest.mark.parametrize(
     ("package", "extra"),
     [
         ("tensorflow", "train"),

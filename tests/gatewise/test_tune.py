@@ -54,7 +54,7 @@ def test_a_search_that_was_killed_goes_on(tune, arguments, tmp_path):
     assert first.startswith("trial 1: complete ")
     code, _, stderr = tune(*arguments, "--trials", 3)
     assert code == 1
-    assert "holds a search that came to trial 1: add --resume" in stderr
+    assert "holds a search that reached trial 1: resume it" in stderr
     code, stdout, stderr = tune(*arguments, "--trials", 2, "--resume", "--json")
     assert code == 0, stderr
     assert [line.partition(":")[0] for line in stderr.splitlines()] == ["trial 2"]

@@ -163,7 +163,7 @@ def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, 
     [
         ([], "holds no rows"),
         ([("a", "x"), ("b", "x")], "at least two different labels.*only 'x'"),
-        ([("a", "x"), ("b", "y")], "one row of each: give --validation FILE"),
+        ([("a", "x"), ("b", "y")], "one row of each: name a validation corpus"),
         ([("a", "x"), ("", "y")], "line 3: the text is missing"),
         ([("a", "x"), ("b", "")], "line 3: the label is missing"),
     ],

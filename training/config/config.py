@@ -64,7 +64,8 @@ def load(
         section, dot, name = key.strip().partition(".")
         if not (separator and dot):
             raise ConfigError(
-                f"--set {assignment}: expected section.key=value, such as network.units=128"
+                f"{assignment}: expected section.key=value, such as network.units=128",
+                option="set",
             )
         _table(values, section)[name] = _value(value.strip())
     _table(values, "corpus").update({k: v for k, v in (corpus or {}).items() if v is not None})

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from gatewise.service.model.model_config import NONE_LABEL
+from gatewise.service.model.model_documents import NONE_LABEL
 from gatewise.training.config.section import Section
 from pydantic import Field, model_validator
 

@@ -139,7 +139,8 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         if not aside.any():
             raise CorpusError(
                 f"{corpora.train}: expected labels with two rows or more, one of which can be set "
-                "aside for validation; received one row of each: give --validation FILE"
+                "aside for validation; received one row of each: name a validation corpus",
+                option="validation",
             )
         train, validation = train.only(~aside), train.only(aside)
     test = others(corpora.test, "test.arrow") if corpora.test else None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import Precision
+from gatewise.service.model.model_documents import Precision
 from gatewise.training.evaluation.evaluate import Report
 
 NAMES: dict[Precision, str] = {

@@ -7,7 +7,7 @@ nor models. Does not import TensorFlow.
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from gatewise.service.model.model_config import RejectSettings
+from gatewise.service.model.model_documents import RejectSettings
 from gatewise.training.evaluation.thresholds import between
 from numpy.typing import NDArray
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.progress import Epoch, RateTest
-from gatewise.vocab.corpus.data_files import written_whole
+from gatewise.vocab.atomic_files import atomic_write
 from gatewise.vocab.errors import GatewiseError
 from numpy.typing import NDArray
 
@@ -95,12 +95,12 @@ class Checkpoints:
         for name in ("state", "best"):
             for number, array in enumerate(getattr(checkpoint, name)):
                 arrays[f"{name}_{number}"] = array
-        with written_whole(self.path) as temporary, temporary.open("wb") as file:
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     def keep_first(self) -> None:
         """Keeps the present checkpoint, which is a run's first, beside those to come."""
-        with written_whole(self._first) as temporary:
+        with atomic_write(self._first) as temporary:
             shutil.copyfile(self.path, temporary)
 
     def discard(self) -> None:
@@ -137,7 +137,8 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             raise CheckpointError(
                 f"{self.path}: the checkpoint cannot be read: it is damaged, or was not written by "
-                "a run. Delete it, or leave out --resume, to train from the start"
+                "a run. Delete it, or train from the start without resuming",
+                option="resume",
             ) from None
         self._check(figures["identity"])
         return Checkpoint(_standing(figures["standing"]), arrays["state"], arrays["best"])
@@ -150,7 +151,8 @@ class Checkpoints:
                 raise CheckpointError(
                     f"{self.path}: the checkpoint is of another run: it has "
                     f"{key}={found.get(key)!r}, this run has {expected.get(key)!r}. Make them the "
-                    "same, or leave out --resume to train from the start"
+                    "same, or train from the start without resuming",
+                    option="resume",
                 )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import Precision
+from gatewise.service.model.model_documents import Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.training.data.sampling import drawn, fitting
 from gatewise.training.mobile import mobile_folder

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import onnx
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import ModelFolder
+from gatewise.service.model.model_documents import tokenizer_config
 from gatewise.service.model.model_folder import (
+    ModelFolder,
     check_target,
     seal_model_folder,
-    tokenizer_config,
     write_json,
     write_model_folder,
 )
@@ -23,7 +23,7 @@ from gatewise.training.mobile import mobile_card, snippets
 from gatewise.training.mobile.ort_format import required_operators
 from gatewise.training.mobile.test_vectors import vectors_of
 from gatewise.training.mobile.variants import Variant
-from gatewise.vocab.corpus.data_files import written_whole
+from gatewise.vocab.atomic_files import atomic_write
 from gatewise.vocab.errors import GatewiseError
 
 OPERATORS = "required_operators.config"
@@ -57,7 +57,8 @@ def check_targets(out: Path) -> None:
                 return
     raise GatewiseError(
         f"{place}: something else than an earlier artifact stands there: move it or name another "
-        "folder with --out"
+        "folder",
+        option="out",
     )
 
 
@@ -78,7 +79,7 @@ def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
         write_json(folder.path / VECTORS, asdict(vectors_of(classifier)))
         folder.card.write_text(mobile_card.card(classifier.artifact, export), encoding="utf-8")
         seal_model_folder(folder, classifier.artifact.manifest)
-        with written_whole(zip_of(out)) as archive:
+        with atomic_write(zip_of(out)) as archive:
             _zip(folder.path, zip_of(out).stem, archive)
 
 

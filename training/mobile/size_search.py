@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from gatewise.service.model.model_config import PRECISIONS, Precision
+from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.training.evaluation.model_benchmark import NAMES, costs_too_much
 from gatewise.training.mobile.onnx_parts import EMBEDDING, IDF, NGRAMS
 from gatewise.training.mobile.pruning import (
@@ -151,8 +151,9 @@ class _Search:
             if not steps:
                 raise SizeError(
                     f"expected a model of at most {self.limit:,} bytes, and the smallest that "
-                    f"could be made of this one has {now.size:,}: allow more with --max-size, or "
-                    "train a smaller one with fewer network.units, layers or tokens.vocab_size"
+                    f"could be made of this one has {now.size:,}: allow a larger size, or train "
+                    "a smaller one with fewer network.units, layers or tokens.vocab_size",
+                    option="max_size",
                 )
             best = min(steps, key=lambda step: _price(now, step.variant))
             if best.variant.size <= self.limit and self.length > _SHORTEST:

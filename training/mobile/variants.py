@@ -10,7 +10,7 @@ from functools import cached_property
 
 import onnx
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import ModelConfig, Precision
+from gatewise.service.model.model_documents import ModelConfig, Precision
 from gatewise.service.model.model_folder import Artifact
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.mobile.onnx_parts import EMBEDDING, OnnxParts

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from gatewise.service.model.onnx_validation.parsed_network import (
+from gatewise.service.model.onnx_validation.onnx_parser import (
     BATCH,
     IR_VERSION,
     NEXT,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from gatewise.service.model.model_config import Precision
+from gatewise.service.model.model_documents import Precision
 from gatewise.training.onnx_export.graph_builder import replace_nodes
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper

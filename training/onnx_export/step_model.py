@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from gatewise.service.model.onnx_validation.parsed_network import BATCH, TOKEN
+from gatewise.service.model.onnx_validation.onnx_parser import BATCH, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.ngrams import MULTIPLIERS, SCALE, SHORTEST
 from gatewise.training.network.shape import NgramTable

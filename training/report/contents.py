@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from gatewise.service.model.model_config import Manifest
+from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Copy
 from gatewise.training.data.duplicates import Duplicates

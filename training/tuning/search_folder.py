@@ -17,7 +17,7 @@ from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_space import Space
 from gatewise.training.tuning.study import Study
 from gatewise.training.tuning.trial import SearchError
-from gatewise.vocab.corpus.data_files import written_whole
+from gatewise.vocab.atomic_files import atomic_write, replace_folder
 
 _ANY_TIME = {"training": {"tensorboard", "mlflow"}}
 """Settings that a search may change as it goes on."""
@@ -67,7 +67,8 @@ def opened(place: Place, corpora: Corpora, config: Config, space: Space, *, resu
     if found and not place.journal.exists():
         raise SearchError(
             f"{place.path}: expected an empty folder or that of an earlier search, but it holds "
-            f"{min(found)!r}: name another --out"
+            f"{min(found)!r}: name another folder",
+            option="out",
         )
     place.path.mkdir(parents=True, exist_ok=True)
     study = _study(place, config, space)
@@ -78,8 +79,9 @@ def opened(place: Place, corpora: Corpora, config: Config, space: Space, *, resu
         study.identity = _identity(corpora, config, space)
     elif not resume:
         raise SearchError(
-            f"{place.path}: holds a search that came to trial {len(study.trials)}: add --resume to "
-            "go on with it, or name another --out"
+            f"{place.path}: holds a search that reached trial {len(study.trials)}: resume it, or "
+            "name another folder",
+            option="resume",
         )
     _check_identity(place, study.identity, _identity(corpora, config, space))
     return study
@@ -114,8 +116,9 @@ def _check_identity(place: Place, begun: Mapping[str, Any], now: Mapping[str, An
         if begun.get(name) != now.get(name):
             raise SearchError(
                 f"{place.path}: its search was begun with another value of {name}: "
-                f"{_told(begun, name)}, not {_told(now, name)}: give the same, or name another "
-                "--out"
+                f"{_told(begun, name)}, not {_told(now, name)}: use the same, or name another "
+                "folder",
+                option="out",
             )
 
 
@@ -133,10 +136,8 @@ def tidy(place: Place, study: Study, config: Config) -> None:
     if best:
         trained = place.trials / str(best.number)
         if trained.exists():
-            if place.best.exists():
-                place.best.rename(place.trials / "replaced")
-            trained.rename(place.best)
-        with written_whole(place.config) as temporary:
+            replace_folder(place.best, trained, place.trials / "replaced")
+        with atomic_write(place.config) as temporary:
             settings = search_space.applied(config, best.settings)
             temporary.write_text(to_toml(settings.without_places()), encoding="utf-8")
     checkpoint = f"{len(study.trials) + 1}.run"  # of a trial that was interrupted

@@ -135,7 +135,7 @@ def tune(
             _run(trial, place, corpora, config, bad_rows, on_update)
         except _OutOfTimeError:
             trial.interrupt()
-            reason = "the time budget was spent; --resume goes on with it"
+            reason = "the time budget was spent; resuming the search continues it"
             watch.on_trial(Trial(trial.number, "stopped", None, trial.settings, reason=reason))
         except BaseException:
             trial.interrupt()
@@ -221,8 +221,8 @@ def _nothing(study: Study) -> str:
     """Why a search has no model to give."""
     if not study.trials:
         return (
-            "the time budget was spent before a trial came to its end: add --resume to go on, "
-            "with a longer --time-budget"
+            "the time budget was spent before a trial ended: resume the search with a longer "
+            "time budget"
         )
     last = study.trials[-1]
     return (

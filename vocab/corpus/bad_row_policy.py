@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TextIO, TypeVar
 
-from gatewise.vocab.corpus.data_files import writing, written_whole
+from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 from gatewise.vocab.corpus.records import BadRow
-from gatewise.vocab.errors import CorpusError, GatewiseError
+from gatewise.vocab.errors import CorpusError, GatewiseError, OutputError
 
 # How many bad rows an error names, and how far it reads on to find them.
 _NAMED_ROWS = 3
@@ -43,7 +43,8 @@ class BadRowsError(CorpusError):
         )
         super().__init__(
             f"{rows[0].location.file + ': ' if one_file else ''}{heading}: {reasons}. "
-            "Mend them, or set them aside with --rejects FILE"
+            "Fix these rows, or write them to a rejects file",
+            option="rejects",
         )
 
 
@@ -124,8 +125,8 @@ class RejectBadRows:
 
     def __enter__(self) -> Self:
         check_replaceable(self.path)
-        with writing(self.path), ExitStack() as opened:
-            temporary = opened.enter_context(written_whole(self.path))
+        with translate_write_errors(self.path), ExitStack() as opened:
+            temporary = opened.enter_context(atomic_write(self.path))
             # Python's escape of a lone surrogate, the only thing to replace, is JSON's escape too.
             self._file = opened.enter_context(
                 temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n")
@@ -141,7 +142,7 @@ class RejectBadRows:
     ) -> None:
         self._file = None
         if error is None or isinstance(error, GatewiseError):
-            with writing(self.path):
+            with translate_write_errors(self.path):
                 self._exit.close()
         else:
             self._exit.__exit__(kind, error, trace)
@@ -157,7 +158,7 @@ class RejectBadRows:
     def _reject(self, row: BadRow) -> None:
         if self._file is None:
             raise RuntimeError("RejectBadRows is used outside its with block")
-        with writing(self.path):
+        with translate_write_errors(self.path):
             self._file.write(rejected_line(row))
         self.count += 1
 
@@ -181,12 +182,13 @@ def check_replaceable(path: Path) -> None:
     """Refuses to put rejected rows where something else is, lest a slip costs a corpus.
 
     Raises:
-        CorpusError: The file exists, and is neither empty nor an earlier rejects file.
+        OutputError: The file exists, and is neither empty nor an earlier rejects file.
     """
     if path.is_file() and not _is_rejects_file(path):
-        raise CorpusError(
+        raise OutputError(
             f"{path}: the file exists and holds something other than rejected rows. "
-            "Name another file for --rejects"
+            "Name another rejects file",
+            option="rejects",
         )
 
 

@@ -73,7 +73,7 @@ class Columns:
         task = self.task
         if task == "auto":
             task = "multi_label" if label == _LABELS else "single_label"
-        records.require(self.text, "--text-column")
+        records.require(self.text, "text_column")
         prefix = self.probability_prefix
         soft = sorted(
             name[len(prefix) :]
@@ -81,7 +81,7 @@ class Columns:
             if prefix is not None and name.startswith(prefix)
         )
         if prefix is None or not soft:
-            records.require(label, "--label-column")
+            records.require(label, "label_column")
             return FoundColumns(self.text, label, task)
         _check_soft(records, prefix, soft)
         return FoundColumns(self.text, label, task, prefix, tuple(soft))

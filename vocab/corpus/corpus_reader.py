@@ -174,7 +174,7 @@ def read_texts(
         BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
     """
     records = open_records(path)
-    records.require(text_column, "--text-column")
+    records.require(text_column, "text_column")
     texts = (
         record if isinstance(record, BadRow) else text_of(record, text_column) for record in records
     )

@@ -1,7 +1,4 @@
-"""What a data file's name says, how its bytes become lines, and how a file is written whole.
-
-Owns the suffixes Gatewise knows, decompression, decoding, and the temporary file behind every
-output. Knows nothing of rows, columns or labels, nor of how files are found.
+"""Data files: the format that a file's name stands for, and its decompressed, decoded lines.
 
 Pyarrow opens and decompresses, so that gzip and Zstandard need no further package and a damaged
 stream is an error instead of a short file. It does not parse CSV or JSON here: its readers cannot
@@ -10,9 +7,8 @@ say on which line a row is broken, and its CSV reader swallows a broken quote.
 
 import io
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
@@ -200,65 +196,3 @@ def too_long(file: DataFile, line_number: int) -> CorpusError:
         f"{file}, line {line_number}: longer than {LINE_LIMIT:,} characters. "
         "Expected a text file of one record a line"
     )
-
-
-@contextmanager
-def writing(path: Path | str) -> Iterator[None]:
-    """Turn what the operating system says about an output into one `CorpusError`."""
-    try:
-        yield
-    except OSError as error:
-        reason = " ".join((error.strerror or str(error)).split())
-        raise CorpusError(f"{path}: cannot be written: {reason}") from error
-
-
-def check_place(path: Path) -> None:
-    """Refuse a place at which no file can appear by being renamed.
-
-    Raises:
-        CorpusError: The folder does not exist, or `path` is something other than a file.
-    """
-    if not path.parent.is_dir():
-        raise CorpusError(f"{path}: cannot be written: there is no folder {path.parent}")
-    if path.exists() and not path.is_file():
-        # Renaming onto a device such as /dev/null would replace the device itself.
-        raise CorpusError(f"{path}: cannot be written: it exists and is not a plain file")
-
-
-@contextmanager
-def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and rename it to `path` once the block has ended well.
-
-    Whoever looks at `path` sees the former file or the complete new one, also after a power cut:
-    the bytes are on disk before the name changes. After any error or interrupt the temporary file
-    is gone and nothing else was touched.
-
-    Raises:
-        CorpusError: The folder does not exist, or `path` is something other than a file.
-    """
-    path = Path(path)
-    check_place(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    # The file itself is complete; not every file system lets a folder be synced.
-    with suppress(OSError):
-        sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on disk before anything else is done.
-
-    Raises:
-        OSError: It is not there, or cannot be written.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

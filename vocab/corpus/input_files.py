@@ -17,7 +17,7 @@ from gatewise.vocab.corpus.object_stores import StoreEntry
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
 from gatewise.vocab.corpus.standard_input import standard_input as take_standard_input
 from gatewise.vocab.corpus.uris import Uri, identity, is_uri, redact
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import ArgumentError, CorpusError
 
 
 def data_files(
@@ -41,10 +41,10 @@ def data_files(
             named twice, or a store does not answer.
     """
     if not inputs:
-        raise CorpusError("expected one input at least, received none")
+        raise ArgumentError("expected one input at least, received none")
     if "-" in inputs:
         if len(inputs) > 1:
-            raise CorpusError(
+            raise ArgumentError(
                 f"{STANDARD_INPUT}: expected - as the only input, received {len(inputs)} inputs"
             )
         return (_standard_input(standard_input),)
@@ -105,13 +105,13 @@ def _standard_input(told: str | None) -> DataFile:
     known = ", ".join(suffix[1:] for suffix, form in SUFFIXES.items() if form is not Format.PARQUET)
     expected = f"Expected {known}, alone or followed by {' or '.join(COMPRESSIONS)}"
     if told is None:
-        raise CorpusError(f"{STANDARD_INPUT}: its format is not told. {expected}")
+        raise ArgumentError(f"{STANDARD_INPUT}: no format is given. {expected}")
     try:
         file = DataFile.named(f"-.{told.removeprefix('.')}")
     except CorpusError as error:
-        raise CorpusError(f"{STANDARD_INPUT}: unknown format {told!r}. {expected}") from error
+        raise ArgumentError(f"{STANDARD_INPUT}: unknown format {told!r}. {expected}") from error
     if file.format is Format.PARQUET:
-        raise CorpusError(
+        raise ArgumentError(
             f"{STANDARD_INPUT}: Parquet is read from its end, which a stream does not have yet. "
             "Write it to a file first"
         )

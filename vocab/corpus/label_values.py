@@ -17,7 +17,7 @@ SEPARATOR = "|"
 _TOLERANCE = 1e-3  # how far the probabilities of one label's task may be from adding up to 1
 _LABELS_NAMED = 3
 _CHARACTERS_SHOWN = 60
-_SEVERAL = "several labels a text are learnt with --set corpus.task=multi_label"
+_SEVERAL = "for several labels per text, set corpus.task=multi_label"
 
 
 def one_label(record: Record, column: str, known: frozenset[str] | None = None) -> str | BadRow:

@@ -17,7 +17,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.fs as pafs
 from gatewise.vocab.corpus.uris import Uri, redact, scrubbed
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, OutputError
 
 Kind = Literal["file", "folder", "missing", "other"]
 _KINDS: dict[pafs.FileType, Kind] = {
@@ -45,18 +45,23 @@ class StoreEntry:
 
 
 @contextmanager
-def translate_errors(name: str, action: str) -> Iterator[None]:
-    """Turn what pyarrow and the operating system say about a name into one `CorpusError`.
+def translate_errors(name: str, action: Literal["read", "written"]) -> Iterator[None]:
+    """Turn an error of pyarrow or the operating system into one with the name, free of secrets.
 
     Args:
         name: The path or the URI.
-        action: What could not be done with it, such as `read`.
+        action: What the block does with it.
+
+    Raises:
+        CorpusError: It cannot be read.
+        OutputError: It cannot be written.
     """
     try:
         yield
     except (OSError, pa.ArrowException) as error:
         reason = scrubbed(str(error), name)
-        raise CorpusError(f"{redact(name)}: cannot be {action}: {reason}") from error
+        kind = CorpusError if action == "read" else OutputError
+        raise kind(f"{redact(name)}: cannot be {action}: {reason}") from error
 
 
 def look(text: str) -> StoreEntry:
@@ -143,7 +148,7 @@ def send(source: Path, text: str) -> None:
     Where a part of the upload fails it completes nothing.
 
     Raises:
-        CorpusError: The URI is none of a known store, or the object cannot be written.
+        OutputError: The URI is none of a known store, or the object cannot be written.
     """
     with translate_errors(text, "written"):
         system, path = _resolved(text)

@@ -57,7 +57,7 @@ class Table:
 
         Args:
             column: The column's name.
-            option: The command's option that names it, for the message.
+            option: The parameter that names it, such as `text_column`.
 
         Raises:
             CorpusError: The column is missing.
@@ -65,7 +65,8 @@ class Table:
         if self.columns and column not in self.columns:
             raise CorpusError(
                 f"{self.file}: no column {column!r}; the columns are: {', '.join(self.columns)}. "
-                f"Name it with {option} NAME"
+                f"Name the {option.replace('_', ' ')}",
+                option=option,
             )
 
 

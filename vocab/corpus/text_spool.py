@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from gatewise.vocab.corpus.data_files import writing
+from gatewise.vocab.atomic_files import translate_write_errors
 
 
 class TextSpool:
@@ -25,12 +25,12 @@ class TextSpool:
     def passing(self, texts: Iterable[str]) -> Iterator[str]:
         """Gives the texts, and keeps each."""
         for text in texts:
-            with writing(self._path):
+            with translate_write_errors(self._path):
                 self._file.write(json.dumps(text, ensure_ascii=False) + "\n")
             yield text
 
     def __iter__(self) -> Iterator[str]:
-        with writing(self._path):
+        with translate_write_errors(self._path):
             self._file.seek(0)
         for line in self._file:
             yield json.loads(line)
@@ -44,7 +44,7 @@ def keeping(folder: Path) -> Iterator[TextSpool]:
         CorpusError: If nothing can be written there.
     """
     with ExitStack() as opened:
-        with writing(folder):
+        with translate_write_errors(folder):
             # Without a name: nothing is left behind, however the process ends.
             file = opened.enter_context(
                 tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder)

@@ -1,1 +1,1 @@
-"""The networks of a model folder, read from their bytes before any runtime is told of them."""
+"""Checks of ONNX networks, made on their bytes before onnxruntime loads them."""

@@ -1,29 +1,20 @@
-"""What is in an ONNX file, read from its bytes before any runtime sees them.
+"""Reads an ONNX file from its bytes, strictly, into nodes, constants, inputs and outputs.
 
-Owns which parts of the format a network of Gatewise is made of; whatever else is in a file refuses
-it, for it could reach outside of the file or run for ever. Knows no operator by name.
+Only the parts of the format that a Gatewise network uses are accepted: external data, subgraphs and
+functions could read other files or never end. Which operators are allowed is decided by
+`gatewise.service.model.onnx_validation.operator_allowlist`.
 
 Source of the fields and their numbers: onnx.proto of the ONNX specification
 (https://onnx.ai/onnx/repo-docs/IR.html).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
 from gatewise.service.model.errors import NetworkError
-from gatewise.service.model.onnx_validation import graph_io
-from gatewise.service.model.onnx_validation.onnx_names import name_of, shown
-from gatewise.service.model.onnx_validation.parsed_network import (
-    IR_VERSION,
-    MOST_DIMENSIONS,
-    OPSET,
-    TYPES,
-    Attribute,
-    Ends,
-    Node,
-    ParsedNetwork,
-    Value,
-)
 from gatewise.service.model.onnx_validation.protobuf_reader import (
     Field,
     Message,
@@ -31,14 +22,50 @@ from gatewise.service.model.onnx_validation.protobuf_reader import (
     ProtobufError,
 )
 
+OPSET = 17
+"""The ONNX opset of every network: the newest that onnxruntime has read since version 1.12."""
+
+IR_VERSION = 8
+"""The version of the ONNX file format of every network, of the same age."""
+
+INPUTS = ("attention_mask", "input_ids")
+OUTPUT = "logits"
+
+TOKEN, STATE, NEXT = "input_ids", "state.", "next."
+"""The inputs of a step network, which reads one token at a time: the token, and the prefix of each
+state; and the prefix of each state among the outputs."""
+
+BATCH = "batch"
+"""The symbolic batch dimension in the shapes of a step network."""
+
+Dtype = np.dtype[Any]
+DTYPES: Mapping[int, Dtype] = {
+    1: np.dtype(np.float32),
+    2: np.dtype(np.uint8),
+    3: np.dtype(np.int8),
+    6: np.dtype(np.int32),
+    7: np.dtype(np.int64),
+    9: np.dtype(np.bool_),
+    10: np.dtype(np.float16),
+}
+"""The data types that a network may use, by their code in ONNX (TensorProto.DataType)."""
+
+Attribute = int | str | tuple[int, ...]
+
+_INT64, _FLOAT = DTYPES[7], DTYPES[1]
 _INT, _STRING, _INTS = 2, 3, 7  # AttributeProto.AttributeType
 
-_MOST_NODES = 2000
-_MOST_CONSTANTS = 4000
-_MOST_NODE_BYTES = 1024 * 1024
-_MOST_PARTS = _MOST_NODES + _MOST_CONSTANTS + 8
-# Only the numbers of constants as short as the divisors of n-grams are looked at.
-_MOST_INTEGERS = 64
+_MAX_DIMENSIONS = 8
+_MAX_NODES = 2000
+_MAX_CONSTANTS = 4000
+_MAX_NODE_BYTES = 1024 * 1024
+_MAX_FIELDS = _MAX_NODES + _MAX_CONSTANTS + 8
+_MAX_STATES = 32
+# The states of the longest texts, with room to spare.
+_MAX_STATE_BYTES = 8 * 2**20
+_MAX_NAME_LENGTH = 200
+# The values of integer constants are read up to this size: enough for the divisors of n-grams.
+_MAX_INTEGERS = 64
 
 _MODEL = MessageSchema(
     "the model",
@@ -50,7 +77,7 @@ _MODEL = MessageSchema(
         20: Field("training_info", "list"),
         25: Field("functions", "list"),
     },
-    most=_MOST_PARTS,
+    max_fields=_MAX_FIELDS,
 )
 _OPSET = MessageSchema("an opset", {1: Field("domain", "bytes"), 2: Field("version", "integer")})
 _GRAPH = MessageSchema(
@@ -63,7 +90,7 @@ _GRAPH = MessageSchema(
         12: Field("output", "list"),
         15: Field("sparse_initializer", "list"),
     },
-    most=_MOST_PARTS,
+    max_fields=_MAX_FIELDS,
 )
 _NODE = MessageSchema(
     "a node",
@@ -99,109 +126,181 @@ _TENSOR = MessageSchema(
         14: Field("data_location", "integer"),
     },
 )
+_VALUE_INFO = MessageSchema(
+    "an input or output", {1: Field("name", "bytes"), 2: Field("type", "bytes")}
+)
+_TYPE = MessageSchema("a type", {1: Field("tensor_type", "bytes")})
+_TENSOR_TYPE = MessageSchema(
+    "a type", {1: Field("elem_type", "integer"), 2: Field("shape", "bytes")}
+)
+_SHAPE = MessageSchema("a shape", {1: Field("dim", "list")})
+_DIMENSION = MessageSchema(
+    "a shape", {1: Field("dim_value", "integer"), 2: Field("dim_param", "bytes")}
+)
 
 
-def read(contents: bytes) -> ParsedNetwork:
-    """Reads a network: plain nodes and constants between the two inputs and the logits.
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant of a network.
+
+    Attributes:
+        dtype: Its data type.
+        shape: Its dimensions.
+        integers: Its values, if they are integers and few.
+    """
+
+    dtype: Dtype
+    shape: tuple[int, ...]
+    integers: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node of a network; its inputs and outputs are names of values."""
+
+    operator: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Attribute]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The inputs and outputs of a network.
+
+    Attributes:
+        inputs: The data type of each input by its name.
+        outputs: The data type of each output by its name.
+        num_classes: The width of the logits; None if the file does not declare it.
+    """
+
+    inputs: Mapping[str, Dtype]
+    outputs: Mapping[str, Dtype]
+    num_classes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedNetwork:
+    """A network as it is in its file.
+
+    Attributes:
+        nodes: The nodes, in the order of the file.
+        constants: The weights and other constants by name.
+        signature: The inputs and outputs.
+    """
+
+    nodes: tuple[Node, ...]
+    constants: Mapping[str, Constant]
+    signature: Signature
+
+    @property
+    def operators(self) -> frozenset[str]:
+        """The operator types of the nodes."""
+        return frozenset(node.operator for node in self.nodes)
+
+
+def parse_network(contents: bytes) -> ParsedNetwork:
+    """Reads a network that takes `input_ids` and `attention_mask`, and returns logits.
 
     Raises:
-        NetworkError: If it is no ONNX file, or holds what no network of Gatewise does.
+        NetworkError: The bytes are not ONNX, or contain anything that Gatewise does not write.
     """
-    return _read(contents, graph_io.of_texts)
+    return _parse(contents, _text_signature)
 
 
-def read_step(contents: bytes) -> ParsedNetwork:
-    """Reads a network that takes one token and a state, and gives logits and a new state.
+def parse_step_network(contents: bytes) -> ParsedNetwork:
+    """Reads a network that takes one token and states, and returns logits and the next states.
 
     Raises:
-        NetworkError: If it is no ONNX file, or holds what no network of Gatewise does.
+        NetworkError: The bytes are not ONNX, or contain anything that Gatewise does not write.
     """
-    return _read(contents, graph_io.of_one_token)
+    return _parse(contents, _step_signature)
 
 
-def _read(contents: bytes, ends_of: Callable[[Message], Ends]) -> ParsedNetwork:
+def _parse(contents: bytes, signature_of: Callable[[Message], Signature]) -> ParsedNetwork:
     try:
         model = Message(memoryview(contents), _MODEL)
         graph = Message(model.bytes("graph"), _GRAPH)
         _check_model(model, graph)
-        its_ends = ends_of(graph)
-        constants: dict[str, Value] = {}
-        for part in graph.list("initializer"):
-            tensor = Message(part, _TENSOR)
-            name = name_of(tensor.bytes("name"))
+        signature = signature_of(graph)
+        constants: dict[str, Constant] = {}
+        for data in graph.list("initializer"):
+            tensor = Message(data, _TENSOR)
+            name = _name(tensor.bytes("name"))
             if name in constants:
                 raise NetworkError(f"two constants are called {name}")
             constants[name] = _constant(name, tensor)
-        return ParsedNetwork(tuple(map(_node, graph.list("node"))), constants, its_ends)
+        return ParsedNetwork(tuple(map(_node, graph.list("node"))), constants, signature)
     except ProtobufError as error:
         raise NetworkError(f"not an ONNX file that Gatewise wrote: {error}") from None
 
 
 def _check_model(model: Message, graph: Message) -> None:
-    for message, part, what in (
-        (model, "functions", "functions of its own"),
-        (model, "training_info", "a part that trains it"),
+    for message, field, name in (
+        (model, "functions", "functions"),
+        (model, "training_info", "training information"),
         (graph, "sparse_initializer", "sparse constants"),
     ):
-        if part in message:
-            raise NetworkError(f"it holds {what}, which no network of Gatewise does")
-    opsets = [Message(part, _OPSET) for part in model.list("opset_import")]
-    told = [(shown(opset.bytes("domain")), opset.integer("version")) for opset in opsets]
-    if told != [("", OPSET)]:
-        found = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in told[:4])
-        raise NetworkError(f"expected the opset ai.onnx {OPSET} alone, found {found or 'none'}")
+        if field in message:
+            raise NetworkError(f"it contains {name}, which Gatewise does not write")
+    opsets = [Message(data, _OPSET) for data in model.list("opset_import")]
+    found = [(_printable(opset.bytes("domain")), opset.integer("version")) for opset in opsets]
+    if found != [("", OPSET)]:
+        names = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in found[:4])
+        raise NetworkError(f"expected only the opset ai.onnx {OPSET}, found {names or 'none'}")
     if model.integer("ir_version") != IR_VERSION:
         raise NetworkError(
             f"expected version {IR_VERSION} of the format, found {model.integer('ir_version')}"
         )
     nodes, constants = graph.list("node"), graph.list("initializer")
-    if len(nodes) > _MOST_NODES or len(constants) > _MOST_CONSTANTS:
+    if len(nodes) > _MAX_NODES or len(constants) > _MAX_CONSTANTS:
         raise NetworkError(
-            f"expected at most {_MOST_NODES} nodes and {_MOST_CONSTANTS} constants, found "
+            f"expected at most {_MAX_NODES} nodes and {_MAX_CONSTANTS} constants, found "
             f"{len(nodes)} and {len(constants)}"
         )
-    if (size := sum(map(len, nodes))) > _MOST_NODE_BYTES:
-        raise NetworkError(f"expected nodes of at most {_MOST_NODE_BYTES} bytes, found {size}")
+    if (size := sum(map(len, nodes))) > _MAX_NODE_BYTES:
+        raise NetworkError(f"expected nodes of at most {_MAX_NODE_BYTES} bytes, found {size}")
 
 
-def _constant(name: str, tensor: Message) -> Value:
+def _constant(name: str, tensor: Message) -> Constant:
     if "external_data" in tensor or "data_location" in tensor:
-        raise NetworkError(f"the constant {name} is kept in another file")
+        raise NetworkError(f"the constant {name} is stored in another file")
     code, shape = tensor.integer("data_type"), tensor.integers("dims")
-    if code not in TYPES:
-        raise NetworkError(f"the constant {name} has numbers of a type that has no use here")
-    if len(shape) > MOST_DIMENSIONS or not all(size > 0 for size in shape):
-        raise NetworkError(f"the constant {name} has the shape {_shortened(shape)}")
-    value, data = Value(TYPES[code], shape), tensor.bytes("raw_data")
-    if len(data) != value.bytes:
+    if code not in DTYPES:
+        raise NetworkError(f"the constant {name} has the data type {code}, which is not supported")
+    if len(shape) > _MAX_DIMENSIONS or not all(size > 0 for size in shape):
+        raise NetworkError(f"the constant {name} has the shape {_format_shape(shape)}")
+    dtype, data, size = DTYPES[code], tensor.bytes("raw_data"), prod(shape)
+    if len(data) != size * dtype.itemsize:
         raise NetworkError(
-            f"the constant {name} has {len(data)} bytes, of its shape are {value.bytes}"
+            f"the constant {name}: expected {size * dtype.itemsize} bytes by its shape, found "
+            f"{len(data)}"
         )
-    if value.type.kind != "i" or value.size > _MOST_INTEGERS:
-        return value
-    numbers = np.frombuffer(data, value.type.newbyteorder("<"))
-    return Value(value.type, shape, tuple(numbers.tolist()))
+    if dtype.kind != "i" or size > _MAX_INTEGERS:
+        return Constant(dtype, shape)
+    return Constant(dtype, shape, tuple(np.frombuffer(data, dtype.newbyteorder("<")).tolist()))
 
 
-def _node(part: memoryview) -> Node:
-    node = Message(part, _NODE)
-    operator = name_of(node.bytes("op_type"))
-    if domain := shown(node.bytes("domain")):
-        raise NetworkError(f"its operator {operator} is not ONNX's own but of {domain}")
+def _node(data: memoryview) -> Node:
+    node = Message(data, _NODE)
+    operator = _name(node.bytes("op_type"))
+    if domain := _printable(node.bytes("domain")):
+        raise NetworkError(f"the operator {operator} is of the domain {domain}, not of ONNX")
     attributes = {}
-    for inner in node.list("attribute"):
-        attribute = Message(inner, _ATTRIBUTE)
-        key = name_of(attribute.bytes("name"))
+    for attribute_data in node.list("attribute"):
+        attribute = Message(attribute_data, _ATTRIBUTE)
+        key = _name(attribute.bytes("name"))
         if "g" in attribute or "graphs" in attribute:
-            raise NetworkError(f"its operator {operator} holds a graph of its own")
+            raise NetworkError(f"the operator {operator} contains a subgraph")
         if key in attributes:
-            raise NetworkError(f"its operator {operator} has {key} twice")
+            raise NetworkError(f"the operator {operator} has the attribute {key} twice")
         attributes[key] = _attribute(operator, key, attribute)
     return Node(
         operator,
-        name_of(node.bytes("name")) if "name" in node else "",
-        tuple(map(name_of, node.list("input"))),
-        tuple(map(name_of, node.list("output"))),
+        _name(node.bytes("name")) if "name" in node else "",
+        tuple(map(_name, node.list("input"))),
+        tuple(map(_name, node.list("output"))),
         attributes,
     )
 
@@ -213,9 +312,121 @@ def _attribute(operator: str, key: str, attribute: Message) -> Attribute:
     if kind == _INTS:
         return attribute.integers("ints")
     if kind == _STRING:
-        return name_of(attribute.bytes("s"))
-    raise NetworkError(f"{key} of its operator {operator} is neither integers nor a word")
+        return _name(attribute.bytes("s"))
+    raise NetworkError(f"the operator {operator}: {key} is neither an integer, a list nor a string")
 
 
-def _shortened(shape: Iterable[int]) -> str:
-    return " x ".join(map(str, list(shape)[: MOST_DIMENSIONS + 1])) or "-"
+def _text_signature(graph: Message) -> Signature:
+    """Checks that the graph takes ids and a mask of any size, and returns logits."""
+    inputs, outputs = _values(graph, "input"), _values(graph, "output")
+    input_names, output_names = sorted(name for name, _ in inputs), [name for name, _ in outputs]
+    if input_names != list(INPUTS) or output_names != [OUTPUT]:
+        raise NetworkError(
+            f"expected inputs {' and '.join(INPUTS)} and an output {OUTPUT}, found inputs "
+            f"{_first_names(input_names)} and an output {_first_names(output_names)}"
+        )
+    for name, value in inputs:
+        code, dimensions = _tensor_type(value)
+        if DTYPES.get(code) != _INT64 or len(dimensions) != 2:
+            raise NetworkError(f"expected {name} to be 64-bit integers in two dimensions")
+        if any("dim_value" in dimension for dimension in dimensions):
+            raise NetworkError(f"expected {name} to take any number of texts and tokens")
+    num_classes = _num_classes(outputs[0][1])
+    return Signature(dict.fromkeys(INPUTS, _INT64), {OUTPUT: _FLOAT}, num_classes)
+
+
+def _step_signature(graph: Message) -> Signature:
+    """Checks that the graph takes a token and states of bounded size, and returns their successors.
+
+    Returns:
+        The signature; its outputs are the logits and one output for each state.
+    """
+    inputs, outputs = _values(graph, "input"), _values(graph, "output")
+    output_names = [name for name, _ in outputs]
+    token, states = [name for name, _ in inputs[:1]], [name for name, _ in inputs[1:]]
+    next_states = [NEXT + name.removeprefix(STATE) for name in states]
+    if token != [TOKEN] or output_names != [OUTPUT, *next_states] or len(set(states)) < len(states):
+        raise NetworkError(
+            f"expected inputs {TOKEN} and {STATE}… and outputs {OUTPUT} and {NEXT}…, found inputs "
+            f"{_first_names([*token, *states])} and outputs {_first_names(output_names)}"
+        )
+    if len(states) > _MAX_STATES or not all(name.startswith(STATE) for name in states):
+        raise NetworkError(
+            f"expected at most {_MAX_STATES} states called {STATE}…, found {_first_names(states)}"
+        )
+    found = {name: _dtype_and_shape(name, value) for name, value in inputs}
+    if found[TOKEN] != (_INT64, (1,)):
+        raise NetworkError(f"expected {TOKEN} to be a 64-bit integer for each text")
+    if sum(found[name][0].itemsize * prod(found[name][1]) for name in states) > _MAX_STATE_BYTES:
+        raise NetworkError(f"expected states of at most {_MAX_STATE_BYTES:,} bytes together")
+    dtypes = {name: dtype for name, (dtype, _) in found.items()}
+    next_dtypes = {after: dtypes[name] for after, name in zip(next_states, states, strict=True)}
+    return Signature(dtypes, {OUTPUT: _FLOAT, **next_dtypes}, _num_classes(outputs[0][1]))
+
+
+def _num_classes(logits: Message) -> int | None:
+    """The width of the logits; None if it is not declared."""
+    code, dimensions = _tensor_type(logits)
+    if DTYPES.get(code) != _FLOAT:
+        raise NetworkError(f"expected {OUTPUT} to be 32-bit floats")
+    if dimensions and len(dimensions) != 2:
+        raise NetworkError(f"expected {OUTPUT} to have two dimensions, found {len(dimensions)}")
+    return dimensions[1].integer("dim_value") or None if dimensions else None
+
+
+def _dtype_and_shape(name: str, value: Message) -> tuple[Dtype, tuple[int, ...]]:
+    """The data type of an input of a step network, and its shape with a batch of one."""
+    code, dimensions = _tensor_type(value)
+    dtype = DTYPES.get(code)
+    if dtype not in (_INT64, _FLOAT) or not 0 < len(dimensions) <= _MAX_DIMENSIONS:
+        raise NetworkError(f"expected {name} to be 64-bit integers or 32-bit floats")
+    shape = tuple(dimension.integer("dim_value") for dimension in dimensions)
+    symbols = [bytes(dimension.bytes("dim_param")) for dimension in dimensions]
+    # The batch dimension has a symbol and no size; every other has a size and no symbol.
+    if sorted(filter(None, symbols)) != [BATCH.encode()] or not all(
+        (size == 0) if symbol else 0 < size <= _MAX_STATE_BYTES
+        for size, symbol in zip(shape, symbols, strict=True)
+    ):
+        raise NetworkError(f"expected {name} to have one dimension {BATCH} and fixed other ones")
+    return dtype, tuple(size or 1 for size in shape)
+
+
+def _values(graph: Message, field: str) -> list[tuple[str, Message]]:
+    values = (Message(data, _VALUE_INFO) for data in graph.list(field))
+    return [(_name(value.bytes("name")), value) for value in values]
+
+
+def _tensor_type(value: Message) -> tuple[int, list[Message]]:
+    """The code of a tensor's data type, and its dimensions."""
+    kind = Message(Message(value.bytes("type"), _TYPE).bytes("tensor_type"), _TENSOR_TYPE)
+    dimensions = Message(kind.bytes("shape"), _SHAPE).list("dim")
+    return kind.integer("elem_type"), [Message(data, _DIMENSION) for data in dimensions]
+
+
+def _name(data: memoryview) -> str:
+    """A name of 1 to 200 printable ASCII characters.
+
+    Raises:
+        NetworkError: It is another one.
+    """
+    text = _printable(data)
+    if not 0 < len(data) <= _MAX_NAME_LENGTH or text.encode() != data:
+        raise NetworkError(
+            f"expected names of 1 to {_MAX_NAME_LENGTH} printable ASCII characters, found "
+            f"{text[:40]!r}"
+        )
+    return text
+
+
+def _printable(data: memoryview) -> str:
+    """A name for a message: cut, and with a question mark for what a terminal might interpret."""
+    text = bytes(data[:_MAX_NAME_LENGTH]).decode("ascii", "replace")
+    return "".join(character if " " <= character <= "~" else "?" for character in text)
+
+
+def _format_shape(shape: Iterable[int]) -> str:
+    return " x ".join(map(str, list(shape)[: _MAX_DIMENSIONS + 1])) or "-"
+
+
+def _first_names(names: Sequence[str]) -> str:
+    return " and ".join(names[:4]) or "none"

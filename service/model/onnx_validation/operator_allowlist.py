@@ -1,118 +1,117 @@
-"""The operators that a network may be made of, and how its nodes must follow each other.
+"""The ONNX operators that a network may use, and the checks of how its nodes are connected.
 
-The table is the allow-list: no network of Gatewise needs what is not in it. It owns the number of
-inputs and outputs of an operator, the attributes that it may have and the types of its results, by
-the definitions of opset 17 (https://onnx.ai/onnx/operators/). Shapes are left to onnxruntime.
+An operator that is not in the table is refused. The table has each operator's number of inputs, its
+attributes and the data types of its outputs, by the definitions of opset 17
+(https://onnx.ai/onnx/operators/). Shapes are left to onnxruntime.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from gatewise.service.model.errors import NetworkError
-from gatewise.service.model.onnx_validation.parsed_network import TYPES, Node, ParsedNetwork
+from gatewise.service.model.onnx_validation.onnx_parser import DTYPES, Dtype, Node, ParsedNetwork
 
-_Type = np.dtype[Any]
 _BOOL, _INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What is admitted of one operator.
+    """The allowed uses of an operator.
 
     Attributes:
-        inputs: How many inputs it may have.
-        settings: The attributes that it may have.
-        results: The type of each output that it may have: that of the input at this index, that
-            of the code in this attribute, or always this one.
+        inputs: The allowed numbers of inputs.
+        attributes: The allowed attributes.
+        outputs: The data type of each output: that of the input at an index, the value of an
+            attribute, or a fixed one.
     """
 
     inputs: Collection[int]
-    settings: tuple[str, ...] = ()
-    results: tuple[int | str | _Type, ...] = (0,)
+    attributes: tuple[str, ...] = ()
+    outputs: tuple[int | str | Dtype, ...] = (0,)
 
 
-def check(network: ParsedNetwork) -> Mapping[str, _Type]:
-    """Refuses a network with a node that Gatewise would not have written.
+def check_operators(network: ParsedNetwork) -> Mapping[str, Dtype]:
+    """Checks that a network uses only what Gatewise writes.
 
-    Every operator is in the allow-list, every input is given by something before it, no two values
-    have one name, every output is given by a node, and no integer is divided by what may be zero:
-    that ends the process.
+    Every operator is in the table, every input is the output of an earlier node, names are unique,
+    and every output of the network is computed. Integers are divided by positive constants only,
+    because a division by zero ends the process.
 
     Returns:
-        The type of every value, by its name.
+        The data type of every value, by its name.
 
     Raises:
-        NetworkError: If a node is another; it says which.
+        NetworkError: A node fails a check; the message says which.
     """
-    types = {name: value.type for name, value in network.constants.items()}
-    for name, kind in network.ends.inputs.items():
-        _add(types, name, kind)
+    dtypes = {name: constant.dtype for name, constant in network.constants.items()}
+    for name, dtype in network.signature.inputs.items():
+        _add(dtypes, name, dtype)
     for node in network.nodes:
-        operator = _admitted(node)
-        if missing := [name for name in node.inputs if name not in types]:
-            raise _refused(node, f"nothing before it gives {missing[0]}")
-        taken = [types[name] for name in node.inputs]
+        operator = _allowed(node)
+        if missing := [name for name in node.inputs if name not in dtypes]:
+            raise _refusal(node, f"no earlier node computes its input {missing[0]}")
+        input_dtypes = [dtypes[name] for name in node.inputs]
         if node.operator in ("Div", "Mod"):
-            _check_divisor(network, node, taken)
-        # An operator may leave out the last of its outputs.
-        for name, result in zip(node.outputs, operator.results, strict=False):
-            _add(types, name, _type(node, result, taken))
-    given = {name for node in network.nodes for name in node.outputs}
-    for name, kind in network.ends.outputs.items():
-        if name not in given:
-            raise NetworkError(f"nothing gives its output {name}")
-        if types[name] != kind:
-            raise NetworkError(f"expected {name} of type {kind}, it is {types[name]}")
-    return types
+            _check_divisor(network, node, input_dtypes)
+        # The last outputs of an operator may be left out.
+        for name, output in zip(node.outputs, operator.outputs, strict=False):
+            _add(dtypes, name, _output_dtype(node, output, input_dtypes))
+    computed = {name for node in network.nodes for name in node.outputs}
+    for name, dtype in network.signature.outputs.items():
+        if name not in computed:
+            raise NetworkError(f"no node computes the output {name}")
+        if dtypes[name] != dtype:
+            raise NetworkError(f"the output {name}: expected type {dtype}, found {dtypes[name]}")
+    return dtypes
 
 
-def _admitted(node: Node) -> Operator:
+def _allowed(node: Node) -> Operator:
     operator = OPERATORS.get(node.operator)
     if operator is None:
-        raise NetworkError(f"its operator {node.operator} is none that Gatewise writes")
-    given, wanted = len(node.inputs), len(node.outputs)
-    if not (given in operator.inputs and 1 <= wanted <= len(operator.results)):
-        raise _refused(node, f"Gatewise writes none of {given} inputs and {wanted} outputs")
-    if others := sorted(set(node.attributes) - set(operator.settings)):
-        raise _refused(node, f"Gatewise writes none with {others[0]}")
+        raise NetworkError(f"the operator {node.operator} is not one that Gatewise writes")
+    inputs, outputs = len(node.inputs), len(node.outputs)
+    if not (inputs in operator.inputs and 1 <= outputs <= len(operator.outputs)):
+        raise _refusal(node, f"{inputs} inputs and {outputs} outputs are not allowed")
+    if unknown := sorted(set(node.attributes) - set(operator.attributes)):
+        raise _refusal(node, f"the attribute {unknown[0]} is not allowed")
     return operator
 
 
-def _check_divisor(network: ParsedNetwork, node: Node, types: Sequence[_Type]) -> None:
-    if node.operator == "Div" and all(kind.kind == "f" for kind in types):
+def _check_divisor(network: ParsedNetwork, node: Node, input_dtypes: Sequence[Dtype]) -> None:
+    if node.operator == "Div" and all(dtype.kind == "f" for dtype in input_dtypes):
         return
     divisor = network.constants.get(node.inputs[1])
     if divisor is None or divisor.integers is None or min(divisor.integers) < 1:
-        raise _refused(node, "expected a constant above zero to divide by")
+        raise _refusal(node, "expected a positive constant as the divisor")
 
 
-def _type(node: Node, result: int | str | _Type, taken: Sequence[_Type]) -> _Type:
-    if isinstance(result, int):
-        return taken[result]
-    if isinstance(result, str):
-        code = node.attributes.get(result)
-        if not isinstance(code, int) or code not in TYPES:
-            raise _refused(node, "a type of numbers that has no use here")
-        return TYPES[code]
-    return result
+def _output_dtype(node: Node, output: int | str | Dtype, input_dtypes: Sequence[Dtype]) -> Dtype:
+    if isinstance(output, int):
+        return input_dtypes[output]
+    if isinstance(output, str):
+        code = node.attributes.get(output)
+        if not isinstance(code, int) or code not in DTYPES:
+            raise _refusal(node, f"the data type {code} is not supported")
+        return DTYPES[code]
+    return output
 
 
-def _add(types: dict[str, _Type], name: str, kind: _Type) -> None:
-    if name in types:
+def _add(dtypes: dict[str, Dtype], name: str, dtype: Dtype) -> None:
+    if name in dtypes:
         raise NetworkError(f"two values are called {name}")
-    types[name] = kind
+    dtypes[name] = dtype
 
 
-def _refused(node: Node, reason: str) -> NetworkError:
+def _refusal(node: Node, reason: str) -> NetworkError:
     name = f" {node.name}" if node.name else ""
     return NetworkError(f"{node.operator}{name}: {reason}")
 
 
-def _recurrent(*settings: str, states: int = 1) -> Operator:
-    # With a state for each of its own that it goes on from, or without any.
-    return Operator((5, 5 + states), ("direction", "hidden_size", *settings), (0,) * (1 + states))
+def _recurrent(*attributes: str, states: int = 1) -> Operator:
+    # With all initial states or with none.
+    outputs = (0,) * (1 + states)
+    return Operator((5, 5 + states), ("direction", "hidden_size", *attributes), outputs)
 
 
 _SEVERAL = range(1, 65)
@@ -150,4 +149,4 @@ OPERATORS: Mapping[str, Operator] = {
     "Unsqueeze": Operator((2,)),
     "Where": Operator((3,), (), (1,)),
 }
-"""Every operator of which a network may be made."""
+"""The operators that a network may use, by their type."""

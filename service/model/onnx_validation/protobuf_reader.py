@@ -1,9 +1,8 @@
-"""Protocol Buffers as bytes, read strictly: only the fields that are told, each of its own kind.
+"""A strict reader of Protocol Buffers: only the fields of a schema, each of its declared kind.
 
-Nothing is copied and nothing is passed over. A field that is not told, that comes twice without
-being a list, or whose bytes end too soon is an error, so what was read is all that any other
-reader finds. Messages inside messages stay bytes until they are asked for: there is no depth to
-run out of. Knows no message by name.
+A field that the schema lacks, a repeated field that is not a list, and truncated data are errors,
+so what this reader finds is all that any other reader finds. Nothing is copied; nested messages
+stay bytes until they are read, so there is no recursion.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -13,35 +12,35 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 Kind = Literal["integer", "bytes", "integers", "list"]
-"""One integer, one stretch of bytes, a list of the first, a list of the second."""
+"""An integer, a byte string, a repeated integer, a repeated byte string."""
 
-_VARINT, _BYTES = 0, 2
-_LAST = 0x7F
+_VARINT, _LENGTH_DELIMITED = 0, 2
+_PAYLOAD_BITS = 0x7F
 
 
 class ProtobufError(Exception):
-    """Bytes that are no such message; the message says why."""
+    """Bytes that do not match the schema."""
 
 
 class Field(NamedTuple):
-    """A field that may occur in a message."""
+    """A field of a message schema."""
 
     name: str
     kind: Kind
 
 
 class MessageSchema(NamedTuple):
-    """What a message may hold.
+    """The schema of a message.
 
     Attributes:
-        name: What it is called in an error.
-        fields: The fields that it may have, by number.
-        most: How many fields it may have, and integers in one of them.
+        name: The name of the message in errors.
+        fields: The allowed fields by number.
+        max_fields: The largest number of fields in a message, and of integers in a field.
     """
 
     name: str
     fields: Mapping[int, Field]
-    most: int = 64
+    max_fields: int = 64
 
 
 class Message:
@@ -49,60 +48,60 @@ class Message:
 
     Args:
         data: Its bytes.
-        form: What it may hold.
+        schema: The allowed fields.
 
     Raises:
-        ProtobufError: If the bytes are no message of that form.
+        ProtobufError: The bytes do not match the schema.
     """
 
-    def __init__(self, data: memoryview, form: MessageSchema) -> None:
+    def __init__(self, data: memoryview, schema: MessageSchema) -> None:
         self._integers: dict[str, list[int]] = {}
-        self._stretches: dict[str, list[memoryview]] = {}
+        self._byte_strings: dict[str, list[memoryview]] = {}
         try:
             for count, (number, value) in enumerate(_fields(data)):
-                self._add(form, count, number, value)
+                self._add(schema, count, number, value)
         except ProtobufError as error:
-            raise ProtobufError(f"{form.name}: {error}") from None
+            raise ProtobufError(f"{schema.name}: {error}") from None
 
-    def _add(self, form: MessageSchema, count: int, number: int, value: int | memoryview) -> None:
-        if count == form.most:
-            raise ProtobufError(f"expected at most {form.most} fields")
-        if number not in form.fields:
-            raise ProtobufError(f"field {number} is not expected")
-        name, kind = form.fields[number]
+    def _add(self, schema: MessageSchema, count: int, number: int, value: int | memoryview) -> None:
+        if count == schema.max_fields:
+            raise ProtobufError(f"expected at most {schema.max_fields} fields")
+        if number not in schema.fields:
+            raise ProtobufError(f"unexpected field {number}")
+        name, kind = schema.fields[number]
         if isinstance(value, memoryview) and kind == "integers":
-            integers = list(islice(_packed(value), form.most + 1))
-            if len(integers) > form.most:
-                raise ProtobufError(f"expected at most {form.most} integers as {name}")
+            integers = list(islice(_packed(value), schema.max_fields + 1))
+            if len(integers) > schema.max_fields:
+                raise ProtobufError(f"expected at most {schema.max_fields} integers in {name}")
             self._integers.setdefault(name, []).extend(integers)
             return
         if isinstance(value, int) != (kind in ("integer", "integers")):
-            raise ProtobufError(f"{name} is of another kind than expected")
+            raise ProtobufError(f"{name} has another wire type than expected")
         if kind in ("integer", "bytes") and name in self:
             raise ProtobufError(f"{name} occurs twice")
         if isinstance(value, int):
             self._integers.setdefault(name, []).append(value)
         else:
-            self._stretches.setdefault(name, []).append(value)
+            self._byte_strings.setdefault(name, []).append(value)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._integers or name in self._stretches
+        return name in self._integers or name in self._byte_strings
 
     def integer(self, name: str) -> int:
-        """An integer; 0 if it is not there."""
+        """The value of an integer field; 0 if it is absent."""
         return self._integers.get(name, [0])[0]
 
     def integers(self, name: str) -> tuple[int, ...]:
-        """A list of integers."""
+        """The values of a repeated integer field."""
         return tuple(self._integers.get(name, ()))
 
     def bytes(self, name: str) -> memoryview:
-        """A stretch of bytes; an empty one if it is not there."""
-        return self._stretches.get(name, [memoryview(b"")])[0]
+        """The value of a bytes field; empty if it is absent."""
+        return self._byte_strings.get(name, [memoryview(b"")])[0]
 
     def list(self, name: str) -> tuple[memoryview, ...]:
-        """A list of stretches of bytes."""
-        return tuple(self._stretches.get(name, ()))
+        """The values of a repeated bytes field."""
+        return tuple(self._byte_strings.get(name, ()))
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -113,13 +112,13 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         value, position = _varint(data, position)
         if kind == _VARINT:
             yield number, _signed(value)
-        elif kind == _BYTES:
+        elif kind == _LENGTH_DELIMITED:
             if value > len(data) - position:
-                raise ProtobufError("it ends too soon")
+                raise ProtobufError("it is truncated")
             yield number, data[position : position + value]
             position += value
         else:
-            raise ProtobufError(f"field {number} is not expected")
+            raise ProtobufError(f"unexpected field {number}")
 
 
 def _packed(data: memoryview) -> Iterator[int]:
@@ -130,15 +129,15 @@ def _packed(data: memoryview) -> Iterator[int]:
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """An unsigned integer of 64 bits, seven to a byte, and where the next thing begins."""
+    """Reads an unsigned 64-bit integer; returns it and the position after it."""
     value = 0
     for shift in range(0, 64, 7):
         if position >= len(data):
-            raise ProtobufError("it ends too soon")
+            raise ProtobufError("it is truncated")
         byte = data[position]
         position += 1
-        value |= (byte & _LAST) << shift
-        if byte <= _LAST:
+        value |= (byte & _PAYLOAD_BITS) << shift
+        if byte <= _PAYLOAD_BITS:
             if value >> 64:
                 break
             return value, position

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.folder_reader import files_at
-from gatewise.service.model.model_config import Precision
-from gatewise.service.model.model_folder import MOST_MANIFEST_BYTES
+from gatewise.service.model.folder_reader import open_files
+from gatewise.service.model.model_documents import Precision
+from gatewise.service.model.model_folder import MAX_MANIFEST_BYTES
 
 
 def packed(model: Path, classifier: Classifier) -> bytes:
@@ -27,9 +27,9 @@ def packed(model: Path, classifier: Classifier) -> bytes:
     Raises:
         ModelFolderError: It cannot be read, or has changed since it was loaded.
     """
-    files = files_at(model)
+    files = open_files(model)
     loaded = classifier.artifact
-    manifest = files.read(loaded.folder.manifest.name, MOST_MANIFEST_BYTES)
+    manifest = files.read(loaded.folder.manifest.name, MAX_MANIFEST_BYTES)
     if hashlib.sha256(manifest).hexdigest() != loaded.sha256:
         raise ModelFolderError(f"{model}: the model was changed while it was read; try again")
     contents = io.BytesIO()

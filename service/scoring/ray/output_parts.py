@@ -15,23 +15,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from gatewise.service.model.model_folder import replace_folder
 from gatewise.service.scoring.destination import check_targets, staging_of
 from gatewise.service.scoring.parquet_output import Assembler
 from gatewise.service.scoring.ray.input_splits import Split
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.service.scoring.score_chunk import ScoredChunk
 from gatewise.service.scoring.summary import RowCounts
-from gatewise.vocab.corpus.data_files import (
-    COMPRESSIONS,
-    SUFFIXES,
-    DataFile,
-    Format,
-    writing,
-    written_whole,
-)
+from gatewise.vocab.atomic_files import atomic_write, replace_folder, translate_write_errors
+from gatewise.vocab.corpus.data_files import COMPRESSIONS, SUFFIXES, DataFile, Format
 from gatewise.vocab.corpus.uris import is_uri, redact
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, OutputError
 
 _PART = re.compile(r"part-\d{5,}(\.[a-z]+){1,2}")
 _COUNTS = re.compile(r"(\d{5,})-(\d{5,})\.json")
@@ -63,11 +56,11 @@ class PartitionedOutput:
             rejects: A file for the rows that cannot be scored.
 
         Raises:
-            CorpusError: The suffix is unknown, the parent folder is missing, or the place is taken
+            OutputError: The suffix is unknown, the parent folder is missing, or the place is taken
                 by something other than an earlier output.
         """
         if (name := os.fspath(folder)) == "-" or is_uri(name):
-            raise CorpusError(
+            raise OutputError(
                 f"{redact(name)}: cannot be written: expected a folder on a file system that every "
                 "node of the cluster sees"
             )
@@ -76,12 +69,12 @@ class PartitionedOutput:
             part = DataFile.named(f"part.{suffix.lower()}")
         except CorpusError:
             known = ", ".join(one.removeprefix(".") for one in SUFFIXES)
-            raise CorpusError(
+            raise OutputError(
                 f"unknown format {suffix!r}: expected one of {known}; text formats also followed "
                 f"by {' or '.join(COMPRESSIONS)}"
             ) from None
         if not folder.resolve().parent.is_dir():
-            raise CorpusError(f"{folder}: cannot be written: there is no folder {folder.parent}")
+            raise OutputError(f"{folder}: cannot be written: there is no folder {folder.parent}")
         _check_earlier(folder)
         check_targets(rejects)
         return cls(folder, part, rejects)
@@ -127,10 +120,10 @@ class OutputParts:
             keep: Whether to keep the parts of an earlier run.
 
         Raises:
-            CorpusError: The folder cannot be written.
+            OutputError: The folder cannot be written.
         """
         parts = cls(output.staging / "parts", output.suffix, secrets.token_hex())
-        with writing(output.folder):
+        with translate_write_errors(output.folder):
             if parts.path.exists() and not keep:
                 shutil.rmtree(parts.path)
             parts.path.mkdir(exist_ok=True)
@@ -143,14 +136,14 @@ class OutputParts:
         """Checks that this node sees the folder.
 
         Raises:
-            CorpusError: It does not.
+            OutputError: It does not.
         """
         try:
             found = (self.path / "token").read_text()
         except OSError:
             found = ""
         if found != self.token:
-            raise CorpusError(
+            raise OutputError(
                 f"{self.path.parent.parent}: this node does not see the folder of the output: "
                 "expected one on a file system that all nodes share"
             )
@@ -175,14 +168,14 @@ class OutputParts:
             results: The scored rows.
 
         Raises:
-            CorpusError: It cannot be written.
+            OutputError: It cannot be written.
         """
         counts = RowCounts()
         rows = self._file(split, self.suffix)
         with (
-            writing(rows),
-            written_whole(rows) as temporary,
-            written_whole(self._file(split, ".rejected")) as rejected,
+            translate_write_errors(rows),
+            atomic_write(rows) as temporary,
+            atomic_write(self._file(split, ".rejected")) as rejected,
             _opened(temporary, table) as add,
             rejected.open("wb") as lines,
         ):
@@ -190,7 +183,7 @@ class OutputParts:
                 add(done.contents)
                 lines.write(done.rejected)
                 counts = counts.plus(done)
-        with writing(rows), written_whole(self._file(split, ".json")) as temporary:
+        with translate_write_errors(rows), atomic_write(self._file(split, ".json")) as temporary:
             temporary.write_text(json.dumps(asdict(counts)))
         return counts
 
@@ -208,10 +201,10 @@ class OutputParts:
             complete: All parts.
 
         Raises:
-            CorpusError: It cannot be written.
+            OutputError: It cannot be written.
         """
         new, old = self.path.with_name("new"), self.path.with_name("old")
-        with writing(folder):
+        with translate_write_errors(folder):
             for left_by_an_earlier_run in (new, old):
                 shutil.rmtree(left_by_an_earlier_run, ignore_errors=True)
             new.mkdir()
@@ -242,15 +235,15 @@ def _check_earlier(folder: Path) -> None:
     """Refuses to replace anything but an earlier output.
 
     Raises:
-        CorpusError: Something else is there.
+        OutputError: Something else is there.
     """
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise CorpusError(f"{folder}: cannot be written: expected a folder, but it is a file")
+        raise OutputError(f"{folder}: cannot be written: expected a folder, but it is a file")
     for path in folder.iterdir():
         if not _PART.fullmatch(path.name):
-            raise CorpusError(
+            raise OutputError(
                 f"{folder}: the folder holds {path.name}, which is no part of a scored input, so "
                 "it is not replaced: name another folder"
             )

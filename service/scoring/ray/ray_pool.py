@@ -19,8 +19,9 @@ from gatewise.service.ray_cluster import ClusterError
 from gatewise.service.scoring.ray.input_splits import Group, Split, SplitSizes
 from gatewise.service.scoring.ray.split_scorer import Outcome, Scorer, SplitJob
 from gatewise.service.scoring.summary import RowCounts
+from gatewise.service.threads import available_cpus
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import GatewiseError
 from ray.exceptions import RayActorError, RayError
 
 _ATTEMPTS = 4
@@ -57,7 +58,7 @@ def opened(cluster: Cluster) -> Iterator[int]:
     if ray.is_initialized() and cluster.address is None:
         yield _workers(_free(wanted), wanted)
         return
-    cpus = max(ray_cluster.processors(), wanted or 1)
+    cpus = max(available_cpus(), wanted or 1)
     with ray_cluster.connected(
         cluster.address, cpus=cpus, log_to_driver=False, niceness=0
     ) as found:
@@ -103,7 +104,7 @@ def outcomes(
 
     Raises:
         BadRowsError: A row is bad, and that ends the run.
-        CorpusError: A file cannot be read or written.
+        GatewiseError: A file cannot be read or written.
         ClusterError: The cluster has failed.
     """
     schedule = Schedule(len(groups), job.sizes.split, complete)
@@ -137,7 +138,7 @@ def outcomes(
     if failed is not None:
         # There may be more bad rows in what was not read.
         bad = failed.bad_rows
-        raise BadRowsError(bad, all_named=False) if bad else CorpusError(failed.failure)
+        raise BadRowsError(bad, all_named=False) if bad else GatewiseError(failed.failure)
 
 
 def _result(call: Any, split: Split) -> Outcome:

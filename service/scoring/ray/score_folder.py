@@ -11,7 +11,7 @@ from pathlib import Path
 from sys import stderr
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import Precision
+from gatewise.service.model.model_documents import Precision
 from gatewise.service.scoring.destination import deliver_rejects
 from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan

@@ -12,7 +12,7 @@ from functools import partial
 
 import ray.util
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import Precision
+from gatewise.service.model.model_documents import Precision
 from gatewise.service.scoring.chunks import Items
 from gatewise.service.scoring.options import ScoringPlan
 from gatewise.service.scoring.ordered_pool import in_order

@@ -1,8 +1,4 @@
-"""The figures of several processes, told by one of them.
-
-Each process tells its own as `gatewise.service.serving.http.metrics` writes them; here they stand
-together, and the label `replica` says whose they are. Knows nothing of how they are fetched.
-"""
+"""Merges the metrics of several replicas into one exposition, with the label `replica`."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,17 +9,15 @@ from prometheus_client.registry import Collector
 LABEL = "replica"
 
 
-class _Told(Collector):
-    """What processes have told of themselves, by their names."""
-
-    def __init__(self, told: Mapping[str, bytes]) -> None:
-        self._told = told
+class _Replicas(Collector):
+    def __init__(self, expositions: Mapping[str, bytes]) -> None:
+        self._expositions = expositions
 
     def collect(self) -> Iterable[Metric]:
-        """Every metric once, with the samples of all."""
+        """Returns every metric once, with the samples of all replicas."""
         families: dict[str, Metric] = {}
-        for replica, figures in self._told.items():
-            for metric in text_string_to_metric_families(figures.decode()):
+        for replica, content in self._expositions.items():
+            for metric in text_string_to_metric_families(content.decode()):
                 family = families.setdefault(
                     metric.name, Metric(metric.name, metric.documentation, metric.type)
                 )
@@ -33,12 +27,12 @@ class _Told(Collector):
         return families.values()
 
 
-def together(told: Mapping[str, bytes]) -> bytes:
-    """The figures of all, in Prometheus's text format.
+def merge(expositions: Mapping[str, bytes]) -> bytes:
+    """Merges metrics in Prometheus's text format.
 
     Args:
-        told: The figures of each in the same format, by the name that the label shall have.
+        expositions: The metrics of each replica, by its name.
     """
     registry = CollectorRegistry()
-    registry.register(_Told(told))
+    registry.register(_Replicas(expositions))
     return exposition.generate_latest(registry)

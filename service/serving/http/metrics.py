@@ -1,20 +1,18 @@
-"""What is counted of a running service, for Prometheus: `GET /metrics`.
+"""The Prometheus metrics of the service: their names, meanings and labels.
 
-Owns every metric's name, meaning and labels. A service has a registry of its own; where it runs
-as several processes, each keeps its figures in files (`PROMETHEUS_MULTIPROC_DIR`) and any of them
-answers for all.
+Each service has its own registry. If it runs as several processes, each keeps its metrics in files
+(`PROMETHEUS_MULTIPROC_DIR`), and any of them answers for all.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fastapi import APIRouter, Request
+from gatewise.service.serving.batching import BatchStats
 from gatewise.service.serving.http.middleware.request_context import RequestContext
-from gatewise.service.serving.http.version_metrics import VersionMetrics
 from gatewise.service.serving.model_registry import ModelRegistry
 from prometheus_client import (
     CollectorRegistry,
@@ -26,26 +24,75 @@ from prometheus_client import (
     exposition,
     multiprocess,
 )
-from starlette.responses import Response
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _VERSION = ("model", "version")
-_SEVERAL = "PROMETHEUS_MULTIPROC_DIR"
-
-routes = APIRouter()
+_MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _Child = TypeVar("_Child")
 _Kind = TypeVar("_Kind", Counter, Gauge, Histogram)
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """The description of a metric.
+
+    Attributes:
+        name: The name; of a counter with `_total`.
+        labels: The names of the labels.
+        is_histogram: Whether it is several series, `_bucket`, `_sum` and `_count`.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    is_histogram: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionMetrics:
+    """The metrics of one version of a model, which its batching threads update."""
+
+    counters: Mapping[str, Counter]
+    refused: Callable[[str], Counter]
+    queue_seconds: Histogram
+    batch_texts: Histogram
+    best_score: Histogram
+
+    def observe_batch(self, stats: BatchStats) -> None:
+        """Counts a batch."""
+        self.batch_texts.observe(len(stats.texts))
+        for seconds in stats.waited:
+            self.queue_seconds.observe(seconds)
+        for score in stats.best.tolist():
+            self.best_score.observe(score)
+        counts = {
+            "tokens": sum(len(text.ids) for text in stats.texts),
+            "padding_tokens": stats.padding,
+            "unknown_tokens": stats.unknown,
+            "truncated_texts": sum(text.truncated for text in stats.texts),
+            "none_texts": stats.none,
+        }
+        for name, count in counts.items():
+            if count:
+                self.counters[name].inc(count)
+
+    def count_refused(self, reason: str, jobs: int) -> None:
+        """Counts requests whose texts got no scores."""
+        self.refused(reason).inc(jobs)
+
+
 class Metrics:
-    """The figures of one service."""
+    """The metrics of one service.
+
+    Attributes:
+        descriptions: Every metric that is the service's own.
+    """
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
-        if _SEVERAL in os.environ:
+        if _MULTIPROCESS_FOLDER in os.environ:
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             own = None  # the values go to the files, and the collector reads them there
         else:
@@ -53,118 +100,105 @@ class Metrics:
             PlatformCollector(registry=registry)
             own = registry
         self._registry = registry
-        self._described: list[Metric] = []
+        self.descriptions: list[Metric] = []
 
-        def made(
+        def create(
             kind: type[_Kind], name: str, meaning: str, labels: tuple[str, ...] = (), **options: Any
         ) -> _Kind:
-            self._described.append(Metric(name, labels, kind is Histogram))
+            self.descriptions.append(Metric(name, labels, kind is Histogram))
             return kind(name, meaning, labels, registry=own, **options)
 
-        self._requests = made(
-            Counter,
-            "gatewise_requests_total",
-            "Requests that were answered.",
-            ("route", *_VERSION, "status"),
+        self._requests = create(
+            Counter, "gatewise_requests_total", "Answered requests.", ("route", *_VERSION, "status")
         )
-        self._request_seconds = made(
+        self._request_seconds = create(
             Histogram,
             "gatewise_request_seconds",
-            "Seconds from a request's headers to the end of its answer.",
+            "Seconds from the headers of a request to the end of its answer.",
             ("route", *_VERSION),
             buckets=_SECONDS,
         )
-        self._queue_seconds = made(
+        self._queue_seconds = create(
             Histogram,
             "gatewise_queue_seconds",
-            "Seconds that the texts of a request wait, tokenizing included, until they are run.",
+            "Seconds until the texts of a request run, tokenization included.",
             _VERSION,
             buckets=_SECONDS,
         )
-        self._batch_texts = made(
-            Histogram,
-            "gatewise_batch_texts",
-            "Texts that are taken from the queue at a time.",
-            _VERSION,
-            buckets=_TEXTS,
+        self._batch_texts = create(
+            Histogram, "gatewise_batch_texts", "Texts in a batch.", _VERSION, buckets=_TEXTS
         )
-        self._best_score = made(
+        self._best_score = create(
             Histogram,
             "gatewise_best_score",
             "The highest probability of each text.",
             _VERSION,
             buckets=_SCORES,
         )
-        self._counts = {
-            name: made(Counter, f"gatewise_{name}_total", meaning, _VERSION)
+        self._counters = {
+            name: create(Counter, f"gatewise_{name}_total", meaning, _VERSION)
             for name, meaning in {
-                "tokens": "Tokens that were run.",
-                "padding_tokens": "Tokens of padding that were run beside them.",
-                "unknown_tokens": "Tokens that the dictionary does not hold.",
-                "truncated_texts": "Texts that were longer than the model reads.",
-                "none_texts": "Texts that were given none of the labels.",
-                "stream_tokens": "Tokens that were read of texts that came by streams.",
+                "tokens": "Tokens that were classified.",
+                "padding_tokens": "Padding tokens in the batches.",
+                "unknown_tokens": "Tokens that are not in the vocabulary.",
+                "truncated_texts": "Texts that are longer than the model reads.",
+                "none_texts": "Texts that got none of the labels.",
+                "stream_tokens": "Tokens of texts that came by streams.",
             }.items()
         }
-        self._refused = made(
+        self._refused = create(
             Counter,
             "gatewise_refused_total",
-            "Requests whose texts were not answered, by the reason.",
+            "Requests whose texts got no scores, by the reason.",
             (*_VERSION, "reason"),
         )
-        self._queued = made(
+        self._queued = create(
             Gauge,
             "gatewise_queued_texts",
-            "Texts that wait to be run.",
+            "Texts in the queue.",
             _VERSION,
             multiprocess_mode="livesum",
         )
-        self._connections = made(
-            Gauge,
-            "gatewise_connections",
-            "Connections that are open.",
-            multiprocess_mode="livesum",
+        self._connections = create(
+            Gauge, "gatewise_connections", "Open connections.", multiprocess_mode="livesum"
         )
-        self._open_streams = made(
-            Gauge,
-            "gatewise_open_streams",
-            "Streams that are open.",
-            multiprocess_mode="livesum",
+        self._open_streams = create(
+            Gauge, "gatewise_open_streams", "Open streams.", multiprocess_mode="livesum"
         )
-        self._streams = made(
+        self._streams = create(
             Counter,
             "gatewise_streams_total",
-            "Streams that ended, by how they did.",
+            "Streams that ended, by how they ended.",
             (*_VERSION, "end"),
         )
-        self._info = made(
+        self._info = create(
             Gauge,
             "gatewise_model_info",
-            "1 for each version that is served.",
+            "1 for each loaded version.",
             (*_VERSION, "sha256"),
             multiprocess_mode="livemax",
         )
-        self._traffic = made(
+        self._traffic = create(
             Gauge,
             "gatewise_model_traffic",
-            "Part of the requests without a version that a version gets.",
+            "The share of a version in the requests that name no version.",
             _VERSION,
             multiprocess_mode="livemax",
         )
-        self._loads = made(
+        self._loads = create(
             Counter,
             "gatewise_model_loads_total",
-            "Versions that were loaded, or failed to be.",
+            "Versions that were loaded, or failed to load.",
             ("model", "result"),
         )
         self._too_many = self._requests.labels("other", "", "", "429")
         self._children: dict[tuple[object, ...], object] = {}
-        self._seen: set[tuple[str, str, str]] = set()
+        self._served: set[tuple[str, str, str]] = set()
 
-    def answered(self, exchange: RequestContext, seconds: float) -> None:
-        """Counts a request and its answer."""
-        route, model, version = exchange.route or "other", exchange.model, exchange.version
-        status = exchange.status
+    def observe_request(self, request: RequestContext, seconds: float) -> None:
+        """Counts a request and the seconds that its answer took."""
+        route, model, version = request.route or "other", request.model, request.version
+        status = request.status
         self._child(
             (self._requests, route, model, version, status),
             lambda: self._requests.labels(route, model, version, str(status)),
@@ -175,34 +209,36 @@ class Metrics:
         ).observe(seconds)
 
     def refused(self) -> None:
-        """Counts a request that was one too many."""
+        """Counts a request that is refused because too many are in flight."""
         self._too_many.inc()
 
     def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
         """Counts a stream that ended."""
         self._streams.labels(model, version, end).inc()
         if model:
-            self._counts["stream_tokens"].labels(model, version).inc(tokens)
+            self._counters["stream_tokens"].labels(model, version).inc(tokens)
 
-    def of(self, name: str, version: str) -> VersionMetrics:
-        """The figures of one version of a model."""
+    def for_version(self, name: str, version: str) -> VersionMetrics:
+        """Returns the metrics of one version of a model."""
         return VersionMetrics(
-            counts={key: one.labels(name, version) for key, one in self._counts.items()},
-            refusals=lambda reason: self._refused.labels(name, version, reason),
+            counters={
+                key: counter.labels(name, version) for key, counter in self._counters.items()
+            },
+            refused=lambda reason: self._refused.labels(name, version, reason),
             queue_seconds=self._queue_seconds.labels(name, version),
             batch_texts=self._batch_texts.labels(name, version),
             best_score=self._best_score.labels(name, version),
         )
 
-    def loaded(self, name: str, result: str) -> None:
-        """Counts a version that was `loaded`, or `failed` to be."""
+    def count_load(self, name: str, result: str) -> None:
+        """Counts a version that was `loaded`, or `failed` to load."""
         self._loads.labels(name, result).inc()
 
-    def look(self, models: ModelRegistry, connections: int, streams: int) -> None:
-        """Notes what is so at the moment: versions, their shares, what waits, what is open."""
+    def update_gauges(self, models: ModelRegistry, connections: int, streams: int) -> None:
+        """Sets the gauges: versions, their shares and queues, open connections and streams."""
         self._connections.set(connections)
         self._open_streams.set(streams)
-        seen = set()
+        served_now = set()
         for name in models.names():
             model = models.model(name)
             for version, share in model.traffic.items():
@@ -210,62 +246,36 @@ class Metrics:
                 self._queued.labels(name, version).set(served.waiting)
                 self._traffic.labels(name, version).set(share)
                 self._info.labels(name, version, served.sha256).set(1)
-                seen.add((name, version, served.sha256))
-        for name, version, sha256 in self._seen - seen:
+                served_now.add((name, version, served.sha256))
+        for name, version, sha256 in self._served - served_now:
             self._info.remove(name, version, sha256)
-            if not any((name, version) == one[:2] for one in seen):
+            if not any((name, version) == served[:2] for served in served_now):
                 self._queued.remove(name, version)
                 self._traffic.remove(name, version)
-        self._seen = seen
-
-    def collectors(self) -> list["Metric"]:
-        """Every metric of the service's own."""
-        return list(self._described)
+        self._served = served_now
 
     def exposition(self) -> bytes:
-        """Everything, in Prometheus's text format."""
+        """Returns all metrics in Prometheus's text format."""
         return exposition.generate_latest(self._registry)
 
     def _child(self, key: tuple[object, ...], make: Callable[[], _Child]) -> _Child:
-        """A metric with its labels, which the library looks up at length."""
-        found = self._children.get(key)
-        if found is None:
-            found = self._children[key] = make()
-        return found  # type: ignore[return-value]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A metric as it is named in a query.
-
-    Attributes:
-        name: Its name; of a counter with `_total`.
-        labels: The names of its labels.
-        is_histogram: Whether it is several series, `_bucket`, `_sum` and `_count`.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    is_histogram: bool
+        """Returns a metric with its labels; the library's own lookup is slow."""
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = make()
+        return child  # type: ignore[return-value]
 
 
 @contextmanager
-def of_processes() -> Iterator[Callable[[int], None]]:
-    """Lets the processes that are started meanwhile keep their figures together.
+def shared_by_processes() -> Iterator[Callable[[int], None]]:
+    """Lets the processes that are started in the block share their metrics.
 
-    Returns:
-        What forgets the state of a process that died, but not what it has counted.
+    Yields:
+        A function that removes the gauges of a process that died; its counters stay.
     """
     with tempfile.TemporaryDirectory(prefix="gatewise-metrics-") as folder:
-        os.environ[_SEVERAL] = folder
+        os.environ[_MULTIPROCESS_FOLDER] = folder
         try:
             yield lambda pid: multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
         finally:
-            del os.environ[_SEVERAL]
-
-
-@routes.get("/metrics", summary="Figures for Prometheus", response_class=Response)
-async def metrics(request: Request) -> Response:
-    """Answers every figure, in Prometheus's text format."""
-    figures = await request.app.state.figures()
-    return Response(figures, media_type=exposition.CONTENT_TYPE_LATEST)
+            del os.environ[_MULTIPROCESS_FOLDER]

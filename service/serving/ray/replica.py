@@ -15,18 +15,17 @@ import ray.util
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, merged_metrics
-from gatewise.service.serving.http.middleware.concurrency_limit import (
-    ConcurrencyLimit,
-    without_request_id,
-)
+from gatewise.service.serving.http.app_context import ServerProcess
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change, NotReadyError
-from gatewise.service.serving.server import SWITCH_SECONDS, loaded
+from gatewise.service.serving.server import loaded
 from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import still_needed
+from gatewise.service.threads import SWITCH_SECONDS
 from gatewise.vocab.errors import GatewiseError
 from ray import serve
 from ray.serve.exceptions import RayServeException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REFUSED = "gatewise cannot serve: "
 """Stands before the node and the reason for which no replica starts there, in what Ray tells."""
@@ -36,7 +35,7 @@ _log = logging.getLogger(__name__)
 _TELL_SECONDS = 60.0
 """Seconds that the others are given to do what one was asked: loading a large model takes some."""
 
-_FIGURES_SECONDS = 5.0
+_METRICS_SECONDS = 5.0
 _CATCH_UP_SECONDS = 5.0
 
 _CATCH_UPS = 2
@@ -48,7 +47,7 @@ class ReplicaError(Exception):
     """A replica that cannot start; Ray shows it to whoever has deployed the service."""
 
 
-class Replica:
+class Replica(ServerProcess):
     """The application in a process of Ray's.
 
     Args:
@@ -62,30 +61,23 @@ class Replica:
         # What is sys.stderr by now, Ray Serve writes among its own lines.
         log_format.configure(settings, sys.__stderr__)
         try:
-            self._app: Application = loaded(settings)
+            self._app: Application = loaded(settings, self)
         except GatewiseError as error:
             node = ray.util.get_node_ip_address()
             raise ReplicaError(f"{REFUSED}{node}: {error}") from None
-        state = self._app.state
-        self._models: ModelRegistry = state.models
-        # Ray's proxy names each request before us, and its answer after us.
-        inside = without_request_id(self._app)
-        self._entrance = ConcurrencyLimit(inside, settings.max_requests, state.metrics.refused)
-        self._own_figures = self._app.figures
+        context = self._app.context
+        self._models = context.models
         self._changes: list[Change] = []
         self._catch_ups = 0
         self._draining = False
-        state.requests = lambda: self._entrance.under_way
-        state.draining = lambda: self._draining
-        state.change = self._change
-        state.figures = self._figures
         sys.setswitchinterval(SWITCH_SECONDS)
         gc.collect()
         gc.freeze()
 
-    def __serve_build_asgi_app__(self) -> ConcurrencyLimit:  # Ray's name for it
-        """The application, as Ray Serve asks for it once this object is made."""
-        return self._entrance
+    def __serve_build_asgi_app__(self) -> ASGIApp:  # Ray's name for it
+        """Returns the application; Ray Serve calls it once this object is made."""
+        # Ray's proxy sets the id of each request before us, and of its answer after us.
+        return without_request_id(self._app)
 
     async def check_health(self) -> None:
         """Called by Ray before the replica serves and every few seconds then.
@@ -125,9 +117,9 @@ class Replica:
         """What a replica that starts now must be told."""
         return self._changes
 
-    async def merged_metrics(self) -> tuple[str, bytes]:
-        """The name of this replica, and its figures in Prometheus's text format."""
-        return self._name(), await self._own_figures()
+    async def own_metrics(self) -> tuple[str, bytes]:
+        """The name of this replica, and its metrics in Prometheus's text format."""
+        return self._name(), self._app.context.own_metrics()
 
     async def reload(self) -> None:
         """Looks for new versions of every model."""
@@ -137,9 +129,13 @@ class Replica:
         """Is no longer ready from now on, but answers."""
         self._draining = True
 
-    async def _change(self, change: Change) -> Changes:
-        """Does what a request asks for, here and then in the other replicas."""
-        changes = await self._models.change(change)
+    def is_draining(self) -> bool:
+        """Whether this replica stops soon."""
+        return self._draining
+
+    async def change(self, models: ModelRegistry, change: Change) -> Changes:
+        """Changes the versions of a model here, and then in the other replicas."""
+        changes = await models.change(change)
         self._changes = still_needed(self._changes, change)
         answers = await self._ask_all(_TELL_SECONDS, "follow", change, self._name())
         if reasons := [answer for answer in answers if isinstance(answer, str)]:
@@ -148,13 +144,13 @@ class Replica:
             )
         return changes
 
-    async def _figures(self) -> bytes:
-        """The figures of every replica."""
+    async def metrics(self, own: bytes) -> bytes:  # noqa: ARG002 # all includes this replica
+        """Returns the metrics of every replica."""
         try:
-            answers = await self._ask_all(_FIGURES_SECONDS, "figures")
+            answers = await self._ask_all(_METRICS_SECONDS, "own_metrics")
         except ModelFolderError as error:
             raise NotReadyError(str(error)) from None
-        return merged_metrics.together(dict(one for one in answers if isinstance(one, tuple)))
+        return merged_metrics.merge(dict(one for one in answers if isinstance(one, tuple)))
 
     async def _catch_up(self) -> None:
         """Makes the changes that the others have made before this replica was there."""
@@ -192,6 +188,21 @@ class Replica:
     def _name(self) -> str:
         name: str = serve.get_replica_context().replica_tag
         return name
+
+
+def without_request_id(app: ASGIApp) -> ASGIApp:
+    """Removes the request id from the answers of an application, for a server that adds its own."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_without(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [header for header in message["headers"] if header[0] != b"x-request-id"]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await app(scope, receive, send_without)
+
+    return answer
 
 
 def _others_run() -> bool:

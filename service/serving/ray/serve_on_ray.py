@@ -21,6 +21,7 @@ from gatewise.service.serving.ray import deployment
 from gatewise.service.serving.ray.deployment import APPLICATION, Scale, ServingError
 from gatewise.service.serving.server import announce
 from gatewise.service.serving.settings import Settings, SettingsError, variable
+from gatewise.service.threads import available_cpus
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -55,7 +56,7 @@ def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
         with listen(settings.host, settings.port) as listener:
             port = int(listener.getsockname()[1])
         settings = settings.model_copy(update={"port": port})
-    cpus = max(ray_cluster.processors(), scale.most)  # a replica that finds none would never start
+    cpus = max(available_cpus(), scale.most)  # a replica that finds none would never start
     # Ray prints what its processes print, and standard output is not for that.
     with (
         redirect_stdout(sys.stderr),

@@ -51,7 +51,7 @@ def test_formats_of_streams_are_told(score, model_folder: Path, folder: Path) ->
     assert (row["id"], row["label"]) == ("0", "de")
     for arguments, told in (
         (["-", "--out", "-"], "the format is missing: add --output-format"),
-        (["-", "--out", folder / "o.csv"], "standard input: its format is not told"),
+        (["-", "--out", folder / "o.csv"], "standard input: no format is given"),
         ([folder / "0.csv", "--out", "-", "--output-format", "parquet"], "Parquet is written"),
         ([folder / "0.csv", "--out", "-", "--output-format", "xls"], "unknown kind of file"),
         (
@@ -60,7 +60,7 @@ def test_formats_of_streams_are_told(score, model_folder: Path, folder: Path) ->
         ),
         (
             [folder / "0.csv", "--out", "-", "--output-format", "csv", "--resume"],
-            "standard output: what was written to it cannot be gone on with",
+            "standard output: cannot resume a run that writes to it",
         ),
     ):
         done = score(model_folder, *arguments, stdin=b"text\n")

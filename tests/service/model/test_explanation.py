@@ -1,9 +1,9 @@
-"""Shares mean what they say: of a model that adds up exactly, of a trained one by its answers."""
+"""Explanations, checked on a linear model with known weights and on a trained one."""
 
 import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.explanation import MOST_STRETCHES, MOST_TOKENS, cost, explain
+from gatewise.service.model.explanation import MAX_SPANS, MAX_TOKENS, cost, explain
 from gatewise.service.model.scores import apply, log_odds
 from gatewise.vocab.tokenizer.encoding import Encoded, Encoder
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
@@ -18,7 +18,7 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def colours(multi_label_folder):
+def linear(multi_label_folder):
     return Classifier.load(multi_label_folder)
 
 
@@ -28,18 +28,18 @@ def shares_of(classifier, text, index=None):
 
 
 class TestMeaning:
-    def test_of_a_model_that_adds_up_the_shares_are_its_weights_and_add_up(self, colours):
-        shares, found = shares_of(colours, "Blue, reddish GREY")
+    def test_shares_of_a_linear_model_are_its_weights(self, linear):
+        shares, found = shares_of(linear, "Blue, reddish GREY")
         assert shares == {"Blue": 6, ",": 0, "reddish": 0, "GREY": 0}
-        assert colours.classes_[found.index] == "blue"
-        # What is left without any word is the bias, -3.
+        assert linear.classes_[found.index] == "blue"
+        # Without any word the log-odds are the bias, -3.
         assert found.log_odds == 3 == sum(shares.values()) - 3
 
-    def test_another_label_than_the_best_is_explained_on_request(self, colours):
-        shares, found = shares_of(colours, "blue reddish grey", index=2)
+    def test_label_to_explain_can_be_chosen(self, linear):
+        shares, found = shares_of(linear, "blue reddish grey", index=2)
         assert (shares, found.log_odds) == ({"blue": 0, "reddish": 1, "grey": 0}, -2)
 
-    def test_a_share_is_what_the_log_odds_lose_without_the_tokens(self, classifier):
+    def test_share_is_the_drop_in_log_odds_without_the_tokens(self, classifier):
         for text, located in zip(TEXTS, classifier.locate(TEXTS), strict=True):
             (found,) = explain(classifier, [located])
             (whole,) = classifier.predict_proba([text]).astype(float)
@@ -56,13 +56,13 @@ class TestMeaning:
                 assert share.share == pytest.approx(odds - left, abs=4e-3)
             assert any(abs(share.share) > 0.05 for share in found.shares)
 
-    def test_log_odds_tell_apart_what_probabilities_do_not(self):
+    def test_log_odds_stay_exact_where_probabilities_round_to_one(self):
         logits = np.array([[60, 0, 0], [90, 0, 0]], dtype=np.float32)
         assert (apply("softmax", logits)[:, 0] == 1).all()
         found = log_odds("softmax", logits, np.array([0, 0]))
         np.testing.assert_allclose(found, np.array([60, 90]) - np.log(2))
 
-    def test_without_the_words_that_count_most_the_label_is_lost(self, classifier):
+    def test_removing_the_largest_shares_lowers_the_probability_most(self, classifier):
         text = TEXTS[0]
         (located,) = classifier.locate([text])
         (found,) = explain(classifier, [located])
@@ -78,7 +78,7 @@ class TestMeaning:
 
 
 class TestIndependence:
-    def test_a_text_is_explained_alike_alone_and_among_others(self, classifier):
+    def test_explanation_does_not_depend_on_the_batch(self, classifier):
         texts = [*TEXTS, "d" * 200, *reversed(TEXTS)]
         together = explain(classifier, classifier.locate(texts))
         for text, found in zip(texts, together, strict=True):
@@ -86,16 +86,15 @@ class TestIndependence:
             assert (alone.shares, alone.log_odds) == (found.shares, found.log_odds)
             np.testing.assert_array_equal(alone.logits, found.logits)
 
-    def test_the_logits_are_those_of_a_prediction(self, classifier):
+    def test_logits_are_those_of_a_prediction(self, classifier):
         together = explain(classifier, classifier.locate(TEXTS))
         expected = classifier.logits(classifier.encode(TEXTS))
         np.testing.assert_array_equal(np.stack([found.logits for found in together]), expected)
 
 
 class TestLimits:
-    @pytest.mark.parametrize("text", ["", " \n", "\u200b"])
-    def test_a_text_without_a_token_has_no_shares(self, classifier, text):
-        shares, found = shares_of(classifier, text)
+    def test_text_without_a_token_has_no_shares(self, classifier):
+        shares, found = shares_of(classifier, "\u200b")
         assert shares == {}
         assert not found.truncated
 
@@ -108,20 +107,20 @@ class TestLimits:
         assert len(found.shares) == 63  # of 64 tokens, one being the begin mark
         assert found.shares[-1].end <= 64
 
-    @pytest.mark.parametrize("max_length", [100, 512, 4096, MOST_TOKENS])
-    def test_the_cost_is_bounded_however_long_a_text(self, classifier, max_length):
+    @pytest.mark.parametrize("max_length", [100, 4096, MAX_TOKENS])
+    def test_cost_is_bounded_for_any_length(self, classifier, max_length):
         encoder = Encoder(classifier.artifact.tokenizer, max_length)
         (located,) = encoder.locate(["ab c" * 25_000])
-        assert cost(located) <= max(MOST_TOKENS, 2 * max_length)
+        assert cost(located) <= max(MAX_TOKENS, 2 * max_length)
 
     @pytest.mark.parametrize("keep", ["head", "tail", "both"])
-    def test_stretches_of_a_long_text_are_what_was_read(self, classifier, keep):
+    def test_spans_of_a_long_text_cover_what_was_read(self, classifier, keep):
         encoder = Encoder(classifier.artifact.tokenizer, 1000, keep)
         text = " ".join(map(str, range(2000)))
         (located,) = encoder.locate([text])
         (found,) = explain(classifier, [located])
-        sixty = MOST_TOKENS // 1000 - 1
-        assert sixty <= len(found.shares) <= sixty + 1 <= MOST_STRETCHES
+        sixty = MAX_TOKENS // 1000 - 1
+        assert sixty <= len(found.shares) <= sixty + 1 <= MAX_SPANS
         read = "".join(text[share.start : share.end] for share in found.shares)
         expected = {"head": text[:999], "tail": text[-999:], "both": text[:500] + text[-499:]}
         assert "".join(read.split()) == "".join(expected[keep].split())

@@ -1,4 +1,4 @@
-"""A text that comes in pieces has the scores of the text so far, for the same work each time."""
+"""The streaming classifier: same scores as the classifier, at a constant cost per piece."""
 
 import gc
 import itertools
@@ -9,8 +9,8 @@ from unittest import mock
 import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import Manifest, ModelFolder
-from gatewise.service.model.model_folder import read_model_folder, seal_model_folder
+from gatewise.service.model.model_documents import Manifest
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder, seal_model_folder
 from gatewise.service.model.streaming_classifier import (
     StreamingClassifier,
     StreamingError,
@@ -54,9 +54,9 @@ def words(pairs):
 
 def agrees_after_every_piece(classifier, streaming, pieces):
     stream = streaming.stream()
-    readings = []
+    scores = []
     for number, piece in enumerate(pieces):
-        readings += stream.feed(piece)
+        scores += stream.feed(piece)
         so_far = "".join(pieces[: number + 1])
         (encoded,) = classifier.encode([so_far])
         assert stream.truncated == encoded.truncated
@@ -68,67 +68,69 @@ def agrees_after_every_piece(classifier, streaming, pieces):
         assert received.tokens == len(encoded.ids) - 1
         expected = classifier.predict_proba([so_far])[0]
         np.testing.assert_allclose(received.scores, expected, rtol=0, atol=1e-5)
-        assert readings[-1].tokens >= received.tokens
-    return readings
+        assert scores[-1].tokens >= received.tokens
+    return scores
 
 
 @settings(max_examples=150)
 @given(data=st.data())
-def test_after_every_piece_the_scores_are_those_of_the_text_so_far(pairs, data):
+def test_scores_after_every_piece_are_those_of_the_classifier(pairs, data):
     parts = st.one_of(st.sampled_from(PARTS), st.characters(exclude_categories=["Cs"]))
     pieces = data.draw(st.lists(st.lists(parts, max_size=5).map("".join), min_size=1, max_size=10))
     agrees_after_every_piece(*data.draw(st.sampled_from(pairs)), pieces)
 
 
 @pytest.mark.parametrize("number", range(len(UNITS)))
-def test_a_text_may_come_character_by_character_or_at_once(pairs, number):
+def test_text_by_character_or_at_once_has_the_same_scores(pairs, number):
     classifier, streaming = pairs[number]
     text = " ".join(["Wo ist der café? 駅が 👩‍👩‍👧 [PAD] ab ab ab", "a b c " * 8, "one two, three"])
     agrees_after_every_piece(classifier, streaming, list(text))
     agrees_after_every_piece(classifier, streaming, [text])
 
 
-def test_there_is_a_reading_after_every_token(words):
+def test_feed_returns_scores_after_every_token(words):
     classifier, streaming = words
     text = "one two three one"
-    readings = streaming.stream().feed(text)
-    assert [reading.tokens for reading in readings] == [1, 2, 3, 4]
-    for reading in readings:
-        so_far = " ".join(text.split()[: reading.tokens])
+    scores = streaming.stream().feed(text)
+    assert [each.tokens for each in scores] == [1, 2, 3, 4]
+    for each in scores:
+        so_far = " ".join(text.split()[: each.tokens])
         expected = classifier.predict_proba([so_far])[0]
-        np.testing.assert_allclose(reading.scores, expected, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(each.scores, expected, rtol=0, atol=1e-5)
 
 
-def test_an_unfinished_word_is_read_again_and_only_where_it_changed(words):
+def test_unfinished_word_is_read_again_only_if_it_changed(words):
     stream = words[1].stream()
-    told = [[one.tokens for one in stream.feed(piece)] for piece in ["tw", "o", " ", "th", "ree"]]
+    counts = [
+        [each.tokens for each in stream.feed(piece)] for piece in ["tw", "o", " ", "th", "ree"]
+    ]
     # Both "tw" and "th" are unknown; the white space ends "two" and changes nothing of it.
-    assert told == [[1], [1], [], [2], [2]]
+    assert counts == [[1], [1], [], [2], [2]]
 
 
-def test_a_token_that_is_none_any_more_is_told(words):
+def test_vanished_open_token_changes_the_scores(words):
     classifier, streaming = words
     stream = streaming.stream()
     (both,) = classifier.encode(["one two"])
     one, two = both.ids[1:].tolist()
-    # Of no dictionary is it known that a piece takes a token back and changes no other.
-    for left, told in (([one, two], [1, 2]), ([one], [1]), ([], [])):
-        with mock.patch.object(stream._text, "add", return_value=TokenDelta([], left)):
-            assert [reading.tokens for reading in stream.feed("?")] == told
+    # No real tokenizer is known to take a token back without changing another.
+    for open_ids, counts in (([one, two], [1, 2]), ([one], [1]), ([], [])):
+        with mock.patch.object(stream._text, "add", return_value=TokenDelta([], open_ids)):
+            assert [each.tokens for each in stream.feed("?")] == counts
     with pytest.raises(EmptyTextError):
         stream.latest()
 
 
-def test_of_a_piece_with_more_behind_it_only_what_stays_is_read(words):
+def test_open_tokens_are_not_read_if_more_text_is_available(words):
     classifier, streaming = words
     stream = streaming.stream()
-    assert [one.tokens for one in stream.feed("one tw", more=True)] == [1]
-    assert [one.tokens for one in stream.feed("o three")] == [2, 3]
+    assert [each.tokens for each in stream.feed("one tw", more=True)] == [1]
+    assert [each.tokens for each in stream.feed("o three")] == [2, 3]
     expected = classifier.predict_proba(["one two three"])[0]
     np.testing.assert_allclose(stream.end().scores, expected, rtol=0, atol=1e-5)
 
 
-def test_what_was_left_open_is_read_at_the_end(words):
+def test_open_tokens_are_read_at_the_end(words):
     classifier, streaming = words
     stream = streaming.stream()
     stream.feed("one two", more=True)
@@ -136,7 +138,7 @@ def test_what_was_left_open_is_read_at_the_end(words):
     np.testing.assert_allclose(stream.end().scores, expected, rtol=0, atol=1e-5)
 
 
-def test_several_labels_have_the_scores_of_the_classifier(forward_folder):
+def test_multi_label_scores_are_those_of_the_classifier(forward_folder):
     loaded = read_model_folder(forward_folder("tokens.unit=word", multi_label=True))
     agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), ["one t", "wo"])
 
@@ -154,13 +156,13 @@ class Counting:
 
 
 @pytest.mark.parametrize("unit", ["word", "character", "subword"])
-def test_the_work_for_a_piece_does_not_grow_with_the_text(forward_folder, unit):
+def test_cost_of_a_piece_does_not_grow_with_the_text(forward_folder, unit):
     folder = forward_folder(f"tokens.unit={unit}", "tokens.max_length=8000")
     streaming = StreamingClassifier.load(folder)
     counting = streaming._session = Counting(streaming._session)
     stream = streaming.stream()
     work = []
-    # The same words over and over: the pieces are all alike, but for how much was before.
+    # The pieces repeat, so only the length of the text before them differs.
     for piece in itertools.islice(itertools.cycle(["one tw", "o th", "ree "]), 900):
         counting.runs = 0
         stream.feed(piece)
@@ -168,19 +170,20 @@ def test_the_work_for_a_piece_does_not_grow_with_the_text(forward_folder, unit):
     assert stream.latest().tokens > 800
     assert work[30:33] * 290 == work[30:]
     assert max(runs for runs, _ in work) <= 8
-    sizes = [
-        sum(state.nbytes for state in point.states) for point in (streaming.start, stream._settled)
-    ]
-    assert sizes[0] == sizes[1]
+    first, last = (
+        sum(state.nbytes for state in checkpoint.states)
+        for checkpoint in (streaming.start, stream._final)
+    )
+    assert first == last
 
 
-def test_few_states_are_kept_however_much_comes_at_once(forward_folder, monkeypatch):
+def test_number_of_cached_states_is_bounded(forward_folder, monkeypatch):
     streaming = StreamingClassifier.load(forward_folder("tokens.unit=subword"))
-    read, most = StreamingClassifier.read, []
+    read, counts = StreamingClassifier.read, []
 
     def counting(self, token, point):
         if point.tokens % 50 == 49:
-            most.append(sum(type(each) is type(point) for each in gc.get_objects()))
+            counts.append(sum(type(each) is type(point) for each in gc.get_objects()))
         return read(self, token, point)
 
     monkeypatch.setattr(StreamingClassifier, "read", counting)
@@ -189,29 +192,29 @@ def test_few_states_are_kept_however_much_comes_at_once(forward_folder, monkeypa
     stream.feed("one two three " * 60)
     stream.feed("xyzq" * 60)
     assert stream.tokens > 300
-    assert len(most) > 5
-    assert max(most) <= before + 20
+    assert len(counts) > 5
+    assert max(counts) <= before + 20
 
 
-def test_a_long_word_is_read_on_where_it_goes_on(forward_folder):
+def test_long_word_split_between_pieces(forward_folder):
     loaded = read_model_folder(forward_folder("tokens.unit=subword"))
     pieces = ["xyzq" * 10, "zyx", "qqq" * 10, "x", " ", "one"]
     agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), pieces)
 
 
-def test_what_comes_after_the_head_costs_nothing(forward_folder):
+def test_text_beyond_the_maximum_length_is_not_read(forward_folder):
     streaming = StreamingClassifier.load(forward_folder("tokens.unit=word", "tokens.max_length=8"))
     counting = streaming._session = Counting(streaming._session)
     stream = streaming.stream()
     stream.feed("one two three " * 5)
     assert (counting.runs, stream.truncated) == (7, True)
-    stream._text = None  # which is not even asked
+    stream._text = None  # no longer used
     assert stream.feed("one two three") == []
     assert stream.latest().tokens == 7
 
 
 @pytest.mark.parametrize("keep", ["tail", "both"])
-def test_a_text_of_which_the_end_is_read_may_be_as_long_as_the_model_reads(forward_folder, keep):
+def test_model_that_keeps_the_end_refuses_texts_beyond_the_maximum_length(forward_folder, keep):
     loaded = read_model_folder(forward_folder("tokens.max_length=8", f"tokens.keep={keep}"))
     classifier, streaming = Classifier(loaded), StreamingClassifier(loaded)
     agrees_after_every_piece(classifier, streaming, ["one two ", "three one two three o", "ne"])
@@ -221,18 +224,18 @@ def test_a_text_of_which_the_end_is_read_may_be_as_long_as_the_model_reads(forwa
     ):
         stream.feed("one " * 8)
     with pytest.raises(TextTooLongError):
-        stream.feed("a fault stays")
+        stream.feed("the error stays")
 
 
-def test_a_trained_model_answers_as_it_does_of_the_whole_text(forward_model_folder):
+def test_trained_model_streams_the_scores_of_the_classifier(forward_model_folder):
     loaded = read_model_folder(forward_model_folder)
     text = "Bitte geben Sie eine gültige Adresse ein, und versuchen Sie es noch einmal! 有効な"
     pieces = [text[start : start + 5] for start in range(0, len(text), 5)]
-    readings = agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), pieces)
-    assert readings[-1].tokens == 63
+    scores = agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), pieces)
+    assert scores[-1].tokens == 63
 
 
-def test_streams_do_not_know_of_each_other(words):
+def test_streams_are_independent(words):
     classifier, streaming = words
     streams = [streaming.stream() for _ in range(3)]
     texts = ["one two three", "two words of", "a b c aa"]
@@ -243,14 +246,14 @@ def test_streams_do_not_know_of_each_other(words):
         np.testing.assert_allclose(stream.end().scores, expected, rtol=0, atol=1e-5)
 
 
-def test_an_empty_text_has_no_class(words):
+def test_empty_text_is_refused(words):
     stream = words[1].stream()
     assert stream.feed(" \u200b\n") == []
     with pytest.raises(EmptyTextError):
         stream.end()
 
 
-def test_a_word_without_end_is_a_fault_that_stays(pairs):
+def test_endless_word_is_an_error_that_stays(pairs):
     stream = pairs[2][1].stream()
     with pytest.raises(EndlessWordError):
         stream.feed("ab" * 1000)
@@ -258,14 +261,14 @@ def test_a_word_without_end_is_a_fault_that_stays(pairs):
         stream.feed(" ")
 
 
-def test_other_models_are_refused_with_the_reason(model_folder, forward_folder, tmp_path):
+def test_models_that_cannot_stream_are_refused(model_folder, forward_folder, tmp_path):
     with pytest.raises(
         StreamingError, match=r"direction=bidirectional.* network\.direction=forward"
     ):
         StreamingClassifier.load(model_folder)
     with pytest.raises(StreamingError, match=r"tokens\.unit=word, subword or character"):
         StreamingClassifier.load(forward_folder("tokens.unit=ngram"))
-    with pytest.raises(StreamingError, match="not those of int8: load it in fp32"):
+    with pytest.raises(StreamingError, match="not int8: load the model in fp32"):
         StreamingClassifier(read_model_folder(forward_folder(), "int8"))
     folder = ModelFolder(shutil.copytree(forward_folder("network.ngrams=[]"), tmp_path / "model"))
     folder.step.unlink()
@@ -286,7 +289,7 @@ def operators_of(folder):
     return {node.op_type for path in paths for node in onnx.load(path).graph.node}
 
 
-def test_only_models_that_read_forward_have_a_step_network(model_folder, forward_folder):
+def test_only_forward_models_have_a_step_network(model_folder, forward_folder):
     assert not ModelFolder(model_folder).step.exists()
     assert not ModelFolder(forward_folder("tokens.unit=ngram")).step.exists()
     folder = ModelFolder(forward_folder())

@@ -18,7 +18,7 @@ from gatewise.service.scoring.destination import Destination
 from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism, score, score_file
 from gatewise.vocab.corpus.record_stream import open_records
-from gatewise.vocab.errors import CorpusError, GatewiseError
+from gatewise.vocab.errors import GatewiseError, OutputError
 
 # The command itself, that notes how far it is as often as it is told to.
 SCRIPT = """
@@ -29,7 +29,7 @@ main()
 """
 WORDS = "Wo ist der Bahnhof where is the station où est la gare 駅はどこ".split()  # noqa: SIM905
 ROWS = 20_000
-KEPT = "What was done is kept: go on from there with --resume"
+KEPT = "The rows scored so far are kept: fix this and resume the run"
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_a_full_disk_keeps_what_was_done(
     out, whole = tmp_path / name, tmp_path / "whole"
     out.write_text("former")
     said = refused(score_command(source, "--out", out, most=most))
-    assert said == f"{out}: cannot be written: File too large. {KEPT}"
+    assert said == f"{out}: cannot be written: File too large. {KEPT} (--resume)"
     assert out.read_text() == "former"
     whole.mkdir()
     assert score_command(source, "--out", whole / name).returncode == 0
@@ -174,7 +174,7 @@ def test_a_disk_without_room_for_the_whole_parquet(
     said = (tmp_path / "said").read_text()
     (line,) = said.splitlines()
     assert line.startswith(f"gatewise: error: {disk}/out.parquet: cannot be written: ")
-    assert line.endswith(f"No space left on device. {KEPT}")
+    assert line.endswith(f"No space left on device. {KEPT} (--resume)")
     assert (tmp_path / "left").read_text().split() == ["journal", "rejected", "rows"]
     assert f"{ROWS:,} by an earlier run" in ended.stdout
     score_command(source, "--out", tmp_path / "whole.parquet")
@@ -221,12 +221,14 @@ def test_a_stream_that_breaks_off(score_command, source: Path, tmp_path: Path) -
     (folder / "b.csv.gz").write_bytes(whole[: len(whole) // 2])
     out.write_text("former")
     said = refused(score_command(folder, "--out", out))
-    assert said == f"{folder}/b.csv.gz: cannot be read: Truncated compressed stream. {KEPT}"
+    assert (
+        said == f"{folder}/b.csv.gz: cannot be read: Truncated compressed stream. {KEPT} (--resume)"
+    )
     assert out.read_text() == "former"
     # Another file has taken its place: what was done of the former ones no longer counts.
     (folder / "b.csv.gz").write_bytes(whole)
     said = refused(score_command(folder, "--out", out, "--resume"))
-    assert "for the input is not what it was" in said
+    assert "cannot resume: the input has changed" in said
     assert score_command(folder, "--out", out).returncode == 0
 
 
@@ -290,7 +292,7 @@ def test_a_folder_that_is_deleted_at_the_very_end(
 ) -> None:
     out = tmp_path / "out.csv"
     last = Step(lambda: shutil.rmtree(tmp_path / ".out.csv.partial"), ROWS)
-    with pytest.raises(CorpusError, match=r"in which it grew, was deleted$"):
+    with pytest.raises(OutputError, match=r"in which it grew, was deleted$"):
         score_file(classifier, source, out, pace=Parallelism(2, 512), on_progress=last)
     assert names(tmp_path) == []
 
@@ -345,7 +347,7 @@ def test_two_things_that_fail_are_both_told(
     folder.mkdir()
     source.write_text("text,id\n" + "no id\n" * 10)
     on_progress = Step(folder.rmdir, 1)
-    with pytest.raises(CorpusError, match=r"holds no rows that can be used; and .*no folder"):
+    with pytest.raises(OutputError, match=r"holds no rows that can be used; and .*no folder"):
         score_file(
             classifier,
             source,

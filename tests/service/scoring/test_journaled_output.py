@@ -10,7 +10,7 @@ from filelock import lock_descriptor
 from gatewise.service.scoring.chunks import Position
 from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
 from gatewise.service.scoring.summary import RowCounts
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,7 +126,9 @@ def test_without_resume_all_is_begun_anew(tmp_path: Path) -> None:
 def test_what_is_given_must_be_what_was_given(tmp_path: Path) -> None:
     begun(tmp_path).close()
     other = GIVEN | {"the input": [{"file": "in.csv", "bytes": 4}]}
-    with pytest.raises(CorpusError, match=r"the input is not what it was: .*3.* now .*4.* begin"):
+    with pytest.raises(
+        OutputError, match=r"the input has changed .*expected .*3.* received .*4.* without resuming"
+    ):
         opened(tmp_path, other)
     # And nothing is lost by it.
     with opened(tmp_path) as staging:
@@ -136,7 +138,7 @@ def test_what_is_given_must_be_what_was_given(tmp_path: Path) -> None:
 def test_two_runs_cannot_write_one_output(tmp_path: Path) -> None:
     staging = begun(tmp_path)
     for resume in (True, False):
-        with pytest.raises(CorpusError, match="another run is writing it"):
+        with pytest.raises(OutputError, match="another run is writing it"):
             opened(tmp_path, resume=resume)
     staging.write(b"ee\n", b"")
     staging.commit(Progress(Position(0, 30), RowCounts(scored=30)))
@@ -167,6 +169,6 @@ def test_a_link_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "rows").write_text("of something else")
     (tmp_path / ".out.csv.partial").symlink_to(tmp_path / "own")
-    with pytest.raises(CorpusError, match="is a link; it has to go first"):
+    with pytest.raises(OutputError, match="is a link; it has to go first"):
         opened(tmp_path)
     assert (tmp_path / "own" / "rows").read_text() == "of something else"

@@ -12,7 +12,7 @@ from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.service.scoring.score_file import score_file
 from gatewise.vocab.corpus.data_files import Format
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, OutputError
 
 TEXTS = ["blue reddish", "grey", "red blue"]
 LABELS = [["blue", "red"], [], ["blue", "red"]]
@@ -75,6 +75,6 @@ def test_columns_of_the_input_are_left_alone(several: Classifier, own: str) -> N
 
 def test_a_label_with_a_bar_needs_a_format_with_lists(several: Classifier, monkeypatch) -> None:
     monkeypatch.setattr(several, "classes_", ["a|b", "c", "d"])
-    with pytest.raises(CorpusError, match=r"the label 'a\|b' holds '\|'.* write \.jsonl or"):
+    with pytest.raises(OutputError, match=r"the label 'a\|b' holds '\|'.* write \.jsonl or"):
         OutputColumns.among(several, ("text",), "in.csv", Format.CSV)
     assert OutputColumns.among(several, ("text",), "in.csv", Format.JSON_LINES).classes[0] == "a|b"

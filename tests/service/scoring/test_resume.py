@@ -14,19 +14,19 @@ from gatewise.service.scoring import score_file as run
 from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism, score_file
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 
 # A process of its own, that notes after every window how far it is.
 SCRIPT = """
 import sys
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.scoring import run
-from gatewise.service.scoring.score_file import Pace, score_file
+from gatewise.service.scoring import score_file as run
+from gatewise.service.scoring.score_file import Parallelism, score_file
 run._COMMIT_SECONDS = 0
 model, source, out, rejects = sys.argv[1:]
 print("begun", flush=True)
 done = score_file(
-    Classifier.load(model), source, out, rejects=rejects, resume=True, pace=Pace(2, 64)
+    Classifier.load(model), source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64)
 )
 print(done.resumed, flush=True)
 """
@@ -144,7 +144,7 @@ def test_a_run_that_a_bad_row_ended_goes_on_with_a_file_for_it(
 ) -> None:
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
     with pytest.raises(
-        InterruptedRunError, match=r"the first 3 bad rows: .* with --resume$"
+        InterruptedRunError, match=r"the first 3 bad rows: .* resume the run$"
     ) as error:
         score_file(classifier, source, out, pace=Parallelism(1, 8))
     assert isinstance(error.value.__cause__, BadRowsError)
@@ -160,7 +160,7 @@ def test_rows_that_were_set_aside_are_not_forgotten(classifier: Classifier, tmp_
     source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "rejects.jsonl"))
     source.write_text('text\n""\n' + "wo ist der Bahnhof\n" * 1000)
     broken_off(classifier, source, out, 500, rejects=rejects)
-    with pytest.raises(CorpusError, match="set bad rows aside, 1 so far: name a file for them"):
+    with pytest.raises(OutputError, match="rejected 1 rows and has no rejects file"):
         score_file(classifier, source, out, resume=True, pace=Parallelism(2, 64))
     done = score_file(
         classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64)
@@ -177,7 +177,7 @@ def test_damaged_rows_of_parquet_are_told(
     broken_off(classifier, source, out, 1000, rejects=rejects)
     with (tmp_path / ".out.parquet.partial" / "rows").open("r+b") as rows:
         rows.write(b"\xff" * 64)
-    with pytest.raises(CorpusError, match=r"written so far is damaged: .*\. Begin anew$"):
+    with pytest.raises(OutputError, match=r"written so far is damaged: .*\. Begin anew$"):
         score_file(classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64))
     assert [path.name for path in tmp_path.iterdir()] == ["rejects.jsonl"]
 
@@ -189,15 +189,15 @@ def test_another_input_or_another_wish_is_not_gone_on_with(
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\n" + "wo ist der Bahnhof\n" * 1000)
     broken_off(classifier, source, out, 500)
-    with pytest.raises(CorpusError, match="for what is asked for is not what it was"):
+    with pytest.raises(OutputError, match="cannot resume: what is asked for has changed"):
         score_file(
             classifier, source, out, ScoringOptions(top_k=2), resume=True, pace=Parallelism(2, 64)
         )
-    with pytest.raises(CorpusError, match="for the size of a window is not what it was"):
+    with pytest.raises(OutputError, match="cannot resume: the size of a window has changed"):
         score_file(classifier, source, out, resume=True, pace=Parallelism(2, 65))
     with source.open("a") as file:
         file.write("one more\n")
-    with pytest.raises(CorpusError, match="for the input is not what it was"):
+    with pytest.raises(OutputError, match="cannot resume: the input has changed"):
         score_file(classifier, source, out, resume=True, pace=Parallelism(2, 64))
     assert score_file(classifier, source, out).rows == 1001
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]

@@ -17,7 +17,7 @@ from gatewise.service.scoring.parquet_output import Assembler
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, OutputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -215,7 +215,7 @@ def test_values_of_parquet_have_a_form_in_json(tmp_path: Path) -> None:
 def test_a_value_without_a_form_in_text_is_refused(tmp_path: Path, name: str) -> None:
     pq.write_table(arrow_table().select([name]), tmp_path / "in.parquet")
     rows = read(tmp_path / "in.parquet")
-    with pytest.raises(CorpusError, match="cannot be written as text"):
+    with pytest.raises(OutputError, match="cannot be written as text"):
         write(tmp_path / "out.jsonl", rows)
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
@@ -229,7 +229,7 @@ def test_cells_and_json_of_single_values() -> None:
 
 
 def test_a_value_beyond_its_column_type_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="column 'n': expected values of type int8"):
+    with pytest.raises(OutputError, match="column 'n': expected values of type int8"):
         write(tmp_path / "a.parquet", [{"n": 1000}], pa.schema([("n", pa.int8())]))
 
 

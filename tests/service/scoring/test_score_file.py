@@ -17,7 +17,7 @@ from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.corpus.record_stream import open_records
-from gatewise.vocab.errors import CorpusError, GatewiseError
+from gatewise.vocab.errors import ArgumentError, CorpusError, GatewiseError, OutputError
 from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
 from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
 
@@ -253,7 +253,7 @@ def test_a_key_that_nobody_asked_for_does_no_harm(tmp_path: Path) -> None:
 
 def test_no_input_and_no_worker_are_told(source: Path) -> None:
     out = source.with_name("out.csv")
-    with pytest.raises(CorpusError, match="expected one input at least, received none"):
+    with pytest.raises(ArgumentError, match="expected one input at least, received none"):
         score_file(ByLength(), [], out)
     with pytest.raises(GatewiseError, match="workers: expected one at least, received 0"):
         score_file(ByLength(), source, out, pace=Parallelism(workers=0))
@@ -273,9 +273,9 @@ def test_the_input_is_never_the_output(source: Path) -> None:
     hard = source.with_name("hard.csv")
     hard.hardlink_to(source)
     for target in (source, link, hard, source.parent / "." / "in.csv"):
-        with pytest.raises(CorpusError, match="the output is the input"):
+        with pytest.raises(OutputError, match="the output is the input"):
             score(source, target)
-    with pytest.raises(CorpusError, match="lies in the input folder"):
+    with pytest.raises(OutputError, match="lies in the input folder"):
         score(source.parent, source.with_name("out.csv"))
     assert source.read_bytes() == before
 
@@ -305,7 +305,7 @@ def test_no_output_is_what_the_next_run_would_read(tmp_path: Path) -> None:
         (source, f"file://{quote(str(out))}", out, "the rejects file is the output"),
     ]
     for given, output, rejects, reason in refused:
-        with pytest.raises(CorpusError, match=reason):
+        with pytest.raises(OutputError, match=reason):
             score_file(ByLength(), given, output, rejects=rejects)
     assert source.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["an input", "link"]
@@ -346,10 +346,10 @@ def locked(tmp_path: Path) -> Iterator[Path]:
 
 def test_where_nothing_may_be_written_is_told_before_the_work(locked: Path) -> None:
     long = locked.parent / f"{'x' * 300}.csv"
-    with pytest.raises(CorpusError, match="cannot be written: File name too long"):
+    with pytest.raises(OutputError, match="cannot be written: File name too long"):
         Destination.named(long)
     for target in ((locked / "out.csv",), (locked.parent / "out.csv", locked / "rejects.jsonl")):
-        with pytest.raises(CorpusError, match="cannot be written: "):
+        with pytest.raises(OutputError, match="cannot be written: "):
             Destination.named(*target)
 
 
@@ -402,7 +402,7 @@ def test_the_output_has_the_columns_that_are_asked_for(source: Path, tmp_path: P
         (("id", "id"), "'id' is named twice"),
         ((), "expected one column at least"),
     ):
-        with pytest.raises(CorpusError, match=f"--columns: {reason}"):
+        with pytest.raises(ArgumentError, match=f"columns: {reason}"):
             score(source, tmp_path / "out.csv", columns=columns)
 
 

@@ -1,17 +1,18 @@
-"""A batcher as its callers see it: jobs go in, and each comes back once with its answer."""
+"""The batcher: every job comes back once, with its scores or the reason for none."""
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving import batching
-from gatewise.service.serving.batching import Batcher
-from gatewise.service.serving.batching_jobs import (
+from gatewise.service.serving.batching import (
+    Batcher,
     BatchStats,
+    Capacity,
     ClosedError,
     DeadlineError,
     EmptyTextsError,
@@ -22,32 +23,33 @@ from gatewise.service.serving.batching_jobs import (
 from gatewise.vocab.tokenizer.encoding import Encoded
 
 
-class Watching:
+class Observer:
     def __init__(self) -> None:
-        self.rounds: list[BatchStats] = []
-        self.refusals: list[tuple[str, int]] = []
+        self.batches: list[BatchStats] = []
+        self.refused: list[tuple[str, int]] = []
 
-    def ran(self, done: BatchStats) -> None:
-        self.rounds.append(done)
+    def observe_batch(self, stats: BatchStats) -> None:
+        self.batches.append(stats)
 
-    def refused(self, reason: str, jobs: int) -> None:
-        self.refusals.append((reason, jobs))
+    def count_refused(self, reason: str, jobs: int) -> None:
+        self.refused.append((reason, jobs))
 
 
-class Desk:
-    """Hands jobs to a batcher and waits for them."""
+class Client:
+    """Submits jobs to a batcher and waits for them."""
 
-    def __init__(self, classifier: Classifier, **bounds: int) -> None:
-        self.watching = Watching()
+    def __init__(self, classifier: Classifier, **capacity: int) -> None:
+        self.observer = Observer()
         self.returned: list[Job] = []
-        self._came = threading.Condition()
-        given = {"threads": 1, "most_texts": 1000, "most_characters": 10**6, **bounds}
-        self.batcher = Batcher(classifier, done=self._done, watcher=self.watching, **given)
+        self._changed = threading.Condition()
+        self.batcher = Batcher(
+            classifier, Capacity(**capacity), done=self._done, observer=self.observer
+        )
 
     def _done(self, jobs: list[Job]) -> None:
-        with self._came:
+        with self._changed:
             self.returned += jobs
-            self._came.notify_all()
+            self._changed.notify_all()
 
     def submit(self, texts: Sequence[str], seconds: float = 60) -> Job:
         job = Job(texts, None, time.monotonic() + seconds)
@@ -55,34 +57,34 @@ class Desk:
         return job
 
     def wait(self, jobs: int) -> None:
-        with self._came:
-            assert self._came.wait_for(lambda: len(self.returned) >= jobs, 30)
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.returned) >= jobs, 30)
 
 
 @contextmanager
-def desk(classifier: Classifier, **bounds: int) -> Iterator[Desk]:
-    one = Desk(classifier, **bounds)
+def batching_client(classifier: Classifier, **capacity: int) -> Iterator[Client]:
+    client = Client(classifier, **capacity)
     try:
-        yield one
+        yield client
     finally:
-        one.batcher.close()
+        client.batcher.close()
 
 
 @pytest.fixture
-def held_up(
+def blocked(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[threading.Event, threading.Event]:
-    """A classifier that, once it runs (the first event), runs on after the second event only."""
-    running, go_on = threading.Event(), threading.Event()
+    """Blocks the classifier: it sets the first event when it runs, and waits for the second."""
+    running, resume = threading.Event(), threading.Event()
     run = classifier.padded_logits
 
     def wait_and_run(encoded: Sequence[Encoded]) -> object:
         running.set()
-        assert go_on.wait(30)
+        assert resume.wait(30)
         return run(encoded)
 
     monkeypatch.setattr(classifier, "padded_logits", wait_and_run)
-    return running, go_on
+    return running, resume
 
 
 def scores(job: Job) -> np.ndarray:
@@ -93,218 +95,214 @@ def scores(job: Job) -> np.ndarray:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_every_job_gets_the_scores_of_its_own_texts(classifier: Classifier, threads: int) -> None:
     words = ["where", "who", "how many", "is it", "the station", "why" * 40]
-    with desk(classifier, threads=threads) as one:
+    with batching_client(classifier, threads=threads) as client:
         jobs = [
-            one.submit(
+            client.submit(
                 [" ".join(words[: 1 + (number + text) % 6]) for text in range(number % 7 + 1)]
             )
             for number in range(120)
         ]
-        one.wait(120)
-    assert len(one.returned) == 120
+        client.wait(120)
+    assert len(client.returned) == 120
     for job in jobs:
         np.testing.assert_array_equal(scores(job), classifier.predict_proba(list(job.texts)))
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_job_that_is_run_in_parts_is_put_together(
+def test_the_parts_of_a_long_job_are_merged(
     classifier: Classifier, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batching, "ROUND_TEXTS", 3)
-    monkeypatch.setattr(batching, "ROUND_TOKENS", 20)
+    monkeypatch.setattr(batching, "MAX_BATCH_TEXTS", 3)
+    monkeypatch.setattr(batching, "MAX_BATCH_TOKENS", 20)
     texts = [f"{'where is it ' * (number % 5)} {number}" for number in range(100)]
-    with desk(classifier, threads=threads) as one:
-        job = one.submit(texts)
-        one.wait(1)
-        assert one.batcher.waiting == 0
+    with batching_client(classifier, threads=threads) as client:
+        job = client.submit(texts)
+        client.wait(1)
+        assert client.batcher.waiting == 0
     np.testing.assert_array_equal(scores(job), classifier.predict_proba(texts))
-    assert len(one.watching.rounds) > 30
-    assert sum(len(done.waited) for done in one.watching.rounds) == 1
+    assert len(client.observer.batches) > 30
+    assert sum(len(stats.waited) for stats in client.observer.batches) == 1
 
 
-def test_what_comes_while_a_batch_is_run_is_the_next_batch(
-    classifier: Classifier, held_up: tuple[threading.Event, threading.Event]
+def test_texts_that_arrive_while_a_batch_runs_form_the_next_batch(
+    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
 ) -> None:
-    running, go_on = held_up
-    with desk(classifier) as one:
-        one.submit(["who"])
+    running, resume = blocked
+    with batching_client(classifier) as client:
+        client.submit(["who"])
         assert running.wait(30)
         for _ in range(20):
-            one.submit(["where is it", "how many"])
-        go_on.set()
-        one.wait(21)
-        one.batcher.close()
-    assert [len(done.texts) for done in one.watching.rounds] == [1, 40]
+            client.submit(["where is it", "how many"])
+        resume.set()
+        client.wait(21)
+        client.batcher.close()
+    assert [len(stats.texts) for stats in client.observer.batches] == [1, 40]
 
 
-def test_texts_are_counted_with_their_padding(classifier: Classifier) -> None:
-    with desk(classifier) as one:
-        one.submit(["who", "where is the station"])
-        one.wait(1)
-        one.batcher.close()
-    (done,) = one.watching.rounds
-    lengths = [len(text.ids) for text in done.texts]
-    assert done.padding == max(lengths) * 2 - sum(lengths)
-    assert done.best.shape == (2,)
-    assert len(done.waited) == 1
+def test_padding_is_counted(classifier: Classifier) -> None:
+    with batching_client(classifier) as client:
+        client.submit(["who", "where is the station"])
+        client.wait(1)
+        client.batcher.close()
+    (stats,) = client.observer.batches
+    lengths = [len(text.ids) for text in stats.texts]
+    assert stats.padding == max(lengths) * 2 - sum(lengths)
+    assert stats.best.shape == (2,)
+    assert len(stats.waited) == 1
 
 
-def test_a_full_queue_refuses_and_says_when_to_come_again(
-    classifier: Classifier, held_up: tuple[threading.Event, threading.Event]
+def test_a_full_queue_refuses_and_says_when_to_retry(
+    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
 ) -> None:
-    running, go_on = held_up
-    with desk(classifier, most_texts=4, most_characters=100) as one:
-        one.submit(["who"])
+    running, resume = blocked
+    with batching_client(classifier, max_texts=4, max_characters=100) as client:
+        client.submit(["who"])
         assert running.wait(30)
-        one.submit(["who", "how"])
-        one.submit(["who"])
-        with pytest.raises(QueueFullError, match="3 texts wait already, of 4") as refused:
-            one.submit(["who", "how"])
+        client.submit(["who", "how"])
+        client.submit(["who"])
+        with pytest.raises(QueueFullError, match="3 texts wait, at most 4 may") as refused:
+            client.submit(["who", "how"])
         assert refused.value.retry_after > 0
-        with pytest.raises(QueueFullError):  # there is room for a text, but not for so long a one
-            one.submit(["a" * 100])
-        go_on.set()
-        one.wait(3)
-        one.submit(["a" * 1000])  # none waits: whatever it is, it is taken
-        one.wait(4)
-    assert one.batcher.waiting == 0
+        with pytest.raises(QueueFullError):  # for its characters
+            client.submit(["a" * 100])
+        resume.set()
+        client.wait(3)
+        client.submit(["a" * 1000])  # no text waits: a job of any size is taken
+        client.wait(4)
+    assert client.batcher.waiting == 0
 
 
-def test_a_failing_batch_fails_every_waiter_and_nobody_else(
+def test_a_failing_batch_fails_all_its_jobs_and_no_other(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = classifier.padded_logits
-    running, go_on = threading.Event(), threading.Event()
+    running, resume = threading.Event(), threading.Event()
 
-    def fail_once(encoded: Sequence[Encoded]) -> object:
+    def fail_second(encoded: Sequence[Encoded]) -> object:
         first = not running.is_set()
         running.set()
         if first:
-            assert go_on.wait(30)
+            assert resume.wait(30)
             return run(encoded)
         monkeypatch.setattr(classifier, "padded_logits", run)
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(classifier, "padded_logits", fail_once)
-    with desk(classifier) as one:
-        before = one.submit(["who"])
+    monkeypatch.setattr(classifier, "padded_logits", fail_second)
+    with batching_client(classifier) as client:
+        before = client.submit(["who"])
         assert running.wait(30)
-        failing = [one.submit(["where"]), one.submit(["how many"])]
-        go_on.set()
-        one.wait(3)
-        after = one.submit(["who"])
-        one.wait(4)
+        failing = [client.submit(["where"]), client.submit(["how many"])]
+        resume.set()
+        client.wait(3)
+        after = client.submit(["who"])
+        client.wait(4)
     assert [str(job.answer) for job in failing] == ["a fault", "a fault"]
     assert isinstance(before.answer, Scored)
     assert isinstance(after.answer, Scored)
-    assert one.watching.refusals == [("failed", 2)]
+    assert client.observer.refused == [("failed", 2)]
 
 
-def test_a_failing_dictionary_fails_every_waiter(
+def test_a_failing_tokenizer_fails_its_jobs_and_no_other(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(texts: Sequence[str]) -> list[Encoded]:
+    def fail(texts: Sequence[str]) -> list[Encoded]:
         raise RuntimeError("a fault")
 
-    with monkeypatch.context() as patched, desk(classifier) as one:
-        patched.setattr(classifier, "encode", broken)
-        job = one.submit(["who"])
-        one.wait(1)
-        assert str(job.answer) == "a fault"
+    with monkeypatch.context() as patched, batching_client(classifier) as client:
+        patched.setattr(classifier, "encode", fail)
+        failing = client.submit(["who"])
+        client.wait(1)
         patched.undo()
-        assert isinstance(after_one(one).answer, Scored)
-
-
-def after_one(one: Desk) -> Job:
-    job = one.submit(["who"])
-    one.wait(2)
-    return job
+        after = client.submit(["who"])
+        client.wait(2)
+    assert str(failing.answer) == "a fault"
+    assert isinstance(after.answer, Scored)
 
 
 def test_a_text_without_a_token_fails_its_own_job_only(classifier: Classifier) -> None:
-    with desk(classifier) as one:
-        bad, good = one.submit(["who", " ", ""]), one.submit(["who"])
-        one.wait(2)
+    with batching_client(classifier) as client:
+        bad, good = client.submit(["who", " ", ""]), client.submit(["who"])
+        client.wait(2)
     assert isinstance(bad.answer, EmptyTextsError)
     assert bad.answer.indices == (1, 2)
     assert isinstance(good.answer, Scored)
 
 
-class Unwanted(Job):
+class CancelledJob(Job):
     def is_wanted(self) -> bool:
         return False
 
 
-def test_what_nobody_waits_for_costs_nothing(
-    classifier: Classifier, held_up: tuple[threading.Event, threading.Event]
+def test_late_and_cancelled_jobs_are_not_run(
+    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
 ) -> None:
-    running, go_on = held_up
-    with desk(classifier) as one:
-        one.submit(["who"])
+    running, resume = blocked
+    with batching_client(classifier) as client:
+        client.submit(["who"])
         assert running.wait(30)
-        gone = Unwanted(["where"], None, time.monotonic() + 60)
-        one.batcher.submit(gone)
-        late = one.submit(["how"], seconds=0)
-        one.submit(["why"])
-        go_on.set()
-        one.wait(4)
-        one.batcher.close()
+        cancelled = CancelledJob(["where"], None, time.monotonic() + 60)
+        client.batcher.submit(cancelled)
+        late = client.submit(["how"], seconds=0)
+        client.submit(["why"])
+        resume.set()
+        client.wait(4)
+        client.batcher.close()
     assert isinstance(late.answer, DeadlineError)
-    assert not isinstance(gone.answer, Scored)
-    assert sum(len(done.texts) for done in one.watching.rounds) == 2
-    assert sorted(one.watching.refusals) == [("deadline", 1), ("gone", 1)]
-    assert one.batcher.waiting == 0
+    assert not isinstance(cancelled.answer, Scored)
+    assert sum(len(stats.texts) for stats in client.observer.batches) == 2
+    assert sorted(client.observer.refused) == [("deadline", 1), ("gone", 1)]
+    assert client.batcher.waiting == 0
 
 
-def test_closing_answers_what_was_taken_and_takes_no_more(
-    classifier: Classifier, held_up: tuple[threading.Event, threading.Event]
+def test_closing_answers_the_queued_jobs_and_takes_no_more(
+    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
 ) -> None:
-    running, go_on = held_up
-    one = Desk(classifier)
-    jobs = [one.submit(["who"])]
+    running, resume = blocked
+    client = Client(classifier)
+    jobs = [client.submit(["who"])]
     assert running.wait(30)
-    jobs += [one.submit(["where"]) for _ in range(5)]
-    closing = threading.Thread(target=one.batcher.close)
+    jobs += [client.submit(["where"]) for _ in range(5)]
+    closing = threading.Thread(target=client.batcher.close)
     closing.start()
-    refuses: Callable[[], bool] = lambda: one.batcher._closing  # noqa: E731
-    while not refuses():
-        time.sleep(0.001)
+
+    def submit_until_closed() -> None:
+        while True:
+            jobs.append(client.submit(["how"]))
+            time.sleep(0.001)
+
     with pytest.raises(ClosedError):
-        one.submit(["how"])
-    go_on.set()
+        submit_until_closed()
+    resume.set()
     closing.join(30)
     assert not closing.is_alive()
     assert all(isinstance(job.answer, Scored) for job in jobs)
 
 
-def test_a_watcher_that_fails_does_not_end_the_thread(
-    classifier: Classifier, caplog: pytest.LogCaptureFixture
+def test_a_failing_observer_does_not_end_the_thread(
+    classifier: Classifier, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with desk(classifier) as one:
-        broken = Watching()
+    def fail(stats: BatchStats) -> None:
+        raise RuntimeError("the observer's fault")
 
-        def fail(done: BatchStats) -> None:
-            raise RuntimeError("a watcher's fault")
-
-        broken.ran = fail  # type: ignore[method-assign]
-        one.batcher._watcher = broken
-        jobs = [one.submit(["who"])]
-        one.wait(1)
-        jobs.append(one.submit(["who"]))
-        one.wait(2)
+    with batching_client(classifier) as client:
+        monkeypatch.setattr(client.observer, "observe_batch", fail)
+        jobs = [client.submit(["who"])]
+        client.wait(1)
+        jobs.append(client.submit(["who"]))
+        client.wait(2)
     assert all(isinstance(job.answer, Scored) for job in jobs)
     assert "not finished" in caplog.text
 
 
-def test_a_lone_short_text_may_be_answered_on_the_spot(classifier: Classifier) -> None:
-    with desk(classifier) as one:
+def test_a_lone_short_text_runs_inline(classifier: Classifier) -> None:
+    with batching_client(classifier) as client:
         job = Job(["who", "where is it"], "none", time.monotonic() + 60)
-        assert one.batcher.answer(job)
+        assert client.batcher.run_inline(job)
         expected = classifier.scores(classifier.encode(list(job.texts)), "none")
         np.testing.assert_array_equal(scores(job), expected)
         empty = Job([""], None, time.monotonic() + 60)
-        assert one.batcher.answer(empty)
+        assert client.batcher.run_inline(empty)
         assert isinstance(empty.answer, EmptyTextsError)
-        assert not one.batcher.answer(Job(["where " * 200], None, time.monotonic() + 60))
-    assert not one.returned
-    assert not one.batcher.answer(Job(["who"], None, time.monotonic() + 60))
+        assert not client.batcher.run_inline(Job(["where " * 200], None, time.monotonic() + 60))
+    assert not client.returned
+    assert not client.batcher.run_inline(Job(["who"], None, time.monotonic() + 60))

@@ -1,4 +1,4 @@
-"""ModelRegistry with their versions: loaded, exchanged, shared, unloaded, while they answer."""
+"""The registry: versions are loaded, replaced, weighted and unloaded while they answer."""
 
 import asyncio
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.serving.batching_jobs import Scored
+from gatewise.service.serving.batching import Capacity, Scored
 from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.model_versions import (
@@ -18,20 +18,19 @@ from gatewise.service.serving.model_versions import (
     NotReadyError,
     UnknownModelError,
 )
-from gatewise.service.serving.served_model import Capacity
 
 Act = Callable[[ModelRegistry], Awaitable[None]]
 
 
 def run(path: Path, act: Act) -> None:
-    async def whole() -> None:
+    async def serve_and_act() -> None:
         models = ModelRegistry([ModelSource("m", path)], Capacity())
         try:
             await act(models)
         finally:
             await models.close()
 
-    asyncio.run(whole())
+    asyncio.run(serve_and_act())
 
 
 @pytest.fixture
@@ -47,12 +46,12 @@ def damage(folder: Path) -> None:
 
 
 def put(model_folder: Path, folder: Path) -> None:
-    """A model folder written as `gatewise train` writes it: whole or not at all."""
+    """Copies a model folder as `gatewise train` writes one: it appears complete."""
     shutil.copytree(model_folder, folder.with_name(".half"))
     folder.with_name(".half").rename(folder)
 
 
-def test_before_anything_is_loaded(versions: Path) -> None:
+def test_no_version_is_ready_before_loading(versions: Path) -> None:
     async def act(models: ModelRegistry) -> None:
         assert not models.is_ready
         with pytest.raises(NotReadyError, match="'m' is being loaded"):
@@ -63,7 +62,7 @@ def test_before_anything_is_loaded(versions: Path) -> None:
     run(versions, act)
 
 
-def test_the_newest_version_answers_unless_another_is_named(versions: Path) -> None:
+def test_the_newest_version_is_the_default(versions: Path) -> None:
     async def act(models: ModelRegistry) -> None:
         changes = await models.reload("m")
         assert changes.loaded == ("1", "2")
@@ -107,7 +106,9 @@ def test_a_new_version_takes_over_without_a_lost_request(
     run(versions, act)
 
 
-def test_a_folder_that_is_exchanged_in_its_place(model_folder: Path, tmp_path: Path) -> None:
+def test_a_model_folder_is_replaced_by_another_at_its_path(
+    model_folder: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "m"
     put(model_folder, place)
 
@@ -124,7 +125,7 @@ def test_a_folder_that_is_exchanged_in_its_place(model_folder: Path, tmp_path: P
     run(place, act)
 
 
-def test_a_version_that_is_exchanged_under_its_name(versions: Path) -> None:
+def test_a_version_is_replaced_under_its_name(versions: Path) -> None:
     async def act(models: ModelRegistry) -> None:
         await models.reload("m")
         before = models.find("m", "2")
@@ -152,12 +153,12 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(
         assert caplog.text.count("cannot be loaded") == 1
         await models.reload("m")
         assert caplog.text.count("cannot be loaded") == 2
-        # One that answers and is damaged on disk goes on.
+        # A loaded version goes on answering when its folder is damaged.
         damage(versions / "2")
         (versions / "2" / "manifest.json").write_text("{}")
         assert "2" in (await models.reload("m")).failed
         assert isinstance(await models.find("m", "2").ask(["who"]), Scored)
-        # Mended, it is loaded.
+        # Once it is fixed, it is loaded.
         shutil.rmtree(versions / "3")
         put(model_folder, versions / "3")
         assert (await models.reload("m")).loaded == ("3",)
@@ -165,7 +166,7 @@ def test_a_version_that_cannot_be_loaded_changes_nothing(
     run(versions, act)
 
 
-def test_where_all_is_gone_everything_stays(versions: Path) -> None:
+def test_a_missing_folder_unloads_nothing(versions: Path) -> None:
     async def act(models: ModelRegistry) -> None:
         await models.reload("m")
         shutil.rmtree(versions)
@@ -176,7 +177,7 @@ def test_where_all_is_gone_everything_stays(versions: Path) -> None:
     run(versions, act)
 
 
-def test_loading_before_serving_needs_one_version_that_loads(versions: Path) -> None:
+def test_loading_at_the_start_needs_one_good_version(versions: Path) -> None:
     async def act(models: ModelRegistry) -> None:
         damage(versions / "1")
         models.load("m")
@@ -192,7 +193,7 @@ def test_loading_before_serving_needs_one_version_that_loads(versions: Path) -> 
     run(versions, none)
 
 
-def test_requests_are_shared_as_told(versions: Path) -> None:
+def test_requests_follow_the_traffic_shares(versions: Path) -> None:
     async def act(models: ModelRegistry) -> None:
         await models.reload("m")
         models.share("m", {"1": 9, "2": 1})
@@ -211,7 +212,7 @@ def test_requests_are_shared_as_told(versions: Path) -> None:
     run(versions, act)
 
 
-def test_a_version_is_unloaded_until_it_is_asked_for(versions: Path) -> None:
+def test_an_unloaded_version_stays_unloaded_until_it_is_loaded_again(versions: Path) -> None:
     async def act(models: ModelRegistry) -> None:
         await models.reload("m")
         models.share("m", {"2": 1})

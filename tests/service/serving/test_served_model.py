@@ -1,4 +1,4 @@
-"""A served version, awaited: answers, refusals, deadlines, callers that go."""
+"""A served model, awaited: answers, refusals, deadlines, cancellation, health."""
 
 import asyncio
 import threading
@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.serving.batching_jobs import (
+from gatewise.service.serving.batching import (
+    Capacity,
     ClosedError,
     DeadlineError,
     EmptyTextsError,
     QueueFullError,
+    compute,
 )
-from gatewise.service.serving.batching_rounds import compute
-from gatewise.service.serving.served_model import Capacity, ServedModel
+from gatewise.service.serving.served_model import ServedModel
 from gatewise.vocab.tokenizer.encoding import Encoded
 
 
 @asynccontextmanager
 async def serving(classifier: Classifier, **capacity: float) -> AsyncIterator[ServedModel]:
-    given: dict[str, float] = {"threads": 1, **capacity}
-    served = ServedModel("model", "1", classifier, Capacity(**given))  # type: ignore[arg-type]
+    served = ServedModel("model", "1", classifier, Capacity(**capacity))  # type: ignore[arg-type]
     try:
         yield served
     finally:
@@ -33,33 +33,33 @@ async def serving(classifier: Classifier, **capacity: float) -> AsyncIterator[Se
 def run(
     classifier: Classifier, ask: Callable[[ServedModel], Awaitable[None]], **capacity: float
 ) -> None:
-    async def whole() -> None:
+    async def serve_and_ask() -> None:
         async with serving(classifier, **capacity) as served:
             await ask(served)
 
-    asyncio.run(whole())
+    asyncio.run(serve_and_ask())
 
 
 @pytest.fixture
-def held_up(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """A classifier that runs only once the event is set."""
-    go_on = threading.Event()
+def blocked(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Blocks the classifier until the event is set."""
+    resume = threading.Event()
     logits = classifier.padded_logits
 
     def wait_and_run(encoded: Sequence[Encoded]) -> object:
-        assert go_on.wait(30)
+        assert resume.wait(30)
         return logits(encoded)
 
     monkeypatch.setattr(classifier, "padded_logits", wait_and_run)
-    return go_on
+    return resume
 
 
 def test_scores_are_those_of_the_classifier(classifier: Classifier) -> None:
     texts = ["where is it", "how many miles", "who"]
 
     async def ask(served: ServedModel) -> None:
-        for alone in (False, True):
-            scored = await served.ask(texts, "none", alone=alone)
+        for inline in (False, True):
+            scored = await served.ask(texts, "none", inline=inline)
             expected = classifier.scores(classifier.encode(texts), "none")
             np.testing.assert_array_equal(scored.scores, expected)
         assert served.sha256 == classifier.artifact.sha256
@@ -68,51 +68,49 @@ def test_scores_are_those_of_the_classifier(classifier: Classifier) -> None:
     run(classifier, ask)
 
 
-@pytest.mark.parametrize("alone", [False, True])
-def test_every_empty_text_is_named(classifier: Classifier, alone: bool) -> None:
+@pytest.mark.parametrize("inline", [False, True])
+def test_every_empty_text_is_listed(classifier: Classifier, inline: bool) -> None:
     async def ask(served: ServedModel) -> None:
         with pytest.raises(EmptyTextsError, match="in the texts 0, 2") as refused:
-            await served.ask(["", "who", "  "], alone=alone)
+            await served.ask(["", "who", "  "], inline=inline)
         assert refused.value.indices == (0, 2)
 
     run(classifier, ask)
 
 
 def test_the_event_loop_stays_free_while_texts_are_classified(
-    classifier: Classifier, held_up: threading.Event
+    classifier: Classifier, blocked: threading.Event
 ) -> None:
     async def ask(served: ServedModel) -> None:
         answer = asyncio.create_task(served.scores(["who"]))
         await asyncio.sleep(0.01)
         assert not answer.done()
-        held_up.set()
+        blocked.set()
         await answer
 
     run(classifier, ask)
 
 
-def test_who_waits_too_long_is_told_also_while_the_batch_is_run(
-    classifier: Classifier, held_up: threading.Event
+def test_a_deadline_passes_while_the_batch_runs(
+    classifier: Classifier, blocked: threading.Event
 ) -> None:
     async def ask(served: ServedModel) -> None:
-        asked = [asyncio.create_task(served.scores(["who"])) for _ in range(3)]
-        ended = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(one) for one in ended] == [DeadlineError] * 3
-        held_up.set()
+        tasks = [asyncio.create_task(served.scores(["who"])) for _ in range(3)]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(result) for result in results] == [DeadlineError] * 3
+        blocked.set()
         assert (await served.scores(["who"])).scores.shape[0] == 1
 
     run(classifier, ask, seconds=0.2)
 
 
-def test_who_waits_long_is_looked_after_once(
-    classifier: Classifier, held_up: threading.Event
-) -> None:
+def test_when_slow_is_called_once(classifier: Classifier, blocked: threading.Event) -> None:
     async def ask(served: ServedModel) -> None:
         calls: list[int] = []
         slow = served.ask(["who"], when_slow=lambda: calls.append(1))
         await asyncio.sleep(0.3)
         assert calls == [1]
-        held_up.set()
+        blocked.set()
         await slow
         quick = served.ask(["who"], when_slow=lambda: calls.append(2))
         await quick
@@ -122,13 +120,13 @@ def test_who_waits_long_is_looked_after_once(
     run(classifier, ask)
 
 
-def test_what_is_taken_back_is_not_run(classifier: Classifier, held_up: threading.Event) -> None:
+def test_a_cancelled_request_is_not_run(classifier: Classifier, blocked: threading.Event) -> None:
     async def ask(served: ServedModel) -> None:
         first = served.ask(["who"])
-        await asyncio.sleep(0.05)  # it is being run
+        await asyncio.sleep(0.05)  # it runs
         second, third = served.ask(["where"]), served.ask(["how"])
         second.cancel()
-        held_up.set()
+        blocked.set()
         await first
         await third
         assert second.cancelled()
@@ -137,36 +135,36 @@ def test_what_is_taken_back_is_not_run(classifier: Classifier, held_up: threadin
     run(classifier, ask)
 
 
-def test_a_full_queue_and_a_closed_model(classifier: Classifier, held_up: threading.Event) -> None:
+def test_a_full_queue_and_a_closed_model(classifier: Classifier, blocked: threading.Event) -> None:
     async def ask(served: ServedModel) -> None:
         first = served.ask(["who"])
         await asyncio.sleep(0.05)
         second = served.ask(["who"])
         with pytest.raises(QueueFullError):
             served.ask(["who"])
-        held_up.set()
+        blocked.set()
         await asyncio.gather(first, second)
         await served.close()
         with pytest.raises(ClosedError):
             served.ask(["who"])
 
-    run(classifier, ask, most_texts=1)
+    run(classifier, ask, max_texts=1)
 
 
-def test_a_check_is_an_answer_that_nobody_counts(classifier: Classifier) -> None:
-    class Nobody:
-        def ran(self, done: object) -> None:
+def test_no_metric_counts_a_health_check(classifier: Classifier) -> None:
+    class FailingObserver:
+        def observe_batch(self, stats: object) -> None:
             raise AssertionError
 
-        def refused(self, reason: str, jobs: int) -> None:
+        def count_refused(self, reason: str, jobs: int) -> None:
             raise AssertionError
 
-    served = ServedModel("model", "1", classifier, Capacity(), Nobody())
+    served = ServedModel("model", "1", classifier, Capacity(), FailingObserver())
     served.check()
     asyncio.run(served.close())
 
 
-def test_a_check_tells_of_a_network_that_cannot_answer(
+def test_a_health_check_fails_with_the_network(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(encoded: Sequence[Encoded]) -> object:
@@ -181,14 +179,14 @@ def test_a_check_tells_of_a_network_that_cannot_answer(
     run(classifier, ask)
 
 
-def test_a_check_tells_of_texts_that_wait_for_nothing(
+def test_a_health_check_fails_while_texts_wait_without_progress(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    go_on, begun = threading.Event(), threading.Event()
+    resume, begun = threading.Event(), threading.Event()
 
     def wait_and_run(*arguments: object) -> object:
         begun.set()
-        assert go_on.wait(30)
+        assert resume.wait(30)
         return compute(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("gatewise.service.serving.batching.compute", wait_and_run)
@@ -198,12 +196,12 @@ def test_a_check_tells_of_texts_that_wait_for_nothing(
         first = served.ask(["where is it"])
         await asyncio.to_thread(begun.wait, 30)
         await asyncio.sleep(0.2)
-        served.check()  # one is run, and none waits
+        served.check()  # a text runs, and none waits
         second = served.ask(["who"])
         await asyncio.sleep(0.2)
-        with pytest.raises(DeadlineError, match="1 texts wait, and nothing was done"):
+        with pytest.raises(DeadlineError, match="1 texts wait, without progress"):
             served.check()
-        go_on.set()
+        resume.set()
         await asyncio.gather(first, second, return_exceptions=True)
         while served.waiting:
             await asyncio.sleep(0.01)

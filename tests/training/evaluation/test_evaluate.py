@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from gatewise.service.model.model_config import RejectSettings
+from gatewise.service.model.model_documents import RejectSettings
 from gatewise.training.evaluation import evaluate as evaluation
 from gatewise.training.evaluation.calibration import expected_calibration_error
 from gatewise.training.evaluation.evaluate import evaluate

@@ -61,7 +61,7 @@ def test_what_differs_is_named(tmp_path):
 def test_what_is_no_checkpoint_is_told(tmp_path, content):
     place = checkpoints(tmp_path)
     place.path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"cannot be read.*leave out --resume"):
+    with pytest.raises(CheckpointError, match=r"cannot be read.*without resuming"):
         place.load()
 
 

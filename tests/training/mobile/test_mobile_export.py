@@ -14,8 +14,12 @@ import onnxruntime as ort
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_config import ModelFolder
-from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
+from gatewise.service.model.model_folder import (
+    ModelFolder,
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+)
 from gatewise.training.mobile.mobile_export import export_mobile
 from gatewise.training.mobile.mobile_folder import zip_of
 from gatewise.training.mobile.size_search import SizeError

@@ -1,7 +1,7 @@
 """The way to a size: fewer bits first, then what costs least."""
 
 import pytest
-from gatewise.service.model.model_config import PRECISIONS
+from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.mobile import size_search

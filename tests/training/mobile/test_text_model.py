@@ -13,7 +13,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_config import RejectSettings
+from gatewise.service.model.model_documents import RejectSettings
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.training.mobile.text_model import tokenizing, with_tokenizer
 from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError

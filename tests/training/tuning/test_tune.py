@@ -107,7 +107,7 @@ def test_an_interrupted_search_goes_on_to_the_same_end(found, search, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         search(out, trials=3)
     assert [path.name for path in Place(out).trials.iterdir()] == ["2.run"]
-    with pytest.raises(SearchError, match=r"holds a search that came to trial 1: add --resume"):
+    with pytest.raises(SearchError, match=r"holds a search that reached trial 1: resume it"):
         search(out, trials=3)
     search.on_progress = lambda _: None
     resumed = search(out, trials=3, resume=True)
@@ -187,7 +187,7 @@ def test_a_bad_corpus_ends_the_search_and_leaves_nothing_in_the_way(search, tmp_
 
 def test_another_folder_is_left_alone(search, tmp_path):
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(SearchError, match=r"holds 'mine.txt': name another --out"):
+    with pytest.raises(SearchError, match=r"holds 'mine.txt': name another folder"):
         search(tmp_path)
     with pytest.raises(SearchError, match="it is a file"):
         search(tmp_path / "mine.txt")

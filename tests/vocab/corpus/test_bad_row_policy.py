@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
 from gatewise.vocab.corpus.records import BadRow, Location
-from gatewise.vocab.errors import CorpusError, GatewiseError
+from gatewise.vocab.errors import CorpusError, GatewiseError, OutputError
 
 
 def bad(line: int, reason: str = "why", file: str = "train.csv") -> BadRow:
@@ -21,7 +21,7 @@ def message(items) -> str:
     return str(caught.value)
 
 
-ADVICE = "Mend them, or set them aside with --rejects FILE"
+ADVICE = "Fix these rows, or write them to a rejects file"
 
 
 def test_the_strict_policy_names_every_bad_row_of_a_short_file() -> None:
@@ -105,7 +105,7 @@ def test_a_failed_run_keeps_its_rejects_and_an_interrupted_one_leaves_nothing(
     def run(name: str, end: type[BaseException]) -> None:
         with RejectBadRows(tmp_path / name) as policy:
             list(policy.keep([bad(3)]))
-            raise end
+            raise end("why")
 
     for name, end in (("failed.jsonl", GatewiseError), ("stopped.jsonl", KeyboardInterrupt)):
         with pytest.raises(end):
@@ -122,13 +122,13 @@ def test_only_an_earlier_rejects_file_is_replaced(tmp_path: Path) -> None:
     corpus = tmp_path / "train.jsonl"
     for content in ('{"text": "a", "label": "b"}\n', "text,label\n", "3\n", "\xff"):
         corpus.write_text(content, encoding="latin-1")
-        with pytest.raises(CorpusError, match="holds something other than rejected rows"):
+        with pytest.raises(OutputError, match="holds something other than rejected rows"):
             RejectBadRows(corpus).__enter__()
         assert corpus.read_text("latin-1") == content
 
 
 def test_a_rejects_file_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="there is no folder"):
+    with pytest.raises(OutputError, match="there is no folder"):
         RejectBadRows(tmp_path / "none" / "rejects.jsonl").__enter__()
 
 

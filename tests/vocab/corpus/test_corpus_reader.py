@@ -96,9 +96,9 @@ def test_a_missing_column_is_named_at_once_with_those_there_are(tmp_path: Path) 
     with pytest.raises(CorpusError) as caught:
         read_rows(path, bad_rows=StopAtBadRows())
     assert str(caught.value) == (
-        f"{path}: no column 'label'; the columns are: text, class. Name it with --label-column NAME"
+        f"{path}: no column 'label'; the columns are: text, class. Name the label column"
     )
-    with pytest.raises(CorpusError, match=r"no column 'body'.*--text-column NAME"):
+    with pytest.raises(CorpusError, match=r"no column 'body'.*Name the text column"):
         read_texts(path, bad_rows=StopAtBadRows(), text_column="body")
 
 
@@ -136,7 +136,7 @@ def test_a_row_that_is_no_example_is_named(jsonl, record: dict, reason: str) -> 
     with pytest.raises(BadRowsError) as caught:
         strict(path)
     assert str(caught.value) == (
-        f"{path}: 1 bad row: line 2: {reason}. Mend them, or set them aside with --rejects FILE"
+        f"{path}: 1 bad row: line 2: {reason}. Fix these rows, or write them to a rejects file"
     )
 
 
@@ -157,7 +157,7 @@ def test_an_unknown_label_is_named_with_some_known_ones(jsonl) -> None:
         "line 1: label 'b' was never seen in training; known labels: k00, k01, k02 … (12)" in said
     )
     assert f"label '{'x' * 60}…' was never seen" in said
-    with pytest.raises(BadRowsError, match=r"known labels: a, b\. Mend"):
+    with pytest.raises(BadRowsError, match=r"known labels: a, b\. Fix"):
         strict(path, known_labels={"b", "a"})
 
 

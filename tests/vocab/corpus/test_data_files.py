@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from gatewise.vocab.corpus import data_files
-from gatewise.vocab.corpus.data_files import DataFile, Format, Stamp, open_lines, written_whole
+from gatewise.vocab.corpus.data_files import DataFile, Format, Stamp, open_lines
 from gatewise.vocab.errors import CorpusError
 
 
@@ -109,42 +109,3 @@ def test_a_line_beyond_all_measure_comes_in_pieces(tmp_path: Path, monkeypatch) 
     path.write_text("x" * 25)
     with open_lines(DataFile.named(path)) as lines:
         assert [len(line) for line in lines] == [10, 10, 5]
-
-
-def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "out.txt"
-    path.write_text("former")
-    with written_whole(path) as temporary:
-        temporary.write_text("complete")
-        assert path.read_text() == "former"
-        assert temporary.parent == tmp_path
-    assert path.read_text() == "complete"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_interrupted_write_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    path = tmp_path / "out.txt"
-    path.write_text("former")
-
-    def write() -> None:
-        with written_whole(path) as temporary:
-            temporary.write_text("half")
-            raise error
-
-    with pytest.raises(error):
-        write()
-    assert path.read_text() == "former"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_only_plain_files_are_replaced(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    for path in (tmp_path / "folder", Path("/dev/null")):
-        with pytest.raises(CorpusError, match="not a plain file"), written_whole(path):
-            pass
-    with (
-        pytest.raises(CorpusError, match="there is no folder"),
-        written_whole(tmp_path / "none" / "out"),
-    ):
-        pass

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.input_files import data_files
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import ArgumentError, CorpusError
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_standard_input_is_of_the_format_that_is_told(
 @pytest.mark.parametrize(
     ("inputs", "told", "message"),
     [
-        (("-",), None, "standard input: its format is not told. Expected csv, tsv, jsonl"),
+        (("-",), None, "standard input: no format is given. Expected csv, tsv, jsonl"),
         (("-",), "xls", "standard input: unknown format 'xls'. Expected csv"),
         (("-",), "", "standard input: unknown format ''"),
         (("-",), "gz", "standard input: unknown format 'gz'"),
@@ -180,7 +180,7 @@ def test_standard_input_is_of_the_format_that_is_told(
 def test_what_standard_input_cannot_be_is_refused(
     inputs: tuple[str, ...], told: str | None, message: str
 ) -> None:
-    with pytest.raises(CorpusError) as caught:
+    with pytest.raises(ArgumentError) as caught:
         data_files(*inputs, standard_input=told)
     assert message in str(caught.value)
 

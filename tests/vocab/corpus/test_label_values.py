@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 SOFT = Columns(probability_prefix="p_")
-SEVERAL = "several labels a text are learnt with --set corpus.task=multi_label"
+SEVERAL = "for several labels per text, set corpus.task=multi_label"
 SOFT_SEVERAL = Columns(task="multi_label", probability_prefix="p_")
 
 
@@ -106,8 +106,8 @@ class TestSeveralLabels:
     def test_a_list_under_a_task_of_one_label_says_what_to_set(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", {"text": "x", "label": ["a"]})
         assert reason(path) == (
-            "expected the label to be a string or an integer, received a list; several labels a "
-            "text are learnt with --set corpus.task=multi_label"
+            "expected the label to be a string or an integer, received a list; for several "
+            "labels per text, set corpus.task=multi_label"
         )
 
     def test_the_only_label_is_told_as_such(self) -> None:

@@ -15,7 +15,7 @@ from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.input_files import data_files
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import open_records
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, OutputError
 
 CSV = b"text,label\nhello,en\nbonjour,fr\n"
 
@@ -174,7 +174,7 @@ def test_a_file_is_sent_whole(object_store, bucket: Path, tmp_path: Path, size: 
 def test_a_store_that_takes_nothing_is_told_of(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     told = r"^nowhere://a\.csv: cannot be written: nowhere:// is no"
-    with pytest.raises(CorpusError, match=told):
+    with pytest.raises(OutputError, match=told):
         object_stores.send(tmp_path / "a", "nowhere://a.csv")
 
 

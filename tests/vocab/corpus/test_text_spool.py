@@ -1,6 +1,6 @@
 import pytest
 from gatewise.vocab.corpus.text_spool import keeping
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import OutputError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,5 +34,5 @@ def test_nothing_is_left_behind(tmp_path):
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(CorpusError, match="cannot be written"), keeping(tmp_path / "none"):
+    with pytest.raises(OutputError, match="cannot be written"), keeping(tmp_path / "none"):
         pass

@@ -2,7 +2,7 @@
 
 from importlib.resources import files
 
-from gatewise.service.model.model_config import DTYPES
+from gatewise.service.model.model_documents import DTYPES
 from gatewise.service.model.model_folder import Artifact
 
 

@@ -1,127 +1,302 @@
-"""API keys: what the sender of a request may do, told from its headers.
+"""API keys: the file of keys, making and adding a key, and the role of a request's sender.
 
-The file of keys is read again while the service runs, at most once a second, so that keys come and
-go without a restart. A file that cannot be used changes nothing: the keys of the last good one
-stay. Knows no route, and not how a key is written down
-(`gatewise.service.serving.http.auth.key_file`).
+The file has one JSON object a line: the key's name, its role, its SHA-256, and the last day (UTC)
+on which it is valid, if there is one. A fast hash is right here: slow hashes, as for passwords,
+make guessing expensive, but nobody guesses 256 random bits, and every request would pay for it.
+
+The service reads the file again while it runs, at most once a second, so that keys change without a
+restart. A file that cannot be used changes nothing: the last good keys stay.
 """
 
+import hashlib
 import hmac
+import json
 import logging
+import os
+import secrets
+import stat
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from gatewise.service.serving.http.auth.key_file import (
-    KeyEntry,
-    KeysError,
-    Role,
-    hash_of,
-    parse,
-    read,
-)
+from filelock import lock_descriptor
+from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
+from gatewise.vocab.errors import GatewiseError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_KEY = 256
-_SECONDS_BETWEEN_LOOKS = 1.0
+PREFIX = "gw_"
+"""The first characters of every key, by which secret scanners can recognise it."""
+
+_RANDOM_BYTES = 32
+_MAX_KEYS = 1_000
+_MAX_FILE_BYTES = 1024 * 1024
+_MAX_KEY_BYTES = 256
+_REREAD_SECONDS = 1.0
+
+
+class KeysError(GatewiseError):
+    """The file of keys cannot be used; the message says where and why."""
+
+
+class Role(StrEnum):
+    """What a key allows."""
+
+    PREDICT = "predict"
+    ADMIN = "admin"
+
+    def allows(self, needed: "Role") -> bool:
+        """Whether this role includes another: an admin may do everything.
+
+        >>> Role.ADMIN.allows(Role.PREDICT), Role.PREDICT.allows(Role.ADMIN)
+        (True, False)
+        """
+        return self in (needed, Role.ADMIN)
+
+
+class KeyEntry(BaseModel):
+    """A line of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w .@:/+-]+$")]
+    role: Role
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    expires: date | None = None
+
+    def line(self) -> str:
+        """Returns the entry as a line of the file."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
+
+
+def make_key(name: str, role: Role, expires: date | None = None) -> tuple[str, KeyEntry]:
+    """Makes a key.
+
+    Returns:
+        The key, which is not kept anywhere, and its entry in the file.
+
+    Raises:
+        KeysError: If the name is too long, or has characters that could garble a log.
+    """
+    key = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+    digest = _sha256(key.encode()).hex()
+    try:
+        return key, KeyEntry(name=name, role=role, sha256=digest, expires=expires)
+    except ValidationError:
+        raise KeysError(
+            "expected a name of 1 to 64 letters, digits, blanks and . @ : / + - _, received "
+            f"{name[:80]!r}"
+        ) from None
+
+
+def parse(content: bytes, path: Path) -> list[KeyEntry]:
+    """Parses a file of keys; blank lines are skipped.
+
+    Args:
+        content: The bytes of the file.
+        path: The path, for messages.
+
+    Raises:
+        KeysError: If a line is invalid, or there are no keys or too many.
+    """
+    entries = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entries.append(KeyEntry.model_validate_json(line))
+        except ValidationError as error:
+            # The line is not quoted: it may hold a key by mistake.
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = "".join(f", {step}" for step in first["loc"] if step in KeyEntry.model_fields)
+            raise KeysError(f"{path}, line {number}{place}: {_reason(first['type'])}") from None
+    if not entries:
+        raise KeysError(f"{path}: there is no key in it: make one with gatewise key")
+    if len(entries) > _MAX_KEYS:
+        raise KeysError(f"{path}: expected at most {_MAX_KEYS} keys, received {len(entries)}")
+    return entries
+
+
+def read(path: Path) -> bytes:
+    """Returns the bytes of a file of keys.
+
+    Raises:
+        KeysError: If it cannot be read, or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise KeysError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > _MAX_FILE_BYTES:
+        raise KeysError(f"{path}: expected at most {_MAX_FILE_BYTES:,} bytes of keys")
+    return content
+
+
+def add(path: Path, entry: KeyEntry) -> None:
+    """Adds an entry to a file of keys, which is created if it does not exist.
+
+    A new file gets the mode 0600; an existing one keeps its mode and, if the system allows it, its
+    owner, so that the service can still read it.
+
+    Raises:
+        KeysError: If the existing file cannot be used.
+        OutputError: If the file cannot be written.
+    """
+    path = path.resolve()  # writes to the target of a link
+    with translate_write_errors(path), _locked(path.parent):
+        content, former = b"", None
+        if path.exists():
+            content, former = read(path), path.stat()
+            if content and not content.endswith(b"\n"):
+                content += b"\n"
+        content += entry.line().encode() + b"\n"
+        parse(content, path)
+        with atomic_write(path) as temporary:
+            # Created without rights for others: a later chmod would leave a moment with them.
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+            if former:
+                with suppress(PermissionError, AttributeError):  # AttributeError: on Windows
+                    os.chown(temporary, former.st_uid, former.st_gid)
+                temporary.chmod(stat.S_IMODE(former.st_mode))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Lets one process at a time change a file of a folder.
+
+    The folder itself is locked, so that no lock file stays behind; Windows cannot open one.
+    """
+    if sys.platform == "win32" or not folder.is_dir():
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        lock_descriptor(descriptor, poll_interval=0.01)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """A key as requests are held against it: its hash, its role, the time from which it is over."""
+class _ActiveKey:
+    """A key as requests are compared with it."""
 
     digest: bytes
     role: Role
-    over: float
+    expires_at: float  # seconds since the epoch
 
 
 class ApiKeys:
-    """The keys of a service, looked after while it runs.
+    """The keys of a running service.
 
     Args:
-        path: The file of keys. Without one nobody is asked for a key, and what needs the role
-            admin is closed to all.
-        clock: Seconds by which it is told when to look at the file again.
+        path: The file of keys. Without one, no request needs a key, and none has the role admin.
+        clock: Returns the seconds by which the file is read again.
 
     Raises:
-        KeysError: If the file cannot be used: a service that shall be closed does not start open.
+        KeysError: If the file cannot be used: the service must not start unprotected.
     """
 
     def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._clock = clock
         self._content = b"" if path is None else read(path)
-        self._known = () if path is None else _known(parse(self._content, path))
-        self._complaint = ""
-        self._next_look = clock() + _SECONDS_BETWEEN_LOOKS
+        self._active = () if path is None else _active_keys(parse(self._content, path))
+        self._logged_error = ""
+        self._next_read = clock() + _REREAD_SECONDS
 
     @property
-    def are_asked_for(self) -> bool:
-        """Whether requests need a key at all."""
+    def are_required(self) -> bool:
+        """Whether requests need a key."""
         return self._path is not None
 
     def role(self, headers: Iterable[tuple[bytes, bytes]]) -> Role | None:
-        """What the sender of a request may do; None without a key that is taken.
+        """Returns the role of a request's sender, or None without a valid key.
 
-        Every key is compared, in constant time, whether one has fitted or not.
+        Every key is compared in constant time, even after a match.
 
         Args:
-            headers: The request's, as ASGI has them: names in lower case.
+            headers: The request's headers as in ASGI, with names in lower case.
         """
         if self._path is None:
             return Role.PREDICT
-        if self._clock() >= self._next_look:
-            self._look(self._path)
-        found = None
-        for key in _presented(headers):
-            digest, now = hash_of(key), time.time()
-            for known in self._known:
-                fits = hmac.compare_digest(digest, known.digest)
-                if fits and now < known.over and found is not Role.ADMIN:
-                    found = known.role
-        return found
+        if self._clock() >= self._next_read:
+            self._reread(self._path)
+        role = None
+        for key in _keys_in(headers):
+            digest, now = _sha256(key), time.time()
+            for active in self._active:
+                matches = hmac.compare_digest(digest, active.digest)
+                if matches and now < active.expires_at and role is not Role.ADMIN:
+                    role = active.role
+        return role
 
-    def _look(self, path: Path) -> None:
-        """Takes the file's keys if its bytes are others; complains once of a file without use."""
-        self._next_look = self._clock() + _SECONDS_BETWEEN_LOOKS
+    def _reread(self, path: Path) -> None:
+        """Takes the keys of a file that has changed; logs once that a file cannot be used."""
+        self._next_read = self._clock() + _REREAD_SECONDS
         try:
-            # The bytes and not the time of the last change, which may be that of two contents.
+            # Compares the bytes: two contents may have the same modification time.
             content = read(path)
             if content == self._content:
-                self._complaint = ""
+                self._logged_error = ""
                 return
-            known = _known(parse(content, path))
+            active = _active_keys(parse(content, path))
         except KeysError as error:
-            if str(error) != self._complaint:
-                self._complaint = str(error)
+            if str(error) != self._logged_error:
+                self._logged_error = str(error)
                 _log.error("the API keys stay as they were: %s", error)
             return
-        self._content, self._known, self._complaint = content, known, ""
-        _log.info("%d API keys taken from %s", len(known), path)
+        self._content, self._active, self._logged_error = content, active, ""
+        _log.info("%d API keys taken from %s", len(active), path)
 
 
-def _known(entries: Iterable[KeyEntry]) -> tuple[_Known, ...]:
+def _sha256(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def _reason(kind: str) -> str:
+    """Returns the reason why a line is invalid, by the kind of pydantic's first error."""
+    reasons = {
+        "json_invalid": "expected a JSON object",
+        "model_type": "expected a JSON object",
+        "missing": "it is missing",
+        "extra_forbidden": "expected no other member than " + ", ".join(KeyEntry.model_fields),
+        "enum": "expected " + " or ".join(Role),
+    }
+    return reasons.get(kind, "not as gatewise key writes it")
+
+
+def _active_keys(entries: Iterable[KeyEntry]) -> tuple[_ActiveKey, ...]:
     return tuple(
-        _Known(bytes.fromhex(entry.sha256), entry.role, _over(entry.expires)) for entry in entries
+        _ActiveKey(bytes.fromhex(entry.sha256), entry.role, _end_of(entry.expires))
+        for entry in entries
     )
 
 
-def _over(expires: date | None) -> float:
-    if expires is None or expires == date.max:
+def _end_of(last_day: date | None) -> float:
+    """Returns the end of a key's last day in UTC, in seconds since the epoch."""
+    if last_day is None or last_day == date.max:
         return float("inf")
-    day_after = expires + timedelta(days=1)
+    day_after = last_day + timedelta(days=1)
     return datetime(day_after.year, day_after.month, day_after.day, tzinfo=UTC).timestamp()
 
 
-def _presented(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
-    """The keys that a request shows: at most one of each of the two headers."""
+def _keys_in(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
+    """Returns the keys of a request: at most one of each of the two headers."""
     bearer = own = None
     for name, value in headers:
         if name == b"authorization" and bearer is None and value[:7].lower() == b"bearer ":
             bearer = value[7:].strip()
         elif name == b"x-api-key" and own is None:
             own = value.strip()
-    return [key for key in (bearer, own) if key and len(key) <= _LONGEST_KEY]
+    return [key for key in (bearer, own) if key and len(key) <= _MAX_KEY_BYTES]

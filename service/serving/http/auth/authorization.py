@@ -1,32 +1,30 @@
-"""Who is let in: a request's role held against what it takes.
+"""Authorization: the paths that are open without a key, and the refusals 401 and 403.
 
-Owns what is open to all, the two refusals, 401 and 403, and what the OpenAPI document says of them.
-All else is closed without a key, so that a route which nobody thought of here is closed too. Knows
-no route by more than its path, and not how keys are kept
-(`gatewise.service.serving.http.auth.api_keys`).
+Every other path needs a key, so that a new route is closed unless it is opened here.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import Request
-from gatewise.service.serving.http.auth.api_keys import ApiKeys
-from gatewise.service.serving.http.auth.key_file import Role
+from gatewise.service.serving.http.app_context import app_context
+from gatewise.service.serving.http.auth.api_keys import ApiKeys, Role
 from gatewise.service.serving.http.protocol import openapi_errors, problems
 from gatewise.service.serving.http.protocol.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
+from gatewise.service.serving.settings import variable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN = frozenset(
     {
-        # Probes have no keys, and a browser sends none for a page; none of these tells of a model.
+        # Probes have no keys, and browsers send none for a page; none of these reveals a model.
         *("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"),
         *("/", "/docs", "/openapi.json"),
     }
 )
-"""The paths that nobody needs a key for."""
+"""The paths that need no key."""
 
-_OPEN_FILES = "/page/"
-"""Below this are the files of the page, which are the same for everybody."""
+_OPEN_FOLDER = "/page/"
+"""The files of the web UI, which are the same in every service."""
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
@@ -34,51 +32,49 @@ _SCHEMES = {
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
-        "description": "The same in a header of its own.",
+        "description": "The same key in its own header.",
     },
 }
 
 
 class AuthMiddleware:
-    """An ASGI application that asks for a key before it lets requests in to another one.
-
-    Nothing of a request's body is read before.
+    """ASGI middleware that requires a key, before anything of a body is read.
 
     Args:
-        inside: The other one.
+        app: The ASGI application inside.
         keys: The service's keys.
     """
 
-    def __init__(self, inside: ASGIApp, keys: ApiKeys) -> None:
-        self._inside = inside
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
+        self._app = app
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Lets one request in, or answers its refusal."""
+        """Passes a request on, or refuses it."""
         if scope["type"] in ("http", "websocket") and not _is_open(scope["path"]):
             try:
-                admit(self._keys, scope["headers"], Role.PREDICT)
+                authorize(self._keys, scope["headers"], Role.PREDICT)
             except ProblemError as refusal:
-                # Of a WebSocket it is the answer to the request for one.
+                # A WebSocket gets it as the answer to its handshake.
                 await problems.response(scope["path"], refusal)(scope, receive, send)
                 return
-        await self._inside(scope, receive, send)
+        await self._app(scope, receive, send)
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN or path.startswith(_OPEN_FILES)
+    return path in OPEN or path.startswith(_OPEN_FOLDER)
 
 
-def admit(keys: ApiKeys, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> None:
-    """Lets in a request whose sender has a role.
+def authorize(keys: ApiKeys, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> None:
+    """Checks that the sender of a request has a role.
 
     Args:
         keys: The service's keys.
-        headers: The request's, as ASGI has them.
-        needed: The role that it takes.
+        headers: The request's headers as in ASGI.
+        needed: The role.
 
     Raises:
-        ProblemError: If it has no valid key, or one that does not allow this.
+        ProblemError: If the request has no valid key, or its role does not include this one.
     """
     role = keys.role(headers)
     if role is None:
@@ -89,30 +85,27 @@ def admit(keys: ApiKeys, headers: Iterable[tuple[bytes, bytes]], needed: Role) -
         )
     if role.allows(needed):
         return
-    if keys.are_asked_for:
+    if keys.are_required:
         raise ProblemError(FORBIDDEN, f"expected an API key with the role {needed}, not {role}")
     raise ProblemError(
         FORBIDDEN,
-        f"this needs an API key with the role {needed}, and this service has no keys: set "
-        "GATEWISE_API_KEYS_FILE",
+        f"expected an API key with the role {needed}, but this service has no keys: set "
+        f"{variable('api_keys_file')}",
     )
 
 
 def require(needed: Role) -> Callable[[Request], Awaitable[None]]:
-    """A dependency of FastAPI's, for a route that takes more than the gate asks for.
-
-    `request.app.state.keys` has the keys.
-    """
+    """Returns a FastAPI dependency for a route that needs more than the middleware checks."""
 
     async def check(request: Request) -> None:
-        admit(request.app.state.keys, request.scope["headers"], needed)
+        authorize(app_context(request).keys, request.scope["headers"], needed)
 
     return check
 
 
 def describe(document: dict[str, Any], keys: ApiKeys) -> None:
-    """Puts the keys into an OpenAPI document, where the service asks for them."""
-    if not keys.are_asked_for:
+    """Adds the keys to an OpenAPI document, if the service requires them."""
+    if not keys.are_required:
         return
     document["components"]["securitySchemes"] = _SCHEMES
     for path, operations in document["paths"].items():

@@ -1,78 +1,52 @@
-"""ASGI middleware: how many requests may be under way; one too many is answered with 429.
-
-The same under uvicorn and under Ray Serve.
-"""
+"""ASGI middleware: the limit of requests in flight, above which a request is answered with 429."""
 
 from collections.abc import Callable
 from functools import lru_cache
 
 from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
 from gatewise.service.serving.http.protocol import problems
-from gatewise.service.serving.http.protocol.problems import ProblemError
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-_TOO_MANY = ProblemError(
-    problems.TOO_MANY_REQUESTS,
-    "the service has as many requests under way as it may: ask again",
-    headers={"Retry-After": "1"},
-)
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class ConcurrencyLimit:
-    """An ASGI application around another one. WebSockets pass; they have a limit of their own.
+    """Middleware that refuses a request while too many others are in flight.
+
+    WebSockets pass: they have a limit of their own.
 
     Args:
-        inside: The other one. Nothing of it runs for a request that is refused.
-        max_requests: How many requests it may have under way at a time.
-        refused: Called for each request that is one too many.
+        app: The ASGI application inside. It does nothing for a request that is refused.
+        max_requests: The limit.
+        refused: Called for each request that is refused.
 
     Attributes:
-        under_way: How many requests there are.
+        in_flight: The number of requests that are not answered yet.
     """
 
-    def __init__(
-        self, inside: ASGIApp, max_requests: int, refused: Callable[[], None] = lambda: None
-    ) -> None:
-        self._inside = inside
+    def __init__(self, app: ASGIApp, max_requests: int, refused: Callable[[], None]) -> None:
+        self._app = app
         self._max_requests = max_requests
         self._refused = refused
-        self.under_way = 0
+        self.in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] != "http":
-            await self._inside(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        if self.under_way >= self._max_requests:
+        if self.in_flight >= self._max_requests:
             self._refused()
             await _refusal(scope["path"])(scope, receive, send)
             return
-        self.under_way += 1
+        self.in_flight += 1
         try:
-            await self._inside(scope, receive, send)
+            await self._app(scope, receive, send)
         finally:
-            self.under_way -= 1
+            self.in_flight -= 1
 
 
-@lru_cache(maxsize=16)  # under overload they are mostly the same, and must cost next to nothing
+@lru_cache(maxsize=16)  # under overload the paths repeat, and a refusal must cost next to nothing
 def _refusal(path: str) -> Response:
-    """The answer to a request too many; whatever else adds headers has not been reached."""
-    response = problems.response(path, _TOO_MANY)
-    response.raw_headers.extend(SECURITY_HEADERS)
+    response = problems.response(path, problems.too_many_requests())
+    response.raw_headers.extend(SECURITY_HEADERS)  # the middleware inside adds them to the others
     return response
-
-
-def without_request_id(inside: ASGIApp) -> ASGIApp:
-    """An application whose answers do not name the request, for a server that does so itself."""
-
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_out(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [one for one in message["headers"] if one[0] != b"x-request-id"]
-                message = {**message, "headers": headers}
-            await send(message)
-
-        await inside(scope, receive, send_out)
-
-    return answer

@@ -7,7 +7,7 @@ bytes (`gatewise.service.serving.http.open_inference.response_encoding`) nor any
 import numpy as np
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked, reached
-from gatewise.service.serving.batching_jobs import Scored
+from gatewise.service.serving.batching import Scored
 from gatewise.service.serving.http.open_inference.inference_schemas import (
     ModelMetadata,
     OutputName,

@@ -14,7 +14,6 @@ are counted before they are read. Knows no route, no server and no model.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from gatewise.service.model.scores import ScoreFunction
 from gatewise.service.serving.http.open_inference.inference_schemas import (
@@ -26,13 +25,14 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
     InferRequestBody,
     OutputName,
 )
+from gatewise.service.serving.http.protocol.problems import pointer
 from gatewise.vocab.errors import GatewiseError
 from pydantic import ValidationError
 
 _LENGTH_BYTES = 4
+_KEY_SHOWN = 50
 _MOST_ERRORS = 100
 """Most errors of a body that are looked at: telling each would hold up every other request."""
-_KEY_SHOWN = 50
 _DATA = ("inputs", 0, "data")
 _ELEMENT = "expected a text, or where the shape is [n, 1] a list of one text"
 
@@ -226,9 +226,5 @@ def _outputs(request: InferRequestBody, binary: bool) -> tuple[RequestedOutput, 
 
 
 def _refusal(location: Sequence[str | int], reason: str) -> InferFormatError:
-    """The refusal of what stands at a place, told as a JSON pointer in its form as a fragment."""
-    place = "".join(
-        "/" + quote(str(step)[:_KEY_SHOWN].replace("~", "~0").replace("/", "~1"), safe="~")
-        for step in location
-    )
-    return InferFormatError(f"#{place}: {reason}")
+    """The refusal of what stands at a place."""
+    return InferFormatError(f"{pointer(location)}: {reason}")

@@ -11,7 +11,8 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from fastapi import APIRouter, Request
-from gatewise.service.serving.batching_jobs import EmptyTextsError
+from gatewise.service.serving.batching import EmptyTextsError
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.open_inference import outputs as inference_outputs
 from gatewise.service.serving.http.open_inference.inference_schemas import (
@@ -30,14 +31,11 @@ from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.served_model import ServedModel
-from gatewise.service.serving.settings import Settings
 from starlette.responses import Response
 
 EXTENSIONS = ["binary_tensor_data"]
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BYTES_TYPE = "application/octet-stream"
-
-_INVALID = Kind("invalid-inference-request", 400, "The inference request is not valid")
 
 routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
@@ -54,7 +52,12 @@ def _responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 _OF_A_MODEL = _responses(problems.NO_MODEL, problems.NOT_READY)
 _OF_AN_INFERENCE = {
     **_responses(
-        *(_INVALID, problems.NO_MODEL, problems.BODY_TOO_LARGE, problems.UNSUPPORTED_BODY),
+        *(
+            problems.INVALID_INFERENCE,
+            problems.NO_MODEL,
+            problems.BODY_TOO_LARGE,
+            problems.UNSUPPORTED_BODY,
+        ),
         *(problems.QUEUE_FULL, problems.NOT_READY, problems.LATE),
     ),
     200: {
@@ -157,7 +160,7 @@ async def model_metadata(request: Request, name: str, version: str | None = None
 )
 async def infer(request: Request, name: str, version: str | None = None) -> Response:
     """Answers the outputs that are asked for, or `label` and `score`."""
-    settings: Settings = request.app.state.settings
+    settings = app_context(request).settings
     content = await request_body.receive_bytes(
         request.scope, request.receive, settings.max_body_bytes, BYTES_TYPE
     )
@@ -171,11 +174,11 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         inference_outputs.check(asked, served.classifier)
         scored = await served.scores(asked.texts, asked.function_to_apply)
     except InferFormatError as error:
-        raise ProblemError(_INVALID, str(error)) from None
+        raise ProblemError(problems.INVALID_INFERENCE, str(error)) from None
     except EmptyTextsError as error:
         which = ", ".join(map(str, error.indices[:20]))
         detail = f"#/inputs/0: expected texts with at least one token each: empty are {which}"
-        raise ProblemError(_INVALID, detail) from None
+        raise ProblemError(problems.INVALID_INFERENCE, detail) from None
     answer, header_length = encode(
         inference_outputs.tensors(asked, served.classifier, scored),
         [output.binary for output in asked.outputs],
@@ -196,5 +199,4 @@ def _asked_of(models: ModelRegistry, name: str, version: str | None) -> ServedMo
 
 
 def _models(request: Request) -> ModelRegistry:
-    models: ModelRegistry = request.app.state.models
-    return models
+    return app_context(request).models

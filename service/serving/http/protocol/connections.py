@@ -8,9 +8,10 @@ import asyncio
 from typing import Any, ClassVar
 
 import httptools
-from gatewise.service.serving.http.protocol import raw_responses
+from gatewise.service.serving.http.protocol import problems, raw_responses
 from gatewise.service.serving.http.protocol.buffered_transport import Transport
 from gatewise.service.serving.http.protocol.limits import Limits
+from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MOST_HEADERS = 200
@@ -72,7 +73,7 @@ class Connection(HttpToolsProtocol):
         )
         self._since = self.loop.time()
         if len(self.connections) > self.bounds.connections:
-            self._refuse(503, "too many connections", "retry-after: 1")
+            self._refuse(problems.TOO_MANY_CONNECTIONS, "too many connections")
 
     def data_received(self, data: bytes) -> None:
         """Reads what came, unless it is more of headers than may be."""
@@ -211,19 +212,19 @@ class Connection(HttpToolsProtocol):
             transport.abort()
             return
         if self._since and now - self._since > self.bounds.read_seconds:
-            self._refuse(408, "the request did not come in time")
+            self._refuse(problems.REQUEST_TIMEOUT, "the request did not come in time")
 
     def _check_headers(self) -> None:
         most = self.bounds.header_bytes
         if self._headers > _MOST_HEADERS or max(self._header_bytes, self._raw_bytes) > most:
-            self._refuse(431, f"expected at most {most} bytes of headers")
+            self._refuse(problems.HEADERS_TOO_LARGE, f"expected at most {most} bytes of headers")
 
-    def _refuse(self, status: int, detail: str, *headers: str) -> None:
+    def _refuse(self, kind: Kind, detail: str) -> None:
         """Answers what never becomes a request, and closes."""
         if self.transport.is_closing():
             return
         if self._is_next():
-            self.transport.write(raw_responses.refusal(status, detail, *headers))
+            self.transport.write(raw_responses.refusal(ProblemError(kind, detail)))
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

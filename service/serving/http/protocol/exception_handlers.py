@@ -12,6 +12,7 @@ from gatewise.service.serving.http.protocol.problems import (
     Kind,
     ProblemError,
     invalid_request,
+    no_route,
     pointer,
     refusal,
     response,
@@ -31,11 +32,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _answer_http_exception)
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     app.add_exception_handler(Exception, _answer_exception)
-
-
-def no_route(path: str) -> ProblemError:
-    """The refusal of a path that there is not."""
-    return ProblemError(NO_ROUTE, f"no route {path!r:.200}: /docs lists what there is")
 
 
 def _response(request: Request, problem: ProblemError) -> Response:

@@ -1,9 +1,7 @@
 """Every error of the HTTP service, as a problem document (RFC 9457).
 
-Owns the kinds of problem, their statuses and their JSON, for the service's own refusals as for
-the framework's (no such route, wrong method, an unexpected exception). Knows no route; of paths it
-knows that those below `/v2` belong to the Open Inference Protocol, whose clients expect an object
-with the one member `error` and would find no message in a problem document.
+Errors below `/v2` have another shape: the Open Inference Protocol expects an object with the one
+member `error`.
 """
 
 import json
@@ -13,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from gatewise.service.serving.batching_jobs import ClosedError, DeadlineError, QueueFullError
+from gatewise.service.serving.batching import ClosedError, DeadlineError, QueueFullError
 from gatewise.service.serving.model_versions import InUseError, NotReadyError, UnknownModelError
 from gatewise.vocab.errors import GatewiseError
 from pydantic import BaseModel, Field
@@ -21,11 +19,11 @@ from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 
-_MOST_ERRORS = 20
-"""Errors listed of one request: a body of many mistakes shall not be answered with a longer one."""
+_MAX_ERRORS = 20
+"""The most errors listed of one request: the answer must not outgrow a body full of mistakes."""
 
-_LONGEST_STEP = 100
-"""Characters that are shown of a key in a pointer."""
+_MAX_KEY_CHARACTERS = 100
+"""The most characters of a key that a pointer shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +31,16 @@ class Kind:
     """A kind of problem.
 
     Attributes:
-        name: Last part of the document's `type`, a URI that only identifies.
+        name: The last part of the document's `type`, a URI that only identifies.
         status: The HTTP status.
         title: What all problems of this kind have in common.
+        retry_after: Seconds in `Retry-After`, unless the problem has headers of its own.
     """
 
     name: str
     status: int
     title: str
+    retry_after: int | None = None
 
     @property
     def type(self) -> str:
@@ -49,6 +49,7 @@ class Kind:
 
 
 MALFORMED_BODY = Kind("malformed-body", 400, "The body is not valid JSON")
+INVALID_INFERENCE = Kind("invalid-inference-request", 400, "The inference request is not valid")
 UNAUTHORIZED = Kind("unauthorized", 401, "The request has no valid API key")
 FORBIDDEN = Kind("forbidden", 403, "The API key does not allow this")
 NO_ROUTE = Kind("no-route", 404, "There is no such route")
@@ -60,41 +61,62 @@ BODY_TOO_LARGE = Kind("body-too-large", 413, "The body is too large")
 UNSUPPORTED_BODY = Kind("unsupported-body", 415, "The body is not sent as JSON")
 INVALID_REQUEST = Kind("invalid-request", 422, "The request is not valid")
 EMPTY_TEXT = Kind("empty-text", 422, "A text is empty")
-QUEUE_FULL = Kind("queue-full", 429, "Too many texts wait")
-TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too Many Requests")
+QUEUE_FULL = Kind("queue-full", 429, "Too many texts wait", retry_after=1)
+TOO_MANY_REQUESTS = Kind("too-many-requests", 429, "Too Many Requests", retry_after=1)
 UNEXPECTED = Kind("unexpected", 500, "The service failed")
-NOT_READY = Kind("not-ready", 503, "The model is not ready")
+NOT_READY = Kind("not-ready", 503, "The model is not ready", retry_after=1)
 LATE = Kind("deadline", 504, "The answer took too long")
+
+# Sent by a connection before there is a request.
+REQUEST_TIMEOUT = Kind("request-timeout", 408, "Request Timeout")
+HEADERS_TOO_LARGE = Kind("request-header-fields-too-large", 431, "Request Header Fields Too Large")
+TOO_MANY_CONNECTIONS = Kind("service-unavailable", 503, "Service Unavailable", retry_after=1)
+
+# Sent by a stream, as its last message.
+FOREIGN_PAGE = Kind("foreign-page", 403, "The page is of another origin")
+IDLE = Kind("idle", 408, "Nothing came")
+NOT_STREAMED = Kind("not-streamed", 409, "The model cannot classify a text as it comes")
+TEXT_TOO_LONG = Kind("text-too-long", 413, "The text is too long")
+TOO_MANY_STREAMS = Kind("too-many-streams", 429, "Too many streams are open")
+
+_KINDS_OF_ERRORS: dict[type[GatewiseError], Kind] = {
+    QueueFullError: QUEUE_FULL,
+    DeadlineError: LATE,
+    UnknownModelError: NO_MODEL,
+    NotReadyError: NOT_READY,
+    ClosedError: NOT_READY,
+    InUseError: IN_USE,
+}
 
 
 class FieldError(BaseModel):
-    """One mistake in a body, and where it is."""
+    """An error in a body, and its place."""
 
     detail: str = Field(description="What is expected there.")
     pointer: str = Field(description="JSON pointer into the body, as a URI fragment.")
 
 
 class Problem(BaseModel):
-    """A problem document, RFC 9457."""
+    """A problem document, RFC 9457, as OpenAPI describes it."""
 
     type: str = Field(description="URI of the kind of problem; identifies it and leads nowhere.")
     title: str = Field(description="The kind of problem, the same each time.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="What is wrong this time, and what to do.")
-    instance: str = Field(description="The path that was asked.")
+    instance: str = Field(description="The path of the request.")
     errors: list[FieldError] | None = Field(
-        None, description="What is wrong where in the body; only of a body of the wrong shape."
+        None, description="The errors in the body; only if the body has the wrong shape."
     )
 
 
 class ProblemError(Exception):
-    """Raised anywhere below a route to answer with a problem document.
+    """Raised below a route to answer with a problem document.
 
     Args:
         kind: The kind of problem.
-        detail: What is wrong this time.
-        errors: The mistakes in the body.
-        headers: Headers of the answer.
+        detail: What is wrong this time, and what to do.
+        errors: The errors in the body.
+        headers: Headers of the answer; None for those of the kind.
     """
 
     def __init__(
@@ -108,37 +130,34 @@ class ProblemError(Exception):
         self.kind = kind
         self.detail = detail
         self.errors = tuple(errors)
+        if headers is None and kind.retry_after is not None:
+            headers = {"Retry-After": str(kind.retry_after)}
         self.headers = dict(headers or {})
 
 
 class ClientDisconnectedError(Exception):
-    """A client that has gone: whatever it is told, nobody reads it."""
+    """The client has disconnected: nobody reads the answer."""
 
 
-_REFUSALS: dict[type[GatewiseError], Kind] = {
-    QueueFullError: QUEUE_FULL,
-    DeadlineError: LATE,
-    UnknownModelError: NO_MODEL,
-    NotReadyError: NOT_READY,
-    ClosedError: NOT_READY,
-    InUseError: IN_USE,
-}
+def no_route(path: str) -> ProblemError:
+    """The problem of an unknown path."""
+    return ProblemError(NO_ROUTE, f"no route {path!r:.200}: /docs lists the routes")
 
 
 def invalid_request(errors: Sequence[FieldError]) -> ProblemError:
-    """The refusal of a request of the wrong shape."""
+    """The problem of a request with errors in its body."""
     first = errors[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return ProblemError(
-        INVALID_REQUEST, f"{first.pointer}: {first.detail}{more}", errors[:_MOST_ERRORS]
+        INVALID_REQUEST, f"{first.pointer}: {first.detail}{more}", errors[:_MAX_ERRORS]
     )
 
 
 def empty_texts(places: Sequence[str]) -> ProblemError:
-    """The refusal of texts without a token.
+    """The problem of texts without a token.
 
     Args:
-        places: JSON pointers to them.
+        places: JSON pointers to the texts.
     """
     detail = "expected a text with at least one token: an empty text has no class"
     return ProblemError(
@@ -148,28 +167,55 @@ def empty_texts(places: Sequence[str]) -> ProblemError:
     )
 
 
-def pointer(location: Sequence[str | int], document: Any = None) -> str:
-    """A JSON pointer (RFC 6901) in its form as a URI fragment.
+def too_many_requests() -> ProblemError:
+    """The problem of a request above the limit of requests in flight."""
+    return ProblemError(TOO_MANY_REQUESTS, "too many requests are in flight: retry later")
 
-    pydantic puts the names of union members among the keys; they lead nowhere in the document
-    itself and are left out. A long key is cut: a body shall not be answered with itself.
+
+def unexpected() -> ProblemError:
+    """The problem of a fault of the service; the log has the cause."""
+    detail = "an unexpected error, not of the request's making: the service's log has the cause"
+    # The server may drop the connection, which the client must know before it reuses it.
+    return ProblemError(UNEXPECTED, detail, headers={"Connection": "close"})
+
+
+def refusal(error: GatewiseError) -> ProblemError:
+    """The problem of an error from below the routes.
+
+    Raises:
+        GatewiseError: The same error, if it is not caused by the request but a fault.
+    """
+    for known, kind in _KINDS_OF_ERRORS.items():
+        if isinstance(error, known):
+            headers = None
+            if isinstance(error, QueueFullError):
+                headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+            return ProblemError(kind, str(error), headers=headers)
+    raise error
+
+
+def pointer(location: Sequence[str | int], document: Any = None) -> str:
+    """Returns a JSON pointer (RFC 6901), written as a URI fragment.
+
+    pydantic puts the names of union members among the keys. They do not occur in the document and
+    are left out. A long key is truncated, so that the answer does not repeat the body.
 
     >>> pointer(("inputs", "texts", 3), {"inputs": ["a", "b", "c", 7]})
     '#/inputs/3'
 
     Args:
         location: The keys and indices that lead to the place.
-        document: The document they lead into; without one every key counts.
+        document: The document that they lead into; without it every key counts.
     """
     steps = []
     here = document
     for step in location:
         if isinstance(step, str) and not isinstance(here, dict) and document is not None:
             continue
-        shown = str(step)
-        if len(shown) > _LONGEST_STEP:
-            shown = shown[:_LONGEST_STEP] + "…"
-        steps.append(shown.replace("~", "~0").replace("/", "~1"))
+        key = str(step)
+        if len(key) > _MAX_KEY_CHARACTERS:
+            key = key[:_MAX_KEY_CHARACTERS] + "…"
+        steps.append(key.replace("~", "~0").replace("/", "~1"))
         if isinstance(here, dict):
             here = here.get(step)
         elif isinstance(here, list) and isinstance(step, int) and step < len(here):
@@ -178,7 +224,7 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
 
 
 def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """What FastAPI's `responses` says of a route that may answer with these kinds of problem."""
+    """Returns FastAPI's `responses` of a route that may answer with these kinds of problem."""
     titles: dict[int | str, list[str]] = {}
     for kind in kinds:
         titles.setdefault(kind.status, []).append(kind.title)
@@ -189,35 +235,11 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def refusal(error: GatewiseError) -> ProblemError:
-    """What a refusal from below the routes is answered with.
-
-    Raises:
-        GatewiseError: The same, if it is not of the request's making but a fault of the service.
-    """
-    for known, kind in _REFUSALS.items():
-        if isinstance(error, known):
-            headers = {}
-            if isinstance(error, QueueFullError):
-                headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-            elif kind is NOT_READY:
-                headers["Retry-After"] = "1"
-            return ProblemError(kind, str(error), headers=headers)
-    raise error
-
-
-def unexpected() -> ProblemError:
-    """What a fault of the service is answered with, of which the log has the cause."""
-    detail = "an unexpected error, not of the request's making: the service's log has the cause"
-    # The server may drop the connection, which the client must know before it asks again on it.
-    return ProblemError(UNEXPECTED, detail, headers={"Connection": "close"})
-
-
 def response(path: str, problem: ProblemError) -> Response:
-    """The answer that tells a problem.
+    """Returns the answer to a request.
 
     Args:
-        path: The path that was asked.
+        path: The path of the request.
         problem: The problem.
     """
     if is_of_inference_protocol(path):
@@ -226,25 +248,28 @@ def response(path: str, problem: ProblemError) -> Response:
     return Response(document(path, problem), problem.kind.status, problem.headers, MEDIA_TYPE)
 
 
-def document(path: str, problem: ProblemError) -> str:
-    """The JSON of a problem document.
+def document(path: str | None, problem: ProblemError) -> str:
+    """Returns the JSON of a problem document.
 
     Args:
-        path: The path that was asked.
+        path: The path of the request; None if there is no request.
         problem: The problem.
     """
-    told = Problem(
-        type=problem.kind.type,
-        title=problem.kind.title,
-        status=problem.kind.status,
-        detail=problem.detail,
-        instance=quote(path, errors="replace"),
-        errors=list(problem.errors) or None,
-    )
+    kind = problem.kind
+    members: dict[str, object] = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail,
+    }
+    if path is not None:
+        members["instance"] = quote(path, errors="replace")
+    if problem.errors:
+        members["errors"] = [error.model_dump() for error in problem.errors]
     # Written by json and not by pydantic: escaped to ASCII, it can hold a lone surrogate.
-    return json.dumps(told.model_dump(exclude_none=True))
+    return json.dumps(members)
 
 
 def is_of_inference_protocol(path: str) -> bool:
-    """Whether a path is one of the Open Inference Protocol, with errors of another shape."""
+    """Whether a path belongs to the Open Inference Protocol, whose errors have another shape."""
     return path == "/v2" or path.startswith("/v2/")

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request, Response
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.explanation import Explanation, cost, explain
 from gatewise.service.model.scores import ScoreFunction, apply, ranked, shortest
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import (
@@ -24,8 +25,6 @@ from gatewise.service.serving.http.protocol.problems import (
     pointer,
 )
 from gatewise.service.serving.http.routes.predict_schemas import LabelScore, TextsRequest
-from gatewise.service.serving.model_registry import ModelRegistry
-from gatewise.service.serving.settings import Settings
 from gatewise.vocab.corpus.columns import Task
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
@@ -115,7 +114,6 @@ class ExplainQueue:
             raise ProblemError(
                 problems.QUEUE_FULL,
                 f"{MOST_WAITING} requests wait for explanations already: ask again",
-                headers={"Retry-After": "1"},
             )
         self._waiting += 1
         try:
@@ -170,7 +168,8 @@ async def _answer(
     name: str | None = None,
     version: str | None = None,
 ) -> list[Explained]:
-    settings: Settings = request.app.state.settings
+    context = app_context(request)
+    settings = context.settings
     asked = await request_body.read(
         request.scope, request.receive, ExplainRequest, settings.max_body_bytes
     )
@@ -180,8 +179,7 @@ async def _answer(
     exchange = request_context(request.scope)
     if settings.log_texts:
         exchange.texts = asked.texts
-    models: ModelRegistry = request.app.state.models
-    served = models.find(name, version)
+    served = context.models.find(name, version)
     exchange.model, exchange.version = served.name, served.version
     response.headers["Gatewise-Model"] = served.name
     response.headers["Gatewise-Version"] = served.version

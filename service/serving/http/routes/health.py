@@ -1,6 +1,7 @@
 """Whether the process answers, and whether texts can be classified."""
 
 from fastapi import APIRouter, Request
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import ProblemError
 from pydantic import BaseModel
@@ -27,12 +28,12 @@ async def live() -> Health:
 )
 async def ready(request: Request) -> Health:
     """Answers 200 while every model can be asked, and the service was not told to stop."""
-    if request.app.state.draining():
-        raise ProblemError(problems.NOT_READY, "the service is stopping")
-    if not request.app.state.models.is_ready:
+    context = app_context(request)
+    if context.process.is_draining():
+        raise ProblemError(problems.NOT_READY, "the service is stopping", headers={})
+    if not context.models.is_ready:
         raise ProblemError(
             problems.NOT_READY,
             "the model is being loaded: ask again, and look at the log if this lasts",
-            headers={"Retry-After": "1"},
         )
     return Health(status="ready")

@@ -1,21 +1,19 @@
 """The models by name: what there is, how they are asked, and how their versions are changed."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth import authorization
-from gatewise.service.serving.http.auth.key_file import Role
+from gatewise.service.serving.http.auth.api_keys import Role
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
-from gatewise.service.serving.http.routes.predict import Predict
-from gatewise.service.serving.http.routes.predict_schemas import LabelScore, PredictRequest
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change
 from gatewise.vocab.corpus.columns import Task
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
 
 _MOST_CHANGE_BYTES = 65_536
 
@@ -104,61 +102,22 @@ def told(models: ModelRegistry, name: str) -> Model:
 async def _change(request: Request, change: Change) -> Changes:
     """Changes versions, in every process of the service."""
     try:
-        changes: Changes = await request.app.state.change(change)
+        return await app_context(request).change(change)
     except ModelFolderError as error:
         raise ProblemError(problems.NOT_LOADED, str(error)) from None
-    return changes
 
 
 @routes.get("/models", summary="Every model")
 async def every(request: Request) -> ModelList:
     """Answers every model with its versions."""
-    models: ModelRegistry = request.app.state.models
+    models = app_context(request).models
     return ModelList(models=[told(models, name) for name in models.names()])
 
 
 @routes.get("/models/{name}", summary="One model", responses=problems.responses(problems.NO_MODEL))
 async def one(request: Request, name: str) -> Model:
     """Answers a model with its versions."""
-    return told(request.app.state.models, name)
-
-
-_ASKED: dict[str, Any] = {
-    "openapi_extra": request_body.openapi(PredictRequest),
-    "response_model": list[list[LabelScore]],
-    "responses": problems.responses(
-        *request_body.PROBLEMS,
-        problems.NO_MODEL,
-        problems.INVALID_REQUEST,
-        problems.EMPTY_TEXT,
-        problems.QUEUE_FULL,
-        problems.NOT_READY,
-        problems.LATE,
-    ),
-}
-
-
-@routes.post("/predict", summary="Classify texts", **_ASKED)
-async def predict(request: Request) -> Response:
-    """Answers one list a text, in the order of the texts, its labels best first."""
-    asked: Predict = request.app.state.predict
-    return await asked.respond(request)
-
-
-@routes.post("/models/{name}/predict", summary="Classify texts by a model", **_ASKED)
-async def predict_by_model(request: Request, name: str) -> Response:
-    """Answers as `/predict` does, by the version of the model whose turn it is."""
-    asked: Predict = request.app.state.predict
-    return await asked.respond(request, name)
-
-
-@routes.post(
-    "/models/{name}/versions/{version}/predict", summary="Classify texts by a version", **_ASKED
-)
-async def predict_by_version(request: Request, name: str, version: str) -> Response:
-    """Answers as `/predict` does, by that version of the model."""
-    asked: Predict = request.app.state.predict
-    return await asked.respond(request, name, version)
+    return told(app_context(request).models, name)
 
 
 @routes.post(
@@ -169,7 +128,7 @@ async def predict_by_version(request: Request, name: str, version: str) -> Respo
 )
 async def reload(request: Request, name: str) -> Reloaded:
     """Loads versions that are new, and unloads those that are gone; a failure changes nothing."""
-    models: ModelRegistry = request.app.state.models
+    models = app_context(request).models
     changes = await _change(request, Change("reload", name))
     if changes.failed and not changes.loaded:
         version, reason = next(iter(changes.failed.items()))
@@ -192,7 +151,7 @@ async def reload(request: Request, name: str) -> Reloaded:
 )
 async def share(request: Request, name: str) -> Model:
     """Sets what part of the requests each version gets: a canary, or a way back."""
-    models: ModelRegistry = request.app.state.models
+    models = app_context(request).models
     asked = await request_body.read(request.scope, request.receive, Traffic, _MOST_CHANGE_BYTES)
     if asked.shares is not None and not 0 < sum(asked.shares.values()) < math.inf:
         raise problems.invalid_request(
@@ -210,7 +169,7 @@ async def share(request: Request, name: str) -> Model:
 )
 async def load(request: Request, name: str, version: str) -> Model:
     """Loads a version again that is still where it was."""
-    models: ModelRegistry = request.app.state.models
+    models = app_context(request).models
     changes = await _change(request, Change("load", name, version))
     if version in changes.failed:
         raise ProblemError(problems.NOT_LOADED, changes.failed[version])
@@ -226,6 +185,6 @@ async def load(request: Request, name: str, version: str) -> Model:
 )
 async def unload(request: Request, name: str, version: str) -> Model:
     """Takes a version out of service, once it has answered what it has taken."""
-    models: ModelRegistry = request.app.state.models
+    models = app_context(request).models
     await _change(request, Change("unload", name, version))
     return told(models, name)

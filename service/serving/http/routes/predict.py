@@ -9,9 +9,11 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from fastapi import Request
-from gatewise.service.serving.batching_jobs import EmptyTextsError, Scored
+from fastapi import APIRouter, Request
+from gatewise.service.serving.batching import EmptyTextsError, Scored
+from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import (
@@ -21,12 +23,11 @@ from gatewise.service.serving.http.protocol.problems import (
     pointer,
 )
 from gatewise.service.serving.http.routes.predict_schemas import (
+    LabelScore,
     PredictParameters,
     PredictRequest,
     written,
 )
-from gatewise.service.serving.model_registry import ModelRegistry
-from gatewise.service.serving.settings import Settings
 from gatewise.vocab.errors import GatewiseError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -57,17 +58,13 @@ class Predict:
     """Answers what is asked of a model.
 
     Args:
-        models: The models.
-        settings: The service's settings.
-        requests: Tells how many requests are under way.
+        context: The state of the application.
+        requests_in_flight: Returns the number of requests that are not answered yet.
     """
 
-    def __init__(
-        self, models: ModelRegistry, settings: Settings, requests: Callable[[], int]
-    ) -> None:
-        self._models = models
-        self._settings = settings
-        self._requests = requests
+    def __init__(self, context: AppContext, requests_in_flight: Callable[[], int]) -> None:
+        self._context = context
+        self._requests_in_flight = requests_in_flight
         self._watchers: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +108,7 @@ class Predict:
             ProblemError: If the request is refused.
             ClientDisconnectedError: If the client has gone.
         """
-        settings = self._settings
+        settings = self._context.settings
         asked = await request_body.read(scope, receive, PredictRequest, settings.max_body_bytes)
         texts = asked.texts
         if len(texts) > settings.max_texts:
@@ -122,7 +119,7 @@ class Predict:
         if settings.log_texts:
             exchange.texts = texts
         try:
-            served = self._models.find(name, version)
+            served = self._context.models.find(name, version)
             exchange.model, exchange.version = served.name, served.version
             thresholds = served.classifier.thresholds if parameters.above_threshold else None
             if parameters.above_threshold and thresholds is None:
@@ -130,7 +127,7 @@ class Predict:
             future = served.ask(
                 texts,
                 parameters.function_to_apply,
-                alone=self._requests() == 1,
+                inline=self._requests_in_flight() == 1,
                 when_slow=lambda: self._watch(future, receive),
             )
             scored = await _answer_of(future)
@@ -155,6 +152,45 @@ class Predict:
         task = asyncio.ensure_future(_cancel_when_gone(future, receive))
         self._watchers.add(task)
         task.add_done_callback(self._watchers.discard)
+
+
+def routes(predict: Predict) -> APIRouter:
+    """The routes that classify, for OpenAPI and for what does not reach `predict` directly."""
+    router = APIRouter()
+    described: dict[str, Any] = {
+        "openapi_extra": request_body.openapi(PredictRequest),
+        "response_model": list[list[LabelScore]],
+        "responses": problems.responses(
+            *request_body.PROBLEMS,
+            problems.NO_MODEL,
+            problems.INVALID_REQUEST,
+            problems.EMPTY_TEXT,
+            problems.QUEUE_FULL,
+            problems.NOT_READY,
+            problems.LATE,
+        ),
+    }
+
+    @router.post("/predict", summary="Classify texts", **described)
+    async def predict_by_default(request: Request) -> Response:
+        """Answers one list a text, in the order of the texts, its labels best first."""
+        return await predict.respond(request)
+
+    @router.post("/models/{name}/predict", summary="Classify texts by a model", **described)
+    async def predict_by_model(request: Request, name: str) -> Response:
+        """Answers as `/predict` does, by the version of the model whose turn it is."""
+        return await predict.respond(request, name)
+
+    @router.post(
+        "/models/{name}/versions/{version}/predict",
+        summary="Classify texts by a version",
+        **described,
+    )
+    async def predict_by_version(request: Request, name: str, version: str) -> Response:
+        """Answers as `/predict` does, by that version of the model."""
+        return await predict.respond(request, name, version)
+
+    return router
 
 
 async def _answer_of(future: asyncio.Future[Scored]) -> Scored:

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 import orjson
 from gatewise.service.model.scores import ScoreFunction, best_first
-from gatewise.service.serving.batching_jobs import Scored
+from gatewise.service.serving.batching import Scored
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 

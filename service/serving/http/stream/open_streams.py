@@ -13,8 +13,11 @@ from weakref import WeakKeyDictionary
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.streaming_classifier import StreamingClassifier, StreamingError
-from gatewise.service.serving.http.protocol.problems import ProblemError
-from gatewise.service.serving.http.stream.stream_messages import NOT_STREAMED, TOO_MANY_STREAMS
+from gatewise.service.serving.http.protocol.problems import (
+    NOT_STREAMED,
+    TOO_MANY_STREAMS,
+    ProblemError,
+)
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")

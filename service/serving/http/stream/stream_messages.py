@@ -12,12 +12,6 @@ from gatewise.service.serving.http.protocol.problems import FieldError, Kind, Pr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-FOREIGN_PAGE = Kind("foreign-page", 403, "The page is of another origin")
-IDLE = Kind("idle", 408, "Nothing came")
-NOT_STREAMED = Kind("not-streamed", 409, "The model cannot classify a text as it comes")
-TEXT_TOO_LONG = Kind("text-too-long", 413, "The text is too long")
-TOO_MANY_STREAMS = Kind("too-many-streams", 429, "Too many streams are open")
-
 DONE = 1000
 """What a stream is closed with whose text has ended."""
 
@@ -28,10 +22,10 @@ _CODES = {
     problems.MALFORMED_BODY.name: 1007,
     problems.INVALID_REQUEST.name: 1007,
     problems.BODY_TOO_LARGE.name: 1009,
-    TEXT_TOO_LONG.name: 1009,
+    problems.TEXT_TOO_LONG.name: 1009,
     problems.UNEXPECTED.name: _FAILED,
     problems.NOT_READY.name: 1013,
-    TOO_MANY_STREAMS.name: 1013,
+    problems.TOO_MANY_STREAMS.name: 1013,
 }
 
 

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
-from gatewise.service.model.streaming_classifier import Reading, Stream, TextTooLongError
+from gatewise.service.model.streaming_classifier import Stream, StreamScores, TextTooLongError
+from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
@@ -71,7 +72,7 @@ class _Conversation:
         websocket, path = self._websocket, self._websocket.scope["path"]
         if self._is_foreign():
             error = ProblemError(
-                messages.FOREIGN_PAGE, "expected no page, or one of the service's own origin"
+                problems.FOREIGN_PAGE, "expected no page, or one of the service's own origin"
             )
             body = problems.document(path, error)
             answer = Response(body, error.kind.status, media_type=problems.MEDIA_TYPE)
@@ -92,8 +93,7 @@ class _Conversation:
             except Exception:
                 end = problems.UNEXPECTED.name
                 _log.exception("a stream failed")
-                detail = "an unexpected error: the service's log has the cause"
-                await self._refuse(ProblemError(problems.UNEXPECTED, detail))
+                await self._refuse(problems.unexpected())
         except _GONE:
             return
         finally:
@@ -109,7 +109,7 @@ class _Conversation:
         top_k = self._top_k()
         with self._streams.place():
             try:
-                served = self._websocket.app.state.models.find(name, version)
+                served = app_context(self._websocket).models.find(name, version)
             except GatewiseError as error:
                 raise problems.refusal(error) from None
             self._exchange.model, self._exchange.version = served.name, served.version
@@ -123,7 +123,7 @@ class _Conversation:
                 if self._characters > self._limits.text_characters:
                     most = self._limits.text_characters
                     raise ProblemError(
-                        messages.TEXT_TOO_LONG, f"expected at most {most:,} characters of a text"
+                        problems.TEXT_TOO_LONG, f"expected at most {most:,} characters of a text"
                     )
                 if await self._read(told, piece):
                     return
@@ -143,7 +143,7 @@ class _Conversation:
             elif not answers:
                 await self._send(await self._streams.work(told.now))
         except (TextTooLongError, EndlessWordError) as error:
-            raise ProblemError(messages.TEXT_TOO_LONG, str(error)) from None
+            raise ProblemError(problems.TEXT_TOO_LONG, str(error)) from None
         except EmptyTextError as error:
             raise ProblemError(problems.EMPTY_TEXT, str(error)) from None
         finally:
@@ -163,7 +163,7 @@ class _Conversation:
                 message = await self._websocket.receive()
         except TimeoutError:
             detail = f"expected a message within {seconds:g} s"
-            raise ProblemError(messages.IDLE, detail) from None
+            raise ProblemError(problems.IDLE, detail) from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
         text: str | None = message.get("text")
@@ -231,7 +231,7 @@ class _Told:
         """The last message, on the whole text."""
         return self._message(self._stream.end(), end=True)
 
-    def _message(self, reading: Reading, *, end: bool = False) -> str:
+    def _message(self, reading: StreamScores, *, end: bool = False) -> str:
         classifier, scores = self._classifier, reading.scores
         (none,) = classifier.none_labels(scores[None])
         best = ranked(classifier.classes_, scores, self._top_k, none=none)

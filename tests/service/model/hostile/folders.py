@@ -1,7 +1,6 @@
-"""What a failing disk does to a model folder, and what somebody does who means harm.
+"""Damaged and hostile model folders: changes to a copy of a real folder, by name.
 
-Each case is a change to a copy of a real folder. A random one takes its choices from a generator
-with a seed, so that it can be made again.
+Random changes are seeded, so that they can be repeated.
 """
 
 import json
@@ -12,11 +11,11 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from gatewise.service.model.model_config import Manifest, ModelFolder
-from gatewise.service.model.model_folder import seal_model_folder
+from gatewise.service.model.model_documents import Manifest
+from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
 
 Change = Callable[[Path], "Path | None"]
-"""Changes a copy of a model folder; returns the path to load where it is another one."""
+"""Changes a copy of a model folder; returns the path to load if it is a different one."""
 
 FILES = [
     "README.md",
@@ -30,7 +29,7 @@ FILES = [
 ]
 NEEDED = ["config.json", "manifest.json", "onnx/model.onnx", "tokenizer.json"]
 
-ODD_VALUES = [
+UNUSUAL_VALUES = [
     *(None, True, False, 0, -1, 1, 2, 3, 2**31, 2**53 + 1, 10**18, -(10**18), 10**400, 1.5, 1e308),
     *(float("nan"), float("inf"), "", "x", "\x1b[2J", "a\nb", "\x00", "\ud800", "x" * 100_000),
     *([], [[]], {}, {"a": 1}, ["x"], [0], "softmax", "../../etc/passwd"),
@@ -38,47 +37,34 @@ ODD_VALUES = [
 
 
 def reseal(path: Path) -> None:
-    """Makes the manifest agree with the files, as somebody would who means harm."""
+    """Makes the manifest agree with the files, as an attacker would."""
     folder = ModelFolder(path)
     manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
     seal_model_folder(folder, manifest)
 
 
-def claiming(path: Path, operators: set[str]) -> None:
-    """Reseals a folder with a manifest that tells of other operators."""
-    folder = ModelFolder(path)
-    manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
-    changes = {"operators": tuple(sorted(operators))}
-    seal_model_folder(folder, manifest.model_copy(update=changes))
+def damaged_files() -> dict[str, Change]:
+    """Damage as of a failing disk or a broken download, with the original manifest."""
 
-
-def damages() -> dict[str, Change]:
-    """What a failing disk or a broken download does, the manifest as it was."""
-
-    def change(name: str, how: Callable[[bytes, random.Random], bytes], seed: int) -> Change:
+    def change(name: str, how: Callable[[bytes, random.Random], bytes]) -> Change:
         def apply(path: Path) -> None:
             file = path / name
-            file.write_bytes(how(file.read_bytes(), random.Random(seed)))
+            file.write_bytes(how(file.read_bytes(), random.Random(name)))
 
         return apply
 
-    def flipped(data: bytes, choose: random.Random) -> bytes:
+    def flipped(data: bytes, rng: random.Random) -> bytes:
         changed = bytearray(data)
-        changed[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
+        changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         return bytes(changed)
 
     ways: dict[str, Callable[[bytes, random.Random], bytes]] = {
-        "truncated": lambda data, choose: data[: choose.randrange(len(data))],
+        "truncated": lambda data, rng: data[: rng.randrange(len(data))],
         "flipped": flipped,
-        "grown": lambda data, choose: data + choose.randbytes(choose.randrange(1, 1000)),
-        "emptied": lambda data, choose: b"",
+        "grown": lambda data, rng: data + rng.randbytes(rng.randrange(1, 1000)),
+        "emptied": lambda data, rng: b"",
     }
-    cases = {
-        f"{name} {way} {seed}": change(name, how, seed)
-        for name in FILES
-        for way, how in ways.items()
-        for seed in range(1 if way == "emptied" else 2)
-    }
+    cases = {f"{name} {way}": change(name, how) for name in FILES for way, how in ways.items()}
     for name in FILES:
         cases[f"{name} deleted"] = lambda path, name=name: (path / name).unlink()
         cases[f"{name} renamed"] = lambda path, name=name: (
@@ -97,8 +83,8 @@ def _swap(one: Path, other: Path) -> None:
     other.write_bytes(first)
 
 
-def other_than_files() -> dict[str, Change]:
-    """Folders, pipes, sockets, devices and links where files were."""
+def special_files() -> dict[str, Change]:
+    """Folders, pipes, sockets, devices and links in place of files."""
 
     def to_outside(file: Path) -> None:
         outside = next(parent for parent in file.parents if parent.name == "model").parent
@@ -107,7 +93,7 @@ def other_than_files() -> dict[str, Change]:
         file.symlink_to(copy)
 
     def listening(file: Path) -> None:
-        # A path of more than about 100 characters cannot be bound to; a short one is moved.
+        # The path of a socket is limited to about 100 characters, so a short one is moved.
         short = Path("/tmp") / f"gatewise-{os.getpid()}.socket"
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(short))
@@ -134,17 +120,17 @@ def other_than_files() -> dict[str, Change]:
     return {f"{name} is {way}": change(name, make) for name in NEEDED for way, make in ways.items()}
 
 
-def documents(count: int) -> dict[str, Change]:
-    """JSON documents with a value changed to an odd one, and a manifest that agrees."""
+def changed_documents(count: int) -> dict[str, Change]:
+    """JSON documents with an unusual value somewhere, resealed."""
 
     def change(name: str, seed: int) -> Change:
         def apply(path: Path) -> None:
-            choose = random.Random(seed)
+            rng = random.Random(seed)
             file = path / name
             document = json.loads(file.read_text(encoding="utf-8"))
-            for _ in range(choose.choice([1, 1, 2])):
-                _set_somewhere(document, choose)
-            text = json.dumps(document, ensure_ascii=choose.random() < 0.5)
+            for _ in range(rng.choice([1, 1, 2])):
+                _set_somewhere(document, rng)
+            text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
             file.write_bytes(text.encode("utf-8", "surrogatepass"))
             if name != "manifest.json":
                 reseal(path)
@@ -155,45 +141,45 @@ def documents(count: int) -> dict[str, Change]:
     return {f"{name} {seed}": change(name, seed) for seed in range(count) for name in names}
 
 
-def _set_somewhere(document: object, choose: random.Random) -> None:
+def _set_somewhere(document: object, rng: random.Random) -> None:
     place = document
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-        key = choose.choice(keys)
+        key = rng.choice(keys)
         inner = place[key]
-        if not (isinstance(inner, dict | list) and inner) or choose.random() < 0.2:
+        if not (isinstance(inner, dict | list) and inner) or rng.random() < 0.2:
             break
         place = inner
-    way = choose.random()
-    if way < 0.15:
+    kind = rng.random()
+    if kind < 0.15:
         del place[key]
-    elif way < 0.3 and isinstance(place, dict):
-        place[choose.choice(["", "type", "new", "\x1b"])] = choose.choice(ODD_VALUES)
+    elif kind < 0.3 and isinstance(place, dict):
+        place[rng.choice(["", "type", "new", "\x1b"])] = rng.choice(UNUSUAL_VALUES)
     else:
-        place[key] = choose.choice(ODD_VALUES)
+        place[key] = rng.choice(UNUSUAL_VALUES)
 
 
-def bytes_of(name: str, count: int) -> dict[str, Change]:
-    """A file with some bytes changed anywhere, and a manifest that agrees."""
+def changed_bytes(name: str, count: int) -> dict[str, Change]:
+    """A file with some bytes changed, resealed."""
 
     def change(seed: int) -> Change:
         def apply(path: Path) -> None:
-            choose = random.Random(seed)
+            rng = random.Random(seed)
             file = path / name
             data = bytearray(file.read_bytes())
-            # Nodes and the first constants take little of the file, and tell most of it.
-            reach = len(data) if choose.random() < 0.3 else min(len(data), 6000)
-            for _ in range(choose.choice([1, 1, 2, 4, 20])):
-                at = min(choose.randrange(reach), len(data) - 1)
-                way = choose.randrange(4)
-                if way == 0:
-                    data[at] = choose.randrange(256)
-                elif way == 1:
-                    data[at] ^= 1 << choose.randrange(8)
-                elif way == 2:
-                    del data[at : at + choose.randrange(1, 9)]
+            # Most changes are at the beginning of the file, where its structure is.
+            reach = len(data) if rng.random() < 0.3 else min(len(data), 6000)
+            for _ in range(rng.choice([1, 1, 2, 4, 20])):
+                at = min(rng.randrange(reach), len(data) - 1)
+                kind = rng.randrange(4)
+                if kind == 0:
+                    data[at] = rng.randrange(256)
+                elif kind == 1:
+                    data[at] ^= 1 << rng.randrange(8)
+                elif kind == 2:
+                    del data[at : at + rng.randrange(1, 9)]
                 else:
-                    data[at:at] = choose.randbytes(choose.randrange(1, 9))
+                    data[at:at] = rng.randbytes(rng.randrange(1, 9))
             file.write_bytes(data)
             if name != "manifest.json":
                 reseal(path)

@@ -1,7 +1,7 @@
-"""Networks that reach out of their file, run for ever or stop the process.
+"""Hostile networks: they read other files, never end, or crash the process.
 
-Each case is a change to the network of a copy of a real model folder; the manifest then agrees
-with it in everything, so that nothing but the network is at fault.
+Each case changes the network of a copy of a real model folder and reseals the manifest, so that
+nothing but the network is wrong.
 """
 
 import random
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from gatewise.service.model.model_config import Manifest, ModelFolder
-from gatewise.service.model.model_folder import seal_model_folder
+from gatewise.service.model.model_documents import Manifest
+from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
 from gatewise.service.model.onnx_validation.operator_allowlist import OPERATORS
 from onnx import TensorProto, helper, numpy_helper
 
@@ -23,7 +23,7 @@ INTEGERS = [0, 1, -1, 2, 3, -2, 7, 64, 1000, 2**31, 10**12, ENDLESS, 2**63 - 1, 
 
 
 def rewritten(rewrite: Rewrite) -> Change:
-    """A case from a change to the network."""
+    """A case that changes the network."""
 
     def apply(path: Path) -> None:
         folder = ModelFolder(path)
@@ -36,7 +36,7 @@ def rewritten(rewrite: Rewrite) -> Change:
 
 
 def write(path: Path, contents: bytes, operators: set[str]) -> None:
-    """Writes a network, and a manifest that tells of its operators."""
+    """Writes a network, and a manifest with its operators."""
     folder = ModelFolder(path)
     manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
     folder.model.write_bytes(contents)
@@ -56,7 +56,7 @@ def constant(model: onnx.ModelProto, name: str, value: object) -> str:
 def before_logits(
     model: onnx.ModelProto, operator: str, *others: str, outputs: int = 1, **attributes: object
 ) -> onnx.NodeProto:
-    """Puts a node between the classifier and its output."""
+    """Inserts a node before the logits."""
     last = model.graph.node[-1]
     names = ["new", *(f"new_{number}" for number in range(1, outputs))]
     node = helper.make_node(operator, [last.input[0], *others], names, **attributes)
@@ -65,16 +65,16 @@ def before_logits(
     return model.graph.node[-2]
 
 
-def beside(
+def add_unused(
     model: onnx.ModelProto, operator: str, *inputs: str, outputs: int = 1, **attributes: object
 ) -> None:
-    """Adds a node of which nothing is used."""
-    names = [f"beside_{len(model.graph.node)}_{number}" for number in range(outputs)]
+    """Adds a node whose outputs are not used."""
+    names = [f"unused_{len(model.graph.node)}_{number}" for number in range(outputs)]
     model.graph.node.insert(0, helper.make_node(operator, inputs, names, **attributes))
 
 
-def body(*nodes: onnx.NodeProto, inputs: int = 0) -> onnx.GraphProto:
-    """A graph inside a node."""
+def subgraph(*nodes: onnx.NodeProto, inputs: int = 0) -> onnx.GraphProto:
+    """A graph for the attribute of a node."""
     kinds = [(TensorProto.INT64, []), (TensorProto.BOOL, []), (TensorProto.FLOAT, None)]
     given = [
         helper.make_tensor_value_info(name, kind, shape)
@@ -87,7 +87,7 @@ def body(*nodes: onnx.NodeProto, inputs: int = 0) -> onnx.GraphProto:
 
 
 def endless_loop(model: onnx.ModelProto) -> None:
-    inside = body(
+    inside = subgraph(
         helper.make_node("Identity", ["go"], ["on"]),
         helper.make_node("Identity", ["x"], ["y"]),
         inputs=3,
@@ -104,10 +104,10 @@ def endless_loop(model: onnx.ModelProto) -> None:
 
 
 def graphs_in_graphs(model: onnx.ModelProto) -> None:
-    inside = body(helper.make_node("Identity", ["logits_of_old"], ["y"]))
+    inside = subgraph(helper.make_node("Identity", ["logits_of_old"], ["y"]))
     for _ in range(40):
         branch = helper.make_node("If", ["yes"], ["y"], then_branch=inside, else_branch=inside)
-        inside = body(branch) if len(inside.SerializeToString()) < 100_000 else inside
+        inside = subgraph(branch) if len(inside.SerializeToString()) < 100_000 else inside
     constant(model, "yes", True)
     before_logits(model, "Identity").CopyFrom(
         helper.make_node("If", ["yes"], ["new"], then_branch=inside, else_branch=inside)
@@ -200,11 +200,10 @@ def with_numbers(name: str, value: float) -> Rewrite:
     return rewrite
 
 
-def networks() -> dict[str, Change]:
-    """Networks that mean harm, each by what it does."""
+def hostile_networks() -> dict[str, Change]:
+    """Networks that must be refused."""
     rewrites: dict[str, Callable[[onnx.ModelProto], object]] = {
         "weights at an absolute path": kept_elsewhere("/etc/passwd"),
-        "weights above the folder": kept_elsewhere("../../../../../../etc/passwd"),
         "weights in another file of the folder": kept_elsewhere("../tokenizer.json"),
         "weights at an address in memory": kept_elsewhere("*/_ORT_MEM_ADDR_/*", 4096),
         "a loop without an end": endless_loop,
@@ -216,67 +215,32 @@ def networks() -> dict[str, Change]:
             m.opset_import.append(helper.make_opsetid("own", 1)),
             before_logits(m, "Own", domain="own"),
         ),
-        "an operator of onnxruntime": lambda m: (
-            m.opset_import.append(helper.make_opsetid("com.microsoft", 1)),
-            before_logits(m, "Gelu", domain="com.microsoft"),
-        ),
-        "an operator without a domain's import": lambda m: before_logits(
-            m, "Gelu", domain="com.microsoft"
-        ),
-        "a giant of one number": lambda m: beside(
-            m, "ConstantOfShape", constant(m, "shape", [10**6, 10**6])
-        ),
-        "an expansion": lambda m: beside(
-            m, "Expand", "input_ids", constant(m, "shape", [10**9, 1, 1])
-        ),
-        "tiles": lambda m: beside(m, "Tile", "input_ids", constant(m, "times", [10**9, 10**9])),
-        "a range": lambda m: beside(
-            m, "Range", constant(m, "a", 0), constant(m, "b", 10**15), constant(m, "c", 1)
-        ),
-        "random numbers": lambda m: beside(m, "RandomNormal", shape=[10**6, 10**6]),
-        "a sequence": lambda m: beside(m, "SequenceConstruct", "input_ids", "input_ids"),
-        "padding of a terabyte": lambda m: beside(
+        "padding of a terabyte": lambda m: add_unused(
             m, "Pad", "input_ids", constant(m, "pads", [10**12, 0, 0, 0])
         ),
-        "padding of less than nothing": lambda m: beside(
-            m, "Pad", "input_ids", constant(m, "pads", [-5, 0, 0, 0])
-        ),
-        "padding by a mirror": lambda m: beside(
+        "padding by a mirror": lambda m: add_unused(
             m, "Pad", "input_ids", constant(m, "pads", [1, 0, 0, 0]), mode="reflect"
         ),
-        "padding that a text tells": lambda m: beside(m, "Pad", "input_ids", "input_ids"),
-        "the largest of too many": lambda m: beside(
+        "the largest of too many": lambda m: add_unused(
             m, "TopK", "input_ids", constant(m, "k", [10**6]), outputs=2
         ),
-        "the largest of less than none": lambda m: beside(
-            m, "TopK", "input_ids", constant(m, "k", [-1]), outputs=2
-        ),
-        "a giant shape": lambda m: beside(
+        "a giant shape": lambda m: add_unused(
             m, "Reshape", "input_ids", constant(m, "shape", [2**40, -1])
         ),
-        "a shape that a text tells": lambda m: beside(m, "Reshape", "input_ids", "input_ids"),
         "a billion units": lambda m: set_attribute(recurrent(m), "hidden_size", 10**9),
         "no units": lambda m: set_attribute(recurrent(m), "hidden_size", 0),
-        "fewer units than none": lambda m: set_attribute(recurrent(m), "hidden_size", -16),
         "a direction of its own": lambda m: set_attribute(recurrent(m), "direction", "sideways"),
-        "other activations": lambda m: set_attribute(recurrent(m), "activations", ["Affine"] * 6),
         "lengths longer than texts": with_lengths_times(99),
         "lengths below nothing": with_lengths_times(-9),
         "a remainder of nothing": lambda m: first(m, "Mod").input.__setitem__(
             1, constant(m, "nothing", [0])
         ),
-        "a remainder that a text tells": lambda m: first(m, "Mod").input.__setitem__(
-            1, "attention_mask"
-        ),
-        "integers divided": lambda m: beside(m, "Div", "input_ids", "attention_mask"),
+        "integers divided": lambda m: add_unused(m, "Div", "input_ids", "attention_mask"),
         "ids that no table has": lambda m: tensor(m, "embedding.weight").CopyFrom(
             numpy_helper.from_array(np.zeros((1, 16), np.float32), "embedding.weight")
         ),
         "weights that are no numbers": with_numbers("classifier.weight", np.nan),
-        "weights without end": with_numbers("classifier.bias", np.inf),
         "a newer opset": lambda m: setattr(m.opset_import[0], "version", 18),
-        "an opset of the far future": lambda m: setattr(m.opset_import[0], "version", 2**40),
-        "no opset": lambda m: m.ClearField("opset_import"),
         "two opsets": lambda m: m.opset_import.append(helper.make_opsetid("", 13)),
         "a format of the far future": lambda m: setattr(m, "ir_version", 2**40),
         "another input": lambda m: m.graph.input.append(
@@ -285,33 +249,21 @@ def networks() -> dict[str, Change]:
         "another output": lambda m: m.graph.output.append(
             helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["a", "b"])
         ),
-        "an input of another type": lambda m: setattr(
-            m.graph.input[0].type.tensor_type, "elem_type", TensorProto.STRING
-        ),
         "a fixed number of texts": lambda m: setattr(
             m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 2
         ),
         "logits of another number of classes": lambda m: setattr(
             m.graph.output[0].type.tensor_type.shape.dim[1], "dim_value", 6
         ),
-        "logits of another type": lambda m: setattr(
-            m.graph.output[0].type.tensor_type, "elem_type", TensorProto.INT64
-        ),
         "logits of three dimensions": lambda m: m.graph.output[0].type.tensor_type.shape.dim.add(),
         "no output": lambda m: m.graph.ClearField("output"),
-        "no nodes": lambda m: m.graph.ClearField("node"),
         "no graph": lambda m: m.ClearField("graph"),
         "more dimensions than bytes": lambda m: m.graph.initializer[0].dims.append(1000),
         "dimensions without end": lambda m: m.graph.initializer[0].dims.extend([2**31] * 6),
-        "dimensions below nothing": lambda m: m.graph.initializer[0].dims.__setitem__(0, -5),
         "dimensions of nothing": lambda m: m.graph.initializer[0].dims.__setitem__(0, 0),
-        "constants of texts": lambda m: m.graph.initializer.append(
-            helper.make_tensor("text", TensorProto.STRING, [1], [b"x" * 10_000])
-        ),
         "numbers in another field": lambda m: m.graph.initializer.append(
             helper.make_tensor("numbers", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
         ),
-        "a constant in place of an input": lambda m: constant(m, "input_ids", [[1, 2]]),
         "two constants of one name": lambda m: constant(m, m.graph.initializer[0].name, [1]),
         "a constant in place of the logits": lambda m: (
             m.graph.node.pop(),
@@ -320,7 +272,6 @@ def networks() -> dict[str, Change]:
         "two results of one name": lambda m: m.graph.node.insert(1, m.graph.node[0]),
         "a circle": lambda m: m.graph.node[0].input.__setitem__(0, "logits"),
         "an input that nothing gives": lambda m: m.graph.node[5].input.__setitem__(0, "nothing"),
-        "an input without a name": lambda m: m.graph.node[5].input.append(""),
         "a hundred thousand nodes": lambda m: m.graph.node.extend(
             helper.make_node("Identity", ["input_ids"], [f"same_{number}"])
             for number in range(100_000)
@@ -329,15 +280,12 @@ def networks() -> dict[str, Change]:
             0, helper.make_node("Concat", ["input_ids"] * 1000, ["joined"], axis=0)
         ),
         "a name that a terminal obeys": lambda m: setattr(m.graph.node[0], "name", "\x1b[2J\a"),
-        "a name of a megabyte": lambda m: setattr(m.graph.node[0], "op_type", "x" * 10**6),
-        "no name": lambda m: m.graph.initializer[0].ClearField("name"),
         "settings for a runtime": lambda m: helper.set_model_props(
             m, {"ort_config": '{"session_options": {"enable_profiling": 1}}'}
         ),
         "constants of few numbers among many": lambda m: m.graph.sparse_initializer.append(
             onnx.SparseTensorProto(dims=[10**9, 10**9])
         ),
-        "a part that trains": lambda m: m.training_info.append(onnx.TrainingInfoProto()),
         "a quantization": lambda m: m.graph.quantization_annotation.append(
             onnx.TensorAnnotation(tensor_name="x")
         ),
@@ -346,26 +294,23 @@ def networks() -> dict[str, Change]:
 
 
 def sound_networks() -> dict[str, Change]:
-    """Networks that are odd and mean no harm."""
+    """Unusual networks that must load."""
     return {
         "weights near the end": rewritten(with_numbers("embedding.weight", 3e38)),
         "the mark of another format": rewritten(lambda m: setattr(m, "producer_name", "ORTM")),
     }
 
 
-def raw_networks() -> dict[str, Change]:
-    """Bytes that are no network."""
+def invalid_protobufs() -> dict[str, Change]:
+    """Bytes that are not an ONNX file."""
     deep = b""
     for _ in range(3000):
         deep = b"\x3a" + _length(deep) + deep
     nodes = b"\x0a\x00" * 10**6
     contents = {
         "nothing": b"",
-        "zeros": bytes(1000),
-        "text": b"no protobuf",
         "messages in messages": deep,
         "a length without end": b"\x08\x08\x3a" + b"\xff" * 9 + b"\x01",
-        "a length below nothing": b"\x08\x08\x3a" + b"\xff" * 9 + b"\x7f",
         "a million empty nodes": b"\x08\x08\x3a" + _length(nodes) + nodes,
         "another format": b"\x1c\x00\x00\x00ORTM" + bytes(1000),
     }
@@ -383,71 +328,71 @@ def _length(data: bytes) -> bytes:
 
 
 def random_networks(count: int) -> dict[str, Change]:
-    """Networks of admitted operators put together at random, each near the real one."""
+    """Networks of allowed operators with random changes."""
     return {
-        f"network {seed}": rewritten(lambda model, seed=seed: changed(model, random.Random(seed)))
+        f"network {seed}": rewritten(lambda model, seed=seed: mutate(model, random.Random(seed)))
         for seed in range(count)
     }
 
 
-def changed(model: onnx.ModelProto, choose: random.Random) -> None:
-    """Changes a network here and there."""
-    for _ in range(choose.choice([1, 1, 1, 2, 3])):
-        choose.choice(
+def mutate(model: onnx.ModelProto, rng: random.Random) -> None:
+    """Changes a network at random."""
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        rng.choice(
             [
-                _other_input,
-                _other_type,
-                _other_setting,
-                _other_weights,
-                _other_number,
-                _less,
-                _mixed,
+                _change_input,
+                _change_operator,
+                _change_attribute,
+                _change_constant,
+                _add_constant,
+                _remove_node,
+                _shuffle_nodes,
             ]
-        )(model, choose)
+        )(model, rng)
 
 
-def _other_input(model: onnx.ModelProto, choose: random.Random) -> None:
+def _change_input(model: onnx.ModelProto, rng: random.Random) -> None:
     names = [each.name for each in model.graph.initializer]
     names += [each.output[0] for each in model.graph.node]
-    node = choose.choice(model.graph.node)
-    place = choose.randrange(len(node.input))
-    node.input[place] = choose.choice([*names, "input_ids", "attention_mask"])
+    node = rng.choice(model.graph.node)
+    place = rng.randrange(len(node.input))
+    node.input[place] = rng.choice([*names, "input_ids", "attention_mask"])
 
 
-def _other_type(model: onnx.ModelProto, choose: random.Random) -> None:
-    choose.choice(model.graph.node).op_type = choose.choice(list(OPERATORS))
+def _change_operator(model: onnx.ModelProto, rng: random.Random) -> None:
+    rng.choice(model.graph.node).op_type = rng.choice(list(OPERATORS))
 
 
-def _other_setting(model: onnx.ModelProto, choose: random.Random) -> None:
-    for attribute in choose.choice(model.graph.node).attribute:
+def _change_attribute(model: onnx.ModelProto, rng: random.Random) -> None:
+    for attribute in rng.choice(model.graph.node).attribute:
         if attribute.ints:
-            attribute.ints[0] = choose.choice(INTEGERS)
+            attribute.ints[0] = rng.choice(INTEGERS)
         else:
-            attribute.i = choose.choice(INTEGERS)
+            attribute.i = rng.choice(INTEGERS)
 
 
-def _other_weights(model: onnx.ModelProto, choose: random.Random) -> None:
-    weights = choose.choice(model.graph.initializer)
+def _change_constant(model: onnx.ModelProto, rng: random.Random) -> None:
+    weights = rng.choice(model.graph.initializer)
     array = numpy_helper.to_array(weights).copy()
     if array.dtype == np.int64:
-        array.flat[choose.randrange(array.size)] = choose.choice(INTEGERS)
+        array.flat[rng.randrange(array.size)] = rng.choice(INTEGERS)
     else:
-        array = np.resize(array, [size + choose.randrange(2) for size in array.shape])
+        array = np.resize(array, [size + rng.randrange(2) for size in array.shape])
     weights.CopyFrom(numpy_helper.from_array(array, weights.name))
 
 
-def _other_number(model: onnx.ModelProto, choose: random.Random) -> None:
-    numbers = [choose.choice(INTEGERS) for _ in range(choose.choice([1, 2, 4]))]
-    name = constant(model, f"numbers_{choose.random()}", numbers)
-    choose.choice(model.graph.node).input[-1] = name
+def _add_constant(model: onnx.ModelProto, rng: random.Random) -> None:
+    numbers = [rng.choice(INTEGERS) for _ in range(rng.choice([1, 2, 4]))]
+    name = constant(model, f"numbers_{rng.random()}", numbers)
+    rng.choice(model.graph.node).input[-1] = name
 
 
-def _less(model: onnx.ModelProto, choose: random.Random) -> None:
-    model.graph.node.remove(choose.choice(model.graph.node))
+def _remove_node(model: onnx.ModelProto, rng: random.Random) -> None:
+    model.graph.node.remove(rng.choice(model.graph.node))
 
 
-def _mixed(model: onnx.ModelProto, choose: random.Random) -> None:
+def _shuffle_nodes(model: onnx.ModelProto, rng: random.Random) -> None:
     nodes = list(model.graph.node)
-    choose.shuffle(nodes)
+    rng.shuffle(nodes)
     del model.graph.node[:]
     model.graph.node.extend(nodes)

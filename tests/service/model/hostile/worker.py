@@ -1,7 +1,6 @@
-"""Loads the models that it is told of on standard input and tells what came of each.
+"""Loads the models named on standard input, one path a line, and prints a JSON result for each.
 
-A process of its own for `test_hostile.py`: what would bring a process down, fill the memory or
-never end does it here. It is bounded in memory and answers a line of JSON for each line it reads.
+A separate process with a memory limit, because a hostile model may crash it or fill its memory.
 """
 
 import json
@@ -19,13 +18,13 @@ TEXTS = [
     "Ένα μήνυμα, 有効なアドレスを入力してください。 " * 20,
     "a b",
 ]
-SPARE_BYTES = 4 * 2**30
+MEMORY_BYTES = 4 * 2**30
 
 
 def limit_memory() -> None:
     with open("/proc/self/statm", encoding="ascii") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + SPARE_BYTES, used + SPARE_BYTES))
+    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
 
 
 def outcome(path: str) -> dict[str, str]:
@@ -36,22 +35,22 @@ def outcome(path: str) -> dict[str, str]:
         streamed = stream(classifier) if classifier.artifact.step else []
     except GatewiseError as error:
         return {"refused": str(error)}
-    except BaseException as error:  # a panic of the Rust side is no Exception
-        return {"fault": f"{type(error).__name__}: {error}"}
+    except BaseException as error:  # a Rust panic is not an Exception
+        return {"crash": f"{type(error).__name__}: {error}"}
     labels = len(classifier.classes_)
     if scores.shape != (len(TEXTS), labels) or not np.isfinite([*scores, *alone, *streamed]).all():
-        return {"fault": f"scores of {scores.shape}: {scores}"}
-    return {"answered": f"{labels} labels" + (", and token by token" if streamed else "")}
+        return {"crash": f"scores of {scores.shape}: {scores}"}
+    return {"loaded": f"{labels} labels" + (", streamed" if streamed else "")}
 
 
 def stream(classifier: Classifier) -> list[np.ndarray]:
     streaming = StreamingClassifier(classifier.artifact)
-    readings = []
+    scores = []
     for text in TEXTS:
-        text_in_pieces = streaming.stream()
-        readings += text_in_pieces.feed(text)
-        readings.append(text_in_pieces.end())
-    return [reading.scores for reading in readings]
+        text_stream = streaming.stream()
+        scores += text_stream.feed(text)
+        scores.append(text_stream.end())
+    return [each.scores for each in scores]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Every network that can be trained is admitted, and what its nodes give is known by its type."""
+"""The allow-list accepts every network that can be trained, and nothing more."""
 
 import itertools
 
@@ -7,10 +7,16 @@ import onnx
 import onnxruntime as ort
 import pytest
 from gatewise.service.model.errors import NetworkError
-from gatewise.service.model.model_config import PRECISIONS
-from gatewise.service.model.onnx_validation import onnx_parser, operator_allowlist
-from gatewise.service.model.onnx_validation import parsed_network as parts
-from gatewise.service.model.onnx_validation.operator_allowlist import OPERATORS
+from gatewise.service.model.model_documents import PRECISIONS
+from gatewise.service.model.onnx_validation.onnx_parser import (
+    Constant,
+    Node,
+    ParsedNetwork,
+    Signature,
+    parse_network,
+    parse_step_network,
+)
+from gatewise.service.model.onnx_validation.operator_allowlist import OPERATORS, check_operators
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.mobile.onnx_parts import NGRAMS, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, prune
@@ -32,7 +38,7 @@ def lowered(config: NetworkConfig, ngrams: tuple[int, ...] = (1, 2, 3), **sizes)
 
 @pytest.fixture(scope="module")
 def networks() -> dict[str, bytes]:
-    """A network of every cell, direction, read-out and input."""
+    """Networks that cover every cell, direction, pooling, input and precision."""
     found = {}
     ways = itertools.product(
         ["gru", "lstm", "rnn"], ["forward", "backward", "bidirectional"], ["embedding", "one_hot"]
@@ -56,7 +62,7 @@ def networks() -> dict[str, bytes]:
     whole = onnx.load_from_string(lowered(config, buckets=300))
     generator = np.random.default_rng(0)
     table = OnnxParts(whole)[NGRAMS]
-    # Few large numbers among many small ones, as in a table that has learnt.
+    # A few large weights among many small ones, as in a trained table.
     OnnxParts(whole)[NGRAMS] = (generator.normal(size=table.shape) ** 5).astype(np.float32)
     kept = np.arange(0, 90, 2)
     plan = PruningPlan(np.arange(0, VOCABULARY, 3), kept, absent=1.0, width=8, ngram_width=3)
@@ -68,8 +74,8 @@ def networks() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def stepwise() -> dict[str, bytes]:
-    """A network of every cell and read-out that reads one token at a time."""
+def step_networks() -> dict[str, bytes]:
+    """Step networks that cover every cell and pooling."""
     found = {}
     readouts = itertools.cycle(["last", "max", "mean", "max_mean", "attention"])
     ways = itertools.product(["gru", "lstm", "rnn"], ["embedding", "one_hot"], [1, 2])
@@ -93,48 +99,48 @@ def stepwise() -> dict[str, bytes]:
     return found
 
 
-def test_no_operator_is_admitted_that_is_never_written(networks):
-    written = set().union(*(onnx_parser.read(each).operators for each in networks.values()))
+def test_every_allowed_operator_is_written_by_some_network(networks):
+    written = set().union(*(parse_network(each).operators for each in networks.values()))
     assert written == set(OPERATORS)
 
 
-def test_every_network_that_can_be_trained_is_admitted_and_its_types_are_known(networks):
+def test_every_trainable_network_is_accepted_and_its_data_types_are_known(networks):
     ids = np.arange(1, 7).reshape(2, 3)
     inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
     for name, contents in networks.items():
-        network = onnx_parser.read(contents)
-        assert network.ends.classes == CLASSES, name
-        has_types(name, contents, operator_allowlist.check(network), inputs)
+        network = parse_network(contents)
+        assert network.signature.num_classes == CLASSES, name
+        assert_dtypes(name, contents, check_operators(network), inputs)
 
 
-def test_every_network_that_reads_one_token_is_admitted_and_its_types_are_known(stepwise):
-    for name, contents in stepwise.items():
-        network = onnx_parser.read_step(contents)
-        assert network.ends.classes == CLASSES, name
+def test_every_step_network_is_accepted_and_its_data_types_are_known(step_networks):
+    for name, contents in step_networks.items():
+        network = parse_step_network(contents)
+        assert network.signature.num_classes == CLASSES, name
         inputs = {"input_ids": np.array([3])}
         for each in onnx.load_from_string(contents).graph.input[1:]:
             sizes = each.type.tensor_type.shape.dim
             shape = [size.dim_value or 1 for size in sizes]
-            inputs[each.name] = np.zeros(shape, network.ends.inputs[each.name])
-        has_types(name, contents, operator_allowlist.check(network), inputs)
+            inputs[each.name] = np.zeros(shape, network.signature.inputs[each.name])
+        assert_dtypes(name, contents, check_operators(network), inputs)
 
 
-def has_types(name, contents, types, inputs):
+def assert_dtypes(name, contents, types, inputs):
     given = {name for node in onnx.load_from_string(contents).graph.node for name in node.output}
-    for output, array in everything(contents, sorted(given), inputs).items():
+    for output, array in all_values(contents, sorted(given), inputs).items():
         assert types[output] == array.dtype, f"{name}: {output}"
 
 
-def test_one_kind_of_network_is_not_taken_for_the_other(networks, stepwise):
-    (whole, *_), (one_token, *_) = networks.values(), stepwise.values()
+def test_a_step_network_is_not_accepted_as_a_whole_one_nor_the_reverse(networks, step_networks):
+    (whole, *_), (one_token, *_) = networks.values(), step_networks.values()
     with pytest.raises(NetworkError, match="expected inputs input_ids and state"):
-        onnx_parser.read_step(whole)
+        parse_step_network(whole)
     with pytest.raises(NetworkError, match="expected inputs attention_mask and input_ids"):
-        onnx_parser.read(one_token)
+        parse_network(one_token)
 
 
-def everything(contents: bytes, names: list[str], inputs) -> dict[str, np.ndarray]:
-    """Every value of a network when it is run."""
+def all_values(contents: bytes, names: list[str], inputs) -> dict[str, np.ndarray]:
+    """The values that a network computes, by name."""
     model = onnx.load_from_string(contents)
     known = {output.name for output in model.graph.output}
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
@@ -144,56 +150,53 @@ def everything(contents: bytes, names: list[str], inputs) -> dict[str, np.ndarra
     return dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def test_a_network_is_checked_by_onnx_itself(networks):
+def test_networks_pass_the_checker_of_onnx(networks):
     for contents in networks.values():
         onnx.checker.check_model(onnx.load_from_string(contents), full_check=True)
 
 
 INTEGER, FLOAT = np.dtype(np.int64), np.dtype(np.float32)
 CONSTANTS = {
-    "two": parts.Value(INTEGER, (1,), (2,)),
-    "zero": parts.Value(INTEGER, (2,), (2, 0)),
-    "floats": parts.Value(FLOAT, (3,)),
+    "two": Constant(INTEGER, (1,), (2,)),
+    "zero": Constant(INTEGER, (2,), (2, 0)),
+    "floats": Constant(FLOAT, (3,)),
 }
 
 
-def node(operator: str, *inputs: str, to: str = "logits", **attributes) -> parts.Node:
-    return parts.Node(operator, "n", inputs, (to,), attributes)
+def node(operator: str, *inputs: str, to: str = "logits", **attributes) -> Node:
+    return Node(operator, "n", inputs, (to,), attributes)
 
 
-def check(*nodes: parts.Node) -> None:
-    ends = parts.Ends({"ids": INTEGER}, {"logits": FLOAT})
-    operator_allowlist.check(parts.ParsedNetwork(nodes, CONSTANTS, ends))
+def check(*nodes: Node) -> None:
+    signature = Signature({"ids": INTEGER}, {"logits": FLOAT})
+    check_operators(ParsedNetwork(nodes, CONSTANTS, signature))
 
 
 @pytest.mark.parametrize(
     ("nodes", "reason"),
     [
-        ([node("Tile", "ids", "two")], "operator Tile is none that Gatewise writes"),
-        ([node("Add", "floats")], "Add n: Gatewise writes none of 1 inputs and 1 outputs"),
-        ([node("Exp", "floats", axis=1)], "Exp n: Gatewise writes none with axis"),
+        ([node("Tile", "ids", "two")], "operator Tile is not one that Gatewise writes"),
+        ([node("Add", "floats")], "Add n: 1 inputs and 1 outputs are not allowed"),
+        ([node("Exp", "floats", axis=1)], "Exp n: the attribute axis is not allowed"),
         (
             [node("Exp", "later"), node("Exp", "floats", to="later")],
-            "nothing before it gives later",
+            "no earlier node computes its input later",
         ),
         ([node("Exp", "floats"), node("Exp", "floats")], "two values are called logits"),
-        ([node("Exp", "floats", to="ids")], "two values are called ids"),
-        ([node("Exp", "floats", to="other")], "nothing gives its output logits"),
-        ([node("Abs", "ids")], "expected logits of type float32, it is int64"),
-        ([node("Cast", "ids", to="logits")], "a type of numbers that has no use here"),
-        ([node("Mod", "ids", "zero")], "expected a constant above zero to divide by"),
-        ([node("Mod", "ids", "ids")], "expected a constant above zero to divide by"),
-        ([node("Div", "ids", "zero")], "expected a constant above zero to divide by"),
-        ([node("Div", "two", "ids")], "expected a constant above zero to divide by"),
-        ([node("Mod", "floats", "floats")], "expected a constant above zero to divide by"),
+        ([node("Exp", "floats", to="other")], "no node computes the output logits"),
+        ([node("Abs", "ids")], "logits: expected type float32, found int64"),
+        ([node("Cast", "ids", to="logits")], "the data type None is not supported"),
+        ([node("Mod", "ids", "zero")], "expected a positive constant as the divisor"),
+        ([node("Div", "ids", "zero")], "expected a positive constant as the divisor"),
+        ([node("Mod", "floats", "floats")], "expected a positive constant as the divisor"),
     ],
 )
-def test_a_node_that_gatewise_does_not_write_is_refused(nodes, reason):
+def test_invalid_node_is_refused(nodes, reason):
     with pytest.raises(NetworkError, match=reason):
         check(*nodes)
 
 
-def test_floats_are_divided_by_anything_and_integers_by_constants():
+def test_valid_divisors_are_accepted():
     check(
         node("Div", "ids", "two", to="half"),
         node("Mod", "half", "two", to="rest"),

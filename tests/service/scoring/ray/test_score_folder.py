@@ -28,7 +28,7 @@ from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism
 from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.corpus.record_stream import open_records
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, OutputError
 
 pytestmark = pytest.mark.ray
 
@@ -193,7 +193,7 @@ def test_a_run_that_a_bad_row_ends_names_it_and_is_gone_on_with(
     with (source / "a.csv").open("a") as file:
         file.write("4000,\n4001,the last\n4002\n")
     out, rejects = tmp_path / "out", tmp_path / "rejects.jsonl"
-    with pytest.raises(InterruptedRunError, match=r"--resume$") as error:
+    with pytest.raises(InterruptedRunError, match=r"resume the run$") as error:
         score(model_folder, source, out, "csv")
     with pytest.raises(BadRowsError) as expected:
         raise error.value.__cause__
@@ -381,9 +381,9 @@ class TestSchedule:
 
 
 def test_a_format_that_there_is_not(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="unknown format 'xml': expected one of csv, tsv, jsonl"):
+    with pytest.raises(OutputError, match="unknown format 'xml': expected one of csv, tsv, jsonl"):
         PartitionedOutput.named(tmp_path / "out", "xml")
-    with pytest.raises(CorpusError, match="expected a folder on a file system"):
+    with pytest.raises(OutputError, match="expected a folder on a file system"):
         PartitionedOutput.named("s3://bucket/out", "csv")
 
 
@@ -393,11 +393,11 @@ def test_only_an_earlier_output_is_replaced(tmp_path: Path) -> None:
     (out / "part-00000.csv.gz").touch()
     PartitionedOutput.named(out, "parquet")
     (out / "letter.txt").touch()
-    with pytest.raises(CorpusError, match=r"holds letter\.txt, which is no part of a scored input"):
+    with pytest.raises(OutputError, match=r"holds letter\.txt, which is no part of a scored input"):
         PartitionedOutput.named(out, "parquet")
-    with pytest.raises(CorpusError, match="expected a folder, but it is a file"):
+    with pytest.raises(OutputError, match="expected a folder, but it is a file"):
         PartitionedOutput.named(out / "letter.txt", "parquet")
-    with pytest.raises(CorpusError, match="there is no folder"):
+    with pytest.raises(OutputError, match="there is no folder"):
         PartitionedOutput.named(out / "none" / "out", "parquet")
 
 

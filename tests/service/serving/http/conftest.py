@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.app import Application
+from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.settings import Settings
 
@@ -102,7 +103,7 @@ def serve_models(serve_app: Callable[[Any], httpx.Client]) -> ServeModels:
         models: Mapping[str, Classifier], *, key: str = "", settings: Settings | None = None
     ) -> httpx.Client:
         sources = [ModelSource(name, one.artifact.folder.path) for name, one in models.items()]
-        app = Application(settings or Settings(), sources, models)
+        app = Application(AppContext.create(settings or Settings(), sources, models))
         return serve_app(locked(app, key) if key else app)
 
     return serve
@@ -142,9 +143,9 @@ def make_app(classifier: Classifier, multi_label_folder: Path, rejecting_folder:
     def make(settings: Settings | None = None, loading: Sequence[str] = ()) -> FastAPI:
         sources = [ModelSource(name, one.artifact.folder.path) for name, one in classifiers.items()]
         missing = [ModelSource(name, Path("/nothing/is/here")) for name in loading]
-        app = Application(settings or Settings(), sources + missing, classifiers)
+        context = AppContext.create(settings or Settings(), sources + missing, classifiers)
         for name, one in classifiers.items():
-            app.state.models.add(name, "2", one)
-        return app
+            context.models.add(name, "2", one)
+        return Application(context)
 
     return make

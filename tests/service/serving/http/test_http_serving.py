@@ -23,8 +23,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from gatewise.service.serving.http.auth import key_writing
-from gatewise.service.serving.http.auth.key_file import Role, make_key
+from gatewise.service.serving.http.auth import api_keys
+from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 BODY = {"inputs": "where is the station"}
@@ -56,7 +56,7 @@ def keys(tmp_path: Path) -> tuple[Path, dict[str, str], dict[str, str]]:
     headers = []
     for role in (Role.PREDICT, Role.ADMIN):
         key, entry = make_key(role.value, role)
-        key_writing.add(file, entry)
+        api_keys.add(file, entry)
         headers.append({"Authorization": f"Bearer {key}"})
     return file, headers[0], headers[1]
 

@@ -1,34 +1,34 @@
-"""The figures of several processes, told together."""
+"""Merged metrics: each replica keeps its samples under its name."""
 
 from collections.abc import Iterator
 
-from gatewise.service.serving.http.merged_metrics import together
+from gatewise.service.serving.http.merged_metrics import merge
 from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.http.middleware.request_context import RequestContext
 from prometheus_client.parser import text_string_to_metric_families
 
 
-def asked(times: int) -> bytes:
+def after_requests(times: int) -> bytes:
     metrics = Metrics()
     for _ in range(times):
-        exchange = RequestContext("1", route="/predict", model="m", version="1", status=200)
-        metrics.answered(exchange, 0.01)
+        context = RequestContext("1", route="/predict", model="m", version="1", status=200)
+        metrics.observe_request(context, 0.01)
     return metrics.exposition()
 
 
-def samples(figures: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
-    for family in text_string_to_metric_families(figures.decode()):
+def samples(content: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
+    for family in text_string_to_metric_families(content.decode()):
         for sample in family.samples:
             yield sample.name, sample.labels, sample.value
 
 
-def test_each_process_keeps_its_own_under_its_name() -> None:
-    told = {"a": asked(2), "b": asked(5)}
-    merged = list(samples(together(told)))
-    for name, figures in told.items():
-        expected = sorted(map(repr, samples(figures)))
+def test_each_replica_keeps_its_samples_under_its_name() -> None:
+    expositions = {"a": after_requests(2), "b": after_requests(5)}
+    merged = list(samples(merge(expositions)))
+    for name, content in expositions.items():
+        expected = sorted(map(repr, samples(content)))
         own = [
-            (metric, {label: one for label, one in labels.items() if label != "replica"}, value)
+            (metric, {label: text for label, text in labels.items() if label != "replica"}, value)
             for metric, labels, value in merged
             if labels["replica"] == name
         ]
@@ -42,7 +42,7 @@ def test_each_process_keeps_its_own_under_its_name() -> None:
 
 
 def test_a_metric_is_described_once() -> None:
-    lines = together({"a": asked(1), "b": asked(1)}).decode().splitlines()
+    lines = merge({"a": after_requests(1), "b": after_requests(1)}).decode().splitlines()
     types = [line for line in lines if line.startswith("# TYPE")]
     assert len(types) == len(set(types))
     assert "# TYPE gatewise_request_seconds histogram" in types

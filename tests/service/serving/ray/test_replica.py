@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.model_versions import Change, NotReadyError
-from gatewise.service.serving.ray.replica import REFUSED, Replica, ReplicaError
+from gatewise.service.serving.ray.replica import (
+    REFUSED,
+    Replica,
+    ReplicaError,
+    without_request_id,
+)
 from gatewise.service.serving.settings import Settings
+from starlette.responses import Response
+from starlette.testclient import TestClient
 
 pytestmark = pytest.mark.ray
 
@@ -68,6 +75,13 @@ def test_a_change_is_made_once_and_told_to_heirs(replica: Replica) -> None:
         assert await replica.changes() == [change]
 
     asyncio.run(follow())
+
+
+def test_the_request_id_is_left_to_the_proxy() -> None:
+    app = without_request_id(Response("done", headers={"X-Request-ID": "1", "X-Other": "2"}))
+    response = TestClient(app).get("/")
+    assert "x-request-id" not in response.headers
+    assert response.headers["x-other"] == "2"
 
 
 def test_a_folder_that_is_missing_here_names_the_node(tmp_path: Path) -> None:

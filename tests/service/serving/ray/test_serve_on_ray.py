@@ -19,8 +19,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from gatewise.service.serving.app import create_app
-from gatewise.service.serving.http.auth import key_writing
-from gatewise.service.serving.http.auth.key_file import Role, make_key
+from gatewise.service.serving.http.auth import api_keys
+from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from gatewise.service.serving.settings import Settings
 from websockets.sync.client import connect
 
@@ -212,7 +212,7 @@ def versions(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     file = tmp_path_factory.mktemp("keys") / "keys.jsonl"
     key, entry = make_key("admin", Role.ADMIN)
-    key_writing.add(file, entry)
+    api_keys.add(file, entry)
     return file, {"Authorization": f"Bearer {key}"}
 
 

@@ -14,9 +14,8 @@ import tritonclient.http as triton
 from fastapi import Depends, FastAPI
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.app import create_app
-from gatewise.service.serving.http.auth import authorization, key_writing
-from gatewise.service.serving.http.auth.api_keys import ApiKeys
-from gatewise.service.serving.http.auth.key_file import KeysError, Role, make_key
+from gatewise.service.serving.http.auth import api_keys, authorization
+from gatewise.service.serving.http.auth.api_keys import ApiKeys, KeysError, Role, make_key
 from gatewise.service.serving.settings import Settings
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
@@ -48,7 +47,7 @@ def with_admin_route(app: FastAPI) -> FastAPI:
 def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("keys") / "keys.jsonl"
     for entry in (PREDICTS, ADMINS):
-        key_writing.add(file, entry)
+        api_keys.add(file, entry)
     return file
 
 
@@ -180,20 +179,20 @@ def test_keys_change_under_a_running_service(
     serve_app: ServeApp, make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "keys.jsonl"
-    key_writing.add(file, PREDICTS)
+    api_keys.add(file, PREDICTS)
     app = make_app(Settings(api_keys_file=file))
     client = serve_app(app)
     assert predict(client, bearer(PREDICT)).status_code == 200
     new, entry = make_key("web", Role.PREDICT)
-    key_writing.add(file, entry)
+    api_keys.add(file, entry)
     # As if a second had passed.
-    monkeypatch.setattr(app.state.keys, "_next_look", 0.0)
+    monkeypatch.setattr(app.context.keys, "_next_read", 0.0)
     assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [200, 200]
     file.write_text(f"{entry.line()}\n")
-    monkeypatch.setattr(app.state.keys, "_next_look", 0.0)
+    monkeypatch.setattr(app.context.keys, "_next_read", 0.0)
     assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [401, 200]
     file.write_text("broken")
-    monkeypatch.setattr(app.state.keys, "_next_look", 0.0)
+    monkeypatch.setattr(app.context.keys, "_next_read", 0.0)
     assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [401, 200]
 
 

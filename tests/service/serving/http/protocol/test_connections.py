@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gatewise.service.serving.http.auth import key_writing
-from gatewise.service.serving.http.auth.key_file import Role, make_key
+from gatewise.service.serving.http.auth import api_keys
+from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from gatewise.service.serving.http.protocol.connections import Connection
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -235,7 +235,7 @@ def test_what_stands_around_a_body_is_bounded_too(service: Any, tail: bytes) -> 
 
 def test_a_trailer_is_no_header(start: Callable[..., Any], tmp_path: Path) -> None:
     key, entry = make_key("website", Role.PREDICT)
-    key_writing.add(tmp_path / "keys", entry)
+    api_keys.add(tmp_path / "keys", entry)
     service = start(api_keys_file=tmp_path / "keys")
     chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n" % (len(BODY), BODY)
     with connect(service) as connection:

@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gatewise.service.serving.batching_jobs import Scored
+from gatewise.service.serving.batching import Scored
 from gatewise.service.serving.http.routes.predict_schemas import (
     PredictParameters,
     PredictRequest,

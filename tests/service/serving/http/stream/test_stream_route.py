@@ -45,7 +45,7 @@ class Models:
 @contextmanager
 def serving(models, limits=None) -> Iterator[str]:
     app = FastAPI()
-    app.state.models = models
+    app.state.context = SimpleNamespace(models=models)
     app.include_router(stream_route.routes(Streams(limits or StreamLimits())))
     with listen("127.0.0.1", 0) as listener:
         config = uvicorn.Config(app, log_config=None, ws="websockets-sansio")
@@ -183,8 +183,13 @@ def test_a_text_may_come_in_any_pieces(service, classifiers):
 def test_what_is_given_instead_of_a_label_comes_first(rejecting_folder, forward_folder, tmp_path):
     import shutil
 
-    from gatewise.service.model.model_config import ModelFolder, RejectSettings
-    from gatewise.service.model.model_folder import read_model_folder, seal_model_folder, write_json
+    from gatewise.service.model.model_documents import RejectSettings
+    from gatewise.service.model.model_folder import (
+        ModelFolder,
+        read_model_folder,
+        seal_model_folder,
+        write_json,
+    )
 
     folder = ModelFolder(shutil.copytree(forward_folder(), tmp_path / "model"))
     loaded = read_model_folder(folder.path)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gatewise.service.serving.http.auth import key_writing
-from gatewise.service.serving.http.auth.key_file import Role, make_key
+from gatewise.service.serving.http.auth import api_keys
+from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -113,7 +113,7 @@ def test_a_stream_that_cannot_begin_is_refused_as_any_request(
     start: Any, folder: Path, tmp_path: Path
 ) -> None:
     key, entry = make_key("website", Role.PREDICT)
-    key_writing.add(tmp_path / "keys", entry)
+    api_keys.add(tmp_path / "keys", entry)
     service = start(f"m={folder}", api_keys_file=tmp_path / "keys")
     named = {"X-API-Key": key}
     for path, headers, status, kind in (

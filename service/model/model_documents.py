@@ -1,0 +1,232 @@
+"""The schemas of the JSON documents in a model folder, and the precisions of its networks.
+
+`config.json` uses Hugging Face's field names, which Transformers.js, optimum and Text Embeddings
+Inference read; Gatewise's own settings are under its key `gatewise`.
+"""
+
+from typing import Annotated, Literal
+
+from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""How a network's weights are stored: 32-bit floats, 16-bit floats, or 8-bit integers."""
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+"""All precisions, the most exact first."""
+
+DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
+"""The name of each precision in Transformers.js."""
+
+FORMAT = 1
+"""The version of the folder's layout that this code writes, and the newest that it reads."""
+
+NONE_LABEL = "none of these"
+"""The default label of a text that is rejected."""
+
+
+def _require_printable(text: str) -> str:
+    # A terminal would interpret control characters, and a long text would fill the screen.
+    if not text.isprintable() or len(text) > 200:
+        raise ValueError(f"expected at most 200 printable characters, found {text[:40]!r}")
+    return text
+
+
+_Printable = Annotated[str, AfterValidator(_require_printable)]
+_Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+# Every JSON reader represents integers up to this one exactly.
+_Number = Annotated[int, Field(ge=0, le=2**53)]
+
+
+def _check_format(data: object) -> object:
+    # Checked first: the other fields of a newer format are unknown.
+    found = data.get("format") if isinstance(data, dict) else None
+    if isinstance(found, int) and not 1 <= found <= FORMAT:
+        raise ValueError(
+            f"the folder has format {found}, this version of Gatewise reads up to {FORMAT}: "
+            "upgrade with pip install --upgrade gatewise"
+        )
+    return data
+
+
+class TokenSettings(BaseModel):
+    """How texts are tokenized and truncated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit: Literal["word", "subword", "character", "ngram"]
+    max_length: Annotated[_Number, Field(ge=2)]
+    keep: Literal["head", "tail", "both"] = "head"
+
+
+class NetworkSettings(BaseModel):
+    """The architecture of the network, for `gatewise inspect`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cell: Literal["gru", "lstm", "rnn"]
+    direction: Literal["bidirectional", "forward", "backward"]
+    layers: _Number
+    units: _Number
+    input: Literal["embedding", "one_hot"] = "embedding"
+    embedding_size: _Number
+    readout: Literal["last", "max", "mean", "max_mean", "attention"]
+    ngrams: tuple[_Number, ...]
+    buckets: _Number
+    parameters: _Number
+
+
+class RejectSettings(BaseModel):
+    """When a text is rejected: when it gets none of the labels.
+
+    Attributes:
+        threshold: The probability that the best label must reach.
+        label: The label of a rejected text.
+        out_of_scope: The label of out-of-scope rows in the training corpus; None if it had none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Annotated[float, Field(gt=0, le=1)]
+    label: Annotated[str, Field(min_length=1)]
+    out_of_scope: str | None = None
+
+
+class GatewiseSettings(BaseModel):
+    """The key `gatewise` of `config.json`, which only Gatewise reads."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int
+    tokens: TokenSettings
+    network: NetworkSettings
+    thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
+    reject: RejectSettings | None = None
+
+    _check_format_first = model_validator(mode="before")(_check_format)
+
+
+class ModelConfig(BaseModel):
+    """`config.json`. Unknown keys are for other runtimes and are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", protected_namespaces=())
+
+    model_type: str
+    architectures: tuple[str, ...]
+    problem_type: Literal["single_label_classification", "multi_label_classification"]
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+    vocab_size: _Number
+    hidden_size: _Number
+    num_hidden_layers: _Number
+    max_position_embeddings: _Number
+    pad_token_id: _Number
+    gatewise: GatewiseSettings
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> "ModelConfig":
+        if sorted(self.id2label) != list(range(len(self.id2label))):
+            raise ValueError("the ids of id2label are not 0, 1, 2, …")
+        if len(set(self.id2label.values())) < len(self.id2label):
+            raise ValueError("id2label names a label twice")
+        if {label: index for index, label in self.id2label.items()} != self.label2id:
+            raise ValueError("id2label and label2id contradict each other")
+        return self
+
+    @model_validator(mode="after")
+    def _check_thresholds(self) -> "ModelConfig":
+        thresholds = self.gatewise.thresholds
+        if thresholds is None:
+            return self
+        if not self.multi_label:
+            raise ValueError(
+                "gatewise.thresholds: expected problem_type multi_label_classification, found "
+                f"{self.problem_type}"
+            )
+        if len(thresholds) != len(self.id2label):
+            raise ValueError(
+                f"expected {len(self.id2label)} numbers in gatewise.thresholds, one for each "
+                f"label, received {len(thresholds)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_reject(self) -> "ModelConfig":
+        reject = self.gatewise.reject
+        if reject is None:
+            return self
+        if self.multi_label:
+            raise ValueError(
+                "gatewise.reject: expected problem_type single_label_classification, found "
+                f"{self.problem_type}"
+            )
+        for key, name in (("label", reject.label), ("out_of_scope", reject.out_of_scope)):
+            if name in self.label2id:
+                raise ValueError(f"gatewise.reject.{key} is {name!r}, which is one of the labels")
+        return self
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.problem_type == "multi_label_classification"
+
+    def label_thresholds(self) -> tuple[float, ...]:
+        """The threshold of each label, in the order of the model's outputs; 0.5 by default."""
+        return self.gatewise.thresholds or (0.5,) * len(self.id2label)
+
+    def label_names(self) -> tuple[str, ...]:
+        """The labels in the order of the model's outputs."""
+        return tuple(self.id2label[index] for index in range(len(self.id2label)))
+
+
+class ManifestFile(BaseModel):
+    """The manifest's entry of a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: _Sha256
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: digests of the files, and what is needed to train the same model again.
+
+    Attributes:
+        format: Version of the folder's layout.
+        files: Every other file of the folder by name.
+        seed: Seed of the training run.
+        corpus_sha256: Digest of the training rows, in the order they were read.
+        versions: Version of each package used in training.
+        opset: ONNX opset of the networks.
+        operators: ONNX operator types of the networks, sorted.
+        onnxruntime: The oldest onnxruntime that loads the networks; None if unknown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    files: Annotated[dict[_Printable, ManifestFile], Field(max_length=1000)] = {}
+    seed: _Number
+    corpus_sha256: _Sha256
+    versions: Annotated[dict[_Printable, _Printable], Field(max_length=100)]
+    opset: _Number
+    operators: tuple[_Printable, ...]
+    onnxruntime: _Printable | None = None
+
+    _check_format_first = model_validator(mode="before")(_check_format)
+
+
+def tokenizer_config(config: ModelConfig) -> dict[str, object]:
+    """`tokenizer_config.json`: what Hugging Face's tokenizer classes need."""
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.max_position_embeddings,
+        "pad_token": PAD,
+        "unk_token": UNKNOWN,
+        "cls_token": CLS,
+        "padding_side": "right",
+        # Hugging Face has no value for keeping both ends.
+        "truncation_side": "left" if config.gatewise.tokens.keep == "tail" else "right",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+    }

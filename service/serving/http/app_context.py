@@ -1,0 +1,129 @@
+"""What the routes of one application share: settings, API keys, metrics, models, streams."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving.http.auth.api_keys import ApiKeys
+from gatewise.service.serving.http.metrics import Metrics
+from gatewise.service.serving.http.stream.open_streams import StreamLimits, Streams
+from gatewise.service.serving.model_registry import Changes, ModelRegistry
+from gatewise.service.serving.model_sources import ModelSource
+from gatewise.service.serving.model_versions import Change
+from gatewise.service.serving.settings import Settings
+from starlette.requests import HTTPConnection
+
+
+class ServerProcess:
+    """The process that runs an application.
+
+    This class stands for any ASGI server, of which nothing is known. A server that knows its
+    connections, or serves from several processes, overrides the methods.
+    """
+
+    def connections(self) -> int:
+        """Returns the number of open connections."""
+        return 0
+
+    def is_draining(self) -> bool:
+        """Whether the process stops soon, and must get no new requests."""
+        return False
+
+    async def change(self, models: ModelRegistry, change: Change) -> Changes:
+        """Changes the versions of a model in this process and in those that serve with it."""
+        return await models.change(change)
+
+    async def metrics(self, own: bytes) -> bytes:
+        """Returns the metrics of all processes that serve together, in Prometheus's text format.
+
+        Args:
+            own: The metrics of this process.
+        """
+        return own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppContext:
+    """The state of one application.
+
+    Attributes:
+        settings: The settings.
+        keys: The API keys.
+        metrics: The metrics of this process.
+        models: The models.
+        streams: The open streams.
+        process: The process that runs the application.
+    """
+
+    settings: Settings
+    keys: ApiKeys
+    metrics: Metrics
+    models: ModelRegistry
+    streams: Streams
+    process: ServerProcess
+
+    @classmethod
+    def create(
+        cls,
+        settings: Settings,
+        sources: Sequence[ModelSource],
+        classifiers: Mapping[str, Classifier] | None = None,
+        process: ServerProcess | None = None,
+    ) -> Self:
+        """Creates the state of an application.
+
+        Args:
+            settings: The settings.
+            sources: Where the models are; the first is the default model.
+            classifiers: Classifiers that are loaded already, by the names of their models.
+            process: The process that will run the application.
+
+        Raises:
+            KeysError: If the file of API keys cannot be used.
+        """
+        metrics = Metrics()
+        models = ModelRegistry(
+            sources, settings.capacity(), threads=settings.threads, observer=metrics
+        )
+        for name, classifier in (classifiers or {}).items():
+            models.add(name, "1", classifier)
+        limits = StreamLimits(
+            streams=settings.max_streams,
+            message_bytes=settings.max_stream_message_bytes,
+            text_characters=settings.max_stream_characters,
+            idle_seconds=settings.stream_idle_seconds,
+            threads=settings.stream_threads,
+            origins=settings.origins(),
+        )
+        return cls(
+            settings=settings,
+            keys=ApiKeys(settings.api_keys_file),
+            metrics=metrics,
+            models=models,
+            streams=Streams(limits, metrics),
+            process=process or ServerProcess(),
+        )
+
+    async def change(self, change: Change) -> Changes:
+        """Changes the versions of a model, in every process of the service.
+
+        Raises:
+            GatewiseError: If the change is refused.
+        """
+        return await self.process.change(self.models, change)
+
+    def own_metrics(self) -> bytes:
+        """Returns the metrics of this process, in Prometheus's text format."""
+        self.metrics.update_gauges(self.models, self.process.connections(), self.streams.open)
+        return self.metrics.exposition()
+
+    async def all_metrics(self) -> bytes:
+        """Returns the metrics of every process of the service, in Prometheus's text format."""
+        return await self.process.metrics(self.own_metrics())
+
+
+def app_context(connection: HTTPConnection) -> AppContext:
+    """Returns the state of the application that a request or a WebSocket belongs to."""
+    context: AppContext = connection.app.state.context
+    return context
