@@ -187,7 +187,7 @@ def test_score_pulls_in_pyarrow_besides(model_folder, languages, tmp_path):
 
 @pytest.mark.parametrize("module", ["app", "server"])
 def test_the_service_pulls_in_nothing_that_trains(module):
-    loaded = packages_after(f"import {module}")
+    loaded = packages_after(f"import gatewise.service.serving.{module}")
     assert "fastapi" in loaded
     assert not loaded & (TRAINING_PACKAGES | {"pyarrow", "scipy", "pandas"})
 
