@@ -67,6 +67,6 @@ class Model(Classifier):
             ScoringOptions(text_column, top_k, probabilities, chosen, none_below),
             rejects=rejects,
             resume=resume,
-            pace=Parallelism(workers),
+            parallelism=Parallelism(workers),
             on_progress=on_progress,
         )

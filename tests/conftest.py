@@ -309,7 +309,8 @@ def multi_label_folder(tmp_path_factory):
         write_json,
         write_model_folder,
     )
-    from gatewise.vocab.tokenizer.tokenizer import PAD_ID, serialize_tokenizer, train_tokenizer
+    from gatewise.vocab.tokenizer.tokenizer import PAD_ID, train_tokenizer
+    from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
     from onnx import TensorProto, helper, numpy_helper
 
     labels, words = ("blue", "green", "red"), ["blue", "green", "red", "reddish", "grey"]

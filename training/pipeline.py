@@ -1,43 +1,82 @@
-"""The walk of a training run: corpora in, a model folder out, evaluated as it will serve.
+"""A training run, step by step: corpora in, a model folder out.
 
-Puts the rooms together and owns none of their work. Knows nothing of the command line: progress
-goes to a callback, figures come back as a `RunMetrics`.
+Read `train` first; every step after it is a function here, in the order in which they run.
+TensorFlow is imported by the step that builds the network, so that most mistakes are reported
+before those seconds.
 """
 
 import hashlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import PRECISIONS
-from gatewise.service.model.model_folder import ModelFolder, check_target, write_model_folder
+from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
-from gatewise.training.data import corpora as reading
-from gatewise.training.data.corpora import Corpora
-from gatewise.training.data.preparation import Prepared, prepare
-from gatewise.training.data.stored_rows import StoredRows
+from gatewise.training.data import auto_settings
+from gatewise.training.data.corpora import Corpora, Rows, read
+from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.evaluation import decision_rules, model_benchmark
-from gatewise.training.evaluation.error_analysis import Review
+from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.evaluation.model_benchmark import ExportedModel
-from gatewise.training.fit.progress import Fitted, Progress
+from gatewise.training.evaluation.rejection import Rejection
+from gatewise.training.fit.progress import Finding, Fitted, OnProgress
 from gatewise.training.network import parameters
+from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.training.report.contents import ReportContents, VectorCoverage
 from gatewise.training.run_metrics import RunMetrics
-from gatewise.training.workspace import Workspace, working
+from gatewise.training.workspace import Workspace, open_workspace
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
-from gatewise.vocab.tokenizer.tokenizer import measure_coverage
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
+    import keras
     from gatewise.training.trained_model import TrainedModel
 
 _TIMED_TEXTS = 256
 
 _NOT_IDENTITY = {"training": {"tensorboard", "mlflow"}}
-"""Settings that a run may change as it goes on from its checkpoint."""
+"""Settings that may change when a run is resumed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything that a network is built from and trained on.
+
+    Attributes:
+        config: The run's settings, those left to the rows filled in.
+        tokenizer: The dictionary.
+        blueprint: What the network is built from.
+        corpus: The rows as ids and targets.
+    """
+
+    config: Config
+    tokenizer: Tokenizer
+    blueprint: Blueprint
+    corpus: EncodedCorpus
+
+
+@dataclass(frozen=True)
+class _Decisions:
+    """What was chosen on the validation rows; None where the task or the settings need none."""
+
+    calibration: Calibration | None
+    rejection: Rejection | None
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """What the classifiers that serve the model do with the validation and test rows."""
+
+    validation: Report
+    test: Report | None
+    reviewed: ErrorAnalysis
+    models: tuple[ExportedModel, ...]
 
 
 def train(
@@ -45,7 +84,7 @@ def train(
     out: Path,
     config: Config,
     bad_rows: BadRows,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
     *,
     resume: bool = False,
 ) -> RunMetrics:
@@ -56,187 +95,215 @@ def train(
         out: The folder to write; an earlier model folder there is replaced.
         config: Every setting.
         bad_rows: What happens to rows that cannot be used.
-        on_progress: Called as the network is fitted; may raise to end the run.
-        resume: Whether to go on where an earlier run of the same settings and rows was stopped.
+        on_progress: Called as the network is fitted, and for each finding; may raise to end the
+            run.
+        resume: Whether to resume an interrupted run of the same settings and rows.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
     """
+
+    def report(finding: str) -> None:
+        on_progress(Finding(finding))
+
     check_target(out)
-    with working(out) as space:
-        rows = reading.read(corpora, config, bad_rows, space.data)
+    with open_workspace(out) as space:
+        rows = read(corpora, config, bad_rows, space.data)
         if rows.duplicates:
-            on_progress(Progress(0, 0, finding=f"duplicates: {rows.duplicates.summary()}"))
+            report(f"duplicates: {rows.duplicates.summary()}")
         prepared = prepare(rows, config, bad_rows, space.data)
-        config = prepared.config
-        if vectors := prepared.vectors:
-            told = f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one"
-            on_progress(Progress(0, 0, finding=told))
+        if vectors := prepared.blueprint.vectors:
+            report(f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one")
         if resume and not space.checkpoint.exists():
-            on_progress(Progress(0, 0, finding="no checkpoint: the run begins at the start"))
-        trained, fitted = _trained(prepared, config, space, on_progress, resume=resume)
+            report("no checkpoint: the run begins at the start")
+        network, fitted = _fit(prepared, space, on_progress, resume=resume)
+        model, decisions = _decide(_export(network, prepared), prepared, report)
+        evaluation = _evaluate(model, prepared.corpus)
+        for finding in model_benchmark.accuracy_losses(evaluation.models):
+            report(finding)
+        run = _metrics(model, prepared, fitted, evaluation)
+        contents = _report_contents(model, prepared, run, decisions, evaluation)
         with write_model_folder(out) as folder:
-            return _written(folder, trained, fitted, prepared, config, on_progress)
+            model.write(folder, contents)
+        return run
 
 
-def _trained(
-    prepared: Prepared,
-    config: Config,
-    space: Workspace,
-    on_progress: Callable[[Progress], None],
-    *,
-    resume: bool,
-) -> tuple["TrainedModel", Fitted]:
-    # Only now: TensorFlow takes seconds to import, and most mistakes are told without it.
+def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
+    """Builds the dictionary, plans the network and encodes the rows.
+
+    Args:
+        rows: From `gatewise.training.data.corpora.read`.
+        config: The run's settings.
+        bad_rows: What happens to a row whose text holds no token.
+        folder: Folder in which ids and targets are kept for the run.
+
+    Raises:
+        GatewiseError: If the rows, the vectors or the settings cannot be used.
+    """
+    config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
+    texts = rows.train.texts
+    tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
+    # A network that cannot be built is refused before the rows are encoded.
+    planned = blueprint(config, tokenizer, len(rows.labels), chain.from_iterable(texts()))
+    corpus = encode_corpus(rows, tokenizer, config, bad_rows, folder)
+    return Prepared(
+        config=auto_settings.with_epochs(config, corpus.train.tokens),
+        tokenizer=tokenizer,
+        blueprint=planned.with_buckets(config, corpus.train.tokens),
+        corpus=corpus,
+    )
+
+
+def _fit(
+    prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
+) -> tuple["keras.Model", Fitted]:
+    """Builds the network and trains it."""
     from gatewise.training.fit import devices
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.fit import fit
-    from gatewise.training.fit.loss import objective
-    from gatewise.training.network.build import build, exported_parameters
-    from gatewise.training.onnx_export.keras_to_onnx import to_onnx
-    from gatewise.training.trained_model import TrainedModel
+    from gatewise.training.fit.loss import make_loss
+    from gatewise.training.network.build import build
 
-    rows = prepared.rows
-    devices.share_out(config.training.threads)
+    config, corpus, planned = prepared.config, prepared.corpus, prepared.blueprint
+    classes, multi_label = len(corpus.rows.labels), corpus.rows.multi_label
+    devices.set_operation_threads(config.training.threads)
     with devices.strategy().scope():
-        model = build(
+        network = build(
             config.network,
-            prepared.shape,
+            planned.shape,
             config.training.seed,
-            prepared.vectors,
-            prepared.spelling,
+            planned.vectors,
+            planned.char_ngrams,
         )
-    count_ngrams(model, prepared.train)
+    count_ngrams(network, corpus.train)
     fitted = fit(
-        model,
-        objective(config.training, prepared.train, len(rows.labels), multi_label=rows.multi_label),
+        network,
+        make_loss(config.training, corpus.train, classes, multi_label=multi_label),
         config.training,
-        prepared.train,
-        prepared.validation,
-        Checkpoints(space.checkpoint, _identity(prepared, config)),
+        corpus.train,
+        corpus.validation.examples,
+        Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
         resume=resume,
     )
-    trained = TrainedModel(
-        lowered=to_onnx(model, config.network),
-        tokenizer=prepared.tokenizer,
-        labels=rows.labels,
-        multi_label=rows.multi_label,
-        shape=prepared.shape,
-        config=config,
-        parameters=exported_parameters(model),
-        corpus_sha256=prepared.corpus_sha256,
-    )
-    return trained, fitted
+    return network, fitted
 
 
-def _written(
-    folder: ModelFolder,
-    trained: "TrainedModel",
-    fitted: Fitted,
-    prepared: Prepared,
-    config: Config,
-    on_progress: Callable[[Progress], None],
-) -> RunMetrics:
-    """Writes the folder and has it evaluated by the very classifier that will serve it."""
-    rows = prepared.rows
-    trained.write(folder)
-    classifier = Classifier.load(folder.path)
-    calibration = (
-        decision_rules.calibration(classifier, rows) if config.training.calibration else None
-    )
-    if calibration and calibration.temperature != 1:
-        trained = trained.divided_by(calibration.temperature)
-        trained.write(folder)
-        classifier = Classifier.load(folder.path)
-    rejection = None
-    if rows.multi_label:
-        trained.write(folder, thresholds=decision_rules.label_thresholds(classifier, rows))
-        classifier = Classifier.load(folder.path)
-    elif config.reject.is_wanted:
-        rejection = decision_rules.rejection(classifier, rows, config.reject)
-        if not rejection.reached:
-            told = (
-                f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
-                f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
-            )
-            on_progress(Progress(0, 0, finding=told))
-        trained.write(folder, reject=rejection.settings())
-        classifier = Classifier.load(folder.path)
-    review = Review.of(classifier)
-    encoded = {part: _encoded(classifier, stored) for part, stored in rows.parts().items()}
-    validation = evaluate(classifier, encoded["validation"], None if rows.test else review.add)
-    run = RunMetrics(
-        rows=len(rows.train),
-        labels=len(rows.labels),
-        tokens=prepared.shape.vocab_size,
-        parameters=trained.parameters,
-        coverage=measure_coverage(
-            prepared.tokenizer, (text for texts in rows.validation.texts() for text in texts)
-        ),
-        fitted=fitted,
-        validation=validation,
-        test=evaluate(classifier, encoded["test"], review.add) if rows.test else None,
-    )
-    models = _measured(
-        classifier, run.test or validation, rows.test or rows.validation, rows.validation
-    )
-    for finding in model_benchmark.costly(models):
-        on_progress(Progress(0, 0, finding=finding))
-    vectors = prepared.vectors
-    contents = ReportContents(
-        run=run,
-        config=config,
-        manifest=trained.manifest(),
-        reviewed=review.reviewed(),
-        part="test" if rows.test else "validation",
-        layers=parameters.parameters(config.network, prepared.shape),
-        calibration=calibration,
-        rejection=rejection,
-        models=models,
-        duplicates=rows.duplicates,
-        copies=rows.copies,
-        vectors=VectorCoverage(vectors.found, vectors.of) if vectors else None,
-    )
-    trained.write_figures(folder, contents)
-    return run
-
-
-def _measured(
-    classifier: Classifier, figures: Report, shown: StoredRows, timed: StoredRows
-) -> tuple[ExportedModel, ...]:
-    """Each model of the folder that a classifier is of, whose own figures are known."""
-    texts = itertools.chain.from_iterable(timed.texts())
-    sample = list(itertools.islice(texts, _TIMED_TEXTS))
-    models = [model_benchmark.measure(classifier, figures, sample)]
-    for precision in PRECISIONS[1:]:
-        smaller = Classifier.load(classifier.artifact.folder.path, precision=precision)
-        models.append(
-            model_benchmark.measure(smaller, evaluate(smaller, _encoded(smaller, shown)), sample)
-        )
-    return tuple(models)
-
-
-def _encoded(classifier: Classifier, rows: StoredRows) -> Iterator[EncodedRow]:
-    # Rows without a token were told of, and left out, when the rows were prepared.
-    encoded = encode_rows(classifier.encode, rows)
-    return (row for row in encoded if isinstance(row, EncodedRow))
-
-
-def _identity(prepared: Prepared, config: Config) -> dict[str, Any]:
-    """What must be the same for a run to go on from a checkpoint."""
-    settings = config.model_dump(mode="json", exclude=_NOT_IDENTITY)
-    vectors = prepared.vectors
+def _identity(prepared: Prepared) -> dict[str, Any]:
+    """What must be the same for a checkpoint to be resumed."""
+    settings = prepared.config.model_dump(mode="json", exclude=_NOT_IDENTITY)
+    vectors = prepared.blueprint.vectors
     return {
         **{
             f"{section}.{name}": value
             for section, values in settings.items()
             for name, value in values.items()
         },
-        "rows to learn from": prepared.corpus_sha256,
-        "rows to validate with": prepared.validation_sha256,
+        "training rows": prepared.corpus.train_sha256,
+        "validation rows": prepared.corpus.validation_sha256,
         "pretrained vectors": hashlib.sha256(vectors.matrix.tobytes()).hexdigest()
         if vectors
         else None,
     }
+
+
+def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
+    """Writes the network as ONNX, in memory."""
+    from gatewise.training.network.build import exported_parameters
+    from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+    from gatewise.training.trained_model import TrainedModel
+
+    rows = prepared.corpus.rows
+    return TrainedModel(
+        lowered=to_onnx(network, prepared.config.network),
+        tokenizer=prepared.tokenizer,
+        labels=rows.labels,
+        multi_label=rows.multi_label,
+        shape=prepared.blueprint.shape,
+        config=prepared.config,
+        parameters=exported_parameters(network),
+        corpus_sha256=prepared.corpus.train_sha256,
+    )
+
+
+def _decide(
+    model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
+) -> tuple["TrainedModel", _Decisions]:
+    """Chooses the temperature and then the thresholds, on the validation rows."""
+    config, validation = prepared.config, prepared.corpus.validation
+    calibration = rejection = None
+    if config.training.calibration:
+        calibration = decision_rules.calibration(model.classifier(), validation)
+        if calibration.temperature != 1:
+            model = model.divided_by(calibration.temperature)
+    if model.multi_label:
+        thresholds = decision_rules.label_thresholds(model.classifier(), validation)
+        model = replace(model, thresholds=thresholds)
+    elif config.reject.is_wanted:
+        rejection = decision_rules.rejection(model.classifier(), validation, config.reject)
+        model = replace(model, reject=rejection.settings())
+        if not rejection.reached:
+            report(
+                f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
+                f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
+            )
+    return model, _Decisions(calibration, rejection)
+
+
+def _evaluate(model: "TrainedModel", corpus: EncodedCorpus) -> _Evaluation:
+    """Evaluates the classifiers that serve the model, in every precision, and times them."""
+    classifier = model.classifier()
+    review = ErrorAnalyzer.of(classifier)
+    validation = evaluate(classifier, corpus.validation, None if corpus.test else review.add)
+    test = evaluate(classifier, corpus.test, review.add) if corpus.test else None
+    texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
+    models = [model_benchmark.measure(classifier, test or validation, texts)]
+    for precision in PRECISIONS[1:]:
+        smaller = model.classifier(precision)
+        report = evaluate(smaller, corpus.test or corpus.validation)
+        models.append(model_benchmark.measure(smaller, report, texts))
+    return _Evaluation(validation, test, review.result(), tuple(models))
+
+
+def _metrics(
+    model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
+) -> RunMetrics:
+    """The metrics of the run."""
+    corpus = prepared.corpus
+    return RunMetrics(
+        rows=len(corpus.rows.train),
+        labels=len(corpus.rows.labels),
+        tokens=prepared.blueprint.shape.vocab_size,
+        parameters=model.parameters,
+        coverage=corpus.validation.coverage(prepared.tokenizer),
+        fitted=fitted,
+        validation=evaluation.validation,
+        test=evaluation.test,
+    )
+
+
+def _report_contents(
+    model: "TrainedModel",
+    prepared: Prepared,
+    run: RunMetrics,
+    decisions: _Decisions,
+    evaluation: _Evaluation,
+) -> ReportContents:
+    """What metrics, report and model card are made from."""
+    rows, planned = prepared.corpus.rows, prepared.blueprint
+    vectors = planned.vectors
+    return ReportContents(
+        run=run,
+        config=prepared.config,
+        manifest=model.manifest(),
+        reviewed=evaluation.reviewed,
+        part="test" if evaluation.test else "validation",
+        layers=parameters.parameters(prepared.config.network, planned.shape),
+        calibration=decisions.calibration,
+        rejection=decisions.rejection,
+        models=evaluation.models,
+        duplicates=rows.duplicates,
+        copies=rows.copies,
+        vectors=VectorCoverage(vectors.found, vectors.of) if vectors else None,
+    )

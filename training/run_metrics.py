@@ -1,7 +1,4 @@
-"""The figures of a training run, as its report, its metrics and its model card tell them.
-
-Knows how to say them as JSON; computes none of them.
-"""
+"""The metrics of a training run, for `metrics.json`, the report and the model card."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,17 +9,17 @@ from gatewise.vocab.tokenizer.tokenizer import Coverage
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """What a training run gave, beside the model.
+    """The metrics of a training run.
 
     Attributes:
-        rows: Rows that were learnt from.
+        rows: Training rows.
         labels: Number of classes.
         tokens: Tokens in the dictionary.
-        parameters: Trained numbers in the network.
+        parameters: Trained parameters of the network.
         coverage: How much of the validation texts the dictionary knows.
-        fitted: What each epoch gave.
-        validation: The figures on the validation rows, which the best epoch was chosen by.
-        test: The figures on the test rows, which nothing was chosen by; None without such rows.
+        fitted: The result of each epoch.
+        validation: Metrics on the validation rows, by which the best epoch was chosen.
+        test: Metrics on the test rows, by which nothing was chosen; None without such rows.
     """
 
     rows: int
@@ -35,7 +32,7 @@ class RunMetrics:
     test: Report | None
 
     def as_dict(self) -> dict[str, object]:
-        """The figures as a JSON object; the same run gives the same object."""
+        """The metrics as a JSON object; the same run gives the same object."""
         return {
             "rows": self.rows,
             "labels": self.labels,

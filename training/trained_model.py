@@ -1,19 +1,18 @@
-"""A trained model's folder: its documents filled in, for Gatewise and for other runtimes.
-
-What the documents look like is `gatewise.service.model.model_documents`'s business; where their
-values come from in a training run is this module's. Knows nothing of fitting.
-"""
+"""A trained model: in memory as a classifier, and on disk as a model folder."""
 
 import platform
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
 import tensorflow as tf
 import tokenizers
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import (
     FORMAT,
     PRECISIONS,
@@ -26,26 +25,35 @@ from gatewise.service.model.model_documents import (
     TokenSettings,
     tokenizer_config,
 )
-from gatewise.service.model.model_folder import ModelFolder, seal_model_folder, write_json
+from gatewise.service.model.model_folder import (
+    ModelFolder,
+    artifact_of,
+    json_bytes,
+    seal_model_folder,
+)
 from gatewise.service.model.onnx_validation.onnx_parser import OPSET
 from gatewise.training.config.config import Config
-from gatewise.training.network import streaming
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.streaming import streaming_obstacle
 from gatewise.training.onnx_export.graph_builder import OLDEST_ONNXRUNTIME
 from gatewise.training.onnx_export.keras_to_onnx import operators
 from gatewise.training.onnx_export.logit_scaling import scale_logits
-from gatewise.training.onnx_export.precision import stored_in
-from gatewise.training.onnx_export.step_model import step
+from gatewise.training.onnx_export.precision import convert_precision
+from gatewise.training.onnx_export.step_model import build_step_model
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.model_card import model_card
 from gatewise.vocab.corpus.labels import Labels
-from gatewise.vocab.tokenizer.tokenizer import PAD_ID, serialize_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import PAD_ID
+from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 from tokenizers import Tokenizer
+
+_IN_MEMORY = ModelFolder(Path("the trained model"))
+"""The folder of a model that is in memory, for the names of files and for messages."""
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """Everything that goes into a model folder but its figures.
+    """Everything that goes into a model folder except the metrics.
 
     Attributes:
         lowered: The network in ONNX.
@@ -54,8 +62,10 @@ class TrainedModel:
         multi_label: Whether a text may have several of them.
         shape: The sizes that followed from the corpus.
         config: The run's settings.
-        parameters: Trained numbers in the network.
-        corpus_sha256: Digest of the rows learnt from.
+        parameters: Number of trained parameters.
+        corpus_sha256: Digest of the training rows.
+        thresholds: In a multi-label task, the score from which on each label is predicted.
+        reject: When no label is predicted for a text; None if there always is one.
     """
 
     lowered: onnx.ModelProto
@@ -66,63 +76,91 @@ class TrainedModel:
     config: Config
     parameters: int
     corpus_sha256: str
+    thresholds: tuple[float, ...] | None = None
+    reject: RejectSettings | None = None
 
     def divided_by(self, temperature: float) -> "TrainedModel":
         """The same model with every logit divided by a temperature."""
         return replace(self, lowered=scale_logits(self.lowered, 1 / temperature))
 
-    def write(
-        self,
-        folder: ModelFolder,
-        *,
-        thresholds: tuple[float, ...] | None = None,
-        reject: RejectSettings | None = None,
-    ) -> None:
-        """Writes the folder so that it can be loaded; the figures are still to come.
+    def classifier(self, precision: Precision = "fp32") -> Classifier:
+        """The classifier that a folder of this model gives, made in memory.
+
+        Args:
+            precision: How the weights are stored.
+        """
+        name = _IN_MEMORY.name_of(_IN_MEMORY.model_in(precision))
+        network = self.lowered if precision == "fp32" else self._networks[name]
+        documents = {**self._documents(), name: _serialized(network)}
+        manifest = self._manifest([network])
+        return Classifier(artifact_of(_IN_MEMORY, manifest, documents, precision))
+
+    def write(self, folder: ModelFolder, contents: ReportContents | None = None) -> None:
+        """Writes the folder.
 
         Args:
             folder: Where to.
-            thresholds: In a multi-label task, the score from which on each label is given.
-            reject: When a text is given none of the labels; None if each is given one.
+            contents: What metrics, report and model card are made from; None leaves them out.
+
+        Raises:
+            ModelFolderError: If the written folder could not be loaded.
         """
-        for precision, model in self._models.items():
-            folder.model_in(precision).write_bytes(model.SerializeToString(deterministic=True))
-        if self._step is not None:
-            folder.step.write_bytes(self._step.SerializeToString(deterministic=True))
-        folder.tokenizer.write_bytes(serialize_tokenizer(self.tokenizer))
-        config = self._model_config(thresholds, reject)
-        write_json(folder.tokenizer_config, tokenizer_config(config))
-        write_json(folder.config, config.model_dump(mode="json"))
+        documents = {
+            **{name: _serialized(network) for name, network in self._networks.items()},
+            **self._documents(),
+        }
+        artifact_of(folder, self.manifest(), documents)
+        if contents is not None:
+            documents |= self._report(contents)
+        for name, document in documents.items():
+            (folder.path / name).write_bytes(document)
         seal_model_folder(folder, self.manifest())
 
-    def write_figures(self, folder: ModelFolder, contents: ReportContents) -> None:
-        """Adds what evaluating the written folder gave, and seals it again."""
-        # Only now: what draws takes a second to import.
+    def manifest(self) -> Manifest:
+        """The origin of the model, without the digests of the files."""
+        return self._manifest(self._networks.values())
+
+    @cached_property
+    def _networks(self) -> dict[str, onnx.ModelProto]:
+        """Every network of the folder, by its file's name."""
+        networks = {
+            _IN_MEMORY.name_of(_IN_MEMORY.model_in(precision)): convert_precision(
+                self.lowered, precision
+            )
+            for precision in PRECISIONS
+        }
+        network, tokens, ngrams = self.config.network, self.config.tokens, self.shape.ngrams
+        if not streaming_obstacle(network, tokens, ngrams):
+            table = self.shape.table() if ngrams else None
+            networks[_IN_MEMORY.name_of(_IN_MEMORY.step)] = build_step_model(
+                self.lowered, network, table, tokens.max_length
+            )
+        return networks
+
+    def _documents(self) -> dict[str, bytes]:
+        """The contents of the files that are the same in every precision, by name."""
+        config = self._model_config()
+        return {
+            _IN_MEMORY.tokenizer.name: serialize_tokenizer(self.tokenizer),
+            _IN_MEMORY.tokenizer_config.name: json_bytes(tokenizer_config(config)),
+            _IN_MEMORY.config.name: json_bytes(config.model_dump(mode="json")),
+        }
+
+    def _report(self, contents: ReportContents) -> dict[str, bytes]:
+        """The contents of the files that tell about the run, by name."""
+        # Only now: the modules of the report take a second to import.
         from gatewise.training.report.page import page  # noqa: PLC0415
 
-        write_json(folder.metrics, contents.as_dict())
-        folder.report.write_text(page(contents), encoding="utf-8")
         card = model_card(
             contents.run, self.labels, self.config, contents.calibration, contents.rejection
         )
-        folder.card.write_text(card, encoding="utf-8")
-        seal_model_folder(folder, self.manifest())
+        return {
+            _IN_MEMORY.metrics.name: json_bytes(contents.as_dict()),
+            _IN_MEMORY.report.name: page(contents).encode(),
+            _IN_MEMORY.card.name: card.encode(),
+        }
 
-    @cached_property
-    def _models(self) -> dict[Precision, onnx.ModelProto]:
-        return {precision: stored_in(precision, self.lowered) for precision in PRECISIONS}
-
-    @cached_property
-    def _step(self) -> onnx.ModelProto | None:
-        network, tokens, ngrams = self.config.network, self.config.tokens, self.shape.ngrams
-        if streaming.obstacle(network, tokens, ngrams):
-            return None
-        table = self.shape.table() if ngrams else None
-        return step(self.lowered, network, table, tokens.max_length)
-
-    def _model_config(
-        self, thresholds: tuple[float, ...] | None, reject: RejectSettings | None
-    ) -> ModelConfig:
+    def _model_config(self) -> ModelConfig:
         network = self.config.network
         directions = 2 if network.direction == "bidirectional" else 1
         return ModelConfig(
@@ -159,13 +197,12 @@ class TrainedModel:
                     buckets=self.shape.buckets,
                     parameters=self.parameters,
                 ),
-                thresholds=thresholds,
-                reject=reject,
+                thresholds=self.thresholds,
+                reject=self.reject,
             ),
         )
 
-    def manifest(self) -> Manifest:
-        """Where the model comes from; sealing the folder adds what is in it."""
+    def _manifest(self, networks: Iterable[onnx.ModelProto]) -> Manifest:
         return Manifest(
             seed=self.config.training.seed,
             corpus_sha256=self.corpus_sha256,
@@ -179,6 +216,10 @@ class TrainedModel:
                 "tokenizers": tokenizers.__version__,
             },
             opset=OPSET,
-            operators=operators(*self._models.values(), *filter(None, [self._step])),
+            operators=operators(*networks),
             onnxruntime=OLDEST_ONNXRUNTIME,
         )
+
+
+def _serialized(network: onnx.ModelProto) -> bytes:
+    return network.SerializeToString(deterministic=True)

@@ -1,7 +1,6 @@
-"""The folder beside a model's in which a run keeps what it works with: rows, ids, a checkpoint.
+"""The working folder of a training run, next to its model folder: rows, ids and the checkpoint.
 
-It is there only while the run lasts, or after one that was interrupted, whose checkpoint is in it.
-Knows paths alone.
+It exists while the run lasts and, with the checkpoint, after an interrupted run.
 """
 
 import shutil
@@ -22,7 +21,7 @@ _IN_DATA = {f"{_DATA}/{name}" for part in _PARTS for name in (part, f"{part}.arr
 
 @dataclass(frozen=True)
 class Workspace:
-    """The paths of a run's folder.
+    """The paths of a run's working folder.
 
     Attributes:
         path: The folder itself.
@@ -32,7 +31,7 @@ class Workspace:
 
     @property
     def data(self) -> Path:
-        """Folder of rows and ids, which a run that goes on writes again."""
+        """Folder of rows and ids, which a resumed run writes again."""
         return self.path / _DATA
 
     @property
@@ -41,27 +40,26 @@ class Workspace:
         return self.path / _CHECKPOINTS[0]
 
 
-def beside(out: Path) -> Workspace:
+def workspace_of(out: Path) -> Workspace:
     """The workspace of the run that writes a model folder."""
-    place = out.resolve()
-    return Workspace(place.with_name(f"{place.name}.run"))
+    folder = out.resolve()
+    return Workspace(folder.with_name(f"{folder.name}.run"))
 
 
 @contextmanager
-def working(out: Path) -> Iterator[Workspace]:
-    """Makes the workspace, and takes it away when the run has ended.
+def open_workspace(out: Path) -> Iterator[Workspace]:
+    """Creates the workspace of a run, and deletes it when the run has ended.
 
-    After an error or an interrupt the checkpoint stays, if there is one. That of an earlier run
-    stays too until the new run writes its own.
+    After an error or an interrupt the checkpoint stays, if there is one. The checkpoint of an
+    earlier run stays until the new run writes its own.
 
     Args:
         out: The model folder that the run writes.
 
     Raises:
-        GatewiseError: If there is something else at the workspace's place, or another run works
-            there.
+        GatewiseError: If something else is at the workspace's path, or another run uses it.
     """
-    space = beside(out)
+    space = workspace_of(out)
     try:
         if space.path.exists():
             _check(space)
@@ -79,7 +77,8 @@ def working(out: Path) -> Iterator[Workspace]:
         if not str(error.filename or "").startswith(str(space.path)):
             raise
         raise GatewiseError(
-            f"{error.filename}: a run keeps what it works with there: {error.strerror or error}"
+            f"{error.filename}: the working folder of the run cannot be used: "
+            f"{error.strerror or error}"
         ) from error
     finally:
         with suppress(OSError):
@@ -87,31 +86,31 @@ def working(out: Path) -> Iterator[Workspace]:
 
 
 def _check(space: Workspace) -> None:
-    """Refuses a folder that no run has made."""
+    """Refuses a folder that no run has created."""
     if not space.path.is_dir():
         raise GatewiseError(
-            f"{space.path}: a run keeps its checkpoint in a folder there, and it is none: move it "
+            f"{space.path}: expected a folder for the run's checkpoint, but it is a file: move it "
             "away, or name another folder",
             option="out",
         )
-    # Half-written files have a name of their own that ends so.
+    # Unfinished files have names of their own with this suffix.
     found = {file for file in space.path.iterdir() if not file.name.endswith(".partial")}
     strangers = {file.name for file in found} - {*_CHECKPOINTS, _DATA, _LOCK}
     if space.data.is_dir():
         strangers |= {f"{_DATA}/{file.name}" for file in space.data.iterdir()} - _IN_DATA
     if strangers:
         raise GatewiseError(
-            f"{space.path}: a run keeps its checkpoint there, but it holds {min(strangers)!r}: "
-            "move it away, or name another folder",
+            f"{space.path}: the checkpoint of the run is kept there, but the folder holds "
+            f"{min(strangers)!r}: move it away, or name another folder",
             option="out",
         )
 
 
 @contextmanager
 def _locked(space: Workspace) -> Iterator[None]:
-    """Keeps a second run out, until this one ends, in whatever way."""
-    place = space.path / _LOCK
-    with place.open("w") as file:
+    """Keeps a second run out until this one ends, however it ends."""
+    lock = space.path / _LOCK
+    with lock.open("w") as file:
         if not lock_descriptor(file.fileno(), blocking=False):
             raise GatewiseError(
                 f"{space.path}: another run is writing the same model folder: wait for its "
@@ -121,7 +120,7 @@ def _locked(space: Workspace) -> Iterator[None]:
         try:
             yield
         finally:
-            place.unlink(missing_ok=True)
+            lock.unlink(missing_ok=True)
 
 
 def _clear(space: Workspace, *names: str) -> None:

@@ -1,1 +1,1 @@
-"""Ground floor: text to ids. Knows files, labels, words and ids; knows no model and no HTTP."""
+"""Corpora and tokenizers: files to rows, texts to token ids."""

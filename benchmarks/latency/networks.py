@@ -20,7 +20,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.config.network_section import Cell, NetworkConfig
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.network.build import build
-from gatewise.training.network.layers import MaskedReadout
+from gatewise.training.network.layers import MaskedPooling
 from gatewise.training.network.ngrams import NgramLogits, NgramRows
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
@@ -136,7 +136,7 @@ def _in_keras(config: NetworkConfig, shape: Shape, source: keras.Model) -> keras
     cells = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM, "rnn": keras.layers.SimpleRNN}
     recurrent = cells[config.cell](config.units, return_sequences=True)
     states = keras.layers.Bidirectional(recurrent)(vectors, mask=keras.ops.cast(mask, "bool"))
-    logits = keras.layers.Dense(shape.classes)(MaskedReadout(config.readout)(states, mask))
+    logits = keras.layers.Dense(shape.classes)(MaskedPooling(config.readout)(states, mask))
     table = shape.table()
     logits = logits + NgramLogits(table, shape.classes)(NgramRows(table)(ids, mask))
     model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from gatewise.service.model.model_folder import PRECISIONS
+from gatewise.service.model.model_documents import PRECISIONS
 
 from benchmarks.lib.command import AsJson, command
 from benchmarks.lib.javascript import NODE_MODULES

@@ -11,12 +11,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnxruntime as ort
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_folder import (
-    PRECISIONS,
-    ModelFolder,
-    Precision,
-    read_model_folder,
-)
+from gatewise.service.model.model_documents import PRECISIONS, Precision
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder
 from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.training.mobile.ort_format import to_ort
 from gatewise.vocab.tokenizer.encoding import pad

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-from gatewise.training.data.sampling import drawn
+from gatewise.training.data.sampling import reservoir
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_texts
 
@@ -188,7 +188,9 @@ def collect(data: Path | None, count: int) -> list[str]:
     if folders:
         wanted = rest - round(rest * _RANDOM_SHARE)
         each = -(-wanted // len(folders))
-        texts = (drawn(read_texts(path, bad_rows=StopAtBadRows()), each, SEED) for path in folders)
+        texts = (
+            reservoir(read_texts(path, bad_rows=StopAtBadRows()), each, SEED) for path in folders
+        )
         real = list(chain.from_iterable(texts))[:wanted]
     return [*listed, *real, *random_texts(rest - len(real), SEED)]
 

@@ -29,7 +29,7 @@ from gatewise.service.model.classifier import Classifier, min_batch_rows
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.model.onnx_session import open_session
 from gatewise.service.model.scores import apply, none_labels
-from gatewise.service.scoring.chunks import cut
+from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.ordered_pool import in_order
 from gatewise.service.scoring.output_columns import Column, OutputColumns
 from gatewise.service.scoring.score_file import Parallelism, score_file
@@ -126,7 +126,7 @@ def from_strings(settings: Settings) -> Candidate:
     texts, _ = settings.rows()
     model = Classifier.load(settings.model)
     answers = _answers(model, settings)
-    chunks = [chunk for chunk, _ in cut(texts, len)]
+    chunks = list(chunked(texts, len))
 
     def work(chunk: Sequence[str]) -> list[Column]:
         encoded = model.encode_together(chunk)
@@ -151,7 +151,7 @@ def file_to_file(settings: Settings, suffix: str) -> Candidate:
 
     def run() -> str:
         pace = Parallelism(settings.cores)
-        return score_file(model, settings.file, out, rejects=rejects, pace=pace).label_column
+        return score_file(model, settings.file, out, rejects=rejects, parallelism=pace).label_column
 
     def labels(column: str) -> Sequence[str]:
         found = (record for record in open_records(out) if isinstance(record, Record))
@@ -210,7 +210,7 @@ CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
 
 
 def _answers(model: Classifier, settings: Settings) -> OutputColumns:
-    return OutputColumns.among(model, (), settings.model, Format.PARQUET)
+    return OutputColumns.for_input(model, (), settings.model, Format.PARQUET)
 
 
 def _best(columns: list[Column]) -> Sequence[str]:

@@ -70,7 +70,7 @@ def score(model: str, folder: str, out: str, every: str, workers: str) -> None:
         folder,
         out,
         rejects=Path(out).with_name("rejects.jsonl"),
-        pace=Parallelism(int(workers)),
+        parallelism=Parallelism(int(workers)),
         on_progress=on_progress,
     )
     samples.append(sample(done.rows, start))

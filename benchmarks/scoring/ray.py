@@ -63,7 +63,9 @@ class ProgressTimer:
 def local(model: Path, workers: int, source: Path, folder: Path) -> Run:
     """A run of the local engine."""
     out, timer = folder / "out.csv", ProgressTimer()
-    score_file(Classifier.load(model), source, out, pace=Parallelism(workers), on_progress=timer)
+    score_file(
+        Classifier.load(model), source, out, parallelism=Parallelism(workers), on_progress=timer
+    )
     return timer.run(out)
 
 

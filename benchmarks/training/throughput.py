@@ -17,7 +17,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.data import corpora as reading
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.data.examples import Examples
-from gatewise.training.data.preparation import prepare
+from gatewise.training.pipeline import prepare
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 from benchmarks.lib import corpora
@@ -61,9 +61,12 @@ def encode(folder: Path, rows: int | None, config: Config, scratch: Path) -> Pre
     found = reading.read(Corpora(train, validation=test), config, stop, scratch)
     prepared = prepare(found, config, stop, scratch)
     return Prepared(
-        {"train": _encoded(prepared.train), "test": _encoded(prepared.validation)},
-        prepared.shape.vocab_size,
-        prepared.shape.classes,
+        {
+            "train": _encoded(prepared.corpus.train),
+            "test": _encoded(prepared.corpus.validation.examples),
+        },
+        prepared.blueprint.shape.vocab_size,
+        prepared.blueprint.shape.classes,
     )
 
 

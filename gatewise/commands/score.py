@@ -89,7 +89,7 @@ def score(
 
     from gatewise.console.scoring_console import scoring_progress, show_summary
     from gatewise.service.model.classifier import Classifier
-    from gatewise.service.scoring.destination import Destination, staging_of
+    from gatewise.service.scoring.destination import Destination, staging_folder
     from gatewise.service.scoring.options import ScoringOptions
     from gatewise.service.scoring.overlap_check import refuse_overlap
     from gatewise.service.scoring.score_file import Parallelism
@@ -136,19 +136,24 @@ def score(
         )
     else:
         run = partial(
-            score_records, classifier, records, destination, scoring, pace=Parallelism(workers)
+            score_records,
+            classifier,
+            records,
+            destination,
+            scoring,
+            parallelism=Parallelism(workers),
         )
     with scoring_progress() as on_progress:
         try:
             summary = run(resume=resume, on_progress=on_progress)
         except (KeyboardInterrupt, SystemExit):
-            if out != "-" and staging_of(plain(out)).exists():
+            if out != "-" and staging_folder(plain(out)).exists():
                 typer.echo("gatewise: interrupted: --resume continues from what is done", err=True)
             raise
     show_summary(
         summary,
         out if engine == "ray" else str(destination.file),
-        err=engine == "local" and destination.piped,
+        err=engine == "local" and destination.is_stdout,
         as_json=as_json,
     )
 

@@ -30,7 +30,7 @@ def train(
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.pipeline import train as train_model
     from gatewise.training.tracking.track import tracking
-    from gatewise.training.workspace import beside
+    from gatewise.training.workspace import workspace_of
 
     run_config = settings.load(
         config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
@@ -47,7 +47,7 @@ def train(
         try:
             run = train_model(corpora, out, run_config, bad_rows, report, resume=resume)
         except KeyboardInterrupt:
-            if beside(out).checkpoint.exists():
+            if workspace_of(out).checkpoint.exists():
                 typer.echo(
                     "gatewise: interrupted: --resume continues from the checkpoint", err=True
                 )

@@ -51,7 +51,7 @@ def tune(
     )
     searched = search_space.load(space, run_config)
     check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})
-    with search_progress(trials) as watch:
+    with search_progress(trials) as callbacks:
         search = search_for(
             Corpora(corpus, validation),
             out,
@@ -59,7 +59,7 @@ def tune(
             searched,
             Limits(trials, time_budget),
             partial(bad_rows_policy, rejects),
-            watch,
+            callbacks,
             resume=resume,
         )
     show_search(search, as_json=as_json)

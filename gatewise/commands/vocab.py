@@ -21,12 +21,9 @@ def vocab(
     from gatewise.training.config import config as settings
     from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
     from gatewise.vocab.corpus.corpus_reader import read_texts
-    from gatewise.vocab.corpus.text_spool import keeping
-    from gatewise.vocab.tokenizer.tokenizer import (
-        measure_coverage,
-        serialize_tokenizer,
-        train_tokenizer,
-    )
+    from gatewise.vocab.corpus.text_spool import open_spool
+    from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
+    from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
     check_outputs([corpus], {"--out": out, "--rejects": rejects})
     run_config = settings.load(config, set_ or (), corpus={"text_column": text_column})
@@ -34,10 +31,10 @@ def vocab(
     with (
         translate_write_errors(out),
         atomic_write(out) as temporary,
-        keeping(temporary.parent) as kept,
+        open_spool(temporary.parent) as kept,
     ):
         with bad_rows_policy(rejects) as bad_rows:
-            texts = kept.passing(read_texts(corpus, bad_rows=bad_rows, text_column=column))
+            texts = kept.spooled(read_texts(corpus, bad_rows=bad_rows, text_column=column))
             tokenizer = train_tokenizer(texts, **run_config.tokens.dictionary_options())
         temporary.write_bytes(serialize_tokenizer(tokenizer))
         coverage = measure_coverage(tokenizer, kept)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gatewise.service.model.model_documents import RejectSettings
     from gatewise.service.model.model_folder import Artifact
     from gatewise.training.evaluation.evaluate import Report
+    from gatewise.training.fit.progress import OnProgress
     from gatewise.training.fit.progress import Progress as FitProgress
     from gatewise.training.mobile.mobile_export import Exported, ExportStep
     from gatewise.training.run_metrics import RunMetrics
@@ -34,8 +35,10 @@ _LABELS_SHOWN = 40
 
 
 @contextmanager
-def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
+def fitting_progress() -> Iterator["OnProgress"]:
     """A bar over updates and a line for each epoch and finding; lines alone without a terminal."""
+    from gatewise.training.fit.progress import Finding  # noqa: PLC0415
+
     console = Console(stderr=True)
     columns = (
         TextColumn("fitting"),
@@ -48,25 +51,28 @@ def fitting_progress() -> Iterator[Callable[["FitProgress"], None]]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("fitting", total=None)
 
-        def on_progress(progress: "FitProgress") -> None:
-            bar.update(task, completed=progress.step, total=progress.steps)
-            for line in progress_lines(progress):
+        def on_progress(progress: "FitProgress | Finding") -> None:
+            if isinstance(progress, Finding):
+                line: str | None = progress.message
+            else:
+                bar.update(task, completed=progress.step, total=progress.steps)
+                line = _epoch_line(progress)
+            if line:
                 print_progress(console, line)
 
         yield on_progress
 
 
-def progress_lines(progress: "FitProgress") -> Iterator[str]:
-    """The lines of a progress event: an epoch that ended, a finding about the learning rate."""
-    if progress.epoch:
-        epoch, metric = progress.epoch, metric_name(progress.metric or "metric")
-        shown = "" if metric == "loss" else f", validation {metric} {epoch.metric:.4f}"
-        yield (
-            f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation loss "
-            f"{epoch.validation_loss:.4f}{shown}"
-        )
-    if progress.finding:
-        yield progress.finding
+def _epoch_line(progress: "FitProgress") -> str | None:
+    """The results of an epoch, if one ended."""
+    epoch, metric = progress.epoch, metric_name(progress.metric or "metric")
+    if not epoch:
+        return None
+    shown = "" if metric == "loss" else f", validation {metric} {epoch.metric:.4f}"
+    return (
+        f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation loss "
+        f"{epoch.validation_loss:.4f}{shown}"
+    )
 
 
 def show_run(run: "RunMetrics", out: Path) -> None:

@@ -15,21 +15,23 @@ from gatewise.training.report.metric_names import metric_name
 if TYPE_CHECKING:
     from gatewise.training.fit.progress import Progress as FitProgress
     from gatewise.training.tuning.trial import Trial
-    from gatewise.training.tuning.tune import Search, Watch
+    from gatewise.training.tuning.tune import Callbacks, Search
 
 
 @contextmanager
-def search_progress(trials: int) -> Iterator["Watch"]:
+def search_progress(trials: int) -> Iterator["Callbacks"]:
     """A bar over the running trial and a line per ended trial; lines alone without a terminal."""
-    from gatewise.training.tuning.tune import Watch  # noqa: PLC0415 — brings Optuna
+    from gatewise.training.fit.progress import Finding  # noqa: PLC0415
+    from gatewise.training.tuning.tune import Callbacks  # noqa: PLC0415 — brings Optuna
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def on_progress(progress: "FitProgress") -> None:
-            bar.update(task, completed=progress.step, total=progress.steps)
+        def on_progress(progress: "FitProgress | Finding") -> None:
+            if not isinstance(progress, Finding):
+                bar.update(task, completed=progress.step, total=progress.steps)
 
         def on_trial(trial: "Trial") -> None:
             if trial.state == "running":
@@ -37,7 +39,7 @@ def search_progress(trials: int) -> Iterator["Watch"]:
             elif trial.repeats is None:
                 print_progress(console, _line(trial))
 
-        yield Watch(on_progress, on_trial)
+        yield Callbacks(on_progress, on_trial)
 
 
 def show_search(search: "Search", *, as_json: bool) -> None:
@@ -62,7 +64,7 @@ def show_search(search: "Search", *, as_json: bool) -> None:
         f"best of {len(trained)} trials{untrained}: {search.best.number} "
         f"(validation {metric} {_metric(search.best.value)})"
     )
-    print_plainly(f"model written to {search.place.best}, its settings to {search.place.config}")
+    print_plainly(f"model written to {search.folder.best}, its settings to {search.folder.config}")
 
 
 def _line(trial: "Trial") -> str:

@@ -120,7 +120,7 @@ def _spans(text: EncodedWithOffsets) -> list[Span]:
     count = min(len(spans), limit)
     bounds = {number * len(spans) // count for number in range(count)} | {len(spans)}
     # A span must not extend over the part that truncation removed.
-    ordered = sorted(bounds | {text.seam})
+    ordered = sorted(bounds | {text.boundary})
     return [_joined(spans[first:last]) for first, last in pairwise(ordered)]
 
 

@@ -18,8 +18,11 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 DTYPES: dict[Precision, str] = {"fp32": "fp32", "fp16": "fp16", "int8": "q8"}
 """The name of each precision in Transformers.js."""
 
-FORMAT = 1
-"""The version of the folder's layout that this code writes, and the newest that it reads."""
+FORMAT = 2
+"""The version of the folder's format that this code writes and reads.
+
+Format 2 named the IDF weights of the network `ngrams.idf`; format 1 is refused.
+"""
 
 NONE_LABEL = "none of these"
 """The default label of a text that is rejected."""
@@ -39,12 +42,17 @@ _Number = Annotated[int, Field(ge=0, le=2**53)]
 
 
 def _check_format(data: object) -> object:
-    # Checked first: the other fields of a newer format are unknown.
+    # Checked first: the other fields of another format are unknown.
     found = data.get("format") if isinstance(data, dict) else None
-    if isinstance(found, int) and not 1 <= found <= FORMAT:
-        raise ValueError(
-            f"the folder has format {found}, this version of Gatewise reads up to {FORMAT}: "
+    if isinstance(found, int) and found != FORMAT:
+        advice = (
             "upgrade with pip install --upgrade gatewise"
+            if found > FORMAT
+            else "train the model again"
+        )
+        raise ValueError(
+            f"the folder has format {found}, this version of Gatewise reads format {FORMAT}: "
+            f"{advice}"
         )
     return data
 

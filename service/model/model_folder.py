@@ -37,7 +37,7 @@ from gatewise.service.model.onnx_validation.validate_network import validate_net
 from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
-from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
+from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
@@ -185,7 +185,31 @@ def read_model_folder(path: str | Path, precision: Precision | None = None) -> A
             f"{folder.path}: not a Gatewise model folder: it holds no {folder.manifest.name}"
         ) from None
     manifest = _parse(Manifest, folder.manifest, manifest_bytes)
-    contents = _read_verified(files, manifest)
+    digest = hashlib.sha256(manifest_bytes).hexdigest()
+    return artifact_of(folder, manifest, _read_verified(files, manifest), precision, sha256=digest)
+
+
+def artifact_of(
+    folder: ModelFolder,
+    manifest: Manifest,
+    contents: Mapping[str, bytes],
+    precision: Precision | None = None,
+    *,
+    sha256: str = "",
+) -> Artifact:
+    """Checks the contents of a model folder, which need not be on disk.
+
+    Args:
+        folder: The folder, for messages.
+        manifest: Its manifest.
+        contents: The contents of its other files, by their names in it.
+        precision: Which of its models; None for the most exact one.
+        sha256: The digest of its `manifest.json`; empty if that is not written yet.
+
+    Raises:
+        ModelFolderError: If they are not what Gatewise would have written, or there is no model in
+            this precision.
+    """
     precision = precision or _most_exact(folder, contents)
     model = folder.model_in(precision)
     for required in (folder.config, folder.tokenizer, model):
@@ -212,7 +236,7 @@ def read_model_folder(path: str | Path, precision: Precision | None = None) -> A
         labels=Labels(config.label_names()),
         precision=precision,
         model=contents[folder.name_of(model)],
-        sha256=hashlib.sha256(manifest_bytes).hexdigest(),
+        sha256=sha256,
         step=contents.get(folder.name_of(folder.step)),
     )
 
@@ -309,8 +333,12 @@ def _foreign_file(folder: ModelFolder) -> str | None:
 
 def write_json(path: Path, document: object) -> None:
     """Writes indented JSON, the same bytes for the same document."""
-    text = json.dumps(document, ensure_ascii=False, indent=2)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_bytes(json_bytes(document))
+
+
+def json_bytes(document: object) -> bytes:
+    """The contents of a JSON file as `write_json` writes it."""
+    return (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def seal_model_folder(folder: ModelFolder, manifest: Manifest) -> None:

@@ -228,16 +228,16 @@ class Stream:
             ids = final
         cached = self._cached(ids)
         checkpoint, read, opened = self._final, [], []
-        for place, token in enumerate(ids):
-            if place < len(cached):
-                checkpoint = cached[place]
+        for index, token in enumerate(ids):
+            if index < len(cached):
+                checkpoint = cached[index]
             else:
                 checkpoint = self._classifier.read(token, checkpoint)
                 read.append((checkpoint.tokens, checkpoint.logits))
             # Only these states are kept, so that memory does not grow with the text.
-            if place + 1 == len(final):
+            if index + 1 == len(final):
                 self._final = checkpoint
-            elif len(final) <= place < len(final) + _MAX_CACHED:
+            elif len(final) <= index < len(final) + _MAX_CACHED:
                 opened.append((token, checkpoint))
         before = self.tokens
         self._open = opened

@@ -1,7 +1,6 @@
-"""Answers put behind rows as they stand in the input.
+"""Appends new columns to the unchanged text of CSV, TSV or JSON Lines rows.
 
-For rows of a text format that stay in it: nothing of a row is written anew, so nothing of it can
-change, neither `1.10` nor the quotes around a cell. Knows nothing of where rows come from.
+No value of a row is parsed and formatted again, so none changes: neither `1.10` nor quotes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,48 +10,48 @@ from gatewise.service.scoring import row_format
 from gatewise.service.scoring.cell_values import cell_text, json_text
 from gatewise.service.scoring.output_columns import Column
 
+_LINE_END = "\r\n"
 
-def delimited(raws: Sequence[str], columns: Sequence[Column], delimiter: str) -> str:
-    r"""Rows of CSV or TSV with further cells behind them.
 
-    >>> delimited(["a,1.10\r\n"], [["spam"], np.array([0.9], dtype=np.float32)], ",")
+def append_cells(raws: Sequence[str], columns: Sequence[Column], delimiter: str) -> str:
+    r"""Appends cells to rows of CSV or TSV.
+
+    >>> append_cells(["a,1.10\r\n"], [["spam"], np.array([0.9], dtype=np.float32)], ",")
     'a,1.10,spam,0.9\n'
 
     Args:
-        raws: The rows as they stand in the file.
-        columns: The cells of each further column, as many as there are rows.
-        delimiter: What stands between cells.
+        raws: The rows as in the file.
+        columns: The values of each new column, one per row.
+        delimiter: The delimiter of the file.
     """
     cells = [list(_cells(column, delimiter)) for column in columns]
-    rows = zip(map(_bare, raws), zip(*cells, strict=True), strict=True)
-    return "".join([f"{raw}{delimiter}{delimiter.join(answers)}\n" for raw, answers in rows])
+    rows = zip(raws, zip(*cells, strict=True), strict=True)
+    return "".join(
+        [f"{raw.rstrip(_LINE_END)}{delimiter}{delimiter.join(values)}\n" for raw, values in rows]
+    )
 
 
-def _bare(raw: str) -> str:
-    return raw.rstrip("\r\n")
+def append_keys(raws: Sequence[str], names: Sequence[str], columns: Sequence[Column]) -> str:
+    r"""Appends keys to JSON objects.
 
-
-def json_lines(raws: Sequence[str], names: Sequence[str], columns: Sequence[Column]) -> str:
-    r"""JSON objects with further keys at their end.
-
-    >>> json_lines(['{"a": 1.10}\n', "{}"], ["label"], [["spam", "ham"]])
+    >>> append_keys(['{"a": 1.10}\n', "{}"], ["label"], [["spam", "ham"]])
     '{"a": 1.10, "label": "spam"}\n{"label": "ham"}\n'
 
     Args:
-        raws: The objects as they stand in the file, one line each.
-        names: The further keys; no object has one of them.
-        columns: The values of each, as many as there are objects.
+        raws: The objects as in the file, one line each.
+        names: The new keys; no object has one of them.
+        columns: The values of each new key, one per object.
     """
     keys = [f"{json_text(name)}: " for name in names]
     values = [
         [key + value for value in _json(column)] for key, column in zip(keys, columns, strict=True)
     ]
     lines = []
-    for raw, answers in zip(raws, zip(*values, strict=True), strict=True):
-        # An object ends with its brace; what stands before it is left as it is.
+    for raw, members in zip(raws, zip(*values, strict=True), strict=True):
+        # The text before the closing brace is not changed.
         before = raw.rstrip()[:-1].rstrip()
         comma = "" if before.lstrip() == "{" else ", "
-        lines.append(f"{before}{comma}{', '.join(answers)}}}\n")
+        lines.append(f"{before}{comma}{', '.join(members)}}}\n")
     return "".join(lines)
 
 
@@ -63,7 +62,7 @@ def _cells(column: Column, delimiter: str) -> Iterator[str]:
     quoted: dict[str, str] = {}
     for text in map(cell_text, column):
         if (cell := quoted.get(text)) is None:
-            # Beside another cell, for an empty one that is alone in its row is quoted.
+            # With another cell before it, because `csv` quotes an empty cell that is alone.
             cell = quoted[text] = row_format.delimited([["", text]], delimiter)[1:-1]
         yield cell
 

@@ -1,4 +1,4 @@
-"""How a value looks in a cell of text and in JSON. Knows neither rows nor files."""
+"""Formats a value as the text of a cell and as JSON."""
 
 import datetime
 import decimal
@@ -13,13 +13,13 @@ from gatewise.vocab.errors import OutputError
 
 
 def cell_text(value: object) -> str:
-    """Write a value into a cell of text: a string as it is, null as nothing, the rest as JSON.
+    """Format a value as a cell: a string unchanged, null as empty text, other values as JSON.
 
     Example:
         `cell_text([1, "a"])` is `'[1, "a"]'`.
 
     Raises:
-        OutputError: JSON cannot hold the value.
+        OutputError: The value cannot be written as JSON.
     """
     if isinstance(value, str):
         return value
@@ -27,18 +27,18 @@ def cell_text(value: object) -> str:
         return ""
     text = json_text(value)
     if text == "null":
-        # Nothing to JSON, such as NaN: so it is to a cell.
+        # Null in JSON, such as NaN, is an empty cell.
         return ""
-    # What JSON can only hold as a string needs no quotes in a cell.
-    bare = json.loads(text) if isinstance(value, pa.Scalar) else value
-    return bare if isinstance(bare, str) else text
+    # A value that is a string in JSON, such as a date, has no quotes in a cell.
+    parsed = json.loads(text) if isinstance(value, pa.Scalar) else value
+    return parsed if isinstance(parsed, str) else text
 
 
 def json_text(value: object) -> str:
-    """Write a value as JSON on one line.
+    """Format a value as JSON on one line.
 
     Raises:
-        OutputError: JSON cannot hold the value, for instance bytes.
+        OutputError: The value cannot be written as JSON, for instance bytes.
     """
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_json_value)
@@ -49,14 +49,14 @@ def json_text(value: object) -> str:
 
 
 def _json_value(value: object) -> object:
-    """Find the nearest thing in JSON to a value that has no form of its own there."""
+    """Convert a value that JSON has no type for."""
     if isinstance(value, pa.Scalar):
         if not value.is_valid:
             return None
         if kinds.is_timestamp(value.type) or kinds.is_date(value.type) or kinds.is_time(value.type):
-            # Arrow's own spelling, for Python's stops at microseconds.
+            # Arrow's format, because Python's has microseconds at most.
             return value.cast(pa.string()).as_py()
-        # Of nanoseconds Python knows nothing, and pandas, where it is installed, something else.
+        # Python has no nanoseconds, and if pandas is installed the result is a pandas type.
         if not (kinds.is_duration(value.type) and value.type.unit == "ns"):
             with suppress(ValueError, ArithmeticError):
                 return _finite(value.as_py())

@@ -1,7 +1,6 @@
-"""Records in windows: as many as are worth being scored together, and no more than memory bears.
+"""Splits an input into chunks: records that are scored together, limited in rows and characters.
 
-Owns where one window ends and the next begins, which depends on nothing but the records. Knows
-nothing of what is done with them.
+Where a chunk ends depends on the records only, so a resumed run has the same chunks.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,12 +12,11 @@ from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import Table
 from gatewise.vocab.corpus.records import BadRow, Record
 
-ROWS = 4096
-"""Most rows of a window."""
+CHUNK_ROWS = 4096
+"""The largest number of rows in a chunk."""
 
-# A window of long texts is closed early: so memory has a bound whatever the texts are, and few long
-# texts are enough windows for many cores.
-_CHARACTERS = 1024 * 1024
+# A chunk of long texts ends earlier: this limits memory, and gives many workers something to do.
+_CHUNK_CHARACTERS = 1024 * 1024
 
 T = TypeVar("T")
 Items = list[Record | BadRow]
@@ -26,11 +24,11 @@ Items = list[Record | BadRow]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far an input has been read, always to the end of a window.
+    """A position in the input, always at the end of a chunk.
 
     Attributes:
-        table: Which file is being read, counted from 0.
-        records: How many of its records have been read, bad rows among them.
+        table: Index of the file that is being read.
+        records: Number of its records that have been read, bad rows included.
     """
 
     table: int = 0
@@ -39,71 +37,63 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records to be scored together, all of one file.
+    """Records of one file that are scored together.
 
     Attributes:
-        items: The records, and bad rows among them.
-        end: Where the next window begins.
-        characters: How long the records are together.
+        items: The records, with the bad rows between them.
+        end: The position after them.
     """
 
     items: Items
     end: Position
-    characters: int
 
 
 def chunks(
     tables: tuple[Table, ...],
     start: Position | None = None,
-    rows: int = ROWS,
+    rows: int = CHUNK_ROWS,
     meter: ReadProgress | None = None,
 ) -> Iterator[Chunk]:
-    """Cuts files into windows.
+    """Reads files in chunks.
 
     Args:
         tables: The files.
-        start: Where to begin: an `end` of an earlier run, for the same windows from there on;
-            None for the beginning.
-        rows: Most rows of a window.
-        meter: Told how much of the files has been read.
+        start: Where to begin, which is the `end` of a chunk; None for the beginning.
+        rows: The largest number of rows in a chunk.
+        meter: Counts the bytes that have been read.
     """
     start = start or Position()
     for number, table in enumerate(tables[start.table :], start=start.table):
-        skipped = start.records if number == start.table else 0
-        items = islice(table.records(meter), skipped, None)
-        done = skipped
-        for window, characters in cut(items, size_of, rows):
-            done += len(window)
-            yield Chunk(window, Position(number, done), characters)
+        done = start.records if number == start.table else 0
+        for items in chunked(islice(table.records(meter), done, None), num_characters, rows):
+            done += len(items)
+            yield Chunk(items, Position(number, done))
 
 
-def cut(
-    items: Iterable[T], size: Callable[[T], int], rows: int = ROWS
-) -> Iterator[tuple[list[T], int]]:
-    """Cuts items into stretches that are worth being scored together.
+def chunked(
+    items: Iterable[T], size: Callable[[T], int], rows: int = CHUNK_ROWS
+) -> Iterator[list[T]]:
+    """Splits items into lists of limited length and size.
 
     Args:
         items: Records or texts.
-        size: How many characters one has.
-        rows: Most items of a stretch.
-
-    Yields:
-        A stretch, and its characters.
+        size: The number of characters of an item.
+        rows: The largest number of items in a list.
     """
-    stretch: list[T] = []
+    chunk: list[T] = []
     characters = 0
     for item in items:
-        stretch.append(item)
+        chunk.append(item)
         characters += size(item)
-        if len(stretch) >= rows or characters >= _CHARACTERS:
-            yield stretch, characters
-            stretch, characters = [], 0
-    if stretch:
-        yield stretch, characters
+        if len(chunk) >= rows or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
-def size_of(item: Record | BadRow) -> int:
-    """The characters of a row."""
+def num_characters(item: Record | BadRow) -> int:
+    """The number of characters of a row."""
     if isinstance(item, BadRow):
         return len(item.content)
     return len(item.raw) or sum(len(v) for v in item.values.values() if isinstance(v, str))

@@ -1,7 +1,6 @@
-"""Where an output goes: into a file, an object of a store, or to standard output.
+"""The destination of an output: a file, an object of a store, or standard output.
 
-Owns where it grows until it is whole, and the last step, in which rejected rows and rows are put
-under their names, each at once. Knows nothing of what rows hold, nor of how they came about.
+It checks the target before the work, and moves the complete output to it at the end.
 """
 
 import errno
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from gatewise.service.scoring.journaled_output import JournaledOutput
-from gatewise.service.scoring.parquet_output import Assembler
+from gatewise.service.scoring.parquet_output import ParquetAssembler
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.service.scoring.stdout_output import StdoutOutput
 from gatewise.vocab.atomic_files import (
@@ -39,74 +38,76 @@ class Destination:
     """The files of an output.
 
     Attributes:
-        file: The rows; its name says how they are written down.
-        rejects: The rows that could not be scored, in JSON Lines; None for nowhere.
-        piped: Whether rows go to standard output instead.
+        file: The file of the rows; its suffix is the format.
+        rejects: The file of the rejected rows, in JSON Lines; None for no such file.
+        is_stdout: Whether the rows go to standard output.
     """
 
     file: DataFile
     rejects: Path | None = None
-    piped: bool = False
+    is_stdout: bool = False
 
     @classmethod
     def named(
         cls, path: str | os.PathLike[str], rejects: str | os.PathLike[str] | None = None
     ) -> "Destination":
-        """Looks at where an output is to go, so that what cannot be is told before the work.
+        """Checks a file as the destination, before any work is done.
 
         Args:
             path: A path, or the URI of an object.
-            rejects: A path.
+            rejects: The path of the rejects file.
 
         Raises:
-            OutputError: The suffix is unknown, there is no such folder, or something is in the
-                way that is no plain file, or that is no earlier rejects file.
+            OutputError: The suffix is unknown, the folder does not exist, or the path is taken by
+                something other than a plain file or an earlier rejects file.
         """
-        file, aside = _output_file(plain(path)), None if rejects is None else Path(rejects)
+        file, rejects_path = _output_file(plain(path)), None if rejects is None else Path(rejects)
         local = [] if is_uri(file.name) else [file.path]
-        check_targets(*local, aside)
+        check_targets(*local, rejects_path)
         if not local:
             object_stores.exists(file.name)
-        return cls(file, aside)
+        return cls(file, rejects_path)
 
     @classmethod
     def standard_output(
-        cls, form: str, rejects: str | os.PathLike[str] | None = None
+        cls, suffix: str, rejects: str | os.PathLike[str] | None = None
     ) -> "Destination":
-        """Rows go to standard output.
+        """Standard output as the destination.
 
         Args:
-            form: Their format, such as `csv` or `jsonl.gz`.
-            rejects: A path.
+            suffix: The format, such as `csv` or `jsonl.gz`.
+            rejects: The path of the rejects file.
 
         Raises:
-            OutputError: There is no such format, or it cannot be piped.
+            OutputError: The format is unknown, or is Parquet.
         """
-        file = _output_file(f"-.{form.removeprefix('.')}")
+        file = _output_file(f"-.{suffix.removeprefix('.')}")
         if file.format is Format.PARQUET:
             raise OutputError(
-                f"{_STANDARD_OUTPUT}: Parquet is written whole or not at all; name a file for it"
+                f"{_STANDARD_OUTPUT}: Parquet has its index at the end: write it to a file"
             )
-        aside = None if rejects is None else Path(rejects)
-        check_targets(aside)
-        return cls(replace(file, name=_STANDARD_OUTPUT), aside, piped=True)
+        rejects_path = None if rejects is None else Path(rejects)
+        check_targets(rejects_path)
+        return cls(replace(file, name=_STANDARD_OUTPUT), rejects_path, is_stdout=True)
 
     @property
     def names(self) -> list[str]:
         """The names of the output, for `gatewise.service.scoring.overlap_check`."""
-        return [] if self.piped else [self.file.name]
+        return [] if self.is_stdout else [self.file.name]
 
-    def open(self, given: Mapping[str, object], *, resume: bool) -> JournaledOutput | StdoutOutput:
-        """Begins the output, or goes on with it.
+    def open(
+        self, conditions: Mapping[str, object], *, resume: bool
+    ) -> JournaledOutput | StdoutOutput:
+        """Starts the output, or resumes it.
 
         Args:
-            given: What decides its bytes; see `JournaledOutput.open`.
-            resume: Whether to go on with what is there.
+            conditions: What determines its bytes; see `JournaledOutput.open`.
+            resume: Whether to resume an earlier run.
 
         Raises:
-            OutputError: It cannot be written, or not be gone on with.
+            OutputError: It cannot be written or resumed.
         """
-        if self.piped:
+        if self.is_stdout:
             if resume:
                 raise OutputError(
                     f"{_STANDARD_OUTPUT}: cannot resume a run that writes to it; write to a file",
@@ -114,11 +115,11 @@ class Destination:
                 )
             return StdoutOutput()
         return JournaledOutput.open(
-            str(self.file), staging_of(self.file.name), given, resume=resume
+            str(self.file), staging_folder(self.file.name), conditions, resume=resume
         )
 
-    def deliver(self, output: JournaledOutput | StdoutOutput, table: RowFormat) -> None:
-        """Puts everything under its name; until then, whoever looks sees the former files.
+    def deliver(self, output: JournaledOutput | StdoutOutput, row_format: RowFormat) -> None:
+        """Moves the complete output to its target; until then, readers see the former files.
 
         Raises:
             OutputError: It cannot be written.
@@ -130,41 +131,41 @@ class Destination:
             output.flush()
             return
         with translate_write_errors(str(self.file)):
-            whole = output.rows
-            if table.format is Format.PARQUET:
-                whole = output.beside("assembled")
+            complete = output.rows
+            if row_format.format is Format.PARQUET:
+                complete = output.scratch_file("assembled")
                 try:
-                    _assemble(output.rows, whole, table.schema)
+                    _assemble(output.rows, complete, row_format.schema)
                 except (pa.ArrowInvalid, OSError) as error:
                     if getattr(error, "errno", None) is not None:
                         raise
-                    # It is Arrow that cannot read them, and no later run would do better.
-                    output.kept = False
+                    # Arrow cannot read the rows, so a later run could not either.
+                    output.resumable = False
                     reason = " ".join(str(error).split()).rstrip(".")
                     raise OutputError(
-                        f"{self.file}: what was written so far is damaged: {reason}. Begin anew"
+                        f"{self.file}: the rows written so far are damaged: {reason}. Start again"
                     ) from error
             if is_uri(self.file.name):
-                object_stores.send(whole, self.file.name)
+                object_stores.send(complete, self.file.name)
                 return
-            whole.replace(self.file.path)
-        # The file itself is complete; not every file system lets a folder be synced.
+            complete.replace(self.file.path)
+        # The file itself is complete; not every file system can sync a folder.
         with suppress(OSError):
             fsync_path(self.file.path.parent)
 
     def deliver_rejects(self, output: JournaledOutput | StdoutOutput) -> None:
-        """Puts the rejected rows under their name.
+        """Copies the rejected rows to their target.
 
         Raises:
             OutputError: They cannot be written.
         """
-        # If the folder was deleted, that is told, and not what comes of it.
+        # If the folder was deleted, `check` raises the error that says so.
         if self.rejects is not None and output.rejected.exists():
             deliver_rejects(self.rejects, output)
 
 
 def deliver_rejects(path: Path, output: JournaledOutput | StdoutOutput) -> None:
-    """Puts the rejected rows of an output under their name.
+    """Copies the rejected rows of an output to their target.
 
     Raises:
         OutputError: They cannot be written.
@@ -173,11 +174,11 @@ def deliver_rejects(path: Path, output: JournaledOutput | StdoutOutput) -> None:
         shutil.copyfile(output.rejected, temporary)
 
 
-def staging_of(name: str) -> Path:
+def staging_folder(name: str) -> Path:
     """The folder in which an output grows.
 
-    Beside a file, so that it can be renamed into place; for an object of a store among temporary
-    files, under a name that the next run finds again.
+    It is next to a file, so that the output can be renamed; for an object of a store it is in the
+    temporary folder, under a name that the next run finds again.
     """
     if is_uri(name):
         digest = hashlib.sha256(name.encode()).hexdigest()[:16]
@@ -186,10 +187,10 @@ def staging_of(name: str) -> Path:
 
 
 def check_targets(*targets: Path | None) -> None:
-    """Checks that files can be written, the last of which is the rejects file; None is no file.
+    """Checks that files can be written; the last one is the rejects file. None is skipped.
 
     Raises:
-        OutputError: There is no such folder, it cannot be written, or something is in the way.
+        OutputError: The folder does not exist or cannot be written, or the path is taken.
     """
     for target in targets:
         if target is None:
@@ -214,12 +215,12 @@ def _is_writable(folder: Path) -> bool:
     return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
 
 
-def _assemble(parts: Path, whole: Path, schema: pa.Schema) -> None:
-    """Makes Parquet of its parts; if that fails, no half of it goes on filling the disk."""
+def _assemble(parts: Path, target: Path, schema: pa.Schema) -> None:
+    """Assembles Parquet from its parts; deletes the file if that fails."""
     try:
-        with Assembler(str(whole), schema) as assembler, pa.OSFile(str(parts)) as source:
+        with ParquetAssembler(str(target), schema) as assembler, pa.OSFile(str(parts)) as source:
             assembler.add(source)
-        fsync_path(whole)
+        fsync_path(target)
     except (OSError, pa.ArrowInvalid):
-        whole.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
         raise

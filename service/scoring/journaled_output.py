@@ -1,13 +1,11 @@
-"""An output on its way: what is written so far, and how far that is, beside where it will be.
+"""An output with a journal, from which an interrupted run can resume.
 
-Owns the folder `.NAME.partial` next to an output: its rows, the rejected rows, and a journal that
-says up to where both are whole. A run that is broken off at any moment leaves it behind, and the
-next one can go on from the last line of the journal: what was written after it is cut off first.
-Knows nothing of what rows hold.
+The output grows in a folder `.NAME.partial` next to its target: the rows, the rejected rows, and
+the journal. A run resumes at the last entry of the journal; what was written after it is truncated.
 
-The bytes are on disk before the journal says so. The journal is JSON Lines: first what the run was
-given, then a line for each time that everything was whole, each with its checksum; a line that is
-not whole, or not what was written, counts as not written.
+The journal is JSON Lines: first the conditions of the run, then an entry for each commit, each with
+a checksum. The data is on disk before its entry is written. An incomplete or damaged entry is
+ignored.
 """
 
 import json
@@ -32,11 +30,11 @@ _FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come.
+    """The progress of a run.
 
     Attributes:
-        position: Where in the input the next window begins.
-        counts: What became of the rows before it.
+        position: Where the next chunk begins in the input.
+        counts: The counts of the rows before it.
     """
 
     position: Position = field(default_factory=Position)
@@ -44,7 +42,7 @@ class Progress:
 
 
 class _Entry(BaseModel):
-    """A line of the journal: a progress, and how long each file was then."""
+    """An entry of the journal: the progress, and the size of each file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,16 +51,16 @@ class _Entry(BaseModel):
 
 
 class JournaledOutput:
-    """An output that grows; use `JournaledOutput.open`.
+    """An output that is being written; see `JournaledOutput.open`.
 
     Attributes:
-        progress: How far it had come when it was opened.
-        kept: Whether anything is in the journal, for a later run to go on from.
+        progress: The progress of the earlier run, when the output was opened.
+        resumable: Whether the journal has an entry from which a later run can resume.
     """
 
     def __init__(self, target: str, folder: Path, journal: BinaryIO) -> None:
         self.progress = Progress()
-        self.kept = False
+        self.resumable = False
         self._target = target
         self._folder = folder
         self._journal = journal
@@ -70,36 +68,36 @@ class JournaledOutput:
 
     @classmethod
     def open(
-        cls, target: str, folder: Path, given: Mapping[str, object], *, resume: bool
+        cls, target: str, folder: Path, conditions: Mapping[str, object], *, resume: bool
     ) -> "JournaledOutput":
-        """Begins an output, or goes on with one.
+        """Starts an output, or resumes one.
 
         Args:
-            target: What is written in the end; for messages.
-            folder: Where it grows; made if it is not there.
-            given: What decides the output's bytes, as JSON, by names that a user understands.
-            resume: Whether to go on with what is there. If nothing is, the output is begun.
+            target: The name of the output, for errors.
+            folder: The folder in which it grows; created if it does not exist.
+            conditions: What determines the bytes of the output, by names for errors; JSON values.
+            resume: Whether to resume an earlier run. If there is none, the output is started.
 
         Raises:
-            OutputError: Another run is writing it, what is there was begun with something else,
-                or the folder cannot be written.
+            OutputError: Another run is writing it, the earlier run had other conditions, or the
+                folder cannot be written.
         """
         with translate_write_errors(target):
             folder.mkdir(mode=0o700, exist_ok=True)
-            # Among temporary files a link may be another user's, and lead to a folder of one's own.
+            # In the temporary folder another user may have made a link to a folder of this user.
             if folder.is_symlink():
-                raise OutputError(f"{target}: {folder} is a link; it has to go first")
+                raise OutputError(f"{target}: {folder} is a link: remove it")
             if hasattr(os, "geteuid") and folder.stat().st_uid != os.geteuid():
-                raise OutputError(f"{target}: {folder} is another user's; it has to go first")
+                raise OutputError(f"{target}: {folder} belongs to another user: remove it")
             journal = (folder / "journal").open("a+b")
-            staging = cls(target, folder, journal)
+            output = cls(target, folder, journal)
             try:
-                staging._lock()
-                staging._begin(given, resume=resume)
+                output._lock()
+                output._start(conditions, resume=resume)
             except BaseException:
-                staging.close()
+                output.close()
                 raise
-        return staging
+        return output
 
     def write(self, rows: bytes, rejected: bytes) -> None:
         """Appends rows and rejected rows.
@@ -113,21 +111,21 @@ class JournaledOutput:
                 _write(file, contents)
 
     def commit(self, progress: Progress) -> None:
-        """Makes what was written so far outlast whatever comes.
+        """Makes what was written so far durable, and records the progress.
 
         Args:
-            progress: How far that is.
+            progress: The progress so far.
 
         Raises:
             OutputError: It cannot be written.
         """
-        before = self.kept
-        # Said first: a signal may come at any moment, also right after the line is written.
-        self.kept = True
+        before = self.resumable
+        # Set first, because a signal may interrupt right after the entry is written.
+        self.resumable = True
         try:
             self._commit(progress)
         except OutputError:
-            self.kept = before
+            self.resumable = before
             raise
 
     def _commit(self, progress: Progress) -> None:
@@ -138,20 +136,16 @@ class JournaledOutput:
             self._append(_Entry(progress=progress, sizes=(rows, rejected)).model_dump())
 
     def check(self) -> None:
-        """Makes sure that what was written can still be found.
-
-        A file that was deleted can be written to for hours, and nobody ever sees it.
+        """Checks that the folder still exists; writing to a deleted file does not fail.
 
         Raises:
-            OutputError: The folder was deleted, and nothing is kept.
+            OutputError: The folder was deleted.
         """
         with translate_write_errors(self._target):
             links = os.fstat(self._journal.fileno()).st_nlink
         if not links:
-            self.kept = False
-            raise OutputError(
-                f"{self._target}: cannot be written: {self._folder}, in which it grew, was deleted"
-            )
+            self.resumable = False
+            raise OutputError(f"{self._target}: cannot be written: {self._folder} was deleted")
 
     @property
     def rows(self) -> Path:
@@ -163,19 +157,19 @@ class JournaledOutput:
         """The file of the rejected rows, in JSON Lines."""
         return self._folder / "rejected"
 
-    def beside(self, name: str) -> Path:
-        """Where a further file may be made, to be renamed into place."""
+    def scratch_file(self, name: str) -> Path:
+        """The path of a further file in the folder, to be renamed to its target."""
         return self._folder / name
 
     def close(self) -> None:
-        """Leaves everything as it is, for a later run."""
+        """Closes the files and keeps them for a later run."""
         for file in (*self._files, self._journal):
             with suppress(OSError):
                 file.close()
 
     def discard(self) -> None:
-        """Takes everything away; the output is done, or not worth going on with."""
-        # The journal first: without it, the rest counts for nothing.
+        """Deletes the folder: the output is complete, or cannot be resumed."""
+        # The journal first: without it the other files are ignored.
         with suppress(OSError):
             (self._folder / "journal").unlink()
         self.close()
@@ -185,23 +179,23 @@ class JournaledOutput:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.kept and error[0] is not None:
+        if self.resumable and error[0] is not None:
             self.close()
         else:
             self.discard()
 
     def _lock(self) -> None:
-        # The journal itself is locked: no further file, and the lock ends with the process.
+        # The lock is on the journal itself and ends with the process.
         if not lock_descriptor(self._journal.fileno(), blocking=False):
             raise OutputError(
-                f"{self._target}: another run is writing it; wait for it, or name another file"
+                f"{self._target}: another run is writing it: wait for it, or name another file"
             )
 
-    def _begin(self, given: Mapping[str, object], *, resume: bool) -> None:
-        header = {"format": _FORMAT, **given}
+    def _start(self, conditions: Mapping[str, object], *, resume: bool) -> None:
+        header = {"format": _FORMAT, **conditions}
         entry = self._latest(header) if resume else None
         if entry is not None:
-            self.progress, self.kept = entry.progress, True
+            self.progress, self.resumable = entry.progress, True
         sizes = (0, 0) if entry is None else entry.sizes
         for path, size in zip((self.rows, self.rejected), sizes, strict=True):
             file = path.open("ab", buffering=0)
@@ -216,67 +210,70 @@ class JournaledOutput:
                 raise
 
     def _latest(self, header: Mapping[str, object]) -> _Entry | None:
-        """The last line of the journal whose rows are there, if what was given is the same.
+        """The last entry of the journal whose data is there; None if there is none.
 
         After a power cut the files may be shorter than the journal says.
+
+        Raises:
+            OutputError: The conditions have changed.
         """
         self._journal.seek(0)
-        lines = [_unsealed(line) for line in self._journal]
-        then = lines[0] if lines else None
-        if then is None:
+        lines = [_decode(line) for line in self._journal]
+        earlier = lines[0] if lines else None
+        if earlier is None:
             return None
-        self._compare(then, json.loads(json.dumps(header)))
-        there = [path.stat().st_size if path.exists() else 0 for path in (self.rows, self.rejected)]
+        self._compare(earlier, json.loads(json.dumps(header)))
+        sizes = [path.stat().st_size if path.exists() else 0 for path in (self.rows, self.rejected)]
         for line in reversed(lines[1:]):
             with suppress(ValidationError):
                 entry = _Entry.model_validate(line)
-                if all(size <= found for size, found in zip(entry.sizes, there, strict=True)):
+                if all(size <= found for size, found in zip(entry.sizes, sizes, strict=True)):
                     return entry
         return None
 
-    def _compare(self, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        for name in {**then, **now}:
-            if then.get(name) != now.get(name):
+    def _compare(self, earlier: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+        for name in {**earlier, **current}:
+            if earlier.get(name) != current.get(name):
                 raise OutputError(
                     f"{self._target}: cannot resume: {name} has changed since the run began: "
-                    f"expected {json.dumps(then.get(name))}, received "
-                    f"{json.dumps(now.get(name))}. Use the former value, or start again without "
-                    "resuming",
+                    f"expected {json.dumps(earlier.get(name))}, received "
+                    f"{json.dumps(current.get(name))}. Use the former value, or start again "
+                    "without resuming",
                     option="resume",
                 )
 
     def _append(self, entry: Mapping[str, object]) -> None:
-        _write(self._journal, _sealed(entry))
+        _write(self._journal, _encode(entry))
         self._journal.flush()
         os.fsync(self._journal.fileno())
 
 
-def _sealed(entry: Mapping[str, object]) -> bytes:
-    """A line of the journal."""
+def _encode(entry: Mapping[str, object]) -> bytes:
+    """A line of the journal, with its checksum."""
     checksum = zlib.crc32(json.dumps(entry).encode())
     return json.dumps({"entry": entry, "crc32": checksum}).encode() + b"\n"
 
 
-def _unsealed(line: bytes) -> dict[str, Any] | None:
-    """What a line of the journal says; nothing if it is not as it was written."""
+def _decode(line: bytes) -> dict[str, Any] | None:
+    """The content of a line of the journal; None if it is incomplete or damaged."""
     try:
         found = json.loads(line)
         entry = found["entry"]
-        whole = isinstance(entry, dict) and _sealed(entry) == line
+        is_intact = isinstance(entry, dict) and _encode(entry) == line
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return entry if whole else None
+    return entry if is_intact else None
 
 
 def _write(file: BinaryIO, contents: bytes) -> None:
-    """Writes all of it or nothing: a file without a buffer may take a part only."""
+    """Writes everything or nothing; an unbuffered write may be partial."""
     before = os.fstat(file.fileno()).st_size
-    left = memoryview(contents)
+    remaining = memoryview(contents)
     try:
-        while left:
-            left = left[file.write(left) :]
+        while remaining:
+            remaining = remaining[file.write(remaining) :]
     except OSError:
-        # What is left of a full disk's last row would be taken for a row.
+        # Half a row, written before the disk was full, would be taken for a row.
         with suppress(OSError):
             file.truncate(before)
         raise

@@ -1,7 +1,6 @@
-"""What is to be done with each row of an input, settled before the first one is read.
+"""The options of a scoring run, and the plan made of them: the output's columns and format.
 
-Owns which columns an output has and which rows have no place in it. A plan is small and can be
-sent to another process. Knows no model and reads no rows.
+A plan is made before the first row is read. It is small and can be sent to another process.
 """
 
 from collections.abc import Sequence
@@ -22,15 +21,15 @@ from gatewise.vocab.errors import ArgumentError, CorpusError
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """What the output is asked to hold.
+    """What to write for each row.
 
     Attributes:
-        text_column: The input's column of the texts.
-        top_k: How many labels a text is given; see `OutputColumns`.
+        text_column: The input's text column.
+        top_k: The number of labels per text; see `OutputColumns`.
         probabilities: Whether each label has a column with its probability.
-        columns: The output's columns in order, of the input and of the answers; None for all.
-        none_below: The probability below which a text is given none of the labels, 0 for never;
-            None for the model's own.
+        columns: The columns to write, in order; None for those of the input and all new ones.
+        none_below: The probability below which a text is rejected, 0 for never; None for the
+            model's threshold.
     """
 
     text_column: str = "text"
@@ -42,104 +41,109 @@ class ScoringOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoringPlan:
-    """How rows become rows of the output.
+    """How rows of the input become rows of the output.
 
     Attributes:
-        text_column: The input's column of the texts.
-        known: The input's columns, those of all files together.
-        answers: The columns of the answers.
-        reject: When a text is given none of the labels.
-        table: The output.
-        chosen: Whether the output has some of the columns only.
-        spliced: Whether answers are put behind a row as it stands in the input: where input and
-            output are of one text format with all of their columns, nothing of a row needs to be
-            written anew.
+        text_column: The input's text column.
+        input_columns: The input's columns, those of all files together.
+        output_columns: The new columns.
+        reject: When a text is rejected.
+        row_format: The format of the output.
+        selects_columns: Whether only some of the columns are written.
+        appends: Whether the new columns are appended to the unchanged rows of the input, which
+            takes the same text format and all columns.
     """
 
     text_column: str
-    known: frozenset[str]
-    answers: OutputColumns
+    input_columns: frozenset[str]
+    output_columns: OutputColumns
     reject: RejectSettings | None
-    table: RowFormat
-    chosen: bool
-    spliced: bool
+    row_format: RowFormat
+    selects_columns: bool
+    appends: bool
 
     @classmethod
     def of(
-        cls, classifier: Classifier, records: RecordStream, output: DataFile, wishes: ScoringOptions
+        cls,
+        classifier: Classifier,
+        records: RecordStream,
+        output: DataFile,
+        options: ScoringOptions,
     ) -> "ScoringPlan":
-        """Settles the columns of an output.
+        """Makes the plan of a run.
 
         Args:
             classifier: The model.
             records: The input.
-            output: What is to be written.
-            wishes: What it is to hold.
+            output: The output file.
+            options: What to write.
 
         Raises:
             CorpusError: The input lacks the text column, or has one of the output's columns.
             ArgumentError: An option does not fit the model or the columns.
         """
-        records.require(wishes.text_column, "text_column")
+        records.require(options.text_column, "text_column")
         columns = tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
-        answers = OutputColumns.among(
+        output_columns = OutputColumns.for_input(
             classifier,
             columns,
             records.path,
             output.format,
-            top_k=wishes.top_k,
-            probabilities=wishes.probabilities,
+            top_k=options.top_k,
+            probabilities=options.probabilities,
         )
-        schema = pa.schema([*_input_schema(records, columns), *answers.fields])
-        if wishes.columns is not None:
-            schema = _chosen(schema, wishes.columns)
-        same = {table.file.format for table in records.tables} == {output.format}
+        schema = pa.schema([*_input_schema(records, columns), *output_columns.fields])
+        if options.columns is not None:
+            schema = _select(schema, options.columns)
+        same_format = {table.file.format for table in records.tables} == {output.format}
         delimited = output.format in (Format.CSV, Format.TSV)
-        alike = not delimited or all(table.columns == columns for table in records.tables)
+        same_columns = not delimited or all(table.columns == columns for table in records.tables)
         return cls(
-            text_column=wishes.text_column,
-            known=frozenset(columns),
-            answers=answers,
-            reject=reject_settings(classifier, wishes.none_below),
-            table=RowFormat(output.format, output.compression, schema),
-            chosen=wishes.columns is not None,
-            spliced=wishes.columns is None
-            and same
-            and alike
+            text_column=options.text_column,
+            input_columns=frozenset(columns),
+            output_columns=output_columns,
+            reject=reject_settings(classifier, options.none_below),
+            row_format=RowFormat(output.format, output.compression, schema),
+            selects_columns=options.columns is not None,
+            appends=options.columns is None
+            and same_format
+            and same_columns
             and output.format is not Format.PARQUET,
         )
 
     def text(self, record: Record) -> str | BadRow:
-        """The text of a record, or the reason why it has no place in the output."""
-        if not record.values.keys() <= self.known and (strange := self._strange(record)):
+        """The text of a record, or a bad row if the record does not fit the output."""
+        if not record.values.keys() <= self.input_columns and (
+            unexpected := self._unexpected_key(record)
+        ):
             return record.bad(
-                f"the key {strange!r} is not among those of the first records, and the output "
+                f"the key {unexpected!r} is not among those of the first records, and the output "
                 "has no column for it"
             )
         return text_of(record, self.text_column)
 
-    def _strange(self, record: Record) -> str | None:
-        """A key that the output has no room for.
+    def _unexpected_key(self, record: Record) -> str | None:
+        """A key that has no column in the output.
 
-        JSON Lines, and a choice of columns, leave room for all keys but the answers'.
+        JSON Lines, and a selection of columns, allow any key except those of the new columns.
         """
-        free = self.chosen or self.table.format is Format.JSON_LINES
-        refused = self.answers.names if free else None
+        any_key = self.selects_columns or self.row_format.format is Format.JSON_LINES
+        refused = self.output_columns.names if any_key else None
         for key in record.values:
-            if key not in self.known and (refused is None or key in refused):
+            if key not in self.input_columns and (refused is None or key in refused):
                 return key
         return None
 
 
 def reject_settings(classifier: Classifier, none_below: float | None) -> RejectSettings | None:
-    """When a text is given none of the labels.
+    """When a text is rejected.
 
     Args:
         classifier: The model.
-        none_below: The probability below which it is, 0 for never; None for the model's own.
+        none_below: The probability below which it is, 0 for never; None for the model's threshold.
 
     Raises:
-        ArgumentError: The value is no probability, or the model does not allow it.
+        ArgumentError: The value is not a probability, or the model does not allow it.
     """
     if none_below is None:
         return classifier.reject
@@ -169,11 +173,11 @@ def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
     if any(file.format is not Format.PARQUET for file in files):
         return pa.schema([pa.field(name, pa.string()) for name in columns])
     schemas = [schema_of(file) for file in files]
-    # A column that a file lacks is nothing in its rows, whatever another file says of it.
-    everywhere = set(columns).intersection(*(schema.names for schema in schemas))
+    # A column that a file lacks is null in its rows, even if another file declares it not null.
+    in_all_files = set(columns).intersection(*(schema.names for schema in schemas))
     schemas = [
         pa.schema(
-            [field if field.name in everywhere else field.with_nullable(True) for field in schema]
+            [field if field.name in in_all_files else field.with_nullable(True) for field in schema]
         )
         for schema in schemas
     ]
@@ -181,10 +185,12 @@ def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
         return pa.unify_schemas(schemas)
     except (pa.ArrowException, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise CorpusError(f"{records.path}: its files differ in their types: {reason}") from error
+        raise CorpusError(
+            f"{records.path}: its files differ in their column types: {reason}"
+        ) from error
 
 
-def _chosen(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+def _select(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
     if not columns:
         raise ArgumentError(
             "columns: expected one column at least, received none", option="columns"

@@ -1,9 +1,7 @@
-"""Work on windows by several threads at once, and the results in the windows' order.
+"""A thread pool that returns results in the order of the items, with a bounded number in memory.
 
-Owns how many windows are in memory at a time. Knows nothing of what the work is.
-
-Threads, for nearly all of the work is done outside Python's lock: by the tokenizer, and by
-onnxruntime with one thread a call.
+Threads, not processes: nearly all of the work is done without Python's interpreter lock, by the
+tokenizer and by onnxruntime.
 """
 
 import sys
@@ -15,54 +13,51 @@ from threading import Lock
 from typing import TypeVar
 
 from gatewise.service.threads import SWITCH_SECONDS, available_cpus
-from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.errors import ArgumentError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def required_workers(wanted: int | None) -> int:
-    """How many workers there are to be.
-
-    Args:
-        wanted: As many; None for one on each core.
+def worker_count(workers: int | None) -> int:
+    """The number of workers; by default one per CPU.
 
     Raises:
-        GatewiseError: There is to be less than one.
+        ArgumentError: It is less than one.
     """
-    if wanted is not None and wanted < 1:
-        raise GatewiseError(f"workers: expected one at least, received {wanted}")
-    return available_cpus() if wanted is None else wanted
+    if workers is not None and workers < 1:
+        raise ArgumentError(f"workers: expected one at least, received {workers}", option="workers")
+    return available_cpus() if workers is None else workers
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
-    """Works on items side by side.
+    """Applies a function to items in several threads.
 
     Args:
-        work: What is done with an item; may be called from several threads at once.
-        items: Taken only as fast as they are worked on.
-        workers: Items worked on at a time.
+        work: The function; it must be thread-safe.
+        items: The items, which are taken only as fast as they are processed.
+        workers: The number of threads.
 
     Yields:
-        The results in the items' order, each as soon as those before it are there.
+        The results in the order of the items.
     """
-    waiting: deque[Future[R]] = deque()
-    with _switching(), ThreadPoolExecutor(workers, thread_name_prefix="scoring") as pool:
+    pending: deque[Future[R]] = deque()
+    with _short_switch_interval(), ThreadPoolExecutor(workers, "scoring") as pool:
         try:
             for item in items:
-                waiting.append(pool.submit(work, item))
-                # One more for each worker than it works on, so that none has to wait for the next.
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+                pending.append(pool.submit(work, item))
+                # One more item per worker than is being processed, so that none has to wait.
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
-            for future in waiting:
+            for future in pending:
                 future.cancel()
 
 
-class _Switching:
-    """Has threads take turns more often while a block runs, in whichever threads there are some."""
+class _SwitchInterval:
+    """Shortens the interpreter's switch interval while at least one block runs, in any thread."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -85,4 +80,4 @@ class _Switching:
                     sys.setswitchinterval(self._before)
 
 
-_switching = _Switching()
+_short_switch_interval = _SwitchInterval()

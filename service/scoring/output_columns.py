@@ -1,8 +1,4 @@
-"""The columns that a scored file gets beside its own: labels, scores, probabilities.
-
-Owns their names, their types and what stands in them. Knows arrays of probabilities; neither
-texts nor how a table is written.
-"""
+"""The columns that scoring adds: labels, scores, probabilities; their names, types and values."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,26 +13,26 @@ from gatewise.vocab.errors import ArgumentError, CorpusError, OutputError
 from numpy.typing import NDArray
 
 PROBABILITY_PREFIX = "probability_"
-"""What the name of a column of probabilities begins with; the label is the rest of it."""
+"""The prefix of a probability column's name; the label follows."""
 
 Column = Sequence[object] | NDArray[np.float32]
-"""One column: labels or lists of them as they are, and scores as 32-bit numbers."""
+"""The values of a column: labels, lists of labels, or scores as float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputColumns:
-    """The columns of a classifier's answers in one table.
+    """The columns that scoring adds to a table.
 
     Attributes:
         classes: The labels, in the order of the probabilities.
-        thresholds: The classifier's; None where a text has exactly one label.
-        label_column: Column of the best label, or of the list of labels.
-        score_column: Column of its probability, or of theirs.
-        top_k: How many labels. For a classifier of several labels a text, the length of the
-            lists, whatever reaches its threshold; None for those that do. Else the second best
-            has columns with `_2` at the end, and so on.
+        thresholds: The thresholds of the labels; None if a text has exactly one label.
+        label_column: The column of the best label, or of the list of labels.
+        score_column: The column of its probability, or of the list of probabilities.
+        top_k: The number of labels; None for the predicted ones. With several labels per text it
+            is the length of the lists. Otherwise the second best label has columns with the
+            suffix `_2`, and so on.
         probabilities: Whether each label has a column with its probability.
-        as_text: Whether a list is written as a text, with `|` between its items.
+        as_text: Whether lists are written as text, separated by `|`.
     """
 
     classes: tuple[str, ...]
@@ -48,25 +44,25 @@ class OutputColumns:
     as_text: bool
 
     @classmethod
-    def among(
+    def for_input(
         cls,
         classifier: Classifier,
         columns: Iterable[str],
         source: str,
-        form: Format,
+        output_format: Format,
         *,
         top_k: int | None = None,
         probabilities: bool = False,
     ) -> "OutputColumns":
-        """Finds names that the input's own columns leave free.
+        """Chooses column names that the input does not use.
 
         Args:
             classifier: The model.
             columns: The input's columns.
-            source: The input, for messages.
-            form: The output's; CSV and TSV hold no lists.
-            top_k: How many labels a text is given; no more than there are.
-            probabilities: Whether each label gets a column of its own.
+            source: The name of the input, for errors.
+            output_format: The format of the output; CSV and TSV cannot hold lists.
+            top_k: The number of labels per text.
+            probabilities: Whether each label has a column with its probability.
 
         Raises:
             CorpusError: The input has a column of that name already.
@@ -77,17 +73,17 @@ class OutputColumns:
             raise ArgumentError(
                 f"top_k: expected one label at least, received {top_k}", option="top_k"
             )
-        as_text = form in (Format.CSV, Format.TSV)
+        as_text = output_format in (Format.CSV, Format.TSV)
         if classifier.multi_label and as_text:
             for label in classifier.classes_:
                 if SEPARATOR in label:
                     raise OutputError(
-                        f"the label {label!r} holds {SEPARATOR!r}, which stands between labels in "
-                        "a cell: write .jsonl or .parquet instead"
+                        f"the label {label!r} contains {SEPARATOR!r}, which separates labels in a "
+                        "cell: write .jsonl or .parquet instead"
                     )
-        classes, taken = tuple(classifier.classes_), set(columns)
+        classes, used = tuple(classifier.classes_), set(columns)
         pair = ("labels", "scores") if classifier.multi_label else ("label", "score")
-        plain = cls(
+        short = cls(
             classes,
             classifier.thresholds,
             *pair,
@@ -95,25 +91,27 @@ class OutputColumns:
             probabilities,
             as_text,
         )
-        careful = replace(
-            plain, label_column=f"predicted_{pair[0]}", score_column=f"predicted_{pair[1]}"
+        prefixed = replace(
+            short, label_column=f"predicted_{pair[0]}", score_column=f"predicted_{pair[1]}"
         )
-        answers = careful if {name for pair in plain.pairs for name in pair} & taken else plain
-        if known := sorted(set(answers.names) & taken):
+        output_columns = (
+            prefixed if {name for pair in short.pairs for name in pair} & used else short
+        )
+        if conflicts := sorted(set(output_columns.names) & used):
             raise CorpusError(
-                f"{source}: the column {known[0]!r} exists already, and the answers need one of "
+                f"{source}: the column {conflicts[0]!r} exists already, and scoring adds one of "
                 "that name; rename it"
             )
-        return answers
+        return output_columns
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """The columns of a label and of its score, the best one's first."""
+        """The names of the label and score columns, those of the best label first."""
         first = (self.label_column, self.score_column)
-        more = 1 if self.thresholds is not None or self.top_k is None else self.top_k
+        count = 1 if self.thresholds is not None or self.top_k is None else self.top_k
         return (
             first,
-            *((f"{first[0]}_{place}", f"{first[1]}_{place}") for place in range(2, more + 1)),
+            *((f"{first[0]}_{rank}", f"{first[1]}_{rank}") for rank in range(2, count + 1)),
         )
 
     @property
@@ -122,14 +120,14 @@ class OutputColumns:
         label, score = pa.string(), pa.float32()
         if self.thresholds is not None:
             label, score = pa.list_(label), pa.list_(score)
-        every = self.classes if self.probabilities else ()
+        probability_labels = self.classes if self.probabilities else ()
         return (
             *(
                 pa.field(name, kind)
                 for pair in self.pairs
                 for name, kind in zip(pair, (label, score), strict=True)
             ),
-            *(pa.field(PROBABILITY_PREFIX + name, pa.float32()) for name in every),
+            *(pa.field(PROBABILITY_PREFIX + name, pa.float32()) for name in probability_labels),
         )
 
     @property
@@ -140,39 +138,39 @@ class OutputColumns:
     def columns(
         self, probabilities: NDArray[np.float32], none: Sequence[str | None]
     ) -> list[Column]:
-        """What the columns hold.
+        """The values of the columns.
 
         Args:
             probabilities: float32, shape `(rows, labels)`.
-            none: What each row is given instead of a label, or None.
+            none: The label of each rejected row; None for the others.
 
         Returns:
-            Each column's values, in the order of `names`.
+            The values of each column, in the order of `names`.
         """
-        every = list(probabilities.T) if self.probabilities else []
+        further = list(probabilities.T) if self.probabilities else []
         if self.thresholds is None:
-            return [*self._ranked(probabilities, none), *every]
-        return [*self._reached(probabilities, self.thresholds), *every]
+            return [*self._ranked(probabilities, none), *further]
+        return [*self._reached(probabilities, self.thresholds), *further]
 
     def _ranked(
         self, probabilities: NDArray[np.float32], none: Sequence[str | None]
     ) -> list[Column]:
-        most = self.top_k or 1
-        if most == 1:
+        count = self.top_k or 1
+        if count == 1:
             order = probabilities.argmax(axis=1)[:, None]
         else:
-            order = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
+            order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
         labels = np.array(self.classes, dtype=np.object_)[order]
         scores = np.take_along_axis(probabilities, order, axis=1)
-        # What stands instead of a label comes first, with the score of the best, and counts.
-        for row, instead in enumerate(none):
-            if instead is not None:
-                labels[row] = [instead, *labels[row, :-1]]
+        # The label of a rejected row comes first, with the best score, and counts towards top_k.
+        for row, none_label in enumerate(none):
+            if none_label is not None:
+                labels[row] = [none_label, *labels[row, :-1]]
                 scores[row] = [scores[row, 0], *scores[row, :-1]]
         return [
             column
-            for place in range(most)
-            for column in (labels[:, place].tolist(), scores[:, place])
+            for rank in range(count)
+            for column in (labels[:, rank].tolist(), scores[:, rank])
         ]
 
     def _reached(

@@ -1,7 +1,4 @@
-"""That no file of an output is one of the input, nor one that the next run would read.
-
-Owns the refusals. Looks at names and at what they lead to; knows nothing of what is in a file.
-"""
+"""Refuses an output that is part of the input, or that the next run would read as input."""
 
 import os
 from collections.abc import Sequence
@@ -19,18 +16,18 @@ def refuse_overlap(
     output: Sequence[str],
     rejects: Path | None,
 ) -> None:
-    """Refuses an output that is an input, or would be one of the next run.
+    """Refuses an output that is an input, or would be one in the next run.
 
     Args:
-        sources: Files, folders, patterns and URIs, as they were given.
-        records: What they stand for.
-        output: The name of the output, and for a folder also what files in it are like; nothing
-            for standard output.
+        sources: The inputs: files, folders, patterns and URIs.
+        records: The input that they name.
+        output: The name of the output; for a folder, also the name of a file in it; empty for
+            standard output.
         rejects: The rejects file.
 
     Raises:
-        OutputError: Something that is written is an input, holds one, lies in a folder that is
-            one, or is matched by a pattern that is one; or the rejects file is part of the output.
+        OutputError: The output or the rejects file is an input, contains one, lies in an input
+            folder or matches an input pattern; or the rejects file is part of the output.
     """
     files = [table.file.name for table in records.tables]
     if rejects is not None and output:
@@ -45,7 +42,7 @@ def refuse_overlap(
 
 
 def _refuse(
-    what: str,
+    role: str,
     written: Sequence[str],
     sources: Sequence[str | os.PathLike[str]],
     files: Sequence[str],
@@ -54,23 +51,22 @@ def _refuse(
     kind = "file" if len(written) == 1 else "folder"
     for file in files:
         if _is_same(target, file):
-            raise OutputError(f"{redact(target)}: the {what} is the input; name another {kind}")
+            raise OutputError(f"{redact(target)}: the {role} is the input; name another {kind}")
         if lies_in(file, target):
             raise OutputError(
-                f"{redact(target)}: the {what} would take the place of {redact(file)}, which is an "
+                f"{redact(target)}: the {role} would replace {redact(file)}, which is an "
                 f"input; name another {kind}"
             )
     for source in [os.fspath(source) for source in sources]:
         if source != "-" and lies_in(target, source):
             raise OutputError(
-                f"{redact(target)}: the {what} lies in the input folder, where the next run would "
+                f"{redact(target)}: the {role} lies in the input folder, where the next run would "
                 f"read it; name a {kind} elsewhere"
             )
         if any(would_match(source, name) for name in written):
             raise OutputError(
-                f"{redact(target)}: the {what} matches {redact(source)}, so the next run would "
-                "read "
-                f"it; name another {kind}"
+                f"{redact(target)}: the {role} matches {redact(source)}, so the next run would "
+                f"read it; name another {kind}"
             )
 
 
@@ -79,5 +75,5 @@ def _is_same(one: str, other: str) -> bool:
         return True
     if is_uri(one) or is_uri(other):
         return False
-    # Two names of one file need not be links that lead to it.
+    # Hard links have different paths.
     return Path(one).exists() and Path(other).exists() and Path(one).samefile(other)

@@ -1,7 +1,4 @@
-"""Parquet put together from the parts of a table, which are streams of Arrow.
-
-Owns how large a row group is. Knows nothing of what the columns mean.
-"""
+"""Assembles a Parquet file from Arrow IPC streams, in row groups of a fixed size."""
 
 from collections.abc import Iterator
 from types import TracebackType
@@ -10,25 +7,23 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# A row group is closed at whichever comes first.
+# A row group ends at whichever limit is reached first.
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 64 * 1024 * 1024
 
 
-class Assembler:
-    """Writes Parquet from parts, in row groups of one size; a context manager.
-
-    The same rows in the same parts give the same bytes.
+class ParquetAssembler:
+    """Writes a Parquet file from parts; a context manager. The same parts give the same bytes.
 
     Args:
-        target: A path, or something to write bytes to.
+        target: A path or a binary file.
         schema: The columns.
     """
 
     def __init__(self, target: object, schema: pa.Schema) -> None:
         self._schema = schema
         self._writer = pq.ParquetWriter(target, schema)
-        self._waiting: list[pa.RecordBatch] = []
+        self._pending: list[pa.RecordBatch] = []
 
     def __enter__(self) -> Self:
         return self
@@ -46,20 +41,19 @@ class Assembler:
             self._writer.close()
 
     def add(self, parts: pa.NativeFile) -> None:
-        """Appends the rows of the parts that a file holds, from where it stands to its end."""
+        """Appends the parts in a file, from its position to its end."""
         for batch in _batches(parts):
-            self._waiting.append(batch)
-            waiting = self._waiting
+            self._pending.append(batch)
             if (
-                sum(batch.num_rows for batch in waiting) >= _GROUP_ROWS
-                or sum(batch.nbytes for batch in waiting) >= _GROUP_BYTES
+                sum(batch.num_rows for batch in self._pending) >= _GROUP_ROWS
+                or sum(batch.nbytes for batch in self._pending) >= _GROUP_BYTES
             ):
                 self._flush()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting, schema=self._schema))
-            self._waiting.clear()
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending, schema=self._schema))
+            self._pending.clear()
 
 
 def _batches(parts: pa.NativeFile) -> Iterator[pa.RecordBatch]:

@@ -1,13 +1,8 @@
-"""What the rows of a scored file look like: bytes that follow one another, in every format.
+"""Encodes rows as CSV, TSV, JSON Lines or Parquet, in parts that can be concatenated.
 
-Owns how rows are laid out in CSV, TSV, JSON Lines and Parquet, part by part, so that a part can be
-made on its own and by anyone. Knows nothing of where rows come from, what their columns mean or
-where the bytes go.
-
-A part of a compressed file is compressed by itself, as a member of gzip (RFC 1952, 2.2) or a frame
-of Zstandard (RFC 8878, 3.1): one after another they are a file of that kind. Parquet keeps its
-index at the end and cannot be written in parts: its parts are streams of Arrow (IPC), which
-`gatewise.service.scoring.parquet_output` puts together.
+Each part of a compressed file is a gzip member (RFC 1952, 2.2) or a Zstandard frame (RFC 8878, 3.1)
+of its own. Parquet has its index at the end and cannot be concatenated: its parts are Arrow IPC
+streams, which `gatewise.service.scoring.parquet_output` assembles.
 """
 
 import csv
@@ -26,17 +21,17 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class RowFormat:
-    """A table that is written part by part.
+    """The format of an output.
 
-    Text formats are UTF-8 with LF line ends. CSV and TSV quote as RFC 4180 says, leave null empty
-    and write what is not a string as JSON. JSON has no NaN, no infinity, no dates: the first two
-    become null, the last strings in ISO 8601's order.
+    Text formats are UTF-8 with LF line ends. CSV and TSV quote as in RFC 4180; null is an empty
+    cell, and values other than strings are JSON. In JSON, NaN and infinity become null, and dates
+    become strings in the order of ISO 8601.
 
     Attributes:
-        format: How rows are written down.
+        format: The file format.
         compression: `gzip`, `zstd` or None.
-        schema: The columns in order. Only Parquet uses the types; what does not fit a column of
-            strings goes there as JSON text.
+        schema: The columns in order. Only Parquet uses the types; in a column of strings it writes
+            other values as JSON text.
     """
 
     format: Format
@@ -45,7 +40,7 @@ class RowFormat:
 
     @classmethod
     def named(cls, path: str | os.PathLike[str], schema: pa.Schema) -> "RowFormat":
-        """Reads format and compression off a file's name.
+        """The format that the suffixes of a file name choose.
 
         Raises:
             CorpusError: The suffix is unknown.
@@ -55,42 +50,42 @@ class RowFormat:
 
     @property
     def delimiter(self) -> str:
-        """What stands between the cells of CSV and TSV."""
+        """The delimiter of CSV and TSV."""
         return "\t" if self.format is Format.TSV else ","
 
-    def head(self) -> bytes:
-        """What stands before the first row: the header of CSV and TSV, else nothing."""
+    def header(self) -> bytes:
+        """The header row of CSV and TSV; empty for other formats."""
         if self.format not in (Format.CSV, Format.TSV):
             return b""
-        return self.packed(delimited([self.schema.names], self.delimiter))
+        return self.compress(delimited([self.schema.names], self.delimiter))
 
-    def part(self, rows: Sequence[Row]) -> bytes:
-        """Some rows as bytes, to be put after what came before.
+    def encode(self, rows: Sequence[Row]) -> bytes:
+        """Encodes rows, to be appended to the earlier ones.
 
         Args:
-            rows: Column to value. CSV, TSV and Parquet write the columns of the schema and leave
-                a missing one empty; JSON Lines writes each row's own keys.
+            rows: Mappings of column to value. CSV, TSV and Parquet write the columns of the schema,
+                a missing one as null; JSON Lines writes the keys of each row.
 
         Raises:
             OutputError: A value cannot be written in this format.
         """
         if self.format is Format.PARQUET:
-            return self._stream(rows)
+            return self._arrow_stream(rows)
         if self.format is Format.JSON_LINES:
-            return self.packed("".join([json_text(row) + "\n" for row in rows]))
+            return self.compress("".join([json_text(row) + "\n" for row in rows]))
         names = self.schema.names
         cells = ([cell_text(row.get(name)) for name in names] for row in rows)
-        return self.packed(delimited(cells, self.delimiter))
+        return self.compress(delimited(cells, self.delimiter))
 
-    def packed(self, text: str) -> bytes:
-        """Text as bytes, compressed if the table is; nothing stays nothing."""
+    def compress(self, text: str) -> bytes:
+        """Encodes text in UTF-8, compressed if the output is; empty text stays empty."""
         contents = text.encode()
         if self.compression is None or not contents:
             return contents
         compressed: bytes = pa.Codec(self.compression).compress(contents, asbytes=True)
         return compressed
 
-    def _stream(self, rows: Sequence[Row]) -> bytes:
+    def _arrow_stream(self, rows: Sequence[Row]) -> bytes:
         arrays = [_array(field, [row.get(field.name) for row in rows]) for field in self.schema]
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.schema) as stream:
@@ -100,10 +95,10 @@ class RowFormat:
 
 
 def delimited(rows: Iterable[Sequence[str]], delimiter: str) -> str:
-    r"""Rows of cells as lines of CSV or TSV, each ended by `\n`.
+    r"""Formats rows of cells as CSV or TSV, with LF line ends.
 
-    Told to end rows with `\n` itself, `csv` would leave a cell with a lone `\r` unquoted, which
-    no strict reader accepts.
+    The line end is replaced afterwards, because `csv` with `lineterminator="\n"` does not quote a
+    cell with a lone `\r`, which strict readers refuse.
     """
     lines = _Lines()
     csv.writer(lines, delimiter=delimiter).writerows(rows)
@@ -119,8 +114,8 @@ class _Lines:
 def _array(field: pa.Field, values: list[object]) -> pa.Array:
     try:
         if any(isinstance(value, pa.Scalar) and value.type == field.type for value in values):
-            # Out of Arrow's own values an array is put together, and not built: a null in a list of
-            # them is an error to `pa.array`, and long lists take it long.
+            # Arrow scalars are concatenated: `pa.array` refuses a null in a list of them, and is
+            # slow for long lists.
             return pa.concat_arrays(
                 [
                     pa.repeat(pa.scalar(None, field.type) if value is None else value, 1)

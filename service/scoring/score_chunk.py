@@ -1,7 +1,7 @@
-"""One window of records through the classifier: rows of the output, as bytes, and bad rows.
+"""Scores a chunk of records: the rows of the output as bytes, and the bad rows.
 
-What comes out depends on nothing but the records, the model and the plan, so windows can be
-worked on in any order, by any thread, process or machine. Knows no files.
+The result depends on the records, the model and the plan only, so chunks can be scored in any
+order, by any thread, process or machine.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from itertools import chain, repeat
 import numpy as np
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import none_labels, shortest
-from gatewise.service.scoring import append_columns
+from gatewise.service.scoring.append_columns import append_cells, append_keys
 from gatewise.service.scoring.options import ScoringPlan
 from gatewise.service.scoring.output_columns import Column
 from gatewise.service.scoring.row_format import Row
@@ -23,13 +23,13 @@ from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """What became of some records.
+    """The result of scoring a chunk.
 
     Attributes:
-        contents: Rows of the output.
-        bad: Rows that could not be scored, in their order.
-        scored: How many could.
-        truncated: Scored rows whose text was longer than the model reads.
+        contents: The rows of the output.
+        bad: The bad rows in order.
+        scored: The number of scored rows.
+        truncated: The number of scored rows whose text was truncated.
     """
 
     contents: bytes
@@ -39,7 +39,7 @@ class ScoredChunk:
 
     @property
     def rows(self) -> int:
-        """Rows read."""
+        """The number of rows read."""
         return self.scored + len(self.bad)
 
     @property
@@ -51,73 +51,73 @@ class ScoredChunk:
 def score_records(
     classifier: Classifier, plan: ScoringPlan, items: Sequence[Record | BadRow]
 ) -> ScoredChunk:
-    """Scores some records.
+    """Scores the records of a chunk.
 
     Args:
         classifier: The model.
-        plan: What the output looks like.
-        items: The records, and bad rows among them, which stay what they are.
+        plan: The plan of the run.
+        items: The records, with the bad rows between them.
 
     Raises:
         OutputError: A value cannot be written in the output's format.
-        ModelFolderError: The network cannot answer.
+        ModelFolderError: The network fails.
     """
     bad: dict[int, BadRow] = {}
-    places: list[int] = []
+    indices: list[int] = []
     texts: list[str] = []
-    for place, item in enumerate(items):
+    for index, item in enumerate(items):
         text = item if isinstance(item, BadRow) else plan.text(item)
         if isinstance(text, str):
-            places.append(place)
+            indices.append(index)
             texts.append(text)
         else:
-            bad[place] = text
+            bad[index] = text
     encoded = classifier.encode_together(texts)
     if (empty := encoded.is_empty).any():
-        for index in np.flatnonzero(empty).tolist():
-            item = items[places[index]]
+        for number in np.flatnonzero(empty).tolist():
+            item = items[indices[number]]
             if isinstance(item, Record):
-                bad[places[index]] = item.bad(EMPTY_TEXT_REASON)
-        places = [place for place, none in zip(places, empty, strict=True) if not none]
+                bad[indices[number]] = item.bad(EMPTY_TEXT_REASON)
+        indices = [index for index, is_empty in zip(indices, empty, strict=True) if not is_empty]
         encoded = encoded.only(~empty)
     probabilities = classifier.probabilities(encoded)
-    columns = plan.answers.columns(probabilities, none_labels(plan.reject, probabilities))
-    records = [item for place in places if isinstance(item := items[place], Record)]
+    columns = plan.output_columns.columns(probabilities, none_labels(plan.reject, probabilities))
+    records = [item for index in indices if isinstance(item := items[index], Record)]
     return ScoredChunk(
         contents=_contents(plan, records, columns),
-        bad=tuple(bad[place] for place in sorted(bad)),
+        bad=tuple(bad[index] for index in sorted(bad)),
         scored=len(records),
         truncated=int(encoded.truncated.sum()),
     )
 
 
-def bad_rows_error(done: ScoredChunk, later: Iterable[ScoredChunk]) -> BadRowsError:
+def bad_rows_error(first: ScoredChunk, later: Iterable[ScoredChunk]) -> BadRowsError:
     """The error that names the first bad rows of an input.
 
     Args:
-        done: What became of the first records of which some are bad.
-        later: What became of the records after them; read until enough bad rows are found.
+        first: The first chunk with a bad row.
+        later: The chunks after it; consumed until enough bad rows are found.
     """
-    rows = chain.from_iterable(chain(one.bad, repeat(None, one.scored)) for one in later)
-    return first_bad_rows(done.bad[0], chain(done.bad[1:], rows))
+    rows = chain.from_iterable(chain(chunk.bad, repeat(None, chunk.scored)) for chunk in later)
+    return first_bad_rows(first.bad[0], chain(first.bad[1:], rows))
 
 
 def _contents(plan: ScoringPlan, records: Sequence[Record], columns: Sequence[Column]) -> bytes:
-    table = plan.table
-    if plan.spliced:
+    row_format = plan.row_format
+    if plan.appends:
         raws = [record.raw for record in records]
-        if table.format is Format.JSON_LINES:
-            return table.packed(append_columns.json_lines(raws, plan.answers.names, columns))
-        return table.packed(append_columns.delimited(raws, columns, table.delimiter))
-    return table.part(list(_rows(plan, records, columns)))
+        if row_format.format is Format.JSON_LINES:
+            return row_format.compress(append_keys(raws, plan.output_columns.names, columns))
+        return row_format.compress(append_cells(raws, columns, row_format.delimiter))
+    return row_format.encode(list(_rows(plan, records, columns)))
 
 
 def _rows(plan: ScoringPlan, records: Sequence[Record], columns: Sequence[Column]) -> Iterator[Row]:
-    names = plan.answers.names
-    kept = plan.table.schema.names if plan.chosen else None
-    for record, answers in zip(records, zip(*map(_values, columns), strict=True), strict=True):
-        row = {**record.values, **dict(zip(names, answers, strict=True))}
-        yield row if kept is None else {name: row[name] for name in kept if name in row}
+    names = plan.output_columns.names
+    selected = plan.row_format.schema.names if plan.selects_columns else None
+    for record, values in zip(records, zip(*map(_values, columns), strict=True), strict=True):
+        row = {**record.values, **dict(zip(names, values, strict=True))}
+        yield row if selected is None else {name: row[name] for name in selected if name in row}
 
 
 def _values(column: Column) -> Sequence[object]:

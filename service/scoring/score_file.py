@@ -1,8 +1,4 @@
-"""A whole input of texts through the classifier, into a file of answers.
-
-Owns the walk: files in windows, windows to rows, rows in their order into the output. Knows no
-network, no format and no layout of rows.
-"""
+"""Scores an input into a file: chunks are read, scored in threads, and written in order."""
 
 import os
 import time
@@ -13,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.scoring.chunks import ROWS, Chunk, Position, chunks
+from gatewise.service.scoring.chunks import CHUNK_ROWS, Chunk, Position, chunks
 from gatewise.service.scoring.destination import Destination
 from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
-from gatewise.service.scoring.ordered_pool import in_order, required_workers
+from gatewise.service.scoring.ordered_pool import in_order, worker_count
 from gatewise.service.scoring.overlap_check import refuse_overlap
 from gatewise.service.scoring.score_chunk import ScoredChunk, bad_rows_error, score_records
 from gatewise.service.scoring.stdout_output import StdoutOutput
@@ -27,41 +23,41 @@ from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
 from gatewise.vocab.errors import CorpusError, GatewiseError, OutputError
 
-# What is written between two of these moments is written again after a kill.
+# After a kill, rows written since the last commit are scored again.
 _COMMIT_SECONDS = 1.0
 
 _PACKAGES = ("gatewise", "onnxruntime", "tokenizers")
 
 OnProgress = Callable[[RowCounts, float | None], None]
-"""Told what became of the rows so far, and the share of the input they are if that is known."""
+"""Called with the counts so far, and the fraction of the input that was read; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """How much is done at a time.
+    """How a run is parallelized.
 
     Attributes:
-        workers: Windows that are scored side by side; None for one on each core.
-        rows: Most rows of a window. A run that was broken off is gone on with by the same.
+        workers: The number of threads; None for one per CPU.
+        chunk_rows: The largest number of rows in a chunk. Resuming requires the same chunk size.
     """
 
     workers: int | None = None
-    rows: int = ROWS
+    chunk_rows: int = CHUNK_ROWS
 
 
 class InterruptedRunError(GatewiseError):
-    """A run that ended before its input did, and left what it had done for another to go on."""
+    """A run that failed after a part of the input, and that a later run can resume."""
 
 
 def score_file(
     classifier: Classifier,
     source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     output: str | os.PathLike[str],
-    wishes: ScoringOptions | None = None,
+    options: ScoringOptions | None = None,
     *,
     rejects: str | os.PathLike[str] | None = None,
     resume: bool = False,
-    pace: Parallelism | None = None,
+    parallelism: Parallelism | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Scores every text of an input; see `score`.
@@ -69,20 +65,26 @@ def score_file(
     Args:
         classifier: The model.
         source: Files, folders, patterns or URIs; see
-        `gatewise.vocab.corpus.record_stream.open_records`.
-        output: The file or the object to write; its suffixes choose format and compression.
-        wishes: What the output is to hold.
+            `gatewise.vocab.corpus.record_stream.open_records`.
+        output: The file or the object to write; its suffixes are the format and the compression.
+        options: What to write.
         rejects: A file for bad rows, in JSON Lines, each with its file, line and reason.
-        resume: Whether to go on with a run that was broken off, if there is one.
-        pace: How much is done at a time.
-        on_progress: Called after every window.
+        resume: Whether to resume an interrupted run, if there is one.
+        parallelism: How the run is parallelized.
+        on_progress: Called after every chunk.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
     records = open_records(*sources)
     destination = Destination.named(output, rejects)
     refuse_overlap(sources, records, destination.names, destination.rejects)
     return score(
-        classifier, records, destination, wishes, resume=resume, pace=pace, on_progress=on_progress
+        classifier,
+        records,
+        destination,
+        options,
+        resume=resume,
+        parallelism=parallelism,
+        on_progress=on_progress,
     )
 
 
@@ -90,101 +92,103 @@ def score(
     classifier: Classifier,
     records: RecordStream,
     destination: Destination,
-    wishes: ScoringOptions | None = None,
+    options: ScoringOptions | None = None,
     *,
     resume: bool = False,
-    pace: Parallelism | None = None,
+    parallelism: Parallelism | None = None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Scores every text of an input; rows and columns keep their order.
 
-    A text without a single token has no class and is a bad row. So is a JSON record with a key
-    that the output has no column for: the columns of CSV, TSV and Parquet are settled by the
-    input's first records. A bad row ends the run, unless there is a file for it.
+    A text without a token is a bad row. So is a JSON record with a key that has no column in the
+    output: the columns of CSV, TSV and Parquet are those of the input's first records. A bad row
+    ends the run unless there is a rejects file.
 
-    The output appears when it is whole. A run that is broken off leaves a folder `.NAME.partial`
-    beside it, from which another can go on; the output is then the same, byte for byte.
+    The output appears when it is complete. An interrupted run leaves a folder `.NAME.partial` next
+    to it, from which a later run can resume; the output is then the same, byte for byte.
 
     Args:
         classifier: The model.
         records: The input.
-        destination: The output. From Parquet to Parquet the input's columns keep their types; a
-            row that stays in a text format stays as it is, and the answers come behind it.
-        wishes: What the output is to hold.
-        resume: Whether to go on with a run that was broken off, if there is one.
-        pace: How much is done at a time.
-        on_progress: Called after every window.
+        destination: The output. From Parquet to Parquet the columns keep their types; a row that
+            keeps its text format is not changed, and the new columns are appended to it.
+        options: What to write.
+        resume: Whether to resume an interrupted run, if there is one.
+        parallelism: How the run is parallelized.
+        on_progress: Called after every chunk.
 
     Raises:
-        CorpusError: The input cannot be read or holds no row that can be scored, or the output
+        CorpusError: The input cannot be read or has no row that can be scored, or the output
             cannot be written.
-        BadRowsError: A row is bad and there is no file for it.
-        InterruptedRunError: One of these, after so much work that it was kept.
+        BadRowsError: A row is bad and there is no rejects file.
+        InterruptedRunError: One of these, and a later run can resume.
     """
     started = time.perf_counter()
-    wishes, pace = wishes or ScoringOptions(), pace or Parallelism()
-    workers = required_workers(pace.workers)
-    plan = ScoringPlan.of(classifier, records, destination.file, wishes)
-    given = conditions(classifier, records, wishes, pace.rows)
+    options, parallelism = options or ScoringOptions(), parallelism or Parallelism()
+    workers = worker_count(parallelism.workers)
+    plan = ScoringPlan.of(classifier, records, destination.file, options)
+    conditions = run_conditions(classifier, records, options, parallelism.chunk_rows)
     meter = ReadProgress()
-    with destination.open(given, resume=resume) as output:
+    with destination.open(conditions, resume=resume) as output:
         earlier = output.progress.counts
-        refuse_lost_rejects(destination.file, earlier, destination.rejects)
-        cut = chunks(records.tables, output.progress.position, pace.rows, meter)
+        check_earlier_rejects(destination.file, earlier, destination.rejects)
+        chunk_iterator = chunks(
+            records.tables, output.progress.position, parallelism.chunk_rows, meter
+        )
 
         def on_written(counts: RowCounts) -> None:
             if on_progress is not None:
                 on_progress(counts, min(meter.done / records.size, 1) if records.size else None)
 
         with keeping_progress(output, lambda: destination.deliver_rejects(output)):
-            with closing(_scored(classifier, plan, cut, workers)) as parts:
+            with closing(_score_chunks(classifier, plan, chunk_iterator, workers)) as results:
                 strict = destination.rejects is None
-                counts = _written(parts, plan, output, on_written, strict=strict)
+                counts = _write(results, plan, output, on_written, strict=strict)
             check_result(records, counts, output)
-            destination.deliver(output, plan.table)
+            destination.deliver(output, plan.row_format)
     return Summary.of(counts, plan, resumed=earlier.rows, seconds=time.perf_counter() - started)
 
 
-def _scored(
-    classifier: Classifier, plan: ScoringPlan, cut: Iterator[Chunk], workers: int
+def _score_chunks(
+    classifier: Classifier, plan: ScoringPlan, chunk_iterator: Iterator[Chunk], workers: int
 ) -> Generator[tuple[Position, ScoredChunk], None, None]:
-    def work(window: Chunk) -> tuple[Position, ScoredChunk]:
-        return window.end, score_records(classifier, plan, window.items)
+    def work(chunk: Chunk) -> tuple[Position, ScoredChunk]:
+        return chunk.end, score_records(classifier, plan, chunk.items)
 
-    return in_order(work, cut, workers)
+    return in_order(work, chunk_iterator, workers)
 
 
-def _written(
-    parts: Iterator[tuple[Position, ScoredChunk]],
+def _write(
+    results: Iterator[tuple[Position, ScoredChunk]],
     plan: ScoringPlan,
     output: JournaledOutput | StdoutOutput,
     on_written: Callable[[RowCounts], None],
     *,
     strict: bool,
 ) -> RowCounts:
-    """Writes what was scored, in its order.
+    """Writes scored chunks in order.
 
     Args:
-        parts: What was scored, and where in the input each part ends.
-        plan: What the output looks like.
-        output: Where they go.
-        on_written: Told after each part what became of the rows so far.
-        strict: Whether to stop at a bad row.
+        results: The position after each chunk, and its result.
+        plan: The plan of the run.
+        output: The output.
+        on_written: Called after each chunk with the counts of the rows so far.
+        strict: Whether a bad row is an error.
 
     Raises:
-        BadRowsError: There is one.
+        BadRowsError: A row is bad and `strict` is set.
         CorpusError: The input cannot be read.
         OutputError: The output cannot be written.
     """
     progress = output.progress
-    if not output.kept:
-        output.write(plan.table.head(), b"")
+    if not output.resumable:
+        output.write(plan.row_format.header(), b"")
     committed = time.monotonic()
-    for end, done in parts:
-        if done.bad and strict:
-            raise bad_rows_error(done, (later for _, later in parts))
-        output.write(done.contents, done.rejected)
-        progress = Progress(end, progress.counts.plus(done))
+    for end, chunk in results:
+        if chunk.bad and strict:
+            raise bad_rows_error(chunk, (later for _, later in results))
+        output.write(chunk.contents, chunk.rejected)
+        progress = Progress(end, progress.counts.plus(chunk))
         if (now := time.monotonic()) - committed >= _COMMIT_SECONDS:
             output.commit(progress)
             committed = now
@@ -198,20 +202,20 @@ def _written(
 def keeping_progress(
     output: JournaledOutput | StdoutOutput, deliver_rejects: Callable[[], None]
 ) -> Iterator[None]:
-    """If the block fails, keeps what is done for a later run, or delivers the rejected rows.
+    """If the block fails, keeps the output for a later run, or delivers the rejected rows.
 
     Args:
-        output: The output, which says whether anything of it is worth keeping.
-        deliver_rejects: Puts the rejected rows under their name.
+        output: The output, which says whether a later run can resume it.
+        deliver_rejects: Copies the rejected rows to their target.
 
     Raises:
-        InterruptedRunError: The block failed, and its output is kept.
-        GatewiseError: The block failed, and nothing is kept.
+        InterruptedRunError: The block failed, and a later run can resume.
+        GatewiseError: The block failed, and no run can resume.
     """
     try:
         yield
     except GatewiseError as error:
-        if output.kept:
+        if output.resumable:
             raise InterruptedRunError(
                 f"{error}. The rows scored so far are kept: fix this and resume the run",
                 option="resume",
@@ -223,16 +227,16 @@ def keeping_progress(
         raise
 
 
-def refuse_lost_rejects(target: object, earlier: RowCounts, rejects: Path | None) -> None:
-    """Refuses to resume a run with rejected rows if there is no file for them any more.
+def check_earlier_rejects(target: object, earlier: RowCounts, rejects: Path | None) -> None:
+    """Checks that a resumed run with rejected rows has a rejects file.
 
     Args:
-        target: The output, for the message.
-        earlier: What the earlier run has done.
+        target: The output, for errors.
+        earlier: The counts of the earlier run.
         rejects: The rejects file of this run.
 
     Raises:
-        OutputError: There is none.
+        OutputError: It has none.
     """
     if earlier.rejected and rejects is None:
         raise OutputError(
@@ -245,11 +249,10 @@ def refuse_lost_rejects(target: object, earlier: RowCounts, rejects: Path | None
 def check_result(
     records: RecordStream, counts: RowCounts, output: JournaledOutput | StdoutOutput
 ) -> None:
-    """Checks that a finished run has a result: some rows, of files that have not changed.
+    """Checks that a finished run scored a row, and that the inputs have not changed meanwhile.
 
     Raises:
-        CorpusError: No row was scored, or a file has changed since it was found. Then what is done
-            is of no use to a later run either.
+        CorpusError: No row was scored, or a file has changed; then no later run can resume.
     """
     if not counts.scored:
         raise CorpusError(f"{records.path}: holds no rows that can be used")
@@ -257,33 +260,33 @@ def check_result(
         for table in records.tables:
             require_unchanged(table.file)
     except CorpusError:
-        output.kept = False
+        output.resumable = False
         raise
 
 
-def conditions(
-    classifier: Classifier, records: RecordStream, wishes: ScoringOptions, rows: int
+def run_conditions(
+    classifier: Classifier, records: RecordStream, options: ScoringOptions, chunk_rows: int
 ) -> dict[str, object]:
-    """What decides the bytes of an output, by names for people.
+    """What determines the bytes of an output, by names for errors; resuming requires the same.
 
     Args:
         classifier: The model.
         records: The input.
-        wishes: What the output is to hold.
-        rows: Most rows of a window.
+        options: What to write.
+        chunk_rows: The largest number of rows in a chunk.
     """
     loaded, reject = classifier.artifact, classifier.reject
     return {
         "the input": [asdict(table.file.stamp) for table in records.tables],
         "the model": [loaded.sha256, loaded.model_file.name, reject and reject.model_dump()],
-        "what is asked for": asdict(wishes),
-        "the size of a window": rows,
+        "the set of options": asdict(options),
+        "the chunk size": chunk_rows,
         "the version of a package": {name: _version(name) for name in _PACKAGES},
     }
 
 
 def _version(package: str) -> str | None:
-    """A package's version; None of one that is used as it lies, and is not installed."""
+    """The version of a package; None if it is used from its source folder, not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

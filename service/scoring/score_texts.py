@@ -1,7 +1,6 @@
-"""A batch of texts into a batch of answers: a plain function, for whoever has rows of its own.
+"""Scores texts in memory into columns, for data frames of pandas and Spark.
 
-Made for frames of pandas and Spark, whose workers call it batch after batch, each worker with its
-own copy of the model. Knows no files of data and no frames.
+Spark calls it for batch after batch; each process loads the model once.
 """
 
 import math
@@ -14,9 +13,9 @@ import numpy as np
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision, RejectSettings
 from gatewise.service.model.scores import none_labels, shortest
-from gatewise.service.scoring.chunks import cut
+from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.options import reject_settings
-from gatewise.service.scoring.ordered_pool import in_order, required_workers
+from gatewise.service.scoring.ordered_pool import in_order, worker_count
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.records import is_unicode
@@ -35,78 +34,80 @@ def score_texts(
 ) -> dict[str, list[object]]:
     """Labels and scores of texts, as columns.
 
-    The same texts give the same answers, whatever other texts are with them. A process loads a
-    model once, and again when its folder has been replaced.
+    The result for a text does not depend on the other texts. A process loads a model once, and
+    again after its folder has been replaced.
 
     Example:
-        `frame.assign(**score_texts(frame["text"], "model"))` has the columns `label` and `score`
-        beside its own.
+        `frame.assign(**score_texts(frame["text"], "model"))` adds the columns `label` and
+        `score`.
 
     Args:
-        texts: Texts; one that is missing (None, NaN), blank or without a token has None in every
+        texts: The texts; a missing one (None, NaN), or one without a token, has None in every
             column.
-        model: A model folder, or a zip of one, where this process can read it.
-        top_k: How many labels; see `gatewise.service.scoring.output_columns.OutputColumns`.
+        model: A model folder, or a zip of one.
+        top_k: The number of labels per text; see `OutputColumns`.
         probabilities: Whether each label has a column with its probability.
-        none_below: The probability below which a text is given none of the labels, 0 for never;
-            None for the model's own.
-        precision: Which of the folder's models; None for the most exact one.
-        workers: Threads that score windows of texts side by side, 4,096 texts each or fewer long
-            ones; None for one on each
-            core. Where several processes share the cores, as Spark's do, 1 is best.
+        none_below: The probability below which a text is rejected, 0 for never; None for the
+            model's threshold.
+        precision: Which of the networks; None for the most exact one.
+        workers: The number of threads, each of which scores a chunk of texts; None for one per CPU.
+            If several processes share the CPUs, as in Spark, 1 is best.
 
     Returns:
-        Column to values, one value a text: `label` and `score`, then `label_2` and so on; for
-        models of several labels a text `labels` and `scores`, lists.
+        The values of each column, one per text: `label` and `score`, then `label_2` and so on;
+        with several labels per text, `labels` and `scores`, which are lists.
 
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.
-        GatewiseError: A text is neither a string nor missing, or is not Unicode; or there is to
-            be less than one worker.
-        TypeError: One string is given instead of a sequence of them, or a table instead of a
-            column.
+        GatewiseError: A text is neither a string nor missing, or has a lone surrogate; or an
+            argument is out of range.
+        TypeError: `texts` is a string or a table instead of a sequence of strings.
     """
     if isinstance(texts, str | bytes):
         raise TypeError("expected a sequence of texts, received one string: wrap it in a list")
-    # Iterated over, a table gives the names of its columns, which are texts too.
+    # Iterating over a table would yield the names of its columns.
     if isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1:
         raise TypeError(
             f"expected one column of texts, received a table of type {type(texts).__name__}: "
             'choose one, such as frame["text"]'
         )
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
-    answers = OutputColumns.among(
+    output_columns = OutputColumns.for_input(
         classifier, (), str(model), Format.PARQUET, top_k=top_k, probabilities=probabilities
     )
     reject = reject_settings(classifier, none_below)
-    given = [_text(row, text) for row, text in enumerate(texts)]
-    columns: dict[str, list[object]] = {name: [] for name in answers.names}
+    checked = [_text(row, text) for row, text in enumerate(texts)]
+    columns: dict[str, list[object]] = {name: [] for name in output_columns.names}
 
-    def scored(window: list[str]) -> list[list[object]]:
-        return _columns(classifier, answers, reject, window)
+    def score(chunk: list[str]) -> list[list[object]]:
+        return _columns(classifier, output_columns, reject, chunk)
 
-    windows = [window for window, _ in cut(given, len)]
-    threads = min(required_workers(workers), len(windows))
-    for part in map(scored, windows) if threads <= 1 else in_order(scored, windows, threads):
-        for name, values in zip(answers.names, part, strict=True):
+    chunks = list(chunked(checked, len))
+    threads = min(worker_count(workers), len(chunks))
+    results = map(score, chunks) if threads <= 1 else in_order(score, chunks, threads)
+    for result in results:
+        for name, values in zip(output_columns.names, result, strict=True):
             columns[name] += values
     return columns
 
 
 def _columns(
-    classifier: Classifier, answers: OutputColumns, reject: RejectSettings | None, texts: list[str]
+    classifier: Classifier,
+    output_columns: OutputColumns,
+    reject: RejectSettings | None,
+    texts: list[str],
 ) -> list[list[object]]:
-    """The columns of some texts; the empty text has None in each."""
+    """The columns of some texts; a text without a token has None in each."""
     encoded = classifier.encode_together(texts)
-    told = ~encoded.is_empty
-    scores = classifier.probabilities(encoded.only(told))
-    places = np.flatnonzero(told).tolist()
+    has_tokens = ~encoded.is_empty
+    scores = classifier.probabilities(encoded.only(has_tokens))
+    indices = np.flatnonzero(has_tokens).tolist()
     columns: list[list[object]] = []
-    for column in answers.columns(scores, none_labels(reject, scores)):
+    for column in output_columns.columns(scores, none_labels(reject, scores)):
         found = map(shortest, column) if isinstance(column, np.ndarray) else column
         values: list[object] = [None] * len(texts)
-        for place, value in zip(places, found, strict=True):
-            values[place] = value
+        for index, value in zip(indices, found, strict=True):
+            values[index] = value
         columns.append(values)
     return columns
 
@@ -115,20 +116,22 @@ def _text(row: int, text: object) -> str:
     if text is None or (isinstance(text, float) and math.isnan(text)):
         return ""
     if not isinstance(text, str):
-        # pandas' own mark of what is missing is equal to nothing, and is no truth either.
+        # pandas' NA and NaT cannot be compared or converted to a boolean.
         if type(text).__name__ in ("NAType", "NaTType"):
             return ""
         raise GatewiseError(
-            f"text {row}, counted from 0: expected a string or nothing, received a value of type "
+            f"text {row}, counted from 0: expected a string or None, received a value of type "
             f"{type(text).__name__}"
         )
     if not is_unicode(text):
-        raise GatewiseError(f"text {row}, counted from 0: half of a surrogate pair is no Unicode")
+        raise GatewiseError(
+            f"text {row}, counted from 0: expected Unicode, received a lone surrogate"
+        )
     return text
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:
-    """What tells a folder from one that has taken its place; nothing where it is missing."""
+    """Identifies the version of a model folder; empty if it is missing."""
     for file in (folder / "manifest.json", folder):
         try:
             status = file.stat()

@@ -1,6 +1,6 @@
-"""An output that goes to standard output as it comes, and cannot be taken back.
+"""An output that is written to standard output at once; a run cannot resume it.
 
-Takes rows as `gatewise.service.scoring.journaled_output` does. Knows nothing of what rows hold.
+It has the interface of `gatewise.service.scoring.journaled_output.JournaledOutput`.
 """
 
 import sys
@@ -12,34 +12,34 @@ from gatewise.service.scoring.journaled_output import Progress
 
 
 class StdoutOutput:
-    """Rows on their way to standard output; rejected rows wait in a temporary file.
+    """Writes rows to standard output, and rejected rows to a temporary file.
 
     Attributes:
-        progress: Where every run begins.
-        kept: Never true: no later run can go on from here.
+        progress: The start of the input.
+        resumable: Always false.
     """
 
     def __init__(self) -> None:
         self.progress = Progress()
-        self.kept = False
+        self.resumable = False
         self._folder = tempfile.TemporaryDirectory(prefix="gatewise-")
-        # Without a buffer, so that it can be read at any time.
+        # Unbuffered, so that it can be read at any time.
         self._rejected = self.rejected.open("wb", buffering=0)
 
     def write(self, rows: bytes, rejected: bytes) -> None:
-        """Passes rows on.
+        """Writes rows and rejected rows.
 
         Raises:
-            OSError: They cannot be written; `BrokenPipeError` if nobody reads them any more.
+            OSError: They cannot be written; `BrokenPipeError` if the reader has gone.
         """
         self._rejected.write(rejected)
         sys.stdout.buffer.write(rows)
 
     def commit(self, progress: Progress) -> None:
-        """Does nothing: what was written is out of reach."""
+        """Does nothing, because a run cannot resume."""
 
     def flush(self) -> None:
-        """Passes on what may be waiting."""
+        """Flushes standard output."""
         sys.stdout.buffer.flush()
 
     @property

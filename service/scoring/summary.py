@@ -1,4 +1,4 @@
-"""What became of an input that was scored."""
+"""The counts of scored, rejected and truncated rows, and the summary of a run."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from gatewise.service.scoring.score_chunk import ScoredChunk
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """How many rows came to which end.
+    """Counts of rows.
 
     Attributes:
         scored: Rows written to the output.
-        rejected: Rows set aside as bad.
-        truncated: Scored rows whose text was longer than the model reads.
+        rejected: Bad rows.
+        truncated: Scored rows whose text was truncated.
     """
 
     scored: int = 0
@@ -22,12 +22,12 @@ class RowCounts:
 
     @property
     def rows(self) -> int:
-        """Rows read."""
+        """The number of rows read."""
         return self.scored + self.rejected
 
-    def plus(self, done: ScoredChunk) -> "RowCounts":
-        """The rows of one part more."""
-        return self + RowCounts(done.scored, len(done.bad), done.truncated)
+    def plus(self, chunk: ScoredChunk) -> "RowCounts":
+        """The counts with those of a chunk added."""
+        return self + RowCounts(chunk.scored, len(chunk.bad), chunk.truncated)
 
     def __add__(self, other: "RowCounts") -> "RowCounts":
         return RowCounts(
@@ -39,20 +39,19 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What became of an input.
+    """The summary of a run.
 
     Attributes:
-        rows: Rows read; `scored` and `rejected` together.
+        rows: Rows read: `scored` plus `rejected`.
         scored: Rows written to the output.
-        rejected: Rows set aside as bad.
-        truncated: Scored rows whose text was longer than the model reads.
-        resumed: How many of the rows were read by an earlier run, which this one went on with.
+        rejected: Bad rows.
+        truncated: Scored rows whose text was truncated.
+        resumed: Rows that were read by the earlier run which this one resumed.
         seconds: Wall time of this run.
-        label_column: The output's column of the best label: `label`, or `predicted_label` where
-            the input has such a column of its own. For a model that may give several labels, the
-            column of them all: `labels`, or `predicted_labels`.
-        score_column: The column of that label's probability, or of theirs, named likewise.
-        probability_columns: Number of columns that hold the probability of one label each.
+        label_column: The column of the best label: `label`, or `predicted_label` if the input has a
+            column of that name. With several labels per text: `labels` or `predicted_labels`.
+        score_column: The column of its probability, or of the list of probabilities.
+        probability_columns: The number of columns with the probability of one label each.
     """
 
     rows: int
@@ -67,15 +66,15 @@ class Summary:
 
     @classmethod
     def of(cls, counts: RowCounts, plan: ScoringPlan, *, resumed: int, seconds: float) -> "Summary":
-        """What became of an input, by what became of its rows.
+        """Makes the summary of a run.
 
         Args:
-            counts: What became of all rows, those of earlier runs too.
-            plan: What was asked for.
-            resumed: How many rows were read by an earlier run.
+            counts: The counts of all rows, those of the earlier run included.
+            plan: The plan of the run.
+            resumed: The number of rows read by the earlier run.
             seconds: Wall time.
         """
-        answers = plan.answers
+        columns = plan.output_columns
         return cls(
             rows=counts.rows,
             scored=counts.scored,
@@ -83,7 +82,7 @@ class Summary:
             truncated=counts.truncated,
             resumed=resumed,
             seconds=seconds,
-            label_column=answers.label_column,
-            score_column=answers.score_column,
-            probability_columns=len(answers.classes) if answers.probabilities else 0,
+            label_column=columns.label_column,
+            score_column=columns.score_column,
+            probability_columns=len(columns.classes) if columns.probabilities else 0,
         )

@@ -1,9 +1,4 @@
-"""The HTTP application: what it is made of, and the life of the models behind it.
-
-Puts the rooms of `gatewise.service.serving.http` together, each with its routes. Knows nothing of
-sockets and processes (`gatewise.service.serving.server`), nor of inference
-(`gatewise.service.serving.model_registry`).
-"""
+"""The HTTP application: its routes, middleware and OpenAPI document; it loads the models."""
 
 import asyncio
 import logging
@@ -18,7 +13,6 @@ from gatewise.service.serving.http.auth import authorization
 from gatewise.service.serving.http.middleware import headers, tracing
 from gatewise.service.serving.http.middleware.access_log import AccessLog
 from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
-from gatewise.service.serving.http.middleware.headers import Cors
 from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.open_inference import routes as inference
 from gatewise.service.serving.http.protocol import exception_handlers, openapi_errors, problems
@@ -34,7 +28,7 @@ from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.settings import Settings
 from gatewise.vocab.errors import GatewiseError
 from pydantic.json_schema import models_json_schema
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
 
@@ -42,15 +36,15 @@ _DESCRIPTION = "Classifies texts. Every error is a problem document, RFC 9457."
 
 
 def create_app(settings: Settings | None = None, classifier: Classifier | None = None) -> FastAPI:
-    """Builds the application: a factory that uvicorn can be given.
+    """Builds the application, as a factory for any ASGI server.
 
     Args:
-        settings: The settings; taken from the `GATEWISE_*` variables if absent.
-        classifier: The one model to serve; if absent those of the settings are loaded in the
-            background once the application starts, and until then it is alive but not ready.
+        settings: The settings; from the `GATEWISE_*` variables if absent.
+        classifier: The one model to serve. If absent, the models of the settings are loaded in the
+            background once the application starts; until then it is live but not ready.
 
     Raises:
-        SettingsError: If a setting is not valid, or neither a model nor its folder is given.
+        SettingsError: If a setting is invalid, or there is neither a classifier nor a model folder.
         KeysError: If the file of API keys cannot be used.
     """
     settings = settings or Settings()
@@ -64,7 +58,7 @@ class Application(FastAPI):
     """The service as an ASGI application.
 
     Args:
-        context: What its routes share; they get it from `state.context`, by `app_context`.
+        context: The state that its routes share, which they read by `app_context`.
     """
 
     def __init__(self, context: AppContext) -> None:
@@ -78,9 +72,8 @@ class Application(FastAPI):
             redirect_slashes=False,
         )
         self.context = self.state.context = context
-        settings = context.settings
-        self._complaints: dict[str, str | None] = {}
-        self._predict = Predict(context, lambda: self._entrance.in_flight)
+        self._logged_errors: dict[str, str] = {}
+        self._predict = Predict(context, lambda: self._outermost.in_flight)
         for routes in (
             models.routes,
             predict.routes(self._predict),
@@ -94,38 +87,44 @@ class Application(FastAPI):
             self.include_router(routes)
         exception_handlers.install(self)
         self.router.default = self._no_route
-        gate = authorization.AuthMiddleware(self._inside, context.keys)
-        inside = headers.wrap(gate, Cors(settings.origins()))
         self._end_traces: Callable[[], None] | None = None
+        self._outermost = self._add_middleware(self._dispatch)
+
+    def _add_middleware(self, app: ASGIApp) -> ConcurrencyLimit:
+        """Puts the middleware around the routes, from the innermost to the outermost."""
+        context, settings = self.context, self.context.settings
+        app = authorization.AuthMiddleware(app, context.keys)
+        app = headers.wrap(app, settings.origins())
         if settings.traces:
-            inside, self._end_traces = tracing.wrap(inside)
-        logged = AccessLog(inside, context.metrics.observe_request, access_log=settings.access_log)
-        self._entrance = ConcurrencyLimit(logged, settings.max_requests, context.metrics.refused)
+            app, self._end_traces = tracing.wrap(app)
+        app = AccessLog(app, context.metrics.observe_request, access_log=settings.access_log)
+        return ConcurrencyLimit(app, settings.max_requests, context.metrics.refused)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        await self._entrance(scope, receive, send)
+        await self._outermost(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document, with the shapes that no route's signature tells."""
+        """Returns the OpenAPI document, with the schemas that no route's signature shows."""
         if not self.openapi_schema:
-            _, shapes = models_json_schema(
+            _, schemas = models_json_schema(
                 [
                     (PredictRequest, "validation"),
                     (ExplainRequest, "validation"),
                     (Traffic, "validation"),
                     (Problem, "serialization"),
-                    *((shape, "validation") for shape in inference.SHAPES),
+                    *((schema, "validation") for schema in inference.SHAPES),
                 ],
                 ref_template="#/components/schemas/{model}",
             )
             document = super().openapi()
-            document["components"]["schemas"].update(shapes["$defs"])
-            openapi_errors.take_out_frameworks_errors(document)
+            document["components"]["schemas"].update(schemas["$defs"])
+            openapi_errors.remove_framework_errors(document)
             authorization.describe(document, self.context.keys)
         return super().openapi()
 
-    async def _inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Calls `/predict` directly, as FastAPI's routing takes longer than a short text."""
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
         else:
@@ -135,7 +134,7 @@ class Application(FastAPI):
                 request_context(scope).route = getattr(scope.get("route"), "path", "")
 
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers what is for no route; a WebSocket would else be refused without a reason."""
+        """Answers a request without a route; the router would give a WebSocket no reason."""
         if scope["type"] == "websocket":
             refusal = problems.response(scope["path"], problems.no_route(scope["path"]))
             await refusal(scope, receive, send)
@@ -144,16 +143,15 @@ class Application(FastAPI):
 
     @asynccontextmanager
     async def _lifespan(self, _: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self._loading())]
+        loading = asyncio.create_task(self._load_models())
         yield
-        for task in tasks:
-            task.cancel()
+        loading.cancel()
         await self.context.models.close()
         if self._end_traces:
             await asyncio.to_thread(self._end_traces)
 
-    async def _loading(self) -> None:
-        """Loads what is not loaded yet, then looks for new versions as often as is set."""
+    async def _load_models(self) -> None:
+        """Loads the models that are not loaded yet, then checks for new versions regularly."""
         models, settings = self.context.models, self.context.settings
         for name in models.names():
             if not models.model(name).served:
@@ -164,20 +162,21 @@ class Application(FastAPI):
                 await self._reload(name)
 
     async def reload(self) -> None:
-        """Looks for new versions of every model."""
-        self._complaints.clear()
+        """Loads new versions of every model."""
+        self._logged_errors.clear()
         for name in self.context.models.names():
             await self._reload(name, again=True)
 
     async def _reload(self, name: str, *, again: bool = False) -> None:
-        """Looks for a model's versions; what is wrong with them is logged once."""
-        complaint: str | None = None
+        """Loads new versions of a model; the same error is logged once."""
         try:
             await self.context.models.reload(name, again=again)
         except GatewiseError as error:
-            complaint = str(error)
-            if complaint != self._complaints.get(name):
+            if str(error) != self._logged_errors.get(name):
+                self._logged_errors[name] = str(error)
                 _log.error("the model %s could not be loaded: %s", name, error)
         except Exception:
+            self._logged_errors.pop(name, None)
             _log.exception("the model %s could not be loaded", name)
-        self._complaints[name] = complaint
+        else:
+            self._logged_errors.pop(name, None)

@@ -1,9 +1,8 @@
-"""The socket that a service listens on. Knows nothing of what is served."""
+"""The socket that a service listens on."""
 
 import os
 import socket
 
-from gatewise.service.serving.settings import variable
 from gatewise.vocab.errors import GatewiseError
 
 _BACKLOG = 2048
@@ -11,40 +10,39 @@ _BACKLOG = 2048
 
 
 class ListenError(GatewiseError):
-    """A host and port that cannot be listened on."""
+    """The service cannot listen on a host and port."""
 
 
 def listen(host: str, port: int) -> socket.socket:
     """Opens the listening socket.
 
     Args:
-        host: A name or an address, of either family.
-        port: The port; 0 takes any free one.
+        host: A host name, or an IPv4 or IPv6 address.
+        port: The port; 0 for any free port.
 
     Raises:
-        ListenError: If the host is unknown or the port cannot be had.
+        ListenError: If the host is unknown or the port cannot be bound.
     """
     try:
         return _open(host, port)
-    except (socket.gaierror, UnicodeError):  # UnicodeError: not even the form of a name
+    except (socket.gaierror, UnicodeError):  # UnicodeError: not even the form of a host name
         reason = "no such host"
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
     raise ListenError(
-        f"cannot listen on {host}:{port}: {reason}; choose another by {variable('host')} and "
-        f"{variable('port')}, or --host and --port"
+        f"cannot listen on {host}:{port}: {reason}; choose another host or port", option="port"
     )
 
 
 def _open(host: str, port: int) -> socket.socket:
-    # The protocol is named, and not left at 0 as socket.create_server leaves it: only where it is
-    # TCP by name does asyncio turn Nagle's algorithm off, with which an answer waits some 40 ms.
+    # socket.create_server leaves the protocol at 0, and asyncio disables Nagle's algorithm only for
+    # the protocol TCP. With the algorithm an answer waits some 40 ms.
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
     )[0]
     listener = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":  # elsewhere it would let two processes have the port
+        if os.name == "posix":  # on Windows it would let two processes bind the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(_BACKLOG)
@@ -55,7 +53,8 @@ def _open(host: str, port: int) -> socket.socket:
 
 
 def url(listener: socket.socket, *, tls: bool) -> str:
-    """The address of a listening socket, as a client names it."""
+    """Returns the URL of a listening socket."""
     host, port = listener.getsockname()[:2]
-    named = f"[{host}]" if ":" in host else host
-    return f"{'https' if tls else 'http'}://{named}:{port}"
+    if ":" in host:
+        host = f"[{host}]"
+    return f"{'https' if tls else 'http'}://{host}:{port}"

@@ -1,8 +1,4 @@
-"""The process that serves: model first, then port, then requests until it is told to stop.
-
-Owns the socket, the signals, the logging and the line that says where the service is. Knows no
-route.
-"""
+"""The server process: loads the models, binds the port, and serves by uvicorn until a signal."""
 
 import asyncio
 import gc
@@ -26,7 +22,7 @@ from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import AppContext, ServerProcess
 from gatewise.service.serving.http.protocol import certificates
-from gatewise.service.serving.http.protocol.connections import bounded, sweeping
+from gatewise.service.serving.http.protocol.connections import limited, sweep_forever
 from gatewise.service.serving.http.protocol.limits import Limits
 from gatewise.service.serving.listen_socket import listen, url
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
@@ -39,23 +35,23 @@ from gatewise.vocab.errors import GatewiseError
 _log = logging.getLogger(__name__)
 
 _MESSAGE_SIZES = 4
-"""How many times too large a message of a stream may be and still be told why it is refused."""
+"""The factor by which a stream's message may exceed its limit and still get a problem document."""
 
 _SPARE_SECONDS = 5
-"""Seconds beyond what its requests are given after which a process that stops is killed."""
+"""Seconds beyond the drain and the shutdown after which a worker is killed."""
 
 
 def serve(settings: Settings) -> None:
-    """Serves models until SIGTERM or SIGINT; requests under way are then answered first.
+    """Serves models until SIGTERM or SIGINT, and then answers the requests in flight.
 
     Raises:
         ModelFolderError: If a model is missing, damaged or foreign.
-        ListenError: If the port cannot be had.
+        ListenError: If the port cannot be bound.
         SettingsError: If the settings name no model.
     """
     log_format.configure(settings)
     tls = settings.tls_certificate is not None
-    if settings.tls_certificate:  # told before the models are loaded, and once for all processes
+    if settings.tls_certificate:  # checked before the models are loaded, once for all processes
         certificates.context(settings.tls_certificate, settings.tls_key)
     paths = ", ".join(str(source.path) for source in settings.sources())
     if settings.workers > 1:
@@ -63,40 +59,35 @@ def serve(settings: Settings) -> None:
             listen(settings.host, settings.port) as listener,
             metrics.shared_by_processes() as forget,
         ):
-            told = partial(announce, f"{paths} at {url(listener, tls=tls)}")
+            ready = partial(announce, f"{paths} at {url(listener, tls=tls)}")
             stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
             work = partial(_work, settings)
-            Supervisor(work, listener, settings.workers, stop_seconds, forget).run(told)
+            Supervisor(work, listener, settings.workers, stop_seconds, forget).run(ready)
         return
     process = _Process()
-    app = loaded(settings, process)
+    app = load(settings, process)
     with listen(settings.host, settings.port) as listener:
-        run(
-            app,
-            process,
-            listener,
-            partial(announce, f"{paths} at {url(listener, tls=tls)}"),
-        )
+        run(app, process, listener, partial(announce, f"{paths} at {url(listener, tls=tls)}"))
 
 
 def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
-    """Serves as one of several processes."""
+    """Serves as one of several workers."""
     log_format.configure(settings)
     process = _Process(pipe)
     try:
-        app = loaded(settings, process)
+        app = load(settings, process)
     except GatewiseError as error:
-        _log.error("%s", error)  # its message is all there is to tell
+        _log.error("%s", error)
         sys.exit(1)
     run(app, process, listener, partial(pipe.send, "ready"))
 
 
 def announce(what: str) -> None:
-    """Says in the log that something is served, and how long it took."""
+    """Logs that the service is ready, and how long the start took."""
     _log.info("serving %s, ready after %.2f s", what, _seconds_since_process_start())
 
 
-def loaded(settings: Settings, process: ServerProcess) -> Application:
+def load(settings: Settings, process: ServerProcess) -> Application:
     """Builds the application and loads its models, before any port is bound.
 
     A client that can connect finds a model that answers.
@@ -109,7 +100,7 @@ def loaded(settings: Settings, process: ServerProcess) -> Application:
         ModelFolderError: If a model is missing, damaged or foreign.
         SettingsError: If the settings name no model.
     """
-    # The event loop has the other processors; a handful of texts is tokenized as quickly by one.
+    # The event loop needs the other CPUs; one tokenizes a few texts as quickly.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     context = AppContext.create(settings, settings.sources(), process=process)
     for name in context.models.names():
@@ -118,25 +109,25 @@ def loaded(settings: Settings, process: ServerProcess) -> Application:
 
 
 class _Process(ServerProcess):
-    """A process that serves by uvicorn, alone or as one of several.
+    """A process that serves by uvicorn, alone or as one of several workers.
 
     Args:
-        pipe: Leads to the supervisor of the processes, if there are several.
+        pipe: The connection to the supervisor of the workers, if there are several.
 
     Attributes:
-        connections_open: The open connections, as uvicorn keeps them.
-        draining: Whether the process was told to stop, and will.
+        open_connections: The open connections, as uvicorn keeps them.
+        draining: Whether the process got a signal to stop.
     """
 
     def __init__(self, pipe: Connection | None = None) -> None:
         self.pipe = pipe
-        self.connections_open: set[Any] = set()
+        self.open_connections: set[Any] = set()
         self.draining = False
-        # Changes are made one by one: a share is of versions that an earlier change may load.
+        # One change at a time: a share may name a version that an earlier change loads.
         self._changing = asyncio.Lock()
 
     def connections(self) -> int:
-        return len(self.connections_open)
+        return len(self.open_connections)
 
     def is_draining(self) -> bool:
         return self.draining
@@ -149,7 +140,7 @@ class _Process(ServerProcess):
         return changes
 
     async def follow(self, models: ModelRegistry, change: Change) -> None:
-        """Makes a change that another process has made."""
+        """Applies a change that another worker applied first."""
         try:
             async with self._changing:
                 await models.change(change, followed=True)
@@ -169,7 +160,7 @@ def run(
         app: The application.
         process: This process.
         listener: The socket.
-        ready: Called once requests are taken.
+        ready: Called once the process takes requests.
     """
     settings = app.context.settings
     limits = Limits(
@@ -179,9 +170,9 @@ def run(
     )
     config = uvicorn.Config(
         app,
-        http=bounded(limits),
+        http=limited(limits),
         ws="websockets-sansio",
-        # Larger than they may be, so that most that are too large can still be told why.
+        # Larger than the limit, so that most messages above it still get a problem document.
         ws_max_size=_MESSAGE_SIZES * settings.max_stream_message_bytes,
         log_config=None,
         access_log=False,
@@ -192,22 +183,21 @@ def run(
     if settings.tls_certificate:
         config.load()
         config.ssl = certificates.context(settings.tls_certificate, settings.tls_key)
-    # A thread that has run a batch waits for the interpreter only as long as a request takes.
     sys.setswitchinterval(SWITCH_SECONDS)
-    # What is there now stays: looking through all of it again and again takes some 40 ms each time.
+    # What exists now stays: without this, each full garbage collection takes some 40 ms.
     gc.collect()
     gc.freeze()
     _Server(config, app, process, ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which exits with 0 after a signal, and reloads and drains on others.
+    """uvicorn's server, with draining, reloading on SIGHUP, and exit code 0 after a signal.
 
     Args:
         config: uvicorn's settings.
         app: The application.
         process: This process.
-        ready: Called once requests are taken.
+        ready: Called once the process takes requests.
     """
 
     def __init__(
@@ -225,15 +215,15 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._process.connections_open = self.server_state.connections
-        self._keep(sweeping(self.server_state.connections))
+        self._process.open_connections = self.server_state.connections
+        self._keep(sweep_forever(self.server_state.connections))
         self._loop = asyncio.get_running_loop()
         if self._process.pipe:
             self._loop.add_reader(self._process.pipe.fileno(), self._receive, self._process.pipe)
         self._ready()
 
     def _receive(self, pipe: Connection) -> None:
-        """Follows a change of another process; stops if the supervisor has ended."""
+        """Applies a change of another worker; stops if the supervisor has ended."""
         try:
             change = pipe.recv()
         except (EOFError, OSError):
@@ -249,16 +239,15 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own raises the signal again once it has shut down, so that the process dies of
-        # it; here the process returns and exits with 0. Python takes signals in its main thread
-        # only.
+        # uvicorn raises the signal again after the shutdown, so that it ends the process; here the
+        # process exits with 0. Only the main thread may set signal handlers.
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        taken = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
+        handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
         if hasattr(signal, "SIGHUP"):
-            taken[signal.SIGHUP] = self._reload
-        previous = {number: signal.signal(number, taken[number]) for number in taken}
+            handlers[signal.SIGHUP] = self._reload
+        previous = {number: signal.signal(number, handlers[number]) for number in handlers}
         try:
             yield
         finally:
@@ -285,20 +274,19 @@ class _Server(uvicorn.Server):
         await self._app.reload()
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs beside the server what nobody awaits."""
+        """Runs a task that nothing awaits."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
 def _seconds_since_process_start() -> float:
-    """The age of this process, the interpreter's start and the imports included.
+    """Returns the age of this process, including the interpreter's start and the imports.
 
-    Where there is no `/proc` it is the processor time used so far, which is close: until it
-    listens, the process waits for little else.
+    Without `/proc` it is the CPU time, which is close: a starting process waits for little.
     """
     try:
-        # Field 22 of proc_pid_stat(5), counted behind the name, which may hold anything.
+        # Field 22 of proc_pid_stat(5), counted from behind the name, which may have blanks.
         stat = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
         started = int(stat[19]) / os.sysconf("SC_CLK_TCK")
         return time.clock_gettime(time.CLOCK_BOOTTIME) - started

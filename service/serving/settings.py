@@ -1,7 +1,6 @@
-"""What can be set of the HTTP service, by `GATEWISE_*` variables or by name in Python.
+"""The settings of the HTTP service, from `GATEWISE_*` variables or by name in Python.
 
-Owns each setting's name, default, bounds and meaning; docs/service.md is checked against it.
-Knows neither the command line nor how a setting is used.
+docs/service.md lists them, and is tested against this module.
 """
 
 import re
@@ -24,13 +23,13 @@ LogFormat = Literal["text", "json"]
 
 
 class SettingsError(GatewiseError):
-    """A setting of the service that is missing, misspelt or out of bounds."""
+    """A setting of the service is missing, unknown or invalid."""
 
 
 class Settings(BaseSettings):
-    """The settings of one service; an argument wins over its variable.
+    """The settings of one service; an argument overrides its variable.
 
-    An empty variable counts as unset, so that a compose file may pass variables on unconditionally.
+    An empty variable counts as unset, so that a compose file can pass variables unconditionally.
 
     Raises:
         SettingsError: If a value is not valid; names the variable, the value and what is expected.
@@ -42,100 +41,101 @@ class Settings(BaseSettings):
 
     model: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
-        description="The models to serve: each the path of a model folder, of a zip of one, or of "
-        "a folder with one folder a version; `NAME=PATH` names it. Several are divided by `:`.",
+        description="Models to serve, with `:` between them: each the path of a model folder, of a "
+        "zip of one, or of a folder with a folder per version; `NAME=PATH` names the model.",
     )
-    host: str = Field("127.0.0.1", description="Name or address to listen on; `0.0.0.0` is all.")
+    host: str = Field(
+        "127.0.0.1", description="Name or address to listen on; `0.0.0.0` for all interfaces."
+    )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        8000, description="Port to listen on; 0 takes any free one."
+        8000, description="Port to listen on; 0 for any free port."
     )
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
-        1, description="Processes that serve the same port, each with its own copy of the models."
+        1, description="Processes that share the port, each with its own copy of the models."
     )
     sessions: Annotated[int, Field(ge=0, le=256)] = Field(
         0,
-        description="Batches of a model that are run at a time; 0 is one for each processor but "
-        "the one that HTTP takes.",
+        description="Batches of a model that run at a time; 0 for the number of CPUs minus one, "
+        "which HTTP needs.",
     )
     threads: Annotated[int, Field(ge=1, le=64)] = Field(
-        1, description="Threads that one call of onnxruntime may use."
+        1, description="Threads of each call of onnxruntime."
     )
     max_body_bytes: Annotated[int, Field(ge=1)] = Field(
-        1024 * 1024, description="Largest request body; a larger one is refused with 413."
+        1024 * 1024, description="Maximum bytes of a request body; else 413."
     )
     max_texts: Annotated[int, Field(ge=1)] = Field(
-        128, description="Most texts in one request; more are refused with 422."
+        128, description="Maximum texts in a request; else 422."
     )
     max_queued_texts: Annotated[int, Field(ge=1)] = Field(
-        2048, description="Most texts of a model that wait; more are refused with 429."
+        2048, description="Maximum texts in the queue of a model; else 429."
     )
     max_queued_characters: Annotated[int, Field(ge=1)] = Field(
-        16 * 1024 * 1024, description="Most characters that these may have together."
+        16 * 1024 * 1024, description="Maximum characters of the texts in the queue; else 429."
     )
     deadline_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
-        10, description="Seconds after which a request is no longer worth an answer but 504."
+        10, description="Maximum seconds from a request to its answer; else 504."
     )
     max_connections: Annotated[int, Field(ge=1)] = Field(
-        4096, description="Most connections of a process; more are refused with 503."
+        4096, description="Maximum connections of a process; else 503."
     )
     max_requests: Annotated[int, Field(ge=1)] = Field(
-        1024, description="Most requests that a process has under way; more are refused with 429."
+        1024, description="Maximum requests in flight in a process; else 429."
     )
     max_header_bytes: Annotated[int, Field(ge=256)] = Field(
-        32 * 1024, description="Most bytes of a request's line and headers; else 431."
+        32 * 1024, description="Maximum bytes of a request's line and headers; else 431."
     )
     read_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
-        30, description="Seconds a client may take to send a request, or to take an answer."
+        30,
+        description="Maximum seconds to send a request, else 408, or to read an answer.",
     )
     keep_alive_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(
-        75, description="Seconds that a connection may be idle between two requests."
+        75, description="Seconds that a connection may be idle between requests."
     )
     max_streams: Annotated[int, Field(ge=1)] = Field(
-        256, description="Most streams that a process has open; more are closed with 1013."
+        256, description="Maximum open streams of a process; else closed with 1013."
     )
     max_stream_characters: Annotated[int, Field(ge=1)] = Field(
-        1_000_000, description="Most characters of a text that comes by a stream; else 1009."
+        1_000_000, description="Maximum characters of a streamed text; else closed with 1009."
     )
     max_stream_message_bytes: Annotated[int, Field(ge=64)] = Field(
-        64 * 1024, description="Largest message of a stream; a larger one closes it with 1009."
+        64 * 1024, description="Maximum bytes of a message in a stream; else closed with 1009."
     )
     stream_idle_seconds: Annotated[float, Field(gt=0, le=86_400)] = Field(
-        60, description="Seconds that a stream's client may send nothing, or take nothing."
+        60, description="Maximum seconds in which the client of a stream sends or reads nothing."
     )
     stream_threads: Annotated[int, Field(ge=1, le=64)] = Field(
-        2, description="Messages of streams that a process reads at a time."
+        2, description="Messages of streams that a process handles at a time."
     )
     tls_certificate: Path | None = Field(
-        None, description="Certificate chain in PEM; the service then speaks HTTPS."
+        None, description="Certificate chain, a PEM file; enables HTTPS."
     )
     tls_key: Path | None = Field(
-        None, description="Its private key in PEM, unless it is in the same file."
+        None, description="Private key, a PEM file; not needed if the certificate file has it."
     )
     api_keys_file: Path | None = Field(
-        None, description="File of API keys; without one the service asks nobody for a key."
+        None, description="File of API keys; without it, requests need no key."
     )
     cors_origins: str | None = Field(
         None,
-        description="Origins whose web pages may read answers, such as `https://app.example`, with "
-        "commas between them; `*` is all.",
+        description="Origins whose web pages may read answers, such as `https://app.example`, "
+        "separated by commas; `*` for all.",
     )
     shutdown_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
-        10, description="Seconds that requests under way are given to finish when stopped."
+        10, description="Seconds for the requests in flight to finish when the service stops."
     )
     drain_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        0, description="Seconds between being told to stop, and so no longer ready, and stopping."
+        0, description="Seconds between the signal to stop, which ends readiness, and stopping."
     )
     watch_seconds: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        0, description="How often to look for new versions of the models; 0 is never."
+        0, description="Interval in seconds to check for new model versions; 0 for never."
     )
-    log_level: LogLevel = Field("info", description="Least severity that is logged.")
-    log_format: LogFormat = Field("text", description="Whether a log line is a text or JSON.")
-    access_log: bool = Field(False, description="Whether each request is logged as a line.")
-    log_texts: bool = Field(
-        False, description="Whether the lines of `GATEWISE_ACCESS_LOG` hold the texts themselves."
-    )
+    log_level: LogLevel = Field("info", description="Minimum severity of log lines.")
+    log_format: LogFormat = Field("text", description="Format of log lines.")
+    access_log: bool = Field(False, description="Whether to log each request.")
+    log_texts: bool = Field(False, description="Whether the access log includes the texts.")
     traces: bool = Field(
-        False, description="Whether requests are traced by OpenTelemetry, as `OTEL_*` say."
+        False, description="Whether to trace requests with OpenTelemetry, configured by `OTEL_*`."
     )
 
     @field_validator("model", mode="before")
@@ -146,14 +146,14 @@ class Settings(BaseSettings):
         if isinstance(value, Path):
             return (str(value),)
         if isinstance(value, list | tuple):
-            return tuple(str(one) if isinstance(one, Path) else one for one in value)
+            return tuple(str(item) if isinstance(item, Path) else item for item in value)
         return value
 
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: str | None) -> str | None:
-        for origin in _listed(value):
-            # A browser sends them so, without a path or a slash at the end, and compares letters.
+        for origin in _split_list(value):
+            # As browsers send and compare them: without a path or a final slash.
             if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin):
                 raise PydanticCustomError(
                     "origin", "origins such as https://app.example with commas between them, or *"
@@ -162,23 +162,23 @@ class Settings(BaseSettings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _told_in_one_line(cls, data: Any, handler: Callable[[Any], Self]) -> Self:
-        # Anything but a ValueError leaves pydantic as it is, so callers meet our own error only.
+    def _raise_settings_error(cls, data: Any, handler: Callable[[Any], Self]) -> Self:
+        # pydantic passes on what is not a ValueError, so that callers get our own error only.
         try:
             return handler(data)
         except ValidationError as error:
-            raise SettingsError("; ".join(map(_complaint, error.errors()))) from None
+            raise SettingsError("; ".join(map(_message, error.errors()))) from None
 
     def origins(self) -> tuple[str, ...]:
-        """The origins whose web pages may read answers."""
-        return tuple(_listed(self.cors_origins))
+        """Returns the origins whose web pages may read answers."""
+        return tuple(_split_list(self.cors_origins))
 
     def sources(self) -> tuple[ModelSource, ...]:
-        """The models, of which there must be one.
+        """Returns the models.
 
         Raises:
-            SettingsError: If none was given.
-            SourceError: If a name is not valid, or given twice.
+            SettingsError: If there is no model.
+            SourceError: If a name is invalid or occurs twice.
         """
         if not self.model:
             raise SettingsError(
@@ -187,7 +187,7 @@ class Settings(BaseSettings):
         return sources(self.model)
 
     def capacity(self) -> Capacity:
-        """What each version of a model may take at a time."""
+        """Returns the limits of each version of a model."""
         return Capacity(
             threads=self.sessions or max(1, available_cpus() - 1),
             max_texts=self.max_queued_texts,
@@ -197,7 +197,7 @@ class Settings(BaseSettings):
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting.
+    """Returns the environment variable of a setting.
 
     >>> variable("port")
     'GATEWISE_PORT'
@@ -205,12 +205,12 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _listed(value: str | None) -> list[str]:
+def _split_list(value: str | None) -> list[str]:
     return [part.strip() for part in (value or "").split(",") if part.strip()]
 
 
-def _complaint(error: Any) -> str:
-    """One line on one invalid value, from what pydantic says of it."""
+def _message(error: Any) -> str:
+    """Returns one line about an invalid value, from an error of pydantic."""
     name = str(error["loc"][0])
     if error["type"] == "extra_forbidden":
         return f"{name!r} is not a setting: expected one of {', '.join(Settings.model_fields)}"

@@ -1,8 +1,8 @@
-"""Several processes that serve one port: started, replaced when they die, told what changes.
+"""The supervisor of worker processes that share a port: starts, replaces and stops them.
 
-Each worker loads the models itself and takes connections from the socket that all share, so one
-that dies takes with it the requests it had and no others. What one worker is told to change of the
-models, by HTTP, it tells here, and the others do the same. Knows nothing of HTTP or of models.
+Each worker loads the models itself and accepts connections from the shared socket. A worker that
+dies loses its own requests and no others. A change of the models that one worker gets by HTTP is
+passed on to the others.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
-"""Seconds before a worker is replaced that died young; doubled each time."""
+_FIRST_PAUSE, _MAX_PAUSE = 0.1, 10.0
+"""Seconds before a worker is replaced that died soon after its start; doubled each time."""
 
-_YOUNG = 10.0
+_SOON = 10.0
 
 Work = Callable[[socket.socket, Connection], None]
-"""What a worker does: serve on the socket, say `"ready"`, tell changes and take those of others."""
+"""A worker: serves on the socket, sends `"ready"` and its changes, applies those it receives."""
 
 
 class WorkerError(GatewiseError):
-    """Supervisor that cannot even start."""
+    """A worker cannot start."""
 
 
 @dataclass(slots=True)
@@ -45,14 +45,14 @@ class _Worker:
 
 
 class Supervisor:
-    """The processes of one service.
+    """The workers of one service.
 
     Args:
-        work: What each does; a function that can be pickled.
-        listener: The socket that they share.
-        number: How many there are.
-        stop_seconds: How long a worker may take to stop before it is killed.
-        forget: Told the number of a process that died.
+        work: The function of each worker; it must be picklable.
+        listener: The shared socket.
+        number: The number of workers.
+        stop_seconds: Seconds after which a worker that does not stop is killed.
+        forget: Called with the process id of a worker that died.
     """
 
     def __init__(
@@ -76,20 +76,20 @@ class Supervisor:
         self._wake, self._woken = os.pipe()
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Serves until SIGTERM or SIGINT; SIGHUP is passed on to the workers.
+        """Serves until SIGTERM or SIGINT, and passes SIGHUP on to the workers.
 
         Args:
-            ready: Called once, when every worker takes requests.
+            ready: Called once every worker takes requests.
 
         Raises:
-            WorkerError: If a worker ends before it has ever been ready.
+            WorkerError: If a worker ends before it is ready.
         """
         previous = {
             number: signal.signal(number, act)
             for number, act in (
                 (signal.SIGTERM, self._stop),
                 (signal.SIGINT, self._stop),
-                (signal.SIGHUP, self._pass_on),
+                (signal.SIGHUP, self._forward),
             )
         }
         os.set_blocking(self._woken, False)
@@ -99,7 +99,7 @@ class Supervisor:
                 self._start()
             announced = False
             while not self._stopping:
-                self._look()
+                self._wait()
                 if not announced and all(worker.is_ready for worker in self._workers):
                     announced = True
                     ready()
@@ -122,24 +122,24 @@ class Supervisor:
         for change in self._changes:
             ours.send(change)
 
-    def _look(self) -> None:
-        """Waits until something happens, and does what it asks for."""
-        happened = wait(
+    def _wait(self) -> None:
+        """Waits for a signal, a message or the end of a worker, and handles it."""
+        events = wait(
             [
                 self._wake,
                 *(worker.process.sentinel for worker in self._workers),
                 *(worker.pipe for worker in self._workers if not worker.pipe.closed),
             ]
         )
-        if self._wake in happened:
+        if self._wake in events:
             os.read(self._wake, 4096)
         for worker in list(self._workers):
-            if worker.pipe in happened:
-                self._listen_to(worker)
-            if worker.process.sentinel in happened and not self._stopping:
+            if worker.pipe in events:
+                self._receive(worker)
+            if worker.process.sentinel in events and not self._stopping:
                 self._replace(worker)
 
-    def _listen_to(self, worker: _Worker) -> None:
+    def _receive(self, worker: _Worker) -> None:
         try:
             message = worker.pipe.recv()
         except (EOFError, OSError):
@@ -164,23 +164,23 @@ class Supervisor:
         _log.error("worker %s ended with code %s: replaced", worker.process.pid, code)
         if worker.process.pid:
             self._forget(worker.process.pid)
-        if time.monotonic() - worker.started < _YOUNG:
-            wait([self._wake], self._pause)  # a signal cuts it short
-            self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+        if time.monotonic() - worker.started < _SOON:
+            wait([self._wake], self._pause)  # a signal ends it
+            self._pause = min(2 * self._pause, _MAX_PAUSE)
         else:
             self._pause = _FIRST_PAUSE
         if not self._stopping:
             self._start()
 
     def _end(self) -> None:
-        """Stops the workers, each of which answers its requests first."""
-        # As long as it is open here, connections are made that nobody will take.
+        """Stops the workers, which answer their requests first."""
+        # While it is open here, the kernel makes connections that no worker accepts.
         self._listener.close()
         for worker in self._workers:
             worker.process.terminate()
-        until = time.monotonic() + self._stop_seconds
+        deadline = time.monotonic() + self._stop_seconds
         for worker in self._workers:
-            worker.process.join(max(0.0, until - time.monotonic()))
+            worker.process.join(max(0.0, deadline - time.monotonic()))
             if worker.process.is_alive():
                 _log.error("worker %s does not stop: killed", worker.process.pid)
                 worker.process.kill()
@@ -189,7 +189,7 @@ class Supervisor:
     def _stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._stopping = True
 
-    def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def _forward(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         for worker in self._workers:
             if worker.is_ready and worker.process.pid:
                 with contextlib.suppress(ProcessLookupError):
@@ -197,15 +197,17 @@ class Supervisor:
 
 
 def still_needed(changes: list[Change], change: Change) -> list[Change]:
-    """What a process that starts now must be told, after one more change.
+    """Returns the changes that a process which starts now must apply.
 
     Args:
-        changes: What it must be told before that change.
-        change: The change.
+        changes: The changes to apply before this one.
+        change: The latest change.
     """
     if change.action == "share":
-        kept = [one for one in changes if (one.action, one.model) != ("share", change.model)]
-        return [*kept, change]
+        others = [
+            other for other in changes if (other.action, other.model) != ("share", change.model)
+        ]
+        return [*others, change]
     if change.action == "load":
-        return [one for one in changes if one != replace(change, action="unload")]
+        return [other for other in changes if other != replace(change, action="unload")]
     return [*changes, change] if change.action == "unload" else changes

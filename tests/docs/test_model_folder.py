@@ -140,7 +140,7 @@ def damage(what: str, model) -> None:
         "the path does not exist": lambda: shutil.rmtree(model),
         "`manifest.json` is missing": (model / "manifest.json").unlink,
         "a listed file is missing": tokenizer.unlink,
-        "a file was cut": lambda: network.write_bytes(network.read_bytes()[:-1]),
+        "a file was truncated": lambda: network.write_bytes(network.read_bytes()[:-1]),
         "a byte was changed": lambda: config.write_bytes(b" " + config.read_bytes()[1:]),
     }[what]()
 

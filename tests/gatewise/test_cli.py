@@ -218,7 +218,7 @@ class TestTrain:
 
 class TestVocab:
     def test_a_dictionary_with_its_coverage(self, gatewise, languages, tmp_path):
-        from gatewise.vocab.tokenizer.tokenizer import parse_tokenizer
+        from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer
 
         out = tmp_path / "tokenizer.json"
         code, stdout, _ = gatewise(

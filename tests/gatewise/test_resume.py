@@ -74,5 +74,5 @@ def test_a_checkpoint_of_another_config_is_one_clear_line(gatewise, languages, t
         name, _, value = setting.partition("=")
         assert done.code == 1
         line = done.stderr.splitlines()[-1]  # before it, what was found in the corpus
-        assert f"the checkpoint is of another run: it has {name}=" in line
+        assert f"the checkpoint belongs to another run: it has {name}=" in line
         assert f"this run has {value}" in line

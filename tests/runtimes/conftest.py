@@ -102,7 +102,8 @@ def export(model_folder, out):
 def ask_dictionary(model_folder, root, texts, options):
     """A question for the tokenizer alone, of a dictionary that knows most of the texts."""
     from gatewise.vocab.tokenizer.encoding import Encoder
-    from gatewise.vocab.tokenizer.tokenizer import serialize_tokenizer, train_tokenizer
+    from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+    from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
     folder = root / str(len(list(root.iterdir())))
     folder.mkdir()

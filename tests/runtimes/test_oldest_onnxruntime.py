@@ -19,7 +19,7 @@ from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.graph_builder import OLDEST_ONNXRUNTIME
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
-from gatewise.training.onnx_export.step_model import step
+from gatewise.training.onnx_export.step_model import build_step_model
 
 # Reads the path and the inputs of a network; writes its version and the logits.
 RUN = """
@@ -136,7 +136,9 @@ def test_step_networks_give_the_same_logits(oldest, tmp_path, config, ngrams):
     shape = Shape(vocab_size=VOCABULARY, classes=5, ngrams=ngrams, buckets=100)
     whole = to_onnx(build(config, shape, seed=1), config)
     file = tmp_path / "step.onnx"
-    file.write_bytes(step(whole, config, shape.table() if ngrams else None, 64).SerializeToString())
+    file.write_bytes(
+        build_step_model(whole, config, shape.table() if ngrams else None, 64).SerializeToString()
+    )
     inputs = {"input_ids": np.array([7]), "attention_mask": np.array([1])}
     session = ort.InferenceSession(whole.SerializeToString())
     (expected,) = session.run(["logits"], {name: one[None] for name, one in inputs.items()})

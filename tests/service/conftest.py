@@ -1,4 +1,4 @@
-"""What the tests of the HTTP service share: a model, and a real server on the loopback."""
+"""Fixtures of the service tests: models, and a real HTTP server on the loopback address."""
 
 import functools
 import re
@@ -26,15 +26,12 @@ STREAMED = [
     "最寄りの駅はどこですか がぎぐ カタカナ 👩‍👩‍👧 ☃",
     "a b c aa ab ba [PAD] words of several texts, one two three",
 ]
-"""What the dictionaries of models that read forward were trained on."""
+"""The texts that the tokenizers of the forward models are trained on."""
 
 
 @pytest.fixture(scope="session")
 def forward_folder(once: Callable[..., Path]) -> Callable[..., Path]:
-    """Writes models that read forward, of random weights, by their settings, each once.
-
-    They are not to be changed by a test.
-    """
+    """Writes forward models with random weights, each once by its settings. Read-only for tests."""
 
     @functools.cache
     def folder(*assignments: str, labels: int = 3, multi_label: bool = False) -> Path:
@@ -49,7 +46,7 @@ def forward_folder(once: Callable[..., Path]) -> Callable[..., Path]:
 
 
 def _write_forward(assignments: list[str], labels: int, multi_label: bool, folder: Path) -> None:
-    # Only now: TensorFlow takes seconds to import.
+    # Imported here, because TensorFlow takes seconds to import.
     import numpy as np
     from gatewise.service.model.model_folder import write_model_folder
     from gatewise.training.config import config
@@ -85,7 +82,7 @@ def _write_forward(assignments: list[str], labels: int, multi_label: bool, folde
 
 @pytest.fixture(scope="module")
 def serve_app() -> Iterator[Callable[[FastAPI], httpx.Client]]:
-    """Serves an application until the end of the module; returns a client of it."""
+    """Serves an application until the end of the module; returns a client."""
     with ExitStack() as stack:
         yield lambda app: stack.enter_context(serving(app))
 
@@ -110,5 +107,5 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            pytest.fail(f"nothing came of it in {seconds} s")
+            pytest.fail(f"the condition was not met within {seconds} s")
         time.sleep(0.01)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
-from gatewise.training.network.layers import AttentionReadout, output_layer
+from gatewise.training.network.layers import AttentionPooling, output_layer
 from gatewise.training.network.recurrence import Recurrence
 from gatewise.training.network.shape import Shape
 
@@ -169,7 +169,7 @@ def test_a_one_hot_token_is_its_row_of_the_kernel(cell):
 
 
 def test_attention_is_a_mean_whose_weights_are_learnt_and_sum_to_one():
-    layer = AttentionReadout(4)
+    layer = AttentionPooling(4)
     states = np.random.default_rng(0).normal(size=(1, 6, 3)).astype(np.float32)
     mask = np.array([[1, 1, 1, 1, 0, 0]])
     layer(states, mask)
@@ -181,13 +181,3 @@ def test_attention_is_a_mean_whose_weights_are_learnt_and_sum_to_one():
     # With a context of zeros no token counts more than another.
     layer.set_weights([kernel, bias, np.zeros_like(context)])
     np.testing.assert_allclose(layer(states, mask)[0], states[0, :4].mean(axis=0), atol=1e-6)
-
-
-def test_k_classes_have_k_softmax_outputs():
-    from gatewise.service.model.scores import apply
-
-    logits = np.random.default_rng(0).normal(0, 5, (100, 16)).astype(np.float32)
-    scores = apply("softmax", logits)
-    assert scores.shape == (100, 16)
-    assert (scores >= 0).all()
-    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)

@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.training.config import config
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.evaluate import evaluate
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
+from gatewise.vocab.corpus.columns import Columns
+from gatewise.vocab.corpus.corpus_reader import open_corpus
 from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.encoded_rows import encode_rows
 
 
 def write(path, rows):
@@ -49,6 +54,18 @@ def test_the_folder_holds_what_the_run_told(trained, small_config):
     assert metrics["config"] == small_config.model_dump(mode="json")
     assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
+
+
+def test_the_report_is_that_of_the_classifier_that_the_folder_gives(trained, languages):
+    result, folder = trained
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    for precision, model in zip(PRECISIONS, metrics["models"], strict=True):
+        classifier = Classifier.load(folder, precision=precision)
+        rows = open_corpus(languages / "test.csv", Columns()).rows(StopAtBadRows())
+        report = evaluate(classifier, encode_rows(classifier.encode, rows))
+        assert (model["precision"], model["accuracy"]) == (precision, report.accuracy)
+        if precision == "fp32":
+            assert report == result.test
 
 
 def test_the_logits_are_calibrated_on_the_validation_rows(
@@ -123,6 +140,7 @@ import sys
 from pathlib import Path
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.evaluation.evaluate import evaluate
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
@@ -165,7 +183,6 @@ def test_the_same_seed_gives_the_same_folder_byte_for_byte(languages, tmp_path, 
         ([("a", "x"), ("b", "x")], "at least two different labels.*only 'x'"),
         ([("a", "x"), ("b", "y")], "one row of each: name a validation corpus"),
         ([("a", "x"), ("", "y")], "line 3: the text is missing"),
-        ([("a", "x"), ("b", "")], "line 3: the label is missing"),
     ],
 )
 def test_a_corpus_that_cannot_be_learnt_leaves_nothing(tmp_path, small_config, rows, message):
@@ -215,14 +232,6 @@ def test_validation_rows_that_all_turn_out_empty_are_told(corpus, tmp_path, smal
         run(Corpora(corpus, validation=empty), tmp_path / "model", small_config, bad_rows)
 
 
-def test_labels_may_be_called_like_the_rows_of_a_report(tmp_path, small_config):
-    names = ("accuracy", "macro avg", "weighted avg")
-    rows = [(f"{name} {i}", name) for i in range(20) for name in names]
-    corpus = write(tmp_path / "train.csv", rows)
-    result = run(Corpora(corpus, test=corpus), tmp_path / "model", small_config)
-    assert [(each.label, each.rows) for each in result.test.labels] == [(n, 20) for n in names]
-
-
 def test_a_label_whose_texts_are_all_empty_is_told(tmp_path, small_config):
     corpus = write(tmp_path / "train.csv", [*ROWS, *[("\x01", "?")] * 4])
     with (
@@ -260,21 +269,6 @@ def test_what_is_left_to_the_rows_is_written_as_it_was_chosen(corpus, tmp_path):
     assert "auto" not in (written["tokens"]["unit"], *map(str, written["network"].values()))
 
 
-def test_names_are_read_by_their_characters(tmp_path):
-    generator = np.random.default_rng(1)
-    letters = {"north": list("abcdefghi"), "south": list("mnopqrstu")}
-    names = [
-        ("".join(generator.choice(letters[label], 8)), label)
-        for label in letters
-        for _ in range(60)
-    ]
-    corpus = write(tmp_path / "train.csv", names)
-    run(Corpora(corpus), tmp_path / "model", config.load(assignments=_EVERY))
-    written = settings_of(tmp_path / "model")
-    assert written["tokens"]["unit"] == "character"
-    assert written["network"]["ngrams"] == [1, 2, 3, 4]
-
-
 @pytest.mark.parametrize("paths", ["apart", "together"])
 def test_paths_are_weighed_where_they_learnt_apart(languages, tmp_path, small_config, paths):
     changes = {"paths": paths, "epochs": 2}
@@ -292,12 +286,6 @@ def test_paths_are_weighed_where_they_learnt_apart(languages, tmp_path, small_co
         assert sum(metrics["paths"]) == pytest.approx(2, abs=1e-3)
     # What validation told of the best epoch is what the exported network answers.
     assert result.validation.accuracy == pytest.approx(result.fitted.best.metric)
-
-
-def test_a_network_without_the_ngram_path_has_nothing_to_weigh(corpus, tmp_path):
-    settings = config.load(assignments=[*_EVERY, "network.ngrams=[]"])
-    result = run(Corpora(corpus), tmp_path / "model", settings)
-    assert result.fitted.paths == ()
 
 
 def test_many_classes_do_not_make_the_table_of_ngrams_large(tmp_path):

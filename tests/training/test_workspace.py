@@ -2,12 +2,12 @@ import subprocess
 import sys
 
 import pytest
-from gatewise.training.workspace import beside, working
+from gatewise.training.workspace import open_workspace, workspace_of
 from gatewise.vocab.errors import GatewiseError
 
 
 def test_nothing_is_left_of_a_run_that_ended(tmp_path):
-    with working(tmp_path / "model") as space:
+    with open_workspace(tmp_path / "model") as space:
         assert space.path == tmp_path / "model.run"
         (space.data / "rows").write_text("x")
         space.checkpoint.write_text("x")
@@ -17,29 +17,29 @@ def test_nothing_is_left_of_a_run_that_ended(tmp_path):
 def test_the_checkpoint_of_an_interrupted_run_stays_and_its_data_does_not(tmp_path):
 
     def interrupted():
-        with working(tmp_path / "model") as space:
+        with open_workspace(tmp_path / "model") as space:
             (space.data / "rows").write_text("x")
             space.checkpoint.write_text("state")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    space = beside(tmp_path / "model")
+    space = workspace_of(tmp_path / "model")
     assert [path.name for path in space.path.iterdir()] == ["checkpoint.npz"]
-    with working(tmp_path / "model") as space:
+    with open_workspace(tmp_path / "model") as space:
         assert space.checkpoint.read_text() == "state"
     assert not space.path.exists()
 
 
 def test_a_new_run_clears_what_another_left_but_for_its_checkpoint(tmp_path):
     """Which it replaces by its own, once it has one: a mistyped command must not lose it."""
-    space = beside(tmp_path / "model")
+    space = workspace_of(tmp_path / "model")
     space.data.mkdir(parents=True)
     for name in ("checkpoint.npz", ".checkpoint.npz.1234.partial", "data/train.arrow", "lock"):
         (space.path / name).write_text("left by a process that was killed")
 
     def mistyped():
-        with working(tmp_path / "model") as space:
+        with open_workspace(tmp_path / "model") as space:
             names = sorted(path.name for path in space.path.iterdir())
             assert names == ["checkpoint.npz", "data", "lock"]
             assert list(space.data.iterdir()) == []
@@ -52,10 +52,10 @@ def test_a_new_run_clears_what_another_left_but_for_its_checkpoint(tmp_path):
 
 def test_a_second_run_is_kept_out_and_the_first_goes_on(tmp_path):
     def second():
-        with working(tmp_path / "model"):
+        with open_workspace(tmp_path / "model"):
             pytest.fail("both are in")
 
-    with working(tmp_path / "model") as space:
+    with open_workspace(tmp_path / "model") as space:
         (space.data / "train.arrow").write_text("x")
         with pytest.raises(GatewiseError, match=r"model\.run: another run is writing the same"):
             second()
@@ -66,8 +66,8 @@ def test_a_second_run_is_kept_out_and_the_first_goes_on(tmp_path):
 def test_the_lock_ends_with_a_process_that_is_killed(tmp_path):
     code = (
         "import pathlib, sys, time\n"
-        "from gatewise.training.workspace import working\n"
-        "with working(pathlib.Path(sys.argv[1])) as space:\n"
+        "from gatewise.training.workspace import open_workspace\n"
+        "with open_workspace(pathlib.Path(sys.argv[1])) as space:\n"
         "    space.checkpoint.write_text('state')\n"
         "    print('in', flush=True)\n"
         "    time.sleep(60)\n"
@@ -75,48 +75,37 @@ def test_the_lock_ends_with_a_process_that_is_killed(tmp_path):
     command = [sys.executable, "-c", code, tmp_path / "model"]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"in\n"
-        with pytest.raises(GatewiseError, match="another run"), working(tmp_path / "model"):
+        with pytest.raises(GatewiseError, match="another run"), open_workspace(tmp_path / "model"):
             pytest.fail("both are in")
         process.kill()
-    with working(tmp_path / "model") as space:
+    with open_workspace(tmp_path / "model") as space:
         assert space.checkpoint.read_text() == "state"
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["train.csv", "precious.csv"])
-def test_a_folder_of_data_of_somebody_elses_is_left_alone(tmp_path, name):
-    file = beside(tmp_path / "model").data / name
+@pytest.mark.parametrize("name", ["data/train.csv", "novel.txt"])
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path, name):
+    file = workspace_of(tmp_path / "model").path / name
     file.parent.mkdir(parents=True)
     file.write_text("x")
     with (
-        pytest.raises(GatewiseError, match=rf"it holds 'data/{name}': move it away"),
-        working(tmp_path / "model"),
+        pytest.raises(GatewiseError, match=rf"the folder holds '{name}': move it away"),
+        open_workspace(tmp_path / "model"),
     ):
         pass
     assert file.read_text() == "x"
 
 
 def test_an_error_before_the_first_checkpoint_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="x"), working(tmp_path / "model"):
+    with pytest.raises(ValueError, match="x"), open_workspace(tmp_path / "model"):
         raise ValueError("x")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_somebody_elses_is_refused_and_left_alone(tmp_path):
-    (tmp_path / "model.run").mkdir()
-    (tmp_path / "model.run" / "novel.txt").write_text("x")
-    with (
-        pytest.raises(GatewiseError, match=r"model\.run: .* it holds 'novel\.txt': move it away"),
-        working(tmp_path / "model"),
-    ):
-        pass
-    assert (tmp_path / "model.run" / "novel.txt").read_text() == "x"
-
-
-def test_a_file_at_its_place_is_told(tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "model.run").write_text("x")
     with (
-        pytest.raises(GatewiseError, match=r"model\.run: .* in a folder there, and it is none"),
-        working(tmp_path / "model"),
+        pytest.raises(GatewiseError, match=r"model\.run: expected a folder .*, but it is a file"),
+        open_workspace(tmp_path / "model"),
     ):
         pass

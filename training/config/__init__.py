@@ -1,1 +1,1 @@
-"""The sections of a run's config, one module each: every setting, its default and its meaning."""
+"""The config of a run: a module for each section, with every setting, its default and meaning."""

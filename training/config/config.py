@@ -1,8 +1,4 @@
-"""Every setting of a training run, typed, with its default and what it means.
-
-A run is described by one `Config`: defaults, then a TOML file, then `--set key=value`. Knows what
-settings there are and which combinations make sense; applies none of them.
-"""
+"""The config of a training run: defaults, overridden by a TOML file, then by `--set key=value`."""
 
 import json
 import tomllib
@@ -21,11 +17,11 @@ from pydantic import BaseModel, ValidationError
 
 
 class ConfigError(GatewiseError):
-    """A setting that does not exist, or a value that it cannot take."""
+    """An unknown setting, or a value that it cannot have."""
 
 
 class CombinationError(ConfigError):
-    """Settings that make no sense together, though each is one that there is."""
+    """Settings that are valid but not together."""
 
 
 class Config(Section):
@@ -38,7 +34,7 @@ class Config(Section):
     reject: RejectConfig = RejectConfig()
 
     def without_places(self) -> "Config":
-        """The settings that shape the model: those of where a run is told to may hold secrets."""
+        """The config without the addresses of logs, which may hold secrets."""
         places = {"tensorboard": None, "mlflow": None}
         return self.model_copy(update={"training": self.training.model_copy(update=places)})
 
@@ -53,10 +49,10 @@ def load(
     Args:
         file: TOML with a table for each section, such as `[network]`.
         assignments: Settings as `section.key=value`; the value as in TOML, or a bare word.
-        corpus: Settings of the section `corpus` that win over both; None leaves one as it is.
+        corpus: Settings of the section `corpus` that override both, except those that are None.
 
     Raises:
-        ConfigError: If the file cannot be read, a setting is unknown or a value does not fit.
+        ConfigError: If the file cannot be read, a setting is unknown or a value is invalid.
     """
     values = read_toml(file) if file else {}
     for assignment in assignments:
@@ -73,14 +69,14 @@ def load(
 
 
 def validated(values: Mapping[str, Any]) -> Config:
-    """A config of the settings given, the others at their defaults.
+    """A config of some settings, the others at their defaults.
 
     Args:
-        values: A table for each section, as TOML or `Config.model_dump(mode="json")` has them.
+        values: A mapping for each section, as in TOML or from `Config.model_dump(mode="json")`.
 
     Raises:
-        CombinationError: If every setting fits, but not beside the others.
-        ConfigError: If a setting is unknown or a value does not fit.
+        CombinationError: If every setting is valid, but not together with the others.
+        ConfigError: If a setting is unknown or a value is invalid.
     """
     try:
         # As JSON, so that strict types take a list for a tuple and a string for a path.
@@ -114,7 +110,7 @@ def _table(values: dict[str, Any], section: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> object:
-    if text == "null":  # which TOML has no word for
+    if text == "null":  # TOML has no such value
         return None
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -124,7 +120,7 @@ def _value(text: str) -> object:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    # The location of a choice between types ends in the type's name: the setting is what counts.
+    # The location of a choice between types ends in the name of a type: drop it.
     place = [str(part) for part in first["loc"]][:2]
     setting = ".".join(place)
     if first["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""A config as a TOML file that `--config` reads. Knows no setting by name."""
+"""A config as a TOML file, as `--config` reads it."""
 
 import json
 
@@ -6,7 +6,7 @@ from gatewise.training.config.config import Config
 
 
 def to_toml(config: Config) -> str:
-    r"""Every setting of a config as TOML; one that is left out, with None, is left out here too.
+    r"""Every setting of a config as TOML; a setting that is None is left out.
 
     >>> print(to_toml(Config()).partition("\n")[0])
     [corpus]
@@ -21,5 +21,5 @@ def to_toml(config: Config) -> str:
 
 
 def _value(value: object) -> str:
-    # What JSON and TOML write alike: numbers, booleans, lists, and strings but for one character.
+    # JSON and TOML agree on numbers, booleans, lists, and strings except for one character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

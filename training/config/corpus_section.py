@@ -1,4 +1,4 @@
-"""The settings of the section `corpus`: where the rows come from and what they hold."""
+"""The section `corpus`: how the rows are read."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ Duplicates = Literal["report", "remove", "ignore"]
 
 
 class CorpusConfig(Section):
-    """Where the rows come from."""
+    """How the rows are read."""
 
     text_column: str = Field("text", description="Column that holds the text.")
     label_column: str | None = Field(
@@ -25,27 +25,28 @@ class CorpusConfig(Section):
     )
     probability_prefix: Annotated[str, Field(min_length=1)] | None = Field(
         None,
-        description="Soft labels: every column whose name begins so holds the probability of the "
-        "label that the rest of its name tells, as a larger model gave it. The label column is "
-        "then not read from a corpus that has such columns.",
+        description="Soft labels: every column whose name begins with this prefix holds the "
+        "probability of the label in the rest of its name, such as from a larger model. The label "
+        "column of a corpus with such columns is not read.",
     )
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1,
-        description="Share of each label's rows set aside for validation when no validation "
-        "corpus is given.",
+        description="Share of each label's rows held out for validation if there is no validation "
+        "corpus.",
     )
     duplicates: Duplicates = Field(
         "report",
-        description="What happens to texts that are the same, or nearly so, as others: they are "
-        "told, or also removed (from training if validation or test has them too, from "
-        "validation if test has them, and all but the first within training), or not looked for.",
+        description="Texts that are the same or nearly the same as others: `report` counts them, "
+        "`remove` also removes them (from training if validation or test has them too, from "
+        "validation if test has them, and all but the first within training), `ignore` does not "
+        "search for them.",
     )
     similarity: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8,
-        description="Share of all their runs of words that two texts must have in common to be "
-        "near-duplicates (Jaccard similarity, estimated); 1 looks for exact copies alone.",
+        description="Share of their word n-grams that two texts must have in common to be "
+        "near-duplicates (estimated Jaccard similarity); 1 finds exact copies only.",
     )
 
     def columns(self) -> Columns:
-        """What these settings tell of a corpus's columns."""
+        """The columns of a corpus."""
         return Columns(self.text_column, self.label_column, self.task, self.probability_prefix)

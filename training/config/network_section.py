@@ -1,4 +1,4 @@
-"""The settings of the section `network`: its layers, and what keeps them from overfitting."""
+"""The section `network`: its layers and their regularization."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -12,12 +12,12 @@ Direction = Literal["bidirectional", "forward", "backward"]
 Readout = Literal["last", "max", "mean", "max_mean", "attention"]
 Input = Literal["embedding", "one_hot"]
 
-_FEWEST_BUCKETS, _MOST_BUCKETS = 10_000, 200_000
-_MOST_NUMBERS = 1_000_000
-"""Numbers that the n-grams of one length have at most, unless there are few buckets."""
+_MIN_BUCKETS, _MAX_BUCKETS = 10_000, 200_000
+_MAX_NUMBERS = 1_000_000
+"""Weights of the n-grams of one length, at most, unless there are few buckets."""
 
-_WIDTH = 64
-"""Numbers of an n-gram where there are many classes."""
+_MAX_WIDTH = 64
+"""Weights of an n-gram if there are many classes."""
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -27,38 +27,40 @@ class NetworkConfig(Section):
 
     cell: Cell = Field("lstm", description="The recurrent cell.")
     direction: Direction = Field(
-        "bidirectional", description="Which way the text is read; both ways are concatenated."
+        "bidirectional",
+        description="Direction of the recurrent layers; both directions are concatenated.",
     )
-    layers: Annotated[int, Field(ge=1, le=8)] = Field(1, description="Recurrent layers stacked.")
+    layers: Annotated[int, Field(ge=1, le=8)] = Field(
+        1, description="Number of stacked recurrent layers."
+    )
     units: Annotated[int, Field(ge=1, le=4096)] = Field(
         64, description="Units of each recurrent layer, in each direction."
     )
     input: Input = Field(
         "embedding",
-        description="What stands for a token: a vector that is learnt, or a one-hot vector, for "
-        "which the first recurrent layer's kernel has a row for each token and no embedding is "
-        "learnt.",
+        description="Representation of a token: a trained embedding, or a one-hot vector, with "
+        "a row for each token in the first recurrent layer's kernel.",
     )
     embedding_size: Annotated[int, Field(ge=1, le=4096)] = Field(
-        64, description="Width of the vector that stands for a token."
+        64, description="Width of the embedding."
     )
     vectors: Path | None = Field(
         None,
-        description="Pretrained vectors that the embedding starts from: a text file as GloVe and "
-        "fastText write it (`.vec` or `.txt`, plain or `.gz`), or a folder with a sentence "
-        "encoder in ONNX and its `tokenizer.json`, which reads the training texts and gives "
-        "every token of the dictionary the mean of its states there. Vectors wider than "
-        "`embedding_size` are reduced to it by principal components.",
+        description="Pretrained vectors that initialize the embedding: a text file in the format "
+        "of GloVe and fastText (`.vec` or `.txt`, plain or `.gz`), or a folder with a sentence "
+        "encoder in ONNX and its `tokenizer.json`, whose mean state over the training texts is the "
+        "vector of a token. Vectors wider than `embedding_size` are reduced to it by principal "
+        "component analysis.",
     )
     train_vectors: bool | Literal["auto"] = Field(
         "auto",
-        description="Whether pretrained vectors are trained on, or left as they are; by default "
-        "those of a file are trained on, and those of an encoder are not.",
+        description="Whether pretrained vectors are trained; by default those of a file are, and "
+        "those of an encoder are not.",
     )
     readout: Readout = Field(
         "max_mean",
-        description="What of the states goes on: the last one, the maximum, the mean or both over "
-        "all steps, or their mean weighted by an attention that is learnt.",
+        description="Pooling of the states: the last one, their maximum, their mean, maximum and "
+        "mean, or their mean weighted by trained attention.",
     )
     reset_after: bool = Field(
         True,
@@ -67,49 +69,49 @@ class NetworkConfig(Section):
     )
     ngrams: tuple[Annotated[int, Field(ge=1, le=8)], ...] | Literal["auto"] = Field(
         "auto",
-        description="Lengths of the n-grams in the linear path beside the recurrent layers; an "
-        "empty list leaves the path out. By default 1 and 2, and 3 and 4 too when tokens are "
+        description="Lengths of the n-grams in the linear path parallel to the recurrent layers; "
+        "an empty list leaves the path out. By default 1 and 2, and also 3 and 4 if tokens are "
         "characters.",
     )
     buckets: Annotated[int, Field(ge=2, le=10_000_000)] | Literal["auto"] = Field(
         "auto",
         description="Hash buckets of each n-gram length above one; by default about as many as the "
-        "training texts have tokens, from 10,000 to 200,000, and fewer where there are many "
+        "training texts have tokens, from 10,000 to 200,000, and fewer if there are many "
         "classes.",
     )
     ngram_width: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
         "auto",
-        description="Numbers that each n-gram has, from which its weight for each class follows; "
-        "by default a weight for each class, and 64 where there are more classes than that.",
+        description="Width of an n-gram's vector, which is projected to the classes; by default a "
+        "weight for each class, and 64 if there are more classes than that.",
     )
     spelling: tuple[Annotated[int, Field(ge=2, le=8)], ...] | Literal["auto"] = Field(
         "auto",
-        description="Lengths of the character n-grams that words learn from each other by: a "
-        "word's vector and weights are its own and those of the character n-grams in it, added up "
-        "when the network is exported. An empty list leaves them out. By default 3 and 4 when "
-        "tokens are words.",
+        description="Lengths of the character n-grams that words share: a word's vector and "
+        "weights are the sum of its own and those of the character n-grams in it, computed when "
+        "the network is exported. An empty list leaves them out. By default 3 and 4 if tokens are "
+        "words.",
     )
     dropout: _Share = Field(
-        0.5, description="Share of the read-out set to zero at each training step."
+        0.5, description="Share of the pooled state set to zero at each training step."
     )
     word_dropout: _Share = Field(
-        0.1, description="Share of tokens replaced by the unknown one at each training step."
+        0.1, description="Share of tokens replaced by the unknown token at each training step."
     )
     embedding_dropout: _Share = Field(
         0.0,
         description="Share of the dictionary whose vectors are set to zero at each training step, "
-        "wherever in the batch they stand; with a one-hot input, their rows of the kernel.",
+        "wherever they occur in the batch; with a one-hot input, their rows of the kernel.",
     )
     input_dropout: _Share = Field(
         0.3,
         description="Share of each recurrent layer's inputs set to zero, the same ones at every "
-        "step of a text (variational dropout); of a one-hot input, a share of the dictionary for "
-        "each text.",
+        "step of a text (variational dropout); with a one-hot input, a share of the dictionary "
+        "for each text.",
     )
     recurrent_dropout: _Share = Field(
         0.0,
-        description="Share of each state set to zero on its way to the next step, the same ones "
-        "at every step of a text.",
+        description="Share of each state set to zero before the next step, the same ones at every "
+        "step of a text.",
     )
     weight_drop: _Share = Field(
         0.0,
@@ -120,13 +122,13 @@ class NetworkConfig(Section):
     def _makes_sense(self) -> Self:
         if self.input == "one_hot" and self.vectors:
             raise ValueError(
-                "network.vectors start an embedding, and with network.input = one_hot there is "
-                "none: leave one of the two out"
+                "network.vectors initialize an embedding, and with network.input = one_hot "
+                "there is none: leave one of the two out"
             )
         if self.train_vectors is False and not self.vectors:
             raise ValueError(
-                "network.train_vectors = false keeps pretrained vectors as they are, and there are "
-                "none: name their file in network.vectors, or leave it out"
+                "network.train_vectors = false keeps pretrained vectors unchanged, and there are "
+                "none: name their file in network.vectors, or leave the setting out"
             )
         if not self.reset_after and self.cell != "gru":
             raise ValueError(
@@ -141,29 +143,29 @@ class NetworkConfig(Section):
         return self.train_vectors is not False
 
     def ngram_lengths(self, unit: Unit | Literal["auto"]) -> tuple[int, ...]:
-        """The n-gram lengths in use, in ascending order, once the unit is known."""
+        """The n-gram lengths, in ascending order, for a unit of tokens."""
         if self.ngrams == "auto":
             return (1, 2, 3, 4) if unit == "character" else (1, 2)
         return tuple(sorted(set(self.ngrams)))
 
     def spelling_lengths(self, unit: Unit | Literal["auto"]) -> tuple[int, ...]:
-        """The lengths of stretches of characters that count, in ascending order."""
+        """The lengths of character n-grams, in ascending order, for a unit of tokens."""
         if self.spelling == "auto":
             return (3, 4) if unit == "word" and self.input == "embedding" else ()
         return tuple(sorted(set(self.spelling)))
 
     def ngram_buckets(self, tokens: int, width: int) -> int:
-        """The number of buckets, once the corpus is known.
+        """The number of hash buckets.
 
         Args:
             tokens: Tokens in the training texts.
-            width: Numbers of each n-gram.
+            width: Width of an n-gram's vector.
         """
         if self.buckets != "auto":
             return self.buckets
-        most = min(_MOST_BUCKETS, max(_FEWEST_BUCKETS, _MOST_NUMBERS // width))
-        return min(max(tokens, _FEWEST_BUCKETS), most)
+        limit = min(_MAX_BUCKETS, max(_MIN_BUCKETS, _MAX_NUMBERS // width))
+        return min(max(tokens, _MIN_BUCKETS), limit)
 
     def width_of_ngrams(self, classes: int) -> int:
-        """The numbers of each n-gram, once the classes are known."""
-        return min(classes, _WIDTH) if self.ngram_width == "auto" else self.ngram_width
+        """The width of an n-gram's vector."""
+        return min(classes, _MAX_WIDTH) if self.ngram_width == "auto" else self.ngram_width

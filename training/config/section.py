@@ -1,9 +1,9 @@
-"""What every section of the config has in common. Knows no setting."""
+"""The base class of the config's sections."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Settings that belong together: frozen, of exact types, and none but those declared."""
+    """Settings that belong together: frozen, strictly typed, without unknown ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)

@@ -1,4 +1,4 @@
-"""The settings of the section `tokens`: how text is cut into tokens."""
+"""The section `tokens`: how text is tokenized."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,52 +9,52 @@ from pydantic import Field, model_validator
 
 
 class TokensConfig(Section):
-    """How text is cut into tokens."""
+    """How text is tokenized."""
 
     unit: Unit | Literal["auto"] = Field(
         "auto",
-        description="What a token is: a word, a piece of one, a character, or a few words that "
-        "often stand together. By default words; or characters, where texts are short and their "
-        "script has no spaces, or more than 13 of 100 words of the validation texts are not among "
-        "the 20,000 most frequent ones of the training texts.",
+        description="What a token is: a word, a subword, a character, or a frequent n-gram of "
+        "words. By default words; characters if texts are short and their script has no spaces, "
+        "or more than 13% of the words in the validation texts are not among the 20,000 most "
+        "frequent words of the training texts.",
     )
     ngram: Annotated[int, Field(ge=2, le=5)] = Field(
-        2, description="N-grams only: most words of a token."
+        2, description="N-grams only: words of a token, at most."
     )
     vocab_size: Annotated[int, Field(ge=10, le=1_000_000)] = Field(
-        20_000, description="Most tokens in the dictionary; the most frequent are kept."
+        20_000, description="Tokens in the dictionary, at most; the most frequent are kept."
     )
     min_frequency: Annotated[int, Field(ge=1)] = Field(
-        1, description="Tokens seen fewer times in training are left out of the dictionary."
+        1,
+        description="Tokens with fewer occurrences in the training texts are left out.",
     )
     max_length: Annotated[int, Field(ge=2, le=100_000)] = Field(
-        512, description="Most tokens read of a text, the begin mark included."
+        512, description="Tokens read of a text, at most, the begin mark included."
     )
     keep: Keep = Field(
         "head",
-        description="What is read of a longer text: its first tokens, its last ones, or half of "
-        "each.",
+        description="Which tokens of a longer text are read: the first, the last, or half of each.",
     )
-    lowercase: bool = Field(True, description="Whether upper and lower case are one.")
+    lowercase: bool = Field(True, description="Whether texts are lowercased.")
     accents: Accents = Field(
         "keep",
-        description="Whether the marks on Latin, Greek and Cyrillic letters count: with `strip`, "
-        "é and e are one.",
+        description="Whether accents on Latin, Greek and Cyrillic letters are kept; with `strip`, "
+        "é becomes e.",
     )
     normalization: Normalization = Field(
-        "none", description="Unicode normalization form that a text is brought into first."
+        "none", description="Unicode normalization form that is applied first."
     )
 
     @model_validator(mode="after")
     def _of_the_unit(self) -> Self:
         if self.unit != "ngram" and self.ngram != type(self).model_fields["ngram"].default:
             raise ValueError(
-                f"tokens.ngram={self.ngram} makes sense with tokens.unit=ngram only, received "
+                f"tokens.ngram={self.ngram} requires tokens.unit=ngram, received "
                 f"tokens.unit={self.unit}"
             )
         return self
 
     def dictionary_options(self) -> dict[str, Any]:
-        """The settings as the keywords of `train_tokenizer`; a unit left open is a word."""
+        """The settings as keywords of `train_tokenizer`; the unit `auto` becomes `word`."""
         unit = "word" if self.unit == "auto" else self.unit
         return {**self.model_dump(exclude={"max_length", "keep"}), "unit": unit}

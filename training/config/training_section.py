@@ -1,4 +1,4 @@
-"""The settings of the section `training`: the objective, the optimizer, when to stop."""
+"""The section `training`: loss, optimizer, early stopping, calibration, logs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,9 +11,9 @@ Schedule = Literal["cosine", "linear", "constant"]
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 
 
-_EPOCHS, _FEWEST_EPOCHS = 12, 4
+_MAX_EPOCHS, _MIN_EPOCHS = 12, 4
 _FEW_TOKENS = 400_000
-"""Tokens of all training texts up to which they are passed over most often."""
+"""Tokens of all training texts up to which there are `_MAX_EPOCHS`."""
 
 
 class TrainingConfig(Section):
@@ -21,20 +21,20 @@ class TrainingConfig(Section):
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
         "auto",
-        description="Most passes over the rows; by default 12, and fewer, 4 at the least, where "
-        "the training texts have more than 400,000 tokens.",
+        description="Epochs, at most; by default 12, and fewer, down to 4, if the training texts "
+        "have more than 400,000 tokens.",
     )
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        64, description="Texts of one update."
+        64, description="Texts of a batch."
     )
     max_updates: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Most updates, whatever `epochs` says; by default there is no bound."
+        None, description="Updates, at most, whatever `epochs` is; by default unlimited."
     )
     optimizer: Optimizer = Field("adamw", description="The optimizer; `sgd` has a momentum of 0.9.")
     learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] = Field(
         3e-3,
         description="Peak learning rate, or `auto` to find it by a range test: the rate rises "
-        "from update to update until the loss does, and the weights are then put back.",
+        "with each update until the loss rises; then the weights are reset.",
     )
     schedule: Schedule = Field(
         "cosine",
@@ -48,7 +48,8 @@ class TrainingConfig(Section):
         1e-4, description="Weight decay of the optimizer, decoupled from the gradient."
     )
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="The gradient is scaled down to this norm, taken over all weights."
+        None,
+        description="Maximum norm of the gradient over all weights; a larger one is scaled down.",
     )
     averaging: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.99,
@@ -58,26 +59,26 @@ class TrainingConfig(Section):
     )
     paths: Literal["apart", "together"] = Field(
         "apart",
-        description="Whether the recurrent path and the n-gram path each learn to be right by "
-        "themselves, or only in their sum. Apart, neither leaves to the other what it could learn.",
+        description="Whether the recurrent path and the n-gram path have separate losses "
+        "(`apart`) or one loss on their sum (`together`).",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
-        description="Whether a row counts in the loss by how rare its label is: `balanced` is "
-        "rows / (labels × rows of the label).",
+        description="Weights of the labels in the loss; `balanced` is rows / (labels × rows of "
+        "the label).",
     )
     sampling: Literal["natural", "balanced"] = Field(
         "natural",
-        description="Which rows an epoch takes: each once, or as many of every label, the rarer "
-        "ones' more than once and of the more frequent ones' a part.",
+        description="Rows of an epoch: each once, or equally many of every label (rare labels "
+        "oversampled, frequent ones undersampled).",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0, description="Share of each target that is spread evenly over the labels."
+        0.0, description="Share of each target that is distributed evenly over the labels."
     )
     metric: Metric | Literal["auto"] = Field(
         "auto",
-        description="Validation metric that the best epoch is chosen by: by default the accuracy, "
-        "and the macro-F1 where a text has several labels.",
+        description="Validation metric that the best epoch is chosen by; by default the accuracy, "
+        "and the macro-F1 if a text may have several labels.",
     )
     patience: Annotated[int, Field(ge=1, le=100_000)] = Field(
         6, description="Epochs without a better validation metric after which training stops."
@@ -85,33 +86,30 @@ class TrainingConfig(Section):
     calibration: bool = Field(
         True,
         description="Whether the logits are divided by a temperature that is chosen on the "
-        "validation rows, so that a probability of 80% is right in 80% of the cases. It is folded "
-        "into the weights, and changes no label that is given where a text has one.",
+        "validation rows, so that a prediction with a probability of 80% is correct in 80% of the "
+        "cases. It is folded into the weights and changes no prediction of a single-label model.",
     )
     checkpoint_updates: Annotated[int, Field(ge=1)] = Field(
         500,
-        description="Updates between checkpoints, from which `--resume` goes on; there is one at "
-        "the end of each epoch too.",
+        description="Updates between checkpoints, from which `--resume` continues; there is also "
+        "one at the end of each epoch.",
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
-        1, description="Seed of everything random: the same seed gives the same model."
+        1, description="Random seed: the same seed gives the same model."
     )
     deterministic: bool = Field(
         True,
-        description="Whether only operations that give the same bits each time are used; some are "
-        "slower, on a GPU above all.",
+        description="Whether only deterministic operations are used; some are slower, especially "
+        "on a GPU.",
     )
     threads: Annotated[int, Field(ge=0, le=1024)] = Field(
         1,
-        description="Threads of each operation on a processor, 0 for as many as there are cores; "
-        "operations that do not wait for each other run side by side in any case. More than one "
-        "pays from some 256 units on.",
+        description="Threads of each operation on a CPU, 0 for all cores; independent operations "
+        "run in parallel in any case. More than one is faster from about 256 units on.",
     )
-    tensorboard: Path | None = Field(
-        None, description="Folder in which logs for TensorBoard are written."
-    )
+    tensorboard: Path | None = Field(None, description="Folder for TensorBoard logs.")
     mlflow: str | None = Field(
-        None, description="Address or folder of an MLflow tracking server that the run is told to."
+        None, description="Address or folder of the MLflow tracking server that logs the run."
     )
 
     @model_validator(mode="after")
@@ -119,13 +117,13 @@ class TrainingConfig(Section):
         if self.class_weights == "balanced" and self.sampling == "balanced":
             raise ValueError(
                 "training.class_weights=balanced and training.sampling=balanced: expected one of "
-                "them, for together they balance twice"
+                "them, because together they balance twice"
             )
         return self
 
     def epochs_over(self, tokens: int) -> int:
-        """The passes over the rows, once it is known how many tokens the training texts have."""
+        """The epochs for training texts with this many tokens in all."""
         if self.epochs != "auto":
             return self.epochs
-        passes = round(_EPOCHS * (_FEW_TOKENS / max(tokens, _FEW_TOKENS)) ** 0.5)
-        return max(passes, _FEWEST_EPOCHS)
+        epochs = round(_MAX_EPOCHS * (_FEW_TOKENS / max(tokens, _FEW_TOKENS)) ** 0.5)
+        return max(epochs, _MIN_EPOCHS)

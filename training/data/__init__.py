@@ -1,1 +1,1 @@
-"""From corpora on disk to encoded examples on disk: reading, splitting, copies, encoding."""
+"""From corpora to token ids and targets on disk: reading, splitting, duplicates, encoding."""

@@ -1,11 +1,8 @@
-"""Settings that are left to the rows: what `auto` comes to, once the rows are known.
+"""The settings that default to `auto`, resolved once the rows are known.
 
-Words are tokens unless the rows say that words do not repeat: where many words of the validation
-texts are in no training text, as in names, in many languages at once or in a language that builds
-long words, the characters of a short text tell more. In a script without spaces words are not
-known in any case, and characters that stand side by side are.
-
-Knows neither networks nor TensorFlow.
+Tokens are words unless words do not repeat: if many words of the validation texts are in no
+training text, as with names, with many languages or with a language of long compound words,
+characters classify short texts better. The same holds for scripts without spaces.
 """
 
 import numpy as np
@@ -14,25 +11,24 @@ from gatewise.training.data.corpora import Rows
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.vocab.tokenizer.tokenizer import Unit, measure_coverage, train_tokenizer
 
-_UNKNOWN = 0.13
-"""Share of the validation texts' words that are not known from the training texts, from which on
-characters are the tokens."""
+_MAX_UNKNOWN_SHARE = 0.13
+"""Share of unknown words in the validation texts above which tokens are characters."""
 
-_WORDS = 20_000
-"""Words, the most frequent ones of the training texts, that count as known."""
+_KNOWN_WORDS = 20_000
+"""The most frequent words of the training texts, which count as known."""
 
-_SHORT = 256
-"""Characters of a text, in the mean, up to which they may be the tokens."""
+_MAX_MEAN_LENGTH = 256
+"""Mean characters of a text up to which tokens may be characters."""
 
-_OF_A_WORD = 2.0
-"""Characters of a token, in the mean, below which the script is one without spaces."""
+_MIN_WORD_LENGTH = 2.0
+"""Mean characters of a word below which the script is one without spaces."""
 
 _SAMPLE = 50_000
-"""Texts of a part that are looked at, evenly among them."""
+"""Texts of each part that are used, evenly spaced."""
 
 
 def with_unit(config: Config, rows: Rows) -> Config:
-    """The settings with the unit of tokens that suits the rows, if that was left to them.
+    """Resolves `tokens.unit`.
 
     Args:
         config: The run's settings.
@@ -43,26 +39,26 @@ def with_unit(config: Config, rows: Rows) -> Config:
         return config
     unit: Unit = "word"
     train, validation = (_sample(part) for part in (rows.train, rows.validation))
-    if train and validation and np.mean([len(text) for text in train]) <= _SHORT:
-        # Whatever the dictionary itself will leave out.
+    if train and validation and np.mean([len(text) for text in train]) <= _MAX_MEAN_LENGTH:
+        # Independent of the words that the dictionary of the run leaves out.
         options = {
             **tokens.dictionary_options(),
             "unit": "word",
-            "vocab_size": _WORDS,
+            "vocab_size": _KNOWN_WORDS,
             "min_frequency": 1,
         }
         known = measure_coverage(train_tokenizer(train, **options), validation)
         characters = sum(len("".join(text.split())) for text in validation)
-        if known.share < 1 - _UNKNOWN or characters < _OF_A_WORD * known.tokens:
+        if known.share < 1 - _MAX_UNKNOWN_SHARE or characters < _MIN_WORD_LENGTH * known.tokens:
             unit = "character"
     return config.model_copy(update={"tokens": tokens.model_copy(update={"unit": unit})})
 
 
 def with_vectors(config: Config) -> Config:
-    """The settings with whether pretrained vectors are trained on, if that was left open.
+    """Resolves `network.train_vectors`.
 
-    An encoder gives every entry a vector, those of like meaning like ones, and a small corpus
-    only blurs that.
+    The vectors of a sentence encoder are kept as they are: it gives similar tokens similar
+    vectors, and training on a small corpus makes that worse.
 
     Args:
         config: The run's settings.
@@ -77,7 +73,7 @@ def with_vectors(config: Config) -> Config:
 
 
 def with_epochs(config: Config, tokens: int) -> Config:
-    """The settings with a number of epochs that suits the rows, if that was left to them.
+    """Resolves `training.epochs`.
 
     Args:
         config: The run's settings.

@@ -1,8 +1,7 @@
-"""The corpora of a run, read and split: rows to learn from, to choose by, and to report on.
+"""The corpora of a run, read and split into training, validation and test rows.
 
-Every corpus is parsed once, in a stream, and its good rows are put on disk; what grows with the
-corpus in memory is a few bytes a row. Does not import TensorFlow, so that a corpus that cannot be
-used is told of at once.
+Every corpus is parsed once, in a stream, and its valid rows are stored on disk; memory grows by a
+few bytes a row.
 """
 
 from array import array
@@ -28,9 +27,9 @@ class Corpora:
     """The corpora of a run.
 
     Attributes:
-        train: Rows to learn from.
-        validation: Rows to choose by; if None, a share of the training rows is set aside.
-        test: Rows that nothing is chosen by; if None, there is no test report.
+        train: Training rows.
+        validation: Validation rows; if None, a share of the training rows is held out.
+        test: Test rows, which nothing is chosen by; if None, there is no test report.
     """
 
     train: Path
@@ -40,12 +39,12 @@ class Corpora:
 
 @dataclass(frozen=True)
 class Copy:
-    """Two rows with the same text, or nearly the same.
+    """Two rows with the same or nearly the same text.
 
     Attributes:
         kind: `exact`, `near`, or `conflict` for an exact copy with another label.
-        similarity: How alike the texts are, as estimated.
-        parts: The parts that the two rows are of.
+        similarity: Estimated similarity of the texts.
+        parts: The parts that the two rows belong to.
         rows: The rows.
     """
 
@@ -60,14 +59,14 @@ class Rows:
     """The rows of a run.
 
     Attributes:
-        train: To learn from.
-        validation: To choose by.
-        test: To report on; None if no test corpus was given.
-        labels: The labels that can be learnt. With `reject.out_of_scope`, rows that have none of
-            them stand among the others, in every part.
+        train: Training rows.
+        validation: Validation rows.
+        test: Test rows; None without a test corpus.
+        labels: The labels of the training rows. With `reject.out_of_scope`, every part may hold
+            rows that have none of them.
         multi_label: Whether a text may have several of them, or none.
-        duplicates: The texts that occur more than once; None if they were not looked for.
-        copies: A few of them.
+        duplicates: The texts that occur more than once; None if they were not searched for.
+        copies: Examples of them.
     """
 
     train: StoredRows
@@ -79,44 +78,45 @@ class Rows:
     copies: tuple[Copy, ...] = ()
 
     def parts(self) -> dict[Part, StoredRows]:
-        """The rows of each part that there is."""
+        """The rows of each part, test only if there is one."""
         parts: dict[Part, StoredRows] = {"train": self.train, "validation": self.validation}
         return {**parts, "test": self.test} if self.test else parts
 
 
 def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> Rows:
-    """Reads the corpora of a run, and sets validation rows aside if none are given.
+    """Reads the corpora of a run, and holds validation rows out if there is no such corpus.
 
     Args:
         corpora: Where the rows are.
         config: The run's settings.
         bad_rows: What happens to a row that cannot be used.
-        folder: Folder in which the rows are kept for the run.
+        folder: Folder in which the rows are stored for the run.
 
     Raises:
-        ConfigError: If the settings make no sense with the rows.
-        CorpusError: If a corpus cannot be read, or holds fewer than two labels to learn.
-        BadRowsError: If a row is bad, such as one whose label training never saw, and the policy
-            is to stop there.
+        ConfigError: If the settings do not fit the rows.
+        CorpusError: If a corpus cannot be read, or holds fewer than two labels.
+        BadRowsError: If a row is bad, such as one with a label unknown to training, and the policy
+            is to stop.
     """
     columns = config.corpus.columns()
-    learnt = open_corpus(corpora.train, columns)
+    reader = open_corpus(corpora.train, columns)
     if columns.probability_prefix is not None:
-        learnt.require_probabilities()
-    multi_label = learnt.columns.task == "multi_label"
+        reader.require_probabilities()
+    multi_label = reader.columns.task == "multi_label"
     if config.reject.is_wanted:
-        _check_reject(config, learnt.columns)
+        _check_reject(config, reader.columns)
     if multi_label and config.training.sampling == "balanced":
         raise ConfigError(
             "training.sampling=balanced: expected a task with one label a text, received one with "
             "several: set training.class_weights=balanced instead"
         )
-    seen = _Seen()
-    outside = config.reject.out_of_scope
-    passing = seen.passing(learnt.rows(bad_rows, out_of_scope=outside))
-    train = store(passing, folder / "train.arrow")
+    counts = _LabelCounts()
+    out_of_scope = config.reject.out_of_scope
+    rows = reader.rows(bad_rows, out_of_scope=out_of_scope)
+    train = store(counts.noting(rows), folder / "train.arrow")
     try:
-        labels = Labels.of(learnt.columns.labels or seen.counts)  # told at once, before the others
+        # Before the other corpora are read.
+        labels = Labels.of(reader.columns.labels or counts.of_labels)
     except CorpusError as error:
         raise CorpusError(f"{corpora.train}: {error}") from None
     if config.reject.is_wanted and config.reject.label in labels.ids:
@@ -124,100 +124,105 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
             f"reject.label={config.reject.label}: expected a name that no label has, but it is a "
             f"label of {corpora.train}: set reject.label to another"
         )
-    columns = replace(columns, task=learnt.columns.task)
+    columns = replace(columns, task=reader.columns.task)
 
     def others(path: Path, name: str) -> StoredRows:
         return store(
-            open_corpus(path, columns).rows(bad_rows, labels.names, outside), folder / name
+            open_corpus(path, columns).rows(bad_rows, labels.names, out_of_scope), folder / name
         )
 
     if corpora.validation:
         validation = others(corpora.validation, "validation.arrow")
     else:
-        keys = seen.keys(labels)
-        aside = split(keys, config.corpus.validation_share, config.training.seed)
-        if not aside.any():
+        keys = counts.keys(labels)
+        held_out = split(keys, config.corpus.validation_share, config.training.seed)
+        if not held_out.any():
             raise CorpusError(
-                f"{corpora.train}: expected labels with two rows or more, one of which can be set "
-                "aside for validation; received one row of each: name a validation corpus",
+                f"{corpora.train}: expected labels with two rows or more, one of which can be held "
+                "out for validation; received one row of each: name a validation corpus",
                 option="validation",
             )
-        train, validation = train.only(~aside), train.only(aside)
+        train, validation = train.only(~held_out), train.only(held_out)
     test = others(corpora.test, "test.arrow") if corpora.test else None
-    rows = Rows(train, validation, test, labels, multi_label)
-    return rows if config.corpus.duplicates == "ignore" else _without_copies(rows, config, folder)
+    found = Rows(train, validation, test, labels, multi_label)
+    if config.corpus.duplicates == "ignore":
+        return found
+    return _with_duplicates(found, config, folder)
 
 
 def _check_reject(config: Config, columns: FoundColumns) -> None:
     if columns.task == "multi_label":
         raise ConfigError(
             "the settings of reject: expected a task with one label a text, received one with "
-            "several, where a text may have none anyway: leave reject out"
+            "several, where a text may have none: leave reject out"
         )
     if config.reject.out_of_scope is None:
         return
     if columns.labels:
         raise ConfigError(
             f"reject.out_of_scope={config.reject.out_of_scope}: expected a corpus with a column of "
-            "labels, received one of soft labels, which name no row that has none of them: leave "
+            "labels, received one of soft labels, where no row is out of scope: leave "
             "corpus.probability_prefix out, or set reject.target_precision instead"
         )
     if config.training.sampling == "balanced":
         raise ConfigError(
             f"reject.out_of_scope={config.reject.out_of_scope} and training.sampling=balanced: "
-            "expected one of them, for rows without a label can be balanced with none: set "
+            "expected one of them, because rows without a label cannot be balanced: set "
             "training.class_weights=balanced instead"
         )
 
 
 def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]:
-    """Sets a share of each label's rows aside, so that both sides hold the labels alike.
+    """Holds a share of each label's rows out (stratified split).
 
     A label with a single row keeps it for training; every other label gives at least one row.
 
     Args:
         keys: The label id of each row, `(rows,)`.
-        share: Share of rows to set aside, between 0 and 1.
+        share: Share of rows to hold out, between 0 and 1.
         seed: Seed of the choice.
 
     Returns:
-        Which rows are set aside, `(rows,)`.
+        Which rows are held out, `(rows,)`.
     """
     generator = np.random.default_rng(seed)
-    aside = np.zeros(len(keys), dtype=np.bool_)
+    held_out = np.zeros(len(keys), dtype=np.bool_)
     order = np.argsort(keys, kind="stable")
     _, starts = np.unique(keys[order], return_index=True)
     for rows in np.split(order, starts[1:]):
         count = min(len(rows) - 1, max(1, round(share * len(rows))))
-        aside[generator.permutation(rows)[:count]] = True
-    return aside
+        held_out[generator.permutation(rows)[:count]] = True
+    return held_out
 
 
-class _Seen:
-    """What is noted of each training row as it passes: its labels, a few bytes a row."""
+class _LabelCounts:
+    """The labels of the training rows, collected as they are stored; a few bytes a row."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.of_labels: Counter[str] = Counter()
         self._sets: dict[tuple[str, ...], int] = {}
         self._rows = array("i")
 
-    def passing(self, rows: Iterable[Row]) -> Iterator[Row]:
+    def noting(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
-            self.counts.update(row.labels)
+            self.of_labels.update(row.labels)
             self._rows.append(self._sets.setdefault(row.labels, len(self._sets)))
             yield row
 
     def keys(self, labels: Labels) -> NDArray[np.int32]:
-        """What each row is split by: its label; of several the rarest; of none one key for all."""
+        """The key that each row is split by: its label id, of several labels the rarest's.
+
+        All rows without a label have the same key.
+        """
         key_of = np.empty(len(self._sets), dtype=np.int32)
         for names, number in self._sets.items():
-            rarest = min(names, key=lambda name: (self.counts[name], name), default=None)
+            rarest = min(names, key=lambda name: (self.of_labels[name], name), default=None)
             key_of[number] = len(labels) if rarest is None else labels.ids[rarest]
         return key_of[np.frombuffer(self._rows, dtype=np.int32)]
 
 
-def _without_copies(rows: Rows, config: Config, folder: Path) -> Rows:
-    """Looks for copies and, if the config says so, leaves them out."""
+def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
+    """Finds duplicates and, if the config says so, removes them."""
     finder = Finder(config.corpus.similarity, folder)
     for part, stored in rows.parts().items():
         for window in stored.windows():

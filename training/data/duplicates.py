@@ -1,8 +1,7 @@
 """Texts that occur more than once, within a part of the corpus and in several parts.
 
-Owns what is counted and which rows are to go. What a text is compared by is `minhash`'s business,
-who is compared with whom that of `exact_copies` and `near_duplicates`.
-Knows rows by part and number alone: no text is kept, in memory are some tens of bytes a row.
+Counts the duplicates and decides which rows are removed; `exact_duplicates`, `near_duplicates` and
+`minhash` find them. Memory grows by some tens of bytes a row: no text is kept.
 """
 
 import zlib
@@ -32,12 +31,12 @@ Place = tuple[Part, int]
 
 @dataclass(frozen=True)
 class Overlap:
-    """How many rows of a part are found again.
+    """How many rows of a part are duplicates of other rows.
 
     Attributes:
-        exact: Rows whose text is the same but for case, white space and Unicode's compatibility
+        exact: Rows with the same text, apart from case, white space and Unicode compatibility
             forms.
-        near: Further rows whose text is nearly the same.
+        near: Further rows with nearly the same text.
     """
 
     exact: int
@@ -50,9 +49,9 @@ class Example:
 
     Attributes:
         kind: `conflict` is an exact copy with another label.
-        first: The one row.
-        second: The other, of the same part or a later one.
-        similarity: Share of their runs of words that they have in common, as estimated.
+        first: One row.
+        second: The other row, of the same part or a later one.
+        similarity: Estimated share of word n-grams that they have in common.
     """
 
     kind: Kind
@@ -66,16 +65,15 @@ class Duplicates:
     """The duplicates of a corpus.
 
     Attributes:
-        similarity: From which similarity on texts were taken for near-duplicates.
+        similarity: Similarity from which on texts are near-duplicates.
         rows: How many rows each part has.
-        overlaps: For each two parts, how many rows of the first are found in the second; for a
+        overlaps: For each pair of parts, how many rows of the first are also in the second; for a
             part and itself, how many repeat one of its earlier rows.
-        conflicting: Rows that have an exact copy with another label; None if labels were not
-            given.
-        removed: The rows of each part that go on request, sorted: those of train that are found
-            in validation or test, those of validation that are found in test, and within train
-            all but the first. No row of test goes, and none of validation for a copy within it.
-        examples: A few pairs of each kind and of each two parts.
+        conflicting: Rows that have an exact copy with another label; None without labels.
+        removed: The rows of each part that are removed on request, sorted: those of train that
+            are in validation or test, those of validation that are in test, and within train all
+            but the first. No row of test is removed, and none of validation for a copy within it.
+        examples: A few pairs of each kind and of each pair of parts.
     """
 
     similarity: float
@@ -86,7 +84,7 @@ class Duplicates:
     examples: tuple[Example, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """The figures, for `metrics.json`: rows of a part, by the part they are found in."""
+        """The counts for `metrics.json`: rows of a part, by the part that has their duplicates."""
         found: dict[str, dict[str, dict[str, int]]] = {}
         for (part, other), overlap in self.overlaps.items():
             counts = {"exact": overlap.exact, "near": overlap.near}
@@ -99,31 +97,31 @@ class Duplicates:
         }
 
     def summary(self) -> str:
-        """What was found, in one line."""
-        told = []
+        """The counts in one line."""
+        lines = []
         for other, part in combinations_with_replacement(PARTS, 2):
             overlap = self.overlaps.get((part, other), Overlap(0, 0))
             if overlap.exact or overlap.near:
                 where = "an earlier one" if part == other else f"a {other} row"
-                told.append(
+                lines.append(
                     f"{overlap.exact:,} of {self.rows[part]:,} {part} rows repeat {where} exactly, "
                     f"{overlap.near:,} nearly"
                 )
         if self.conflicting:
-            told.append(f"{self.conflicting:,} rows have a copy with another label")
-        return "; ".join(told) or "no text occurs more than once"
+            lines.append(f"{self.conflicting:,} rows have a copy with another label")
+        return "; ".join(lines) or "no text occurs more than once"
 
 
 class Finder:
-    """Finds the duplicates of a corpus that is shown to it window by window."""
+    """Finds the duplicates of a corpus, which it takes window by window."""
 
     def __init__(self, similarity: float, scratch: Path | None = None) -> None:
         """Starts with no rows.
 
         Args:
-            similarity: From which share of common runs of words on texts are near-duplicates; 1
-                looks for exact copies alone.
-            scratch: Folder for a nameless file of 256 bytes a row; the system's own if None.
+            similarity: Share of common word n-grams from which on texts are near-duplicates; 1
+                finds exact copies only.
+            scratch: Folder for an unnamed file of 256 bytes a row; the system's own if None.
         """
         self._similarity = similarity
         self._signatures = SignatureFile(scratch) if similarity < 1 else None
@@ -133,12 +131,12 @@ class Finder:
         self._ends: dict[Part, int] = {}
 
     def add(self, part: Part, texts: Sequence[str], labels: Sequence[str] | None = None) -> None:
-        """Takes the next rows up: all of train first, then of validation, then of test.
+        """Adds rows: all of train first, then of validation, then of test.
 
         Args:
-            part: The part that the rows are of.
+            part: The part that the rows belong to.
             texts: Their texts.
-            labels: Their labels, a string each; given always or never.
+            labels: Their labels, a string each; in every call or in none.
 
         Raises:
             ValueError: If rows of a later part were added before.
@@ -157,7 +155,7 @@ class Finder:
         self._ends[part] = len(self._texts)
 
     def found(self) -> Duplicates:
-        """What there is among the rows; to be asked once, when all were added."""
+        """The duplicates of all rows added; to be called once."""
         ends = [self._ends.get(part, 0) for part in PARTS]
         ends = [max(ends[: number + 1]) for number in range(len(PARTS))]
         copies = group(np.frombuffer(self._texts, dtype=np.uint64), ends)
@@ -169,12 +167,12 @@ class Finder:
         if self._labels:
             labels = np.frombuffer(self._labels, dtype=np.uint32)
             conflicting, disputed = copies.conflicts(labels, EXAMPLES)
-        shown = [part for part in PARTS if part in self._ends]
+        parts = [part for part in PARTS if part in self._ends]
         return Duplicates(
             similarity=self._similarity,
-            rows={part: len(counted.texts(part)) for part in shown},
+            rows={part: len(counted.texts(part)) for part in parts},
             overlaps={
-                (part, other): counted.overlap(part, other) for part in shown for other in shown
+                (part, other): counted.overlap(part, other) for part in parts for other in parts
             },
             conflicting=conflicting,
             removed={part: np.flatnonzero(counted.superfluous(part)) for part in PARTS},
@@ -191,7 +189,7 @@ class Finder:
         if self._signatures is None:
             return NearTexts(near, earlier, {})
         signed = np.frombuffer(self._signed, dtype=np.bool_)
-        # One row of each text: ten thousand copies of it would all be alike.
+        # One row of each text: ten thousand copies of it would all be similar.
         texts = copies.text_of[signed & copies.leading]
         try:
             found = find(
@@ -212,7 +210,7 @@ class Finder:
 
 @dataclass(frozen=True, eq=False)
 class _Counted:
-    """What was found, as rows of parts."""
+    """Counts the duplicates as rows of parts."""
 
     copies: ExactDuplicates
     near: NearTexts
@@ -226,7 +224,7 @@ class _Counted:
         return Overlap(int(np.count_nonzero(exact)), int(np.count_nonzero(near)))
 
     def superfluous(self, part: Part) -> NDArray[np.bool_]:
-        """Which rows of a part go on request."""
+        """Which rows of a part are removed on request."""
         number = PARTS.index(part)
         found = np.zeros(len(self.texts(part)), dtype=np.bool_)
         for other in PARTS[number if part == "train" else number + 1 :]:

@@ -1,7 +1,6 @@
-"""Rows grouped by their text, of which a hash is known.
+"""Rows with the same text, grouped by the hash of the text.
 
-Parts are numbers here, and a set of parts is a number with a bit for each. Knows no text, and
-nothing of texts that are only nearly the same.
+Parts are numbers here, and a set of parts is a number with a bit for each.
 """
 
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pair = tuple[int, int]
-"""Two rows, each by its number among all rows."""
+"""Two rows, by their numbers among all rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +19,7 @@ class ExactDuplicates:
 
     Attributes:
         text_of: The number of each row's text, `(rows,)`; texts are numbered by their first row.
-        leading: Which rows are the first with their text, `(rows,)`.
+        leading: Which rows are the first row with their text, `(rows,)`.
         parts: In which parts each text occurs, `(texts,)`.
         ranges: The rows of each part.
     """
@@ -31,7 +30,7 @@ class ExactDuplicates:
     ranges: tuple[slice, ...]
 
     def found_in(self, part: int, other: int) -> NDArray[np.bool_]:
-        """Which rows of a part are in another, or repeat an earlier one of their own."""
+        """Which rows of a part are in another part, or repeat an earlier row of their own."""
         texts = self.text_of[self.ranges[part]]
         if part != other:
             return self.parts[texts] & (1 << other) != 0
@@ -43,7 +42,7 @@ class ExactDuplicates:
         return rows.start + int(np.argmax(self.text_of[rows] == text))
 
     def pairs(self, part: int, other: int, limit: int) -> list[Pair]:
-        """The first rows of a part that are found in another, or in their own, with the other."""
+        """The first rows of a part that `found_in` finds, each with its duplicate."""
         texts = self.text_of[self.ranges[part]]
         rows = np.flatnonzero(self.found_in(part, other))
         if part == other:
@@ -58,7 +57,7 @@ class ExactDuplicates:
 
         Args:
             labels: A hash of each row's label, `(rows,)`.
-            limit: How many pairs are told, one of each text.
+            limit: How many pairs are returned, one of each text.
         """
         label_of = np.empty(len(self.parts), dtype=np.uint32)
         label_of[self.text_of[self.leading]] = labels[self.leading]
@@ -76,7 +75,7 @@ class ExactDuplicates:
         """The first row of the part that each text has, counted from its start, `(texts,)`."""
         texts = self.text_of[self.ranges[part]]
         first = np.zeros(len(self.parts), dtype=np.int32)
-        # Where a place is named more than once, the last value stays: that of the first row.
+        # Where an index repeats, the last value stays: that of the first row.
         first[texts[::-1]] = np.arange(len(texts), dtype=np.int32)[::-1]
         return first
 

@@ -1,12 +1,11 @@
-"""Encoded texts with their targets, kept on disk: what a network learns from.
+"""Encoded texts with their targets, on disk: what a network is trained and validated on.
 
-Three flat files: token ids one text after another, where each text ends, and the targets. Batches
-read the few rows they need, so the memory used does not grow with the corpus. Knows no text and no
-network.
+Three flat files: the token ids of one text after another, the end of each text, and the targets.
+A batch reads only its own rows, so memory does not grow with the corpus.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,14 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 """Token ids of one text, `(tokens,)`."""
 
+NO_LABEL = -1
+"""Label id of a row out of scope among rows whose target is a label id."""
+
 Targets = NDArray[np.int32] | NDArray[np.float32]
 """A label id for each text, int32 `(texts,)`, or each label's share, float32 `(texts, labels)`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Examples:
     """Encoded texts with their targets, on disk.
 
@@ -30,6 +32,7 @@ class Examples:
         tokens: Tokens of all texts.
         longest: Tokens of the longest text.
         classes: Width of a row of targets; 0 if a target is a label id.
+        chosen: The numbers of these texts in the files, `(count,)`; None if they are all of them.
     """
 
     folder: Path
@@ -37,6 +40,7 @@ class Examples:
     tokens: int
     longest: int
     classes: int
+    chosen: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -57,15 +61,38 @@ class Examples:
 
     def targets(self, rows: NDArray[np.int64]) -> Targets:
         """Targets of some texts, see `Targets`."""
+        rows = self._in_files(rows)
         if not self.classes:
             labels: NDArray[np.int32] = self._map("targets", np.int32)[rows]
             return labels
-        shares: NDArray[np.float32] = self._map("targets", np.float32).reshape(
-            self.count, self.classes
-        )[rows]
+        shares: NDArray[np.float32] = self._map("targets", np.float32).reshape(-1, self.classes)[
+            rows
+        ]
         return shares
 
+    def only(self, kept: NDArray[np.bool_]) -> "Examples":
+        """Some of the texts.
+
+        Args:
+            kept: Which, `(count,)`.
+        """
+        if kept.all():
+            return self
+        rows = np.flatnonzero(kept)
+        lengths = self.lengths(rows)
+        return replace(
+            self,
+            count=len(rows),
+            tokens=int(lengths.sum()),
+            longest=int(lengths.max(initial=0)),
+            chosen=self._in_files(rows),
+        )
+
+    def _in_files(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        return rows if self.chosen is None else self.chosen[rows]
+
     def _bounds(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        rows = self._in_files(rows)
         ends: NDArray[np.int64] = self._map("ends", np.int64)
         return np.where(rows > 0, ends[rows - 1], 0), ends[rows]
 

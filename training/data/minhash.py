@@ -1,8 +1,7 @@
-"""A text as a short signature, from which the likeness of two texts is estimated.
+"""MinHash signatures of texts, from which the similarity of two texts is estimated.
 
 MinHash (Broder 1997, "On the resemblance and containment of documents"): the share of positions in
-which two signatures agree estimates the Jaccard similarity of the two sets of runs of units. Owns
-what a unit, a run and a signature are; knows neither rows nor parts.
+which two signatures agree estimates the Jaccard similarity of the two sets of word n-grams.
 """
 
 import unicodedata
@@ -10,36 +9,26 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
+from gatewise.vocab.tokenizer.character_classes import UNSPACED_BLOCKS
 from numpy.typing import NDArray
 
 LANES = 128
 """Numbers of a signature: the estimate's standard deviation is at most 1 / (2 · √128) = 0.044."""
 
 RUN = 3
-"""Units of a run. A text with fewer units has no run, and no signature."""
+"""Units of a run (an n-gram of words). A text with fewer units has no run and no signature."""
 
 _LONGEST = 1 << 20
-"""Characters of a text that are looked at, so that one giant text does not need giant arrays."""
+"""Characters of a text that are read, so that a giant text does not need giant arrays."""
 
 _CHARACTERS = 1 << 18
-"""Characters worked on at a time, unless one text is longer."""
+"""Characters processed at a time, unless one text is longer."""
 
 _RUNS = 1 << 15
-"""Runs whose minima are sought at a time, so that they stay in the processor's cache."""
+"""Runs whose minima are computed at a time, so that they stay in the processor's cache."""
 
 _BETWEEN, _WORD, _ALONE = range(3)
-"""What a character is: between units, a part of a word, or a unit by itself."""
-
-_UNSPACED = (
-    (0x0E00, 0x0FFF),  # Thai, Lao, Tibetan
-    (0x1000, 0x109F),  # Burmese
-    (0x1780, 0x17FF),  # Khmer
-    (0x3040, 0x30FF),  # Hiragana, Katakana
-    (0x3400, 0x9FFF),  # Han
-    (0xF900, 0xFAFF),
-    (0x20000, 0x323AF),
-)
-"""Blocks of the scripts that put no space between words."""
+"""The kinds of characters: between units, part of a word, a unit by itself."""
 
 _SPREADING = np.uint32(0x85EBCA6B)  # an odd number of the finalizer of MurmurHash3
 
@@ -62,8 +51,8 @@ def signatures(texts: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.uint
     """The signatures of normalized texts.
 
     Units are the words, without punctuation, and each symbol and each character of a script that
-    puts no space between words. A signature tells of the set of all runs of three units that
-    follow one another.
+    puts no space between words. A signature stands for the set of all runs of three consecutive
+    units.
 
     Args:
         texts: Texts as `normalized` gives them.
@@ -82,7 +71,7 @@ def signatures(texts: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.uint
 
 
 def _pieces(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Ranges of texts that are worked on together."""
+    """Ranges of texts that are processed together."""
     start = size = 0
     for place, text in enumerate(texts):
         length = min(len(text), _LONGEST)
@@ -140,8 +129,8 @@ def _minima(hashes: NDArray[np.uint64], counts: NDArray[np.int64]) -> Iterator[N
         for lane in range(LANES):
             values = (halves[lane % 2] ^ masks[lane]) * factors[lane]
             minima = np.minimum.reduceat(values, starts)
-            # Half of the bits: they differ where the minima do, but for one in 65536. The upper
-            # half of a product, because the lower one would tell of the lower bits alone.
+            # Half of the bits: they differ where the minima do, except for one in 65536. The upper
+            # half of a product, because the lower half depends on the lower bits only.
             signature[lane] = (minima * _SPREADING) >> np.uint32(16)
         yield signature.T
         first = last
@@ -149,13 +138,13 @@ def _minima(hashes: NDArray[np.uint64], counts: NDArray[np.int64]) -> Iterator[N
 
 @cache
 def _kinds() -> NDArray[np.uint8]:
-    """What each character is; those from the last entry on are as that one."""
+    """The kind of each character; characters past the last entry are of its kind."""
     of_category = {"L": _WORD, "M": _WORD, "N": _WORD, "S": _ALONE}
     kinds = np.fromiter(
         (of_category.get(unicodedata.category(chr(code))[0], _BETWEEN) for code in range(0x323B1)),
         dtype=np.uint8,
     )
-    for low, high in _UNSPACED:
+    for low, high in UNSPACED_BLOCKS:
         block = kinds[low : high + 1]
         block[block == _WORD] = _ALONE
     kinds.flags.writeable = False
@@ -164,7 +153,7 @@ def _kinds() -> NDArray[np.uint8]:
 
 @cache
 def _permutations() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """What makes the permutations of 32-bit numbers: a mask, and an odd factor, for each lane."""
+    """A mask and an odd factor for each lane, which permute the 32-bit numbers."""
     drawn = _mixed(np.arange(1, 2 * LANES + 1, dtype=np.uint64) * _MULTIPLIER) >> np.uint64(32)
     masks, factors = drawn.astype(np.uint32).reshape(2, LANES)
     return masks, factors | np.uint32(1)

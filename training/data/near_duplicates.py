@@ -1,9 +1,9 @@
-"""Pairs of texts whose signatures agree well enough, found without comparing all with all.
+"""Pairs of texts with similar signatures, found without comparing all pairs.
 
 Locality-sensitive hashing (Indyk and Motwani 1998; with MinHash: Leskovec, Rajaraman and Ullman,
 "Mining of Massive Datasets", chapter 3): signatures are cut into bands, texts that agree in a whole
-band are candidates, and a candidate counts once the whole signatures agree. The signatures lie on
-disk; in memory is what one band needs. Knows neither texts nor rows.
+band are candidates, and a candidate counts once the whole signatures agree. The signatures are on
+disk; memory holds what one band needs.
 """
 
 import math
@@ -18,10 +18,10 @@ from gatewise.training.data.minhash import LANES
 from numpy.typing import NDArray
 
 PARTS = 3
-"""How many parts there are; a set of parts is a number with a bit for each."""
+"""Number of parts; a set of parts is a number with a bit for each."""
 
 EXAMPLES = 5
-"""Pairs kept as examples, for each two parts."""
+"""Pairs kept as examples, for each pair of parts."""
 
 _BLOCK = 1 << 16
 """Signatures of a block of the file."""
@@ -30,22 +30,22 @@ _NEIGHBOURS = 4
 """Texts before it in its bucket that a text is compared with, besides the first of each part."""
 
 _CHUNK = 1 << 20
-"""Places of buckets looked at together."""
+"""Places of buckets compared together."""
 
 _PENDING = 1 << 21
-"""Candidates that wait to be compared at most; they wait because comparing reads the whole file."""
+"""Candidates that wait to be compared, at most: a comparison reads the whole file."""
 
 _MULTIPLIER = np.uint64(0xC2B2AE3D27D4EB4F)  # a large odd number with no pattern: a prime of xxHash
 
 
 class SignatureFile:
-    """Signatures on disk, which can be read number by number for all texts.
+    """Signatures on disk, stored so that one number of all texts can be read at once.
 
     The file has no name, so that nothing is left of it however the process ends.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        # Held open across calls; `close` is the end of it.
+        # Open until `close`.
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._block = np.empty((LANES, _BLOCK), dtype=np.uint16)
         self._filled = 0
@@ -78,7 +78,7 @@ class SignatureFile:
         return values
 
     def close(self) -> None:
-        """Gives the disk's space back."""
+        """Deletes the file."""
         self._file.close()
 
 
@@ -87,7 +87,7 @@ class NearPair:
     """Two texts that are nearly the same.
 
     Attributes:
-        similarity: Their similarity, as estimated.
+        similarity: Their estimated similarity.
         first: Number of the text that occurs in the first of two parts.
         second: Number of the text that occurs in the second of them.
     """
@@ -99,12 +99,12 @@ class NearPair:
 
 @dataclass(frozen=True)
 class NearTexts:
-    """What was found.
+    """The texts that have near-duplicates.
 
     Attributes:
         near: In which parts each text has near-duplicates, `(texts,)`.
-        earlier: In which of its own parts there is one with a lower number, `(texts,)`.
-        examples: The most similar pairs of each two parts, by the numbers of the parts.
+        earlier: In which of its own parts each text has one with a lower number, `(texts,)`.
+        examples: The most similar pairs of each pair of parts, by the numbers of the parts.
     """
 
     near: NDArray[np.uint8]
@@ -121,19 +121,19 @@ def find(
     """Finds the texts that have near-duplicates.
 
     In a bucket of many texts each is compared with a few only, so that the work grows with the
-    number of texts and not with its square; a text that has several near-duplicates may thus be
-    counted by some of them.
+    number of texts and not with its square; of a text with several near-duplicates, some may be
+    missed.
 
     Args:
         signatures: Signatures of texts.
-        chosen: Which of them to look at, `(signatures,)`; these texts are numbered from zero.
+        chosen: Which of them to compare, `(signatures,)`; these texts are numbered from zero.
         parts: In which parts each of these texts occurs, `(texts,)`.
-        similarity: From which estimated similarity on two texts are near-duplicates.
+        similarity: Estimated similarity from which on two texts are near-duplicates.
     """
     search = _Search(signatures, chosen, parts, math.ceil(similarity * LANES - 1e-9))
     width = band_width(similarity)
     for start in range(0, LANES - width + 1, width):
-        search.look(start, width)
+        search.add_band(start, width)
     search.compare()
     return NearTexts(search.near, search.earlier, search.examples)
 
@@ -153,7 +153,7 @@ def band_width(similarity: float) -> int:
 
 @dataclass
 class _Search:
-    """A search that is under way: what was found, and the candidates that wait."""
+    """A search in progress: what was found so far, and the candidates to be compared."""
 
     signatures: SignatureFile
     chosen: NDArray[np.bool_]
@@ -168,8 +168,8 @@ class _Search:
         self.near = np.zeros(len(self.parts), dtype=np.uint8)
         self.earlier = np.zeros(len(self.parts), dtype=np.uint8)
 
-    def look(self, start: int, width: int) -> None:
-        """Takes up the candidates of the band that starts at a number of the signature."""
+    def add_band(self, start: int, width: int) -> None:
+        """Adds the candidates of the band that starts at a number of the signature."""
         texts, opens = self._buckets(start, width)
         for partner in _partners(opens, self.parts[texts]):
             for low in range(0, len(texts), _CHUNK):
@@ -177,10 +177,10 @@ class _Search:
                 places = np.arange(low, low + len(others), dtype=np.int32)
                 paired = (others >= 0) & (others != places)
                 places, others = places[paired], others[paired]
-                self._wait(texts[np.minimum(places, others)], texts[np.maximum(places, others)])
+                self._add(texts[np.minimum(places, others)], texts[np.maximum(places, others)])
 
     def compare(self) -> None:
-        """Compares the whole signatures of the candidates that wait."""
+        """Compares the whole signatures of the candidates."""
         pairs = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *self.pending]))
         self.pending.clear()
         first, second = np.divmod(pairs, max(len(self.parts), 1))
@@ -191,7 +191,7 @@ class _Search:
             values = self._lane(lane)
             equal += values[first] == values[second]
             if lane % 16 == 15:
-                # Those that cannot reach it even if all that is left agrees.
+                # Only those that can still reach it if all remaining numbers agree.
                 able = equal + (LANES - 1 - lane) >= self.needed
                 first, second, equal = first[able], second[able], equal[able]
         held, others = self.parts[first], self.parts[second]
@@ -204,12 +204,12 @@ class _Search:
         return self.signatures.lane(number)[self.chosen]
 
     def _buckets(self, start: int, width: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """The texts that share their band with others, bucket by bucket, and where one opens."""
+        """The texts that share their band with others, by bucket, and where each bucket begins."""
         keys = np.zeros(len(self.parts), dtype=np.uint64)
         for lane in range(start, start + width):
             keys *= _MULTIPLIER
             keys += self._lane(lane)
-        # Stable, so that the texts of a bucket stand in their order on every machine.
+        # Stable, so that the texts of a bucket are in the same order on every machine.
         order = np.argsort(keys, kind="stable").astype(np.int32)
         keys = keys[order]
         opens = np.ones(len(keys) + 1, dtype=np.bool_)
@@ -217,14 +217,14 @@ class _Search:
         shared = ~(opens[:-1] & opens[1:])
         return order[shared], opens[:-1][shared]
 
-    def _wait(self, first: NDArray[np.int32], second: NDArray[np.int32]) -> None:
+    def _add(self, first: NDArray[np.int32], second: NDArray[np.int32]) -> None:
         held, others = self.parts[first], self.parts[second]
         new = others & ~self.near[first]
         new |= held & ~self.near[second]
         new |= held & others & ~self.earlier[second]
-        told = new != 0
-        self.pending.append(first[told].astype(np.int64) * len(self.parts) + second[told])
-        # As many as there are texts are worth a reading, after which fewer are worth a comparison.
+        is_new = new != 0
+        self.pending.append(first[is_new].astype(np.int64) * len(self.parts) + second[is_new])
+        # Reading the file pays once there are as many candidates as texts.
         limit = min(_PENDING, len(self.parts))
         if sum(map(len, self.pending)) > limit:
             self.pending[:] = [np.unique(np.concatenate(self.pending))]
@@ -252,14 +252,14 @@ class _Search:
 
 
 def _partners(opens: NDArray[np.bool_], parts: NDArray[np.uint8]) -> Iterator[NDArray[np.int32]]:
-    """Which place each place of the buckets is compared with, once for each way to choose it.
+    """The place that each place of the buckets is compared with, one array a way to choose it.
 
     Args:
-        opens: Which places open a bucket, `(places,)`.
+        opens: Which places begin a bucket, `(places,)`.
         parts: In which parts the text at each place occurs, `(places,)`.
 
     Returns:
-        A place for each place, `(places,)`; below zero or the place itself where there is none.
+        A place for each place, `(places,)`; negative or the place itself where there is none.
     """
     if not len(opens):
         return

@@ -1,4 +1,4 @@
-"""Some of a stream, drawn at random while it passes. Knows nothing of what is drawn."""
+"""Random samples of a stream or a list."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -7,48 +7,50 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def drawn(items: Iterable[_T], most: int, seed: int = 1) -> list[_T]:
-    """Up to so many of a stream's items, each as likely as any other (reservoir sampling).
+def reservoir(items: Iterable[_T], size: int, seed: int = 1) -> list[_T]:
+    """A uniform sample of a stream (reservoir sampling).
 
-    >>> drawn("abc", 5)
+    >>> reservoir("abc", 5)
     ['a', 'b', 'c']
 
     Args:
-        items: The stream; it is read to its end, and no more than `most` are kept of it.
-        most: How many, and all if there are no more.
-        seed: What the draw depends on.
+        items: The stream; it is read to its end, and no more than `size` items are kept.
+        size: Items of the sample; all items if there are no more.
+        seed: Seed of the sample.
     """
-    generator = random.Random(seed)  # noqa: S311 — nothing is kept secret by it
+    generator = random.Random(seed)  # noqa: S311 — not for secrets
     kept: list[_T] = []
     for number, item in enumerate(items):
-        if number < most:
+        if number < size:
             kept.append(item)
-        elif (place := generator.randint(0, number)) < most:
+        elif (place := generator.randint(0, number)) < size:
             kept[place] = item
     return kept
 
 
-def fitting(items: Sequence[_T], sizes: Sequence[int], most: int, seed: int = 1) -> list[_T]:
-    """Some of the items, in their order, whose sizes add up to a number at most.
+def sample_of_size(
+    items: Sequence[_T], sizes: Sequence[int], limit: int, seed: int = 1
+) -> list[_T]:
+    """A sample of the items, in their order, whose sizes add up to no more than a limit.
 
-    They are taken in a random order until one does not fit; the first is taken whatever its size.
+    They are drawn in a random order until one does not fit; the first is drawn whatever its size.
 
-    >>> fitting("abc", [2, 3, 4], 9)
+    >>> sample_of_size("abc", [2, 3, 4], 9)
     ['a', 'b', 'c']
 
     Args:
         items: The items.
         sizes: The size of each.
-        most: What the sizes of those taken may add up to; all are taken if all fit.
-        seed: What the draw depends on.
+        limit: The limit; if all items fit, all are returned.
+        seed: Seed of the sample.
     """
     order = list(range(len(items)))
-    if sum(sizes) > most:
-        random.Random(seed).shuffle(order)  # noqa: S311 — as above
+    if sum(sizes) > limit:
+        random.Random(seed).shuffle(order)  # noqa: S311
         total = 0
         for taken, number in enumerate(order):
             total += sizes[number]
-            if total > most and taken:
+            if total > limit and taken:
                 order = sorted(order[:taken])
                 break
     return [items[number] for number in order]

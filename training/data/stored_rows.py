@@ -1,8 +1,7 @@
-"""Rows kept on disk between the corpus reader and training, so that they need not fit in memory.
+"""The rows of a corpus on disk, so that they need not fit in memory.
 
-A corpus is parsed once and its good rows are put into one Arrow file (IPC format,
-https://arrow.apache.org/docs/format/Columnar.html), which is then read as often as needed. Knows
-neither labels' ids nor tokens.
+A corpus is parsed once and its valid rows are written to one Arrow file (IPC format,
+https://arrow.apache.org/docs/format/Columnar.html), which is then read as often as needed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -32,7 +31,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Some rows of a file of rows, in its order.
+    """Some rows of a file, in its order.
 
     Attributes:
         path: The file.
@@ -50,17 +49,17 @@ class StoredRows:
             yield from window
 
     def windows(self) -> Iterator[list[Row]]:
-        """The rows, some thousands at a time."""
+        """The rows, thousands at a time."""
         for _, batch in self._batches():
             yield _rows(batch)
 
     def texts(self) -> Iterator[list[str]]:
-        """The texts alone, some thousands at a time."""
+        """The texts only, thousands at a time."""
         for _, batch in self._batches():
             yield batch.column("text").to_pylist()
 
     def at(self, numbers: Sequence[int]) -> list[Row]:
-        """The rows with certain numbers, counted from zero among these rows."""
+        """The rows with these numbers, counted from zero among these rows."""
         places = np.flatnonzero(self.kept)[np.asarray(numbers, dtype=np.int64)]
         found: dict[int, Row] = {}
         with pa.ipc.open_file(str(self.path)) as reader:
@@ -72,7 +71,11 @@ class StoredRows:
         return [found[place] for place in places.tolist()]
 
     def only(self, chosen: NDArray[np.bool_]) -> "StoredRows":
-        """The rows among these that are chosen, `(rows,)`."""
+        """Some of the rows.
+
+        Args:
+            chosen: Which, `(rows,)`.
+        """
         kept = self.kept.copy()
         kept[np.flatnonzero(self.kept)] = chosen
         return replace(self, kept=kept)
@@ -91,7 +94,7 @@ def store(rows: Iterable[Row], path: Path) -> StoredRows:
 
     Args:
         rows: The rows, read once and in a stream.
-        path: The file; it is written anew.
+        path: The file; an earlier one is replaced.
     """
     stream = iter(rows)
     count = 0

@@ -1,1 +1,1 @@
-"""How good and how fast a finished model is, asked as it will serve."""
+"""Evaluation of a trained model by the classifier that serves it: quality, calibration, speed."""

@@ -1,8 +1,7 @@
-"""How far probabilities can be trusted, and the temperature that makes them truer.
+"""Calibration of probabilities: reliability, calibration error and temperature scaling.
 
 Temperature scaling and the calibration error after Guo et al., "On Calibration of Modern Neural
 Networks", 2017 (https://arxiv.org/abs/1706.04599); the error was introduced by Naeini et al., 2015.
-Knows logits, probabilities and what was true; neither texts nor models.
 """
 
 import math
@@ -18,13 +17,13 @@ BINS = 15
 """Bins of equal width that probabilities are sorted into, as in the paper."""
 
 LOWEST, HIGHEST = 0.25, 4.0
-"""Bounds of a temperature: beyond them the rows tell of their own fewness, not of the model."""
+"""Bounds of a temperature: values beyond them come from too few rows, not from the model."""
 
 _SPREAD = 0.5
-"""Standard deviation of the logarithm of a temperature, before any row was looked at."""
+"""Standard deviation of the log-temperature in the prior."""
 
 _DIGITS = 6
-"""Significant digits of a temperature: more would be noise of the search."""
+"""Significant digits of a temperature; further digits are noise of the search."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class ReliabilityBin:
     """Predictions whose probability lies in one bin.
 
     Attributes:
-        predictions: How many; in a multi-label task one for each row and label.
+        predictions: Their number; in a multi-label task one for each row and label.
         probability: Their mean probability; 0 without any.
-        right: Share of them that is right; 0 without any.
+        right: Share of them that are correct; 0 without any.
     """
 
     predictions: int
@@ -43,24 +42,24 @@ class ReliabilityBin:
 
 
 class Reliability:
-    """Counts how often predictions are right, by their probability; keeps none of them."""
+    """Counts how often predictions are correct, by their probability."""
 
     def __init__(self) -> None:
         self._predictions, self._right = np.zeros((2, BINS), dtype=np.int64)
         self._probability = np.zeros(BINS, dtype=np.float64)
 
     def add(self, probabilities: NDArray[np.floating], truth: NDArray[np.bool_]) -> None:
-        """Takes predictions.
+        """Adds predictions.
 
         Args:
-            probabilities: What each is said to be right with, `(predictions,)`.
-            truth: Whether each is right, `(predictions,)`.
+            probabilities: The probability of each, `(predictions,)`.
+            truth: Whether each is correct, `(predictions,)`.
         """
-        told = probabilities.astype(np.float64)
-        bins = np.minimum((told * BINS).astype(np.int64), BINS - 1)
+        wide = probabilities.astype(np.float64)
+        bins = np.minimum((wide * BINS).astype(np.int64), BINS - 1)
         self._predictions += np.bincount(bins, minlength=BINS)
         self._right += np.bincount(bins[truth], minlength=BINS)
-        self._probability += np.bincount(bins, weights=told, minlength=BINS)
+        self._probability += np.bincount(bins, weights=wide, minlength=BINS)
 
     def bins(self) -> tuple[ReliabilityBin, ...]:
         """The predictions so far by their probability, from 0 to 1."""
@@ -80,7 +79,7 @@ class Reliability:
 
 
 def error_of(bins: tuple[ReliabilityBin, ...]) -> float:
-    """Mean gap between probability and share of right predictions, over all predictions."""
+    """Mean gap between probability and share of correct predictions, over all predictions."""
     total = sum(found.predictions for found in bins)
     gaps = (found.predictions * abs(found.right - found.probability) for found in bins)
     return sum(gaps) / total if total else 0.0
@@ -89,30 +88,31 @@ def error_of(bins: tuple[ReliabilityBin, ...]) -> float:
 def expected_calibration_error(
     probabilities: NDArray[np.floating], truth: NDArray[np.bool_]
 ) -> float:
-    """Mean gap between probability and share of right predictions, in bins of the probability.
+    """Mean gap between probability and share of correct predictions, in bins of the probability.
 
-    Four predictions of 0.8, three of them right, and one of 0.3 that is wrong:
+    Four predictions of 0.8, three of them correct, and one of 0.3 that is wrong:
 
-    >>> told, right = np.array([0.8, 0.8, 0.8, 0.8, 0.3]), np.array([1, 1, 1, 0, 0], dtype=bool)
-    >>> round(expected_calibration_error(told, right), 4)  # (4 * 0.05 + 1 * 0.3) / 5
+    >>> truth = np.array([1, 1, 1, 0, 0], dtype=bool)
+    >>> error = expected_calibration_error(np.array([0.8, 0.8, 0.8, 0.8, 0.3]), truth)
+    >>> round(error, 4)  # (4 * 0.05 + 1 * 0.3) / 5
     0.1
 
     Args:
-        probabilities: What each prediction is said to be right with, `(predictions,)`.
-        truth: Whether each is right, `(predictions,)`.
+        probabilities: The probability of each prediction, `(predictions,)`.
+        truth: Whether each is correct, `(predictions,)`.
     """
     counted = Reliability()
     counted.add(probabilities, truth)
     return counted.error
 
 
-def told_of(
+def predictions_of(
     probabilities: NDArray[np.floating], truth: NDArray[np.bool_], *, multi_label: bool
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """The predictions that rows of probabilities make, and whether each is right.
+    """The probabilities of the predictions for some rows, and whether each is correct.
 
-    An answer of one label is one prediction, its best label; where a text may have several, each
-    label's being there is one.
+    A row of a single-label task is one prediction, its best label; a row of a multi-label task is
+    one prediction for each label.
 
     Args:
         probabilities: The probability of each label, `(rows, labels)`.
@@ -128,7 +128,7 @@ def told_of(
 def negative_log_likelihood(
     logits: NDArray[np.floating], targets: Targets, *, multi_label: bool = False
 ) -> float:
-    """Mean cross-entropy of the rows, in nats; of several labels a text, over those too.
+    """Mean cross-entropy of the rows, in nats; in a multi-label task over rows and labels.
 
     Args:
         logits: `(rows, labels)`.
@@ -148,14 +148,14 @@ def negative_log_likelihood(
 def temperature(
     logits: NDArray[np.floating], targets: Targets, *, multi_label: bool = False
 ) -> float:
-    """The number that logits are best divided by: of all within the bounds, the likeliest.
+    """The temperature that logits are divided by, within the bounds.
 
-    It is the mode of the posterior: the likelihood of the rows, times a log-normal distribution
-    around 1 that was held to be true before. A few rows move it little, and rows that are all
-    right, which alone would have it at zero, not without bound; a few hundred outweigh the prior.
+    It is the mode of the posterior: the likelihood of the rows times a log-normal prior around 1.
+    A few rows move it little, and rows that are all classified correctly do not drive it to zero;
+    a few hundred rows outweigh the prior.
 
     Args:
-        logits: `(rows, labels)`, of rows that were not learnt from.
+        logits: `(rows, labels)`, of rows that were not trained on.
         targets: The label id of each row, `(rows,)`, or each label's share, `(rows, labels)`.
         multi_label: Whether each label has a sigmoid of its own, instead of one softmax.
     """
@@ -168,23 +168,23 @@ def temperature(
 
     bounds = (math.log(LOWEST), math.log(HIGHEST))
     found = minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-5})
-    # As they are, logits are never worse than what the search gives up at.
+    # The search may end at a value that is worse than no temperature.
     best = found.x if cost(found.x) < cost(0.0) else 0.0
     return float(f"{math.exp(best):.{_DIGITS}g}")
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What dividing a model's logits by a temperature did to its validation rows.
+    """The temperature of a model and its effect on the validation rows.
 
     Attributes:
-        temperature: What the logits are divided by.
-        rows: Rows that it was chosen by.
-        log_loss_before: Their mean cross-entropy without it, in nats, soft labels as they are.
+        temperature: The temperature.
+        rows: Rows that it was chosen on.
+        log_loss_before: Their mean cross-entropy without it, in nats, with soft labels.
         log_loss: The same with it.
         ece_before: Their calibration error without it.
         ece: The same with it.
-        before: How often the model was right without it, by its probability.
+        before: Their reliability without it, by probability.
         after: The same with it.
     """
 
@@ -198,5 +198,5 @@ class Calibration:
     after: tuple[ReliabilityBin, ...]
 
     def as_dict(self) -> dict[str, object]:
-        """The figures as a JSON object."""
+        """The calibration as a JSON object."""
         return asdict(self)

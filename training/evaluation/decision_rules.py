@@ -1,90 +1,86 @@
-"""What is chosen on the validation rows once a network is trained: temperature and thresholds.
+"""Temperature and thresholds: how a trained model's logits become labels.
 
-Asks the very classifier that will serve, so what is chosen suits what users get. How each choice
-is made is the business of `calibration`, `thresholds` and `rejection`.
+They are chosen on the validation rows by the classifier that serves the model. The choices
+themselves are made in `calibration`, `thresholds` and `rejection`.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import apply
 from gatewise.training.config.reject_section import RejectConfig
-from gatewise.training.data.corpora import Rows
+from gatewise.training.data.encoded_corpus import EncodedSplit
 from gatewise.training.data.examples import Targets
-from gatewise.training.data.preparation import targets_of
-from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.evaluation import thresholds
 from gatewise.training.evaluation.calibration import (
     Calibration,
     Reliability,
     negative_log_likelihood,
+    predictions_of,
     temperature,
-    told_of,
 )
 from gatewise.training.evaluation.rejection import Rejection, choose, curve
-from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.labels import Labels
 from numpy.typing import NDArray
 
-_MOST_LOGITS = 2**24
-"""Most logits held in memory: of more validation rows, some evenly among them are looked at."""
+_MAX_LOGITS = 2**24
+"""Logits held in memory, at most: of more validation rows, an evenly spaced sample is used."""
+
+_WINDOW = 4096
 
 
-def calibration(classifier: Classifier, rows: Rows) -> Calibration:
-    """Chooses the temperature of a model whose logits are as its network was trained.
+def calibration(classifier: Classifier, validation: EncodedSplit) -> Calibration:
+    """Chooses the temperature of a model.
 
     Args:
-        classifier: The model.
-        rows: The rows of the run.
+        classifier: The model, its logits as the network was trained.
+        validation: The validation rows.
     """
-    validation = rows.validation
-    step = math.ceil(len(validation) * len(rows.labels) / _MOST_LOGITS)
-    chosen = np.arange(len(validation)) % step == 0
-    logits, truth = [], []
-    targets: list[Targets] = []
-    for every, answers in _windows(classifier, validation.only(chosen)):
-        # A row out of scope has no right label for a probability to be true of.
-        inside = _in_scope(every, rows)
-        window = [row for row, one in zip(every, inside, strict=True) if one]
-        logits.append(answers[inside])
-        targets.append(targets_of(window, rows.labels, multi_label=rows.multi_label))
-        truth.append(rows.labels.matrix([row.labels for row in window]))
+    step = math.ceil(len(validation) * len(classifier.classes_) / _MAX_LOGITS)
+    sample = validation.only(np.arange(len(validation)) % step == 0)
+    # A row out of scope has no correct label for a probability to be measured against.
+    sample = sample.only(sample.in_scope)
+    windows = list(_classified(classifier, sample))
     return _calibration(
-        np.concatenate(logits),
-        _joined(targets),
-        np.concatenate(truth),
-        multi_label=rows.multi_label,
+        np.concatenate([logits for logits, _ in windows]),
+        sample.texts.targets(np.arange(len(sample))),
+        np.concatenate([truth for _, truth in windows]),
+        multi_label=classifier.multi_label,
     )
 
 
-def label_thresholds(classifier: Classifier, rows: Rows) -> tuple[float, ...]:
-    """The score from which on each label is given, of a model that may give several."""
-    probabilities, truth = [], []
-    for window, logits in _windows(classifier, rows.validation):
-        probabilities.append(apply("sigmoid", logits))
-        truth.append(targets_of(window, rows.labels, multi_label=True) >= 0.5)
-    return thresholds.choose(np.concatenate(probabilities), np.concatenate(truth))
-
-
-def rejection(classifier: Classifier, rows: Rows, config: RejectConfig) -> Rejection:
-    """The probability from which on a text is given its best label.
+def label_thresholds(classifier: Classifier, validation: EncodedSplit) -> tuple[float, ...]:
+    """Chooses the score from which on each label of a multi-label model is predicted.
 
     Args:
-        classifier: The model.
-        rows: The rows of the run.
-        config: What is wanted.
+        classifier: The model, its temperature already chosen.
+        validation: The validation rows.
     """
-    best, right, outside = [], [], []
-    for window, logits in _windows(classifier, rows.validation):
-        inside = _in_scope(window, rows)
-        probabilities = apply("softmax", logits)
-        truth = rows.labels.matrix([row.labels for row in window])
-        told, true = told_of(probabilities, truth, multi_label=False)
-        best.append(told[inside])
-        right.append(true[inside])
-        outside.append(told[~inside])
-    found = curve(np.concatenate(best), np.concatenate(right), np.concatenate(outside))
+    probabilities = [apply("sigmoid", logits) for logits, _ in _classified(classifier, validation)]
+    targets = validation.texts.targets(np.arange(len(validation)))
+    return thresholds.choose(np.concatenate(probabilities), targets >= 0.5)
+
+
+def rejection(classifier: Classifier, validation: EncodedSplit, config: RejectConfig) -> Rejection:
+    """Chooses the probability from which on the best label is predicted.
+
+    Args:
+        classifier: The model, its temperature already chosen.
+        validation: The validation rows.
+        config: The settings of the threshold.
+    """
+    best, correct = [], []
+    for logits, truth in _classified(classifier, validation):
+        predictions = predictions_of(apply("softmax", logits), truth, multi_label=False)
+        best.append(predictions[0])
+        correct.append(predictions[1])
+    probabilities, in_scope = np.concatenate(best), validation.in_scope
+    found = curve(
+        probabilities[in_scope], np.concatenate(correct)[in_scope], probabilities[~in_scope]
+    )
     chosen, reached = choose(found, config.target_precision)
     return Rejection(
         label=config.label,
@@ -104,7 +100,7 @@ def _calibration(
     for divided in (logits, (logits / found).astype(np.float32)):
         probabilities = apply("sigmoid" if multi_label else "softmax", divided)
         reliability = Reliability()
-        reliability.add(*told_of(probabilities, truth, multi_label=multi_label))
+        reliability.add(*predictions_of(probabilities, truth, multi_label=multi_label))
         counted.append(reliability)
         losses.append(negative_log_likelihood(divided, targets, multi_label=multi_label))
     (before, after), (loss_before, loss_after) = counted, losses
@@ -120,16 +116,12 @@ def _calibration(
     )
 
 
-def _in_scope(window: Sequence[Row], rows: Rows) -> NDArray[np.bool_]:
-    return np.array([rows.multi_label or bool(row.labels) for row in window])
-
-
-def _joined(windows: list[Targets]) -> Targets:
-    return np.concatenate(windows)  # type: ignore[return-value]  # all of one kind
-
-
-def _windows(
-    classifier: Classifier, rows: StoredRows
-) -> Iterator[tuple[list[Row], NDArray[np.float32]]]:
-    for window in rows.windows():
-        yield window, classifier.logits(classifier.encode([row.text for row in window]))
+def _classified(
+    classifier: Classifier, split: EncodedSplit
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """The logits of the rows and which labels they have, both `(rows, labels)`, in windows."""
+    labels = Labels(tuple(classifier.classes_))
+    rows = iter(split)
+    while window := list(islice(rows, _WINDOW)):
+        logits = classifier.logits([row.encoded for row in window])
+        yield logits, labels.matrix([row.row.labels for row in window])

@@ -1,7 +1,7 @@
-"""How good a model is: the figures of a classifier over labelled rows.
+"""The metrics of a classifier on labelled rows.
 
-Asks the very classifier that serves, so what is reported is what users get. Counts with
-scikit-learn, a window of rows at a time, and keeps nothing of a row; does not import TensorFlow.
+The classifier is the one that serves, so the report is what users get. Rows are counted in windows
+and not kept.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import apply, reached
-from gatewise.training.evaluation.calibration import Reliability, told_of
+from gatewise.training.evaluation.calibration import Reliability, predictions_of
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from numpy.typing import NDArray
@@ -25,16 +25,16 @@ OnWindow = Callable[[Sequence[EncodedRow], NDArray[np.float32]], None]
 
 
 @dataclass(frozen=True)
-class LabelFigures:
-    """The figures of one label.
+class LabelMetrics:
+    """The metrics of one label.
 
     Attributes:
         label: Its name.
-        precision: Share of the rows given this label that have it.
-        recall: Share of the rows that have this label that were given it.
+        precision: Share of the rows for which it is predicted that have it.
+        recall: Share of the rows that have it for which it is predicted.
         f1: Harmonic mean of the two.
         rows: Rows that have it.
-        threshold: The probability from which on it is given; None in a single-label task.
+        threshold: The probability from which on it is predicted; None in a single-label task.
     """
 
     label: str
@@ -47,28 +47,27 @@ class LabelFigures:
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of a classifier over labelled rows.
+    """The metrics of a classifier on labelled rows.
 
     Attributes:
-        accuracy: Share of rows whose most probable label is theirs. In a multi-label task, share
-            of rows that were given all their labels and no other (subset accuracy). Of a model
-            that may give none, a row that is given none is wrong, and rows out of scope, which
-            have none, are not among the rows that this is a share of (in-scope accuracy, Larson et
-            al., 2019, https://aclanthology.org/D19-1131).
+        accuracy: Share of rows whose label is predicted. In a multi-label task, share of rows with
+            exactly their labels predicted (subset accuracy). With a reject threshold, a row
+            without a predicted label counts as wrong, and rows out of scope are left out (in-scope
+            accuracy, Larson et al., 2019, https://aclanthology.org/D19-1131).
         macro_f1: Mean F1 over the labels that occur in the rows; in a multi-label task over all.
-        log_loss: Mean negative log of the probability given to the right label, in nats; in a
-            multi-label task to each label's being there or not, the mean over rows and labels.
+        log_loss: Mean negative log of the probability of the correct label, in nats; in a
+            multi-label task of the presence or absence of each label, over rows and labels.
         ece: Expected calibration error: the mean gap between the probability of the best label and
-            the share of rows where it is right; in a multi-label task over every label of a row.
+            the share of rows where it is correct; in a multi-label task over all labels of a row.
         rows: Rows counted, those out of scope left out.
-        labels: The figures of each label that the macro F1 is over.
+        labels: The metrics of each label that the macro F1 is over.
         micro_f1: F1 over all pairs of a row and a label; None in a single-label task, where it
             would be the accuracy.
-        answered: Share of rows that are given a label; None of a model that gives each one.
-        accuracy_answered: Share of those that are given the right one; 1 without any.
-        out_of_scope_rows: Rows that have none of the labels; None of a model that was not trained
-            with `reject.out_of_scope`. A label that they are given is wrong in its precision.
-        out_of_scope_recall: Share of those that are given none; None without any.
+        answered: Share of rows with a predicted label; None without a reject threshold.
+        accuracy_answered: Share of those rows whose label is correct; 1 if there are none.
+        out_of_scope_rows: Rows out of scope; None if the model was trained without
+            `reject.out_of_scope`. A label predicted for them lowers its precision.
+        out_of_scope_recall: Share of those rows without a predicted label; None if there are none.
     """
 
     accuracy: float
@@ -76,7 +75,7 @@ class Report:
     log_loss: float
     ece: float
     rows: int
-    labels: tuple[LabelFigures, ...]
+    labels: tuple[LabelMetrics, ...]
     micro_f1: float | None = None
     answered: float | None = None
     accuracy_answered: float | None = None
@@ -89,9 +88,9 @@ class Report:
         return self.micro_f1 is not None
 
     def as_dict(self) -> dict[str, object]:
-        """The report as a JSON object, without what a single-label task does not have."""
+        """The report as a JSON object, without the metrics that the task does not have."""
         document = asdict(self, dict_factory=_known)
-        # The many labels come last, where they hide nothing.
+        # Last, because there may be many.
         document["labels"] = document.pop("labels")
         return document
 
@@ -99,12 +98,12 @@ class Report:
 def evaluate(
     classifier: Classifier, rows: Iterable[EncodedRow], on_window: OnWindow | None = None
 ) -> Report:
-    """Classifies rows and compares with their labels.
+    """Classifies rows and compares the predictions with their labels.
 
     Args:
         classifier: The model.
-        rows: Rows encoded by it, whose labels it knows; at least one.
-        on_window: Given each window of rows with its logits, `(rows, labels)`.
+        rows: Rows encoded by it, with labels of the model; at least one.
+        on_window: Called with each window of rows and its logits, `(rows, labels)`.
     """
     names = Labels(tuple(classifier.classes_))
     counts = _Counts(classifier)
@@ -117,61 +116,64 @@ def evaluate(
     return counts.report(names)
 
 
-def given(
-    logits: NDArray[np.float32], thresholds: Sequence[float] | None, least: float | None = None
+def predicted(
+    logits: NDArray[np.float32],
+    thresholds: Sequence[float] | None,
+    min_probability: float | None = None,
 ) -> NDArray[np.bool_]:
-    """Which labels the rows are given, `(rows, labels)`.
+    """The predicted labels of rows, `(rows, labels)`.
 
     Args:
         logits: Shape `(rows, labels)`.
-        thresholds: In a multi-label task, the probability from which on each label is given.
-        least: In a single-label task, the probability that the best label must reach; None for
-            any.
+        thresholds: In a multi-label task, the probability from which on each label is predicted.
+        min_probability: In a single-label task, the probability that the best label must reach;
+            None for any.
     """
     if thresholds is not None:
         return reached(apply("sigmoid", logits), thresholds)
     best: NDArray[np.bool_] = logits.argmax(axis=1)[:, None] == np.arange(logits.shape[1])
-    if least is not None:
-        best &= reached(apply("softmax", logits), least)
+    if min_probability is not None:
+        best &= reached(apply("softmax", logits), min_probability)
     return best
 
 
 class _Counts:
-    """What is counted of rows as they pass."""
+    """The counts that the metrics are computed from."""
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier, self._reject = classifier, classifier.reject
         # For each label [[true negatives, false positives], [false negatives, true positives]].
         self._of_labels = np.zeros((len(classifier.classes_), 2, 2), dtype=np.int64)
-        self._rows = self._exact = self._answered = self._outside = self._found_out = 0
+        self._rows = self._exact = self._answered = 0
+        self._out_of_scope = self._rejected = 0  # rows out of scope, and those without a label
         self._losses = 0.0
         self._trust = Reliability()
 
     def add(self, logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
-        several = self._classifier.multi_label
-        least = self._reject.threshold if self._reject else None
-        predicted = given(logits, self._classifier.thresholds, least)
-        self._of_labels += multilabel_confusion_matrix(truth, predicted)
-        if not several:
-            inside = truth.any(axis=1)
-            self._outside += int(np.count_nonzero(~inside))
-            self._found_out += int(np.count_nonzero(~predicted[~inside].any(axis=1)))
-            logits, truth, predicted = logits[inside], truth[inside], predicted[inside]
+        multi_label = self._classifier.multi_label
+        minimum = self._reject.threshold if self._reject else None
+        labels = predicted(logits, self._classifier.thresholds, minimum)
+        self._of_labels += multilabel_confusion_matrix(truth, labels)
+        if not multi_label:
+            in_scope = truth.any(axis=1)
+            self._out_of_scope += int(np.count_nonzero(~in_scope))
+            self._rejected += int(np.count_nonzero(~labels[~in_scope].any(axis=1)))
+            logits, truth, labels = logits[in_scope], truth[in_scope], labels[in_scope]
         self._rows += len(logits)
-        self._exact += int(np.count_nonzero((truth == predicted).all(axis=1)))
-        self._answered += int(np.count_nonzero(predicted.any(axis=1)))
-        self._losses += float(_losses(logits, truth, several=several).sum())
+        self._exact += int(np.count_nonzero((truth == labels).all(axis=1)))
+        self._answered += int(np.count_nonzero(labels.any(axis=1)))
+        self._losses += float(_losses(logits, truth, multi_label=multi_label).sum())
         probabilities = apply(self._classifier.score_function, logits)
-        self._trust.add(*told_of(probabilities, truth, multi_label=several))
+        self._trust.add(*predictions_of(probabilities, truth, multi_label=multi_label))
 
     def report(self, names: Labels) -> Report:
         thresholds, rows = self._classifier.thresholds, max(self._rows, 1)
-        labels = _figures(self._of_labels, names, thresholds)
+        labels = _label_metrics(self._of_labels, names, thresholds)
         micro_f1 = None
         if thresholds is not None:
             hits = self._of_labels[:, 1, 1].sum()
             micro_f1 = float(_share(2 * hits, _pairs(self._of_labels).sum()))
-        looks_outside = self._reject is not None and self._reject.out_of_scope is not None
+        knows_out_of_scope = self._reject is not None and self._reject.out_of_scope is not None
         answered = self._answered
         return Report(
             accuracy=self._exact / rows,
@@ -185,31 +187,31 @@ class _Counts:
             accuracy_answered=(self._exact / answered if answered else 1.0)
             if self._reject
             else None,
-            out_of_scope_rows=self._outside if looks_outside else None,
-            out_of_scope_recall=self._found_out / self._outside if self._outside else None,
+            out_of_scope_rows=self._out_of_scope if knows_out_of_scope else None,
+            out_of_scope_recall=self._rejected / self._out_of_scope if self._out_of_scope else None,
         )
 
 
 def _losses(
-    logits: NDArray[np.float32], truth: NDArray[np.bool_], *, several: bool
+    logits: NDArray[np.float32], truth: NDArray[np.bool_], *, multi_label: bool
 ) -> NDArray[np.float64]:
-    """The negative log of the probability given to what is true of each row, `(rows,)`."""
+    """The log loss of each row, `(rows,)`."""
     wide = logits.astype(np.float64)
-    if not several:
+    if not multi_label:
         return np.asarray(logsumexp(wide, axis=1) - wide[truth])
     # -log sigmoid(z) = log(1 + e^-z), and -log(1 - sigmoid(z)) = log(1 + e^z)
     return np.asarray(np.logaddexp(0, np.where(truth, -wide, wide)).mean(axis=1))
 
 
-def _figures(
+def _label_metrics(
     counts: NDArray[np.int64], names: Labels, thresholds: Sequence[float] | None
-) -> tuple[LabelFigures, ...]:
+) -> tuple[LabelMetrics, ...]:
     (_, false_positives), (false_negatives, hits) = counts.transpose(1, 2, 0)
     rows = hits + false_negatives
     precision, recall = _share(hits, hits + false_positives), _share(hits, rows)
     f1 = _share(2 * hits, _pairs(counts))
     return tuple(
-        LabelFigures(
+        LabelMetrics(
             label=label,
             precision=float(precision[index]),
             recall=float(recall[index]),
@@ -223,13 +225,13 @@ def _figures(
 
 
 def _pairs(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows that have each label and rows that were given it, added."""
+    """Rows that have each label plus rows for which it is predicted."""
     pairs: NDArray[np.int64] = 2 * counts[:, 1, 1] + counts[:, 0, 1] + counts[:, 1, 0]
     return pairs
 
 
 def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A quotient; zero where there is nothing to share."""
+    """A quotient; zero where the denominator is."""
     return np.asarray(part / np.maximum(whole, 1), dtype=np.float64)
 
 

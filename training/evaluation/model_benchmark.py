@@ -1,7 +1,6 @@
-"""What an exported model is worth: its size, how often it is right, how fast it answers.
+"""The size, accuracy and latency of an exported model.
 
-The times are the only figures of a run that another run of the same seed does not repeat. Knows a
-loaded classifier and texts; does not import TensorFlow.
+The times are the only metrics of a run that differ between runs of the same seed.
 """
 
 import statistics
@@ -18,15 +17,15 @@ NAMES: dict[Precision, str] = {
     "fp16": "16-bit floats",
     "int8": "8-bit integers",
 }
-"""What people call each precision."""
+"""The name of each precision in reports."""
 
-_BUDGET = 0.002
-"""How much accuracy a smaller precision may cost before it is told of: 0.2 points."""
+_MAX_ACCURACY_LOSS = 0.002
+"""Accuracy that a smaller precision may lose before it is reported: 0.2 points."""
 
 _SECONDS = 0.25
-"""Time given to each of the two measurements."""
+"""Duration of each of the two measurements."""
 
-_LEAST_RUNS = 5
+_MIN_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class ExportedModel:
         precision: How its weights are stored.
         file: Its file's name in the model folder.
         bytes: The size of the file.
-        accuracy: Of the rows that the report looks at closely, as `Report` counts it.
-        macro_f1: Of the same rows.
-        tokens: Length of the short text that was asked about, in ids.
+        accuracy: On the rows of the report; see `Report`.
+        macro_f1: On the same rows.
+        tokens: Length of the short text that is timed, in ids.
         latency_ms: Median time from that text to its probabilities, in milliseconds.
-        texts_per_second: Texts answered in a second when many are asked about at once.
+        texts_per_second: Texts classified in a second, many at once.
     """
 
     precision: Precision
@@ -55,7 +54,7 @@ class ExportedModel:
 
     @property
     def name(self) -> str:
-        """What people call it, such as `32-bit floats`."""
+        """Its name in reports, such as `32-bit floats`."""
         return NAMES[self.precision]
 
 
@@ -64,9 +63,9 @@ def measure(classifier: Classifier, report: Report, texts: Sequence[str]) -> Exp
 
     Args:
         classifier: The model, loaded.
-        report: Its figures.
-        texts: Texts as they come, each with a token in it; some hundreds are enough. The one of
-            median length is the short text.
+        report: Its metrics.
+        texts: Typical texts, each with a token in it; some hundreds are enough. The one of median
+            length is the short text.
     """
     by_length = sorted(texts, key=lambda text: (len(text), text))
     short = by_length[len(by_length) // 2]
@@ -86,20 +85,20 @@ def measure(classifier: Classifier, report: Report, texts: Sequence[str]) -> Exp
 
 
 def costs_too_much(exact: float, smaller: float) -> bool:
-    """Whether fewer bits cost more accuracy than they may, 0.2 points.
+    """Whether a smaller precision loses too much accuracy, more than 0.2 points.
 
     >>> costs_too_much(0.9, 0.898), costs_too_much(0.9, 0.897)
     (False, True)
 
     Args:
-        exact: Accuracy with the weights as they were learnt.
-        smaller: Accuracy with fewer bits.
+        exact: Accuracy in 32-bit floats.
+        smaller: Accuracy in the smaller precision.
     """
-    return exact - smaller > _BUDGET + 1e-9
+    return exact - smaller > _MAX_ACCURACY_LOSS + 1e-9
 
 
-def costly(models: Sequence[ExportedModel]) -> list[str]:
-    """What to tell of models that are less often right than the first, by more than they may."""
+def accuracy_losses(models: Sequence[ExportedModel]) -> list[str]:
+    """A message for each model that is less accurate than the first by more than 0.2 points."""
     exact = models[0]
     return [
         f"{model.name} ({model.file}): accuracy {model.accuracy:.4f}, where {exact.name} have "
@@ -109,12 +108,12 @@ def costly(models: Sequence[ExportedModel]) -> list[str]:
     ]
 
 
-def _times(asked: Callable[[], object]) -> list[float]:
-    """The seconds that each of some calls took, after one that does not count."""
-    asked()
+def _times(call: Callable[[], object]) -> list[float]:
+    """The seconds of each of some calls, after one call that is not counted."""
+    call()
     times: list[float] = []
-    while len(times) < _LEAST_RUNS or sum(times) < _SECONDS:
+    while len(times) < _MIN_RUNS or sum(times) < _SECONDS:
         start = time.perf_counter()
-        asked()
+        call()
         times.append(time.perf_counter() - start)
     return times

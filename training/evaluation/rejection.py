@@ -1,8 +1,4 @@
-"""From which probability on an answer is given, chosen on validation rows.
-
-Knows the probability of the best label of each row, and whether that label is right; neither texts
-nor models. Does not import TensorFlow.
-"""
+"""The reject threshold: the probability from which on the best label is predicted."""
 
 from dataclasses import asdict, dataclass
 
@@ -12,18 +8,18 @@ from gatewise.training.evaluation.thresholds import between
 from numpy.typing import NDArray
 
 _POINTS = 100
-"""Most points of a curve."""
+"""Points of a curve, at most."""
 
 
 @dataclass(frozen=True)
 class RejectionPoint:
-    """What a threshold does to the validation rows.
+    """The effect of a threshold on the validation rows.
 
     Attributes:
-        threshold: The probability from which on the best label is given.
-        answered: Share of the rows in scope that are given a label.
-        accuracy_answered: Share of those that are given the right one; 1 without any.
-        out_of_scope_recall: Share of the rows out of scope that are given none; None without such.
+        threshold: The probability from which on the best label is predicted.
+        answered: Share of the rows in scope that get a label.
+        accuracy_answered: Share of those whose label is correct; 1 without any.
+        out_of_scope_recall: Share of the rows out of scope that get no label; None without any.
     """
 
     threshold: float
@@ -34,14 +30,14 @@ class RejectionPoint:
 
 @dataclass(frozen=True)
 class Rejection:
-    """The threshold of a model, and what others would have done to the validation rows.
+    """The threshold of a model, and the effect of others on the validation rows.
 
     Attributes:
-        label: What a text is given whose best label does not reach the threshold.
-        out_of_scope: The label of rows that have none of the labels; None if not set.
-        target_precision: Share of answered rows in scope that should be right; None if not set.
-        reached: Whether it was; true if none is set.
-        chosen: The threshold, and what it does.
+        label: What is predicted if the best label does not reach the threshold.
+        out_of_scope: The label of rows out of scope in the corpora; None if not set.
+        target_precision: Share of answered rows in scope that should be correct; None if not set.
+        reached: Whether the target is reached; true without a target.
+        chosen: The threshold and its effect.
         curve: Thresholds from the one that rejects no row to the one that rejects nearly all.
     """
 
@@ -53,19 +49,19 @@ class Rejection:
     curve: tuple[RejectionPoint, ...]
 
     def settings(self) -> RejectSettings:
-        """What of it goes into the model folder."""
+        """The part that goes into the model folder."""
         return RejectSettings(
             threshold=self.chosen.threshold, label=self.label, out_of_scope=self.out_of_scope
         )
 
     def as_dict(self) -> dict[str, object]:
-        """The figures as a JSON object."""
+        """The rejection as a JSON object."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Every threshold that makes a difference to some rows, the lowest first, and what it does.
+    """Every threshold that changes a prediction, in ascending order, and its effect.
 
     Attributes:
         thresholds: The thresholds, `(thresholds,)` as the others.
@@ -83,7 +79,7 @@ class Curve:
         return len(self.thresholds)
 
     def at(self, place: int) -> RejectionPoint:
-        """One threshold, by its place."""
+        """The point of one threshold, by its index."""
         recall = self.out_of_scope_recall
         return RejectionPoint(
             threshold=float(self.thresholds[place]),
@@ -93,7 +89,7 @@ class Curve:
         )
 
     def thinned(self) -> tuple[RejectionPoint, ...]:
-        """Some of the thresholds, evenly by their place, the first and the last among them."""
+        """Evenly spaced points, the first and the last included."""
         places = np.linspace(0, len(self) - 1, min(len(self), _POINTS)).round().astype(int)
         return tuple(self.at(place) for place in places.tolist())
 
@@ -103,9 +99,9 @@ def curve(
     right: NDArray[np.bool_],
     outside: NDArray[np.floating],
 ) -> Curve:
-    """What every threshold does to some rows.
+    """The effect of every threshold on some rows.
 
-    A threshold lies halfway between two neighbouring probabilities, the lowest below all of them.
+    A threshold is halfway between two neighbouring probabilities; the lowest is below all of them.
 
     >>> found = curve(np.array([0.875, 0.5]), np.array([True, False]), np.array([0.25]))
     >>> found.thresholds.tolist(), found.answered.tolist()
@@ -114,9 +110,9 @@ def curve(
     ([0.5, 0.5, 1.0], [0.0, 1.0, 1.0])
 
     Args:
-        probabilities: That of the best label of each row in scope, `(rows,)`; one row at least.
-        right: Whether that label is right, `(rows,)`.
-        outside: That of the best label of each row out of scope, `(rows out of scope,)`.
+        probabilities: Of the best label of each row in scope, `(rows,)`; one row at least.
+        right: Whether that label is correct, `(rows,)`.
+        outside: Of the best label of each row out of scope, `(rows out of scope,)`.
     """
     scores = np.concatenate([probabilities, outside])
     inside = np.arange(len(scores)) < len(probabilities)
@@ -125,7 +121,7 @@ def curve(
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
     below = np.append(ranked[1:], ranked.dtype.type(0))
-    # Rows of equal probability are answered together: a cut lies where the probability falls.
+    # Rows of equal probability get the same answer: a cut is where the probability falls.
     cuts = np.flatnonzero(ranked > below)[::-1]
     answered, true, found = (
         np.cumsum(each[order])[cuts].astype(np.float64) for each in (inside, hits, ~inside)
@@ -141,19 +137,20 @@ def curve(
 
 
 def choose(found: Curve, target_precision: float | None) -> tuple[RejectionPoint, bool]:
-    """The threshold that is best by the rows it was tried on, and whether the target is reached.
+    """The best threshold of a curve, and whether the target is reached.
 
-    Without rows out of scope it is the lowest that reaches the target. With such rows it is the
-    one with the best balanced accuracy, the lowest of equals: the mean of the share of rows in
-    scope that are given the right label, none being wrong, and of the share of rows out of scope
-    that are given none. If there is a target too, it is the best of those that reach the target.
-    (The share found out alone is no criterion: a threshold that rejects every text finds all.)
+    Without rows out of scope it is the lowest that reaches the target. With such rows it is the one
+    with the best balanced accuracy, of equals the lowest: the mean of the share of rows in scope
+    with the correct label and of the share of rows out of scope without a label. With a target
+    too, it is the best of those that reach the target. (Recall of rows out of scope alone is no
+    criterion: rejecting every text gives 1.)
 
-    Where no threshold reaches the target, those are looked at that come nearest to it.
+    If no threshold reaches the target, those nearest to it are compared.
 
     Args:
         found: From `curve`.
-        target_precision: Share of answered rows in scope that should be right; None for no target.
+        target_precision: Share of answered rows in scope that should be correct; None for no
+            target.
     """
     target = target_precision or 0.0
     answers = found.answered > 0
@@ -162,6 +159,6 @@ def choose(found: Curve, target_precision: float | None) -> tuple[RejectionPoint
     place = able[0]
     if found.out_of_scope_recall is not None:
         both = found.answered * found.accuracy_answered + found.out_of_scope_recall
-        # Sums that are equal but for rounding are equal.
+        # Rounded, so that sums that differ by rounding errors are equal.
         place = able[np.round(both[able], 12).argmax()]
     return found.at(int(place)), bool(nearest == target)

@@ -1,1 +1,1 @@
-"""Updates, epochs, validation, the learning rate, and checkpoints."""
+"""Fitting: updates, epochs, validation, the learning rate and checkpoints."""

@@ -1,8 +1,8 @@
-"""Checkpoints: the whole state of a run in one file, so that it can go on as if never stopped.
+"""Checkpoints: the state of a training run in one file, from which it resumes exactly.
 
 A file is a NumPy archive (`.npz`, https://numpy.org/doc/stable/reference/generated/numpy.savez.html)
-of plain arrays, without pickle, one of which holds the figures as JSON. It is written whole or not
-at all. Knows neither Keras nor what the arrays mean.
+of plain arrays, without pickle, one of which holds the training state as JSON. It is written
+atomically.
 """
 
 import json
@@ -20,10 +20,11 @@ from gatewise.vocab.atomic_files import atomic_write
 from gatewise.vocab.errors import GatewiseError
 from numpy.typing import NDArray
 
-_FIRST = "first.npz"
-"""Name of the file beside a run's checkpoint that holds its first one."""
+_FIRST_CHECKPOINT = "first.npz"
+"""Name of the file, in the same folder, that holds a run's first checkpoint."""
 
-_FIGURES = "figures"
+_JSON = "figures"
+"""Name of the array that holds the training state and the run's identity."""
 
 
 class CheckpointError(GatewiseError):
@@ -32,20 +33,20 @@ class CheckpointError(GatewiseError):
 
 @dataclass
 class TrainingState:
-    """Where a run stands, but for its arrays.
+    """The state of a run, except for its arrays.
 
     Attributes:
-        update: Updates made.
         peak: The peak learning rate.
-        lowered: Times the rate was lowered after the cost diverged.
-        restored: The update that the run went back to the last time; -1 if it never did.
+        update: Updates made.
+        lowered: How many times the rate was lowered after the cost diverged.
+        restored: The update of the last checkpoint that was restored; -1 if none was.
         cost: The training cost.
-        epochs: Epochs that have ended.
-        best: The epoch whose weights are the best so far.
-        waited: Epochs since then.
-        finished: Whether nothing is left to train.
-        rate_test: The range test, if there was one.
-        findings: What was told of the learning rate.
+        epochs: The epochs completed.
+        best: The epoch with the best weights so far.
+        waited: Epochs since the best one.
+        finished: Whether training has ended.
+        rate_test: The learning-rate range test, if there was one.
+        findings: The messages about the learning rate.
     """
 
     peak: float
@@ -63,109 +64,108 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run's whole state.
+    """A run's complete state.
 
     Attributes:
-        standing: Where it stands.
-        state: Every array that changes from update to update.
-        best: The best weights so far; empty before the first epoch has ended.
+        state: The training state.
+        variables: Every array that changes from update to update.
+        best_weights: The best weights so far; empty before the end of the first epoch.
     """
 
-    standing: TrainingState
-    state: list[NDArray[np.generic]]
-    best: list[NDArray[np.generic]]
+    state: TrainingState
+    variables: list[NDArray[np.generic]]
+    best_weights: list[NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The place of a run's checkpoint.
+    """A run's checkpoint file.
 
     Attributes:
         path: The file.
-        identity: What must be the same for a run to go on from it, such as its settings.
+        identity: What must not change for a run to resume, such as its settings.
     """
 
     path: Path
     identity: Mapping[str, Any]
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Writes a checkpoint in the place of the one before."""
-        figures = {"identity": self.identity, "standing": asdict(checkpoint.standing)}
-        arrays: dict[str, Any] = {_FIGURES: np.array(json.dumps(figures))}
-        for name in ("state", "best"):
-            for number, array in enumerate(getattr(checkpoint, name)):
-                arrays[f"{name}_{number}"] = array
+        """Writes a checkpoint, which replaces the previous one."""
+        document = {"identity": self.identity, "standing": asdict(checkpoint.state)}
+        arrays: dict[str, Any] = {_JSON: np.array(json.dumps(document))}
+        for prefix, group in (("state", checkpoint.variables), ("best", checkpoint.best_weights)):
+            arrays |= {f"{prefix}_{number}": array for number, array in enumerate(group)}
         with atomic_write(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
 
     def keep_first(self) -> None:
-        """Keeps the present checkpoint, which is a run's first, beside those to come."""
+        """Copies the current checkpoint, a run's first, so that later ones do not replace it."""
         with atomic_write(self._first) as temporary:
             shutil.copyfile(self.path, temporary)
 
     def discard(self) -> None:
-        """Takes the checkpoint away."""
+        """Deletes the checkpoint and the first one."""
         self.path.unlink(missing_ok=True)
         self._first.unlink(missing_ok=True)
 
     def load_first(self) -> Checkpoint | None:
-        """Reads the checkpoint that was kept, as `load` does; None if there is none."""
+        """Reads the first checkpoint, as `load` does; None if there is none."""
         return Checkpoints(self._first, self.identity).load()
 
     @property
     def _first(self) -> Path:
-        return self.path.with_name(_FIRST)
+        return self.path.with_name(_FIRST_CHECKPOINT)
 
     def load(self) -> Checkpoint | None:
         """Reads the checkpoint; None if there is none.
 
         Raises:
-            CheckpointError: If it is damaged, or of a run with other settings or other rows.
+            CheckpointError: If it is damaged, or belongs to a run with other settings or rows.
         """
         if not self.path.exists():
             return None
         try:
             with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                figures = json.loads(str(file[_FIGURES]))
-                arrays = {
-                    name: [
-                        file[f"{name}_{number}"]
-                        for number in range(sum(key.startswith(f"{name}_") for key in file))
+                document = json.loads(str(file[_JSON]))
+                variables, best_weights = (
+                    [
+                        file[f"{prefix}_{number}"]
+                        for number in range(sum(key.startswith(f"{prefix}_") for key in file))
                     ]
-                    for name in ("state", "best")
-                }
+                    for prefix in ("state", "best")
+                )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             raise CheckpointError(
-                f"{self.path}: the checkpoint cannot be read: it is damaged, or was not written by "
-                "a run. Delete it, or train from the start without resuming",
+                f"{self.path}: the checkpoint cannot be read: it is damaged, or not a checkpoint. "
+                "Delete it, or train from the start without resuming",
                 option="resume",
             ) from None
-        self._check(figures["identity"])
-        return Checkpoint(_standing(figures["standing"]), arrays["state"], arrays["best"])
+        self._check_identity(document["identity"])
+        return Checkpoint(_training_state(document["standing"]), variables, best_weights)
 
-    def _check(self, found: Mapping[str, Any]) -> None:
-        # Through JSON, as what was saved has been.
+    def _check_identity(self, found: Mapping[str, Any]) -> None:
+        # Through JSON, as the saved identity was.
         expected = json.loads(json.dumps(self.identity))
         for key in sorted({*expected, *found}):
             if expected.get(key) != found.get(key):
                 raise CheckpointError(
-                    f"{self.path}: the checkpoint is of another run: it has "
+                    f"{self.path}: the checkpoint belongs to another run: it has "
                     f"{key}={found.get(key)!r}, this run has {expected.get(key)!r}. Make them the "
                     "same, or train from the start without resuming",
                     option="resume",
                 )
 
 
-def _standing(figures: dict[str, Any]) -> TrainingState:
-    test = figures["rate_test"]
+def _training_state(fields: dict[str, Any]) -> TrainingState:
+    test = fields["rate_test"]
     if test:
         test = {**test, "rates": tuple(test["rates"]), "losses": tuple(test["losses"])}
     return TrainingState(
         **{
-            **figures,
-            "cost": Cost(**figures["cost"]),
-            "epochs": [Epoch(**epoch) for epoch in figures["epochs"]],
-            "best": Epoch(**figures["best"]) if figures["best"] else None,
+            **fields,
+            "cost": Cost(**fields["cost"]),
+            "epochs": [Epoch(**epoch) for epoch in fields["epochs"]],
+            "best": Epoch(**fields["best"]) if fields["best"] else None,
             "rate_test": RateTest(**test) if test else None,
         }
     )

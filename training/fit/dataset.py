@@ -1,7 +1,7 @@
-"""Examples to batches: an order that is random and balanced, and batches of like length.
+"""Batches of texts of similar length, in a shuffled and optionally label-balanced order.
 
-Knows no network. The order of an epoch follows from the seed and the epoch's number alone, so a
-run that was interrupted finds the same batches again.
+The order of an epoch follows from the seed and the epoch's number alone, so that a resumed run has
+the same batches.
 """
 
 import math
@@ -15,25 +15,24 @@ from gatewise.vocab.tokenizer.encoding import pad
 from numpy.typing import NDArray
 
 _POOL_BATCHES = 50
-"""Batches' worth of shuffled texts that are sorted by length together."""
-
+"""Size of a pool of shuffled texts that are sorted by length together, in batches."""
 
 _WINDOW = 65_536
+"""Rows whose labels are read at a time."""
 
 
 class Batches:
     """The batches of every epoch.
 
-    Texts are shuffled, cut into pools, sorted by length within each pool and cut into batches,
-    and the batches of a pool are shuffled: little is spent on padding, and which texts meet in a
-    batch still changes from epoch to epoch.
+    Texts are shuffled and divided into pools; each pool is sorted by length and divided into
+    batches, which are shuffled. Batches then need little padding and differ in every epoch.
 
     Args:
         examples: The texts.
-        batch_size: Texts of one batch; the last of an epoch may hold fewer.
+        batch_size: Texts of a batch; the last of an epoch may be smaller.
         seed: Seed of the order.
-        balanced: Whether an epoch takes as many texts of every label: the rarer labels' texts
-            more than once, and of the more frequent labels' a part.
+        balanced: Whether an epoch has equally many texts of every label: those of rare labels
+            repeated, and a part of those of frequent labels.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class Batches:
         self._balanced = balanced
 
     def __len__(self) -> int:
-        """Batches of one epoch."""
+        """Number of batches of an epoch."""
         return math.ceil(len(self._examples) / self._batch_size)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[NDArray[np.int64]]:
@@ -53,7 +52,7 @@ class Batches:
 
         Args:
             number: The epoch.
-            skip: Batches at the start that are left out.
+            skip: Number of batches to skip at the start.
 
         Yields:
             Row numbers, int64 `(batch,)`.
@@ -79,15 +78,15 @@ class Batches:
         labels = self._labels()
         present = np.unique(labels)
         drawn = []
-        for place, label in enumerate(present.tolist()):
+        for index, label in enumerate(present.tolist()):
             rows = np.flatnonzero(labels == label)
-            share = count // len(present) + (place < count % len(present))
+            share = count // len(present) + (index < count % len(present))
             rounds = np.tile(rows.astype(np.int32), (math.ceil(share / len(rows)), 1))
             drawn.append(generator.permuted(rounds, axis=1).reshape(-1)[:share])
         return generator.permutation(np.concatenate(drawn))
 
     def _labels(self) -> NDArray[np.int32]:
-        """The label of every row, the likeliest where labels are soft."""
+        """The label of every row; of soft labels the most probable."""
         labels = np.empty(len(self._examples), dtype=np.int32)
         for start in range(0, len(labels), _WINDOW):
             rows = np.arange(start, min(start + _WINDOW, len(labels)))
@@ -96,8 +95,8 @@ class Batches:
         return labels
 
 
-def in_order(examples: Examples, batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Every row once, those of like length together: for validation, where order is no matter.
+def sequential_batches(examples: Examples, batch_size: int) -> Iterator[NDArray[np.int64]]:
+    """Batches of every row once, sorted by length within pools: for validation and counting.
 
     Yields:
         Row numbers, int64 `(batch,)`.
@@ -110,25 +109,25 @@ def in_order(examples: Examples, batch_size: int) -> Iterator[NDArray[np.int64]]
 
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""Token ids and the attention mask, int32 `(batch, tokens)` each; the targets, as
-`gatewise.training.data.examples.Targets` has them; and what each row counts in the loss, float32
-`(batch,)`: a share of one, and times its label's weight where labels have weights."""
+"""Token ids and attention mask, int32 `(batch, tokens)`; targets, see
+`gatewise.training.data.examples.Targets`; and each row's weight in the loss, float32 `(batch,)`:
+one over the batch size, times its label's weight if labels have weights."""
 
 
 def tensors(
     examples: Examples, rows: Iterable[NDArray[np.int64]], class_weights: NDArray[np.float32] | None
 ) -> Iterator[Batch]:
-    """Batches as TensorFlow takes them, the next one made ready while one is being used.
+    """Batches as TensorFlow tensors; a thread prepares the next one while one is in use.
 
-    One thread makes them. `tf.data.Dataset.from_generator` spends three times as long on each.
+    `tf.data.Dataset.from_generator` takes three times as long for each.
 
     Args:
         examples: The texts.
         rows: Row numbers of each batch.
-        class_weights: What each label's rows count, float32 `(labels,)`; None for 1 each.
+        class_weights: The weight of each label's rows, float32 `(labels,)`; None for 1 each.
     """
 
-    def made(numbers: NDArray[np.int64]) -> Batch:
+    def make_batch(numbers: NDArray[np.int64]) -> Batch:
         batch = pad(examples.ids(numbers))
         targets = examples.targets(numbers)
         weights = _row_weights(targets, class_weights) / len(numbers)
@@ -142,7 +141,7 @@ def tensors(
     with ThreadPoolExecutor(max_workers=1) as thread:
         waiting: Future[Batch] | None = None
         for numbers in rows:
-            ready, waiting = waiting, thread.submit(made, numbers)
+            ready, waiting = waiting, thread.submit(make_batch, numbers)
             if ready:
                 yield ready.result()
         if waiting:

@@ -1,22 +1,19 @@
-"""Where a network is trained: the processor, one GPU, or every GPU of the machine.
-
-Knows TensorFlow's devices and nothing of networks.
-"""
+"""The devices of training: threads of the CPU, one GPU, or every GPU of the machine."""
 
 import tensorflow as tf
 
 
-def share_out(threads: int) -> None:
-    """Sets how many threads each operation has on a processor.
+def set_operation_threads(threads: int) -> None:
+    """Sets the number of CPU threads of each TensorFlow operation.
 
-    Operations that do not wait for each other, as the two directions of a layer do not, run side
-    by side in any case. A product of small matrices that is divided among threads takes longer
-    than on one: with 64 units, an update takes half the time on two cores with one thread each.
+    Independent operations, such as the two directions of a layer, run in parallel in any case. A
+    product of small matrices takes longer divided among threads: with 64 units, an update on two
+    cores takes half the time with one thread for each operation.
 
-    TensorFlow takes this before its first operation alone; after that, all stays as it is.
+    TensorFlow accepts this before its first operation only; later calls have no effect.
 
     Args:
-        threads: Threads of one operation; 0 for as many as there are cores.
+        threads: Threads of an operation; 0 for one for each core.
     """
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -25,10 +22,10 @@ def share_out(threads: int) -> None:
 
 
 def strategy(devices: list[str] | None = None) -> tf.distribute.Strategy:
-    """One replica for each GPU where there are several, and TensorFlow's own choice otherwise.
+    """One replica for each GPU if there are several, TensorFlow's default strategy otherwise.
 
     Replicas take equal parts of each batch and sum their gradients, so the batch size is that of
-    all of them together.
+    all replicas together.
 
     Args:
         devices: Devices to use, such as `["CPU:0", "CPU:1"]`; by default every GPU.

@@ -1,7 +1,4 @@
-"""What is minimized: cross-entropy against labels, against several labels, or against soft ones.
-
-Knows logits and targets; neither networks nor optimizers.
-"""
+"""The training loss: cross-entropy of a softmax or of a sigmoid per label, with class weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,19 +11,20 @@ from keras import ops
 from numpy.typing import NDArray
 
 _WINDOW = 65_536
+"""Rows whose labels are counted at a time."""
 
 
 @dataclass(frozen=True)
-class Objective:
+class Loss:
     """The loss of a task.
 
     Attributes:
         labels: Number of labels.
-        multi_label: Whether a text may have several: a sigmoid each, and not one softmax.
+        multi_label: Whether a text may have several labels: a sigmoid each instead of one softmax.
         smoothing: Share of each target that is spread evenly: over the labels, or over yes and no
-            where a text may have several.
-        class_weights: What a row counts by its label, float32 `(labels,)`, or in a multi-label
-            task what yes (first row) and no count for each label, `(2, labels)`; None for 1 each.
+            in a multi-label task.
+        class_weights: The weight of a row by its label, float32 `(labels,)`; in a multi-label
+            task the weights of yes (first row) and no for each label, `(2, labels)`; None for 1.
     """
 
     labels: int
@@ -36,16 +34,16 @@ class Objective:
 
     @property
     def row_weights(self) -> NDArray[np.float32] | None:
-        """What a row counts by its label, where rows are weighted as a whole."""
+        """The weight of a row by its label; None in a multi-label task."""
         return None if self.multi_label else self.class_weights
 
-    def losses(self, logits: Any, targets: Any, *, smoothed: bool) -> Any:
-        """The loss of each text, in nats; over several labels, their mean.
+    def per_text(self, logits: Any, targets: Any, *, smoothed: bool) -> Any:
+        """The loss of each text, in nats; in a multi-label task the mean over the labels.
 
         Args:
             logits: float32 `(batch, labels)`.
             targets: See `gatewise.training.data.examples.Targets`.
-            smoothed: Whether targets are smoothed and labels weighted, as they are in training.
+            smoothed: Whether to smooth targets and weight labels, as in training.
 
         Returns:
             float32 `(batch,)`.
@@ -66,28 +64,28 @@ class Objective:
         return ops.mean(losses, axis=1)
 
 
-def objective(
+def make_loss(
     config: TrainingConfig, examples: Examples, labels: int, *, multi_label: bool
-) -> Objective:
-    """The objective that a config asks for.
+) -> Loss:
+    """The loss for the settings of a run.
 
     Args:
-        config: How to train.
+        config: The training settings.
         examples: The training rows, whose labels are counted for class weights.
         labels: Number of labels.
-        multi_label: Whether a text may have several.
+        multi_label: Whether a text may have several labels.
     """
     weights = None
     if config.class_weights == "balanced":
-        weights = _balanced(examples, labels, multi_label=multi_label)
-    return Objective(labels, multi_label, config.label_smoothing, weights)
+        weights = _balanced_weights(examples, labels, multi_label=multi_label)
+    return Loss(labels, multi_label, config.label_smoothing, weights)
 
 
-def _balanced(examples: Examples, labels: int, *, multi_label: bool) -> NDArray[np.float32]:
-    """Weights n / (k · n_c), scikit-learn's `balanced`, where k classes share n rows.
+def _balanced_weights(examples: Examples, labels: int, *, multi_label: bool) -> NDArray[np.float32]:
+    """Weights n / (k · n_c) for n rows of k classes, as scikit-learn's `balanced`.
 
-    With soft labels n_c is the sum of the label's shares. In a multi-label task yes and no are
-    the two classes of every label.
+    With soft labels n_c is the sum of the label's probabilities. In a multi-label task yes and no
+    are the two classes of every label.
     """
     sums = np.zeros(labels)
     for start in range(0, len(examples), _WINDOW):

@@ -1,10 +1,8 @@
-"""How much each path of a network counts in its answer, chosen on the validation rows.
+"""The weight of each path's logits in their sum, fitted on the validation rows.
 
-Paths that learnt apart are each as sure of themselves as they came to be on the training rows, and
-the one that learnt those by heart is too sure. What each is multiplied by before they are added is
-a logistic regression with one coefficient for each path: its cost has a single lowest point.
-
-Knows logits and targets; neither networks nor where the coefficients go.
+Paths trained with separate losses are as confident as they became on the training rows, and one
+that overfits is overconfident. The weights are those of a logistic regression with one coefficient
+for each path, whose cost is convex.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,27 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-_SPREAD = 1.0
-"""Standard deviation of a coefficient's logarithm before any row was looked at: a few rows move
-the coefficients little, and one of a path that is never wrong not without bound."""
+_PRIOR_DEVIATION = 1.0
+"""Standard deviation of the Gaussian prior of a weight's logarithm, which keeps the weights near
+one with few rows, and bounded for a path that is never wrong."""
 
 _LOWEST, _HIGHEST = 0.02, 50.0
 _DIGITS = 4
-"""Significant digits of a coefficient: more would be noise of the search."""
+"""Significant digits of a weight: more would be noise of the search."""
 
 
-def balance(
+def fit_path_weights(
     paths: Sequence[NDArray[np.float32]],
     loss: Callable[[NDArray[np.float64]], float],
 ) -> tuple[float, ...]:
-    """What each path's logits are multiplied by; the mean of the numbers is one.
+    """The factor of each path's logits; the mean of the factors is one.
 
     Args:
-        paths: Logits of each path, float32 `(rows, labels)`, of rows that were not learnt from.
-        loss: Mean loss of the rows, in nats, by their logits.
+        paths: Logits of each path, float32 `(rows, labels)`, of rows not used in training.
+        loss: Maps logits to the mean loss of the rows, in nats.
     """
     wide = [path.astype(np.float64) for path in paths]
-    prior = 1 / (2 * _SPREAD**2 * len(wide[0]))
+    prior = 1 / (2 * _PRIOR_DEVIATION**2 * len(wide[0]))
 
     def cost(logarithms: NDArray[np.float64]) -> float:
         logits = sum(np.exp(factor) * path for factor, path in zip(logarithms, wide, strict=True))

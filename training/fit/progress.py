@@ -1,20 +1,24 @@
-"""What fitting tells: while it runs, and at its end. Does not import TensorFlow."""
+"""What a training run reports: progress and findings while it runs, and the result of fitting.
 
+Imports neither Keras nor TensorFlow: the console and the logs read these classes.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch gave.
+    """The result of one epoch.
 
     Attributes:
         number: Counted from one.
         updates: Updates made since the run began.
-        loss: Mean cross-entropy over the epoch's training rows as they were learnt from, in nats,
+        loss: Mean cross-entropy over the epoch's training batches, dropout included, in nats,
             neither smoothed nor weighted.
         validation_loss: Mean cross-entropy over the validation rows, in nats.
-        metric: The validation metric that the best epoch is chosen by; more is better, but for
-            `loss`.
+        metric: The validation metric that the best epoch is chosen by; higher is better, except
+            for `loss`.
         learning_rate: The rate of the epoch's last update.
     """
 
@@ -28,14 +32,13 @@ class Epoch:
 
 @dataclass(frozen=True)
 class RateTest:
-    """A learning-rate range test: the rate rises from update to update until the loss does.
+    """A learning-rate range test: the rate rises with each update until the loss rises.
 
     Attributes:
         rates: The rate of each update, ascending.
         losses: The training loss at each, smoothed, in nats.
         chosen: The peak rate that training then used.
-        found: Whether that is what the test found; else no rate made the cost fall, and it is the
-            default.
+        found: Whether the test found that rate; if no rate lowered the loss, it is the default.
     """
 
     rates: tuple[float, ...]
@@ -46,35 +49,48 @@ class RateTest:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands, for a progress bar.
+    """How far fitting has come, for a progress bar.
 
     Attributes:
         step: Updates made.
         steps: Updates that a run without early stopping makes.
         epoch: The epoch that just ended, if one did.
         metric: Name of the epoch's metric, if one ended.
-        finding: Something about the rows or the learning rate that was just found, in plain words.
     """
 
     step: int
     steps: int
     epoch: Epoch | None = None
     metric: str | None = None
-    finding: str | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that the user should know about the rows, the learning rate or the model.
+
+    Attributes:
+        message: The finding in plain words, one line.
+    """
+
+    message: str
+
+
+OnProgress = Callable[[Progress | Finding], None]
+"""Called as a run goes on; it may raise to end the run."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting gave.
+    """The result of fitting.
 
     Attributes:
         epochs: Every epoch that was run.
         best: The epoch whose weights were kept.
         metric: Name of the metric that it was chosen by.
         rate_test: The range test, if there was one.
-        findings: What was found about the learning rate, in plain words.
-        paths: What the logits of the recurrent path and of the n-gram path were multiplied by, in
-            this order, before they are added; empty where they learnt together.
+        findings: Findings about the learning rate, in plain words.
+        paths: Factors of the logits of the recurrent path and of the n-gram path, in this order,
+            before they are added; empty if both were trained on one loss.
     """
 
     epochs: tuple[Epoch, ...]

@@ -1,7 +1,7 @@
-"""The learning rate of each update: a linear warm-up, then cosine or linear decay, or neither.
+"""The learning-rate schedule: a linear warm-up, then cosine decay, linear decay or a constant.
 
-Plain arithmetic on the update's number. `cosine` is from I. Loshchilov, F. Hutter: SGDR: Stochastic
-Gradient Descent with Warm Restarts, 2017, without restarts. Does not import TensorFlow.
+`cosine` is from I. Loshchilov, F. Hutter: SGDR: Stochastic Gradient Descent with Warm Restarts,
+2017, without restarts.
 """
 
 import math
@@ -15,10 +15,10 @@ class LearningRate:
     """The rate of every update of a run.
 
     Attributes:
-        schedule: How it falls after the warm-up.
+        schedule: The decay after the warm-up.
         peak: The highest rate.
-        updates: Updates of the whole run.
-        warmup: Share of them over which it rises from zero to the peak.
+        updates: Number of updates of the run.
+        warmup: Share of the updates in which the rate rises from zero to the peak.
     """
 
     schedule: Schedule
@@ -27,8 +27,8 @@ class LearningRate:
     warmup: float
 
     @property
-    def rising(self) -> int:
-        """Updates of the warm-up."""
+    def warmup_updates(self) -> int:
+        """Number of updates of the warm-up."""
         return round(self.updates * self.warmup)
 
     def at(self, update: int) -> float:
@@ -37,13 +37,13 @@ class LearningRate:
         >>> LearningRate("constant", 0.4, updates=10, warmup=0.3).at(0)
         0.1
         """
-        if update < self.rising:
-            return self.peak * (update + 1) / (self.rising + 1)
-        return self.peak * self._falling(update - self.rising, max(1, self.updates - self.rising))
+        if update < self.warmup_updates:
+            return self.peak * (update + 1) / (self.warmup_updates + 1)
+        decay_updates = max(1, self.updates - self.warmup_updates)
+        return self.peak * self._decay(min(1.0, (update - self.warmup_updates) / decay_updates))
 
-    def _falling(self, update: int, updates: int) -> float:
-        """Share of the peak, some updates after it."""
-        done = min(1.0, update / updates)
+    def _decay(self, done: float) -> float:
+        """The rate as a share of the peak, after a share of the decay."""
         if self.schedule == "cosine":
             return 0.5 * (1 + math.cos(math.pi * done))
         if self.schedule == "linear":

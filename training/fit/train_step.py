@@ -1,8 +1,7 @@
-"""A network and its optimizer: one update, the network's answers, and their whole state as arrays.
+"""A network and its optimizer: one update, the logits of a batch, and the state as arrays.
 
-Tables of which a batch looks up a few rows are updated row by row where Adam is the optimizer and
-one device trains; everything else by Keras's optimizers. Knows Keras and batches; knows neither
-epochs nor files.
+With AdamW or Adam on one device, lookup tables are updated row by row (`sparse_optimizers`);
+everything else is updated by Keras's optimizers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,9 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 from gatewise.training.config.training_section import Optimizer, TrainingConfig
-from gatewise.training.fit.loss import Objective
-from gatewise.training.fit.sparse_optimizers import RowAdagrad, RowAdamW, looked_up
-from gatewise.training.network.build import paths, tables, weigh_paths
+from gatewise.training.fit.loss import Loss
+from gatewise.training.fit.sparse_optimizers import RowAdagrad, RowAdamW, sum_by_row
+from gatewise.training.network.build import lookup_tables, path_outputs, scale_paths
 from numpy.typing import NDArray
 
 Arrays = list[NDArray[np.generic]]
@@ -27,56 +26,56 @@ _OPTIMIZERS: dict[Optimizer, type[keras.optimizers.Optimizer]] = {
     "adagrad": keras.optimizers.Adagrad,
 }
 
-
 _BY_ROWS: frozenset[Optimizer] = frozenset({"adamw", "adam"})
-"""Optimizers whose updates of tables are made row by row."""
+"""Optimizers with which lookup tables are updated row by row."""
 
 
-class Learner:
-    """A network being trained.
+class Trainer:
+    """A network in training.
 
     Attributes:
         model: The network.
-        paths: How many paths it has, whose logits are added.
-        apart: Whether each of several learns by itself.
+        path_count: Number of paths, whose logits are summed.
+        separate_losses: Whether there are several paths, each with its own loss.
 
     Args:
         model: From `gatewise.training.network.build`; it is trained on the devices of the strategy
-        in
-            whose scope it was made.
-        objective: What is minimized.
-        config: The optimizer's settings.
+            in whose scope it was built.
+        loss: The loss to minimize.
+        config: The training settings.
         averaging: Momentum of the moving average of the weights; 0 for none.
     """
 
     def __init__(
         self,
         model: keras.Model,
-        objective: Objective,
+        loss: Loss,
         config: TrainingConfig,
         averaging: float,
     ) -> None:
         self.model = model
-        self._paths = paths(model)
-        self.paths = len(self._paths.outputs)
-        self.apart = self.paths > 1 and config.paths == "apart"
-        self._objective = objective
+        self._paths = path_outputs(model)
+        self.path_count = len(self._paths.outputs)
+        self.separate_losses = self.path_count > 1 and config.paths == "apart"
+        self._loss = loss
         self._strategy = model.distribute_strategy
         options: dict[str, Any] = {"use_ema": True, "ema_momentum": averaging} if averaging else {}
         if config.optimizer == "sgd":
             options["momentum"] = 0.9
         by_rows = config.optimizer in _BY_ROWS and self._strategy.num_replicas_in_sync == 1
         self._tables: dict[int, RowAdamW | RowAdagrad] = {}
-        for table in tables(model) if by_rows else ():
+        for table in lookup_tables(model) if by_rows else ():
             weights = table.weights.value
             self._tables[id(table.weights)] = (
                 RowAdagrad(weights, averaging)
                 if table.linear
                 else RowAdamW(weights, averaging, config.weight_decay)
             )
-        self._dense = [one for one in model.trainable_variables if id(one) not in self._tables]
+        self._dense = [
+            variable for variable in model.trainable_variables if id(variable) not in self._tables
+        ]
         with self._strategy.scope():
-            # The rate here is never used: every update sets its own.
+            # This rate is never used: every update sets its own.
             self._optimizer = _OPTIMIZERS[config.optimizer](
                 learning_rate=1e-3,
                 weight_decay=config.weight_decay,
@@ -88,7 +87,7 @@ class Learner:
         self._variables = [
             *model.variables,
             *self._optimizer.variables,
-            *(variable for rows in self._tables.values() for variable in rows.variables),
+            *(variable for table in self._tables.values() for variable in table.variables),
         ]
         self._traced: dict[tuple[bool, int], Any] = {}
 
@@ -100,9 +99,8 @@ class Learner:
             rate: The learning rate.
 
         Returns:
-            The mean loss of the batch before the update, its targets and labels as they are,
-            neither smoothed nor weighted: what is minimized may differ from batch to batch by the
-            labels that are in it.
+            The mean loss of the batch before the update, without smoothing and class weights: the
+            weighted loss would vary with the labels of the batch.
         """
         replicas = self._strategy.num_replicas_in_sync
         if replicas == 1:
@@ -111,143 +109,149 @@ class Learner:
         batch = _divisible(batch, replicas)
         parts = tuple(
             self._strategy.experimental_distribute_values_from_function(
-                lambda context, whole=whole: whole[context.replica_id_in_sync_group :: replicas]
+                lambda context, tensor=tensor: tensor[context.replica_id_in_sync_group :: replicas]
             )
-            for whole in batch
+            for tensor in batch
         )
         return float(self._function(batch, training=True)(*parts, np.float32(rate)))
 
-    def answer(self, batch: Sequence[tf.Tensor]) -> list[NDArray[np.float32]]:
-        """Logits of a batch by each path of the network, float32 `(batch, labels)` each."""
+    def path_logits(self, batch: Sequence[tf.Tensor]) -> list[NDArray[np.float32]]:
+        """The logits of each path of the network, float32 `(batch, labels)` each."""
         return [logits.numpy() for logits in self._function(batch, training=False)(*batch)]
 
-    def weigh_paths(self, factors: Sequence[float]) -> None:
-        """Multiplies the logits of each path by a number, in its weights."""
-        weigh_paths(self.model, factors)
+    def scale_paths(self, factors: Sequence[float]) -> None:
+        """Multiplies the logits of each path by a factor, in its weights."""
+        scale_paths(self.model, factors)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Has the averaged weights in the network for as long as the block lasts."""
+        """A context in which the network has the averaged weights."""
         if not self._averaged:
             yield
             return
         weights = self.weights()
         self._optimizer.finalize_variable_values(self._dense)
         made = tf.cast(self._optimizer.iterations.value, tf.int32)
-        for one in self.model.trainable_variables:
-            if id(one) in self._tables:
-                one.assign(self._tables[id(one)].averaged(made))
+        for variable in self.model.trainable_variables:
+            if id(variable) in self._tables:
+                variable.assign(self._tables[id(variable)].averaged(made))
         try:
             yield
         finally:
             self.set_weights(weights)
 
     def weights(self) -> Arrays:
-        """A copy of the weights that are trained."""
+        """A copy of the trainable weights."""
         return _copies(self.model.trainable_variables)
 
     def set_weights(self, weights: Arrays) -> None:
-        """Puts weights that are trained in their places."""
+        """Sets the trainable weights."""
         for variable, value in zip(self.model.trainable_variables, weights, strict=True):
             variable.assign(value)
 
     def state(self) -> Arrays:
-        """A copy of everything that changes: weights, the optimizer's moments, random states."""
+        """A copy of all variables: weights, optimizer moments, random states."""
         return _copies(self._variables)
 
     def restore(self, state: Arrays) -> None:
-        """Puts a state back, exactly."""
+        """Restores a state."""
         for variable, value in zip(self._variables, state, strict=True):
             variable.assign(value)
 
     def _function(self, batch: Sequence[tf.Tensor], *, training: bool) -> Any:
-        """The update, or the answer, compiled once for batches of every size and length."""
+        """The update, or the logits, compiled once for batches of every size and length."""
         kind = (training, len(batch[2].shape))
         if kind not in self._traced:
-            function = self._traced_update if training else self._traced_answer
+            function = self._traced_update if training else self._traced_logits
             specs = [_any_size(part) for part in batch]
             if training:
                 specs.append(tf.TensorSpec([], tf.float32))
-            # Values of several replicas have no signature of their own.
+            # Per-replica values cannot have an input signature.
             several = training and self._strategy.num_replicas_in_sync > 1
             self._traced[kind] = tf.function(
                 function, input_signature=None if several else specs, reduce_retracing=True
             )
         return self._traced[kind]
 
-    def _traced_update(self, *given: Any) -> Any:
-        *batch, rate = given
+    def _traced_update(self, *arguments: Any) -> Any:
+        *batch, rate = arguments
 
         def step(input_ids: Any, attention_mask: Any, targets: Any, weights: Any) -> Any:
             inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
             variables = self.model.trainable_variables
             with tf.GradientTape() as tape:
-                parts = _listed(self._paths(inputs, training=True))
-                logits = tf.add_n(parts)
-                learning = parts if self.apart else [logits]
-                losses = [self._objective.losses(one, targets, smoothed=True) for one in learning]
+                by_path = _as_list(self._paths(inputs, training=True))
+                logits = tf.add_n(by_path)
+                losses = [
+                    self._loss.per_text(part, targets, smoothed=True)
+                    for part in (by_path if self.separate_losses else [logits])
+                ]
                 loss = tf.reduce_sum(tf.add_n(losses) * weights)
             if self._strategy.num_replicas_in_sync == 1:
-                # In the graph, where it takes no call of its own.
+                # Inside the graph, which saves a call.
                 self._optimizer.learning_rate.assign(rate)
             self._apply(tape.gradient(loss, variables), variables, tf.shape(input_ids)[0])
-            # Rows that only fill a batch up count nothing, and no others do.
+            # Only the rows that fill up a batch have no weight.
             real = tf.cast(weights > 0, tf.float32)
-            plain = self._objective.losses(logits, targets, smoothed=False)
+            plain = self._loss.per_text(logits, targets, smoothed=False)
             return tf.reduce_sum(plain * real), tf.reduce_sum(real)
 
         total, rows = self._strategy.run(step, args=tuple(batch))
-        add = tf.distribute.ReduceOp.SUM
-        total = self._strategy.reduce(add, total, axis=None)
-        return total / self._strategy.reduce(add, rows, axis=None)
+        total = self._strategy.reduce(tf.distribute.ReduceOp.SUM, total, axis=None)
+        return total / self._strategy.reduce(tf.distribute.ReduceOp.SUM, rows, axis=None)
 
     def _apply(self, gradients: list[Any], variables: list[Any], texts: Any) -> None:
-        """Updates every weight, the tables' row by row."""
-        pairs = list(zip(variables, gradients, strict=True))
-        updates = [self._tables[id(one)] for one, _ in pairs if id(one) in self._tables]
-        found = [looked_up(gradient) for one, gradient in pairs if id(one) in self._tables]
-        dense = [(one, gradient) for one, gradient in pairs if id(one) not in self._tables]
-        others, of_others = (list(side) for side in zip(*dense, strict=True))
-        of_rows = [gradient for _, gradient in found]
+        """Updates the weights: lookup tables row by row, the others by the Keras optimizer."""
+        tables, rows, row_gradients = [], [], []
+        dense, dense_gradients = [], []
+        for variable, gradient in zip(variables, gradients, strict=True):
+            if id(variable) in self._tables:
+                tables.append(self._tables[id(variable)])
+                updated, summed = sum_by_row(gradient)
+                rows.append(updated)
+                row_gradients.append(summed)
+            else:
+                dense.append(variable)
+                dense_gradients.append(gradient)
         if self._clip_norm is not None:
-            clipped = self._clipped([*of_others, *of_rows])
-            of_others, of_rows = clipped[: len(others)], clipped[len(others) :]
+            clipped = self._clip([*dense_gradients, *row_gradients])
+            dense_gradients, row_gradients = clipped[: len(dense)], clipped[len(dense) :]
         made = tf.cast(self._optimizer.iterations.value, tf.int32)
         rate = tf.cast(self._optimizer.learning_rate, tf.float32)
-        for table, (rows, _), gradient in zip(updates, found, of_rows, strict=True):
+        for table, updated, gradient in zip(tables, rows, row_gradients, strict=True):
             if isinstance(table, RowAdagrad):
-                table.update(rows, gradient, rate, made, tf.cast(texts, tf.float32))
+                table.update(updated, gradient, rate, made, tf.cast(texts, tf.float32))
             else:
-                table.update(rows, gradient, rate, made)
-        self._optimizer.apply(of_others, others)
+                table.update(updated, gradient, rate, made)
+        self._optimizer.apply(dense_gradients, dense)
 
-    def _clipped(self, gradients: list[Any]) -> list[Any]:
-        """Gradients scaled down to the norm, taken over all weights and all replicas."""
-        # A table's gradient may have a row for each token, also where one stands there twice.
+    def _clip(self, gradients: list[Any]) -> list[Any]:
+        """Clips gradients by their global norm over all weights and all replicas."""
+        # A sparse gradient may have several entries for a row; a dense one has their sum.
         dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
         replicas = self._strategy.num_replicas_in_sync
         if replicas > 1:
             context = tf.distribute.get_replica_context()
             dense = context.all_reduce(tf.distribute.ReduceOp.SUM, dense)
         clipped, _ = tf.clip_by_global_norm(dense, self._clip_norm)
-        # The optimizer adds up what its replicas have.
+        # The optimizer sums the gradients of the replicas.
         return [part / replicas for part in clipped]
 
-    def _traced_answer(
+    def _traced_logits(
         self, input_ids: Any, attention_mask: Any, targets: Any, weights: Any
     ) -> Any:
         del targets, weights
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
-        return _listed(self._paths(inputs, training=False))
+        return _as_list(self._paths(inputs, training=False))
 
 
-def _listed(logits: Any) -> list[Any]:
-    """What a network answers with, also where it has a single path."""
+def _as_list(logits: Any) -> list[Any]:
+    """The outputs of a model as a list, also if it has a single one."""
     return list(logits) if isinstance(logits, list | tuple) else [logits]
 
 
 def _any_size(part: tf.Tensor) -> tf.TensorSpec:
-    """What a part of every batch is like: rows and tokens differ, the number of labels does not."""
+    """The specification of a part of a batch: rows and tokens vary, labels do not."""
     labels = part.shape[1:] if part.dtype == tf.float32 else [None] * (len(part.shape) - 1)
     return tf.TensorSpec([None, *labels], part.dtype)
 
@@ -257,7 +261,7 @@ def _copies(variables: Sequence[Any]) -> Arrays:
 
 
 def _divisible(batch: Sequence[tf.Tensor], parts: int) -> tuple[tf.Tensor, ...]:
-    """A batch filled up to a multiple of parts with rows that count nothing."""
+    """A batch filled up to a multiple of `parts` with rows of weight zero."""
     missing = -int(batch[0].shape[0]) % parts
     if not missing:
         return tuple(batch)

@@ -1,8 +1,6 @@
-"""How good a network is on the validation rows, as it is trained.
+"""The loss and metric of a network in training on the validation rows, and its path weights.
 
-Counts with scikit-learn, and once training has ended looks at each of the network's paths. Knows
-logits and targets; the finished model's figures are `gatewise.training.evaluation.evaluate`'s,
-from the classifier that serves.
+The metrics of the finished model are in `gatewise.training.evaluation.evaluate`.
 """
 
 from collections.abc import Iterator
@@ -15,9 +13,9 @@ from gatewise.training.config.training_section import Metric
 from gatewise.training.data.examples import Examples
 from gatewise.training.evaluation.calibration import negative_log_likelihood
 from gatewise.training.evaluation.thresholds import choose
-from gatewise.training.fit.dataset import in_order, tensors
-from gatewise.training.fit.path_weights import balance
-from gatewise.training.fit.train_step import Learner
+from gatewise.training.fit.dataset import sequential_batches, tensors
+from gatewise.training.fit.path_weights import fit_path_weights
+from gatewise.training.fit.train_step import Trainer
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, f1_score
@@ -26,47 +24,46 @@ _BATCH = 256
 
 
 @dataclass(frozen=True)
-class Validation:
-    """The figures of one look at the validation rows.
+class ValidationScore:
+    """The result of a validation.
 
     Attributes:
         loss: Mean cross-entropy, in nats.
-        metric: The metric of choice.
+        metric: The value of the validation metric.
     """
 
     loss: float
     metric: float
 
 
-_Answer = tuple[list[NDArray[np.float32]], Any]
-"""The logits of each path, and the targets, of some rows."""
+_BatchLogits = tuple[list[NDArray[np.float32]], Any]
+"""The logits of each path and the targets of a batch."""
 
-_MOST_LOGITS = 2**20
-"""Most logits of a path that its part is chosen by: of more rows, the first batches are taken."""
+_MAX_LOGITS = 2**20
+"""Maximum logits of a path by which its weight is fitted: of more rows, the first are used."""
 
 
 def validate(
-    learner: Learner, examples: Examples, metric: Metric, *, multi_label: bool
-) -> Validation:
+    trainer: Trainer, examples: Examples, metric: Metric, *, multi_label: bool
+) -> ValidationScore:
     """Classifies the validation rows with the weights as they are.
 
-    Where the network's paths learnt apart, each counts as it is best for these rows, as it will in
-    the exported network. In a multi-label task the metrics are those with the thresholds that suit
-    these rows best.
+    Paths with separate losses are summed with the weights that are best for these rows, as in the
+    exported network. In a multi-label task the metrics use the best thresholds for these rows.
 
     Args:
-        learner: The network.
+        trainer: The network.
         examples: The validation rows.
-        metric: What to count beside the loss.
+        metric: The validation metric.
         multi_label: Whether a text may have several labels.
     """
-    stream = _answers(learner, examples)
-    sample = _sample(stream) if learner.apart else []
-    factors = _factors(learner, sample, multi_label=multi_label)
+    stream = _logits(trainer, examples)
+    sample = _sample(stream) if trainer.separate_losses else []
+    factors = _factors(trainer, sample, multi_label=multi_label)
     total = 0.0
     predicted, truth = [], []
-    for parts, targets in chain(sample, stream):
-        logits = sum(factor * part for factor, part in zip(factors, parts, strict=True))
+    for by_path, targets in chain(sample, stream):
+        logits = sum(factor * path for factor, path in zip(factors, by_path, strict=True))
         logits = np.asarray(logits, dtype=np.float32)
         total += negative_log_likelihood(logits, targets, multi_label=multi_label) * len(logits)
         if multi_label:
@@ -77,59 +74,61 @@ def validate(
             truth.append(targets if targets.ndim == 1 else targets.argmax(axis=1))
     loss = total / len(examples)
     if metric == "loss" or not np.isfinite(loss):
-        return Validation(loss, loss)
-    answers, expected = np.concatenate(predicted), np.concatenate(truth)
+        return ValidationScore(loss, loss)
+    predictions, expected = np.concatenate(predicted), np.concatenate(truth)
     if multi_label:
-        answers = answers >= np.array(choose(answers, expected), dtype=answers.dtype)
+        predictions = predictions >= np.array(choose(predictions, expected), predictions.dtype)
     if metric == "accuracy":
-        return Validation(loss, float(accuracy_score(expected, answers)))
+        return ValidationScore(loss, float(accuracy_score(expected, predictions)))
     average = "macro" if metric == "macro_f1" else "micro"
-    # As in the report: the mean is over the labels that occur.
+    # As in the report, the mean is over the labels that occur.
     occurring = None if multi_label or average == "micro" else np.unique(expected)
-    f1 = f1_score(expected, answers, labels=occurring, average=average, zero_division=0)
-    return Validation(loss, float(f1))
+    f1 = f1_score(expected, predictions, labels=occurring, average=average, zero_division=0)
+    return ValidationScore(loss, float(f1))
 
 
-def balance_paths(learner: Learner, examples: Examples, *, multi_label: bool) -> tuple[float, ...]:
-    """What the logits of each path are multiplied by; see `gatewise.training.fit.path_weights`.
+def balance_paths(trainer: Trainer, examples: Examples, *, multi_label: bool) -> tuple[float, ...]:
+    """The factor of each path's logits; see `gatewise.training.fit.path_weights`.
 
     Args:
-        learner: The network.
+        trainer: The network.
         examples: The validation rows.
         multi_label: Whether a text may have several labels.
 
     Returns:
-        A number for each path; 1 for each where they learnt together.
+        A factor for each path; 1 for each if they have one loss on their sum.
     """
-    sample = _sample(_answers(learner, examples)) if learner.apart else []
-    return _factors(learner, sample, multi_label=multi_label)
+    sample = _sample(_logits(trainer, examples)) if trainer.separate_losses else []
+    return _factors(trainer, sample, multi_label=multi_label)
 
 
-def _factors(learner: Learner, sample: list[_Answer], *, multi_label: bool) -> tuple[float, ...]:
-    if not learner.apart:
-        return (1.0,) * learner.paths
-    paths = [np.concatenate(parts) for parts in zip(*(found for found, _ in sample), strict=True)]
+def _factors(
+    trainer: Trainer, sample: list[_BatchLogits], *, multi_label: bool
+) -> tuple[float, ...]:
+    if not trainer.separate_losses:
+        return (1.0,) * trainer.path_count
+    paths = [np.concatenate(path) for path in zip(*(by_path for by_path, _ in sample), strict=True)]
     if not all(np.isfinite(path).all() for path in paths):
-        return (1.0,) * learner.paths
+        return (1.0,) * trainer.path_count
     targets = np.concatenate([truth for _, truth in sample])
-    return balance(
+    return fit_path_weights(
         paths, lambda logits: negative_log_likelihood(logits, targets, multi_label=multi_label)
     )
 
 
-def _sample(answers: Iterator[_Answer]) -> list[_Answer]:
-    """The first answers, taken from the stream until there are logits enough."""
-    sample: list[_Answer] = []
+def _sample(stream: Iterator[_BatchLogits]) -> list[_BatchLogits]:
+    """The first batches of a stream, up to `_MAX_LOGITS` logits."""
+    sample: list[_BatchLogits] = []
     logits = 0
-    for parts, targets in answers:
-        sample.append((parts, targets))
-        logits += parts[0].size
-        if logits >= _MOST_LOGITS:
+    for by_path, targets in stream:
+        sample.append((by_path, targets))
+        logits += by_path[0].size
+        if logits >= _MAX_LOGITS:
             break
     return sample
 
 
-def _answers(learner: Learner, examples: Examples) -> Iterator[_Answer]:
-    """The logits of each path, and the targets, of some rows at a time."""
-    for batch in tensors(examples, in_order(examples, _BATCH), None):
-        yield learner.answer(batch), batch[2].numpy()
+def _logits(trainer: Trainer, examples: Examples) -> Iterator[_BatchLogits]:
+    """The logits and targets of each batch."""
+    for batch in tensors(examples, sequential_batches(examples, _BATCH), None):
+        yield trainer.path_logits(batch), batch[2].numpy()

@@ -7,7 +7,7 @@ from pathlib import Path
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
-from gatewise.training.data.sampling import drawn, fitting
+from gatewise.training.data.sampling import reservoir, sample_of_size
 from gatewise.training.mobile import mobile_folder
 from gatewise.training.mobile.size_search import Step, within
 from gatewise.training.mobile.variants import VariantBuilder
@@ -133,9 +133,9 @@ def export_mobile(
 def _sample(rows: Callable[[Classifier], Iterable[Row]], loaded: Artifact) -> list[Row]:
     """The rows that variants are compared on."""
     classifier = Classifier(loaded)
-    kept = drawn(_in_scope(rows(classifier), loaded), MAX_ROWS)
+    kept = reservoir(_in_scope(rows(classifier), loaded), MAX_ROWS)
     tokens = [len(encoded.ids) for encoded in classifier.encode([row.text for row in kept])]
-    return fitting(kept, tokens, MAX_TOKENS)
+    return sample_of_size(kept, tokens, MAX_TOKENS)
 
 
 def _in_scope(rows: Iterable[Row], loaded: Artifact) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from onnx import numpy_helper
 EMBEDDING = "embedding.weight"
 FIRST_KERNEL = "recurrent_0.W"
 NGRAMS = "ngrams.weight"
-IDF = "ngrams.told"
+IDF = "ngrams.idf"
 NGRAM_KERNEL = "ngrams.kernel"
 
 Weights = NDArray[np.float32]

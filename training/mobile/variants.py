@@ -17,14 +17,11 @@ from gatewise.training.mobile.ort_format import to_ort
 from gatewise.training.mobile.pruning import PruningPlan, prune
 from gatewise.training.mobile.text_model import with_tokenizer
 from gatewise.training.onnx_export.keras_to_onnx import operators
-from gatewise.training.onnx_export.precision import stored_in
+from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
-from gatewise.vocab.tokenizer.tokenizer import (
-    has_whole_entries,
-    reduce_tokenizer,
-    serialize_tokenizer,
-)
+from gatewise.vocab.tokenizer.tokenizer import has_independent_entries, reduce_tokenizer
+from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ class VariantBuilder:
     @cached_property
     def can_drop_tokens(self) -> bool:
         """Whether the tokenizer can lose single tokens."""
-        return has_whole_entries(self.original.tokenizer)
+        return has_independent_entries(self.original.tokenizer)
 
     def variant(self, precision: Precision, plan: PruningPlan | None = None) -> Variant:
         """Prunes the model and stores its weights in a precision.
@@ -105,7 +102,7 @@ class VariantBuilder:
             plan: What is kept; None for everything.
         """
         plan = plan or PruningPlan()
-        model = stored_in(precision, prune(self.network.model, plan))
+        model = convert_precision(prune(self.network.model, plan), precision)
         tokenizer = self.original.tokenizer
         if plan.tokens is not None:
             tokenizer = reduce_tokenizer(tokenizer, plan.tokens.tolist())

@@ -1,1 +1,1 @@
-"""The network in Keras: what stands for a token, recurrent layers, read-out, n-gram path."""
+"""The network in Keras: embedding, recurrent layers, pooling and the n-gram path."""

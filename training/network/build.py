@@ -1,8 +1,6 @@
-"""The network: what stands for a token, recurrent layers, a read-out, and the n-gram path.
+"""Builds the network: embedding, recurrent layers, pooling and the linear n-gram path.
 
-Built with Keras's functional interface, every layer under a name that
-`gatewise.training.onnx_export` finds it by. Knows neither texts nor labels: integers in, logits
-out.
+Uses Keras's functional interface; `gatewise.training.onnx_export` finds each layer by its name.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,26 +13,26 @@ from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.layers import (
-    AttentionReadout,
-    MaskedReadout,
-    VectorDropout,
+    AttentionPooling,
+    EmbeddingDropout,
+    MaskedPooling,
     WordDropout,
     output_layer,
 )
 from gatewise.training.network.ngrams import NgramLogits, NgramRows
-from gatewise.training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
 from keras import ops
 
 
 @dataclass(frozen=True)
-class Table:
-    """Weights of which a batch looks up a few rows: by token, by stretch or by n-gram.
+class LookupTable:
+    """Weights of which a batch gathers a few rows: by token, by n-gram or by character n-gram.
 
     Attributes:
         weights: The rows.
-        linear: Whether they are added up to logits, and not the inputs of further layers.
+        linear: Whether the rows are summed to logits; otherwise they are inputs of further layers.
     """
 
     weights: keras.Variable
@@ -46,9 +44,9 @@ def build(
     shape: Shape,
     seed: int,
     vectors: Vectors | None = None,
-    spelling: CharNgrams | None = None,
+    char_ngrams: CharNgrams | None = None,
 ) -> keras.Model:
-    """The whole network, from token ids to logits.
+    """Builds the network, from token ids to logits.
 
     Inputs `input_ids` and `attention_mask`, int32 `(batch, tokens)`, padded on the right; output
     `logits`, float32 `(batch, classes)`.
@@ -56,34 +54,33 @@ def build(
     Args:
         config: The network's settings.
         shape: Sizes that follow from the corpus.
-        seed: Seed of initial weights and dropout.
-        vectors: What the embedding starts from; None for small random numbers.
-        spelling: How tokens are spelled, where that counts.
+        seed: Seed of the initial weights and of dropout.
+        vectors: Initial values of the embedding; None for small random numbers.
+        char_ngrams: The character n-grams of each token; None to use none.
     """
-    keras.config.set_floatx("float32")  # whatever a keras.json in the user's home says
+    keras.config.set_floatx("float32")  # a keras.json in the home directory may say otherwise
     keras.utils.set_random_seed(seed)
     seeds = _seeds(seed)
     input_ids = keras.Input((None,), dtype="int32", name="input_ids")
     attention_mask = keras.Input((None,), dtype="int32", name="attention_mask")
     tokens = WordDropout(config.word_dropout, next(seeds), name="word_dropout")(input_ids)
 
-    states = _recurrent(config, shape, tokens, attention_mask, (vectors, spelling), seeds)
+    states = _recurrent(config, shape, tokens, attention_mask, (vectors, char_ngrams), seeds)
     if config.readout == "attention":
-        states = AttentionReadout(config.units, name="readout")(states, attention_mask)
+        states = AttentionPooling(config.units, name="readout")(states, attention_mask)
     elif config.readout != "last":
-        states = MaskedReadout(config.readout, name="readout")(states, attention_mask)
+        states = MaskedPooling(config.readout, name="readout")(states, attention_mask)
     features = keras.layers.Dropout(config.dropout, seed=next(seeds), name="dropout")(states)
     logits = output_layer(shape.classes, name="classifier")(features)
     if shape.ngrams:
         table = shape.table()
         rows = NgramRows(table, name="ngram_rows")(tokens, attention_mask)
-        spelled = []
-        if spelling and 1 in shape.ngrams:
-            of_tokens = ops.where(rows < shape.vocab_size, rows, 0)
-            spelled = [
-                CharNgramEmbedding(spelling, table.width, "zeros", name="ngram_spelling")(of_tokens)
-            ]
-        logits = logits + NgramLogits(table, shape.classes, name="ngrams")(rows, *spelled)
+        extra_weights = []
+        if char_ngrams and 1 in shape.ngrams:
+            token_ids = ops.where(rows < shape.vocab_size, rows, 0)
+            layer = CharNgramEmbedding(char_ngrams, table.width, "zeros", name="ngram_spelling")
+            extra_weights = [layer(token_ids)]
+        logits = logits + NgramLogits(table, shape.classes, name="ngrams")(rows, *extra_weights)
     return keras.Model(
         inputs={"input_ids": input_ids, "attention_mask": attention_mask},
         outputs=logits,
@@ -91,8 +88,8 @@ def build(
     )
 
 
-def tables(model: keras.Model) -> list[Table]:
-    """The trained weights of which a batch looks up a few rows.
+def lookup_tables(model: keras.Model) -> list[LookupTable]:
+    """The trainable weights of which a batch gathers a few rows.
 
     Args:
         model: From `build`.
@@ -100,18 +97,18 @@ def tables(model: keras.Model) -> list[Table]:
     found = []
     for layer in model.layers:
         if isinstance(layer, keras.layers.Embedding):
-            found.append(Table(layer.embeddings, linear=False))
+            found.append(LookupTable(layer.embeddings, linear=False))
         elif isinstance(layer, CharNgramEmbedding):
-            found.append(Table(layer.vectors, linear=layer.name == "ngram_spelling"))
+            found.append(LookupTable(layer.vectors, linear=layer.name == "ngram_spelling"))
         elif isinstance(layer, NgramLogits):
-            found.append(Table(layer.weights_table, linear=True))
+            found.append(LookupTable(layer.weights_table, linear=True))
         elif isinstance(layer, Recurrence) and layer.vocab_size is not None:
-            found += [Table(kernel, linear=False) for kernel, *_ in layer.directions]
+            found += [LookupTable(kernel, linear=False) for kernel, *_ in layer.directions]
     return [table for table in found if table.weights.trainable]
 
 
-def paths(model: keras.Model) -> keras.Model:
-    """The same network with the logits of each of its paths, whose sum is its answer.
+def path_outputs(model: keras.Model) -> keras.Model:
+    """The same network with the logits of each path as an output: their sum is its logits.
 
     Args:
         model: From `build`.
@@ -120,35 +117,37 @@ def paths(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, [model.get_layer(name).output for name in names])
 
 
-def weigh_paths(model: keras.Model, factors: Sequence[float]) -> None:
-    """Multiplies the logits of each path by a number, in its weights.
+def scale_paths(model: keras.Model, factors: Sequence[float]) -> None:
+    """Multiplies the logits of each path by a factor, by scaling its last weights in place.
 
     Args:
         model: From `build`.
-        factors: A number for each path, in the order of `paths`.
+        factors: A factor for each path, in the order of `path_outputs`.
     """
     classifier, *linear = factors
-    changed = [(weights, classifier) for weights in model.get_layer("classifier").weights]
+    scaled = [(weights, classifier) for weights in model.get_layer("classifier").weights]
     if linear:
         ngrams = model.get_layer("ngrams")
         last = [ngrams.weights_table] if ngrams.kernel is None else [ngrams.kernel]
         if ngrams.kernel is None and "ngram_spelling" in _names(model):
             last.append(model.get_layer("ngram_spelling").vectors)
-        changed += [(weights, linear[0]) for weights in last]
-    for weights, factor in changed:
+        scaled += [(weights, linear[0]) for weights in last]
+    for weights, factor in scaled:
         weights.assign(weights * factor)
 
 
 def exported_parameters(model: keras.Model) -> int:
-    """Numbers in a network as it is exported: what spelling adds is then in other layers.
+    """Number of parameters of the exported network.
+
+    The character n-gram embeddings are not counted: the export adds them to other layers' tables.
 
     Args:
         model: From `build`.
     """
-    folded = sum(
+    merged = sum(
         layer.count_params() for layer in model.layers if isinstance(layer, CharNgramEmbedding)
     )
-    return int(model.count_params()) - folded
+    return int(model.count_params()) - merged
 
 
 def _names(model: keras.Model) -> list[str]:
@@ -160,31 +159,33 @@ def _recurrent(
     shape: Shape,
     tokens: Any,
     attention_mask: Any,
-    known: tuple[Vectors | None, CharNgrams | None],
+    token_data: tuple[Vectors | None, CharNgrams | None],
     seeds: Iterator[int],
 ) -> Any:
-    """From token ids to the states of the last recurrent layer."""
+    """Token ids to the output of the last recurrent layer."""
     one_hot = config.input == "one_hot"
-    # A one-hot vector's features are the dictionary's tokens.
-    in_text = config.input_dropout if one_hot else 0.0
+    # The features of a one-hot vector are the tokens of the vocabulary.
+    text_rate = config.input_dropout if one_hot else 0.0
     factors = None
-    if config.embedding_dropout or in_text:
-        drop = VectorDropout(
+    if config.embedding_dropout or text_rate:
+        dropout = EmbeddingDropout(
             shape.vocab_size,
             config.embedding_dropout,
-            in_text,
+            text_rate,
             next(seeds),
             name="embedding_dropout",
         )
-        factors = drop(tokens)
+        factors = dropout(tokens)
     states = tokens
     if not one_hot:
-        vectors, spelling = known
+        vectors, char_ngrams = token_data
         states = _embedding(config, shape, vectors)(tokens)
-        # Vectors that are not trained stay as they are, in the exported network too.
-        if spelling and config.trains_vectors:
-            add = CharNgramEmbedding(spelling, config.embedding_size, "uniform", name="spelling")
-            states = states + add(tokens)
+        # Frozen vectors stay as they are, in the exported network too.
+        if char_ngrams and config.trains_vectors:
+            layer = CharNgramEmbedding(
+                char_ngrams, config.embedding_size, "uniform", name="spelling"
+            )
+            states = states + layer(tokens)
         states = states if factors is None else states * factors
 
     lengths = ops.sum(attention_mask, axis=1)
@@ -195,17 +196,17 @@ def _recurrent(
             states = keras.layers.SpatialDropout1D(
                 config.input_dropout, seed=next(seeds), name=name
             )(states)
-        layer = Recurrence(
+        recurrence = Recurrence(
             config.cell,
             config.units,
             config.direction,
             vocab_size=shape.vocab_size if on_ids else None,
             return_sequences=number < config.layers - 1 or config.readout != "last",
             reset_after=config.reset_after,
-            dropped=Dropped(config.recurrent_dropout, config.weight_drop, next(seeds)),
+            dropout=RecurrentDropout(config.recurrent_dropout, config.weight_drop, next(seeds)),
             name=f"recurrent_{number}",
         )
-        states = layer(states, lengths, factors) if on_ids else layer(states, lengths)
+        states = recurrence(states, lengths, factors) if on_ids else recurrence(states, lengths)
     return states
 
 
@@ -225,7 +226,7 @@ def _embedding(
 
 
 def _seeds(seed: int) -> Iterator[int]:
-    """Seeds of the layers, each of its own: layers with one seed would drop the same places."""
+    """A different seed for each layer: with one seed, all would drop the same positions."""
     sequence = np.random.SeedSequence(seed)
     while True:
         yield int(sequence.spawn(1)[0].generate_state(1)[0])

@@ -1,17 +1,15 @@
-"""What the recurrent cells compute over the steps of a batch of texts, and the gradients of it.
+"""The GRU, LSTM and plain RNN cells over the steps of a batch, with hand-written gradients.
 
-Inputs arrive already multiplied by the kernel, for every step at once, so that a step has only
-the product with the state before it left to do. On the way back the same is done with everything
-that does not wait for another step: the gates are computed anew, for all steps at once, and what
-is left for each step is one product and a few sums. Of the way forward only the states are kept in
-memory, where TensorFlow, left to derive the loop, keeps every gate of every step.
+The caller multiplies the inputs by the kernel for all steps at once, so a forward step has only the
+product with the previous state left. The backward pass recomputes the gates for all steps at once
+and leaves one product and a few sums for each step. Only the states are kept for it, whereas
+TensorFlow's own gradient of the loop keeps every gate of every step.
 
-Knows neither layers nor directions nor the ends of texts: a state at a padded step depends on
-nothing after it, and the caller leaves it out.
+Lengths of texts are the caller's: a state at a padded step is computed and has no meaning.
 
-Gates stand side by side in the last axis, in Keras's order: z, r, h for GRU and i, f, c, o for
-LSTM. A GRU with two biases applies its reset gate after the recurrent product, one with a single
-bias before it.
+Gates are concatenated in the last axis, in Keras's order: z, r, h for GRU and i, f, c, o for LSTM.
+A GRU with two biases applies its reset gate after the recurrent product, one with a single bias
+before it.
 """
 
 from collections.abc import Callable
@@ -28,185 +26,192 @@ def run(
     inputs: tf.Tensor,
     recurrent_kernel: tf.Tensor,
     recurrent_bias: tf.Tensor | None,
-    kept: tf.Tensor | None,
+    state_mask: tf.Tensor | None,
 ) -> tf.Tensor:
-    """The state after each step, from a first state of zeros.
+    """The state after each step, starting from zeros.
 
     Args:
-        cell: Which cell.
+        cell: The type of cell.
         inputs: Inputs times kernel, with the bias added, `(steps, batch, gates x units)`.
         recurrent_kernel: `(units, gates x units)`.
         recurrent_bias: A GRU's second bias, `(gates x units,)`; None for none.
-        kept: What each state is multiplied by on its way to the next step, `(batch, units)`;
-            None for nothing.
+        state_mask: Dropout factors by which each state is multiplied before the next step,
+            `(batch, units)`; None for no dropout.
 
     Returns:
         float32 `(steps, batch, units)`.
     """
     if cell == "gru" and recurrent_bias is None:
-        return _gru_resetting_before(inputs, recurrent_kernel, kept)
+        return _gru_reset_before(inputs, recurrent_kernel, state_mask)
     if recurrent_bias is None:
         recurrent_bias = tf.zeros(recurrent_kernel.shape[1])
-    return _run(_CELLS[cell], inputs, recurrent_kernel, recurrent_bias, kept)
+    return _run(_CELLS[cell], inputs, recurrent_kernel, recurrent_bias, state_mask)
 
 
-class _Plain:
-    """The plain recurrent cell, and what every cell has to say of itself.
+class _SimpleRnn:
+    """The plain recurrent cell, and the interface of the others.
 
-    `product` is the recurrent product, bias added. Where a method takes the states before and
-    after, they are of one step, `(batch, units)`, or of all steps, `(steps, batch, units)`.
+    `product` is the recurrent product with its bias added. Tensors are of one step,
+    `(batch, units)`, or of all steps, `(steps, batch, units)`. `d_x` is the gradient of the loss
+    with respect to `x`.
     """
 
     carried = 1
-    """Tensors that one step gives to the next, the state first."""
+    """Number of tensors passed from a step to the next, the state first."""
 
     def step(self, inputs: Any, product: Any, before: States) -> States:  # noqa: ARG002
-        """What a step makes of its inputs and of what it was given."""
+        """The tensors passed to the next step."""
         return (tf.tanh(inputs + product),)
 
     def slopes(self, inputs: Any, product: Any, before: States, after: States) -> Any:  # noqa: ARG002
-        """The derivatives that the methods below multiply with, side by side in the last axis."""
+        """The local derivatives used by the methods below, concatenated in the last axis."""
         return 1 - tf.square(after[0])
 
-    def totals(self, of_state: Any, carried: States, slopes: Any) -> States:  # noqa: ARG002
-        """The loss by what a step gives on, from the loss by its state and by what came back."""
-        return (of_state + carried[0],)
+    def d_output(self, d_state: Any, carried: States, slopes: Any) -> States:  # noqa: ARG002
+        """D of a step's output, from d of its state and the gradients of the following step."""
+        return (d_state + carried[0],)
 
-    def by_product(self, totals: States, slopes: Any) -> Any:
-        """The loss by the recurrent product."""
-        return totals[0] * slopes
+    def d_product(self, d_output: States, slopes: Any) -> Any:
+        """D of the recurrent product."""
+        return d_output[0] * slopes
 
-    def by_inputs(self, totals: States, slopes: Any) -> Any:
-        """The loss by the inputs."""
-        return self.by_product(totals, slopes)
+    def d_inputs(self, d_output: States, slopes: Any) -> Any:
+        """D of the inputs."""
+        return self.d_product(d_output, slopes)
 
-    def carry(self, totals: States, slopes: Any) -> States:  # noqa: ARG002
-        """The loss by what a step was given, but for what goes through the product."""
-        return (tf.zeros_like(totals[0]),)
+    def d_before(self, d_output: States, slopes: Any) -> States:  # noqa: ARG002
+        """D of what the step received, except for the part through the recurrent product."""
+        return (tf.zeros_like(d_output[0]),)
 
 
-class _Gru(_Plain):
-    """Reset gate after the product: slopes of z, r, h by the product, h by its input, and z."""
+class _Gru(_SimpleRnn):
+    """GRU with the reset gate after the product.
+
+    Slopes: z, r and h by the product, h by its input, and z itself.
+    """
 
     def step(self, inputs: Any, product: Any, before: States) -> States:
         _, update, _, candidate = self._gates(inputs, product)
         return (candidate + update * (before[0] - candidate),)
 
     def slopes(self, inputs: Any, product: Any, before: States, after: States) -> Any:  # noqa: ARG002
-        remembered, update, reset, candidate = self._gates(inputs, product)
-        by_candidate = (1 - update) * (1 - tf.square(candidate))
+        recurrent, update, reset, candidate = self._gates(inputs, product)
+        d_candidate = (1 - update) * (1 - tf.square(candidate))
         return tf.concat(
             [
                 (before[0] - candidate) * update * (1 - update),
-                by_candidate * remembered * reset * (1 - reset),
-                by_candidate * reset,
-                by_candidate,
+                d_candidate * recurrent * reset * (1 - reset),
+                d_candidate * reset,
+                d_candidate,
                 update,
             ],
             axis=-1,
         )
 
-    def by_product(self, totals: States, slopes: Any) -> Any:
-        (by_state,) = totals
-        return tf.concat([by_state] * 3, axis=-1) * slopes[..., : 3 * by_state.shape[-1]]
+    def d_product(self, d_output: States, slopes: Any) -> Any:
+        (d_state,) = d_output
+        return tf.concat([d_state] * 3, axis=-1) * slopes[..., : 3 * d_state.shape[-1]]
 
-    def by_inputs(self, totals: States, slopes: Any) -> Any:
+    def d_inputs(self, d_output: States, slopes: Any) -> Any:
         update, reset, _, candidate, _ = tf.split(slopes, 5, axis=-1)
-        return tf.concat([totals[0] * part for part in (update, reset, candidate)], axis=-1)
+        return tf.concat([d_output[0] * part for part in (update, reset, candidate)], axis=-1)
 
-    def carry(self, totals: States, slopes: Any) -> States:
-        (by_state,) = totals
-        return (by_state * slopes[..., 4 * by_state.shape[-1] :],)
+    def d_before(self, d_output: States, slopes: Any) -> States:
+        (d_state,) = d_output
+        return (d_state * slopes[..., 4 * d_state.shape[-1] :],)
 
     @staticmethod
     def _gates(inputs: Any, product: Any) -> tuple[Any, Any, Any, Any]:
         units = inputs.shape[-1] // 3
         both = tf.sigmoid(inputs[..., : 2 * units] + product[..., : 2 * units])
         update, reset = tf.split(both, 2, axis=-1)
-        remembered = product[..., 2 * units :]
-        return remembered, update, reset, tf.tanh(inputs[..., 2 * units :] + reset * remembered)
+        recurrent = product[..., 2 * units :]
+        return recurrent, update, reset, tf.tanh(inputs[..., 2 * units :] + reset * recurrent)
 
 
-class _Lstm(_Plain):
-    """Slopes of i, f and c by the memory and of o by the state; memory by state; f."""
+class _Lstm(_SimpleRnn):
+    """LSTM; its second carried tensor is the cell state.
+
+    Slopes: of the cell state by i, f and c, of the state by o and by the cell state, and f itself.
+    """
 
     carried = 2
 
     def step(self, inputs: Any, product: Any, before: States) -> States:
-        written, kept, candidate, read = self._gates(inputs, product)
-        memory = kept * before[1] + written * candidate
-        return read * tf.tanh(memory), memory
+        i, f, candidate, o = self._gates(inputs, product)
+        cell = f * before[1] + i * candidate
+        return o * tf.tanh(cell), cell
 
     def slopes(self, inputs: Any, product: Any, before: States, after: States) -> Any:
-        written, kept, candidate, read = self._gates(inputs, product)
-        shown = tf.tanh(after[1])
+        i, f, candidate, o = self._gates(inputs, product)
+        squashed = tf.tanh(after[1])
         return tf.concat(
             [
-                candidate * written * (1 - written),
-                before[1] * kept * (1 - kept),
-                written * (1 - tf.square(candidate)),
-                shown * read * (1 - read),
-                read * (1 - tf.square(shown)),
-                kept,
+                candidate * i * (1 - i),
+                before[1] * f * (1 - f),
+                i * (1 - tf.square(candidate)),
+                squashed * o * (1 - o),
+                o * (1 - tf.square(squashed)),
+                f,
             ],
             axis=-1,
         )
 
-    def totals(self, of_state: Any, carried: States, slopes: Any) -> States:
-        by_state = of_state + carried[0]
-        units = by_state.shape[-1]
-        return by_state, carried[1] + by_state * slopes[..., 4 * units : 5 * units]
+    def d_output(self, d_state: Any, carried: States, slopes: Any) -> States:
+        d_state = d_state + carried[0]
+        units = d_state.shape[-1]
+        return d_state, carried[1] + d_state * slopes[..., 4 * units : 5 * units]
 
-    def by_product(self, totals: States, slopes: Any) -> Any:
-        by_state, by_memory = totals
-        sources = tf.concat([by_memory, by_memory, by_memory, by_state], axis=-1)
-        return sources * slopes[..., : 4 * by_state.shape[-1]]
+    def d_product(self, d_output: States, slopes: Any) -> Any:
+        d_state, d_cell = d_output
+        sources = tf.concat([d_cell, d_cell, d_cell, d_state], axis=-1)
+        return sources * slopes[..., : 4 * d_state.shape[-1]]
 
-    def carry(self, totals: States, slopes: Any) -> States:
-        by_state, by_memory = totals
-        return tf.zeros_like(by_state), by_memory * slopes[..., 5 * by_state.shape[-1] :]
+    def d_before(self, d_output: States, slopes: Any) -> States:
+        d_state, d_cell = d_output
+        return tf.zeros_like(d_state), d_cell * slopes[..., 5 * d_state.shape[-1] :]
 
     @staticmethod
     def _gates(inputs: Any, product: Any) -> tuple[Any, Any, Any, Any]:
-        written, kept, candidate, read = tf.split(inputs + product, 4, axis=-1)
-        return tf.sigmoid(written), tf.sigmoid(kept), tf.tanh(candidate), tf.sigmoid(read)
+        i, f, candidate, o = tf.split(inputs + product, 4, axis=-1)
+        return tf.sigmoid(i), tf.sigmoid(f), tf.tanh(candidate), tf.sigmoid(o)
 
 
-_CELLS: dict[Cell, _Plain] = {"rnn": _Plain(), "gru": _Gru(), "lstm": _Lstm()}
+_CELLS: dict[Cell, _SimpleRnn] = {"rnn": _SimpleRnn(), "gru": _Gru(), "lstm": _Lstm()}
 
 
-def _run(cell: _Plain, inputs: Any, kernel: Any, bias: Any, kept: Any) -> Any:
-    """See `run`; the loop and the loop back."""
+def _run(cell: _SimpleRnn, inputs: Any, kernel: Any, bias: Any, state_mask: Any) -> Any:
+    """See `run`: the forward loop and its gradient."""
     units = kernel.shape[0]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def states_of(inputs: Any, kernel: Any, bias: Any) -> tuple[Any, Callable[[Any], Any]]:
-        def forward(given: States, before: States) -> tuple[States, States]:
-            product = tf.nn.bias_add(tf.matmul(_thinned(before[0], kept), kernel), bias)
-            after = cell.step(given[0], product, before)
+        def forward(step_inputs: States, before: States) -> tuple[States, States]:
+            product = tf.nn.bias_add(tf.matmul(_masked(before[0], state_mask), kernel), bias)
+            after = cell.step(step_inputs[0], product, before)
             return after, after
 
         after = _loop(forward, (inputs,), cell.carried, units)
 
-        def gradient(of_states: Any) -> tuple[Any, Any, Any]:
+        def gradient(d_states: Any) -> tuple[Any, Any, Any]:
             before = tuple(tf.concat([tf.zeros_like(a[:1]), a[:-1]], axis=0) for a in after)
-            seen = tf.reshape(_thinned(before[0], kept), (-1, units))
-            product = tf.nn.bias_add(tf.matmul(seen, kernel), bias)
+            masked = tf.reshape(_masked(before[0], state_mask), (-1, units))
+            product = tf.nn.bias_add(tf.matmul(masked, kernel), bias)
             slopes = cell.slopes(inputs, tf.reshape(product, tf.shape(inputs)), before, after)
 
-            def backward(given: States, carried: States) -> tuple[States, States]:
-                of_state, slopes = given
-                totals = cell.totals(of_state, carried, slopes)
-                through = tf.matmul(cell.by_product(totals, slopes), kernel, transpose_b=True)
-                state, *rest = cell.carry(totals, slopes)
-                return (state + _thinned(through, kept), *rest), totals
+            def backward(step_inputs: States, carried: States) -> tuple[States, States]:
+                d_state, slopes = step_inputs
+                d_output = cell.d_output(d_state, carried, slopes)
+                through = tf.matmul(cell.d_product(d_output, slopes), kernel, transpose_b=True)
+                state, *rest = cell.d_before(d_output, slopes)
+                return (state + _masked(through, state_mask), *rest), d_output
 
-            totals = _loop(backward, (of_states, slopes), cell.carried, units, reverse=True)
-            by_product = tf.reshape(cell.by_product(totals, slopes), (-1, kernel.shape[1]))
+            d_output = _loop(backward, (d_states, slopes), cell.carried, units, reverse=True)
+            d_product = tf.reshape(cell.d_product(d_output, slopes), (-1, kernel.shape[1]))
             return (
-                cell.by_inputs(totals, slopes),
-                tf.matmul(seen, by_product, transpose_a=True),
-                tf.reduce_sum(by_product, axis=0),
+                cell.d_inputs(d_output, slopes),
+                tf.matmul(masked, d_product, transpose_a=True),
+                tf.reduce_sum(d_product, axis=0),
             )
 
         return after[0], gradient
@@ -214,64 +219,64 @@ def _run(cell: _Plain, inputs: Any, kernel: Any, bias: Any, kept: Any) -> Any:
     return states_of(inputs, kernel, bias)
 
 
-def _thinned(states: Any, kept: Any) -> Any:
-    return states if kept is None else states * kept
+def _masked(states: Any, state_mask: Any) -> Any:
+    return states if state_mask is None else states * state_mask
 
 
 def _loop(
     step: Callable[[States, States], tuple[States, States]],
-    given: States,
+    inputs: States,
     carried: int,
     units: int,
     *,
     reverse: bool = False,
 ) -> States:
-    """One step after the other, the first with zeros from before it.
+    """Runs the steps one after the other, the first with zeros from the step before.
 
     Args:
-        step: From what a step is given, and what the one before gave it, to what it gives the
-            next and what it leaves; both are `carried` tensors, each `(batch, units)`.
-        given: Tensors with the steps in the first axis and the batch in the second.
+        step: Takes the inputs of a step and the tensors carried from the previous one; returns
+            the tensors to carry on and the outputs: `carried` tensors each, `(batch, units)`.
+        inputs: Tensors of shape `(steps, batch, …)`.
         carried: See `step`.
         units: See `step`.
         reverse: Whether the last step comes first.
 
     Returns:
-        What the steps leave, stacked in the order of `given`.
+        The outputs of the steps, stacked in the order of `inputs`.
     """
-    steps, batch = tf.unstack(tf.shape(given[0])[:2])
-    sources = [tf.TensorArray(tf.float32, steps).unstack(tensor) for tensor in given]
+    steps, batch = tf.unstack(tf.shape(inputs[0])[:2])
+    sources = [tf.TensorArray(tf.float32, steps).unstack(tensor) for tensor in inputs]
     first = (tf.zeros((batch, units)),) * carried
     empty = tuple(
         tf.TensorArray(tf.float32, steps, element_shape=(None, units)) for _ in range(carried)
     )
 
-    def body(number: Any, before: States, left: States) -> tuple[Any, States, States]:
-        place = steps - 1 - number if reverse else number
-        after, leaving = step(tuple(source.read(place) for source in sources), before)
-        pairs = zip(left, leaving, strict=True)
-        return number + 1, after, tuple(array.write(place, value) for array, value in pairs)
+    def body(number: Any, before: States, arrays: States) -> tuple[Any, States, States]:
+        position = steps - 1 - number if reverse else number
+        after, outputs = step(tuple(source.read(position) for source in sources), before)
+        pairs = zip(arrays, outputs, strict=True)
+        return number + 1, after, tuple(array.write(position, value) for array, value in pairs)
 
-    _, _, left = tf.while_loop(
+    _, _, arrays = tf.while_loop(
         lambda number, *_: number < steps,
         body,
         (tf.constant(0), first, empty),
         maximum_iterations=steps,
     )
-    return tuple(array.stack() for array in left)
+    return tuple(array.stack() for array in arrays)
 
 
-def _gru_resetting_before(inputs: Any, kernel: Any, kept: Any) -> Any:
-    """A GRU whose reset gate comes before the recurrent product; TensorFlow derives it."""
+def _gru_reset_before(inputs: Any, kernel: Any, state_mask: Any) -> Any:
+    """A GRU with its reset gate before the recurrent product; uses TensorFlow's gradient."""
     units = kernel.shape[0]
 
-    def step(given: States, before: States) -> tuple[States, States]:
-        (state,), (inputs,) = before, given
-        seen = _thinned(state, kept)
-        product = tf.matmul(seen, kernel[:, : 2 * units])
+    def step(step_inputs: States, before: States) -> tuple[States, States]:
+        (state,), (inputs,) = before, step_inputs
+        masked = _masked(state, state_mask)
+        product = tf.matmul(masked, kernel[:, : 2 * units])
         update, reset = tf.split(tf.sigmoid(inputs[:, : 2 * units] + product), 2, axis=1)
-        remembered = tf.matmul(reset * seen, kernel[:, 2 * units :])
-        candidate = tf.tanh(inputs[:, 2 * units :] + remembered)
+        recurrent = tf.matmul(reset * masked, kernel[:, 2 * units :])
+        candidate = tf.tanh(inputs[:, 2 * units :] + recurrent)
         after = (candidate + update * (state - candidate),)
         return after, after
 

@@ -1,7 +1,6 @@
-"""What a token's spelling gives it: the sum of the vectors of its stretches of characters.
+"""The embedding of tokens by their character n-grams: a trained Keras layer.
 
-Trained beside the vectors that tokens have of their own, and added to those when a network is
-exported. Knows numbers of stretches and no characters.
+Its vectors are added to those that tokens have of their own; the export merges the two.
 """
 
 from typing import Any
@@ -13,49 +12,52 @@ from gatewise.training.network.char_ngrams import CharNgrams
 from numpy.typing import NDArray
 
 _WINDOW = 65_536
+"""Tokens whose vectors `vocabulary_vectors` computes at a time."""
 
 
 class CharNgramEmbedding(keras.layers.Layer):
-    """A vector for each token, from its spelling: a sum, divided by the root of its terms' number.
+    """A vector for each token: the sum of its n-grams' vectors over the root of their number.
 
     Input: token ids, integers `(batch, tokens)`. Output: float32 `(batch, tokens, width)`.
 
     Args:
-        spelling: The stretches of every token.
-        width: Numbers of a vector.
-        first_values: Keras's name of how the vectors begin.
+        char_ngrams: The character n-grams of every token.
+        width: Length of a vector.
+        initializer: Keras's name of the initializer of the vectors.
     """
 
-    def __init__(self, spelling: CharNgrams, width: int, first_values: str, **options: Any) -> None:
+    def __init__(
+        self, char_ngrams: CharNgrams, width: int, initializer: str, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.stretches = spelling.stretches
-        self.count = spelling.count
+        self.char_ngrams = char_ngrams
         self.width = width
-        self.first_values = first_values
-        self._rows = tf.constant(spelling.stretches)
+        self.initializer = initializer
+        self._rows = tf.constant(char_ngrams.rows)
 
     def build(self, *_: object) -> None:
-        """Makes the vectors of the stretches; that of number 0 is never counted."""
+        """Creates the vectors of the character n-grams; number 0 is padding."""
         self.vectors = self.add_weight(
-            name="vectors", shape=(self.count, self.width), initializer=self.first_values
+            name="vectors", shape=(self.char_ngrams.count, self.width), initializer=self.initializer
         )
 
     def call(self, input_ids: Any) -> Any:
         """See the class."""
-        # Each token of a batch once: many stand in it often.
-        tokens, places = tf.unique(tf.reshape(input_ids, [-1]))
-        spelled = self._sums(tf.gather(self._rows, tokens), self.vectors.value)
+        # Each distinct token of a batch once: many occur often.
+        tokens, positions = tf.unique(tf.reshape(input_ids, [-1]))
+        vectors = self._sums(tf.gather(self._rows, tokens), self.vectors.value)
         shape = tf.concat([tf.shape(input_ids), [self.width]], axis=0)
-        return tf.reshape(tf.gather(spelled, places), shape)
+        return tf.reshape(tf.gather(vectors, positions), shape)
 
-    def of_all(self) -> NDArray[np.float32]:
+    def vocabulary_vectors(self) -> NDArray[np.float32]:
         """The vector of every token, float32 `(vocab, width)`."""
+        rows = self.char_ngrams.rows
         parts = [
-            self._sums(tf.constant(self.stretches[start : start + _WINDOW]), self.vectors.value)
-            for start in range(0, len(self.stretches), _WINDOW)
+            self._sums(tf.constant(rows[start : start + _WINDOW]), self.vectors.value)
+            for start in range(0, len(rows), _WINDOW)
         ]
-        everything: NDArray[np.float32] = np.concatenate([part.numpy() for part in parts])
-        return everything
+        vectors: NDArray[np.float32] = np.concatenate([part.numpy() for part in parts])
+        return vectors
 
     @staticmethod
     def _sums(rows: Any, vectors: Any) -> Any:

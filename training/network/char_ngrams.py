@@ -1,12 +1,9 @@
-"""How the entries of a dictionary are spelled: the character n-grams that each is made of.
+"""The character n-grams of each token of a vocabulary.
 
-A word's vector is the sum of one of its own and of one for each stretch of characters in it, as in
-fastText (Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information"): rare words
-learn from words that are spelled alike. A dictionary has an end, so the sums are taken once, when
-a network is exported, and cost nothing in answering.
-
-Owns which stretches there are; `gatewise.training.network.char_ngram_embedding` owns their
-vectors. Does not import TensorFlow.
+A word's vector is the sum of one of its own and of one for each of its character n-grams, as in
+fastText (Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information"), so that rare
+words learn from words with a similar spelling. The vocabulary is fixed, so the export computes the
+sums once and they cost nothing at inference. Does not import TensorFlow.
 """
 
 from collections import Counter
@@ -18,59 +15,60 @@ from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-_MOST = 24
-"""Stretches that count of one entry, the first ones: those of some ten characters."""
+_MAX_NGRAMS = 24
+"""N-grams used of one token, its first ones: those of some ten characters."""
 
-_ENTRIES = 2
-"""Entries that a stretch must be in: one of a single entry tells no more than the entry does."""
+_MIN_TOKENS = 2
+"""Tokens that an n-gram must occur in: one of a single token adds nothing to that token's own."""
 
 
 @dataclass(frozen=True)
 class CharNgrams:
-    """The stretches of characters in each entry of a dictionary.
+    """The character n-grams of each token of a vocabulary.
 
     Attributes:
-        stretches: A row for each id, int32 `(vocab, most)`: numbers of stretches from 1 on, filled
-            up with 0.
-        count: How many stretches there are, and one more for 0.
+        rows: A row for each token id, int32 `(vocab, width)`: n-gram numbers from 1, padded with 0.
+        count: Number of n-grams, plus one for the padding.
     """
 
-    stretches: NDArray[np.int32]
+    rows: NDArray[np.int32]
     count: int
 
 
 def char_ngrams(tokenizer: Tokenizer, lengths: Sequence[int]) -> CharNgrams | None:
-    """Finds the stretches of a dictionary's entries.
+    """Finds the character n-grams of a vocabulary's tokens.
 
     Args:
-        tokenizer: The dictionary.
-        lengths: Characters of a stretch; the beginning and the end of an entry count as one each.
+        tokenizer: The tokenizer.
+        lengths: Characters of an n-gram; the start and the end of a token count as one each.
 
     Returns:
-        None if no stretch is in two entries.
+        None if no n-gram occurs in two tokens.
     """
-    entries = tokenizer.get_vocab()
-    names = sorted((id_, token) for token, id_ in entries.items() if token not in SPECIAL_TOKENS)
+    vocabulary = tokenizer.get_vocab()
+    tokens = sorted(
+        (id_, token) for token, id_ in vocabulary.items() if token not in SPECIAL_TOKENS
+    )
     counts: Counter[str] = Counter()
-    for _, token in names:
-        counts.update(set(_of(token, lengths)))
-    shared = (stretch for stretch, count in counts.items() if count >= _ENTRIES)
-    numbers = {stretch: number for number, stretch in enumerate(sorted(shared), start=1)}
+    for _, token in tokens:
+        counts.update(set(_ngrams_of(token, lengths)))
+    shared = (ngram for ngram, count in counts.items() if count >= _MIN_TOKENS)
+    numbers = {ngram: number for number, ngram in enumerate(sorted(shared), start=1)}
     if not numbers:
         return None
-    rows = np.zeros((max(entries.values()) + 1, _MOST), dtype=np.int32)
-    for id_, token in names:
+    rows = np.zeros((max(vocabulary.values()) + 1, _MAX_NGRAMS), dtype=np.int32)
+    for id_, token in tokens:
         # Each once, in the order of the word.
-        found = dict.fromkeys(stretch for stretch in _of(token, lengths) if stretch in numbers)
-        known = [numbers[stretch] for stretch in found][:_MOST]
-        rows[id_, : len(known)] = known
+        found = dict.fromkeys(ngram for ngram in _ngrams_of(token, lengths) if ngram in numbers)
+        row = [numbers[ngram] for ngram in found][:_MAX_NGRAMS]
+        rows[id_, : len(row)] = row
     return CharNgrams(rows[:, : max(1, int((rows > 0).sum(axis=1).max()))], len(numbers) + 1)
 
 
-def _of(token: str, lengths: Sequence[int]) -> Iterator[str]:
-    """The stretches of an entry; one that is a single character has none.
+def _ngrams_of(token: str, lengths: Sequence[int]) -> Iterator[str]:
+    """The n-grams of a token; a token of a single character has none.
 
-    >>> list(_of("who", (3, 4)))
+    >>> list(_ngrams_of("who", (3, 4)))
     ['<wh', 'who', 'ho>', '<who', 'who>']
     """
     if len(token) < 2:

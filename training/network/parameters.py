@@ -1,8 +1,7 @@
-"""How many numbers each layer of a network holds, by the formulas, before any layer is built.
+"""The number of parameters of each layer, computed from the settings before anything is built.
 
-A unit of a recurrent layer has a weight for each feature it is given, one for each unit's state
-and one for its bias; a cell is one such layer for each of its gates. Knows the config and the
-sizes that follow from the corpus; does not import TensorFlow, so that a network that would be too
+A recurrent unit has a weight for each input feature, one for each unit's state and one bias; a cell
+has such units for each of its gates. Does not import TensorFlow, so that a network that is too
 large is refused at once.
 """
 
@@ -12,29 +11,29 @@ from gatewise.training.config.config import ConfigError
 from gatewise.training.config.network_section import Cell, NetworkConfig
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.network.shape import Shape
-from gatewise.training.network.streaming import obstacle
+from gatewise.training.network.streaming import streaming_obstacle
 
 GATES: dict[Cell, int] = {"gru": 3, "lstm": 4, "rnn": 1}
-"""Kernels that a cell has side by side, in each direction."""
+"""Gates of a cell: how many kernels it has in each direction."""
 
-LIMIT_BYTES = 2_000_000_000
-"""The weights that fit into a model folder with room for the rest: its reader ends at 2 GiB."""
+MAX_WEIGHT_BYTES = 2_000_000_000
+"""Maximum size of the weights in a model folder, which is read up to 2 GiB."""
 
-_BYTES = 4 + 2 + 1
-"""Of a weight, in the three precisions that a folder has."""
+_BYTES_PER_WEIGHT = 4 + 2 + 1
+"""Bytes of a weight in the files of the three precisions together."""
 
-_STEP_BYTES = 4
-"""Of a weight, in the file that a folder has beside them if its network reads token by token."""
+_STEP_BYTES_PER_WEIGHT = 4
+"""Bytes of a weight in the step model, which a folder has if its network can be streamed."""
 
 
 @dataclass(frozen=True)
 class LayerParameters:
-    """What one layer holds.
+    """The parameters of one layer.
 
     Attributes:
         layer: The layer's name in the network.
-        formula: How its numbers are counted, such as `2 × 3 × 64 × (64 + 64 + 2)`.
-        count: What the formula comes to.
+        formula: How the parameters are counted, such as `2 × 3 × 64 × (64 + 64 + 2)`.
+        count: The value of the formula.
         trainable: Whether training changes them.
     """
 
@@ -45,9 +44,9 @@ class LayerParameters:
 
 
 def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ...]:
-    """The layers of a network that hold parameters as it is exported, in the order of its weights.
+    """The layers of the exported network that have parameters, in the order of their weights.
 
-    What spelling adds while training is not counted: it is added to other layers' numbers.
+    Character n-gram embeddings are not counted: the export adds them to other layers' tables.
 
     Args:
         config: The network's settings.
@@ -92,7 +91,7 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
 
 
 def check_size(config: NetworkConfig, tokens: TokensConfig, shape: Shape) -> None:
-    """Refuses a network that no model folder could hold, before it is trained.
+    """Refuses a network that is too large for a model folder, before it is trained.
 
     Args:
         config: The network's settings.
@@ -100,12 +99,14 @@ def check_size(config: NetworkConfig, tokens: TokensConfig, shape: Shape) -> Non
         shape: Sizes that follow from the corpus.
 
     Raises:
-        ConfigError: If its parameters take more than `LIMIT_BYTES` in all files together.
+        ConfigError: If the weights of all files together exceed `MAX_WEIGHT_BYTES`.
     """
     layers = parameters(config, shape)
-    streams = obstacle(config, tokens, shape.ngrams) is None
-    needed = (_BYTES + _STEP_BYTES * streams) * sum(layer.count for layer in layers)
-    if needed <= LIMIT_BYTES:
+    streams = streaming_obstacle(config, tokens, shape.ngrams) is None
+    needed = (_BYTES_PER_WEIGHT + _STEP_BYTES_PER_WEIGHT * streams) * sum(
+        layer.count for layer in layers
+    )
+    if needed <= MAX_WEIGHT_BYTES:
         return
     largest = max(layers, key=lambda layer: layer.count)
     settings = {"ngrams": "network.buckets or network.ngrams", "embedding": "tokens.vocab_size"}
@@ -113,9 +114,9 @@ def check_size(config: NetworkConfig, tokens: TokensConfig, shape: Shape) -> Non
     if largest.layer == "recurrent_0" and config.input == "one_hot":
         advice = "tokens.vocab_size or network.units"
     raise ConfigError(
-        f"the network would take {needed / 1e9:.1f} GB in all its files, more than the "
-        f"{LIMIT_BYTES / 1e9:g} GB that a model folder may: {largest.formula} = "
-        f"{largest.count:,} parameters are in the layer {largest.layer!r}; lower {advice}"
+        f"the weights of the network would take {needed / 1e9:.1f} GB in all files, more than the "
+        f"limit of {MAX_WEIGHT_BYTES / 1e9:g} GB: the layer {largest.layer!r} has "
+        f"{largest.formula} = {largest.count:,} parameters; lower {advice}"
     )
 
 
@@ -134,7 +135,7 @@ def _ngrams(shape: Shape) -> LayerParameters:
         buckets = f"{table.buckets:,}"
         buckets = buckets if table.hashed == 1 else f"{table.hashed} × {buckets}"
         rows = f"({rows} + {buckets})"
-    # Beside its weights, each row has how much its n-gram tells, which is counted and not trained.
+    # Each row has its weights and an IDF, which is counted and not trained.
     formula, count = f"{rows} × ({table.width:,} + 1)", table.rows * (table.width + 1)
     if table.width != shape.classes:
         formula += f" + {table.width:,} × {shape.classes:,}"

@@ -1,21 +1,18 @@
-"""The sizes of a network that follow from the corpus, and the layout of its n-gram table.
-
-Plain numbers; knows neither Keras nor TensorFlow.
-"""
+"""The sizes of a network that follow from the corpus, and the layout of its n-gram table."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What the network's sizes follow from beside the config.
+    """The sizes of a network that are not in its settings.
 
     Attributes:
-        vocab_size: Tokens in the dictionary.
+        vocab_size: Tokens in the vocabulary.
         classes: Number of classes.
         ngrams: n-gram lengths of the linear path, ascending; empty for none.
         buckets: Hash buckets of each n-gram length above one.
-        ngram_width: Numbers that each n-gram has: one for each class, or fewer.
+        ngram_width: Length of an n-gram's vector; None for one weight per class.
     """
 
     vocab_size: int
@@ -33,16 +30,16 @@ class Shape:
 
 @dataclass(frozen=True)
 class NgramTable:
-    """Where each n-gram's weights stand in the one table of the path.
+    """The layout of the one weight table of all n-gram lengths.
 
-    Rows `0 … vocab_size - 1` are single tokens, by id; each longer n-gram has `buckets` rows
-    after that. Row 0 is the padding token's and is never counted.
+    Rows `0 … vocab_size - 1` are single tokens, by id; each longer n-gram length has `buckets`
+    rows after them. Row 0 is that of padding and never counts.
 
     Attributes:
         lengths: n-gram lengths, ascending.
-        vocab_size: Tokens in the dictionary.
+        vocab_size: Tokens in the vocabulary.
         buckets: Rows for each length above one.
-        width: Numbers of a row.
+        width: Length of a row.
     """
 
     lengths: tuple[int, ...]
@@ -52,12 +49,12 @@ class NgramTable:
 
     @property
     def hashed(self) -> int:
-        """How many of the lengths are above one."""
+        """Number of lengths above one."""
         return sum(length > 1 for length in self.lengths)
 
     @property
     def rows(self) -> int:
-        """Rows of the table."""
+        """Number of rows of the table."""
         return self.vocab_size + self.hashed * self.buckets
 
     def offset(self, length: int) -> int:

@@ -1,9 +1,9 @@
-"""Word vectors as GloVe and fastText write them: a line a word, the word and then its numbers.
+"""Reads word vectors in the text formats of GloVe and fastText, plain or gzipped.
 
-A fastText file (`.vec`) begins with a line of two integers, how many words and how many numbers
-each; a GloVe file (`.txt`) begins with its first word. Files are larger than memory: they are read
-line by line, plain or in gzip, and only the vectors that are asked for are kept. The number of
-fields is checked in every line, the numbers themselves in the first and in those that are kept.
+Each line is a word and its numbers. A fastText file (`.vec`) begins with a line of two integers,
+the number of words and the width of the vectors; a GloVe file (`.txt`) begins with its first word.
+Files may be larger than memory: they are streamed, and only the vectors of the vocabulary are kept.
+The number of fields is checked in every line, the numbers in the first line and in those kept.
 """
 
 import io
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 _HEADER = re.compile(rb"\d+ \d+")
 _BUFFER_BYTES = 1024 * 1024
-_LINE_LIMIT = 1024 * 1024
-"""Bytes of a line beyond which a file is none of vectors: 4,096 numbers take a tenth of it."""
+_MAX_LINE_BYTES = 1024 * 1024
+"""Maximum bytes of a line: 4,096 numbers take a tenth of it."""
 
 
 class VectorsError(GatewiseError):
@@ -30,10 +30,10 @@ class VectorsError(GatewiseError):
 
 @dataclass(frozen=True)
 class FoundVectors:
-    """The vectors of a dictionary's entries.
+    """The vectors of a vocabulary's tokens.
 
     Attributes:
-        matrix: A row for each id, float32 `(vocab, width)`; zeros where none is known.
+        matrix: A row for each id, float32 `(vocab, width)`; zeros for tokens without a vector.
         known: Whether an id has a vector, `(vocab,)`.
     """
 
@@ -45,23 +45,23 @@ def read(
     path: Path,
     surfaces: Mapping[int, str],
     vocab_size: int,
-    normalized: Callable[[str], str] | None,
+    normalize: Callable[[str], str] | None,
 ) -> FoundVectors:
-    """Reads the vectors of the words that a dictionary has.
+    """Reads the vectors of a vocabulary's tokens.
 
     Args:
         path: The file.
-        surfaces: The text of each entry, by id.
-        vocab_size: Ids in the dictionary.
-        normalized: What the dictionary makes of a text before it cuts it; None for nothing.
+        surfaces: The text of each token, by id.
+        vocab_size: Ids in the vocabulary.
+        normalize: The tokenizer's normalization; None for none.
 
     Raises:
-        VectorsError: If the file cannot be read, or a line in it is broken.
+        VectorsError: If the file cannot be read, or a line of it is malformed.
     """
-    wanted: dict[str, list[int]] = {}
+    ids_of: dict[str, list[int]] = {}
     for id_, text in surfaces.items():
-        wanted.setdefault(text, []).append(id_)
-    exactly = {text.encode(): ids for text, ids in wanted.items()}
+        ids_of.setdefault(text, []).append(id_)
+    ids_of_bytes = {text.encode(): ids for text, ids in ids_of.items()}
     known = np.zeros(vocab_size, dtype=np.bool_)
     exact = np.zeros(vocab_size, dtype=np.bool_)
     matrix: NDArray[np.float32] | None = None
@@ -71,30 +71,30 @@ def read(
                 line.check()
                 matrix = np.zeros((vocab_size, line.width), dtype=np.float32)
             word = line.word()
-            ids = exactly.get(word)
+            ids = ids_of_bytes.get(word)
             if ids:
                 if not exact[ids[0]]:
                     matrix[ids] = line.numbers()
                     exact[ids] = known[ids] = True
-            elif normalized:
-                ids = wanted.get(normalized(word.decode(errors="replace")))
+            elif normalize:
+                ids = ids_of.get(normalize(word.decode(errors="replace")))
                 if ids and not known[ids[0]]:
                     matrix[ids] = line.numbers()
                     known[ids] = True
     if matrix is None:
-        raise VectorsError(f"{path}: the file holds no vector")
+        raise VectorsError(f"{path}: the file has no vectors")
     return FoundVectors(matrix, known)
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One word's line, without its end.
+    """A line, without its line end.
 
     Attributes:
         path: The file.
         number: Counted from one.
         content: The bytes.
-        width: Numbers that each word of the file has.
+        width: Length of the vectors of the file.
     """
 
     path: Path
@@ -103,7 +103,7 @@ class _Line:
     width: int
 
     def word(self) -> bytes:
-        """What stands before the numbers; in some files that is words with spaces between."""
+        """The word before the numbers; in some files it contains spaces."""
         fields = self.content.count(b" ")
         if fields == self.width:
             return self.content.partition(b" ")[0]
@@ -111,7 +111,7 @@ class _Line:
             word = self.content.rsplit(b" ", self.width)[0]
             if not _is_number(word.rpartition(b" ")[2]):
                 return word
-        raise self.broken(f"received {fields} fields after the word")
+        raise self.error(f"received {fields} fields after the word")
 
     def numbers(self) -> NDArray[np.float32]:
         """The vector."""
@@ -121,20 +121,20 @@ class _Line:
                 numbers = np.array([float(field) for field in fields]).astype(np.float32)
         except ValueError:
             field = next(field for field in fields if not _is_number(field))
-            raise self.broken(f"received {_shown(field)}, which is no number") from None
+            raise self.error(f"received {_quoted(field)}, which is not a number") from None
         if not np.isfinite(numbers).all():
             field = fields[int(np.argmin(np.isfinite(numbers)))]
-            raise self.broken(f"received {_shown(field)}, which is no finite number")
+            raise self.error(f"received {_quoted(field)}, which is not a finite number")
         return numbers
 
     def check(self) -> None:
-        """Checks that the line is a word and numbers: a file that is none of vectors fails here."""
+        """Checks that the line is a word and numbers, so that other kinds of files are refused."""
         if self.width < 1 or len(self.content.split(b" ")) < 2:
-            raise self.broken("received no number")
+            raise self.error("received no number")
         self.word()
         self.numbers()
 
-    def broken(self, reason: str) -> VectorsError:
+    def error(self, reason: str) -> VectorsError:
         expected = f"{self.width} numbers" if self.width > 0 else "its numbers"
         return VectorsError(
             f"{self.path}, line {self.number}: expected a word and {expected}, separated by "
@@ -150,20 +150,20 @@ def _lines(path: Path) -> Iterator[Iterator[_Line]]:
             pa.input_stream(str(path), compression=compression) as raw,
             io.BufferedReader(raw, _BUFFER_BYTES) as stream,
         ):
-            yield _cut(path, stream)
+            yield _parse_lines(path, stream)
     except (OSError, pa.ArrowException) as error:
         raise VectorsError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _cut(path: Path, stream: io.BufferedReader) -> Iterator[_Line]:
+def _parse_lines(path: Path, stream: io.BufferedReader) -> Iterator[_Line]:
     width = None
     number = 0
-    while content := stream.readline(_LINE_LIMIT):
+    while content := stream.readline(_MAX_LINE_BYTES):
         number += 1
-        if len(content) == _LINE_LIMIT:
+        if len(content) == _MAX_LINE_BYTES:
             raise VectorsError(
-                f"{path}, line {number}: longer than {_LINE_LIMIT:,} bytes; expected a text file "
-                "of a word and its numbers a line, as GloVe and fastText write them"
+                f"{path}, line {number}: longer than {_MAX_LINE_BYTES:,} bytes; expected a text "
+                "file with a word and its numbers on each line, as GloVe and fastText write it"
             )
         content = content.rstrip(b" \r\n")
         if width is None:
@@ -183,5 +183,5 @@ def _is_number(field: bytes) -> bool:
     return True
 
 
-def _shown(field: bytes) -> str:
+def _quoted(field: bytes) -> str:
     return repr(field[:40].decode(errors="replace"))

@@ -1,11 +1,10 @@
-"""Pretrained vectors: what each entry of the dictionary starts from, as the embedding wants it.
+"""Pretrained vectors as initial values of the embedding, from a file or a sentence encoder.
 
-Vectors come from a text file or from a sentence encoder, are reduced to the embedding's width and
-brought to one scale. An entry that has none starts from small random numbers. Knows the dictionary
-and no network; does not import TensorFlow, so that a broken file is refused at once.
+The vectors are reduced to the width of the embedding and rescaled. Tokens without a vector start
+from small random numbers. Does not import TensorFlow, so that a broken file is refused at once.
 
-A word of a file stands for the entry that it equals. An entry without such a word takes the first
-word of the file that becomes it by the dictionary's own normalization, such as lower-casing.
+A word of a file is matched to the token that equals it. A token without such a word takes the
+first word that equals it after the tokenizer's normalization, such as lower-casing.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,21 +20,21 @@ from tokenizers import Tokenizer
 
 __all__ = ["Vectors", "VectorsError", "load"]
 
-_DEVIATION = 0.3
-"""Standard deviation of what is found: sums of 64 such inputs neither vanish nor saturate gates."""
+_STANDARD_DEVIATION = 0.3
+"""Of the rescaled vectors: sums of 64 such inputs neither vanish nor saturate gates."""
 
-_RANDOM = 0.05
-"""Bound of the numbers of an entry without a vector: as of an embedding that starts from none."""
+_RANDOM_BOUND = 0.05
+"""Bound of the random vectors of tokens without one, as in Keras's embedding initializer."""
 
 
 @dataclass(frozen=True)
 class Vectors:
-    """Where an embedding starts.
+    """Initial values of an embedding.
 
     Attributes:
         matrix: A row for each id, float32 `(vocab, size)`.
-        found: Entries of the dictionary that have a vector.
-        of: Entries of the dictionary, special tokens left out.
+        found: Number of tokens with a pretrained vector.
+        of: Number of tokens in the vocabulary, without special tokens.
     """
 
     matrix: NDArray[np.float32]
@@ -44,22 +43,21 @@ class Vectors:
 
     @property
     def share(self) -> float:
-        """Share of the entries that have a vector."""
+        """Share of the tokens with a pretrained vector."""
         return self.found / self.of if self.of else 0.0
 
 
 def load(
     path: Path, tokenizer: Tokenizer, size: int, seed: int, texts: Iterable[str] = ()
 ) -> Vectors:
-    """Finds a vector for every entry of a dictionary that has one.
+    """Loads the vectors of a vocabulary's tokens.
 
     Args:
         path: A text file of word vectors, or a folder with a sentence encoder.
-        tokenizer: The dictionary.
+        tokenizer: The tokenizer.
         size: Width of the embedding.
-        seed: Seed of the vectors of entries that have none.
-        texts: The training texts, in which a sentence encoder meets the entries; they are read
-            only if there is one.
+        seed: Seed of the random vectors of tokens without a pretrained one.
+        texts: The training texts, which only a sentence encoder reads.
 
     Raises:
         VectorsError: If the file or folder cannot be used, or its vectors are narrower than
@@ -71,8 +69,8 @@ def load(
     }
     if len(surfaces) < 2:
         raise VectorsError(
-            "network.vectors: expected a dictionary of two entries at the least, received "
-            f"{len(surfaces)}: leave the vectors out, or give more texts"
+            "network.vectors: expected a vocabulary of at least two tokens, received "
+            f"{len(surfaces)}: train without vectors, or on more texts"
         )
     vocab_size = max(entries.values()) + 1
     if path.is_dir():
@@ -84,17 +82,17 @@ def load(
     vectors = found.matrix[found.known]
     if len(vectors) < 2:
         raise VectorsError(
-            f"{path}: {len(vectors)} of the dictionary's {len(surfaces):,} entries have a vector "
-            "there: expected vectors for the words of this corpus, in its language and case"
+            f"{path}: {len(vectors)} of the vocabulary's {len(surfaces):,} tokens have a vector in "
+            "it: expected vectors for the words of this corpus, in its language and case"
         )
-    random = np.random.default_rng(seed).uniform(-_RANDOM, _RANDOM, (vocab_size, size))
+    random = np.random.default_rng(seed).uniform(-_RANDOM_BOUND, _RANDOM_BOUND, (vocab_size, size))
     matrix: NDArray[np.float32] = random.astype(np.float32)
-    matrix[found.known] = _scaled(_reduced(vectors, size, path))
+    matrix[found.known] = _rescale(_reduce_width(vectors, size, path))
     return Vectors(matrix, found=len(vectors), of=len(surfaces))
 
 
 def surface(token: str) -> str:
-    """The text that an entry stands for: without the marks of words and of pieces of words.
+    """The text of a token, without the markers of words and of pieces of words.
 
     >>> surface("##ing"), surface(" of  the "), surface("▁the"), surface("#")
     ('ing', 'of the', 'the', '#')
@@ -105,12 +103,12 @@ def surface(token: str) -> str:
 
 def _normalization(tokenizer: Tokenizer) -> Callable[[str], str] | None:
     normalizer = tokenizer.normalizer
-    # Some dictionaries mark words with spaces while they normalize them.
+    # The normalizer of some tokenizers adds markers of words.
     return None if normalizer is None else lambda text: surface(normalizer.normalize_str(text))
 
 
-def _reduced(vectors: NDArray[np.float32], size: int, path: Path) -> NDArray[np.float32]:
-    """Vectors of the embedding's width: wider ones by their principal components."""
+def _reduce_width(vectors: NDArray[np.float32], size: int, path: Path) -> NDArray[np.float32]:
+    """Reduces vectors to the embedding's width by their principal components."""
     count, width = vectors.shape
     if width < size:
         raise VectorsError(
@@ -119,19 +117,19 @@ def _reduced(vectors: NDArray[np.float32], size: int, path: Path) -> NDArray[np.
         )
     if width == size:
         return vectors
-    from sklearn.decomposition import PCA  # noqa: PLC0415  # a second, needed only here
+    from sklearn.decomposition import PCA  # noqa: PLC0415  # takes a second to import
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
-    # Fewer words have fewer components; the rest of their width stays zero.
+    # There are at most as many components as words; the remaining columns stay zero.
     components = min(size, count)
-    # An exact solver, which also fixes each component's sign: the same file, the same numbers.
+    # An exact solver that also fixes the sign of each component, so the result is reproducible.
     analysis = PCA(components, svd_solver="covariance_eigh")
     reduced = np.zeros((count, size), dtype=np.float32)
-    with threadpool_limits(1):  # sums would depend on the number of cores
+    with threadpool_limits(1):  # the order of sums depends on the number of threads
         reduced[:, :components] = analysis.fit_transform(vectors.astype(np.float64))
     return reduced
 
 
-def _scaled(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _rescale(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     deviation = float(vectors.std())
-    return vectors * np.float32(_DEVIATION / deviation) if deviation else vectors
+    return vectors * np.float32(_STANDARD_DEVIATION / deviation) if deviation else vectors

@@ -1,1 +1,1 @@
-"""From Keras to ONNX, written directly as plain operators."""
+"""Export from Keras to ONNX, written directly as plain operators."""

@@ -1,7 +1,4 @@
-"""An ONNX graph in the making: nodes, constants, and the model that they become.
-
-Knows how ONNX is written and nothing of what is computed.
-"""
+"""Builds ONNX graphs: nodes, constants, and the finished model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,44 +18,44 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OLDEST_ONNXRUNTIME = "1.15.0"
-"""The oldest onnxruntime that is known to load what is written here; the tests ask that one."""
+"""The oldest onnxruntime known to load the exported models; the tests run with it."""
 
 Array = NDArray[np.generic]
 
 
 @dataclass
 class State:
-    """What is carried from one token to the next.
+    """A tensor carried from one token to the next.
 
     Attributes:
         name: Its name.
         shape: Its dimensions, one of which is the batch.
-        kind: The type of its numbers, in ONNX.
-        after: The result that it becomes.
+        dtype: Its ONNX data type.
+        after: Name of the result with its new value.
     """
 
     name: str
     shape: tuple[int | str, ...]
-    kind: int
+    dtype: int
     after: str = ""
 
     @property
     def before(self) -> str:
-        """The input that it is."""
+        """Name of the model input with the old value."""
         return STATE + self.name
 
     @property
     def output(self) -> str:
-        """The output that it becomes."""
+        """Name of the model output with the new value."""
         return NEXT + self.name
 
 
 @dataclass
 class Graph:
-    """Nodes and constants in the making; every method returns the name of its result.
+    """A graph under construction; `add` and the methods for constants return a result's name.
 
     Attributes:
-        nodes: The nodes, each after those whose results it takes.
+        nodes: The nodes in topological order.
         constants: The constants by name.
     """
 
@@ -66,7 +63,7 @@ class Graph:
     constants: dict[str, Array] = field(default_factory=dict)
 
     def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: object) -> str:
-        """Adds a node. Of several results the first has the name, the others a number after it."""
+        """Adds a node; the first result has its name, further ones the name and a number."""
         name = f"{operator.lower()}_{len(self.nodes)}"
         results = [name if index == 0 else f"{name}_{index}" for index in range(outputs)]
         self.nodes.append(helper.make_node(operator, inputs, results, name=name, **attributes))
@@ -82,44 +79,44 @@ class Graph:
         return self.constant("int_" + "_".join(map(str, values)), values, np.int64)
 
     def model(self, logits: str, classes: int) -> onnx.ModelProto:
-        """The finished model, checked: token ids in, logits out.
+        """The finished, checked model: token ids to logits.
 
         Args:
-            logits: Name of the result that is the answer.
-            classes: Its width.
+            logits: Name of the result with the logits.
+            classes: Number of classes.
         """
-        ends = [
+        inputs = [
             helper.make_tensor_value_info(name, TensorProto.INT64, (BATCH, "sequence"))
             for name in ("input_ids", "attention_mask")
         ]
-        return self._finished(ends, [self._logits(logits, classes)])
+        return self._finish(inputs, [self._logits(logits, classes)])
 
     def step_model(self, logits: str, classes: int, states: Sequence[State]) -> onnx.ModelProto:
-        """The finished model, checked: one token of each text and states in and out.
+        """The finished, checked step model: a token of each text and states to logits and states.
 
         Args:
-            logits: Name of the result that is the answer.
-            classes: Its width.
-            states: What is carried from one token to the next.
+            logits: Name of the result with the logits.
+            classes: Number of classes.
+            states: The tensors carried from one token to the next.
         """
         tokens = helper.make_tensor_value_info(TOKEN, TensorProto.INT64, (BATCH,))
         before, after = [], []
         for state in states:
-            before.append(helper.make_tensor_value_info(state.before, state.kind, state.shape))
-            after.append(helper.make_tensor_value_info(state.output, state.kind, state.shape))
-        answer = self._logits(logits, classes)
+            before.append(helper.make_tensor_value_info(state.before, state.dtype, state.shape))
+            after.append(helper.make_tensor_value_info(state.output, state.dtype, state.shape))
+        output = self._logits(logits, classes)
         for state in states:
-            self._name(state.after, state.output)
-        return self._finished([tokens, *before], [answer, *after])
+            self._rename(state.after, state.output)
+        return self._finish([tokens, *before], [output, *after])
 
     def _logits(self, logits: str, classes: int) -> onnx.ValueInfoProto:
-        self._name(logits, OUTPUT)
+        self._rename(logits, OUTPUT)
         return helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (BATCH, classes))
 
-    def _name(self, result: str, name: str) -> None:
+    def _rename(self, result: str, name: str) -> None:
         self.nodes.append(helper.make_node("Identity", [result], [name], name=name))
 
-    def _finished(
+    def _finish(
         self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
         proto = helper.make_graph(
@@ -142,8 +139,8 @@ class Graph:
 
 
 def replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
-    """Gives a graph other nodes, some of which may be its own."""
-    # Its own are gone once they are taken out of it: copies go in.
+    """Replaces the nodes of a graph; the new ones may include its own."""
+    # Deleting the graph's nodes invalidates them, so copies are inserted.
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)

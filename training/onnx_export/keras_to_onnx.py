@@ -1,19 +1,17 @@
-"""Keras to ONNX, directly: the network as a handful of plain ONNX operators.
+"""Exports the Keras network to ONNX: fused recurrent operators and a few plain ones.
 
-Each recurrent layer becomes one fused GRU, LSTM or RNN operator with `sequence_lens`, so that
-nothing is spent on a loop and the backward direction starts at each text's own last token.
-Sums over time run along the first axis, step by step: padding at the end adds exact zeros, and a
-text's logits are the same bits whatever stands beside it.
+Each recurrent layer becomes one GRU, LSTM or RNN operator with `sequence_lens`: there is no loop,
+and the backward direction starts at each text's own last token. Sums over time run along the first
+axis, step by step: padding adds exact zeros, so a text's logits are the same bits in any batch.
 
-A one-hot input is a Gather too: of the first layer's kernel, whose row for a token is the inputs
-of the gates. The operators multiply by a kernel in any case, so they are given the identity, with
-which they pass those inputs on exactly; each direction then is an operator of its own.
+A one-hot input is a Gather of the first layer's kernel, whose row for a token is the input of the
+gates. The operators always multiply by a kernel, so they get the identity, which passes that input
+on exactly; each direction then is an operator of its own.
 
-What a token's spelling adds to its vector and to its weights is added once, here.
+The vectors of character n-grams are added to the tables of tokens here.
 
 Gate order and biases follow the operator definitions (https://onnx.ai/onnx/operators/): ONNX has
-z, r, h for GRU, as Keras, and i, o, f, c for LSTM, where Keras has i, f, c, o. Knows neither files
-nor the tokenizer.
+z, r, h for GRU, as Keras, and i, o, f, c for LSTM, where Keras has i, f, c, o.
 """
 
 import keras
@@ -21,32 +19,33 @@ import numpy as np
 import onnx
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
-from gatewise.training.network.ngrams import MULTIPLIERS, SCALE, SHORTEST, NgramLogits
+from gatewise.training.network.ngrams import MIN_NORM, MULTIPLIERS, SCALE, NgramLogits
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, Graph
-from gatewise.training.onnx_export.pooling import summary
+from gatewise.training.onnx_export.pooling import pool
 from onnx import TensorProto
 
 OPERATORS = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
-"""The operator of each cell."""
+"""The ONNX operator of each cell."""
 
 _DIRECTIONS = {
     "forward": ("forward",),
     "backward": ("reverse",),
     "bidirectional": ("forward", "reverse"),
 }
-_LAST = np.iinfo(np.int64).max  # "to the end" of a Slice
+_TO_END = np.iinfo(np.int64).max
+"""The end of a Slice that has none."""
 
 
 def to_onnx(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
-    """Writes a trained network as ONNX.
+    """Exports a trained network to ONNX.
 
     Inputs `input_ids` and `attention_mask`, int64 `(batch, sequence)`; output `logits`, float32
-    `(batch, classes)`. Dropout is left out: it does nothing outside training.
+    `(batch, classes)`. Dropout layers are left out.
 
     Args:
         model: From `gatewise.training.network.build.build`.
-        config: The config that it was built with.
+        config: The settings that it was built with.
     """
     graph = Graph()
     # Time comes first inside the graph, as onnxruntime's recurrent operators want it.
@@ -54,7 +53,7 @@ def to_onnx(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     mask = graph.add("Transpose", "attention_mask", perm=[1, 0])
     length = graph.add("ReduceSum", mask, graph.integers(0), keepdims=0)
     states = _states(graph, model, config, ids, length)
-    features = summary(graph, model, config.readout, states, mask, length)
+    features = pool(graph, model, config.readout, states, mask, length)
     kernel, bias = model.get_layer("classifier").get_weights()
     logits = graph.add(
         "Gemm",
@@ -69,14 +68,14 @@ def to_onnx(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
 
 
 def operators(*models: onnx.ModelProto) -> tuple[str, ...]:
-    """The operator types of models, sorted."""
+    """The operator types that occur in models, sorted."""
     return tuple(sorted({node.op_type for model in models for node in model.graph.node}))
 
 
 def _states(
     graph: Graph, model: keras.Model, config: NetworkConfig, ids: str, length: str
 ) -> tuple[str, str]:
-    """From ids `(tokens, batch)` to what the last recurrent layer returns.
+    """From ids `(tokens, batch)` to the output of the last recurrent layer.
 
     Returns:
         Every state, `(tokens, directions, batch, units)`, and the last, `(directions, batch,
@@ -86,7 +85,7 @@ def _states(
     inputs = ""
     if config.input == "embedding":
         (table,) = model.get_layer("embedding").get_weights()
-        table = _with_spelling(model, "spelling", table)
+        table = _add_char_ngrams(model, "spelling", table)
         inputs = graph.add("Gather", graph.constant("embedding.weight", table), ids)
     states = last = ""
     for number in range(config.layers):
@@ -95,16 +94,16 @@ def _states(
             inputs = graph.add("Transpose", states, perm=[0, 2, 1, 3])
             inputs = graph.add("Reshape", inputs, graph.integers(0, 0, -1))
         name = f"recurrent_{number}"
-        weights = _directions(model.get_layer(name).get_weights(), config)
+        weights = _weights_by_direction(model.get_layer(name).get_weights(), config)
         if inputs:
             names = _constants(graph, name, weights)
             states, last = _operator(graph, config, inputs, names, lengths)
         else:
-            states, last = _on_ids(graph, name, config, ids, weights, lengths)
+            states, last = _one_hot_layer(graph, name, config, ids, weights, lengths)
     return states, last
 
 
-def _on_ids(
+def _one_hot_layer(
     graph: Graph,
     name: str,
     config: NetworkConfig,
@@ -112,15 +111,15 @@ def _on_ids(
     weights: dict[str, list[Array]],
     lengths: str,
 ) -> tuple[str, str]:
-    """The first layer over one-hot tokens: its kernels' rows, gathered."""
+    """The first layer over one-hot tokens: gathers the rows of its kernels."""
     results = []
-    for number, way in enumerate(_DIRECTIONS[config.direction]):
+    for number, direction in enumerate(_DIRECTIONS[config.direction]):
         kernel, recurrent, bias = (weights[part][number] for part in "WRB")
-        prefix = f"{name}.{way}"
+        prefix = f"{name}.{direction}"
         inputs = graph.add("Gather", graph.constant(f"{prefix}.rows", kernel.T), ids)
         rest = {"R": [recurrent], "B": [bias]}
         names = {"W": identity(graph, len(kernel)), **_constants(graph, prefix, rest)}
-        results.append(_operator(graph, config, inputs, names, lengths, (way,)))
+        results.append(_operator(graph, config, inputs, names, lengths, (direction,)))
     if len(results) == 1:
         return results[0]
     states, last = zip(*results, strict=True)
@@ -128,11 +127,11 @@ def _on_ids(
 
 
 def identity(graph: Graph, size: int) -> str:
-    """The identity, `(1, size, size)`, from two rows of numbers: runtimes compute it once.
+    """The identity matrix, `(1, size, size)`, computed by the runtime when it loads the model.
 
     Args:
-        graph: Where the nodes go.
-        size: Its rows.
+        graph: The graph to add to.
+        size: Number of rows.
     """
     numbers = graph.constant("numbers", np.arange(size), np.int64)
     columns = graph.add("Unsqueeze", numbers, graph.integers(1))
@@ -141,7 +140,7 @@ def identity(graph: Graph, size: int) -> str:
 
 
 def _constants(graph: Graph, name: str, weights: dict[str, list[Array]]) -> dict[str, str]:
-    """Weights of a recurrent operator as constants, the directions one after another."""
+    """Adds the weights of a recurrent operator as constants, its directions stacked."""
     return {
         part: graph.constant(f"{name}.{part}", np.stack(each)) for part, each in weights.items()
     }
@@ -153,9 +152,9 @@ def _operator(
     inputs: str,
     weights: dict[str, str],
     lengths: str,
-    ways: tuple[str, ...] = (),
+    directions: tuple[str, ...] = (),
 ) -> tuple[str, str]:
-    ways = ways or _DIRECTIONS[config.direction]
+    directions = directions or _DIRECTIONS[config.direction]
     attributes = {"linear_before_reset": int(config.reset_after)} if config.cell == "gru" else {}
     states = graph.add(
         OPERATORS[config.cell],
@@ -163,14 +162,14 @@ def _operator(
         *(weights[part] for part in "WRB"),
         lengths,
         outputs=2,
-        direction=ways[0] if len(ways) == 1 else "bidirectional",
+        direction=directions[0] if len(directions) == 1 else "bidirectional",
         hidden_size=config.units,
         **attributes,
     )
     return states, f"{states}_1"
 
 
-def _directions(weights: list[Array], config: NetworkConfig) -> dict[str, list[Array]]:
+def _weights_by_direction(weights: list[Array], config: NetworkConfig) -> dict[str, list[Array]]:
     """Keras's kernel, recurrent kernel and bias as ONNX's W, R and B, for each direction.
 
     W: `(gates x units, features)`; R: `(gates x units, units)`; B: `(2 x gates x units,)`, the
@@ -181,25 +180,25 @@ def _directions(weights: list[Array], config: NetworkConfig) -> dict[str, list[A
         kernel, recurrent, bias = weights[start : start + 3]
         if bias.ndim == 1:  # all but a GRU with reset_after have one bias
             bias = np.stack([bias, np.zeros_like(bias)])
-        parts["W"].append(_gates(kernel, config).T)
-        parts["R"].append(_gates(recurrent, config).T)
-        parts["B"].append(_gates(bias, config).reshape(-1))
+        parts["W"].append(_reorder_gates(kernel, config).T)
+        parts["R"].append(_reorder_gates(recurrent, config).T)
+        parts["B"].append(_reorder_gates(bias, config).reshape(-1))
     return parts
 
 
-def _gates(matrix: Array, config: NetworkConfig) -> Array:
-    """Puts the gates, side by side in the last axis, into ONNX's order."""
+def _reorder_gates(matrix: Array, config: NetworkConfig) -> Array:
+    """Reorders the gates, concatenated in the last axis, from Keras's order to ONNX's."""
     if config.cell != "lstm":
         return matrix
     inputs, forget, candidate, output = np.split(matrix, 4, axis=-1)
     return np.concatenate([inputs, output, forget, candidate], axis=-1)
 
 
-def _with_spelling(model: keras.Model, name: str, table: Array) -> Array:
-    """A table whose first rows are tokens, with what a layer adds to each of them."""
+def _add_char_ngrams(model: keras.Model, name: str, table: Array) -> Array:
+    """A table whose first rows are tokens, plus the vectors of a `CharNgramEmbedding`."""
     for layer in model.layers:
         if isinstance(layer, CharNgramEmbedding) and layer.name == name:
-            added = layer.of_all()
+            added = layer.vocabulary_vectors()
             rows = [np.add(table[: len(added)], added), table[len(added) :]]
             table = np.concatenate(rows)
     return table
@@ -208,31 +207,31 @@ def _with_spelling(model: keras.Model, name: str, table: Array) -> Array:
 def _ngram_logits(graph: Graph, model: keras.Model, layer: NgramLogits, ids: str, mask: str) -> str:
     """The arithmetic of `gatewise.training.network.ngrams`, time first."""
     table: NgramTable = layer.table
-    told = np.array(layer.told.numpy())
-    weights = _with_spelling(model, "ngram_spelling", layer.weights_table.numpy())
-    weights = weights * told[:, None]
-    # A padded place counts nothing: it is sent to row 0, the padding token's, which holds zeros.
-    weights[0] = told[0] = 0.0
-    rows = _each_once(graph, table, ids, mask)
+    idf = np.array(layer.idf.numpy())
+    weights = _add_char_ngrams(model, "ngram_spelling", layer.weights_table.numpy())
+    weights = weights * idf[:, None]
+    # Padding has row 0, which is zero.
+    weights[0] = idf[0] = 0.0
+    rows = _unique_rows(graph, table, ids, mask)
     gathered = graph.add("Gather", graph.constant("ngrams.weight", weights), rows)
     total = graph.add("ReduceSum", gathered, graph.integers(0), keepdims=0)
-    parts = graph.add("Gather", graph.constant("ngrams.told", told), rows)
-    squares = graph.add("ReduceSum", graph.add("Mul", parts, parts), graph.integers(0), keepdims=0)
-    shortest = graph.constant("ngrams.shortest", SHORTEST)
-    length = graph.add("Max", graph.add("Sqrt", squares), shortest)
-    scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), length)
+    idfs = graph.add("Gather", graph.constant("ngrams.idf", idf), rows)
+    squares = graph.add("ReduceSum", graph.add("Mul", idfs, idfs), graph.integers(0), keepdims=0)
+    min_norm = graph.constant("ngrams.shortest", MIN_NORM)
+    norm = graph.add("Max", graph.add("Sqrt", squares), min_norm)
+    scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), norm)
     total = graph.add("Mul", total, graph.add("Unsqueeze", scale, graph.integers(1)))
     if layer.kernel is not None:
         total = graph.add("MatMul", total, graph.constant("ngrams.kernel", layer.kernel.numpy()))
     return total
 
 
-def _each_once(graph: Graph, table: NgramTable, ids: str, mask: str) -> str:
+def _unique_rows(graph: Graph, table: NgramTable, ids: str, mask: str) -> str:
     """The rows of `NgramRows`, int64 `(lengths x tokens, batch)`."""
     ids = graph.add("Mul", ids, mask)
-    places = [_ngram_rows(graph, table, size, ids) for size in table.lengths]
-    places = [graph.add("Mul", rows, mask) for rows in places]
-    joined = places[0] if len(places) == 1 else graph.add("Concat", *places, axis=0)
+    by_length = [_ngram_rows(graph, table, length, ids) for length in table.lengths]
+    by_length = [graph.add("Mul", rows, mask) for rows in by_length]
+    joined = by_length[0] if len(by_length) == 1 else graph.add("Concat", *by_length, axis=0)
     count = graph.add(
         "Slice", graph.add("Shape", joined), graph.integers(0), graph.integers(1), graph.integers(0)
     )
@@ -243,20 +242,20 @@ def _each_once(graph: Graph, table: NgramTable, ids: str, mask: str) -> str:
     return graph.add("Where", graph.add("Equal", ordered, before), zero, ordered)
 
 
-def _ngram_rows(graph: Graph, table: NgramTable, size: int, ids: str) -> str:
-    """The table's row of the n-gram at each place, int64 `(tokens, batch)`."""
-    if size == 1:
+def _ngram_rows(graph: Graph, table: NgramTable, length: int, ids: str) -> str:
+    """The table row of the n-gram at each position, int64 `(tokens, batch)`."""
+    if length == 1:
         return ids
-    padded = graph.add("Pad", ids, graph.integers(0, 0, size - 1, 0))
+    padded = graph.add("Pad", ids, graph.integers(0, 0, length - 1, 0))
     terms = []
-    for place in range(size):
-        end = place - size + 1 or _LAST
+    for offset in range(length):
+        end = offset - length + 1 or _TO_END
         window = graph.add(
-            "Slice", padded, graph.integers(place), graph.integers(end), graph.integers(0)
+            "Slice", padded, graph.integers(offset), graph.integers(end), graph.integers(0)
         )
-        terms.append(graph.add("Mul", window, graph.integers(MULTIPLIERS[place])))
+        terms.append(graph.add("Mul", window, graph.integers(MULTIPLIERS[offset])))
     total = terms[0]
     for term in terms[1:]:
         total = graph.add("Add", total, term)
     bucket = graph.add("Mod", total, graph.integers(table.buckets))
-    return graph.add("Add", bucket, graph.integers(table.offset(size)))
+    return graph.add("Add", bucket, graph.integers(table.offset(length)))

@@ -1,8 +1,8 @@
-"""The read-outs in ONNX: from the states of a text to one vector.
+"""Pooling in ONNX: from the states of a text to one vector.
 
-Sums run over the first axis, which is time, and what stands at padding is replaced by exact
-zeros before them: so neither padding nor the other texts of a batch change a bit of a text's
-vector. Maxima are exact in any order.
+Sums run over the first axis, which is time, and padding is replaced by exact zeros, so that neither
+padding nor the other texts of a batch change a bit of a text's vector. Maxima are exact in any
+order.
 """
 
 import keras
@@ -12,7 +12,7 @@ from gatewise.training.onnx_export.graph_builder import Graph
 from onnx import TensorProto
 
 
-def summary(
+def pool(
     graph: Graph,
     model: keras.Model,
     readout: Readout,
@@ -20,32 +20,32 @@ def summary(
     mask: str,
     length: str,
 ) -> str:
-    """The vector that a text's class is read from, `(batch, features)`.
+    """The vector of each text, `(batch, features)`.
 
     Args:
-        graph: Where the nodes go.
+        graph: The graph to add to.
         model: From `gatewise.training.network.build.build`.
-        readout: What of the states is read.
+        readout: The setting `network.readout`.
         states: Every state, `(tokens, directions, batch, units)`, and the last, `(directions,
             batch, units)`.
         mask: 1 at tokens and 0 at padding, `(tokens, batch)`.
-        length: Tokens of each text, `(batch,)`.
+        length: Number of tokens of each text, `(batch,)`.
     """
-    every, last = states
+    all_states, last = states
     if readout == "last":
         vectors = last
     else:
         is_token = graph.add("Cast", mask, to=TensorProto.BOOL)
         if readout == "attention":
-            vectors = _attended(graph, model, every, is_token)
+            vectors = _attention(graph, model, all_states, is_token)
         else:
-            vectors = _pooled(graph, readout, every, is_token, length)
+            vectors = _max_and_mean(graph, readout, all_states, is_token, length)
     # (parts, batch, units) -> (batch, parts x units)
     vectors = graph.add("Transpose", vectors, perm=[1, 0, 2])
     return graph.add("Reshape", vectors, graph.integers(0, -1))
 
 
-def _pooled(graph: Graph, readout: Readout, states: str, is_token: str, length: str) -> str:
+def _max_and_mean(graph: Graph, readout: Readout, states: str, is_token: str, length: str) -> str:
     """Maximum and mean, `(parts, batch, units)`, maxima first."""
     is_token = graph.add("Unsqueeze", is_token, graph.integers(1, 3))
     parts = []
@@ -63,10 +63,10 @@ def _pooled(graph: Graph, readout: Readout, states: str, is_token: str, length: 
     return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=0)
 
 
-def _attended(graph: Graph, model: keras.Model, states: str, is_token: str) -> str:
-    """The arithmetic of `AttentionReadout`, `(directions, batch, units)`."""
-    # Filled up with units that say nothing, for a row of sums then begins where vectors do: else
-    # onnxruntime, which may move the axes back, adds up in an order that depends on the row.
+def _attention(graph: Graph, model: keras.Model, states: str, is_token: str) -> str:
+    """The arithmetic of `AttentionPooling`, `(directions, batch, units)`."""
+    # Padded with zero units to a multiple of the SIMD width. Otherwise onnxruntime, which may move
+    # the axes back, sums in an order that depends on the row.
     kernel, bias, context = (
         np.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, -weights.shape[-1] % 16)])
         for weights in model.get_layer("readout").get_weights()
@@ -77,20 +77,24 @@ def _attended(graph: Graph, model: keras.Model, states: str, is_token: str) -> s
     hidden = graph.add("MatMul", features, graph.constant("readout.weight", kernel))
     hidden = graph.add("Add", hidden, graph.constant("readout.bias", bias))
     hidden = graph.add("Tanh", hidden)
-    # A score is a sum over units: along the first axis too, where it is the same bits in any batch.
+    # A score is a sum over units: along the first axis, so that it has the same bits in any batch.
     hidden = graph.add("Transpose", hidden, perm=[2, 0, 1])
     weighted = graph.add(
         "Mul", hidden, graph.constant("readout.context", context.reshape(-1, 1, 1))
     )
     scores = graph.add("ReduceSum", weighted, graph.integers(0), keepdims=0)
 
-    # Padding takes a score that no text can reach, and no part in the sums.
+    # Padding has a score that no token can reach, and is left out of the sums.
     known = graph.add("Where", is_token, scores, graph.constant("below_scores", -1e30))
     highest = graph.add("ReduceMax", known, axes=[0], keepdims=1)
-    shares = graph.add("Exp", graph.add("Sub", known, highest))
+    attention = graph.add("Exp", graph.add("Sub", known, highest))
     zero = graph.constant("zero", 0.0)
-    shares = graph.add("Where", is_token, shares, zero)
-    total = graph.add("ReduceSum", shares, graph.integers(0), keepdims=1)
-    shares = graph.add("Unsqueeze", graph.add("Div", shares, total), graph.integers(1, 3))
-    kept = graph.add("Where", graph.add("Unsqueeze", is_token, graph.integers(1, 3)), states, zero)
-    return graph.add("ReduceSum", graph.add("Mul", kept, shares), graph.integers(0), keepdims=0)
+    attention = graph.add("Where", is_token, attention, zero)
+    total = graph.add("ReduceSum", attention, graph.integers(0), keepdims=1)
+    attention = graph.add("Unsqueeze", graph.add("Div", attention, total), graph.integers(1, 3))
+    masked = graph.add(
+        "Where", graph.add("Unsqueeze", is_token, graph.integers(1, 3)), states, zero
+    )
+    return graph.add(
+        "ReduceSum", graph.add("Mul", masked, attention), graph.integers(0), keepdims=0
+    )

@@ -1,14 +1,12 @@
-"""A network with its weights kept in fewer bits: the same operators, on smaller numbers.
+"""Stores the weights of an ONNX network as 16-bit floats or 8-bit integers.
 
-Only how weights are stored changes. Before they are used they become 32-bit floats again, and all
-arithmetic is in those, so a text's logits depend on the texts beside it as little as before. What
-is looked up in a table is made wide after it was looked up; the other weights are the same at
-every call, and runtimes make them wide once, when they load the file.
+Only the storage changes: weights are converted to 32-bit floats before they are used, and all
+arithmetic is in these, so that batch independence stays. Rows of a lookup table are converted after
+the lookup; other weights are constant, and runtimes convert them once when they load the file.
 
-In 8 bits a number is a whole one from -127 to 127 times a scale: one scale for each column of a
-table, or for each output of a product. Tables of n-grams hold many numbers near zero and a few
-large ones; where it is nearer to the numbers, a table keeps signed square roots instead. Knows
-ONNX operators and nothing of the network that they make.
+In 8 bits a weight is an integer from -127 to 127 times a scale: one scale for each column of a
+table, or for each output of a matrix product. N-gram tables have many values near zero and a few
+large ones; a table stores signed square roots instead if that is more exact.
 """
 
 from dataclasses import dataclass, field
@@ -20,28 +18,28 @@ from gatewise.training.onnx_export.graph_builder import replace_nodes
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-_LEAST_NUMBERS = 512
-"""Smaller constants stay as they are: what makes them wide again would take as much room."""
+_MIN_WEIGHTS = 512
+"""Smaller constants stay as they are: the nodes that convert them would take as much space."""
 
 _TABLES = {"Gather": (0,)}
-"""Operators, and which of their inputs are looked up."""
+"""Operators, and their inputs that are lookup tables."""
 
 _PRODUCTS = {"MatMul": (1,), "Gemm": (1,), "GRU": (1, 2), "LSTM": (1, 2), "RNN": (1, 2)}
-"""Operators, and which of their inputs are multiplied with."""
+"""Operators, and their inputs that are matrices to multiply by."""
 
-_HIGHEST = 127
-_HALF_RANGE = float(np.finfo(np.float16).max)
+_MAX_INT8 = 127
+_MAX_FP16 = float(np.finfo(np.float16).max)
 
 Weights = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class _Code:
-    """Weights as they are stored.
+class _Stored:
+    """Weights in their stored form.
 
     Attributes:
-        numbers: What is stored.
-        scale: What the numbers are multiplied by, of a shape that broadcasts; None for halves.
+        numbers: The stored numbers.
+        scale: Their scale, of a shape that broadcasts; None for 16-bit floats.
         is_root: Whether the numbers are signed square roots.
     """
 
@@ -50,16 +48,16 @@ class _Code:
     is_root: bool = False
 
     def decoded(self) -> Weights:
-        """The weights that a runtime makes of them."""
-        wide = self.numbers.astype(np.float32)
+        """The weights after a runtime has converted them."""
+        weights = self.numbers.astype(np.float32)
         if self.is_root:
-            wide = wide * np.abs(wide)
-        return wide if self.scale is None else np.asarray(wide * self.scale, dtype=np.float32)
+            weights = weights * np.abs(weights)
+        return weights if self.scale is None else np.asarray(weights * self.scale, dtype=np.float32)
 
 
 @dataclass
-class _Rewriting:
-    """A graph on its way: its nodes with those put between that make stored weights wide."""
+class _Rewriter:
+    """Collects the nodes of a graph and inserts those that convert stored weights."""
 
     graph: onnx.GraphProto
     nodes: list[onnx.NodeProto] = field(default_factory=list)
@@ -68,14 +66,14 @@ class _Rewriting:
         self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
         return output
 
-    def widen(self, source: str, code: _Code, name: str, wide: str) -> None:
-        """From what is stored, under the name `source`, to 32-bit floats, under `wide`."""
-        scale = code.scale
+    def convert(self, source: str, stored: _Stored, name: str, wide: str) -> None:
+        """Converts stored weights `source` of the constant `name` to 32-bit floats `wide`."""
+        scale = stored.scale
         result = wide if scale is None else f"{wide}.numbers"
         self.add("Cast", [source], result, to=TensorProto.FLOAT)
         if scale is None:
             return
-        if code.is_root:
+        if stored.is_root:
             size = self.add("Abs", [result], f"{wide}.size")
             result = self.add("Mul", [result, size], f"{wide}.squares")
         if all(constant.name != f"{name}.scale" for constant in self.graph.initializer):
@@ -83,104 +81,106 @@ class _Rewriting:
         self.add("Mul", [result, f"{name}.scale"], wide)
 
 
-def stored_in(precision: Precision, model: onnx.ModelProto) -> onnx.ModelProto:
+def convert_precision(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """The same network with its weights stored in another precision.
 
-    Inputs, outputs, opset and what is computed stay; `Cast`, `Mul` and `Abs` are all that is added.
+    Inputs, outputs and opset stay; only the operators `Cast`, `Mul` and `Abs` are added.
 
     Args:
-        precision: Which; with `fp32` the model is given back as it is.
         model: From `gatewise.training.onnx_export.keras_to_onnx`.
+        precision: The precision; with `fp32` the model is returned unchanged.
     """
     if precision == "fp32":
         return model
     rewritten = onnx.ModelProto()
     rewritten.CopyFrom(model)
     graph = rewritten.graph
-    codes = _codes(graph, precision)
+    converted = _stored_weights(graph, precision)
     for constant in graph.initializer:
-        if code := codes.get(constant.name):
-            constant.CopyFrom(numpy_helper.from_array(code.numbers, constant.name))
-    rewriting = _Rewriting(graph)
-    made_wide: set[str] = set()
+        if stored := converted.get(constant.name):
+            constant.CopyFrom(numpy_helper.from_array(stored.numbers, constant.name))
+    rewriter = _Rewriter(graph)
+    in_fp32: set[str] = set()
     for node in graph.node:
-        for place in _PRODUCTS.get(node.op_type, ()):
-            name = node.input[place]
-            if name in codes:
-                if name not in made_wide:
-                    rewriting.widen(name, codes[name], name, f"{name}.wide")
-                    made_wide.add(name)
-                node.input[place] = f"{name}.wide"
-        if node.op_type in _TABLES and (name := node.input[0]) in codes:
+        for index in _PRODUCTS.get(node.op_type, ()):
+            name = node.input[index]
+            if name in converted:
+                if name not in in_fp32:
+                    rewriter.convert(name, converted[name], name, f"{name}.wide")
+                    in_fp32.add(name)
+                node.input[index] = f"{name}.wide"
+        if node.op_type in _TABLES and (name := node.input[0]) in converted:
             wide = node.output[0]
             node.name = node.output[0] = f"{wide}.stored"
-            rewriting.nodes.append(node)
-            rewriting.widen(node.output[0], codes[name], name, wide)
+            rewriter.nodes.append(node)
+            rewriter.convert(node.output[0], converted[name], name, wide)
         else:
-            rewriting.nodes.append(node)
-    replace_nodes(graph, rewriting.nodes)
+            rewriter.nodes.append(node)
+    replace_nodes(graph, rewriter.nodes)
     onnx.checker.check_model(rewritten, full_check=True)
     return rewritten
 
 
-def _codes(graph: onnx.GraphProto, precision: Precision) -> dict[str, _Code]:
-    """What is stored for each constant that is a table or multiplied with."""
+def _stored_weights(graph: onnx.GraphProto, precision: Precision) -> dict[str, _Stored]:
+    """The stored form of each constant that is used only as a table or only as a matrix."""
     constants = {constant.name: constant for constant in graph.initializer}
     uses: dict[str, set[str]] = {}
     for node in graph.node:
-        for place, name in enumerate(node.input):
+        for index, name in enumerate(node.input):
             if name in constants:
-                is_table = place in _TABLES.get(node.op_type, ())
-                is_factor = place in _PRODUCTS.get(node.op_type, ())
-                use = "table" if is_table else node.op_type if is_factor else "other"
+                is_table = index in _TABLES.get(node.op_type, ())
+                is_matrix = index in _PRODUCTS.get(node.op_type, ())
+                use = "table" if is_table else node.op_type if is_matrix else "other"
                 uses.setdefault(name, set()).add(use)
-    codes = {}
+    stored = {}
     for name, kinds in uses.items():
         constant = constants[name]
         if constant.data_type != TensorProto.FLOAT or kinds & {"other"} or len(kinds) > 1:
             continue
         weights = numpy_helper.to_array(constant)
-        if weights.size < _LEAST_NUMBERS:
+        if weights.size < _MIN_WEIGHTS:
             continue
         if precision == "fp16":
-            if np.abs(weights).max() <= _HALF_RANGE:
-                codes[name] = _Code(weights.astype(np.float16))
+            if np.abs(weights).max() <= _MAX_FP16:
+                stored[name] = _Stored(weights.astype(np.float16))
             continue
         (kind,) = kinds
-        codes[name] = _of_table(weights) if kind == "table" else _of_factor(weights, kind)
-    return codes
+        stored[name] = (
+            _quantize_table(weights) if kind == "table" else _quantize_matrix(weights, kind)
+        )
+    return stored
 
 
-def _of_table(weights: Weights) -> _Code:
-    """A table's rows, with a scale for each column, or one for all of a table of plain numbers."""
+def _quantize_table(weights: Weights) -> _Stored:
+    """A table in 8 bits, with a scale for each column, or one scale if its rows are scalars."""
     linear, roots = (
-        _in_eight_bits(weights, weights.shape[1:], 0, is_root=is_root) for is_root in (False, True)
+        _quantize(weights, weights.shape[1:], 0, is_root=is_root) for is_root in (False, True)
     )
-    of_linear, of_roots = (
-        float(np.square(code.decoded() - weights).sum()) for code in (linear, roots)
+    linear_error, root_error = (
+        float(np.square(stored.decoded() - weights).sum()) for stored in (linear, roots)
     )
-    return roots if of_roots < of_linear else linear
+    return roots if root_error < linear_error else linear
 
 
-def _of_factor(weights: Weights, operator: str) -> _Code:
-    """A matrix, with a scale for each of its outputs: its columns, or a recurrent operator's rows.
+def _quantize_matrix(weights: Weights, operator: str) -> _Stored:
+    """A matrix in 8 bits, with a scale for each output: a column, or a recurrent operator's row.
 
-    ONNX's recurrent operators keep `(directions, gates x units, inputs)`.
+    The weights of ONNX's recurrent operators are `(directions, gates x units, inputs)`.
     """
     axis = 0 if operator in ("MatMul", "Gemm") else weights.ndim - 1
-    kept = tuple(1 if index == axis else size for index, size in enumerate(weights.shape))
-    return _in_eight_bits(weights, kept, axis)
+    scale_shape = tuple(1 if index == axis else size for index, size in enumerate(weights.shape))
+    return _quantize(weights, scale_shape, axis)
 
 
-def _in_eight_bits(
-    weights: Weights, of_scale: tuple[int, ...], axis: int, *, is_root: bool = False
-) -> _Code:
-    """Whole numbers, and the scale of all that stands along an axis, in a shape of its own."""
+def _quantize(
+    weights: Weights, scale_shape: tuple[int, ...], axis: int, *, is_root: bool = False
+) -> _Stored:
+    """Weights in 8 bits with one scale along an axis."""
     largest = np.abs(weights).max(axis=axis, keepdims=True)
     largest = np.where(largest == 0, np.float32(1), largest)
     shares = weights / largest
     if is_root:
         shares = np.sign(shares) * np.sqrt(np.abs(shares))
-    numbers = np.rint(shares * _HIGHEST).astype(np.int8)
-    scale = (largest / _HIGHEST ** (2 if is_root else 1)).astype(np.float32)
-    return _Code(numbers, scale.reshape(of_scale), is_root)
+    numbers = np.rint(shares * _MAX_INT8).astype(np.int8)
+    scale = (largest / _MAX_INT8 ** (2 if is_root else 1)).astype(np.float32)
+    return _Stored(numbers, scale.reshape(scale_shape), is_root)

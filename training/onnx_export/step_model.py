@@ -1,15 +1,15 @@
-"""The network as it reads one token more: the token and a state in, logits and a new state out.
+"""The step model in ONNX: one token and a state in, logits and a new state out.
 
-Only a network that reads forward can be asked so. It is written of the constants of the lowered
-network, so whatever was folded into those, the temperature, the weights of the paths and what
-spelling adds, is in it too, and its logits after a text's last token are that network's.
+Requires a network that reads forward. It is built from the constants of the exported network, so it
+includes the temperature, the path weights and the character n-grams, and after a text's last token
+its logits are those of that network.
 
-Every state begins as zeros, before the begin mark. What a read-out needs of the states before is
-kept added up: their maximum, their sum, or, of attention, their sum weighted by a running softmax
-(Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"). An n-gram counts once a
-text and those that begin in its last tokens change with the next one, so of the n-grams the state
-is what the finished ones add up to, their rows, and the last tokens. There is room for the rows of
-a text as long as the model reads: the work for a token does not depend on the text before it.
+All states are zeros before [CLS]. Pooling needs running values of the states: their maximum, their
+sum, or for attention their sum weighted by an online softmax (Milakov and Gimelshein 2018, "Online
+normalizer calculation for softmax"). An n-gram counts once in a text, and those that begin in the
+last tokens change with the next token, so the linear path's state is the sum over the complete
+n-grams, their rows, and the last tokens. The rows have room for a text of maximum length, so that
+the work for a token does not depend on the text before it.
 """
 
 from collections.abc import Mapping
@@ -19,46 +19,45 @@ import numpy as np
 import onnx
 from gatewise.service.model.onnx_validation.onnx_parser import BATCH, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.ngrams import MULTIPLIERS, SCALE, SHORTEST
+from gatewise.training.network.ngrams import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, Graph, State
 from gatewise.training.onnx_export.keras_to_onnx import OPERATORS, identity
 from onnx import TensorProto, numpy_helper
 
-_NO_BOUND = 2**52
-"""A divisor that leaves an id as it is."""
+_NO_MODULUS = 2**52
+"""A modulus that leaves an id unchanged."""
 
 
-def step(
-    lowered: onnx.ModelProto,
+def build_step_model(
+    network: onnx.ModelProto,
     config: NetworkConfig,
     table: NgramTable | None,
     max_length: int,
 ) -> onnx.ModelProto:
-    """Writes a network that reads one token of each text at a time.
+    """Builds the model that reads one token of each text at a time.
 
-    Inputs: `input_ids`, int64 `(batch,)`, and states, each of which is zeros at first. Outputs:
+    Inputs: `input_ids`, int64 `(batch,)`, and states, which are zeros at first. Outputs:
     `logits`, float32 `(batch, classes)`, and for each `state.x` a `next.x` of the same shape.
 
     Args:
-        lowered: From `gatewise.training.onnx_export.keras_to_onnx`; of a network that reads
-        forward.
-        config: The config that it was built with.
-        table: The layout of its n-grams; None without any.
-        max_length: Most tokens of a text.
+        network: From `gatewise.training.onnx_export.keras_to_onnx`; must read forward.
+        config: The settings that it was built with.
+        table: The layout of its n-gram table; None if it has no n-grams.
+        max_length: Maximum tokens of a text.
     """
-    constants = {each.name: numpy_helper.to_array(each) for each in lowered.graph.initializer}
-    writing = _Writing(constants, config)
-    logits = writing.recurrent_logits()
+    constants = {each.name: numpy_helper.to_array(each) for each in network.graph.initializer}
+    builder = _StepBuilder(constants, config)
+    logits = builder.recurrent_logits()
     if table is not None:
-        logits = writing.graph.add("Add", logits, writing.ngram_logits(table, max_length))
+        logits = builder.graph.add("Add", logits, builder.ngram_logits(table, max_length))
     classes = len(constants["classifier.bias"])
-    return writing.graph.step_model(logits, classes, writing.states)
+    return builder.graph.step_model(logits, classes, builder.states)
 
 
 @dataclass
-class _Writing:
-    """The graph on its way, and the states that it has asked for."""
+class _StepBuilder:
+    """The graph under construction, and its states."""
 
     constants: Mapping[str, Array]
     config: NetworkConfig
@@ -66,20 +65,20 @@ class _Writing:
     states: list[State] = field(default_factory=list)
 
     def constant(self, name: str) -> str:
-        """A constant of the lowered network."""
+        """Copies a constant of the exported network."""
         value = self.constants[name]
         return self.graph.constant(name, value, value.dtype.type)
 
-    def state(self, name: str, *shape: int | str, kind: int = TensorProto.FLOAT) -> State:
-        """A new state."""
-        found = State(name, shape, kind)
-        self.states.append(found)
-        return found
+    def state(self, name: str, *shape: int | str, dtype: int = TensorProto.FLOAT) -> State:
+        """Adds a state."""
+        state = State(name, shape, dtype)
+        self.states.append(state)
+        return state
 
     def recurrent_logits(self) -> str:
-        """From the token to the logits of the recurrent path."""
+        """Token to the logits of the recurrent path."""
         graph = self.graph
-        # Time comes first, as in the whole network: one step of it.
+        # Time comes first, as in the exported network: a single step.
         ids = graph.add("Unsqueeze", TOKEN, graph.integers(0))
         same = graph.add("Equal", TOKEN, TOKEN)
         lengths = graph.add("Cast", same, to=TensorProto.INT32)  # a one for each text
@@ -97,7 +96,7 @@ class _Writing:
                 rest = [self.constant(f"{name}.{part}") for part in "RB"]
                 weights = [identity(graph, size), *rest]
             inputs = self._layer(number, inputs, weights, lengths)
-        features = graph.add("Reshape", self._read_out(inputs), graph.integers(0, -1))
+        features = graph.add("Reshape", self._pool(inputs), graph.integers(0, -1))
         names = self.constant("classifier.weight"), self.constant("classifier.bias")
         return graph.add("Gemm", features, *names)
 
@@ -123,8 +122,8 @@ class _Writing:
             state.after = f"{every}_{place}"
         return before[0].after
 
-    def _read_out(self, now: str) -> str:
-        """What is read of the states up to this one, `(batch, parts, units)`."""
+    def _pool(self, now: str) -> str:
+        """The pooled states up to this one, `(batch, parts, units)`."""
         graph, readout = self.graph, self.config.readout
         parts = [now]
         if readout != "last":
@@ -132,7 +131,7 @@ class _Writing:
             first = graph.add("Equal", count.before, graph.constant("zero", 0.0))
             count.after = graph.add("Add", count.before, graph.constant("one", 1.0))
             if readout == "attention":
-                parts = [self._attended(now, first)]
+                parts = [self._attention(now, first)]
             if readout in ("max", "max_mean"):
                 highest = self.state("maximum", 1, BATCH, self.config.units)
                 higher = graph.add("Max", highest.before, now)
@@ -146,8 +145,8 @@ class _Writing:
         vectors = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=0)
         return graph.add("Transpose", vectors, perm=[1, 0, 2])
 
-    def _attended(self, now: str, first: str) -> str:
-        """The arithmetic of `onnx_export.pooling`, a step of it, `(1, batch, units)`."""
+    def _attention(self, now: str, first: str) -> str:
+        """One step of the attention of `onnx_export.pooling`, `(1, batch, units)`."""
         graph = self.graph
         hidden = graph.add("MatMul", now, self.constant("readout.weight"))
         hidden = graph.add("Tanh", graph.add("Add", hidden, self.constant("readout.bias")))
@@ -156,53 +155,53 @@ class _Writing:
         score = graph.add("ReduceSum", weighted, graph.integers(2), keepdims=1)
 
         highest = self.state("highest", 1, BATCH, 1)
-        # Before the first token there is none, and zero could be so far above that all is lost.
+        # The first token has no highest score before it; with zero instead, exp could underflow.
         known = graph.add("Where", first, score, highest.before)
         highest.after = graph.add("Max", known, score)
-        share = graph.add("Exp", graph.add("Sub", score, highest.after))
-        fading = graph.add("Exp", graph.add("Sub", known, highest.after))
-        shares = self.state("shares", 1, BATCH, 1)
-        shares.after = graph.add("Add", graph.add("Mul", shares.before, fading), share)
+        weight = graph.add("Exp", graph.add("Sub", score, highest.after))
+        rescale = graph.add("Exp", graph.add("Sub", known, highest.after))
+        weights = self.state("shares", 1, BATCH, 1)
+        weights.after = graph.add("Add", graph.add("Mul", weights.before, rescale), weight)
         total = self.state("attended", 1, BATCH, self.config.units)
-        faded = graph.add("Mul", total.before, fading)
-        total.after = graph.add("Add", faded, graph.add("Mul", now, share))
-        return graph.add("Div", total.after, shares.after)
+        rescaled = graph.add("Mul", total.before, rescale)
+        total.after = graph.add("Add", rescaled, graph.add("Mul", now, weight))
+        return graph.add("Div", total.after, weights.after)
 
     def ngram_logits(self, table: NgramTable, max_length: int) -> str:
-        """The logits of the linear path, of finished n-grams and of those that are not yet."""
+        """The logits of the linear path, from complete n-grams and those that padding would end."""
         graph, lengths = self.graph, table.lengths
-        rows = self._fresh(table, max_length)
-        # What a row adds to the sum, and to the square of the length, side by side.
-        weights, told = self.constants["ngrams.weight"], self.constants["ngrams.told"]
-        both = np.concatenate([weights, np.square(told)[:, None]], axis=1)
-        found = graph.add("Gather", graph.constant("ngrams.table", both), rows)
-        total = self.state("ngrams", BATCH, both.shape[1])
-        finished = self._columns(found, 0, len(lengths))
-        added = graph.add("ReduceSum", finished, graph.integers(1), keepdims=0)
-        total.after = everything = graph.add("Add", total.before, added)
+        rows = self._new_rows(table, max_length)
+        # A row's weights and its squared IDF, the terms of the sum and of the squared norm.
+        weights, idf = self.constants["ngrams.weight"], self.constants["ngrams.idf"]
+        terms = np.concatenate([weights, np.square(idf)[:, None]], axis=1)
+        gathered = graph.add("Gather", graph.constant("ngrams.table", terms), rows)
+        total = self.state("ngrams", BATCH, terms.shape[1])
+        complete = self._columns(gathered, 0, len(lengths))
+        added = graph.add("ReduceSum", complete, graph.integers(1), keepdims=0)
+        total.after = sums = graph.add("Add", total.before, added)
         if lengths[-1] > 1:
-            unfinished = self._columns(found, len(lengths), sum(lengths))
-            added = graph.add("ReduceSum", unfinished, graph.integers(1), keepdims=0)
-            everything = graph.add("Add", everything, added)
-        summed = self._columns(everything, 0, weights.shape[1])
-        squares = self._columns(everything, weights.shape[1], both.shape[1])
-        shortest = graph.constant("ngrams.shortest", SHORTEST)
-        length = graph.add("Max", graph.add("Sqrt", squares), shortest)
-        scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), length)
+            incomplete = self._columns(gathered, len(lengths), sum(lengths))
+            added = graph.add("ReduceSum", incomplete, graph.integers(1), keepdims=0)
+            sums = graph.add("Add", sums, added)
+        summed = self._columns(sums, 0, weights.shape[1])
+        squares = self._columns(sums, weights.shape[1], terms.shape[1])
+        min_norm = graph.constant("ngrams.shortest", MIN_NORM)
+        norm = graph.add("Max", graph.add("Sqrt", squares), min_norm)
+        scale = graph.add("Div", graph.constant("ngrams.scale", SCALE), norm)
         logits = graph.add("Mul", summed, scale)
         if "ngrams.kernel" in self.constants:
             logits = graph.add("MatMul", logits, self.constant("ngrams.kernel"))
         return logits
 
-    def _fresh(self, table: NgramTable, max_length: int) -> str:
-        """The rows of the n-grams with this token that the text has not had, 0 for the others.
+    def _new_rows(self, table: NgramTable, max_length: int) -> str:
+        """The rows of the n-grams with this token that are new in the text, 0 for the others.
 
-        int64 `(batch, n-grams)`: of each length first the one that ends here, then those that
-        begin in the last tokens and end after the text.
+        int64 `(batch, n-grams)`: first those of each length that end here, which are complete,
+        then those that begin in the last tokens and end in the padding.
         """
-        graph, finished = self.graph, len(table.lengths)
+        graph, complete = self.graph, len(table.lengths)
         rows = self._rows(table)
-        seen = self.state("seen", BATCH, max_length * finished, kind=TensorProto.INT64)
+        seen = self.state("seen", BATCH, max_length * complete, dtype=TensorProto.INT64)
         column = graph.add("Unsqueeze", rows, graph.integers(2))
         row = graph.add("Unsqueeze", rows, graph.integers(1))
         count = sum(table.lengths)
@@ -213,26 +212,26 @@ class _Writing:
         known = graph.add("Cast", known, to=TensorProto.FLOAT)
         known = graph.add("ReduceMax", known, axes=[2], keepdims=0)
         new = graph.add("Sub", graph.constant("one", 1.0), known)
-        fresh = graph.add("Mul", rows, graph.add("Cast", new, to=TensorProto.INT64))
-        later = self._columns(seen.before, finished, max_length * finished)
-        seen.after = graph.add("Concat", later, self._columns(fresh, 0, finished), axis=1)
-        return fresh
+        new_rows = graph.add("Mul", rows, graph.add("Cast", new, to=TensorProto.INT64))
+        later = self._columns(seen.before, complete, max_length * complete)
+        seen.after = graph.add("Concat", later, self._columns(new_rows, 0, complete), axis=1)
+        return new_rows
 
     def _rows(self, table: NgramTable) -> str:
-        """The table's row of each n-gram with this token, 0 where it would begin before the text.
+        """The table row of each n-gram with this token, 0 if it would begin before the text.
 
-        One product with the multipliers of `gatewise.training.network.ngrams`, each in its place.
+        All hashes are one matrix product with the `MULTIPLIERS` of the n-gram hash.
         """
         graph, longest = self.graph, table.lengths[-1]
-        # One more than the ids, so that 0 is no token; the padding after a text is none.
+        # Ids plus one, so that 0 means no token: before the text, and in the padding after it.
         one = graph.integers(1)
-        marks = graph.add("Add", graph.add("Unsqueeze", TOKEN, one), one)
+        shifted = graph.add("Add", graph.add("Unsqueeze", TOKEN, one), one)
         if longest > 1:
-            window = self.state("window", BATCH, longest - 1, kind=TensorProto.INT64)
-            marks = graph.add("Concat", window.before, marks, axis=1)
-            window.after = self._columns(marks, 1, longest)
-            marks = graph.add("Pad", marks, graph.integers(0, 0, 0, longest - 1))
-        ids = graph.add("Max", graph.add("Sub", marks, one), graph.integers(0))
+            window = self.state("window", BATCH, longest - 1, dtype=TensorProto.INT64)
+            shifted = graph.add("Concat", window.before, shifted, axis=1)
+            window.after = self._columns(shifted, 1, longest)
+            shifted = graph.add("Pad", shifted, graph.integers(0, 0, 0, longest - 1))
+        ids = graph.add("Max", graph.add("Sub", shifted, one), graph.integers(0))
         starts = [(size, longest - size) for size in table.lengths]
         starts += [
             (size, start) for size in table.lengths for start in range(longest - size + 1, longest)
@@ -240,13 +239,13 @@ class _Writing:
         hashing = np.zeros((2 * longest - 1, len(starts)), dtype=np.int64)
         for column, (size, start) in enumerate(starts):
             hashing[start : start + size, column] = MULTIPLIERS[:size] if size > 1 else 1
-        bounds = [table.buckets if size > 1 else _NO_BOUND for size, _ in starts]
+        bounds = [table.buckets if size > 1 else _NO_MODULUS for size, _ in starts]
         offsets = [table.offset(size) if size > 1 else 0 for size, _ in starts]
         hashed = graph.add("MatMul", ids, graph.constant("ngrams.hashing", hashing, np.int64))
         rows = graph.add("Mod", hashed, graph.constant("ngrams.bounds", bounds, np.int64))
         rows = graph.add("Add", rows, graph.constant("ngrams.offsets", offsets, np.int64))
-        places = graph.constant("ngrams.starts", [start for _, start in starts], np.int64)
-        begins = graph.add("Gather", graph.add("Min", marks, one), places, axis=1)
+        first = graph.constant("ngrams.starts", [start for _, start in starts], np.int64)
+        begins = graph.add("Gather", graph.add("Min", shifted, one), first, axis=1)
         return graph.add("Mul", rows, begins)
 
     def _columns(self, name: str, first: int, end: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from gatewise.training.evaluation.calibration import Calibration, ReliabilityBin
-from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, Reviewed
+from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
 from gatewise.training.report.metric_names import metric_name
@@ -114,7 +114,7 @@ def lr_range_test(test: RateTest) -> Markup:
         )
 
 
-def reliability(reviewed: Reviewed) -> Markup:
+def reliability(reviewed: ErrorAnalysis) -> Markup:
     """The reliability diagram: the share of correct predictions by predicted probability."""
     with drawing():
         figure, axes = _reliability_chart()
@@ -179,7 +179,7 @@ def coverage(rejection: Rejection) -> Markup:
         )
 
 
-def confidences(reviewed: Reviewed) -> Markup:
+def confidences(reviewed: ErrorAnalysis) -> Markup:
     """A histogram of the predictions by their probability."""
     bins = reviewed.trust
     total = sum(each.predictions for each in bins)
@@ -202,7 +202,7 @@ def confidences(reviewed: Reviewed) -> Markup:
         )
 
 
-def lengths(reviewed: Reviewed, max_length: int) -> Markup:
+def lengths(reviewed: ErrorAnalysis, max_length: int) -> Markup:
     """A histogram of the texts by their number of tokens."""
     bins = reviewed.length_bins()
     longest = bins[-1].last
@@ -231,7 +231,7 @@ def lengths(reviewed: Reviewed, max_length: int) -> Markup:
         )
 
 
-def unknown_tokens(reviewed: Reviewed) -> Markup:
+def unknown_tokens(reviewed: ErrorAnalysis) -> Markup:
     """A histogram of the texts by their share of tokens that are not in the dictionary."""
     counts = reviewed.unknown
     filled = max((index for index, texts in enumerate(counts) if texts), default=0)

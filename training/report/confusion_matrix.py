@@ -7,7 +7,7 @@ neighbours, so that groups show as blocks.
 from dataclasses import dataclass
 
 import numpy as np
-from gatewise.training.evaluation.error_analysis import LabelCounts, Reviewed
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis, LabelCounts
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
@@ -72,7 +72,7 @@ class Matrix:
         return grid
 
 
-def matrix(reviewed: Reviewed) -> Matrix:
+def matrix(reviewed: ErrorAnalysis) -> Matrix:
     """The matrix of a single-label task."""
     counts = {each.label: each for each in reviewed.labels}
     shown = sorted(counts)

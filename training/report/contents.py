@@ -10,7 +10,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Copy
 from gatewise.training.data.duplicates import Duplicates
 from gatewise.training.evaluation.calibration import Calibration
-from gatewise.training.evaluation.error_analysis import Reviewed
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.model_benchmark import ExportedModel
 from gatewise.training.evaluation.rejection import Rejection
@@ -58,7 +58,7 @@ class ReportContents:
     run: RunMetrics
     config: Config
     manifest: Manifest
-    reviewed: Reviewed
+    reviewed: ErrorAnalysis
     part: Literal["validation", "test"]
     layers: tuple[LayerParameters, ...]
     models: tuple[ExportedModel, ...]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gatewise.training.config.config import Config
-from gatewise.training.evaluation.error_analysis import Reviewed
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.fit.progress import Fitted
 from gatewise.training.report import charts
@@ -87,7 +87,7 @@ class _LabelRow:
     threshold: float | None
 
 
-def _label_rows(report: Report, reviewed: Reviewed) -> list[_LabelRow]:
+def _label_rows(report: Report, reviewed: ErrorAnalysis) -> list[_LabelRow]:
     """The labels, lowest F1 first."""
     counts = {each.label: each for each in reviewed.labels}
     rows = [

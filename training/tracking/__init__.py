@@ -1,1 +1,1 @@
-"""Runs told to TensorBoard and to MLflow."""
+"""Runs logged to TensorBoard and MLflow."""

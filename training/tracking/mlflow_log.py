@@ -1,4 +1,4 @@
-"""A run of an MLflow tracking server, told as it goes. Knows figures by their names alone."""
+"""A run of an MLflow tracking server, logged epoch by epoch."""
 
 import hashlib
 import logging
@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-# MLflow reads these when it is imported. It would tell its makers of its use, and a server that
-# does not answer is to be told of at once and not after minutes.
+# MLflow reads these when it is imported: no telemetry, and an error at once, not after minutes, if
+# the server does not answer.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
-# A folder's database needs SQLAlchemy, which MLflow does not bring: it is missed here, at once.
-import sqlalchemy  # noqa: F401 — as said above
+# A folder's database needs SQLAlchemy, which MLflow does not install: fail here if it is missing.
+import sqlalchemy  # noqa: F401 — see above
 from gatewise.training.config.config import Config
 from gatewise.training.tracking.tracking_log import TrackingError, first_line
 from gatewise.vocab.errors import GatewiseError
@@ -22,14 +22,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 _EXPERIMENT = "gatewise"
-# What a run that goes on is found by.
+# A resumed run is found by this tag.
 _RUN_TAG = "gatewise.run"
 _MODEL_TAG = "gatewise.model"
-_MOST_PARAMETERS = 100
-"""Parameters that MLflow takes at once."""
+_MAX_PARAMETERS = 100
+"""Parameters that MLflow accepts in one call."""
 
 _PLACES = {"training": {"tensorboard", "mlflow"}}
-"""Settings that say where a run is told of, and nothing of the run."""
+"""Settings of where a run is logged, which are no parameters of the run."""
 
 
 class MlflowLog:
@@ -39,8 +39,8 @@ class MlflowLog:
         place: The server's address, or a folder.
         config: Every setting of the run.
         out: The model folder that it writes.
-        name: What it is called.
-        resume: Whether an earlier run of that model folder, not brought to its end, goes on.
+        name: Its name.
+        resume: Whether to continue an unfinished run of that model folder.
     """
 
     def __init__(self, place: str, config: Config, out: Path, name: str, *, resume: bool) -> None:
@@ -52,23 +52,23 @@ class MlflowLog:
             self._run = self._begin(config, out.resolve(), name, resume=resume)
         except Exception as error:
             raise TrackingError(
-                f"training.mlflow={self._place}: cannot be told of the run: "
+                f"training.mlflow={self._place}: cannot be written to: "
                 f"{without_secret(first_line(error))}"
             ) from None
 
     def __str__(self) -> str:
-        """Its place."""
+        """The address or folder."""
         return self._place
 
-    def epoch(self, number: int, figures: Mapping[str, float]) -> None:
-        """Takes the figures of an epoch, unless it was told them before."""
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Logs the metrics of an epoch, unless they are logged already."""
         if number > self._last:
-            self._log(figures, number)
+            self._log(metrics, number)
             self._last = number
 
-    def ended(self, figures: Mapping[str, float]) -> None:
-        """Takes the figures of a run that came to its end."""
-        self._log({f"final_{name}": value for name, value in figures.items()}, self._last)
+    def ended(self, metrics: Mapping[str, float]) -> None:
+        """Logs the metrics of a finished run."""
+        self._log({f"final_{name}": value for name, value in metrics.items()}, self._last)
 
     def close(self, error: BaseException | None) -> None:
         """Ends the run: finished, failed, or killed if it was stopped from outside."""
@@ -86,8 +86,8 @@ class MlflowLog:
             if earlier:
                 run = str(earlier[0].info.run_id)
                 client.update_run(run, status="RUNNING")
-                told = client.get_metric_history(run, "loss")
-                self._last = max((metric.step for metric in told), default=0)
+                logged = client.get_metric_history(run, "loss")
+                self._last = max((metric.step for metric in logged), default=0)
                 return run
         tags = {_RUN_TAG: key, _MODEL_TAG: str(out)}
         run = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
@@ -96,18 +96,18 @@ class MlflowLog:
             for section, settings in config.model_dump(mode="json", exclude=_PLACES).items()
             for setting, value in settings.items()
         ]
-        for first in range(0, len(parameters), _MOST_PARAMETERS):
-            client.log_batch(run, params=parameters[first : first + _MOST_PARAMETERS])
+        for first in range(0, len(parameters), _MAX_PARAMETERS):
+            client.log_batch(run, params=parameters[first : first + _MAX_PARAMETERS])
         return run
 
-    def _log(self, figures: Mapping[str, float], step: int) -> None:
+    def _log(self, metrics: Mapping[str, float], step: int) -> None:
         now = time.time_ns() // 1_000_000
-        metrics = [Metric(name, value, now, step) for name, value in figures.items()]
-        self._client.log_batch(self._run, metrics=metrics)
+        batch = [Metric(name, value, now, step) for name, value in metrics.items()]
+        self._client.log_batch(self._run, metrics=batch)
 
 
 def without_secret(text: str) -> str:
-    """A text whose addresses have no user name and no password.
+    """The text without user names and passwords in its addresses.
 
     >>> without_secret("https://me:secret@runs.example.org/path")
     'https://runs.example.org/path'
@@ -116,7 +116,7 @@ def without_secret(text: str) -> str:
 
 
 def _address(place: str) -> str:
-    """The address of a place, which is one already or a folder."""
+    """The tracking URI of an address or a folder."""
     if "://" in place or place == "databricks":
         return place
     folder = Path(place).resolve()

@@ -1,4 +1,4 @@
-"""A run's curves in a file that TensorBoard reads. Knows figures by their names alone."""
+"""The curves of a run in an event file of TensorBoard."""
 
 import os
 import socket
@@ -14,10 +14,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 
 class TensorBoardLog:
-    """A file of events that TensorBoard reads.
+    """An event file of TensorBoard.
 
-    A run that goes on writes a file of its own, which begins by taking back what an earlier one
-    told of the same epochs.
+    A resumed run writes a new file, which begins by withdrawing the same epochs of earlier files.
 
     Args:
         folder: The run's folder.
@@ -34,26 +33,26 @@ class TensorBoardLog:
             raise TrackingError(
                 f"training.tensorboard={folder.parent}: cannot be written to: {error.strerror}"
             ) from None
-        self._begun = False
+        self._started = False
         self._write(file_version="brain.Event:2")
 
     def __str__(self) -> str:
-        """Its place."""
+        """The folder."""
         return str(self._folder)
 
-    def epoch(self, number: int, figures: Mapping[str, float]) -> None:
-        """Takes the figures of an epoch."""
-        if not self._begun:
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Logs the metrics of an epoch."""
+        if not self._started:
             self._write(step=number, session_log=SessionLog(status=SessionLog.START))
-            self._begun = True
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+            self._started = True
+        values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         self._write(step=number, summary=Summary(value=values))
 
-    def ended(self, figures: Mapping[str, float]) -> None:
-        """Takes nothing: curves are what is looked at there."""
+    def ended(self, metrics: Mapping[str, float]) -> None:
+        """Logs nothing: TensorBoard shows curves."""
 
-    def close(self, error: BaseException | None) -> None:  # noqa: ARG002 — as every log
-        """Ends the file."""
+    def close(self, error: BaseException | None) -> None:  # noqa: ARG002 — the interface has it
+        """Closes the file."""
         self._records.close()
 
     def _write(self, **event: Any) -> None:

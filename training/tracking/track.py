@@ -1,7 +1,7 @@
-"""Tracking: a run told to TensorBoard and MLflow as it goes, where its settings ask for it.
+"""Tracking: logs a run to TensorBoard and MLflow, if its settings name them.
 
-Knows what is told and where it goes; the run knows nothing of it, for the epochs come from its
-progress and the figures from its end. The packages are imported only when they are asked for.
+The metrics come from the run's progress events and its result. The packages are imported only when
+they are needed.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from gatewise.training.config.config import Config
 from gatewise.training.evaluation.evaluate import Report
-from gatewise.training.fit.progress import Epoch, Progress
+from gatewise.training.fit.progress import Epoch, Finding, OnProgress, Progress
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.tracking.tracking_log import Log, TrackingError, first_line
-from gatewise.training.workspace import beside
+from gatewise.training.workspace import workspace_of
 
 
 class Tracker:
-    """Tells a run to every log there is.
+    """Writes a run to its logs.
 
-    A log that fails in the midst of a run is told nothing more, lest hours of training be lost.
+    A log that fails during a run is dropped, so that no training is lost.
 
     Attributes:
-        trouble: Why a log was given up, if one was.
+        trouble: Why a log was dropped, if one was.
     """
 
     def __init__(self) -> None:
@@ -30,58 +30,58 @@ class Tracker:
         self._logs: list[Log] = []
 
     def add(self, log: Log) -> None:
-        """Takes one more log."""
+        """Adds a log."""
         self._logs.append(log)
 
-    def also(self, on_progress: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """A callback that tells the logs, and then calls another one."""
+    def also(self, on_progress: OnProgress) -> OnProgress:
+        """A callback that logs each epoch and then calls another callback."""
 
-        def both(progress: Progress) -> None:
-            if progress.epoch:
-                figures = _figures_of_epoch(progress.epoch, progress.metric or "metric")
+        def both(progress: Progress | Finding) -> None:
+            if isinstance(progress, Progress) and progress.epoch:
+                metrics = _epoch_metrics(progress.epoch, progress.metric or "metric")
                 number = progress.epoch.number
-                self._tell(lambda log: log.epoch(number, figures))
+                self._each(lambda log: log.epoch(number, metrics))
             on_progress(progress)
 
         return both
 
     def ended(self, run: RunMetrics) -> None:
-        """Tells the figures of the whole run."""
-        figures = {
+        """Logs the metrics of the whole run."""
+        metrics = {
             "best_epoch": float(run.fitted.best.number),
             "parameters": float(run.parameters),
-            **_figures_of_report("validation", run.validation),
-            **(_figures_of_report("test", run.test) if run.test else {}),
+            **_report_metrics("validation", run.validation),
+            **(_report_metrics("test", run.test) if run.test else {}),
         }
-        self._tell(lambda log: log.ended(figures))
+        self._each(lambda log: log.ended(metrics))
 
     def close(self, error: BaseException | None) -> None:
-        """Ends the logs."""
-        self._tell(lambda log: log.close(error))
+        """Closes the logs."""
+        self._each(lambda log: log.close(error))
 
-    def _tell(self, what: Callable[[Log], None]) -> None:
+    def _each(self, write: Callable[[Log], None]) -> None:
         for log in list(self._logs):
             try:
-                what(log)
-            except Exception as failure:  # whatever a server or a disk may do
+                write(log)
+            except Exception as failure:  # whatever a server or a disk does
                 self._logs.remove(log)
-                self.trouble = f"{log}: was told no more of this run: {first_line(failure)}"
+                self.trouble = f"{log}: stopped logging this run: {first_line(failure)}"
 
 
 @contextmanager
 def tracking(
     config: Config, out: Path, *, name: str | None = None, resume: bool = False
 ) -> Iterator[Tracker]:
-    """What tells a run to the places that its settings name; to none, if they name none.
+    """Opens the logs that the settings of a run name, and closes them.
 
     Args:
         config: Every setting of the run.
         out: The model folder that it writes.
-        name: What it is called there; by default, as its folder is.
-        resume: Whether it goes on from its checkpoint, if there is one.
+        name: Name of the run; by default the name of its folder.
+        resume: Whether it resumes from its checkpoint, if there is one.
 
     Raises:
-        TrackingError: If a place cannot be written to.
+        TrackingError: If a log cannot be written.
         ModuleNotFoundError: If the package is not installed.
     """
     settings, name = config.training, name or out.resolve().name
@@ -98,8 +98,8 @@ def tracking(
         if settings.mlflow:
             from gatewise.training.tracking.mlflow_log import MlflowLog
 
-            goes_on = resume and beside(out).checkpoint.exists()
-            tracker.add(MlflowLog(settings.mlflow, config, out, name, resume=goes_on))
+            resumes = resume and workspace_of(out).checkpoint.exists()
+            tracker.add(MlflowLog(settings.mlflow, config, out, name, resume=resumes))
         yield tracker
     except BaseException as error:
         tracker.close(error)
@@ -110,12 +110,12 @@ def tracking(
 def _check_place(setting: str, place: Path, out: Path) -> None:
     if out.resolve() in (place.resolve(), *place.resolve().parents):
         raise TrackingError(
-            f"training.{setting}: {place} lies in the model folder {out}, which holds nothing but "
-            "the model: name another place"
+            f"training.{setting}: {place} is in the model folder {out}, which holds nothing "
+            "else: name another place"
         )
 
 
-def _figures_of_epoch(epoch: Epoch, metric: str) -> dict[str, float]:
+def _epoch_metrics(epoch: Epoch, metric: str) -> dict[str, float]:
     return {
         "loss": epoch.loss,
         "validation_loss": epoch.validation_loss,
@@ -124,8 +124,8 @@ def _figures_of_epoch(epoch: Epoch, metric: str) -> dict[str, float]:
     }
 
 
-def _figures_of_report(part: str, report: Report) -> dict[str, float]:
-    figures = {
+def _report_metrics(part: str, report: Report) -> dict[str, float]:
+    metrics = {
         "accuracy": report.accuracy,
         "macro_f1": report.macro_f1,
         "micro_f1": report.micro_f1,
@@ -135,4 +135,4 @@ def _figures_of_report(part: str, report: Report) -> dict[str, float]:
         "accuracy_answered": report.accuracy_answered,
         "out_of_scope_recall": report.out_of_scope_recall,
     }
-    return {f"{part}_{name}": value for name, value in figures.items() if value is not None}
+    return {f"{part}_{name}": value for name, value in metrics.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What every place that a run is told to has in common. Knows none of them."""
+"""The interface of TensorBoard and MLflow logs."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,22 +7,22 @@ from gatewise.vocab.errors import GatewiseError
 
 
 class TrackingError(GatewiseError):
-    """A place that a run cannot be told to."""
+    """A run cannot be logged there."""
 
 
 class Log(Protocol):
-    """One place that a run is told to."""
+    """A log of one run."""
 
-    def epoch(self, number: int, figures: Mapping[str, float]) -> None:
-        """Takes the figures of an epoch."""
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Logs the metrics of an epoch."""
 
-    def ended(self, figures: Mapping[str, float]) -> None:
-        """Takes the figures of a run that came to its end."""
+    def ended(self, metrics: Mapping[str, float]) -> None:
+        """Logs the metrics of a finished run."""
 
     def close(self, error: BaseException | None) -> None:
-        """Ends the log, with the error that ended the run, if one did."""
+        """Closes the log, with the error that ended the run, if any."""
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
+    """The first line of an error's message, or its class."""
     return str(error).strip().partition("\n")[0] or type(error).__name__

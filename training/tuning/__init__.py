@@ -1,1 +1,1 @@
-"""The search for settings: a space, its trials, and the folder that they are kept in."""
+"""Hyperparameter search: the search space, the trials and the folder that holds them."""

@@ -1,7 +1,4 @@
-"""The folder of a search: what is in it, what it was begun with, and the best model's place in it.
-
-Knows no training; what a search that was killed left half done is done here when it goes on.
-"""
+"""The folder of a search: its files, the settings it was started with, and the best model."""
 
 import json
 import shutil
@@ -20,12 +17,12 @@ from gatewise.training.tuning.trial import SearchError
 from gatewise.vocab.atomic_files import atomic_write, replace_folder
 
 _ANY_TIME = {"training": {"tensorboard", "mlflow"}}
-"""Settings that a search may change as it goes on."""
+"""Settings that may change when a search is resumed."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """The folder of a search.
+class SearchFolder:
+    """The paths of a search's folder.
 
     Attributes:
         path: The folder itself.
@@ -45,55 +42,57 @@ class Place:
 
     @property
     def config(self) -> Path:
-        """The settings of that trial, as `gatewise train --config` takes them."""
+        """The settings of that trial, for `gatewise train --config`."""
         return self.path / "best.toml"
 
     @property
     def trials(self) -> Path:
-        """Folder of the models that are under way."""
+        """Folder of the models in training."""
         return self.path / "trials"
 
 
-def opened(place: Place, corpora: Corpora, config: Config, space: Space, *, resume: bool) -> Study:
-    """The record of the search in a folder, begun or gone on with.
+def open_search(
+    folder: SearchFolder, corpora: Corpora, config: Config, space: Space, *, resume: bool
+) -> Study:
+    """The study of the search in a folder, new or resumed.
 
     Raises:
-        SearchError: If the folder holds something else, or a search that is not to be gone on
-            with, or that was begun with something else.
+        SearchError: If the folder holds something else, or a search that is not to be resumed or
+            that was started with other settings.
     """
-    if place.path.exists() and not place.path.is_dir():
-        raise SearchError(f"{place.path}: expected a folder to write to, but it is a file")
-    found = {path.name for path in place.path.iterdir()} if place.path.is_dir() else set()
-    if found and not place.journal.exists():
+    if folder.path.exists() and not folder.path.is_dir():
+        raise SearchError(f"{folder.path}: expected a folder to write to, but it is a file")
+    found = {path.name for path in folder.path.iterdir()} if folder.path.is_dir() else set()
+    if found and not folder.journal.exists():
         raise SearchError(
-            f"{place.path}: expected an empty folder or that of an earlier search, but it holds "
+            f"{folder.path}: expected an empty folder or that of an earlier search, but it holds "
             f"{min(found)!r}: name another folder",
             option="out",
         )
-    place.path.mkdir(parents=True, exist_ok=True)
-    study = _study(place, config, space)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    study = _study(folder, config, space)
     if study.is_blank:
-        # Such as one whose corpus could not be read: whatever it was begun with, nothing is lost.
-        place.journal.unlink()
-        study = _study(place, config, space)
+        # Such as one whose corpus could not be read: it may start with other settings.
+        folder.journal.unlink()
+        study = _study(folder, config, space)
         study.identity = _identity(corpora, config, space)
     elif not resume:
         raise SearchError(
-            f"{place.path}: holds a search that reached trial {len(study.trials)}: resume it, or "
+            f"{folder.path}: holds a search that reached trial {len(study.trials)}: resume it, or "
             "name another folder",
             option="resume",
         )
-    _check_identity(place, study.identity, _identity(corpora, config, space))
+    _check_identity(folder, study.identity, _identity(corpora, config, space))
     return study
 
 
-def _study(place: Place, config: Config, space: Space) -> Study:
+def _study(folder: SearchFolder, config: Config, space: Space) -> Study:
     minimize = config.training.metric == "loss"
-    return Study(place.journal, space, config.training.seed, minimize=minimize)
+    return Study(folder.journal, space, config.training.seed, minimize=minimize)
 
 
 def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
-    """What must be the same for a search to go on."""
+    """What must be the same for a search to be resumed."""
     settings = config.model_dump(mode="json", exclude=_ANY_TIME)
     searched = space.as_dict()
     return {
@@ -111,38 +110,40 @@ def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
     }
 
 
-def _check_identity(place: Place, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    for name in {**begun, **now}:
-        if begun.get(name) != now.get(name):
+def _check_identity(
+    folder: SearchFolder, started: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    for name in {**started, **now}:
+        if started.get(name) != now.get(name):
             raise SearchError(
-                f"{place.path}: its search was begun with another value of {name}: "
-                f"{_told(begun, name)}, not {_told(now, name)}: use the same, or name another "
-                "folder",
+                f"{folder.path}: its search was started with another value of {name}: "
+                f"{_shown(started, name)}, not {_shown(now, name)}: set the same value, or name "
+                "another folder",
                 option="out",
             )
 
 
-def _told(identity: Mapping[str, Any], name: str) -> str:
+def _shown(identity: Mapping[str, Any], name: str) -> str:
     return json.dumps(identity[name], ensure_ascii=False) if name in identity else "none"
 
 
-def tidy(place: Place, study: Study, config: Config) -> None:
-    """Puts the best model in its place, and takes away what is not needed any more.
+def tidy(folder: SearchFolder, study: Study, config: Config) -> None:
+    """Moves the best model to its place and deletes the others.
 
-    Whatever a search that was killed left half done is done when it goes on.
+    It runs when a search is resumed too, and so finishes what a killed search left half done.
     """
-    place.trials.mkdir(exist_ok=True)
+    folder.trials.mkdir(exist_ok=True)
     best = study.best
     if best:
-        trained = place.trials / str(best.number)
+        trained = folder.trials / str(best.number)
         if trained.exists():
-            replace_folder(place.best, trained, place.trials / "replaced")
-        with atomic_write(place.config) as temporary:
+            replace_folder(folder.best, trained, folder.trials / "replaced")
+        with atomic_write(folder.config) as temporary:
             settings = search_space.applied(config, best.settings)
             temporary.write_text(to_toml(settings.without_places()), encoding="utf-8")
     checkpoint = f"{len(study.trials) + 1}.run"  # of a trial that was interrupted
-    for path in place.trials.iterdir():
+    for path in folder.trials.iterdir():
         if path.name != checkpoint:
             shutil.rmtree(path)
-    if not any(place.trials.iterdir()):
-        place.trials.rmdir()
+    if not any(folder.trials.iterdir()):
+        folder.trials.rmdir()

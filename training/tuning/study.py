@@ -1,9 +1,8 @@
-"""The record of a search, kept by Optuna in a journal of JSON lines: its trials, and what is next.
+"""The trials of a search, which Optuna keeps in a journal of JSON lines and suggests.
 
-A trial that was interrupted is marked as failed and does not count: the next one has its number
-and, because what a trial tries depends on the seed, its number and those before it alone, its
-settings. So a search that was killed goes on as if nothing had happened. Knows neither models nor
-TensorFlow.
+An interrupted trial is marked as failed and does not count: the next one has its number and,
+because a suggestion depends only on the seed, the number and the trials before it, its settings. So
+a killed search resumes as if it had never stopped.
 """
 
 import json
@@ -21,28 +20,28 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 _NAME = "gatewise"
-# Beside each of Optuna's trials.
+# User attributes of a trial.
 _SETTINGS, _REASON, _SECONDS, _INTERRUPTED = "settings", "reason", "seconds", "interrupted"
 _REPEATS = "repeats"
-# Beside the study.
+# User attributes of the study.
 _IDENTITY, _METRIC = "identity", "metric"
 
 _RANDOM_TRIALS = 10
-"""Trials that are drawn at random before the sampler learns from them."""
+"""Trials with random settings, before the sampler uses their results."""
 
 _FULL_TRIALS = 4
-"""Trials that must be complete before one is pruned."""
+"""Complete trials that are needed before one may be pruned."""
 
 _FULL_EPOCHS = 2
-"""Epoch from which on a trial may be pruned."""
+"""Epochs of a trial after which it may be pruned."""
 
 
 class Study:
     """The trials of a search.
 
     Args:
-        path: The journal; made if it is missing.
-        space: What is searched.
+        path: The journal; created if it is missing.
+        space: The search space.
         seed: Seed of every choice.
         minimize: Whether a smaller value is better.
     """
@@ -52,9 +51,9 @@ class Study:
         self.path = path
         self._space, self._seed = space, seed
         self._best_of = min if minimize else max
-        _mend(path)
+        _repair(path)
         try:
-            # One process at a time: a lock that is still there was left by one that was killed.
+            # One process at a time: an existing lock was left by a killed process.
             lock = JournalFileOpenLock(str(path))
             path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
             self._study = optuna.create_study(
@@ -67,13 +66,13 @@ class Study:
                 load_if_exists=True,
             )
         except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
-            raise SearchError(f"{path}: not the record of a search, or damaged") from None
+            raise SearchError(f"{path}: not the journal of a search, or damaged") from None
         for trial in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(trial.number, state=TrialState.FAIL)
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What the search was begun with; empty if it has not begun."""
+        """The settings it was started with; empty if it has not started."""
         found: Mapping[str, Any] = self._study.user_attrs.get(_IDENTITY, {})
         return found
 
@@ -83,26 +82,26 @@ class Study:
 
     @property
     def metric(self) -> str | None:
-        """The metric that the trials are compared by, once one has told it."""
+        """The metric that the trials are compared by; None before the first epoch ended."""
         found: str | None = self._study.user_attrs.get(_METRIC)
         return found
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """The trials that count, as they were numbered."""
+        """The trials that count, by number."""
         return tuple(
             self._trial(number, trial) for number, trial in enumerate(self._settled(), start=1)
         )
 
     @property
     def best(self) -> Trial | None:
-        """The complete trial with the best value; of equal ones the first."""
+        """The complete trial with the best value; of equal values, the first."""
         complete = [trial for trial in self.trials if trial.state == "complete"]
         return self._best_of(complete, key=lambda trial: trial.value or 0.0, default=None)
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing would be lost with it."""
+        """Whether it holds no result."""
         every = self._study.get_trials(deepcopy=False)
         return not self._settled() and not any(trial.intermediate_values for trial in every)
 
@@ -149,12 +148,12 @@ class Study:
 
 
 class Suggestion:
-    """A trial that is under way: what it tries, and how it is told of.
+    """A running trial.
 
     Attributes:
         number: Counted from one.
-        settings: What it tries.
-        goes_on: Whether it is one that was interrupted, taken up again.
+        settings: Its values of the searched settings.
+        is_resumed: Whether it is an interrupted trial, resumed.
     """
 
     def __init__(
@@ -167,29 +166,29 @@ class Suggestion:
         self.number, self.settings = len(settled) + 1, settings
         self._study, self._trial, self._settled = study, trial, settled
         self._began = time.monotonic()
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
         before = study.get_trials(deepcopy=False)[-2:-1]
-        self.goes_on = any(
+        self.is_resumed = any(
             _was_interrupted(last) and last.user_attrs.get(_SETTINGS) == settings for last in before
         )
-        if self.goes_on:
-            # Its epochs before it was interrupted, which its checkpoint does not train again.
+        if self.is_resumed:
+            # The epochs before the interruption, which are not trained again.
             self._copy(before[-1])
 
     def report(self, epoch: int, value: float, metric: str) -> None:
-        """Tells what an epoch gave."""
+        """Reports the metric of an epoch."""
         if _METRIC not in self._study.user_attrs:
             self._study.set_user_attr(_METRIC, metric)
-        if epoch not in self._told:
-            self._told.add(epoch)
+        if epoch not in self._reported:
+            self._reported.add(epoch)
             self._trial.report(value, epoch)
 
     def is_hopeless(self) -> bool:
-        """Whether it is worse than the median of the complete trials was at this epoch."""
+        """Whether it is worse than the median of the complete trials at this epoch."""
         return self._trial.should_prune()
 
     def repeats(self) -> bool:
-        """Ends the trial as an earlier one of the same settings ended, if there is one."""
+        """Ends the trial with the result of an earlier one with the same settings, if any."""
         for number, other in enumerate(self._settled, start=1):
             if other.user_attrs[_SETTINGS] == self.settings:
                 self._copy(other)
@@ -203,11 +202,11 @@ class Suggestion:
         self._end(TrialState.COMPLETE, None, value)
 
     def prune(self, reason: str) -> None:
-        """Ends the trial as one that is not worth going on with."""
+        """Ends the trial as one that is not worth continuing."""
         self._end(TrialState.PRUNED, reason)
 
     def fail(self, reason: str) -> None:
-        """Ends the trial as one that gave no model."""
+        """Ends the trial as one without a model."""
         self._end(TrialState.FAIL, reason)
 
     def interrupt(self) -> None:
@@ -224,32 +223,32 @@ class Suggestion:
 
     def _copy(self, other: FrozenTrial) -> None:
         for epoch, value in other.intermediate_values.items():
-            self._told.add(epoch)
+            self._reported.add(epoch)
             self._trial.report(value, epoch)
 
 
 def _was_interrupted(trial: FrozenTrial) -> bool:
-    # One that was killed could not say so, so those that were not say that.
+    # A killed trial cannot record it, so every other trial records the opposite.
     return trial.state == TrialState.FAIL and trial.user_attrs.get(_INTERRUPTED, True)
 
 
 def _suggested(trial: optuna.Trial, name: str, dimension: Choices | Range) -> Any:
     if isinstance(dimension, Choices):
-        # As text, for a choice may be a list, which Optuna does not keep.
+        # As text, because a choice may be a list, which Optuna does not store.
         texts = [json.dumps(value) for value in dimension.values]
         return json.loads(trial.suggest_categorical(name, texts))
     low, high, step = dimension.low, dimension.high, dimension.step
     if isinstance(low, int) and isinstance(high, int):
         return trial.suggest_int(name, low, high, step=int(step or 1), log=dimension.log)
     value = trial.suggest_float(name, low, high, step=step, log=dimension.log)
-    # Twelve digits, for in binary 0.1 + 2 * 0.1 is not 0.3.
+    # Twelve digits, because in binary 0.1 + 2 * 0.1 is not 0.3.
     return float(f"{value:.12g}") if step else value
 
 
-def _mend(path: Path) -> None:
-    """Takes away a last line that a process was killed in the midst of."""
+def _repair(path: Path) -> None:
+    """Removes an incomplete last line, left by a killed process."""
     if path.is_file():
         with path.open("rb+") as file:
             whole_lines = file.read().rfind(b"\n") + 1
-            if whole_lines:  # what has none is no journal
+            if whole_lines:  # a file without any is no journal
                 file.truncate(whole_lines)

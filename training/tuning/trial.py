@@ -1,4 +1,4 @@
-"""One trial of a search, as it is told of. Knows neither Optuna nor TensorFlow."""
+"""One trial of a search, as it is reported."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ State = Literal["running", "complete", "pruned", "failed", "stopped"]
 
 
 class SearchError(GatewiseError):
-    """A search that cannot be begun or gone on with, or that found nothing."""
+    """A search that cannot be started or resumed, or that found no model."""
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,15 @@ class Trial:
 
     Attributes:
         number: Counted from one.
-        state: How it ended: `pruned` is one that was given up for being worse than others or
-            because its settings make no sense together, `stopped` one that was interrupted.
+        state: How it ended. `pruned`: stopped early because it was worse than others, or because
+            its settings do not fit together; `stopped`: interrupted.
         value: The best value of the metric that it reached; None if it reached none.
         settings: The searched settings, by name.
         epochs: Epochs that it was trained for.
-        seconds: How long it took; of one that was interrupted and taken up again, the last part.
+        seconds: Its duration; if it was interrupted and resumed, since it was resumed.
         reason: Why it has no model, or None.
-        repeats: The trial before it that had the same settings, whose figures it was given
-            without being trained; None if there was none.
+        repeats: An earlier trial with the same settings, whose results it has without being
+            trained; None if there is none.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Trial:
 
     @property
     def was_trained(self) -> bool:
-        """Whether it cost the time of a training run."""
+        """Whether a network was trained for it."""
         return self.repeats is None and (self.state != "pruned" or self.epochs > 0)
 
     def as_dict(self) -> dict[str, Any]:

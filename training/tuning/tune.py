@@ -1,9 +1,7 @@
-"""The walk of a search: trial after trial trained, the best model kept.
+"""Hyperparameter search: trials are trained one after the other and the best model is kept.
 
-Trials run one after the other, each a training run of its own, compared by the validation metric;
-test rows have no part in it. A trial is given up at an epoch where it is worse than the median of
-the others. Knows nothing of the command line, and leaves the choosing to
-`gatewise.training.tuning.study`.
+Each trial is a training run; they are compared by the validation metric, never by test rows. A
+trial is stopped at an epoch where it is worse than the median of the others.
 """
 
 import time
@@ -15,10 +13,10 @@ from typing import Any
 
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.fit.progress import Progress
+from gatewise.training.fit.progress import Finding, OnProgress, Progress
 from gatewise.training.tracking.track import tracking
 from gatewise.training.tuning import search_space
-from gatewise.training.tuning.search_folder import Place, opened, tidy
+from gatewise.training.tuning.search_folder import SearchFolder, open_search, tidy
 from gatewise.training.tuning.search_space import Space
 from gatewise.training.tuning.study import Study, Suggestion
 from gatewise.training.tuning.trial import SearchError, Trial
@@ -28,19 +26,19 @@ from gatewise.vocab.errors import TokenizerError
 
 @dataclass(frozen=True)
 class Search:
-    """What a search gave.
+    """The result of a search.
 
     Attributes:
         metric: Name of the validation metric that the trials were compared by.
-        trials: Every trial, as they were numbered.
-        best: The one whose model was kept.
-        place: Where it is.
+        trials: Every trial, by number.
+        best: The trial whose model was kept.
+        folder: Where it is.
     """
 
     metric: str
     trials: tuple[Trial, ...]
     best: Trial
-    place: Place
+    folder: SearchFolder
 
     def as_dict(self) -> dict[str, Any]:
         """The search as a JSON object."""
@@ -48,18 +46,18 @@ class Search:
             "metric": self.metric,
             "best": self.best.as_dict(),
             "trials": [trial.as_dict() for trial in self.trials],
-            "model": str(self.place.best),
-            "config": str(self.place.config),
+            "model": str(self.folder.best),
+            "config": str(self.folder.config),
         }
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a search goes on.
+    """When a search ends.
 
     Attributes:
-        trials: Most trials that are trained, those of an earlier run of it included.
-        seconds: Time after which it stops, trial under way included; None if there is no end.
+        trials: Trials that are trained, at most, those before a resume included.
+        seconds: Time after which it stops, in the middle of a trial too; None for no limit.
     """
 
     trials: int
@@ -67,20 +65,20 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Who is told how a search goes.
+class Callbacks:
+    """The callbacks of a search.
 
     Attributes:
         on_progress: Called as a trial's network is fitted.
-        on_trial: Called with each trial as it begins and as it ends.
+        on_trial: Called with each trial when it starts and when it ends.
     """
 
-    on_progress: Callable[[Progress], None]
+    on_progress: OnProgress
     on_trial: Callable[[Trial], None]
 
 
-_MOST_UNTRAINED = 30
-"""Trials in a row that make no sense or were tried before, after which the space is used up."""
+_MAX_UNTRAINED = 30
+"""Impossible or repeated trials in a row after which the search space counts as exhausted."""
 
 
 class _OutOfTimeError(Exception):
@@ -98,7 +96,7 @@ def tune(
     space: Space,
     limits: Limits,
     bad_rows: Callable[[], AbstractContextManager[BadRows]],
-    watch: Watch,
+    callbacks: Callbacks,
     *,
     resume: bool = False,
 ) -> Search:
@@ -108,63 +106,64 @@ def tune(
         corpora: Where the rows are; there must be no test rows.
         out: The folder of the search.
         config: The settings that are not searched.
-        space: Those that are.
-        limits: How long the search goes on.
+        space: The search space.
+        limits: When the search ends.
         bad_rows: Opens the policy for rows that cannot be used; once for each trial.
-        watch: Who is told how it goes.
-        resume: Whether to go on with the search that is in the folder.
+        callbacks: The callbacks.
+        resume: Whether to resume the search in the folder.
 
     Raises:
-        GatewiseError: If the rows cannot be used, the folder cannot be written, there is another
-            search in it, or no trial gave a model.
+        GatewiseError: If the rows cannot be used, the folder cannot be written or holds another
+            search, or no trial has a model.
     """
-    place = Place(out)
-    study = opened(place, corpora, config, space, resume=resume)
+    folder = SearchFolder(out)
+    study = open_search(folder, corpora, config, space, resume=resume)
     deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None
     in_time = True
-    tidy(place, study, config)
-    while in_time and _goes_on(study.trials, limits.trials):
+    tidy(folder, study, config)
+    while in_time and _continues(study.trials, limits.trials):
         trial = study.ask()
-        watch.on_trial(Trial(trial.number, "running", None, trial.settings))
+        callbacks.on_trial(Trial(trial.number, "running", None, trial.settings))
 
-        def on_update(progress: Progress, trial: Suggestion = trial) -> None:
-            watch.on_progress(progress)
-            _look_at(trial, progress, deadline)
+        def on_update(progress: Progress | Finding, trial: Suggestion = trial) -> None:
+            callbacks.on_progress(progress)
+            if isinstance(progress, Progress):
+                _report_epoch(trial, progress, deadline)
 
         try:
-            _run(trial, place, corpora, config, bad_rows, on_update)
+            _run(trial, folder, corpora, config, bad_rows, on_update)
         except _OutOfTimeError:
             trial.interrupt()
             reason = "the time budget was spent; resuming the search continues it"
-            watch.on_trial(Trial(trial.number, "stopped", None, trial.settings, reason=reason))
+            callbacks.on_trial(Trial(trial.number, "stopped", None, trial.settings, reason=reason))
         except BaseException:
             trial.interrupt()
             raise
         else:
-            watch.on_trial(study.trials[-1])
+            callbacks.on_trial(study.trials[-1])
         in_time = deadline is None or time.monotonic() < deadline
-        tidy(place, study, config)
+        tidy(folder, study, config)
     if study.best is None:
-        raise SearchError(f"{out}: {_nothing(study)}")
-    return Search(study.metric or config.training.metric, study.trials, study.best, place)
+        raise SearchError(f"{out}: {_no_model(study)}")
+    return Search(study.metric or config.training.metric, study.trials, study.best, folder)
 
 
-def _goes_on(trials: Sequence[Trial], most: int) -> bool:
+def _continues(trials: Sequence[Trial], max_trials: int) -> bool:
     trained = [trial for trial in trials if trial.was_trained]
-    of_late = trials[-_MOST_UNTRAINED:]
-    used_up = len(of_late) == _MOST_UNTRAINED and not any(trial.was_trained for trial in of_late)
-    return len(trained) < most and not used_up
+    latest = trials[-_MAX_UNTRAINED:]
+    exhausted = len(latest) == _MAX_UNTRAINED and not any(trial.was_trained for trial in latest)
+    return len(trained) < max_trials and not exhausted
 
 
 def _run(
     trial: Suggestion,
-    place: Place,
+    folder: SearchFolder,
     corpora: Corpora,
     config: Config,
     bad_rows: Callable[[], AbstractContextManager[BadRows]],
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> None:
-    """Trains one trial and says how it ended."""
+    """Trains one trial and records how it ended."""
     try:
         settings = search_space.applied(config, trial.settings)
     except ConfigError as error:
@@ -172,29 +171,35 @@ def _run(
         return
     if trial.repeats():
         return
-    # Only now: TensorFlow takes seconds to import, and most mistakes are told without it.
+    # Only now: TensorFlow takes seconds to import, and most mistakes are found without it.
     import keras
     import tensorflow as tf
     from gatewise.training.fit.fit import DivergedError
     from gatewise.training.network.vector_files import VectorsError
     from gatewise.training.pipeline import train
 
-    # Every trial builds its functions anew, which is what TensorFlow would warn of.
+    # Every trial traces its functions anew, which TensorFlow would warn about.
     tf.get_logger().setLevel("ERROR")
     keras.utils.clear_session()
-    out = place.trials / str(trial.number)
+    out = folder.trials / str(trial.number)
     try:
-        goes_on, name = trial.goes_on, f"{place.path.resolve().name}-trial-{trial.number}"
+        name = f"{folder.path.resolve().name}-trial-{trial.number}"
         with (
             bad_rows() as policy,
-            tracking(settings, out, name=name, resume=goes_on) as track,
+            tracking(settings, out, name=name, resume=trial.is_resumed) as tracker,
         ):
-            told = track.also(on_progress)
-            run = train(corpora, out, settings, policy, told, resume=goes_on)
-            track.ended(run)
+            run = train(
+                corpora,
+                out,
+                settings,
+                policy,
+                tracker.also(on_progress),
+                resume=trial.is_resumed,
+            )
+            tracker.ended(run)
     except _HopelessError as error:
         trial.prune(str(error))
-    except ConfigError as error:  # one that only the rows show to be impossible
+    except ConfigError as error:  # impossible with these rows
         trial.prune(str(error))
     except (DivergedError, TokenizerError, VectorsError) as error:
         trial.fail(str(error))
@@ -204,21 +209,21 @@ def _run(
         trial.complete(run.fitted.best.metric)
 
 
-def _look_at(trial: Suggestion, progress: Progress, deadline: float | None) -> None:
-    """Tells the trial of an epoch, and ends it if it is not to go on."""
+def _report_epoch(trial: Suggestion, progress: Progress, deadline: float | None) -> None:
+    """Reports an epoch, and ends the trial if it is hopeless or the time is up."""
     epoch = progress.epoch
     if epoch and progress.metric:
         trial.report(epoch.number, epoch.metric, progress.metric)
     if progress.step == progress.steps:
-        return  # it is at its end by itself
+        return  # the last update: the trial ends by itself
     if epoch and trial.is_hopeless():
         raise _HopelessError(f"worse at epoch {epoch.number} than the median of the others")
     if deadline is not None and time.monotonic() >= deadline:
         raise _OutOfTimeError
 
 
-def _nothing(study: Study) -> str:
-    """Why a search has no model to give."""
+def _no_model(study: Study) -> str:
+    """Why a search has no model."""
     if not study.trials:
         return (
             "the time budget was spent before a trial ended: resume the search with a longer "
@@ -226,6 +231,5 @@ def _nothing(study: Study) -> str:
         )
     last = study.trials[-1]
     return (
-        f"none of {len(study.trials)} trials came to its end; the last one: {last.state}: "
-        f"{last.reason}"
+        f"none of {len(study.trials)} trials has a model; the last one: {last.state}: {last.reason}"
     )

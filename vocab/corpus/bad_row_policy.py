@@ -1,8 +1,7 @@
-"""What happens to a row that cannot be used: the two policies of the whole project.
+"""The two policies for rows that cannot be used: stop at them, or write them to a rejects file.
 
-`StopAtBadRows`, the default, ends the work and names the first bad rows. `RejectBadRows` sets
-every bad row aside in a file and goes on. Either way no row vanishes silently. Knows neither what
-makes a row bad nor what is done with the good ones.
+`StopAtBadRows`, the default, raises an error with the first bad rows. `RejectBadRows` writes every
+bad row to a file and continues. No row is dropped silently.
 """
 
 import json
@@ -18,15 +17,15 @@ from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError, GatewiseError, OutputError
 
-# How many bad rows an error names, and how far it reads on to find them.
+# How many bad rows an error names, and how many rows are read to find them.
 _NAMED_ROWS = 3
-_ROWS_READ_ON = 100_000
+_MAX_ROWS_AFTER = 100_000
 
 T = TypeVar("T")
 
 
 class BadRowsError(CorpusError):
-    """Rows that cannot be used, the first of them named.
+    """Rows that cannot be used; the message names the first.
 
     Attributes:
         rows: The first bad rows, three at most.
@@ -53,26 +52,26 @@ class BadRows(Protocol):
 
     @property
     def count(self) -> int:
-        """How many bad rows have been set aside so far."""
+        """Number of bad rows rejected so far."""
 
     def keep(self, items: Iterable[T | BadRow]) -> Iterator[T]:
-        """Give the good items of a stream, in order and lazily, and deal with the bad ones.
+        """Yield the good items of a stream, in order, and handle the bad ones.
 
         Raises:
-            BadRowsError: The policy is to stop at a bad row.
+            BadRowsError: There is a bad row, and the policy is to stop.
         """
 
 
 class StopAtBadRows:
-    """Stop at the first bad row, naming it and the next two."""
+    """Stops at the first bad row; the error names it and the next two."""
 
     count = 0
 
     def keep(self, items: Iterable[T | BadRow]) -> Iterator[T]:
-        """Give the items up to the first bad row.
+        """Yield the items up to the first bad row.
 
         Raises:
-            BadRowsError: There was a bad row.
+            BadRowsError: There is a bad row.
         """
         stream = iter(items)
         for item in stream:
@@ -86,35 +85,33 @@ def first_bad_rows(first: BadRow, rest: Iterator[object]) -> BadRowsError:
 
     Args:
         first: The first bad row.
-        rest: What follows it, bad rows among other things; read until enough bad rows are found,
-            or so much was read that one more is unlikely.
+        rest: The items after it; read until enough bad rows are found, or for 100,000 items.
     """
-    rows, read_on, all_named = [first], 0, False
+    rows, count, all_named = [first], 0, False
     try:
-        for read_on, item in enumerate(islice(rest, _ROWS_READ_ON), start=1):  # noqa: B007
+        for count, item in enumerate(islice(rest, _MAX_ROWS_AFTER), start=1):  # noqa: B007
             if isinstance(item, BadRow):
                 rows.append(item)
             if len(rows) == _NAMED_ROWS:
                 break
         else:
-            all_named = read_on < _ROWS_READ_ON
+            all_named = count < _MAX_ROWS_AFTER
     except CorpusError:
-        # The file breaks off further on; the rows found first are what to mend first.
+        # The file is damaged further on; the bad rows before come first.
         all_named = False
     return BadRowsError(tuple(rows), all_named=all_named)
 
 
 class RejectBadRows:
-    """Set bad rows aside in a file of JSON Lines, and go on; a context manager.
+    """Writes bad rows to a JSON Lines file and continues; a context manager.
 
     Each line of the file is an object with `file`, `line`, `reason` and `content`, the whole row.
-    The file is written beside its final name and renamed at the end of the block, also when the
-    block ends in a `GatewiseError`, for then it is part of the answer. Any other end leaves
-    nothing. A run without a bad row leaves an empty file, which says that there was none.
+    The file appears at the end of the block, also when the block raises a `GatewiseError`. After
+    any other error there is none. Without a bad row the file is empty.
 
     Args:
-        path: The rejects file. A file of that name is replaced if it is an earlier rejects file
-            or empty, and refused otherwise, lest a slip on the command line costs a corpus.
+        path: The rejects file. An existing file is replaced if it is an earlier rejects file or
+            empty, and refused otherwise, so that a mistyped name never costs a corpus.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -148,7 +145,7 @@ class RejectBadRows:
             self._exit.__exit__(kind, error, trace)
 
     def keep(self, items: Iterable[T | BadRow]) -> Iterator[T]:
-        """Give the good items, and write each bad one into the rejects file."""
+        """Yield the good items, and write the bad ones to the rejects file."""
         for item in items:
             if isinstance(item, BadRow):
                 self._reject(item)
@@ -166,8 +163,8 @@ class RejectBadRows:
 def rejected_line(row: BadRow) -> str:
     r"""A bad row as one line of a rejects file, with its line end.
 
-    Half a surrogate pair, by which a stray byte is told, stays what it is: written as UTF-8 with
-    `errors="backslashreplace"` it becomes an escape of JSON.
+    A lone surrogate, which stands for a byte that is not UTF-8, stays in the line: encoded with
+    `errors="backslashreplace"`, it becomes a JSON escape.
     """
     entry = {
         "file": row.location.file,
@@ -179,7 +176,7 @@ def rejected_line(row: BadRow) -> str:
 
 
 def check_replaceable(path: Path) -> None:
-    """Refuses to put rejected rows where something else is, lest a slip costs a corpus.
+    """Check that a rejects file would not replace a file of another kind.
 
     Raises:
         OutputError: The file exists, and is neither empty nor an earlier rejects file.

@@ -1,7 +1,4 @@
-"""Which columns of a corpus hold its texts, its labels and their probabilities.
-
-Owns how what was not told is found in the files. Looks at columns' names alone, never at a value.
-"""
+"""The columns of a corpus: which hold the texts, the labels and their probabilities."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -9,27 +6,26 @@ from typing import TYPE_CHECKING, Literal
 from gatewise.vocab.errors import CorpusError
 
 if TYPE_CHECKING:
-    # It reads files with pyarrow, which a classifier, that only wants to name its task, does
-    # without.
+    # It imports pyarrow, which a classifier that only needs `Task` does without.
     from gatewise.vocab.corpus.record_stream import RecordStream
 
 Task = Literal["single_label", "multi_label"]
-"""Whether a text has exactly one label or any number of them, none included."""
+"""Whether a text has exactly one label, or any number of labels, including none."""
 
 _LABEL, _LABELS = "label", "labels"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundColumns:
-    """The columns of one corpus.
+    """The columns of a corpus, as found in its files.
 
     Attributes:
-        text: The column of the texts.
+        text: The text column.
         label: The column of the label or the labels.
         task: Whether a text has one label or several.
-        probability_prefix: What the names of the columns of probabilities begin with.
-        labels: The labels, sorted, whose probabilities have a column each; empty where there are
-            none. The column `label` is then not looked at, and need not be there.
+        probability_prefix: Prefix of the names of probability columns.
+        labels: The labels, sorted, that have a probability column; the column `label` is then not
+            read and may be missing. Empty without probability columns.
     """
 
     text: str
@@ -41,16 +37,15 @@ class FoundColumns:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What is told of a corpus's columns.
+    """The columns that a corpus is expected to have.
 
     Attributes:
-        text: The column of the texts.
+        text: The text column.
         label: The column of the label or the labels; None takes `label` if a file has it, else
             `labels`.
         task: Whether a text has one label or several; `auto` takes several where the label
             column is called `labels`.
-        probability_prefix: What the names of the columns of probabilities begin with; None where
-            there are no such columns.
+        probability_prefix: Prefix of the names of probability columns, if there may be any.
     """
 
     text: str = "text"
@@ -59,12 +54,12 @@ class Columns:
     probability_prefix: str | None = None
 
     def found_in(self, records: "RecordStream") -> FoundColumns:
-        """Find the columns in a corpus's files.
+        """Find the columns in the files of a corpus.
 
-        A corpus without any column of probabilities is one of labels, prefix or not.
+        Without any probability column, the label column is used.
 
         Raises:
-            CorpusError: A file lacks a column, or the columns of probabilities make no sense.
+            CorpusError: A file lacks a column, or the probability columns are inconsistent.
         """
         present = {name for table in records.tables for name in table.columns}
         label = self.label

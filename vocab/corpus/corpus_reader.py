@@ -1,9 +1,4 @@
-"""A corpus as rows of text and labels, checked one by one.
-
-Owns what makes a text usable and what a row holds; a label's value is
-`gatewise.vocab.corpus.label_values`' business. Knows nothing of formats, and nothing of what
-becomes of a bad row: that is the policy's (`gatewise.vocab.corpus.bad_row_policy`).
-"""
+"""The rows of a corpus: text and labels, each checked, from files of any format."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -26,16 +21,16 @@ from gatewise.vocab.errors import CorpusError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One example.
+    """A text with its labels.
 
     Attributes:
-        text: The text as it stands in the file; never blank.
-        labels: Its labels, sorted and each once: exactly one in a single-label task, any number
-            in a multi-label one. An integer label is its decimal string. A row out of scope, which
-            has none of the labels of a single-label task, has none here.
+        text: The text as in the file; never blank.
+        labels: Its labels, sorted and distinct: exactly one in a single-label task, any number in a
+            multi-label task. An integer label becomes a decimal string. An out-of-scope row of a
+            single-label task has none.
         location: Where the row starts.
-        probabilities: With soft labels, the probability of each label of the task in the order
-            of the sorted names.
+        probabilities: With soft labels, the probability of each label of the task, in the order
+            of the sorted labels.
     """
 
     text: str
@@ -45,18 +40,18 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The only label; for single-label tasks alone."""
+        """The label, in a single-label task."""
         (label,) = self.labels
         return label
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """A corpus of texts and labels whose files were found and their columns checked.
+    """A corpus whose files were found and their columns checked.
 
     Attributes:
-        records: Its records, read anew by every call of `rows`.
-        columns: Its columns, and with them the task.
+        records: Its records; every call of `rows` reads them again.
+        columns: Its columns and task.
     """
 
     records: RecordStream
@@ -72,17 +67,17 @@ class Corpus:
 
         Args:
             bad_rows: What happens to a row that cannot be used.
-            known_labels: If given, any other label makes a bad row, and columns of probabilities
-                must be those of these labels.
-            out_of_scope: In a single-label task, the label of rows that have none of the labels.
+            known_labels: The labels of the model; a row with any other is bad, and there must be
+                a probability column for each of them. None allows all labels.
+            out_of_scope: In a single-label task, the label of rows without any of the labels.
 
         Returns:
             The rows in the order of the files, one at least.
 
         Raises:
-            CorpusError: A file cannot be read, or no row is left; raised from the iterator. The
-                columns of probabilities are of other labels; raised at once.
-            BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
+            CorpusError: The probability columns are of other labels; raised at once. A file cannot
+                be read, or no row is left; raised by the iterator.
+            BadRowsError: A row is bad and the policy is to stop; raised by the iterator.
         """
         known = None if known_labels is None else frozenset(known_labels)
         if known is not None and self.columns.labels:
@@ -97,7 +92,7 @@ class Corpus:
         return at_least_one(rows, self.records.path)
 
     def require_probabilities(self) -> None:
-        """Refuse the corpus unless it has columns of probabilities.
+        """Check that the corpus has probability columns.
 
         Raises:
             CorpusError: It has none.
@@ -127,9 +122,8 @@ def open_corpus(path: str | os.PathLike[str], columns: Columns | None = None) ->
     """Find the files of a corpus and check their columns; no row is read yet.
 
     Args:
-        path: A data file or a folder of them; see
-        `gatewise.vocab.corpus.record_stream.open_records`.
-        columns: What is told of the columns; nothing if None.
+        path: A data file or a folder of them; see `open_records`.
+        columns: The columns to expect; None for the defaults.
 
     Raises:
         CorpusError: A file cannot be read, or a column is missing.
@@ -148,8 +142,8 @@ def read_rows(
 ) -> Iterator[Row]:
     """Read a corpus of texts and labels in a stream.
 
-    The files and their columns are checked at once, the rows as they are taken. Arguments, rows
-    and errors are those of `open_corpus` and `Corpus.rows`.
+    The files and their columns are checked at once, the rows while iterating. Arguments and errors
+    are those of `open_corpus` and `Corpus.rows`.
     """
     return open_corpus(path, columns).rows(bad_rows, known_labels, out_of_scope)
 
@@ -157,21 +151,20 @@ def read_rows(
 def read_texts(
     path: str | os.PathLike[str], *, bad_rows: BadRows, text_column: str = "text"
 ) -> Iterator[str]:
-    """Read a corpus of texts in a stream; labels are not looked at and need not be there.
+    """Read the texts of a corpus in a stream; it needs no labels.
 
     Args:
-        path: A data file or a folder of them; see
-        `gatewise.vocab.corpus.record_stream.open_records`.
+        path: A data file or a folder of them; see `open_records`.
         bad_rows: What happens to a row that cannot be used.
-        text_column: The column of the texts.
+        text_column: The text column.
 
     Returns:
         The texts in the order of the files, one at least.
 
     Raises:
-        CorpusError: A file cannot be read, the column is missing, or no row is left. All but the
-            first check may be raised from the iterator.
-        BadRowsError: A row is bad and the policy is to stop there; raised from the iterator.
+        CorpusError: A file cannot be read, the column is missing, or no row is left. It may be
+            raised by the iterator.
+        BadRowsError: A row is bad and the policy is to stop; raised by the iterator.
     """
     records = open_records(path)
     records.require(text_column, "text_column")
@@ -182,7 +175,7 @@ def read_texts(
 
 
 def text_of(record: Record, column: str) -> str | BadRow:
-    """Take the text out of a record, or the reason why there is none."""
+    """The text of a record, or a bad row with the reason why there is none."""
     text = record.values.get(column)
     if isinstance(text, str) and text and not text.isspace():
         return text
@@ -192,10 +185,10 @@ def text_of(record: Record, column: str) -> str | BadRow:
 
 
 def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
-    """Pass a stream on, and refuse an empty one.
+    """Yield the items of a stream, and refuse an empty one.
 
     Raises:
-        CorpusError: The stream ends without a single item; raised from the iterator.
+        CorpusError: The stream has no item; raised by the iterator.
     """
     for item in items:
         yield item

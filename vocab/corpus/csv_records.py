@@ -1,12 +1,9 @@
-"""CSV and TSV as records, with every broken row named by the line it starts on.
+"""CSV and TSV (RFC 4180) as records; a malformed row is reported with the line it starts on.
 
-Python's `csv` parses, in strict mode: it gives one record a step and tells a broken quote from a
-text. Both formats quote a cell that holds a separator, a quote or a line end (RFC 4180). Blank
-lines are skipped; a NUL is a character like any other.
+Python's `csv` parses in strict mode. Blank lines are skipped; NUL is an ordinary character.
 
-A quote that is opened and never closed would swallow the fine rows after it. The lines of the
-record in progress are therefore kept: when they turn out to be no record, the first of them alone
-is bad, and reading resumes with the second.
+A quote that is never closed would swallow the rows after it. So the lines of the current record are
+kept: if they form no record, only the first is bad, and parsing continues with the second.
 """
 
 import csv
@@ -19,20 +16,20 @@ from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 from gatewise.vocab.errors import CorpusError
 
-# A quote still open after so many characters or lines is taken for a broken one.
+# A quote that is open for so many characters or lines counts as malformed.
 RECORD_LIMIT = LINE_LIMIT
 RECORD_LINES = 500_000
 
 
 class _RecordTooLongError(Exception):
-    """The record in progress has grown past `RECORD_LIMIT` or `RECORD_LINES`."""
+    """The current record exceeds `RECORD_LIMIT` or `RECORD_LINES`."""
 
 
 class _Parser:
-    """Cells out of lines, one record a step, with the lines of the record in progress kept.
+    """Parses one record a step, and keeps its lines.
 
     Attributes:
-        lines: The lines of the latest record, with their line ends.
+        lines: The lines of the current record, with their line ends.
         start: The number of the first of them, from 1.
     """
 
@@ -42,16 +39,16 @@ class _Parser:
         self._source = lines
         self._replay: deque[str] = deque()
         self._file = file
-        # The limit is one for the whole process, 131,072 characters at first; it is only raised.
+        # The limit is global, 131,072 characters by default; it is only raised here.
         csv.field_size_limit(max(csv.field_size_limit(), RECORD_LIMIT))
         self._restart(lines_done=0)
 
     def step(self) -> list[str]:
-        """Parse the next record; no cells stand for a blank line.
+        """Parse the next record; a blank line has no cells.
 
         Raises:
-            StopIteration: The file is at its end.
-            csv.Error: The record in progress is none. `skip_line` must follow.
+            StopIteration: The file has ended.
+            csv.Error: The lines form no record. Call `skip_line` next.
         """
         self.lines.clear()
         self.start = self._lines_done + self._reader.line_num + 1
@@ -61,7 +58,7 @@ class _Parser:
             raise csv.Error("unexpected end of data") from error
 
     def skip_line(self) -> None:
-        """After an error, resume with the line after the first of the record in progress."""
+        """After an error, continue with the second line of the current record."""
         self._replay.extendleft(reversed(self.lines[1:]))
         self._restart(lines_done=self.start)
 
@@ -75,7 +72,7 @@ class _Parser:
         for line in chain(self._drain(), self._source):
             if len(line) == limit:
                 raise too_long(self._file, self.start + len(lines))
-            # Lines are added up only where a record goes on over several of them.
+            # Sizes are added up only for a record of several lines, for speed.
             size = size + len(line) if lines else 0
             lines.append(line)
             if size and (size > RECORD_LIMIT or len(lines) > RECORD_LINES):
@@ -97,19 +94,19 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
         return _header(_Parser(lines, file), file)
 
 
-def records_of(file: DataFile, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
     """Read the records below the header, one at a time.
 
     Args:
         file: The file.
-        meter: Told how much of the file has been read.
+        progress: Follows how much of the file has been read.
 
     Raises:
         CorpusError: The header is unusable, the file cannot be read or decompressed, or a line
-            is beyond all measure.
+            is too long.
     """
     name = str(file)
-    with open_lines(file, meter) as source:
+    with open_lines(file, progress) as source:
         parser = _Parser(source, file)
         columns = _header(parser, file)
         width, lines = len(columns), parser.lines
@@ -160,12 +157,12 @@ def _header(parser: _Parser, file: DataFile) -> tuple[str, ...]:
 
 
 def _quote_reason(error: Exception, lines: int) -> str:
-    """Say in the words of the file what `csv` says in the words of its parser."""
-    said = str(error)
-    if lines > 1 or "unexpected end" in said:
-        return "a quote is opened and not closed as it should be"
-    if "expected after" in said:
-        return "a quoted cell goes on after its closing quote"
-    if "new-line character" in said:
-        return "a carriage return stands outside quotes; lines should end in LF or CRLF"
-    return said
+    """Describe an error of `csv` in terms of the file."""
+    message = str(error)
+    if lines > 1 or "unexpected end" in message:
+        return "a quote is opened and not closed correctly"
+    if "expected after" in message:
+        return "a quoted cell has text after its closing quote"
+    if "new-line character" in message:
+        return "a carriage return outside quotes; lines should end in LF or CRLF"
+    return message

@@ -1,8 +1,8 @@
 """Data files: the format that a file's name stands for, and its decompressed, decoded lines.
 
-Pyarrow opens and decompresses, so that gzip and Zstandard need no further package and a damaged
-stream is an error instead of a short file. It does not parse CSV or JSON here: its readers cannot
-say on which line a row is broken, and its CSV reader swallows a broken quote.
+Pyarrow opens and decompresses: gzip and Zstandard need no further package, and a damaged stream is
+an error instead of a short file. It does not parse CSV or JSON here, because its readers do not
+report the line of a malformed row, and its CSV reader accepts a quote that is never closed.
 """
 
 import io
@@ -22,15 +22,15 @@ from gatewise.vocab.corpus.standard_input import Pipe
 from gatewise.vocab.corpus.uris import Uri, is_uri, redact
 from gatewise.vocab.errors import CorpusError
 
-# A line of this many characters is taken for a damaged or binary file rather than for a text.
+# A longer line means a damaged or binary file.
 LINE_LIMIT = 64 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024
-# A request to a store takes as long as a disk takes for megabytes.
+# Bytes per request to a store, which takes as long as a disk needs for megabytes.
 _REQUEST_BYTES = 8 * 1024 * 1024
 
 
 class Format(StrEnum):
-    """How the rows of a data file are written down."""
+    """The format of a data file."""
 
     CSV = "CSV"
     TSV = "TSV"
@@ -51,13 +51,12 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells a file from a later state of it.
+    """The state of a file, to detect changes.
 
     Attributes:
-        name: The file as messages name it.
+        name: The file's name in messages.
         size: Its size in bytes; None for standard input.
-        modified_ns: When it was last changed, in nanoseconds since 1970; None where the store
-            does not say.
+        modified_ns: Modification time in nanoseconds since 1970; None if the store has none.
     """
 
     name: str
@@ -67,17 +66,16 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A data file, to be read or to be written, as its name describes it.
+    """A data file to read or to write.
 
     Attributes:
-        name: The path or the URI as it was given.
-        format: How its rows are written down.
+        name: The path or URI.
+        format: Its format.
         compression: `gzip`, `zstd` or None.
-        size: Its size in bytes when it was found; None for a file that was only named, and for
-            standard input.
-        modified_ns: When it had last been changed then, in nanoseconds since 1970; None where
-            the size is, and where a store does not say.
-        pipe: Where its bytes come from, if they have no name.
+        size: Its size in bytes when it was found; None for an output and for standard input.
+        modified_ns: Its modification time when it was found, in nanoseconds since 1970; None for
+            the same files, and if the store has none.
+        pipe: The source of the bytes of standard input.
     """
 
     name: str
@@ -92,17 +90,17 @@ class DataFile:
 
     @property
     def path(self) -> Path:
-        """The path of a local file. A URI has none, and a path made of it leads nowhere."""
+        """The path of a local file; not valid for a URI."""
         return Path(self.name)
 
     @property
     def stamp(self) -> Stamp:
-        """The state in which the file was found."""
+        """The state of the file when it was found."""
         return Stamp(str(self), self.size, self.modified_ns)
 
     @classmethod
     def named(cls, path: str | os.PathLike[str]) -> "DataFile":
-        """Read format and compression off a file's name; the file need not exist.
+        """Derive format and compression from a file's name; the file need not exist.
 
         Args:
             path: A path or a URI.
@@ -133,14 +131,14 @@ class DataFile:
 
 @contextmanager
 def reading(file: DataFile) -> Iterator[None]:
-    """Turn what pyarrow and the operating system say about a file into one `CorpusError`."""
+    """Turn an error of pyarrow or the operating system into a `CorpusError`."""
     with translate_errors(file.name, "read"):
         yield
 
 
 @contextmanager
 def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
-    """Open a file as it is stored; all but standard input can be read in any order.
+    """Open a file without decompressing; all but standard input can be read in any order.
 
     Raises:
         CorpusError: The file cannot be opened or read.
@@ -157,18 +155,17 @@ def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
 
 
 @contextmanager
-def open_lines(file: DataFile, meter: ReadProgress | None = None) -> Iterator[Iterator[str]]:
+def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Iterator[str]]:
     r"""Open a text file as a stream of its lines, each with its line end.
 
-    A line ends at `\n` alone, as editors and `sed -n 17p` count; `\r` stays where it is. A byte
-    order mark at the start is dropped. A byte that is not UTF-8 becomes a lone surrogate
-    (`surrogateescape`): so the lines around it survive, and the row can be refused by name. A
-    line longer than `LINE_LIMIT` comes in pieces of that length, which the reader should refuse
-    (`too_long`): it counts the lines, and a check here would cost every line a step.
+    A line ends at `\n` alone; `\r` is kept. A byte order mark at the start is dropped. A byte that
+    is not UTF-8 becomes a lone surrogate (`surrogateescape`), so that only its row is bad. A line
+    longer than `LINE_LIMIT` comes in pieces of that length, which the reader refuses (`too_long`);
+    a check here would slow down every line.
 
     Args:
         file: The file.
-        meter: Told how much of the file has been read.
+        progress: Follows how much of the file has been read.
 
     Raises:
         CorpusError: The file cannot be opened, read or decompressed.
@@ -180,7 +177,7 @@ def open_lines(file: DataFile, meter: ReadProgress | None = None) -> Iterator[It
         io.TextIOWrapper(
             buffered, encoding="utf-8-sig", errors="surrogateescape", newline="\n"
         ) as stream,
-        (meter or ReadProgress()).following(raw.tell),
+        (progress or ReadProgress()).following(raw.tell),
     ):
         yield iter(partial(stream.readline, LINE_LIMIT), "")
 
@@ -191,8 +188,8 @@ def _plain(raw: pa.NativeFile, file: DataFile) -> pa.NativeFile:
 
 
 def too_long(file: DataFile, line_number: int) -> CorpusError:
-    """Say that a line is as long as `LINE_LIMIT`, beyond which it was not read."""
+    """The error for a line that reaches `LINE_LIMIT`."""
     return CorpusError(
         f"{file}, line {line_number}: longer than {LINE_LIMIT:,} characters. "
-        "Expected a text file of one record a line"
+        "Expected a text file with one record per line"
     )

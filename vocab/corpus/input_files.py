@@ -1,15 +1,11 @@
-"""Which data files an input stands for: a file, a folder, a pattern, a URI, standard input.
-
-Owns what a pattern is, the order of files, and that no file is read twice. Knows nothing of what
-is in a file.
-"""
+"""The data files of an input: a file, a folder, a pattern, a URI or standard input."""
 
 import glob
 import os
-import stat
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.data_files import COMPRESSIONS, SUFFIXES, DataFile, Format
@@ -23,13 +19,12 @@ from gatewise.vocab.errors import ArgumentError, CorpusError
 def data_files(
     *inputs: str | os.PathLike[str], standard_input: str | None = None
 ) -> tuple[DataFile, ...]:
-    """List the data files that inputs stand for, in their order.
+    """List the data files of inputs, in order.
 
-    A folder stands for the files in it, sorted by name; hidden files (`.name`) are skipped, and
-    folders inside it are refused rather than silently left out. A name with `*`, `?` or `[` that
-    nothing is called by is a pattern and stands for the files that match it, sorted by name; `**`
-    reaches through folders. `-` alone is standard input. All but that may be URIs, in which a
-    pattern's `?` is written `%3F`.
+    A folder means its files, sorted by name, without hidden files (`.name`); a folder inside it is
+    refused. A name with `*`, `?` or `[` that does not exist is a pattern and means the matching
+    files, sorted by name; `**` matches any number of folders. `-` alone is standard input. All
+    others may be URIs, in which a pattern's `?` is written `%3F`.
 
     Args:
         inputs: Paths, patterns and URIs.
@@ -37,8 +32,9 @@ def data_files(
             `COMPRESSIONS` if it is compressed, without the first dot.
 
     Raises:
-        CorpusError: Nothing is there, a file is empty, a file is of no known kind, a file is
-            named twice, or a store does not answer.
+        CorpusError: A file is missing, empty, of no known kind or named twice, or a store does not
+            answer.
+        ArgumentError: There is no input, or standard input cannot be read as it is given.
     """
     if not inputs:
         raise ArgumentError("expected one input at least, received none")
@@ -50,13 +46,13 @@ def data_files(
         return (_standard_input(standard_input),)
     files: list[DataFile] = []
     first: dict[str, str] = {}
-    for given in inputs:
-        item = os.fspath(given)
+    for source in inputs:
+        item = os.fspath(source)
         folder, found = _expanded(item)
         here: dict[str, str] = {}
         for file in map(_usable, found):
             name = identity(file.name)
-            # Links inside one folder are as they were put there.
+            # Links inside one folder are there on purpose.
             earlier = first.get(name) or (None if folder else here.get(name))
             if earlier is not None:
                 raise CorpusError(
@@ -69,58 +65,58 @@ def data_files(
 
 
 def require_unchanged(file: DataFile) -> None:
-    """Refuse a local file that is no longer what it was when it was found.
+    """Check that a local file has not changed since it was found.
 
-    Objects of stores are replaced whole, and standard input is read once; neither is looked at.
+    Objects of stores are replaced atomically, and standard input is read once: neither is checked.
 
     Raises:
-        CorpusError: Its size or its time of change is another.
+        CorpusError: Its size or its modification time has changed.
     """
     if is_uri(file.name) or file.size is None:
         return
-    found = _look(file.name)
+    found = _stat(file.name)
     if (found.size, found.modified_ns) != (file.size, file.modified_ns):
         raise CorpusError(
-            f"{file}: was changed while it was read. Wait until it is written, and begin anew"
+            f"{file}: was changed while it was read. Wait until it is written, and start again"
         )
 
 
 def would_match(item: str, name: str) -> bool:
-    """Tell whether an input is a pattern that stands for a file of a certain name.
+    """Whether an input is a pattern that matches a name.
 
     Args:
-        item: The input as it was given.
-        name: A path or a URI; nothing need be there.
+        item: The input.
+        name: A path or a URI; it need not exist.
 
     Raises:
         CorpusError: A store does not answer.
     """
     if not _is_pattern(item):
         return False
-    known = (object_stores.look(item) if is_uri(item) else _look(item)).kind
+    known = (object_stores.stat(item) if is_uri(item) else _stat(item)).kind
     return known == "missing" and object_stores.fits(identity(name), identity(item))
 
 
-def _standard_input(told: str | None) -> DataFile:
+def _standard_input(suffix: str | None) -> DataFile:
     known = ", ".join(suffix[1:] for suffix, form in SUFFIXES.items() if form is not Format.PARQUET)
     expected = f"Expected {known}, alone or followed by {' or '.join(COMPRESSIONS)}"
-    if told is None:
+    if suffix is None:
         raise ArgumentError(f"{STANDARD_INPUT}: no format is given. {expected}")
     try:
-        file = DataFile.named(f"-.{told.removeprefix('.')}")
+        file = DataFile.named(f"-.{suffix.removeprefix('.')}")
     except CorpusError as error:
-        raise ArgumentError(f"{STANDARD_INPUT}: unknown format {told!r}. {expected}") from error
+        raise ArgumentError(f"{STANDARD_INPUT}: unknown format {suffix!r}. {expected}") from error
     if file.format is Format.PARQUET:
         raise ArgumentError(
-            f"{STANDARD_INPUT}: Parquet is read from its end, which a stream does not have yet. "
+            f"{STANDARD_INPUT}: Parquet needs random access, which a stream does not have. "
             "Write it to a file first"
         )
     return replace(file, name=STANDARD_INPUT, pipe=take_standard_input())
 
 
 def _expanded(item: str) -> tuple[bool, list[StoreEntry]]:
-    """Whether an input is a folder, and the files that it stands for."""
-    found = object_stores.look(item) if is_uri(item) else _look(item)
+    """Whether an input is a folder, and its files."""
+    found = object_stores.stat(item) if is_uri(item) else _stat(item)
     if found.kind == "folder":
         return True, _in_folder(item)
     if found.kind == "missing" and _is_pattern(item):
@@ -137,7 +133,7 @@ def _in_folder(item: str) -> list[StoreEntry]:
         inside = (
             object_stores.inside(item)
             if is_uri(item)
-            else [_look(str(entry)) for entry in Path(item).iterdir()]
+            else [_stat(str(entry)) for entry in Path(item).iterdir()]
         )
     except OSError as error:
         raise CorpusError(f"{item}: cannot be read: {error.strerror}") from error
@@ -156,9 +152,9 @@ def _matching(item: str) -> list[StoreEntry]:
     if is_uri(item):
         matched = object_stores.matching(item)
     else:
-        matched = [_look(name) for name in glob.glob(item, recursive=True)]
+        matched = [_stat(name) for name in glob.glob(item, recursive=True)]
     if "**" in _parts(item):
-        # It matches the folders on its way as well.
+        # It also matches folders on the way.
         matched = [found for found in matched if found.kind != "folder"]
     if not matched:
         raise CorpusError(f"{redact(item)}: no file has this name or matches it as a pattern")
@@ -166,7 +162,7 @@ def _matching(item: str) -> list[StoreEntry]:
         if found.kind == "folder":
             raise CorpusError(
                 f"{redact(found.name)}: a folder that matches {redact(item)}; expected files only. "
-                "With ** a pattern reaches into folders"
+                "A pattern with ** matches the files in folders"
             )
     return _sorted(matched)
 
@@ -179,16 +175,16 @@ def _parts(name: str) -> list[str]:
     return (Uri.of(name).path if is_uri(name) else name).split("/")
 
 
-def _look(name: str) -> StoreEntry:
+def _stat(name: str) -> StoreEntry:
     try:
         status = os.stat(name)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return StoreEntry(name, "missing")
     except OSError as error:
         raise CorpusError(f"{name}: cannot be read: {error.strerror}") from error
-    if stat.S_ISDIR(status.st_mode):
+    if S_ISDIR(status.st_mode):
         return StoreEntry(name, "folder")
-    if not stat.S_ISREG(status.st_mode):
+    if not S_ISREG(status.st_mode):
         return StoreEntry(name, "other")
     return StoreEntry(name, "file", status.st_size, status.st_mtime_ns)
 

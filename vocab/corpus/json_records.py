@@ -1,12 +1,10 @@
 r"""JSON Lines as records: one JSON object a line, blank lines skipped.
 
-Records need not have the same keys, so the columns of a file are found by looking ahead: they are
-the keys of its first records, in the order they appear. A later record may lack some of them or
-add others; its values are given as they are.
+Records need not have the same keys. The columns of a file are the keys of its first records, in
+order of appearance; a later record may lack some or have others.
 
-Stricter than Python's `json` where that would change a value silently or write a line that others
-cannot read: `NaN`, numbers beyond a double, half a surrogate pair (`\ud800`) and a key that comes
-twice make a bad row.
+Stricter than Python's `json`, which changes values silently or writes lines that others cannot
+read: `NaN`, numbers beyond a double, lone surrogates (`\ud800`) and duplicate keys make a bad row.
 """
 
 import json
@@ -24,10 +22,10 @@ _CHARACTERS_AHEAD = 1024 * 1024
 
 
 def columns_of(file: DataFile) -> tuple[str, ...]:
-    """Collect the keys of the first records that can be read; none where no record can be.
+    """Collect the keys of the first good records; none if there is no good record.
 
-    Bad rows of `LINE_LIMIT` characters before them are enough to look at: what was looked at of
-    standard input is kept in memory.
+    After `LINE_LIMIT` characters of bad rows the search ends, because the part of standard input
+    that was read is kept in memory.
 
     Raises:
         CorpusError: The file cannot be read or decompressed, or holds nothing but blank lines.
@@ -47,27 +45,27 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
             if records == _RECORDS_AHEAD or characters > _CHARACTERS_AHEAD:
                 break
     if not seen:
-        raise CorpusError(f"{file}: the file is empty; expected one JSON object a line")
+        raise CorpusError(f"{file}: the file is empty; expected one JSON object per line")
     return tuple(columns)
 
 
 def records_of(
-    file: DataFile, meter: ReadProgress | None = None
+    file: DataFile, progress: ReadProgress | None = None
 ) -> Generator[Record | BadRow, None, None]:
     """Read the records, one line at a time.
 
     Args:
         file: The file.
-        meter: Told how much of the file has been read.
+        progress: Follows how much of the file has been read.
 
     Raises:
-        CorpusError: The file cannot be read or decompressed, or a line is beyond all measure.
+        CorpusError: The file cannot be read or decompressed, or a line is too long.
     """
     decode = json.JSONDecoder(
         object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
     ).decode
     name = str(file)
-    with open_lines(file, meter) as lines:
+    with open_lines(file, progress) as lines:
         for number, line in enumerate(lines, start=1):
             if len(line) == LINE_LIMIT:
                 raise too_long(file, number)
@@ -93,7 +91,7 @@ def records_of(
 def _defect(values: object, line: str) -> str | None:
     if not isinstance(values, dict):
         return f"expected a JSON object, received {json_kind(values)}"
-    # A surrogate comes from a byte in the line or from an escape; most lines have neither.
+    # A lone surrogate comes from a byte that is not UTF-8 or from an escape; both are rare.
     escaped = "\\u" in line and not is_unicode(json.dumps(values, ensure_ascii=False))
     if escaped or not is_unicode(line):
         cells = (
@@ -105,7 +103,7 @@ def _defect(values: object, line: str) -> str | None:
 
 
 def json_kind(value: object) -> str:
-    """Name the kind of a JSON value, with its article.
+    """The kind of a JSON value, with its article.
 
     Example:
         `json_kind([1])` is `"a list"`.
@@ -117,7 +115,7 @@ def json_kind(value: object) -> str:
 
 def _syntax_reason(error: json.JSONDecodeError, line: str) -> str:
     if line.lstrip().startswith("["):
-        return "invalid JSON: expected one object a line, not one list over many lines"
+        return "invalid JSON: expected one object per line, not one list over many lines"
     message = error.msg[:1].lower() + error.msg[1:]
     return f"invalid JSON at character {error.pos + 1}: {message}"
 
@@ -127,7 +125,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(values) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} comes twice")
+        raise ValueError(f"the key {twice!r} occurs twice")
     return values
 
 

@@ -1,7 +1,4 @@
-"""What stands in a record's columns of labels: one label, several, or a probability for each.
-
-Owns what makes such a value usable. Knows nothing of texts, nor of which columns those are.
-"""
+"""The labels of a record: one label, several labels, or a probability for each label."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -12,16 +9,16 @@ from gatewise.vocab.corpus.json_records import json_kind
 from gatewise.vocab.corpus.records import BadRow, Record
 
 SEPARATOR = "|"
-"""What stands between labels in a cell of text."""
+"""The separator between labels in a cell of text."""
 
-_TOLERANCE = 1e-3  # how far the probabilities of one label's task may be from adding up to 1
-_LABELS_NAMED = 3
-_CHARACTERS_SHOWN = 60
+_TOLERANCE = 1e-3  # of the sum of the probabilities in a single-label task
+_MAX_NAMED_LABELS = 3
+_MAX_CHARACTERS = 60
 _SEVERAL = "for several labels per text, set corpus.task=multi_label"
 
 
 def one_label(record: Record, column: str, known: frozenset[str] | None = None) -> str | BadRow:
-    """Take the label out of a record, or the reason why there is none."""
+    """The label of a record, or a bad row with the reason why there is none."""
     label = record.values.get(column)
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
@@ -38,18 +35,14 @@ def one_label(record: Record, column: str, known: frozenset[str] | None = None) 
 def several_labels(
     record: Record, column: str, known: frozenset[str] | None = None
 ) -> tuple[str, ...] | BadRow:
-    """Take the labels out of a record, or the reason why they cannot be told.
+    """The labels of a record, sorted and distinct, or a bad row with the reason.
 
-    A list holds them as strings or integers; a string, as in a cell of CSV, holds them with `|`
-    between. An empty list and an empty string say that there are none. A label that comes twice
-    counts once.
-
-    Returns:
-        The labels, sorted.
+    A list holds strings or integers; a string, as in a CSV cell, is split at `|`. An empty list or
+    string means no label.
     """
     value = record.values.get(column)
     if value is None:
-        return record.bad("the labels are missing; an empty list or cell says that there are none")
+        return record.bad("the labels are missing; an empty list or cell means no label")
     if isinstance(value, str):
         value = value.split(SEPARATOR) if value else []
     if not isinstance(value, list):
@@ -57,7 +50,7 @@ def several_labels(
     labels = set()
     for label in value:
         if isinstance(label, int) and not isinstance(label, bool):
-            label = str(label)  # noqa: PLW2901 (the same label, as it is written everywhere else)
+            label = str(label)  # noqa: PLW2901 (the same label)
         if not isinstance(label, str):
             kind = json_kind(label)
             return record.bad(f"expected each label to be a string or an integer, received {kind}")
@@ -72,17 +65,14 @@ def several_labels(
 def probabilities(
     record: Record, prefix: str, labels: Sequence[str], task: Task
 ) -> tuple[float, ...] | BadRow:
-    """Take the probability of each label out of a record, or the reason why there is none.
+    """The probability of each label of a record, or a bad row with the reason.
 
     Args:
         record: The record.
-        prefix: What comes before a label in the name of its column.
+        prefix: Prefix of the names of probability columns.
         labels: The labels.
-        task: In a single-label task the probabilities must add up to 1, but for a thousandth;
-            that is then taken off them.
-
-    Returns:
-        As many numbers as labels, each between 0 and 1.
+        task: In a single-label task the probabilities must add up to 1, within a thousandth, and
+            are normalized.
     """
     found = []
     for label in labels:
@@ -94,7 +84,7 @@ def probabilities(
                 return record.bad(f"column {column!r}: the probability is missing")
             return record.bad(
                 f"column {column!r}: expected a probability between 0 and 1, received "
-                f"{_shown(value)}"
+                f"{_printable(value)}"
             )
         found.append(number)
     if task == "multi_label":
@@ -110,7 +100,7 @@ def probabilities(
 def likely_labels(
     probabilities: Sequence[float], labels: Sequence[str], task: Task
 ) -> tuple[str, ...]:
-    """The labels that probabilities stand for: the likeliest one, or all that are likely.
+    """The labels for probabilities: the most probable one, or all of 0.5 and more.
 
     >>> likely_labels((0.25, 0.75), ("ham", "spam"), "single_label")
     ('spam',)
@@ -120,34 +110,35 @@ def likely_labels(
     Args:
         probabilities: The probability of each label.
         labels: The labels, sorted.
-        task: One label, the first of equals; or every label of 0.5 at least.
+        task: In a single-label task, the first of equally probable labels.
     """
     if task == "multi_label":
-        return tuple(label for label, one in zip(labels, probabilities, strict=True) if one >= 0.5)
+        return tuple(
+            label for label, value in zip(labels, probabilities, strict=True) if value >= 0.5
+        )
     return (labels[probabilities.index(max(probabilities))],)
 
 
 def unknown_label(label: str, known: Collection[str]) -> str:
-    """The reason against a label that a model does not know."""
-    names = ", ".join(sorted(known)[:_LABELS_NAMED])
-    more = f" … ({len(known)})" if len(known) > _LABELS_NAMED else ""
-    return f"label {_shown(label)} was never seen in training; known labels: {names}{more}"
+    """The reason why a row with an unknown label is bad."""
+    names = ", ".join(sorted(known)[:_MAX_NAMED_LABELS])
+    more = f" … ({len(known)})" if len(known) > _MAX_NAMED_LABELS else ""
+    return f"label {_printable(label)} was never seen in training; known labels: {names}{more}"
 
 
-def _shown(value: object) -> str:
+def _printable(value: object) -> str:
     if isinstance(value, str):
-        # Cut, for a cell may hold a book.
-        cut = value if len(value) <= _CHARACTERS_SHOWN else value[:_CHARACTERS_SHOWN] + "…"
+        cut = value if len(value) <= _MAX_CHARACTERS else value[:_MAX_CHARACTERS] + "…"
         return repr(cut)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return repr(value) if is_number else json_kind(value)
 
 
 def _number(value: object) -> float | None:
-    """A finite number, or one written in a cell of text; None for anything else."""
+    """A finite number, also from a cell of text; None for anything else."""
     if isinstance(value, str):
         try:
-            # Python alone would read an underscore between digits.
+            # float() would accept an underscore between digits.
             number = math.nan if "_" in value else float(value)
         except ValueError:
             return None

@@ -1,4 +1,4 @@
-"""The names of the classes and their ids. Knows nothing of texts or scores."""
+"""Label ids: the labels of a task, sorted, and the id of each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of a task, sorted by name; a class's id is its place in `names`.
+    """The labels of a task, sorted; the id of a label is its index in `names`.
 
     Attributes:
-        names: The label of each id, sorted and unique.
+        names: The labels, sorted and distinct.
     """
 
     names: tuple[str, ...]
 
     @classmethod
     def of(cls, labels: Iterable[str]) -> "Labels":
-        """Collects the classes that occur.
+        """Collect the labels of a corpus.
 
         >>> Labels.of(["spam", "ham", "spam"]).names
         ('ham', 'spam')
@@ -30,7 +30,7 @@ class Labels:
             labels: The labels of all rows, in any order.
 
         Raises:
-            CorpusError: If fewer than two classes occur: there would be nothing to tell apart.
+            CorpusError: There are fewer than two labels.
         """
         names = tuple(sorted(set(labels)))
         if len(names) < 2:
@@ -53,12 +53,12 @@ class Labels:
         """The id of each row's label.
 
         Raises:
-            KeyError: If a label is unknown; the corpus reader refuses such rows by file and line.
+            KeyError: A label is unknown; the corpus reader refuses such rows before.
         """
         return [self.ids[label] for label in labels]
 
     def matrix(self, rows: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
-        """Which labels each row has.
+        """Whether each row has each label.
 
         >>> Labels(("ham", "spam")).matrix([("spam",), ()]).tolist()
         [[False, True], [False, False]]

@@ -1,8 +1,7 @@
-"""Object stores and other file systems with a URI: looked at, listed, read, written to.
+"""Object stores and other file systems with URIs: list, read and write objects.
 
-Pyarrow's file systems do the work, and find the credentials where they always do: in the
-environment, in a profile, with the instance. What they say is told in one line, without secrets.
-Knows nothing of formats and rows.
+They are pyarrow's file systems, which find credentials in the environment, a profile or the
+instance. Their errors become one line without secrets.
 """
 
 import os
@@ -16,7 +15,7 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.fs as pafs
-from gatewise.vocab.corpus.uris import Uri, redact, scrubbed
+from gatewise.vocab.corpus.uris import Uri, redact, redact_message
 from gatewise.vocab.errors import CorpusError, OutputError
 
 Kind = Literal["file", "folder", "missing", "other"]
@@ -29,13 +28,13 @@ _KINDS: dict[pafs.FileType, Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class StoreEntry:
-    """What there is under a name.
+    """An entry of a file system.
 
     Attributes:
         name: A path, or a URI with its options.
-        kind: Whether it is a file, a folder, nothing, or something else such as a device.
-        size: The file's size in bytes, where it is known.
-        modified_ns: When the file was last changed, in nanoseconds since 1970, where it is known.
+        kind: A file, a folder, missing, or other, such as a device.
+        size: The size of a file in bytes, if known.
+        modified_ns: The modification time of a file in nanoseconds since 1970, if known.
     """
 
     name: str
@@ -59,16 +58,16 @@ def translate_errors(name: str, action: Literal["read", "written"]) -> Iterator[
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        reason = scrubbed(str(error), name)
+        reason = redact_message(str(error), name)
         kind = CorpusError if action == "read" else OutputError
         raise kind(f"{redact(name)}: cannot be {action}: {reason}") from error
 
 
-def look(text: str) -> StoreEntry:
-    """Find out what there is under a URI.
+def stat(text: str) -> StoreEntry:
+    """The entry of a URI.
 
     Raises:
-        CorpusError: The URI is none of a known store, or the store does not answer.
+        CorpusError: The URI names no known store, or the store does not answer.
     """
     with translate_errors(text, "read"):
         system, path = _resolved(text)
@@ -76,7 +75,7 @@ def look(text: str) -> StoreEntry:
 
 
 def inside(text: str) -> list[StoreEntry]:
-    """List what lies directly in a folder, in no order.
+    """List the entries of a folder, in no order.
 
     Raises:
         CorpusError: The store does not answer.
@@ -85,10 +84,10 @@ def inside(text: str) -> list[StoreEntry]:
 
 
 def matching(text: str) -> list[StoreEntry]:
-    """List what a pattern matches, files and folders, in no order.
+    """List the files and folders that match a pattern, in no order.
 
-    `*`, `?` and `[` are those of the shell, each within one part of the path, and `**` stands for
-    any number of parts. None of them matches a name that begins with a dot.
+    `*`, `?` and `[` match within one part of the path, as in the shell; `**` matches any number of
+    parts. None of them matches a leading dot.
 
     Raises:
         CorpusError: The store does not answer.
@@ -106,7 +105,7 @@ def matching(text: str) -> list[StoreEntry]:
 
 
 def fits(name: str, pattern: str) -> bool:
-    """Tell whether a name fits a pattern, as `matching` does; both as `uris.identity`."""
+    """Whether a name matches a pattern, both from `uris.identity`; see `matching`."""
     return _matches(name.split("/"), pattern.split("/"))
 
 
@@ -122,33 +121,34 @@ def _matches(names: list[str], wanted: list[str]) -> bool:
 
 
 def exists(text: str) -> bool:
-    """Tell whether there is a file, or a folder, under a URI.
+    """Whether a URI names a file or a folder.
 
     Raises:
-        CorpusError: The URI is none of a known store, or the store does not answer.
+        CorpusError: The URI names no known store, or the store does not answer.
     """
-    return look(text).kind != "missing"
+    return stat(text).kind != "missing"
 
 
 def open_object(text: str) -> pa.NativeFile:
-    """Open an object to be read, in any order; every read of it is a request.
+    """Open an object for reading in any order; every read is a request.
 
     Raises:
-        OSError: The object cannot be read; so is a `pyarrow.ArrowException`.
+        OSError: The object cannot be read.
+        pyarrow.ArrowException: The same.
     """
     system, path = _resolved(text)
     return system.open_input_file(path)
 
 
 def send(source: Path, text: str) -> None:
-    """Put a local file under a URI, where it appears when it is whole.
+    """Upload a local file to a URI; the object appears when it is complete.
 
-    It goes in one write, from the page cache. A stream that was begun cannot be given up: pyarrow
-    has no way to abort one, and completes an object with what it has when the stream is dropped.
-    Where a part of the upload fails it completes nothing.
+    The file is written at once, from the page cache: pyarrow cannot abort a stream, and completes
+    an object with what it has when the stream is dropped. If a part of the upload fails, there is
+    no object.
 
     Raises:
-        OutputError: The URI is none of a known store, or the object cannot be written.
+        OutputError: The URI names no known store, or the object cannot be written.
     """
     with translate_errors(text, "written"):
         system, path = _resolved(text)
@@ -175,16 +175,16 @@ def _found(name: str, info: pafs.FileInfo) -> StoreEntry:
         return StoreEntry(name, kind)
     modified = info.mtime_ns
     if modified is not None and Uri.of(name).scheme != "file":
-        # A store tells milliseconds in a list of objects, and seconds of one object.
+        # A store reports milliseconds in a listing, but seconds for a single object.
         modified -= modified % 1_000_000_000
     return StoreEntry(name, kind, info.size, modified)
 
 
 def _resolved(text: str) -> tuple[pafs.FileSystem, str]:
-    """Find the file system of a URI, and the object's path in it."""
+    """The file system of a URI, and the path of the object in it."""
     uri = Uri.of(text)
-    # A client costs requests of its own; one does for all objects of a bucket. It must not be
-    # taken over by a forked process, which has none of its threads.
+    # Creating a client takes requests, so there is one per bucket. A forked process must not use
+    # it, because the client's threads do not exist there.
     system, root = _file_system(uri.store, os.getpid())
     if not uri.path:
         return system, root
@@ -205,7 +205,6 @@ def _file_system(store: str, _process: int) -> tuple[pafs.FileSystem, str]:
         if "Unrecognized filesystem" not in str(error):
             raise
         raise pa.ArrowInvalid(
-            f"{uri.scheme}:// is no store that can be read. Expected s3://, gs://, abfs://, "
-            "hdfs:// or file://"
+            f"{uri.scheme}:// is not supported. Expected s3://, gs://, abfs://, hdfs:// or file://"
         ) from error
     return system, str(root)

@@ -1,8 +1,7 @@
-"""Parquet as records, read one small batch of rows at a time.
+"""Parquet as records, read in small batches.
 
-A value is given as Python's own where the two agree exactly. Where they do not (timestamps of
-nanoseconds, decimals, structs), it stays a `pyarrow.Scalar`, so that it can be written to Parquet
-again without loss.
+Values become Python values if the conversion is exact. Others (timestamps in nanoseconds, decimals,
+structs) stay `pyarrow.Scalar`s, which can be written to Parquet again without loss.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, 
 from gatewise.vocab.errors import CorpusError
 
 _BATCH_ROWS = 1024
-# By name, for the views are younger than the oldest pyarrow that serves here.
+# By name, because the oldest supported pyarrow has no views.
 _EXACT_TYPES = {
     *("string", "large_string", "string_view", "binary", "large_binary", "binary_view"),
     *("bool", "null"),
@@ -28,7 +27,7 @@ def schema_of(file: DataFile) -> pa.Schema:
     """Read the schema from the file's footer.
 
     Raises:
-        CorpusError: The file is no Parquet, or it names a column twice.
+        CorpusError: The file is not Parquet, or it has two columns of one name.
     """
     with open_bytes(file) as raw, pq.ParquetFile(raw) as table:
         schema = table.schema_arrow
@@ -41,26 +40,26 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
     """Read the names of the columns.
 
     Raises:
-        CorpusError: The file is no Parquet, or it names a column twice.
+        CorpusError: The file is not Parquet, or it has two columns of one name.
     """
     return tuple(schema_of(file).names)
 
 
-def records_of(file: DataFile, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
     """Read the records, one at a time.
 
     Args:
         file: The file.
-        meter: Told how much of the file has been read: its size times the share of its rows.
+        progress: Follows how much of the file has been read: its size times the share of rows read.
 
     Raises:
         CorpusError: The file cannot be read.
     """
     name, columns, number, rows_read = str(file), columns_of(file), 0, 0
-    with open_bytes(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followed:
-        if meter is not None:
+    with open_bytes(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followers:
+        if progress is not None:
             size, rows = raw.size(), max(table.metadata.num_rows, 1)
-            followed.enter_context(meter.following(lambda: size * rows_read // rows))
+            followers.enter_context(progress.following(lambda: size * rows_read // rows))
         for batch in table.iter_batches(batch_size=_BATCH_ROWS):
             rows_read += batch.num_rows
             damaged = False
@@ -90,7 +89,7 @@ def _is_exact_in_python(kind: pa.DataType) -> bool:
 
 
 def _escaped_values(column: pa.Array) -> list[object]:
-    """Decode texts that are not all UTF-8, each stray byte as a lone surrogate."""
+    """Decode texts that are not all UTF-8, other bytes as lone surrogates."""
     if kinds.is_dictionary(column.type):
         column = column.dictionary_decode()
     if kinds.is_list(column.type) or kinds.is_large_list(column.type):

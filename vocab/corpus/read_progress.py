@@ -1,15 +1,13 @@
-"""How much of its input a reading has done, in bytes. Knows nothing of files and rows."""
+"""Progress of reading, in bytes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 class ReadProgress:
-    """Bytes of storage read so far, told by what reads them.
+    """Bytes read so far, summed over the files that it follows one after another.
 
-    A meter may follow several files, one after the other; then it adds them up. Bytes are those
-    that are stored, compressed where the file is. Reading runs ahead of the rows that are given
-    out, by a megabyte or so.
+    Bytes count as stored, before decompression. Reading is about a megabyte ahead of the rows.
     """
 
     def __init__(self) -> None:
@@ -23,10 +21,10 @@ class ReadProgress:
 
     @contextmanager
     def following(self, position: Callable[[], int]) -> Iterator[None]:
-        """Ask for the position in a file whenever somebody wants to know, until the block ends.
+        """Follow one file inside the block.
 
         Args:
-            position: Tells the bytes of this file that are read. Called once more at the end.
+            position: Returns the bytes read of this file; called once more at the end.
         """
         self._position = position
         try:

@@ -1,7 +1,4 @@
-"""Inputs as one stream of records, whatever their files are written in.
-
-Knows which reader serves which format; knows no format itself and no meaning of a column.
-"""
+"""Inputs as one stream of records, each file read with the reader of its format."""
 
 import os
 from collections.abc import Iterator
@@ -16,8 +13,8 @@ from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
 from gatewise.vocab.corpus.uris import redact
 from gatewise.vocab.errors import CorpusError
 
-# So many of the inputs are named where all of them are meant.
-_NAMED = 3
+# How many of several inputs a message names.
+_MAX_NAMED = 3
 
 _READERS = {
     Format.CSV: csv_records,
@@ -33,27 +30,29 @@ class Table:
 
     Attributes:
         file: The file.
-        columns: Its columns in order. JSON Lines has those of its first records; it has none
-            where no record can be read.
+        columns: Its columns in order; for JSON Lines, those of the first records, or none if no
+            record is good.
     """
 
     file: DataFile
     columns: tuple[str, ...]
 
-    def records(self, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
-        """Read the file's records, from the first one on.
+    def records(self, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+        """Read the file's records from the first.
 
         Args:
-            meter: Told how much of the file has been read.
+            progress: Follows how much of the file has been read.
 
         Raises:
             CorpusError: The file cannot be read.
         """
-        records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(self.file, meter)
+        records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(
+            self.file, progress
+        )
         return records
 
     def require(self, column: str, option: str) -> None:
-        """Refuse a file without a certain column.
+        """Check that the file has a column.
 
         Args:
             column: The column's name.
@@ -72,12 +71,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class RecordStream:
-    """The records of one or several data files, read anew by every iteration.
+    """The records of one or several data files; each iteration reads them again.
 
     Standard input can be iterated once.
 
     Attributes:
-        path: The inputs as they were given, for messages.
+        path: The inputs, for messages.
         tables: The files in reading order, one at least.
     """
 
@@ -87,26 +86,26 @@ class RecordStream:
     def __iter__(self) -> Iterator[Record | BadRow]:
         return self.records()
 
-    def records(self, meter: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+    def records(self, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
         """Read the records of all files.
 
         Args:
-            meter: Told how much of the files has been read.
+            progress: Follows how much of the files has been read.
 
         Raises:
             CorpusError: A file cannot be read.
         """
         for table in self.tables:
-            yield from table.records(meter)
+            yield from table.records(progress)
 
     @property
     def size(self) -> int | None:
-        """Bytes of all files, as they are stored; None where one does not tell."""
+        """Bytes of all files as stored; None if the size of one is unknown."""
         sizes = [table.file.size for table in self.tables]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def require(self, column: str, option: str) -> None:
-        """Refuse the stream unless every file has the column.
+        """Check that every file has a column.
 
         Raises:
             CorpusError: A file lacks it.
@@ -120,8 +119,8 @@ def open_records(*paths: str | os.PathLike[str], standard_input: str | None = No
 
     Args:
         paths: CSV, TSV, JSON Lines or Parquet files, the first three also in `.gz` or `.zst`,
-            folders of such files, patterns of their names, URIs of all these, or `-` alone for
-            standard input; see `gatewise.vocab.corpus.input_files.data_files`.
+            folders of such files, patterns, URIs of all these, or `-` alone for standard input;
+            see `gatewise.vocab.corpus.input_files.data_files`.
         standard_input: The format of standard input, such as `csv` or `jsonl.gz`.
 
     Raises:
@@ -130,8 +129,8 @@ def open_records(*paths: str | os.PathLike[str], standard_input: str | None = No
     """
     files = data_files(*paths, standard_input=standard_input)
     names = [STANDARD_INPUT if path == "-" else redact(os.fspath(path)) for path in paths]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return RecordStream(
-        ", ".join(names[:_NAMED]) + more,
+        ", ".join(names[:_MAX_NAMED]) + more,
         tuple(Table(file, _READERS[file.format].columns_of(file)) for file in files),
     )

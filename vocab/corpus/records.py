@@ -1,7 +1,4 @@
-"""What a data file is made of: records that can be read, bad rows that cannot, and where each is.
-
-Knows nothing of formats, nor of what the columns mean.
-"""
+"""Records of data files, rows that are bad, and the location of each."""
 
 import json
 import re
@@ -16,7 +13,7 @@ class Location:
     """Where a record starts.
 
     Attributes:
-        file: The path of the file as it was given.
+        file: The name of the file.
         line: Counted from 1. A text file counts its lines, so that a CSV header is line 1;
             Parquet has no lines and counts its rows.
     """
@@ -27,7 +24,7 @@ class Location:
     @property
     def place(self) -> str:
         """The location inside its file, such as `line 17`, or `row 17` in Parquet."""
-        # Told by the name: a third field would cost a tenth of the reading speed.
+        # Derived from the name: a third field would slow reading down by a tenth.
         unit = "row" if self.file.lower().endswith(".parquet") else "line"
         return f"{unit} {self.line}"
 
@@ -42,7 +39,7 @@ class BadRow:
     Attributes:
         location: Where the row starts.
         reason: What was expected and what was received, without the location.
-        content: The row as it stands in the file, without its line end; for Parquet, its values
+        content: The row as in the file, without its line end; for Parquet, its values
             as JSON. A byte that is not UTF-8 is a lone surrogate (`surrogateescape`).
     """
 
@@ -51,17 +48,16 @@ class BadRow:
     content: str
 
 
-# Not frozen: one is made for every row, and freezing it would cost a seventh of the reading speed.
+# Not frozen: there is one per row, and freezing would slow reading down by a seventh.
 @dataclass(slots=True)
 class Record:
-    """One record of a data file, its values not yet looked at.
+    """A record of a data file; its values are not checked yet.
 
     Attributes:
-        values: Column to value, in the order of the file. CSV and TSV give strings, JSON Lines
-            what JSON gives; a Parquet value without an exact counterpart in Python (a timestamp
-            in nanoseconds, a struct) stays a `pyarrow.Scalar`.
+        values: Column to value, in the order of the file: strings of CSV and TSV, JSON values, and
+            Parquet values as Python values or, where that is not exact, `pyarrow.Scalar`s.
         location: Where the record starts.
-        raw: The text the record was parsed from; empty for Parquet, which has none.
+        raw: The text that the record was parsed from; empty for Parquet.
     """
 
     values: Mapping[str, object]
@@ -69,13 +65,13 @@ class Record:
     raw: str
 
     def bad(self, reason: str) -> BadRow:
-        """Give this record up for a reason that parsing could not see."""
+        """The record as a bad row."""
         content = self.raw or json.dumps(dict(self.values), ensure_ascii=False, default=str)
         return BadRow(self.location, reason, content.rstrip("\r\n"))
 
 
 def is_unicode(text: str) -> bool:
-    """Tell whether a text can be written as UTF-8, which a lone surrogate cannot."""
+    """Whether a text can be encoded as UTF-8: it has no lone surrogate."""
     if text.isascii():
         return True
     try:
@@ -86,11 +82,11 @@ def is_unicode(text: str) -> bool:
 
 
 def not_unicode_reason(cells: Iterable[tuple[str, str]], raw: str) -> str:
-    r"""Say which cell is not Unicode.
+    r"""The reason why a row is not Unicode, with the cell.
 
     Args:
-        cells: Columns and their texts; one at least should hold a lone surrogate.
-        raw: The undecoded line, which tells a stray byte from an escape such as `\ud800`.
+        cells: Columns and their texts; at least one holds a lone surrogate.
+        raw: The line, to distinguish a byte from an escape such as `\ud800`.
     """
     for column, text in cells:
         for part, where in ((text, f"column {column!r}"), (column, f"the column name {column!r}")):

@@ -1,8 +1,6 @@
-"""Standard input as a file: one pass of bytes, whose beginning can be looked at first.
+"""Standard input as a file that can be opened twice: first for its header, then for its rows.
 
-Columns are found by reading a file's beginning, and then the file is read: twice, which a pipe
-does not allow. So the bytes of the first look are kept and given out again. Knows nothing of
-formats and rows.
+A pipe can be read only once, so the bytes of the first pass are kept for the second.
 """
 
 import io
@@ -13,13 +11,13 @@ from typing import BinaryIO
 from gatewise.vocab.errors import CorpusError
 
 NAME = "standard input"
-"""What standard input is called in messages."""
+"""The name of standard input in messages."""
 
 
 class Pipe:
-    """A stream of bytes that can be opened twice: for a look at its beginning, and to be read.
+    """A stream of bytes that can be opened twice: for its first bytes, then to its end.
 
-    A copy in another process, made by pickling, has the name and none of the bytes.
+    A pickled copy in another process has no bytes.
     """
 
     def __init__(self, source: BinaryIO | None) -> None:
@@ -34,10 +32,10 @@ class Pipe:
         """Open the stream from its beginning.
 
         Raises:
-            CorpusError: It was opened twice before, or belongs to another process.
+            CorpusError: It was opened twice already, or belongs to another process.
         """
         if self._source is None:
-            raise CorpusError(f"{NAME}: can only be read by the process that was given it")
+            raise CorpusError(f"{NAME}: can only be read by the process that it belongs to")
         self._opened += 1
         if self._opened > 2:
             raise CorpusError(
@@ -52,8 +50,8 @@ class _Pass(io.RawIOBase):
 
     Args:
         source: The pipe.
-        head: What was read of it in the first pass.
-        keep: Whether this is that first pass.
+        head: The bytes of the first pass.
+        keep: Whether this is the first pass.
     """
 
     def __init__(self, source: BinaryIO, head: deque[bytes], *, keep: bool) -> None:
@@ -82,7 +80,7 @@ class _Pass(io.RawIOBase):
 
 
 def standard_input() -> Pipe:
-    """Take the bytes of the process's standard input.
+    """The standard input of this process.
 
     Raises:
         CorpusError: It is closed.

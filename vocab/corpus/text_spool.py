@@ -1,4 +1,4 @@
-"""Texts of a stream that can be read a second time, kept on disk and not in memory."""
+"""A spool: texts of a stream, kept on disk to be read a second time."""
 
 import json
 import tempfile
@@ -11,19 +11,19 @@ from gatewise.vocab.atomic_files import translate_write_errors
 
 
 class TextSpool:
-    """Texts that were written to a file while they passed; iterating reads them from the start.
+    """Texts in a file; iterating reads them from the start.
 
     Args:
         file: An empty file, open for writing and reading.
-        path: What to call it in an error.
+        path: Its name in errors.
     """
 
     def __init__(self, file: TextIO, path: Path) -> None:
         self._file = file
         self._path = path
 
-    def passing(self, texts: Iterable[str]) -> Iterator[str]:
-        """Gives the texts, and keeps each."""
+    def spooled(self, texts: Iterable[str]) -> Iterator[str]:
+        """Yield the texts, and keep each."""
         for text in texts:
             with translate_write_errors(self._path):
                 self._file.write(json.dumps(text, ensure_ascii=False) + "\n")
@@ -37,15 +37,15 @@ class TextSpool:
 
 
 @contextmanager
-def keeping(folder: Path) -> Iterator[TextSpool]:
-    """A place for texts on the disk of a folder, empty at first; gone after the block.
+def open_spool(folder: Path) -> Iterator[TextSpool]:
+    """An empty spool on the disk of a folder, deleted after the block.
 
     Raises:
-        CorpusError: If nothing can be written there.
+        CorpusError: The folder is not writable.
     """
     with ExitStack() as opened:
         with translate_write_errors(folder):
-            # Without a name: nothing is left behind, however the process ends.
+            # A file without a name leaves nothing behind if the process is killed.
             file = opened.enter_context(
                 tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder)
             )

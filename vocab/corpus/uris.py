@@ -1,9 +1,7 @@
-"""URIs of files in object stores: told from paths, taken apart, shown without their secrets.
+"""URIs of files in object stores: parsing, redaction of secrets, comparison.
 
-A URI is taken as it is typed: whatever is no URI's character is encoded, and `#` belongs to the
-path, where other readers would cut the name short. What follows `?` are options of the store,
-such as `region` and `endpoint_override`, and no part of a name. Knows text alone: no store is
-asked anything.
+A URI is read as typed: characters that a URI does not allow are encoded, and `#` belongs to the
+path. What follows `?` are options of the store, such as `region` and `endpoint_override`.
 """
 
 import os
@@ -12,18 +10,18 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-# The options whose values may be shown; a value of any other may be a secret.
-_HARMLESS = {"region", "scheme", "endpoint_override", "replication", "buffer_size", "user"}
+# Options whose values may be printed; the value of any other may be a secret.
+_PUBLIC_OPTIONS = {"region", "scheme", "endpoint_override", "replication", "buffer_size", "user"}
 
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """A URI in its parts.
+    """A parsed URI.
 
     Attributes:
         base: Scheme and authority, such as `s3://bucket`.
-        typed: The path as it was typed, without the slashes at its ends.
-        query: The options with their question mark, or nothing.
+        typed: The path as typed, without slashes at its ends.
+        query: The options with their question mark; empty without options.
     """
 
     base: str
@@ -32,7 +30,7 @@ class Uri:
 
     @classmethod
     def of(cls, text: str) -> "Uri":
-        """Take a URI apart."""
+        """Parse a URI."""
         address, mark, query = text.partition("?")
         scheme, _, rest = address.partition("://")
         authority, _, path = rest.partition("/")
@@ -40,12 +38,12 @@ class Uri:
 
     @property
     def scheme(self) -> str:
-        """What stands before `://`."""
+        """The part before `://`."""
         return self.base.partition("://")[0]
 
     @property
     def path(self) -> str:
-        """The path with its `%` escapes undone, as the store has it."""
+        """The path with `%` escapes decoded, as in the store."""
         return unquote(self.typed)
 
     @property
@@ -65,7 +63,7 @@ class Uri:
 
 
 def is_uri(text: str | os.PathLike[str]) -> bool:
-    """Tell a URI from a path.
+    """Whether a name is a URI.
 
     Example:
         `is_uri("s3://bucket/train.csv")` is true.
@@ -74,7 +72,7 @@ def is_uri(text: str | os.PathLike[str]) -> bool:
 
 
 def plain(text: str | os.PathLike[str]) -> str:
-    """Turn the URI of a local file into its path, and leave every other name as it is.
+    """The path for the URI of a local file; any other name unchanged.
 
     Example:
         `plain("file:///data/a%20b.csv")` is `/data/a b.csv`.
@@ -87,10 +85,10 @@ def plain(text: str | os.PathLike[str]) -> str:
 
 
 def redact(text: str) -> str:
-    """Write a name as it may be printed: a URI without its password and its options.
+    """A name without secrets: a URI without user, password and options.
 
     Example:
-        `shown("s3://key:secret@bucket/a.csv?region=eu-west-1")` is `s3://***@bucket/a.csv`.
+        `redact("s3://key:secret@bucket/a.csv?region=eu-west-1")` is `s3://***@bucket/a.csv`.
     """
     if not is_uri(text):
         return text
@@ -100,19 +98,19 @@ def redact(text: str) -> str:
     if at and ":" in user:
         rest = "***@" + rest[len(user) + 1 :]
     elif not at and re.search(r":(?!\d*$)", authority) and "@" in rest:
-        # A password with a slash of its own: no URI, but it is not to be printed either.
+        # Not a valid URI, but a password with a slash: redact it, too.
         rest = "***@" + rest.rpartition("@")[2]
     return f"{scheme}://{rest.partition('?')[0]}"
 
 
-def scrubbed(message: str, text: str) -> str:
-    """Take a URI's secrets out of what a library says about it, in one line."""
+def redact_message(message: str, text: str) -> str:
+    """A library's message about a URI, in one line and without its secrets."""
     if is_uri(text):
         uri = Uri.of(text)
-        for whole in (text, uri.store):
-            message = message.replace(whole, redact(text))
+        for uri_text in (text, uri.store):
+            message = message.replace(uri_text, redact(text))
         userinfo = uri.base.partition("://")[2].rpartition("@")[0]
-        secrets = [value for name, value in uri.options if name not in _HARMLESS]
+        secrets = [value for name, value in uri.options if name not in _PUBLIC_OPTIONS]
         if ":" in userinfo:
             secrets += userinfo.split(":", 1)
         for secret in filter(None, secrets):
@@ -122,17 +120,17 @@ def scrubbed(message: str, text: str) -> str:
 
 
 def identity(text: str | os.PathLike[str]) -> str:
-    """Name a file or an object so that two names of one are the same.
+    """A canonical name, the same for all names of one file or object.
 
-    A local file has the name that all symbolic links lead to, as a URI; an object has its URI
-    without user, password and options, but for the endpoint.
+    For a local file, a URI with symbolic links resolved; for an object, its URI without user,
+    password and options, except for the endpoint.
     """
     place, endpoint = _place(os.fspath(text))
     return place + (f"?{endpoint}" if endpoint else "")
 
 
 def lies_in(text: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
-    """Tell whether a file or an object is below a folder.
+    """Whether a file or an object is below a folder.
 
     Example:
         `lies_in("s3://bucket/a/b.csv", "s3://bucket/a/")` is true.
@@ -142,7 +140,7 @@ def lies_in(text: str | os.PathLike[str], folder: str | os.PathLike[str]) -> boo
 
 
 def _place(text: str) -> tuple[str, str]:
-    """Where a file or an object is, and the endpoint of its store where one was told."""
+    """The canonical URI of a file or an object, and the endpoint of its store if it has one."""
     if not is_uri(text):
         return f"file://{os.path.realpath(text)}", ""
     uri = Uri.of(text)

@@ -1,1 +1,1 @@
-"""Text to ids: pre-tokenization, training the tokenizer, encoding."""
+"""Texts to token ids: pre-tokenization, training, encoding, incremental tokenization."""

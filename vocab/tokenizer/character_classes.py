@@ -1,8 +1,7 @@
-"""Which characters are white space, dropped, accents, part of a word, or a token of their own.
+"""Character classes for pre-tokenization: white space, dropped, isolated and word characters.
 
-Kept as classes of explicit code points for regular expressions. The named classes that runtimes
-offer differ: each engine has its own version of the Unicode tables, and JavaScript's walk over a
-text sees UTF-16 units where Rust sees characters. Knows nothing of tokens.
+The classes list explicit code points for regular expressions, because named classes differ between
+runtimes: each engine has its own Unicode version, and JavaScript iterates over UTF-16 units.
 """
 
 import re
@@ -16,7 +15,7 @@ _RANGE = re.compile(r"\\x\{([0-9a-f]+)\}(?:-\\x\{([0-9a-f]+)\})?")
 
 
 def class_of(code_points: Iterable[int]) -> str:
-    r"""A class of a regular expression, in the escapes that every runtime reads alike.
+    r"""A regular expression class of code points, in escapes that every runtime understands.
 
     >>> class_of([0x30, 0x31, 0x32, 0x41])
     '[\\x{30}-\\x{32}\\x{41}]'
@@ -32,7 +31,7 @@ def class_of(code_points: Iterable[int]) -> str:
 
 
 def members(cls: str) -> frozenset[int]:
-    r"""The code points of a class that `class_of` wrote.
+    r"""The code points in a class from `class_of`.
 
     >>> sorted(members(r"[\x{30}-\x{32}\x{41}]"))
     [48, 49, 50, 65]
@@ -44,7 +43,7 @@ def members(cls: str) -> frozenset[int]:
 
 
 def python_class(cls: str) -> str:
-    r"""A class that `class_of` wrote, in the escapes of Python's own regular expressions.
+    r"""A class from `class_of`, with the escapes of Python's `re`.
 
     >>> python_class(r"[^\x{30}-\x{32}\x{41}]")
     '[^\\U00000030-\\U00000032\\U00000041]'
@@ -68,8 +67,7 @@ _SPACES = frozenset(
     (*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029)
 ) | {0x202F, 0x205F, 0x3000}
 
-# Letters of scripts that are written without spaces between words.
-_UNSPACED = (
+UNSPACED_BLOCKS = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x0F00, 0x0FFF),  # Tibetan
     (0x1000, 0x109F),  # Burmese
@@ -92,10 +90,10 @@ _UNSPACED = (
     (0x1AFF0, 0x1B16F),  # kana, supplement and extensions
     (0x20000, 0x3FFFF),  # Chinese, extensions B and later
 )
+"""Blocks of the scripts that are written without spaces between words, both ends included."""
 
-
-# Marks on letters of scripts that are read without them too. Those of other scripts are vowels, or
-# make another letter, as が is of か.
+# Combining marks of scripts that are also read without them. In other scripts a mark is a vowel or
+# makes another letter, such as が from か.
 _ACCENTS = (
     (0x0300, 0x036F),  # combining diacritical marks
     (0x1AB0, 0x1AFF),  # the same, extended
@@ -107,38 +105,38 @@ _ACCENTS = (
 
 @cache
 def white_space() -> str:
-    """Characters that part words, as a class; the ones with Unicode's White_Space property."""
+    """The class of characters with Unicode's White_Space property."""
     return class_of(_SPACES)
 
 
 @cache
 def dropped() -> str:
-    """Characters that show nothing, as a class, to be taken out of a text.
+    """The class of invisible characters, which the normalizer removes.
 
-    Controls, format characters (zero-width joiners, marks of direction), private use, variation
-    selectors, and U+FFFD, which stands for what could not be decoded.
+    Controls, format characters (zero-width joiners, direction marks), private use, variation
+    selectors, and the replacement character U+FFFD.
     """
-    unseen = set(_of_category("Cc", "Cf", "Co")) - _SPACES
-    return class_of(unseen | set(_blocks((0xFE00, 0xFE0F), (0xFFFD, 0xFFFD))))
+    invisible = set(_of_category("Cc", "Cf", "Co")) - _SPACES
+    return class_of(invisible | set(_blocks((0xFE00, 0xFE0F), (0xFFFD, 0xFFFD))))
 
 
 @cache
-def standing_alone() -> str:
-    """Characters that are a token each, as a class.
+def isolated() -> str:
+    """The class of characters that are a token each.
 
-    Punctuation, symbols and emoji, and letters of scripts written without spaces: a Chinese,
-    Japanese or Thai sentence would otherwise be one unknown word.
+    Punctuation, symbols, emoji, and letters of scripts written without spaces: a Chinese, Japanese
+    or Thai sentence would otherwise be one unknown word.
     """
-    return class_of([*_of_category("P", "S"), *_blocks(*_UNSPACED)])
+    return class_of([*_of_category("P", "S"), *_blocks(*UNSPACED_BLOCKS)])
 
 
 @cache
-def of_words() -> str:
-    """Characters that words are made of, as a class: neither white space nor standing alone."""
-    return f"[^{white_space()[1:-1]}{standing_alone()[1:-1]}]"
+def word_characters() -> str:
+    """The class of characters in words: neither white space nor isolated."""
+    return f"[^{white_space()[1:-1]}{isolated()[1:-1]}]"
 
 
 @cache
 def accents() -> str:
-    """Combining marks on Latin, Greek and Cyrillic letters, as a class."""
+    """The class of combining marks on Latin, Greek and Cyrillic letters."""
     return class_of(_blocks(*_ACCENTS))

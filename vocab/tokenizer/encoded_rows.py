@@ -1,7 +1,4 @@
-"""Rows with their ids: the step between a corpus and everything that learns or counts.
-
-Owns the rule that a text without a token makes a bad row. Knows neither labels' ids nor models.
-"""
+"""Corpus rows with their token ids; a text without a token makes a bad row."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,12 +11,12 @@ from gatewise.vocab.tokenizer.encoding import Encoded
 
 EMPTY_TEXT_REASON = "the text is empty: it holds no token"
 
-_WINDOW = 4096
+_BATCH_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedRow:
-    """A row and its text's ids."""
+    """A row and the ids of its text."""
 
     row: Row
     encoded: Encoded
@@ -28,20 +25,20 @@ class EncodedRow:
 def encode_rows(
     encode: Callable[[Sequence[str]], list[Encoded]], rows: Iterable[Row]
 ) -> Iterator[EncodedRow | BadRow]:
-    """Encodes a stream of rows, some thousands at a time.
+    """Encode a stream of rows, some thousands at a time.
 
     Args:
         encode: From texts to ids, such as `Encoder.encode` or `Classifier.encode`.
         rows: The rows.
 
     Yields:
-        Each row in order; a bad row where the text holds nothing that makes a token, such as
-        control characters alone. What the row holds besides text and labels is not in it.
+        Each row in order; a bad row, with text and labels alone as its content, where the text has
+        no token, such as control characters alone.
     """
     stream = iter(rows)
-    while window := list(islice(stream, _WINDOW)):
-        texts = [row.text for row in window]
-        for row, encoded in zip(window, encode(texts), strict=True):
+    while batch := list(islice(stream, _BATCH_ROWS)):
+        texts = [row.text for row in batch]
+        for row, encoded in zip(batch, encode(texts), strict=True):
             if encoded.is_empty:
                 yield BadRow(row.location, EMPTY_TEXT_REASON, _content(row))
             else:

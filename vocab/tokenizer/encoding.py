@@ -1,7 +1,6 @@
-"""The one encoding of text: token ids, cut down to a maximum length, padded on the right.
+"""Encoding of texts: token ids, truncated to a maximum length and padded on the right.
 
-Training and serving both go through here, so a model is asked in the ids it was trained on.
-Knows no model: a batch is two integer arrays and nothing else.
+Training and serving both use it, so a model always reads ids of the kind it was trained on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 Keep = Literal["head", "tail", "both"]
-"""Which part of a text that is too long is read: its first tokens, its last ones, or half each."""
+"""Which tokens of a text that is too long are kept: the first, the last, or half each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,8 @@ class Encoded:
     """One text as ids.
 
     Attributes:
-        ids: Token ids, int64, shape `(tokens,)`; the first is the begin mark.
-        truncated: Whether tokens beyond the maximum length were left out.
+        ids: Token ids, int64, shape `(tokens,)`; the first is `[CLS]`.
+        truncated: Whether the text was longer than the maximum length.
     """
 
     ids: NDArray[np.int64]
@@ -33,34 +32,34 @@ class Encoded:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the text held no token at all (only the begin mark is there)."""
+        """Whether the text has no token besides `[CLS]`."""
         return len(self.ids) <= 1
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedWithOffsets:
-    """One text as ids, and where in the text they stand.
+    """One text as ids, and the characters that they stand for.
 
     Attributes:
-        encoded: The ids, the same that `Encoder.encode` gives.
-        spans: The stretches of the text that were read, ascending. Their `tokens` are places in
-            `encoded.ids`; the begin mark, in place 0, is in none.
-        seam: How many of them stand before what is left out of the middle of a text that is too
-            long; all where nothing is.
+        encoded: The ids, as from `Encoder.encode`.
+        spans: The parts of the text that were read, ascending. Their `tokens` are indices in
+            `encoded.ids`; `[CLS]`, at index 0, is in none.
+        boundary: Number of spans before the tokens that truncation left out; all spans if it left
+            out none.
     """
 
     encoded: Encoded
     spans: tuple[Span, ...]
-    seam: int
+    boundary: int
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Texts of one batch, padded on the right to the longest of them.
+    """The texts of a batch, padded on the right to the longest.
 
     Attributes:
-        input_ids: int64, shape `(texts, tokens)`, `PAD_ID` after each text's end.
-        attention_mask: int64, shape `(texts, tokens)`, 1 at tokens and 0 at padding.
+        input_ids: int64, shape `(texts, tokens)`, `PAD_ID` as padding.
+        attention_mask: int64, shape `(texts, tokens)`, 1 for tokens and 0 for padding.
     """
 
     input_ids: NDArray[np.int64]
@@ -69,12 +68,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """Many texts as ids, one after another in one array.
+    """The ids of many texts, one after another in one array.
 
     Attributes:
-        ids: Token ids of all texts, int64, shape `(tokens,)`; each text begins with the begin mark.
-        lengths: Ids of each text, int64, shape `(texts,)`.
-        truncated: Whether tokens beyond the maximum length were left out, bool, shape `(texts,)`.
+        ids: Token ids of all texts, int64, shape `(tokens,)`; each text begins with `[CLS]`.
+        lengths: Number of ids of each text, int64, shape `(texts,)`.
+        truncated: Whether a text was longer than the maximum length, bool, shape `(texts,)`.
     """
 
     ids: NDArray[np.int64]
@@ -83,7 +82,7 @@ class Ragged:
 
     @classmethod
     def of(cls, texts: Sequence[Encoded]) -> "Ragged":
-        """Puts texts one after another."""
+        """Concatenate texts."""
         count = len(texts)
         return cls(
             np.concatenate([text.ids for text in texts]) if texts else np.empty(0, dtype=np.int64),
@@ -96,50 +95,46 @@ class Ragged:
 
     @property
     def is_empty(self) -> NDArray[np.bool_]:
-        """Whether a text held no token at all, bool, shape `(texts,)`; see `Encoded.is_empty`."""
+        """Whether a text has no token, bool, shape `(texts,)`; see `Encoded.is_empty`."""
         return self.lengths <= 1
 
     @property
     def starts(self) -> NDArray[np.int64]:
-        """Where each text begins in `ids`, int64, shape `(texts,)`."""
+        """Index in `ids` at which each text begins, int64, shape `(texts,)`."""
         starts: NDArray[np.int64] = self.lengths.cumsum() - self.lengths
         return starts
 
     def only(self, kept: NDArray[np.bool_]) -> "Ragged":
-        """Some of the texts.
-
-        Args:
-            kept: Which, bool, shape `(texts,)`.
-        """
+        """The texts for which `kept`, bool, shape `(texts,)`, is true."""
         ids = self.ids[np.repeat(kept, self.lengths)]
         return Ragged(ids, self.lengths[kept], self.truncated[kept])
 
     def batch(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> Batch:
-        """Puts some of the texts into one batch, padded on the right.
+        """A batch of some of the texts, padded on the right.
 
         >>> texts = Ragged(np.array([2, 7, 2, 5, 6]), np.array([2, 3]), np.array([False, False]))
         >>> texts.batch(np.array([1, 0]), texts.starts).input_ids.tolist()
         [[2, 5, 6], [2, 7, 0]]
 
         Args:
-            rows: Which texts, at least one.
-            starts: `Ragged.starts`, which is worth being asked for once.
+            rows: Indices of the texts, at least one.
+            starts: `Ragged.starts`, computed once for many batches.
         """
         lengths = self.lengths[rows, None]
         steps = np.arange(lengths.max())
         filled = steps < lengths
-        # Past the last text there is nothing to take, and what is taken instead is left out.
+        # Indices past the last text are clipped; `filled` masks what they point to.
         ids = self.ids.take(starts[rows, None] + steps, mode="clip")
         return Batch(np.where(filled, ids, PAD_ID), filled.astype(np.int64))
 
 
 class Encoder:
-    """Turns texts into ids with one dictionary.
+    """Encodes texts with a tokenizer.
 
     Args:
-        tokenizer: The dictionary.
-        max_length: Most ids kept of a text, the begin mark included.
-        keep: Which part of a longer text is kept; the begin mark always is, and comes first.
+        tokenizer: The tokenizer.
+        max_length: Maximum number of ids of a text, `[CLS]` included.
+        keep: Which part of a longer text is kept, after `[CLS]`.
     """
 
     def __init__(self, tokenizer: Tokenizer, max_length: int, keep: Keep = "head") -> None:
@@ -148,25 +143,26 @@ class Encoder:
         self.keep = keep
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """The ids of each text, in the order given."""
+        """The ids of each text, in order."""
         return [
-            Encoded(np.array(ids, dtype=np.int64), truncated) for ids, truncated in self._cut(texts)
+            Encoded(np.array(ids, dtype=np.int64), truncated)
+            for ids, truncated in self._truncated(texts)
         ]
 
     def encode_together(self, texts: Sequence[str]) -> Ragged:
-        """The ids of many texts in one array: as `encode` gives them, in less time."""
+        """The ids of many texts in one array: the same as from `encode`, in less time."""
         if not texts:
             return Ragged.of([])
-        each, truncated = zip(*self._cut(texts), strict=True)
+        each, truncated = zip(*self._truncated(texts), strict=True)
         lengths = np.fromiter(map(len, each), dtype=np.int64, count=len(each))
         ids = np.fromiter(chain.from_iterable(each), dtype=np.int64, count=int(lengths.sum()))
         return Ragged(ids, lengths, np.array(truncated, dtype=np.bool_))
 
-    def _cut(self, texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
-        """The ids of each text that are kept, and whether others are not.
+    def _truncated(self, texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
+        """The ids of each text, and whether it was truncated.
 
-        Texts are cut here and not by the tokenizer's own truncation: that one builds an object
-        for every stretch it cuts off, and drops ids that JavaScript runtimes keep.
+        The tokenizer's own truncation is not used: it builds an object for every part it cuts off,
+        and drops ids that JavaScript runtimes keep.
         """
         for encoding in self._tokenizer.encode_batch_fast(list(texts)):
             ids: list[int] = encoding.ids
@@ -175,7 +171,7 @@ class Encoder:
             yield ids, truncated
 
     def locate(self, texts: Sequence[str]) -> list[EncodedWithOffsets]:
-        """The ids of each text and where they stand in it; slower than `encode`."""
+        """The ids of each text with their character offsets; slower than `encode`."""
         located = []
         for text, encoding in zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True):
             ids = encoding.ids
@@ -184,45 +180,45 @@ class Encoder:
             if truncated:
                 kept = truncate(kept, self.max_length, self.keep)
             encoded = Encoded(np.array(ids, dtype=np.int64)[kept], truncated)
-            # The begin mark stands nowhere in the text.
-            spans = tuple(_of_kept(token_offsets(text, encoding.offsets[1:]), kept))
-            begin = next((new for new, old in enumerate(kept) if new != old), len(kept))
-            seam = sum(span.tokens.start < begin for span in spans)
-            located.append(EncodedWithOffsets(encoded, spans, seam))
+            # [CLS] has no characters in the text.
+            spans = tuple(_kept_spans(token_offsets(text, encoding.offsets[1:]), kept))
+            gap = next((new for new, old in enumerate(kept) if new != old), len(kept))
+            boundary = sum(span.tokens.start < gap for span in spans)
+            located.append(EncodedWithOffsets(encoded, spans, boundary))
         return located
 
 
-def _of_kept(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
-    """The spans with places among the ids that are kept, without those of which none is.
+def _kept_spans(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
+    """The spans with a token that is kept.
 
     Args:
-        spans: With places among the tokens of the whole text, the begin mark not counted.
-        kept: The places that are kept of all ids, the begin mark's among them.
+        spans: With indices among all tokens, `[CLS]` not counted.
+        kept: The indices of the ids that are kept, `[CLS]` included.
     """
-    places = {old - 1: new for new, old in enumerate(kept)}
+    new_indices = {old - 1: new for new, old in enumerate(kept)}
     for span in spans:
-        left = [places[token] for token in span.tokens if token in places]
+        left = [new_indices[token] for token in span.tokens if token in new_indices]
         if left:
             yield replace(span, tokens=range(left[0], left[-1] + 1))
 
 
 def truncate(ids: Sequence[int], max_length: int, keep: Keep) -> list[int]:
-    """The ids that are kept of a text that has more of them than a model reads.
+    """The ids that are kept of a text that is too long.
 
-    >>> shortened([2, 11, 12, 13, 14, 15], 4, "both")
+    >>> truncate([2, 11, 12, 13, 14, 15], 4, "both")
     [2, 11, 12, 15]
 
     Args:
-        ids: Token ids, the begin mark first; more than `max_length`.
-        max_length: How many are kept.
-        keep: Which; of both ends, the first has one more where they cannot be equal.
+        ids: Token ids, `[CLS]` first; more than `max_length`.
+        max_length: Number of ids to keep.
+        keep: Which ids; with `both`, the begin has one more if the halves are not equal.
     """
     last = {"head": 0, "tail": max_length - 1, "both": (max_length - 1) // 2}[keep]
     return [*ids[: max_length - last], *ids[len(ids) - last :]]
 
 
 def pad(ids: Sequence[NDArray[np.int64]]) -> Batch:
-    """Puts texts of different lengths into one batch.
+    """A batch of texts of different lengths.
 
     >>> pad([np.array([2, 7]), np.array([2, 5, 6])]).input_ids.tolist()
     [[2, 7, 0], [2, 5, 6]]

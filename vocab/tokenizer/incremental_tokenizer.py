@@ -1,9 +1,7 @@
-"""A text that comes in pieces, cut into tokens as it comes.
+"""Incremental tokenization: token ids of a text that arrives in pieces.
 
-The ids are those that the whole text has, but for those at its end that more text can still
-change: a word may go on. How much is left open does not grow with the text. Owns what is known of
-a text whose end is not; where a text may be cut is in
-`gatewise.vocab.tokenizer.stable_boundaries`. Knows no model.
+The ids are those of the whole text, except for those at the end that more text can still change.
+How much stays open does not grow with the text.
 """
 
 import re
@@ -14,26 +12,26 @@ from gatewise.vocab.tokenizer.stable_boundaries import StableBoundaries, stable_
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 from tokenizers import Tokenizer
 
-MOST_OPEN = 1024
-"""Most characters at the end of a text that may be open: some words would never end."""
+MAX_OPEN_CHARACTERS = 1024
+"""Maximum number of characters after the last stable boundary."""
 
 _SPECIAL = re.compile("|".join(map(re.escape, SPECIAL_TOKENS)))
-# What may become a special token with what follows.
-_BEGINNINGS = {token[:size] for token in SPECIAL_TOKENS for size in range(1, len(token))}
-_BEGUN = re.compile(f"(?:{'|'.join(map(re.escape, sorted(_BEGINNINGS)))})\\Z")
+# The begin of a special token, which what follows may complete.
+_PREFIXES = {token[:size] for token in SPECIAL_TOKENS for size in range(1, len(token))}
+_PREFIX_AT_END = re.compile(f"(?:{'|'.join(map(re.escape, sorted(_PREFIXES)))})\\Z")
 
 
 class EndlessWordError(GatewiseError):
-    """A text that goes on without a place where a token must have ended."""
+    """A text without a stable boundary in its last `MAX_OPEN_CHARACTERS` characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenDelta:
-    """The tokens that a piece of text has added.
+    """The tokens that a piece of text adds.
 
     Attributes:
-        ids: Those that stay, whatever follows.
-        open: Those of the rest, if the text ends here.
+        ids: Ids that are final, whatever follows.
+        open: Ids of the rest, if the text ends here.
     """
 
     ids: list[int]
@@ -41,75 +39,75 @@ class TokenDelta:
 
 
 class IncrementalTokenizer:
-    """Texts that come in pieces, all read with one dictionary.
+    """Tokenizes texts that arrive in pieces.
 
     Args:
-        tokenizer: The dictionary.
+        tokenizer: The tokenizer.
 
     Raises:
-        DictionaryError: If which tokens a text has at its beginning may depend on its end.
+        TokenizerError: The first tokens of a text may depend on its end.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._seams = stable_boundaries(tokenizer)
+        self._boundaries = stable_boundaries(tokenizer)
 
     def text(self) -> "IncrementalText":
-        """A new text, of which nothing has come."""
-        return IncrementalText(self._seams)
+        """A new, empty text."""
+        return IncrementalText(self._boundaries)
 
 
 class IncrementalText:
-    """A text of which more may come; see `IncrementalTokenizer.text`."""
+    """A text that arrives in pieces; see `IncrementalTokenizer.text`."""
 
-    def __init__(self, seams: StableBoundaries) -> None:
-        self._seams = seams
-        self._open = ""  # cleaned, after the last seam
-        self._begun = ""  # as it came: the beginning of what may become a special token
-        self._before: int | None = None  # the last id, since the last special token
+    def __init__(self, boundaries: StableBoundaries) -> None:
+        self._boundaries = boundaries
+        self._open = ""  # cleaned text after the last boundary
+        self._prefix = ""  # raw text at the end that may become a special token
+        self._before: int | None = None  # the last id since the last special token
 
     def add(self, piece: str) -> TokenDelta:
-        """The tokens that a piece of text adds, without the begin mark.
+        """Add a piece and return the tokens that it adds, without `[CLS]`.
 
         Raises:
-            EndlessWordError: If more than `MOST_OPEN` characters are still open. The text cannot
-                go on then.
-            UnicodeEncodeError: If the piece holds half a character of UTF-16.
+            EndlessWordError: More than `MAX_OPEN_CHARACTERS` are open. Nothing can be added
+                afterwards.
+            UnicodeEncodeError: The piece holds a lone surrogate; nothing is added.
         """
-        piece.encode()  # told of before anything of it is taken in
+        piece.encode()  # raises before anything changes
         ids = []
-        text, start = self._begun + piece, 0
+        text, start = self._prefix + piece, 0
         for special in _SPECIAL.finditer(text):
             ids += self._read(text[start : special.start()])
-            ids += self._closed()
+            ids += self._close()
             ids.append(SPECIAL_TOKENS.index(special[0]))
             start = special.end()
-        begun = _BEGUN.search(text, start)
-        end = begun.start() if begun else len(text)
+        prefix = _PREFIX_AT_END.search(text, start)
+        end = prefix.start() if prefix else len(text)
         ids += self._read(text[start:end])
-        self._begun = text[end:]
-        rest = self._seams.cleaned(self._begun)
-        return TokenDelta(ids, self._seams.tokens(self._open + rest, self._before))
+        self._prefix = text[end:]
+        rest = self._boundaries.cleaned(self._prefix)
+        return TokenDelta(ids, self._boundaries.tokens(self._open + rest, self._before))
 
     def _read(self, text: str) -> list[int]:
-        """What stays of a stretch without special tokens; the rest is left open."""
-        seams = self._seams
-        more = seams.cleaned(text)
+        """Add text without special tokens; return the ids up to the last boundary."""
+        boundaries = self._boundaries
+        more = boundaries.cleaned(text)
         if self._open.endswith(" "):
             more = more.removeprefix(" ")
         self._open += more
-        place = seams.last(self._open)
-        ids = seams.tokens(self._open[:place], self._before)
-        self._open = seams.shortened(self._open[place:])
-        if len(self._open) > MOST_OPEN:
+        place = boundaries.last(self._open)
+        ids = boundaries.tokens(self._open[:place], self._before)
+        self._open = boundaries.shortened(self._open[place:])
+        if len(self._open) > MAX_OPEN_CHARACTERS:
             raise EndlessWordError(
-                f"expected an end of a token within {MOST_OPEN:,} characters, found none in "
-                f"{self._open[:20]!r}…: such a text can be classified as a whole alone"
+                f"expected a token to end within {MAX_OPEN_CHARACTERS:,} characters, found none in "
+                f"{self._open[:20]!r}…: classify such a text in one piece"
             )
         self._before = ids[-1] if ids else self._before
         return ids
 
-    def _closed(self) -> list[int]:
-        """What was open, of a stretch that has ended."""
-        ids = self._seams.tokens(self._open, self._before)
+    def _close(self) -> list[int]:
+        """End the open text at a special token; return its ids."""
+        ids = self._boundaries.tokens(self._open, self._before)
         self._open, self._before = "", None
         return ids

@@ -1,12 +1,7 @@
-"""How a text is brought into one form and cut into words, in parts that every runtime has.
+"""Normalization of a text and its splitting into words, with steps that every runtime has.
 
-Owns the steps of a dictionary's normalizer and its pre-tokenizer. Which characters are what is in
-`gatewise.vocab.tokenizer.character_classes`; what tokens words become is no business of this
-module.
-
-A dictionary whose tokens are longer or shorter than words of their own choosing reads a text as
-one stretch. Where its words begin and end is then marked by spaces, the text's own white space
-being taken out: a stretch has a space only where the mark of a word is.
+For subword and n-gram tokens, the normalized text is not split. Spaces mark the begin and end of
+each word instead, and the text's own white space is removed, so a space is always a word mark.
 """
 
 import re
@@ -27,18 +22,18 @@ _MARKED_WORD = re.compile(" [^ ]+ |[^ ]")
 
 
 def cleaning(*, lowercase: bool, strip_accents: bool, form: Form) -> list[normalizers.Normalizer]:
-    """The steps that make texts one that differ in what does not count.
+    """The normalizer steps before splitting.
 
     Args:
-        lowercase: Whether upper and lower case are one.
-        strip_accents: Whether letters with and without accents are one.
+        lowercase: Whether to lower-case.
+        strip_accents: Whether to remove accents.
         form: The Unicode normalization form.
     """
     steps: list[normalizers.Normalizer] = [
         normalizers.Replace(Regex(character_classes.dropped()), "")
     ]
     if strip_accents:
-        # Taken apart and put together again: a Korean syllable is one character, not three.
+        # Decomposed, then composed again: a Korean syllable stays one character.
         steps.append(normalizers.NFKD() if form in ("nfkc", "nfkd") else normalizers.NFD())
         steps.append(normalizers.Replace(Regex(character_classes.accents()), ""))
         if form not in ("nfd", "nfkd"):
@@ -46,22 +41,22 @@ def cleaning(*, lowercase: bool, strip_accents: bool, form: Form) -> list[normal
     elif form != "none":
         steps.append(_FORMS[form]())
     if lowercase:
-        # JavaScript lower-cases a final sigma to another letter than Rust does.
+        # JavaScript and Rust lower-case a final sigma differently.
         steps += [normalizers.Replace("Σ", "σ"), normalizers.Lowercase()]
     return steps
 
 
 def escape_special_token(special_token: str) -> str:
-    """A special token as it is left standing in a text that is not to be taken for it.
+    """A special token with a space, so that no runtime recognizes it in a text.
 
-    >>> parted("[PAD]")
+    >>> escape_special_token("[PAD]")
     '[ PAD]'
     """
     return f"[ {special_token.removeprefix('[')}"
 
 
 def single_spaces() -> list[normalizers.Normalizer]:
-    """The steps that leave one space where there was white space, and none at the ends."""
+    """The steps that collapse white space to one space, and strip it at the ends."""
     return [
         normalizers.Replace(Regex(character_classes.white_space() + "+"), " "),
         normalizers.Replace(Regex("^ | $"), ""),
@@ -69,14 +64,14 @@ def single_spaces() -> list[normalizers.Normalizer]:
 
 
 def word_marks() -> list[normalizers.Normalizer]:
-    r"""The steps that put a space before every word and one after it.
+    r"""The steps that put a space before and after every word, and remove other white space.
 
-    Characters that stand alone have no mark.
+    Isolated characters have no mark.
 
     >>> normalizers.Sequence(word_marks()).normalize_str("so it's\tthat")
     " so  it ' s  that "
     """
-    word = character_classes.of_words()
+    word = character_classes.word_characters()
     boundary = f"(?<!{word})(?={word})|(?<={word})(?!{word})"
     return [
         normalizers.Replace(Regex(character_classes.white_space() + "+"), "\n"),
@@ -86,17 +81,17 @@ def word_marks() -> list[normalizers.Normalizer]:
 
 
 def between_words() -> pre_tokenizers.PreTokenizer:
-    """Cuts a text at white space, and around every character that stands alone."""
+    """A pre-tokenizer that splits at white space and around every isolated character."""
     return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(character_classes.white_space() + "+"), "removed"),
-            pre_tokenizers.Split(Regex(character_classes.standing_alone()), "isolated"),
+            pre_tokenizers.Split(Regex(character_classes.isolated()), "isolated"),
         ]
     )
 
 
-class WordReader:
-    """Gives the words of texts in Python, to be counted; the same that `between_words` cuts.
+class WordSplitter:
+    """Splits texts in Python into the same words as `between_words`, for counting.
 
     Args:
         steps: From `cleaning`.
@@ -106,6 +101,6 @@ class WordReader:
         self._normalizer = normalizers.Sequence([*steps, *word_marks()])
 
     def words(self, text: str) -> list[str]:
-        """The words of a text, each with a space on both sides, and what stands alone, bare."""
+        """The words of a text, each between two spaces, and isolated characters without."""
         found: list[str] = _MARKED_WORD.findall(self._normalizer.normalize_str(text))
         return found

@@ -1,14 +1,13 @@
-"""Where a text may be cut in two, so that its parts have the tokens of the whole.
+"""Stable boundaries: places in a text before which the tokens are the same whatever follows.
 
-A dictionary cleans and cuts a text by steps that look a little around each place: a mark joins the
-letter before it, white space becomes one space, a word ends where a character stands alone.
-Between two characters that no step brings together there is a seam: what follows it changes
-nothing before it. Owns what a seam is for each kind of dictionary, and the tokens of what lies
-between two of them. Knows neither special tokens in a text nor how a text comes.
+The normalizer and the pre-tokenizer look at few characters around each place: a combining mark
+joins the letter before it, white space collapses, a word ends before an isolated character. A
+boundary lies between two characters that no step combines.
 
-A cluster is one character and those after it that may join it in a normal form. Which may is told
-by this Python's tables of Unicode; those of `tokenizers` are older and have fewer, and what joins
-in one version joins in every later one (https://www.unicode.org/policies/stability_policy.html).
+A cluster is a character with those after it that may combine with it in a normal form. This
+Python's Unicode tables decide which may; those of `tokenizers` are older and have fewer, and what
+combines in one Unicode version combines in every later one
+(https://www.unicode.org/policies/stability_policy.html).
 """
 
 import json
@@ -19,22 +18,21 @@ from typing import Any
 
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.character_classes import python_class
-from gatewise.vocab.tokenizer.subwords import MAX_WORD_CHARACTERS
-from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
+from gatewise.vocab.tokenizer.tokenizer import MAX_WORD_CHARACTERS, SPECIAL_TOKENS
 from tokenizers import Tokenizer, models, normalizers
 
 _FORMS = {"NFC", "NFKC", "NFD", "NFKD"}
-# Vowels and finals of Korean syllables, which join the consonant before them.
+# Vowels and finals of Korean syllables, which combine with the consonant before them.
 _SYLLABLE_PARTS = range(0x1160, 0x1200)
 _ENDS = "^ | $"
 _LONG_WORD = 4 * MAX_WORD_CHARACTERS
 
 
 def stable_boundaries(tokenizer: Tokenizer) -> "StableBoundaries":
-    """The seams of texts that a dictionary reads.
+    """The boundaries of texts for a tokenizer.
 
     Raises:
-        TokenizerError: If which tokens a text has at its beginning may depend on its end.
+        TokenizerError: The first tokens of a text may depend on its end, as word n-grams do.
     """
     steps = json.loads(tokenizer.normalizer.__getstate__())["normalizers"]
     patterns = [_pattern(step) for step in steps]
@@ -43,31 +41,31 @@ def stable_boundaries(tokenizer: Tokenizer) -> "StableBoundaries":
     if patterns[-1] == _ENDS:
         return _BetweenCharacters(tokenizer, patterns)
     raise TokenizerError(
-        "tokens of several words cannot be told before a text has ended: to classify texts as "
-        "they come, train with tokens.unit=word, subword or character"
+        "word n-grams depend on the words that follow: to classify texts while they arrive, train "
+        "with tokens.unit=word, subword or character"
     )
 
 
-def may_join(character: str) -> bool:
-    """Whether a character may become one with what stands before it, in some normal form."""
+def may_combine(character: str) -> bool:
+    """Whether a character may combine with the one before it in some normal form."""
     first = unicodedata.normalize("NFKD", character)[0]
     return unicodedata.category(first)[0] == "M" or ord(first) in _SYLLABLE_PARTS
 
 
 class StableBoundaries:
-    """The seams of texts without special tokens; see `seams_of`.
+    """The boundaries of texts without special tokens; see `stable_boundaries`.
 
     Args:
-        tokenizer: The dictionary.
-        patterns: What the steps of its normalizer replace, or the normal form that they are.
-        cleaning: How many of them come before those that are about white space and words.
+        tokenizer: The tokenizer.
+        patterns: The pattern of each normalizer step, or the name of its normal form.
+        cleaning: Number of steps before those about white space and words.
         white: The class of white space.
     """
 
     def __init__(
         self, tokenizer: Tokenizer, patterns: list[str], cleaning: int, white: str
     ) -> None:
-        # Without special tokens: what only becomes one when it is cleaned is none.
+        # A tokenizer without special tokens: those that only appear after cleaning are not any.
         self._bare = Tokenizer(tokenizer.model)
         self._bare.normalizer = tokenizer.normalizer
         if tokenizer.pre_tokenizer is not None:
@@ -78,33 +76,33 @@ class StableBoundaries:
         self._has_form = not _FORMS.isdisjoint(patterns)
 
     def cleaned(self, text: str) -> str:
-        """A text with the same tokens: without what shows nothing, one space for white space."""
+        """The text without dropped characters and with single spaces; its tokens are the same."""
         return self._white.sub(" ", self._dropped.sub("", text))
 
     def shortened(self, word: str) -> str:
-        """What may stand for a cleaned text without a seam, whatever follows it."""
+        """A text with the same tokens as a cleaned one without a boundary, whatever follows."""
         return word
 
     def last(self, text: str) -> int:
-        """Where the last seam of a cleaned text is; 0 if it has none."""
-        seam = end = len(text)
+        """The index of the last boundary of a cleaned text, or 0."""
+        boundary = end = len(text)
         for start in self._clusters_from_end(text):
-            if seam < end and self._is_seam(text, start, seam, end):
-                return seam
-            seam, end = start, seam
+            if boundary < end and self._is_boundary(text, start, boundary, end):
+                return boundary
+            boundary, end = start, boundary
         return 0
 
     def tokens(self, text: str, before: int | None) -> list[int]:
-        """The ids of what lies between two seams, or between a seam and an end.
+        """The ids of a text between two boundaries, or between a boundary and an end.
 
         Args:
             text: Cleaned.
-            before: The id before it; None if there is none.
+            before: The id before it, if there is one.
         """
         raise NotImplementedError
 
-    def _is_seam(self, text: str, start: int, seam: int, end: int) -> bool:
-        """Whether a seam lies between the cluster that begins at `start` and the one after it."""
+    def _is_boundary(self, text: str, start: int, place: int, end: int) -> bool:
+        """Whether there is a boundary between the clusters [start, place) and [place, end)."""
         raise NotImplementedError
 
     def _ids(self, text: str) -> list[int]:
@@ -117,34 +115,30 @@ class StableBoundaries:
 
     def _clusters_from_end(self, text: str) -> Iterator[int]:
         for place in range(len(text) - 1, 0, -1):
-            if not (self._has_form and may_join(text[place])):
+            if not (self._has_form and may_combine(text[place])):
                 yield place
         yield 0
 
 
 class _BetweenWords(StableBoundaries):
-    """Of words that are cut apart before they are looked up.
-
-    StableBoundaries are around white space and characters that stand alone, which are never inside
-    a token.
-    """
+    """Boundaries around white space and isolated characters, for words that are split first."""
 
     def __init__(self, tokenizer: Tokenizer, patterns: list[str]) -> None:
-        cuts = json.loads(tokenizer.pre_tokenizer.__getstate__())["pretokenizers"]
-        white, alone = map(_pattern, cuts)
+        splits = json.loads(tokenizer.pre_tokenizer.__getstate__())["pretokenizers"]
+        white, isolated = map(_pattern, splits)
         super().__init__(tokenizer, patterns, len(patterns), white)
-        self._breaks = re.compile(f"{self._white.pattern}|{python_class(alone)}")
+        self._breaks = re.compile(f"{self._white.pattern}|{python_class(isolated)}")
         self._has_longest_word = isinstance(tokenizer.model, models.WordPiece)
 
-    def _is_seam(self, text: str, start: int, seam: int, end: int) -> bool:
-        before, after = self._clean(text[start:seam]), self._clean(text[seam:end])
-        # Nothing may be left of a cluster that is a mark and no more.
+    def _is_boundary(self, text: str, start: int, place: int, end: int) -> bool:
+        before, after = self._clean(text[start:place]), self._clean(text[place:end])
+        # A cluster of marks alone may be empty after cleaning.
         return bool(before and after) and bool(
             self._breaks.match(before[-1]) or self._breaks.match(after[0])
         )
 
     def shortened(self, word: str) -> str:
-        # Longer than any word that is looked up, it is an unknown one and stays it.
+        # Longer than any word in the vocabulary: it is unknown and stays so.
         first = word[:_LONG_WORD]
         is_unknown = self._has_longest_word and len(self._clean(first)) > 2 * MAX_WORD_CHARACTERS
         return first if is_unknown else word
@@ -154,36 +148,36 @@ class _BetweenWords(StableBoundaries):
 
 
 class _BetweenCharacters(StableBoundaries):
-    """Of characters, white space being one where it is not at an end."""
+    """Boundaries between characters; white space counts as one unless it is at an end."""
 
     def __init__(self, tokenizer: Tokenizer, patterns: list[str]) -> None:
         super().__init__(tokenizer, patterns, len(patterns) - 2, patterns[-2])
-        self._parted = [token for token in SPECIAL_TOKENS if token in patterns]
+        self._escaped = [token for token in SPECIAL_TOKENS if token in patterns]
 
-    def _is_seam(self, text: str, start: int, seam: int, end: int) -> bool:
-        # White space is one character with that before it, for it counts only if another follows.
-        before = self._clean(text[start:seam])
-        if not before or self._white.match(before[-1]) or not self._clean(text[seam:end]):
+    def _is_boundary(self, text: str, start: int, place: int, end: int) -> bool:
+        # White space belongs to the character before it: it only counts if another one follows.
+        before = self._clean(text[start:place])
+        if not before or self._white.match(before[-1]) or not self._clean(text[place:end]):
             return False
-        return not self._parted or not self._is_parted(text, seam)
+        return not self._escaped or not self._may_be_escaped(text, place)
 
-    def _is_parted(self, text: str, seam: int) -> bool:
-        """Whether a step that takes a special token apart may find one over a place."""
-        before, after = self._clean(text[:seam]), self._clean(text[seam:])
+    def _may_be_escaped(self, text: str, place: int) -> bool:
+        """Whether a step that escapes a special token may match across a place."""
+        before, after = self._clean(text[:place]), self._clean(text[place:])
         return any(
             before.endswith(token[:size])
             and (after.startswith(token[size:]) or token[size:].startswith(after))
-            for token in self._parted
+            for token in self._escaped
             for size in range(1, len(token))
         )
 
     def tokens(self, text: str, before: int | None) -> list[int]:
-        # With a letter before it, for white space at the beginning counts where it is within.
+        # After a letter, because white space at the begin counts if it is inside the text.
         return self._ids(text) if before is None else self._ids(f"a{text}")[1:]
 
 
 def _pattern(step: dict[str, Any]) -> str:
-    """What a step replaces or cuts at; of another step its type."""
+    """The pattern of a step; its type if it has none."""
     pattern = step.get("pattern") or {"": step["type"]}
     (found,) = pattern.values()
     return str(found)

@@ -1,4 +1,4 @@
-"""Pieces of words: byte-pair merges of the words of a corpus, the same at every run.
+"""Byte-pair merges of the words of a corpus (BPE), the same in every run.
 
 Source: R. Sennrich et al.: Neural Machine Translation of Rare Words with Subword Units, 2016.
 """
@@ -6,85 +6,64 @@ Source: R. Sennrich et al.: Neural Machine Translation of Rare Words with Subwor
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from gatewise.vocab.tokenizer.vocab_limits import VocabLimits
+from gatewise.vocab.tokenizer.vocabulary import VocabLimits
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-Words = Sequence[tuple[str, int]]
-"""The words of a corpus, each with how often it occurs."""
+WordCounts = Sequence[tuple[str, int]]
+"""The words of a corpus, each with its count."""
 
-CONTINUATION = "##"
-"""What an entry of a WordPiece model begins with that stands inside a word; no word does."""
-
-MAX_WORD_CHARACTERS = 100
-"""Longest word that a model of whole words looks at; a longer one is unknown."""
-
-# The trainer counts words by itself: a frequent one is given to it over and over, in such parts.
-_WORDS_OF_A_TEXT = 1000
+# The library's trainer counts words itself, so each word is repeated, in texts of this many words.
+_WORDS_PER_TEXT = 1000
 
 
-def bpe(words: Words, sizes: VocabLimits) -> models.BPE:
-    """Characters, and what becomes of them by merging the pair that is seen most, again and again.
+def train_bpe(words: WordCounts, limits: VocabLimits) -> models.BPE:
+    """Train a BPE model: single characters, then merges of the most frequent pair.
 
     Args:
         words: The words of the corpus.
-        sizes: What bounds the dictionary.
+        limits: The limits of the vocabulary.
     """
-    tokenizer = Tokenizer(models.BPE(unk_token=sizes.unknown))
+    tokenizer = Tokenizer(models.BPE(unk_token=limits.unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(
-        vocab_size=sizes.vocab_size,
-        min_frequency=sizes.min_frequency,
-        special_tokens=list(sizes.special_tokens),
+        vocab_size=limits.vocab_size,
+        min_frequency=limits.min_frequency,
+        special_tokens=list(limits.special_tokens),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_repeated(_of_known_characters(words, sizes)), trainer)
+    tokenizer.train_from_iterator(_repeated(_without_rare_characters(words, limits)), trainer)
     model: models.BPE = tokenizer.model
     return model
 
 
-def whole_entries(vocabulary: dict[str, int], sizes: VocabLimits) -> models.WordPiece:
-    """A model of whole words: WordPiece, which every runtime has, without entries inside a word.
-
-    Args:
-        vocabulary: Each entry's id.
-        sizes: What bounds the dictionary.
-    """
-    return models.WordPiece(
-        vocabulary,
-        unk_token=sizes.unknown,
-        max_input_chars_per_word=MAX_WORD_CHARACTERS,
-        continuing_subword_prefix=CONTINUATION,
-    )
-
-
-def _of_known_characters(words: Words, sizes: VocabLimits) -> Words:
-    """The words without the characters that are too rare, or for which there is no room."""
+def _without_rare_characters(words: WordCounts, limits: VocabLimits) -> WordCounts:
+    """Split the words at characters that are too rare for the vocabulary."""
     seen: Counter[str] = Counter()
     for word, count in words:
         for character in word:
             seen[character] += count
-    rare = seen.keys() - set(sizes.most_frequent(seen)[: sizes.room])
+    rare = seen.keys() - set(limits.most_frequent(seen)[: limits.room])
     if not rare:
         return words
-    parted = str.maketrans(dict.fromkeys(rare, "\n"))
+    separators = str.maketrans(dict.fromkeys(rare, "\n"))
     parts: Counter[str] = Counter()
     for word, count in words:
-        for part in word.translate(parted).split("\n"):
+        for part in word.translate(separators).split("\n"):
             parts[part] += count
     del parts[""]
     return list(parts.items())
 
 
-def _repeated(words: Words) -> Iterator[str]:
-    """Texts in which every word occurs as often as it was counted."""
+def _repeated(words: WordCounts) -> Iterator[str]:
+    """Texts that contain every word as often as its count."""
     text: list[str] = []
     for word, count in words:
         left = count
         while left:
-            some = min(left, _WORDS_OF_A_TEXT - len(text))
-            text += [word] * some
-            left -= some
-            if len(text) == _WORDS_OF_A_TEXT:
+            repeats = min(left, _WORDS_PER_TEXT - len(text))
+            text += [word] * repeats
+            left -= repeats
+            if len(text) == _WORDS_PER_TEXT:
                 yield " ".join(text)
                 text = []
     yield " ".join(text)

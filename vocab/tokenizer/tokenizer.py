@@ -1,24 +1,18 @@
-"""The dictionary: every token of the training corpus and its id, kept in `tokenizer.json`.
+"""The tokenizer: trained on the texts of a corpus, its coverage, and a copy with fewer entries.
 
-Owns which parts a dictionary is made of, and what is read back. The recipe uses only those parts
-of Hugging Face `tokenizers` that JavaScript runtimes cut in the same way, so one file serves every
-runtime. Knows neither files of data nor labels.
-
-Tokens are words, pieces of words, characters, or a few words. How a text is cleaned and cut into
-words is in `gatewise.vocab.tokenizer.pre_tokenization`, how pieces are found in
-`gatewise.vocab.tokenizer.subwords`, phrases in `gatewise.vocab.tokenizer.word_ngrams`.
+It uses only those parts of Hugging Face `tokenizers` that JavaScript runtimes implement in the
+same way, so one `tokenizer.json` serves every runtime.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import islice
+from typing import Literal
 
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer import pre_tokenization, subwords
-from gatewise.vocab.tokenizer.bounded_counter import BoundedCounter
-from gatewise.vocab.tokenizer.tokenizer_schema import TokenizerSchema
-from gatewise.vocab.tokenizer.vocab_limits import VocabLimits
+from gatewise.vocab.tokenizer.vocabulary import BoundedCounter, VocabLimits
 from gatewise.vocab.tokenizer.word_ngrams import WordNgramCounts
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -30,17 +24,25 @@ PAD, UNKNOWN, CLS = "[PAD]", "[UNK]", "[CLS]"
 PAD_ID, UNKNOWN_ID, CLS_ID = 0, 1, 2
 SPECIAL_TOKENS = (PAD, UNKNOWN, CLS)
 
-_RECIPE = TokenizerSchema(SPECIAL_TOKENS, UNKNOWN, CLS)
+CONTINUATION = "##"
+"""Prefix of a WordPiece entry inside a word; no vocabulary of Gatewise has such an entry."""
+
+MAX_WORD_CHARACTERS = 100
+"""Longest word in a vocabulary of words; a longer word is unknown."""
+
+_BATCH_TEXTS = 4096
+
+_Steps = list[normalizers.Normalizer]
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a corpus a dictionary knows.
+    """How much of a corpus is in the vocabulary.
 
     Attributes:
-        texts: Texts counted.
-        tokens: Tokens in them, the begin marks not counted.
-        known: Tokens that are in the dictionary.
+        texts: Number of texts.
+        tokens: Their tokens, without `[CLS]`.
+        known: Tokens that are in the vocabulary.
     """
 
     texts: int
@@ -49,7 +51,7 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Share of tokens that are in the dictionary."""
+        """Share of tokens that are in the vocabulary."""
         return self.known / self.tokens if self.tokens else 0.0
 
 
@@ -64,39 +66,39 @@ def train_tokenizer(
     accents: Accents = "keep",
     normalization: Normalization = "none",
 ) -> Tokenizer:
-    """Builds the dictionary of a corpus.
+    """Train a tokenizer on the texts of a corpus.
 
     Args:
-        texts: The training texts; they are read once, in a stream.
+        texts: The training texts; read once, in a stream.
         unit: What a token is.
-        vocab_size: Most tokens kept, special ones included; the most frequent stay.
-        min_frequency: Tokens seen fewer times are left out.
-        lowercase: Whether upper and lower case are one.
-        ngram: Most words of a token, if tokens are a few words.
-        accents: Whether accents on Latin, Greek and Cyrillic letters count.
-        normalization: The Unicode normalization form that a text is brought into.
+        vocab_size: Maximum number of entries, special tokens included; the most frequent are kept.
+        min_frequency: Entries that occur less often are left out.
+        lowercase: Whether to ignore case.
+        ngram: Maximum number of words per token, for `unit="ngram"`.
+        accents: Whether to keep or strip accents of Latin, Greek and Cyrillic letters.
+        normalization: The Unicode normalization form.
 
     Raises:
-        TokenizerError: If no token is left.
+        TokenizerError: The vocabulary is empty.
     """
-    sizes = VocabLimits(vocab_size, min_frequency, SPECIAL_TOKENS, UNKNOWN)
+    limits = VocabLimits(vocab_size, min_frequency, SPECIAL_TOKENS, UNKNOWN)
     steps = pre_tokenization.cleaning(
         lowercase=lowercase, strip_accents=accents == "strip", form=normalization
     )
     if not lowercase:
-        # JavaScript takes a text for a special token that is one only after cleaning.
+        # JavaScript also recognizes special tokens that only appear after normalization.
         steps += [
             normalizers.Replace(token, pre_tokenization.escape_special_token(token))
             for token in SPECIAL_TOKENS
         ]
     if unit == "word":
-        tokenizer = _of_words(texts, steps, sizes)
+        tokenizer = _train_words(texts, steps, limits)
     elif unit == "character":
-        tokenizer = _of_characters(texts, steps, sizes)
+        tokenizer = _train_characters(texts, steps, limits)
     elif unit == "subword":
-        tokenizer = _of_subwords(texts, steps, sizes)
+        tokenizer = _train_subwords(texts, steps, limits)
     else:
-        tokenizer = _of_phrases(texts, steps, sizes, ngram)
+        tokenizer = _train_ngrams(texts, steps, limits, ngram)
     if tokenizer.get_vocab_size() <= len(SPECIAL_TOKENS):
         raise TokenizerError(
             f"no {unit} occurs {min_frequency} times or more: lower tokens.min_frequency"
@@ -108,156 +110,117 @@ def train_tokenizer(
     return tokenizer
 
 
-def serialize_tokenizer(tokenizer: Tokenizer, *, pretty: bool = True) -> bytes:
-    """The contents of `tokenizer.json`, the same bytes for the same dictionary.
-
-    Args:
-        tokenizer: The dictionary.
-        pretty: Whether people read it: without, a third of it is saved.
-    """
-    return (tokenizer.to_str(pretty=pretty) + "\n").encode()
-
-
-def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
-    """A dictionary with some of its entries alone, numbered anew in their order.
-
-    A text gives the same tokens as before, those that are gone as unknown ones.
-
-    Args:
-        tokenizer: The whole dictionary, of words or characters: entries that are found piece by
-            piece cannot be left out one by one.
-        kept: Ids of the entries that stay, ascending, the special ones among them.
-
-    Raises:
-        TokenizerError: If its entries depend on each other.
-    """
-    document = json.loads(tokenizer.to_str())
-    model = document["model"]
-    if not has_whole_entries(tokenizer):
-        raise TokenizerError(
-            f"entries of a {model['type']} dictionary depend on each other: none can be left out; "
-            "train with tokens.unit=word or tokens.unit=character, or with a lower "
-            "tokens.vocab_size"
-        )
-    numbers = {old: new for new, old in enumerate(kept)}
-    model["vocab"] = {
-        entry: numbers[old]
-        for entry, old in sorted(model["vocab"].items(), key=lambda item: item[1])
-        if old in numbers
-    }
-    return Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
+def measure_coverage(tokenizer: Tokenizer, texts: Iterable[str]) -> Coverage:
+    """Count the tokens of a corpus, and those in the vocabulary."""
+    count = tokens = unknown = 0
+    stream = iter(texts)
+    while batch := list(islice(stream, _BATCH_TEXTS)):
+        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
+            ids = encoding.ids
+            count += 1
+            tokens += len(ids)
+            unknown += ids.count(UNKNOWN_ID)
+    return Coverage(texts=count, tokens=tokens, known=tokens - unknown)
 
 
-def has_whole_entries(tokenizer: Tokenizer) -> bool:
-    """Whether an entry is found as a whole, whatever other entries there are."""
+def has_independent_entries(tokenizer: Tokenizer) -> bool:
+    """Whether a text's tokens stay the same when other entries are removed."""
     model = json.loads(tokenizer.to_str())["model"]
     return bool(model["type"] == "WordPiece" or model.get("merges") == [])
 
 
-def parse_tokenizer(contents: bytes) -> Tokenizer:
-    """Reads what `serialize` wrote, each part of it looked at before the library sees it.
+def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
+    """A tokenizer with a part of the entries, renumbered in their order.
+
+    Texts are split as before; a removed entry becomes the unknown token.
+
+    Args:
+        tokenizer: A tokenizer of words or characters.
+        kept: Ids of the entries to keep, ascending, with those of the special tokens.
 
     Raises:
-        TokenizerError: If it is no dictionary, or not one that Gatewise trained.
+        TokenizerError: Entries depend on each other, as merges do.
     """
-    try:
-        tokenizer = Tokenizer.from_buffer(_RECIPE.check(contents))
-    except TokenizerError:
-        raise
-    except Exception as error:  # the Rust side raises Exception itself
-        reason = " ".join(str(error).split())[:300]
-        raise TokenizerError(f"not a tokenizer: {reason}") from None
-    expected = list(range(len(SPECIAL_TOKENS)))
-    if [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] != expected:
+    document = json.loads(tokenizer.to_str())
+    model = document["model"]
+    if not has_independent_entries(tokenizer):
         raise TokenizerError(
-            f"expected the special tokens {', '.join(SPECIAL_TOKENS)} with the ids 0, 1 and 2: "
-            "this dictionary was not trained by Gatewise"
+            f"entries of a {model['type']} vocabulary depend on each other and cannot be removed: "
+            "train with tokens.unit=word or tokens.unit=character, or with a lower "
+            "tokens.vocab_size"
         )
-    return tokenizer
+    new_ids = {old: new for new, old in enumerate(kept)}
+    model["vocab"] = {
+        entry: new_ids[old]
+        for entry, old in sorted(model["vocab"].items(), key=lambda item: item[1])
+        if old in new_ids
+    }
+    return Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
 
 
-def measure_coverage(tokenizer: Tokenizer, texts: Iterable[str]) -> Coverage:
-    """Counts how many tokens of a corpus the dictionary knows."""
-    counted = tokens = unknown = 0
-    for window in _windows(texts):
-        for encoding in tokenizer.encode_batch_fast(window, add_special_tokens=False):
-            ids = encoding.ids
-            counted += 1
-            tokens += len(ids)
-            unknown += ids.count(UNKNOWN_ID)
-    return Coverage(texts=counted, tokens=tokens, known=tokens - unknown)
-
-
-_Steps = list[normalizers.Normalizer]
-
-
-def _of_words(texts: Iterable[str], steps: _Steps, sizes: VocabLimits) -> Tokenizer:
+def _train_words(texts: Iterable[str], steps: _Steps, limits: VocabLimits) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenization.between_words()
     words = [
         word
-        for word in _counted_by_library(tokenizer, texts, sizes)
-        if len(word) <= subwords.MAX_WORD_CHARACTERS
+        for word in _most_frequent(tokenizer, texts, limits)
+        if len(word) <= MAX_WORD_CHARACTERS
     ]
-    tokenizer.model = subwords.whole_entries(sizes.numbered(words), sizes)
+    # WordPiece without entries inside a word looks up whole words, and every runtime has it.
+    tokenizer.model = models.WordPiece(
+        limits.numbered(words),
+        unk_token=UNKNOWN,
+        max_input_chars_per_word=MAX_WORD_CHARACTERS,
+        continuing_subword_prefix=CONTINUATION,
+    )
     return tokenizer
 
 
-def _of_characters(texts: Iterable[str], steps: _Steps, sizes: VocabLimits) -> Tokenizer:
+def _train_characters(texts: Iterable[str], steps: _Steps, limits: VocabLimits) -> Tokenizer:
     counting = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     counting.normalizer = normalizers.Sequence([*steps, *pre_tokenization.single_spaces()])
     counting.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    characters = sizes.numbered(_counted_by_library(counting, texts, sizes))
-    # Merging without a merge, twice as fast as cutting by a rule; the text is one stretch, which
-    # the model takes apart by itself.
+    characters = limits.numbered(_most_frequent(counting, texts, limits))
+    # BPE without merges splits into characters by itself, twice as fast as a pre-tokenizer.
     tokenizer = Tokenizer(models.BPE(characters, [], unk_token=UNKNOWN, cache_capacity=0))
     tokenizer.normalizer = counting.normalizer
     return tokenizer
 
 
-def _counted_by_library(
-    tokenizer: Tokenizer, texts: Iterable[str], sizes: VocabLimits
-) -> list[str]:
-    """What a tokenizer cuts texts into, the most frequent first, special tokens left out."""
-    options: dict[str, Any] = {"vocab_size": sizes.vocab_size, "min_frequency": sizes.min_frequency}
+def _most_frequent(tokenizer: Tokenizer, texts: Iterable[str], limits: VocabLimits) -> list[str]:
+    """The most frequent tokens of texts, counted by the library, without special tokens."""
     trainer = trainers.WordLevelTrainer(
-        special_tokens=list(sizes.special_tokens), show_progress=False, **options
+        vocab_size=limits.vocab_size,
+        min_frequency=limits.min_frequency,
+        special_tokens=list(limits.special_tokens),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-    return sorted(vocabulary, key=vocabulary.__getitem__)[len(sizes.special_tokens) :]
+    return sorted(vocabulary, key=vocabulary.__getitem__)[len(limits.special_tokens) :]
 
 
-def _of_subwords(texts: Iterable[str], steps: _Steps, sizes: VocabLimits) -> Tokenizer:
+def _train_subwords(texts: Iterable[str], steps: _Steps, limits: VocabLimits) -> Tokenizer:
     counts = BoundedCounter()
-    reader = pre_tokenization.WordReader(steps)
+    splitter = pre_tokenization.WordSplitter(steps)
     for text in texts:
-        counts.add(reader.words(text))
+        counts.add(splitter.words(text))
     words = [(word.strip(" "), count) for word, count in counts.ranked()]
-    tokenizer = Tokenizer(subwords.bpe(words, sizes))
+    tokenizer = Tokenizer(subwords.train_bpe(words, limits))
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenization.between_words()
     return tokenizer
 
 
-def _of_phrases(texts: Iterable[str], steps: _Steps, sizes: VocabLimits, ngram: int) -> Tokenizer:
+def _train_ngrams(
+    texts: Iterable[str], steps: _Steps, limits: VocabLimits, ngram: int
+) -> Tokenizer:
     counts = WordNgramCounts(ngram)
-    reader = pre_tokenization.WordReader(steps)
+    splitter = pre_tokenization.WordSplitter(steps)
     for text in texts:
-        counts.add(reader.words(text))
-    # One stretch: runtimes do not agree on unknown tokens side by side in several stretches.
-    tokenizer = Tokenizer(counts.model(sizes))
+        counts.add(splitter.words(text))
+    # No pre-tokenizer: runtimes disagree on adjacent unknown tokens of different pre-tokens.
+    tokenizer = Tokenizer(counts.model(limits))
     tokenizer.normalizer = normalizers.Sequence([*steps, *pre_tokenization.word_marks()])
     return tokenizer
-
-
-def _windows(texts: Iterable[str], size: int = 4096) -> Iterator[list[str]]:
-    window: list[str] = []
-    for text in texts:
-        window.append(text)
-        if len(window) == size:
-            yield window
-            window = []
-    if window:
-        yield window

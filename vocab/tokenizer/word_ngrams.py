@@ -1,77 +1,75 @@
-"""Word n-grams: tokens of a few words that often stand together.
+"""Word n-grams: tokens of one or several words.
 
-A text is one stretch in which spaces mark where words begin and end
-(`gatewise.vocab.tokenizer.pre_tokenization`), so that an entry such as " of  the " fits whole
-words only. It is cut into as few entries as it can be, and into the more frequent ones where that
-leaves a choice; a phrase that has no entry is cut into its words. Knows nothing of texts, nor of
-how a dictionary is kept.
+Spaces mark where words begin and end (`pre_tokenization.word_marks`), so an entry such as
+" of  the " matches whole words only. A text is split into as few entries as possible, and into the
+more frequent ones where there is a choice; an n-gram without an entry is split into its words.
 """
 
 import math
 from collections.abc import Sequence
 
-from gatewise.vocab.tokenizer.bounded_counter import BoundedCounter
-from gatewise.vocab.tokenizer.vocab_limits import VocabLimits
+from gatewise.vocab.tokenizer.vocabulary import BoundedCounter, VocabLimits
 from tokenizers import models
 
 MAX_ENTRY_CHARACTERS = 256
-"""Longest entry with a score: wherever it fits, each of its beginnings is looked up too."""
+"""Maximum length of an entry with a score; the library tries every prefix of a long one."""
 
-# A phrase that is seen once tells no more than its words do.
-_MIN_PHRASE_FREQUENCY = 2
-# What one entry more costs: more than all their frequencies can add in a text of 40,000 entries.
+# An n-gram that occurs once carries no more information than its words.
+_MIN_NGRAM_FREQUENCY = 2
+# Penalty per entry: more than all log frequencies of a text of 40,000 entries add up to.
 _ENTRY_COST = 2**20
 
 
 class WordNgramCounts:
-    """Counts the words of a corpus and the phrases they make.
+    """Counts of the words and word n-grams of a corpus.
 
     Args:
-        ngram: Most words of a phrase.
+        ngram: Maximum number of words per n-gram.
     """
 
     def __init__(self, ngram: int) -> None:
         self._ngram = ngram
         self._words = BoundedCounter()
-        self._phrases = BoundedCounter()
+        self._ngrams = BoundedCounter()
 
     def add(self, words: Sequence[str]) -> None:
-        """Counts one text.
+        """Count one text.
 
         Args:
-            words: Its words in their order, with their marks.
+            words: Its words in order, each with its spaces.
         """
         self._words.add(words)
-        self._phrases.add(
+        self._ngrams.add(
             "".join(words[start : start + length])
             for length in range(2, self._ngram + 1)
             for start in range(len(words) - length + 1)
         )
 
-    def model(self, sizes: VocabLimits) -> models.Unigram:
-        """The most frequent words and phrases; of equals the words stay.
+    def model(self, limits: VocabLimits) -> models.Unigram:
+        """A model of the most frequent words and n-grams; words win ties.
 
         Args:
-            sizes: What bounds the dictionary.
+            limits: The limits of the vocabulary.
         """
-        words = list(self._words.ranked(sizes.min_frequency))
-        phrases = self._phrases.ranked(max(sizes.min_frequency, _MIN_PHRASE_FREQUENCY))
-        # Sorting keeps equals in their order, and a word is never rarer than a phrase with it: no
-        # phrase is in the dictionary without its words.
-        kept = sorted([*words, *phrases], key=lambda entry: -entry[1])[: sizes.room]
+        words = list(self._words.ranked(limits.min_frequency))
+        ngrams = self._ngrams.ranked(max(limits.min_frequency, _MIN_NGRAM_FREQUENCY))
+        # The sort is stable, and a word is at least as frequent as any n-gram with it: so every
+        # n-gram in the vocabulary has its words there, too.
+        kept = sorted([*words, *ngrams], key=lambda entry: -entry[1])[: limits.room]
         total = sum(count for _, count in kept)
         scores = {entry: math.log(count / total) - _ENTRY_COST for entry, count in kept}
-        return scored_entries(scores, sizes)
+        return unigram_model(scores, limits)
 
 
-def scored_entries(scores: dict[str, float], sizes: VocabLimits) -> models.Unigram:
-    """A model that cuts a stretch so that the scores of the entries add up to the most.
+def unigram_model(scores: dict[str, float], limits: VocabLimits) -> models.Unigram:
+    """A model that splits a text into the entries with the highest sum of scores.
+
+    Scores are rounded to multiples of 2^-10: sums are then exact, and every runtime finds the same
+    split. The library scores an unknown character 10 below the lowest score.
 
     Args:
-        scores: Each entry's score; 10 below the least of them is an unknown character's. They are
-            rounded to a fraction of two, so that sums are exact and no runtime finds another best.
-            Entries that are too long are left out.
-        sizes: What bounds the dictionary.
+        scores: The score of each entry; entries that are too long are left out.
+        limits: The limits of the vocabulary.
     """
     rounded = {
         entry: round(score * 1024) / 1024
@@ -79,6 +77,6 @@ def scored_entries(scores: dict[str, float], sizes: VocabLimits) -> models.Unigr
         if len(entry) <= MAX_ENTRY_CHARACTERS
     }
     ranked = sorted(rounded, key=lambda entry: (-rounded[entry], entry))
-    special = [(token, 0.0) for token in sizes.special_tokens]
+    special = [(token, 0.0) for token in limits.special_tokens]
     vocabulary = [*special, *((entry, rounded[entry]) for entry in ranked)]
-    return models.Unigram(vocabulary, sizes.special_tokens.index(sizes.unknown), False)
+    return models.Unigram(vocabulary, limits.special_tokens.index(limits.unknown), False)

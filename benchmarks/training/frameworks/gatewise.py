@@ -15,8 +15,8 @@ from gatewise.training.data import examples
 from gatewise.training.data.examples import Examples
 from gatewise.training.fit import devices
 from gatewise.training.fit.dataset import Batches, tensors
-from gatewise.training.fit.loss import objective
-from gatewise.training.fit.train_step import Learner
+from gatewise.training.fit.loss import make_loss
+from gatewise.training.fit.train_step import Trainer
 from gatewise.training.fit.validation import validate
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
@@ -59,7 +59,7 @@ def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
     config = settings(recipe)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    devices.share_out(config.training.threads)
+    devices.set_operation_threads(config.training.threads)
     shape = Shape(recipe.vocab_size, recipe.classes, ())
     with devices.strategy().scope():
         model = build(config.network, shape, recipe.seed)
@@ -67,15 +67,15 @@ def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
         train_rows, test_rows = (
             stored(part, Path(folder) / name) for part, name in ((train, "train"), (test, "test"))
         )
-        goal = objective(config.training, train_rows, recipe.classes, multi_label=False)
-        learner = Learner(model, goal, config.training, config.training.averaging)
+        loss = make_loss(config.training, train_rows, recipe.classes, multi_label=False)
+        trainer = Trainer(model, loss, config.training, config.training.averaging)
         batches = Batches(train_rows, recipe.batch_size, recipe.seed)
         epochs = EpochTimer()
         for number in range(1, recipe.epochs + 1):
             with epochs.epoch():
-                for batch in tensors(train_rows, batches.epoch(number), goal.row_weights):
-                    learner.update(batch, recipe.learning_rate)
-        accuracy = validate(learner, test_rows, "accuracy", multi_label=False).metric
+                for batch in tensors(train_rows, batches.epoch(number), loss.row_weights):
+                    trainer.update(batch, recipe.learning_rate)
+        accuracy = validate(trainer, test_rows, "accuracy", multi_label=False).metric
     return epochs.run(accuracy, model.count_params())
 
 

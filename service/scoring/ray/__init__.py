@@ -1,10 +1,9 @@
-"""The service on a Ray cluster: the only part of Gatewise that imports Ray."""
+"""Scoring on a Ray cluster."""
 
 import os
 
-# Ray reads these when it is imported. It else tells its maker how it is used, writes one line for
-# several that are alike, so that a log would lack requests, puts a name before what is a line of
-# JSON, and has a traceback for each replica that does not start, which is then in its own files.
+# Ray reads these when it is imported. They turn off usage statistics, the deduplication of similar
+# log lines, the prefix of log lines, and the copy of the replicas' logs on standard error.
 for _name, _value in (
     ("RAY_USAGE_STATS_ENABLED", "0"),
     ("RAY_DEDUP_LOGS", "0"),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from gatewise.service.scoring.chunks import ROWS, Items, cut, size_of
+from gatewise.service.scoring.chunks import CHUNK_ROWS, Items, chunked, num_characters
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import Table
 from gatewise.vocab.corpus.records import BadRow, Record
@@ -23,12 +23,12 @@ class SplitSizes:
     """How an input is divided.
 
     Attributes:
-        window: Most rows that are scored together.
-        split: Rows of a split, and so of a part of the output.
-        group: Most bytes of files that are read as one group.
+        chunk: The largest number of rows in a chunk.
+        split: The number of rows in a split, and so in a part of the output.
+        group: The largest size in bytes of a group of several files.
     """
 
-    window: int = ROWS
+    chunk: int = CHUNK_ROWS
     split: int = 65_536
     group: int = 64 * 2**20
 
@@ -54,7 +54,8 @@ def file_groups(tables: Sequence[Table], size: int) -> tuple[Group, ...]:
 
     Args:
         tables: The files of the input.
-        size: Most bytes of a group of several files. A file of unknown size is a group of its own.
+        size: The largest size in bytes of a group of several files. A file of unknown size is a
+            group of its own.
     """
     groups: list[list[Table]] = []
     filled = 0
@@ -72,17 +73,17 @@ class SplitReader:
     """Reads splits. A later split of the same group is reached by reading on, not anew."""
 
     def __init__(self) -> None:
-        self._next: Split | None = None  # where the open files stand
+        self._next: Split | None = None  # the position of the open files
         self._records: Iterator[Record | BadRow] = iter(())
         self._meter = ReadProgress()
 
     @property
     def bytes_read(self) -> int:
-        """Bytes read of the current group, as they are stored."""
+        """Bytes read of the current group, as stored on disk."""
         return self._meter.done
 
-    def windows(self, group: Group, split: Split, sizes: SplitSizes) -> Iterator[Items]:
-        """The records of a split, in windows. A split beyond the end of its group has none.
+    def chunks(self, group: Group, split: Split, sizes: SplitSizes) -> Iterator[Items]:
+        """The records of a split, in chunks. A split beyond the end of its group has none.
 
         Args:
             group: The files.
@@ -102,8 +103,7 @@ class SplitReader:
         skipped = (split.number - start.number) * sizes.split
         next(islice(self._records, skipped, skipped), None)
         records = islice(self._records, sizes.split)
-        for window, _ in cut(records, size_of, sizes.window):
-            yield window
+        yield from chunked(records, num_characters, sizes.chunk)
         self._next = Split(split.group, split.number + 1)
 
 

@@ -1,7 +1,6 @@
-"""A model as bytes, to be sent to other machines and loaded there.
+"""A model as bytes, to send it to other machines: a zip of the files that the manifest lists.
 
-The bytes are a zip of the files that the manifest lists. `Classifier.load` reads it as it reads a
-folder, and checks every digest again.
+The receiver reads it as any zip of a model folder, and checks every digest again.
 """
 
 import hashlib
@@ -17,7 +16,7 @@ from gatewise.service.model.model_documents import Precision
 from gatewise.service.model.model_folder import MAX_MANIFEST_BYTES
 
 
-def packed(model: Path, classifier: Classifier) -> bytes:
+def pack_model(model: Path, classifier: Classifier) -> bytes:
     """Packs a model.
 
     Args:
@@ -40,17 +39,17 @@ def packed(model: Path, classifier: Classifier) -> bytes:
     return contents.getvalue()
 
 
-def unpacked(contents: bytes, precision: Precision) -> Classifier:
+def unpack_model(contents: bytes, precision: Precision) -> Classifier:
     """Loads a packed model.
 
     Args:
-        contents: The bytes that `packed` returned.
-        precision: Which of the model's networks.
+        contents: The bytes that `pack_model` returned.
+        precision: Which of the networks.
 
     Raises:
         ModelFolderError: The bytes are damaged.
     """
-    # Once the model is loaded, nothing is read from the file.
+    # After loading, the file is not needed any more.
     with tempfile.NamedTemporaryFile(prefix="gatewise-", suffix=".zip") as file:
         file.write(contents)
         file.flush()

@@ -1,7 +1,6 @@
-"""The output of a cluster: a folder of parts, and the parts while others are still missing.
+"""The output of a cluster: a folder of parts, each written atomically by any process.
 
-Any process that sees the folder may write parts, in any order and more than once: a part is there
-completely or not at all, and has the same bytes whoever writes it.
+Parts may be written in any order and more than once; their bytes depend on the input only.
 """
 
 import json
@@ -15,8 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
-from gatewise.service.scoring.destination import check_targets, staging_of
-from gatewise.service.scoring.parquet_output import Assembler
+from gatewise.service.scoring.destination import check_targets, staging_folder
+from gatewise.service.scoring.parquet_output import ParquetAssembler
 from gatewise.service.scoring.ray.input_splits import Split
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.service.scoring.score_chunk import ScoredChunk
@@ -32,12 +31,12 @@ _COUNTS = re.compile(r"(\d{5,})-(\d{5,})\.json")
 
 @dataclass(frozen=True, slots=True)
 class PartitionedOutput:
-    """A folder of parts that is to be written.
+    """A folder of parts as the destination of an output.
 
     Attributes:
         folder: The folder.
-        part: What a part is called, without its number; its suffixes are the format.
-        rejects: The file for rows that could not be scored, in JSON Lines; None for no such file.
+        part: The name of a part without its number; its suffix is the format.
+        rejects: The file of the rejected rows, in JSON Lines; None for no such file.
     """
 
     folder: Path
@@ -48,15 +47,15 @@ class PartitionedOutput:
     def named(
         cls, folder: str | os.PathLike[str], suffix: str, rejects: Path | None = None
     ) -> "PartitionedOutput":
-        """Checks where an output is to go, before any work is done.
+        """Checks a folder as the destination, before any work is done.
 
         Args:
             folder: The folder.
-            suffix: How its files end, without the first dot, such as `parquet` or `csv.gz`.
-            rejects: A file for the rows that cannot be scored.
+            suffix: The format of its parts, such as `parquet` or `csv.gz`.
+            rejects: The path of the rejects file.
 
         Raises:
-            OutputError: The suffix is unknown, the parent folder is missing, or the place is taken
+            OutputError: The suffix is unknown, the parent folder is missing, or the path is taken
                 by something other than an earlier output.
         """
         if (name := os.fspath(folder)) == "-" or is_uri(name):
@@ -68,7 +67,7 @@ class PartitionedOutput:
         try:
             part = DataFile.named(f"part.{suffix.lower()}")
         except CorpusError:
-            known = ", ".join(one.removeprefix(".") for one in SUFFIXES)
+            known = ", ".join(each.removeprefix(".") for each in SUFFIXES)
             raise OutputError(
                 f"unknown format {suffix!r}: expected one of {known}; text formats also followed "
                 f"by {' or '.join(COMPRESSIONS)}"
@@ -81,7 +80,7 @@ class PartitionedOutput:
 
     @property
     def suffix(self) -> str:
-        """How the name of a part ends, with its dot."""
+        """The suffix of a part, with its dot."""
         return self.part.path.name.removeprefix("part")
 
     @property
@@ -92,12 +91,12 @@ class PartitionedOutput:
     @property
     def staging(self) -> Path:
         """The folder in which the output grows."""
-        return staging_of(str(self.folder)).resolve()
+        return staging_folder(str(self.folder)).resolve()
 
 
 @dataclass(frozen=True, slots=True)
 class OutputParts:
-    """The parts of an output that is still growing; use `Parts.begin`.
+    """The parts of an output that is being written; see `OutputParts.begin`.
 
     A part is its rows, its rejected rows, and last, its counts, which say that it is complete.
 
@@ -159,12 +158,14 @@ class OutputParts:
                     found[split] = RowCounts(**json.loads(path.read_bytes()))
         return found
 
-    def write(self, split: Split, table: RowFormat, results: Iterable[ScoredChunk]) -> RowCounts:
+    def write(
+        self, split: Split, row_format: RowFormat, results: Iterable[ScoredChunk]
+    ) -> RowCounts:
         """Writes a part.
 
         Args:
             split: The rows of the input that it is made of.
-            table: How rows are written.
+            row_format: The format of the output.
             results: The scored rows.
 
         Raises:
@@ -176,13 +177,13 @@ class OutputParts:
             translate_write_errors(rows),
             atomic_write(rows) as temporary,
             atomic_write(self._file(split, ".rejected")) as rejected,
-            _opened(temporary, table) as add,
+            _open_part(temporary, row_format) as add,
             rejected.open("wb") as lines,
         ):
-            for done in results:
-                add(done.contents)
-                lines.write(done.rejected)
-                counts = counts.plus(done)
+            for chunk in results:
+                add(chunk.contents)
+                lines.write(chunk.rejected)
+                counts = counts.plus(chunk)
         with translate_write_errors(rows), atomic_write(self._file(split, ".json")) as temporary:
             temporary.write_text(json.dumps(asdict(counts)))
         return counts
@@ -192,7 +193,7 @@ class OutputParts:
         return self._file(split, ".rejected").read_bytes()
 
     def deliver(self, folder: Path, complete: Mapping[Split, RowCounts]) -> None:
-        """Turns the parts into a folder that appears at once, in the place of an earlier output.
+        """Turns the parts into a folder that appears at once, in place of an earlier output.
 
         A part whose rows were all rejected is left out.
 
@@ -220,14 +221,14 @@ class OutputParts:
 
 
 @contextmanager
-def _opened(path: Path, table: RowFormat) -> Iterator[Callable[[bytes], object]]:
-    """A file for the rows of a part, as a function that appends what `Table.part` returns."""
-    if table.format is Format.PARQUET:
-        with Assembler(str(path), table.schema) as assembler:
+def _open_part(path: Path, row_format: RowFormat) -> Iterator[Callable[[bytes], object]]:
+    """Opens the file of a part; yields a function that appends what `RowFormat.encode` returns."""
+    if row_format.format is Format.PARQUET:
+        with ParquetAssembler(str(path), row_format.schema) as assembler:
             yield lambda contents: assembler.add(pa.BufferReader(contents))
     else:
         with path.open("wb") as file:
-            file.write(table.head())
+            file.write(row_format.header())
             yield file.write
 
 

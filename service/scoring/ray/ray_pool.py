@@ -1,7 +1,7 @@
-"""The scoring workers on a Ray cluster: how many there are, and which split each scores next.
+"""The pool of scoring workers on a Ray cluster, and the schedule of splits.
 
-A worker is an actor with one processor. It reads the splits that it scores, and scores one a call.
-Ray restarts a worker that is lost, and repeats its call.
+A worker is an actor with one CPU, which reads and scores one split per call. Ray restarts a worker
+that is lost, and repeats its call.
 """
 
 import time
@@ -38,7 +38,7 @@ class Cluster:
         address: The cluster; None for the one that this process is connected to, or else for one
             that is started on this machine.
         workers: Processes that score, each with its own copy of the model; None for as many as
-            there are free processors.
+            there are free CPUs.
         sizes: How the input is divided. Resuming requires the same sizes.
     """
 
@@ -54,38 +54,40 @@ def opened(cluster: Cluster) -> Iterator[int]:
     Raises:
         ClusterError: There is no such cluster, or no room on it.
     """
-    wanted = cluster.workers
+    requested = cluster.workers
     if ray.is_initialized() and cluster.address is None:
-        yield _workers(_free(wanted), wanted)
+        yield _workers(_free(requested), requested)
         return
-    cpus = max(available_cpus(), wanted or 1)
+    cpus = max(available_cpus(), requested or 1)
     with ray_cluster.connected(
         cluster.address, cpus=cpus, log_to_driver=False, niceness=0
     ) as found:
-        yield _workers(found.cpus if found.is_ours else _free(wanted), wanted)
+        yield _workers(found.cpus if found.is_ours else _free(requested), requested)
 
 
 def _free(workers: int | None) -> int:
-    """The free processors. Those of a run that has just ended are free after a moment."""
-    wanted = workers or ray.cluster_resources().get("CPU", 0)
+    """The free CPUs. Those of a run that has just ended are free after a moment."""
+    requested = workers or ray.cluster_resources().get("CPU", 0)
     until = time.monotonic() + _PATIENCE_SECONDS
-    while (free := ray.available_resources().get("CPU", 0)) < wanted and time.monotonic() < until:
+    while (
+        free := ray.available_resources().get("CPU", 0)
+    ) < requested and time.monotonic() < until:
         time.sleep(0.1)
     return int(free)
 
 
-def _workers(free: int, wanted: int | None) -> int:
+def _workers(free: int, requested: int | None) -> int:
     """The number of workers.
 
     Raises:
-        ClusterError: There are too few processors. The run would wait for them forever.
+        ClusterError: There are too few CPUs. The run would wait for them forever.
     """
-    if free < (wanted or 1):
+    if free < (requested or 1):
         raise ClusterError(
-            f"the cluster has {free} free processors: expected {wanted or 1} at least, one for "
+            f"the cluster has {free} free CPUs: expected {requested or 1} at least, one for "
             f"each worker. {f'Ask for {free} workers or fewer' if free else 'Use another cluster'}"
         )
-    return wanted or free
+    return requested or free
 
 
 def outcomes(
@@ -95,7 +97,7 @@ def outcomes(
 
     Args:
         workers: How many workers share the input.
-        job: What each of them is given.
+        job: The same for every split.
         groups: The input.
         complete: Splits that need not be scored, with the counts of their rows.
 
@@ -136,9 +138,10 @@ def outcomes(
         for worker in actors:
             ray.kill(worker)
     if failed is not None:
-        # There may be more bad rows in what was not read.
-        bad = failed.bad_rows
-        raise BadRowsError(bad, all_named=False) if bad else GatewiseError(failed.failure)
+        if failed.bad_rows:
+            # There may be more bad rows in the splits that were not read.
+            raise BadRowsError(failed.bad_rows, all_named=False)
+        raise GatewiseError(str(failed.failure))
 
 
 def _result(call: Any, split: Split) -> Outcome:

@@ -1,7 +1,7 @@
 """Scores an input on a Ray cluster, into a folder of parts.
 
-The records, the scores and the rows are those of `gatewise.service.scoring`; what threads do there
-is done here by processes of any node.
+Reading, scoring and formatting are those of `gatewise.service.scoring`, in processes of any node
+instead of threads.
 """
 
 import time
@@ -17,16 +17,16 @@ from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ray import ray_pool
 from gatewise.service.scoring.ray.input_splits import file_groups
-from gatewise.service.scoring.ray.model_bytes import packed
+from gatewise.service.scoring.ray.model_bytes import pack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts, PartitionedOutput
 from gatewise.service.scoring.ray.ray_pool import Cluster
 from gatewise.service.scoring.ray.split_scorer import Outcome, SplitJob
 from gatewise.service.scoring.score_file import (
     OnProgress,
+    check_earlier_rejects,
     check_result,
-    conditions,
     keeping_progress,
-    refuse_lost_rejects,
+    run_conditions,
 )
 from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.record_stream import RecordStream
@@ -37,7 +37,7 @@ def score_folder(
     model: Path,
     records: RecordStream,
     output: PartitionedOutput,
-    wishes: ScoringOptions | None = None,
+    options: ScoringOptions | None = None,
     *,
     precision: Precision | None = None,
     cluster: Cluster | None = None,
@@ -46,59 +46,59 @@ def score_folder(
 ) -> Summary:
     """Scores every text of an input on a Ray cluster.
 
-    The parts one after another, without their headers, are what
-    `gatewise.service.scoring.score_file.score_file`
-    writes: the same rows in the same order, the same scores, the same bytes of a row. Bad rows are
-    treated as described there.
+    The parts one after another, without their headers, are byte for byte the rows that
+    `gatewise.service.scoring.score_file.score_file` writes. Bad rows are treated as there.
 
     The folder appears when all parts are complete. A run that fails leaves a folder
-    `.NAME.partial` beside it, from which another run can resume.
+    `.NAME.partial` next to it, from which a later run can resume.
 
     Args:
         model: A model folder, or a zip of one. It is sent to the workers.
         records: The input, which every node can read under the same names.
         output: The folder to write, which every node sees.
-        wishes: What the output is to hold.
-        precision: Which of the model's networks; None for the most exact one.
+        options: What to write.
+        precision: Which of the networks; None for the most exact one.
         cluster: Where to score; None for all processors of this machine.
         resume: Whether to keep the parts of an earlier run, if there was one.
         on_progress: Called after every part.
 
     Raises:
         ModelFolderError: The model cannot be loaded.
-        CorpusError: The input cannot be read or holds no row that can be scored, or the output
+        CorpusError: The input cannot be read or has no row that can be scored, or the output
             cannot be written.
-        BadRowsError: A row is bad and there is no file for it.
-        ClusterError: There is no such cluster, or no room on it, or it has failed.
-        BrokenOffError: One of the latter three, after a part was complete.
+        BadRowsError: A row is bad and there is no rejects file.
+        ClusterError: The cluster does not exist, has too few free CPUs, or has failed.
+        InterruptedRunError: One of these, and a later run can resume.
     """
     started = time.perf_counter()
-    wishes, cluster = wishes or ScoringOptions(), cluster or Cluster()
+    options, cluster = options or ScoringOptions(), cluster or Cluster()
     classifier = Classifier.load(model, precision=precision)
     _refuse_pipes(records)
-    plan = ScoringPlan.of(classifier, records, output.part, wishes)
-    given = {
-        **conditions(classifier, records, wishes, cluster.sizes.window),
-        "the parts": asdict(cluster.sizes),
+    plan = ScoringPlan.of(classifier, records, output.part, options)
+    conditions = {
+        **run_conditions(classifier, records, options, cluster.sizes.chunk),
+        "the size of splits": asdict(cluster.sizes),
     }
     groups = file_groups(records.tables, cluster.sizes.group)
-    with JournaledOutput.open(str(output.folder), output.staging, given, resume=resume) as staging:
-        parts = OutputParts.begin(output, keep=staging.kept)
+    with JournaledOutput.open(
+        str(output.folder), output.staging, conditions, resume=resume
+    ) as journaled:
+        parts = OutputParts.begin(output, keep=journaled.resumable)
         complete = parts.complete()
         earlier = sum(complete.values(), start=RowCounts())
-        refuse_lost_rejects(output.folder, earlier, output.rejects)
-        staging.commit(Progress())
-        staging.kept = bool(earlier.scored)
+        check_earlier_rejects(output.folder, earlier, output.rejects)
+        journaled.commit(Progress())
+        journaled.resumable = bool(earlier.scored)
 
         def deliver_all_rejects() -> None:
             if output.rejects is not None:
                 for split in sorted(complete):
-                    staging.write(b"", parts.rejected(split))
-                deliver_rejects(output.rejects, staging)
+                    journaled.write(b"", parts.rejected(split))
+                deliver_rejects(output.rejects, journaled)
 
-        with keeping_progress(staging, deliver_all_rejects):
+        with keeping_progress(journaled, deliver_all_rejects):
             job = SplitJob(
-                packed(model, classifier),
+                pack_model(model, classifier),
                 classifier.artifact.precision,
                 plan,
                 cluster.sizes,
@@ -115,9 +115,9 @@ def score_folder(
             ):
                 for outcome in outcomes:
                     complete[outcome.split] = outcome.counts
-                    staging.kept = staging.kept or outcome.counts.scored > 0
+                    journaled.resumable = journaled.resumable or outcome.counts.scored > 0
                     progress.add(outcome)
-            check_result(records, progress.counts, staging)
+            check_result(records, progress.counts, journaled)
             deliver_all_rejects()
             parts.deliver(output.folder, complete)
     return Summary.of(
@@ -126,7 +126,7 @@ def score_folder(
 
 
 class _Progress:
-    """Adds up the outcomes of a run, and reports them."""
+    """Adds up the outcomes of a run, and reports the progress."""
 
     def __init__(self, earlier: RowCounts, size: int | None, report: OnProgress | None) -> None:
         self.counts = earlier
@@ -147,6 +147,6 @@ def _refuse_pipes(records: RecordStream) -> None:
     for table in records.tables:
         if table.file.pipe is not None:
             raise CorpusError(
-                f"{table.file}: only one process can read it: expected files that every node of "
-                "the cluster can read"
+                f"{table.file}: expected files that every node of the cluster can read, received a "
+                "pipe"
             )

@@ -17,7 +17,7 @@ from gatewise.service.scoring.chunks import Items
 from gatewise.service.scoring.options import ScoringPlan
 from gatewise.service.scoring.ordered_pool import in_order
 from gatewise.service.scoring.ray.input_splits import Group, Split, SplitReader, SplitSizes
-from gatewise.service.scoring.ray.model_bytes import unpacked
+from gatewise.service.scoring.ray.model_bytes import unpack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts
 from gatewise.service.scoring.score_chunk import ScoredChunk, bad_rows_error, score_records
 from gatewise.service.scoring.summary import RowCounts
@@ -28,16 +28,16 @@ from gatewise.vocab.errors import GatewiseError
 
 @dataclass(frozen=True, slots=True)
 class SplitJob:
-    """What every worker is given.
+    """What every worker needs.
 
     Attributes:
         model: The model; see `gatewise.service.scoring.ray.model_bytes`.
         precision: Which of the model's networks.
-        plan: What the output looks like.
+        plan: The plan of the run.
         sizes: How the input is divided.
-        parts: Where the output grows.
+        parts: The parts of the output.
         strict: Whether a bad row ends the run.
-        name_node: Whether an error names the node on which it happened.
+        name_node: Whether an error names its node.
     """
 
     model: bytes
@@ -56,7 +56,7 @@ class Outcome:
     Attributes:
         split: The split.
         counts: The counts of its rows.
-        bytes_read: Bytes of its group of files that were read up to its end, as they are stored.
+        bytes_read: Bytes read of its group of files, as stored on disk.
         bad_rows: Its first bad rows, if they end the run.
         failure: The message of any other error that ends the run.
     """
@@ -79,7 +79,7 @@ class Scorer:
     def __init__(self) -> None:
         self._classifier: Classifier | None = None
         self._reader = SplitReader()
-        # A worker has one processor; the tokenizer would use all of them.
+        # A worker has one CPU; the tokenizer would use all of them.
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def score(self, job: SplitJob, group: Group, split: Split) -> Outcome:
@@ -93,10 +93,10 @@ class Scorer:
         try:
             if self._classifier is None:
                 job.parts.check_visible()
-                self._classifier = unpacked(job.model, job.precision)
-            windows = self._reader.windows(group, split, job.sizes)
-            results = _results(self._classifier, job, windows)
-            counts = job.parts.write(split, job.plan.table, results)
+                self._classifier = unpack_model(job.model, job.precision)
+            chunks = self._reader.chunks(group, split, job.sizes)
+            results = _results(self._classifier, job, chunks)
+            counts = job.parts.write(split, job.plan.row_format, results)
         except BadRowsError as error:
             return Outcome(split, bad_rows=error.rows)
         except GatewiseError as error:
@@ -106,11 +106,11 @@ class Scorer:
 
 
 def _results(
-    classifier: Classifier, job: SplitJob, windows: Iterator[Items]
+    classifier: Classifier, job: SplitJob, chunks: Iterator[Items]
 ) -> Iterator[ScoredChunk]:
     # One thread scores while this one reads.
-    with closing(in_order(partial(score_records, classifier, job.plan), windows, 1)) as results:
-        for done in results:
-            if done.bad and job.strict:
-                raise bad_rows_error(done, results)
-            yield done
+    with closing(in_order(partial(score_records, classifier, job.plan), chunks, 1)) as results:
+        for chunk in results:
+            if chunk.bad and job.strict:
+                raise bad_rows_error(chunk, results)
+            yield chunk

@@ -1,4 +1,4 @@
-"""The lines of the log: on standard error, as text or as JSON."""
+"""The format of the log: lines of text or JSON on standard error."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from gatewise.service.serving.settings import Settings
 
 
 class _Json(logging.Formatter):
-    """A line of JSON for each record; what a record has as fields are fields of it."""
+    """Formats a record as a line of JSON; the `fields` of a record become members."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -29,7 +29,7 @@ class _Json(logging.Formatter):
 
 
 def configure(settings: Settings, stream: TextIO | None = None) -> None:
-    """Lets every logger write to standard error, or to another stream, as the settings say."""
+    """Configures the log of this process, on standard error or another stream."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         _Json()
@@ -38,7 +38,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     if settings.log_level == "info":
-        # Its lines on each step of starting and stopping say nothing that ours does not, and a
-        # client that speaks no HTTP could fill the log with them.
+        # uvicorn's lines on starting and stopping repeat ours, and a client that does not speak
+        # HTTP could fill the log with them.
         for name in ("uvicorn.error", "uvicorn"):
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,8 +1,4 @@
-"""What Ray Serve is asked for: where its proxy listens, and how the replicas are kept.
-
-Knows what Ray says of the application, and tells it in Gatewise's words. Knows neither signals nor
-when the service ends.
-"""
+"""The deployment on Ray Serve: its proxy, the options of its replicas, its reported state."""
 
 import logging
 import ssl
@@ -19,67 +15,67 @@ from gatewise.vocab.errors import GatewiseError
 from ray import serve
 
 APPLICATION = "gatewise"
-"""What Ray calls the application, and the one deployment in it."""
+"""The name of the application and of its only deployment."""
 
 ONGOING = 16
-"""Requests under way in each replica that autoscaling aims at: some batches' worth."""
+"""The requests in flight per replica that autoscaling aims at: enough for some batches."""
 
 _UP_SECONDS, _DOWN_SECONDS = 10.0, 300.0
-"""For how long there must be more or fewer requests before replicas are started or stopped."""
+"""Seconds with more or fewer requests before replicas are started or stopped."""
 
-_TRIES = 2
-"""How often a replica is tried that does not start before the service is given up."""
+_MAX_STARTS = 2
+"""The attempts to start a replica before the deployment fails."""
 
 _SPARE_SECONDS = 5.0
 _PROBE_SECONDS = 5.0
-_TELL_SECONDS = 60.0
+_BROADCAST_SECONDS = 60.0
 _QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 _log = logging.getLogger(__name__)
 
 
 class ServingError(GatewiseError):
-    """A service that cannot be deployed, or that has gone."""
+    """The service cannot be deployed, or was removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How many replicas there are.
+    """The number of replicas.
 
     Attributes:
-        least: At least so many.
-        most: At most so many; where it is more, Ray chooses by the requests under way.
+        minimum: The fewest replicas.
+        maximum: The most replicas; if it is more than the minimum, Ray scales by the requests.
     """
 
-    least: int = 1
-    most: int = 1
+    minimum: int = 1
+    maximum: int = 1
 
     def __str__(self) -> str:
-        if self.most > self.least:
-            return f"{self.least} to {self.most} replicas"
-        return f"{self.least} replica{'s' if self.least > 1 else ''}"
+        if self.maximum > self.minimum:
+            return f"{self.minimum} to {self.maximum} replicas"
+        return f"{self.minimum} replica{'s' if self.minimum > 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What has become of the application.
+    """The state of the application.
 
     Attributes:
-        running: Replicas that answer.
-        awaited: Those with the ones that are being started.
-        failure: Why there are none and never will be.
+        running: The number of replicas that answer.
+        expected: The number of these and of those that start.
+        failure: The reason why no replica can start.
     """
 
     running: int
-    awaited: int
+    expected: int
     failure: str | None
 
 
-def listening(settings: Settings, cluster: Cluster) -> str:
-    """Has Ray Serve listen, unless it does already; returns where.
+def start_proxy(settings: Settings, cluster: Cluster) -> str:
+    """Starts Ray Serve's proxy, unless it runs; returns its address.
 
     Raises:
-        ServingError: If it listens without TLS, and TLS was asked for.
+        ServingError: If it runs without TLS, but the settings have a certificate.
     """
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     schemes = ("https",) if settings.tls_certificate else ("http", "https")
@@ -96,7 +92,7 @@ def listening(settings: Settings, cluster: Cluster) -> str:
             options["ssl_keyfile"] = str(settings.tls_key or settings.tls_certificate)
         serve.start(http_options=options, logging_config=_QUIET)
         return f"{schemes[0]}://{where}"
-    # Ray says that Serve runs, but not where.
+    # Ray reports that Serve runs, but not its address.
     for scheme in schemes:
         if _answers(scheme, settings.host, settings.port):
             return f"{scheme}://{where}"
@@ -106,18 +102,18 @@ def listening(settings: Settings, cluster: Cluster) -> str:
             f"there, by {variable('tls_certificate')}, which must be set when Ray Serve is started"
         )
     _log.warning(
-        "Ray Serve runs on this cluster already, and not at %s: --host and --port change nothing",
+        "Ray Serve runs on this cluster already, and not at %s: host and port have no effect",
         where,
     )
     return "the address of Ray Serve"
 
 
 def _answers(scheme: str, host: str, port: int) -> bool:
-    """Whether a proxy of Ray Serve listens there."""
+    """Whether a proxy of Ray Serve answers at an address."""
     connection = HTTPConnection(host, port, timeout=_PROBE_SECONDS)
     if scheme == "https":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False  # whose the certificate is, its clients will see
+        context.check_hostname = False  # verifying it is up to the clients
         context.verify_mode = ssl.CERT_NONE
         connection = HTTPSConnection(host, port, timeout=_PROBE_SECONDS, context=context)
     try:
@@ -129,11 +125,11 @@ def _answers(scheme: str, host: str, port: int) -> bool:
         connection.close()
 
 
-def refuse_another() -> None:
-    """Keeps what others have deployed.
+def check_not_deployed() -> None:
+    """Checks that the cluster has no application of this name.
 
     Raises:
-        ServingError: If the cluster serves an application of our name.
+        ServingError: If it has one.
     """
     if APPLICATION in serve.status().applications:
         raise ServingError(
@@ -143,13 +139,13 @@ def refuse_another() -> None:
 
 
 def application(settings: Settings, scale: Scale) -> Any:
-    """What is deployed: one deployment, which takes every path."""
-    number: dict[str, Any] = {"num_replicas": scale.least}
-    if scale.most > scale.least:
+    """Returns the application: one deployment, which takes every path."""
+    number: dict[str, Any] = {"num_replicas": scale.minimum}
+    if scale.maximum > scale.minimum:
         number = {
             "autoscaling_config": {
-                "min_replicas": scale.least,
-                "max_replicas": scale.most,
+                "min_replicas": scale.minimum,
+                "max_replicas": scale.maximum,
                 "target_ongoing_requests": ONGOING,
                 "upscale_delay_s": _UP_SECONDS,
                 "downscale_delay_s": _DOWN_SECONDS,
@@ -158,10 +154,10 @@ def application(settings: Settings, scale: Scale) -> Any:
     deployment = serve.deployment(serve.ingress()(Replica)).options(
         name=APPLICATION,
         ray_actor_options={"num_cpus": 1},
-        # The replica refuses what is too much, with a problem document, before Ray lets it wait.
+        # The replica refuses requests above its limit itself, with a problem document.
         max_ongoing_requests=2 * settings.max_requests,
         max_queued_requests=settings.max_requests,
-        max_constructor_retry_count=_TRIES,
+        max_constructor_retry_count=_MAX_STARTS,
         graceful_shutdown_wait_loop_s=0.2,
         graceful_shutdown_timeout_s=settings.shutdown_seconds + _SPARE_SECONDS,
         logging_config=_QUIET,
@@ -171,45 +167,47 @@ def application(settings: Settings, scale: Scale) -> Any:
 
 
 def state(cluster: Cluster) -> State:
-    """What has become of the application.
+    """Returns the state of the application.
 
     Raises:
-        ServingError: If it is not there.
+        ServingError: If it was removed.
     """
     found = serve.status().applications.get(APPLICATION)
     if found is None:
         raise ServingError(f"the application {APPLICATION!r} was removed from the cluster")
-    running = awaited = 0
+    running = expected = 0
     for deployment in found.deployments.values():
         for name, count in deployment.replica_states.items():
             running += count if name == "RUNNING" else 0
-            awaited += count if name != "STOPPING" else 0
+            expected += count if name != "STOPPING" else 0
     failure = None
     if found.status == "DEPLOY_FAILED":
-        told = [one.message for one in found.deployments.values()]
-        failure = _reason("\n".join([found.message, *told]), cluster)
-    return State(running, awaited, failure)
+        messages = [deployment.message for deployment in found.deployments.values()]
+        failure = _reason("\n".join([found.message, *messages]), cluster)
+    return State(running, expected, failure)
 
 
 def _reason(message: str, cluster: Cluster) -> str:
-    """The reason in what Ray says of replicas that do not start."""
-    _, refused, told = message.rpartition(REFUSED)
+    """Returns the reason why replicas do not start, from the messages of Ray."""
+    _, refused, rest = message.rpartition(REFUSED)
     if not refused:
-        last = (message.strip().splitlines() or ["it does not say why"])[-1]
+        last = (message.strip().splitlines() or ["no reason given"])[-1]
         return f"Ray cannot start the service: {last}"
-    node, _, reason = told.splitlines()[0].partition(": ")
+    node, _, reason = rest.splitlines()[0].partition(": ")
     if cluster.is_ours:
         return reason
     return f"on the node {node}: {reason} (expected on every node, under the same path)"
 
 
-def tell_all(method: str) -> None:
-    """Calls a method of every replica; what becomes of it is in their logs."""
+def broadcast(method: str) -> None:
+    """Calls a method of every replica; failures are logged."""
     handle = serve.get_app_handle(APPLICATION)
     try:
-        answers = handle.broadcast(method).results(timeout_s=_TELL_SECONDS, return_exceptions=True)
+        answers = handle.broadcast(method).results(
+            timeout_s=_BROADCAST_SECONDS, return_exceptions=True
+        )
     except TimeoutError:
-        _log.error("%s: not all replicas have answered within %g s", method, _TELL_SECONDS)
+        _log.error("%s: not all replicas have answered within %g s", method, _BROADCAST_SECONDS)
         return
     for answer in answers:
         if isinstance(answer, Exception):

@@ -1,8 +1,7 @@
-"""One replica of the service under Ray Serve: the same application, and what it shares with others.
+"""A replica under Ray Serve: the application, with changes and metrics shared by all replicas.
 
-A change of the models that one replica is asked for is made in all, and a replica that starts later
-makes it too. Figures are told of all. Knows nothing of how many replicas there are nor of where
-they run: Ray does.
+A change of the models that one replica gets by HTTP is applied in all, also in those that start
+later. `/metrics` has the metrics of all.
 """
 
 import asyncio
@@ -18,7 +17,7 @@ from gatewise.service.serving.http import log_format, merged_metrics
 from gatewise.service.serving.http.app_context import ServerProcess
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change, NotReadyError
-from gatewise.service.serving.server import loaded
+from gatewise.service.serving.server import load
 from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import still_needed
 from gatewise.service.threads import SWITCH_SECONDS
@@ -28,40 +27,40 @@ from ray.serve.exceptions import RayServeException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REFUSED = "gatewise cannot serve: "
-"""Stands before the node and the reason for which no replica starts there, in what Ray tells."""
+"""Precedes the node and the reason in the message of a replica that cannot start there."""
 
 _log = logging.getLogger(__name__)
 
-_TELL_SECONDS = 60.0
-"""Seconds that the others are given to do what one was asked: loading a large model takes some."""
+_CHANGE_SECONDS = 60.0
+"""Seconds for the other replicas to apply a change: loading a large model takes some."""
 
 _METRICS_SECONDS = 5.0
 _CATCH_UP_SECONDS = 5.0
 
 _CATCH_UPS = 2
-"""How often a replica asks what it has missed: before it serves, and once more soon after, for what
-was changed between the answer and its being known to the others."""
+"""How often a replica asks for the changes so far: before it serves, and once more soon after, for
+changes in between, when the others did not know it yet."""
 
 
 class ReplicaError(Exception):
-    """A replica that cannot start; Ray shows it to whoever has deployed the service."""
+    """The replica cannot start; Ray reports it to the process that deploys."""
 
 
 class Replica(ServerProcess):
-    """The application in a process of Ray's.
+    """The application in a process of Ray.
 
     Args:
-        settings: The settings, of which nothing is taken from this process's environment.
+        settings: The settings; the environment of this process has no effect.
 
     Raises:
         ReplicaError: If a model is missing, damaged or foreign on this node.
     """
 
     def __init__(self, settings: Settings) -> None:
-        # What is sys.stderr by now, Ray Serve writes among its own lines.
+        # Ray Serve has replaced sys.stderr, and mixes it with its own lines.
         log_format.configure(settings, sys.__stderr__)
         try:
-            self._app: Application = loaded(settings, self)
+            self._app: Application = load(settings, self)
         except GatewiseError as error:
             node = ray.util.get_node_ip_address()
             raise ReplicaError(f"{REFUSED}{node}: {error}") from None
@@ -80,10 +79,10 @@ class Replica(ServerProcess):
         return without_request_id(self._app)
 
     async def check_health(self) -> None:
-        """Called by Ray before the replica serves and every few seconds then.
+        """Checks the health of the models; Ray calls it before the replica serves, then regularly.
 
         Raises:
-            GatewiseError: If a model cannot answer; Ray then replaces this replica.
+            GatewiseError: If a model fails; Ray then replaces this replica.
         """
         if self._catch_ups < _CATCH_UPS:
             self._catch_ups += 1
@@ -93,17 +92,17 @@ class Replica(ServerProcess):
                 await asyncio.to_thread(served.check)
             self._models.find(name)
 
-    async def follow(self, change: Change, asked: str) -> str | None:
-        """Makes a change that a replica was asked for.
+    async def follow(self, change: Change, origin: str) -> str | None:
+        """Applies a change that another replica applied first.
 
         Args:
             change: The change.
-            asked: The replica that was asked, which has made it already.
+            origin: The name of that replica.
 
         Returns:
-            Why it could not be made here, if it could not.
+            The reason if the change fails here.
         """
-        if asked == self._name():
+        if origin == self._name():
             return None
         try:
             changes = await self._models.change(change)
@@ -114,19 +113,19 @@ class Replica(ServerProcess):
         return None if changes.loaded else next(iter(changes.failed.values()), None)
 
     async def changes(self) -> list[Change]:
-        """What a replica that starts now must be told."""
+        """Returns the changes that a replica which starts now must apply."""
         return self._changes
 
     async def own_metrics(self) -> tuple[str, bytes]:
-        """The name of this replica, and its metrics in Prometheus's text format."""
+        """Returns the name of this replica, and its metrics in Prometheus's text format."""
         return self._name(), self._app.context.own_metrics()
 
     async def reload(self) -> None:
-        """Looks for new versions of every model."""
+        """Loads new versions of every model."""
         await self._app.reload()
 
     async def drain(self) -> None:
-        """Is no longer ready from now on, but answers."""
+        """Ends the readiness of this replica, which still answers."""
         self._draining = True
 
     def is_draining(self) -> bool:
@@ -137,7 +136,7 @@ class Replica(ServerProcess):
         """Changes the versions of a model here, and then in the other replicas."""
         changes = await models.change(change)
         self._changes = still_needed(self._changes, change)
-        answers = await self._ask_all(_TELL_SECONDS, "follow", change, self._name())
+        answers = await self._broadcast(_CHANGE_SECONDS, "follow", change, self._name())
         if reasons := [answer for answer in answers if isinstance(answer, str)]:
             raise ModelFolderError(
                 f"{len(reasons)} of {len(answers)} replicas cannot, the others have: {reasons[0]}"
@@ -147,30 +146,30 @@ class Replica(ServerProcess):
     async def metrics(self, own: bytes) -> bytes:  # noqa: ARG002 # all includes this replica
         """Returns the metrics of every replica."""
         try:
-            answers = await self._ask_all(_METRICS_SECONDS, "own_metrics")
+            answers = await self._broadcast(_METRICS_SECONDS, "own_metrics")
         except ModelFolderError as error:
             raise NotReadyError(str(error)) from None
-        return merged_metrics.merge(dict(one for one in answers if isinstance(one, tuple)))
+        return merged_metrics.merge(dict(answer for answer in answers if isinstance(answer, tuple)))
 
     async def _catch_up(self) -> None:
-        """Makes the changes that the others have made before this replica was there."""
+        """Applies the changes that the others applied before this replica started."""
         if not await asyncio.to_thread(_others_run):
-            return  # and a call would wait until one does
+            return  # a call would wait for one
         try:
-            answers = await self._ask_all(_CATCH_UP_SECONDS, "changes")
-        except (ModelFolderError, RayServeException):  # they have just gone
+            answers = await self._broadcast(_CATCH_UP_SECONDS, "changes")
+        except (ModelFolderError, RayServeException):  # they have just stopped
             return
-        lists = (one for one in answers if isinstance(one, list))
+        lists = (answer for answer in answers if isinstance(answer, list))
         missed: list[Change] = max(lists, key=len, default=[])
         for change in missed:
             if change not in self._changes:
                 await self.follow(change, "")
 
-    async def _ask_all(self, seconds: float, method: str, *arguments: Any) -> list[Any]:
-        """What each replica answers to a call, this one too; exceptions are answers.
+    async def _broadcast(self, seconds: float, method: str, *arguments: Any) -> list[Any]:
+        """Calls a method of every replica, this one included; returns results or exceptions.
 
         Raises:
-            ModelFolderError: If the others do not answer in time.
+            ModelFolderError: If not all answer in time.
         """
         context = serve.get_replica_context()
         handle = serve.get_deployment_handle(context.deployment, context.app_name)
@@ -181,7 +180,7 @@ class Replica(ServerProcess):
         except TimeoutError:
             raise ModelFolderError(f"not all replicas have answered within {seconds:g} s") from None
         for answer in answers:
-            if isinstance(answer, Exception):  # it is being replaced, then
+            if isinstance(answer, Exception):  # Ray is replacing it
                 _log.error("a replica does not answer: %s", answer)
         return answers
 
@@ -206,7 +205,7 @@ def without_request_id(app: ASGIApp) -> ASGIApp:
 
 
 def _others_run() -> bool:
-    """Whether Ray knows of a replica that answers."""
+    """Whether any replica answers."""
     context = serve.get_replica_context()
     application = serve.status().applications.get(context.app_name)
     deployments = application.deployments if application else {}

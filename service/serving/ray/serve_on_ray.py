@@ -1,9 +1,4 @@
-"""The service under Ray Serve: deployed to a cluster, watched, and taken away when told to stop.
-
-Owns the course of the process that does so, and its signals. What Ray is asked for is in
-`gatewise.service.serving.ray.deployment`, what a replica does in
-`gatewise.service.serving.ray.replica`. Knows no route.
-"""
+"""Serving on Ray: deploys the service to a cluster, watches it, and removes it on a signal."""
 
 import logging
 import signal
@@ -26,63 +21,61 @@ from ray import serve
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
-_TICK = 0.1  # seconds between two looks at what the process was told
-_LOOK_SECONDS = 1.0  # between two looks at the replicas
-_PATIENCE = 20.0  # seconds after which it is said that replicas are waited for
+_TICK = 0.1  # seconds between two checks for signals
+_STATE_SECONDS = 1.0  # between two checks of the replicas
+_PATIENCE = 20.0  # seconds after which a start counts as slow
 
 _log = logging.getLogger(__name__)
 
 
 def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
-    """Serves models until SIGTERM or SIGINT; requests under way are then answered first.
+    """Serves models until SIGTERM or SIGINT, and then answers the requests in flight.
 
     Args:
-        settings: The settings, which hold for every replica.
-        address: The cluster; None starts one on this machine.
-        scale: How many replicas.
+        settings: The settings of every replica.
+        address: The cluster's address; None starts a cluster on this machine.
+        scale: The number of replicas.
 
     Raises:
-        ClusterError: If there is no such cluster.
-        ServingError: If the service cannot be deployed there, or has gone.
-        ModelFolderError: If a model is not where it should be, on a cluster of this machine.
-        ListenError: If the port cannot be had, on a cluster of this machine.
-        SettingsError: If the settings name no model, or ask for what there is not under Ray.
+        ClusterError: If the cluster cannot be reached or started.
+        ServingError: If the service cannot be deployed, or was removed.
+        ModelFolderError: If a model is missing, on a cluster of this machine.
+        ListenError: If the port cannot be bound, on a cluster of this machine.
+        SettingsError: If the settings name no model, or have no meaning on Ray.
     """
     log_format.configure(settings)
-    settings = _carried(settings)
+    settings = _replica_settings(settings)
     if address is None:
         for source in settings.sources():
             source.versions()
         with listen(settings.host, settings.port) as listener:
             port = int(listener.getsockname()[1])
         settings = settings.model_copy(update={"port": port})
-    cpus = max(available_cpus(), scale.most)  # a replica that finds none would never start
-    # Ray prints what its processes print, and standard output is not for that.
+    cpus = max(available_cpus(), scale.maximum)  # a replica without a CPU never starts
+    # Ray prints the output of its processes, which does not belong on standard output.
     with (
         redirect_stdout(sys.stderr),
         ray_cluster.connected(
-            # Of another's cluster, Ray would tell what everybody prints there.
             address,
             cpus=cpus,
             niceness=0,
-            log_to_driver=address is None,
+            log_to_driver=address is None,  # a shared cluster has the output of others
         ) as cluster,
-        _signals() as told,
+        _signal_flags() as flags,
     ):
         try:
-            where = deployment.listening(settings, cluster)
-            deployment.refuse_another()
-            _serve(settings, cluster, scale, told, where)
+            where = deployment.start_proxy(settings, cluster)
+            deployment.check_not_deployed()
+            _serve(settings, cluster, scale, flags, where)
         except (RayError, RayServeException, ValueError) as error:
             raise ServingError(f"Ray cannot serve the models: {_first_line(error)}") from error
 
 
-def _serve(settings: Settings, cluster: Cluster, scale: Scale, told: "_Told", where: str) -> None:
-    """Deploys the application, and removes it once it shall stop or has failed."""
-    if cluster.cpus < scale.least:
+def _serve(settings: Settings, cluster: Cluster, scale: Scale, flags: "_Flags", where: str) -> None:
+    """Deploys the application, and removes it after a signal or a failure."""
+    if cluster.cpus < scale.minimum:
         _log.warning(
-            "processors of the cluster: %d, and %s take one each: those answer that there is "
-            "room for",
+            "the cluster has %d CPUs, but %s need one each: some will not start",
             cluster.cpus,
             scale,
         )
@@ -90,25 +83,25 @@ def _serve(settings: Settings, cluster: Cluster, scale: Scale, told: "_Told", wh
         serve.run_many(
             [deployment.application(settings, scale)], wait_for_applications_running=False
         )
-        if running := _wait(told, cluster, scale):
+        if running := _wait_for_replicas(flags, cluster, scale):
             paths = ", ".join(str(source.path) for source in settings.sources())
-            number = f"{running} of {scale}" if running < scale.least else f"{scale}"
+            number = f"{running} of {scale}" if running < scale.minimum else f"{scale}"
             announce(f"{paths} at {where} by {number}")
-            _watch(told, cluster)
+            _watch(flags, cluster)
     finally:
         _stop(settings)
 
 
-def _carried(settings: Settings) -> Settings:
-    """The settings as they hold for a replica.
+def _replica_settings(settings: Settings) -> Settings:
+    """Returns the settings of a replica, with absolute paths.
 
     Raises:
-        SettingsError: If they ask for what there is not under Ray.
+        SettingsError: If a setting has no meaning on Ray.
     """
     if settings.workers > 1:
         raise SettingsError(
-            f"{variable('workers')} is {settings.workers}: expected 1 under Ray, where --replicas "
-            "says how many processes there are"
+            f"{variable('workers')} is {settings.workers}: expected 1 on Ray, where every replica "
+            "is a process"
         )
     paths = {
         name: path.absolute()
@@ -116,80 +109,80 @@ def _carried(settings: Settings) -> Settings:
         if (path := getattr(settings, name)) is not None
     }
     models = tuple(f"{source.name}={source.path.absolute()}" for source in settings.sources())
-    # A replica is given one processor.
+    # A replica has one CPU.
     return settings.model_copy(
         update={**paths, "model": models, "sessions": settings.sessions or 1}
     )
 
 
-def _wait(told: "_Told", cluster: Cluster, scale: Scale) -> int:
-    """Waits until replicas answer; tells how many, and 0 if the wait was ended.
+def _wait_for_replicas(flags: "_Flags", cluster: Cluster, scale: Scale) -> int:
+    """Waits for the replicas; returns how many answer, or 0 after a signal.
 
     Raises:
-        ServingError: If they cannot.
+        ServingError: If they cannot start.
     """
     since = time.monotonic()
-    said = False
-    while not told.stop:
+    warned = False
+    while not flags.stop:
         state = deployment.state(cluster)
         if state.failure:
             raise ServingError(state.failure)
         is_patient = time.monotonic() - since < _PATIENCE
-        if state.running >= scale.least or (state.running and not is_patient):
+        if state.running >= scale.minimum or (state.running and not is_patient):
             return state.running
-        if not is_patient and not said:
-            said = True
-            _log.warning("no replica runs yet: the cluster has no processor free, or is slow")
+        if not is_patient and not warned:
+            warned = True
+            _log.warning("no replica runs yet: the cluster has no free CPU, or is slow")
         time.sleep(_TICK)
     return 0
 
 
-def _watch(told: "_Told", cluster: Cluster) -> None:
-    """Says what changes, until it is told to stop.
+def _watch(flags: "_Flags", cluster: Cluster) -> None:
+    """Logs changes of the replicas until a signal to stop.
 
     Raises:
         ServingError: If the application was removed.
     """
     before = deployment.state(cluster)
-    looked = time.monotonic()
-    while not told.stop:
+    checked = time.monotonic()
+    while not flags.stop:
         time.sleep(_TICK)
-        if told.reload:
-            told.reload = False
-            deployment.tell_all("reload")
-        if time.monotonic() - looked < _LOOK_SECONDS:
+        if flags.reload:
+            flags.reload = False
+            deployment.broadcast("reload")
+        if time.monotonic() - checked < _STATE_SECONDS:
             continue
-        looked = time.monotonic()
+        checked = time.monotonic()
         now = deployment.state(cluster)
-        if (now.running, now.awaited) != (before.running, before.awaited):
+        if (now.running, now.expected) != (before.running, before.expected):
             level = logging.WARNING if now.running < before.running else logging.INFO
-            _log.log(level, "%d of %d replicas answer", now.running, now.awaited)
+            _log.log(level, "%d of %d replicas answer", now.running, now.expected)
         before = now
 
 
 def _stop(settings: Settings) -> None:
-    """Removes the application, and nothing else; requests under way are answered first."""
+    """Removes the application; the requests in flight are answered first."""
     try:
         if APPLICATION not in serve.status().applications:
             return
         if settings.drain_seconds:
-            deployment.tell_all("drain")
+            deployment.broadcast("drain")
             time.sleep(settings.drain_seconds)
         serve.delete(APPLICATION)
     except (RayError, RayServeException, TimeoutError) as error:
-        _log.error("the application %r is not removed: %s", APPLICATION, _first_line(error))
+        _log.error("the application %r could not be removed: %s", APPLICATION, _first_line(error))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-class _Told:
-    """What the process was told by signals.
+class _Flags:
+    """The signals that the process got.
 
     Attributes:
-        stop: Whether it shall stop.
-        reload: Whether it shall look for new versions of the models.
+        stop: Whether to stop.
+        reload: Whether to load new versions of the models.
     """
 
     def __init__(self) -> None:
@@ -197,20 +190,20 @@ class _Told:
 
 
 @contextmanager
-def _signals() -> Iterator[_Told]:
-    """Takes the signals; only once Ray is there, which takes them for itself."""
-    told = _Told()
+def _signal_flags() -> Iterator[_Flags]:
+    """Handles signals; to be entered after connecting to Ray, which sets its own handlers."""
+    flags = _Flags()
 
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        told.stop = True
+        flags.stop = True
 
     def reload(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        told.reload = True
+        flags.reload = True
 
-    taken = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
-    previous = {number: signal.signal(number, act) for number, act in taken.items()}
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
+    previous = {number: signal.signal(number, act) for number, act in handlers.items()}
     try:
-        yield told
+        yield flags
     finally:
         for number, former in previous.items():
             signal.signal(number, former)

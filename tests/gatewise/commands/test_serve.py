@@ -72,6 +72,5 @@ def test_what_is_wrong_is_told_before_a_cluster_is_started(tmp_path):
 def test_workers_by_their_variable_are_refused_too(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("GATEWISE_WORKERS", "2")
     assert refused("serve", tmp_path, "--engine", "ray") == (
-        "GATEWISE_WORKERS is 2: expected 1 under Ray, where --replicas says how many processes "
-        "there are"
+        "GATEWISE_WORKERS is 2: expected 1 on Ray, where every replica is a process"
     )

@@ -13,7 +13,7 @@ from gatewise.training.config import config
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
-from gatewise.training.onnx_export.precision import stored_in
+from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.errors import EmptyTextError
 from gatewise.vocab.tokenizer.encoding import Encoded
 
@@ -84,7 +84,7 @@ def test_prediction_does_not_depend_on_the_batch(model_folder, cell, readout, tm
     generator = np.random.default_rng(3)
     model.set_weights([w + generator.normal(0, 0.2, w.shape) for w in model.get_weights()])
     lowered = to_onnx(model, settings)
-    models = {precision: stored_in(precision, lowered) for precision in PRECISIONS}
+    models = {precision: convert_precision(lowered, precision) for precision in PRECISIONS}
     for precision, stored in models.items():
         folder.model_in(precision).write_bytes(stored.SerializeToString())
     changes = {"operators": operators(*models.values())}
@@ -110,34 +110,6 @@ def test_several_threads_get_the_answers_of_one(classifier):
     with ThreadPoolExecutor(4) as pool:
         for scores in pool.map(lambda _: classifier.predict_proba(texts), range(40)):
             np.testing.assert_array_equal(scores, expected)
-
-
-@pytest.mark.parametrize(
-    ("contents", "reason"),
-    [
-        (b"no protobuf", "not an ONNX file"),
-        (
-            onnx.helper.make_model(
-                onnx.helper.make_graph(
-                    [onnx.helper.make_node("Identity", ["x"], ["logits"])],
-                    "g",
-                    [onnx.helper.make_tensor_value_info("x", 1, [1, 5])],
-                    [onnx.helper.make_tensor_value_info("logits", 1, [1, 5])],
-                ),
-                opset_imports=[onnx.helper.make_opsetid("", 17)],
-                ir_version=8,
-            ).SerializeToString(),
-            "expected inputs attention_mask and input_ids",
-        ),
-    ],
-    ids=["not a model", "another model"],
-)
-def test_foreign_network_is_refused(model_folder, tmp_path, contents, reason):
-    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
-    folder.model.write_bytes(contents)
-    seal_model_folder(folder, Manifest.model_validate_json(folder.manifest.read_bytes()))
-    with pytest.raises(ModelFolderError, match=reason):
-        Classifier.load(folder.path)
 
 
 def damaged(model_folder, tmp_path, change):
@@ -173,19 +145,6 @@ def test_embedding_with_too_few_rows_is_refused_on_loading(model_folder, tmp_pat
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 
-def test_weights_outside_the_checked_file_are_refused(model_folder, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def change(proto):
-        table = weights_of(proto, "embedding.weight")
-        (tmp_path / "outside.bin").write_bytes(table.raw_data)
-        onnx.external_data_helper.set_external_data(table, "outside.bin")
-        table.ClearField("raw_data")
-
-    with pytest.raises(ModelFolderError, match=r"embedding\.weight is stored in another file"):
-        Classifier.load(damaged(model_folder, tmp_path, change))
-
-
 @pytest.mark.parametrize("attributes", [{"axes": [1]}, {"axes": [0]}], ids=["classes", "rows"])
 def test_logits_of_a_wrong_shape_are_refused(model_folder, tmp_path, attributes):
     def change(proto):
@@ -195,14 +154,6 @@ def test_logits_of_a_wrong_shape_are_refused(model_folder, tmp_path, attributes)
         proto.graph.output[0].type.tensor_type.ClearField("shape")
 
     with pytest.raises(ModelFolderError, match="expected logits of shape"):
-        Classifier.load(damaged(model_folder, tmp_path, change))
-
-
-def test_declared_number_of_classes_must_match(model_folder, tmp_path):
-    def change(proto):
-        proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 6
-
-    with pytest.raises(ModelFolderError, match=r"expected logits of 5 classes .*, found 6"):
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 

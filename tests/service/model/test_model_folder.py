@@ -14,7 +14,8 @@ from gatewise.service.model.model_folder import (
     write_json,
     write_model_folder,
 )
-from gatewise.vocab.tokenizer.tokenizer import serialize_tokenizer, train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 from tokenizers import Tokenizer
 
 
@@ -137,7 +138,14 @@ def test_a_hostile_manifest_is_refused(copy, file, change, reason):
     ("change", "reason"),
     [
         (lambda d: d.update(vocab_size=5), "expected 5 tokens by config.json, found"),
-        (lambda d: d["gatewise"].update(format=99), "format 99, this version .* reads up to 1"),
+        (
+            lambda d: d["gatewise"].update(format=99),
+            "format 99, this version .* reads format 2: upgrade with pip",
+        ),
+        (
+            lambda d: d["gatewise"].update(format=1),
+            "format 1, this version .* reads format 2: train the model again",
+        ),
         (lambda d: d["id2label"].update({"0": "zz"}), "contradict"),
         (lambda d: d["id2label"].pop("0"), "not 0, 1, 2"),
         (lambda d: d.pop("gatewise"), "gatewise: Field required"),

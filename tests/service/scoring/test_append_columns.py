@@ -1,4 +1,4 @@
-"""Answers behind rows as they stand: whatever can be read is still what it was."""
+"""Appended columns leave the original text of a row unchanged."""
 
 import csv
 import io
@@ -6,7 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from gatewise.service.scoring import append_columns, row_format
+from gatewise.service.scoring import row_format
+from gatewise.service.scoring.append_columns import append_cells, append_keys
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,35 +21,34 @@ JSON = st.recursive(
 
 
 @given(cells=st.lists(CELL, min_size=2, max_size=4), label=CELL, delimiter=st.sampled_from(",\t"))
-@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_cells_come_behind_a_row(cells, label, delimiter, end) -> None:
+@pytest.mark.parametrize("end", ["\r\n", ""])
+def test_cells_are_appended_to_any_row(cells, label, delimiter, end) -> None:
     raw = row_format.delimited([cells], delimiter)[:-1] + end
-    line = append_columns.delimited([raw], [[label], SCORE], delimiter)
+    line = append_cells([raw], [[label], SCORE], delimiter)
     assert line.endswith("\n")
     (row,) = csv.reader(io.StringIO(line, newline=""), delimiter=delimiter, strict=True)
     assert row == [*cells, label, "0.9"]
 
 
 @given(values=st.dictionaries(CELL, JSON, max_size=4), label=CELL)
-@pytest.mark.parametrize("indent", ["", "  "])
-def test_keys_come_behind_an_object(values, label, indent) -> None:
+def test_keys_are_appended_to_any_object(values, label) -> None:
     values = {key: value for key, value in values.items() if key not in ("label", "score")}
-    raw = f"{indent}{json.dumps(values, ensure_ascii=False)} \r\n"
-    line = append_columns.json_lines([raw], ["label", "score"], [[label], SCORE])
+    raw = f"  {json.dumps(values, ensure_ascii=False)} \r\n"
+    line = append_keys([raw], ["label", "score"], [[label], SCORE])
     assert line.count("\n") == 1
     assert json.loads(line) == {**values, "label": label, "score": 0.9}
     assert list(json.loads(line))[-2:] == ["label", "score"]
 
 
-def test_nothing_of_a_row_is_written_anew() -> None:
+def test_text_of_a_row_is_not_changed() -> None:
     raw = '{ "n": 1.10,"big":1E5, "s": "\\u00e9" }\n'
-    assert append_columns.json_lines([raw], ["label"], [["a"]]) == (
+    assert append_keys([raw], ["label"], [["a"]]) == (
         '{ "n": 1.10,"big":1E5, "s": "\\u00e9", "label": "a"}\n'
     )
-    assert append_columns.delimited(['"x",1.10\r\n'], [["a,b"]], ",") == '"x",1.10,"a,b"\n'
+    assert append_cells(['"x",1.10\r\n'], [["a,b"]], ",") == '"x",1.10,"a,b"\n'
 
 
-def test_lists_and_nothing_are_values_too() -> None:
-    line = append_columns.json_lines(["{}"], ["labels", "scores"], [[["a"]], [[0.5]]])
+def test_lists_and_empty_values() -> None:
+    line = append_keys(["{}"], ["labels", "scores"], [[["a"]], [[0.5]]])
     assert line == '{"labels": ["a"], "scores": [0.5]}\n'
-    assert append_columns.delimited(["x"], [[""], ["a|b"]], ",") == "x,,a|b\n"
+    assert append_cells(["x"], [[""], ["a|b"]], ",") == "x,,a|b\n"

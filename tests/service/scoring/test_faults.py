@@ -1,4 +1,4 @@
-"""Disks that are full, inputs that break, folders that vanish: one line, and nothing is lost."""
+"""Full disks, truncated inputs, deleted folders: one line of error, and no work is lost."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.errors import GatewiseError, OutputError
 
-# The command itself, that notes how far it is as often as it is told to.
+# The command, with another interval between commits.
 SCRIPT = """
 import gatewise.service.scoring.score_file
 gatewise.service.scoring.score_file._COMMIT_SECONDS = {seconds}
@@ -34,7 +34,7 @@ KEPT = "The rows scored so far are kept: fix this and resume the run"
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of several windows."""
+    """A file of several chunks."""
     chance = random.Random(1)
     path = tmp_path_factory.mktemp("input") / "in.csv"
     rows = (f"{number},{' '.join(chance.choices(WORDS, k=5))}" for number in range(ROWS))
@@ -44,22 +44,19 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def score_command(model_folder: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs `gatewise score`, with no file longer than `most` bytes.
-
-    By default it notes after every window how far it is.
-    """
+    """Runs `gatewise score` with limited file sizes; by default it commits every chunk."""
 
     def run(
         *arguments: object,
-        most: int | None = None,
+        max_bytes: int | None = None,
         before: Sequence[str] = (),
         seconds: float = 0,
         **options,
     ) -> "subprocess.CompletedProcess[str]":
         def limit() -> None:
             # Python ignores SIGXFSZ, so that a write fails as it does on a full disk.
-            if most is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            if max_bytes is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
 
         script = SCRIPT.format(seconds=seconds)
         given = [*before, sys.executable, "-c", script, "score", model_folder, *arguments]
@@ -77,7 +74,7 @@ def score_command(model_folder: Path) -> Callable[..., "subprocess.CompletedProc
 
 
 def refused(ended: "subprocess.CompletedProcess[str]") -> str:
-    """What a command said that could not do it: one line, without the name of the program."""
+    """The error of a failed command: one line, without the name of the program."""
     assert ended.returncode == 1, ended.stderr
     (line,) = ended.stderr.splitlines()
     assert line.startswith("gatewise: error: ")
@@ -88,13 +85,13 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize(("name", "most"), [("out.csv", 600_000), ("out.parquet", 900_000)])
-def test_a_full_disk_keeps_what_was_done(
-    score_command, source: Path, tmp_path: Path, name: str, most: int
+@pytest.mark.parametrize(("name", "max_bytes"), [("out.csv", 600_000), ("out.parquet", 900_000)])
+def test_full_disk_keeps_the_scored_rows(
+    score_command, source: Path, tmp_path: Path, name: str, max_bytes: int
 ) -> None:
     out, whole = tmp_path / name, tmp_path / "whole"
     out.write_text("former")
-    said = refused(score_command(source, "--out", out, most=most))
+    said = refused(score_command(source, "--out", out, max_bytes=max_bytes))
     assert said == f"{out}: cannot be written: File too large. {KEPT} (--resume)"
     assert out.read_text() == "former"
     whole.mkdir()
@@ -106,22 +103,21 @@ def test_a_full_disk_keeps_what_was_done(
     assert names(tmp_path) == sorted([name, "whole"])
 
 
-@pytest.mark.parametrize("most", [10, 2000])
-def test_a_disk_that_is_full_at_once_leaves_nothing_behind(
-    score_command, source: Path, tmp_path: Path, most: int
+def test_disk_that_is_full_at_once_leaves_nothing_behind(
+    score_command, source: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
     out.write_text("former")
-    said = refused(score_command(source, "--out", out, most=most))
+    said = refused(score_command(source, "--out", out, max_bytes=10))
     assert said == f"{out}: cannot be written: File too large"
     assert names(tmp_path) == ["out.csv"]
     assert out.read_text() == "former"
 
 
-def test_rejected_rows_are_whole_on_a_full_disk(score_command, tmp_path: Path) -> None:
+def test_rejected_rows_are_complete_on_a_full_disk(score_command, tmp_path: Path) -> None:
     source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "bad.jsonl"))
     source.write_text("text,id\nwo ist der Bahnhof,1\n" + "no id\n" * ROWS)
-    options = {"most": 1_500_000, "seconds": 1000}
+    options = {"max_bytes": 1_500_000, "seconds": 1000}
     said = refused(score_command(source, "--out", out, "--rejects", rejects, **options))
     assert said == f"{out}: cannot be written: File too large"
     assert not out.exists()
@@ -143,24 +139,24 @@ def test_standard_output_on_a_full_disk(
     assert refused(ended) == "No space left on device"
 
 
-# Runs the rest of its arguments on a disk of so many kilobytes, in a namespace of its own.
+# Runs its other arguments in a mount namespace, on a disk of a number of kilobytes.
 SMALL_DISK = 'mount -t tmpfs -o size="$0"k tmpfs "$1" && shift && exec "$@"'
 
 
 def on_small_disk(kilobytes: int, folder: Path) -> list[str]:
-    """What makes a folder a disk that is soon full, for one process alone."""
+    """A command prefix that mounts a small disk on a folder, for one process."""
     before = ["unshare", "-Urm", "sh", "-c", SMALL_DISK, str(kilobytes), str(folder)]
     if shutil.which("unshare") is None or subprocess.run([*before, "true"], check=False).returncode:
         pytest.skip("no file system can be mounted here")
     return before
 
 
-def test_a_disk_without_room_for_the_whole_parquet(
+def test_disk_without_room_for_the_assembled_parquet(
     score_command, source: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    # The parts fit, and what is made of them does not fit beside them.
+    # The parts fit, but not together with the assembled file.
     before = on_small_disk(1250, disk)
     command = (
         f'"$@" 2> {tmp_path}/said; code=$?; ls -A {disk}/.out.parquet.partial > {tmp_path}/left; '
@@ -182,7 +178,7 @@ def test_a_disk_without_room_for_the_whole_parquet(
 
 
 def without_privileges() -> list[str]:
-    """What takes from root the right to read and write what it may not."""
+    """A command prefix that drops the privileges of root."""
     if os.geteuid():
         return []
     alone = ["unshare", "-U"]
@@ -191,7 +187,7 @@ def without_privileges() -> list[str]:
     return alone
 
 
-def test_an_input_that_must_not_be_read(score_command, source: Path, tmp_path: Path) -> None:
+def test_unreadable_input(score_command, source: Path, tmp_path: Path) -> None:
     path, out = tmp_path / "in.csv", tmp_path / "out.csv"
     shutil.copyfile(source, path)
     path.chmod(0)
@@ -203,17 +199,7 @@ def test_an_input_that_must_not_be_read(score_command, source: Path, tmp_path: P
     assert out.read_text() == "former"
 
 
-def test_a_folder_that_must_not_be_written(score_command, source: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    folder.chmod(0o555)
-    out = folder / "out.csv"
-    said = refused(score_command(source, "--out", out, before=without_privileges()))
-    assert said == f"{out}: cannot be written: Permission denied"
-    assert names(folder) == []
-
-
-def test_a_stream_that_breaks_off(score_command, source: Path, tmp_path: Path) -> None:
+def test_truncated_compressed_input(score_command, source: Path, tmp_path: Path) -> None:
     folder, out = tmp_path / "in", tmp_path / "out.csv"
     folder.mkdir()
     shutil.copyfile(source, folder / "a.csv")
@@ -225,7 +211,7 @@ def test_a_stream_that_breaks_off(score_command, source: Path, tmp_path: Path) -
         said == f"{folder}/b.csv.gz: cannot be read: Truncated compressed stream. {KEPT} (--resume)"
     )
     assert out.read_text() == "former"
-    # Another file has taken its place: what was done of the former ones no longer counts.
+    # The input is another one now, so the run cannot resume.
     (folder / "b.csv.gz").write_bytes(whole)
     said = refused(score_command(folder, "--out", out, "--resume"))
     assert "cannot resume: the input has changed" in said
@@ -247,58 +233,60 @@ class Step:
 
 @pytest.fixture
 def committing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that is whole is noted at once."""
+    """Commit after every chunk."""
     monkeypatch.setattr(run, "_COMMIT_SECONDS", 0)
 
 
 def failing(
     classifier: Classifier, source: Path, out: Path, action: Callable[[], object], **options
 ) -> GatewiseError:
-    """What is said where something happens in the middle of a run."""
+    """The error of a run in the middle of which an action takes place."""
     step = Step(action)
     with pytest.raises(GatewiseError) as error:
-        score_file(classifier, source, out, pace=Parallelism(2, 512), on_progress=step, **options)
+        score_file(
+            classifier, source, out, parallelism=Parallelism(2, 512), on_progress=step, **options
+        )
     assert "\n" not in str(error.value)
     return error.value
 
 
 @pytest.mark.usefixtures("committing")
 @pytest.mark.parametrize("whole_folder", [True, False])
-def test_an_output_folder_that_is_deleted(
+def test_deleted_output_folder(
     classifier: Classifier, source: Path, tmp_path: Path, whole_folder: bool
 ) -> None:
     folder, rejects = tmp_path / "out", tmp_path / "bad.jsonl"
     folder.mkdir()
     out, partial = folder / "out.csv", folder / ".out.csv.partial"
-    gone = folder if whole_folder else partial
+    deleted = folder if whole_folder else partial
     seen = []
 
     def delete() -> None:
-        shutil.rmtree(gone)
-        seen.append(gone)
+        shutil.rmtree(deleted)
+        seen.append(deleted)
 
     error = failing(classifier, source, out, delete, rejects=rejects)
-    # It cannot be gone on with, and that is not promised.
+    # The run cannot resume, and the message does not say so.
     assert not isinstance(error, InterruptedRunError)
-    assert str(error) == f"{out}: cannot be written: {partial}, in which it grew, was deleted"
-    assert seen == [gone]
+    assert str(error) == f"{out}: cannot be written: {partial} was deleted"
+    assert seen == [deleted]
     assert not rejects.exists()
     assert not partial.exists()
 
 
 @pytest.mark.usefixtures("committing")
-def test_a_folder_that_is_deleted_at_the_very_end(
+def test_output_folder_deleted_at_the_end(
     classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.csv"
     last = Step(lambda: shutil.rmtree(tmp_path / ".out.csv.partial"), ROWS)
-    with pytest.raises(OutputError, match=r"in which it grew, was deleted$"):
-        score_file(classifier, source, out, pace=Parallelism(2, 512), on_progress=last)
+    with pytest.raises(OutputError, match=r"was deleted$"):
+        score_file(classifier, source, out, parallelism=Parallelism(2, 512), on_progress=last)
     assert names(tmp_path) == []
 
 
 @pytest.mark.usefixtures("committing")
-def test_a_folder_of_rejected_rows_that_is_deleted(
+def test_deleted_folder_of_the_rejects_file(
     classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     out, folder = tmp_path / "out.csv", tmp_path / "bad"
@@ -309,16 +297,14 @@ def test_a_folder_of_rejected_rows_that_is_deleted(
     assert str(error) == f"{rejects}: cannot be written: there is no folder {folder}. {KEPT}"
     folder.mkdir()
     done = score_file(
-        classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 512)
+        classifier, source, out, rejects=rejects, resume=True, parallelism=Parallelism(2, 512)
     )
     assert (done.resumed, done.scored) == (ROWS, ROWS)
     assert rejects.read_bytes() == b""
 
 
 @pytest.mark.usefixtures("committing")
-def test_an_input_that_vanishes_after_it_was_found(
-    classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+def test_input_deleted_during_the_run(classifier: Classifier, source: Path, tmp_path: Path) -> None:
     folder, aside, out = tmp_path / "in", tmp_path / "aside.csv", tmp_path / "out.csv"
     folder.mkdir()
     for name in ("a.csv", "b.csv"):
@@ -330,17 +316,17 @@ def test_an_input_that_vanishes_after_it_was_found(
     with pytest.raises(
         InterruptedRunError, match=r"/b\.csv: cannot be read: .*No such file"
     ) as error:
-        score(classifier, records, destination, ScoringOptions(), pace=Parallelism(2, 512))
+        score(classifier, records, destination, ScoringOptions(), parallelism=Parallelism(2, 512))
     assert str(error.value).endswith(KEPT)
     assert out.read_text() == "former"
     aside.rename(folder / "b.csv")
-    done = score_file(classifier, folder, out, resume=True, pace=Parallelism(2, 512))
-    # The windows that were being worked on, when the next one could not be read, are read again.
+    done = score_file(classifier, folder, out, resume=True, parallelism=Parallelism(2, 512))
+    # Chunks that were being scored when the next one could not be read are read again.
     assert ROWS // 2 < done.resumed <= ROWS
     assert done.scored == 2 * ROWS
 
 
-def test_two_things_that_fail_are_both_told(
+def test_two_errors_are_both_reported(
     classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, folder = tmp_path / "in.csv", tmp_path / "bad"

@@ -1,4 +1,4 @@
-"""Work side by side: results in order, no more at a time than asked, errors in their place."""
+"""The ordered pool: results in order, a bounded number of items in memory, errors in place."""
 
 import sys
 import threading
@@ -16,8 +16,8 @@ def test_results_come_in_the_order_of_the_items() -> None:
     assert list(in_order(work, range(30), 4)) == [-number for number in range(30)]
 
 
-def test_items_are_taken_only_as_fast_as_they_are_worked_on() -> None:
-    taken, may = [], threading.Event()
+def test_items_are_taken_only_as_fast_as_they_are_processed() -> None:
+    taken, proceed = [], threading.Event()
 
     def items():
         for number in range(100):
@@ -25,7 +25,7 @@ def test_items_are_taken_only_as_fast_as_they_are_worked_on() -> None:
             yield number
 
     def work(number: int) -> int:
-        may.wait(10)
+        proceed.wait(10)
         return number
 
     results = in_order(work, items(), 2)
@@ -33,17 +33,17 @@ def test_items_are_taken_only_as_fast_as_they_are_worked_on() -> None:
     first.start()
     time.sleep(0.2)
     assert len(taken) == 5
-    may.set()
+    proceed.set()
     first.join()
     assert list(results) == list(range(1, 100))
 
 
-def test_as_many_as_asked_for_work_side_by_side() -> None:
+def test_workers_run_concurrently() -> None:
     both = threading.Barrier(2, timeout=10)
     assert list(in_order(lambda number: both.wait() >= 0 and number, range(4), 2)) == [0, 1, 2, 3]
 
 
-def test_an_error_comes_where_its_result_would_have() -> None:
+def test_error_is_raised_in_place_of_its_result() -> None:
     def work(number: int) -> int:
         if number == 3:
             raise ValueError("three")
@@ -57,11 +57,11 @@ def test_an_error_comes_where_its_result_would_have() -> None:
     assert sys.getswitchinterval() == before
 
 
-def test_whoever_stops_early_waits_for_what_was_begun_alone() -> None:
-    begun = []
+def test_closing_early_waits_for_started_items_only() -> None:
+    started = []
 
     def work(number: int) -> int:
-        begun.append(number)
+        started.append(number)
         return number
 
     before = sys.getswitchinterval()
@@ -69,11 +69,11 @@ def test_whoever_stops_early_waits_for_what_was_begun_alone() -> None:
     assert next(results) == 0
     assert sys.getswitchinterval() < before
     results.close()
-    assert len(begun) <= 6
+    assert len(started) <= 6
     assert sys.getswitchinterval() == before
 
 
-def test_runs_that_overlap_leave_the_interpreter_as_it_was() -> None:
+def test_overlapping_runs_restore_the_switch_interval() -> None:
     before = sys.getswitchinterval()
     first, second = (in_order(abs, range(10), 2) for _ in range(2))
     assert next(first) == next(second) == 0

@@ -1,4 +1,4 @@
-"""The columns of answers: names that are free, lists where the format has them."""
+"""Output columns: names that the input does not use, lists if the format allows them."""
 
 import csv
 import json
@@ -31,7 +31,7 @@ def scored(classifier: Classifier, folder: Path, name: str, **options: object) -
     return folder / name
 
 
-def test_json_lines_and_parquet_hold_lists(several: Classifier, tmp_path: Path) -> None:
+def test_json_lines_and_parquet_have_lists(several: Classifier, tmp_path: Path) -> None:
     lines = scored(several, tmp_path, "out.jsonl").read_text(encoding="utf-8").splitlines()
     rows = list(map(json.loads, lines))
     assert [row["labels"] for row in rows] == LABELS
@@ -43,12 +43,9 @@ def test_json_lines_and_parquet_hold_lists(several: Classifier, tmp_path: Path) 
     assert (blue, red) == pytest.approx((0.9526, 0.1192), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out.tsv"])
-def test_cells_hold_labels_with_bars_between(
-    several: Classifier, tmp_path: Path, name: str
-) -> None:
-    with scored(several, tmp_path, name).open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="," if name.endswith("csv") else "\t"))
+def test_lists_in_csv_are_separated_by_bars(several: Classifier, tmp_path: Path) -> None:
+    with scored(several, tmp_path, "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
     assert [row["labels"] for row in rows] == ["blue|red", "", "blue|red"]
     assert [float(score) for score in rows[0]["scores"].split("|")] == pytest.approx(
         [0.9526, 0.1192], abs=1e-4
@@ -56,25 +53,24 @@ def test_cells_hold_labels_with_bars_between(
     assert rows[1]["scores"] == ""
 
 
-def test_every_label_in_a_column_adds_to_what_a_threshold_gives(
-    several: Classifier, tmp_path: Path
-) -> None:
+def test_probability_columns_of_a_multi_label_model(several: Classifier, tmp_path: Path) -> None:
     table = pq.read_table(scored(several, tmp_path, "out.parquet", probabilities=True))
     expected = several.predict_proba(TEXTS)
     for column, label in zip(expected.T, several.classes_, strict=True):
         assert table[f"probability_{label}"].to_pylist() == column.tolist()
 
 
-@pytest.mark.parametrize("own", ["labels", "scores"])
-def test_columns_of_the_input_are_left_alone(several: Classifier, own: str) -> None:
-    answers = OutputColumns.among(several, ("text", own), "in.csv", Format.CSV)
-    assert answers.names == ("predicted_labels", "predicted_scores")
+def test_columns_of_the_input_are_not_overwritten(several: Classifier) -> None:
+    columns = OutputColumns.for_input(several, ("text", "scores"), "in.csv", Format.CSV)
+    assert columns.names == ("predicted_labels", "predicted_scores")
     with pytest.raises(CorpusError, match="the column 'predicted_scores' exists already"):
-        OutputColumns.among(several, (own, "predicted_scores"), "in.csv", Format.CSV)
+        OutputColumns.for_input(several, ("labels", "predicted_scores"), "in.csv", Format.CSV)
 
 
-def test_a_label_with_a_bar_needs_a_format_with_lists(several: Classifier, monkeypatch) -> None:
+def test_label_with_a_bar_requires_a_format_with_lists(several: Classifier, monkeypatch) -> None:
     monkeypatch.setattr(several, "classes_", ["a|b", "c", "d"])
-    with pytest.raises(OutputError, match=r"the label 'a\|b' holds '\|'.* write \.jsonl or"):
-        OutputColumns.among(several, ("text",), "in.csv", Format.CSV)
-    assert OutputColumns.among(several, ("text",), "in.csv", Format.JSON_LINES).classes[0] == "a|b"
+    with pytest.raises(OutputError, match=r"the label 'a\|b' contains '\|'.* write \.jsonl or"):
+        OutputColumns.for_input(several, ("text",), "in.csv", Format.CSV)
+    assert (
+        OutputColumns.for_input(several, ("text",), "in.csv", Format.JSON_LINES).classes[0] == "a|b"
+    )

@@ -1,4 +1,4 @@
-"""Runs that are broken off: whatever the moment, the next one ends with the very same bytes."""
+"""Interrupted runs: a resumed run writes the same bytes as an uninterrupted one."""
 
 import json
 import random
@@ -16,7 +16,7 @@ from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.errors import OutputError
 
-# A process of its own, that notes after every window how far it is.
+# A process that commits after every chunk.
 SCRIPT = """
 import sys
 from gatewise.service.model.classifier import Classifier
@@ -24,9 +24,14 @@ from gatewise.service.scoring import score_file as run
 from gatewise.service.scoring.score_file import Parallelism, score_file
 run._COMMIT_SECONDS = 0
 model, source, out, rejects = sys.argv[1:]
-print("begun", flush=True)
+print("started", flush=True)
 done = score_file(
-    Classifier.load(model), source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64)
+    Classifier.load(model),
+    source,
+    out,
+    rejects=rejects,
+    resume=True,
+    parallelism=Parallelism(2, 64),
 )
 print(done.resumed, flush=True)
 """
@@ -36,7 +41,7 @@ ROWS = 12_000
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of two files; one row in fifty is bad, for one reason or another."""
+    """A folder of two files; one row in fifty is bad."""
     chance = random.Random(1)
     folder = tmp_path_factory.mktemp("input")
     for name in ("a.csv", "b.csv"):
@@ -59,13 +64,13 @@ def outputs(folder: Path, name: str) -> tuple[bytes, bytes]:
     return (folder / name).read_bytes(), (folder / "rejects.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["out.csv", "out.jsonl.gz", "out.parquet"])
-def test_a_run_that_is_killed_again_and_again_gives_the_same_bytes(
+@pytest.mark.parametrize("name", ["out.jsonl.gz", "out.parquet"])
+def test_run_that_is_killed_repeatedly_writes_the_same_bytes(
     model_folder: Path, source: Path, tmp_path: Path, name: str
 ) -> None:
     def command(folder: Path) -> list[str]:
-        given = [model_folder, source, folder / name, folder / "rejects.jsonl"]
-        return [sys.executable, "-c", SCRIPT, *map(str, given)]
+        arguments = [model_folder, source, folder / name, folder / "rejects.jsonl"]
+        return [sys.executable, "-c", SCRIPT, *map(str, arguments)]
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
@@ -77,7 +82,7 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_bytes(
     for attempt in range(40):
         size = journal.stat().st_size if journal.exists() else 0
         process = subprocess.Popen(command(killed), stdout=subprocess.PIPE, text=True)
-        # Once it has come further than the run before; then at any moment.
+        # Kill it at a random moment after it has come further than the run before.
         while (
             attempt < 4
             and process.poll() is None
@@ -87,9 +92,9 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_bytes(
         if attempt < 4:
             time.sleep(chance.random() * 0.15)
             process.send_signal(signal.SIGKILL)
-        told, _ = process.communicate()
+        printed, _ = process.communicate()
         if process.returncode == 0:
-            resumed.append(int(told.split()[-1]))
+            resumed.append(int(printed.split()[-1]))
             break
         assert not (killed / name).exists()
     assert resumed
@@ -99,117 +104,130 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_bytes(
 
 
 class StopError(Exception):
-    """The run is broken off here."""
+    """Interrupts a run."""
 
 
 @pytest.fixture
 def committing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything that is whole is noted at once."""
+    """Commit after every chunk."""
     monkeypatch.setattr(run, "_COMMIT_SECONDS", 0)
 
 
-def broken_off(classifier: Classifier, source: Path, out: Path, rows: int, **options) -> None:
-    """Breaks a run off once it has read so many rows."""
+def interrupt(classifier: Classifier, source: Path, out: Path, rows: int, **options) -> None:
+    """Interrupts a run after a number of rows."""
 
     def stop(counts, _) -> None:
         if counts.rows >= rows:
             raise StopError
 
     with pytest.raises(StopError):
-        score_file(classifier, source, out, pace=Parallelism(2, 64), on_progress=stop, **options)
+        score_file(
+            classifier, source, out, parallelism=Parallelism(2, 64), on_progress=stop, **options
+        )
 
 
 @pytest.mark.usefixtures("committing")
-def test_a_resumed_run_reads_on_where_the_other_ended(
+def test_resumed_run_continues_where_the_other_ended(
     classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     out, rejects = tmp_path / "out.tsv.zst", tmp_path / "rejects.jsonl"
     # In the middle of the second file.
-    broken_off(classifier, source, out, 3 * ROWS // 4, rejects=rejects)
+    interrupt(classifier, source, out, 3 * ROWS // 4, rejects=rejects)
     assert [path.name for path in tmp_path.iterdir()] == [".out.tsv.zst.partial"]
     done = score_file(
-        classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(1, 64)
+        classifier, source, out, rejects=rejects, resume=True, parallelism=Parallelism(1, 64)
     )
     assert 3 * ROWS // 4 <= done.resumed < ROWS
     assert done.rows == done.scored + done.rejected == ROWS
     resumed = outputs(tmp_path, out.name)
-    whole = score_file(classifier, source, out, rejects=rejects, pace=Parallelism(3, 64))
+    whole = score_file(classifier, source, out, rejects=rejects, parallelism=Parallelism(3, 64))
     assert outputs(tmp_path, out.name) == resumed
     assert (whole.resumed, whole.rejected, whole.truncated) == (0, done.rejected, done.truncated)
 
 
 @pytest.mark.usefixtures("committing")
-def test_a_run_that_a_bad_row_ended_goes_on_with_a_file_for_it(
+def test_run_that_a_bad_row_ended_resumes_with_a_rejects_file(
     classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
     with pytest.raises(
         InterruptedRunError, match=r"the first 3 bad rows: .* resume the run$"
     ) as error:
-        score_file(classifier, source, out, pace=Parallelism(1, 8))
+        score_file(classifier, source, out, parallelism=Parallelism(1, 8))
     assert isinstance(error.value.__cause__, BadRowsError)
-    done = score_file(classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(1, 8))
+    done = score_file(
+        classifier, source, out, rejects=rejects, resume=True, parallelism=Parallelism(1, 8)
+    )
     assert done.resumed > 0
     resumed = outputs(tmp_path, out.name)
-    score_file(classifier, source, out, rejects=rejects, pace=Parallelism(2, 8))
+    score_file(classifier, source, out, rejects=rejects, parallelism=Parallelism(2, 8))
     assert outputs(tmp_path, out.name) == resumed
 
 
 @pytest.mark.usefixtures("committing")
-def test_rows_that_were_set_aside_are_not_forgotten(classifier: Classifier, tmp_path: Path) -> None:
+def test_resuming_a_run_with_rejected_rows_requires_a_rejects_file(
+    classifier: Classifier, tmp_path: Path
+) -> None:
     source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "rejects.jsonl"))
     source.write_text('text\n""\n' + "wo ist der Bahnhof\n" * 1000)
-    broken_off(classifier, source, out, 500, rejects=rejects)
+    interrupt(classifier, source, out, 500, rejects=rejects)
     with pytest.raises(OutputError, match="rejected 1 rows and has no rejects file"):
-        score_file(classifier, source, out, resume=True, pace=Parallelism(2, 64))
+        score_file(classifier, source, out, resume=True, parallelism=Parallelism(2, 64))
     done = score_file(
-        classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64)
+        classifier, source, out, rejects=rejects, resume=True, parallelism=Parallelism(2, 64)
     )
     assert (done.rejected, done.resumed > 0) == (1, True)
     assert len(rejects.read_text().splitlines()) == 1
 
 
 @pytest.mark.usefixtures("committing")
-def test_damaged_rows_of_parquet_are_told(
+def test_damaged_parquet_rows_are_an_error(
     classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     out, rejects = tmp_path / "out.parquet", tmp_path / "rejects.jsonl"
-    broken_off(classifier, source, out, 1000, rejects=rejects)
+    interrupt(classifier, source, out, 1000, rejects=rejects)
     with (tmp_path / ".out.parquet.partial" / "rows").open("r+b") as rows:
         rows.write(b"\xff" * 64)
-    with pytest.raises(OutputError, match=r"written so far is damaged: .*\. Begin anew$"):
-        score_file(classifier, source, out, rejects=rejects, resume=True, pace=Parallelism(2, 64))
+    with pytest.raises(OutputError, match=r"written so far are damaged: .*\. Start again$"):
+        score_file(
+            classifier, source, out, rejects=rejects, resume=True, parallelism=Parallelism(2, 64)
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["rejects.jsonl"]
 
 
 @pytest.mark.usefixtures("committing")
-def test_another_input_or_another_wish_is_not_gone_on_with(
+def test_resuming_with_another_input_or_other_options_is_refused(
     classifier: Classifier, tmp_path: Path
 ) -> None:
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\n" + "wo ist der Bahnhof\n" * 1000)
-    broken_off(classifier, source, out, 500)
-    with pytest.raises(OutputError, match="cannot resume: what is asked for has changed"):
+    interrupt(classifier, source, out, 500)
+    with pytest.raises(OutputError, match="cannot resume: the set of options has changed"):
         score_file(
-            classifier, source, out, ScoringOptions(top_k=2), resume=True, pace=Parallelism(2, 64)
+            classifier,
+            source,
+            out,
+            ScoringOptions(top_k=2),
+            resume=True,
+            parallelism=Parallelism(2, 64),
         )
-    with pytest.raises(OutputError, match="cannot resume: the size of a window has changed"):
-        score_file(classifier, source, out, resume=True, pace=Parallelism(2, 65))
+    with pytest.raises(OutputError, match="cannot resume: the chunk size has changed"):
+        score_file(classifier, source, out, resume=True, parallelism=Parallelism(2, 65))
     with source.open("a") as file:
         file.write("one more\n")
     with pytest.raises(OutputError, match="cannot resume: the input has changed"):
-        score_file(classifier, source, out, resume=True, pace=Parallelism(2, 64))
+        score_file(classifier, source, out, resume=True, parallelism=Parallelism(2, 64))
     assert score_file(classifier, source, out).rows == 1001
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.csv", "out.csv"]
 
 
 @pytest.mark.usefixtures("committing")
-def test_a_former_output_stays_until_the_new_one_is_whole(
+def test_former_output_stays_until_the_new_one_is_complete(
     classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
     out.write_text("former")
-    broken_off(classifier, source, out, 1000, rejects=rejects)
+    interrupt(classifier, source, out, 1000, rejects=rejects)
     assert out.read_text() == "former"
     assert not rejects.exists()
     assert json.loads((tmp_path / ".out.csv.partial/rejected").read_text().splitlines()[0])

@@ -13,7 +13,7 @@ import pytest
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.listen_socket import ListenError, listen
 from gatewise.service.serving.server import serve
-from gatewise.service.serving.settings import Settings, SettingsError
+from gatewise.service.serving.settings import Settings
 
 SCRIPT = """
 import sys
@@ -40,7 +40,7 @@ Start = Callable[..., tuple["subprocess.Popen[str]", str]]
 
 @pytest.fixture
 def start(model_folder: Path) -> Iterator[Start]:
-    """Starts a service as a process of its own; returns it with the line it announces itself by."""
+    """Starts a service as a process; returns it with its first log line."""
     with ExitStack() as stack:
 
         def start_process(before: str = "") -> tuple["subprocess.Popen[str]", str]:
@@ -67,9 +67,7 @@ def url_in(line: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_announces_itself_answers_and_stops_when_told(
-    start: Start, number: signal.Signals
-) -> None:
+def test_a_process_serves_until_a_signal(start: Start, number: signal.Signals) -> None:
     process, line = start()
     url = url_in(line)
     assert httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200
@@ -80,7 +78,7 @@ def test_a_process_announces_itself_answers_and_stops_when_told(
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
-def test_a_request_under_way_is_answered_before_the_process_stops(start: Start) -> None:
+def test_a_request_in_flight_is_answered_before_the_process_stops(start: Start) -> None:
     process, line = start(SLOW)
     url = url_in(line)
     answers: list[httpx.Response] = []
@@ -98,37 +96,37 @@ def test_a_request_under_way_is_answered_before_the_process_stops(start: Start) 
     assert process.wait(20) == 0
 
 
-def test_an_answer_does_not_wait_for_the_kernel(start: Start) -> None:
+def test_an_answer_does_not_wait_for_nagles_algorithm(start: Start) -> None:
     _, line = start()
     with httpx.Client(base_url=url_in(line), trust_env=False) as client:
         seconds = sorted(
             client.post("/predict", json={"inputs": "who"}).elapsed.total_seconds()
             for _ in range(21)
         )
-    # With Nagle's algorithm each takes 40 ms: the kernel holds the answer's second part back.
+    # With Nagle's algorithm each takes 40 ms: the kernel holds back the second part of an answer.
     assert seconds[10] < 0.03
 
 
-def test_a_port_in_use_is_told_in_one_line() -> None:
+def test_a_port_in_use() -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ListenError, match=f"127.0.0.1:{port}: Address already in use; choose"):
             listen("127.0.0.1", port)
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 100, "..", "300.1.1.1"])
-def test_a_host_that_is_not_there_is_told_in_one_line(host: str) -> None:
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 100])
+def test_an_unknown_host(host: str) -> None:
     with pytest.raises(ListenError, match=r"cannot listen on .*:0: no such host; choose"):
         listen(host, 0)
 
 
-def test_an_address_of_another_machine_is_told_in_one_line() -> None:
+def test_an_address_of_another_machine() -> None:
     with pytest.raises(ListenError, match="Cannot assign requested address; choose"):
         listen("192.0.2.1", 0)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_an_address_of_version_6() -> None:
+def test_an_ipv6_address() -> None:
     try:
         listener = listen("::1", 0)
     except ListenError:
@@ -137,22 +135,9 @@ def test_an_address_of_version_6() -> None:
         assert listener.family == socket.AF_INET6
 
 
-def test_the_model_is_verified_before_the_port_is_bound(tmp_path: Path) -> None:
+def test_the_model_is_loaded_before_the_port_is_bound(tmp_path: Path) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ModelFolderError) as refused:
             serve(Settings(model=tmp_path / "nothing", port=port))
     assert "\n" not in str(refused.value)
-
-
-def test_a_model_and_no_port_to_serve_it_at(model_folder: Path) -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ListenError, match=f"127.0.0.1:{port}"):
-            serve(Settings(model=model_folder, port=port))
-
-
-def test_no_model_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GATEWISE_MODEL", raising=False)
-    with pytest.raises(SettingsError, match="GATEWISE_MODEL is not set"):
-        serve(Settings())

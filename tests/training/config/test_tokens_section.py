@@ -13,7 +13,7 @@ from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID, train_tokenizer
     ("settings", "reason"),
     [
         (["unit=subword", "algorithm=unigram"], r"unknown setting 'tokens\.algorithm'"),
-        (["ngram=3"], "tokens.ngram=3 makes sense with tokens.unit=ngram only"),
+        (["ngram=3"], "tokens.ngram=3 requires tokens.unit=ngram"),
         (["unit=subword", "ngram=5"], "received tokens.unit=subword"),
         (["unit=ngram", "ngram=6"], "tokens.ngram.*less than or equal to 5; received 6"),
         (["unit=ngram", "ngram=1"], "tokens.ngram.*greater than or equal to 2; received 1"),

@@ -55,9 +55,8 @@ def test_long_texts_are_cut_into_words_whatever_they_hold(tmp_path):
     assert unit_of(texts, tmp_path) == "word"
 
 
-@pytest.mark.parametrize("unit", ["word", "subword", "ngram"])
-def test_a_unit_that_is_set_is_kept(unit, tmp_path):
-    assert unit_of(NAMES, tmp_path, f"tokens.unit={unit}") == unit
+def test_a_unit_that_is_set_is_kept(tmp_path):
+    assert unit_of(NAMES, tmp_path, "tokens.unit=subword") == "subword"
 
 
 def test_words_that_the_dictionary_will_leave_out_are_known_words_all_the_same(tmp_path):
@@ -74,10 +73,7 @@ def test_other_settings_are_left_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("tokens", "epochs"),
-    [
-        *((1, 12), (400_000, 12), (440_000, 11), (1_600_000, 6)),
-        *((3_600_000, 4), (10_000_000, 4), (10**9, 4)),
-    ],
+    [(400_000, 12), (440_000, 11), (1_600_000, 6), (10**9, 4)],
 )
 def test_epochs_are_fewer_the_more_tokens_there_are(tokens, epochs):
     assert with_epochs(config.load(), tokens).training.epochs == epochs

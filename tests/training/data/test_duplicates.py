@@ -1,11 +1,7 @@
 """Duplicates: exact copies always, near ones by their true likeness, and which rows go."""
 
 import csv
-import gzip
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import unicodedata
 from collections import Counter
@@ -97,7 +93,7 @@ def test_near_copies_are_counted_beside_the_exact_ones():
     assert all(0.8 <= example.similarity < 1 for example in near)
 
 
-def test_within_validation_and_test_copies_are_told_and_stay():
+def test_copies_within_validation_and_test_are_counted_and_kept():
     found = look(["a"], ["b", "b", nearly(last="x"), nearly(last="y")], ["c", "c"])
     assert found.overlaps["validation", "validation"] == Overlap(exact=1, near=1)
     assert found.overlaps["test", "test"] == Overlap(exact=1, near=0)
@@ -253,30 +249,6 @@ def test_exact_copies_are_always_found_however_the_rows_come(train, validation, 
     )
 
 
-def test_another_process_finds_the_same():
-    code = (
-        "from gatewise.training.data.duplicates import Finder\n"
-        "finder = Finder(0.6)\n"
-        "words = [f'w{number}' for number in range(40)]\n"
-        "for number in range(300):\n"
-        "    words[number * 7 % 40] = f'n{number}'\n"
-        "    finder.add('train', [' '.join(words)], [str(number % 3)])\n"
-        "found = finder.found()\n"
-        "print(found.as_dict(), found.removed['train'].tolist(), found.examples)\n"
-    )
-
-    def answer(seed):
-        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-c", code]
-        return subprocess.run(
-            command, check=True, capture_output=True, text=True, env=environment, cwd=ROOT
-        ).stdout
-
-    first = answer("1")
-    assert "'near'" in first
-    assert first == answer("2")
-
-
 def runs(text):
     """The set of runs of a text, as documented; for scripts with spaces."""
     spaced = ""
@@ -312,19 +284,3 @@ def test_real_messages_against_every_pair_compared(shared_data):
             holders.setdefault(run, []).append(row)
     assert surely > 400
     assert alike > 10
-
-
-def test_reviews(shared_data):
-    texts = {}
-    for part in ("train", "test"):
-        path = shared_data / "imdb" / f"{part}.csv.gz"
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            texts[part] = [row["text"] for row in csv.DictReader(file)][::10]
-    found = look(texts["train"], test=texts["test"])
-    assert found.overlaps == {
-        ("train", "train"): Overlap(exact=1, near=0),
-        ("train", "test"): Overlap(exact=2, near=0),
-        ("test", "train"): Overlap(exact=2, near=0),
-        ("test", "test"): Overlap(exact=3, near=0),
-    }
-    assert found.removed["train"].tolist() == [30, 1124, 2450]

@@ -49,7 +49,3 @@ def test_rows_can_be_taken_by_number(rows, stored):
     odd = stored.only(np.arange(len(rows)) % 2 == 1)
     assert odd.at([3, 4_999]) == [rows[7], rows[9_999]]
     assert stored.at([]) == []
-
-
-def test_nothing_can_be_kept_too(tmp_path):
-    assert list(store([], tmp_path / "rows.arrow")) == []

@@ -9,8 +9,8 @@ from gatewise.training.evaluation.calibration import (
     Reliability,
     expected_calibration_error,
     negative_log_likelihood,
+    predictions_of,
     temperature,
-    told_of,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,7 +106,7 @@ def test_windows_make_no_difference_to_the_error(predictions):
 def test_an_answer_is_one_prediction_or_one_for_each_label():
     probabilities = np.array([[0.7, 0.3], [0.4, 0.6]])
     truth = np.array([[True, False], [True, False]])
-    told, right = told_of(probabilities, truth, multi_label=False)
+    told, right = predictions_of(probabilities, truth, multi_label=False)
     assert (told.tolist(), right.tolist()) == ([0.7, 0.6], [True, False])
-    told, right = told_of(probabilities, truth, multi_label=True)
+    told, right = predictions_of(probabilities, truth, multi_label=True)
     assert (told.tolist(), right.tolist()) == ([0.7, 0.3, 0.4, 0.6], [True, False, True, False])

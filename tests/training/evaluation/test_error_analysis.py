@@ -3,8 +3,12 @@ import tracemalloc
 import numpy as np
 import pytest
 from gatewise.service.model.scores import apply
-from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, Review
-from gatewise.training.evaluation.mistakes import KEPT, TEXT_LENGTH
+from gatewise.training.evaluation.error_analysis import (
+    MISTAKES_KEPT,
+    TEXT_LENGTH,
+    UNKNOWN_BINS,
+    ErrorAnalyzer,
+)
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
@@ -47,9 +51,9 @@ def several():
 
 def test_the_confusions_are_those_of_scikit_learn(single):
     rows, logits = single
-    review = Review(NAMES)
+    review = ErrorAnalyzer(NAMES)
     review.add(rows, logits)
-    found = review.reviewed()
+    found = review.result()
     places = {name: place for place, name in enumerate(NAMES)}
     matrix = np.diag([label.hits for label in found.labels])
     for pair in found.confused:
@@ -73,10 +77,10 @@ def test_windows_make_no_difference(task, request):
     thresholds = (0.5, 0.3, 0.6, 0.5) if task == "several" else None
     reviews = []
     for size in (1000, 7):
-        review = Review(NAMES, task == "several", thresholds)
+        review = ErrorAnalyzer(NAMES, task == "several", thresholds)
         for start in range(0, len(rows), size):
             review.add(rows[start : start + size], logits[start : start + size])
-        reviews.append(review.reviewed())
+        reviews.append(review.result())
     whole, parts = (found.as_dict() for found in reviews)
     # Sums of floats depend on their order in the last bits; everything else is counts.
     for one, other in zip(whole.pop("trust"), parts.pop("trust"), strict=True):
@@ -87,10 +91,10 @@ def test_windows_make_no_difference(task, request):
 
 def test_the_worst_mistakes_are_the_surest(single):
     rows, logits = single
-    review = Review(NAMES)
+    review = ErrorAnalyzer(NAMES)
     for start in range(0, 500, 50):
         review.add(rows[start : start + 50], logits[start : start + 50])
-    worst = review.reviewed().mistakes
+    worst = review.result().mistakes
     probabilities = apply("softmax", logits)
     given = logits.argmax(axis=1)
     wrong = [
@@ -98,8 +102,8 @@ def test_the_worst_mistakes_are_the_surest(single):
         for number, label in enumerate(given.tolist())
         if NAMES[label] != rows[number].row.label
     ]
-    assert len(wrong) > KEPT
-    expected = [f"text {number}" for _, number in sorted(wrong)[:KEPT]]
+    assert len(wrong) > MISTAKES_KEPT
+    expected = [f"text {number}" for _, number in sorted(wrong)[:MISTAKES_KEPT]]
     assert [mistake.text for mistake in worst] == expected
     first = worst[0]
     number = int(first.text.removeprefix("text "))
@@ -112,18 +116,18 @@ def test_the_worst_mistakes_are_the_surest(single):
 
 def test_of_two_mistakes_alike_the_first_is_worse():
     logits = np.tile(np.array([[3, 0, 0, 0]], dtype=np.float32), (80, 1))
-    review = Review(NAMES)
+    review = ErrorAnalyzer(NAMES)
     review.add([row(number, ["b"]) for number in range(80)], logits)
-    texts = [mistake.text for mistake in review.reviewed().mistakes]
-    assert texts == [f"text {number}" for number in range(KEPT)]
+    texts = [mistake.text for mistake in review.result().mistakes]
+    assert texts == [f"text {number}" for number in range(MISTAKES_KEPT)]
 
 
 def test_several_labels_are_given_by_their_thresholds():
     sure = np.log(0.9 / 0.1)
     logits = np.array([[sure, -sure, 0, -9], [-9, -9, -9, -9]], dtype=np.float32)
-    review = Review(NAMES, multi_label=True, thresholds=(0.5, 0.95, 0.4, 0.5))
+    review = ErrorAnalyzer(NAMES, multi_label=True, thresholds=(0.5, 0.95, 0.4, 0.5))
     review.add([row(1, ["b", "c"]), row(2, [])], logits)
-    found = review.reviewed()
+    found = review.result()
     counts = {label.label: (label.hits, label.missed, label.wrong) for label in found.labels}
     assert counts == {"a": (0, 0, 1), "b": (0, 1, 0), "c": (1, 0, 0), "d": (0, 0, 0)}
     assert [(pair.right, pair.given, pair.rows) for pair in found.confused] == [("b", "a", 1)]
@@ -142,10 +146,10 @@ def test_lengths_and_unknown_tokens_are_counted():
         row(3, ["a"], [UNKNOWN_ID] * 3, truncated=True),
         row(4, ["a"], [7, UNKNOWN_ID]),
     ]
-    review = Review(NAMES)
+    review = ErrorAnalyzer(NAMES)
     review.add(rows[:2], np.zeros((2, 4), dtype=np.float32))
     review.add(rows[2:], np.zeros((2, 4), dtype=np.float32))
-    found = review.reviewed()
+    found = review.result()
     assert {length: texts for length, texts in enumerate(found.lengths) if texts} == {
         2: 1,
         3: 1,
@@ -155,7 +159,7 @@ def test_lengths_and_unknown_tokens_are_counted():
     assert found.truncated == 1
     unknown = {index: texts for index, texts in enumerate(found.unknown) if texts}
     assert unknown == {0: 1, 1: 1, UNKNOWN_BINS // 2: 1, UNKNOWN_BINS: 1}
-    bins = found.length_bins(most=4)
+    bins = found.length_bins(max_bins=4)
     assert [(found.first, found.last, found.texts) for found in bins] == [
         (2, 6, 3),
         (7, 11, 0),
@@ -167,9 +171,9 @@ def test_lengths_and_unknown_tokens_are_counted():
 def test_trust_compares_what_the_model_says_with_what_is_so():
     # 80% for a label that is right three times of four.
     logits = np.log(np.array([[0.8, 0.1, 0.05, 0.05]] * 4)).astype(np.float32)
-    review = Review(NAMES)
+    review = ErrorAnalyzer(NAMES)
     review.add([row(number, [label]) for number, label in enumerate("aaab")], logits)
-    found = review.reviewed()
+    found = review.result()
     (filled,) = [trust for trust in found.trust if trust.predictions]
     assert (filled.predictions, filled.right) == (4, 0.75)
     assert filled.probability == pytest.approx(0.8)
@@ -180,9 +184,9 @@ def test_a_row_may_be_given_no_label_and_have_none():
     """A wrong answer, a row out of scope that is given a label, and two that are given none."""
     probabilities = [[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1]]
     logits = np.log(np.array([*probabilities, [0.3, 0.4, 0.2, 0.1]])).astype(np.float32)
-    review = Review(NAMES, least=0.5)
+    review = ErrorAnalyzer(NAMES, min_probability=0.5)
     review.add([row(1, ["b"]), row(2, []), row(3, ["a"]), row(4, [])], logits)
-    found = review.reviewed()
+    found = review.result()
     assert (found.rows, found.mistaken_rows) == (4, 3)
     assert [(pair.right, pair.given) for pair in found.confused] == [("b", "a")]
     # What was given no label is nothing that the model was sure of.
@@ -196,13 +200,13 @@ def test_a_row_may_be_given_no_label_and_have_none():
 
 def test_thresholds_belong_to_multi_label_tasks():
     with pytest.raises(ValueError, match="thresholds in a multi-label task, and there alone"):
-        Review(NAMES, multi_label=True)
+        ErrorAnalyzer(NAMES, multi_label=True)
     with pytest.raises(ValueError, match="thresholds in a multi-label task, and there alone"):
-        Review(NAMES, thresholds=(0.5,) * 4)
+        ErrorAnalyzer(NAMES, thresholds=(0.5,) * 4)
 
 
 def test_memory_does_not_grow_with_the_rows():
-    review = Review(NAMES)
+    review = ErrorAnalyzer(NAMES)
     logits = np.tile(np.array([[3, 0, 0, 0]], dtype=np.float32), (100, 1))
 
     def window(number):
@@ -216,6 +220,6 @@ def test_memory_does_not_grow_with_the_rows():
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 100_000  # the texts were 80 MB
-    texts = [mistake.text for mistake in review.reviewed().mistakes]
+    texts = [mistake.text for mistake in review.result().mistakes]
     assert {len(text) for text in texts} == {TEXT_LENGTH + 1}
     assert texts[0].endswith("…")

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.evaluation.evaluate import Report
-from gatewise.training.evaluation.model_benchmark import costly, measure
+from gatewise.training.evaluation.model_benchmark import accuracy_losses, measure
 
 FIGURES = Report(accuracy=0.9, macro_f1=0.8, log_loss=0.3, ece=0.1, rows=10, labels=())
 
@@ -30,7 +30,7 @@ def test_a_precision_that_costs_more_than_the_budget_is_told_of(multi_label_fold
     exact = measure(Classifier.load(multi_label_folder), FIGURES, ["red"])
     halves = replace(exact, precision="fp16", file="onnx/model_fp16.onnx", accuracy=0.898)
     integers = replace(exact, precision="int8", file="onnx/model_quantized.onnx", accuracy=0.897)
-    (told,) = costly([exact, halves, integers])
+    (told,) = accuracy_losses([exact, halves, integers])
     assert told == (
         "8-bit integers (onnx/model_quantized.onnx): accuracy 0.8970, where 32-bit floats have "
         "0.9000: use onnx/model.onnx where that counts"

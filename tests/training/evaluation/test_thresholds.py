@@ -65,14 +65,3 @@ def test_no_threshold_gives_a_better_f1(data):
             assert found == pytest.approx(best)
         if not has.any():
             assert chosen == 0.5
-
-
-def test_labels_do_not_influence_each_other():
-    generator = np.random.default_rng(7)
-    scores, truth = generator.random((500, 4)), generator.random((500, 4)) < 0.2
-    together = choose(scores, truth)
-    assert together == choose(scores, truth)
-    for label in range(4):
-        assert choose(scores[:, label : label + 1], truth[:, label : label + 1]) == (
-            together[label],
-        )

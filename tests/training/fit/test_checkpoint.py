@@ -5,7 +5,7 @@ from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.progress import Epoch, RateTest
 
 EPOCH = Epoch(1, 10, 0.1 + 0.2, 1 / 3, 0.75, 1e-3)
-STANDING = TrainingState(
+STATE = TrainingState(
     peak=0.1,
     update=17,
     lowered=1,
@@ -17,9 +17,9 @@ STANDING = TrainingState(
     findings=["the cost is flat"],
 )
 CHECKPOINT = Checkpoint(
-    STANDING,
-    state=[np.arange(6, dtype=np.float32).reshape(2, 3), np.array(5, np.int64)],
-    best=[np.zeros(3, np.float32)] * 12,
+    STATE,
+    variables=[np.arange(6, dtype=np.float32).reshape(2, 3), np.array(5, np.int64)],
+    best_weights=[np.zeros(3, np.float32)] * 12,
 )
 
 
@@ -27,29 +27,26 @@ def checkpoints(folder, **identity):
     return Checkpoints(folder / "checkpoint.npz", {"seed": 1, "ngrams": (1, 2), **identity})
 
 
-def test_everything_comes_back_exactly(tmp_path):
-    place = checkpoints(tmp_path)
-    place.save(CHECKPOINT)
-    found = place.load()
-    assert found.standing == STANDING
-    for name in ("state", "best"):
-        for a, b in zip(getattr(found, name), getattr(CHECKPOINT, name), strict=True):
+def test_round_trip_is_exact(tmp_path):
+    file = checkpoints(tmp_path)
+    assert file.load() is None
+    file.save(CHECKPOINT)
+    loaded = file.load()
+    assert loaded.state == STATE
+    for name in ("variables", "best_weights"):
+        for a, b in zip(getattr(loaded, name), getattr(CHECKPOINT, name), strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
 
 
-def test_before_the_first_epoch_there_is_no_best(tmp_path):
-    place = checkpoints(tmp_path)
-    place.save(Checkpoint(TrainingState(peak=0.1), CHECKPOINT.state, []))
-    assert place.load().standing == TrainingState(peak=0.1)
-    assert place.load().best == []
+def test_before_the_first_epoch_there_are_no_best_weights(tmp_path):
+    file = checkpoints(tmp_path)
+    file.save(Checkpoint(TrainingState(peak=0.1), CHECKPOINT.variables, []))
+    assert file.load().state == TrainingState(peak=0.1)
+    assert file.load().best_weights == []
 
 
-def test_without_a_file_there_is_no_checkpoint(tmp_path):
-    assert checkpoints(tmp_path).load() is None
-
-
-def test_what_differs_is_named(tmp_path):
+def test_another_identity_is_refused(tmp_path):
     checkpoints(tmp_path).save(CHECKPOINT)
     with pytest.raises(CheckpointError, match="another run: it has seed=1, this run has 2"):
         checkpoints(tmp_path, seed=2).load()
@@ -58,18 +55,18 @@ def test_what_differs_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 nothing", b"\x93NUMPY"])
-def test_what_is_no_checkpoint_is_told(tmp_path, content):
-    place = checkpoints(tmp_path)
-    place.path.write_bytes(content)
+def test_a_file_that_is_not_a_checkpoint_is_refused(tmp_path, content):
+    file = checkpoints(tmp_path)
+    file.path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"cannot be read.*without resuming"):
-        place.load()
+        file.load()
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
-    place = checkpoints(tmp_path)
-    place.save(CHECKPOINT)
-    broken = Checkpoint(STANDING, [np.array([object()])], [])
+def test_a_failed_save_keeps_the_previous_checkpoint(tmp_path):
+    file = checkpoints(tmp_path)
+    file.save(CHECKPOINT)
+    broken = Checkpoint(STATE, [np.array([object()])], [])
     with pytest.raises(ValueError, match="allow_pickle"):
-        place.save(broken)
-    assert place.load().standing == STANDING
+        file.save(broken)
+    assert file.load().state == STATE
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]

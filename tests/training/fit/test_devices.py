@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-# Logical devices must be declared before TensorFlow starts, so this runs in a process of its own.
+# Logical devices must be configured before TensorFlow starts, so this runs in its own process.
 REPLICAS = """
 import sys
 from pathlib import Path
@@ -17,8 +17,8 @@ from gatewise.training.data import examples
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.fit.dataset import Batches, tensors
-from gatewise.training.fit.train_step import Learner
-from gatewise.training.fit.loss import objective
+from gatewise.training.fit.train_step import Trainer
+from gatewise.training.fit.loss import make_loss
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.training_section import TrainingConfig
 
@@ -34,16 +34,16 @@ found = []
 for strategy in (devices.strategy(), devices.strategy(["CPU:0", "CPU:1"])):
     with strategy.scope():
         model = build(still, shape, seed=1)
-    goal = objective(config, train, 2, multi_label=False)
-    learner = Learner(model, goal, config, 0.9)
+    loss = make_loss(config, train, 2, multi_label=False)
+    trainer = Trainer(model, loss, config, 0.9)
     # The last batch has one text, fewer than there are replicas.
-    batches = tensors(train, Batches(train, 7, seed=1).epoch(1), goal.row_weights)
-    losses = [learner.update(batch, 0.1) for batch in batches]
-    with learner.averaged():
-        averages = learner.weights()
-    state = learner.state()
-    learner.restore(state)
-    found.append((losses, learner.weights(), averages))
+    batches = tensors(train, Batches(train, 7, seed=1).epoch(1), loss.row_weights)
+    losses = [trainer.update(batch, 0.1) for batch in batches]
+    with trainer.averaged():
+        averages = trainer.weights()
+    state = trainer.state()
+    trainer.restore(state)
+    found.append((losses, trainer.weights(), averages))
     print(model.distribute_strategy.num_replicas_in_sync)
 for one, two in zip(*found, strict=True):
     for a, b in zip(one, two, strict=True):
@@ -56,7 +56,7 @@ import tensorflow as tf
 from gatewise.training.fit import devices
 
 for threads in (1, 0, 3):
-    devices.share_out(threads)
+    devices.set_operation_threads(threads)
     print(tf.config.threading.get_intra_op_parallelism_threads())
 """
 
@@ -65,7 +65,7 @@ import tensorflow as tf
 from gatewise.training.fit import devices
 
 tf.constant(1) + 1
-devices.share_out(1)
+devices.set_operation_threads(1)
 print(tf.config.threading.get_intra_op_parallelism_threads())
 """
 
@@ -77,13 +77,13 @@ def run(script, *arguments):
     return done.stdout.split()
 
 
-def test_operations_have_as_many_threads_as_they_are_given():
+def test_threads_of_an_operation():
     assert run(THREADS) == ["1", "0", "3"]
 
 
-def test_threads_stay_as_they_are_once_tensorflow_has_begun():
+def test_threads_stay_as_they_are_once_tensorflow_has_started():
     assert run(TOO_LATE) == ["0"]
 
 
-def test_replicas_make_the_updates_of_one_device(tmp_path):
+def test_replicas_make_the_same_updates_as_one_device(tmp_path):
     assert run(REPLICAS, str(tmp_path)) == ["1", "2"]

@@ -11,17 +11,17 @@ def stored(texts, folder):
     return examples.store([(ids, np.zeros(len(ids), np.int32))], folder)
 
 
-def test_texts_are_counted_and_not_places(tmp_path):
+def test_texts_are_counted_and_not_occurrences(tmp_path):
     texts = [[2, 5, 5, 6], [2, 6], [2, 7, 8, 9, 7]] * 200  # more than a batch
     model = build(NetworkConfig(units=4), Shape(12, 3, (1,)), seed=1)
     count_ngrams(model, stored(texts, tmp_path))
-    told = model.get_layer("ngrams").told.numpy()
+    idf = model.get_layer("ngrams").idf.numpy()
     share = {2: 600, 5: 200, 6: 400, 7: 200, 8: 200, 9: 200}
     expected = [1 + np.log(601 / (1 + share[id_])) if id_ in share else 0 for id_ in range(12)]
-    np.testing.assert_allclose(told, expected, rtol=1e-6)
+    np.testing.assert_allclose(idf, expected, rtol=1e-6)
 
 
-def test_a_network_without_the_path_stays_as_it_is(tmp_path):
+def test_a_network_without_the_linear_path_is_unchanged(tmp_path):
     model = build(NetworkConfig(units=4), Shape(12, 3, ()), seed=1)
     weights = model.get_weights()
     count_ngrams(model, stored([[2, 5]], tmp_path))

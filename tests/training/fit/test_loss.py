@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data import examples
-from gatewise.training.fit.loss import Objective, objective
+from gatewise.training.fit.loss import Loss, make_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
@@ -11,36 +11,31 @@ LABELS = np.array([0, 2, 1, 1, 0, 2], dtype=np.int32)
 ONE_HOT = np.eye(3, dtype=np.float32)[LABELS]
 
 
-def losses(goal, targets, smoothed=True):
-    return np.asarray(goal.losses(LOGITS, targets, smoothed=smoothed))
+def values(loss, targets, smoothed=True):
+    return np.asarray(loss.per_text(LOGITS, targets, smoothed=smoothed))
 
 
 def test_labels_give_the_cross_entropy_of_keras():
     expected = keras.ops.sparse_categorical_crossentropy(LABELS, LOGITS, from_logits=True)
-    np.testing.assert_allclose(losses(Objective(3, False, 0.0, None), LABELS), expected, rtol=1e-5)
+    np.testing.assert_allclose(values(Loss(3, False, 0.0, None), LABELS), expected, rtol=1e-5)
 
 
-def test_soft_labels_that_are_certain_give_the_loss_of_labels():
-    goal = Objective(3, False, 0.0, None)
-    np.testing.assert_allclose(losses(goal, ONE_HOT), losses(goal, LABELS), rtol=1e-6)
-
-
-def test_soft_labels_give_the_loss_expected_over_them():
-    goal = Objective(3, False, 0.0, None)
+def test_soft_labels_give_the_expected_loss():
+    loss = Loss(3, False, 0.0, None)
     shares = np.full((6, 3), [0.2, 0.3, 0.5], dtype=np.float32)
-    by_label = [losses(goal, np.full(6, label, np.int32)) for label in range(3)]
+    by_label = [values(loss, np.full(6, label, np.int32)) for label in range(3)]
     expected = 0.2 * by_label[0] + 0.3 * by_label[1] + 0.5 * by_label[2]
-    np.testing.assert_allclose(losses(goal, shares), expected, rtol=1e-5)
+    np.testing.assert_allclose(values(loss, shares), expected, rtol=1e-5)
 
 
-def test_smoothing_is_that_of_keras_and_left_out_in_validation():
-    goal = Objective(3, False, 0.1, None)
+def test_smoothing_is_that_of_keras_and_not_in_validation():
+    loss = Loss(3, False, 0.1, None)
     keras_loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=0.1, reduction="none"
     )
-    np.testing.assert_allclose(losses(goal, LABELS), keras_loss(ONE_HOT, LOGITS), rtol=1e-5)
-    plain = losses(Objective(3, False, 0.0, None), LABELS)
-    np.testing.assert_allclose(losses(goal, LABELS, smoothed=False), plain)
+    np.testing.assert_allclose(values(loss, LABELS), keras_loss(ONE_HOT, LOGITS), rtol=1e-5)
+    plain = values(Loss(3, False, 0.0, None), LABELS)
+    np.testing.assert_allclose(values(loss, LABELS, smoothed=False), plain)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -49,7 +44,7 @@ def test_several_labels_give_the_binary_cross_entropy_of_keras(smoothing):
     keras_loss = keras.losses.BinaryCrossentropy(
         from_logits=True, label_smoothing=smoothing, reduction="none"
     )
-    found = losses(Objective(3, True, smoothing, None), targets)
+    found = values(Loss(3, True, smoothing, None), targets)
     np.testing.assert_allclose(found, keras_loss(targets, LOGITS), rtol=1e-5)
 
 
@@ -59,26 +54,26 @@ def stored(folder, targets):
 
 def test_balanced_weights_are_those_of_scikit_learn(tmp_path):
     labels = np.array([0] * 6 + [1] * 3 + [2], dtype=np.int32)
-    goal = objective(
+    loss = make_loss(
         TrainingConfig(class_weights="balanced"), stored(tmp_path, labels), 3, multi_label=False
     )
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    np.testing.assert_allclose(goal.row_weights, expected, rtol=1e-6)
+    np.testing.assert_allclose(loss.row_weights, expected, rtol=1e-6)
 
 
 def test_in_a_multi_label_task_yes_and_no_are_balanced_for_each_label(tmp_path):
     targets = np.array([[1, 0], [1, 0], [1, 1], [0, 0]], dtype=np.float32)
-    goal = objective(
+    loss = make_loss(
         TrainingConfig(class_weights="balanced"), stored(tmp_path, targets), 2, multi_label=True
     )
-    assert goal.row_weights is None
-    for column, weights in zip(targets.T, goal.class_weights.T, strict=True):
+    assert loss.row_weights is None
+    for column, weights in zip(targets.T, loss.class_weights.T, strict=True):
         expected = compute_class_weight("balanced", classes=np.array([1.0, 0.0]), y=column)
         np.testing.assert_allclose(weights, expected, rtol=1e-6)
-    whole = np.asarray(goal.losses(np.zeros((4, 2), np.float32), targets, smoothed=True))
-    assert whole.mean() == pytest.approx(np.log(2))  # balanced weights leave the mean as it was
+    total = np.asarray(loss.per_text(np.zeros((4, 2), np.float32), targets, smoothed=True))
+    assert total.mean() == pytest.approx(np.log(2))  # balanced weights keep the mean
 
 
 def test_without_class_weights_there_are_none(tmp_path):
-    goal = objective(TrainingConfig(), stored(tmp_path, LABELS), 3, multi_label=False)
-    assert goal.class_weights is None
+    loss = make_loss(TrainingConfig(), stored(tmp_path, LABELS), 3, multi_label=False)
+    assert loss.class_weights is None

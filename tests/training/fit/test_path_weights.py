@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 from gatewise.training.evaluation.calibration import negative_log_likelihood
-from gatewise.training.fit.path_weights import balance
+from gatewise.training.fit.path_weights import fit_path_weights
 from scipy.optimize import minimize_scalar
 
 
 def drawn(weights, count=4000, labels=4, seed=1, multi_label=False):
-    """Logits of some paths, and targets that are as probable as their weighted sum says."""
+    """Logits of some paths, and targets drawn with the probabilities of their weighted sum."""
     generator = np.random.default_rng(seed)
     paths = [generator.normal(0, 2, (count, labels)).astype(np.float32) for _ in weights]
     logits = sum(weight * path for weight, path in zip(weights, paths, strict=True))
@@ -26,55 +26,56 @@ def total(paths, factors):
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.5, 0.5), (0.2, 0.6), (0.3, 0.05), (1, 2, 3)])
-def test_it_finds_the_weights_that_targets_were_drawn_with(weights, multi_label):
+@pytest.mark.parametrize("weights", [(1.5, 0.5), (1, 2, 3)])
+def test_it_finds_the_weights_of_the_targets(weights, multi_label):
     paths, targets = drawn(weights, multi_label=multi_label)
-    found = balance(paths, loss_of(targets, multi_label))
+    found = fit_path_weights(paths, loss_of(targets, multi_label))
     np.testing.assert_allclose(found, np.array(weights) / np.mean(weights), rtol=0, atol=0.12)
 
 
-@pytest.mark.parametrize("weights", [(1, 1), (3, 0.1), (0.05, 0.3)])
+@pytest.mark.parametrize("weights", [(3, 0.1), (0.05, 0.3)])
 def test_the_mean_is_one(weights):
     paths, targets = drawn(weights, count=300)
-    assert np.mean(balance(paths, loss_of(targets))) == pytest.approx(1, abs=1e-3)
+    assert np.mean(fit_path_weights(paths, loss_of(targets))) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("count", [5, 40, 1000])
 def test_it_is_never_worse_than_equal_weights(count, seed):
-    """Each with the temperature that suits it, which is chosen once the network is exported."""
+    """Each with its best temperature, which is chosen after the export."""
     generator = np.random.default_rng(seed)
     weights = generator.uniform(0.1, 2, 2)
     paths, targets = drawn(weights, count, seed=seed)
     loss = loss_of(targets)
 
-    def at_best(factors):
+    def best_loss(factors):
         logits = total(paths, factors)
         found = minimize_scalar(
             lambda log: loss(np.exp(log) * logits), bounds=(-6, 6), method="bounded"
         )
         return found.fun
 
-    # What the belief that was there before any row can weigh: nothing, with many rows.
-    assert at_best(balance(paths, loss)) <= at_best((1, 1)) + 1 / count
+    # The prior has an effect with few rows only.
+    assert best_loss(fit_path_weights(paths, loss)) <= best_loss((1, 1)) + 1 / count
 
 
-def test_a_path_that_is_always_right_is_not_trusted_without_bound():
+def test_the_weight_of_a_path_that_is_always_right_is_bounded():
     truth = np.arange(6) % 2
     right = np.eye(2, dtype=np.float32)[truth]
     noise = np.random.default_rng(1).normal(size=(6, 2)).astype(np.float32)
-    first, second = balance([right, noise], loss_of(truth))
+    first, second = fit_path_weights([right, noise], loss_of(truth))
     assert first > second > 0.02
 
 
-def test_a_path_that_says_nothing_is_left_alone():
+def test_a_path_of_zeros():
     paths, targets = drawn((1.0,), count=500)
-    factors = balance([*paths, np.zeros_like(paths[0])], loss_of(targets))
+    factors = fit_path_weights([*paths, np.zeros_like(paths[0])], loss_of(targets))
     assert all(np.isfinite(factors))
     assert factors[0] > 0.5
 
 
-def test_the_same_rows_give_the_same_numbers():
+def test_it_is_deterministic_and_rounded():
     paths, targets = drawn((1.2, 0.4), count=200)
-    assert balance(paths, loss_of(targets)) == balance(paths, loss_of(targets))
-    assert all(float(f"{factor:.4g}") == factor for factor in balance(paths, loss_of(targets)))
+    factors = fit_path_weights(paths, loss_of(targets))
+    assert factors == fit_path_weights(paths, loss_of(targets))
+    assert all(float(f"{factor:.4g}") == factor for factor in factors)

@@ -25,7 +25,7 @@ def test_the_rate_rises_in_equal_steps_to_its_peak():
     assert rate.at(99) < 0.001
 
 
-def test_a_single_update_is_not_lost_to_the_warm_up():
+def test_a_single_update_has_the_peak_rate():
     assert LearningRate("cosine", 0.1, updates=1, warmup=0.1).at(0) == 0.1
 
 

@@ -9,7 +9,7 @@ from gatewise.training.mobile.pruning import PruningPlan, ngram_effect, prune, t
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
-from gatewise.training.onnx_export.precision import stored_in
+from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.tokenizer.encoding import pad
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
 from onnx import numpy_helper
@@ -118,7 +118,7 @@ def test_everything_at_once_and_in_eight_bits(texts):
         model, PruningPlan(tokens=kept, ngrams=seen_rows(model)[::2], absent_idf=1.0, width=8)
     )
     exact = logits_of(smaller, renumbered)
-    narrow = logits_of(stored_in("int8", smaller), renumbered)
+    narrow = logits_of(convert_precision(smaller, "int8"), renumbered)
     assert 0 < np.abs(narrow - exact).max() < 0.1 * exact.std()
     alone = np.concatenate([logits_of(smaller, [text]) for text in renumbered])
     assert (alone == exact).all()

@@ -25,7 +25,7 @@ def test_the_classes_are_those_of_the_tokenizer(unit):
     assert tables.dropped == character_classes.members(character_classes.dropped())
     assert tables.spaces == character_classes.members(character_classes.white_space())
     isolated = (
-        character_classes.members(character_classes.standing_alone()) - tables.dropped
+        character_classes.members(character_classes.isolated()) - tables.dropped
         if unit == "word"
         else ()
     )

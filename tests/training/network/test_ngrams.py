@@ -1,4 +1,4 @@
-"""The linear path: which n-grams a text has, and what they come to."""
+"""The linear path: the n-grams of a text, and its logits."""
 
 import numpy as np
 import pytest
@@ -21,18 +21,18 @@ def pair(first, second):
     return 20 + (first * MULTIPLIERS[0] + second * MULTIPLIERS[1]) % 1000
 
 
-def test_an_n_gram_that_a_text_has_twice_is_there_once():
+def test_a_repeated_n_gram_has_one_row():
     found, _ = rows_of([2, 5, 6, 5, 6, 5], [2])
     expected = {2, 5, 6, pair(2, 5), pair(5, 6), pair(6, 5), pair(5, 0)}
     assert sorted(found[found > 0]) == sorted(expected)
 
 
-def test_a_text_has_the_same_rows_in_the_same_places_beside_a_longer_one():
+def test_the_rows_of_a_text_do_not_depend_on_padding():
     text = [2, 7, 9, 7]
     (alone,) = rows_of(text)
-    beside, _ = rows_of(text, list(range(2, 19)))
-    np.testing.assert_array_equal(beside[: len(alone)], alone)
-    assert not beside[len(alone) :].any()
+    padded, _ = rows_of(text, list(range(2, 19)))
+    np.testing.assert_array_equal(padded[: len(alone)], alone)
+    assert not padded[len(alone) :].any()
 
 
 def path(width=3, classes=3):
@@ -48,7 +48,7 @@ def test_it_is_a_linear_model_of_binary_tf_idf(width):
     rows = rows_of(*texts)
     has = np.array([np.isin(np.arange(1020), row[row > 0]) for row in rows], dtype=float)
     layer = path(width)
-    layer.count(has.sum(axis=0).astype(np.int64), len(texts))
+    layer.set_idf(has.sum(axis=0).astype(np.int64), len(texts))
     weights = np.array(layer.weights_table.numpy())
     if width == 2:
         weights = weights @ layer.kernel.numpy()
@@ -56,11 +56,11 @@ def test_it_is_a_linear_model_of_binary_tf_idf(width):
     np.testing.assert_allclose(layer(rows), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_an_n_gram_of_no_training_text_counts_nothing():
+def test_an_n_gram_of_no_training_text_has_no_weight():
     layer = path()
     known, further = rows_of([2, 5], [2, 5, 11])
     frequencies = np.bincount(known[known > 0], minlength=1020)
-    layer.count(frequencies, 1)
+    layer.set_idf(frequencies, 1)
     shared = np.where(np.isin(further, known), further, 0)
     np.testing.assert_allclose(layer(further[None]), layer(shared[None]), rtol=1e-6)
     np.testing.assert_array_equal(layer(rows_of([11, 12])), [[0, 0, 0]])

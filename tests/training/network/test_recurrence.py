@@ -1,11 +1,11 @@
-"""The recurrent layer: Keras's own layers say what its states, gradients and weights must be."""
+"""The recurrent layer has the states, gradients and weights of Keras's own layers."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from gatewise.training.network import cudnn
-from gatewise.training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 
 LENGTHS = np.array([5, 1, 7, 3], dtype=np.int32)
 FEATURES, UNITS = 3, 4
@@ -38,9 +38,17 @@ def moved(layer):
     layer.set_weights([w + generator.normal(0, 0.3, w.shape) for w in layer.get_weights()])
 
 
-@pytest.mark.parametrize(("cell", "reset_after"), CELLS)
-@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
-@pytest.mark.parametrize("return_sequences", [False, True])
+@pytest.mark.parametrize(
+    ("cell", "reset_after", "direction", "return_sequences"),
+    [
+        *((*cell, "bidirectional", True) for cell in CELLS),
+        ("gru", True, "forward", True),
+        ("gru", True, "backward", True),
+        ("gru", True, "forward", False),
+        ("gru", True, "backward", False),
+        ("gru", True, "bidirectional", False),
+    ],
+)
 def test_states_and_gradients_are_keras_s(cell, reset_after, direction, return_sequences):
     own = Recurrence(
         cell, UNITS, direction, return_sequences=return_sequences, reset_after=reset_after
@@ -73,7 +81,7 @@ def test_states_and_gradients_are_keras_s(cell, reset_after, direction, return_s
 
 
 @pytest.mark.parametrize(("cell", "reset_after"), CELLS)
-def test_the_first_weights_are_keras_s_in_kind(cell, reset_after):
+def test_the_initial_weights_are_keras_s_in_kind(cell, reset_after):
     own = Recurrence(cell, UNITS, "bidirectional", reset_after=reset_after)
     theirs = in_keras(cell, reset_after, "bidirectional", return_sequences=False)
     own(inputs())
@@ -86,8 +94,9 @@ def test_the_first_weights_are_keras_s_in_kind(cell, reset_after):
         np.testing.assert_array_equal(bias, theirs.get_weights()[start + 2])
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
+@pytest.mark.parametrize(
+    ("cell", "direction"), [("gru", "forward"), ("lstm", "backward"), ("rnn", "bidirectional")]
+)
 def test_an_id_is_a_one_hot_vector_times_the_kernel(cell, direction):
     vocabulary = 9
     generator = np.random.default_rng(0)
@@ -106,10 +115,17 @@ def test_an_id_is_a_one_hot_vector_times_the_kernel(cell, direction):
     )
 
 
-@pytest.mark.parametrize("dropped", [Dropped(states=0.5), Dropped(weights=0.5)])
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-def test_what_is_dropped_is_drawn_anew_while_training_and_never_else(cell, dropped):
-    layer = Recurrence(cell, UNITS, "bidirectional", dropped=dropped)
+@pytest.mark.parametrize(
+    ("cell", "dropout"),
+    [
+        ("gru", RecurrentDropout(states=0.5)),
+        ("lstm", RecurrentDropout(states=0.5)),
+        ("rnn", RecurrentDropout(states=0.5)),
+        ("lstm", RecurrentDropout(weights=0.5)),
+    ],
+)
+def test_dropout_acts_in_training_only(cell, dropout):
+    layer = Recurrence(cell, UNITS, "bidirectional", dropout=dropout)
     plain = Recurrence(cell, UNITS, "bidirectional")
     given = inputs()
     layer(given)
@@ -117,7 +133,7 @@ def test_what_is_dropped_is_drawn_anew_while_training_and_never_else(cell, dropp
     plain.set_weights(layer.get_weights())
     first, again = (layer(given, LENGTHS, training=True).numpy() for _ in range(2))
     assert (first != again).any(axis=1)[LENGTHS > 1].all()
-    # A text of one step has no step before it to drop anything of.
+    # A text of one step has no previous state to drop.
     np.testing.assert_allclose(first[LENGTHS == 1], again[LENGTHS == 1])
     np.testing.assert_array_equal(layer(given, LENGTHS), plain(given, LENGTHS))
     with tf.GradientTape() as tape:
@@ -126,25 +142,16 @@ def test_what_is_dropped_is_drawn_anew_while_training_and_never_else(cell, dropp
         assert np.abs(gradient).max() > 0
 
 
-def test_a_dropped_weight_gets_no_gradient_and_a_kept_one_is_scaled():
-    layer = Recurrence("rnn", 30, dropped=Dropped(weights=0.5, seed=3))
-    layer(inputs())
-    with tf.GradientTape() as tape:
-        total = tf.reduce_sum(layer(inputs(), training=True))
-    _, gradient, _ = tape.gradient(total, layer.trainable_variables)
-    assert 0.4 < (gradient.numpy() == 0).mean() < 0.6
-
-
 class _Cudnn:
-    """CudnnRNNV3 as cuDNN's documentation writes its equations, over one text at a time."""
+    """A stub of CudnnRNNV3 by the equations in cuDNN's documentation."""
 
     def __init__(self):
-        self.called = 0
+        self.calls = 0
 
     def __call__(self, *, input_h, params, sequence_lengths, rnn_mode, **others):
         assert others["time_major"]
         given = others["input"]
-        self.called += 1
+        self.calls += 1
         gates = {"gru": 3, "lstm": 4, "rnn_tanh": 1}[rnn_mode]
         steps, batch, features = given.shape
         units = input_h.shape[-1]
@@ -177,9 +184,10 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-@pytest.mark.parametrize("vocabulary", [None, 9])
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-def test_cudnn_is_given_weights_in_its_own_order(cell, vocabulary, monkeypatch):
+@pytest.mark.parametrize(
+    ("cell", "vocabulary"), [("gru", None), ("lstm", None), ("rnn", None), ("lstm", 9)]
+)
+def test_cudnn_gets_weights_in_its_own_order(cell, vocabulary, monkeypatch):
     given = inputs()
     if vocabulary:
         given = np.random.default_rng(0).integers(0, vocabulary, given.shape[:2])
@@ -187,15 +195,15 @@ def test_cudnn_is_given_weights_in_its_own_order(cell, vocabulary, monkeypatch):
     layer(given)
     moved(layer)
     expected = layer(given, LENGTHS)
-    stand_in = _Cudnn()
+    stub = _Cudnn()
     monkeypatch.setattr(cudnn, "available", lambda: True)
-    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", stand_in)
+    monkeypatch.setattr(tf.raw_ops, "CudnnRNNV3", stub)
     np.testing.assert_allclose(layer(given, LENGTHS), expected, atol=1e-5)
-    assert stand_in.called == 2
+    assert stub.calls == 2
 
 
-def test_cudnn_is_not_asked_for_what_it_cannot_do(monkeypatch):
+def test_cudnn_is_not_used_for_what_it_does_not_support(monkeypatch):
     monkeypatch.setattr(cudnn, "available", lambda: True)
     monkeypatch.setattr(cudnn, "run", None)
     Recurrence("gru", UNITS, reset_after=False)(inputs())
-    Recurrence("lstm", UNITS, dropped=Dropped(states=0.5))(inputs(), training=True)
+    Recurrence("lstm", UNITS, dropout=RecurrentDropout(states=0.5))(inputs(), training=True)

@@ -1,23 +1,21 @@
-"""Which networks can classify a text as it comes is known by their settings."""
-
 import pytest
 from gatewise.training.config import config as configs
-from gatewise.training.network.streaming import MOST_ROWS, obstacle
+from gatewise.training.network.streaming import MAX_NGRAM_ROWS, streaming_obstacle
 
 
 @pytest.mark.parametrize(
-    ("assignments", "told"),
+    ("assignments", "expected"),
     [
         (["network.direction=bidirectional"], "bidirectional"),
         (["network.direction=backward"], "backward"),
         (["network.direction=forward", "tokens.unit=ngram"], "phrases"),
         (["network.direction=forward", "tokens.max_length=100000"], "200,000"),
-        (["network.direction=forward", f"tokens.max_length={MOST_ROWS // 2}"], None),
+        (["network.direction=forward", f"tokens.max_length={MAX_NGRAM_ROWS // 2}"], None),
         (["network.direction=forward", "network.readout=attention"], None),
     ],
 )
-def test_what_cannot_be_asked_token_by_token(assignments, told):
+def test_networks_that_cannot_be_streamed(assignments, expected):
     config = configs.load(assignments=assignments)
-    reason = obstacle(config.network, config.tokens, (1, 2))
-    assert (told is None) == (reason is None)
-    assert told is None or told in reason
+    reason = streaming_obstacle(config.network, config.tokens, (1, 2))
+    assert (expected is None) == (reason is None)
+    assert expected is None or expected in reason

@@ -1,4 +1,4 @@
-"""Keras and ONNX agree as numbers, for every network that can be built, whatever the batch."""
+"""Keras and ONNX agree as numbers, and ONNX logits do not depend on the batch."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.build import build, paths, weigh_paths
+from gatewise.training.network.build import build, path_outputs, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
@@ -19,24 +19,24 @@ TEXTS = 1000
 
 @pytest.fixture(scope="module")
 def texts():
-    """1,000 texts of 1 to 60 tokens, short ones the most frequent, as in a real corpus."""
+    """1,000 texts of 1 to 60 tokens, most of them short, as in a real corpus."""
     generator = np.random.default_rng(0)
     lengths = 1 + np.minimum(59, generator.geometric(0.08, TEXTS))
     lengths[:3] = (1, 2, 60)
     return [generator.integers(1, VOCABULARY, length) for length in lengths]
 
 
-def spelled():
-    """Up to four of 40 stretches for every token but the first three, as in a dictionary."""
+def some_char_ngrams():
+    """Up to four of 40 character n-grams for every token but the first three."""
     rows = np.random.default_rng(3).integers(0, 41, (VOCABULARY, 4)).astype(np.int32)
     rows[:3] = 0
     return CharNgrams(-np.sort(-rows, axis=1), 41)
 
 
-def with_random_weights(config, ngrams=(1, 2, 3), spelling=None, **sizes):
+def with_random_weights(config, ngrams=(1, 2, 3), char_ngrams=None, **sizes):
     sizes = {"classes": CLASSES, "buckets": 500, **sizes}
     shape = Shape(vocab_size=VOCABULARY, ngrams=ngrams, **sizes)
-    model = build(config, shape, seed=1, spelling=spelling)
+    model = build(config, shape, seed=1, char_ngrams=char_ngrams)
     generator = np.random.default_rng(2)
     # Biases and the n-gram table start at zero, where a wrong order of gates would not show.
     model.set_weights(
@@ -66,41 +66,39 @@ def onnx_logits(session, texts):
 
 CELLS = [("gru", True), ("gru", False), ("lstm", True), ("rnn", True)]
 READOUTS = ["last", "max", "mean", "max_mean", "attention"]
-# Every cell with every direction and read-out, and each two of them with either input.
+DIRECTIONS = ["forward", "backward", "bidirectional"]
+# Every cell with every direction and with every read-out.
 NETWORKS = [
-    (cell, direction, readout, ["embedding", "one_hot"][number % 2])
-    for number, (cell, direction, readout) in enumerate(
-        itertools.product(CELLS, ["forward", "backward", "bidirectional"], READOUTS)
-    )
+    (cell, DIRECTIONS[number % 3], readout, ["embedding", "one_hot"][number % 2])
+    for number, (cell, readout) in enumerate(itertools.product(CELLS, READOUTS))
 ]
 
 
-@pytest.mark.sampled(7)
-@pytest.mark.parametrize(("cell", "direction", "readout", "given"), NETWORKS)
-def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction, readout, given):
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize(("cell", "direction", "readout", "input_"), NETWORKS)
+def test_logits_agree_and_are_the_same_bits_in_any_batch(texts, cell, direction, readout, input_):
     config = NetworkConfig(
         cell=cell[0],
         reset_after=cell[1],
         direction=direction,
         readout=readout,
-        input=given,
+        input=input_,
         units=12,
         embedding_size=10,
     )
-    model = with_random_weights(config, spelling=spelled())
+    model = with_random_weights(config, char_ngrams=some_char_ngrams())
     session = session_of(to_onnx(model, config))
     together = onnx_logits(session, texts)
     np.testing.assert_allclose(together, keras_logits(model, texts), rtol=0, atol=1e-5)
     for row, text in enumerate(texts[:24]):
-        # onnxruntime's RNN has kernels of its own for one row; the classifier never asks it that.
+        # onnxruntime's RNN has a separate kernel for one row, which the classifier never uses.
         alone = [text] * (2 if cell[0] == "rnn" else 1)
         np.testing.assert_array_equal(onnx_logits(session, alone)[0], together[row])
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("units", [5, 10, 50])
+@pytest.mark.parametrize("units", [5, 50])
 def test_attention_gives_the_same_bits_whatever_its_width(texts, units):
-    """A width that is no multiple of what a processor adds up at once is the hard case."""
+    """Widths that are no multiple of the SIMD width are the hard case."""
     config = NetworkConfig(readout="attention", direction="forward", units=units, embedding_size=10)
     model = with_random_weights(config)
     session = session_of(to_onnx(model, config))
@@ -111,13 +109,14 @@ def test_attention_gives_the_same_bits_whatever_its_width(texts, units):
         np.testing.assert_array_equal(onnx_logits(session, [text])[0], together[row])
 
 
-@pytest.mark.sampled(5)
-@pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-@pytest.mark.parametrize("direction", ["forward", "backward", "bidirectional"])
-@pytest.mark.parametrize("given", ["embedding", "one_hot"])
-def test_stacked_layers_agree(texts, cell, direction, given):
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize(
+    ("cell", "direction"), [("gru", "backward"), ("lstm", "bidirectional"), ("rnn", "forward")]
+)
+@pytest.mark.parametrize("input_", ["embedding", "one_hot"])
+def test_stacked_layers_agree(texts, cell, direction, input_):
     config = NetworkConfig(
-        cell=cell, direction=direction, input=given, layers=3, units=8, embedding_size=6, ngrams=()
+        cell=cell, direction=direction, input=input_, layers=3, units=8, embedding_size=6, ngrams=()
     )
     model = with_random_weights(config, ngrams=())
     proto = to_onnx(model, config)
@@ -127,13 +126,16 @@ def test_stacked_layers_agree(texts, cell, direction, given):
     )
 
 
-@pytest.mark.sampled(7)
-@pytest.mark.parametrize("spelling", [None, spelled()], ids=["plain", "spelled"])
-@pytest.mark.parametrize("width", [None, 3, 11])
-@pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (1, 3, 5, 8)])
-def test_every_set_of_ngrams_agrees(texts, ngrams, width, spelling):
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize(
+    ("width", "char_ngrams"),
+    [(None, some_char_ngrams()), (3, some_char_ngrams()), (11, None)],
+    ids=str,
+)
+@pytest.mark.parametrize("ngrams", [(), (2,), (1, 2), (1, 3, 5, 8)])
+def test_every_set_of_ngrams_agrees(texts, ngrams, width, char_ngrams):
     config = NetworkConfig(units=4, embedding_size=4)
-    model = with_random_weights(config, ngrams, spelling, buckets=101, ngram_width=width)
+    model = with_random_weights(config, ngrams, char_ngrams, buckets=101, ngram_width=width)
     np.testing.assert_allclose(
         onnx_logits(session_of(to_onnx(model, config)), texts),
         keras_logits(model, texts),
@@ -142,12 +144,11 @@ def test_every_set_of_ngrams_agrees(texts, ngrams, width, spelling):
     )
 
 
-@pytest.mark.sampled(3)
-@pytest.mark.parametrize("classes", [65, 150, 1000])
+@pytest.mark.parametrize("classes", [65, 1000])
 def test_many_classes_have_short_ngrams_and_the_same_bits_in_any_batch(texts, classes):
     config = NetworkConfig(units=12, embedding_size=10)
     sizes = {"classes": classes, "ngram_width": config.width_of_ngrams(classes)}
-    model = with_random_weights(config, (1, 2), spelled(), **sizes)
+    model = with_random_weights(config, (1, 2), some_char_ngrams(), **sizes)
     proto = to_onnx(model, config)
     constants = {each.name: list(each.dims) for each in proto.graph.initializer}
     assert constants["ngrams.weight"] == [VOCABULARY + 500, 64]
@@ -159,11 +160,11 @@ def test_many_classes_have_short_ngrams_and_the_same_bits_in_any_batch(texts, cl
         np.testing.assert_array_equal(onnx_logits(session, [text])[0], together[row])
 
 
-def test_spelling_costs_nothing_in_answering():
+def test_char_ngrams_do_not_change_the_graph():
     config = NetworkConfig(units=4, embedding_size=4)
     with_it, without = (
-        to_onnx(with_random_weights(config, spelling=spelling), config)
-        for spelling in (spelled(), None)
+        to_onnx(with_random_weights(config, char_ngrams=char_ngrams), config)
+        for char_ngrams in (some_char_ngrams(), None)
     )
     assert with_it.graph.node == without.graph.node
     sizes = [
@@ -174,14 +175,14 @@ def test_spelling_costs_nothing_in_answering():
 
 
 @pytest.mark.parametrize("width", [None, 3])
-@pytest.mark.parametrize("spelling", [None, spelled()], ids=["plain", "spelled"])
-def test_paths_are_weighed_in_the_exported_network(texts, width, spelling):
+@pytest.mark.parametrize("char_ngrams", [None, some_char_ngrams()], ids=["plain", "char_ngrams"])
+def test_paths_are_scaled_in_the_exported_network(texts, width, char_ngrams):
     config = NetworkConfig(units=4, embedding_size=4)
-    model = with_random_weights(config, spelling=spelling, ngram_width=width)
+    model = with_random_weights(config, char_ngrams=char_ngrams, ngram_width=width)
     batch = pad(texts)
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    recurrent, linear = (logits.numpy() for logits in paths(model)(inputs, training=False))
-    weigh_paths(model, (0.25, 1.75))
+    recurrent, linear = (logits.numpy() for logits in path_outputs(model)(inputs, training=False))
+    scale_paths(model, (0.25, 1.75))
     received = onnx_logits(session_of(to_onnx(model, config)), texts)
     expected = np.float32(0.25) * recurrent + np.float32(1.75) * linear
     np.testing.assert_allclose(received, expected, rtol=0, atol=2e-5)
@@ -190,7 +191,7 @@ def test_paths_are_weighed_in_the_exported_network(texts, width, spelling):
 
 def test_a_literal_padding_token_inside_a_text_agrees():
     config = NetworkConfig(units=4, embedding_size=4)
-    model = with_random_weights(config, spelling=spelled())
+    model = with_random_weights(config, char_ngrams=some_char_ngrams())
     texts = [np.array([2, 0, 5, 0, 0, 7]), np.array([2, 9])]
     np.testing.assert_allclose(
         onnx_logits(session_of(to_onnx(model, config)), texts),
@@ -201,12 +202,12 @@ def test_a_literal_padding_token_inside_a_text_agrees():
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
-def test_what_is_dropped_in_training_leaves_no_trace(cell):
-    dropped = ["dropout", "word_dropout", "embedding_dropout", "input_dropout"]
-    shares = dict.fromkeys([*dropped, "recurrent_dropout", "weight_drop"], 0.2)
-    for given in ("embedding", "one_hot"):
-        with_all = NetworkConfig(cell=cell, input=given, layers=2, **shares)
-        without = NetworkConfig(cell=cell, input=given, layers=2, **dict.fromkeys(shares, 0.0))
+def test_dropout_is_not_exported(cell):
+    names = ["dropout", "word_dropout", "embedding_dropout", "input_dropout"]
+    shares = dict.fromkeys([*names, "recurrent_dropout", "weight_drop"], 0.2)
+    for input_ in ("embedding", "one_hot"):
+        with_all = NetworkConfig(cell=cell, input=input_, layers=2, **shares)
+        without = NetworkConfig(cell=cell, input=input_, layers=2, **dict.fromkeys(shares, 0.0))
         first, second = (
             to_onnx(with_random_weights(config), config).SerializeToString(deterministic=True)
             for config in (with_all, without)
@@ -237,7 +238,7 @@ def test_no_loop_and_only_plain_operators(cell):
     onnx.checker.check_model(proto, full_check=True)
 
 
-def test_the_same_network_is_lowered_to_the_same_bytes():
+def test_the_export_is_deterministic():
     config = NetworkConfig()
     first = to_onnx(with_random_weights(config), config).SerializeToString(deterministic=True)
     again = to_onnx(with_random_weights(config), config).SerializeToString(deterministic=True)

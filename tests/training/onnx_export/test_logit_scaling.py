@@ -1,4 +1,4 @@
-"""A factor on the logits: every network takes it into its weights, and nothing else changes."""
+"""The logits of every network can be scaled, and nothing else changes."""
 
 import itertools
 
@@ -20,7 +20,7 @@ NETWORKS = [
     *(
         ({"readout": readout}, ngrams)
         for readout, ngrams in itertools.product(
-            ("last", "max", "mean", "max_mean", "attention"), ((), (1,), (1, 2, 3))
+            ("last", "max", "mean", "max_mean", "attention"), ((), (1, 2, 3))
         )
     ),
     ({"cell": "lstm", "input": "one_hot"}, (1, 2)),
@@ -36,7 +36,7 @@ def logits_of(proto):
 
 
 @pytest.mark.parametrize(("options", "ngrams"), NETWORKS)
-def test_the_logits_are_multiplied_and_the_graph_stays(options, ngrams):
+def test_logits_are_scaled_and_the_graph_stays(options, ngrams):
     config = NetworkConfig(units=5, embedding_size=6, buckets=20, **options)
     model = build(config, Shape(vocab_size=50, classes=4, ngrams=ngrams), seed=1)
     generator = np.random.default_rng(2)
@@ -44,18 +44,18 @@ def test_the_logits_are_multiplied_and_the_graph_stays(options, ngrams):
     model.set_weights(weights)
     proto = to_onnx(model, config)
     before = logits_of(proto)
-    folded = scale_logits(proto, 1 / 1.7)
-    onnx.checker.check_model(folded, full_check=True)
-    np.testing.assert_allclose(logits_of(folded), before / 1.7, rtol=2e-5, atol=1e-6)
-    assert (logits_of(folded).argmax(axis=1) == before.argmax(axis=1)).all()
-    assert folded.graph.node == proto.graph.node
-    assert (logits_of(proto) == before).all()  # what was given is left as it is
+    scaled = scale_logits(proto, 1 / 1.7)
+    onnx.checker.check_model(scaled, full_check=True)
+    np.testing.assert_allclose(logits_of(scaled), before / 1.7, rtol=2e-5, atol=1e-6)
+    assert (logits_of(scaled).argmax(axis=1) == before.argmax(axis=1)).all()
+    assert scaled.graph.node == proto.graph.node
+    assert (logits_of(proto) == before).all()  # the argument is not changed
 
 
 def graph_of(*nodes, constants):
     proto = helper.make_graph(
         nodes,
-        "made up",
+        "graph",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, (None, 2))],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, (None, 2))],
         [
@@ -66,19 +66,19 @@ def graph_of(*nodes, constants):
     return helper.make_model(proto, opset_imports=[helper.make_opsetid("", 17)])
 
 
-def test_what_takes_no_factor_is_told():
+def test_an_operator_that_no_factor_passes_through_is_refused():
     curve = graph_of(helper.make_node("Tanh", ["x"], ["logits"]), constants={})
-    with pytest.raises(ValueError, match="no factor can be passed through Tanh"):
+    with pytest.raises(ValueError, match="no factor passes through Tanh"):
         scale_logits(curve, 2)
     straight = graph_of(helper.make_node("Add", ["x", "b"], ["logits"]), constants={"b": 1})
-    with pytest.raises(ValueError, match="cannot scale x: no factor can be passed through input"):
+    with pytest.raises(ValueError, match="cannot scale x: no factor passes through input"):
         scale_logits(straight, 2)
 
 
-def test_a_constant_that_has_another_use_is_not_changed():
+def test_a_constant_with_another_use_is_refused():
     nodes = [
         helper.make_node("Mul", ["b", "x"], ["y"]),
         helper.make_node("Add", ["y", "b"], ["logits"]),
     ]
-    with pytest.raises(ValueError, match="cannot scale b: more than the logits"):
+    with pytest.raises(ValueError, match="cannot scale b: other results are computed"):
         scale_logits(graph_of(*nodes, constants={"b": 1}), 2)

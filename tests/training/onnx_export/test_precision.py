@@ -1,6 +1,4 @@
-"""Weights in fewer bits: how far the answers move, and that nothing else does."""
-
-import itertools
+"""Models in 16 and 8 bits: the change of their logits and sizes."""
 
 import numpy as np
 import onnxruntime as ort
@@ -9,18 +7,15 @@ from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
-from gatewise.training.onnx_export.precision import stored_in
+from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.tokenizer.encoding import pad
 from onnx import TensorProto, helper, numpy_helper
 
 VOCABULARY = 300
 NETWORKS = [
-    *(
-        {"cell": cell, "direction": direction}
-        for cell, direction in itertools.product(
-            ("gru", "lstm", "rnn"), ("bidirectional", "forward", "backward")
-        )
-    ),
+    {"cell": "gru", "direction": "forward"},
+    {"cell": "lstm", "direction": "bidirectional"},
+    {"cell": "rnn", "direction": "backward"},
     {"readout": "attention"},
     {"layers": 2},
     {"input": "one_hot"},
@@ -34,7 +29,7 @@ def texts():
     return [generator.integers(1, VOCABULARY, length) for length in (1, 2, 60, *range(3, 64))]
 
 
-def lowered(ngrams=(1, 2), classes=7, ngram_width=None, **options):
+def exported(ngrams=(1, 2), classes=7, ngram_width=None, **options):
     config = NetworkConfig(units=32, embedding_size=24, buckets=500, **options)
     shape = Shape(VOCABULARY, classes, ngrams, 500, ngram_width)
     model = build(config, shape, seed=1)
@@ -59,32 +54,32 @@ def session_of(proto):
 
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
-def test_answers_hardly_move_and_do_not_depend_on_batch_mates(options, texts):
-    exact = lowered(**options)
+def test_logits_hardly_change_and_do_not_depend_on_batch_mates(options, texts):
+    exact = exported(**options)
     expected = logits_of(session_of(exact), texts)
     spread = expected.std()
-    for precision, far in (("fp16", 0.004), ("int8", 0.15)):
-        smaller = stored_in(precision, exact)
+    for precision, tolerance in (("fp16", 0.004), ("int8", 0.15)):
+        smaller = convert_precision(exact, precision)
         session = session_of(smaller)
         together = logits_of(session, texts)
-        assert 0 < np.abs(together - expected).max() < far * spread
-        # A lone row of the plain RNN is sent twice by the classifier, as in 32 bits.
+        assert 0 < np.abs(together - expected).max() < tolerance * spread
+        # The classifier sends a single row of the plain RNN twice, as in 32 bits.
         alone = [logits_of(session, [text, text])[:1] for text in texts[:5]]
         assert (np.concatenate(alone) == together[:5]).all()
 
 
-def test_files_are_a_half_and_a_quarter_as_large():
-    exact = lowered()
+def test_file_sizes():
+    exact = exported()
     whole = exact.ByteSize()
-    assert stored_in("fp32", exact) is exact
-    assert stored_in("fp16", exact).ByteSize() < 0.56 * whole
-    assert stored_in("int8", exact).ByteSize() < 0.33 * whole
+    assert convert_precision(exact, "fp32") is exact
+    assert convert_precision(exact, "fp16").ByteSize() < 0.56 * whole
+    assert convert_precision(exact, "int8").ByteSize() < 0.33 * whole
 
 
-def test_inputs_outputs_and_opset_stay_and_only_plain_operators_come_in():
-    exact = lowered(ngrams=(1, 2), classes=40, ngram_width=16)
+def test_inputs_outputs_and_opset_stay_and_only_plain_operators_are_added():
+    exact = exported(ngrams=(1, 2), classes=40, ngram_width=16)
     for precision in ("fp16", "int8"):
-        smaller = stored_in(precision, exact)
+        smaller = convert_precision(exact, precision)
         assert smaller.graph.input == exact.graph.input
         assert smaller.graph.output == exact.graph.output
         assert smaller.opset_import == exact.opset_import
@@ -92,10 +87,10 @@ def test_inputs_outputs_and_opset_stay_and_only_plain_operators_come_in():
 
 
 def table_of(rows, *more):
-    """A graph that looks rows up in a table, and what else is given."""
+    """A graph that gathers rows of a table, and further nodes."""
     proto = helper.make_graph(
         [helper.make_node("Gather", ["table", "ids"], ["found"], axis=0), *more],
-        "made up",
+        "graph",
         [helper.make_tensor_value_info("ids", TensorProto.INT64, ("n",))],
         [helper.make_tensor_value_info("found", TensorProto.FLOAT, ("n", rows.shape[1]))],
         [numpy_helper.from_array(rows, "table")],
@@ -113,11 +108,11 @@ def stored(proto):
     return numpy_helper.to_array(table)
 
 
-def test_a_table_has_a_scale_for_each_column_and_errs_by_half_a_step_at_most():
+def test_a_table_has_a_scale_for_each_column_and_an_error_of_at_most_half_a_step():
     generator = np.random.default_rng(1)
     table = generator.uniform(-1, 1, (400, 3)).astype(np.float32) * (1, 100, 1e-4)
     table = table.astype(np.float32)
-    smaller = stored_in("int8", table_of(table))
+    smaller = convert_precision(table_of(table), "int8")
     assert stored(smaller).dtype == np.int8
     step = np.abs(table).max(axis=0) / 127
     assert (np.abs(found_in(smaller, 400) - table) <= step * 0.5001).all()
@@ -128,15 +123,15 @@ def test_zeros_stay_zeros():
     table[0] = 0
     table[:, 1] = 0
     for precision in ("fp16", "int8"):
-        found = found_in(stored_in(precision, table_of(table)), 400)
+        found = found_in(convert_precision(table_of(table), precision), 400)
         assert (found[0] == 0).all()
         assert (found[:, 1] == 0).all()
 
 
-def test_a_table_of_many_small_numbers_and_few_large_ones_keeps_roots():
+def test_a_table_of_many_small_and_few_large_numbers_stores_roots():
     generator = np.random.default_rng(1)
     table = (generator.normal(0, 1, (2000, 3)) ** 5).astype(np.float32)
-    smaller = stored_in("int8", table_of(table))
+    smaller = convert_precision(table_of(table), "int8")
     assert "Abs" in operators(smaller)
     error = np.abs(found_in(smaller, 2000) - table)
     linear = np.abs(np.rint(table / np.abs(table).max(axis=0) * 127) / 127)
@@ -144,19 +139,19 @@ def test_a_table_of_many_small_numbers_and_few_large_ones_keeps_roots():
     assert np.square(error).sum() < 0.5 * np.square(linear).sum()
 
 
-def test_what_halves_cannot_hold_stays_as_it_is():
+def test_numbers_out_of_range_of_16_bits_stay_as_they_are():
     table = np.full((400, 3), 1e5, dtype=np.float32)
-    smaller = stored_in("fp16", table_of(table))
+    smaller = convert_precision(table_of(table), "fp16")
     assert (found_in(smaller, 400) == table).all()
 
 
-def test_a_table_that_something_else_reads_too_stays_as_it_is():
+def test_a_table_with_another_use_stays_as_it_is():
     table = np.ones((400, 3), dtype=np.float32)
     proto = table_of(table, helper.make_node("Neg", ["table"], ["negative"]))
     for precision in ("fp16", "int8"):
-        assert stored(stored_in(precision, proto)).dtype == np.float32
+        assert stored(convert_precision(proto, precision)).dtype == np.float32
 
 
-def test_what_is_small_stays_as_it_is():
+def test_a_small_table_stays_as_it_is():
     proto = table_of(np.ones((100, 3), dtype=np.float32))
-    assert stored_in("int8", proto) == proto
+    assert convert_precision(proto, "int8") == proto

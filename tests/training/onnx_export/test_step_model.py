@@ -1,4 +1,4 @@
-"""Token by token, a network gives the logits that it gives of the whole text, after every token."""
+"""After every token the step model has the logits of the exported network."""
 
 import itertools
 
@@ -8,12 +8,12 @@ import onnxruntime as ort
 import pytest
 from gatewise.service.model.onnx_validation.onnx_parser import NEXT, STATE, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.build import build, weigh_paths
+from gatewise.training.network.build import build, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.logit_scaling import scale_logits
-from gatewise.training.onnx_export.step_model import step
+from gatewise.training.onnx_export.step_model import build_step_model
 from gatewise.vocab.tokenizer.encoding import pad
 
 VOCABULARY, CLASSES, MAX_LENGTH = 60, 5, 48
@@ -23,41 +23,41 @@ READOUTS = ["last", "max", "mean", "max_mean", "attention"]
 
 @pytest.fixture(scope="module")
 def texts():
-    """200 texts of 1 to 48 tokens, of few tokens, so that n-grams occur again and again."""
+    """200 texts of 1 to 48 tokens from a small vocabulary, so that n-grams repeat."""
     generator = np.random.default_rng(0)
     lengths = generator.integers(1, MAX_LENGTH + 1, 200)
     lengths[:2] = (1, MAX_LENGTH)
     found = [generator.integers(0, VOCABULARY, length) for length in lengths]
     found[2] = np.full(MAX_LENGTH, 7)
     found[3] = np.arange(MAX_LENGTH) % 2 + 5
-    found[4] = np.zeros(MAX_LENGTH, dtype=np.int64)  # padding tokens that stand in a text
+    found[4] = np.zeros(MAX_LENGTH, dtype=np.int64)  # padding tokens inside a text
     for text in found:
         text[0] = 2
     return found
 
 
-def spelled():
+def some_char_ngrams():
     rows = np.random.default_rng(3).integers(0, 41, (VOCABULARY, 4)).astype(np.int32)
     rows[:3] = 0
     return CharNgrams(-np.sort(-rows, axis=1), 41)
 
 
-def networks(config, ngrams=(1, 2, 3), *, spelling=None, temperature=1.0, **sizes):
-    """A network with random weights, as a whole and token by token."""
+def networks(config, ngrams=(1, 2, 3), *, char_ngrams=None, temperature=1.0, **sizes):
+    """A network with random weights and its step model."""
     sizes = {"classes": CLASSES, "buckets": 100, **sizes}
     shape = Shape(vocab_size=VOCABULARY, ngrams=ngrams, **sizes)
-    model = build(config, shape, seed=1, spelling=spelling)
+    model = build(config, shape, seed=1, char_ngrams=char_ngrams)
     generator = np.random.default_rng(2)
     model.set_weights(
         [value + generator.normal(0, 0.1, value.shape) for value in model.get_weights()]
     )
     if ngrams:
-        weigh_paths(model, (0.5, 1.5))
-        told = model.get_layer("ngrams").told
-        told.assign(np.abs(generator.normal(2, 1, told.shape)))
-    lowered = to_onnx(model, config)
-    lowered = lowered if temperature == 1 else scale_logits(lowered, 1 / temperature)
-    return lowered, step(lowered, config, shape.table() if ngrams else None, MAX_LENGTH)
+        scale_paths(model, (0.5, 1.5))
+        idf = model.get_layer("ngrams").idf
+        idf.assign(np.abs(generator.normal(2, 1, idf.shape)))
+    network = to_onnx(model, config)
+    network = network if temperature == 1 else scale_logits(network, 1 / temperature)
+    return network, build_step_model(network, config, shape.table() if ngrams else None, MAX_LENGTH)
 
 
 def session_of(proto):
@@ -89,8 +89,8 @@ def after_every_token(proto, texts):
     return np.stack(logits)
 
 
-def agree(whole, stepwise, texts):
-    session = session_of(whole)
+def agree(network, stepwise, texts):
+    session = session_of(network)
     received = after_every_token(stepwise, texts)
     for length in range(1, MAX_LENGTH + 1):
         rows = [row for row, text in enumerate(texts) if len(text) >= length]
@@ -107,14 +107,14 @@ NETWORKS = [
 
 
 @pytest.mark.sampled(7)
-@pytest.mark.parametrize(("cell", "readout", "given", "layers"), NETWORKS)
-def test_every_network_agrees_after_every_token(texts, cell, readout, given, layers):
+@pytest.mark.parametrize(("cell", "readout", "input_", "layers"), NETWORKS)
+def test_every_network_agrees_after_every_token(texts, cell, readout, input_, layers):
     config = NetworkConfig(
         cell=cell[0],
         reset_after=cell[1],
         direction="forward",
         readout=readout,
-        input=given,
+        input=input_,
         layers=layers,
         units=12,
         embedding_size=10,
@@ -123,17 +123,21 @@ def test_every_network_agrees_after_every_token(texts, cell, readout, given, lay
 
 
 @pytest.mark.sampled(3)
-@pytest.mark.parametrize("width", [None, 3])
-@pytest.mark.parametrize("ngrams", [(), (1,), (2,), (1, 2), (3,), (1, 2, 3, 4), (1, 3, 5, 8)])
+@pytest.mark.parametrize(
+    ("ngrams", "width"),
+    [((), None), ((1,), 3), ((1, 2), None), ((3,), None), ((1, 2, 3, 4), 3), ((1, 3, 5, 8), None)],
+)
 def test_every_set_of_ngrams_agrees(texts, ngrams, width):
     config = NetworkConfig(units=4, embedding_size=4, direction="forward")
-    # 7 buckets: n-grams that are still open meet those that were seen.
+    # With 7 buckets, incomplete n-grams collide with earlier ones.
     for buckets in (7, 1000):
-        found = networks(config, ngrams, spelling=spelled(), buckets=buckets, ngram_width=width)
-        agree(*found, texts)
+        pair = networks(
+            config, ngrams, char_ngrams=some_char_ngrams(), buckets=buckets, ngram_width=width
+        )
+        agree(*pair, texts)
 
 
-def test_the_temperature_is_in_it(texts):
+def test_the_temperature_is_included(texts):
     config = NetworkConfig(units=4, embedding_size=4, direction="forward")
     plain, cooler = (networks(config, temperature=each)[1] for each in (1.0, 2.0))
     np.testing.assert_allclose(
@@ -141,7 +145,7 @@ def test_the_temperature_is_in_it(texts):
     )
 
 
-def test_attention_takes_scores_of_any_size(texts):
+def test_attention_with_scores_of_any_size(texts):
     config = NetworkConfig(
         units=4, embedding_size=4, direction="forward", readout="attention", ngrams=()
     )
@@ -150,8 +154,8 @@ def test_attention_takes_scores_of_any_size(texts):
         kernel, bias, context = model.get_layer("readout").get_weights()
         readout = [kernel * 50, np.abs(bias) + 3, np.abs(context) * factor]
         model.get_layer("readout").set_weights(readout)
-        lowered = to_onnx(model, config)
-        agree(lowered, step(lowered, config, None, MAX_LENGTH), texts)
+        network = to_onnx(model, config)
+        agree(network, build_step_model(network, config, None, MAX_LENGTH), texts)
 
 
 def test_a_text_does_not_depend_on_its_batch(texts):

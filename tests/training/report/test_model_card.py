@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from gatewise.training.config import config
 from gatewise.training.evaluation.calibration import Calibration
-from gatewise.training.evaluation.evaluate import LabelFigures, Report
+from gatewise.training.evaluation.evaluate import LabelMetrics, Report
 from gatewise.training.evaluation.rejection import Rejection, RejectionPoint
 from gatewise.training.fit.progress import Epoch, Fitted
 from gatewise.training.report.model_card import model_card, sentence
@@ -14,7 +14,7 @@ from gatewise.vocab.tokenizer.tokenizer import Coverage
 
 @pytest.fixture
 def run():
-    figures = LabelFigures("a", 0.5, 0.5, 0.5, 10)
+    figures = LabelMetrics("a", 0.5, 0.5, 0.5, 10)
     report = Report(0.75, 0.5, 0.6, 0.0321, 20, (figures,))
     epoch = Epoch(2, 20, 0.5, 0.6, 0.7512, 1e-3)
     fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, ())

@@ -18,8 +18,8 @@ from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config import config
 from gatewise.training.data.duplicates import Finder
 from gatewise.training.evaluation.calibration import Calibration
-from gatewise.training.evaluation.error_analysis import Review
-from gatewise.training.evaluation.evaluate import LabelFigures, Report
+from gatewise.training.evaluation.error_analysis import ErrorAnalyzer
+from gatewise.training.evaluation.evaluate import LabelMetrics, Report
 from gatewise.training.evaluation.model_benchmark import ExportedModel
 from gatewise.training.evaluation.rejection import Rejection, choose, curve
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
@@ -83,11 +83,11 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         named = tuple(sorted(labels[index] for index in np.flatnonzero(own)))
         location = Location("/home/somebody/test.csv", number + 2)
         seen.append(EncodedRow(Row(text, named, location), Encoded(ids, number % 20 == 19)))
-    review = Review(labels, several, thresholds)
+    review = ErrorAnalyzer(labels, several, thresholds)
     review.add(seen, logits)
-    reviewed = review.reviewed()
+    reviewed = review.result()
     figures = tuple(
-        LabelFigures(found.label, 0.5, 0.25, 1 / 3, found.hits + found.missed, threshold)
+        LabelMetrics(found.label, 0.5, 0.25, 1 / 3, found.hits + found.missed, threshold)
         for found, threshold in zip(reviewed.labels, thresholds or [None] * count, strict=True)
     )
     report = Report(0.875, 1 / 3, 0.4, 0.02, rows, figures, 0.25 if several else None)
@@ -343,7 +343,7 @@ def test_confused_labels_are_neighbours_in_a_large_matrix():
     count = FEW + 10
     labels = names(count)
     # Each label of the first half is confused with its partner in the second, in half of its rows.
-    review = Review(labels)
+    review = ErrorAnalyzer(labels)
     for right in range(count):
         given = [right, (right + count // 2) % count]
         rows = [
@@ -351,7 +351,7 @@ def test_confused_labels_are_neighbours_in_a_large_matrix():
             for encoded in [Encoded(np.array([CLS_ID, 5]), truncated=False)] * 2
         ]
         review.add(rows, np.eye(count, dtype=np.float32)[given])
-    arranged = matrix(review.reviewed())
+    arranged = matrix(review.result())
     assert not arranged.is_small
     assert sorted(arranged.labels) == labels
     places = {label: place for place, label in enumerate(arranged.labels)}
@@ -361,13 +361,13 @@ def test_confused_labels_are_neighbours_in_a_large_matrix():
 
 def test_a_matrix_has_the_labels_with_the_most_mistakes():
     labels = names(MAX_LABELS + 5)
-    review = Review(labels)
+    review = ErrorAnalyzer(labels)
     for right in range(len(labels)):
         text = Row("text", (labels[right],), Location("a.csv", 2))
         encoded = Encoded(np.array([CLS_ID, 5]), truncated=False)
         given = (right ^ 1) if right < MAX_LABELS else right  # the last five are never mistaken
         review.add([EncodedRow(text, encoded)], np.eye(len(labels), dtype=np.float32)[[given]])
-    arranged = matrix(review.reviewed())
+    arranged = matrix(review.result())
     assert sorted(arranged.labels) == labels[:MAX_LABELS]
     assert arranged.of == MAX_LABELS + 5
 
@@ -381,7 +381,7 @@ def test_a_multi_label_report_has_thresholds_and_no_matrix():
 
 def test_a_run_of_one_epoch_without_mistakes_or_duplicates():
     bare = contents(epochs=1, settings=["corpus.duplicates=ignore"])
-    perfect = Review(["ham", "spam"])
+    perfect = ErrorAnalyzer(["ham", "spam"])
     row = Row("text", ("ham",), Location("a.csv", 2))
     perfect.add(
         [EncodedRow(row, Encoded(np.array([CLS_ID, 5]), truncated=False))],
@@ -393,7 +393,7 @@ def test_a_run_of_one_epoch_without_mistakes_or_duplicates():
             bare,
             run=replace(bare.run, fitted=fitted, test=None),
             part="validation",
-            reviewed=perfect.reviewed(),
+            reviewed=perfect.result(),
             duplicates=None,
             vectors=None,
         )

@@ -1,15 +1,14 @@
 import logging
 import sys
-from dataclasses import replace
 
 import pytest
 from gatewise.training.config import config
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.fit.progress import Epoch, Progress
+from gatewise.training.fit.progress import Epoch, Finding, Progress
 from gatewise.training.tracking.track import Tracker, tracking
 from gatewise.training.tracking.tracking_log import TrackingError
-from gatewise.training.workspace import beside
+from gatewise.training.workspace import workspace_of
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
 
@@ -63,13 +62,14 @@ def test_a_run_is_told_to_both(languages, tmp_path):
     places = [f"training.mlflow={tmp_path / 'm'}", f"training.tensorboard={tmp_path / 't'}"]
     run_config = config.load(assignments=[*SMALL, *places])
     corpora = Corpora(languages / "validation.csv", languages / "test.csv", languages / "test.csv")
-    out, epochs = tmp_path / "model", []
+    out, events = tmp_path / "model", []
     with tracking(run_config, out) as track:
-        told = track.also(lambda progress: epochs.append(progress.epoch))
-        run = train(corpora, out, run_config, StopAtBadRows(), told)
+        on_progress = track.also(events.append)
+        run = train(corpora, out, run_config, StopAtBadRows(), on_progress)
         track.ended(run)
     assert track.trouble is None
-    assert [epoch for epoch in epochs if epoch] == list(run.fitted.epochs)
+    progress = [event for event in events if isinstance(event, Progress)]
+    assert [event.epoch for event in progress if event.epoch] == list(run.fitted.epochs)
     shown = curves(tmp_path / "t" / "model")
     assert set(shown) == {"loss", "validation_loss", "validation_accuracy", "learning_rate"}
     expected = [(epoch.number, epoch.validation_loss) for epoch in run.fitted.epochs]
@@ -119,8 +119,8 @@ def test_a_run_that_goes_on_is_the_same_one(tmp_path):
     with pytest.raises(KeyboardInterrupt), tracking(run_config, out) as track:
         list(map(track.also(stopped_after_two), (ended(1), ended(2))))
     assert [run.info.status for run in runs(folder)[1]] == ["KILLED"]
-    beside(out).path.mkdir()
-    beside(out).checkpoint.touch()
+    workspace_of(out).path.mkdir()
+    workspace_of(out).checkpoint.touch()
     with tracking(run_config, out, resume=True) as track:
         for number in (2, 3):
             track.also(lambda _: None)(ended(number))
@@ -137,8 +137,8 @@ def test_a_run_that_begins_anew_is_another_one(tmp_path, resume, checkpoint):
     with pytest.raises(CorpusError), tracking(run_config, out):
         raise CorpusError("no rows")
     if checkpoint:
-        beside(out).path.mkdir()
-        beside(out).checkpoint.touch()
+        workspace_of(out).path.mkdir()
+        workspace_of(out).checkpoint.touch()
     with tracking(run_config, out, name="second", resume=resume):
         pass
     statuses = {run.info.run_name: run.info.status for run in runs(folder)[1]}
@@ -164,7 +164,7 @@ def test_the_model_folder_is_no_place_for_logs(tmp_path, setting):
     place = tmp_path if setting == "tensorboard" else tmp_path / "model"
     run_config = config.load(assignments=[f"training.{setting}={place}"])
     with (
-        pytest.raises(TrackingError, match=rf"training\.{setting}: .* lies in the model folder"),
+        pytest.raises(TrackingError, match=rf"training\.{setting}: .* is in the model folder"),
         tracking(run_config, tmp_path / "model"),
     ):
         pytest.fail("told before anything is done")
@@ -185,7 +185,7 @@ def test_a_password_is_not_told(tmp_path):
 def test_a_server_that_does_not_answer_is_one_line(tmp_path):
     run_config = config.load(assignments=["training.mlflow=http://127.0.0.1:9"])
     with (
-        pytest.raises(TrackingError, match=r"training.mlflow=http://127.0.0.1:9: cannot be told"),
+        pytest.raises(TrackingError, match=r"mlflow=http://127.0.0.1:9: cannot be written"),
         tracking(run_config, tmp_path / "model"),
     ):
         pytest.fail("told before anything is done")
@@ -212,13 +212,13 @@ def test_a_log_that_breaks_off_does_not_end_the_run():
     for log in (Broken(), whole):
         tracker.add(log)
     tell = tracker.also(seen.append)
-    progress = [ended(1), Progress(11, 100), replace(ended(2), finding="flat")]
+    progress = [ended(1), Progress(11, 100), Finding("flat"), ended(2)]
     for each in progress:
         tell(each)
     tracker.close(None)
     assert seen == progress
     assert whole.told == (1, 2, "closed")
-    assert tracker.trouble == "http://server: was told no more of this run: gone"
+    assert tracker.trouble == "http://server: stopped logging this run: gone"
 
 
 @pytest.mark.parametrize("package", ["tensorboard", "mlflow"])
@@ -239,7 +239,7 @@ def test_a_missing_package_is_told_by_its_extra(tmp_path, monkeypatch, package, 
     ):
         pytest.fail("told before anything is done")
     assert exit_code_of(caught.value) == 1
-    assert f"pip install 'gatewise[{package}]'" in capsys.readouterr().err
+    assert "pip install 'gatewise[tracking]'" in capsys.readouterr().err
 
 
 class Missing:

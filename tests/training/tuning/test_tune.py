@@ -4,12 +4,13 @@ from contextlib import nullcontext
 import pytest
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.fit.progress import Progress
 from gatewise.training.tuning import search_space
-from gatewise.training.tuning.search_folder import Place
+from gatewise.training.tuning.search_folder import SearchFolder
 from gatewise.training.tuning.search_space import Choices, Range, Space
 from gatewise.training.tuning.study import Suggestion
 from gatewise.training.tuning.trial import SearchError
-from gatewise.training.tuning.tune import Limits, Watch, tune
+from gatewise.training.tuning.tune import Callbacks, Limits, tune
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
 
@@ -32,11 +33,11 @@ class Search:
 
     def __init__(self, languages):
         self.corpora = Corpora(languages / "test.csv", languages / "validation.csv")
-        self.told, self.begun = [], []
+        self.ended, self.started = [], []
         self.on_progress = lambda _: None
 
     def on_trial(self, trial):
-        (self.begun if trial.state == "running" else self.told).append(trial)
+        (self.started if trial.state == "running" else self.ended).append(trial)
 
     def __call__(self, out, *, space=SPACE, trials=2, seconds=None, settings=(), resume=False):
         return tune(
@@ -46,7 +47,7 @@ class Search:
             space,
             Limits(trials, seconds),
             lambda: nullcontext(StopAtBadRows()),
-            Watch(self.on_progress, self.on_trial),
+            Callbacks(self.on_progress, self.on_trial),
             resume=resume,
         )
 
@@ -60,7 +61,7 @@ def search(languages):
 def found(languages, tmp_path_factory):
     """A search of three trials. Not to be changed by a test."""
     search = Search(languages)
-    return search(tmp_path_factory.mktemp("tune") / "search", trials=3), search.told
+    return search(tmp_path_factory.mktemp("tune") / "search", trials=3), search.ended
 
 
 def figures(trials):
@@ -78,43 +79,43 @@ def test_the_best_model_and_its_settings_are_kept(found):
     assert [trial.number for trial in search.trials] == [1, 2, 3]
     assert search.metric == "accuracy"
     assert search.best.value == max(trial.value for trial in search.trials)
-    place = search.place
-    assert {path.name for path in place.path.iterdir()} == {"best", "best.toml", "study.journal"}
-    metrics = json.loads((place.best / "metrics.json").read_text(encoding="utf-8"))
+    folder = search.folder
+    assert {path.name for path in folder.path.iterdir()} == {"best", "best.toml", "study.journal"}
+    metrics = json.loads((folder.best / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["config"]["network"]["units"] == search.best.settings["network.units"]
     assert metrics["test"] is None
-    assert gatewise.load(place.best).predict(["Wo ist der Bahnhof?"])
+    assert gatewise.load(folder.best).predict(["Wo ist der Bahnhof?"])
     json.dumps(search.as_dict())
 
 
 def test_the_settings_train_the_same_model_again(found, languages, tmp_path):
     from gatewise.training.pipeline import train
 
-    place = found[0].place
+    folder = found[0].folder
     corpora = Corpora(languages / "test.csv", languages / "validation.csv")
-    best = config.load(place.config)
+    best = config.load(folder.config)
     train(corpora, tmp_path / "model", best, StopAtBadRows(), lambda _: None)
-    assert contents(tmp_path / "model") == contents(place.best)
+    assert contents(tmp_path / "model") == contents(folder.best)
 
 
 def test_an_interrupted_search_goes_on_to_the_same_end(found, search, tmp_path):
     def interrupt(progress):
-        if len(search.begun) == 2 and progress.step > 3:
+        if len(search.started) == 2 and isinstance(progress, Progress) and progress.step > 3:
             raise KeyboardInterrupt
 
     search.on_progress = interrupt
     out = tmp_path / "search"
     with pytest.raises(KeyboardInterrupt):
         search(out, trials=3)
-    assert [path.name for path in Place(out).trials.iterdir()] == ["2.run"]
+    assert [path.name for path in SearchFolder(out).trials.iterdir()] == ["2.run"]
     with pytest.raises(SearchError, match=r"holds a search that reached trial 1: resume it"):
         search(out, trials=3)
     search.on_progress = lambda _: None
     resumed = search(out, trials=3, resume=True)
     assert figures(resumed.trials) == figures(found[0].trials)
-    assert contents(resumed.place.best) == contents(found[0].place.best)
-    assert [trial.number for trial in search.begun] == [1, 2, 2, 3]
-    assert not resumed.place.trials.exists()
+    assert contents(resumed.folder.best) == contents(found[0].folder.best)
+    assert [trial.number for trial in search.started] == [1, 2, 2, 3]
+    assert not resumed.folder.trials.exists()
 
 
 def test_a_search_goes_on_with_what_it_was_begun_with(search, tmp_path):
@@ -125,9 +126,9 @@ def test_a_search_goes_on_with_what_it_was_begun_with(search, tmp_path):
     space = Space({"network.units": Choices((2, 4, 9))})
     with pytest.raises(SearchError, match=r"network.units in the space: \[2, 4, 8\], not"):
         search(out, space=space, resume=True)
-    before = contents(Place(out).best)
+    before = contents(SearchFolder(out).best)
     assert len(search(out, trials=1, resume=True).trials) == 1
-    assert contents(Place(out).best) == before
+    assert contents(SearchFolder(out).best) == before
 
 
 def test_impossible_combinations_cost_no_trial(search, tmp_path):
@@ -154,7 +155,7 @@ def test_a_trial_that_fails_does_not_end_the_search(search, tmp_path):
 
 def test_a_search_without_any_model_tells_why(search, tmp_path):
     space = Space({"training.learning_rate": Choices((1e38,))})
-    with pytest.raises(SearchError, match=r"none of \d+ trials came to its end; .*: failed: "):
+    with pytest.raises(SearchError, match=r"none of \d+ trials has a model; .*: failed: "):
         search(tmp_path / "search", space=space, trials=1)
 
 
@@ -162,7 +163,7 @@ def test_a_time_budget_stops_the_trial_under_way(search, tmp_path):
     out = tmp_path / "search"
     with pytest.raises(SearchError, match="time budget was spent before a trial"):
         search(out, seconds=0)
-    assert [trial.state for trial in search.told] == ["stopped"]
+    assert [trial.state for trial in search.ended] == ["stopped"]
     resumed = search(out, trials=1, seconds=1e6, resume=True)
     assert [trial.number for trial in resumed.trials] == [1]
 

@@ -1,4 +1,4 @@
-"""The two policies: stop and name, or set aside and go on."""
+"""The two policies for bad rows: stop, or write them to a file and continue."""
 
 import json
 from collections.abc import Iterator
@@ -37,13 +37,13 @@ def test_the_strict_policy_names_the_first_three_of_many() -> None:
     )
 
 
-def test_bad_rows_of_several_files_are_told_apart() -> None:
+def test_bad_rows_of_several_files_are_named_with_their_file() -> None:
     assert message([bad(3), bad(4, file="b.parquet")]) == (
         f"2 bad rows: train.csv, line 3: why; b.parquet, row 4: why. {ADVICE}"
     )
 
 
-def test_reading_on_has_an_end() -> None:
+def test_the_search_for_more_bad_rows_ends() -> None:
     taken = 0
 
     def items() -> Iterator[int | BadRow]:
@@ -57,7 +57,7 @@ def test_reading_on_has_an_end() -> None:
     assert taken == 100_000
 
 
-def test_a_file_that_breaks_off_does_not_hide_its_bad_rows() -> None:
+def test_a_damaged_file_does_not_hide_its_bad_rows() -> None:
     def items() -> Iterator[int | BadRow]:
         yield bad(2)
         raise CorpusError("damaged")
@@ -65,12 +65,12 @@ def test_a_file_that_breaks_off_does_not_hide_its_bad_rows() -> None:
     assert message(items()).startswith("train.csv: the first bad row: line 2: why. ")
 
 
-def test_the_strict_policy_gives_good_rows_before_it_stops() -> None:
+def test_the_strict_policy_yields_good_rows_before_it_stops() -> None:
     kept = StopAtBadRows().keep(iter([1, 2, bad(4)]))
     assert [next(kept), next(kept)] == [1, 2]
 
 
-def test_rejected_rows_are_written_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_rejected_rows_are_written_and_the_rest_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     with RejectBadRows(path) as policy:
         stray = BadRow(Location("b.csv", 7), "é", 'caf\udce9,"\n\u2028')
@@ -84,13 +84,6 @@ def test_rejected_rows_are_written_and_the_rest_goes_on(tmp_path: Path) -> None:
     ]
     assert lines[-1] == ""
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_one_policy_serves_several_streams(tmp_path: Path) -> None:
-    with RejectBadRows(tmp_path / "rejects.jsonl") as policy:
-        list(policy.keep([bad(1)]))
-        list(policy.keep([bad(2)]))
-    assert policy.count == 2
 
 
 def test_no_bad_row_leaves_an_empty_file(tmp_path: Path) -> None:

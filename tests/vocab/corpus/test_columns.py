@@ -1,4 +1,4 @@
-"""Columns told and columns found."""
+"""The columns that are expected, and those that files have."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,29 +11,27 @@ from gatewise.vocab.errors import CorpusError
 
 @pytest.fixture
 def found(tmp_path: Path) -> Callable[..., FoundColumns]:
-    def find(*headers: str, **told: object) -> FoundColumns:
+    def find(*headers: str, **options: object) -> FoundColumns:
         for number, header in enumerate(headers):
             (tmp_path / f"{number}.csv").write_text(header + "\n", encoding="utf-8")
-        return Columns(**told).found_in(open_records(tmp_path))
+        return Columns(**options).found_in(open_records(tmp_path))
 
     return find
 
 
 @pytest.mark.parametrize(
-    ("header", "told", "label", "task"),
+    ("header", "options", "label", "task"),
     [
         ("text,label", {}, "label", "single_label"),
         ("text,labels", {}, "labels", "multi_label"),
         ("text,labels,label", {}, "label", "single_label"),
-        ("text,labels,label", {"label": "labels"}, "labels", "multi_label"),
         ("text,label", {"task": "multi_label"}, "label", "multi_label"),
         ("text,labels", {"task": "single_label"}, "labels", "single_label"),
-        ("text,topics", {"label": "topics"}, "topics", "single_label"),
         ("text,topics", {"label": "topics", "task": "multi_label"}, "topics", "multi_label"),
     ],
 )
-def test_the_label_column_and_the_task(found, header: str, told, label: str, task: str) -> None:
-    assert found(header, **told) == FoundColumns("text", label, task)
+def test_the_label_column_and_the_task(found, header: str, options, label: str, task: str) -> None:
+    assert found(header, **options) == FoundColumns("text", label, task)
 
 
 def test_a_missing_label_column_is_named(found) -> None:
@@ -43,21 +41,21 @@ def test_a_missing_label_column_is_named(found) -> None:
         found("text,labels", "text,label")
 
 
-def test_labels_are_read_off_the_columns_of_probabilities(found) -> None:
+def test_labels_come_from_the_probability_columns(found) -> None:
     columns = found("p_b,text,p_a,other", probability_prefix="p_")
     assert columns.labels == ("a", "b")
     assert (columns.probability_prefix, columns.task) == ("p_", "single_label")
     assert found("p_b,text,p_a,labels", probability_prefix="p_").task == "multi_label"
 
 
-def test_text_and_label_are_no_probabilities(found) -> None:
+def test_text_and_label_are_no_probability_columns(found) -> None:
     columns = found(
         "l_text,l_label,l_a,l_b", text="l_text", label="l_label", probability_prefix="l_"
     )
     assert columns.labels == ("a", "b")
 
 
-def test_without_such_columns_the_labels_count(found) -> None:
+def test_without_probability_columns_the_label_column_is_used(found) -> None:
     assert found("text,label", probability_prefix="p_") == FoundColumns(
         "text", "label", "single_label"
     )
@@ -75,6 +73,6 @@ def test_without_such_columns_the_labels_count(found) -> None:
         (("text,p_a,p_b", "text,p_a,p_b,p_c"), r"0\.csv: no column 'p_c', which another file"),
     ],
 )
-def test_columns_of_probabilities_that_make_no_sense(found, headers, message: str) -> None:
+def test_inconsistent_probability_columns(found, headers, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
         found(*headers, probability_prefix="p_")

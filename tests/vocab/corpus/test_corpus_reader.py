@@ -1,4 +1,4 @@
-"""A corpus in every format, and every row that is no example."""
+"""A corpus in every format, and its bad rows."""
 
 import json
 import tracemalloc
@@ -90,7 +90,7 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
     assert (row.text, row.label) == ("x", "a")
 
 
-def test_a_missing_column_is_named_at_once_with_those_there_are(tmp_path: Path) -> None:
+def test_a_missing_column_is_named_with_those_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "train.csv"
     path.write_text("text,class\nx,a\n")
     with pytest.raises(CorpusError) as caught:
@@ -113,13 +113,9 @@ def test_every_file_of_a_folder_needs_the_columns(tmp_path: Path) -> None:
     ("record", "reason"),
     [
         ({"label": "a"}, "the text is missing"),
-        ({"text": None, "label": "a"}, "the text is missing"),
-        ({"text": "", "label": "a"}, "the text is missing"),
         ({"text": " \n\u3000", "label": "a"}, "the text is missing"),
         ({"text": 5, "label": "a"}, "expected the text to be a string, received a number"),
-        ({"text": ["x"], "label": "a"}, "expected the text to be a string, received a list"),
         ({"text": "x"}, "the label is missing"),
-        ({"text": "x", "label": None}, "the label is missing"),
         ({"text": "x", "label": " "}, "the label is missing"),
         (
             {"text": "x", "label": True},
@@ -131,7 +127,7 @@ def test_every_file_of_a_folder_needs_the_columns(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_row_that_is_no_example_is_named(jsonl, record: dict, reason: str) -> None:
+def test_bad_rows_are_reported_with_the_reason(jsonl, record: dict, reason: str) -> None:
     path = jsonl({"text": "x", "label": "a"}, record, {"text": "y", "label": "b"})
     with pytest.raises(BadRowsError) as caught:
         strict(path)
@@ -152,11 +148,12 @@ def test_an_unknown_label_is_named_with_some_known_ones(jsonl) -> None:
     assert [row.label for row in strict(path, known_labels=["b", "x" * 100])] == ["b", "x" * 100]
     with pytest.raises(BadRowsError) as caught:
         strict(path, known_labels=[f"k{number:02}" for number in range(12)])
-    said = str(caught.value)
+    message = str(caught.value)
     assert (
-        "line 1: label 'b' was never seen in training; known labels: k00, k01, k02 … (12)" in said
+        "line 1: label 'b' was never seen in training; known labels: k00, k01, k02 … (12)"
+        in message
     )
-    assert f"label '{'x' * 60}…' was never seen" in said
+    assert f"label '{'x' * 60}…' was never seen" in message
     with pytest.raises(BadRowsError, match=r"known labels: a, b\. Fix"):
         strict(path, known_labels={"b", "a"})
 
@@ -188,21 +185,16 @@ def test_the_first_record_of_json_lines_may_lack_a_key(jsonl, tmp_path: Path) ->
         assert [row.text for row in read_rows(path, bad_rows=policy)] == ["x"]
 
 
-@pytest.mark.parametrize(("name", "text"), [("a.csv", "text,label\n"), ("a.tsv", "text\tlabel\n")])
-def test_a_header_alone_is_no_corpus(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text)
-    with pytest.raises(CorpusError, match="holds no rows that can be used"):
-        strict(tmp_path / name)
-
-
-def test_a_parquet_file_without_rows_is_no_corpus(tmp_path: Path) -> None:
+def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n")
     empty = pa.array([], pa.string())
     pq.write_table(pa.table({"text": empty, "label": empty}), tmp_path / "a.parquet")
-    with pytest.raises(CorpusError, match="holds no rows that can be used"):
-        strict(tmp_path / "a.parquet")
+    for name in ("a.csv", "a.parquet"):
+        with pytest.raises(CorpusError, match="holds no rows that can be used"):
+            strict(tmp_path / name)
 
 
-def test_a_corpus_of_bad_rows_only_is_no_corpus_and_leaves_its_rejects(tmp_path: Path) -> None:
+def test_a_corpus_of_bad_rows_alone_is_refused_and_leaves_its_rejects(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("no json\n")
     with (

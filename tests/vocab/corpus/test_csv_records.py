@@ -1,4 +1,4 @@
-"""CSV and TSV: round trips, line numbers, and recovery from broken quotes."""
+"""CSV and TSV: round trips, line numbers, and recovery from malformed quotes."""
 
 import csv
 import tempfile
@@ -44,20 +44,19 @@ CELL = st.text(st.characters(codec="utf-8"), max_size=12)
     tabs=st.booleans(),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_whatever_csv_writes_is_read_back(rows, tabs: bool, quoting: int) -> None:
+def test_csv_is_read_as_it_was_written(rows, tabs: bool, quoting: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.tsv" if tabs else "a.csv")
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream, delimiter="\t" if tabs else ",", quoting=quoting)
             writer.writerow(["text", "label"])
             writer.writerows(rows)
-        # A row of two empty cells is a row; a line of white space alone in TSV's two cells too.
         good, bad = read(path)
     assert [tuple(values) for _, values in good] == rows
     assert bad == []
 
 
-def test_a_record_is_named_by_the_line_it_starts_on(data) -> None:
+def test_a_record_has_the_line_that_it_starts_on(data) -> None:
     path = data('\ufefftext,label\r\n"two\r\nlines",a\r\n\r\n   \r\nx,b\r\n"\n\n",c\r\ny,d')
     assert columns_of(DataFile.named(path)) == ("text", "label")
     assert read(path) == (
@@ -66,7 +65,7 @@ def test_a_record_is_named_by_the_line_it_starts_on(data) -> None:
     )
 
 
-def test_a_wrong_number_of_cells_spoils_one_record(data) -> None:
+def test_a_wrong_number_of_cells_makes_one_bad_row(data) -> None:
     path = data('text,label\nonly\n"a\nb",c,d\nx,y\n')
     assert read(path) == (
         [(5, ["x", "y"])],
@@ -77,7 +76,7 @@ def test_a_wrong_number_of_cells_spoils_one_record(data) -> None:
     )
 
 
-UNCLOSED = "a quote is opened and not closed as it should be"
+UNCLOSED = "a quote is opened and not closed correctly"
 
 
 @pytest.mark.parametrize(
@@ -85,27 +84,26 @@ UNCLOSED = "a quote is opened and not closed as it should be"
     [
         ('"never closed,a', UNCLOSED),
         ('x,"never closed', UNCLOSED),
-        ('"closed" too early,a', "a quoted cell goes on after its closing quote"),
-        ("a\rb,c", "a carriage return stands outside quotes; lines should end in LF or CRLF"),
+        ('"closed" too early,a', "a quoted cell has text after its closing quote"),
+        ("a\rb,c", "a carriage return outside quotes; lines should end in LF or CRLF"),
     ],
 )
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_broken_quote_costs_its_own_line_only(data, broken: str, reason: str, end: str) -> None:
+def test_a_malformed_quote_makes_one_bad_row(data, broken: str, reason: str) -> None:
     lines = ["text,label", "one,a", broken, "two,b", '"three, ""quoted""",c', "four,d", ""]
-    assert read(data(end.join(lines))) == (
+    assert read(data("\r\n".join(lines))) == (
         [(2, ["one", "a"]), (4, ["two", "b"]), (5, ['three, "quoted"', "c"]), (6, ["four", "d"])],
         [(3, reason, broken)],
     )
 
 
-def test_every_line_may_be_broken(data) -> None:
+def test_every_line_may_be_bad(data) -> None:
     good, bad = read(data("text,label\n" + '"x,a\n' * 500))
     assert good == []
     assert [line for line, _, _ in bad] == list(range(2, 502))
 
 
 @pytest.mark.parametrize("limit", ["RECORD_LIMIT", "RECORD_LINES"])
-def test_a_quote_open_for_too_long_is_a_broken_one(data, monkeypatch, limit: str) -> None:
+def test_a_quote_that_is_open_for_too_long_is_malformed(data, monkeypatch, limit: str) -> None:
     monkeypatch.setattr(csv_records, limit, 1000)
     rows = [f"text {number},a" for number in range(2000)]
     good, bad = read(data("\n".join(["text,label", '"open,a', *rows, 'x,"', ""])))
@@ -130,8 +128,8 @@ def test_stray_bytes_are_named_with_their_column(data) -> None:
     ]
 
 
-@pytest.mark.parametrize("length", [1_000_000, 10_000_000])
-def test_a_very_long_text_is_a_text_like_any_other(data, length: int) -> None:
+def test_a_text_may_be_very_long(data) -> None:
+    length = 10_000_000
     good, bad = read(data(f'text,label\n"{"é " * (length // 2)}",a\nx,b\n'))
     assert [(line, len(values[0])) for line, values in good] == [(2, length), (3, 1)]
     assert bad == []

@@ -1,4 +1,4 @@
-"""Finding, opening and replacing files."""
+"""File names and formats; lines of compressed and damaged files."""
 
 import gzip
 import os
@@ -15,28 +15,23 @@ from gatewise.vocab.errors import CorpusError
 @pytest.mark.parametrize(
     ("name", "form", "compression"),
     [
-        ("a.csv", Format.CSV, None),
         ("A.CSV", Format.CSV, None),
         ("a.b.tsv.gz", Format.TSV, "gzip"),
         ("a.jsonl.zst", Format.JSON_LINES, "zstd"),
-        ("a.ndjson", Format.JSON_LINES, None),
-        ("a.json.GZ", Format.JSON_LINES, "gzip"),
         ("a.parquet", Format.PARQUET, None),
     ],
 )
-def test_a_name_tells_format_and_compression(
-    name: str, form: Format, compression: str | None
-) -> None:
+def test_format_and_compression_of_a_name(name: str, form: Format, compression: str | None) -> None:
     assert DataFile.named(name) == DataFile(name, form, compression)
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a", "a.gz", "csv", ".csv", "a.csv.bz2"])
-def test_an_unknown_kind_is_refused_with_the_known_ones(name: str) -> None:
+@pytest.mark.parametrize("name", ["a.txt", "a.gz", ".csv"])
+def test_an_unknown_suffix_is_refused(name: str) -> None:
     with pytest.raises(CorpusError, match=r"unknown kind of file.*\.csv, \.tsv, \.jsonl.*\.zst"):
         DataFile.named(name)
 
 
-def test_a_uri_is_told_by_its_path_and_keeps_its_options() -> None:
+def test_the_format_of_a_uri() -> None:
     file = DataFile.named("s3://bucket/a%20b/train.csv.gz?region=eu-west-1")
     assert (file.format, file.compression) == (Format.CSV, "gzip")
     assert file.name == "s3://bucket/a%20b/train.csv.gz?region=eu-west-1"
@@ -45,7 +40,7 @@ def test_a_uri_is_told_by_its_path_and_keeps_its_options() -> None:
         DataFile.named("s3://key:secret@bucket/a?region=a.csv")
 
 
-def test_a_file_can_go_to_another_process() -> None:
+def test_a_file_can_be_pickled() -> None:
     file = DataFile("s3://bucket/a.csv?region=a", Format.CSV, None, 17, 5)
     assert pickle.loads(pickle.dumps(file)) == file
     assert file.stamp == Stamp("s3://bucket/a.csv", 17, 5)
@@ -63,7 +58,7 @@ def test_lines_end_at_line_feeds_only_and_lose_the_byte_order_mark(tmp_path: Pat
         assert list(lines) == ["ä\r\n", "b\rc\u2028d\n", "\n", "e"]
 
 
-def test_a_stray_byte_spoils_its_line_only(tmp_path: Path) -> None:
+def test_a_byte_that_is_not_utf_8_affects_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"a\nb\xff\nc\n")
     with open_lines(DataFile.named(path)) as lines:
@@ -103,7 +98,7 @@ def test_a_damaged_archive_is_an_error_and_not_a_short_file(tmp_path: Path, dama
         list(lines)
 
 
-def test_a_line_beyond_all_measure_comes_in_pieces(tmp_path: Path, monkeypatch) -> None:
+def test_a_line_that_is_too_long_comes_in_pieces(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(data_files, "LINE_LIMIT", 10)
     path = tmp_path / "a.csv"
     path.write_text("x" * 25)

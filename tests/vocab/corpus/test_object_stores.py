@@ -39,9 +39,9 @@ def bucket(object_store) -> Iterator[Path]:
 
 def read(*uris: str) -> tuple[list[str], int | None, int]:
     """The texts, the size of the files, and the bytes that were read of them."""
-    stream, meter = open_records(*uris), ReadProgress()
-    texts = [str(record.values["text"]) for record in stream.records(meter)]
-    return texts, stream.size, meter.done
+    stream, progress = open_records(*uris), ReadProgress()
+    texts = [str(record.values["text"]) for record in stream.records(progress)]
+    return texts, stream.size, progress.done
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_objects_are_read_by_name_by_prefix_and_by_pattern(
     assert size == done
 
 
-def test_an_object_is_told_by_its_name_without_the_options(object_store, bucket: Path) -> None:
+def test_messages_name_an_object_without_the_options(object_store, bucket: Path) -> None:
     (bucket / "50% #1 é.csv").write_bytes(CSV + b"only one cell\n")
     (*_, bad) = open_records(object_store.uri("50% #1 é.csv"))
     assert str(bad.location) == "s3://bucket/50% #1 é.csv, line 4"
@@ -74,23 +74,23 @@ def test_an_object_is_told_by_its_name_without_the_options(object_store, bucket:
 
 def test_parquet_is_read_from_a_store(object_store, bucket: Path) -> None:
     pq.write_table(pa.table({"text": ["a", "b"]}), bucket / "a.parquet")
-    stream, meter = open_records(object_store.uri("a.parquet")), ReadProgress()
-    assert [str(record.location) for record in stream.records(meter)] == [
+    stream, progress = open_records(object_store.uri("a.parquet")), ReadProgress()
+    assert [str(record.location) for record in stream.records(progress)] == [
         "s3://bucket/a.parquet, row 1",
         "s3://bucket/a.parquet, row 2",
     ]
-    assert meter.done == stream.size == (bucket / "a.parquet").stat().st_size
+    assert progress.done == stream.size == (bucket / "a.parquet").stat().st_size
 
 
 def test_a_large_object_is_read_in_pieces(object_store, bucket: Path) -> None:
     content = b"text\n" + b"".join(b"%s\n" % os.urandom(60).hex().encode() for _ in range(200_000))
     (bucket / "large.csv").write_bytes(content)
-    stream, meter = open_records(object_store.uri("large.csv")), ReadProgress()
-    records = stream.records(meter)
+    stream, progress = open_records(object_store.uri("large.csv")), ReadProgress()
+    records = stream.records(progress)
     next(records)
-    assert 0 < meter.done < len(content)
+    assert 0 < progress.done < len(content)
     assert sum(1 for _ in records) == 199_999
-    assert meter.done == len(content)
+    assert progress.done == len(content)
 
 
 def test_a_listed_object_and_a_named_one_have_one_stamp(object_store, bucket: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_listed_object_and_a_named_one_have_one_stamp(object_store, bucket: Pa
         ("damaged.csv.gz", "s3://bucket/damaged.csv.gz: cannot be read: "),
     ],
 )
-def test_what_cannot_be_read_is_refused(
+def test_unreadable_objects_are_refused(
     object_store, bucket: Path, path: str, message: str
 ) -> None:
     (bucket / "notes.txt").write_text("x")
@@ -133,7 +133,7 @@ def test_an_object_that_is_named_twice_is_refused(object_store, bucket: Path) ->
         data_files(*uris)
 
 
-def test_credentials_may_stand_in_the_uri_and_are_told_to_nobody(
+def test_credentials_in_the_uri_are_never_printed(
     object_store, bucket: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = object_store.uri("logs/2026-11-01/a.csv")
@@ -150,7 +150,7 @@ def test_credentials_may_stand_in_the_uri_and_are_told_to_nobody(
     assert object_store.key not in str(caught.value)
 
 
-def test_an_option_that_is_none_is_told_of_without_its_value() -> None:
+def test_an_unknown_option_is_named_without_its_value() -> None:
     with pytest.raises(CorpusError, match=r"cannot be read: .*'secret_key'") as caught:
         read("s3://bucket/a.csv?region=a&secret_key=SECRET")
     assert "SECRET" not in str(caught.value)
@@ -162,8 +162,8 @@ def test_a_store_that_does_not_answer_is_an_error() -> None:
         data_files(uri)
 
 
-@pytest.mark.parametrize("size", [0, 1, 30_000_000])
-def test_a_file_is_sent_whole(object_store, bucket: Path, tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize("size", [0, 30_000_000])
+def test_a_file_is_uploaded(object_store, bucket: Path, tmp_path: Path, size: int) -> None:
     content = os.urandom(size)
     (tmp_path / "a").write_bytes(content)
     for uri in (object_store.uri("sent"), f"file://{tmp_path}/sent"):
@@ -171,15 +171,14 @@ def test_a_file_is_sent_whole(object_store, bucket: Path, tmp_path: Path, size: 
     assert (bucket / "sent").read_bytes() == (tmp_path / "sent").read_bytes() == content
 
 
-def test_a_store_that_takes_nothing_is_told_of(tmp_path: Path) -> None:
+def test_an_unknown_store_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
-    told = r"^nowhere://a\.csv: cannot be written: nowhere:// is no"
-    with pytest.raises(OutputError, match=told):
+    with pytest.raises(OutputError, match=r"^nowhere://a\.csv: cannot be written: nowhere://"):
         object_stores.send(tmp_path / "a", "nowhere://a.csv")
 
 
-class PassingOn(BaseHTTPRequestHandler):
-    """Passes requests on to the store, and refuses the second part of every upload."""
+class PartialProxy(BaseHTTPRequestHandler):
+    """Forwards requests to the store, and refuses the second part of every upload."""
 
     protocol_version = "HTTP/1.1"
     port = 0
@@ -216,16 +215,16 @@ class PassingOn(BaseHTTPRequestHandler):
 def test_an_upload_that_fails_midway_leaves_no_object(
     object_store, bucket: Path, tmp_path: Path
 ) -> None:
-    handler = type("Handler", (PassingOn,), {"port": object_store.port})
+    handler = type("Handler", (PartialProxy,), {"port": object_store.port})
     (tmp_path / "a").write_bytes(os.urandom(30_000_000))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         uri = object_store.uri("cut.csv", port=server.server_address[1])
-        # Without the refusal the way through this server is as good as the direct one.
+        # Uploads without a second part pass.
         (tmp_path / "b").write_bytes(b"small")
         object_stores.send(tmp_path / "b", uri.replace("cut", "small"))
         with pytest.raises(
-            CorpusError, match=r"^s3://bucket/cut\.csv: cannot be written: .*403|DENIED"
+            OutputError, match=r"^s3://bucket/cut\.csv: cannot be written: .*403|DENIED"
         ):
             object_stores.send(tmp_path / "a", uri)
         server.shutdown()

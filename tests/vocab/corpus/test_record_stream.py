@@ -33,38 +33,38 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_several_files_are_one_stream(files: list[Path]) -> None:
-    stream, meter = open_records(*files), ReadProgress()
+    stream, progress = open_records(*files), ReadProgress()
     assert stream.size == sum(path.stat().st_size for path in files)
-    records = list(stream.records(meter))
+    records = list(stream.records(progress))
     assert [record.location.file for record in records[::ROWS]] == [str(path) for path in files]
     assert len(records) == 4 * ROWS == len(list(stream))
-    assert meter.done == stream.size
+    assert progress.done == stream.size
 
 
 def test_the_bytes_read_run_before_the_rows_given_out(files: list[Path]) -> None:
     for table in open_records(*files).tables:
-        meter, told = ReadProgress(), []
-        for _ in table.records(meter):
-            told.append(meter.done)
+        progress, told = ReadProgress(), []
+        for _ in table.records(progress):
+            told.append(progress.done)
         size = table.file.size
         assert size is not None
         assert told == sorted(told)
         # A share of the rows has taken that share of the bytes, or more.
         assert told[0] > 0
         assert told[ROWS // 2] >= size * 0.4
-        assert told[-1] == meter.done == size
+        assert told[-1] == progress.done == size
 
 
 def test_a_reading_that_is_given_up_counts_what_was_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv.gz")
-    stream, meter = open_records(path), ReadProgress()
-    records = stream.records(meter)
+    stream, progress = open_records(path), ReadProgress()
+    records = stream.records(progress)
     assert isinstance(next(records), Record)
     records.close()
-    done = meter.done
+    done = progress.done
     assert 0 < done <= path.stat().st_size
-    assert len(list(stream.records(meter))) == ROWS
-    assert meter.done == done + path.stat().st_size
+    assert len(list(stream.records(progress))) == ROWS
+    assert progress.done == done + path.stat().st_size
 
 
 def test_messages_name_a_few_of_many_inputs(

@@ -16,9 +16,9 @@ SCRIPT = """
 import sys
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.record_stream import open_records
-stream, meter = open_records("-", standard_input=sys.argv[1]), ReadProgress()
-texts = [record.values["text"] for record in stream.records(meter)]
-print(stream.tables[0].columns, len(texts), texts[0], texts[-1], stream.size, meter.done)
+stream, progress = open_records("-", standard_input=sys.argv[1]), ReadProgress()
+texts = [record.values["text"] for record in stream.records(progress)]
+print(stream.tables[0].columns, len(texts), texts[0], texts[-1], stream.size, progress.done)
 """
 
 
@@ -41,7 +41,7 @@ def test_there_is_no_third_pass() -> None:
 
 
 def test_a_copy_in_another_process_has_no_bytes() -> None:
-    with pytest.raises(CorpusError, match="only be read by the process that was given it"):
+    with pytest.raises(CorpusError, match="only be read by the process that it belongs to"):
         pickle.loads(pickle.dumps(Pipe(io.BytesIO(b"x")))).open()
 
 

@@ -1,5 +1,5 @@
 import pytest
-from gatewise.vocab.corpus.text_spool import keeping
+from gatewise.vocab.corpus.text_spool import open_spool
 from gatewise.vocab.errors import OutputError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 @given(st.lists(st.text()))
 def test_texts_are_read_again_as_they_passed(tmp_path_factory, texts):
-    with keeping(tmp_path_factory.getbasetemp()) as kept:
-        assert list(kept.passing(texts)) == texts
+    with open_spool(tmp_path_factory.getbasetemp()) as kept:
+        assert list(kept.spooled(texts)) == texts
         assert list(kept) == texts
         assert list(kept) == texts
 
@@ -21,18 +21,18 @@ def test_texts_pass_one_by_one(tmp_path):
             taken.append(number)
             yield str(number)
 
-    with keeping(tmp_path) as kept:
-        passing = kept.passing(texts())
+    with open_spool(tmp_path) as kept:
+        passing = kept.spooled(texts())
         assert next(passing) == "0"
         assert taken == [0]
 
 
 def test_nothing_is_left_behind(tmp_path):
-    with keeping(tmp_path) as kept:
-        assert list(kept.passing(["a"])) == ["a"]
+    with open_spool(tmp_path) as kept:
+        assert list(kept.spooled(["a"])) == ["a"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written"), keeping(tmp_path / "none"):
+    with pytest.raises(OutputError, match="cannot be written"), open_spool(tmp_path / "none"):
         pass

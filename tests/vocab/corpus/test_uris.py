@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from gatewise.vocab.corpus.uris import Uri, identity, is_uri, lies_in, plain, redact, scrubbed
+from gatewise.vocab.corpus.uris import Uri, identity, is_uri, lies_in, plain, redact, redact_message
 
 
 @pytest.mark.parametrize("text", ["s3://b/k", "file:///a", "HTTPS://x", "a+b://c", Path("/") / "a"])
@@ -43,8 +43,8 @@ def test_a_name_is_shown_without_its_secrets(text: str, expected: str) -> None:
 @pytest.mark.parametrize("text", ["s3://key:x%2Fyz@b/k", "s3://b/k?token=x%2Fyz&region=eu-1"])
 def test_what_a_library_says_is_told_without_secrets(text: str) -> None:
     said = f"cannot parse '{text}':\n  x/yz and x%2Fyz, not eu-1"
-    assert scrubbed(said, text) == f"cannot parse '{redact(text)}': *** and ***, not eu-1"
-    assert scrubbed("a\nb", "a.csv") == "a b"
+    assert redact_message(said, text) == f"cannot parse '{redact(text)}': *** and ***, not eu-1"
+    assert redact_message("a\nb", "a.csv") == "a b"
 
 
 def test_one_file_has_one_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

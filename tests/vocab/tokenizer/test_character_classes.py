@@ -11,50 +11,44 @@ def matched(cls, text):
     return normalizers.Replace(Regex(cls), "").normalize_str(text) == ""
 
 
-@pytest.mark.parametrize("character", [" ", "\t", "\n", "\r", "\u00a0", "\u3000", "\u2028", "\x85"])
-def test_white_space(character):
-    assert character.isspace()
-    assert matched(character_classes.white_space(), character)
-    assert not matched(character_classes.dropped(), character)
+@pytest.mark.parametrize(
+    ("cls", "characters"),
+    [
+        (character_classes.white_space, " \t\n\r\u00a0\u3000\u2028\x85"),
+        (character_classes.dropped, "\x00\u200b\u200d\ufeff\ufe0f\ufffd"),
+        (character_classes.isolated, "!#$+<^`~¿€™→😀🇩猫がกༀ𠮷々"),
+        (character_classes.word_characters, "aZ0éßЖאع한각"),
+    ],
+)
+def test_characters_belong_to_one_class(cls, characters):
+    classes = (
+        character_classes.white_space,
+        character_classes.dropped,
+        character_classes.isolated,
+        character_classes.word_characters,
+    )
+    for character in characters:
+        found = [each for each in classes if matched(each(), character)]
+        # Dropped characters are removed first, so other classes may contain them.
+        assert found[0] is cls if cls is character_classes.dropped else found == [cls], character
 
 
-@pytest.mark.parametrize("character", ["\x00", "\u200b", "\u200d", "\ufeff", "\ufe0f", "\ufffd"])
-def test_dropped(character):
-    assert matched(character_classes.dropped(), character)
-    assert not matched(character_classes.white_space(), character)
-
-
-@pytest.mark.parametrize("character", [*"!#$+<^`~¿€™→😀🇩猫がกༀ𠮷々"])
-def test_standing_alone(character):
-    assert matched(character_classes.standing_alone(), character)
-
-
-@pytest.mark.parametrize("character", [*"aZ0éßЖאع한각"])
-def test_letters_and_digits_of_spaced_scripts_belong_to_words(character):
-    for cls in (
-        character_classes.white_space(),
-        character_classes.dropped(),
-        character_classes.standing_alone(),
-    ):
-        assert not matched(cls, character)
-
-
-def test_all_punctuation_stands_alone():
+def test_all_punctuation_is_isolated():
     for code in range(0x3000):
         if unicodedata.category(chr(code)).startswith("P"):
-            assert matched(character_classes.standing_alone(), chr(code))
+            assert matched(character_classes.isolated(), chr(code))
 
 
 @given(st.characters(codec="utf-8"))
-def test_every_character_is_of_words_or_parts_them(character):
-    parting = (character_classes.white_space(), character_classes.standing_alone())
-    assert matched(character_classes.of_words(), character) != any(
-        matched(cls, character) for cls in parting
+def test_a_character_either_belongs_to_words_or_separates_them(character):
+    separating = (character_classes.white_space(), character_classes.isolated())
+    assert matched(character_classes.word_characters(), character) != any(
+        matched(cls, character) for cls in separating
     )
 
 
 @pytest.mark.parametrize(("letter", "plain"), [("é", "e"), ("Ё", "Е"), ("ή", "η"), ("ṩ", "s")])
-def test_accents_are_what_a_letter_is_left_without(letter, plain):
+def test_accents_are_combining_marks(letter, plain):
     assert unicodedata.normalize("NFD", letter)[0] == plain
     assert matched(character_classes.accents(), unicodedata.normalize("NFD", letter)[1:])
 

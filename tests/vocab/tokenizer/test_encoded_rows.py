@@ -5,25 +5,23 @@ from gatewise.vocab.tokenizer.encoding import Encoder
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 
-def test_a_row_without_a_token_becomes_a_bad_row_and_the_others_stay_in_order():
+def test_a_row_without_a_token_becomes_a_bad_row_and_the_order_stays():
     encoder = Encoder(train_tokenizer(["a b"]), max_length=8)
     rows = [
         Row(text, ("x",), Location("f.csv", line)) for line, text in enumerate(["a", "\x01", "b"])
     ]
     first, bad, last = encode_rows(encoder.encode, rows)
     assert isinstance(first, EncodedRow)
-    assert first.row is rows[0]
+    assert isinstance(last, EncodedRow)
+    assert (first.row, last.row) == (rows[0], rows[2])
     content = '{"text": "\\u0001", "label": "x"}'
     assert bad == BadRow(Location("f.csv", 1), EMPTY_TEXT_REASON, content)
-    assert isinstance(last, EncodedRow)
-    assert last.row is rows[2]
 
 
-def test_the_labels_of_a_bad_row_are_told_as_they_are():
+def test_the_content_of_a_bad_row_has_all_labels():
     encoder = Encoder(train_tokenizer(["a b"]), max_length=8)
     rows = [Row("\x01", labels, Location("f.csv", 2)) for labels in ((), ("x", "y"))]
-    contents = [bad.content for bad in encode_rows(encoder.encode, rows)]
-    assert contents == [
+    assert [bad.content for bad in encode_rows(encoder.encode, rows)] == [
         '{"text": "\\u0001", "labels": []}',
         '{"text": "\\u0001", "labels": ["x", "y"]}',
     ]

@@ -8,17 +8,14 @@ STEPS = pre_tokenization.cleaning(lowercase=True, strip_accents=False, form="non
 
 @given(st.text())
 def test_words_are_the_same_in_python_and_in_the_library(text):
+    words = pre_tokenization.WordSplitter(STEPS).words(text)
     cleaned = normalizers.Sequence(STEPS).normalize_str(text)
-    cut = [word for word, _ in pre_tokenization.between_words().pre_tokenize_str(cleaned)]
-    assert [word.strip(" ") for word in pre_tokenization.WordReader(STEPS).words(text)] == cut
+    split = [word for word, _ in pre_tokenization.between_words().pre_tokenize_str(cleaned)]
+    assert [word.strip(" ") for word in words] == split
+    marked = normalizers.Sequence([*STEPS, *pre_tokenization.word_marks()]).normalize_str(text)
+    assert "".join(words) == marked
 
 
-@given(st.text())
-def test_words_with_their_marks_are_the_stretch(text):
-    stretch = normalizers.Sequence([*STEPS, *pre_tokenization.word_marks()]).normalize_str(text)
-    assert "".join(pre_tokenization.WordReader(STEPS).words(text)) == stretch
-
-
-def test_words_have_marks_and_what_stands_alone_has_none():
-    words = pre_tokenization.WordReader(STEPS).words("  Don't  stop!! 猫\n")
+def test_words_have_marks_and_isolated_characters_have_none():
+    words = pre_tokenization.WordSplitter(STEPS).words("  Don't  stop!! 猫\n")
     assert words == [" don ", "'", " t ", " stop ", "!", "!", "猫"]

@@ -2,8 +2,8 @@ import json
 
 import pytest
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, UNKNOWN_ID, train_tokenizer
-from gatewise.vocab.tokenizer.vocab_limits import VocabLimits
-from gatewise.vocab.tokenizer.word_ngrams import scored_entries
+from gatewise.vocab.tokenizer.vocabulary import VocabLimits
+from gatewise.vocab.tokenizer.word_ngrams import unigram_model
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -15,18 +15,18 @@ def tokens(tokenizer, text):
     return tokenizer.encode(text).tokens[1:]
 
 
-def test_words_that_often_stand_together_are_a_token():
+def test_frequent_ngrams_are_one_token():
     tokenizer = train_tokenizer(TEXTS, unit="ngram", ngram=3)
     assert tokens(tokenizer, "one of the films") == [" one  of  the ", " films "]
     assert tokens(tokenizer, "the best, of all") == [" the  best ", ",", " of ", " all "]
 
 
-def test_a_rare_phrase_is_cut_into_its_words():
+def test_a_rare_ngram_is_split_into_its_words():
     tokenizer = train_tokenizer(TEXTS, unit="ngram")
     assert tokens(tokenizer, "worst films") == [" worst ", " films "]
 
 
-def test_a_phrase_fits_whole_words_only():
+def test_an_ngram_matches_whole_words_only():
     tokenizer = train_tokenizer(["the rapist"] * 3, unit="ngram")
     assert tokens(tokenizer, "the rapist") == [" the  rapist "]
     assert tokenizer.encode("therapist").ids[1:] == [UNKNOWN_ID]
@@ -36,14 +36,14 @@ def test_a_phrase_fits_whole_words_only():
     ]
 
 
-def test_unknown_words_side_by_side_are_one_unknown_token():
+def test_adjacent_unknown_words_are_one_unknown_token():
     tokenizer = train_tokenizer(TEXTS, unit="ngram")
     the, unknown = tokenizer.token_to_id(" the "), UNKNOWN_ID
     assert tokenizer.encode("zig the zag zug the").ids[1:] == [unknown, the, unknown, the]
 
 
-@pytest.mark.parametrize("ngram", [2, 3, 4, 5])
-def test_a_token_has_as_many_words_as_are_asked_for_at_most(ngram):
+@pytest.mark.parametrize("ngram", [2, 5])
+def test_a_token_has_at_most_ngram_words(ngram):
     tokenizer = train_tokenizer(["a b c d e f g"] * 2, unit="ngram", ngram=ngram)
     lengths = [len(token.split()) for token in tokenizer.get_vocab() if token[0] != "["]
     assert sorted(set(lengths)) == list(range(1, ngram + 1))
@@ -56,7 +56,7 @@ def test_a_token_has_as_many_words_as_are_asked_for_at_most(ngram):
     st.integers(2, 5),
     st.integers(10, 40),
 )
-def test_the_words_of_a_phrase_are_in_the_dictionary(texts, ngram, vocab_size):
+def test_the_words_of_an_ngram_are_in_the_vocabulary(texts, ngram, vocab_size):
     tokenizer = train_tokenizer(texts, unit="ngram", ngram=ngram, vocab_size=vocab_size)
     entries = set(tokenizer.get_vocab()) - set(SPECIAL_TOKENS)
     for entry in entries:
@@ -65,7 +65,7 @@ def test_the_words_of_a_phrase_are_in_the_dictionary(texts, ngram, vocab_size):
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=30), st.integers(2, 5))
-def test_a_text_is_cut_into_as_few_tokens_as_can_be(words, ngram):
+def test_a_text_is_split_into_as_few_tokens_as_possible(words, ngram):
     tokenizer = train_tokenizer(
         TEXTS + ["a b c d", "b c", "a b c", "d d"] * 2, unit="ngram", ngram=ngram
     )
@@ -82,8 +82,8 @@ def test_a_text_is_cut_into_as_few_tokens_as_can_be(words, ngram):
 
 
 def test_scores_are_exact_and_in_descending_order():
-    sizes = VocabLimits(40, 1, ("[PAD]", "[UNK]"), "[UNK]")
-    model = scored_entries({"b": -1 / 3, "a": -1 / 3, "c": -0.1}, sizes)
+    limits = VocabLimits(40, 1, ("[PAD]", "[UNK]"), "[UNK]")
+    model = unigram_model({"b": -1 / 3, "a": -1 / 3, "c": -0.1}, limits)
     written = json.loads(Tokenizer(model).to_str())["model"]
     assert [entry for entry, _ in written["vocab"]] == ["[PAD]", "[UNK]", "c", "a", "b"]
     assert all((score * 1024).is_integer() for _, score in written["vocab"])

@@ -1,8 +1,4 @@
-"""What every request passes on its way in and every answer on its way out.
-
-Gives each request an id, and counts and logs it with its answer. Knows
-neither routes nor models.
-"""
+"""ASGI middleware: request id, access log, and the metrics of each request."""
 
 import itertools
 import json
@@ -17,72 +13,72 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _log = logging.getLogger("gatewise.access")
 
-_LONGEST_PATH = 1000
-"""Characters of a path that are logged: of a request it may be all but a few."""
+_MAX_PATH_CHARACTERS = 1000
+"""The most characters of a path in a log line: a client may send a path of any length."""
 
-_BEGINS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
-"""What tells the first of an answer, and takes headers."""
+_STARTS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+"""The messages with the headers of an answer."""
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
 class AccessLog:
-    """An ASGI application around another one.
+    """Middleware that gives each request an id, and counts and logs it with its answer.
 
     Args:
-        inside: The other one.
-        answered: Told of every exchange and how many seconds it took.
-        access_log: Whether each exchange is logged.
+        app: The ASGI application inside.
+        answered: Called with each request and the seconds that it took.
+        access_log: Whether to log each request.
     """
 
     def __init__(
         self,
-        inside: ASGIApp,
+        app: ASGIApp,
         answered: Callable[[RequestContext, float], None],
         *,
         access_log: bool,
     ) -> None:
-        self._inside = inside
+        self._app = app
         self._answered = answered
         self._access_log = access_log
-        # Ids tell requests apart and need not be secret: one draw a process, and a number.
+        # Ids need to be unique, not secret: a random prefix per process, and a number.
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         if scope["type"] == "lifespan":
-            await self._inside(scope, receive, send)
+            await self._app(scope, receive, send)
             return
-        exchange = begin(scope, RequestContext(self._id(scope)))
+        context = begin(scope, RequestContext(self._id(scope)))
         is_stream = scope["type"] == "websocket"
 
-        def send_out(message: Message) -> Awaitable[None]:
+        def send_with_id(message: Message) -> Awaitable[None]:
             kind = message["type"]
-            if kind in _BEGINS:
-                exchange.status = message.get("status", 101)
-                named = (b"x-request-id", exchange.id.encode())
-                message["headers"] = [*message.get("headers", ()), named]
+            if kind in _STARTS:
+                context.status = message.get("status", 101)
+                header = (b"x-request-id", context.id.encode())
+                message["headers"] = [*message.get("headers", ()), header]
             elif kind == "websocket.close":
-                exchange.status = message["code"]
+                context.status = message["code"]
             return send(message)
 
-        async def receive_in() -> Message:
+        async def receive_code() -> Message:
             message = await receive()
-            if message["type"] == "websocket.disconnect" and exchange.status == 101:
-                exchange.status = message.get("code", 1005)
+            if message["type"] == "websocket.disconnect" and context.status == 101:
+                context.status = message.get("code", 1005)
             return message
 
         try:
-            await self._inside(scope, receive_in if is_stream else receive, send_out)
+            await self._app(scope, receive_code if is_stream else receive, send_with_id)
         finally:
-            seconds = time.perf_counter() - exchange.started
-            if not is_stream:  # those count themselves
-                self._answered(exchange, seconds)
+            seconds = time.perf_counter() - context.started
+            if not is_stream:  # streams have metrics of their own
+                self._answered(context, seconds)
             if self._access_log:
-                fields = _fields(scope, exchange, seconds)
-                # As JSON, a path or a text cannot break the line or pass for another field.
-                line = " ".join(f"{name}={json.dumps(one)}" for name, one in fields.items())
+                fields = _fields(scope, context, seconds)
+                # As JSON, a path or a text can neither break the line nor look like another field.
+                line = " ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
                 _log.info("%s", line, extra={"fields": fields})
 
     def _id(self, scope: Scope) -> str:
@@ -92,19 +88,19 @@ class AccessLog:
         return f"{self._prefix}-{next(self._numbers)}"
 
 
-def _fields(scope: Scope, exchange: RequestContext, seconds: float) -> dict[str, object]:
-    """An exchange as it is logged; never a header, which may hold a key, nor a query."""
+def _fields(scope: Scope, context: RequestContext, seconds: float) -> dict[str, object]:
+    """Returns the fields of a log line; no header, which may hold a key, and no query."""
     client = scope.get("client")
     fields: dict[str, object] = {
-        "request_id": exchange.id,
+        "request_id": context.id,
         "client": client[0] if client else "",
         "method": scope.get("method", "WS"),
-        "path": scope["path"][:_LONGEST_PATH],
-        "status": exchange.status,
+        "path": scope["path"][:_MAX_PATH_CHARACTERS],
+        "status": context.status,
         "ms": round(1000 * seconds, 3),
     }
-    if exchange.model:
-        fields |= {"model": exchange.model, "version": exchange.version}
-    if exchange.texts is not None:
-        fields["texts"] = exchange.texts
+    if context.model:
+        fields |= {"model": context.model, "version": context.version}
+    if context.texts is not None:
+        fields["texts"] = context.texts
     return fields

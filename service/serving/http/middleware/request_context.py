@@ -1,26 +1,25 @@
-"""One request and its answer, as they are logged and counted."""
+"""The context of a request: what the access log and the metrics need to know of it."""
 
 import time
 from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
-_KEY = "gatewise.exchange"
+_KEY = "gatewise.request"
 
 
 @dataclass(slots=True)
 class RequestContext:
-    """What is known of a request while it is answered.
+    """One request and its answer.
 
     Attributes:
-        id: Names it in the log and in the answer's `X-Request-ID`.
-        started: When it began, on `time.perf_counter`'s clock.
-        route: The route it took, such as `/models/{name}/predict`; empty for none.
-        model: The model that was asked, if one was.
-        version: The version of it.
-        texts: The texts, where they are to be logged.
-        status: The status of the answer; 0 until it is sent. Of a stream, the code that it was
-            closed with.
+        id: The id in the log and in the answer's `X-Request-ID`.
+        started: The start, on `time.perf_counter`'s clock.
+        route: The route, such as `/models/{name}/predict`; empty for none.
+        model: The name of the model; empty for none.
+        version: The version of the model.
+        texts: The texts, if they are to be logged.
+        status: The status of the answer, 0 until it is sent; of a stream, its close code.
     """
 
     id: str
@@ -33,12 +32,12 @@ class RequestContext:
 
 
 def request_context(scope: Scope) -> RequestContext:
-    """The exchange that a request belongs to; one of its own where none was begun for it."""
+    """Returns the context of a request; a new one if no middleware has made it."""
     found = scope.get(_KEY)
     return found if isinstance(found, RequestContext) else begin(scope, RequestContext("-"))
 
 
-def begin(scope: Scope, exchange: RequestContext) -> RequestContext:
-    """Makes a request part of an exchange."""
-    scope[_KEY] = exchange
-    return exchange
+def begin(scope: Scope, context: RequestContext) -> RequestContext:
+    """Sets the context of a request."""
+    scope[_KEY] = context
+    return context

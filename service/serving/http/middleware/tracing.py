@@ -1,23 +1,24 @@
-"""Requests traced by OpenTelemetry: where to, and as what, its own `OTEL_*` variables say.
+"""Tracing of requests by OpenTelemetry, which its own `OTEL_*` variables configure.
 
-The libraries are imported only where the setting is on.
+The libraries are imported only if the setting is on.
 """
 
 from collections.abc import Callable
 
+from gatewise.service.serving.settings import variable
 from gatewise.vocab.errors import GatewiseError
 from starlette.types import ASGIApp
 
 
 class TracesError(GatewiseError):
-    """Traces that are asked for without the libraries for them."""
+    """Tracing is enabled without the libraries for it."""
 
 
 def wrap(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
-    """An application whose requests are spans, children of those that their headers name.
+    """Makes each request of an application a span, a child of the one in its headers.
 
     Returns:
-        The application, and what sends the last spans and ends.
+        The application, and a function that sends the last spans.
 
     Raises:
         TracesError: If the libraries are missing.
@@ -30,12 +31,12 @@ def wrap(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError:
         raise TracesError(
-            'GATEWISE_TRACES needs OpenTelemetry: pip install "gatewise[serve]"'
+            f"{variable('traces')} needs OpenTelemetry: pip install 'gatewise[serve]'"
         ) from None
-    named = Resource.create()
-    if str(named.attributes[SERVICE_NAME]).startswith("unknown_service"):  # no variable says more
-        named = named.merge(Resource({SERVICE_NAME: "gatewise"}))
-    provider = TracerProvider(resource=named)
+    resource = Resource.create()
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):  # no variable set it
+        resource = resource.merge(Resource({SERVICE_NAME: "gatewise"}))
+    provider = TracerProvider(resource=resource)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     traced = OpenTelemetryMiddleware(
         app,

@@ -1,4 +1,4 @@
-"""The certificate by which the service speaks HTTPS: read, checked, and exchanged while it runs."""
+"""The TLS certificate: read, checked, and replaced while the service runs."""
 
 import logging
 import ssl
@@ -10,35 +10,35 @@ _log = logging.getLogger(__name__)
 
 
 class CertificateError(GatewiseError):
-    """A certificate or a key that cannot be used; the message names the file."""
+    """A certificate or a key cannot be used; the message names the file."""
 
 
 def context(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """What speaks TLS with a certificate, 1.2 or newer, with the ciphers that Python takes.
+    """Returns an SSL context with a certificate, for TLS 1.2 or newer with Python's ciphers.
 
     Args:
         certificate: The chain, in PEM.
-        key: Its private key, in PEM; None if it is in the same file.
+        key: Its private key, in PEM; None if the certificate file has it.
 
     Raises:
-        CertificateError: If a file is missing, is none, or the two do not belong together.
+        CertificateError: If a file is missing or invalid, or the two do not match.
     """
-    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    _load(made, certificate, key)
-    made.set_alpn_protocols(["http/1.1"])
-    return made
+    new = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    _load(new, certificate, key)
+    new.set_alpn_protocols(["http/1.1"])
+    return new
 
 
-def reload(spoken: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
-    """Lets new connections have the certificate that is in the files now.
+def reload(current: ssl.SSLContext, certificate: Path, key: Path | None) -> None:
+    """Reads the files again, for new connections.
 
-    Files that cannot be used are logged, and change nothing.
+    If they cannot be used, the error is logged and nothing changes.
     """
     try:
-        context(certificate, key)  # on another one first: half a change would be worse than none
-        _load(spoken, certificate, key)
+        context(certificate, key)  # first in a new context, to change all or nothing
+        _load(current, certificate, key)
     except CertificateError as error:
-        _log.error("the certificate stays as it was: %s", error)  # one line is all
+        _log.error("the certificate stays as it was: %s", error)
 
 
 def _load(into: ssl.SSLContext, certificate: Path, key: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""What an exception that leaves a route is answered with: a problem document, whatever it is."""
+"""Exception handlers: every exception of a route becomes a problem document."""
 
 from http import HTTPStatus
 
@@ -25,7 +25,7 @@ from starlette.responses import Response
 
 
 def install(app: FastAPI) -> None:
-    """Makes an application answer every error with a problem document."""
+    """Adds the handlers to an application."""
     app.add_exception_handler(ProblemError, _answer_problem)
     app.add_exception_handler(GatewiseError, _answer_refusal)
     app.add_exception_handler(ClientDisconnectedError, _answer_nobody)
@@ -51,11 +51,11 @@ async def _answer_refusal(request: Request, error: Exception) -> Response:
 
 
 async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=499)  # nobody reads it; the number is the one that proxies log
+    return Response(status_code=499)  # nobody reads it; proxies log this status
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """Answers what Starlette itself refuses: an unknown route, a wrong method."""
+    """Answers the refusals of Starlette: an unknown route, a wrong method."""
     if not isinstance(error, HTTPException):
         raise error
     method, path = request.method, request.scope["path"]
@@ -73,15 +73,15 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 
 async def _answer_validation_error(request: Request, error: Exception) -> Response:
-    """Answers parameters of a route that FastAPI refuses."""
+    """Answers parameters that FastAPI refuses."""
     if not isinstance(error, RequestValidationError):
         raise error
     errors = [
-        FieldError(detail=each["msg"], pointer=pointer(each["loc"])) for each in error.errors()
+        FieldError(detail=entry["msg"], pointer=pointer(entry["loc"])) for entry in error.errors()
     ]
     return _response(request, invalid_request(errors))
 
 
 async def _answer_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    # The server logs the exception with its traceback; the client learns nothing of the inside.
+    # The server logs the exception with its traceback; the client learns no internals.
     return _response(request, unexpected())

@@ -1,16 +1,16 @@
-"""What a client may take of a process: connections, header bytes, time."""
+"""The limits of connections: their number, header bytes, time."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits on connections.
+    """The limits of the connections of a process.
 
     Attributes:
-        connections: Connections at a time.
-        header_bytes: Bytes of a request's line and headers.
-        read_seconds: Seconds to send a request, or to take an answer.
+        connections: Maximum connections.
+        header_bytes: Maximum bytes of a request's line and headers.
+        read_seconds: Maximum seconds for a client to send a request, or to read an answer.
     """
 
     connections: int = 4096

@@ -1,7 +1,4 @@
-"""What an OpenAPI document says of errors, beside what FastAPI finds out by itself.
-
-Knows the shapes of errors and the paths that have each, and no route.
-"""
+"""The errors in the OpenAPI document, beyond what FastAPI derives from the routes."""
 
 import json
 from typing import Any
@@ -15,7 +12,7 @@ from gatewise.service.serving.http.protocol.problems import (
 
 
 def responses_at(path: str, *kinds: Kind) -> dict[str, Any]:
-    """What an OpenAPI document says of these kinds of problem for a route at a path."""
+    """Returns the description of these kinds of problem for a route."""
     described = {str(status): each for status, each in responses(*kinds).items()}
     if is_of_inference_protocol(path):
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/InferError"}}}
@@ -23,8 +20,8 @@ def responses_at(path: str, *kinds: Kind) -> dict[str, Any]:
     return described
 
 
-def take_out_frameworks_errors(document: dict[str, Any]) -> None:
-    """Takes out of an OpenAPI document what FastAPI says of its own errors: none are answered."""
+def remove_framework_errors(document: dict[str, Any]) -> None:
+    """Removes FastAPI's own errors from an OpenAPI document: they never occur."""
     own = "#/components/schemas/HTTPValidationError"
     for path in document["paths"].values():
         for operation in path.values():

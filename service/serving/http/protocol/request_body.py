@@ -1,7 +1,7 @@
-"""How a request's JSON body is read: its media type, its size, its shape, in this order.
+"""Reads JSON bodies: checks the media type, then the size, then the schema.
 
-The size is counted while reading, so a body that lies about its length, or tells none, costs no
-more memory than the limit. Knows no route: a pydantic model says what is expected.
+The size is counted while reading, so that a body with a wrong length, or none, takes no more memory
+than the limit.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from pydantic_core import from_json
 from starlette.types import Receive, Scope
 
 PROBLEMS: tuple[Kind, ...] = (MALFORMED_BODY, BODY_TOO_LARGE, UNSUPPORTED_BODY)
-"""What reading a body may be refused with, beside a shape of its own."""
+"""The problems of any body, besides those of its schema."""
 
 _MOST_DIGITS = 20
 _MAX_ERRORS = 100
-"""Most errors of a body that are looked at one by one."""
+"""The most errors of a body that are listed: more would hold up other requests."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -36,18 +36,18 @@ async def read(scope: Scope, receive: Receive, schema: type[Model], limit: int) 
     """Reads and validates the body of a request.
 
     Args:
-        scope: The request's scope, of ASGI.
-        receive: Gives what the client sends, of ASGI.
-        schema: What the body must be.
-        limit: Most bytes of a body.
+        scope: The request's ASGI scope.
+        receive: The ASGI function that receives messages.
+        schema: The pydantic model of the body.
+        limit: Maximum bytes of the body.
 
     Raises:
-        ProblemError: If the body is not JSON, too large, or of another shape.
-        ClientDisconnectedError: If the client has gone before it was through.
+        ProblemError: If the body is not JSON, is too large, or does not match the schema.
+        ClientDisconnectedError: If the client disconnects before the end of the body.
     """
     body = await receive_bytes(scope, receive, limit)
-    # pydantic's parser and not `json`: it bounds the depth of nesting and refuses broken UTF-8
-    # and lone surrogates, which no tokenizer could take.
+    # pydantic's parser, unlike `json`, limits the depth of nesting and refuses broken UTF-8 and
+    # lone surrogates, which no tokenizer takes.
     try:
         return schema.model_validate_json(body)
     except ValidationError as error:
@@ -55,17 +55,17 @@ async def read(scope: Scope, receive: Receive, schema: type[Model], limit: int) 
 
 
 async def receive_bytes(scope: Scope, receive: Receive, limit: int, *media_types: str) -> bytes:
-    """Reads the body of a request as it is.
+    """Reads the bytes of a body.
 
     Args:
-        scope: The request's scope, of ASGI.
-        receive: Gives what the client sends, of ASGI.
-        limit: Most bytes of a body.
-        media_types: What it may be sent as besides JSON.
+        scope: The request's ASGI scope.
+        receive: The ASGI function that receives messages.
+        limit: Maximum bytes of the body.
+        media_types: Media types that are accepted besides JSON.
 
     Raises:
-        ProblemError: If it is too large, or sent as something else.
-        ClientDisconnectedError: If the client has gone before it was through.
+        ProblemError: If it is too large, or has another media type.
+        ClientDisconnectedError: If the client disconnects before the end of the body.
     """
     _check_headers(scope, media_types, limit)
     parts: list[bytes] = []
@@ -84,7 +84,7 @@ async def receive_bytes(scope: Scope, receive: Receive, limit: int, *media_types
 
 
 def openapi(schema: type[BaseModel]) -> dict[str, Any]:
-    """FastAPI's `openapi_extra` of a route that reads this body; `components` has the rest."""
+    """Returns FastAPI's `openapi_extra` of a route with this body."""
     content = {"schema": {"$ref": f"#/components/schemas/{schema.__name__}"}}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
@@ -93,44 +93,45 @@ def _too_large(limit: int) -> ProblemError:
     return ProblemError(
         BODY_TOO_LARGE,
         f"expected at most {limit} bytes: send the texts in several requests",
-        headers={"Connection": "close"},  # nobody shall wait for what is left of it
+        headers={"Connection": "close"},  # the rest of it is not read
     )
 
 
 def _check_headers(scope: Scope, others: Sequence[str], limit: int) -> None:
-    """Refuses a body for what its headers say of it, before any of it is asked for."""
-    # A request that names no type is taken for JSON: there is nothing else that it could be.
-    named, coding = b"application/json", b"identity"
+    """Refuses a body for its headers, before any of it is read."""
+    # A request without a media type is taken as JSON.
+    content_type, coding = b"application/json", b"identity"
     for name, value in scope["headers"]:
         if name == b"content-type":
-            named = value
+            content_type = value
         elif name == b"content-encoding":
             coding = value
-        elif name == b"content-length" and _is_more(value, limit):
+        elif name == b"content-length" and _exceeds(value, limit):
             raise _too_large(limit)
-    if named != b"application/json":
-        shown = named.decode("latin-1")
-        media_type = shown.partition(";")[0].strip().lower()
-        taken = ("application/json", *others)
-        if media_type not in taken and not media_type.endswith("+json"):
+    if content_type != b"application/json":
+        received = content_type.decode("latin-1")
+        media_type = received.partition(";")[0].strip().lower()
+        accepted = ("application/json", *others)
+        if media_type not in accepted and not media_type.endswith("+json"):
             raise ProblemError(
-                UNSUPPORTED_BODY, f"expected Content-Type: {' or '.join(taken)}, received {shown!r}"
+                UNSUPPORTED_BODY,
+                f"expected Content-Type: {' or '.join(accepted)}, received {received!r}",
             )
     if coding.strip().lower() != b"identity":
         raise ProblemError(
             UNSUPPORTED_BODY,
-            f"expected no Content-Encoding, received {coding.decode('latin-1')!r}: send it plain",
+            f"expected no Content-Encoding, received {coding.decode('latin-1')!r}: "
+            "send the body uncompressed",
         )
 
 
-def _is_more(number: bytes, limit: int) -> bool:
-    # Not every number of any length can be read.
+def _exceeds(number: bytes, limit: int) -> bool:
+    # int() refuses numbers of thousands of digits.
     return number.isdigit() and (len(number) > _MOST_DIGITS or int(number) > limit)
 
 
 def _refusal(error: ValidationError, body: bytes) -> ProblemError:
     if error.error_count() > _MAX_ERRORS:
-        # Telling each of them would hold up every other request.
         return invalid_request(
             [FieldError(detail=f"{error.error_count()} errors in one body", pointer="#")]
         )
@@ -140,5 +141,8 @@ def _refusal(error: ValidationError, body: bytes) -> ProblemError:
         return ProblemError(MALFORMED_BODY, f"expected a JSON object in UTF-8: {reason}")
     document = from_json(body)
     return invalid_request(
-        [FieldError(detail=each["msg"], pointer=pointer(each["loc"], document)) for each in errors]
+        [
+            FieldError(detail=entry["msg"], pointer=pointer(entry["loc"], document))
+            for entry in errors
+        ]
     )

@@ -22,10 +22,10 @@ from gatewise.training.mobile.onnx_parts import NGRAMS, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, prune
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
-from gatewise.training.network.streaming import MOST_ROWS
+from gatewise.training.network.streaming import MAX_NGRAM_ROWS
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
-from gatewise.training.onnx_export.precision import stored_in
-from gatewise.training.onnx_export.step_model import step
+from gatewise.training.onnx_export.precision import convert_precision
+from gatewise.training.onnx_export.step_model import build_step_model
 
 CLASSES, VOCABULARY = 5, 40
 
@@ -68,7 +68,7 @@ def networks() -> dict[str, bytes]:
     plan = PruningPlan(np.arange(0, VOCABULARY, 3), kept, absent_idf=1.0, width=8, ngram_width=3)
     for name, model in (("whole", whole), ("small", prune(whole, plan))):
         for precision in PRECISIONS:
-            stored = stored_in(precision, model)
+            stored = convert_precision(model, precision)
             found[f"{name} {precision}"] = stored.SerializeToString()
     return found
 
@@ -93,8 +93,8 @@ def step_networks() -> dict[str, bytes]:
         width = 2 if number % 3 == 0 else None
         shape = Shape(VOCABULARY, CLASSES, ngrams, 30, width)
         whole = to_onnx(build(config, shape, seed=1), config)
-        longest = MOST_ROWS // 8 if ngrams else 100_000
-        one_token = step(whole, config, shape.table() if ngrams else None, longest)
+        longest = MAX_NGRAM_ROWS // 8 if ngrams else 100_000
+        one_token = build_step_model(whole, config, shape.table() if ngrams else None, longest)
         found[f"{cell} {readout} {given} {layers}"] = one_token.SerializeToString()
     return found
 

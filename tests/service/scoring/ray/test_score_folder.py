@@ -1,4 +1,4 @@
-"""Scoring on a real Ray cluster: the rows are those of the local engine, whatever happens."""
+"""Scoring on a real Ray cluster writes the rows of the local engine, also after failures."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ from gatewise.service.ray_cluster import ClusterError, connected
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ray import ray_pool
 from gatewise.service.scoring.ray.input_splits import Split, SplitReader, SplitSizes, file_groups
-from gatewise.service.scoring.ray.model_bytes import packed
+from gatewise.service.scoring.ray.model_bytes import pack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts, PartitionedOutput
 from gatewise.service.scoring.ray.ray_pool import Cluster, Schedule
 from gatewise.service.scoring.ray.score_folder import score_folder
@@ -28,18 +28,18 @@ from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism
 from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.corpus.record_stream import open_records
-from gatewise.vocab.errors import CorpusError, OutputError
+from gatewise.vocab.errors import GatewiseError, OutputError
 
 pytestmark = pytest.mark.ray
 
-SIZES = SplitSizes(window=64, split=500, group=40_000)
+SIZES = SplitSizes(chunk=64, split=500, group=40_000)
 WORDS = "Wo ist der Bahnhof where is the station où est la gare 駅はどこ".split()  # noqa: SIM905
 ROWS = 4000
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ray_cluster() -> Iterator[None]:
-    """A cluster of this machine, to which this process is connected."""
+    """A cluster on this machine, to which this process is connected."""
     with connected(None, cpus=3, log_to_driver=False):
         yield
 
@@ -67,19 +67,19 @@ def source(tmp_path: Path) -> Path:
 
 def score(model: Path, source: Path, out: Path, suffix: str, **options: object) -> Summary:
     rejects = options.pop("rejects", None)
-    wishes = ScoringOptions(**options.pop("wishes", {}))
+    scoring_options = ScoringOptions(**options.pop("options", {}))
     return score_folder(
         model,
         open_records(source),
         PartitionedOutput.named(out, suffix, rejects),
-        wishes,
+        scoring_options,
         cluster=Cluster(None, options.pop("workers", 2), SIZES),
         **options,
     )
 
 
 def local(classifier: Classifier, source: Path, out: Path, **options: object) -> Summary:
-    return score_file(classifier, source, out, pace=Parallelism(1, SIZES.window), **options)
+    return score_file(classifier, source, out, parallelism=Parallelism(1, SIZES.chunk), **options)
 
 
 def text_of(path: Path) -> bytes:
@@ -95,22 +95,22 @@ def joined(folder: Path, *, headers: bool) -> bytes:
     return heads.pop() + b"\n" + b"".join(part.partition(b"\n")[2] for part in parts)
 
 
-def test_the_parts_one_after_another_are_what_the_local_engine_writes(
+def test_concatenated_parts_are_the_output_of_the_local_engine(
     model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
-    told = []
+    reported = []
     done = score(
         model_folder,
         source,
         tmp_path / "out",
         "csv",
-        on_progress=lambda counts, _: told.append(counts.rows),
+        on_progress=lambda counts, _: reported.append(counts.rows),
     )
     alone = local(classifier, source, tmp_path / "out.csv")
     assert replace(done, seconds=0) == replace(alone, seconds=0)
     assert done.rows == ROWS + 850
-    assert told == sorted(told)
-    assert told[-1] == done.rows
+    assert reported == sorted(reported)
+    assert reported[-1] == done.rows
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [f"part-{number:05}.csv" for number in range(8 + 2)]
     assert joined(tmp_path / "out", headers=True) == (tmp_path / "out.csv").read_bytes()
@@ -125,20 +125,23 @@ def test_json_lines_with_columns_chosen_and_compressed_parts(
     lines[7] = "{"
     lines[1100] = '{"text": " "}'
     source.write_bytes(gzip.compress("\n".join(lines).encode()))
-    rejects, wishes = tmp_path / "rejects.jsonl", {"top_k": 2, "columns": ("n", "label_2", "label")}
+    rejects, columns = (
+        tmp_path / "rejects.jsonl",
+        {"top_k": 2, "columns": ("n", "label_2", "label")},
+    )
     done = score(
         model_folder,
         source,
         tmp_path / "out",
         "jsonl.gz",
         rejects=rejects,
-        wishes=wishes,
+        options=columns,
     )
     alone = local(
         classifier,
         source,
         tmp_path / "out.jsonl.gz",
-        wishes=ScoringOptions(**wishes),
+        options=ScoringOptions(**columns),
         rejects=tmp_path / "rejects_local.jsonl",
     )
     assert replace(done, seconds=0) == replace(alone, seconds=0)
@@ -162,13 +165,13 @@ def test_parquet_keeps_the_types_of_its_columns(
     assert pa.concat_tables(parts).equals(pq.read_table(tmp_path / "out.parquet"))
 
 
-def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
+def test_killed_worker_neither_loses_nor_duplicates_rows(
     model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     killed = []
 
     def kill(*_: object) -> None:
-        """Kills a process that scores, once a part is whole and others are under way."""
+        """Kills a scoring process after the first part is complete."""
         for path in Path("/proc").iterdir():
             if killed or not path.name.isdecimal():
                 continue
@@ -187,7 +190,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_doubles_nothing(
     assert joined(tmp_path / "out", headers=True) == (tmp_path / "out.csv").read_bytes()
 
 
-def test_a_run_that_a_bad_row_ends_names_it_and_is_gone_on_with(
+def test_run_that_a_bad_row_ended_can_be_resumed(
     model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path
 ) -> None:
     with (source / "a.csv").open("a") as file:
@@ -222,7 +225,7 @@ class Missing:
 
 
 class Deadly:
-    """A worker that no node has memory enough for."""
+    """A worker that crashes, as without enough memory."""
 
     def score(self, *_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -235,7 +238,7 @@ class Deadly:
         (Deadly, "4 workers were lost, one after another, while they scored part 00000-00000 of"),
     ],
 )
-def test_a_failure_of_ray_is_one_line(
+def test_failure_of_ray_is_one_line(
     model_folder: Path,
     source: Path,
     tmp_path: Path,
@@ -249,23 +252,23 @@ def test_a_failure_of_ray_is_one_line(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input"]
 
 
-def test_a_file_that_ends_too_early_is_told(model_folder: Path, tmp_path: Path) -> None:
+def test_truncated_input(model_folder: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "in.csv.gz", tmp_path / "out"
     contents = "text\n" + "".join(f"{secrets.token_hex()}\n" for _ in range(1000))
     whole = gzip.compress(contents.encode())
     source.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(CorpusError, match=rf"{source}: cannot be read"):
+    with pytest.raises(GatewiseError, match=rf"{source}: cannot be read"):
         score(model_folder, source, out, "csv", workers=1)
     assert not out.exists()
 
 
 @pytest.fixture
 def job(model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path) -> SplitJob:
-    """What a worker is given, with the folder that it expects."""
+    """A job, with the folder of its output."""
     output = PartitionedOutput.named(tmp_path / "out", "csv")
     output.staging.mkdir()
     return SplitJob(
-        model=packed(model_folder, classifier),
+        model=pack_model(model_folder, classifier),
         precision=classifier.artifact.precision,
         plan=ScoringPlan.of(classifier, open_records(source), output.part, ScoringOptions()),
         sizes=SIZES,
@@ -279,7 +282,7 @@ def first_outcome(job: SplitJob, source: Path) -> Outcome:
     return Scorer().score(job, open_records(source).tables[:1], Split(0, 0))
 
 
-def test_a_split_that_is_scored_again_is_written_again_alike(job: SplitJob, source: Path) -> None:
+def test_split_that_is_scored_again_has_the_same_bytes(job: SplitJob, source: Path) -> None:
     outcome = first_outcome(job, source)
     assert (outcome.has_failed, outcome.counts.scored) == (False, 500)
     path = job.parts.path / "00000-00000.csv"
@@ -307,28 +310,26 @@ def test_a_damaged_model_is_not_loaded(job: SplitJob, source: Path) -> None:
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3], [1, 0, 0, 3, 2]])
-def test_splits_are_the_same_records_in_whatever_order_they_are_read(
-    source: Path, order: list[int]
-) -> None:
+def test_splits_can_be_read_in_any_order(source: Path, order: list[int]) -> None:
     with (source / "b.csv").open("a") as file:
         file.write('1\n2,"a cell\nof two lines"\n')
     group = open_records(source / "b.csv", source / "c.csv").tables
     records = list(open_records(source / "b.csv", source / "c.csv"))
     sizes, reader = replace(SIZES, split=300), SplitReader()
     for number in order:
-        windows = list(reader.windows(group, Split(0, number), sizes))
-        assert max(map(len, windows), default=0) <= SIZES.window
-        found = [record for window in windows for record in window]
+        chunks = list(reader.chunks(group, Split(0, number), sizes))
+        assert max(map(len, chunks), default=0) <= SIZES.chunk
+        found = [record for chunk in chunks for record in chunk]
         assert found == records[300 * number : 300 * (number + 1)]
 
 
-def test_a_split_that_was_not_read_to_its_end_is_read_again_from_its_beginning(
+def test_partly_read_split_is_read_again_from_its_beginning(
     source: Path,
 ) -> None:
     group, reader = open_records(source / "a.csv").tables, SplitReader()
-    whole = list(reader.windows(group, Split(0, 1), SIZES))
-    next(reader.windows(group, Split(0, 1), SIZES))
-    assert list(reader.windows(group, Split(0, 1), SIZES)) == whole
+    whole = list(reader.chunks(group, Split(0, 1), SIZES))
+    next(reader.chunks(group, Split(0, 1), SIZES))
+    assert list(reader.chunks(group, Split(0, 1), SIZES)) == whole
 
 
 def test_small_files_are_read_together(source: Path) -> None:
@@ -337,9 +338,9 @@ def test_small_files_are_read_together(source: Path) -> None:
 
 
 class TestSchedule:
-    """Three groups of files, of which nobody knows how many splits each has."""
+    """The number of splits of a group is unknown at first."""
 
-    def test_a_worker_stays_with_its_files_and_then_begins_others(self) -> None:
+    def test_worker_stays_with_its_group_and_then_starts_another(self) -> None:
         schedule = Schedule(3, 10, {})
         first = schedule.take(None, [])
         other = schedule.take(None, [first])
@@ -349,7 +350,7 @@ class TestSchedule:
         schedule.finish(Split(0, 1), RowCounts(3))
         assert schedule.take(Split(0, 1), [other]) == Split(2, 0)
 
-    def test_the_last_files_are_shared_until_one_finds_their_end(self) -> None:
+    def test_last_groups_are_shared(self) -> None:
         schedule = Schedule(2, 10, {})
         taken: list[Split] = []
         for _ in range(5):
@@ -373,14 +374,14 @@ class TestSchedule:
             taken.append(previous)
         assert taken == [Split(0, 0), Split(0, 2)]
 
-    def test_after_a_failure_only_what_stands_before_it_in_its_files_is_waited_for(self) -> None:
+    def test_after_a_failure_only_earlier_splits_of_its_group_are_needed(self) -> None:
         schedule, failed = Schedule(2, 10, {}), Outcome(Split(1, 1), failure="cannot be read")
         assert schedule.is_needed(Split(1, 0), failed)
         assert not schedule.is_needed(Split(1, 2), failed)
         assert not schedule.is_needed(Split(0, 0), failed)
 
 
-def test_a_format_that_there_is_not(tmp_path: Path) -> None:
+def test_invalid_destination(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="unknown format 'xml': expected one of csv, tsv, jsonl"):
         PartitionedOutput.named(tmp_path / "out", "xml")
     with pytest.raises(OutputError, match="expected a folder on a file system"):
@@ -401,9 +402,9 @@ def test_only_an_earlier_output_is_replaced(tmp_path: Path) -> None:
         PartitionedOutput.named(out / "none" / "out", "parquet")
 
 
-def test_workers_for_which_there_is_no_room_are_refused_before_they_wait_forever(
+def test_more_workers_than_free_cpus_are_refused(
     model_folder: Path, source: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ClusterError, match=r"3 free processors: expected 4 .* 3 workers or fewer"):
+    with pytest.raises(ClusterError, match=r"3 free CPUs: expected 4 .* 3 workers or fewer"):
         score(model_folder, source, tmp_path / "out", "csv", workers=4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input"]

@@ -28,7 +28,7 @@ class Proxy(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """That of a proxy without TLS, on a cluster where Ray Serve runs."""
+    """The port of a proxy without TLS, on a cluster where Ray Serve runs."""
     status = SimpleNamespace(proxies={"node": "HEALTHY"})
     monkeypatch.setattr(deployment.serve, "status", lambda: status)
     monkeypatch.delattr(deployment.serve, "start")
@@ -40,18 +40,18 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         thread.join()
 
 
-def test_where_it_answers_is_told(port: int) -> None:
-    where = deployment.listening(Settings(model=("m",), port=port), OTHERS)
+def test_a_running_proxy_is_found(port: int) -> None:
+    where = deployment.start_proxy(Settings(model=("m",), port=port), OTHERS)
     assert where == f"http://127.0.0.1:{port}"
 
 
-def test_that_it_is_somewhere_else_is_said(port: int, caplog: pytest.LogCaptureFixture) -> None:
-    where = deployment.listening(Settings(model=("m",), port=1), OTHERS)
+def test_a_proxy_at_another_address_is_logged(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    where = deployment.start_proxy(Settings(model=("m",), port=1), OTHERS)
     assert where == "the address of Ray Serve"
-    assert "not at 127.0.0.1:1: --host and --port change nothing" in caplog.text
+    assert "not at 127.0.0.1:1: host and port have no effect" in caplog.text
 
 
-def test_no_tls_where_it_was_asked_for_is_refused(port: int) -> None:
+def test_a_proxy_without_tls_is_refused_if_there_is_a_certificate(port: int) -> None:
     settings = Settings(model=("m",), port=port, tls_certificate=Path("certificate.pem"))
     with pytest.raises(ServingError, match="expected TLS there, by GATEWISE_TLS_CERTIFICATE"):
-        deployment.listening(settings, OTHERS)
+        deployment.start_proxy(settings, OTHERS)

@@ -1,10 +1,10 @@
-"""Headers of every answer."""
+"""The security headers of every answer, and CORS."""
 
 import asyncio
 from typing import Any
 
 import pytest
-from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS, Cors, wrap
+from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS, wrap
 
 ORIGINS = [
     None,
@@ -15,13 +15,16 @@ ORIGINS = [
     b"\xff",
     b"",
 ]
-CORS = [Cors(), Cors(("*",)), Cors(("https://app.example", "https://b.example"))]
+CORS: list[tuple[str, ...]] = [(), ("*",), ("https://app.example", "https://b.example")]
 
 
-def answered(
-    cors: Cors, headers: list[tuple[bytes, bytes]], method: str = "GET", *own: tuple[bytes, bytes]
+def headers_of(
+    origins: tuple[str, ...],
+    headers: list[tuple[bytes, bytes]],
+    method: str = "GET",
+    *own: tuple[bytes, bytes],
 ) -> dict[bytes, bytes]:
-    """The headers of an answer of a wrapped application that sends these of its own."""
+    """Returns the headers of an answer of a wrapped application with headers of its own."""
     sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -32,46 +35,48 @@ def answered(
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": "/", "headers": headers}
-    asyncio.run(wrap(app, cors)(scope, None, send))  # type: ignore[arg-type]
+    asyncio.run(wrap(app, origins)(scope, None, send))  # type: ignore[arg-type]
     found = sent[0]["headers"]
     assert len({name for name, _ in found}) == len(found)
     return dict(found)
 
 
-@pytest.mark.parametrize("cors", CORS, ids=lambda cors: str(cors.origins))
+@pytest.mark.parametrize("origins", CORS, ids=str)
 @pytest.mark.parametrize("origin", ORIGINS, ids=str)
-def test_every_answer_keeps_browsers_from_being_used(cors: Cors, origin: bytes | None) -> None:
-    headers = answered(cors, [] if origin is None else [(b"origin", origin)])
+def test_every_answer_has_the_security_headers(
+    origins: tuple[str, ...], origin: bytes | None
+) -> None:
+    headers = headers_of(origins, [] if origin is None else [(b"origin", origin)])
     assert dict(SECURITY_HEADERS).items() <= headers.items()
 
 
-def said(cors: Cors, origin: bytes | None) -> dict[bytes, bytes]:
-    """What an answer says of the pages that may read it."""
-    headers = answered(cors, [] if origin is None else [(b"origin", origin)])
+def cors_headers(origins: tuple[str, ...], origin: bytes | None) -> dict[bytes, bytes]:
+    """Returns the headers about the pages that may read an answer."""
+    headers = headers_of(origins, [] if origin is None else [(b"origin", origin)])
     return {name: value for name, value in headers.items() if name not in dict(SECURITY_HEADERS)}
 
 
 def test_only_listed_origins_may_read() -> None:
     for origin in ORIGINS:
-        allowed = said(CORS[2], origin).get(b"access-control-allow-origin")
+        allowed = cors_headers(CORS[2], origin).get(b"access-control-allow-origin")
         assert allowed == (origin if origin == b"https://app.example" else None)
-        assert said(CORS[2], origin)[b"vary"] == b"Origin"
+        assert cors_headers(CORS[2], origin)[b"vary"] == b"Origin"
 
 
-def test_every_origin_may_read_where_all_may() -> None:
+def test_a_star_allows_every_origin() -> None:
     for origin in ORIGINS[1:]:
-        headers = said(CORS[1], origin)
+        headers = cors_headers(CORS[1], origin)
         assert headers[b"access-control-allow-origin"] == b"*"
         assert b"Gatewise-Version" in headers[b"access-control-expose-headers"]
 
 
-def test_nothing_is_said_to_pages_where_none_may_read() -> None:
-    assert [said(CORS[0], origin) for origin in ORIGINS] == [{}] * len(ORIGINS)
+def test_without_origins_there_are_no_cors_headers() -> None:
+    assert [cors_headers(CORS[0], origin) for origin in ORIGINS] == [{}] * len(ORIGINS)
 
 
-def test_an_answer_keeps_what_it_says_itself() -> None:
+def test_an_answer_keeps_its_own_headers() -> None:
     own = (b"Content-Security-Policy", b"default-src 'self'")
-    headers = answered(Cors(), [], "GET", own)
+    headers = headers_of((), [], "GET", own)
     assert headers[own[0]] == own[1]
     assert set(headers) == {own[0]} | {name for name, _ in SECURITY_HEADERS[:1]} | {
         b"referrer-policy",
@@ -79,23 +84,23 @@ def test_an_answer_keeps_what_it_says_itself() -> None:
     }
 
 
-def test_a_preflight_is_answered_without_asking_the_application() -> None:
-    asked = [
+def test_a_preflight_request_does_not_reach_the_application() -> None:
+    preflight = [
         (b"origin", b"https://app.example"),
         (b"access-control-request-method", b"POST"),
         (b"access-control-request-headers", b"authorization,content-type,x-api-key"),
     ]
-    headers = answered(CORS[2], asked, "OPTIONS", (b"x-application", b"was asked"))
+    headers = headers_of(CORS[2], preflight, "OPTIONS", (b"x-application", b"was asked"))
     assert headers[b"access-control-allow-origin"] == b"https://app.example"
     assert b"POST" in headers[b"access-control-allow-methods"]
     assert b"x-application" not in headers
     assert headers[b"x-content-type-options"] == b"nosniff"
-    without = answered(Cors(), asked, "OPTIONS", (b"x-application", b"was asked"))
+    without = headers_of((), preflight, "OPTIONS", (b"x-application", b"was asked"))
     assert without[b"x-application"] == b"was asked"
 
 
-@pytest.mark.parametrize("cors", CORS, ids=lambda cors: str(cors.origins))
-def test_a_websocket_is_let_through_and_its_refusal_has_the_headers(cors: Cors) -> None:
+@pytest.mark.parametrize("origins", CORS, ids=str)
+def test_the_refusal_of_a_websocket_has_the_headers(origins: tuple[str, ...]) -> None:
     sent: list[Any] = []
     accepted = {"type": "websocket.accept", "headers": []}
     denied = {"type": "websocket.http.response.start", "status": 403, "headers": []}
@@ -107,5 +112,5 @@ def test_a_websocket_is_let_through_and_its_refusal_has_the_headers(cors: Cors) 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(wrap(app, cors)({"type": "websocket"}, None, send))  # type: ignore[arg-type]
+    asyncio.run(wrap(app, origins)({"type": "websocket"}, None, send))  # type: ignore[arg-type]
     assert sent == [accepted, {**denied, "headers": list(SECURITY_HEADERS)}]

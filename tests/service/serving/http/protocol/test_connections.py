@@ -63,10 +63,10 @@ def assert_well(service: Any) -> None:
 
 @pytest.mark.parametrize(
     "begun",
-    [b"", b"POST /pre", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n" + BODY],
-    ids=["nothing", "a line", "headers", "a body"],
+    [b"", HEAD, HEAD + b"Content-Length: 1000\r\n\r\n" + BODY],
+    ids=["nothing", "headers", "a body"],
 )
-def test_a_request_that_does_not_come_is_not_waited_for(service: Any, begun: bytes) -> None:
+def test_an_incomplete_request_times_out(service: Any, begun: bytes) -> None:
     with connect(service) as connection:
         connection.sendall(begun)
         started = time.monotonic()
@@ -76,7 +76,7 @@ def test_a_request_that_does_not_come_is_not_waited_for(service: Any, begun: byt
     assert_well(service)
 
 
-def test_a_request_that_drips_is_not_waited_for(service: Any) -> None:
+def test_a_request_that_drips_times_out(service: Any) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD)
         answer = b""
@@ -100,7 +100,7 @@ def test_a_request_that_drips_is_not_waited_for(service: Any) -> None:
     [b"X-A: " + b"a" * 3000, b"X-A: b\r\n" * 300, b"X" * 5000],
     ids=["long", "many", "no end"],
 )
-def test_too_large_headers_are_refused(service: Any, headers: bytes) -> None:
+def test_headers_that_are_too_large_are_refused(service: Any, headers: bytes) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD + headers)
         answer = read_all(connection) if not headers.endswith(b"\n") else b""
@@ -113,16 +113,16 @@ def test_too_large_headers_are_refused(service: Any, headers: bytes) -> None:
     assert_well(service)
 
 
-def test_a_large_body_behind_small_headers_is_no_header(service: Any) -> None:
+def test_a_large_body_does_not_count_as_headers(service: Any) -> None:
     text = json.dumps({"inputs": "who " * 20_000})
     assert service.client.post("/predict", content=text).status_code == 200
 
 
-def test_connections_too_many_are_refused_and_the_others_go_on(service: Any) -> None:
+def test_a_connection_above_the_limit_is_refused(service: Any) -> None:
     open_ones = [connect(service) for _ in range(10)]
     time.sleep(0.3)
-    with connect(service) as one_too_many:
-        answer = read_all(one_too_many)
+    with connect(service) as above_limit:
+        answer = read_all(above_limit)
     assert status_of(answer) == 503
     assert b"retry-after: 1" in answer
     assert ask(open_ones[3]) == 200
@@ -132,7 +132,7 @@ def test_connections_too_many_are_refused_and_the_others_go_on(service: Any) -> 
     assert_well(service)
 
 
-def test_a_connection_is_kept_for_the_next_request_but_not_for_ever(service: Any) -> None:
+def test_an_idle_connection_is_kept_for_a_while(service: Any) -> None:
     with connect(service) as connection:
         for _ in range(3):
             assert ask(connection) == 200
@@ -140,7 +140,7 @@ def test_a_connection_is_kept_for_the_next_request_but_not_for_ever(service: Any
         assert read_all(connection) == b""
 
 
-def test_requests_that_come_at_once_are_answered_in_their_order(service: Any) -> None:
+def test_pipelined_requests_are_answered_in_order(service: Any) -> None:
     with connect(service) as connection:
         health = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
         last = b"GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -150,7 +150,7 @@ def test_requests_that_come_at_once_are_answered_in_their_order(service: Any) ->
     assert statuses == [200, 200, 200, 404]
 
 
-def test_a_client_that_does_not_take_its_answer_is_let_go(service: Any) -> None:
+def test_a_client_that_does_not_read_its_answer_is_closed(service: Any) -> None:
     texts = json.dumps({"inputs": ["who"] * 128}).encode()
     request = HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(texts), texts)
     with socket.socket() as connection:
@@ -171,42 +171,40 @@ def test_a_client_that_does_not_take_its_answer_is_let_go(service: Any) -> None:
     assert_well(service)
 
 
-def test_what_is_no_http_is_refused(service: Any) -> None:
+def test_data_that_is_not_http_is_refused(service: Any) -> None:
     with connect(service) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n")
         assert status_of(read_all(connection)) == 400
     assert_well(service)
 
 
-@pytest.mark.parametrize("wish", [b"websocket", b"h2c", b"nonsense"])
-def test_a_wish_for_another_protocol_is_ignored_where_it_cannot_be(
-    service: Any, wish: bytes
-) -> None:
-    wished = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % wish
-    request = GOOD.replace(b"Host: a\r\n", b"Host: a\r\n" + wished)
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+def test_an_upgrade_of_a_post_is_ignored(service: Any, protocol: bytes) -> None:
+    upgrade = b"Connection: Upgrade\r\nUpgrade: %b\r\n" % protocol
+    request = GOOD.replace(b"Host: a\r\n", b"Host: a\r\n" + upgrade)
     with connect(service) as connection:
         assert ask(connection, request) == 200
     assert_well(service)
 
 
-def test_a_request_too_many_is_refused_at_once_and_its_connection_goes_on(
+def test_a_request_above_the_limit_is_refused_and_its_connection_kept(
     start: Callable[..., Any],
 ) -> None:
     service = start(max_requests=2, read_seconds=30)
-    begun = [connect(service) for _ in range(2)]
-    for connection in begun:
-        connection.sendall(GOOD[: -len(BODY)])  # under way, but for the body
+    held = [connect(service) for _ in range(2)]
+    for connection in held:
+        connection.sendall(GOOD[: -len(BODY)])  # in flight, without the end of the body
     time.sleep(0.3)
-    with connect(service) as one_too_many:
+    with connect(service) as above_limit:
         for _ in range(3):
-            assert ask(one_too_many) == 429
-        for connection in begun:
+            assert ask(above_limit) == 429
+        for connection in held:
             assert ask(connection, BODY) == 200
             connection.close()
-        assert ask(one_too_many) == 200
+        assert ask(above_limit) == 200
 
 
-def test_headers_within_bounds_may_come_in_pieces(service: Any) -> None:
+def test_headers_may_come_in_pieces(service: Any) -> None:
     with connect(service) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\n")
         for number in range(6):
@@ -218,9 +216,9 @@ def test_headers_within_bounds_may_come_in_pieces(service: Any) -> None:
 @pytest.mark.parametrize(
     "tail",
     [b"0\r\n" + b"X-A: b\r\n" * 10_000, b"0\r\nX-A: " + b"b" * 100_000, b"1;" + b"a" * 100_000],
-    ids=["trailers", "a trailer", "beside a length"],
+    ids=["trailers", "a long trailer", "a chunk extension"],
 )
-def test_what_stands_around_a_body_is_bounded_too(service: Any, tail: bytes) -> None:
+def test_trailers_and_chunk_extensions_are_limited(service: Any, tail: bytes) -> None:
     started = time.monotonic()
     with connect(service) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -229,11 +227,11 @@ def test_what_stands_around_a_body_is_bounded_too(service: Any, tail: bytes) -> 
             connection.sendall(tail[start : start + 5000])
         answer = read_all(connection)
     assert status_of(answer) == 431
-    assert time.monotonic() - started < 1.4  # not because it took too long
+    assert time.monotonic() - started < 1.4  # not a timeout
     assert_well(service)
 
 
-def test_a_trailer_is_no_header(start: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_trailer_does_not_count_as_a_header(start: Callable[..., Any], tmp_path: Path) -> None:
     key, entry = make_key("website", Role.PREDICT)
     api_keys.add(tmp_path / "keys", entry)
     service = start(api_keys_file=tmp_path / "keys")
@@ -243,11 +241,11 @@ def test_a_trailer_is_no_header(start: Callable[..., Any], tmp_path: Path) -> No
         assert ask(connection, HEAD + chunked + trailer) == 401
 
 
-@pytest.mark.parametrize("wish", [b"websocket", b"h2c"])
-def test_a_wish_that_comes_in_pieces_is_ignored_too(service: Any, wish: bytes) -> None:
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+def test_an_upgrade_in_pieces_is_ignored(service: Any, protocol: bytes) -> None:
     length = b"Content-Length: %d\r\n\r\n" % len(BODY)
     with connect(service) as connection:
-        for piece in (HEAD + b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % wish, length):
+        for piece in (HEAD + b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % protocol, length):
             connection.sendall(piece)
             time.sleep(0.1)
         last = b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
@@ -255,22 +253,14 @@ def test_a_wish_that_comes_in_pieces_is_ignored_too(service: Any, wish: bytes) -
         assert read_all(connection).count(b"HTTP/1.1 200 OK") == 3
 
 
-def test_a_request_behind_one_with_a_wish_is_answered(service: Any) -> None:
-    health = b"GET /health/live HTTP/1.1\r\nHost: a\r\n"
-    wished = health + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
-    with connect(service) as connection:
-        connection.sendall(wished + health + b"Connection: close\r\n\r\n")
-        assert read_all(connection).count(b"HTTP/1.1 200 OK") == 2
-
-
 @pytest.mark.parametrize("count", [2, 900])
-def test_each_of_many_requests_with_a_wish_is_answered(service: Any, count: int) -> None:
-    wish = b"Host: a\r\nX-Long: %b\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" % (b"a" * 99)
-    wished = GOOD.replace(b"Host: a\r\n", wish)
+def test_pipelined_requests_with_an_upgrade_are_answered(service: Any, count: int) -> None:
+    upgrade = b"Host: a\r\nX-Long: %b\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" % (b"a" * 99)
+    post = GOOD.replace(b"Host: a\r\n", upgrade)
     health = b"GET /health/live HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
     last = b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n"
     with connect(service) as connection:
-        connection.sendall(wished * 2 + health * (count - 2) + last)
+        connection.sendall(post * 2 + health * (count - 2) + last)
         assert read_all(connection).count(b"HTTP/1.1 200 OK") == count + 1
 
 
@@ -281,7 +271,7 @@ def test_each_of_many_requests_with_a_wish_is_answered(service: Any, count: int)
         b"Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n",
     ],
 )
-def test_a_wish_that_is_none_in_the_end_is_ignored(service: Any, headers: bytes) -> None:
+def test_the_last_header_of_a_name_decides_about_an_upgrade(service: Any, headers: bytes) -> None:
     request = b"GET /health/live HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n"
     with connect(service) as connection:
         assert [ask(connection, request) for _ in range(2)] == [200, 200]
@@ -293,9 +283,7 @@ def test_nothing_private_of_uvicorn_is_overridden() -> None:
     assert not own & set(dir(HttpToolsProtocol))
 
 
-def test_a_stream_does_not_begin_before_another_answer_has_ended(
-    service: Any,
-) -> None:
+def test_a_stream_does_not_begin_before_an_earlier_answer_ends(service: Any) -> None:
     with connect(service) as connection:
         connection.sendall(
             GOOD + b"GET /stream HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
@@ -306,12 +294,12 @@ def test_a_stream_does_not_begin_before_another_answer_has_ended(
     assert_well(service)
 
 
-def test_many_requests_of_one_connection_may_be_refused(start: Callable[..., Any]) -> None:
+def test_many_pipelined_requests_are_refused(start: Callable[..., Any]) -> None:
     service = start(max_requests=1)
     held, many = connect(service), 900
     last = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
     with connect(service) as connection:
-        # The first is let in and waits for its body, so that the others wait for it.
+        # The first waits for its body, and the others wait for the first.
         connection.sendall(GOOD[:-1])
         time.sleep(0.2)
         connection.sendall(GOOD[-1:] + b"GET / HTTP/1.1\r\n\r\n" * many + last)
@@ -323,7 +311,7 @@ def test_many_requests_of_one_connection_may_be_refused(start: Callable[..., Any
     assert "Traceback" not in service.stop()[1]
 
 
-def test_a_request_does_not_count_beside_the_one_before_it_on_its_connection(
+def test_pipelined_requests_count_one_at_a_time(
     start: Callable[..., Any],
 ) -> None:
     service = start(max_requests=1)
@@ -333,7 +321,7 @@ def test_a_request_does_not_count_beside_the_one_before_it_on_its_connection(
         assert read_all(connection).count(b"HTTP/1.1 200 OK") == 6
 
 
-def test_a_refusal_without_a_request_has_the_form_of_every_other(
+def test_the_refusals_of_a_connection_look_like_all_others(
     start: Callable[..., Any],
 ) -> None:
     service = start(max_requests=1, read_seconds=30, max_header_bytes=1000)
@@ -343,9 +331,9 @@ def test_a_refusal_without_a_request_has_the_form_of_every_other(
         refused = service.client.get("/health/live")
         inference = service.client.post("/v2/models/model/infer", json={})
         head = service.client.head("/health/live")
-        again = service.client.get("/health/live")  # by the same connection: HEAD had no body
+        again = service.client.get("/health/live")  # on the same connection: HEAD had no body
     too_large = service.client.get("/health/live", headers={"X-A": "b" * 2000})
-    assert [one.status_code for one in (refused, inference, head, again)] == [429] * 4
+    assert [answer.status_code for answer in (refused, inference, head, again)] == [429] * 4
     assert inference.json().keys() == {"error"}
     assert head.content == b""
     assert too_large.status_code == 431
@@ -354,7 +342,7 @@ def test_a_refusal_without_a_request_has_the_form_of_every_other(
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_refusal_is_read_also_by_who_sends_all_of_a_large_body_first(service: Any) -> None:
+def test_a_client_that_sends_a_large_body_first_reads_the_refusal(service: Any) -> None:
     size = 50_000_000
     with connect(service) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % size)
@@ -364,7 +352,7 @@ def test_a_refusal_is_read_also_by_who_sends_all_of_a_large_body_first(service: 
     assert_well(service)
 
 
-def test_who_never_ends_a_body_that_was_refused_is_let_go(service: Any) -> None:
+def test_a_refused_body_without_end_is_closed(service: Any) -> None:
     with connect(service) as connection:
         connection.sendall(HEAD + b"Content-Length: 1000000000000\r\n\r\n")
         started = time.monotonic()
@@ -375,23 +363,23 @@ def test_who_never_ends_a_body_that_was_refused_is_let_go(service: Any) -> None:
     assert_well(service)
 
 
-def test_requests_are_not_taken_ahead_without_end(service: Any) -> None:
+def test_pipelined_requests_are_limited(service: Any) -> None:
     with connect(service) as connection:
         connection.sendall(GOOD[:-1])
         time.sleep(0.2)
         answers = b""
-        with contextlib.suppress(OSError):  # it may be closed before all of them are sent
+        with contextlib.suppress(OSError):  # it may close before all are sent
             connection.sendall(GOOD[-1:] + b"GET /health/live HTTP/1.1\r\n\r\n" * 5000)
             answers = read_all(connection)
     assert answers.count(b"HTTP/1.1 ") < 2000
     assert_well(service)
 
 
-def test_what_is_no_http_behind_a_request_is_not_answered_in_its_place(service: Any) -> None:
+def test_an_error_is_not_sent_in_place_of_an_answer(service: Any) -> None:
     body = json.dumps({"inputs": ["who " * 2000] * 20}).encode()
     with connect(service) as connection:
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
-        time.sleep(0.02)  # it is being answered
+        time.sleep(0.02)  # the request is running
         connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
         with contextlib.suppress(OSError):
             assert b" 400 " not in read_all(connection)

@@ -74,7 +74,7 @@ def test_a_wrong_method_names_the_right_one(client: httpx.Client) -> None:
     assert response.headers["allow"] == "GET"
 
 
-def test_an_unexpected_exception_tells_nothing_of_the_inside(client: httpx.Client) -> None:
+def test_an_unexpected_exception_reveals_no_internals(client: httpx.Client) -> None:
     response = client.get("/broken")
     assert problem(response)["type"] == "urn:gatewise:problem:unexpected"
     assert response.status_code == 500
@@ -82,19 +82,19 @@ def test_an_unexpected_exception_tells_nothing_of_the_inside(client: httpx.Clien
     assert "RuntimeError" not in response.text
 
 
-def test_a_client_can_ask_again_after_an_unexpected_exception(client: httpx.Client) -> None:
+def test_a_client_can_retry_after_an_unexpected_exception(client: httpx.Client) -> None:
     for _ in range(20):
         assert client.get("/broken").status_code == 500
         assert client.get("/number/7").status_code == 200
 
 
-def test_a_parameter_that_the_framework_refuses(client: httpx.Client) -> None:
+def test_a_parameter_that_fastapi_refuses(client: httpx.Client) -> None:
     document = problem(client.get("/number/seven"))
     assert document["type"] == "urn:gatewise:problem:invalid-request"
     assert document["errors"][0]["pointer"] == "#/path/number"
 
 
-def test_another_refusal_of_the_framework_keeps_its_status(client: httpx.Client) -> None:
+def test_other_refusals_of_starlette_keep_their_status(client: httpx.Client) -> None:
     document = problem(client.get("/teapot"))
     assert (document["status"], document["title"]) == (418, "I'm a Teapot")
     assert document["detail"] == "short and stout"
@@ -133,7 +133,7 @@ def test_pointers(location: tuple[str | int, ...], document: Any, expected: str)
     assert pointer(location, document) == expected
 
 
-def test_kinds_do_not_share_a_name() -> None:
+def test_kinds_have_unique_types() -> None:
     assert len({kind.type for kind in KINDS}) == len(KINDS)
 
 

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from gatewise.vocab.tokenizer.bounded_counter import BoundedCounter
+from gatewise.vocab.tokenizer.vocabulary import BoundedCounter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,14 +14,14 @@ def test_below_the_limit_every_count_is_exact(batches):
     assert dict(counts.ranked()) == exact
 
 
-def test_the_most_frequent_come_first_and_equals_in_order():
+def test_items_are_ranked_by_count_then_code_point():
     counts = BoundedCounter()
     counts.add("abracadabra")
     assert list(counts.ranked()) == [("a", 5), ("b", 2), ("r", 2), ("c", 1), ("d", 1)]
     assert list(counts.ranked(min_frequency=2)) == [("a", 5), ("b", 2), ("r", 2)]
 
 
-def test_past_the_limit_the_rarest_are_forgotten():
+def test_above_the_limit_the_rarest_are_dropped():
     counts = BoundedCounter(limit=100)
     for number in range(1000):
         counts.add(["often", "often", f"once {number}"])

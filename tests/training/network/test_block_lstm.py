@@ -1,11 +1,11 @@
-"""The fused kernels give what Keras's own layer gives, and what the loop over steps does."""
+"""The fused kernels agree with Keras's LSTM layer and with the loop over steps."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from gatewise.training.network import cells, cudnn, fused
-from gatewise.training.network.recurrence import Dropped, Recurrence
+from gatewise.training.network import block_lstm, cells, cudnn
+from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 
 STEPS, BATCH = 9, 5
 
@@ -41,46 +41,41 @@ def by_loop(inputs, kernel, recurrent_kernel, bias):
     return cells.run("lstm", given, recurrent_kernel, None, None)
 
 
-@pytest.mark.parametrize("theirs", [by_keras, by_loop])
-@pytest.mark.parametrize(("features", "units"), [(3, 4), (7, 16), (64, 64)])
-@pytest.mark.parametrize("traced", [False, True])
-def test_states_and_gradients_agree(theirs, features, units, traced):
-    given = weights(features, units)
-    call = tf.function(fused.lstm) if traced else fused.lstm
-    states, gradients = states_and_gradients(call, given)
-    expected, of_expected = states_and_gradients(theirs, given)
-    assert states.shape == (STEPS, BATCH, units)
-    np.testing.assert_allclose(states, expected, rtol=0, atol=1e-5)
-    for ours, keras_s in zip(gradients, of_expected, strict=True):
-        np.testing.assert_allclose(ours, keras_s, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("reference", [by_keras, by_loop])
+def test_states_and_gradients_agree(reference):
+    given = weights(features=7, units=16)
+    states, gradients = states_and_gradients(tf.function(block_lstm.lstm), given)
+    expected_states, expected_gradients = states_and_gradients(reference, given)
+    assert states.shape == (STEPS, BATCH, 16)
+    np.testing.assert_allclose(states, expected_states, rtol=0, atol=1e-5)
+    for gradient, expected in zip(gradients, expected_gradients, strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_large_inputs_are_not_clipped():
     inputs, *others = weights(3, 4)
     given = [inputs * 100, *others]
-    np.testing.assert_allclose(fused.lstm(*given), by_loop(*given), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(block_lstm.lstm(*given), by_loop(*given), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("options", "training", "used"),
     [
         ({"cell": "lstm"}, True, True),
-        ({"cell": "lstm"}, False, True),
-        ({"cell": "lstm", "dropped": Dropped(weights=0.5)}, True, True),
-        ({"cell": "lstm", "dropped": Dropped(states=0.5)}, True, False),
-        ({"cell": "lstm", "dropped": Dropped(states=0.5)}, False, True),
-        ({"cell": "gru"}, True, False),
+        ({"cell": "lstm", "dropout": RecurrentDropout(weights=0.5)}, True, True),
+        ({"cell": "lstm", "dropout": RecurrentDropout(states=0.5)}, True, False),
+        ({"cell": "lstm", "dropout": RecurrentDropout(states=0.5)}, False, True),
         ({"cell": "rnn"}, True, False),
     ],
 )
-def test_it_is_asked_for_what_it_can_do_only(options, training, used, monkeypatch):
-    asked = []
+def test_it_is_used_where_it_supports_the_settings(options, training, used, monkeypatch):
+    calls = []
 
-    def noted(*given):
-        asked.append(given)
-        return by_loop(*given)
+    def lstm(*arguments):
+        calls.append(arguments)
+        return by_loop(*arguments)
 
     monkeypatch.setattr(cudnn, "available", lambda: False)
-    monkeypatch.setattr(fused, "lstm", noted)
+    monkeypatch.setattr(block_lstm, "lstm", lstm)
     Recurrence(units=4, **options)(np.ones((2, 3, 5), np.float32), training=training)
-    assert bool(asked) == used
+    assert bool(calls) == used
