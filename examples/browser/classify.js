@@ -1,17 +1,15 @@
-// Classifies the text on the page at every change of it, with Transformers.js, on the device.
-//
-// Owns the page. What a label's score must reach for it to be given is the model's `config.json` to
-// say; what the network is, nothing here knows.
+// Classifies the text on the page at every change, with Transformers.js, on the device. Thresholds
+// come from the model's `config.json`.
 
 import { env, pipeline } from "./lib/transformers.web.min.js";
 
-const SHOWN = 6; // labels
-const REST_MS = 600; // how long typing rests before the answer is read aloud
+const MAX_LABELS = 6;
+const PAUSE_MS = 600; // without typing, before the answer is announced
 
 const text = document.querySelector("#text");
-const told = document.querySelector("#told");
+const answer = document.querySelector("#answer");
 const time = document.querySelector("#time");
-const spoken = document.querySelector("#spoken");
+const announced = document.querySelector("#announced");
 const list = document.querySelector("#labels");
 const percent = new Intl.NumberFormat("en", {
   style: "percent",
@@ -20,10 +18,10 @@ const percent = new Intl.NumberFormat("en", {
 });
 
 let classify; // the pipeline, once it is loaded
-let asked = 0; // how often it was asked: only the last answer is shown
-let resting; // the timer of what is to be read aloud
+let requests = 0; // only the answer to the last one is shown
+let pause; // the timer of the announcement
 
-/** Loads the model that `lay_site.py` has put beside this page. */
+/** Loads the model that `lay_site.py` has put into this site. */
 async function load() {
   const site = await (await fetch("site.json")).json();
   const here = new URL(".", document.baseURI).pathname;
@@ -31,7 +29,7 @@ async function load() {
     allowLocalModels: true,
     allowRemoteModels: false,
     localModelPath: here,
-    // The service worker keeps the files: they need not be kept twice.
+    // The service worker caches the files already.
     useBrowserCache: false,
     useWasmCache: false,
   });
@@ -42,12 +40,12 @@ async function load() {
 }
 
 /**
- * What is told of a text from the scores of its labels.
+ * Predicts labels from scores.
  *
  * @param {{label: string, score: number}[]} ranked Every label, best first.
- * @returns {string[]} The labels that the text is given: one, or with several labels any number.
+ * @returns {string[]} One label, or any number in a multi-label task.
  */
-function given(ranked) {
+function predict(ranked) {
   const { label2id, gatewise, problem_type: problem } = classify.model.config;
   if (problem === "multi_label_classification") {
     const threshold = (label) => Math.fround(gatewise.thresholds?.[label2id[label]] ?? 0.5);
@@ -58,11 +56,11 @@ function given(ranked) {
   return [reject && best.score < Math.fround(reject.threshold) ? reject.label : best.label];
 }
 
-/** Classifies what stands in the field and shows it. */
-async function answer() {
-  const number = (asked += 1);
+/** Classifies the text in the field and shows the result. */
+async function classifyText() {
+  const number = (requests += 1);
   const tokens = classify.tokenizer(text.value, { truncation: true, return_tensor: false });
-  // The begin mark alone: there is nothing to classify.
+  // [CLS] alone: there is nothing to classify.
   if (tokens.input_ids.length <= 1) {
     show([], "Type a text to see its label.", "");
     return;
@@ -70,22 +68,22 @@ async function answer() {
   const start = performance.now();
   const ranked = await classify(text.value, { top_k: null });
   const took = performance.now() - start;
-  if (number !== asked) return;
-  const labels = given(ranked);
+  if (number !== requests) return;
+  const labels = predict(ranked);
   const best = labels.length === 0 ? "No label" : labels.join(", ");
   show(ranked, best, `${took.toFixed(1)} ms`, new Set(labels));
 }
 
-/** Puts labels, a sentence and a time on the page; the sentence is read aloud once typing rests. */
+/** Shows labels, a sentence and a time; the sentence is announced once typing pauses. */
 function show(ranked, sentence, took, labels = new Set()) {
-  list.replaceChildren(...ranked.slice(0, SHOWN).map((one) => row(one, labels.has(one.label))));
-  told.textContent = sentence;
+  list.replaceChildren(...ranked.slice(0, MAX_LABELS).map((each) => row(each, labels.has(each.label))));
+  answer.textContent = sentence;
   time.textContent = took;
-  clearTimeout(resting);
-  resting = setTimeout(() => (spoken.textContent = sentence), REST_MS);
+  clearTimeout(pause);
+  pause = setTimeout(() => (announced.textContent = sentence), PAUSE_MS);
 }
 
-function row({ label, score }, isGiven) {
+function row({ label, score }, isPredicted) {
   const item = document.createElement("li");
   const name = document.createElement("span");
   const share = document.createElement("span");
@@ -96,23 +94,23 @@ function row({ label, score }, isGiven) {
   share.textContent = percent.format(score);
   bar.className = "bar";
   bar.style.setProperty("--score", score);
-  item.classList.toggle("given", isGiven);
+  item.classList.toggle("predicted", isPredicted);
   item.dataset.label = label;
   item.dataset.score = score;
   item.append(name, share, bar);
   return item;
 }
 
-/** Keeps the page for use without a network, where the browser can. */
-async function keep() {
+/** Caches the site for use offline, if the browser can. */
+async function cacheSite() {
   const status = document.querySelector("#offline");
   if (!("serviceWorker" in navigator)) return;
   try {
     await navigator.serviceWorker.register("worker.js", { type: "classic" });
     await navigator.serviceWorker.ready;
-    status.textContent = "Kept on this device: the page also works offline.";
+    status.textContent = "Stored on this device: the page also works offline.";
   } catch {
-    status.textContent = "This browser does not keep the page for use offline.";
+    status.textContent = "This browser does not store the page for use offline.";
   }
 }
 
@@ -123,14 +121,14 @@ function fromHash() {
 fromHash();
 addEventListener("hashchange", () => {
   fromHash();
-  if (classify) answer();
+  if (classify) classifyText();
 });
-text.addEventListener("input", () => classify && answer());
+text.addEventListener("input", () => classify && classifyText());
 try {
   await load();
-  await answer();
-  await keep();
+  await classifyText();
+  await cacheSite();
 } catch (error) {
-  told.textContent = `The model cannot be loaded: ${error.message}`;
+  answer.textContent = `The model cannot be loaded: ${error.message}`;
   throw error;
 }

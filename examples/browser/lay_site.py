@@ -1,9 +1,8 @@
-"""Lay a model folder, these pages and the libraries they need into one folder to serve.
+"""Build a static site from a model folder, these pages and the libraries they need.
 
     python examples/browser/lay_site.py MODEL --out SITE [--precision P] [--node-modules DIR]
 
-Owns which files the site has, and the two lists of them that the pages and the service worker read.
-Downloads nothing: the libraries are those that npm has installed.
+Nothing is downloaded: the libraries are those that npm has installed.
 """
 
 import base64
@@ -32,21 +31,21 @@ VECTORS = "test_vectors.json"
 
 
 class SiteError(GatewiseError):
-    """Something that the site needs is not there."""
+    """The site cannot be written, or a file that it needs is missing."""
 
 
 def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None = None) -> int:
     """Writes the site.
 
     Args:
-        model: A model folder, which is verified first; where it has test vectors, as those from
-            `gatewise export` do, there is a page for them.
-        out: The folder to write, which must be new or empty.
-        node_modules: Where npm has installed Transformers.js.
-        precision: Which of the folder's networks is loaded; None for the most exact one.
+        model: A model folder, which is verified first. If it has test vectors, as those from
+            `gatewise export` do, the site has a page for them.
+        out: The folder to write, new or empty.
+        node_modules: The folder where npm has installed Transformers.js.
+        precision: The precision of the network; None for the most exact one.
 
     Returns:
-        How many bytes the site has.
+        The size of the site in bytes.
 
     Raises:
         GatewiseError: If the model folder is damaged or a file is missing.
@@ -66,7 +65,7 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
     copies |= {node_modules / name: f"lib/{Path(name).name}" for name in LIBRARIES}
     for source, name in copies.items():
         if not source.is_file():
-            raise SiteError(f"{source}: is missing")
+            raise SiteError(f"{source}: no such file")
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -81,15 +80,15 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
 
 
 def _allow_import_map(page: Path) -> None:
-    """Names the page's import map in its policy, by the digest of what stands between its tags."""
+    """Allows the page's import map in its content security policy, by its digest."""
     text = page.read_text(encoding="utf-8")
-    (written,) = re.findall(r'<script type="importmap">(.*?)</script>', text, re.DOTALL)
-    digest = base64.b64encode(hashlib.sha256(written.encode()).digest()).decode()
+    (import_map,) = re.findall(r'<script type="importmap">(.*?)</script>', text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(import_map.encode()).digest()).decode()
     page.write_text(text.replace("@IMPORT_MAP@", f"sha256-{digest}"), encoding="utf-8")
 
 
 def _list_files(out: Path) -> int:
-    """Writes the list for the service worker; gives the bytes of all the files."""
+    """Writes the list of files for the service worker; returns the size of the site in bytes."""
     files = sorted(path for path in out.rglob("*") if path.is_file())
     digest = hashlib.sha256()
     for path in files:
@@ -103,15 +102,15 @@ def _list_files(out: Path) -> int:
 
 def main(
     model: Annotated[Path, typer.Argument(help="A model folder.")],
-    out: Annotated[Path, typer.Option(help="Folder to write, which must be new.")],
-    node_modules: Annotated[Path, typer.Option(help="Where npm has installed.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder to write, new or empty.")],
+    node_modules: Annotated[Path, typer.Option(help="Folder where npm has installed.")] = Path(
         "node_modules"
     ),
     precision: Annotated[
-        Precision | None, typer.Option(help="Which network is loaded; the most exact if not told.")
+        Precision | None, typer.Option(help="Precision of the network.  [default: the most exact]")
     ] = None,
 ) -> None:
-    """Lay a site that classifies on the device."""
+    """Build a site that classifies on the device."""
     try:
         size = lay(model, out, node_modules, precision)
     except GatewiseError as error:

@@ -1,7 +1,6 @@
-// Runs every test vector of a model made for devices through onnxruntime-web, with no other library, and
-// shows how far its scores lie from those in `test_vectors.json`.
-//
-// Owns the page. Knows no tokenizer: a vector brings its ids.
+// Runs every test vector of an exported model in onnxruntime-web, without another library, and shows
+// the difference of its scores from those in `test_vectors.json`. The vectors have ids, so no tokenizer
+// is needed.
 
 import * as ort from "./lib/ort.wasm.min.mjs";
 
@@ -10,10 +9,10 @@ const TOLERANCE = 1e-4;
 /**
  * Scores from a model's logits.
  *
- * @param {number[]} logits One a label.
- * @param {"softmax"|"sigmoid"} name What makes scores of them.
+ * @param {number[]} logits One for each label.
+ * @param {"softmax"|"sigmoid"} name The score function.
  */
-function scored(logits, name) {
+function scoresOf(logits, name) {
   if (name === "sigmoid") return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
   const largest = Math.max(...logits);
   const powers = logits.map((logit) => Math.exp(logit - largest));
@@ -36,13 +35,13 @@ function cell(name, content) {
   return made;
 }
 
-/** One vector as a row of the table; `passes` tells whether it is as it should be. */
+/** One vector as a row of the table; `passes` if its scores are within the tolerance. */
 function row(vector, labels, scores) {
-  const apart = Math.max(...scores.map((score, place) => Math.abs(score - vector.scores[place])));
-  const passes = scores.length === vector.scores.length && apart <= TOLERANCE;
+  const difference = Math.max(...scores.map((score, place) => Math.abs(score - vector.scores[place])));
+  const passes = scores.length === vector.scores.length && difference <= TOLERANCE;
   const best = scores.indexOf(Math.max(...scores));
   const made = document.createElement("tr");
-  const offBy = apart === 0 ? "0" : apart.toExponential(0);
+  const offBy = difference === 0 ? "0" : difference.toExponential(0);
   made.className = passes ? "passes" : "differs";
   const text = cell("td", "");
   text.append(cell("span", vector.text));
@@ -57,7 +56,7 @@ function row(vector, labels, scores) {
 
 async function run() {
   const site = await (await fetch("site.json")).json();
-  const proof = await (await fetch(site.vectors)).json();
+  const expected = await (await fetch(site.vectors)).json();
   Object.assign(ort.env.wasm, {
     wasmPaths: new URL("lib/", document.baseURI).href,
     numThreads: 1,
@@ -65,20 +64,20 @@ async function run() {
   const session = await ort.InferenceSession.create(site.network);
   const body = document.querySelector("tbody");
   let passed = 0;
-  for (const vector of proof.vectors) {
+  for (const vector of expected.vectors) {
     const logits = await logitsOf(session, vector.input_ids);
-    const scores = scored(logits, proof.score_function);
-    const { made, passes } = row(vector, proof.labels, scores);
+    const scores = scoresOf(logits, expected.score_function);
+    const { made, passes } = row(vector, expected.labels, scores);
     passed += passes ? 1 : 0;
     body.append(made);
   }
-  return `${passed} of ${proof.vectors.length} vectors pass.`;
+  return `${passed} of ${expected.vectors.length} vectors pass.`;
 }
 
-const told = document.querySelector("#told");
+const answer = document.querySelector("#answer");
 try {
-  told.textContent = await run();
+  answer.textContent = await run();
 } catch (error) {
-  told.textContent = `The vectors cannot be run: ${error.message}`;
+  answer.textContent = `The vectors cannot be run: ${error.message}`;
   throw error;
 }

@@ -1,19 +1,19 @@
-// The service worker: keeps every file of the site, so that the page works without a network.
+// The service worker: caches every file of the site, so that the page works offline.
 //
-// `files.js` is written by `lay_site.py`; it sets `FILES`, and `VERSION`, a digest of them all. When
-// it changes, the browser installs the worker anew and the old files go.
+// `lay_site.py` writes `files.js`, which sets `FILES`, and `VERSION`, a digest of them all. When it
+// changes, the browser installs the worker again, which deletes the old files.
 
 importScripts("files.js");
 
 const CACHE = `gatewise-${VERSION}`;
 
 self.addEventListener("install", (event) => {
-  const keep = async () => {
+  const store = async () => {
     const cache = await caches.open(CACHE);
     await cache.addAll(FILES);
     await self.skipWaiting();
   };
-  event.waitUntil(keep());
+  event.waitUntil(store());
 });
 
 self.addEventListener("activate", (event) => {

@@ -1,4 +1,4 @@
-"""Texts of a pandas frame with their labels.
+"""Add predicted labels to a pandas DataFrame.
 
 python examples/frames/in_pandas.py MODEL IN.csv OUT.csv
 """
@@ -11,7 +11,7 @@ import gatewise
 
 
 def main(model: str, source: str, output: str) -> None:
-    """Reads a table, adds the columns `label` and `score`, writes it."""
+    """Reads a CSV file, adds the columns `label` and `score`, and writes it."""
     frame = pd.read_csv(source, dtype=str)
     frame.assign(**gatewise.score_texts(frame["text"], model)).to_csv(output, index=False)
 

@@ -1,9 +1,9 @@
-"""Texts of a Spark frame with their labels.
+"""Add predicted labels to a Spark DataFrame.
 
 spark-submit examples/frames/in_spark.py MODEL IN OUT
 
-Gatewise has to be installed on every worker, and the model folder to lie there under the same
-path, on a shared disk say. A worker loads it once.
+Every worker needs Gatewise, and the model folder at the same path, such as on a shared disk. A
+worker loads the model once.
 """
 
 import sys
@@ -16,7 +16,7 @@ import gatewise
 
 
 def with_labels(frame: DataFrame, model: str) -> DataFrame:
-    """A frame with a column `text`, and `label` and `score` beside it."""
+    """Adds the columns `label` and `score` to a frame with the column `text`."""
 
     def scored(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
@@ -27,7 +27,7 @@ def with_labels(frame: DataFrame, model: str) -> DataFrame:
 
 
 def main(model: str, source: str, output: str) -> None:
-    """Reads a table of Parquet, writes it with the labels."""
+    """Reads Parquet files, and writes them with labels."""
     spark = SparkSession.builder.appName("gatewise").getOrCreate()
     try:
         with_labels(spark.read.parquet(source), model).write.parquet(output)

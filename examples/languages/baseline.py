@@ -1,8 +1,7 @@
-"""A linear classifier on the language corpus: the figure that a neural one has to reach.
+"""A linear baseline on the language corpus, optionally compared with a model folder.
 
-Owns one fixed recipe, TF-IDF over one to three characters and a linear support vector machine
-with default settings, fitted on `train.csv` and scored on `test.csv`. Nothing is tuned, so
-`validation.csv` is not read. With a model folder given, its figures stand beside.
+TF-IDF over one to three characters and a linear support vector machine with default settings,
+fitted on `train.csv` and scored on `test.csv`. Nothing is tuned, so `validation.csv` is not read.
 """
 
 import json
@@ -42,7 +41,7 @@ class Score:
 
 
 def linear(train: list[Row], test: list[Row]) -> Score:
-    """Fits the linear classifier on one split and scores it on the other."""
+    """Fits the baseline on the training rows and scores it on the test rows."""
     classifier = make_pipeline(
         TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True),
         LinearSVC(random_state=0),
@@ -69,7 +68,7 @@ def main(
     data: Annotated[
         Path, typer.Argument(help="Folder with train.csv and test.csv.", file_okay=False)
     ],
-    model: Annotated[Path | None, typer.Option(help="A model folder to set beside it.")] = None,
+    model: Annotated[Path | None, typer.Option(help="A model folder to compare with.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write one JSON object.")] = False,
 ) -> None:
     """Fit the linear baseline on train.csv and score it on test.csv."""

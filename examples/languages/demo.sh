@@ -1,5 +1,5 @@
 #!/bin/sh
-# The whole walk on real text: prepare, train, compare, score, answer. Run by `make demo`.
+# A demonstration on real text: prepare, train, compare, score, predict. Run by `make demo`.
 #
 #   examples/languages/demo.sh FOLDER [OPTION OF gatewise train ...]
 set -eu

@@ -1,18 +1,13 @@
-"""Build a language corpus out of the translations that ship inside Django.
+"""Build a language corpus from the translations in Django's message catalogues (`.po` files).
 
-This file owns the way from message catalogues (`.po` files) to `train.csv`, `validation.csv`
-and `test.csv`: which languages, what is cleaned away, what counts as a duplicate, and the split.
-It downloads nothing and imports no Django code; it only finds the folder Django lies in.
-It does not know how the texts are tokenized or which model will be trained on them.
-
-Three decisions:
+Writes `train.csv`, `validation.csv` and `test.csv`. Nothing is downloaded and no Django code is
+imported.
 
 * A message with plural forms gives two texts, its first form (the singular) and its last (the
-  general plural). The forms between them, four in Arabic, would be near-duplicates of these.
-* The split is drawn from the cleaned English message, not from the translation: all translations
-  of a message stand on one side, also when the message recurs in another catalogue, in another
-  context or with other placeholders.
-* English takes part with the messages themselves, read from Django's own `en` catalogues.
+  general plural). The forms in between, four in Arabic, are near-duplicates of these.
+* The split depends on the cleaned English message: all translations of a message are in one split,
+  also if the message recurs in another catalogue, in another context or with other placeholders.
+* The English texts are the messages in Django's `en` catalogues.
 """
 
 import csv
@@ -20,7 +15,6 @@ import hashlib
 import html
 import importlib
 import importlib.util
-import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
@@ -30,6 +24,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from gatewise.vocab.atomic_files import atomic_write
 from rich.console import Console
 from rich.table import Table
 
@@ -37,21 +32,20 @@ SPLITS = ("train", "validation", "test")
 MIN_LENGTH = 20
 SOURCE_LABEL = "en"
 
-# One variety of each language: with both `pt` and `pt_BR`, or `sr` and `sr_Latn`, a label would
-# tell the translator's habits apart rather than the language. A folder is named `zh_Hans` where
-# the label is `zh-hans`; the rest have one name for both.
+# One variety of each language: `pt` and `pt_BR`, or `sr` and `sr_Latn`, would differ by translator
+# rather than by language. The folder of `zh-hans` is `zh_Hans`; other folders are named as labels.
 LABELS = (
     "ar", "bg", "cs", "da", "de", "el", "en", "es", "fa", "fi", "fr", "he", "hu",
     "id", "it", "ja", "ko", "nl", "pl", "pt", "ru", "sv", "tr", "uk", "zh-hans",
 )  # fmt: skip
 
-# A removed piece leaves this character until quotes around it are seen to; no message has it.
+# Replaces removed parts until empty quotes around them are removed; no message contains it.
 _HOLE = "\x00"
-# Markup goes first, so that a URL or a placeholder in an attribute leaves together with its tag.
+# Markup first, so that a URL or a placeholder in an attribute is removed with its tag.
 _REMOVED = (
     re.compile(r"<[^<>]*>"),
     re.compile(r"https?: ?//[^\s”“»\"」]*|www\.\S+"),
-    # %(name)s and %(value).1f, also with a space slipped in or without the final letter.
+    # %(name)s and %(value).1f, also with a stray space or without the final letter.
     re.compile(r"%\s?\([^()]*\)[#0+-]*\d*(?:\.\d+)?[diouxXeEfFgGcrsa]?"),
     re.compile(r"%[#0+-]*(?:\*|\d+)?(?:\.(?:\*|\d+))?[diouxXeEfFgGcrsa%]"),  # %s, %.2f, %%
     re.compile(r"\{[^{}]*\}"),  # {}, {name}
@@ -65,7 +59,7 @@ _HOLE_BEFORE_STOP = re.compile(rf"[\s{_HOLE}]*{_HOLE}[\s{_HOLE}]*(?=[.,;:!?…�
 
 
 class CorpusError(Exception):
-    """The corpus cannot be built; the message says what to do."""
+    """The corpus cannot be built."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +93,12 @@ def clean(message: str) -> str:
         text = pattern.sub(_HOLE, text)
     text = _EMPTY_PAIR.sub(_HOLE, text)
     text = _HOLE_BEFORE_STOP.sub("", text).replace(_HOLE, " ")
-    # A message that began with a placeholder may go on with a hyphen, a colon or a comma.
+    # After a placeholder at its start, a message may continue with a hyphen, a colon or a comma.
     return " ".join(text.split()).lstrip("-:,;.。，·\u200c ")
 
 
 def fingerprint(text: str) -> str:
-    """Reduce a text to its letters and digits, the form in which duplicates are recognised.
+    """Reduce a text to its letters and digits, by which duplicates are found.
 
     >>> fingerprint("Delete “this” item?")
     'deletethisitem'
@@ -141,8 +135,8 @@ def location_of(package: str) -> Path:
 def read_catalogues(django: Path, label: str) -> Iterator[Entry]:
     """Read all usable texts of one language, duplicates included.
 
-    Left out are fuzzy, obsolete and untranslated messages, translations that repeat the English,
-    and texts shorter than `MIN_LENGTH` once they are clean.
+    Skips fuzzy, obsolete and untranslated messages, translations equal to the English, and cleaned
+    texts shorter than `MIN_LENGTH`.
 
     Raises:
         CorpusError: polib is not installed, or the folder has no catalogue of this language.
@@ -174,10 +168,10 @@ def read_catalogues(django: Path, label: str) -> Iterator[Entry]:
 
 
 def keep_distinct(entries: Iterable[Entry]) -> list[Entry]:
-    """Drop texts of two languages or of two splits, and all but one of each repeated text.
+    """Drop texts of two languages or of two splits, and duplicates.
 
-    Texts are compared by `fingerprint`. Of a repeated text the entry with the smallest digest
-    stays, and the result is sorted by digest: a fixed order that mixes the languages.
+    Texts are compared by `fingerprint`. Of duplicates, the entry with the smallest digest is kept.
+    The result is sorted by digest: a fixed order that mixes the languages.
 
     >>> repeated = [Entry("Add it!", "en", "Home"), Entry("Add it", "en", "Home")]
     >>> ambiguous = [Entry("Navn", "da", "Name"), Entry("Navn", "nb", "Name")]
@@ -206,16 +200,14 @@ def build() -> list[Entry]:
 
 
 def write_csv(path: Path, entries: Iterable[Entry]) -> None:
-    """Write `text,label` rows, quoted as in RFC 4180, ended by LF; the whole file or none of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("text", "label"))
-            writer.writerows((entry.text, entry.label) for entry in entries)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write `text,label` rows, quoted as in RFC 4180, ended by LF, atomically."""
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("text", "label"))
+        writer.writerows((entry.text, entry.label) for entry in entries)
 
 
 def table_of(entries: Iterable[Entry]) -> Table:

@@ -25,12 +25,3 @@ def print_json(document: object, *, err: bool = False) -> None:
 def print_progress(console: Console, line: str) -> None:
     """Prints a line of progress above the bar, or by itself where there is no terminal."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def metric_name(metric: str) -> str:
-    """The name of a metric for people.
-
-    >>> metric_name("macro_f1")
-    'macro F1'
-    """
-    return metric.replace("_", " ").replace("f1", "F1")

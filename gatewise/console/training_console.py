@@ -17,8 +17,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from gatewise.console.output import metric_name, print_json, print_plainly, print_progress
+from gatewise.console.output import print_json, print_plainly, print_progress
 from gatewise.printable import printable
+from gatewise.training.report.metric_names import metric_name
 
 if TYPE_CHECKING:
     from gatewise.service.model.model_documents import RejectSettings

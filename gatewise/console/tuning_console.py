@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from gatewise.console.output import metric_name, print_json, print_plainly, print_progress
+from gatewise.console.output import print_json, print_plainly, print_progress
+from gatewise.training.report.metric_names import metric_name
 
 if TYPE_CHECKING:
     from gatewise.training.fit.progress import Progress as FitProgress

@@ -1,4 +1,4 @@
-"""The examples for pandas and Spark, run as they stand: the labels are those of the classifier."""
+"""The examples for pandas and Spark give the labels of the classifier."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ TEXTS = ["Wo ist der Bahnhof?", "where is the station", "oÃ¹ est la gare ?", "é§
 
 def run(script: str, *arguments: object) -> None:
     paths = os.pathsep.join(filter(None, [str(EXAMPLES.parents[1]), os.environ.get("PYTHONPATH")]))
-    # What Spark starts is to be this very Python, and to talk to itself alone.
+    # Spark's workers run this Python and listen on the loopback interface only.
     python = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     done = subprocess.run(
         [sys.executable, EXAMPLES / script, *map(str, arguments)],

@@ -1,6 +1,6 @@
-"""The oldest onnxruntime that a manifest names loads the networks, and gives the same logits.
+"""The oldest supported onnxruntime loads the networks and gives the same logits.
 
-It is installed into an environment of its own, once a session, if an index of packages is at hand.
+It is installed into an environment of its own, once a session, if a package index is reachable.
 """
 
 import json
@@ -21,19 +21,19 @@ from gatewise.training.onnx_export.graph_builder import OLDEST_ONNXRUNTIME
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
 from gatewise.training.onnx_export.step_model import build_step_model
 
-# Reads a network's path and its inputs, and writes its logits and its own version.
-ASK = """
+# Reads the path and the inputs of a network; writes its version and the logits.
+RUN = """
 import json, sys
 import numpy as np
 import onnxruntime
-told = json.load(sys.stdin)
-session = onnxruntime.InferenceSession(told["path"], providers=["CPUExecutionProvider"])
-inputs = {name: np.array(ids, dtype=np.int64) for name, ids in told["inputs"].items()}
+request = json.load(sys.stdin)
+session = onnxruntime.InferenceSession(request["path"], providers=["CPUExecutionProvider"])
+inputs = {name: np.array(ids, dtype=np.int64) for name, ids in request["inputs"].items()}
 kinds = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-for one in session.get_inputs():
-    if one.name not in inputs:
-        shape = [size if isinstance(size, int) else 1 for size in one.shape]
-        inputs[one.name] = np.zeros(shape, kinds[one.type])
+for each in session.get_inputs():
+    if each.name not in inputs:
+        shape = [size if isinstance(size, int) else 1 for size in each.shape]
+        inputs[each.name] = np.zeros(shape, kinds[each.type])
 (logits,) = session.run(["logits"], inputs)
 json.dump([onnxruntime.__version__, logits.tolist()], sys.stdout)
 """
@@ -48,7 +48,7 @@ def oldest(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("oldest")
     venv.create(place, with_pip=True)
     python = place / "bin" / "python"
-    # Builds of that age know no numpy 2.
+    # Builds of that age require numpy 1.
     wanted = [f"onnxruntime=={OLDEST_ONNXRUNTIME}", "numpy<2"]
     command = [python, "-m", "pip", "install", "--quiet", "--no-input", *wanted]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
@@ -58,10 +58,10 @@ def oldest(tmp_path_factory) -> Path:
     return python
 
 
-def asked(python: Path, model: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
-    told = {"path": str(model), "inputs": {name: ids.tolist() for name, ids in inputs.items()}}
+def logits_of(python: Path, model: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    request = {"path": str(model), "inputs": {name: ids.tolist() for name, ids in inputs.items()}}
     ended = subprocess.run(
-        [python, "-c", ASK], input=json.dumps(told), check=False, capture_output=True, text=True
+        [python, "-c", RUN], input=json.dumps(request), check=False, capture_output=True, text=True
     )
     assert ended.returncode == 0, ended.stderr
     version, logits = json.loads(ended.stdout)
@@ -80,22 +80,22 @@ def texts(vocab_size: int) -> dict[str, np.ndarray]:
     }
 
 
-def agree(python: Path, model: Path, vocab_size: int) -> None:
+def check_logits(python: Path, model: Path, vocab_size: int) -> None:
     inputs = texts(vocab_size)
     (expected,) = ort.InferenceSession(model).run(["logits"], inputs)
-    np.testing.assert_allclose(asked(python, model, inputs), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits_of(python, model, inputs), expected, rtol=0, atol=1e-5)
 
 
-def test_a_manifest_names_it(model_folder):
+def test_the_manifest_names_it(model_folder):
     assert read_model_folder(model_folder).manifest.onnxruntime == OLDEST_ONNXRUNTIME
 
 
-def test_every_network_of_a_model_folder_loads_and_agrees(oldest, model_folder):
+def test_every_network_of_a_model_folder_gives_the_same_logits(oldest, model_folder):
     loaded = read_model_folder(model_folder)
     files = sorted(loaded.folder.model.parent.glob("*.onnx"))
     assert loaded.folder.model in files
     for file in files:
-        agree(oldest, file, loaded.config.vocab_size)
+        check_logits(oldest, file, loaded.config.vocab_size)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_every_network_of_a_model_folder_loads_and_agrees(oldest, model_folder):
     ],
     ids=str,
 )
-def test_networks_of_every_kind_load_and_agree(oldest, tmp_path, config, ngrams):
+def test_networks_of_every_kind_give_the_same_logits(oldest, tmp_path, config, ngrams):
     config = NetworkConfig(units=8, embedding_size=8, **config)
     shape = Shape(vocab_size=VOCABULARY, classes=5, ngrams=ngrams, buckets=100)
     model = build(config, shape, seed=1)
@@ -119,7 +119,7 @@ def test_networks_of_every_kind_load_and_agree(oldest, tmp_path, config, ngrams)
     model.set_weights([w + generator.normal(0, 0.1, w.shape) for w in model.get_weights()])
     file = tmp_path / "model.onnx"
     file.write_bytes(to_onnx(model, config).SerializeToString())
-    agree(oldest, file, VOCABULARY)
+    check_logits(oldest, file, VOCABULARY)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_networks_of_every_kind_load_and_agree(oldest, tmp_path, config, ngrams)
     ],
     ids=str,
 )
-def test_networks_that_read_one_token_load_and_agree(oldest, tmp_path, config, ngrams):
+def test_step_networks_give_the_same_logits(oldest, tmp_path, config, ngrams):
     config = NetworkConfig(units=8, embedding_size=8, direction="forward", **config)
     shape = Shape(vocab_size=VOCABULARY, classes=5, ngrams=ngrams, buckets=100)
     whole = to_onnx(build(config, shape, seed=1), config)
@@ -143,7 +143,7 @@ def test_networks_that_read_one_token_load_and_agree(oldest, tmp_path, config, n
     session = ort.InferenceSession(whole.SerializeToString())
     (expected,) = session.run(["logits"], {name: one[None] for name, one in inputs.items()})
     del inputs["attention_mask"]
-    np.testing.assert_allclose(asked(oldest, file, inputs), expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(logits_of(oldest, file, inputs), expected, rtol=0, atol=1e-5)
 
 
 def test_every_file_is_checked_by_onnx(model_folder):

@@ -1,1 +1,1 @@
-"""A model for devices: smaller networks, the folder that an app carries, and its proof."""
+"""Models for devices: smaller networks, one file with the tokenizer, and a folder for apps."""

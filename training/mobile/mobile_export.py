@@ -1,7 +1,4 @@
-"""The walk of an export: a model folder in, a mobile artifact out.
-
-Puts the rooms together and owns none of their work. Knows nothing of the command line.
-"""
+"""The export of a model folder to a mobile artifact, from reading to writing."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,25 +14,25 @@ from gatewise.training.mobile.variants import VariantBuilder
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.errors import GatewiseError
 
-MOST_ROWS = 4_000
-"""Validation rows that variants are compared on; of more, as many are drawn at random."""
+MAX_ROWS = 4_000
+"""Validation rows that variants are compared on, at most; a random sample of more."""
 
-MOST_TOKENS = 400_000
-"""Tokens of those rows, as the model reads them; of longer ones, fewer are drawn at random.
+MAX_TOKENS = 400_000
+"""Tokens of those rows together, at most; of longer rows, a smaller random sample is taken.
 
-A search asks the rows some hundred times: with so many tokens, for some minutes.
+A search evaluates about a hundred variants on the rows: at this size, it takes some minutes.
 """
 
 
 @dataclass(frozen=True)
 class ExportStep:
-    """One variant on the way to the one that was written.
+    """One step of an export.
 
     Attributes:
-        what: What was done, in words.
-        size: Bytes that an app carries of it.
-        accuracy: On the validation rows; None without.
-        log_loss: On the same.
+        what: What the step did, for people.
+        size: Bytes that an app carries after it.
+        accuracy: On the validation rows; None without rows.
+        log_loss: On the validation rows; None without rows.
     """
 
     what: str
@@ -45,7 +42,7 @@ class ExportStep:
 
     @classmethod
     def of(cls, step: Step) -> "ExportStep":
-        """What is told of a step."""
+        """The public part of a step."""
         report = step.variant.report
         return cls(
             step.what,
@@ -57,18 +54,18 @@ class ExportStep:
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The result of an export.
 
     Attributes:
         precision: How the weights are stored.
-        size: Bytes that an app carries: the network, the dictionary and `config.json`; or the file
-            that takes texts as they are, where that is wanted and larger.
-        limit: How many it was allowed; None for any.
+        size: Bytes that an app carries: the network, the tokenizer and `config.json`; or the text
+            model if it is larger.
+        limit: The size allowed; None for any.
         rows: Validation rows that the steps were measured on.
-        tokens: Entries of the dictionary that are left.
-        steps: How it came to be.
-        text_model: Bytes of the file that takes texts as they are; None without.
-        archive: The folder as one file.
+        tokens: Size of the vocabulary.
+        steps: The steps of the export.
+        text_model: Bytes of the model that takes texts; None without.
+        archive: Path of the zip.
     """
 
     precision: Precision
@@ -91,57 +88,58 @@ def export_mobile(
     rows: Callable[[Classifier], Iterable[Row]] | None = None,
     on_step: Callable[[ExportStep], None],
 ) -> Exported:
-    """Makes a model small enough for a device and writes the folder and the zip of it.
+    """Makes a model small enough for a device, and writes it as a folder and a zip.
 
     Args:
         model: A model folder with weights in 32-bit floats.
         out: The folder to write.
-        precision: How weights are stored; None leaves it open.
-        max_size: Most bytes of what an app carries; None for any.
-        with_text: Whether to write a model that takes texts as they are, too.
-        rows: Gives the validation rows of a model, each with a token in it; None if there are none.
-        on_step: Called with each step.
+        precision: How weights are stored; None to choose.
+        max_size: Bytes that an app carries, at most; None for any number.
+        with_text: Whether to write a model that takes texts, too.
+        rows: Returns the validation rows for a classifier, each with at least one token; None
+            without validation rows.
+        on_step: Called after each step.
 
     Raises:
         GatewiseError: If the model cannot be read, made small enough, or written.
     """
     mobile_folder.check_targets(out)
     loaded = read_model_folder(model, "fp32")
-    compared = _drawn(rows, loaded) if rows else []
-    workshop = VariantBuilder(loaded, compared, with_text)
+    sampled = _sample(rows, loaded) if rows else []
+    builder = VariantBuilder(loaded, sampled, with_text)
     steps: list[ExportStep] = []
 
     def take(step: Step) -> None:
         steps.append(ExportStep.of(step))
         on_step(steps[-1])
 
-    variant = within(workshop, max_size, precision, take)
+    variant = within(builder, max_size, precision, take)
     exported = Exported(
         precision=variant.precision,
         size=variant.size,
         limit=max_size,
-        rows=len(workshop.rows),
+        rows=len(builder.rows),
         tokens=variant.artifact.config.vocab_size,
         steps=tuple(steps),
         text_model=variant.text_model.ByteSize() if variant.text_model else None,
         archive=mobile_folder.zip_of(out),
     )
-    figures = asdict(exported)
-    del figures["archive"]
-    mobile_folder.write(variant, out, figures)
+    export = asdict(exported)
+    del export["archive"]
+    mobile_folder.write(variant, out, export)
     return exported
 
 
-def _drawn(rows: Callable[[Classifier], Iterable[Row]], loaded: Artifact) -> list[Row]:
+def _sample(rows: Callable[[Classifier], Iterable[Row]], loaded: Artifact) -> list[Row]:
     """The rows that variants are compared on."""
     classifier = Classifier(loaded)
-    kept = reservoir(_in_scope(rows(classifier), loaded), MOST_ROWS)
+    kept = reservoir(_in_scope(rows(classifier), loaded), MAX_ROWS)
     tokens = [len(encoded.ids) for encoded in classifier.encode([row.text for row in kept])]
-    return sample_of_size(kept, tokens, MOST_TOKENS)
+    return sample_of_size(kept, tokens, MAX_TOKENS)
 
 
 def _in_scope(rows: Iterable[Row], loaded: Artifact) -> Iterator[Row]:
-    """Those of the rows that figures are of: all but those out of scope."""
+    """All rows but those out of scope, which metrics do not count."""
     count = 0
     for row in rows:
         if row.labels or loaded.config.multi_label:
@@ -149,6 +147,6 @@ def _in_scope(rows: Iterable[Row], loaded: Artifact) -> Iterator[Row]:
             yield row
     if not count:
         raise GatewiseError(
-            "expected validation rows that have one of the model's labels, received none but rows "
-            "out of scope: accuracy is not about those"
+            "expected validation rows with one of the model's labels, received only rows out of "
+            "scope, which the accuracy does not count"
         )

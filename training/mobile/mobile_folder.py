@@ -1,73 +1,68 @@
-"""The mobile artifact: one folder, and the same as one `.zip`, that an app's author takes away.
-
-The folder is a model folder like any other: the classifier loads it. Owns which files are in it;
-what is in them is known to the modules beside this one.
-"""
+"""The mobile artifact: a model folder for apps, its README, and the same folder as one `.zip`."""
 
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import onnx
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import tokenizer_config
 from gatewise.service.model.model_folder import (
+    Artifact,
     ModelFolder,
     check_target,
     seal_model_folder,
     write_json,
     write_model_folder,
 )
-from gatewise.training.mobile import mobile_card, snippets
+from gatewise.training.mobile import snippets
 from gatewise.training.mobile.ort_format import required_operators
 from gatewise.training.mobile.test_vectors import vectors_of
 from gatewise.training.mobile.variants import Variant
+from gatewise.training.report.model_card import label_list
 from gatewise.vocab.atomic_files import atomic_write
 from gatewise.vocab.errors import GatewiseError
 
-OPERATORS = "required_operators.config"
-VECTORS = "test_vectors.json"
-EXAMPLES = "examples"
-
-_OLDEST = (1980, 1, 1, 0, 0, 0)
-"""The time that a zip's entries have: the same files give the same zip."""
+_ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+"""The time of every entry of a zip: the same files give the same zip."""
 
 
 def zip_of(out: Path) -> Path:
-    """Where the zip of a folder stands: beside it."""
-    place = out if out.name not in ("", "..") else out.resolve()
-    return place.parent / f"{place.name}.zip"
+    """The path of the zip of a folder: the same name and `.zip`."""
+    folder = out if out.name not in ("", "..") else out.resolve()
+    return folder.parent / f"{folder.name}.zip"
 
 
 def check_targets(out: Path) -> None:
-    """Checks, before any work is done, that folder and zip may be written.
+    """Checks, before any work, that folder and zip may be written.
 
     Raises:
-        ModelFolderError: If something stands in the folder's place that is no model folder.
-        GatewiseError: If something stands in the zip's place that is no mobile artifact.
+        ModelFolderError: If the folder's path is taken by anything but a model folder.
+        GatewiseError: If the zip's path is taken by anything but a mobile artifact.
     """
     check_target(out)
-    place = zip_of(out)
-    if not place.exists():
+    path = zip_of(out)
+    if not path.exists():
         return
-    if place.is_file() and zipfile.is_zipfile(place):
-        with zipfile.ZipFile(place) as earlier:
-            if f"{place.stem}/manifest.json" in earlier.namelist():
+    if path.is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as earlier:
+            if f"{path.stem}/manifest.json" in earlier.namelist():
                 return
     raise GatewiseError(
-        f"{place}: something else than an earlier artifact stands there: move it or name another "
-        "folder",
+        f"{path}: expected no file or an earlier artifact, found another file: move it, or choose "
+        "another output folder",
         option="out",
     )
 
 
 def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
-    """Writes folder and zip, whole or not at all.
+    """Writes folder and zip, completely or not at all.
 
     Args:
         variant: The model.
-        out: The folder; the zip has its name and `.zip`.
+        out: The folder.
         export: How the model was made, for `metrics.json`.
 
     Raises:
@@ -76,8 +71,8 @@ def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
     with write_model_folder(out) as folder:
         _fill(folder, variant, export)
         classifier = Classifier.load(folder.path)
-        write_json(folder.path / VECTORS, asdict(vectors_of(classifier)))
-        folder.card.write_text(mobile_card.card(classifier.artifact, export), encoding="utf-8")
+        write_json(folder.path / "test_vectors.json", asdict(vectors_of(classifier)))
+        folder.card.write_text(_readme(classifier.artifact, export), encoding="utf-8")
         seal_model_folder(folder, classifier.artifact.manifest)
         with atomic_write(zip_of(out)) as archive:
             _zip(folder.path, zip_of(out).stem, archive)
@@ -92,25 +87,80 @@ def _fill(folder: ModelFolder, variant: Variant, export: Mapping[str, object]) -
     if text_model is not None:
         folder.text_model.write_bytes(text_model.SerializeToString(deterministic=True))
         networks.append(text_model)
-    (folder.path / OPERATORS).write_text(required_operators(*networks), encoding="utf-8")
+    operators = required_operators(*networks)
+    (folder.path / "required_operators.config").write_text(operators, encoding="utf-8")
     folder.tokenizer.write_bytes(variant.tokenizer_bytes)
     folder.config.write_bytes(variant.config_bytes)
     write_json(folder.tokenizer_config, tokenizer_config(loaded.config))
     write_json(folder.metrics, {"export": export})
-    examples = folder.path / EXAMPLES
+    examples = folder.path / "examples"
     examples.mkdir()
     for name, text in snippets.programs(loaded, with_text=text_model is not None).items():
         (examples / name).write_text(text, encoding="utf-8")
     seal_model_folder(folder, loaded.manifest)
 
 
-def _zip(folder: Path, name: str, place: Path) -> None:
-    """Writes a zip of a folder's files, in a folder of this name."""
+def _zip(folder: Path, name: str, path: Path) -> None:
+    """Writes a zip with the files of a folder, in a folder of this name."""
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             inside = f"{name}/{file.relative_to(folder).as_posix()}"
-            entry = zipfile.ZipInfo(inside, _OLDEST)
+            entry = zipfile.ZipInfo(inside, _ZIP_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes())
+
+
+def _readme(loaded: Artifact, export: Mapping[str, Any]) -> str:
+    model = loaded.folder.name_of(loaded.model_file)
+    ort = loaded.folder.name_of(loaded.model_file.with_suffix(".ort"))
+    text_file = loaded.folder.name_of(loaded.folder.text_model)
+    text_row = ""
+    if text_file in loaded.manifest.files:
+        text_row = f"| `{text_file}` | texts in, labels and scores out; needs no other file |\n"
+    return f"""---
+library_name: gatewise
+pipeline_tag: text-classification
+---
+
+# Text classifier for devices, with {len(loaded.labels)} labels
+
+Labels: {label_list(loaded.labels.names)}.
+
+An app carries {export["size"]:,} bytes: the network in ONNX, the tokenizer and `config.json`.
+
+| file | contents |
+|---|---|
+{text_row}| `{model}` | the network for onnxruntime, token ids in, logits out |
+| `{ort}` | the same in ORT format, for builds of onnxruntime that do not read ONNX |
+| `required_operators.config` | the operators that a reduced build of onnxruntime needs |
+| `tokenizer.json` | the tokenizer |
+| `config.json` | the labels in their order, and the maximum number of tokens |
+| `test_vectors.json` | texts with the ids and scores that a port must give |
+| `examples/` | programs in Python, JavaScript, Kotlin and Swift |
+| `metrics.json`, `manifest.json` | how the model was made, and the SHA-256 of every file |
+
+`python examples/classify.py` compares the answers of this machine with the test vectors.
+
+## Export steps
+
+{_steps(export)}
+"""
+
+
+def _steps(export: Mapping[str, Any]) -> str:
+    steps = export["steps"]
+    if steps[-1]["accuracy"] is None:
+        note = "There were no validation rows, so the accuracy of these steps is not known."
+        head = "| step | bytes |\n|---|--:|"
+        rows = [f"| {step['what']} | {step['size']:,} |" for step in steps]
+    else:
+        note = f"Accuracy and log loss are those of {export['rows']:,} validation rows."
+        head = "| step | bytes | accuracy | log loss |\n|---|--:|--:|--:|"
+        rows = [
+            f"| {step['what']} | {step['size']:,} | {step['accuracy']:.4f} | "
+            f"{step['log_loss']:.4f} |"
+            for step in steps
+        ]
+    return "\n".join([note, "", head, *rows])

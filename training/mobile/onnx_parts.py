@@ -1,7 +1,6 @@
-"""The parts of an ONNX network that are changed to make it smaller: its constants and its nodes.
+"""An ONNX network whose weights and nodes can be read and changed, and the names of its weights.
 
-Knows the names that `gatewise.training.onnx_export.keras_to_onnx` gives to the constants, and
-nothing of what is done to them.
+The names are those of `gatewise.training.onnx_export.keras_to_onnx`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,52 +23,52 @@ Weights = NDArray[np.float32]
 
 @dataclass
 class OnnxParts:
-    """A network that can be looked into and changed, constant by constant.
+    """A network as a mapping from names to weights.
 
     Attributes:
-        model: The network. It is changed in place: give it a copy.
+        model: The network, changed in place.
     """
 
     model: onnx.ModelProto
-    _places: dict[str, int] = field(init=False)
+    _indices: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         constants = self.model.graph.initializer
-        self._places = {constant.name: place for place, constant in enumerate(constants)}
+        self._indices = {constant.name: index for index, constant in enumerate(constants)}
 
     @classmethod
     def copy_of(cls, model: onnx.ModelProto) -> "OnnxParts":
-        """A network to be changed, of a model that stays."""
+        """The parts of a copy of a network."""
         copied = onnx.ModelProto()
         copied.CopyFrom(model)
         return cls(copied)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._indices)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._places
+        return name in self._indices
 
     def __getitem__(self, name: str) -> Weights:
         constants = self.model.graph.initializer
-        value: Weights = numpy_helper.to_array(constants[self._places[name]])
+        value: Weights = numpy_helper.to_array(constants[self._indices[name]])
         return value
 
     def __setitem__(self, name: str, value: NDArray[np.generic]) -> None:
         constants = self.model.graph.initializer
         proto = numpy_helper.from_array(np.ascontiguousarray(value), name)
         if name in self:
-            constants[self._places[name]].CopyFrom(proto)
+            constants[self._indices[name]].CopyFrom(proto)
         else:
-            self._places[name] = len(constants)
+            self._indices[name] = len(constants)
             constants.append(proto)
 
     def lookups(self, *names: str) -> list[onnx.NodeProto]:
-        """The nodes that look something up in these tables."""
+        """The nodes that look up rows of these tables."""
         nodes = self.model.graph.node
         return [node for node in nodes if node.op_type == "Gather" and node.input[0] in names]
 
-    def insert(self, place: int, nodes: Sequence[onnx.NodeProto]) -> None:
-        """Puts nodes before the one that stands at a place."""
+    def insert(self, index: int, nodes: Sequence[onnx.NodeProto]) -> None:
+        """Inserts nodes before the node at an index."""
         graph = self.model.graph
-        replace_nodes(graph, [*graph.node[:place], *nodes, *graph.node[place:]])
+        replace_nodes(graph, [*graph.node[:index], *nodes, *graph.node[index:]])

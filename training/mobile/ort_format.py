@@ -1,9 +1,7 @@
-"""A network in onnxruntime's own format, and what a reduced build of onnxruntime must have for it.
+"""A network in ORT format, and the operators that a reduced build of onnxruntime needs for it.
 
-A build for devices leaves out the reader of ONNX files and every operator that is not needed; it
-reads the ORT format (https://onnxruntime.ai/docs/performance/model-optimizations/
-ort-format-models.html). Knows onnxruntime's converter, which is onnxruntime itself, and nothing of
-what the network computes.
+A reduced build reads no ONNX files and has only the operators that it was configured with
+(https://onnxruntime.ai/docs/performance/model-optimizations/ort-format-models.html).
 """
 
 import tempfile
@@ -21,18 +19,16 @@ class OrtFormatError(GatewiseError):
 def to_ort(model: bytes) -> bytes:
     """The same network in ORT format.
 
-    Nothing is computed ahead, for weights that are stored in 8 or 16 bits would become 32-bit
-    floats, in the file too; they do at each call instead.
+    Optimizations are off: constant folding would store 8-bit and 16-bit weights as 32-bit floats.
 
-    onnxruntime writes one list of the file, of operators and their types, in an order that differs
-    from call to call; all else is the same bytes for the same network.
+    onnxruntime writes one list, of operators and their types, in an order that differs from call
+    to call; all other bytes are the same for the same network.
 
     Args:
         model: Any network that onnxruntime loads, as ONNX.
 
     Raises:
-        OrtFormatError: If it cannot be written, for want of room in the folder for temporary
-            files, say.
+        OrtFormatError: If onnxruntime cannot load it, or the temporary folder is full.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.ort"
@@ -44,15 +40,15 @@ def to_ort(model: bytes) -> bytes:
         try:
             ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             return file.read_bytes()
-        except Exception as error:  # onnxruntime's own have no other class in common
+        except Exception as error:  # onnxruntime's errors have no narrower common class
             raise OrtFormatError(
-                f"{folder}: the network cannot be written there in ORT format: {error}; is there "
-                "room? TMPDIR names another folder"
+                f"{folder}: the network cannot be written in ORT format: {error}; if the disk is "
+                "full, set TMPDIR to another folder"
             ) from error
 
 
 def required_operators(*models: onnx.ModelProto) -> str:
-    """The file that a reduced build is configured by: domain, opset, operators, a line for each.
+    """The configuration of a reduced build: a line for each domain and opset with its operators.
 
     The format is that of onnxruntime's `--include_ops_by_config`
     (https://onnxruntime.ai/docs/reference/operators/reduced-operator-config-file.html).

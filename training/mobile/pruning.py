@@ -1,20 +1,16 @@
-"""Smaller networks out of a trained one: fewer tokens, fewer n-grams, narrower vectors.
+"""Pruning of a trained ONNX network: fewer tokens, fewer n-grams, narrower vectors.
 
-Works on the ONNX network as `gatewise.training.onnx_export.keras_to_onnx` writes it, whose
-constants it knows by name.
-What stays gives the same answers as before:
+Works on networks that `gatewise.training.onnx_export.keras_to_onnx` writes.
 
-- **Tokens** that go become unknown. Those that stay are numbered anew, in their order, and the
-  n-gram path is told their old numbers, which its hash is made of.
-- **N-grams** that go have no weights. Which rows of the table are left stands in a bit for each,
-  with the number of rows before each byte of bits: a row is found by counting, in a few operators
-  on integers, and three bits a row are all that a missing one costs (a rank structure; Jacobson,
-  1989, https://doi.org/10.1109/SFCS.1989.63533).
-- **Vectors** of tokens, and the rows of the n-gram table, are turned so that most of what they
-  differ by is in the first numbers, and the others are left out; the turn is taken into the weights
-  that they are multiplied with. N-grams that have a weight for every class get such weights.
-
-Knows neither texts nor how good a network is; which ones to keep is its caller's to say.
+- **Tokens** that are removed become unknown. Those kept are renumbered in order; a table gives the
+  n-gram path their old ids, which it hashes.
+- **N-grams** that are removed have no weights. A bitmap says which rows of the table are kept, with
+  the number of kept rows before each of its bytes: a few integer operators find the new row, and a
+  removed row costs three bits (a rank structure; Jacobson, 1989,
+  https://doi.org/10.1109/SFCS.1989.63533).
+- **Vectors** of tokens, and rows of the n-gram table, are projected to their principal axes; the
+  projection is multiplied into the weights that follow. N-grams that have a weight for every class
+  get such a weight matrix.
 """
 
 from dataclasses import dataclass
@@ -39,30 +35,30 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """What is left of a network; None leaves it as it is.
+    """What is kept of a network; None keeps everything.
 
     Attributes:
-        tokens: Ids of the tokens that stay, ascending, the special ones among them.
-        ngrams: Rows of the n-gram table that stay, ascending.
-        absent: How much an n-gram without a row tells: what it adds to a text's length.
-        width: Numbers of a token's vector.
-        ngram_width: Numbers of an n-gram's row.
+        tokens: Ids of the tokens kept, ascending, including the special tokens.
+        ngrams: Rows of the n-gram table kept, ascending.
+        absent_idf: The IDF of an n-gram without a row, which counts in a text's norm.
+        width: Dimensions of the token vectors.
+        ngram_width: Dimensions of the rows of the n-gram table.
     """
 
     tokens: Ids | None = None
     ngrams: Ids | None = None
-    absent: float = 0.0
+    absent_idf: float = 0.0
     width: int | None = None
     ngram_width: int | None = None
 
 
 def prune(model: onnx.ModelProto, plan: PruningPlan) -> onnx.ModelProto:
-    """The network that is left.
+    """A pruned copy of a network.
 
     Args:
         model: From `gatewise.training.onnx_export.keras_to_onnx`, with weights in 32-bit floats.
-        plan: What stays. `width` needs a network with vectors, `ngrams` and `ngram_width` one
-            with n-grams.
+        plan: What is kept. `width` requires a network with token vectors, `ngrams` and
+            `ngram_width` one with n-grams.
     """
     network = OnnxParts.copy_of(model)
     if plan.width is not None:
@@ -70,7 +66,7 @@ def prune(model: onnx.ModelProto, plan: PruningPlan) -> onnx.ModelProto:
     if plan.ngram_width is not None:
         _narrow_ngrams(network, plan.ngram_width)
     if plan.ngrams is not None:
-        _keep_ngrams(network, plan.ngrams, plan.absent)
+        _keep_ngrams(network, plan.ngrams, plan.absent_idf)
     if plan.tokens is not None:
         _keep_tokens(network, plan.tokens)
     onnx.checker.check_model(network.model, full_check=True)
@@ -78,113 +74,113 @@ def prune(model: onnx.ModelProto, plan: PruningPlan) -> onnx.ModelProto:
 
 
 def is_pruned(network: OnnxParts) -> bool:
-    """Whether `shrunk` has left out tokens or n-grams of it: its tables cannot be read again."""
+    """Whether `prune` has removed tokens or n-grams: such a network cannot be pruned again."""
     return "tokens.old" in network or "ngrams.kept" in network
 
 
 def token_tables(network: OnnxParts) -> list[str]:
-    """The tables with a row for each token: the vectors, or the kernels of a one-hot input."""
+    """The tables with a row for each token: the embedding, or the kernels of a one-hot input."""
     if EMBEDDING in network:
         return [EMBEDDING]
     return sorted(name for name in network if name.endswith(".rows"))
 
 
 def ngram_effect(network: OnnxParts, *, multi_label: bool) -> NDArray[np.float64]:
-    """How much each row of the n-gram table has to say, over the texts that were learnt from.
+    """The effect of each row of the n-gram table over the training texts.
 
-    The length of what it adds to the logits, in proportion to the texts that have it; of a
-    softmax, which what is the same for every class leaves as it is, only what differs. The number
-    of texts follows from what the row tells, `1 + ln((1 + texts) / (1 + those that have it))`.
+    The norm of its contribution to the logits, times its document frequency up to a factor. For a
+    softmax, the mean over the classes is subtracted first, as it changes no probability. The
+    document frequency follows from `idf = 1 + ln((1 + texts) / (1 + document frequency))`.
 
     Returns:
-        Shape `(rows,)`; zero for the row of padding and for n-grams that no text had.
+        Shape `(rows,)`; zero for padding and for n-grams of no training text.
     """
     weights = network[NGRAMS].astype(np.float64)
     if NGRAM_KERNEL in network:
         kernel = network[NGRAM_KERNEL].astype(np.float64)
         if not multi_label:
             kernel = kernel - kernel.mean(axis=1, keepdims=True)
-        # As long as `weights @ kernel`, without a number for every row and every class.
+        # The rows have the norms of `weights @ kernel`, which would have rows × classes numbers.
         _, factor = np.linalg.qr(kernel.T)
         weights = weights @ factor.T
     elif not multi_label:
         weights = weights - weights.mean(axis=1, keepdims=True)
-    return np.asarray(np.linalg.norm(weights, axis=1) * _frequency(network[IDF]))
+    return np.asarray(np.linalg.norm(weights, axis=1) * _document_frequency(network[IDF]))
 
 
-def _frequency(told: Weights) -> NDArray[np.float64]:
-    """In how many texts n-grams were, in proportion, by how much they tell; see `ngram_effect`."""
-    wide = told.astype(np.float64)
+def _document_frequency(idf: Weights) -> NDArray[np.float64]:
+    """The document frequency of n-grams up to a factor, from their IDF; see `ngram_effect`."""
+    wide = idf.astype(np.float64)
     return np.where(wide > 0, np.exp(wide.max() - wide), 0.0)
 
 
 def token_effect(
-    network: OnnxParts, of_ngrams: NDArray[np.float64] | None = None
+    network: OnnxParts, ngrams: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """How much each token has to say, over the texts that were learnt from.
+    """The effect of each token over the training texts.
 
-    By its weights in the n-gram path where single tokens have some. Else by its id: of the
-    entries of a dictionary the first are the most frequent.
+    From its weights in the n-gram path if single tokens have weights there; else from its id, as
+    ids are in order of frequency.
 
     Args:
         network: The network.
-        of_ngrams: What `ngram_effect` says of it; None of a network without n-grams.
+        ngrams: Its `ngram_effect`; None for a network without n-grams.
 
     Returns:
-        Shape `(tokens,)`, special tokens highest.
+        Shape `(tokens,)`; infinity for special tokens.
     """
     tokens = len(network[token_tables(network)[0]])
     effect = 1.0 / np.arange(1, tokens + 1)
-    if of_ngrams is not None and len(of_ngrams) >= tokens and of_ngrams[:tokens].any():
-        effect = of_ngrams[:tokens].copy()
+    if ngrams is not None and len(ngrams) >= tokens and ngrams[:tokens].any():
+        effect = ngrams[:tokens].copy()
     effect[: len(SPECIAL_TOKENS)] = np.inf
     return effect
 
 
 def _narrow(network: OnnxParts, width: int) -> None:
     table, kernel = network[EMBEDDING].astype(np.float64), network[FIRST_KERNEL]
-    often = 1.0 / np.arange(1, len(table) + 1)
+    frequency = 1.0 / np.arange(1, len(table) + 1)
     if IDF in network and (network[IDF][: len(table)] > 0).any():
-        often = _frequency(network[IDF][: len(table)])
-    often[: len(SPECIAL_TOKENS)] = often.max()
-    often[PAD_ID] = 0.0  # which no text has
-    # The directions in which the vectors of a text's tokens differ from zero most, on average.
-    _, directions = np.linalg.eigh((table * often[:, None]).T @ table)
-    turn = directions[:, ::-1][:, :width]
-    network[EMBEDDING] = (table @ turn).astype(np.float32)
-    network[FIRST_KERNEL] = (kernel.astype(np.float64) @ turn).astype(np.float32)
+        frequency = _document_frequency(network[IDF][: len(table)])
+    frequency[: len(SPECIAL_TOKENS)] = frequency.max()
+    frequency[PAD_ID] = 0.0  # which no text has
+    # The principal axes of the vectors, weighted by frequency and not centered.
+    _, directions = np.linalg.eigh((table * frequency[:, None]).T @ table)
+    axes = directions[:, ::-1][:, :width]
+    network[EMBEDDING] = (table @ axes).astype(np.float32)
+    network[FIRST_KERNEL] = (kernel.astype(np.float64) @ axes).astype(np.float32)
 
 
 def _narrow_ngrams(network: OnnxParts, width: int) -> None:
     table = network[NGRAMS].astype(np.float64)
     has_kernel = NGRAM_KERNEL in network
     kernel = network[NGRAM_KERNEL].astype(np.float64) if has_kernel else np.eye(table.shape[1])
-    often = _frequency(network[IDF])
-    # The directions of the logits in which the n-grams differ from zero most: those of `table @
-    # kernel`, by way of a matrix that has the same ones and as few rows as a vector has numbers.
-    values, axes = np.linalg.eigh((table * often[:, None]).T @ table)
-    small = (np.sqrt(np.maximum(values, 0))[:, None] * axes.T) @ kernel
+    frequency = _document_frequency(network[IDF])
+    # The principal axes of `table @ kernel`, weighted by frequency, from a matrix with the same
+    # axes that has only as many rows as the table has columns.
+    values, vectors = np.linalg.eigh((table * frequency[:, None]).T @ table)
+    small = (np.sqrt(np.maximum(values, 0))[:, None] * vectors.T) @ kernel
     _, _, directions = np.linalg.svd(small, full_matrices=False)
-    turn = directions[:width]
-    network[NGRAMS] = (table @ (kernel @ turn.T)).astype(np.float32)
-    network[NGRAM_KERNEL] = turn.astype(np.float32)
+    axes = directions[:width]
+    network[NGRAMS] = (table @ (kernel @ axes.T)).astype(np.float32)
+    network[NGRAM_KERNEL] = axes.astype(np.float32)
     if not has_kernel:
-        _multiply(network)
+        _add_kernel(network)
 
 
-def _multiply(network: OnnxParts) -> None:
-    """Has the sum of a text's rows multiplied by the kernel, which was not there before."""
+def _add_kernel(network: OnnxParts) -> None:
+    """Multiplies the sum of a text's rows by the kernel, in a network that had none."""
     (found,) = (node.output[0] for node in network.lookups(NGRAMS))
     nodes = list(network.model.graph.node)
-    place, summed = next(
-        (place, node)
-        for place, node in enumerate(nodes)
+    index, summed = next(
+        (index, node)
+        for index, node in enumerate(nodes)
         if node.op_type == "ReduceSum" and node.input[0] == found
     )
     wide = summed.output[0]
     summed.output[0] = f"{wide}.narrow"
     inputs = [summed.output[0], NGRAM_KERNEL]
-    network.insert(place + 1, [helper.make_node("MatMul", inputs, [wide], f"{wide}.multiplied")])
+    network.insert(index + 1, [helper.make_node("MatMul", inputs, [wide], f"{wide}.multiplied")])
 
 
 def _keep_tokens(network: OnnxParts, tokens: Ids) -> None:
@@ -193,56 +189,56 @@ def _keep_tokens(network: OnnxParts, tokens: Ids) -> None:
         network[name] = network[name][tokens]
     (ids, *_) = {node.input[1] for node in network.lookups(*tables)}
     readers = [
-        (place, node)
-        for place, node in enumerate(network.model.graph.node)
+        (index, node)
+        for index, node in enumerate(network.model.graph.node)
         if ids in node.input and node.input[0] not in tables
     ]
     if not readers:
         return
-    nodes = _numbers_in(network, "tokens.old", tokens, at=ids, to="old_ids")
+    nodes = _integer_lookup(network, "tokens.old", tokens, at=ids, to="old_ids")
     for _, node in readers:
-        for place, name in enumerate(node.input):
+        for position, name in enumerate(node.input):
             if name == ids:
-                node.input[place] = "old_ids"
+                node.input[position] = "old_ids"
     network.insert(readers[0][0], nodes)
 
 
-def _keep_ngrams(network: OnnxParts, kept: Ids, absent: float) -> None:
-    """Makes row 0 what every missing n-gram has, and row 1 that of padding, which has nothing."""
-    weights, told = network[NGRAMS], network[IDF]
+def _keep_ngrams(network: OnnxParts, kept: Ids, absent_idf: float) -> None:
+    """Keeps these rows after two others: row 0 for removed n-grams, row 1 for padding."""
+    weights, idf = network[NGRAMS], network[IDF]
     kept = np.union1d(kept[kept > 0], [0])
-    rows = len(told)
+    rows = len(idf)
     bits = np.zeros(-(-rows // 8) * 8, dtype=np.uint8)
     bits[kept] = 1
     groups = bits.reshape(-1, 8)
     before = np.concatenate([[0], groups.sum(axis=1, dtype=np.int64).cumsum()[:-1]])
     network["ngrams.kept"] = np.packbits(groups, axis=1, bitorder="little").reshape(-1)
-    network["ngrams.places"] = _places()
+    network["ngrams.places"] = _bit_ranks()
     network[NGRAMS] = np.concatenate([np.zeros_like(weights[:1]), weights[kept]])
-    network[IDF] = np.concatenate([[absent], told[kept]]).astype(np.float32)
+    network[IDF] = np.concatenate([[absent_idf], idf[kept]]).astype(np.float32)
     readers = network.lookups(NGRAMS, IDF)
-    asked = readers[0].input[1]
+    old_rows = readers[0].input[1]
     first = min(list(network.model.graph.node).index(node) for node in readers)
     for node in readers:
         node.input[1] = "kept_rows"
     network["int_8"] = np.array([8])
     network["int_1"] = np.array([1])
-    found = _numbers_in(network, "ngrams.before", before, at="kept.byte", to="kept.before")
-    network.insert(first, _counting(asked, found))
+    lookup = _integer_lookup(network, "ngrams.before", before, at="kept.byte", to="kept.before")
+    network.insert(first, _rank(old_rows, lookup))
 
 
-def _numbers_in(
+def _integer_lookup(
     network: OnnxParts, table: str, numbers: Ids, *, at: str, to: str
 ) -> list[onnx.NodeProto]:
-    """Adds a table of numbers from 0 on, and gives the nodes that look them up.
+    """Adds a table of integers ≥ 0 and returns the nodes that look them up.
 
-    It holds their digits to the base 256. In 16 bits they would take two nodes and as much room,
-    but the onnxruntime-web that Transformers.js brings has no cast from those.
+    The table has their digits to the base 256. Integers of 16 bits would take two nodes and the
+    same space, but the onnxruntime-web of Transformers.js has no cast from them.
     """
     digits = max(1, -(-int(numbers.max()).bit_length() // 8))
-    worth = 8 * np.arange(digits)
-    network[table] = (numbers[:, None] >> worth & 255).astype(np.uint8)
-    network[f"{table}.worth"] = np.int64(1) << worth
+    shifts = 8 * np.arange(digits)
+    network[table] = (numbers[:, None] >> shifts & 255).astype(np.uint8)
+    network[f"{table}.worth"] = np.int64(1) << shifts
     network["axis_last"] = np.array([-1])
     return [
         _node("Gather", table, at, to=f"{to}.stored"),
@@ -252,27 +248,27 @@ def _numbers_in(
     ]
 
 
-def _places() -> NDArray[np.uint8]:
-    """For each byte and each of its bits: 0 if it is not set, else how many are up to it.
+def _bit_ranks() -> NDArray[np.uint8]:
+    """For each byte and bit: 0 if the bit is not set, else the number of bits set up to it.
 
-    Shape `(2048,)`, at eight times the byte plus the bit.
+    Shape `(2048,)`, at index 8 × byte + bit.
     """
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
     return (bits * bits.cumsum(axis=1)).astype(np.uint8).reshape(-1)
 
 
-def _counting(asked: str, before: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """From rows of the whole table to rows of the one that is left, 0 for those that are not."""
+def _rank(old_rows: str, lookup: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    """Nodes from rows of the original table to rows of the pruned one; 0 for removed rows."""
     return [
-        _node("Div", asked, "int_8", to="kept.byte"),
-        _node("Mod", asked, "int_8", to="kept.bit"),
+        _node("Div", old_rows, "int_8", to="kept.byte"),
+        _node("Mod", old_rows, "int_8", to="kept.bit"),
         _node("Gather", "ngrams.kept", "kept.byte", to="kept.bits.stored"),
         _node("Cast", "kept.bits.stored", to="kept.bits", type=TensorProto.INT64),
         _node("Mul", "kept.bits", "int_8", to="kept.of_byte"),
         _node("Add", "kept.of_byte", "kept.bit", to="kept.entry"),
         _node("Gather", "ngrams.places", "kept.entry", to="kept.place.stored"),
         _node("Cast", "kept.place.stored", to="kept.place", type=TensorProto.INT64),
-        *before,
+        *lookup,
         _node("Min", "kept.place", "int_1", to="kept.is_kept"),
         _node("Mul", "kept.before", "kept.is_kept", to="kept.if_kept"),
         _node("Add", "kept.if_kept", "kept.place", to="kept_rows"),
@@ -280,7 +276,7 @@ def _counting(asked: str, before: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
 
 
 def _node(operator: str, *inputs: str, to: str, **attributes: object) -> onnx.NodeProto:
-    """A node that is called as its output is; of a cast, `type` is what it gives."""
+    """A node named like its output; `type` is the result type of a cast."""
     if operator == "Cast":
         attributes = {"to": attributes["type"]}
     return helper.make_node(operator, inputs, [to], to, **attributes)

@@ -1,7 +1,7 @@
 """Test vectors: texts with the ids and scores that a port of the model must give for them.
 
-No text is from a corpus. Some are of every awkward kind, some are entries of the dictionary in a
-random order, drawn from a seed of their own: the same model always has the same vectors.
+Some texts are edge cases, the others random sequences of vocabulary entries; none is from a corpus.
+The same model always has the same vectors.
 """
 
 import random
@@ -11,7 +11,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ScoreFunction
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 
-_AWKWARD = (
+_EDGE_CASES = (
     "a",
     "Hello, world!",
     "  spaces   and\ttabs\nand\u00a0more\u2003",
@@ -33,20 +33,20 @@ _AWKWARD = (
     "e-mail@example.com https://example.com/a?b=c&d=1#e",
     "1,234.56 ½ ² 10% $5 €6",
 )
-_OF_THE_DICTIONARY, _MOST_ENTRIES = 40, 30
+_RANDOM_TEXTS, _MAX_ENTRIES = 40, 30
 
 
 @dataclass(frozen=True)
 class TestVector:
-    """One text with its answers.
+    """One text with its ids and scores.
 
     Attributes:
         text: The text.
         input_ids: Its token ids.
-        scores: The probability of each label, in the model's order.
+        scores: The probability of each label, in the order of the labels.
     """
 
-    __test__ = False  # no test, whatever pytest thinks of the name
+    __test__ = False  # for pytest, which collects classes by this name
 
     text: str
     input_ids: tuple[int, ...]
@@ -55,12 +55,12 @@ class TestVector:
 
 @dataclass(frozen=True)
 class TestVectors:
-    """What a port is compared with.
+    """The test vectors of a model.
 
     Attributes:
         labels: The labels in the order of the scores.
-        score_function: What makes scores of the network's logits.
-        vectors: The texts, each with a token in it.
+        score_function: The function from logits to scores.
+        vectors: Texts, each with at least one token.
     """
 
     __test__ = False
@@ -72,7 +72,7 @@ class TestVectors:
 
 def vectors_of(classifier: Classifier) -> TestVectors:
     """The test vectors of a model."""
-    texts = [*_AWKWARD, *_random_texts(classifier)]
+    texts = [*_EDGE_CASES, *_random_texts(classifier)]
     encoded = classifier.encode(texts)
     known = [index for index, each in enumerate(encoded) if not each.is_empty]
     scores = classifier.probabilities([encoded[index] for index in known])
@@ -83,7 +83,7 @@ def vectors_of(classifier: Classifier) -> TestVectors:
             TestVector(
                 texts[index],
                 tuple(encoded[index].ids.tolist()),
-                # As decimals of a 32-bit float, which read back to the same number.
+                # The shortest decimals that read back to the same 32-bit float.
                 tuple(float(str(score)) for score in row),
             )
             for index, row in zip(known, scores, strict=True)
@@ -94,8 +94,8 @@ def vectors_of(classifier: Classifier) -> TestVectors:
 def _random_texts(classifier: Classifier) -> list[str]:
     entries = classifier.artifact.tokenizer.get_vocab(with_added_tokens=False)
     known = sorted(entry for entry in entries if entry not in SPECIAL_TOKENS)
-    generator = random.Random(1)  # noqa: S311 — nothing is kept secret by it
+    generator = random.Random(1)  # noqa: S311 — not for cryptography
     return [
-        " ".join(generator.choices(known, k=generator.randint(1, _MOST_ENTRIES)))
-        for _ in range(_OF_THE_DICTIONARY)
+        " ".join(generator.choices(known, k=generator.randint(1, _MAX_ENTRIES)))
+        for _ in range(_RANDOM_TEXTS)
     ]

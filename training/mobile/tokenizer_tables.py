@@ -1,9 +1,8 @@
-"""What a dictionary does to a text, read back from it as sets of characters and tables.
+"""A tokenizer of words or characters as character sets and tables, read from its `tokenizer.json`.
 
-Accepts exactly the dictionaries of words and of characters that
-`gatewise.vocab.tokenizer.tokenizer` trains, and those of its settings that look at one character
-at a time; whatever else is in a dictionary is refused, so that nothing is left out unseen. Knows
-nothing of ONNX.
+Accepts exactly the tokenizers that `gatewise.vocab.tokenizer.tokenizer` trains with settings under
+which each character is normalized by itself. Any other part of a tokenizer is refused, so that none
+is left out unnoticed.
 """
 
 import json
@@ -18,7 +17,6 @@ from typing import Any, Literal, get_args
 from gatewise.vocab.errors import GatewiseError
 from gatewise.vocab.tokenizer import character_classes, pre_tokenization
 from gatewise.vocab.tokenizer.tokenizer import (
-    CONTINUATION,
     SPECIAL_TOKENS,
     Accents,
     Normalization,
@@ -27,122 +25,116 @@ from gatewise.vocab.tokenizer.tokenizer import (
 )
 from tokenizers import Tokenizer, normalizers
 
-BLANK = " "
-"""What all white space becomes, where tokens are characters."""
+SPACE = " "
+"""The character token that a run of white space becomes."""
 
-_ELSE = "use tokenizer.json beside the model instead"
+_ADVICE = "use the model folder with its tokenizer.json instead"
 _CLASS = re.compile(r"\[(?:\\x\{[0-9a-f]+\}-?)+\]")
 
 
 class TokenizerTablesError(GatewiseError):
-    """A dictionary whose work cannot be done, exactly, by operators of onnxruntime."""
+    """A tokenizer that operators of onnxruntime cannot reproduce exactly."""
 
 
 @dataclass(frozen=True)
 class TokenizerTables:
-    """How a text becomes ids: what is dropped, what is made lower case, where it is cut.
+    """From text to ids: the characters to drop, to lowercase and to split at, and the vocabulary.
 
     Attributes:
         unit: What a token is.
-        dropped: Code points that are taken out before anything else.
-        spaces: Code points of white space. Words end there; among characters one space is left
-            of several in a row, and none at either end of a text.
-        alone: Code points that are a token each, where tokens are words; else empty.
-        lowered: What a character becomes that does not stay as it is. White space and what is
-            dropped stay; what stands alone becomes one character that does too.
-        ids: The id of each token that can come of a text, special tokens left out.
+        dropped: Code points that are removed first.
+        spaces: Code points of white space. Words end there; among characters, a run of white space
+            becomes one space, and none is left at either end of a text.
+        isolated: Code points that are a token each if tokens are words; else empty.
+        lowercase: The lower case of each character that changes. White space and dropped
+            characters do not change; an isolated character becomes one isolated character.
+        ids: The id of each token that a text can contain, without special tokens.
     """
 
     unit: Literal["word", "character"]
     dropped: frozenset[int]
     spaces: frozenset[int]
-    alone: frozenset[int]
-    lowered: Mapping[str, str]
+    isolated: frozenset[int]
+    lowercase: Mapping[str, str]
     ids: Mapping[str, int]
 
 
-def read(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
-    """The recipe of a dictionary.
+def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
+    """The tables of a tokenizer.
 
     Args:
-        tokenizer: The dictionary.
+        tokenizer: The tokenizer.
         unit: What its tokens are.
 
     Raises:
-        TokenizerTablesError: If it does something else, or something that depends on neighbouring
-            characters; the message names it.
+        TokenizerTablesError: If the tokenizer has another step, or a step that depends on
+            neighbouring characters; the message names it.
     """
     if unit not in ("word", "character"):
         raise TokenizerTablesError(
-            f"expected a dictionary with tokens.unit=word or character, received {unit}: how a "
-            f"word is cut into pieces, or joined with others, cannot be put into a graph; {_ELSE}"
+            f"expected a tokenizer with tokens.unit=word or character, received {unit}: splitting "
+            f"words or joining them cannot be expressed as an ONNX graph; {_ADVICE}"
         )
     document = json.loads(tokenizer.to_str())
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
     classes: list[str] = []
-    lowercase = _lowercase(_shape(document, classes), unit)
+    lowercases = _lowercases(_shape(document, classes), unit)
     dropped, spaces, *others = map(character_classes.members, classes)
     spaces -= dropped
-    alone = others[0] - dropped - spaces if others else frozenset()
-    still = {chr(code) for code in dropped | spaces}
-    lowered = {a: b for a, b in _lowered().items() if a not in still} if lowercase else {}
-    _check(lowered, still, alone, unit)
-    if any(entry.startswith(CONTINUATION) and entry != CONTINUATION for entry in vocabulary):
-        raise _another(unit)
-    longest = document["model"].get("max_input_chars_per_word", 1)
+    isolated = others[0] - dropped - spaces if others else frozenset()
+    unchanged = {chr(code) for code in dropped | spaces}
+    lowercase = {a: b for a, b in _lowercase().items() if a not in unchanged} if lowercases else {}
+    _check_lowercase(lowercase, unchanged, isolated, unit)
+    max_length = document["model"].get("max_input_chars_per_word", 1)
 
-    def comes_of_a_text(token: str) -> bool:
-        if token in SPECIAL_TOKENS or not lowered.keys().isdisjoint(token):
+    def is_reachable(token: str) -> bool:
+        if token in SPECIAL_TOKENS or not lowercase.keys().isdisjoint(token):
             return False
         if unit == "character":
-            return token == BLANK or (len(token) == 1 and token not in still)
-        if len(token) == 1 and ord(token) in alone:
+            return token == SPACE or (len(token) == 1 and token not in unchanged)
+        if len(token) == 1 and ord(token) in isolated:
             return True
-        parted = not still.isdisjoint(token) or not alone.isdisjoint(map(ord, token))
-        return 0 < len(token) <= longest and not parted
+        is_split = not unchanged.isdisjoint(token) or not isolated.isdisjoint(map(ord, token))
+        return 0 < len(token) <= max_length and not is_split
 
-    tokens = sorted(filter(comes_of_a_text, vocabulary), key=vocabulary.__getitem__)
+    tokens = sorted(filter(is_reachable, vocabulary), key=vocabulary.__getitem__)
     ids = {token: vocabulary[token] for token in tokens}
-    return TokenizerTables(unit, dropped, spaces, alone, lowered, ids)
+    return TokenizerTables(unit, dropped, spaces, isolated, lowercase, ids)
 
 
-def _lowercase(shape: object, unit: Unit) -> bool:
-    """Whether a dictionary of such a shape makes texts lower case.
+def _lowercases(shape: object, unit: Unit) -> bool:
+    """Whether a tokenizer of this shape lowercases.
 
     Raises:
-        TokenizerTablesError: If Gatewise trains none of this shape, or one that cannot be
-        expressed.
+        TokenizerTablesError: If Gatewise trains none of this shape, or the shape cannot be
+            expressed.
     """
     for accents, form in product(get_args(Accents), get_args(Normalization)):
-        found = [low for low in (True, False) if shape == _reference(unit, low, accents, form)]
+        found = [low for low in (True, False) if shape == _trained_shape(unit, low, accents, form)]
         if not found:
             continue
         if accents == "keep" and form == "none":
             if unit == "character" and not found[0]:
                 raise TokenizerTablesError(
-                    "expected a dictionary of characters with tokens.lowercase=true, received one "
-                    "that keeps the case: what becomes a special token there once characters are "
-                    f"dropped depends on those beside it, which cannot be put into a graph; {_ELSE}"
+                    "expected a tokenizer of characters with tokens.lowercase=true, received "
+                    "tokens.lowercase=false: whether characters form a special token then depends "
+                    "on their neighbours, which cannot be expressed as an ONNX graph; " + _ADVICE
                 )
             return found[0]
         setting = "accents=strip" if accents == "strip" else f"normalization={form}"
         raise TokenizerTablesError(
-            "expected a dictionary that leaves accents and Unicode forms as they are, received "
-            f"one with tokens.{setting}: what becomes of a character then depends on those beside "
-            f"it, which cannot be put into a graph; {_ELSE}"
+            "expected a tokenizer that keeps accents and does not normalize, received "
+            f"tokens.{setting}: the result for a character then depends on its neighbours, which "
+            f"cannot be expressed as an ONNX graph; {_ADVICE}"
         )
-    raise _another(unit)
-
-
-def _another(unit: Unit) -> TokenizerTablesError:
-    return TokenizerTablesError(
-        f"expected a dictionary of {unit}s as this version of Gatewise trains it, received "
-        f"another: how it cuts a text is not known to be what a graph can do; {_ELSE}"
+    raise TokenizerTablesError(
+        f"expected a tokenizer of {unit}s as this version of Gatewise trains it, received a "
+        f"different one; {_ADVICE}"
     )
 
 
 @cache
-def _reference(unit: Unit, lowercase: bool, accents: Accents, form: Normalization) -> object:
+def _trained_shape(unit: Unit, lowercase: bool, accents: Accents, form: Normalization) -> object:
     tokenizer = train_tokenizer(
         ["a"], unit=unit, lowercase=lowercase, accents=accents, normalization=form
     )
@@ -150,10 +142,10 @@ def _reference(unit: Unit, lowercase: bool, accents: Accents, form: Normalizatio
 
 
 def _shape(document: dict[str, Any], classes: list[str]) -> object:
-    """A dictionary without its entries and its classes of characters; those go into `classes`.
+    """A tokenizer without its vocabulary and its character classes; those are added to `classes`.
 
-    The classes follow the Unicode tables of the Python that trained the dictionary, so they may
-    differ between two that are made in the same way.
+    The classes follow the Unicode tables of the Python that trained the tokenizer, so they may
+    differ between tokenizers of the same settings.
     """
     parts = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
     model = {name: value for name, value in document["model"].items() if name != "vocab"}
@@ -172,41 +164,48 @@ def _shape(document: dict[str, Any], classes: list[str]) -> object:
 
 
 @cache
-def _lowered() -> Mapping[str, str]:
-    """What each character becomes in lower case that does not stay as it is.
+def _lowercase() -> Mapping[str, str]:
+    """The lower case of every character that changes, from the library that normalizes texts.
 
-    Asked of the library that cuts the texts of a model, whose Unicode tables are its own.
+    The library's Unicode tables may differ from Python's.
     """
-    whole = [chr(code) for code in _encodable()]
+    characters = [chr(code) for code in _encodable()]
     steps = pre_tokenization.cleaning(lowercase=True, strip_accents=False, form="none")[1:]
-    changed = normalizers.Sequence(steps).normalize_str("\n".join(whole)).split("\n")
-    # The line feed itself gave two parts that are empty.
-    at = whole.index("\n")
+    changed = normalizers.Sequence(steps).normalize_str("\n".join(characters)).split("\n")
+    # The line feed itself became two empty parts.
+    at = characters.index("\n")
     changed[at : at + 2] = ["\n"]
-    return {a: b for a, b in zip(whole, changed, strict=True) if a != b}
+    return {a: b for a, b in zip(characters, changed, strict=True) if a != b}
 
 
 def _encodable() -> Iterator[int]:
     return (code for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
 
 
-def _check(lowered: Mapping[str, str], still: set[str], alone: frozenset[int], unit: Unit) -> None:
-    """Checks that making a text lower case does not move where it is cut.
+def _check_lowercase(
+    lowercase: Mapping[str, str], unchanged: set[str], isolated: frozenset[int], unit: Unit
+) -> None:
+    """Checks that lowercasing a text does not move its token boundaries.
 
     Raises:
-        TokenizerTablesError: If a character becomes one of another kind, or a bracket is part of a
-        word.
+        TokenizerTablesError: If a character becomes one of another kind, or a square bracket is
+            part of a word.
     """
-    for character, becomes in lowered.items():
-        kinds = {ord(one) in alone for one in becomes}
-        standing = ord(character) in alone
-        if not still.isdisjoint(becomes) or kinds != {standing} or len(becomes) > 2 - standing:
+    for character, becomes in lowercase.items():
+        kinds = {ord(each) in isolated for each in becomes}
+        is_isolated = ord(character) in isolated
+        if (
+            not unchanged.isdisjoint(becomes)
+            or kinds != {is_isolated}
+            or len(becomes) > 2 - is_isolated
+        ):
             raise TokenizerTablesError(
-                f"U+{ord(character):04X} becomes {becomes!a} in lower case, which is of another "
-                f"kind, and cannot be put into a graph; {_ELSE}"
+                f"U+{ord(character):04X} becomes {becomes!a} in lower case, a character of another "
+                f"kind, which cannot be expressed as an ONNX graph; {_ADVICE}"
             )
-    if unit == "word" and not alone.issuperset(map(ord, "[]")):
+    if unit == "word" and not isolated.issuperset(map(ord, "[]")):
         raise TokenizerTablesError(
-            f"expected square brackets to stand alone, so that {' '.join(SPECIAL_TOKENS)} can be "
-            f"told from words, received a dictionary where they are part of words; {_ELSE}"
+            f"expected square brackets to be tokens by themselves, so that "
+            f"{' '.join(SPECIAL_TOKENS)} differ from words, received a tokenizer where they are "
+            f"part of words; {_ADVICE}"
         )

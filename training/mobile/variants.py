@@ -1,7 +1,6 @@
-"""Variants of a trained model: what is left of it, in a precision, with its size and its figures.
+"""Variants of a trained model, by pruning plan and precision, with their size and accuracy.
 
-A variant is asked by the very classifier that serves, as if it had been read from a folder. Knows
-nothing of which variants are worth a look.
+A variant is evaluated by the classifier that serves, as if it had been read from a folder.
 """
 
 from collections.abc import Sequence
@@ -27,13 +26,13 @@ from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
 @dataclass(frozen=True)
 class Variant:
-    """A model that was made out of another one.
+    """A smaller version of a model.
 
     Attributes:
         artifact: The model, as if it had been read from a folder.
-        plan: What is left of the whole one.
-        report: Its figures over the validation rows; None without such rows.
-        text_model: The one file that takes texts as they are; None if it is not wanted.
+        plan: How it was pruned.
+        report: Its metrics on the validation rows; None without rows.
+        text_model: The model with its tokenizer in one ONNX file; None if not requested.
     """
 
     artifact: Artifact
@@ -63,9 +62,9 @@ class Variant:
 
     @property
     def size(self) -> int:
-        """Bytes that an app carries: the network in ONNX, the dictionary and `config.json`.
+        """Bytes that an app carries: the network in ONNX, the tokenizer and `config.json`.
 
-        Or the one file that takes texts as they are, where that is wanted and larger.
+        Or the text model if it is larger.
         """
         parts = len(self.artifact.model) + len(self.tokenizer_bytes) + len(self.config_bytes)
         return max(parts, self.text_model.ByteSize() if self.text_model else 0)
@@ -76,40 +75,40 @@ class VariantBuilder:
     """Makes variants of one model.
 
     Attributes:
-        whole: The model, its weights in 32-bit floats.
-        rows: Validation rows; without any, variants have no figures.
-        with_text: Whether each variant has a model that takes texts as they are.
+        original: The model, with weights in 32-bit floats.
+        rows: Validation rows; without any, variants have no metrics.
+        with_text: Whether each variant has a text model.
     """
 
-    whole: Artifact
+    original: Artifact
     rows: Sequence[Row]
     with_text: bool = False
 
     @cached_property
     def network(self) -> OnnxParts:
-        """The whole network, not to be changed."""
-        return OnnxParts(onnx.load_from_string(self.whole.model))
+        """The network of the original; do not change it."""
+        return OnnxParts(onnx.load_from_string(self.original.model))
 
     @cached_property
-    def has_whole_entries(self) -> bool:
-        """Whether tokens can be left out one by one."""
-        return has_independent_entries(self.whole.tokenizer)
+    def can_drop_tokens(self) -> bool:
+        """Whether the tokenizer can lose single tokens."""
+        return has_independent_entries(self.original.tokenizer)
 
     def variant(self, precision: Precision, plan: PruningPlan | None = None) -> Variant:
-        """What is left of the model after a plan, in a precision.
+        """Prunes the model and stores its weights in a precision.
 
         Args:
             precision: How the weights are stored.
-            plan: What is left; None for everything.
+            plan: What is kept; None for everything.
         """
         plan = plan or PruningPlan()
         model = convert_precision(prune(self.network.model, plan), precision)
-        tokenizer = self.whole.tokenizer
+        tokenizer = self.original.tokenizer
         if plan.tokens is not None:
             tokenizer = reduce_tokenizer(tokenizer, plan.tokens.tolist())
-        manifest = self.whole.manifest.model_copy(update={"operators": operators(model)})
+        manifest = self.original.manifest.model_copy(update={"operators": operators(model)})
         artifact = replace(
-            self.whole,
+            self.original,
             config=self._config(plan),
             manifest=manifest,
             tokenizer=tokenizer,
@@ -126,7 +125,7 @@ class VariantBuilder:
         return evaluate(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
 
     def _config(self, plan: PruningPlan) -> ModelConfig:
-        config = self.whole.config
+        config = self.original.config
         network = config.gatewise.network
         if plan.width is not None and EMBEDDING in self.network:
             network = network.model_copy(update={"embedding_size": plan.width})

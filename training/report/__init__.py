@@ -1,1 +1,1 @@
-"""The report of a training run: one HTML file that opens offline, and its figures for machines."""
+"""The report of a training run as HTML and JSON, and the model card."""

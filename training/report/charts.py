@@ -1,35 +1,41 @@
-"""The charts of a report that show how a network learnt and what its texts are like.
+"""The charts of a report, as inline SVG: learning curves, calibration, and the tokens of the texts.
 
-Draws numbers and words of its own only: no text or label of a user comes in here.
+No text and no label of a user is drawn.
 """
 
 import math
 from collections.abc import Sequence
 from typing import Literal
 
+from gatewise.training.evaluation.calibration import Calibration, ReliabilityBin
 from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis
+from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
-from gatewise.training.report.axes import chart, legend, note, plain
-from gatewise.training.report.model_card import metric_in_words
-from gatewise.training.report.svg import FIRST, MARK, SECOND, drawing, inline
+from gatewise.training.report.metric_names import metric_name
+from gatewise.training.report.svg import FIRST, INK, MARK, MUTED, SECOND, drawing, inline
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-_FEW_EPOCHS = 25
-"""Up to so many epochs each has a dot of its own."""
+_WIDTH, _HEIGHT = 440, 250
+"""Size of a chart in SVG units: small, so that its text is readable on a phone."""
+
+_MAX_DOTTED_EPOCHS = 25
+"""With more epochs, the points of a curve have no dots."""
 
 
 def losses(fitted: Fitted) -> Markup:
-    """The loss on the training and the validation rows after each epoch."""
+    """Training and validation loss by epoch."""
     epochs, best = fitted.epochs, fitted.best
     with drawing():
-        figure, axes = chart("epoch", "loss, in nats")
-        _line(axes, epochs, [epoch.loss for epoch in epochs], "training", FIRST, "-")
+        figure, axes = _chart("epoch", "loss, in nats")
+        _curve(axes, epochs, [epoch.loss for epoch in epochs], "training", FIRST, "-")
         validation = [epoch.validation_loss for epoch in epochs]
-        _line(axes, epochs, validation, "validation", SECOND, "--")
+        _curve(axes, epochs, validation, "validation", SECOND, "--")
         _mark_best(axes, fitted, "top")
-        legend(axes, columns=2)
+        _legend(axes, columns=2)
         return inline(
             figure,
             "losses",
@@ -42,16 +48,16 @@ def losses(fitted: Fitted) -> Markup:
 
 
 def metric(fitted: Fitted) -> Markup:
-    """The metric that the best epoch was chosen by, after each epoch."""
+    """By epoch, the validation metric that the best epoch is chosen by."""
     epochs, best = fitted.epochs, fitted.best
-    name = metric_in_words(fitted.metric)
+    name = metric_name(fitted.metric)
     with drawing():
-        figure, axes = chart("epoch", f"validation {name}")
+        figure, axes = _chart("epoch", f"validation {name}")
         values = [epoch.metric for epoch in epochs]
-        _line(axes, epochs, values, f"validation {name}", SECOND, "--")
-        # Where the curve is not: what is to rise begins low, and ends high.
+        _curve(axes, epochs, values, f"validation {name}", SECOND, "--")
+        # Away from the curve: a loss ends low, every other metric ends high.
         _mark_best(axes, fitted, "top" if fitted.metric == "loss" else "bottom")
-        legend(axes, columns=1)
+        _legend(axes, columns=1)
         return inline(
             figure,
             "metric",
@@ -61,16 +67,16 @@ def metric(fitted: Fitted) -> Markup:
         )
 
 
-def rates(fitted: Fitted) -> Markup:
+def learning_rates(fitted: Fitted) -> Markup:
     """The learning rate at the end of each epoch."""
     epochs = fitted.epochs
     with drawing():
-        figure, axes = chart("epoch", "learning rate")
+        figure, axes = _chart("epoch", "learning rate")
         values = [epoch.learning_rate for epoch in epochs]
-        _line(axes, epochs, values, "rate of the epoch's last update", FIRST, "-")
+        _curve(axes, epochs, values, "rate of the epoch's last update", FIRST, "-")
         axes.set_ylim(0, 1.08 * max(values) or 1)
-        axes.yaxis.set_major_formatter(plain())
-        legend(axes, columns=1)
+        axes.yaxis.set_major_formatter(_short_numbers())
+        _legend(axes, columns=1)
         return inline(
             figure,
             "rates",
@@ -80,25 +86,25 @@ def rates(fitted: Fitted) -> Markup:
         )
 
 
-def rate_test(test: RateTest) -> Markup:
-    """The loss over the rate of a range test, at least one of them finite, and the rate chosen."""
+def lr_range_test(test: RateTest) -> Markup:
+    """Loss by learning rate in a range test, and the rate chosen; one loss at least is finite."""
     points = [
         (rate, loss)
         for rate, loss in zip(test.rates, test.losses, strict=True)
         if math.isfinite(loss)
     ]
     with drawing():
-        figure, axes = chart("learning rate", "training loss, in nats")
+        figure, axes = _chart("learning rate", "training loss, in nats")
         axes.plot(*zip(*points, strict=True), color=FIRST)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(plain())
+        axes.xaxis.set_major_formatter(_short_numbers())
         axes.minorticks_off()
-        # The test ends where the loss explodes: the rest would be flat beside it.
+        # The test ends where the loss explodes: on that scale the rest would look flat.
         lowest, first = min(loss for _, loss in points), points[0][1]
         fall = max(first - lowest, 0.05 * abs(first)) or 1
         axes.set_ylim(lowest - 0.15 * fall, first + fall)
         axes.axvline(test.chosen, color=MARK, linestyle=":")
-        note(axes, test.chosen, f"{test.chosen:.2g}")
+        _note(axes, test.chosen, f"{test.chosen:.2g}")
         return inline(
             figure,
             "rate-test",
@@ -108,23 +114,111 @@ def rate_test(test: RateTest) -> Markup:
         )
 
 
+def reliability(reviewed: ErrorAnalysis) -> Markup:
+    """The reliability diagram: the share of correct predictions by predicted probability."""
+    with drawing():
+        figure, axes = _reliability_chart()
+        _reliability_curve(axes, reviewed.trust, "this model", FIRST, "-")
+        _legend(axes, columns=2)
+        return inline(
+            figure,
+            "trust",
+            "Share of correct predictions by predicted probability",
+            f"The mean gap between the probability and the share of correct predictions is "
+            f"{reviewed.calibration_error:.1%}.",
+        )
+
+
+def calibration(calibration: Calibration) -> Markup:
+    """The reliability diagram of the validation rows, before and after calibration."""
+    with drawing():
+        figure, axes = _reliability_chart()
+        _reliability_curve(axes, calibration.before, "before", SECOND, "--")
+        _reliability_curve(axes, calibration.after, "after", FIRST, "-")
+        _legend(axes, columns=3)
+        return inline(
+            figure,
+            "calibration",
+            "Share of correct predictions by predicted probability, before and after calibration",
+            f"Dividing the logits by {calibration.temperature:.3g} takes the mean gap from "
+            f"{calibration.ece_before:.1%} to {calibration.ece:.1%}.",
+        )
+
+
+def coverage(rejection: Rejection) -> Markup:
+    """Accuracy of the answered validation rows, by the share of rows answered."""
+    points, chosen = rejection.curve, rejection.chosen
+    recalls = [
+        point.out_of_scope_recall for point in points if point.out_of_scope_recall is not None
+    ]
+    with drawing():
+        figure, axes = _chart("share of rows answered", "share of rows")
+        answered = [point.answered for point in points]
+        accuracies = [point.accuracy_answered for point in points]
+        axes.plot(answered, accuracies, color=FIRST, label="answered: correct")
+        if recalls:
+            axes.plot(
+                answered, recalls, color=SECOND, linestyle="--", label="out of scope: rejected"
+            )
+        axes.set_xlim(0, 1.02)
+        axes.set_ylim(0 if recalls else min(0.5, *accuracies), 1.02)
+        axes.axvline(chosen.answered, color=MARK, linestyle=":")
+        _note(axes, chosen.answered, f"threshold {chosen.threshold:.3g}", "bottom")
+        _percent(axes.xaxis, axes.yaxis)
+        _legend(axes, columns=2)
+        rejected = ""
+        if chosen.out_of_scope_recall is not None:
+            rejected = f" {chosen.out_of_scope_recall:.1%} of the rows out of scope are rejected."
+        return inline(
+            figure,
+            "coverage",
+            "Share of correct answers by the share of rows answered",
+            f"With the threshold {chosen.threshold:.3g}, {chosen.answered:.1%} of the validation "
+            f"rows are answered, and {chosen.accuracy_answered:.1%} of those answers are correct."
+            f"{rejected}",
+        )
+
+
+def confidences(reviewed: ErrorAnalysis) -> Markup:
+    """A histogram of the predictions by their probability."""
+    bins = reviewed.trust
+    total = sum(each.predictions for each in bins)
+    width = 1 / len(bins)
+    with drawing():
+        figure, axes = _chart("predicted probability", "share of predictions")
+        shares = [each.predictions / total for each in bins]
+        edges = [index * width for index in range(len(bins))]
+        axes.bar(edges, shares, width=0.92 * width, align="edge", color=FIRST)
+        axes.set_xlim(0, 1.02)
+        _percent(axes.xaxis)
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.grid(visible=False, axis="x")
+        return inline(
+            figure,
+            "sureness",
+            "Predictions by their probability",
+            f"{shares[-1]:.1%} of {total} predictions have a probability of {edges[-1]:.0%} or "
+            f"more, {shares[0]:.1%} a probability below {edges[1]:.0%}.",
+        )
+
+
 def lengths(reviewed: ErrorAnalysis, max_length: int) -> Markup:
-    """Texts by their number of tokens."""
+    """A histogram of the texts by their number of tokens."""
     bins = reviewed.length_bins()
     longest = bins[-1].last
     with drawing():
-        figure, axes = chart("tokens of a text", "share of texts")
+        figure, axes = _chart("tokens of a text", "share of texts")
         width = bins[0].last - bins[0].first + 1
         axes.bar(
-            [found.first - 0.5 for found in bins],
-            [found.texts / reviewed.rows for found in bins],
+            [each.first - 0.5 for each in bins],
+            [each.texts / reviewed.rows for each in bins],
             width=0.92 * width,
             align="edge",
             color=FIRST,
         )
         if max_length <= 1.5 * longest:
             axes.axvline(max_length + 0.5, color=MARK, linestyle=":")
-            note(axes, max_length + 0.5, f"max_length {max_length}")
+            _note(axes, max_length + 0.5, f"max_length {max_length}")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         axes.grid(visible=False, axis="x")
@@ -132,17 +226,17 @@ def lengths(reviewed: ErrorAnalysis, max_length: int) -> Markup:
             figure,
             "lengths",
             "Texts by their number of tokens",
-            f"From {bins[0].first} to at most {longest} tokens, the begin mark included; "
-            f"{reviewed.truncated} of {reviewed.rows} texts were cut.",
+            f"From {bins[0].first} to at most {longest} tokens, [CLS] included; "
+            f"{reviewed.truncated} of {reviewed.rows} texts were truncated.",
         )
 
 
-def unknown(reviewed: ErrorAnalysis) -> Markup:
-    """Texts by the share of their tokens that the dictionary does not know."""
+def unknown_tokens(reviewed: ErrorAnalysis) -> Markup:
+    """A histogram of the texts by their share of tokens that are not in the dictionary."""
     counts = reviewed.unknown
     filled = max((index for index, texts in enumerate(counts) if texts), default=0)
     with drawing():
-        figure, axes = chart("unknown tokens in a text", "share of texts")
+        figure, axes = _chart("unknown tokens in a text", "share of texts")
         step = 1 / UNKNOWN_BINS
         heights = [texts / reviewed.rows for texts in counts]
         axes.bar([-step], heights[:1], width=0.92 * step, align="edge", color=SECOND)
@@ -161,16 +255,58 @@ def unknown(reviewed: ErrorAnalysis) -> Markup:
             figure,
             "unknown",
             "Texts by their share of unknown tokens",
-            f"{counts[0]} of {reviewed.rows} texts hold no unknown token; the worst hold "
-            f"{filled * step:.0%} or a little less.",
+            f"{counts[0]} of {reviewed.rows} texts have no unknown token; the largest share of "
+            f"unknown tokens in a text is {filled * step:.0%} or slightly less.",
         )
 
 
-def _line(
+def _chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    # The axes have a fixed position, which does not depend on the fonts of the machine.
+    figure = Figure(figsize=(_WIDTH / 72, _HEIGHT / 72))
+    axes = figure.add_axes((0.16, 0.19, 0.81, 0.68))
+    axes.set_xlabel(x_label, labelpad=6)
+    axes.set_ylabel(y_label, labelpad=6)
+    axes.tick_params(length=0, pad=6)
+    return figure, axes
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderpad=0, handlelength=2.2
+    )
+
+
+def _note(axes: Axes, x: float, words: str, end: Literal["top", "bottom"] = "top") -> None:
+    """Labels a vertical line at one end, on the side with more room."""
+    place = axes.transLimits.transform(axes.transScale.transform((x, 1)))[0]
+    side = -1 if place > 0.5 else 1
+    axes.annotate(
+        words,
+        (x, 1 if end == "top" else 0),
+        (5 * side, -2 if end == "top" else 5),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="left" if side > 0 else "right",
+        va=end,
+        color=INK,
+    )
+
+
+def _percent(*axes: Axis) -> None:
+    for axis in axes:
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+
+
+def _short_numbers() -> FuncFormatter:
+    """Numbers as settings write them, such as 0.001 and 1e-07."""
+    return FuncFormatter(lambda value, _: f"{value:.6g}")
+
+
+def _curve(
     axes: Axes, epochs: Sequence[Epoch], values: Sequence[float], name: str, colour: str, dash: str
 ) -> None:
     numbers = [epoch.number for epoch in epochs]
-    marker = "o" if len(epochs) <= _FEW_EPOCHS else None
+    marker = "o" if len(epochs) <= _MAX_DOTTED_EPOCHS else None
     axes.plot(numbers, values, color=colour, linestyle=dash, marker=marker, ms=4, label=name)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     if len(epochs) == 1:
@@ -179,4 +315,27 @@ def _line(
 
 def _mark_best(axes: Axes, fitted: Fitted, end: Literal["top", "bottom"]) -> None:
     axes.axvline(fitted.best.number, color=MARK, linestyle=":")
-    note(axes, fitted.best.number, f"kept: epoch {fitted.best.number}", end)
+    _note(axes, fitted.best.number, f"kept: epoch {fitted.best.number}", end)
+
+
+def _reliability_chart() -> tuple[Figure, Axes]:
+    figure, axes = _chart("predicted probability", "share of correct predictions")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="perfect calibration")
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    _percent(axes.xaxis, axes.yaxis)
+    return figure, axes
+
+
+def _reliability_curve(
+    axes: Axes, bins: Sequence[ReliabilityBin], name: str, colour: str, dash: str
+) -> None:
+    filled = [each for each in bins if each.predictions]
+    axes.plot(
+        [each.probability for each in filled],
+        [each.right for each in filled],
+        color=colour,
+        linestyle=dash,
+        marker="o",
+        label=name,
+    )

@@ -1,7 +1,7 @@
-"""The confusion matrix as it is drawn: which labels, in which order, and the shade of each cell.
+"""The confusion matrix of a report: the choice and order of its labels, and its cells.
 
-A few labels stand in their own order. Of many, those that are confused with each other are put
-side by side, so that groups show as blocks. Knows counts, no page.
+Up to `FEW` labels keep their order. Of more, labels that are confused with each other become
+neighbours, so that groups show as blocks.
 """
 
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 FEW = 20
-"""Up to so many labels the matrix is a table with its numbers in it."""
+"""Up to this many labels the matrix is a table of numbers."""
 
-SHOWN = 160
-"""Most labels of a matrix; of more, those that most often go wrong."""
+MAX_LABELS = 160
+"""Of more labels, those with the most mistakes are shown."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: rows of one label that were given one label, perhaps the same.
+    """The rows of one label for which one label, perhaps the same, was predicted.
 
     Attributes:
-        row: Place of the right label.
-        column: Place of the given label.
-        right: The right label.
-        given: The given label.
-        rows: How many rows.
-        share: Share of the right label's rows.
+        row: Index of the true label.
+        column: Index of the predicted label.
+        right: The true label.
+        given: The predicted label.
+        rows: Number of rows.
+        share: Their share of the true label's rows.
     """
 
     row: int
@@ -41,7 +41,7 @@ class Cell:
 
     @property
     def is_hit(self) -> bool:
-        """Whether the label that was given is the right one."""
+        """Whether the predicted label is the true one."""
         return self.row == self.column
 
 
@@ -50,9 +50,9 @@ class Matrix:
     """The confusion matrix of a single-label task.
 
     Attributes:
-        labels: The labels in the order in which they are drawn.
+        labels: The labels shown, in order.
         of: Number of all labels.
-        cells: The cells that hold a row at least, by row and column.
+        cells: The cells with at least one row, by row and column.
     """
 
     labels: tuple[str, ...]
@@ -61,11 +61,11 @@ class Matrix:
 
     @property
     def is_small(self) -> bool:
-        """Whether it is readable with its numbers."""
+        """Whether it is shown as a table of numbers."""
         return len(self.labels) <= FEW
 
     def grid(self) -> list[list[Cell | None]]:
-        """Every cell, row by row; None where there is no row."""
+        """Every cell, row by row; None for an empty one."""
         grid: list[list[Cell | None]] = [[None] * len(self.labels) for _ in self.labels]
         for cell in self.cells:
             grid[cell.row][cell.column] = cell
@@ -73,11 +73,11 @@ class Matrix:
 
 
 def matrix(reviewed: ErrorAnalysis) -> Matrix:
-    """Arranges the confusions of a review of a single-label task."""
-    counts = {found.label: found for found in reviewed.labels}
+    """The matrix of a single-label task."""
+    counts = {each.label: each for each in reviewed.labels}
     shown = sorted(counts)
-    if len(shown) > SHOWN:
-        shown = sorted(shown, key=lambda label: (-_mistakes(counts[label]), label))[:SHOWN]
+    if len(shown) > MAX_LABELS:
+        shown = sorted(shown, key=lambda label: (-_mistakes(counts[label]), label))[:MAX_LABELS]
     table = np.zeros((len(shown), len(shown)), dtype=np.int64)
     places = {label: place for place, label in enumerate(shown)}
     for label, place in places.items():
@@ -87,7 +87,7 @@ def matrix(reviewed: ErrorAnalysis) -> Matrix:
             table[places[pair.right], places[pair.given]] = pair.rows
     totals = np.array([counts[label].hits + counts[label].missed for label in shown])
     shares = table / np.maximum(totals, 1)[:, None]
-    order = np.arange(len(shown)) if len(shown) <= FEW else _by_likeness(shares)
+    order = np.arange(len(shown)) if len(shown) <= FEW else _by_similarity(shares)
     table, shares = table[np.ix_(order, order)], shares[np.ix_(order, order)]
     labels = tuple(shown[place] for place in order.tolist())
     cells = tuple(
@@ -102,15 +102,15 @@ def _mistakes(counts: LabelCounts) -> int:
     return counts.missed + counts.wrong
 
 
-def _by_likeness(shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """An order in which labels that are confused with each other are neighbours.
+def _by_similarity(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Orders labels so that those confused with each other are neighbours (average linkage).
 
     Args:
-        shares: Share of each label's rows that were given each label, `(labels, labels)`.
+        shares: Share of each true label's rows by predicted label, `(labels, labels)`.
     """
-    likeness = shares + shares.T
-    np.fill_diagonal(likeness, 0)
-    distance = 1 - likeness / max(likeness.max(), 1)
+    similarity = shares + shares.T
+    np.fill_diagonal(similarity, 0)
+    distance = 1 - similarity / max(similarity.max(), 1)
     np.fill_diagonal(distance, 0)
     order: NDArray[np.int64] = leaves_list(linkage(squareform(distance), "average"))
     return order

@@ -1,7 +1,4 @@
-"""What a report tells: everything it is made from, and the same as a JSON object.
-
-Computes no figure and draws nothing.
-"""
+"""The contents of a report: everything that it is made from, also as a JSON object."""
 
 import math
 from collections.abc import Mapping
@@ -23,11 +20,11 @@ from gatewise.training.run_metrics import RunMetrics
 
 @dataclass(frozen=True)
 class VectorCoverage:
-    """How much of a dictionary pretrained vectors know.
+    """How much of a dictionary the pretrained vectors cover.
 
     Attributes:
         found: Entries that have a vector.
-        of: Entries, special tokens left out.
+        of: Entries, without special tokens.
     """
 
     found: int
@@ -44,18 +41,18 @@ class ReportContents:
     """Everything that a report is made from.
 
     Attributes:
-        run: The figures of the run.
-        config: Every setting of it.
-        manifest: Where the model came from: versions, seed, digest of the corpus.
-        reviewed: What a close look at labelled rows found.
-        part: Which rows those were: the test rows if there are any.
-        layers: What each layer of the network holds.
+        run: The metrics of the run.
+        config: Its settings.
+        manifest: The origin of the model: versions, seed, digest of the corpus.
+        reviewed: The error analysis of labelled rows.
+        part: Which rows those are: the test rows if there are any.
+        layers: The parameters of each layer of the network.
         models: The exported models, with their timings.
-        calibration: The temperature of the model and what it did; None without.
-        rejection: From which probability on the model gives a label; None if it always does.
-        duplicates: The texts that occur more than once; None if they were not looked for.
-        copies: A few of them.
-        vectors: How much of the dictionary the pretrained vectors know; None without such vectors.
+        calibration: The temperature of the model and its effect; None without calibration.
+        rejection: The threshold below which a text is rejected; None without.
+        duplicates: The texts that occur more than once; None if the corpus was not searched.
+        copies: Examples of them.
+        vectors: How much of the dictionary the pretrained vectors cover; None without vectors.
     """
 
     run: RunMetrics
@@ -72,15 +69,14 @@ class ReportContents:
     vectors: VectorCoverage | None = None
 
     @property
-    def shown(self) -> Report:
-        """The figures of the rows that were looked at closely."""
+    def report(self) -> Report:
+        """The metrics of the analyzed rows."""
         return self.run.test if self.part == "test" and self.run.test else self.run.validation
 
     def as_dict(self) -> dict[str, object]:
-        """The figures as a JSON object.
+        """The metrics as a JSON object.
 
-        Another run of the same seed, settings and rows gives the same object, but for what is
-        under `latency`.
+        The same seed, settings and rows give the same object, except for `latency`.
         """
         fitted = self.run.fitted
         document = {
@@ -120,7 +116,7 @@ class ReportContents:
 
 
 def _finite(value: Any) -> Any:
-    """A value for JSON, which has no infinity: null stands for it."""
+    """A value with null for infinity and NaN, which JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):

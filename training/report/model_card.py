@@ -1,30 +1,44 @@
-"""The model card: what a model is, in the folder's own README, for whoever opens it.
+"""The model card: the README of a model folder, in Markdown."""
 
-Knows how to put a run's figures into words; computes none.
-"""
+import re
+from collections.abc import Sequence
 
 from gatewise.training.config.config import Config
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.rejection import Rejection
-from gatewise.training.report.markdown import as_code, listed
+from gatewise.training.report.metric_names import metric_name
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.vocab.corpus.labels import Labels
 
-_METRICS = {"macro_f1": "macro-F1", "micro_f1": "micro-F1"}
+_MAX_LABELS = 30
 
 
-def metric_in_words(metric: str) -> str:
-    """What people call a metric that settings name.
+def label_list(labels: Sequence[str]) -> str:
+    """The first labels as Markdown code, and the number of the others.
 
-    >>> metric_in_words("macro_f1"), metric_in_words("loss")
-    ('macro-F1', 'loss')
+    >>> label_list(["a", "b"])
+    '`a`, `b`'
     """
-    return _METRICS.get(metric, metric)
+    shown = ", ".join(map(as_code, labels[:_MAX_LABELS]))
+    return shown if len(labels) <= _MAX_LABELS else f"{shown} and {len(labels) - _MAX_LABELS} more"
+
+
+def as_code(label: str) -> str:
+    """A label as Markdown code on one line, whatever characters it has.
+
+    >>> as_code("a`b")
+    '``a`b``'
+    """
+    shown = " ".join(label.split())
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence = "`" * (longest + 1)
+    padding = " " if shown.startswith("`") or shown.endswith("`") else ""
+    return f"{fence}{padding}{shown}{padding}{fence}"
 
 
 def sentence(run: RunMetrics, config: Config) -> str:
-    """What the model is, in one sentence."""
+    """The model in one sentence."""
     network, tokens = config.network, config.tokens
     plural = "layer" if network.layers == 1 else "layers"
     answer = "any of" if run.validation.multi_label else "one of"
@@ -32,8 +46,8 @@ def sentence(run: RunMetrics, config: Config) -> str:
     return (
         f"A {network.direction} {network.cell.upper()} network of {network.layers} {plural} with "
         f"{network.units} units, which reads up to {tokens.max_length} {unit} tokens of a text, "
-        f"has {run.tokens:,} in its dictionary and gives {answer} {run.labels:,} labels; trained "
-        f"on {run.rows:,} texts."
+        f"has a dictionary of {run.tokens:,} tokens and predicts {answer} {run.labels:,} labels; "
+        f"trained on {run.rows:,} texts."
     )
 
 
@@ -44,19 +58,19 @@ def model_card(
     calibration: Calibration | None = None,
     rejection: Rejection | None = None,
 ) -> str:
-    """The card as Markdown, with the metadata that model hubs read at its head.
+    """The card as Markdown, headed by the metadata that model hubs read.
 
     Args:
-        run: The figures of the run.
+        run: The metrics of the run.
         labels: The labels.
         config: Every setting.
-        calibration: The temperature of the model and what it did; None without.
-        rejection: From which probability on a label is given; None if it always is.
+        calibration: The temperature and its effect; None without calibration.
+        rejection: The threshold below which a text is rejected; None without.
     """
     reports = [("validation", run.validation)] + ([("test", run.test)] if run.test else [])
     best = run.fitted.best
-    metric = metric_in_words(run.fitted.metric)
-    several = run.validation.multi_label
+    metric = metric_name(run.fitted.metric)
+    multi_label = run.validation.multi_label
     return f"""---
 library_name: gatewise
 pipeline_tag: text-classification
@@ -64,17 +78,17 @@ pipeline_tag: text-classification
 
 # Text classifier with {len(labels)} labels
 
-Labels: {listed(labels.names)}.
+Labels: {label_list(labels.names)}.
 
 {sentence(run, config)} {run.parameters:,} parameters.
 
-{_figures(reports)}
+{_metrics_table(reports)}
 
-{_ACCURACY_OF_SEVERAL if several else ""}The dictionary knows {run.coverage.share:.1%} of the
+{_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
 tokens of the validation texts. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}).
-{_trust(run, calibration)}{_rejection(run, rejection)}
-`report.html` shows how it learnt and where it errs; open it in a browser.
+{_calibration(run, calibration)}{_rejection(run, rejection)}
+`report.html` shows the learning curves and the mistakes; open it in a browser.
 
 ```python
 import gatewise
@@ -85,60 +99,61 @@ classifier.predict(["a text"])
 
 Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, sequence]`, from
 `tokenizer.json`. Output: `logits`, float, `[batch, {len(labels)}]`, in the order of `id2label` in
-`config.json`; {_SEVERAL if several else _ONE} `manifest.json` holds
-the digest of every file.
+`config.json`; {_SIGMOID if multi_label else _SOFTMAX} `manifest.json` holds
+the SHA-256 of every file.
 """
 
 
-_ONE = "softmax makes them probabilities."
-_SEVERAL = (
-    "the sigmoid makes them probabilities, and a text is given each label whose\n"
+_SOFTMAX = "softmax turns them into probabilities."
+_SIGMOID = (
+    "the sigmoid turns them into probabilities, and each label is predicted whose\n"
     "probability reaches its threshold in `gatewise.thresholds` there."
 )
-_ACCURACY_OF_SEVERAL = (
-    "Accuracy is the share of texts given all their labels and no other; a label is given from its"
-    "\nown threshold on, chosen on the validation rows.\n\n"
+_SUBSET_ACCURACY = (
+    "Accuracy is the share of texts whose predicted labels are exactly their own. Each label has a"
+    "\nthreshold of its own, chosen on the validation rows.\n\n"
 )
 
 
 def _rejection(run: RunMetrics, rejection: Rejection | None) -> str:
-    rows, report = ("test", run.test) if run.test else ("validation", run.validation)
     if not rejection:
         return ""
-    told = (
+    rows, report = _reported(run)
+    text = (
         f"\n\nA text whose best label has a probability below {rejection.chosen.threshold:.4f} is "
-        f"given {as_code(rejection.label)}\ninstead: {report.answered:.1%} of the {rows} rows are "
-        f"given a label, which is right for {report.accuracy_answered:.1%} of those"
+        f"answered with\n{as_code(rejection.label)}: {report.answered:.1%} of the {rows} rows get "
+        f"a label, and\n{report.accuracy_answered:.1%} of those answers are correct"
     )
     if report.out_of_scope_recall is not None:
-        told += (
-            f", and\n{report.out_of_scope_recall:.1%} of the {report.out_of_scope_rows:,} rows out "
-            "of scope are given none"
+        text += (
+            f"; {report.out_of_scope_recall:.1%} of the {report.out_of_scope_rows:,} rows out of "
+            "scope are rejected"
         )
-    return f"{told}. A row that has a label and is given none\ncounts as wrong in the accuracy.\n"
+    return f"{text}.\nA row that has a label and is rejected counts as wrong in the accuracy.\n"
 
 
-def _trust(run: RunMetrics, calibration: Calibration | None) -> str:
-    rows, report = ("test", run.test) if run.test else ("validation", run.validation)
-    told = (
-        f"The probabilities are off by {report.ece:.1%} in the mean on the {rows} rows (expected "
-        "calibration error)"
-    )
+def _calibration(run: RunMetrics, calibration: Calibration | None) -> str:
+    rows, report = _reported(run)
+    text = f"The expected calibration error on the {rows} rows is {report.ece:.1%}"
     if not calibration:
-        return f"{told}."
+        return f"{text}."
     return (
-        f"{told}; calibration\nwith temperature {calibration.temperature:.3g} took that from "
+        f"{text}; calibration\nwith temperature {calibration.temperature:.3g} took it from "
         f"{calibration.ece_before:.1%} to {calibration.ece:.1%} on the validation rows."
     )
 
 
-def _figures(reports: list[tuple[str, Report]]) -> str:
-    several = reports[0][1].multi_label
-    heads = ["rows", "accuracy", "macro-F1", *(["micro-F1"] if several else []), "log loss"]
+def _reported(run: RunMetrics) -> tuple[str, Report]:
+    return ("test", run.test) if run.test else ("validation", run.validation)
+
+
+def _metrics_table(reports: list[tuple[str, Report]]) -> str:
+    multi_label = reports[0][1].multi_label
+    heads = ["rows", "accuracy", "macro F1", *(["micro F1"] if multi_label else []), "log loss"]
     lines = [[*heads, "number of rows"], ["---"] * (len(heads) + 1)]
     for name, report in reports:
-        shares = [report.accuracy, report.macro_f1]
-        shares += [report.micro_f1] if report.micro_f1 is not None else []
-        figures = [f"{share:.4f}" for share in (*shares, report.log_loss)]
-        lines.append([name, *figures, str(report.rows)])
+        values = [report.accuracy, report.macro_f1]
+        values += [report.micro_f1] if report.micro_f1 is not None else []
+        cells = [f"{value:.4f}" for value in (*values, report.log_loss)]
+        lines.append([name, *cells, str(report.rows)])
     return "\n".join(f"|{'|'.join(f' {cell} ' for cell in line)}|" for line in lines)

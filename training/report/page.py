@@ -1,74 +1,148 @@
-"""The report of a training run as one HTML file: whole, offline, and safe to open.
+"""The report of a training run as one HTML file that opens offline.
 
-Puts figures, tables and charts into the templates beside it, which escape every text that comes
-from outside. The page loads nothing: its policy forbids even its own texts to run or to fetch.
-Computes no figure.
+The templates escape every text. The page loads nothing: its content security policy allows its own
+script only.
 """
 
 import base64
 import hashlib
+import json
 import math
+from dataclasses import dataclass
+from typing import Any
 
+from gatewise.training.config.config import Config
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis
+from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.fit.progress import Fitted
-from gatewise.training.report import calibration_charts, charts, tables
+from gatewise.training.report import charts
 from gatewise.training.report.confusion_matrix import matrix
 from gatewise.training.report.contents import ReportContents
-from gatewise.training.report.model_card import metric_in_words, sentence
+from gatewise.training.report.metric_names import metric_name
+from gatewise.training.report.model_card import sentence
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import BaseModel
 
-_PAIRS_SHOWN = 30
+_MAX_PAIRS = 30
 _MISTAKES_FIRST = 10
-"""Mistakes that are seen before anything is unfolded."""
+"""Mistakes shown before anything is unfolded."""
 
 _TEXT_SHOWN = 320
-"""Characters of a mistake's text that are seen before it is unfolded."""
+"""Characters of a mistake's text shown before it is unfolded."""
 
 
 def page(contents: ReportContents) -> str:
-    """The report; the same contents give the same document.
-
-    Args:
-        contents: What the report tells.
-    """
+    """The report as HTML; the same contents give the same bytes."""
     environment = _environment()
     script = environment.get_template("page.js").render()
     reviewed, fitted = contents.reviewed, contents.run.fitted
     return environment.get_template("page.html").render(
         contents=contents,
         run=contents.run,
-        report=contents.shown,
+        report=contents.report,
         reviewed=reviewed,
         sentence=sentence(contents.run, contents.config),
-        metric=metric_in_words(fitted.metric),
+        metric=metric_name(fitted.metric),
         curves=[charts.losses(fitted), charts.metric(fitted)],
-        rates=charts.rates(fitted),
-        rate_test=_rate_test(fitted),
+        rates=charts.learning_rates(fitted),
+        rate_test=_range_test(fitted),
         matrix=None if reviewed.multi_label else matrix(reviewed),
-        confused=tables.confused_rows(reviewed, _PAIRS_SHOWN),
-        labels=tables.label_rows(contents.shown, reviewed),
+        confused=reviewed.confused[:_MAX_PAIRS],
+        label_rows={each.label: each.hits + each.missed for each in reviewed.labels},
+        labels=_label_rows(contents.report, reviewed),
         mistakes_first=_MISTAKES_FIRST,
         text_shown=_TEXT_SHOWN,
-        trust=calibration_charts.trust(reviewed),
-        calibration=calibration_charts.calibration(contents.calibration)
-        if contents.calibration
-        else None,
-        coverage=contents.rejection and calibration_charts.coverage(contents.rejection),
-        sureness=calibration_charts.sureness(reviewed),
+        reliability=charts.reliability(reviewed),
+        calibration=contents.calibration and charts.calibration(contents.calibration),
+        coverage=contents.rejection and charts.coverage(contents.rejection),
+        confidences=charts.confidences(reviewed),
         lengths=charts.lengths(reviewed, contents.config.tokens.max_length),
-        unknown=charts.unknown(reviewed),
-        overlaps=tables.overlap_rows(contents.duplicates) if contents.duplicates else (),
-        settings=tables.settings(contents.config),
-        # Markup: these two are the package's own, and their tags and quotes are meant.
+        unknown=charts.unknown_tokens(reviewed),
+        settings=_settings(contents.config),
+        # The package's own files, whose tags and quotes are not to be escaped.
         style=Markup(environment.get_template("style.css").render()),  # noqa: S704
         script=Markup(script),  # noqa: S704
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _rate_test(fitted: Fitted) -> Markup | None:
+def _range_test(fitted: Fitted) -> Markup | None:
     test = fitted.rate_test
-    return charts.rate_test(test) if test and any(map(math.isfinite, test.losses)) else None
+    return charts.lr_range_test(test) if test and any(map(math.isfinite, test.losses)) else None
+
+
+@dataclass(frozen=True)
+class _LabelRow:
+    """The metrics and counts of one label; no threshold in a single-label task."""
+
+    label: str
+    rows: int
+    precision: float
+    recall: float
+    f1: float
+    hits: int
+    missed: int
+    wrong: int
+    threshold: float | None
+
+
+def _label_rows(report: Report, reviewed: ErrorAnalysis) -> list[_LabelRow]:
+    """The labels, lowest F1 first."""
+    counts = {each.label: each for each in reviewed.labels}
+    rows = [
+        _LabelRow(
+            label=metrics.label,
+            rows=metrics.rows,
+            precision=metrics.precision,
+            recall=metrics.recall,
+            f1=metrics.f1,
+            hits=counts[metrics.label].hits,
+            missed=counts[metrics.label].missed,
+            wrong=counts[metrics.label].wrong,
+            threshold=metrics.threshold,
+        )
+        for metrics in report.labels
+    ]
+    return sorted(rows, key=lambda row: (row.f1, row.label))
+
+
+@dataclass(frozen=True)
+class _Setting:
+    name: str
+    value: str
+    default: str
+    meaning: str
+
+    @property
+    def is_changed(self) -> bool:
+        return self.value != self.default
+
+
+def _settings(config: Config) -> list[list[_Setting]]:
+    """Every setting, by section."""
+    shown = config.without_places()
+    return [_section(section, getattr(shown, section)) for section in Config.model_fields]
+
+
+def _section(section: str, values: BaseModel) -> list[_Setting]:
+    written: dict[str, Any] = values.model_dump(mode="json")
+    defaults: dict[str, Any] = type(values)().model_dump(mode="json")
+    return [
+        _Setting(
+            name=f"{section}.{name}",
+            value=_setting_text(written[name]),
+            default=_setting_text(defaults[name]),
+            meaning=field.description or "",
+        )
+        for name, field in type(values).model_fields.items()
+    ]
+
+
+def _setting_text(value: object) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _environment() -> Environment:
@@ -78,17 +152,17 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=_without_controls,
     )
     environment.filters["count"] = "{:,}".format
     environment.filters["percent"] = "{:.1%}".format
-    environment.filters["figure"] = "{:.4f}".format
+    environment.filters["metric"] = "{:.4f}".format
     environment.filters["size"] = _size
     return environment
 
 
-def _shown(value: object) -> object:
-    """A value as a page can hold it: control characters, which HTML forbids, as U+FFFD."""
+def _without_controls(value: object) -> object:
+    """Replaces control characters, which HTML forbids, by U+FFFD."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return "".join(
@@ -106,7 +180,7 @@ def _is_forbidden(character: str) -> bool:
 
 
 def _size(count: int) -> str:
-    """A size in bytes as people say it.
+    """A number of bytes with a unit.
 
     >>> _size(1_480_000), _size(999)
     ('1.48 MB', '999 bytes')

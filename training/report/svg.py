@@ -1,8 +1,8 @@
-"""A matplotlib figure as SVG inside a page: in the page's font and colours, light or dark.
+"""A matplotlib figure as inline SVG, in the page's font and colours, light or dark.
 
-A figure is drawn in colours that stand for a role (`INK`, `GRID`, …); here each becomes the CSS
-variable of its name, which the page's stylesheet sets. Text stays text, so it is drawn in the
-page's font and can be searched. The same figure gives the same bytes. Knows no data.
+Figures are drawn in placeholder colours (`INK`, `GRID`, …), each of which becomes the CSS variable
+of that name in the page's stylesheet. Text stays text, so it has the page's font and can be
+searched. The same figure gives the same bytes.
 """
 
 import io
@@ -16,7 +16,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 
 INK, MUTED, GRID, FIRST, SECOND, MARK = (f"#{number:02x}0000" for number in range(1, 7))
-"""Colours that stand for a role; matplotlib's own black and white are not among them."""
+"""Placeholder colours, by role; none of them is a colour that matplotlib uses by itself."""
 
 _VARIABLES = {
     INK: "var(--ink)",
@@ -58,19 +58,19 @@ _LINK = "{http://www.w3.org/1999/xlink}href"
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """The style that figures are drawn in, whatever the user's own settings of matplotlib."""
+    """Sets the style of figures, independent of the user's matplotlib settings."""
     with style.context(["default", _STYLE]):
         yield
 
 
 def inline(figure: Figure, name: str, title: str, description: str) -> Markup:
-    """A figure as an `<svg>` element to stand in HTML.
+    """A figure as an `<svg>` element inside HTML.
 
     Args:
-        figure: Made and drawn within `drawing`.
-        name: A name that no other figure of the page has: it goes before every id.
-        title: What the figure shows, for those who do not see it.
-        description: What is to be seen in it.
+        figure: A figure made within `drawing`.
+        name: Prefix of every id, unique in the page.
+        title: Title for assistive technology.
+        description: Description for assistive technology.
     """
     written = io.StringIO()
     figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
@@ -78,37 +78,37 @@ def inline(figure: Figure, name: str, title: str, description: str) -> Markup:
     for element in list(root):
         if _local(element.tag) == "metadata":
             root.remove(element)
-    # matplotlib's stylesheet names no class: in a page it would be that of every element.
+    # matplotlib's stylesheet selects by element: in a page it would apply to every element.
     for definitions in root.iter("{http://www.w3.org/2000/svg}defs"):
         for element in list(definitions):
             if _local(element.tag) == "style":
                 definitions.remove(element)
-    referred = {
+    referenced = {
         found["id"]
         for element in root.iter()
         for key in ("clip-path", _LINK)
         if (found := _REFERENCE.fullmatch(element.get(key, "")))
     }
     for element in root.iter():
-        _adapt(element, name, referred)
+        _adapt(element, name, referenced)
     box = root.get("viewBox", "")
     root.attrib.clear()
     root.attrib.update({"viewBox": box, "role": "img", "aria-labelledby": f"{name}-title"})
     root.set("aria-describedby", f"{name}-description")
     for position, (tag, text) in enumerate((("title", title), ("desc", description))):
-        told = ET.Element(tag, {"id": f"{name}-{'title' if tag == 'title' else 'description'}"})
-        told.text = text
-        root.insert(position, told)
-    # ElementTree escaped every text and attribute.
+        element = ET.Element(tag, {"id": f"{name}-{'title' if tag == 'title' else 'description'}"})
+        element.text = text
+        root.insert(position, element)
+    # ElementTree escapes every text and attribute.
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704
 
 
-def _adapt(element: ET.Element, name: str, referred: set[str]) -> None:
-    """Makes an element of an SVG file one of an SVG in HTML, where ids and fonts are the page's."""
+def _adapt(element: ET.Element, name: str, referenced: set[str]) -> None:
+    """Turns an element of an SVG file into one of an inline SVG: ids, links, fonts, colours."""
     # In HTML the elements of an SVG have no namespace, and a link is a plain `href`.
     element.tag = _local(element.tag)
     own = element.attrib.pop("id", None)
-    if own in referred:
+    if own in referenced:
         element.set("id", f"{name}-{own}")
     if link := element.attrib.pop(_LINK, None):
         element.set("href", f"#{name}-{link[1:]}")
@@ -123,12 +123,11 @@ def _adapt(element: ET.Element, name: str, referred: set[str]) -> None:
 
 
 def _declarations(style_attribute: str) -> str:
-    kept = [
+    declarations = ";".join(
         declaration.strip()
         for declaration in style_attribute.split(";")
         if not declaration.strip().startswith("font-family")
-    ]
-    declarations = ";".join(kept)
+    )
     for colour, variable in _VARIABLES.items():
         declarations = declarations.replace(colour, variable)
     return declarations

@@ -1,4 +1,4 @@
-"""The mobile artifact: what is in it, that it answers, and what an app's author can prove."""
+"""The mobile artifact: its files, its answers, and its test vectors and examples."""
 
 import hashlib
 import json
@@ -34,23 +34,23 @@ GERMAN = "Bitte geben Sie eine gültige Adresse ein."
 
 @pytest.fixture(scope="module")
 def exported(model_folder, languages, tmp_path_factory):
-    """An artifact with everything in it: `(what was told, folder)`. Not to be changed."""
+    """An artifact with a text model, `(Exported, folder)`; not to be changed."""
     out = tmp_path_factory.mktemp("mobile") / "phone"
 
     def rows(_):
         return read_rows(languages / "validation.csv", bad_rows=StopAtBadRows())
 
-    told = export_mobile(
+    result = export_mobile(
         model_folder, out, max_size=45_000, with_text=True, rows=rows, on_step=lambda _: None
     )
-    return told, out
+    return result, out
 
 
 def vectors(folder):
     return json.loads((folder / "test_vectors.json").read_text(encoding="utf-8"))
 
 
-def test_the_folder_holds_all_that_an_app_needs(exported):
+def test_the_folder_has_every_file(exported):
     _, folder = exported
     assert {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} == {
         "README.md",
@@ -74,33 +74,33 @@ def test_the_folder_holds_all_that_an_app_needs(exported):
     }
 
 
-def test_what_is_told_is_what_was_written(exported):
-    told, folder = exported
+def test_the_result_describes_the_files(exported):
+    result, folder = exported
     carried = ("onnx/model_quantized.onnx", "tokenizer.json", "config.json")
     parts = sum((folder / name).stat().st_size for name in carried)
-    assert told.size == max(parts, told.text_model)
-    assert told.size <= told.limit == 45_000
-    assert told.text_model == (folder / "onnx/model_text.onnx").stat().st_size
-    assert told.tokens == read_model_folder(folder).config.vocab_size
+    assert result.size == max(parts, result.text_model)
+    assert result.size <= result.limit == 45_000
+    assert result.text_model == (folder / "onnx/model_text.onnx").stat().st_size
+    assert result.tokens == read_model_folder(folder).config.vocab_size
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["export"]
-    assert metrics["size"] == told.size
-    assert metrics["steps"][-1]["accuracy"] == told.steps[-1].accuracy
+    assert metrics["size"] == result.size
+    assert metrics["steps"][-1]["accuracy"] == result.steps[-1].accuracy
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"{told.size:,} bytes" in card
-    assert f"{told.steps[-1].accuracy:.4f}" in card
+    assert f"{result.size:,} bytes" in card
+    assert f"{result.steps[-1].accuracy:.4f}" in card
 
 
-def test_it_is_as_accurate_as_the_last_step_says(exported, languages):
-    told, folder = exported
+def test_the_accuracy_is_that_of_the_last_step(exported, languages):
+    result, folder = exported
     rows = list(read_rows(languages / "validation.csv", bad_rows=StopAtBadRows()))
     classifier = Classifier.load(folder)
     answers = classifier.predict([row.text for row in rows])
     right = np.mean([answer == row.label for answer, row in zip(answers, rows, strict=True)])
-    assert told.steps[-1].accuracy == pytest.approx(right)
-    assert told.rows == len(rows)
+    assert result.steps[-1].accuracy == pytest.approx(right)
+    assert result.rows == len(rows)
 
 
-def test_the_test_vectors_are_the_classifiers_own_answers(exported):
+def test_the_test_vectors_are_the_answers_of_the_classifier(exported):
     _, folder = exported
     classifier = Classifier.load(folder)
     document = vectors(folder)
@@ -119,12 +119,16 @@ def test_the_test_vectors_are_the_classifiers_own_answers(exported):
 def test_the_ort_format_gives_the_same_logits(exported):
     _, folder = exported
     file = folder / "onnx" / "model_quantized"
-    whole, ours = (ort.InferenceSession(file.with_suffix(end)) for end in (".onnx", ".ort"))
+    onnx_session, ort_session = (
+        ort.InferenceSession(file.with_suffix(end)) for end in (".onnx", ".ort")
+    )
     for vector in vectors(folder)["vectors"]:
         ids = np.array([vector["input_ids"]])
         inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         np.testing.assert_allclose(
-            ours.run(["logits"], inputs)[0], whole.run(["logits"], inputs)[0], atol=1e-5
+            ort_session.run(["logits"], inputs)[0],
+            onnx_session.run(["logits"], inputs)[0],
+            atol=1e-5,
         )
 
 
@@ -154,9 +158,9 @@ def test_the_operators_of_a_reduced_build_are_those_of_the_models(exported):
 
 
 def test_the_zip_is_the_folder(exported):
-    told, folder = exported
-    assert told.archive == folder.with_name("phone.zip")
-    with zipfile.ZipFile(told.archive) as archive:
+    result, folder = exported
+    assert result.archive == folder.with_name("phone.zip")
+    with zipfile.ZipFile(result.archive) as archive:
         for name in archive.namelist():
             assert archive.read(name) == (folder.parent / name).read_bytes()
         names = {name.removeprefix("phone/") for name in archive.namelist()}
@@ -166,12 +170,12 @@ def test_the_zip_is_the_folder(exported):
 
 
 def test_the_python_example_runs(exported, tmp_path):
-    """Somewhere else, as it is carried away, and with nothing of Gatewise at hand."""
+    """From a copy elsewhere, and without Gatewise."""
     _, folder = exported
     copy = shutil.copytree(folder, tmp_path / "app")
     command = [sys.executable, "-I", copy / "examples" / "classify.py"]
     proof = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path)
-    assert b"test vectors: all as they should be" in proof.stdout
+    assert b"test vectors: all match" in proof.stdout
     text = "Veuillez saisir une adresse valide."
     answer = subprocess.run([*command, text], capture_output=True, check=True, cwd=tmp_path)
     assert (
@@ -195,7 +199,7 @@ def test_the_javascript_example_runs(model_folder, tmp_path, precision):
     export_mobile(model_folder, out, precision=precision, on_step=lambda _: None)
     command = ["node", out / "examples" / "classify.mjs"]
     proof = subprocess.run(command, capture_output=True, check=False)
-    assert b"test vectors: all as they should be" in proof.stdout, proof.stderr.decode()
+    assert b"test vectors: all match" in proof.stdout, proof.stderr.decode()
     answer = subprocess.run([*command, GERMAN], capture_output=True, check=True)
     classifier = Classifier.load(out)
     ((label, score),) = classifier.best(classifier.predict_proba([GERMAN])[0])
@@ -211,18 +215,18 @@ def test_the_same_model_gives_the_same_bytes_but_for_the_ort_files(model_folder,
             assert file.read_bytes() == (two / file.relative_to(one)).read_bytes(), file
 
 
-def test_without_rows_it_says_that_nothing_was_measured(model_folder, tmp_path):
+def test_without_rows_the_accuracy_is_unknown(model_folder, tmp_path):
     out = tmp_path / "phone"
-    told = export_mobile(model_folder, out, precision="fp16", on_step=lambda _: None)
-    assert [step.accuracy for step in told.steps] == [None]
-    assert told.text_model is None
+    result = export_mobile(model_folder, out, precision="fp16", on_step=lambda _: None)
+    assert [step.accuracy for step in result.steps] == [None]
+    assert result.text_model is None
     assert read_model_folder(out).precision == "fp16"
-    assert "No validation rows were given" in (out / "README.md").read_text(encoding="utf-8")
+    assert "There were no validation rows" in (out / "README.md").read_text(encoding="utf-8")
     kotlin = (out / "examples" / "TextClassifier.kt").read_text(encoding="utf-8")
     assert "input_ids" in kotlin
 
 
-def test_several_labels_have_sigmoid_everywhere(multi_label_folder, tmp_path):
+def test_a_multi_label_artifact_uses_the_sigmoid(multi_label_folder, tmp_path):
     out = tmp_path / "phone"
     export_mobile(multi_label_folder, out, with_text=True, on_step=lambda _: None)
     assert vectors(out)["score_function"] == "sigmoid"
@@ -232,9 +236,11 @@ def test_several_labels_have_sigmoid_everywhere(multi_label_folder, tmp_path):
     assert "sigmoid(logits)" in (out / "examples" / "TextClassifier.kt").read_text(encoding="utf-8")
 
 
-def test_what_stands_in_the_way_is_told_before_anything_is_done(model_folder, tmp_path):
+def test_a_path_in_use_is_refused_before_any_work(model_folder, tmp_path):
     (tmp_path / "phone.zip").write_text("somebody's own")
-    with pytest.raises(GatewiseError, match="something else than an earlier artifact"):
+    with pytest.raises(
+        GatewiseError, match="expected no file or an earlier artifact, found another"
+    ):
         export_mobile(model_folder, tmp_path / "phone", on_step=pytest.fail)
     assert (tmp_path / "phone.zip").read_text() == "somebody's own"
     (tmp_path / "other").mkdir()
@@ -252,13 +258,13 @@ def test_an_earlier_artifact_is_replaced(model_folder, tmp_path):
     assert hashlib.sha256((tmp_path / "phone.zip").read_bytes()).digest() != first
 
 
-def test_an_artifact_in_fewer_bits_is_nothing_to_start_from(exported, tmp_path):
+def test_an_artifact_in_fewer_bits_cannot_be_exported_again(exported, tmp_path):
     _, folder = exported
     with pytest.raises(ModelFolderError, match=r"onnx/model\.onnx is not among the listed files"):
         export_mobile(folder, tmp_path / "phone", on_step=pytest.fail)
 
 
-def test_pieces_of_words_are_refused_with_a_text_model(tmp_path, languages, small_config):
+def test_subwords_are_refused_with_a_text_model(tmp_path, languages, small_config):
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.pipeline import train
 
@@ -281,41 +287,41 @@ def test_pieces_of_words_are_refused_with_a_text_model(tmp_path, languages, smal
     assert Classifier.load(tmp_path / "phone").predict(["ein Wort"])
 
 
-def test_a_model_that_was_made_smaller_is_nothing_to_make_smaller(model_folder, tmp_path):
+def test_a_pruned_model_cannot_be_pruned_again(model_folder, tmp_path):
     first = tmp_path / "first"
     export_mobile(model_folder, first, precision="fp32", max_size=80_000, on_step=lambda _: None)
-    with pytest.raises(SizeError, match="was made smaller before"):
+    with pytest.raises(SizeError, match="that was pruned before"):
         export_mobile(first, tmp_path / "second", max_size=20_000, on_step=lambda _: None)
-    # In fewer bits it can still be had.
+    # Its weights can still be stored in fewer bits.
     export_mobile(first, tmp_path / "second", precision="int8", on_step=lambda _: None)
 
 
-def test_rows_out_of_scope_alone_are_no_validation_rows(rejecting_folder, tmp_path):
+def test_rows_out_of_scope_alone_are_refused(rejecting_folder, tmp_path):
     rows = [Row("1 2", (), Location(Path("rows.csv"), 2))]
-    with pytest.raises(GatewiseError, match="none but rows out of scope"):
+    with pytest.raises(GatewiseError, match="received only rows out of scope"):
         export_mobile(
             rejecting_folder, tmp_path / "phone", rows=lambda _: rows, on_step=pytest.fail
         )
 
 
-def test_rows_that_have_too_many_tokens_are_fewer(model_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("gatewise.training.mobile.mobile_export.MOST_TOKENS", 1_000)
+def test_the_sample_of_rows_is_limited_by_its_tokens(model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("gatewise.training.mobile.mobile_export.MAX_TOKENS", 1_000)
     rows = [Row(GERMAN * 50, ("de",), Location(Path("rows.csv"), line)) for line in range(100)]
     longest = read_model_folder(model_folder).config.gatewise.tokens.max_length
-    told = export_mobile(
+    result = export_mobile(
         model_folder, tmp_path / "phone", rows=lambda _: rows, on_step=lambda _: None
     )
-    assert told.rows == 1_000 // longest
+    assert result.rows == 1_000 // longest
 
 
-def test_a_folder_is_named_by_where_it_is(model_folder, tmp_path, monkeypatch):
+def test_the_zip_has_the_name_of_the_folder(model_folder, tmp_path, monkeypatch):
     (tmp_path / "phone.v2" / "inside").mkdir(parents=True)
     assert zip_of(tmp_path / "phone.v2") == tmp_path / "phone.v2.zip"
     monkeypatch.chdir(tmp_path / "phone.v2" / "inside")
     assert zip_of(Path("..")) == tmp_path / "phone.v2.zip"
 
 
-def test_nothing_is_there_when_the_zip_cannot_be_written(model_folder, tmp_path, monkeypatch):
+def test_nothing_is_written_if_the_zip_cannot_be_written(model_folder, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -326,7 +332,7 @@ def test_nothing_is_there_when_the_zip_cannot_be_written(model_folder, tmp_path,
 
 
 def changed(model_folder, place, change):
-    """A copy of a model folder whose `config.json` says something else."""
+    """A copy of a model folder with a changed `config.json`."""
     folder = ModelFolder(shutil.copytree(model_folder, place))
     loaded = read_model_folder(folder.path)
     write_json(folder.config, change(loaded.config).model_dump(mode="json"))
@@ -339,7 +345,7 @@ def python_example(folder):
     return subprocess.run(command, capture_output=True, check=False)
 
 
-def test_labels_may_be_called_anything(model_folder, tmp_path):
+def test_labels_may_have_any_characters(model_folder, tmp_path):
     labels = sorted(["a`b", "new\nline", 'quo"te\\', "@MODEL@ | 👩\u200d👧", "---\n# x"])
     names = {
         "id2label": dict(enumerate(labels)),
@@ -356,7 +362,7 @@ def test_labels_may_be_called_anything(model_folder, tmp_path):
 
 
 @pytest.mark.parametrize("keep", ["head", "tail", "both"])
-def test_the_python_example_cuts_long_texts_as_the_model_does(model_folder, tmp_path, keep):
+def test_the_python_example_truncates_like_the_model(model_folder, tmp_path, keep):
     def shorter(config):
         gatewise = config.gatewise
         tokens = gatewise.tokens.model_copy(update={"keep": keep, "max_length": 9})

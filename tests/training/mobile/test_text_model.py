@@ -1,4 +1,4 @@
-"""The one file answers as the classifier does: first the ids, then scores and labels."""
+"""The text model answers like the classifier: first the ids, then scores and labels."""
 
 import functools
 import json
@@ -15,7 +15,7 @@ import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import RejectSettings
 from gatewise.service.model.model_folder import read_model_folder
-from gatewise.training.mobile.text_model import tokenizing, with_tokenizer
+from gatewise.training.mobile.text_model import with_tokenizer
 from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_rows
@@ -24,14 +24,14 @@ from gatewise.vocab.tokenizer.encoding import Encoder, pad
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from tokenizers import Tokenizer
 
 HERE = Path(__file__).parent
 MODULES = HERE.parents[1] / "runtimes" / "node_modules"
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 LONG = 100_000
-AWKWARD = [
+EDGE_CASES = [
     "",
     " ",
     "\t\n \u3000",
@@ -66,7 +66,7 @@ AWKWARD = [
     "the cat " * 40,
     "THE CAT " * 40,
 ]
-KEPT = [("head", 512), ("head", 5), ("tail", 2), ("tail", 6), ("both", 3), ("both", 8)]
+KEPT = [("head", 512), ("head", 5), ("tail", 6), ("both", 8)]
 units = pytest.mark.parametrize("unit", ["word", "character"])
 kinds = pytest.mark.parametrize(
     ("unit", "lowercase"),
@@ -94,8 +94,27 @@ def run(session, texts, outputs=None):
     return session.run(outputs, {"text": np.array(list(texts), dtype=object)})
 
 
-def with_dictionary(loaded, tokenizer, unit, max_length=512, keep="head"):
-    """A model folder with another dictionary, of which only the dictionary is asked."""
+def tokenizer_graph(loaded):
+    """The nodes of a text model before its network: texts in, ids and mask out."""
+    model = with_tokenizer(loaded)
+    names = ["input_ids", "attention_mask"]
+    ends = [f"network/{name}" for name in names]
+    nodes = list(model.graph.node)
+    last = next(index for index, node in enumerate(nodes) if node.output[0] == ends[1])
+    weights = [each for each in model.graph.initializer if not each.name.startswith("network/")]
+    used = {name for node in nodes[: last + 1] for name in node.input}
+    graph = helper.make_graph(
+        nodes[: last + 1],
+        "tokenizer",
+        model.graph.input,
+        [helper.make_tensor_value_info(end, TensorProto.INT64, ("batch", "n")) for end in ends],
+        [each for each in weights if each.name in used],
+    )
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def with_other_tokenizer(loaded, tokenizer, unit, max_length=512, keep="head"):
+    """A model folder with another tokenizer; its network does not fit."""
     tokens = loaded.config.gatewise.tokens.model_copy(
         update={"unit": unit, "max_length": max_length, "keep": keep}
     )
@@ -106,14 +125,14 @@ def with_dictionary(loaded, tokenizer, unit, max_length=512, keep="head"):
 
 @pytest.fixture(scope="module")
 def graphs(multi_label_folder):
-    """From a dictionary's settings to a session and the encoder that it must agree with."""
+    """From a tokenizer's settings to a session and the encoder that it must agree with."""
     loaded = read_model_folder(multi_label_folder)
 
     @functools.cache
     def made(unit, lowercase, keep="head", max_length=512):
-        tokenizer = train_tokenizer(AWKWARD, unit=unit, lowercase=lowercase, vocab_size=150)
-        given = with_dictionary(loaded, tokenizer, unit, max_length, keep)
-        return session_of(tokenizing(given)), Encoder(tokenizer, max_length, keep)
+        tokenizer = train_tokenizer(EDGE_CASES, unit=unit, lowercase=lowercase, vocab_size=150)
+        changed = with_other_tokenizer(loaded, tokenizer, unit, max_length, keep)
+        return session_of(tokenizer_graph(changed)), Encoder(tokenizer, max_length, keep)
 
     return made
 
@@ -122,7 +141,7 @@ def assert_same_ids(session, encoder, texts):
     expected = pad([text.ids for text in encoder.encode(texts)])
     ids, mask = run(session, texts)
     if ids.shape != expected.input_ids.shape or (ids != expected.input_ids).any():
-        for text in texts:  # which one it is
+        for text in texts:  # names the text in the error
             alone = run(session, [text])[0][0].tolist()
             assert alone == encoder.encode([text])[0].ids.tolist(), ascii(text)
     np.testing.assert_array_equal(ids, expected.input_ids)
@@ -133,10 +152,10 @@ def assert_same_ids(session, encoder, texts):
 @pytest.mark.sampled(5)
 @kinds
 @pytest.mark.parametrize(("keep", "max_length"), KEPT)
-def test_awkward_texts_have_the_same_ids(graphs, unit, lowercase, keep, max_length):
+def test_edge_cases_have_the_same_ids(graphs, unit, lowercase, keep, max_length):
     session, encoder = graphs(unit, lowercase, keep, max_length)
-    assert_same_ids(session, encoder, AWKWARD)
-    for text in AWKWARD:
+    assert_same_ids(session, encoder, EDGE_CASES)
+    for text in EDGE_CASES:
         assert_same_ids(session, encoder, [text])
 
 
@@ -149,7 +168,7 @@ def test_any_texts_have_the_same_ids(graphs, unit, lowercase, texts, kept):
 
 @pytest.mark.exhaustive
 @kinds
-def test_every_character_has_the_same_ids_wherever_it_stands(graphs, unit, lowercase, capfd):
+def test_every_character_has_the_same_ids(graphs, unit, lowercase, capfd):
     session, encoder = graphs(unit, lowercase, "head", LONG)
     every = [chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF]
     lines = [
@@ -159,48 +178,50 @@ def test_every_character_has_the_same_ids_wherever_it_stands(graphs, unit, lower
     for start in range(0, len(lines), 50):
         assert_same_ids(session, encoder, lines[start : start + 50])
     assert_same_ids(session, encoder, ["".join(every[:LONG]), " ".join(every[-LONG // 2 :])])
-    # An expression that does not fit into the memory that RE2 allows itself says so there.
+    # RE2 reports there that an expression exceeds its memory limit.
     assert capfd.readouterr().err == ""
 
 
 @units
-@pytest.mark.parametrize("piece", ["a", "A", "aA", "猫", "İ", " ", "[", "[PAD]", "\u200d", "the "])
+@pytest.mark.parametrize("piece", ["aA", "İ", " ", "[PAD]"])
 def test_very_long_texts_have_the_same_ids(graphs, unit, piece):
     session, encoder = graphs(unit, True, "both", 8)
     assert_same_ids(session, encoder, [piece * (LONG // len(piece)), "the cat"])
 
 
 @units
-def test_words_of_one_letter_are_enough(multi_label_folder, unit):
+def test_a_vocabulary_of_single_letters_has_the_same_ids(multi_label_folder, unit):
     tokenizer = train_tokenizer(["a B"], unit=unit)
-    loaded = with_dictionary(read_model_folder(multi_label_folder), tokenizer, unit)
+    loaded = with_other_tokenizer(read_model_folder(multi_label_folder), tokenizer, unit)
     texts = ["a b", "AB", "A. b", ""]
-    assert_same_ids(session_of(tokenizing(loaded)), Encoder(tokenizer, 512), texts)
+    assert_same_ids(session_of(tokenizer_graph(loaded)), Encoder(tokenizer, 512), texts)
 
 
 @units
-def test_what_is_dropped_comes_before_all_else(multi_label_folder, unit):
-    """Also where the classes overlap, as another version of Unicode might have it."""
-    document = json.loads(train_tokenizer(AWKWARD, unit=unit).to_str())
+def test_dropped_characters_take_precedence(multi_label_folder, unit):
+    """Where classes overlap, as they could in another version of Unicode."""
+    document = json.loads(train_tokenizer(EDGE_CASES, unit=unit).to_str())
     pattern = document["normalizer"]["normalizers"][0]["pattern"]
     dropped = character_classes.members(pattern["Regex"]) | set(map(ord, "\t\u3000#猫tT"))
     pattern["Regex"] = character_classes.class_of(dropped)
     tokenizer = Tokenizer.from_str(json.dumps(document))
-    loaded = with_dictionary(read_model_folder(multi_label_folder), tokenizer, unit)
-    assert_same_ids(session_of(tokenizing(loaded)), Encoder(tokenizer, 512), AWKWARD)
+    loaded = with_other_tokenizer(read_model_folder(multi_label_folder), tokenizer, unit)
+    assert_same_ids(session_of(tokenizer_graph(loaded)), Encoder(tokenizer, 512), EDGE_CASES)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["goemotions/train.jsonl", "langid/train.csv", "nsmc/all.csv.gz", "thucnews/train.csv"],
+    ["goemotions/train.jsonl", "thucnews/train.csv"],
 )
 @units
 def test_real_texts_have_the_same_ids(shared_data, multi_label_folder, name, unit):
     rows = read_rows(shared_data / name, bad_rows=StopAtBadRows())
     texts = [row.text for row, _ in zip(rows, range(4000), strict=False)]
     tokenizer = train_tokenizer(texts[:2000], unit=unit)
-    loaded = with_dictionary(read_model_folder(multi_label_folder), tokenizer, unit, 20, "both")
-    session, encoder = session_of(tokenizing(loaded)), Encoder(tokenizer, 20, "both")
+    loaded = with_other_tokenizer(
+        read_model_folder(multi_label_folder), tokenizer, unit, 20, "both"
+    )
+    session, encoder = session_of(tokenizer_graph(loaded)), Encoder(tokenizer, 20, "both")
     for start in range(0, len(texts), 200):
         assert_same_ids(session, encoder, texts[start : start + 200])
 
@@ -210,13 +231,13 @@ def sentences(languages):
     return [row.text for row in rows]
 
 
-def as_classified(texts, classifier):
+def with_tokens(texts, classifier):
     return [text for text in texts if not classifier.encode([text])[0].is_empty]
 
 
 def test_labels_and_scores_are_the_classifiers(model_folder, languages):
     classifier = Classifier.load(model_folder)
-    texts = as_classified([*sentences(languages), *AWKWARD], classifier)
+    texts = with_tokens([*sentences(languages), *EDGE_CASES], classifier)
     session = session_of(with_tokenizer(classifier.artifact))
     scores, classes, labels = run(session, texts)
     np.testing.assert_allclose(scores, classifier.predict_proba(texts), rtol=0, atol=1e-6)
@@ -225,15 +246,15 @@ def test_labels_and_scores_are_the_classifiers(model_folder, languages):
     assert scores.dtype == np.float32
 
 
-def test_a_batch_answers_as_each_text_alone(model_folder, languages):
+def test_a_prediction_does_not_depend_on_its_batch(model_folder, languages):
     session = session_of(with_tokenizer(read_model_folder(model_folder)))
-    texts = [*sentences(languages)[:50], *AWKWARD]
+    texts = [*sentences(languages)[:50], *EDGE_CASES]
     together = run(session, texts, ["scores"])[0]
     for row, text in zip(together, texts, strict=True):
         np.testing.assert_array_equal(run(session, [text], ["scores"])[0][0], row)
 
 
-def test_a_text_that_reaches_no_label_has_none(rejecting_folder):
+def test_a_text_below_the_threshold_is_rejected(rejecting_folder):
     classifier = Classifier.load(rejecting_folder)
     texts = ["Bitte geben Sie eine gültige Adresse ein.", "1 2"]
     session = session_of(with_tokenizer(classifier.artifact))
@@ -241,7 +262,7 @@ def test_a_text_that_reaches_no_label_has_none(rejecting_folder):
     assert labels.tolist() == classifier.predict(texts) == ["de", "no language"]
 
 
-def test_a_score_that_is_the_threshold_reaches_it(model_folder):
+def test_a_score_equal_to_the_threshold_reaches_it(model_folder):
     loaded = read_model_folder(model_folder)
     text = "Wo ist der Bahnhof?"
     score = float(Classifier(loaded).predict_proba([text]).max())
@@ -253,7 +274,7 @@ def test_a_score_that_is_the_threshold_reaches_it(model_folder):
         assert run(session, [text], ["label"])[0].tolist() == [label]
 
 
-def test_of_equal_scores_the_first_label_is_given(multi_label_folder):
+def test_of_equal_scores_the_first_label_is_predicted(multi_label_folder):
     loaded = read_model_folder(multi_label_folder)
     gatewise = loaded.config.gatewise.model_copy(update={"thresholds": None})
     single = {"problem_type": "single_label_classification", "gatewise": gatewise}
@@ -263,7 +284,7 @@ def test_of_equal_scores_the_first_label_is_given(multi_label_folder):
     assert labels.tolist() == Classifier(loaded).predict(texts) == ["blue", "green", "red"]
 
 
-def test_several_labels_are_those_that_reach_their_thresholds(multi_label_folder):
+def test_multiple_labels_are_those_that_reach_their_thresholds(multi_label_folder):
     classifier = Classifier.load(multi_label_folder)
     session = session_of(with_tokenizer(classifier.artifact))
     texts = [
@@ -285,7 +306,7 @@ def test_several_labels_are_those_that_reach_their_thresholds(multi_label_folder
     ]
 
 
-def test_a_text_without_a_token_is_answered_from_the_begin_mark(model_folder):
+def test_a_text_without_a_token_has_the_scores_of_cls_alone(model_folder):
     classifier = Classifier.load(model_folder)
     session = session_of(with_tokenizer(classifier.artifact))
     expected = classifier.probabilities(classifier.encode([""]))[0]
@@ -293,33 +314,7 @@ def test_a_text_without_a_token_is_answered_from_the_begin_mark(model_folder):
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
 
 
-def stored_as_halves(model):
-    """The same network with weights in 16 bits, made 32 bits before they are used."""
-    proto = onnx.load_model_from_string(model)
-    casts = []
-    for weight in proto.graph.initializer:
-        if weight.data_type == TensorProto.FLOAT:
-            name, halves = weight.name, numpy_helper.to_array(weight).astype(np.float16)
-            weight.CopyFrom(numpy_helper.from_array(halves, f"{name}.half"))
-            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-    onnx.checker.check_model(proto, full_check=True)
-    return proto.SerializeToString()
-
-
-def test_the_network_may_be_of_another_precision(model_folder, languages):
-    whole = read_model_folder(model_folder)
-    halves = replace(whole, model=stored_as_halves(whole.model))
-    texts = sentences(languages)[:100]
-    (scores,) = run(session_of(with_tokenizer(halves)), texts, ["scores"])
-    expected = Classifier(halves).predict_proba(texts)
-    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
-    assert (expected != Classifier(whole).predict_proba(texts)).any()
-
-
-def test_a_network_of_a_newer_opset_is_taken_as_it_is(multi_label_folder):
+def test_a_network_of_a_newer_opset_keeps_it(multi_label_folder):
     loaded = read_model_folder(multi_label_folder)
     newer = onnx.version_converter.convert_version(onnx.load_model_from_string(loaded.model), 21)
     model = with_tokenizer(replace(loaded, model=newer.SerializeToString()))
@@ -327,45 +322,42 @@ def test_a_network_of_a_newer_opset_is_taken_as_it_is(multi_label_folder):
     assert run(session_of(model), ["blue"], ["labels"])[0].tolist() == [[True, False, False]]
 
 
-@pytest.mark.parametrize("folder", ["model_folder", "multi_label_folder"])
-def test_the_same_folder_gives_the_same_bytes(folder, request):
-    path = request.getfixturevalue(folder)
-    first, second = (with_tokenizer(read_model_folder(path)).SerializeToString() for _ in range(2))
+def test_the_same_folder_gives_the_same_bytes(model_folder):
+    loaded = read_model_folder(model_folder)
+    first, second = (with_tokenizer(loaded).SerializeToString() for _ in range(2))
     assert first == second
 
 
-def test_a_dictionary_that_cannot_be_expressed_is_refused_with_its_place(model_folder):
+def test_an_unsupported_tokenizer_is_refused_with_its_path(model_folder):
     loaded = read_model_folder(model_folder)
     tokenizer = train_tokenizer(["a b"], unit="ngram")
-    given = with_dictionary(loaded, tokenizer, "ngram")
-    for make in (with_tokenizer, tokenizing):
-        with pytest.raises(
-            TokenizerTablesError, match=r"tokenizer\.json: expected a dictionary .* ngram"
-        ):
-            make(given)
+    changed = with_other_tokenizer(loaded, tokenizer, "ngram")
+    message = r"tokenizer\.json: expected a tokenizer .* ngram"
+    with pytest.raises(TokenizerTablesError, match=message):
+        with_tokenizer(changed)
 
 
 @pytest.fixture(params=["onnxruntime-node", "onnxruntime-web"])
 def in_node(request, tmp_path):
-    """Asks a model by an onnxruntime of JavaScript: its outputs by their names."""
+    """Runs a model in an onnxruntime of JavaScript; returns its outputs by name."""
     if not shutil.which("node"):
         pytest.skip("there is no node here")
     check = ["node", "--eval", f"require.resolve('{request.param}')"]
-    # The packages of the tests of runtimes, and any that are named by who runs the tests.
+    # The packages of tests/runtimes, and those of the environment.
     paths = [str(MODULES), os.environ.get("NODE_PATH", "")]
     environment = {**os.environ, "NODE_PATH": os.pathsep.join(filter(None, paths))}
     if subprocess.run(check, check=False, env=environment, capture_output=True).returncode:
         pytest.skip(f"{request.param} is neither in {MODULES} nor in NODE_PATH")
 
-    def ask(model, texts):
+    def run_in_node(model, texts):
         path = tmp_path / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        question = {"runtime": request.param, "model": str(path), "texts": list(texts)}
+        request_document = {"runtime": request.param, "model": str(path), "texts": list(texts)}
         ended = subprocess.run(
             ["node", str(HERE / "answers.cjs")],
             check=False,
             env=environment,
-            input=json.dumps(question),
+            input=json.dumps(request_document),
             capture_output=True,
             encoding="utf-8",
         )
@@ -375,37 +367,34 @@ def in_node(request, tmp_path):
             for name, value in json.loads(ended.stdout).items()
         }
 
-    return ask
+    return run_in_node
 
 
-def test_javascript_answers_alike(in_node, model_folder, languages):
+def test_javascript_gives_the_same_answers(in_node, model_folder, languages):
     classifier = Classifier.load(model_folder)
-    texts = [text.replace("\x00", "") for text in [*sentences(languages), *AWKWARD]]
-    texts = as_classified(texts, classifier)
+    texts = [text.replace("\x00", "") for text in [*sentences(languages), *EDGE_CASES]]
+    texts = with_tokens(texts, classifier)
     answer = in_node(with_tokenizer(classifier.artifact), texts)
     np.testing.assert_allclose(answer["scores"], classifier.predict_proba(texts), atol=1e-5)
     assert answer["label"].tolist() == classifier.predict(texts)
     assert answer["classes"].tolist() == classifier.classes_
 
 
-def test_javascript_gives_several_labels(in_node, multi_label_folder):
-    answer = in_node(with_tokenizer(read_model_folder(multi_label_folder)), ["Blue RED", "grey"])
-    assert answer["labels"].astype(bool).tolist() == [[True, False, True], [False] * 3]
-
-
 @units
 def test_javascript_gives_the_same_ids(in_node, multi_label_folder, unit):
-    tokenizer = train_tokenizer(AWKWARD, unit=unit, vocab_size=150)
-    loaded = with_dictionary(read_model_folder(multi_label_folder), tokenizer, unit, 20, "tail")
-    texts = [text.replace("\x00", "") for text in AWKWARD]
-    answer = in_node(tokenizing(loaded), texts)
+    tokenizer = train_tokenizer(EDGE_CASES, unit=unit, vocab_size=150)
+    loaded = with_other_tokenizer(
+        read_model_folder(multi_label_folder), tokenizer, unit, 20, "tail"
+    )
+    texts = [text.replace("\x00", "") for text in EDGE_CASES]
+    answer = in_node(tokenizer_graph(loaded), texts)
     expected = pad([text.ids for text in Encoder(tokenizer, 20, "tail").encode(texts)])
-    np.testing.assert_array_equal(answer["input_ids"], expected.input_ids)
-    np.testing.assert_array_equal(answer["attention_mask"], expected.attention_mask)
+    np.testing.assert_array_equal(answer["network/input_ids"], expected.input_ids)
+    np.testing.assert_array_equal(answer["network/attention_mask"], expected.attention_mask)
 
 
 def test_javascript_ends_a_text_at_a_nul(in_node, multi_label_folder):
-    """The one thing to do before: its tensors hold strings as C has them."""
+    """Its tensors have C strings: an app must remove U+0000 first."""
     model = with_tokenizer(read_model_folder(multi_label_folder))
     answer = in_node(model, ["blue\x00 red", "blue red"])
     assert answer["labels"].astype(bool).tolist() == [[True, False, False], [True, False, True]]

@@ -30,16 +30,15 @@ def run():
     )
 
 
-def test_it_says_how_far_probabilities_can_be_trusted(run):
+def test_the_card_has_the_calibration_error(run):
     card = model_card(run, Labels(("ham", "spam")), config.Config())
-    told = "off by 3.2% in the mean on the validation rows (expected calibration error)"
-    assert f"{told}.\n" in card
+    assert "The expected calibration error on the validation rows is 3.2%.\n" in card
     found = Calibration(1.2345, 20, 0.7, 0.6, 0.0654, 0.0321, (), ())
     card = model_card(run, Labels(("ham", "spam")), config.Config(), found)
-    assert "with temperature 1.23 took that from 6.5% to 3.2% on the validation rows." in card
+    assert "with temperature 1.23 took it from 6.5% to 3.2% on the validation rows." in card
 
 
-def test_it_says_when_a_text_is_given_none(run):
+def test_the_card_has_the_rejection_threshold(run):
     labels, point = Labels(("ham", "spam")), RejectionPoint(0.61234, 0.9, 0.97, 0.5)
     rejection = Rejection("none `of` these", "oos", None, True, point, ())
     report = replace(
@@ -50,43 +49,45 @@ def test_it_says_when_a_text_is_given_none(run):
         out_of_scope_recall=0.654,
     )
     card = model_card(replace(run, validation=report), labels, config.Config(), None, rejection)
-    told = " ".join(card.split())
-    assert "probability below 0.6123 is given ``none `of` these`` instead" in told
-    assert "91.2% of the validation rows are given a label, which is right for 97.0%" in told
-    assert "65.4% of the 1,234 rows out of scope are given none." in told
+    text = " ".join(card.split())
+    assert "probability below 0.6123 is answered with ``none `of` these``:" in text
+    assert (
+        "91.2% of the validation rows get a label, and 97.0% of those answers are correct" in text
+    )
+    assert "65.4% of the 1,234 rows out of scope are rejected." in text
     assert "out of scope" not in model_card(run, labels, config.Config())
 
 
-def test_it_says_what_the_model_is_and_how_good(run):
+def test_the_card_has_the_model_and_its_metrics(run):
     card = model_card(run, Labels(("ham", "spam")), config.Config())
     assert card.startswith("---\nlibrary_name: gatewise\n")
     assert "Labels: `ham`, `spam`." in card
     assert sentence(run, config.Config()) in card
-    assert "gives one of 2 labels; trained on 1,000 texts." in card
+    assert "predicts one of 2 labels; trained on 1,000 texts." in card
     assert "| validation | 0.7500 | 0.5000 | 0.6000 | 20 |" in card
-    assert "knows 97.0% of the" in card
-    assert "epoch 2 of\n2, the best by validation macro-F1 (0.7512)." in card
+    assert "covers 97.0% of the" in card
+    assert "epoch 2 of\n2, the best by validation macro F1 (0.7512)." in card
     assert "softmax" in card
     assert "| test " not in card
 
 
-def test_of_several_labels_it_tells_micro_f1_and_thresholds(run):
+def test_a_multi_label_card_has_micro_f1_and_thresholds(run):
     several = replace(run.validation, micro_f1=0.625)
     run = replace(run, validation=several, test=several)
     card = model_card(run, Labels(("ham", "spam")), config.Config())
-    assert "gives any of 2 labels" in card
-    assert "| rows | accuracy | macro-F1 | micro-F1 | log loss | number of rows |" in card
+    assert "predicts any of 2 labels" in card
+    assert "| rows | accuracy | macro F1 | micro F1 | log loss | number of rows |" in card
     assert "| test | 0.7500 | 0.5000 | 0.6250 | 0.6000 | 20 |" in card
     assert "`gatewise.thresholds`" in card
     assert "sigmoid" in card
 
 
-def test_labels_stay_labels_in_markdown(run):
+def test_labels_are_escaped_in_markdown(run):
     card = model_card(run, Labels(("a `b` c", "`", "two\nlines")), config.Config())
     assert "Labels: ``a `b` c``, `` ` ``, `two lines`." in card
 
 
-def test_many_labels_are_counted_not_listed(run):
+def test_of_many_labels_the_first_are_listed(run):
     labels = Labels(tuple(f"label {number:03}" for number in range(150)))
     card = model_card(run, labels, config.Config())
     assert "`label 029` and 120 more." in card

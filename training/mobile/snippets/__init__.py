@@ -1,4 +1,4 @@
-"""Programs that a mobile artifact brings along, in four languages, filled in for its model."""
+"""The example programs of a mobile artifact, in Python, JavaScript, Kotlin and Swift."""
 
 from importlib.resources import files
 
@@ -7,11 +7,11 @@ from gatewise.service.model.model_folder import Artifact
 
 
 def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
-    """The contents of each program, by the name of its file.
+    """The source of each program by file name.
 
     Args:
         loaded: The model.
-        with_text: Whether there is a model that takes texts as they are.
+        with_text: Whether the folder has a model that takes texts.
     """
     folder = loaded.folder
     sources = {

@@ -1,6 +1,6 @@
 "use strict";
-// Sorts tables by a click on a column's head, and opens what is folded for the printer. The page
-// says all that it says without this.
+// Sorts tables by a click on a column's header, and unfolds every section for printing. Without
+// scripts the page shows the same.
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = Array.from(table.tHead.rows[0].cells);
   heads.forEach((head, column) => {
@@ -11,7 +11,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     button.addEventListener("click", () => {
       const numeric = head.classList.contains("number");
       const now = head.getAttribute("aria-sort");
-      // Names begin at their first, numbers at the largest.
+      // Names sort ascending first, numbers descending.
       const first = numeric ? "descending" : "ascending";
       const second = numeric ? "ascending" : "descending";
       const order = now === first ? second : first;

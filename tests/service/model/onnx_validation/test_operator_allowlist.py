@@ -65,7 +65,7 @@ def networks() -> dict[str, bytes]:
     # A few large weights among many small ones, as in a trained table.
     OnnxParts(whole)[NGRAMS] = (generator.normal(size=table.shape) ** 5).astype(np.float32)
     kept = np.arange(0, 90, 2)
-    plan = PruningPlan(np.arange(0, VOCABULARY, 3), kept, absent=1.0, width=8, ngram_width=3)
+    plan = PruningPlan(np.arange(0, VOCABULARY, 3), kept, absent_idf=1.0, width=8, ngram_width=3)
     for name, model in (("whole", whole), ("small", prune(whole, plan))):
         for precision in PRECISIONS:
             stored = convert_precision(model, precision)
