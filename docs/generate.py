@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from gatewise.training.config.config import Config
 
 from gatewise.cli import app
+from gatewise.training.config.config import Config
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent

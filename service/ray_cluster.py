@@ -13,6 +13,7 @@ from typing import Any
 
 import ray
 import ray.exceptions
+
 from gatewise.vocab.errors import GatewiseError
 
 NAMESPACE = "gatewise"

@@ -303,6 +303,8 @@ def multi_label_folder(tmp_path_factory):
     """
     import numpy as np
     import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
     from gatewise.service.model import model_documents
     from gatewise.service.model.model_folder import (
         seal_model_folder,
@@ -311,7 +313,6 @@ def multi_label_folder(tmp_path_factory):
     )
     from gatewise.vocab.tokenizer.tokenizer import PAD_ID, train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
-    from onnx import TensorProto, helper, numpy_helper
 
     labels, words = ("blue", "green", "red"), ["blue", "green", "red", "reddish", "grey"]
     tokenizer = train_tokenizer([" ".join(words)])

@@ -12,6 +12,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tokenizers import Tokenizer
+
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
@@ -32,10 +34,10 @@ from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.workspace import Workspace, open_workspace
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
-from tokenizers import Tokenizer
 
 if TYPE_CHECKING:
     import keras
+
     from gatewise.training.trained_model import TrainedModel
 
 _TIMED_TEXTS = 256

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 import tensorflow as tf
 import tokenizers
+from tokenizers import Tokenizer
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import (
     FORMAT,
@@ -45,7 +47,6 @@ from gatewise.training.report.model_card import model_card
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.tokenizer import PAD_ID
 from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
-from tokenizers import Tokenizer
 
 _IN_MEMORY = ModelFolder(Path("the trained model"))
 """The folder of a model that is in memory, for the names of files and for messages."""

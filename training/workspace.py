@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import lock_descriptor
+
 from gatewise.vocab.errors import GatewiseError
 
 _CHECKPOINTS = ("checkpoint.npz", "first.npz")

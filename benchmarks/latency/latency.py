@@ -18,9 +18,6 @@ import numpy as np
 import onnx
 import tensorflow as tf
 import typer
-from gatewise.service.model.classifier import Classifier
-from gatewise.training.config.network_section import Cell
-from gatewise.vocab.tokenizer.encoding import Batch, pad
 from numpy.typing import NDArray
 
 from benchmarks.latency import networks
@@ -28,6 +25,9 @@ from benchmarks.latency.networks import TOLERANCE, in_onnxruntime
 from benchmarks.lib import timing
 from benchmarks.lib.command import AsJson, BenchmarkError, command
 from benchmarks.lib.report import Row, report
+from gatewise.service.model.classifier import Classifier
+from gatewise.training.config.network_section import Cell
+from gatewise.vocab.tokenizer.encoding import Batch, pad
 
 GATEWISE, EXPORT, PREDICT = "Gatewise's ONNX", "Keras's own ONNX export", "Keras model.predict"
 TARGETS = {EXPORT: 5.0, PREDICT: 100.0}

@@ -15,6 +15,8 @@ import keras
 import numpy as np
 import onnx
 import onnxruntime as ort
+from numpy.typing import NDArray
+
 from gatewise.service.model.model_folder import write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.config.network_section import Cell, NetworkConfig
@@ -27,7 +29,6 @@ from gatewise.training.onnx_export.keras_to_onnx import to_onnx
 from gatewise.training.trained_model import TrainedModel
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
-from numpy.typing import NDArray
 
 VOCAB_SIZE, CLASSES, SEED = 20_000, 10, 1
 TOLERANCE = 1e-5

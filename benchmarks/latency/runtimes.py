@@ -18,11 +18,6 @@ from typing import Annotated
 import numpy as np
 import onnx
 import typer
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_documents import DTYPES, PRECISIONS, Precision
-from gatewise.service.model.model_folder import ModelFolder, read_model_folder
-from gatewise.training.config.network_section import Cell
-from gatewise.vocab.tokenizer.encoding import pad
 from numpy.typing import NDArray
 
 from benchmarks.latency import networks
@@ -32,6 +27,11 @@ from benchmarks.lib.command import AsJson, BenchmarkError, command
 from benchmarks.lib.javascript import NODE_MODULES, Tell
 from benchmarks.lib.report import Row, report
 from benchmarks.lib.timing import Timer
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_documents import DTYPES, PRECISIONS, Precision
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder
+from gatewise.training.config.network_section import Cell
+from gatewise.vocab.tokenizer.encoding import pad
 
 PYTHON, NODE, CHROMIUM = "Python", "Node", "Chromium"
 ENGINES = {

@@ -12,10 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from gatewise.training.config import config as configs
-from gatewise.training.config.config import Config
-from gatewise.training.pipeline import train
-from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
@@ -26,6 +22,10 @@ from tokenizers import normalizers, pre_tokenizers
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.corpora import Rows, Split
 from benchmarks.lib.results import Result
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 Settings = dict[str, Any]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, ParamSpec
 
 import typer
+
 from gatewise.vocab.errors import GatewiseError
 
 ROOT = Path(__file__).parents[2]

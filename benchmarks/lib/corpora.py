@@ -16,12 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+
+from benchmarks.lib.command import BenchmarkError
 from gatewise.training.data.corpora import Corpora, split
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_rows
 from gatewise.vocab.corpus.record_stream import open_records
-
-from benchmarks.lib.command import BenchmarkError
 
 NAMES = (
     *("trec6", "sst2", "clinc150", "snips", "sms_spam"),

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
-from gatewise.vocab.errors import GatewiseError
 
 from benchmarks.lib.command import BenchmarkError
+from gatewise.vocab.errors import GatewiseError
 
 
 @dataclass(frozen=True)

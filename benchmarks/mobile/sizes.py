@@ -13,14 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_folder import read_model_folder
-from gatewise.training.evaluation.evaluate import evaluate
-from gatewise.training.mobile.mobile_export import export_mobile
-from gatewise.training.pipeline import train
-from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
-from gatewise.vocab.corpus.corpus_reader import read_rows
-from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 
 from benchmarks.lib import corpora
 from benchmarks.lib.classifiers import (
@@ -34,7 +26,15 @@ from benchmarks.lib.command import DATA, AsJson, BenchmarkError, TrainingSetting
 from benchmarks.lib.corpora import Split
 from benchmarks.lib.report import Row, report
 from benchmarks.lib.results import Key, Result, Results, key
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.training.mobile.mobile_export import export_mobile
+from gatewise.training.pipeline import train
 from gatewise.value_types import in_bytes
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_rows
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 
 SEED = 1
 

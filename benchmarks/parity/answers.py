@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gatewise.service.model.model_documents import DTYPES, Precision
-from gatewise.service.model.model_folder import ModelFolder
 from numpy.typing import NDArray
 
 from benchmarks.lib.command import BenchmarkError
+from gatewise.service.model.model_documents import DTYPES, Precision
+from gatewise.service.model.model_folder import ModelFolder
 
 TOLERANCE = 1e-5
 """How far a score may be from the reference's."""

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from gatewise.service.model.model_documents import PRECISIONS
 
 from benchmarks.lib.command import AsJson, command
 from benchmarks.lib.javascript import NODE_MODULES
@@ -15,6 +14,7 @@ from benchmarks.lib.report import report
 from benchmarks.parity import runtimes, texts
 from benchmarks.parity.answers import TOLERANCE, Answers, Comparison, compare
 from benchmarks.parity.runtimes import Reference
+from gatewise.service.model.model_documents import PRECISIONS
 
 _SHOWN = 10  # texts that differ
 _SHOWN_CHARACTERS = 200

@@ -10,18 +10,18 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnxruntime as ort
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_documents import PRECISIONS, Precision
-from gatewise.service.model.model_folder import ModelFolder, read_model_folder
-from gatewise.service.model.scores import ScoreFunction, apply
-from gatewise.training.mobile.ort_format import to_ort
-from gatewise.vocab.tokenizer.encoding import pad
 from numpy.typing import NDArray
 
 from benchmarks.lib import javascript
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.javascript import NODE_MODULES, Tell
 from benchmarks.parity.answers import Answers, Question
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.model_documents import PRECISIONS, Precision
+from gatewise.service.model.model_folder import ModelFolder, read_model_folder
+from gatewise.service.model.scores import ScoreFunction, apply
+from gatewise.training.mobile.ort_format import to_ort
+from gatewise.vocab.tokenizer.encoding import pad
 
 ORT_FORMAT = "ORT format in Python onnxruntime"
 

@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.lib import corpora, timing
 from gatewise.service.model import classifier
 from gatewise.service.model.classifier import Classifier, min_batch_rows
 from gatewise.service.model.model_folder import read_model_folder
@@ -36,9 +39,6 @@ from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
-from numpy.typing import NDArray
-
-from benchmarks.lib import corpora, timing
 
 TOKENIZING, INFERENCE = "tokenizing alone", "inference alone"
 FROM_STRINGS = "Gatewise, strings to labels"

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from gatewise.vocab.corpus.record_stream import open_records
 
 from benchmarks.lib import corpora
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, CorpusFolder, Model, command
 from benchmarks.lib.report import Row, report
 from benchmarks.lib.subprocesses import environment, gatewise_command
+from gatewise.vocab.corpus.record_stream import open_records
 
 SUFFIXES = (".csv", ".jsonl.gz", ".parquet")
 _FORMER = b"former"

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.scoring.score_file import Parallelism, score_file
-from gatewise.service.scoring.summary import RowCounts
-from gatewise.service.threads import available_cpus
 
 from benchmarks.lib import corpora
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, CorpusFolder, Model, command
 from benchmarks.lib.report import MIB, Row, report
 from benchmarks.lib.subprocesses import last_line
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.scoring.score_file import Parallelism, score_file
+from gatewise.service.scoring.summary import RowCounts
+from gatewise.service.threads import available_cpus
 
 _GROWTH = 0.02  # share by which the second half's highest peak may be above the first half's
 _SELF = Path("/proc/self")

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from benchmarks.lib.command import AsJson, Model, command
+from benchmarks.lib.report import Row, report
+from benchmarks.lib.timing import rotated
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.ray.input_splits import SplitSizes
 from gatewise.service.scoring.ray.output_parts import PartitionedOutput
@@ -23,10 +27,6 @@ from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_texts
 from gatewise.vocab.corpus.record_stream import open_records
-
-from benchmarks.lib.command import AsJson, Model, command
-from benchmarks.lib.report import Row, report
-from benchmarks.lib.timing import rotated
 
 PART_ROWS = 8192
 """Rows of a part: few enough for the first of them to come soon after the workers have begun."""

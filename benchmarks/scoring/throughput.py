@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from gatewise.service.threads import available_cpus as all_cores
 
 from benchmarks.lib import corpora
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, CorpusFolder, command
@@ -33,6 +32,7 @@ from benchmarks.scoring.candidates import (
     TOKENIZING,
     Settings,
 )
+from gatewise.service.threads import available_cpus as all_cores
 
 BOUND = "the bound: tokenizing, then inference"
 GOAL = 0.9

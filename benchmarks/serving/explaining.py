@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.explanation import explain
-from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
-from gatewise.vocab.corpus.corpus_reader import read_texts
 
 from benchmarks.lib.command import AsJson, BenchmarkError, Model, command
 from benchmarks.lib.report import Row, report
 from benchmarks.lib.request_formats import hugging_face_body
 from benchmarks.lib.timing import seconds
 from benchmarks.serving import servers
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.explanation import explain
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import read_texts
 
 
 def by_length(

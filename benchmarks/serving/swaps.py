@@ -16,13 +16,6 @@ from typing import Annotated, Literal
 
 import onnx
 import typer
-from gatewise.service.model.model_folder import (
-    read_model_folder,
-    seal_model_folder,
-    write_json,
-    write_model_folder,
-)
-from gatewise.training.onnx_export.logit_scaling import scale_logits
 
 from benchmarks.lib import corpora
 from benchmarks.lib.command import (
@@ -40,6 +33,13 @@ from benchmarks.lib.request_formats import expected_scores
 from benchmarks.lib.server_process import RunningServer
 from benchmarks.serving import servers
 from benchmarks.serving.closed_loop import Answers, Judge, driving, judge_versions
+from gatewise.service.model.model_folder import (
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+    write_model_folder,
+)
+from gatewise.training.onnx_export.logit_scaling import scale_logits
 
 NAME = "model"
 """What the model is called where it is served: the name of its folder."""

@@ -12,13 +12,6 @@ from typing import Annotated, Literal
 
 import numpy as np
 import typer
-from gatewise.training.config import config as configs
-from gatewise.training.config.config import Config
-from gatewise.training.data import corpora as reading
-from gatewise.training.data.corpora import Corpora
-from gatewise.training.data.examples import Examples
-from gatewise.training.pipeline import prepare
-from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 from benchmarks.lib import corpora
 from benchmarks.lib.command import (
@@ -35,6 +28,13 @@ from benchmarks.lib.timing import rotated
 from benchmarks.training.frameworks import shared
 from benchmarks.training.frameworks.shared import EncodedTexts, Recipe, TrainingRun
 from benchmarks.training.frameworks.worker import FRAMEWORKS, GATEWISE
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
+from gatewise.training.data import corpora as reading
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.data.examples import Examples
+from gatewise.training.pipeline import prepare
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 _WINDOW = 65_536
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
 from gatewise.service.model.model_documents import DTYPES, Precision
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.vocab.errors import GatewiseError

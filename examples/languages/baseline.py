@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from gatewise.service.model.classifier import Classifier
-from gatewise.training.evaluation.evaluate import evaluate
-from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
-from gatewise.vocab.corpus.corpus_reader import Row, read_rows
-from gatewise.vocab.errors import GatewiseError
-from gatewise.vocab.tokenizer.encoded_rows import encode_rows
 from rich.console import Console
 from rich.table import Table
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics import accuracy_score, f1_score
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
+
+from gatewise.service.model.classifier import Classifier
+from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import Row, read_rows
+from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.tokenizer.encoded_rows import encode_rows
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from gatewise.vocab.atomic_files import atomic_write
 from rich.console import Console
 from rich.table import Table
+
+from gatewise.vocab.atomic_files import atomic_write
 
 SPLITS = ("train", "validation", "test")
 MIN_LENGTH = 20

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
@@ -25,7 +27,6 @@ from gatewise.vocab.tokenizer.encoding import (
     pad,
 )
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
-from numpy.typing import NDArray
 
 FULL_BATCH_TEXTS = 32
 """The largest number of texts in a batch. More are not faster, and differ more in length."""

@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import log_odds
 from gatewise.vocab.tokenizer.encoding import Encoded, EncodedWithOffsets
 from gatewise.vocab.tokenizer.token_offsets import Span
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
-from numpy.typing import NDArray
 
 MAX_SPANS = 128
 """The largest number of spans that are replaced one by one; more are joined to neighbours."""

@@ -6,8 +6,9 @@ Inference read; Gatewise's own settings are under its key `gatewise`.
 
 from typing import Annotated, Literal
 
-from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN
 
 Precision = Literal["fp32", "fp16", "int8"]
 """How a network's weights are stored: 32-bit floats, 16-bit floats, or 8-bit integers."""

@@ -16,6 +16,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import BaseModel, ValidationError
+from tokenizers import Tokenizer
+
 from gatewise.service.model.errors import ModelFolderError, NetworkError
 from gatewise.service.model.folder_reader import (
     MAX_BYTES,
@@ -38,8 +41,6 @@ from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer
-from pydantic import BaseModel, ValidationError
-from tokenizers import Tokenizer
 
 _Document = TypeVar("_Document", bound=BaseModel)
 

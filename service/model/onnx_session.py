@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import onnxruntime as ort
+
 from gatewise.service.model.errors import ModelFolderError
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from gatewise.service.model.model_documents import RejectSettings
 from numpy.typing import NDArray
+
+from gatewise.service.model.model_documents import RejectSettings
 
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
@@ -18,7 +20,6 @@ from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.vocab.errors import EmptyTextError, GatewiseError, TokenizerError
 from gatewise.vocab.tokenizer.incremental_tokenizer import IncrementalTokenizer
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
-from numpy.typing import NDArray
 
 _MAX_CACHED = 16
 """The largest number of open tokens whose states are cached. Texts rarely have more."""

@@ -6,6 +6,7 @@ No value of a row is parsed and formatted again, so none changes: neither `1.10`
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
 from gatewise.service.scoring import row_format
 from gatewise.service.scoring.cell_values import cell_text, json_text
 from gatewise.service.scoring.output_columns import Column

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.types as kinds
+
 from gatewise.vocab.errors import OutputError
 
 

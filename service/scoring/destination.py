@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+
 from gatewise.service.scoring.journaled_output import JournaledOutput
 from gatewise.service.scoring.parquet_output import ParquetAssembler
 from gatewise.service.scoring.row_format import RowFormat

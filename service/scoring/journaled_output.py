@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from filelock import lock_descriptor
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from gatewise.service.scoring.chunks import Position
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.atomic_files import translate_write_errors
 from gatewise.vocab.errors import OutputError
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 _FORMAT = 2
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.label_values import SEPARATOR
 from gatewise.vocab.errors import ArgumentError, CorpusError, OutputError
-from numpy.typing import NDArray
 
 PROBABILITY_PREFIX = "probability_"
 """The prefix of a probability column's name; the label follows."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.types as kinds
+
 from gatewise.service.scoring.cell_values import cell_text, json_text
 from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.errors import OutputError

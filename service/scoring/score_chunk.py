@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 import numpy as np
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import none_labels, shortest
 from gatewise.service.scoring.append_columns import append_cells, append_keys

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision, RejectSettings
 from gatewise.service.model.scores import none_labels, shortest

@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.auth import authorization
@@ -27,8 +30,6 @@ from gatewise.service.serving.http.web_ui import web_ui
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.settings import Settings
 from gatewise.vocab.errors import GatewiseError
-from pydantic.json_schema import models_json_schema
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
 

@@ -15,12 +15,13 @@ from operator import itemgetter
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.vocab.errors import EmptyTextError, GatewiseError
 from gatewise.vocab.tokenizer.encoding import Encoded
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
-from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import AppContext, ServerProcess

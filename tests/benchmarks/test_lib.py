@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from gatewise.vocab.corpus.record_stream import open_records
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -14,6 +13,7 @@ from benchmarks.lib import corpora, process_usage, request_formats, subprocesses
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.report import report
 from benchmarks.lib.server_process import running
+from gatewise.vocab.corpus.record_stream import open_records
 
 
 def printed(**options):

@@ -6,12 +6,12 @@ import os
 from importlib.util import find_spec
 
 import pytest
-from gatewise.vocab.corpus.record_stream import open_records
 
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.subprocesses import last_line
 from benchmarks.scoring import candidates, kills, memory, throughput
 from benchmarks.scoring.memory import Sample
+from gatewise.vocab.corpus.record_stream import open_records
 
 
 @pytest.fixture(scope="module")

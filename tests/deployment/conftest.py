@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+
 from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.settings import Settings
 

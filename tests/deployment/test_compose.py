@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from gatewise.service.serving.settings import PREFIX, Settings, variable
 
 ROOT = Path(__file__).parents[2]

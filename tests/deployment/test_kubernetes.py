@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+
 from gatewise.service.serving.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]

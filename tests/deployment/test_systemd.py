@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from gatewise.service.serving.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.score_file import score_file
 from gatewise.training.config.corpus_section import CorpusConfig

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime
 import pytest
+
+import gatewise
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.training.mobile.text_model import with_tokenizer
 from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
-
-import gatewise
 
 HEADING = "Text in, label out"
 

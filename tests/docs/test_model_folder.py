@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import onnxruntime
 import pytest
-from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_documents import Manifest, ModelConfig
 from pydantic import BaseModel
 
 import gatewise
+from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.model_documents import Manifest, ModelConfig
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from gatewise.training.config.config import Config
 
 ROOT = Path(__file__).parents[2]

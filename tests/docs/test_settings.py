@@ -4,6 +4,7 @@ import re
 import tomllib
 
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.config.config import Config
 

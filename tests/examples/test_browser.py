@@ -10,18 +10,18 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from gatewise.service.model.model_folder import (
-    ModelFolder,
-    read_model_folder,
-    seal_model_folder,
-    write_json,
-)
 from typer import Typer
 from typer.testing import CliRunner
 
 import gatewise
 from benchmarks.lib.chromium import Chromium
 from benchmarks.lib.javascript import NODE_MODULES, missing_in_chromium, served
+from gatewise.service.model.model_folder import (
+    ModelFolder,
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+)
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "browser"

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "frames"

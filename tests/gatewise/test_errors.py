@@ -1,7 +1,7 @@
 import pytest
-from gatewise.vocab.errors import CorpusError
 
 from gatewise.errors import exit_code_of
+from gatewise.vocab.errors import CorpusError
 
 
 def test_a_users_mistake_is_one_line(capsys):

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from gatewise.service.model.classifier import Classifier
-from gatewise.vocab.errors import EmptyTextError
 
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.javascript import missing_in_node
 from benchmarks.parity import runtimes
+from gatewise.service.model.classifier import Classifier
+from gatewise.vocab.errors import EmptyTextError
 
 pytestmark = pytest.mark.node
 

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+
 from gatewise.service.model.model_folder import ModelFolder, read_model_folder
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build

@@ -12,6 +12,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.listen_socket import listen
 
@@ -48,6 +49,7 @@ def forward_folder(once: Callable[..., Path]) -> Callable[..., Path]:
 def _write_forward(assignments: list[str], labels: int, multi_label: bool, folder: Path) -> None:
     # Imported here, because TensorFlow takes seconds to import.
     import numpy as np
+
     from gatewise.service.model.model_folder import write_model_folder
     from gatewise.training.config import config
     from gatewise.training.network.build import build

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.layers import AttentionPooling, output_layer

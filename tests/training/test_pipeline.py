@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import pytest
+
 from gatewise.training.workspace import open_workspace, workspace_of
 from gatewise.vocab.errors import GatewiseError
 

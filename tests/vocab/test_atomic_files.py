@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from gatewise.vocab.atomic_files import atomic_write, replace_folder
 from gatewise.vocab.errors import OutputError
 

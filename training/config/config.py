@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from gatewise.training.config.corpus_section import CorpusConfig
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.reject_section import RejectConfig
@@ -13,7 +15,6 @@ from gatewise.training.config.section import Section
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.vocab.errors import GatewiseError
-from pydantic import BaseModel, ValidationError
 
 
 class ConfigError(GatewiseError):

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from gatewise.training.config.section import Section
 from gatewise.vocab.corpus.columns import Columns, Task
-from pydantic import Field
 
 Duplicates = Literal["report", "remove", "ignore"]
 

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from pydantic import Field, model_validator
+
 from gatewise.training.config.section import Section
 from gatewise.vocab.tokenizer.tokenizer import Unit
-from pydantic import Field, model_validator
 
 Cell = Literal["gru", "lstm", "rnn"]
 Direction = Literal["bidirectional", "forward", "backward"]

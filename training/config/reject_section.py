@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
+from pydantic import Field, model_validator
+
 from gatewise.service.model.model_documents import NONE_LABEL
 from gatewise.training.config.section import Section
-from pydantic import Field, model_validator
 
 
 class RejectConfig(Section):

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, Self
 
+from pydantic import Field, model_validator
+
 from gatewise.training.config.section import Section
 from gatewise.vocab.tokenizer.encoding import Keep
 from gatewise.vocab.tokenizer.tokenizer import Accents, Normalization, Unit
-from pydantic import Field, model_validator
 
 
 class TokensConfig(Section):

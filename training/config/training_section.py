@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from gatewise.training.config.section import Section
 from pydantic import Field, model_validator
+
+from gatewise.training.config.section import Section
 
 Optimizer = Literal["adamw", "adam", "sgd", "adagrad"]
 Schedule = Literal["cosine", "linear", "constant"]

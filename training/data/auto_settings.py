@@ -6,6 +6,7 @@ characters classify short texts better. The same holds for scripts without space
 """
 
 import numpy as np
+
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.stored_rows import StoredRows

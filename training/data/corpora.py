@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.duplicates import Duplicates, Finder, Part
 from gatewise.training.data.stored_rows import StoredRows, store
@@ -19,7 +21,6 @@ from gatewise.vocab.corpus.columns import FoundColumns
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import CorpusError
-from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

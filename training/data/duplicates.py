@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.training.data.exact_duplicates import ExactDuplicates, group
 from gatewise.training.data.minhash import normalized, signatures
 from gatewise.training.data.near_duplicates import EXAMPLES, NearTexts, SignatureFile, find
-from numpy.typing import NDArray
 
 Part = Literal["train", "validation", "test"]
 

@@ -10,6 +10,9 @@ from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
 from gatewise.training.config.config import Config
 from gatewise.training.data import examples
 from gatewise.training.data.corpora import Rows
@@ -24,8 +27,6 @@ from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 from gatewise.vocab.tokenizer.encoding import Encoded, Encoder
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID, Coverage, measure_coverage
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 _WINDOW = 4096
 

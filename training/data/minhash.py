@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
-from gatewise.vocab.tokenizer.character_classes import UNSPACED_BLOCKS
 from numpy.typing import NDArray
+
+from gatewise.vocab.tokenizer.character_classes import UNSPACED_BLOCKS
 
 LANES = 128
 """Numbers of a signature: the estimate's standard deviation is at most 1 / (2 · √128) = 0.044."""

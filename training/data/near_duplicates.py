@@ -14,8 +14,9 @@ from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
-from gatewise.training.data.minhash import LANES
 from numpy.typing import NDArray
+
+from gatewise.training.data.minhash import LANES
 
 PARTS = 3
 """Number of parts; a set of parts is a number with a bit for each."""

@@ -8,10 +8,11 @@ import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from gatewise.training.data.examples import Targets
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+
+from gatewise.training.data.examples import Targets
 
 BINS = 15
 """Bins of equal width that probabilities are sorted into, as in the paper."""

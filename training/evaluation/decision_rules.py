@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import apply
 from gatewise.training.config.reject_section import RejectConfig
@@ -24,7 +26,6 @@ from gatewise.training.evaluation.calibration import (
 )
 from gatewise.training.evaluation.rejection import Rejection, choose, curve
 from gatewise.vocab.corpus.labels import Labels
-from numpy.typing import NDArray
 
 _MAX_LOGITS = 2**24
 """Logits held in memory, at most: of more validation rows, an evenly spaced sample is used."""

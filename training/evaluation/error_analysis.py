@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import apply, shortest
 from gatewise.training.evaluation.calibration import (
@@ -22,8 +25,6 @@ from gatewise.training.evaluation.evaluate import predicted
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 UNKNOWN_BINS = 20
 """Bins of the share of unknown tokens above zero; texts without any have a bin of their own."""

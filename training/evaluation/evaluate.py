@@ -9,14 +9,15 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from sklearn.metrics import multilabel_confusion_matrix
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import apply, reached
 from gatewise.training.evaluation.calibration import Reliability, predictions_of
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
-from numpy.typing import NDArray
-from scipy.special import logsumexp
-from sklearn.metrics import multilabel_confusion_matrix
 
 _WINDOW = 8192
 """Rows classified at a time."""

@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.service.model.model_documents import RejectSettings
 from gatewise.training.evaluation.thresholds import between
-from numpy.typing import NDArray
 
 _POINTS = 100
 """Points of a curve, at most."""

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.progress import Epoch, RateTest
 from gatewise.vocab.atomic_files import atomic_write
 from gatewise.vocab.errors import GatewiseError
-from numpy.typing import NDArray
 
 _FIRST_CHECKPOINT = "first.npz"
 """Name of the file, in the same folder, that holds a run's first checkpoint."""

@@ -10,9 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
 from gatewise.training.data.examples import Examples, Targets
 from gatewise.vocab.tokenizer.encoding import pad
-from numpy.typing import NDArray
 
 _POOL_BATCHES = 50
 """Size of a pool of shuffled texts that are sorted by length together, in batches."""

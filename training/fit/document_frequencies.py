@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import tensorflow as tf
+
 from gatewise.training.data.examples import Examples
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.network.ngrams import NgramLogits

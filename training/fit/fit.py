@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
 from gatewise.training.config.training_section import Metric, TrainingConfig
 from gatewise.training.data.examples import Examples
 from gatewise.training.fit import diagnosis
@@ -23,7 +25,6 @@ from gatewise.training.fit.schedule import LearningRate
 from gatewise.training.fit.train_step import Arrays, Trainer
 from gatewise.training.fit.validation import balance_paths, validate
 from gatewise.vocab.errors import GatewiseError
-from numpy.typing import NDArray
 
 _RATE_REDUCTION = 0.1
 """Factor of the learning rate after the cost diverged."""

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from gatewise.training.config.training_section import TrainingConfig
-from gatewise.training.data.examples import Examples
 from keras import ops
 from numpy.typing import NDArray
+
+from gatewise.training.config.training_section import TrainingConfig
+from gatewise.training.data.examples import Examples
 
 _WINDOW = 65_536
 """Rows whose labels are counted at a time."""

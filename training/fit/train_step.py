@@ -11,11 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
 from gatewise.training.config.training_section import Optimizer, TrainingConfig
 from gatewise.training.fit.loss import Loss
 from gatewise.training.fit.sparse_optimizers import RowAdagrad, RowAdamW, sum_by_row
 from gatewise.training.network.build import lookup_tables, path_outputs, scale_paths
-from numpy.typing import NDArray
 
 Arrays = list[NDArray[np.generic]]
 

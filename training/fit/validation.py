@@ -9,6 +9,10 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.metrics import accuracy_score, f1_score
+
 from gatewise.training.config.training_section import Metric
 from gatewise.training.data.examples import Examples
 from gatewise.training.evaluation.calibration import negative_log_likelihood
@@ -16,9 +20,6 @@ from gatewise.training.evaluation.thresholds import choose
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.fit.path_weights import fit_path_weights
 from gatewise.training.fit.train_step import Trainer
-from numpy.typing import NDArray
-from scipy.special import expit
-from sklearn.metrics import accuracy_score, f1_score
 
 _BATCH = 256
 

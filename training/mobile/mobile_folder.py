@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import tokenizer_config
 from gatewise.service.model.model_folder import (

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from gatewise.training.onnx_export.graph_builder import replace_nodes
 from numpy.typing import NDArray
 from onnx import numpy_helper
+
+from gatewise.training.onnx_export.graph_builder import replace_nodes
 
 EMBEDDING = "embedding.weight"
 FIRST_KERNEL = "recurrent_0.W"

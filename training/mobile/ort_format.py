@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 import onnxruntime as ort
+
 from gatewise.vocab.errors import GatewiseError
 
 

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
 from gatewise.training.mobile.onnx_parts import (
     EMBEDDING,
     FIRST_KERNEL,
@@ -27,8 +30,6 @@ from gatewise.training.mobile.onnx_parts import (
     Weights,
 )
 from gatewise.vocab.tokenizer.tokenizer import PAD_ID, SPECIAL_TOKENS
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 Ids = NDArray[np.int64]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+
 from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.training.evaluation.model_benchmark import NAMES, costs_too_much
 from gatewise.training.mobile.onnx_parts import EMBEDDING, IDF, NGRAMS

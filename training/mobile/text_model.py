@@ -7,10 +7,11 @@ onnxruntime itself.
 from typing import cast
 
 import onnx
+from onnx import TensorProto, compose, helper, numpy_helper, version_converter
+
 from gatewise.service.model.model_folder import Artifact
 from gatewise.training.mobile.tokenizer_graph import DOMAINS, OPSET, TextGraph, add_ids
 from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError, read_tables
-from onnx import TensorProto, compose, helper, numpy_helper, version_converter
 
 _IR_VERSION = 9
 _NETWORK = "network/"

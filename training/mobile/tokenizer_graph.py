@@ -13,12 +13,13 @@ import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from onnx import TensorProto
+
 from gatewise.training.mobile.tokenizer_tables import SPACE, TokenizerTables
 from gatewise.training.onnx_export.graph_builder import Graph
 from gatewise.vocab.tokenizer.character_classes import class_of
 from gatewise.vocab.tokenizer.encoding import Keep
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID
-from onnx import TensorProto
 
 OPSET = 20
 """The ONNX opset written, the first with `StringConcat`; onnxruntime reads it since 1.17."""

@@ -14,6 +14,8 @@ from functools import cache
 from itertools import product
 from typing import Any, Literal, get_args
 
+from tokenizers import Tokenizer, normalizers
+
 from gatewise.vocab.errors import GatewiseError
 from gatewise.vocab.tokenizer import character_classes, pre_tokenization
 from gatewise.vocab.tokenizer.tokenizer import (
@@ -23,7 +25,6 @@ from gatewise.vocab.tokenizer.tokenizer import (
     Unit,
     train_tokenizer,
 )
-from tokenizers import Tokenizer, normalizers
 
 SPACE = " "
 """The character token that a run of white space becomes."""

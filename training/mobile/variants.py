@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import onnx
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import ModelConfig, Precision
 from gatewise.service.model.model_folder import Artifact

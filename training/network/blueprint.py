@@ -6,12 +6,13 @@ TensorFlow is not imported: a network that cannot be built is refused before a t
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from tokenizers import Tokenizer
+
 from gatewise.training.config.config import Config
 from gatewise.training.network import parameters, vectors
 from gatewise.training.network.char_ngrams import CharNgrams, char_ngrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
-from tokenizers import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
 from gatewise.training.network.char_ngrams import CharNgrams
@@ -23,7 +25,6 @@ from gatewise.training.network.ngrams import NgramLogits, NgramRows
 from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
-from keras import ops
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+
 from gatewise.training.config.network_section import Cell
 
 States = tuple[Any, ...]

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from gatewise.training.network.char_ngrams import CharNgrams
 from numpy.typing import NDArray
+
+from gatewise.training.network.char_ngrams import CharNgrams
 
 _WINDOW = 65_536
 """Tokens whose vectors `vocabulary_vectors` computes at a time."""

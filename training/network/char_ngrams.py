@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 
 _MAX_NGRAMS = 24
 """N-grams used of one token, its first ones: those of some ten characters."""

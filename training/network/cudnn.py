@@ -7,6 +7,7 @@ A plain recurrent cell is one gate.
 """
 
 import tensorflow as tf
+
 from gatewise.training.config.network_section import Cell
 
 _ORDER: dict[Cell, tuple[int, ...]] = {"gru": (1, 0, 2), "lstm": (0, 1, 2, 3), "rnn": (0,)}

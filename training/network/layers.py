@@ -6,9 +6,10 @@ The dropout layers do nothing outside training, so the ONNX export leaves them o
 from typing import Any
 
 import keras
+from keras import ops
+
 from gatewise.training.config.network_section import Readout
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, UNKNOWN_ID
-from keras import ops
 
 _MAX_TEXT_DRAWS = 4096
 """Random draws for each text in the dropout of a one-hot input; larger vocabularies share them."""

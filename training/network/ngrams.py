@@ -16,8 +16,9 @@ The hash is a few integer operations on `input_ids`, so that
 import keras
 import numpy as np
 import tensorflow as tf
-from gatewise.training.network.shape import NgramTable
 from numpy.typing import NDArray
+
+from gatewise.training.network.shape import NgramTable
 
 SCALE = 10.0
 """Factor of the path's logits: the table starts at zero and would otherwise learn too slowly."""

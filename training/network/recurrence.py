@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
 from gatewise.training.config.network_section import Cell, Direction
 from gatewise.training.network import block_lstm, cells, cudnn
 from gatewise.training.network.parameters import GATES

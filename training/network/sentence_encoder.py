@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from gatewise.training.network.vector_files import FoundVectors, VectorsError
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
+
+from gatewise.training.network.vector_files import FoundVectors, VectorsError
 
 _MODELS = ("onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

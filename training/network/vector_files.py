@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from gatewise.vocab.errors import GatewiseError
 from numpy.typing import NDArray
+
+from gatewise.vocab.errors import GatewiseError
 
 _HEADER = re.compile(rb"\d+ \d+")
 _BUFFER_BYTES = 1024 * 1024

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
 from gatewise.training.network import sentence_encoder, vector_files
 from gatewise.training.network.vector_files import VectorsError
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
-from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 __all__ = ["Vectors", "VectorsError", "load"]
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
 from gatewise.service.model.onnx_validation.onnx_parser import (
     BATCH,
     IR_VERSION,
@@ -14,8 +17,6 @@ from gatewise.service.model.onnx_validation.onnx_parser import (
     STATE,
     TOKEN,
 )
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 OLDEST_ONNXRUNTIME = "1.15.0"
 """The oldest onnxruntime known to load the exported models; the tests run with it."""

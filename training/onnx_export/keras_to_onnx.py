@@ -17,13 +17,14 @@ z, r, h for GRU, as Keras, and i, o, f, c for LSTM, where Keras has i, f, c, o.
 import keras
 import numpy as np
 import onnx
+from onnx import TensorProto
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
 from gatewise.training.network.ngrams import MIN_NORM, MULTIPLIERS, SCALE, NgramLogits
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, Graph
 from gatewise.training.onnx_export.pooling import pool
-from onnx import TensorProto
 
 OPERATORS = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
 """The ONNX operator of each cell."""

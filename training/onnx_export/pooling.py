@@ -7,9 +7,10 @@ order.
 
 import keras
 import numpy as np
+from onnx import TensorProto
+
 from gatewise.training.config.network_section import Readout
 from gatewise.training.onnx_export.graph_builder import Graph
-from onnx import TensorProto
 
 
 def pool(

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
-from gatewise.service.model.model_documents import Precision
-from gatewise.training.onnx_export.graph_builder import replace_nodes
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from gatewise.service.model.model_documents import Precision
+from gatewise.training.onnx_export.graph_builder import replace_nodes
 
 _MIN_WEIGHTS = 512
 """Smaller constants stay as they are: the nodes that convert them would take as much space."""

@@ -7,17 +7,18 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+
 from gatewise.training.evaluation.calibration import Calibration, ReliabilityBin
 from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
 from gatewise.training.report.metric_names import metric_name
 from gatewise.training.report.svg import FIRST, INK, MARK, MUTED, SECOND, drawing, inline
-from markupsafe import Markup
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 _WIDTH, _HEIGHT = 440, 250
 """Size of a chart in SVG units: small, so that its text is readable on a phone."""

@@ -7,10 +7,11 @@ neighbours, so that groups show as blocks.
 from dataclasses import dataclass
 
 import numpy as np
-from gatewise.training.evaluation.error_analysis import ErrorAnalysis, LabelCounts
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
+
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis, LabelCounts
 
 FEW = 20
 """Up to this many labels the matrix is a table of numbers."""

@@ -11,6 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic import BaseModel
+
 from gatewise.training.config.config import Config
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.evaluate import Report
@@ -20,9 +24,6 @@ from gatewise.training.report.confusion_matrix import matrix
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.metric_names import metric_name
 from gatewise.training.report.model_card import sentence
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-from pydantic import BaseModel
 
 _MAX_PAIRS = 30
 _MISTAKES_FIRST = 10

@@ -15,11 +15,12 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 # A folder's database needs SQLAlchemy, which MLflow does not install: fail here if it is missing.
 import sqlalchemy  # noqa: F401 — see above
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
 from gatewise.training.config.config import Config
 from gatewise.training.tracking.tracking_log import TrackingError, first_line
 from gatewise.vocab.errors import GatewiseError
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
 
 _EXPERIMENT = "gatewise"
 # A resumed run is found by this tag.

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gatewise.training.tracking.tracking_log import TrackingError
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
+
+from gatewise.training.tracking.tracking_log import TrackingError
 
 
 class TensorBoardLog:

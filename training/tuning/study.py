@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import optuna
-from gatewise.training.tuning.search_space import Choices, Range, Space
-from gatewise.training.tuning.trial import SearchError, State, Trial
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
+
+from gatewise.training.tuning.search_space import Choices, Range, Space
+from gatewise.training.tuning.trial import SearchError, State, Trial
 
 _NAME = "gatewise"
 # User attributes of a trial.

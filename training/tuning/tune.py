@@ -174,6 +174,7 @@ def _run(
     # Only now: TensorFlow takes seconds to import, and most mistakes are found without it.
     import keras
     import tensorflow as tf
+
     from gatewise.training.fit.fit import DivergedError
     from gatewise.training.network.vector_files import VectorsError
     from gatewise.training.pipeline import train

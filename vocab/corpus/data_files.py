@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path, PurePath
 
 import pyarrow as pa
+
 from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.object_stores import translate_errors
 from gatewise.vocab.corpus.read_progress import ReadProgress

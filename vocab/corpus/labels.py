@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from gatewise.vocab.errors import CorpusError
 from numpy.typing import NDArray
+
+from gatewise.vocab.errors import CorpusError
 
 
 @dataclass(frozen=True)

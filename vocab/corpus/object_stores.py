@@ -15,6 +15,7 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.fs as pafs
+
 from gatewise.vocab.corpus.uris import Uri, redact, redact_message
 from gatewise.vocab.errors import CorpusError, OutputError
 

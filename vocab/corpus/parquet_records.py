@@ -10,6 +10,7 @@ from contextlib import ExitStack
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
+
 from gatewise.vocab.corpus.data_files import DataFile, open_bytes
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason

@@ -9,10 +9,11 @@ from itertools import chain
 from typing import Literal
 
 import numpy as np
-from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
-from gatewise.vocab.tokenizer.tokenizer import PAD_ID
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+
+from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
+from gatewise.vocab.tokenizer.tokenizer import PAD_ID
 
 Keep = Literal["head", "tail", "both"]
 """Which tokens of a text that is too long are kept: the first, the last, or half each."""

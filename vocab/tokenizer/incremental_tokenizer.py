@@ -7,10 +7,11 @@ How much stays open does not grow with the text.
 import re
 from dataclasses import dataclass
 
+from tokenizers import Tokenizer
+
 from gatewise.vocab.errors import GatewiseError
 from gatewise.vocab.tokenizer.stable_boundaries import StableBoundaries, stable_boundaries
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
-from tokenizers import Tokenizer
 
 MAX_OPEN_CHARACTERS = 1024
 """Maximum number of characters after the last stable boundary."""

@@ -7,8 +7,9 @@ each word instead, and the text's own white space is removed, so a space is alwa
 import re
 from typing import Literal
 
-from gatewise.vocab.tokenizer import character_classes
 from tokenizers import Regex, normalizers, pre_tokenizers
+
+from gatewise.vocab.tokenizer import character_classes
 
 Form = Literal["none", "nfc", "nfkc", "nfd", "nfkd"]
 

@@ -16,10 +16,11 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
+from tokenizers import Tokenizer, models, normalizers
+
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.character_classes import python_class
 from gatewise.vocab.tokenizer.tokenizer import MAX_WORD_CHARACTERS, SPECIAL_TOKENS
-from tokenizers import Tokenizer, models, normalizers
 
 _FORMS = {"NFC", "NFKC", "NFD", "NFKD"}
 # Vowels and finals of Korean syllables, which combine with the consonant before them.

@@ -6,8 +6,9 @@ Source: R. Sennrich et al.: Neural Machine Translation of Rare Words with Subwor
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from gatewise.vocab.tokenizer.vocabulary import VocabLimits
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+from gatewise.vocab.tokenizer.vocabulary import VocabLimits
 
 WordCounts = Sequence[tuple[str, int]]
 """The words of a corpus, each with its count."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer import pre_tokenization, subwords
 from gatewise.vocab.tokenizer.vocabulary import BoundedCounter, VocabLimits
 from gatewise.vocab.tokenizer.word_ngrams import WordNgramCounts
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 Unit = Literal["word", "subword", "character", "ngram"]
 Accents = Literal["keep", "strip"]

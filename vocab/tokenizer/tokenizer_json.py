@@ -12,6 +12,8 @@ import math
 import re
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.pre_tokenization import escape_special_token
 from gatewise.vocab.tokenizer.tokenizer import (
@@ -24,7 +26,6 @@ from gatewise.vocab.tokenizer.tokenizer import (
     UNKNOWN_ID,
 )
 from gatewise.vocab.tokenizer.word_ngrams import MAX_ENTRY_CHARACTERS
-from tokenizers import Tokenizer
 
 # A character class as written in JSON, with doubled backslashes. The longest has 5,000 characters.
 _CLASS = re.compile(

@@ -8,8 +8,9 @@ more frequent ones where there is a choice; an n-gram without an entry is split 
 import math
 from collections.abc import Sequence
 
-from gatewise.vocab.tokenizer.vocabulary import BoundedCounter, VocabLimits
 from tokenizers import models
+
+from gatewise.vocab.tokenizer.vocabulary import BoundedCounter, VocabLimits
 
 MAX_ENTRY_CHARACTERS = 256
 """Maximum length of an entry with a score; the library tries every prefix of a long one."""

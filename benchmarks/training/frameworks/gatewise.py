@@ -9,6 +9,14 @@ from gatewise import training  # noqa: F401  # sets TensorFlow's environment, so
 # isort: split
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+
+from benchmarks.training.frameworks.shared import (
+    EncodedTexts,
+    EpochTimer,
+    Recipe,
+    TrainingRun,
+)
 from gatewise.training.config import config as configs
 from gatewise.training.config.config import Config
 from gatewise.training.data import examples
@@ -20,14 +28,6 @@ from gatewise.training.fit.train_step import Trainer
 from gatewise.training.fit.validation import validate
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
-from numpy.typing import NDArray
-
-from benchmarks.training.frameworks.shared import (
-    EncodedTexts,
-    EpochTimer,
-    Recipe,
-    TrainingRun,
-)
 
 _WINDOW = 4096
 

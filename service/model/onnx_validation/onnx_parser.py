@@ -14,6 +14,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+
 from gatewise.service.model.errors import NetworkError
 from gatewise.service.model.onnx_validation.protobuf_reader import (
     Field,

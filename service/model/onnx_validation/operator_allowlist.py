@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from gatewise.service.model.errors import NetworkError
 from gatewise.service.model.onnx_validation.onnx_parser import DTYPES, Dtype, Node, ParsedNetwork
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+
 from gatewise.service.scoring.destination import check_targets, staging_folder
 from gatewise.service.scoring.parquet_output import ParquetAssembler
 from gatewise.service.scoring.ray.input_splits import Split

@@ -14,6 +14,8 @@ from math import inf
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError, RayError
+
 from gatewise.service import ray_cluster
 from gatewise.service.ray_cluster import ClusterError
 from gatewise.service.scoring.ray.input_splits import Group, Split, SplitSizes
@@ -22,7 +24,6 @@ from gatewise.service.scoring.summary import RowCounts
 from gatewise.service.threads import available_cpus
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.errors import GatewiseError
-from ray.exceptions import RayActorError, RayError
 
 _ATTEMPTS = 4
 """Workers that are lost over one split before the split is taken to be the cause."""

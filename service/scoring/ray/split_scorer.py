@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import ray.util
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision
 from gatewise.service.scoring.chunks import Items

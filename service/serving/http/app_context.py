@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from starlette.requests import HTTPConnection
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.http.auth.api_keys import ApiKeys
 from gatewise.service.serving.http.metrics import Metrics
@@ -12,7 +14,6 @@ from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.model_versions import Change
 from gatewise.service.serving.settings import Settings
-from starlette.requests import HTTPConnection
 
 
 class ServerProcess:

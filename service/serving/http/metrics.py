@@ -11,9 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from gatewise.service.serving.batching import BatchStats
-from gatewise.service.serving.http.middleware.request_context import RequestContext
-from gatewise.service.serving.model_registry import ModelRegistry
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -24,6 +21,10 @@ from prometheus_client import (
     exposition,
     multiprocess,
 )
+
+from gatewise.service.serving.batching import BatchStats
+from gatewise.service.serving.http.middleware.request_context import RequestContext
+from gatewise.service.serving.model_registry import ModelRegistry
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -7,12 +7,13 @@ from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 
+from ray import serve
+
 from gatewise.service.ray_cluster import Cluster
 from gatewise.service.serving.http.protocol import certificates
 from gatewise.service.serving.ray.replica import REFUSED, Replica
 from gatewise.service.serving.settings import Settings, variable
 from gatewise.vocab.errors import GatewiseError
-from ray import serve
 
 APPLICATION = "gatewise"
 """The name of the application and of its only deployment."""

@@ -11,6 +11,10 @@ import sys
 from typing import Any
 
 import ray.util
+from ray import serve
+from ray.serve.exceptions import RayServeException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, merged_metrics
@@ -22,9 +26,6 @@ from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import still_needed
 from gatewise.service.threads import SWITCH_SECONDS
 from gatewise.vocab.errors import GatewiseError
-from ray import serve
-from ray.serve.exceptions import RayServeException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REFUSED = "gatewise cannot serve: "
 """Precedes the node and the reason in the message of a replica that cannot start there."""

@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import FrameType
 
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
 from gatewise.service import ray_cluster
 from gatewise.service.ray_cluster import Cluster
 from gatewise.service.serving.http import log_format
@@ -17,9 +21,6 @@ from gatewise.service.serving.ray.deployment import APPLICATION, Scale, ServingE
 from gatewise.service.serving.server import announce
 from gatewise.service.serving.settings import Settings, SettingsError, variable
 from gatewise.service.threads import available_cpus
-from ray import serve
-from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 
 _TICK = 0.1  # seconds between two checks for signals
 _STATE_SECONDS = 1.0  # between two checks of the replicas

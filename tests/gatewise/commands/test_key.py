@@ -7,6 +7,7 @@ import os
 import stat
 
 import pytest
+
 from gatewise.service.serving.http.auth.api_keys import ApiKeys
 
 

@@ -5,6 +5,7 @@ import functools
 import json
 
 import pytest
+
 from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer
 
 ROWS = [("one of the best films", "+"), ("", "-"), ("one of the worst", "-")] * 50

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import onnx
 import pytest
+
+import gatewise
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS, Manifest
@@ -16,8 +18,6 @@ from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.errors import EmptyTextError
 from gatewise.vocab.tokenizer.encoding import Encoded
-
-import gatewise
 
 SENTENCES = {
     "de": "Bitte geben Sie eine gültige Adresse ein und versuchen Sie es noch einmal.",

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.explanation import MAX_SPANS, MAX_TOKENS, cost, explain
 from gatewise.service.model.scores import apply, log_odds

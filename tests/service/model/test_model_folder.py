@@ -3,6 +3,8 @@ import os
 import shutil
 
 import pytest
+from tokenizers import Tokenizer
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS, Manifest
@@ -16,7 +18,6 @@ from gatewise.service.model.model_folder import (
 )
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
-from tokenizers import Tokenizer
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
+from pydantic import ValidationError
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import ModelConfig, RejectSettings
 from gatewise.service.model.model_folder import read_model_folder
@@ -18,7 +20,6 @@ from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.score_file import score_file
 from gatewise.service.serving.app import create_app
 from gatewise.service.serving.settings import Settings
-from pydantic import ValidationError
 
 TEXTS = ["Bitte geben Sie eine gültige Adresse ein.", "1 2"]
 NONE = "no language"

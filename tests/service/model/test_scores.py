@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gatewise.service.model.scores import apply, ranked, reached
 
 

@@ -8,6 +8,9 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Manifest
 from gatewise.service.model.model_folder import ModelFolder, read_model_folder, seal_model_folder
@@ -18,8 +21,6 @@ from gatewise.service.model.streaming_classifier import (
 )
 from gatewise.vocab.errors import EmptyTextError
 from gatewise.vocab.tokenizer.incremental_tokenizer import EndlessWordError, TokenDelta
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 UNITS = [
     ["tokens.unit=word"],

@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from gatewise.service.scoring import row_format
-from gatewise.service.scoring.append_columns import append_cells, append_keys
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatewise.service.scoring import row_format
+from gatewise.service.scoring.append_columns import append_cells, append_keys
 
 SCORE = np.array([0.9], dtype=np.float32)
 CELL = st.text(st.characters(codec="utf-8"), max_size=8)

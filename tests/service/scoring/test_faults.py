@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring import score_file as run
 from gatewise.service.scoring.destination import Destination

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from filelock import lock_descriptor
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gatewise.service.scoring.chunks import Position
 from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.errors import OutputError
-from hypothesis import given
-from hypothesis import strategies as st
 
 CONDITIONS = {"the input": [{"file": "in.csv", "bytes": 3}], "the options": {"top_k": None}}
 FIRST, SECOND = (Progress(Position(0, n), RowCounts(scored=n)) for n in (10, 20))

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+
 from gatewise.service.scoring.ordered_pool import in_order
 
 

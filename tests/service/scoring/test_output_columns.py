@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.output_columns import OutputColumns

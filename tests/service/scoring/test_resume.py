@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring import score_file as run
 from gatewise.service.scoring.options import ScoringOptions

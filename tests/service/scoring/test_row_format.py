@@ -11,6 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gatewise.service.scoring import parquet_output
 from gatewise.service.scoring.cell_values import cell_text, json_text
 from gatewise.service.scoring.parquet_output import ParquetAssembler
@@ -18,8 +21,6 @@ from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError, OutputError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SCHEMA = pa.schema([("text", pa.string()), ("n", pa.string())])
 ROWS = [{"text": 'a, "b"\n\tc\r', "n": "1"}, {"text": "é 語 😀", "n": ""}]

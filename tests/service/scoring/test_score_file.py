@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gatewise.service.scoring import chunks
 from gatewise.service.scoring.destination import Destination
 from gatewise.service.scoring.options import ScoringOptions

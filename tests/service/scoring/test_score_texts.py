@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+import gatewise
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.scoring import chunks
 from gatewise.service.scoring import score_texts as texts
 from gatewise.service.scoring.score_texts import score_texts
 from gatewise.vocab.errors import GatewiseError
-
-import gatewise
 
 TEXTS = ["Wo ist der Bahnhof?", "where is the station", "駅はどこですか"]
 

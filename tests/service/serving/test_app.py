@@ -15,13 +15,14 @@ import jsonschema
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from gatewise.service.model.classifier import Classifier, ScoreFunction
-from gatewise.service.serving.app import create_app
-from gatewise.service.serving.settings import Settings, SettingsError
 from huggingface_hub import InferenceClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
+
+from gatewise.service.model.classifier import Classifier, ScoreFunction
+from gatewise.service.serving.app import create_app
+from gatewise.service.serving.settings import Settings, SettingsError
 
 SERVICE_PAGE = Path(__file__).parents[3] / "docs" / "service.md"
 LIMIT = 8192

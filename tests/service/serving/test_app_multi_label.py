@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.app import create_app
 from gatewise.service.serving.settings import Settings

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving import batching
 from gatewise.service.serving.batching import (

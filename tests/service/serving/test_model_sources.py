@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.serving.model_sources import (

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.listen_socket import ListenError, listen
 from gatewise.service.serving.server import serve

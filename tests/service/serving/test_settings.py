@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
-from gatewise.service.serving.settings import Settings, SettingsError, variable
 from pydantic import ValidationError
+
+from gatewise.service.serving.settings import Settings, SettingsError, variable
 
 SERVICE_PAGE = Path(__file__).parents[3] / "docs" / "service.md"
 

@@ -1,4 +1,5 @@
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
 

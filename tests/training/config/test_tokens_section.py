@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
 from gatewise.vocab.tokenizer.encoding import Encoder

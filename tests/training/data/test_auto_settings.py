@@ -2,6 +2,7 @@ import csv
 
 import numpy as np
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.data.auto_settings import with_epochs, with_unit, with_vectors
 from gatewise.training.data.corpora import Corpora, read

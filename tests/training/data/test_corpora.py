@@ -3,12 +3,13 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora, read, split
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
-from hypothesis import given
-from hypothesis import strategies as st
 
 CONFIG = config.load()
 

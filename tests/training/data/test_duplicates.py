@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gatewise.training.data.duplicates import PARTS, Example, Finder, Overlap
-from gatewise.training.data.minhash import normalized
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatewise.training.data.duplicates import PARTS, Example, Finder, Overlap
+from gatewise.training.data.minhash import normalized
 
 ROOT = Path(__file__).parents[2]
 

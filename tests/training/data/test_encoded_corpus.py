@@ -2,6 +2,7 @@ import csv
 
 import numpy as np
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora, read
 from gatewise.training.data.encoded_corpus import encode_corpus

@@ -4,10 +4,11 @@ import unicodedata
 
 import numpy as np
 import pytest
-from gatewise.training.data import minhash
-from gatewise.training.data.minhash import LANES, normalized, signatures
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatewise.training.data import minhash
+from gatewise.training.data.minhash import LANES, normalized, signatures
 
 
 def signature(text):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gatewise.training.data import near_duplicates
 from gatewise.training.data.minhash import LANES
 from gatewise.training.data.near_duplicates import SignatureFile, band_width, find

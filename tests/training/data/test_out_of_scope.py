@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
 from gatewise.training.data import encoded_corpus

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gatewise.training.data.sampling import reservoir, sample_of_size
 
 MOST = 4_000

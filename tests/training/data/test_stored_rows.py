@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gatewise.training.data.stored_rows import store
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location

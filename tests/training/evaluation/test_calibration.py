@@ -2,6 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, softmax
+
 from gatewise.training.evaluation.calibration import (
     BINS,
     HIGHEST,
@@ -12,9 +16,6 @@ from gatewise.training.evaluation.calibration import (
     predictions_of,
     temperature,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.special import expit, softmax
 
 
 def drawn(rows, labels, scale, seed=0):

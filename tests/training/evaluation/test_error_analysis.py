@@ -2,6 +2,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix
+
 from gatewise.service.model.scores import apply
 from gatewise.training.evaluation.error_analysis import (
     MISTAKES_KEPT,
@@ -14,7 +16,6 @@ from gatewise.vocab.corpus.records import Location
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from gatewise.vocab.tokenizer.encoding import Encoded
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, UNKNOWN_ID
-from sklearn.metrics import confusion_matrix
 
 NAMES = ["a", "b", "c", "d"]
 

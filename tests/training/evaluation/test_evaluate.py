@@ -4,6 +4,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.special import expit, softmax
+from sklearn import metrics
+
 from gatewise.service.model.model_documents import RejectSettings
 from gatewise.training.evaluation import evaluate as evaluation
 from gatewise.training.evaluation.calibration import expected_calibration_error
@@ -12,8 +15,6 @@ from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from gatewise.vocab.tokenizer.encoding import Encoded
-from scipy.special import expit, softmax
-from sklearn import metrics
 
 NAMES = ["a", "b", "c", "d", "never"]
 THRESHOLDS = (0.5, 0.3, 0.8, 0.95, 0.5)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from gatewise.training.evaluation.rejection import choose, curve
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatewise.training.evaluation.rejection import choose, curve
 
 PROBABILITIES = st.integers(1, 20).map(lambda number: number / 20)
 INSIDE = st.lists(st.tuples(PROBABILITIES, st.booleans()), min_size=1, max_size=25)

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from gatewise.training.evaluation.thresholds import choose
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import f1_score
+
+from gatewise.training.evaluation.thresholds import choose
 
 
 def column(*values, dtype=np.float64):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gatewise.training.fit.checkpoint import Checkpoint, CheckpointError, Checkpoints, TrainingState
 from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.progress import Epoch, RateTest

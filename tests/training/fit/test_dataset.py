@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+
 from gatewise.training.data import examples
 from gatewise.training.fit.dataset import Batches, sequential_batches, tensors
 

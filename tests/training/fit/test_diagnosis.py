@@ -1,6 +1,7 @@
 import math
 
 import pytest
+
 from gatewise.training.fit.diagnosis import Cost, divergence, ending, flatness
 
 

@@ -1,4 +1,5 @@
 import numpy as np
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.data import examples
 from gatewise.training.fit.document_frequencies import count_ngrams

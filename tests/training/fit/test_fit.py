@@ -2,6 +2,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.training_section import Optimizer, TrainingConfig
 from gatewise.training.data import examples

@@ -1,10 +1,11 @@
 import keras
 import numpy as np
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
+
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data import examples
 from gatewise.training.fit.loss import Loss, make_loss
-from sklearn.utils.class_weight import compute_class_weight
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
 LABELS = np.array([0, 2, 1, 1, 0, 2], dtype=np.int32)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
+
 from gatewise.training.evaluation.calibration import negative_log_likelihood
 from gatewise.training.fit.path_weights import fit_path_weights
-from scipy.optimize import minimize_scalar
 
 
 def drawn(weights, count=4000, labels=4, seed=1, multi_label=False):

@@ -1,5 +1,6 @@
 import keras
 import pytest
+
 from gatewise.training.fit.schedule import LearningRate
 
 STEPS = 200

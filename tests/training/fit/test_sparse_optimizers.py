@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from gatewise.training.fit.sparse_optimizers import RowAdagrad, RowAdamW, sum_by_row
 
 ROWS, WIDTH = 7, 3

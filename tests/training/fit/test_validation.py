@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gatewise.training.data import examples
 from gatewise.training.fit.validation import balance_paths, validate
 

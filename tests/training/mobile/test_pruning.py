@@ -3,6 +3,8 @@
 import numpy as np
 import onnxruntime as ort
 import pytest
+from onnx import numpy_helper
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.mobile.onnx_parts import EMBEDDING, IDF, NGRAM_KERNEL, NGRAMS, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, ngram_effect, prune, token_effect
@@ -12,7 +14,6 @@ from gatewise.training.onnx_export.keras_to_onnx import to_onnx
 from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.tokenizer.encoding import pad
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
-from onnx import numpy_helper
 
 TOKENS, BUCKETS = 120, 300
 

@@ -1,6 +1,7 @@
 """The search for a size: fewer bits first, then the cheapest pruning steps."""
 
 import pytest
+
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.training.evaluation.evaluate import Report

@@ -12,6 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from tokenizers import Tokenizer
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import RejectSettings
 from gatewise.service.model.model_folder import read_model_folder
@@ -22,10 +27,6 @@ from gatewise.vocab.corpus.corpus_reader import read_rows
 from gatewise.vocab.tokenizer import character_classes
 from gatewise.vocab.tokenizer.encoding import Encoder, pad
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from onnx import TensorProto, helper
-from tokenizers import Tokenizer
 
 HERE = Path(__file__).parent
 MODULES = HERE.parents[1] / "runtimes" / "node_modules"

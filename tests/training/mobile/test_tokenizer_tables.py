@@ -1,12 +1,13 @@
 import json
 
 import pytest
-from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError, read_tables
-from gatewise.vocab.tokenizer import character_classes
-from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+
+from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError, read_tables
+from gatewise.vocab.tokenizer import character_classes
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
 
 TEXTS = ["The cat sat.", "猫が好き", "Ὀδυσσεύς ΟΔΟΣ", "İstanbul", "don't", "C# [CLS]"]
 CHARACTERS = st.characters(exclude_categories=["Cs"])

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from pydantic import ValidationError
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.layers import EmbeddingDropout, WordDropout
@@ -11,7 +13,6 @@ from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
 from gatewise.vocab.tokenizer.encoding import pad
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, UNKNOWN_ID
-from pydantic import ValidationError
 
 SHAPE = Shape(vocab_size=50, classes=3, ngrams=(1, 2))
 

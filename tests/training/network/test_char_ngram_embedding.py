@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network import char_ngram_embedding as module
 from gatewise.training.network.build import build, exported_parameters, lookup_tables

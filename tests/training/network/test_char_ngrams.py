@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gatewise.training.network.char_ngrams import char_ngrams
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import TfidfTransformer
+
 from gatewise.training.network.ngrams import MULTIPLIERS, SCALE, NgramLogits, NgramRows
 from gatewise.training.network.shape import NgramTable
-from sklearn.feature_extraction.text import TfidfTransformer
 
 TABLE = NgramTable(lengths=(1, 2), vocab_size=20, buckets=1000, width=3)
 

@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from gatewise.training.config.config import ConfigError
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.tokens_section import TokensConfig

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from gatewise.training.network import cudnn
 from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 

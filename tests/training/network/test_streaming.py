@@ -1,4 +1,5 @@
 import pytest
+
 from gatewise.training.config import config as configs
 from gatewise.training.network.streaming import MAX_NGRAM_ROWS, streaming_obstacle
 

@@ -8,11 +8,12 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
 from gatewise.training.network import sentence_encoder, vectors
 from gatewise.training.network.vectors import VectorsError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
-from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 WORDS = ["berlin", "is", "a", "city", "straße", "unheard"]
 

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build, path_outputs, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams

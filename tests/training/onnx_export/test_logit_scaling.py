@@ -6,13 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
 from gatewise.training.onnx_export.logit_scaling import scale_logits
 from gatewise.vocab.tokenizer.encoding import pad
-from onnx import TensorProto, helper, numpy_helper
 
 TEXTS = [np.arange(1, 2 + length) % 50 for length in (1, 2, 5, 30)]
 # Every read-out with and without the n-gram path; every cell once.

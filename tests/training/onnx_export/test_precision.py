@@ -3,13 +3,14 @@
 import numpy as np
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.tokenizer.encoding import pad
-from onnx import TensorProto, helper, numpy_helper
 
 VOCABULARY = 300
 NETWORKS = [

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+
 from gatewise.service.model.onnx_validation.onnx_parser import NEXT, STATE, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.build import build, scale_paths

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.evaluate import LabelMetrics, Report

@@ -14,6 +14,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config import config
 from gatewise.training.data.duplicates import Finder

@@ -2,6 +2,7 @@ import logging
 import sys
 
 import pytest
+
 from gatewise.training.config import config
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Corpora

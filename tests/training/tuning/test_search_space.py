@@ -1,4 +1,5 @@
 import pytest
+
 from gatewise.training.config.config import CombinationError, Config, ConfigError
 from gatewise.training.config.config import load as load_config
 from gatewise.training.tuning import search_space

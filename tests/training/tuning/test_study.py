@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from gatewise.training.tuning.search_space import Choices, Range, Space
 from gatewise.training.tuning.study import Study
 from gatewise.training.tuning.trial import SearchError

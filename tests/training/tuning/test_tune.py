@@ -2,6 +2,8 @@ import json
 from contextlib import nullcontext
 
 import pytest
+
+import gatewise
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.fit.progress import Progress
@@ -13,8 +15,6 @@ from gatewise.training.tuning.trial import SearchError
 from gatewise.training.tuning.tune import Callbacks, Limits, tune
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
-
-import gatewise
 
 BASE = [
     "tokens.unit=character",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
 from gatewise.vocab.corpus.records import BadRow, Location
 from gatewise.vocab.errors import CorpusError, GatewiseError, OutputError

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from gatewise.vocab.corpus.columns import Columns, FoundColumns
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.errors import CorpusError

@@ -5,13 +5,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gatewise.vocab.corpus import csv_records
 from gatewise.vocab.corpus.csv_records import columns_of, records_of
 from gatewise.vocab.corpus.data_files import DataFile
 from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def read(path: Path) -> tuple[list[tuple[int, list[object]]], list[tuple[int, str, str]]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+
 from gatewise.vocab.corpus import data_files
 from gatewise.vocab.corpus.data_files import DataFile, Format, Stamp, open_lines
 from gatewise.vocab.errors import CorpusError

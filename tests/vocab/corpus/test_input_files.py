@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.input_files import data_files
 from gatewise.vocab.errors import ArgumentError, CorpusError

@@ -6,13 +6,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gatewise.vocab.corpus import json_records
 from gatewise.vocab.corpus.data_files import DataFile
 from gatewise.vocab.corpus.json_records import columns_of, records_of
 from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def read(path: Path) -> tuple[list[tuple[int, object]], list[tuple[int, str]]]:

@@ -7,14 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus, read_rows
 from gatewise.vocab.corpus.label_values import probabilities
 from gatewise.vocab.corpus.records import BadRow, Location, Record
 from gatewise.vocab.errors import CorpusError
-from hypothesis import given
-from hypothesis import strategies as st
 
 SOFT = Columns(probability_prefix="p_")
 SEVERAL = "for several labels per text, set corpus.task=multi_label"

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import CorpusError
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.input_files import data_files
 from gatewise.vocab.corpus.read_progress import ReadProgress

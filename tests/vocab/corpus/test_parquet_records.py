@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gatewise.vocab.corpus.data_files import DataFile
 from gatewise.vocab.corpus.parquet_records import columns_of, records_of
 from gatewise.vocab.corpus.records import BadRow

@@ -1,6 +1,7 @@
 """Bytes read, whatever is asked when."""
 
 import pytest
+
 from gatewise.vocab.corpus.read_progress import ReadProgress
 
 

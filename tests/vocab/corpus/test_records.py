@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+
 from gatewise.vocab.corpus.records import Location, Record, is_unicode
 
 

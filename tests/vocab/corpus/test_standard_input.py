@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from gatewise.vocab.corpus.standard_input import Pipe, standard_input
 from gatewise.vocab.errors import CorpusError
 

@@ -1,8 +1,9 @@
 import pytest
-from gatewise.vocab.corpus.text_spool import open_spool
-from gatewise.vocab.errors import OutputError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatewise.vocab.corpus.text_spool import open_spool
+from gatewise.vocab.errors import OutputError
 
 
 @given(st.lists(st.text()))

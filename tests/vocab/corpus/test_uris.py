@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from gatewise.vocab.corpus.uris import Uri, identity, is_uri, lies_in, plain, redact, redact_message
 
 

@@ -1,10 +1,11 @@
 import unicodedata
 
 import pytest
-from gatewise.vocab.tokenizer import character_classes
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, normalizers
+
+from gatewise.vocab.tokenizer import character_classes
 
 
 def matched(cls, text):

@@ -1,10 +1,11 @@
 from types import SimpleNamespace
 
 import numpy as np
-from gatewise.vocab.tokenizer.encoding import Encoder, pad
-from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, train_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatewise.vocab.tokenizer.encoding import Encoder, pad
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, train_tokenizer
 
 TOKENIZER = train_tokenizer(["a b c d e f g"])
 

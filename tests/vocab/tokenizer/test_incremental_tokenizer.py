@@ -5,6 +5,10 @@ import sys
 import unicodedata
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import normalizers
+
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer import character_classes
 from gatewise.vocab.tokenizer.incremental_tokenizer import (
@@ -14,9 +18,6 @@ from gatewise.vocab.tokenizer.incremental_tokenizer import (
 )
 from gatewise.vocab.tokenizer.stable_boundaries import may_combine, stable_boundaries
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tokenizers import normalizers
 
 CORPUS = [
     "The first text, of several: it's [about] words' ends!",

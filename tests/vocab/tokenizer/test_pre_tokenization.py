@@ -1,7 +1,8 @@
-from gatewise.vocab.tokenizer import pre_tokenization
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import normalizers
+
+from gatewise.vocab.tokenizer import pre_tokenization
 
 STEPS = pre_tokenization.cleaning(lowercase=True, strip_accents=False, form="none")
 

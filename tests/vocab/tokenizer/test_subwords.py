@@ -1,6 +1,7 @@
+from tokenizers import Tokenizer
+
 from gatewise.vocab.tokenizer import subwords
 from gatewise.vocab.tokenizer.vocabulary import VocabLimits
-from tokenizers import Tokenizer
 
 WORDS = [("low", 5), ("lower", 2), ("newest", 6), ("widest", 3), ("z", 1)]
 

@@ -5,13 +5,13 @@ import random
 import unicodedata
 
 import pytest
-from gatewise.vocab.tokenizer.encoding import Encoder
-from gatewise.vocab.tokenizer.token_offsets import token_offsets
-from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.parity import texts as awkward
+from gatewise.vocab.tokenizer.encoding import Encoder
+from gatewise.vocab.tokenizer.token_offsets import token_offsets
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 TEXTS = [
     "Hello, wörld! it's 12 a.m. fine",

@@ -5,6 +5,9 @@ import sys
 import weakref
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
 from gatewise.vocab.errors import CorpusError, TokenizerError
 from gatewise.vocab.tokenizer.tokenizer import (
     CLS_ID,
@@ -18,8 +21,6 @@ from gatewise.vocab.tokenizer.tokenizer import (
     train_tokenizer,
 )
 from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer, serialize_tokenizer
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 # The settings for every kind of token.
 UNITS = {

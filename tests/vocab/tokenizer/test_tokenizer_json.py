@@ -4,11 +4,12 @@ import itertools
 import json
 
 import pytest
+from tokenizers import Tokenizer, models
+
 from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer, serialize_tokenizer
 from gatewise.vocab.tokenizer.word_ngrams import MAX_ENTRY_CHARACTERS
-from tokenizers import Tokenizer, models
 
 TEXTS = ["The Café is nice, it's ΣΑΣ at 10:30! 你好 "] * 3 + ["a b a b c hello hello world"]
 UNITS = ["word", "character", "ngram", "subword"]

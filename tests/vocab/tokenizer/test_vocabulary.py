@@ -1,8 +1,9 @@
 from collections import Counter
 
-from gatewise.vocab.tokenizer.vocabulary import BoundedCounter
 from hypothesis import given
 from hypothesis import strategies as st
+
+from gatewise.vocab.tokenizer.vocabulary import BoundedCounter
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdef"))))

@@ -1,12 +1,13 @@
 import json
 
 import pytest
-from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, UNKNOWN_ID, train_tokenizer
-from gatewise.vocab.tokenizer.vocabulary import VocabLimits
-from gatewise.vocab.tokenizer.word_ngrams import unigram_model
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, UNKNOWN_ID, train_tokenizer
+from gatewise.vocab.tokenizer.vocabulary import VocabLimits
+from gatewise.vocab.tokenizer.word_ngrams import unigram_model
 
 TEXTS = ["one of the best films", "one of the worst", "the best of all, of the best kind"]
 

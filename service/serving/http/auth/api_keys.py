@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import Annotated
 
 from filelock import lock_descriptor
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 from gatewise.vocab.errors import GatewiseError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 _log = logging.getLogger(__name__)
 

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth.api_keys import ApiKeys, Role
 from gatewise.service.serving.http.protocol import openapi_errors, problems
 from gatewise.service.serving.http.protocol.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
 from gatewise.service.serving.settings import variable
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 OPEN = frozenset(
     {

@@ -8,8 +8,9 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
-from gatewise.service.serving.http.middleware.request_context import RequestContext, begin
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gatewise.service.serving.http.middleware.request_context import RequestContext, begin
 
 _log = logging.getLogger("gatewise.access")
 

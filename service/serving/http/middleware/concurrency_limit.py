@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from functools import lru_cache
 
-from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
-from gatewise.service.serving.http.protocol import problems
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
+from gatewise.service.serving.http.protocol import problems
 
 
 class ConcurrencyLimit:

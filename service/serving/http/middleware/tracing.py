@@ -5,9 +5,10 @@ The libraries are imported only if the setting is on.
 
 from collections.abc import Callable
 
+from starlette.types import ASGIApp
+
 from gatewise.service.serving.settings import variable
 from gatewise.vocab.errors import GatewiseError
-from starlette.types import ASGIApp
 
 
 class TracesError(GatewiseError):

@@ -10,9 +10,10 @@ the answer and are not supported here are refused.
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from gatewise.service.model.scores import ScoreFunction
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+from gatewise.service.model.scores import ScoreFunction
 
 Datatype = Literal["BYTES", "FP32", "BOOL"]
 OutputName = Literal["label", "score", "scores", "classes", "given"]

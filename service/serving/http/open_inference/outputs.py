@@ -1,6 +1,8 @@
 """The output tensors of a model, for the Open Inference Protocol: which there are, their values."""
 
 import numpy as np
+from numpy.typing import NDArray
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked, reached
 from gatewise.service.serving.batching import Scored
@@ -14,7 +16,6 @@ from gatewise.service.serving.http.open_inference.request_decoding import (
     InferFormatError,
 )
 from gatewise.service.serving.http.open_inference.response_encoding import Tensor
-from numpy.typing import NDArray
 
 PLATFORM = "onnxruntime_onnx"
 """The protocol's name for ONNX models that run in onnxruntime."""

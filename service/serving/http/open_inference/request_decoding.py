@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 from gatewise.service.model.scores import ScoreFunction
 from gatewise.service.serving.http.open_inference.inference_schemas import (
     DEFAULT_OUTPUTS,
@@ -25,7 +27,6 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
 )
 from gatewise.service.serving.http.protocol.problems import pointer
 from gatewise.vocab.errors import GatewiseError
-from pydantic import ValidationError
 
 _LENGTH_BYTES = 4
 _MAX_VALUE_CHARACTERS = 50

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from gatewise.service.serving.http.open_inference.inference_schemas import Datatype, OutputName
 from numpy.typing import NDArray
+
+from gatewise.service.serving.http.open_inference.inference_schemas import Datatype, OutputName
 
 _LENGTH_BYTES = 4
 

@@ -8,6 +8,8 @@ from importlib.metadata import version as installed_version
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.responses import Response
+
 from gatewise.service.serving.batching import EmptyTextsError
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.middleware.request_context import request_context
@@ -28,7 +30,6 @@ from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.served_model import ServedModel
-from starlette.responses import Response
 
 EXTENSIONS = ["binary_tensor_data"]
 HEADER_LENGTH = "Inference-Header-Content-Length"

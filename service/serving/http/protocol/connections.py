@@ -7,11 +7,12 @@ import asyncio
 from typing import Any, ClassVar
 
 import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
 from gatewise.service.serving.http.protocol import problems, raw_responses
 from gatewise.service.serving.http.protocol.buffered_transport import Transport
 from gatewise.service.serving.http.protocol.limits import Limits
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _MAX_HEADERS = 200
 _MAX_PIPELINED = 1000

@@ -4,6 +4,10 @@ from http import HTTPStatus
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
 from gatewise.service.serving.http.protocol.problems import (
     NO_ROUTE,
     WRONG_METHOD,
@@ -19,9 +23,6 @@ from gatewise.service.serving.http.protocol.problems import (
     unexpected,
 )
 from gatewise.vocab.errors import GatewiseError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
 
 
 def install(app: FastAPI) -> None:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
 from gatewise.service.serving.batching import ClosedError, DeadlineError, QueueFullError
 from gatewise.service.serving.model_versions import InUseError, NotReadyError, UnknownModelError
 from gatewise.vocab.errors import GatewiseError
-from pydantic import BaseModel, Field
-from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 

@@ -7,6 +7,10 @@ than the limit.
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from starlette.types import Receive, Scope
+
 from gatewise.service.serving.http.protocol.problems import (
     BODY_TOO_LARGE,
     MALFORMED_BODY,
@@ -18,9 +22,6 @@ from gatewise.service.serving.http.protocol.problems import (
     invalid_request,
     pointer,
 )
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
-from starlette.types import Receive, Scope
 
 PROBLEMS: tuple[Kind, ...] = (MALFORMED_BODY, BODY_TOO_LARGE, UNSUPPORTED_BODY)
 """The problems of any body, besides those of its schema."""

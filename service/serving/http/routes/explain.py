@@ -11,6 +11,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.explanation import Explanation, cost, explain
 from gatewise.service.model.scores import ScoreFunction, apply, ranked, shortest
@@ -26,8 +29,6 @@ from gatewise.service.serving.http.protocol.problems import (
 from gatewise.service.serving.http.routes.predict import read_texts
 from gatewise.service.serving.http.routes.predict_schemas import LabelScore, TextsRequest
 from gatewise.vocab.corpus.columns import Task
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 MAX_TOKENS = 2**18
 """The most tokens that the network reads for one request, in the texts and all their variants."""

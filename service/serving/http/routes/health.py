@@ -1,10 +1,11 @@
 """`GET /health/live` and `GET /health/ready`."""
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import ProblemError
-from pydantic import BaseModel
 
 routes = APIRouter()
 

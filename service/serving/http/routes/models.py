@@ -4,6 +4,8 @@ import math
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth import authorization
@@ -13,7 +15,6 @@ from gatewise.service.serving.http.protocol.problems import FieldError, ProblemE
 from gatewise.service.serving.model_registry import Changes, ModelRegistry
 from gatewise.service.serving.model_versions import Change
 from gatewise.vocab.corpus.columns import Task
-from pydantic import BaseModel, ConfigDict, Field
 
 _MAX_TRAFFIC_BYTES = 65_536
 

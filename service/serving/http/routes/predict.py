@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
 from gatewise.service.serving.batching import EmptyTextsError, Scored
 from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.middleware.request_context import request_context
@@ -30,8 +33,6 @@ from gatewise.service.serving.http.routes.predict_schemas import (
     encode,
 )
 from gatewise.vocab.errors import GatewiseError
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 _log = logging.getLogger(__name__)
 

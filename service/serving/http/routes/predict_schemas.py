@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Annotated, Self
 
 import orjson
-from gatewise.service.model.scores import ScoreFunction, best_first
-from gatewise.service.serving.batching import Scored
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
+
+from gatewise.service.model.scores import ScoreFunction, best_first
+from gatewise.service.serving.batching import Scored
 
 
 def _inputs_kind(inputs: object) -> str | None:

@@ -1,9 +1,10 @@
 """`GET /metrics`: the metrics of the service, for Prometheus."""
 
 from fastapi import APIRouter, Request
-from gatewise.service.serving.http.app_context import app_context
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
+
+from gatewise.service.serving.http.app_context import app_context
 
 routes = APIRouter()
 

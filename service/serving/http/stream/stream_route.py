@@ -11,6 +11,9 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
 from gatewise.service.model.streaming_classifier import Stream, StreamScores, TextTooLongError
@@ -25,8 +28,6 @@ from gatewise.service.serving.http.protocol.problems import (
 )
 from gatewise.vocab.errors import EmptyTextError, GatewiseError
 from gatewise.vocab.tokenizer.incremental_tokenizer import EndlessWordError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
 
 _log = logging.getLogger(__name__)
 

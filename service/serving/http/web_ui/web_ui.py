@@ -7,9 +7,10 @@ import hashlib
 from importlib import resources
 
 from fastapi import APIRouter, Request
+from starlette.responses import Response
+
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import ProblemError
-from starlette.responses import Response
 
 _INDEX = "index.html"
 _MEDIA_TYPES = {

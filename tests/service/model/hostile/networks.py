@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from gatewise.service.model.model_documents import Manifest
 from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
 from gatewise.service.model.onnx_validation.operator_allowlist import OPERATORS
-from onnx import TensorProto, helper, numpy_helper
 
 Change = Callable[[Path], None]
 Rewrite = Callable[[onnx.ModelProto], None]

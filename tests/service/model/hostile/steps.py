@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from gatewise.service.model.model_documents import Manifest
 from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
-from onnx import TensorProto, helper, numpy_helper
 
 Change = Callable[[Path], None]
 Rewrite = Callable[[onnx.ModelProto], object]

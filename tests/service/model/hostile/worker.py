@@ -8,6 +8,7 @@ import resource
 import sys
 
 import numpy as np
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.streaming_classifier import StreamingClassifier
 from gatewise.vocab.errors import GatewiseError

@@ -5,10 +5,11 @@ import random
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
+
 from gatewise.service.model.errors import NetworkError
 from gatewise.service.model.model_folder import ModelFolder
 from gatewise.service.model.onnx_validation.onnx_parser import ParsedNetwork, parse_network
-from onnx import helper, numpy_helper
 
 
 @pytest.fixture(scope="module")

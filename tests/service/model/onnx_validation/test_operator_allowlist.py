@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+
 from gatewise.service.model.errors import NetworkError
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.onnx_validation.onnx_parser import (

@@ -1,6 +1,7 @@
 """The reader decodes the fields of a schema and refuses everything else."""
 
 import pytest
+
 from gatewise.service.model.onnx_validation.protobuf_reader import (
     Field,
     Message,

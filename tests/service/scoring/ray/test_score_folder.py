@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.ray_cluster import ClusterError, connected
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan

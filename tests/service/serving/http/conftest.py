@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http.app_context import AppContext

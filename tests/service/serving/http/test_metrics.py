@@ -8,11 +8,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.app import create_app
 from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.settings import Settings
-from prometheus_client.parser import text_string_to_metric_families
 
 PAGE = (Path(__file__).parents[4] / "docs" / "service.md").read_text()
 

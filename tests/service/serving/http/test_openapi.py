@@ -7,12 +7,13 @@ import pytest
 import requests
 import schemathesis
 from fastapi import FastAPI
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving.app import create_app
-from gatewise.service.serving.settings import Settings
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving.app import create_app
+from gatewise.service.serving.settings import Settings
 
 _EXAMPLES = 50
 """The most requests of each operation and mode."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from gatewise.service.ray_cluster import Cluster
 from gatewise.service.serving.ray import deployment
 from gatewise.service.serving.ray.deployment import ServingError

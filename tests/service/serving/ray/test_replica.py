@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from starlette.responses import Response
+from starlette.testclient import TestClient
+
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.model_versions import Change, NotReadyError
 from gatewise.service.serving.ray.replica import (
@@ -16,8 +19,6 @@ from gatewise.service.serving.ray.replica import (
     without_request_id,
 )
 from gatewise.service.serving.settings import Settings
-from starlette.responses import Response
-from starlette.testclient import TestClient
 
 pytestmark = pytest.mark.ray
 

@@ -18,11 +18,12 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from websockets.sync.client import connect
+
 from gatewise.service.serving.app import create_app
 from gatewise.service.serving.http.auth import api_keys
 from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from gatewise.service.serving.settings import Settings
-from websockets.sync.client import connect
 
 pytestmark = pytest.mark.ray
 

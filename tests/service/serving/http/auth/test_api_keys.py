@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from gatewise.service.serving.http.auth import api_keys
 from gatewise.service.serving.http.auth.api_keys import (
     ApiKeys,

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 from fastapi import Depends, FastAPI
-from gatewise.service.serving.http.auth import api_keys, authorization
-from gatewise.service.serving.http.auth.api_keys import ApiKeys, Role, make_key
-from gatewise.service.serving.settings import Settings
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tritonclient.utils import InferenceServerException
+
+from gatewise.service.serving.http.auth import api_keys, authorization
+from gatewise.service.serving.http.auth.api_keys import ApiKeys, Role, make_key
+from gatewise.service.serving.settings import Settings
 
 PREDICT, PREDICTS = make_key("web", Role.PREDICT)
 ADMIN, ADMINS = make_key("operator", Role.ADMIN)

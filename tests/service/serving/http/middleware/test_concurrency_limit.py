@@ -4,9 +4,10 @@ import asyncio
 import json
 from typing import Any
 
-from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
 
 SCOPE = {"type": "http", "path": "/predict", "method": "POST", "headers": []}
 

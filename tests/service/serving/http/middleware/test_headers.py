@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS, wrap
 
 ORIGINS = [

@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
+
 from gatewise.service.serving.http.open_inference.request_decoding import (
     DecodedRequest,
     InferFormatError,
     RequestedOutput,
     decode,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8)
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 import numpy as np
-from gatewise.service.serving.http.open_inference.response_encoding import Tensor, encode
 from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.http import InferResult
+
+from gatewise.service.serving.http.open_inference.response_encoding import Tensor, encode
 
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8)
 SCORES = st.lists(

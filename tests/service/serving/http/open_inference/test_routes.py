@@ -15,13 +15,14 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from fastapi import FastAPI
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving.http.open_inference import outputs as output_tensors
-from gatewise.service.serving.settings import Settings
 from hypothesis import HealthCheck, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
+
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving.http.open_inference import outputs as output_tensors
+from gatewise.service.serving.settings import Settings
 
 TEXTS = ["where is the station", "who", "Wo ist der Bahnhof?", "駅はどこですか"]
 LIMIT = 8192

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
 from gatewise.service.serving.http.auth import api_keys
 from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from gatewise.service.serving.http.protocol.connections import Connection
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 BODY = b'{"inputs": "who"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"

@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+
 from gatewise.service.serving.http.protocol import exception_handlers, problems
 from gatewise.service.serving.http.protocol.problems import (
     FieldError,
@@ -14,7 +16,6 @@ from gatewise.service.serving.http.protocol.problems import (
     invalid_request,
     pointer,
 )
-from starlette.exceptions import HTTPException
 
 SERVICE_PAGE = Path(__file__).parents[5] / "docs" / "service.md"
 KINDS = [value for value in vars(problems).values() if isinstance(value, Kind)]

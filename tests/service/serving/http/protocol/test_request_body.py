@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
+
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import ClientDisconnectedError, ProblemError
-from pydantic import BaseModel, ConfigDict
 
 
 class Named(BaseModel):

@@ -14,6 +14,7 @@ import httpx
 import jsonschema
 import numpy as np
 import pytest
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.explanation import explain
 from gatewise.service.serving.http.protocol.problems import ProblemError

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from gatewise.service.model.classifier import Classifier
 
 

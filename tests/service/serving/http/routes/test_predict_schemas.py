@@ -3,13 +3,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+
 from gatewise.service.serving.batching import Scored
 from gatewise.service.serving.http.routes.predict_schemas import (
     PredictParameters,
     PredictRequest,
     encode,
 )
-from pydantic import ValidationError
 
 SCORES = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]], dtype=np.float32)
 LABELS = ["a", "b", "c"]

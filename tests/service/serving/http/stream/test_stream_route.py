@@ -13,6 +13,9 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
 from gatewise.service.serving.http.protocol import problems
@@ -21,8 +24,6 @@ from gatewise.service.serving.http.stream.open_streams import StreamLimits, Stre
 from gatewise.service.serving.http.stream.stream_route import close_code
 from gatewise.service.serving.listen_socket import listen
 from gatewise.service.serving.model_versions import NotReadyError, UnknownModelError
-from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 TEXT = "one two three one tw"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gatewise.service.serving.http.auth import api_keys
-from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
+
+from gatewise.service.serving.http.auth import api_keys
+from gatewise.service.serving.http.auth.api_keys import Role, make_key
 
 
 def address(service: Any, path: str = "/stream") -> str:

@@ -8,14 +8,14 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from benchmarks.lib import chromium
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.app import create_app
 from gatewise.service.serving.http.web_ui.web_ui import POLICY
 from gatewise.service.serving.settings import Settings
 from gatewise.vocab.tokenizer.encoding import Encoded
-from numpy.typing import NDArray
-
-from benchmarks.lib import chromium
 
 ROOT = Path(__file__).parents[5]
 STATIC = ROOT / "service" / "serving" / "http" / "web_ui" / "static"
