@@ -251,7 +251,7 @@ class TestInspect:
         message = refused(command, tmp_path, *arguments.get(command, []))
         reason = f"{tmp_path}: not a Gatewise model folder: it holds no manifest.json"
         if command == "serve":
-            reason += ", and no folder in it does, which would be a version"
+            reason += ", and neither does a folder in it, which would be a version"
         assert message == reason
 
 
@@ -298,7 +298,7 @@ class TestOutputs:
     def test_nothing_is_written_over(self, refused, corpus, model_folder, tmp_path, arguments):
         before = corpus.read_bytes()
         named = [model_folder if each == "MODEL" else each for each in arguments]
-        assert "name another place" in refused(*named, cwd=tmp_path)
+        assert "choose another path" in refused(*named, cwd=tmp_path)
         assert corpus.read_bytes() == before
         assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
@@ -353,4 +353,4 @@ def test_a_uri_is_told_from_a_path(refused, command, model_folder, tmp_path):
     model = [model_folder] if command == "evaluate" else []
     out = [] if command == "evaluate" else ["--out", tmp_path / "out"]
     message = refused(command, *model, "s3://bucket/corpus.csv", *out)
-    assert "s3://bucket/corpus.csv: objects of stores are read by gatewise score alone" in message
+    assert "s3://bucket/corpus.csv: only gatewise score reads object stores" in message

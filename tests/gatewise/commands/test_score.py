@@ -52,7 +52,7 @@ def test_formats_of_streams_are_told(score, model_folder: Path, folder: Path) ->
     for arguments, told in (
         (["-", "--out", "-"], "the format is missing: add --output-format"),
         (["-", "--out", folder / "o.csv"], "standard input: no format is given"),
-        ([folder / "0.csv", "--out", "-", "--output-format", "parquet"], "Parquet is written"),
+        ([folder / "0.csv", "--out", "-", "--output-format", "parquet"], "Parquet has its index at the end"),
         ([folder / "0.csv", "--out", "-", "--output-format", "xls"], "unknown kind of file"),
         (
             ["-", "--input-format", "csv", "--out", folder / "o.csv", "--resume"],
@@ -74,7 +74,7 @@ def test_a_format_that_nothing_would_have_is_wrong_usage(
 ) -> None:
     for option, told in (
         ("--output-format", "the suffix of its name"),
-        ("--input-format", "that of standard input"),
+        ("--input-format", "the format of standard input"),
     ):
         done = score(model_folder, folder / "0.csv", "--out", folder / "o.csv", option, "jsonl")
         assert done.code == 2

@@ -35,7 +35,7 @@ def serve(*arguments, blocked=()):
             "--engine ray --replicas 2 --max-replicas 3",
             "--max-replicas has no effect together with",
         ),
-        ("--engine ray --min-replicas 2", "expected --max-replicas beside it"),
+        ("--engine ray --min-replicas 2", "expected --max-replicas too"),
         ("--engine ray --min-replicas 3 --max-replicas 2", "expected at least --min-replicas 3"),
         ("--engine ray --replicas 0", "greater than or equal to 1"),
         ("--engine dask", "'dask' is not one of 'local', 'ray'"),
@@ -48,9 +48,9 @@ def test_wrong_usage(gatewise, arguments, reason):
 
 
 def test_wrong_usage_is_told_without_the_model_and_ray():
-    ended = serve("nowhere", "--engine", "ray", "--workers", "2", blocked=["ray", "service"])
+    ended = serve("nowhere", "--engine", "ray", "--workers", "2", blocked=["ray", "gatewise.service"])
     assert ended.returncode == 2
-    assert "--workers is not for use under --engine ray" in " ".join(ended.stderr.split())
+    assert "--workers has no effect with --engine ray" in " ".join(ended.stderr.split())
 
 
 def test_a_missing_ray_names_its_extra(tmp_path):
