@@ -1,10 +1,7 @@
-"""Ids to answers: the model folder, the classifier, batch scoring, the HTTP service.
-
-Imports `vocab` only. Knows nothing of how a model is trained.
-"""
+"""Ids to predictions: the model folder, the classifier, batch scoring, the HTTP service."""
 
 import os
 
-# onnxruntime reads this when it is imported. Since version 1.32 it else keeps a number of the
-# machine and a database in the home folder, and sends to its maker what is run.
+# onnxruntime reads this at import. Since version 1.32 it otherwise stores a machine id and a
+# database in the home folder and sends usage data to its maker.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

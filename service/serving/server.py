@@ -155,7 +155,7 @@ def run(
     listener: socket.socket,
     ready: Callable[[], None],
 ) -> None:
-    """Serves an application on a socket until the process is told to stop.
+    """Serves an application on a socket until the process is asked to stop.
 
     Args:
         app: The application.

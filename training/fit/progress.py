@@ -76,7 +76,7 @@ class Finding:
 
 
 OnProgress = Callable[[Progress | Finding], None]
-"""Called as a run goes on; it may raise to end the run."""
+"""Called during a run; it may raise to end the run."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""The space of a search: which settings are tried, and at which values.
+"""The search space: the settings that are tried, and their values.
 
-Declared in TOML like a config, with choices or a range in the place of a value. Checks every end
-and every choice against the config, so that a mistake is told before anything is trained. Knows
-neither how a trial chooses nor how it is run; imports neither Optuna nor TensorFlow.
+Declared in TOML like a config, with choices or a range instead of a value. Every bound and every
+choice is checked against the config before anything is trained, without importing Optuna or
+TensorFlow.
 """
 
 import json
@@ -40,10 +40,10 @@ weight_decay = {low = 1e-5, high = 1e-1, log = true}
 
 _FIXED = {
     "training.metric": "the trials are compared by it",
-    "training.seed": "the trials are compared on the rows that it sets aside",
-    "training.threads": "TensorFlow takes it once for all trials",
-    "training.tensorboard": "it says where the trials are told of",
-    "training.mlflow": "it says where the trials are told of",
+    "training.seed": "the trials are compared on the rows that it holds out",
+    "training.threads": "TensorFlow reads it once for all trials",
+    "training.tensorboard": "it names a place for the logs of the trials",
+    "training.mlflow": "it names a place for the logs of the trials",
     "training.calibration": "the trials are compared before it",
     "training.checkpoint_updates": "it says how often a trial is saved",
 }

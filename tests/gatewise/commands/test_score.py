@@ -52,7 +52,10 @@ def test_formats_of_streams_are_told(score, model_folder: Path, folder: Path) ->
     for arguments, told in (
         (["-", "--out", "-"], "the format is missing: add --output-format"),
         (["-", "--out", folder / "o.csv"], "standard input: no format is given"),
-        ([folder / "0.csv", "--out", "-", "--output-format", "parquet"], "Parquet has its index at the end"),
+        (
+            [folder / "0.csv", "--out", "-", "--output-format", "parquet"],
+            "Parquet has its index at the end",
+        ),
         ([folder / "0.csv", "--out", "-", "--output-format", "xls"], "unknown kind of file"),
         (
             ["-", "--input-format", "csv", "--out", folder / "o.csv", "--resume"],

@@ -48,7 +48,9 @@ def test_wrong_usage(gatewise, arguments, reason):
 
 
 def test_wrong_usage_is_told_without_the_model_and_ray():
-    ended = serve("nowhere", "--engine", "ray", "--workers", "2", blocked=["ray", "gatewise.service"])
+    ended = serve(
+        "nowhere", "--engine", "ray", "--workers", "2", blocked=["ray", "gatewise.service"]
+    )
     assert ended.returncode == 2
     assert "--workers has no effect with --engine ray" in " ".join(ended.stderr.split())
 
