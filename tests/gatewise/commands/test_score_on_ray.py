@@ -81,7 +81,7 @@ def test_what_is_wrong_is_told_before_a_cluster_is_started(
 @pytest.mark.parametrize(
     ("inputs", "out", "told"),
     [
-        ("old/part-00000.csv", "old", "would take the place of"),
+        ("old/part-00000.csv", "old", "would replace"),
         ("*/part-*.csv", "new", "output matches */part-*.csv, so the next run would read it"),
     ],
 )
