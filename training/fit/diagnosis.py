@@ -107,19 +107,27 @@ def flatness(first: float, epoch_mean: float, rate: float) -> str | None:
     )
 
 
-def ending(first: float, epoch_means: list[float], *, stopped: bool) -> str | None:
+def ending(
+    first: float, epoch_means: list[float], *, stopped: bool, best_was_last: bool
+) -> str | None:
     """The message at the end of a run; None if it is too short, flat or stopped while falling.
 
     Args:
         first: The cost of the untrained network.
         epoch_means: The mean cost of each epoch.
         stopped: Whether training stopped early because the validation metric did not improve.
+        best_was_last: Whether the last epoch had the best validation metric.
     """
     if len(epoch_means) < 3:
         return None
     last, before = epoch_means[-1], epoch_means[-2]
     if flatness(first, last, 1.0):
         return None
+    if best_was_last and not stopped:
+        return (
+            f"the best epoch was the last, {len(epoch_means)}: more epochs may help "
+            "(training.epochs)"
+        )
     if before - last > _SETTLED * (first - last):
         if stopped:
             return None

@@ -70,9 +70,11 @@ class Finding:
 
     Attributes:
         message: The finding in plain words, one line.
+        code: What it is, where it is a finding about the corpus.
     """
 
     message: str
+    code: str | None = None
 
 
 OnProgress = Callable[[Progress | Finding], None]

@@ -79,9 +79,18 @@ def test_a_cost_that_rose_has_too_large_a_rate():
     ],
 )
 def test_the_message_at_the_end_of_a_run(means, expected):
-    found = ending(0.7, means, stopped=False)
+    found = ending(0.7, means, stopped=False, best_was_last=False)
     assert found is None if expected is None else found.startswith(expected)
 
 
 def test_a_stopped_run_gets_no_advice_for_more_epochs():
-    assert ending(0.7, [0.6, 0.5, 0.3], stopped=True) is None
+    assert ending(0.7, [0.6, 0.5, 0.3], stopped=True, best_was_last=False) is None
+
+
+def test_a_run_whose_best_epoch_was_the_last_has_not_settled():
+    settled = [0.6, 0.3, 0.29]
+    found = ending(0.7, settled, stopped=False, best_was_last=True)
+    assert found == "the best epoch was the last, 3: more epochs may help (training.epochs)"
+    assert ending(0.7, settled[:2], stopped=False, best_was_last=True) is None
+    # Not if it is flat: more epochs of it would help nothing.
+    assert ending(0.7, [0.7, 0.7, 0.7], stopped=False, best_was_last=True) is None
