@@ -16,6 +16,7 @@ from sklearn.metrics import multilabel_confusion_matrix
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import apply, reached
 from gatewise.training.evaluation.calibration import Reliability, predictions_of
+from gatewise.training.evaluation.interval import Interval, wilson
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
@@ -62,6 +63,7 @@ class Report:
             the share of rows where it is correct; in a multi-label task over all labels of a row.
         rows: Rows counted, those out of scope left out.
         labels: The metrics of each label that the macro F1 is over.
+        labels_without_rows: The other labels: no row has them.
         micro_f1: F1 over all pairs of a row and a label; None in a single-label task, where it
             would be the accuracy.
         answered: Share of rows with a predicted label; None without a reject threshold.
@@ -82,6 +84,12 @@ class Report:
     accuracy_answered: float | None = None
     out_of_scope_rows: int | None = None
     out_of_scope_recall: float | None = None
+    labels_without_rows: tuple[str, ...] = ()
+
+    @property
+    def accuracy_interval(self) -> Interval:
+        """The bounds of the accuracy, with a confidence of 95 %."""
+        return wilson(self.accuracy, self.rows)
 
     @property
     def multi_label(self) -> bool:
@@ -91,8 +99,10 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """The report as a JSON object, without the metrics that the task does not have."""
         document = asdict(self, dict_factory=_known)
+        document["accuracy_interval"] = list(self.accuracy_interval)
         # Last, because there may be many.
-        document["labels"] = document.pop("labels")
+        for name in ("labels_without_rows", "labels"):
+            document[name] = document.pop(name)
         return document
 
 
@@ -190,6 +200,11 @@ class _Counts:
             else None,
             out_of_scope_rows=self._out_of_scope if knows_out_of_scope else None,
             out_of_scope_recall=self._rejected / self._out_of_scope if self._out_of_scope else None,
+            labels_without_rows=tuple(
+                name
+                for name, counts in zip(names.names, self._of_labels, strict=True)
+                if thresholds is None and not counts[1].sum()
+            ),
         )
 
 

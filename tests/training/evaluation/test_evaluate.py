@@ -75,8 +75,14 @@ class TestSingleLabel:
         np.testing.assert_allclose(np.array(found).T, expected)
         assert report.macro_f1 == pytest.approx(expected[2].mean())
 
-    def test_labels_that_do_not_occur_are_not_counted(self, report):
+    def test_labels_that_do_not_occur_are_named_and_not_counted(self, report):
         assert [each.label for each in report.labels] == ["a", "b", "c", "d"]
+        assert report.labels_without_rows == ("never",)
+
+    def test_the_accuracy_has_an_interval(self, report):
+        low, high = report.as_dict()["accuracy_interval"]
+        assert (low, high) == report.accuracy_interval
+        assert low < report.accuracy < high
 
     def test_the_calibration_error_is_that_of_the_best_label(self, logits, truth, report):
         probabilities = softmax(logits, axis=1)
@@ -86,7 +92,8 @@ class TestSingleLabel:
 
     def test_the_document_says_nothing_of_several_labels(self, report):
         document = report.as_dict()
-        assert list(document) == ["accuracy", "macro_f1", "log_loss", "ece", "rows", "labels"]
+        figures = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "accuracy_interval"]
+        assert list(document) == [*figures, "labels_without_rows", "labels"]
         assert list(document["labels"][0]) == ["label", "precision", "recall", "f1", "rows"]
         assert not report.multi_label
 
@@ -130,8 +137,8 @@ class TestSeveralLabels:
 
     def test_the_document_has_the_many_labels_last(self, report):
         document = report.as_dict()
-        figures = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "micro_f1", "labels"]
-        assert list(document) == figures
+        figures = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "micro_f1"]
+        assert list(document) == [*figures, "accuracy_interval", "labels_without_rows", "labels"]
         assert document["labels"][1]["threshold"] == 0.3
         assert report.multi_label
 

@@ -1,0 +1,148 @@
+"""Baselines beside a model, on the rows that it is evaluated on.
+
+The majority baseline predicts the most frequent label for every text. The linear one is a support
+vector machine on TF-IDF features of word and character n-grams, with scikit-learn's defaults. It is
+trained only on a small corpus, where it takes seconds. Nothing is chosen by either.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.metrics import f1_score
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.svm import LinearSVC
+
+from gatewise.training.data.encoded_corpus import EncodedSplit
+from gatewise.training.data.stored_rows import StoredRows
+from gatewise.vocab.corpus.labels import Labels
+
+_MAX_CHARACTERS = 1_000_000
+"""Characters of the training texts, and of the evaluated texts, up to which it is trained."""
+
+_MAX_TARGETS = 300_000
+"""Training rows times labels up to which it is trained: it is one classifier for each label."""
+
+LabelSet = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LinearBaseline:
+    """The metrics of the linear baseline, as in `gatewise.training.evaluation.evaluate.Report`."""
+
+    accuracy: float
+    macro_f1: float
+    micro_f1: float | None
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The baselines on the evaluated rows.
+
+    Attributes:
+        rows: Rows evaluated, those out of scope left out.
+        majority_labels: The most frequent label of the training rows, or set of labels.
+        majority: Accuracy of predicting it for every row.
+        linear: The metrics of the linear baseline; None if it was not trained.
+        why_not: Why it was not trained; None if it was.
+    """
+
+    rows: int
+    majority_labels: LabelSet
+    majority: float
+    linear: LinearBaseline | None
+    why_not: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The baselines as a JSON object."""
+        return asdict(self)
+
+
+def measure(
+    train: StoredRows, evaluated: EncodedSplit, labels: Labels, *, multi_label: bool
+) -> Baselines:
+    """Measures the baselines.
+
+    Args:
+        train: The training rows.
+        evaluated: The rows to evaluate on.
+        labels: The labels of the task.
+        multi_label: Whether a text may have several of them, or none.
+    """
+    sets: Counter[LabelSet] = Counter()
+    characters = 0
+    for row in train:
+        if row.labels or multi_label:
+            sets[row.labels] += 1
+            characters += len(row.text)
+    most = max(sets.values())
+    majority = min(names for names, count in sets.items() if count == most)
+    rows = evaluated.rows.only(evaluated.in_scope)
+    truth: list[LabelSet] = []
+    longest = 0
+    for row in rows:
+        truth.append(row.labels)
+        longest += len(row.text)
+    hits = truth.count(majority)
+    why_not = None
+    if max(characters, longest) > _MAX_CHARACTERS:
+        why_not = f"the texts have more than {_MAX_CHARACTERS:,} characters"
+    elif sets.total() * len(labels) > _MAX_TARGETS:
+        why_not = f"rows times labels are more than {_MAX_TARGETS:,}"
+    linear = None
+    if why_not is None:
+        linear = _linear(train, rows, labels, multi_label=multi_label)
+        why_not = None if linear else "the texts have no words"
+    return Baselines(len(truth), majority, hits / max(len(truth), 1), linear, why_not)
+
+
+def _linear(
+    train: StoredRows, evaluated: StoredRows, labels: Labels, *, multi_label: bool
+) -> LinearBaseline | None:
+    learnt = [row for row in train if row.labels or multi_label]
+    model = _model(multi_label=multi_label)
+    targets = labels.matrix([row.labels for row in learnt])
+    with warnings.catch_warnings():
+        # Of a label that every row has, or that needs more iterations: it is a baseline as it is.
+        warnings.simplefilter("ignore")
+        try:
+            model.fit(
+                [row.text for row in learnt], targets if multi_label else targets.argmax(axis=1)
+            )
+        except ValueError:  # an empty vocabulary, or a single label
+            return None
+    rows = list(evaluated)
+    found = model.predict([row.text for row in rows])
+    if not multi_label:
+        found = found[:, None] == np.arange(len(labels))
+    return _metrics(
+        labels.matrix([row.labels for row in rows]), found.astype(np.bool_), multi_label=multi_label
+    )
+
+
+def _model(*, multi_label: bool) -> Pipeline:
+    features = FeatureUnion(
+        [
+            ("words", TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+")),  # noqa: S106
+            ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5))),
+        ]
+    )
+    classifier = LinearSVC(random_state=0)
+    return make_pipeline(features, OneVsRestClassifier(classifier) if multi_label else classifier)
+
+
+def _metrics(
+    truth: NDArray[np.bool_], found: NDArray[np.bool_], *, multi_label: bool
+) -> LinearBaseline:
+    occurring: Sequence[int] = np.flatnonzero(truth.any(axis=0) | multi_label).tolist()
+    macro, micro = (
+        float(f1_score(truth, found, labels=occurring, average=average, zero_division=0))
+        for average in ("macro", "micro")
+    )
+    accuracy = float((truth == found).all(axis=1).mean())
+    return LinearBaseline(accuracy, macro, micro if multi_label else None)
