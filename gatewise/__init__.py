@@ -1,4 +1,4 @@
-"""Gatewise: `load` a model folder, `score_texts` in memory, and the `gatewise` command.
+"""Gatewise: `load` a model folder, `score_texts` in memory, `check` a corpus; and the command.
 
 Imports are lazy, so that a command loads only what it uses.
 """
@@ -6,11 +6,13 @@ Imports are lazy, so that a command loads only what it uses.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from gatewise.model import Model
     from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_texts import score_texts as score_texts
+    from gatewise.training.data.corpus_check import CorpusCheck
 
 
 def load(
@@ -30,6 +32,38 @@ def load(
     from gatewise.model import Model  # noqa: PLC0415 — see the module's docstring
 
     return Model.load(folder, precision=precision, threads=threads)
+
+
+def check(
+    corpus: "str | Path",
+    *,
+    validation: "str | Path | None" = None,
+    test: "str | Path | None" = None,
+    settings: "Mapping[str, object] | None" = None,
+) -> "CorpusCheck":
+    """Checks a corpus before training, as `gatewise check` does; nothing is written.
+
+    Args:
+        corpus: The training rows: a data file, or a folder of them.
+        validation: The validation rows; None splits a share off the training rows.
+        test: The test rows, if there are any.
+        settings: Settings by name, such as `{"corpus.text_column": "body"}`.
+
+    Returns:
+        The rows of each label, and the findings.
+
+    Raises:
+        GatewiseError: If a corpus cannot be read, or no model could be trained on it.
+    """
+    # Needs the extra `train`.
+    from pathlib import Path  # noqa: PLC0415
+
+    from gatewise.training.config.config import of_settings  # noqa: PLC0415
+    from gatewise.training.data.corpora import Corpora  # noqa: PLC0415
+    from gatewise.training.data.corpus_check import check_corpus  # noqa: PLC0415
+
+    others = (path and Path(path) for path in (validation, test))
+    return check_corpus(Corpora(Path(corpus), *others), of_settings(settings or {}))
 
 
 def __getattr__(name: str) -> object:

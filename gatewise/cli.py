@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from gatewise.commands.check import check
 from gatewise.commands.evaluate import evaluate
 from gatewise.commands.export import export
 from gatewise.commands.inspect import inspect
@@ -51,7 +52,7 @@ def _options(
     pass
 
 
-for _command in (train, tune, vocab, evaluate, predict, score, serve, key, export, inspect):
+for _command in (check, train, tune, vocab, evaluate, predict, score, serve, key, export, inspect):
     app.command()(_command)
 
 

@@ -17,10 +17,12 @@ from tokenizers import Tokenizer
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
-from gatewise.training.data import auto_settings
+from gatewise.training.data import auto_settings, corpus_check
 from gatewise.training.data.corpora import Corpora, Rows, read
+from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
-from gatewise.training.evaluation import decision_rules, model_benchmark
+from gatewise.training.data.row_survey import survey
+from gatewise.training.evaluation import baselines, decision_rules, model_benchmark
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 _TIMED_TEXTS = 256
 
-_NOT_IDENTITY = {"training": {"tensorboard", "mlflow"}}
+_NOT_IDENTITY = {"corpus": {"check"}, "training": {"tensorboard", "mlflow"}}
 """Settings that may change when a run is resumed."""
 
 
@@ -108,12 +110,24 @@ def train(
     def report(finding: str) -> None:
         on_progress(Finding(finding))
 
+    def reported(check: CorpusCheck, findings: list[CorpusFinding]) -> CorpusCheck:
+        for finding in findings:
+            on_progress(Finding(str(finding), finding.code))
+        return check.with_findings(findings)
+
     check_target(out)
     with open_workspace(out) as space:
         rows = read(corpora, config, bad_rows, space.data)
-        if rows.duplicates:
-            report(f"duplicates: {rows.duplicates.summary()}")
+        found = survey(rows)
+        held_out = corpora.validation is None
+        findings = corpus_check.check_rows(rows, found, config, held_out=held_out)
+        corpus_check.refuse(findings, config)
+        check = reported(CorpusCheck(found), findings)
         prepared = prepare(rows, config, bad_rows, space.data)
+        check = reported(
+            check,
+            corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
+        )
         if vectors := prepared.blueprint.vectors:
             report(f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one")
         if resume and not space.checkpoint.exists():
@@ -123,8 +137,13 @@ def train(
         evaluation = _evaluate(model, prepared.corpus)
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
+        check = reported(check, _never_predicted(evaluation, prepared.config))
         run = _metrics(model, prepared, fitted, evaluation)
-        contents = _report_contents(model, prepared, run, decisions, evaluation)
+        contents = replace(
+            _report_contents(model, prepared, run, decisions, evaluation),
+            check=check,
+            automatic=auto_settings.resolved(config, prepared.config),
+        )
         with write_model_folder(out) as folder:
             model.write(folder, contents)
         return run
@@ -268,6 +287,17 @@ def _evaluate(model: "TrainedModel", corpus: EncodedCorpus) -> _Evaluation:
     return _Evaluation(validation, test, review.result(), tuple(models))
 
 
+def _never_predicted(evaluation: _Evaluation, config: Config) -> list[CorpusFinding]:
+    """The labels that the finished model predicts for none of the rows it was reviewed on."""
+    labels, part = evaluation.reviewed.labels, "test" if evaluation.test else "validation"
+    return corpus_check.never_predicted(
+        {each.label: each.hits + each.wrong for each in labels},
+        {each.label: each.hits + each.missed for each in labels},
+        part,
+        config,
+    )
+
+
 def _metrics(
     model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
 ) -> RunMetrics:
@@ -282,6 +312,12 @@ def _metrics(
         fitted=fitted,
         validation=evaluation.validation,
         test=evaluation.test,
+        baselines=baselines.measure(
+            corpus.rows.train,
+            corpus.test or corpus.validation,
+            corpus.rows.labels,
+            multi_label=corpus.rows.multi_label,
+        ),
     )
 
 

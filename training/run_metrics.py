@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
+from gatewise.training.evaluation.baselines import Baselines
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.fit.progress import Fitted
 from gatewise.vocab.tokenizer.tokenizer import Coverage
@@ -20,6 +21,7 @@ class RunMetrics:
         fitted: The result of each epoch.
         validation: Metrics on the validation rows, by which the best epoch was chosen.
         test: Metrics on the test rows, by which nothing was chosen; None without such rows.
+        baselines: The baselines on the test rows, or on the validation rows without such rows.
     """
 
     rows: int
@@ -30,6 +32,7 @@ class RunMetrics:
     fitted: Fitted
     validation: Report
     test: Report | None
+    baselines: Baselines | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The metrics as a JSON object; the same run gives the same object."""
@@ -44,4 +47,5 @@ class RunMetrics:
             "paths": list(self.fitted.paths),
             "validation": self.validation.as_dict(),
             "test": self.test.as_dict() if self.test else None,
+            "baselines": self.baselines.as_dict() if self.baselines else None,
         }

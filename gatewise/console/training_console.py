@@ -24,6 +24,7 @@ from gatewise.training.report.metric_names import metric_name
 if TYPE_CHECKING:
     from gatewise.service.model.model_documents import RejectSettings
     from gatewise.service.model.model_folder import Artifact
+    from gatewise.training.evaluation.baselines import Baselines
     from gatewise.training.evaluation.evaluate import Report
     from gatewise.training.fit.progress import OnProgress
     from gatewise.training.fit.progress import Progress as FitProgress
@@ -81,6 +82,8 @@ def show_run(run: "RunMetrics", out: Path) -> None:
         show_report(run.test, title="test")
     else:
         show_report(run.validation, title="validation")
+    if run.baselines:
+        print_plainly(_baselines_line(run.baselines))
     best = run.fitted.best
     print_plainly(
         f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
@@ -88,6 +91,13 @@ def show_run(run: "RunMetrics", out: Path) -> None:
         f"(validation {metric_name(run.fitted.metric)} {best.metric:.4f})"
     )
     print_plainly(f"model written to {out}")
+
+
+def _baselines_line(baselines: "Baselines") -> str:
+    linear = baselines.linear
+    found = f"{linear.accuracy:.4f}" if linear else f"not trained, because {baselines.why_not}"
+    always = printable(", ".join(baselines.majority_labels) or "no label")
+    return f"on the same rows: linear baseline {found}; always {always}: {baselines.majority:.4f}"
 
 
 def show_report(report: "Report", *, title: str = "report", as_json: bool = False) -> None:
@@ -105,12 +115,17 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
         metrics = (f"{value:.4f}" for value in (label.precision, label.recall, label.f1))
         threshold = [] if label.threshold is None else [f"{label.threshold:.4f}"]
         table.add_row(printable(label.label), *metrics, str(label.rows), *threshold)
-    if len(report.labels) > _LABELS_SHOWN:
-        table.add_row(f"… and {len(report.labels) - _LABELS_SHOWN} more, see --json")
+    for name in report.labels_without_rows[: max(0, _LABELS_SHOWN - len(report.labels))]:
+        table.add_row(printable(name), "-", "-", "-", "0")
+    labels = len(report.labels) + len(report.labels_without_rows)
+    if labels > _LABELS_SHOWN:
+        table.add_row(f"… and {labels - _LABELS_SHOWN} more, see --json")
     print_plainly(table)
     micro_f1 = "" if report.micro_f1 is None else f"micro F1 {report.micro_f1:.4f}  "
+    low, high = report.accuracy_interval
     print_plainly(
-        f"{'subset ' if report.multi_label else ''}accuracy {report.accuracy:.4f}  "
+        f"{'subset ' if report.multi_label else ''}accuracy {report.accuracy:.4f} "
+        f"(95% interval {low:.4f} to {high:.4f})  "
         f"macro F1 {report.macro_f1:.4f}  {micro_f1}log loss {report.log_loss:.4f}  "
         f"rows {report.rows}"
     )

@@ -29,9 +29,15 @@ def search_progress(trials: int) -> Iterator["Callbacks"]:
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
+        shown: set[str] = set()
+
         def on_progress(progress: "FitProgress | Finding") -> None:
             if not isinstance(progress, Finding):
                 bar.update(task, completed=progress.step, total=progress.steps)
+            elif progress.code and progress.message not in shown:
+                # Of the corpus, which most trials share.
+                shown.add(progress.message)
+                print_progress(console, progress.message)
 
         def on_trial(trial: "Trial") -> None:
             if trial.state == "running":

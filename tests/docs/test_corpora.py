@@ -1,10 +1,12 @@
 """docs/corpora.md: its small inputs give the messages that stand beside them."""
 
+import ast
 import gzip
 import io
 import json
 import re
 from pathlib import Path
+from typing import get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,8 @@ import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.score_file import score_file
 from gatewise.training.config.corpus_section import CorpusConfig
+from gatewise.training.data import corpus_check
+from gatewise.training.data.row_survey import TextKind
 from gatewise.vocab.corpus.bad_row_policy import RejectBadRows, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import read_rows
@@ -188,3 +192,18 @@ def test_the_corpora_shown_are_read_as_told(page, tmp_path) -> None:
     assert [row.labels for row in rows["several.jsonl"]] == [("joy", "surprise"), ()]
     assert [row.label for row in rows["soft.csv"]] == ["ham", "spam"]
     assert rows["soft.csv"][0].probabilities == (0.98, 0.02)
+
+
+def test_every_finding_of_the_check_is_told_of(tables) -> None:
+    calls = [
+        node
+        for node in ast.walk(ast.parse(Path(corpus_check.__file__).read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "CorpusFinding"
+    ]
+    codes = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+    assert len(calls) == len(codes) + 1
+    codes |= {f"{kind}-texts" for kind in get_args(TextKind)}
+    told = {
+        code for row in tables("corpora", "The check") for code in re.findall("`(.+?)`", row[0])
+    }
+    assert told == codes

@@ -181,9 +181,11 @@ class TestTrain:
         code, stdout, stderr = process("train", corpus, "--out", out, *self.SMALL)
         assert code == 0, stderr
         assert f"model written to {out}" in stdout
-        kinds = ("duplicates: ", "epoch 1: loss ", "the cost ")
+        kinds = ("duplicates: ", "few-validation-rows: ", "epoch 1: loss ", "the cost ")
         assert all(line.startswith(kinds) for line in stderr.splitlines()), "nor TensorFlow's own"
-        assert sum(line.startswith(kinds[1]) for line in stderr.splitlines()) == 1
+        for kind in kinds[:3]:
+            assert sum(line.startswith(kind) for line in stderr.splitlines()) == 1
+        assert "on the same rows: linear baseline 1.0000; always bad: 0.5000" in stdout
         assert process("predict", out, "good 7")[0] == 0
 
     @pytest.mark.parametrize(

@@ -69,6 +69,27 @@ def load(
     return validated(values)
 
 
+def of_settings(settings: Mapping[str, object]) -> Config:
+    """A config of some settings by name, the others at their defaults.
+
+    >>> of_settings({"network.units": 8}).network.units
+    8
+
+    Args:
+        settings: Values by `section.name`.
+
+    Raises:
+        ConfigError: If a setting is unknown or a value is invalid.
+    """
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        if not name:
+            raise ConfigError(f"{key}: expected section.name, such as network.units")
+        _table(values, section)[name] = value
+    return validated(values)
+
+
 def validated(values: Mapping[str, Any]) -> Config:
     """A config of some settings, the others at their defaults.
 

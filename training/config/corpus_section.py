@@ -8,6 +8,7 @@ from gatewise.training.config.section import Section
 from gatewise.vocab.corpus.columns import Columns, Task
 
 Duplicates = Literal["report", "remove", "ignore"]
+Check = Literal["stop", "warn", "ignore"]
 
 
 class CorpusConfig(Section):
@@ -34,6 +35,12 @@ class CorpusConfig(Section):
         0.1,
         description="Share of each label's rows held out for validation if there is no validation "
         "corpus.",
+    )
+    check: Check = Field(
+        "stop",
+        description="What the check of the corpus does before training: `stop` ends the run at a "
+        "severe finding, such as labels that look the same, `warn` only reports what it finds, "
+        "`ignore` does not check.",
     )
     duplicates: Duplicates = Field(
         "report",

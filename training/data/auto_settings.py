@@ -85,6 +85,22 @@ def with_epochs(config: Config, tokens: int) -> Config:
     return config.model_copy(update={"training": training})
 
 
+def resolved(given: Config, final: Config) -> tuple[str, ...]:
+    """The settings that were `auto` and were resolved.
+
+    Args:
+        given: The settings that a run was started with.
+        final: Its settings once the rows are known.
+    """
+    before, after = (config.model_dump(mode="json") for config in (given, final))
+    return tuple(
+        f"{section}.{name}"
+        for section, values in before.items()
+        for name, value in values.items()
+        if value == "auto" and after[section][name] != value
+    )
+
+
 def _sample(rows: StoredRows) -> list[str]:
     step = -(-len(rows) // _SAMPLE) or 1
     chosen = np.arange(len(rows)) % step == 0

@@ -107,6 +107,7 @@ class EncodedCorpus:
     Attributes:
         rows: The rows, those without a token left out.
         train: Ids and targets of the training rows; rows out of scope are among them, repeated.
+        truncated: Which training texts were truncated, `(training rows,)`.
         validation: The validation rows.
         test: The test rows; None if there are none.
         train_sha256: Digest of the training rows.
@@ -115,6 +116,7 @@ class EncodedCorpus:
 
     rows: Rows
     train: Examples
+    truncated: NDArray[np.bool_]
     validation: EncodedSplit
     test: EncodedSplit | None
     train_sha256: str
@@ -155,6 +157,7 @@ def encode_corpus(
             test=test.stored if test else None,
         ),
         train=train.texts,
+        truncated=train.truncated,
         validation=validation.split(),
         test=test.split() if test else None,
         train_sha256=train.sha256,

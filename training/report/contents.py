@@ -8,6 +8,7 @@ from typing import Any, Literal
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Copy
+from gatewise.training.data.corpus_check import CorpusCheck
 from gatewise.training.data.duplicates import Duplicates
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis
@@ -53,6 +54,8 @@ class ReportContents:
         duplicates: The texts that occur more than once; None if the corpus was not searched.
         copies: Examples of them.
         vectors: How much of the dictionary the pretrained vectors cover; None without vectors.
+        check: What the check of the corpus found, and the rows of each label; None without.
+        automatic: The settings whose value was chosen by the rows.
     """
 
     run: RunMetrics
@@ -67,6 +70,8 @@ class ReportContents:
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
     vectors: VectorCoverage | None = None
+    check: CorpusCheck | None = None
+    automatic: tuple[str, ...] = ()
 
     @property
     def report(self) -> Report:
@@ -84,6 +89,10 @@ class ReportContents:
             "metric": fitted.metric,
             "rate_test": asdict(fitted.rate_test) if fitted.rate_test else None,
             "findings": fitted.findings,
+            "check": [found.as_dict(with_folder=False) for found in self.check.findings]
+            if self.check
+            else None,
+            "training_rows": dict(self.check.survey.training_rows()) if self.check else None,
             "reviewed": self.part,
             "review": self.reviewed.as_dict(),
             "calibration": self.calibration.as_dict() if self.calibration else None,
@@ -103,6 +112,7 @@ class ReportContents:
                 for model in self.models
             ],
             "config": self.config.without_places().model_dump(mode="json"),
+            "automatic": self.automatic,
             "latency": {
                 model.name: {
                     "tokens": model.tokens,

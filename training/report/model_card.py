@@ -84,6 +84,7 @@ Labels: {label_list(labels.names)}.
 
 {_metrics_table(reports)}
 
+{_comparison(run)}
 {_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
 tokens of the validation texts. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}).
@@ -145,6 +146,30 @@ def _calibration(run: RunMetrics, calibration: Calibration | None) -> str:
 
 def _reported(run: RunMetrics) -> tuple[str, Report]:
     return ("test", run.test) if run.test else ("validation", run.validation)
+
+
+def _comparison(run: RunMetrics) -> str:
+    """The interval of the accuracy, the baselines on the same rows, labels without a row."""
+    rows, report = _reported(run)
+    low, high = report.accuracy_interval
+    text = f"With 95% confidence the accuracy on {rows} rows like these is {low:.4f} to {high:.4f}."
+    found = run.baselines
+    if found:
+        always = ", ".join(map(as_code, found.majority_labels)) or "no label"
+        text += (
+            f" On the same\n{found.rows:,} rows, predicting {always} for every text has an "
+            f"accuracy of {found.majority:.4f};\na linear SVM on TF-IDF features "
+        )
+        if found.linear:
+            text += f"has {found.linear.accuracy:.4f}."
+        else:
+            text += f"was not trained: {found.why_not}."
+    if report.labels_without_rows:
+        text += (
+            f"\nNo {rows} row has these labels, so nothing is known of them: "
+            f"{label_list(report.labels_without_rows)}."
+        )
+    return f"{text}\n"
 
 
 def _metrics_table(reports: list[tuple[str, Report]]) -> str:

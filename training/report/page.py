@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,8 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from gatewise.training.config.config import Config
-from gatewise.training.evaluation.error_analysis import ErrorAnalysis
-from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.error_analysis import LabelCounts
+from gatewise.training.evaluation.evaluate import LabelMetrics
 from gatewise.training.fit.progress import Fitted
 from gatewise.training.report import charts
 from gatewise.training.report.confusion_matrix import matrix
@@ -51,7 +52,8 @@ def page(contents: ReportContents) -> str:
         matrix=None if reviewed.multi_label else matrix(reviewed),
         confused=reviewed.confused[:_MAX_PAIRS],
         label_rows={each.label: each.hits + each.missed for each in reviewed.labels},
-        labels=_label_rows(contents.report, reviewed),
+        labels=_label_rows(contents),
+        baselines=contents.run.baselines,
         mistakes_first=_MISTAKES_FIRST,
         text_shown=_TEXT_SHOWN,
         reliability=charts.reliability(reviewed),
@@ -60,7 +62,7 @@ def page(contents: ReportContents) -> str:
         confidences=charts.confidences(reviewed),
         lengths=charts.lengths(reviewed, contents.config.tokens.max_length),
         unknown=charts.unknown_tokens(reviewed),
-        settings=_settings(contents.config),
+        settings=_settings(contents.config, contents.automatic),
         # The package's own files, whose tags and quotes are not to be escaped.
         style=Markup(environment.get_template("style.css").render()),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -75,37 +77,35 @@ def _range_test(fitted: Fitted) -> Markup | None:
 
 @dataclass(frozen=True)
 class _LabelRow:
-    """The metrics and counts of one label; no threshold in a single-label task."""
+    """The counts of one label, and its metrics: None without a row that has it.
 
-    label: str
-    rows: int
-    precision: float
-    recall: float
-    f1: float
-    hits: int
-    missed: int
-    wrong: int
-    threshold: float | None
+    In a single-label task there is no threshold.
+    """
+
+    counts: LabelCounts
+    metrics: LabelMetrics | None
+    training_rows: int | None
+
+    @property
+    def label(self) -> str:
+        return self.counts.label
+
+    @property
+    def rows(self) -> int:
+        return self.counts.hits + self.counts.missed
 
 
-def _label_rows(report: Report, reviewed: ErrorAnalysis) -> list[_LabelRow]:
-    """The labels, lowest F1 first."""
-    counts = {each.label: each for each in reviewed.labels}
+def _label_rows(contents: ReportContents) -> list[_LabelRow]:
+    """The labels, lowest F1 first, and at the end those without a reviewed row."""
+    metrics = {each.label: each for each in contents.report.labels}
+    training = contents.check.survey.training_rows() if contents.check else {}
     rows = [
-        _LabelRow(
-            label=metrics.label,
-            rows=metrics.rows,
-            precision=metrics.precision,
-            recall=metrics.recall,
-            f1=metrics.f1,
-            hits=counts[metrics.label].hits,
-            missed=counts[metrics.label].missed,
-            wrong=counts[metrics.label].wrong,
-            threshold=metrics.threshold,
-        )
-        for metrics in report.labels
+        _LabelRow(counts, metrics.get(counts.label), training.get(counts.label))
+        for counts in contents.reviewed.labels
     ]
-    return sorted(rows, key=lambda row: (row.f1, row.label))
+    return sorted(
+        rows, key=lambda row: (row.metrics is None, row.metrics and row.metrics.f1, row.label)
+    )
 
 
 @dataclass(frozen=True)
@@ -114,19 +114,22 @@ class _Setting:
     value: str
     default: str
     meaning: str
+    is_automatic: bool
 
     @property
     def is_changed(self) -> bool:
-        return self.value != self.default
+        return self.value != self.default and not self.is_automatic
 
 
-def _settings(config: Config) -> list[list[_Setting]]:
+def _settings(config: Config, automatic: Sequence[str]) -> list[list[_Setting]]:
     """Every setting, by section."""
     shown = config.without_places()
-    return [_section(section, getattr(shown, section)) for section in Config.model_fields]
+    return [
+        _section(section, getattr(shown, section), automatic) for section in Config.model_fields
+    ]
 
 
-def _section(section: str, values: BaseModel) -> list[_Setting]:
+def _section(section: str, values: BaseModel, automatic: Sequence[str]) -> list[_Setting]:
     written: dict[str, Any] = values.model_dump(mode="json")
     defaults: dict[str, Any] = type(values)().model_dump(mode="json")
     return [
@@ -135,6 +138,7 @@ def _section(section: str, values: BaseModel) -> list[_Setting]:
             value=_setting_text(written[name]),
             default=_setting_text(defaults[name]),
             meaning=field.description or "",
+            is_automatic=f"{section}.{name}" in automatic,
         )
         for name, field in type(values).model_fields.items()
     ]

@@ -1,7 +1,8 @@
-"""The two policies for rows that cannot be used: stop at them, or write them to a rejects file.
+"""The policies for rows that cannot be used: stop at them, reject them to a file, or count them.
 
 `StopAtBadRows`, the default, raises an error with the first bad rows. `RejectBadRows` writes every
-bad row to a file and continues. No row is dropped silently.
+bad row to a file and continues. `CountBadRows` is for a check that reports their number. No row is
+dropped silently.
 """
 
 import json
@@ -78,6 +79,23 @@ class StopAtBadRows:
             if isinstance(item, BadRow):
                 raise first_bad_rows(item, stream)
             yield item
+
+
+class CountBadRows:
+    """Leaves bad rows out, counts them and keeps the first."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: BadRow | None = None
+
+    def keep(self, items: Iterable[T | BadRow]) -> Iterator[T]:
+        """Yield the good items, and count the bad ones."""
+        for item in items:
+            if isinstance(item, BadRow):
+                self.count += 1
+                self.first = self.first or item
+            else:
+                yield item
 
 
 def first_bad_rows(first: BadRow, rest: Iterator[object]) -> BadRowsError:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from gatewise.training.config import config
+from gatewise.training.evaluation.baselines import Baselines, LinearBaseline
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.evaluate import LabelMetrics, Report
 from gatewise.training.evaluation.rejection import Rejection, RejectionPoint
@@ -70,6 +71,22 @@ def test_the_card_has_the_model_and_its_metrics(run):
     assert "epoch 2 of\n2, the best by validation macro F1 (0.7512)." in card
     assert "softmax" in card
     assert "| test " not in card
+
+
+def test_the_card_has_the_interval_and_the_baselines(run):
+    labels = Labels(("ham", "spam"))
+    card = model_card(run, labels, config.Config())
+    assert "the accuracy on validation rows like these is 0.5313 to 0.8881.\n" in card
+    found = Baselines(20, ("ham",), 0.6, LinearBaseline(0.7, 0.7, None))
+    report = replace(run.validation, labels_without_rows=("spam",))
+    run = replace(run, baselines=found, validation=report)
+    text = " ".join(model_card(run, labels, config.Config()).split())
+    assert "On the same 20 rows, predicting `ham` for every text has an accuracy of 0.6000;" in text
+    assert "a linear SVM on TF-IDF features has 0.7000." in text
+    assert "No validation row has these labels, so nothing is known of them: `spam`." in text
+    run = replace(run, baselines=replace(found, linear=None, why_not="it is too large"))
+    card = model_card(run, labels, config.Config())
+    assert "a linear SVM on TF-IDF features was not trained: it is too large." in card
 
 
 def test_a_multi_label_card_has_micro_f1_and_thresholds(run):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,7 +18,10 @@ import pytest
 
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config import config
+from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding, ExampleRow
 from gatewise.training.data.duplicates import Finder
+from gatewise.training.data.row_survey import RowSurvey
+from gatewise.training.evaluation.baselines import Baselines, LinearBaseline
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import LabelMetrics, Report
@@ -38,7 +42,16 @@ from gatewise.vocab.tokenizer.tokenizer import CLS_ID, Coverage
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 SECTIONS = [
-    *("learning", "confusions", "labels", "mistakes", "calibration", "texts", "duplicates"),
+    *(
+        "corpus",
+        "learning",
+        "confusions",
+        "labels",
+        "mistakes",
+        "calibration",
+        "texts",
+        "duplicates",
+    ),
     *("parameters", "models", "settings", "origin"),
 ]
 HOSTILE = [
@@ -272,6 +285,65 @@ def test_ids_are_unique_and_references_resolve(count):
             assert attributes.get(name, ids[0]) in ids
         clip = re.fullmatch(r"url\(#(.+)\)", attributes.get("clip-path", f"url(#{ids[0]})"))
         assert clip[1] in ids
+
+
+def checked(told, *findings, **rows):
+    survey = RowSurvey(labels={"train": Counter(rows)})
+    return replace(told, check=CorpusCheck(survey, findings))
+
+
+def words(html):
+    return " ".join("".join(Document(html).text).split())
+
+
+def test_the_first_screen_has_the_interval_and_the_baselines():
+    told = contents()
+    linear = LinearBaseline(0.9123, 0.5, None)
+    found = Baselines(400, ("ham",), 0.5123, linear)
+    text = words(page(replace(told, run=replace(told.run, baselines=found))))
+    assert "Accuracy87.5%on 400 test rows83.9% to 90.4% with 95% confidence" in text
+    assert "Linear baseline91.2%TF-IDF and a linear SVM, on the same rows" in text
+    assert "Majority baseline51.2%always ham" in text
+    without = replace(found, linear=None, why_not="there are too many rows")
+    text = words(page(replace(told, run=replace(told.run, baselines=without))))
+    assert "Linear baseline–not trained: there are too many rows" in text
+
+
+def test_what_the_check_found_is_shown():
+    example = ExampleRow("/home/somebody/train.csv", 17, HOSTILE[0])
+    finding = CorpusFinding("few-rows", "warning", HOSTILE[1], {"labels": 1}, "Do this", example)
+    told = checked(contents(), finding)
+    html = page(told)
+    assert f"few-rows: {HOSTILE[1]} ({HOSTILE[0]}, train.csv, line 17). Do this" in words(html)
+    assert "/home/somebody" not in html
+    (found,) = told.as_dict()["check"]
+    assert found["example"]["file"] == "train.csv"
+    assert "The check of the corpus found nothing." in words(page(contents()))
+
+
+def test_labels_without_a_reviewed_row_are_shown():
+    told = checked(contents(("egg", "ham", "spam"), rows=2), egg=40, ham=30, spam=1)
+    report = replace(told.report, labels=told.report.labels[:2])
+    told = replace(told, run=replace(told.run, validation=report, test=report))
+    rows = re.findall(r'<tr><th scope="row" class="name"><bdi>(\w+)</bdi>(.*?)</tr>', page(told))
+    labels = {
+        label: re.sub("<.*?>", " ", cells).split()
+        for label, cells in rows
+        if "bar" in cells or "–" in cells
+    }
+    assert labels["spam"] == ["–", "–", "–", "1", "0", "0", "0", "0"]
+    assert labels["egg"][3:5] == ["40", "1"]
+    assert list(labels)[-1] == "spam"
+
+
+def test_settings_that_the_rows_chose_are_not_changed():
+    told = contents(settings=["training.epochs=9", "network.units=32"])
+    html = page(replace(told, automatic=("training.epochs",)))
+    badges = dict(
+        re.findall(r"<code>([\w.]+)</code></th>.*?</code> <span class=\"badge\">(\w+)<", html)
+    )
+    assert badges["training.epochs"] == "auto"
+    assert badges["network.units"] == "changed"
 
 
 def test_calibration_is_shown_if_the_model_has_one():

@@ -1,0 +1,35 @@
+"""`gatewise check`: looks for what in a corpus would harm a model, without training one."""
+
+from pathlib import Path
+from typing import Annotated
+
+from gatewise import options
+
+
+def check(
+    corpus: options.Corpus,
+    validation: options.Validation = None,
+    test: Annotated[Path | None, options.path_option(help="Rows to report on at the end.")] = None,
+    config: options.ConfigFile = None,
+    set_: options.Assignments = None,
+    text_column: options.TextColumnSetting = None,
+    label_column: options.LabelColumn = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Check a corpus before training: labels, texts, validation rows."""
+    from gatewise.console.check_console import show_check
+    from gatewise.training.config import config as settings
+    from gatewise.training.data.corpora import Corpora
+    from gatewise.training.data.corpus_check import check_corpus
+    from gatewise.vocab.errors import CorpusError
+
+    run_config = settings.load(
+        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+    )
+    found = check_corpus(Corpora(corpus, validation, test), run_config)
+    show_check(found, as_json=as_json)
+    if found.errors and run_config.corpus.check == "stop":
+        codes = ", ".join(finding.code for finding in found.errors)
+        raise CorpusError(
+            f"{corpus}: training stops at {codes}: fix the corpus, or set corpus.check=warn"
+        )

@@ -1,0 +1,535 @@
+"""The check of a corpus before a model is trained on it.
+
+Each finding has a stable code, its numbers, an example row, and the setting or command that helps.
+`check_rows` needs the rows alone; `check_texts` also needs them as tokens. A severe finding stops
+training unless `corpus.check` allows it.
+"""
+
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path, PurePath
+from typing import Literal
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from gatewise.training.config.config import Config
+from gatewise.training.data import auto_settings
+from gatewise.training.data.corpora import Corpora, Rows, read
+from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
+from gatewise.training.data.label_checks import alike, listed
+from gatewise.training.data.row_survey import RowSurvey, TextKind, survey
+from gatewise.training.evaluation.interval import wilson
+from gatewise.vocab.corpus.bad_row_policy import CountBadRows
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.encoding import Encoder
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+
+Severity = Literal["error", "warning", "note"]
+
+FEW_ROWS = 5
+"""Rows of a label below which it is rarely learnt."""
+
+_FEW_LABELS = 10
+"""Labels up to which too few rows for each are a matter of rows, not of the label column."""
+
+_SKEW = 10
+"""How many times the rows of the rarest label the most frequent one may have."""
+
+_FEW_VALIDATION_ROWS = 200
+"""Validation rows below which an accuracy is known to no better than 5 points either way."""
+
+_MANY_TRUNCATED = 0.05
+"""Share of truncated training texts above which it matters."""
+
+_MANY_UNKNOWN = 0.1
+"""Share of unknown tokens in the validation texts above which it matters."""
+
+_SOME_WORDLESS, _ALL_WORDLESS = 0.05, 0.9
+"""Shares of texts without words from which the text column is in doubt, and is wrong."""
+
+_LOCATED = 256
+"""Truncated texts by which it is estimated how much of them is not read."""
+
+_NAMED = 5
+"""Labels or groups of labels named in a message."""
+
+_MAX_SHOWN = 60
+"""Characters of a label or a text in a message."""
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    """A row that shows a finding.
+
+    Attributes:
+        file: Its file.
+        line: Its line, or its row in Parquet.
+        shown: The label or the text in question.
+    """
+
+    file: str
+    line: int
+    shown: str
+
+    @property
+    def place(self) -> str:
+        """The file without its folder, and the line in it."""
+        return str(Location(PurePath(self.file).name, self.line))
+
+
+@dataclass(frozen=True)
+class CorpusFinding:
+    """Something in a corpus that harms a model or its evaluation.
+
+    Attributes:
+        code: What it is, in one or two words that stay the same.
+        severity: An `error` stops training.
+        message: The finding with its numbers, one line.
+        numbers: The numbers.
+        advice: The setting or command that helps; empty if there is none.
+        example: A row that shows it; None if no single row does.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    numbers: Mapping[str, float]
+    advice: str = ""
+    example: ExampleRow | None = None
+
+    def __str__(self) -> str:
+        example = self.example
+        where = f" ({Location(example.file, example.line)}: {example.shown})" if example else ""
+        advice = f". {self.advice}" if self.advice else ""
+        return f"{self.code}: {self.message}{where}{advice}"
+
+    def as_dict(self, *, with_folder: bool = True) -> dict[str, object]:
+        """The finding as a JSON object.
+
+        Args:
+            with_folder: Whether the example's file is named with its folder.
+        """
+        document = asdict(self)
+        if self.example and not with_folder:
+            document["example"]["file"] = PurePath(self.example.file).name
+        return document
+
+
+@dataclass(frozen=True)
+class CorpusCheck:
+    """The result of a check.
+
+    Attributes:
+        survey: The rows, counted.
+        findings: What was found, the most severe first.
+    """
+
+    survey: RowSurvey
+    findings: tuple[CorpusFinding, ...] = field(default=())
+
+    @property
+    def errors(self) -> tuple[CorpusFinding, ...]:
+        """The severe findings."""
+        return tuple(found for found in self.findings if found.severity == "error")
+
+    def with_findings(self, findings: Iterable[CorpusFinding]) -> "CorpusCheck":
+        """The check with further findings."""
+        order = ("error", "warning", "note")
+        every = [*self.findings, *findings]
+        ranked = sorted(every, key=lambda found: order.index(found.severity))
+        return CorpusCheck(self.survey, tuple(ranked))
+
+    def as_dict(self) -> dict[str, object]:
+        """The check as a JSON object."""
+        return {
+            "rows": dict(self.survey.rows),
+            "labels": {
+                label: {part: rows[label] for part, rows in self.survey.labels.items()}
+                for label in self.survey.training_rows()
+            },
+            "findings": [found.as_dict() for found in self.findings],
+        }
+
+
+def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
+    """Checks a corpus without training on it; rows that cannot be used are a finding.
+
+    Args:
+        corpora: Where the rows are.
+        config: The settings that a training run would have.
+
+    Raises:
+        GatewiseError: If a corpus cannot be read, or no model could be trained on it.
+    """
+    bad_rows = CountBadRows()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = read(corpora, config, bad_rows, Path(folder))
+        found = survey(rows)
+        check = CorpusCheck(found).with_findings(
+            check_rows(rows, found, config, held_out=corpora.validation is None)
+        )
+        config = auto_settings.with_unit(config, rows)
+        texts = chain.from_iterable(rows.train.texts())
+        tokenizer = train_tokenizer(texts, **config.tokens.dictionary_options())
+        corpus = encode_corpus(rows, tokenizer, config, bad_rows, Path(folder))
+        check = check.with_findings(check_texts(corpus, tokenizer, found, config))
+    return check.with_findings(_bad_rows(bad_rows))
+
+
+def check_rows(
+    rows: Rows, found: RowSurvey, config: Config, *, held_out: bool
+) -> list[CorpusFinding]:
+    """The findings about the rows of a run before they are tokenized.
+
+    Args:
+        rows: The rows.
+        found: Their survey.
+        config: The settings of the run.
+        held_out: Whether the validation rows were split off from the training corpus.
+    """
+    labels = rows.labels.names
+    counts = dict(found.training_rows())
+    total = found.in_scope["train"]
+    if held_out:
+        counts = {label: counts[label] + found.labels["validation"][label] for label in labels}
+        total += found.in_scope["validation"]
+    duplicates = rows.duplicates and rows.duplicates.summary()
+    findings = [CorpusFinding("duplicates", "note", duplicates, {})] if duplicates else []
+    if config.corpus.check == "ignore":
+        return findings
+    return [
+        *findings,
+        *_same_labels(labels, found),
+        *_listed_labels(labels, found),
+        *_many_labels(labels, counts, total, found),
+        *_few_rows(counts, found),
+        *_without_validation(labels, found),
+        *_few_validation_rows(found),
+        *_wordless("number", found, config),
+        *_wordless("id", found, config),
+    ]
+
+
+def check_texts(
+    corpus: EncodedCorpus, tokenizer: Tokenizer, found: RowSurvey, config: Config
+) -> list[CorpusFinding]:
+    """The findings about tokenized rows, and about what the settings make of them.
+
+    Args:
+        corpus: The rows as tokens.
+        tokenizer: The dictionary.
+        found: The survey of the rows.
+        config: The settings of the run, those left to the rows filled in.
+    """
+    if config.corpus.check == "ignore":
+        return []
+    return [
+        *_skew(found, config),
+        *_truncated(corpus, tokenizer, config),
+        *_unknown(corpus, tokenizer, config),
+    ]
+
+
+def refuse(findings: Iterable[CorpusFinding], config: Config) -> None:
+    """Stops a run at severe findings, unless the settings allow them.
+
+    Raises:
+        CorpusError: If there is a severe finding.
+    """
+    errors = [str(found) for found in findings if found.severity == "error"]
+    if config.corpus.check == "stop" and errors:
+        raise CorpusError(f"{'; '.join(errors)}. To train all the same, set corpus.check=warn")
+
+
+def never_predicted(
+    predictions: Mapping[str, int], reviewed: Mapping[str, int], part: str, config: Config
+) -> list[CorpusFinding]:
+    """The finding about labels that a model predicts for no row, although some rows have them.
+
+    Args:
+        predictions: For how many rows each label was predicted.
+        reviewed: How many rows have it.
+        part: The part that the rows belong to.
+        config: The settings of the run.
+    """
+    never = [label for label, rows in reviewed.items() if rows and not predictions[label]]
+    if not never:
+        return []
+    named = [f"{_shown(label)} ({reviewed[label]:,} rows)" for label in never]
+    advice = "Give it more rows"
+    if config.training.class_weights == "none" and config.training.sampling == "natural":
+        advice += ", or set training.class_weights=balanced"
+    return [
+        CorpusFinding(
+            "never-predicted",
+            "warning",
+            f"{_of(len(never), len(reviewed), 'labels')} {_is(never)} predicted for no {part} row: "
+            f"{_some(named)}",
+            {"labels": len(never), "rows": sum(reviewed[label] for label in never)},
+            advice,
+        )
+    ]
+
+
+def _same_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFinding]:
+    groups = alike(labels)
+    if not groups:
+        return
+    counts = found.training_rows()
+    named = [
+        " and ".join(f"{shown} ({_rows(counts[label])})" for label, shown in _told_apart(group))
+        for group in groups
+    ]
+    rarest = min(groups[0], key=lambda label: counts[label])
+    yield CorpusFinding(
+        "same-labels",
+        "error",
+        f"labels that look the same are different labels: {_some(named, '; ')}",
+        {"groups": len(groups), "labels": sum(map(len, groups))},
+        "Write each label in one way: case, spaces, invisible characters and Unicode forms count",
+        _row(found.first.get(rarest), rarest),
+    )
+
+
+def _listed_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFinding]:
+    known = frozenset(labels)
+    lists = {label: parts for label in labels if (parts := listed(label, known)) is not None}
+    if not lists:
+        return
+    apart = {part for parts in lists.values() for part in parts}
+    first = min(lists, key=lambda label: (label not in found.first, -len(lists[label])))
+    yield CorpusFinding(
+        "listed-labels",
+        "error",
+        f"{_of(len(lists), len(labels), 'labels')} {_is(list(lists))} a list of labels written as "
+        f"text, such as {_shown(first)}",
+        {"labels": len(lists), "labels_in_lists": len(apart)},
+        "For several labels a text, set corpus.task=multi_label and separate them by | in CSV, or "
+        "write a list in JSON Lines or Parquet",
+        _row(found.first.get(first), first),
+    )
+
+
+def _many_labels(
+    labels: Sequence[str], counts: Mapping[str, int], total: int, found: RowSurvey
+) -> Iterator[CorpusFinding]:
+    if 3 * len(labels) <= total:
+        return
+    rarest = min(labels, key=lambda label: counts[label])
+    is_severe = len(labels) > _FEW_LABELS
+    yield CorpusFinding(
+        "many-labels",
+        "error" if is_severe else "warning",
+        f"{len(labels):,} labels for {total:,} rows: fewer than three rows a label",
+        {"labels": len(labels), "rows": total},
+        "Name the column of the labels with corpus.label_column, or give more rows"
+        if is_severe
+        else "Give more rows",
+        _row(found.first.get(rarest), rarest),
+    )
+
+
+def _few_rows(counts: Mapping[str, int], found: RowSurvey) -> Iterator[CorpusFinding]:
+    few = sorted((label for label in counts if counts[label] < FEW_ROWS), key=counts.__getitem__)
+    if not few:
+        return
+    named = [f"{_shown(label)} ({_rows(counts[label])})" for label in few]
+    yield CorpusFinding(
+        "few-rows",
+        "warning",
+        f"{_of(len(few), len(counts), 'labels')} {_has(few)} fewer than {FEW_ROWS} rows: "
+        f"{_some(named)}",
+        {"labels": len(few), "fewest": counts[few[0]]},
+        "Give more rows of them, or merge them into other labels",
+        _row(found.first.get(few[0]), few[0]),
+    )
+
+
+def _without_validation(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFinding]:
+    absent = [label for label in labels if not found.labels["validation"][label]]
+    if not absent:
+        return
+    named = [f"{_shown(label)}" for label in absent]
+    yield CorpusFinding(
+        "no-validation-rows",
+        "warning",
+        f"{_of(len(absent), len(labels), 'labels')} {_has(absent)} no validation row, so nothing "
+        f"is known of how well {'it is' if len(absent) == 1 else 'they are'} predicted: "
+        f"{_some(named)}",
+        {"labels": len(absent)},
+        "Give validation rows of every label",
+        _row(found.first.get(absent[0]), absent[0]),
+    )
+
+
+def _few_validation_rows(found: RowSurvey) -> Iterator[CorpusFinding]:
+    rows = found.in_scope["validation"]
+    if rows >= _FEW_VALIDATION_ROWS:
+        return
+    low, high = wilson(0.8, rows)
+    yield CorpusFinding(
+        "few-validation-rows",
+        "warning",
+        f"{_rows(rows)} to validate with: an accuracy of 80% on them may be {low:.0%} to "
+        f"{high:.0%} in truth",
+        {"rows": rows, "low": round(low, 4), "high": round(high, 4)},
+        "Give more rows, a validation corpus, or a larger corpus.validation_share",
+    )
+
+
+def _wordless(kind: TextKind, found: RowSurvey, config: Config) -> Iterator[CorpusFinding]:
+    count, total = found.kinds[kind], sum(found.rows.values())
+    if count < _SOME_WORDLESS * total:
+        return
+    row = found.first_of_kind[kind]
+    column = config.corpus.text_column
+    yield CorpusFinding(
+        f"{kind}-texts",
+        "error" if count >= _ALL_WORDLESS * total else "warning",
+        f"{count / total:.0%} of the texts are {kind}s without words",
+        {"rows": count, "share": round(count / total, 4)},
+        f"Is the column {column!r} the right one? corpus.text_column names another",
+        _row(row, row.text),
+    )
+
+
+def _skew(found: RowSurvey, config: Config) -> Iterator[CorpusFinding]:
+    counts = {label: rows for label, rows in found.training_rows().items() if rows}
+    if not counts:
+        return
+    most, fewest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
+    if counts[most] < _SKEW * counts[fewest]:
+        return
+    training = config.training
+    is_balanced = training.class_weights != "none" or training.sampling != "natural"
+    setting = (
+        f"training.sampling={training.sampling}"
+        if training.sampling != "natural"
+        else f"training.class_weights={training.class_weights}"
+    )
+    what = "balances them" if is_balanced else "leaves them as they are"
+    yield CorpusFinding(
+        "skew",
+        "note" if is_balanced else "warning",
+        f"{_shown(most)} has {_rows(counts[most])}, {_shown(fewest)} {_rows(counts[fewest])}; "
+        f"{setting} {what}",
+        {
+            "most": counts[most],
+            "fewest": counts[fewest],
+            "majority_share": round(counts[most] / max(found.in_scope["train"], 1), 4),
+        },
+        ""
+        if is_balanced
+        else "With training.class_weights=balanced rare labels are predicted more often, and "
+        "training.metric=macro_f1 counts every label the same",
+        _row(found.first.get(fewest), fewest),
+    )
+
+
+def _truncated(
+    corpus: EncodedCorpus, tokenizer: Tokenizer, config: Config
+) -> Iterator[CorpusFinding]:
+    truncated = np.flatnonzero(corpus.truncated)
+    if not len(truncated):
+        return
+    tokens, total = config.tokens, len(corpus.truncated)
+    sample = truncated[:: -(-len(truncated) // _LOCATED)]
+    rows = corpus.rows.train.at(sample.tolist())
+    encoder = Encoder(tokenizer, tokens.max_length, tokens.keep)
+    read = sum(_characters_read(row.text, encoder) for row in rows)
+    unread = 1 - read / sum(len(row.text) for row in rows)
+    yield CorpusFinding(
+        "truncated",
+        "warning" if len(truncated) >= _MANY_TRUNCATED * total else "note",
+        f"{len(truncated):,} of {total:,} training texts ({len(truncated) / total:.1%}) are longer "
+        f"than tokens.max_length={tokens.max_length}; {unread:.0%} of their characters are not "
+        "read",
+        {
+            "texts": len(truncated),
+            "share": round(len(truncated) / total, 4),
+            "unread": round(unread, 4),
+        },
+        "Raise tokens.max_length, or choose with tokens.keep which part is read",
+        _row(rows[0], rows[0].text),
+    )
+
+
+def _characters_read(text: str, encoder: Encoder) -> int:
+    """How many characters the tokens that are kept of a truncated text stand for."""
+    (located,) = encoder.locate([text])
+    first, last = located.spans[: located.boundary], located.spans[located.boundary :]
+    return (first[-1].end if first else 0) + (len(text) - last[0].start if last else 0)
+
+
+def _unknown(
+    corpus: EncodedCorpus, tokenizer: Tokenizer, config: Config
+) -> Iterator[CorpusFinding]:
+    coverage = corpus.validation.coverage(tokenizer)
+    share = 1 - coverage.share
+    if share < _MANY_UNKNOWN:
+        return
+    advice = "Give more rows, or set tokens.unit=subword or tokens.unit=character"
+    yield CorpusFinding(
+        "unknown-words",
+        "warning",
+        f"{share:.0%} of the {coverage.tokens:,} tokens of the validation texts are in no training "
+        "text, or not in the dictionary",
+        {"tokens": coverage.tokens, "unknown": coverage.tokens - coverage.known},
+        "Give more rows" if config.tokens.unit in ("subword", "character") else advice,
+    )
+
+
+def _bad_rows(bad_rows: CountBadRows) -> Iterator[CorpusFinding]:
+    if not bad_rows.first:
+        return
+    first = bad_rows.first
+    yield CorpusFinding(
+        "bad-rows",
+        "error",
+        f"{_rows(bad_rows.count)} cannot be used, the first because {first.reason}",
+        {"rows": bad_rows.count},
+        "Fix these rows, or write them to a rejects file with --rejects",
+        ExampleRow(first.location.file, first.location.line, _shown(first.content)),
+    )
+
+
+def _row(row: Row | None, shown: str) -> ExampleRow | None:
+    return row and ExampleRow(row.location.file, row.location.line, _shown(shown))
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")
+
+
+def _told_apart(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Labels that look the same, each with a form that does not."""
+    composed = {unicodedata.normalize("NFC", label) for label in labels}
+    for label in labels:
+        yield label, _shown(label) if len(composed) == len(labels) else ascii(label)
+
+
+def _some(named: Sequence[str], separator: str = ", ") -> str:
+    more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
+    return separator.join(named[:_NAMED]) + more
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _of(part: int, whole: int, noun: str) -> str:
+    return f"{part:,} of {whole:,} {noun}"
+
+
+def _is(items: Sequence[object]) -> str:
+    return "is" if len(items) == 1 else "are"
+
+
+def _has(items: Sequence[object]) -> str:
+    return "has" if len(items) == 1 else "have"

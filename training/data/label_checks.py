@@ -1,0 +1,77 @@
+"""Labels that look the same to a reader, and lists of labels that were read as one label."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+_BRACKETS = {"[": "]", "(": ")", "{": "}"}
+_SEPARATORS = "|;,"
+_VARIATION_SELECTORS = range(0xFE00, 0xFE10)
+
+
+def appearance(label: str) -> str:
+    r"""The form in which labels that look the same to a reader are equal.
+
+    Full width and other compatibility forms, case, white space and invisible characters do not
+    count.
+
+    >>> appearance(" Ｓpam\u200b  Mail ")
+    'spam mail'
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
+    return " ".join("".join(filter(_is_visible, folded)).split())
+
+
+def alike(labels: Iterable[str]) -> list[tuple[str, ...]]:
+    """The groups of labels that look the same to a reader, in the order of the labels.
+
+    >>> alike(["Spam", "ham", "spam"])
+    [('Spam', 'spam')]
+    """
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for label in labels:
+        groups[appearance(label)].append(label)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
+
+
+def listed(label: str, labels: Collection[str]) -> tuple[str, ...] | None:
+    """The labels in a list that was read as one label; None if it is no list.
+
+    A list is in brackets, or has separators between labels of their own.
+
+    >>> listed("['joy', 'love']", ["joy"])
+    ('joy', 'love')
+    >>> listed("joy; love", ["joy", "joy; love", "love"])
+    ('joy', 'love')
+    >>> listed("joy; love", ["joy; love"])
+
+    Args:
+        label: The label.
+        labels: All labels of the corpus.
+    """
+    text = label.strip()
+    if len(text) > 1 and _BRACKETS.get(text[0]) == text[-1]:
+        if quoted := [one or other for one, other in _QUOTED.findall(text)]:
+            return tuple(quoted)
+        if text[0] == "[" or "," in text:
+            return tuple(filter(None, _parts(text[1:-1], ",")))
+    for separator in _SEPARATORS:
+        parts = _parts(text, separator)
+        if len(parts) > 1 and all(part in labels for part in parts):
+            return parts
+    return None
+
+
+def _parts(text: str, separator: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(separator))
+
+
+def _is_visible(character: str) -> bool:
+    if character.isspace():
+        return True
+    return (
+        unicodedata.category(character) not in ("Cc", "Cf")
+        and ord(character) not in _VARIATION_SELECTORS
+    )
