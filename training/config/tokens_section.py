@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gatewise.training.config.section import Section
-from gatewise.vocab.tokenizer.encoding import Keep
+from gatewise.vocab.tokenizer.text_limit import Keep
 from gatewise.vocab.tokenizer.tokenizer import Accents, Normalization, Unit
 
 

@@ -18,7 +18,7 @@ from onnx import TensorProto
 from gatewise.training.mobile.tokenizer_tables import SPACE, TokenizerTables
 from gatewise.training.onnx_export.graph_builder import Graph
 from gatewise.vocab.tokenizer.character_classes import class_of
-from gatewise.vocab.tokenizer.encoding import Keep
+from gatewise.vocab.tokenizer.text_limit import Keep
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID
 
 OPSET = 20

@@ -103,6 +103,11 @@ _ACCENTS = (
 )
 
 
+def is_white_space(character: str) -> bool:
+    """Whether a character has Unicode's White_Space property."""
+    return ord(character) in _SPACES
+
+
 @cache
 def white_space() -> str:
     """The class of characters with Unicode's White_Space property."""

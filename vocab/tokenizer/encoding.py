@@ -6,17 +6,14 @@ Training and serving both use it, so a model always reads ids of the kind it was
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit, unit_of
 from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
 from gatewise.vocab.tokenizer.tokenizer import PAD_ID
-
-Keep = Literal["head", "tail", "both"]
-"""Which tokens of a text that is too long are kept: the first, the last, or half each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +139,11 @@ class Encoder:
         self._tokenizer = tokenizer
         self.max_length = max_length
         self.keep = keep
+        self._limit = TextLimit(max_length, keep, unit_of(tokenizer))
+
+    def cut(self, text: str) -> str:
+        """A part of a text with the same encoding, so that the rest need not be kept."""
+        return self._limit.cut(text)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The ids of each text, in order."""
@@ -165,7 +167,7 @@ class Encoder:
         The tokenizer's own truncation is not used: it builds an object for every part it cuts off,
         and drops ids that JavaScript runtimes keep.
         """
-        for encoding in self._tokenizer.encode_batch_fast(list(texts)):
+        for encoding in self._tokenizer.encode_batch_fast(list(map(self._limit.cut, texts))):
             ids: list[int] = encoding.ids
             if truncated := len(ids) > self.max_length:
                 ids = truncate(ids, self.max_length, self.keep)
@@ -174,7 +176,8 @@ class Encoder:
     def locate(self, texts: Sequence[str]) -> list[EncodedWithOffsets]:
         """The ids of each text with their character offsets; slower than `encode`."""
         located = []
-        for text, encoding in zip(texts, self._tokenizer.encode_batch(list(texts)), strict=True):
+        texts = [self._beginning(text) for text in texts]
+        for text, encoding in zip(texts, self._tokenizer.encode_batch(texts), strict=True):
             ids = encoding.ids
             kept: Sequence[int] = range(len(ids))
             truncated = len(ids) > self.max_length
@@ -187,6 +190,11 @@ class Encoder:
             boundary = sum(span.tokens.start < gap for span in spans)
             located.append(EncodedWithOffsets(encoded, spans, boundary))
         return located
+
+    def _beginning(self, text: str) -> str:
+        """The part of a text that is read, if it is one at the beginning; else the text."""
+        cut = self.cut(text)
+        return cut if text.startswith(cut) else text
 
 
 def _kept_spans(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
