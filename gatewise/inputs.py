@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,7 +112,9 @@ def labelled_rows(
         known_labels=classifier.classes_,
         out_of_scope=classifier.out_of_scope,
     )
-    encoded = bad_rows.keep(encode_rows(classifier.encode, rows))
+    # Thousands of rows are encoded together: of a long text, only what is read is kept.
+    short = (replace(row, text=classifier.cut(row.text)) for row in rows)
+    encoded = bad_rows.keep(encode_rows(classifier.encode, short))
     return at_least_one(encoded, str(corpus))
 
 

@@ -22,6 +22,7 @@ def vocab(
     from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
     from gatewise.vocab.corpus.corpus_reader import read_texts
     from gatewise.vocab.corpus.text_spool import open_spool
+    from gatewise.vocab.tokenizer.text_limit import TextLimit
     from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
@@ -34,8 +35,11 @@ def vocab(
         open_spool(temporary.parent) as kept,
     ):
         with bad_rows_policy(rejects) as bad_rows:
-            texts = kept.spooled(read_texts(corpus, bad_rows=bad_rows, text_column=column))
-            tokenizer = train_tokenizer(texts, **run_config.tokens.dictionary_options())
+            # As in training, a dictionary counts only what is read of a text.
+            tokens = run_config.tokens
+            limit = TextLimit(tokens.max_length, tokens.keep, tokens.unit)
+            texts = map(limit.cut, read_texts(corpus, bad_rows=bad_rows, text_column=column))
+            tokenizer = train_tokenizer(kept.spooled(texts), **tokens.dictionary_options())
         temporary.write_bytes(serialize_tokenizer(tokenizer))
         coverage = measure_coverage(tokenizer, kept)
     show_dictionary(tokenizer.get_vocab_size(), coverage, out, as_json=as_json)

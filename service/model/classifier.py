@@ -119,6 +119,10 @@ class Classifier:
         """The token ids of each text."""
         return self._encoder.encode(texts)
 
+    def cut(self, text: str) -> str:
+        """A part of a long text with the same token ids, so that the rest need not be kept."""
+        return self._encoder.cut(text)
+
     def encode_together(self, texts: Sequence[str]) -> Ragged:
         """The token ids of many texts in one array, which is faster than `encode`."""
         return self._encoder.encode_together(texts)

@@ -21,6 +21,7 @@ from gatewise.vocab.corpus.columns import FoundColumns
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.text_limit import TextLimit
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     counts = _LabelCounts()
     out_of_scope = config.reject.out_of_scope
     rows = reader.rows(bad_rows, out_of_scope=out_of_scope)
-    train = store(counts.noting(rows), folder / "train.arrow")
+    tokens = config.tokens
+    limit = TextLimit(tokens.max_length, tokens.keep, tokens.unit)
+    train = store(counts.noting(rows), folder / "train.arrow", limit)
     try:
         # Before the other corpora are read.
         labels = Labels.of(reader.columns.labels or counts.of_labels)
@@ -129,7 +132,9 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
 
     def others(path: Path, name: str) -> StoredRows:
         return store(
-            open_corpus(path, columns).rows(bad_rows, labels.names, out_of_scope), folder / name
+            open_corpus(path, columns).rows(bad_rows, labels.names, out_of_scope),
+            folder / name,
+            limit,
         )
 
     if corpora.validation:

@@ -443,7 +443,7 @@ def _truncated(
     rows = corpus.rows.train.at(sample.tolist())
     encoder = Encoder(tokenizer, tokens.max_length, tokens.keep)
     read = sum(_characters_read(row.text, encoder) for row in rows)
-    unread = 1 - read / sum(len(row.text) for row in rows)
+    unread = 1 - read / int(corpus.rows.train.characters[sample].sum())
     yield CorpusFinding(
         "truncated",
         "warning" if len(truncated) >= _MANY_TRUNCATED * total else "note",

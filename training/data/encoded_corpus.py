@@ -83,7 +83,7 @@ class EncodedSplit:
         )
 
     def coverage(self, tokenizer: Tokenizer) -> Coverage:
-        """Counts how many tokens of the texts, at their full length, the dictionary knows."""
+        """Counts how many tokens of the texts the dictionary knows, as far as they are stored."""
         found = measure_coverage(
             tokenizer, chain.from_iterable(self.rows.only(self.truncated).texts())
         )

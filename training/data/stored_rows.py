@@ -1,9 +1,11 @@
 """The rows of a corpus on disk, so that they need not fit in memory.
 
 A corpus is parsed once and its valid rows are written to one Arrow file (IPC format,
-https://arrow.apache.org/docs/format/Columnar.html), which is then read as often as needed.
+https://arrow.apache.org/docs/format/Columnar.html), which is then read as often as needed. Of a
+text that is longer than the network reads, only a part that gives the same tokens is written.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer.text_limit import TextLimit
 
 _WINDOW = 4096
 """Rows written and read at a time."""
@@ -37,10 +40,17 @@ class StoredRows:
     Attributes:
         path: The file.
         kept: Which of the file's rows these are, `(rows of the file,)`.
+        lengths: Characters of the file's texts before they were cut, `(rows of the file,)`.
     """
 
     path: Path
     kept: NDArray[np.bool_]
+    lengths: NDArray[np.int64]
+
+    @property
+    def characters(self) -> NDArray[np.int64]:
+        """Characters of these texts before they were cut, `(rows,)`."""
+        return self.lengths[self.kept]
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self.kept))
@@ -90,15 +100,22 @@ class StoredRows:
                     yield window, reader.get_batch(window).filter(pa.array(chosen))
 
 
-def store(rows: Iterable[Row], path: Path) -> StoredRows:
+def store(rows: Iterable[Row], path: Path, limit: TextLimit | None = None) -> StoredRows:
     """Writes rows to a file, in their order.
 
     Args:
         rows: The rows, read once and in a stream.
         path: The file; an earlier one is replaced.
+        limit: Cuts texts that are longer than a model reads; None keeps every text as it is.
     """
-    stream = iter(rows)
-    count = 0
+    lengths = array("q")
+
+    def short() -> Iterator[Row]:
+        for row in rows:
+            lengths.append(len(row.text))
+            yield replace(row, text=limit.cut(row.text)) if limit else row
+
+    stream = short()
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
         while window := list(islice(stream, _WINDOW)):
             writer.write_batch(
@@ -113,8 +130,7 @@ def store(rows: Iterable[Row], path: Path) -> StoredRows:
                     schema=_SCHEMA,
                 )
             )
-            count += len(window)
-    return StoredRows(path, np.ones(count, dtype=np.bool_))
+    return StoredRows(path, np.ones(len(lengths), dtype=np.bool_), np.array(lengths, np.int64))
 
 
 def _rows(batch: pa.RecordBatch) -> list[Row]:

@@ -5,12 +5,14 @@ Training and serving both use it, so a model always reads ids of the kind it was
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from gatewise.vocab.tokenizer import text_limit
 from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit, unit_of
 from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
 from gatewise.vocab.tokenizer.tokenizer import PAD_ID
@@ -139,11 +141,14 @@ class Encoder:
         self._tokenizer = tokenizer
         self.max_length = max_length
         self.keep = keep
-        self._limit = TextLimit(max_length, keep, unit_of(tokenizer))
+
+    @cached_property
+    def _limit(self) -> TextLimit:
+        return TextLimit(self.max_length, self.keep, unit_of(self._tokenizer))
 
     def cut(self, text: str) -> str:
         """A part of a text with the same encoding, so that the rest need not be kept."""
-        return self._limit.cut(text)
+        return text if len(text) <= text_limit.MIN_CHARACTERS else self._limit.cut(text)
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """The ids of each text, in order."""
@@ -167,7 +172,7 @@ class Encoder:
         The tokenizer's own truncation is not used: it builds an object for every part it cuts off,
         and drops ids that JavaScript runtimes keep.
         """
-        for encoding in self._tokenizer.encode_batch_fast(list(map(self._limit.cut, texts))):
+        for encoding in self._tokenizer.encode_batch_fast(list(map(self.cut, texts))):
             ids: list[int] = encoding.ids
             if truncated := len(ids) > self.max_length:
                 ids = truncate(ids, self.max_length, self.keep)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 
 import pytest
 
@@ -239,3 +240,20 @@ def test_the_most_severe_come_first(tmp_path):
     document = found.as_dict()
     assert document["rows"] == {"train": 72, "validation": 8}
     assert document["labels"]["joy"] == {"train": 36, "validation": 4}
+
+
+def test_texts_of_a_megabyte_cost_no_more_than_what_is_read(tmp_path):
+    """Neither kept nor tokenized whole: memory is that of a few of them, not of all."""
+    rows = [(f"{text(n)} " * 40_000, "ab"[n % 2]) for n in range(24)]
+    path = write(tmp_path / "train.csv", rows)
+    size = len(rows[0][0])
+    assert size > 900_000
+    tracemalloc.start()
+    # The search for duplicates has a buffer of 16 MB, whatever the texts.
+    found = check_corpus(Corpora(path), config.load(assignments=["corpus.duplicates=ignore"]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * size
+    (truncated,) = (each for each in found.findings if each.code == "truncated")
+    assert truncated.numbers["texts"] == 22
+    assert truncated.numbers["unread"] == pytest.approx(1 - 511 / 240_000, abs=1e-3)

@@ -4,6 +4,7 @@ import pytest
 from gatewise.training.data.stored_rows import store
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer.text_limit import TextLimit
 
 
 def row(number, **changes):
@@ -50,3 +51,17 @@ def test_rows_can_be_taken_by_number(rows, stored):
     odd = stored.only(np.arange(len(rows)) % 2 == 1)
     assert odd.at([3, 4_999]) == [rows[7], rows[9_999]]
     assert stored.at([]) == []
+
+
+def test_of_a_long_text_only_what_is_read_is_kept(tmp_path):
+    texts = ["short", "so it is said, " * 100_000, "x" * 4096]
+    rows = [row(number, text=text) for number, text in enumerate(texts)]
+    stored = store(rows, tmp_path / "rows.arrow", TextLimit(512, "head", "auto"))
+    found = [each.text for each in stored]
+    assert (found[0], found[2]) == (texts[0], texts[2])
+    assert texts[1].startswith(found[1])
+    assert 4096 <= len(found[1]) < 4200
+    assert stored.characters.tolist() == [len(text) for text in texts]
+    some = stored.only(np.array([False, True, True]))
+    assert some.characters.tolist() == [1_500_000, 4096]
+    assert (tmp_path / "rows.arrow").stat().st_size < 20_000
