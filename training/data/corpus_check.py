@@ -500,7 +500,9 @@ def _bad_rows(bad_rows: CountBadRows) -> Iterator[CorpusFinding]:
 
 
 def _row(row: Row | None, shown: str) -> ExampleRow | None:
-    return row and ExampleRow(row.location.file, row.location.line, _shown(shown))
+    if row is None:
+        return None
+    return ExampleRow(row.location.file, row.location.line, _shown(shown))
 
 
 def _shown(text: str) -> str:
