@@ -448,8 +448,8 @@ def _truncated(
         "truncated",
         "warning" if len(truncated) >= _MANY_TRUNCATED * total else "note",
         f"{len(truncated):,} of {total:,} training texts ({len(truncated) / total:.1%}) are longer "
-        f"than tokens.max_length={tokens.max_length}; {unread:.0%} of their characters are not "
-        "read",
+        f"than tokens.max_length={tokens.max_length}; "
+        f"{'over 99%' if unread > 0.99 else f'{unread:.0%}'} of their characters are not read",
         {
             "texts": len(truncated),
             "share": round(len(truncated) / total, 4),

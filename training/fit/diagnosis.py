@@ -116,7 +116,7 @@ def ending(
         first: The cost of the untrained network.
         epoch_means: The mean cost of each epoch.
         stopped: Whether training stopped early because the validation metric did not improve.
-        best_was_last: Whether the last epoch had the best validation metric.
+        best_was_last: Whether the last epoch had a better validation metric than all others.
     """
     if len(epoch_means) < 3:
         return None

@@ -234,7 +234,8 @@ class _Run:
         if state.finished:
             stopped = state.update < self._updates
             losses = [ended.loss for ended in state.epochs]
-            best_was_last = state.best is not None and state.best.number == epoch.number
+            metric, _ = self._order(epoch)
+            best_was_last = all(metric > self._order(ended)[0] for ended in state.epochs[:-1])
             ending = diagnosis.ending(first, losses, stopped=stopped, best_was_last=best_was_last)
             if ending:
                 self._report(ending)
