@@ -30,7 +30,7 @@ class ClusterError(GatewiseError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ClusterConnection:
     """A cluster that this process is connected to.
 
     Attributes:
@@ -49,7 +49,7 @@ def connected(
     cpus: int | None = None,
     log_to_driver: bool = True,
     niceness: int | None = None,
-) -> Iterator[Cluster]:
+) -> Iterator[ClusterConnection]:
     """Connects to a cluster for the length of a block.
 
     Args:
@@ -88,17 +88,13 @@ def connected(
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise _missing(address, reason) from error
     try:
-        yield Cluster(address is None, int(ray.cluster_resources().get("CPU", 0)))
+        yield ClusterConnection(address is None, int(ray.cluster_resources().get("CPU", 0)))
     finally:
         ray.shutdown()
 
 
 def _reach(address: str) -> None:
-    """Checks that something listens at an address of a host and a port.
-
-    Raises:
-        ClusterError: Nothing does.
-    """
+    """Checks that something listens at an address of a host and a port."""
     found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+)\]?:(\d{1,5})", address)
     if not found:
         return

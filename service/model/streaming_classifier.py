@@ -60,13 +60,6 @@ class _Checkpoint:
 class StreamingClassifier:
     """A loaded model that classifies token by token; safe to call from several threads.
 
-    Args:
-        loaded: The contents of the model folder.
-        threads: Threads per call of onnxruntime.
-
-    Attributes:
-        artifact: The contents of the model folder.
-
     Raises:
         StreamingError: The model cannot classify a text before its end.
         ModelFolderError: Its network fails.
@@ -116,11 +109,7 @@ class StreamingClassifier:
         return apply(function, np.stack(logits))
 
     def read(self, token: int, checkpoint: _Checkpoint) -> _Checkpoint:
-        """Runs the network on one more token.
-
-        Raises:
-            ModelFolderError: The network fails.
-        """
+        """Runs the network on one more token."""
         inputs = dict(zip(self._states, checkpoint.states, strict=True))
         inputs[TOKEN] = np.array([token], dtype=np.int64)
         file = self.artifact.folder.step
@@ -200,22 +189,13 @@ class Stream:
             raise
 
     def latest(self) -> StreamScores:
-        """The scores of the tokens read so far.
-
-        Raises:
-            EmptyTextError: No token was read.
-        """
+        """The scores of the tokens read so far."""
         if not self.tokens:
             raise EmptyTextError("the text is empty: it holds no token to classify")
         return self._scores([self._latest])[0]
 
     def end(self) -> StreamScores:
-        """The scores of the whole text, after its end.
-
-        Raises:
-            EmptyTextError: The text has no token.
-            TextTooLongError: See `feed`.
-        """
+        """The scores of the whole text, after its end."""
         self.feed("")
         return self.latest()
 

@@ -30,7 +30,7 @@ _FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ScoringProgress:
     """The progress of a run.
 
     Attributes:
@@ -47,7 +47,7 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    progress: Progress
+    progress: ScoringProgress
     sizes: tuple[int, int]
 
 
@@ -60,7 +60,7 @@ class JournaledOutput:
     """
 
     def __init__(self, target: str, folder: Path, journal: BinaryIO) -> None:
-        self.progress = Progress()
+        self.progress = ScoringProgress()
         self.resumable = False
         self._target = target
         self._folder = folder
@@ -101,25 +101,14 @@ class JournaledOutput:
         return output
 
     def write(self, rows: bytes, rejected: bytes) -> None:
-        """Appends rows and rejected rows.
-
-        Raises:
-            OutputError: They cannot be written.
-        """
+        """Appends rows and rejected rows."""
         self.check()
         with translate_write_errors(self._target):
             for file, contents in zip(self._files, (rows, rejected), strict=True):
                 _write(file, contents)
 
-    def commit(self, progress: Progress) -> None:
-        """Makes what was written so far durable, and records the progress.
-
-        Args:
-            progress: The progress so far.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+    def commit(self, progress: ScoringProgress) -> None:
+        """Makes what was written so far durable, and records the progress."""
         before = self.resumable
         # Set first, because a signal may interrupt right after the entry is written.
         self.resumable = True
@@ -129,7 +118,7 @@ class JournaledOutput:
             self.resumable = before
             raise
 
-    def _commit(self, progress: Progress) -> None:
+    def _commit(self, progress: ScoringProgress) -> None:
         with translate_write_errors(self._target):
             for file in self._files:
                 os.fsync(file.fileno())
@@ -137,11 +126,7 @@ class JournaledOutput:
             self._append(_Entry(progress=progress, sizes=(rows, rejected)).model_dump())
 
     def check(self) -> None:
-        """Checks that the folder still exists; writing to a deleted file does not fail.
-
-        Raises:
-            OutputError: The folder was deleted.
-        """
+        """Checks that the folder still exists; writing to a deleted file does not fail."""
         with translate_write_errors(self._target):
             links = os.fstat(self._journal.fileno()).st_nlink
         if not links:
@@ -214,9 +199,6 @@ class JournaledOutput:
         """The last entry of the journal whose data is there; None if there is none.
 
         After a power cut the files may be shorter than the journal says.
-
-        Raises:
-            OutputError: The conditions have changed.
         """
         self._journal.seek(0)
         lines = [_decode(line) for line in self._journal]

@@ -73,12 +73,6 @@ class ScoringPlan:
     ) -> "ScoringPlan":
         """Makes the plan of a run.
 
-        Args:
-            classifier: The model.
-            records: The input.
-            output: The output file.
-            options: What to write.
-
         Raises:
             CorpusError: The input lacks the text column, or has one of the output's columns.
             ArgumentError: An option does not fit the model or the columns.
@@ -138,10 +132,6 @@ class ScoringPlan:
 
 def reject_settings(classifier: Classifier, none_below: float | None) -> RejectSettings | None:
     """When a text is rejected.
-
-    Args:
-        classifier: The model.
-        none_below: The probability below which it is, 0 for never; None for the model's threshold.
 
     Raises:
         ArgumentError: The value is not a probability, or the model does not allow it.

@@ -57,14 +57,6 @@ class OutputColumns:
     ) -> "OutputColumns":
         """Chooses column names that the input does not use.
 
-        Args:
-            classifier: The model.
-            columns: The input's columns.
-            source: The name of the input, for errors.
-            output_format: The format of the output; CSV and TSV cannot hold lists.
-            top_k: The number of labels per text.
-            probabilities: Whether each label has a column with its probability.
-
         Raises:
             CorpusError: The input has a column of that name already.
             OutputError: A label cannot be written in that format.
@@ -140,10 +132,6 @@ class OutputColumns:
         self, probabilities: NDArray[np.float32], none: Sequence[str | None]
     ) -> list[Column]:
         """The values of the columns.
-
-        Args:
-            probabilities: float32, shape `(rows, labels)`.
-            none: The label of each rejected row; None for the others.
 
         Returns:
             The values of each column, in the order of `names`.

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.chunks import CHUNK_ROWS, Chunk, Position, chunks
-from gatewise.service.scoring.destination import Destination
-from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
+from gatewise.service.scoring.destination import Destination, StdoutOutput
+from gatewise.service.scoring.journaled_output import JournaledOutput, ScoringProgress
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
 from gatewise.service.scoring.overlap_check import refuse_overlap
 from gatewise.service.scoring.score_chunk import ScoredChunk, bad_rows_error, score_records
-from gatewise.service.scoring.stdout_output import StdoutOutput
 from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.input_files import require_unchanged
 from gatewise.vocab.corpus.read_progress import ReadProgress
@@ -166,20 +165,7 @@ def _write(
     *,
     strict: bool,
 ) -> RowCounts:
-    """Writes scored chunks in order.
-
-    Args:
-        results: The position after each chunk, and its result.
-        plan: The plan of the run.
-        output: The output.
-        on_written: Called after each chunk with the counts of the rows so far.
-        strict: Whether a bad row is an error.
-
-    Raises:
-        BadRowsError: A row is bad and `strict` is set.
-        CorpusError: The input cannot be read.
-        OutputError: The output cannot be written.
-    """
+    """Writes scored chunks in order."""
     progress = output.progress
     if not output.resumable:
         output.write(plan.row_format.header(), b"")
@@ -188,7 +174,7 @@ def _write(
         if chunk.bad and strict:
             raise bad_rows_error(chunk, (later for _, later in results))
         output.write(chunk.contents, chunk.rejected)
-        progress = Progress(end, progress.counts.plus(chunk))
+        progress = ScoringProgress(end, progress.counts.plus(chunk))
         if (now := time.monotonic()) - committed >= _COMMIT_SECONDS:
             output.commit(progress)
             committed = now
@@ -202,16 +188,7 @@ def _write(
 def keeping_progress(
     output: JournaledOutput | StdoutOutput, deliver_rejects: Callable[[], None]
 ) -> Iterator[None]:
-    """If the block fails, keeps the output for a later run, or delivers the rejected rows.
-
-    Args:
-        output: The output, which says whether a later run can resume it.
-        deliver_rejects: Copies the rejected rows to their target.
-
-    Raises:
-        InterruptedRunError: The block failed, and a later run can resume.
-        GatewiseError: The block failed, and no run can resume.
-    """
+    """If the block fails, keeps the output for a later run, or delivers the rejected rows."""
     try:
         yield
     except GatewiseError as error:
@@ -228,16 +205,7 @@ def keeping_progress(
 
 
 def check_earlier_rejects(target: object, earlier: RowCounts, rejects: Path | None) -> None:
-    """Checks that a resumed run with rejected rows has a rejects file.
-
-    Args:
-        target: The output, for errors.
-        earlier: The counts of the earlier run.
-        rejects: The rejects file of this run.
-
-    Raises:
-        OutputError: It has none.
-    """
+    """Checks that a resumed run with rejected rows has a rejects file."""
     if earlier.rejected and rejects is None:
         raise OutputError(
             f"{target}: cannot resume: the interrupted run rejected {earlier.rejected:,} rows and "
@@ -249,11 +217,7 @@ def check_earlier_rejects(target: object, earlier: RowCounts, rejects: Path | No
 def check_result(
     records: RecordStream, counts: RowCounts, output: JournaledOutput | StdoutOutput
 ) -> None:
-    """Checks that a finished run scored a row, and that the inputs have not changed meanwhile.
-
-    Raises:
-        CorpusError: No row was scored, or a file has changed; then no later run can resume.
-    """
+    """Checks that a finished run scored a row, and that the inputs have not changed meanwhile."""
     if not counts.scored:
         raise CorpusError(f"{records.path}: holds no rows that can be used")
     try:
@@ -267,14 +231,7 @@ def check_result(
 def run_conditions(
     classifier: Classifier, records: RecordStream, options: ScoringOptions, chunk_rows: int
 ) -> dict[str, object]:
-    """What determines the bytes of an output, by names for errors; resuming requires the same.
-
-    Args:
-        classifier: The model.
-        records: The input.
-        options: What to write.
-        chunk_rows: The largest number of rows in a chunk.
-    """
+    """What determines the bytes of an output, by names for errors; resuming requires the same."""
     loaded, reject = classifier.artifact, classifier.reject
     return {
         "the input": [asdict(table.file.stamp) for table in records.tables],

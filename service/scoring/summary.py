@@ -66,14 +66,7 @@ class Summary:
 
     @classmethod
     def of(cls, counts: RowCounts, plan: ScoringPlan, *, resumed: int, seconds: float) -> "Summary":
-        """Makes the summary of a run.
-
-        Args:
-            counts: The counts of all rows, those of the earlier run included.
-            plan: The plan of the run.
-            resumed: The number of rows read by the earlier run.
-            seconds: Wall time.
-        """
+        """Makes the summary of a run."""
         columns = plan.output_columns
         return cls(
             rows=counts.rows,

@@ -36,11 +36,7 @@ MAX_INLINE_CHARACTERS = 512
 
 
 class EmptyTextsError(EmptyTextError):
-    """Some texts of a job have no token.
-
-    Attributes:
-        indices: The positions of these texts.
-    """
+    """Some texts of a job have no token."""
 
     def __init__(self, indices: Sequence[int]) -> None:
         super().__init__(f"no token to classify in the texts {', '.join(map(str, indices))}")
@@ -48,11 +44,7 @@ class EmptyTextsError(EmptyTextError):
 
 
 class QueueFullError(GatewiseError):
-    """The queue has no room for the texts of a job.
-
-    Attributes:
-        retry_after: Seconds after which the texts that wait now will have been answered.
-    """
+    """The queue has no room for a job; `retry_after` is when those that wait are answered."""
 
     def __init__(self, waiting: int, max_texts: int, retry_after: float) -> None:
         super().__init__(f"the queue is full: {waiting} texts wait, at most {max_texts} may")
@@ -192,11 +184,7 @@ class MetricsObserver(Protocol):
 class Batcher:
     """Runs the jobs of many callers through one classifier.
 
-    Args:
-        classifier: The classifier.
-        capacity: The number of threads, and the limits of the queue.
-        done: Called from a thread with finished jobs, whose `answer` is set.
-        observer: Counts batches and refusals.
+    `done` is called from a thread with finished jobs, whose `answer` is set.
     """
 
     def __init__(
@@ -237,12 +225,7 @@ class Batcher:
         return time.monotonic() - self._last_progress if self._waiting else 0.0
 
     def submit(self, job: Job) -> None:
-        """Queues a job, which `done` gets back in any case.
-
-        Raises:
-            QueueFullError: If the queue has no room; the job is not taken.
-            ClosedError: If the batcher is closed.
-        """
+        """Queues a job, which `done` gets back in any case."""
         texts, characters = len(job.texts), job.characters
         with self._changed:
             if self._closing:
@@ -425,11 +408,7 @@ class Batcher:
 
 
 def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list[Answered]]:
-    """Tokenizes the texts of jobs together.
-
-    Returns:
-        The jobs that are ready to run, and those that have a text without a token.
-    """
+    """Tokenizes the texts of jobs together."""
     encoded = classifier.encode([text for job in jobs for text in job.texts])
     ready: list[Job] = []
     refused: list[Answered] = []
@@ -447,11 +426,7 @@ def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list
 def compute(
     classifier: Classifier, slices: Sequence[JobSlice]
 ) -> tuple[list[Answered], BatchStats]:
-    """Runs texts of jobs as one batch.
-
-    Returns:
-        The answers of the jobs that are complete with this batch, and its statistics.
-    """
+    """Runs texts of jobs as one batch."""
     now = time.monotonic()
     texts = [text for job, start, end in slices for text in job.encoded[start:end]]
     logits, padding = classifier.padded_logits(texts)

@@ -16,10 +16,6 @@ class ListenError(GatewiseError):
 def listen(host: str, port: int) -> socket.socket:
     """Opens the listening socket.
 
-    Args:
-        host: A host name, or an IPv4 or IPv6 address.
-        port: The port; 0 for any free port.
-
     Raises:
         ListenError: If the host is unknown or the port cannot be bound.
     """

@@ -44,14 +44,7 @@ class _PendingRequest(Job):
 
 
 class ServedModel:
-    """A version of a model that answers without blocking the event loop.
-
-    Attributes:
-        name: The model's name.
-        version: The name of the version.
-        classifier: The classifier.
-        capacity: Limits on the texts that it takes at a time.
-    """
+    """A version of a model that answers without blocking the event loop."""
 
     def __init__(
         self,
@@ -90,21 +83,12 @@ class ServedModel:
         return self._batcher.waiting
 
     def warm_up(self) -> None:
-        """Runs some texts, so that the first caller does not wait for one-time preparations.
-
-        Raises:
-            ModelFolderError: If the network fails.
-        """
+        """Runs some texts, so that the first caller does not wait for one-time preparations."""
         for texts in ([_WARM_UP[0]], _WARM_UP):
             self.classifier.scores(self.classifier.encode(texts))
 
     def check(self) -> None:
-        """Checks its health by a text that no metric counts.
-
-        Raises:
-            ModelFolderError: If the network fails.
-            DeadlineError: If texts wait without progress.
-        """
+        """Checks its health by a text that no metric counts."""
         self.classifier.scores(self.classifier.encode(_WARM_UP[:1]))
         stalled = self._batcher.stalled
         if stalled > max(_STALLED_SECONDS, self.capacity.seconds):
@@ -174,14 +158,7 @@ class ServedModel:
     async def scores(
         self, texts: Sequence[str], function_to_apply: ScoreFunction | None = None
     ) -> Scored:
-        """Returns the score of every class for every text.
-
-        Raises:
-            EmptyTextsError: If a text has no token.
-            QueueFullError: If the queue has no room.
-            DeadlineError: If the texts are not answered in time.
-            ClosedError: If the version is no longer served.
-        """
+        """Returns the score of every class for every text."""
         return await self.ask(texts, function_to_apply)
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-from gatewise.service.serving.model_versions import Change
+from gatewise.service.serving.model_registry import Change
 from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
@@ -45,15 +45,7 @@ class _Worker:
 
 
 class Supervisor:
-    """The workers of one service.
-
-    Args:
-        work: The function of each worker; it must be picklable.
-        listener: The shared socket.
-        number: The number of workers.
-        stop_seconds: Seconds after which a worker that does not stop is killed.
-        forget: Called with the process id of a worker that died.
-    """
+    """The workers of one service; `forget` is called with the process id of one that died."""
 
     def __init__(
         self,
@@ -78,11 +70,7 @@ class Supervisor:
     def run(self, ready: Callable[[], None]) -> None:
         """Serves until SIGTERM or SIGINT, and passes SIGHUP on to the workers.
 
-        Args:
-            ready: Called once every worker takes requests.
-
-        Raises:
-            WorkerError: If a worker ends before it is ready.
+        `ready` is called once every worker takes requests; one that ends before is an error.
         """
         previous = {
             number: signal.signal(number, act)
@@ -197,12 +185,7 @@ class Supervisor:
 
 
 def still_needed(changes: list[Change], change: Change) -> list[Change]:
-    """Returns the changes that a process which starts now must apply.
-
-    Args:
-        changes: The changes to apply before this one.
-        change: The latest change.
-    """
+    """Returns the changes that a process which starts now must apply."""
     if change.action == "share":
         others = [
             other for other in changes if (other.action, other.model) != ("share", change.model)

@@ -211,11 +211,7 @@ def parse_network(contents: bytes) -> ParsedNetwork:
 
 
 def parse_step_network(contents: bytes) -> ParsedNetwork:
-    """Reads a network that takes one token and states, and returns logits and the next states.
-
-    Raises:
-        NetworkError: The bytes are not ONNX, or contain anything that Gatewise does not write.
-    """
+    """Reads a network that takes one token and states, and returns logits and the next states."""
     return _parse(contents, _step_signature)
 
 
@@ -337,11 +333,7 @@ def _text_signature(graph: Message) -> Signature:
 
 
 def _step_signature(graph: Message) -> Signature:
-    """Checks that the graph takes a token and states of bounded size, and returns their successors.
-
-    Returns:
-        The signature; its outputs are the logits and one output for each state.
-    """
+    """Checks that the graph takes a token and bounded states, and returns their successors."""
     inputs, outputs = _values(graph, "input"), _values(graph, "output")
     output_names = [name for name, _ in outputs]
     token, states = [name for name, _ in inputs[:1]], [name for name, _ in inputs[1:]]
@@ -405,11 +397,7 @@ def _tensor_type(value: Message) -> tuple[int, list[Message]]:
 
 
 def _name(data: memoryview) -> str:
-    """A name of 1 to 200 printable ASCII characters.
-
-    Raises:
-        NetworkError: It is another one.
-    """
+    """A name of 1 to 200 printable ASCII characters."""
     text = _printable(data)
     if not 0 < len(data) <= _MAX_NAME_LENGTH or text.encode() != data:
         raise NetworkError(

@@ -46,10 +46,6 @@ class MessageSchema(NamedTuple):
 class Message:
     """The fields of one message.
 
-    Args:
-        data: Its bytes.
-        schema: The allowed fields.
-
     Raises:
         ProtobufError: The bytes do not match the schema.
     """

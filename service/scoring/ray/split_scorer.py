@@ -13,12 +13,11 @@ from functools import partial
 import ray.util
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_documents import Precision
+from gatewise.service.model.model_folder import Artifact
 from gatewise.service.scoring.chunks import Items
 from gatewise.service.scoring.options import ScoringPlan
 from gatewise.service.scoring.ordered_pool import in_order
 from gatewise.service.scoring.ray.input_splits import Group, Split, SplitReader, SplitSizes
-from gatewise.service.scoring.ray.model_bytes import unpack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts
 from gatewise.service.scoring.score_chunk import ScoredChunk, bad_rows_error, score_records
 from gatewise.service.scoring.summary import RowCounts
@@ -32,8 +31,7 @@ class SplitJob:
     """What every worker needs.
 
     Attributes:
-        model: The model; see `gatewise.service.scoring.ray.model_bytes`.
-        precision: Which of the model's networks.
+        artifact: The verified contents of the model folder, which no worker needs to see.
         plan: The plan of the run.
         sizes: How the input is divided.
         parts: The parts of the output.
@@ -41,8 +39,7 @@ class SplitJob:
         name_node: Whether an error names its node.
     """
 
-    model: bytes
-    precision: Precision
+    artifact: Artifact
     plan: ScoringPlan
     sizes: SplitSizes
     parts: OutputParts
@@ -84,17 +81,11 @@ class Scorer:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def score(self, job: SplitJob, group: Group, split: Split) -> Outcome:
-        """Scores a split and writes it as a part.
-
-        Args:
-            job: The same for every split.
-            group: The files that the split is a range of.
-            split: The split.
-        """
+        """Scores a split and writes it as a part."""
         try:
             if self._classifier is None:
                 job.parts.check_visible()
-                self._classifier = unpack_model(job.model, job.precision)
+                self._classifier = Classifier(job.artifact)
             chunks = self._reader.chunks(group, split, job.sizes)
             results = _results(self._classifier, job, chunks)
             counts = job.parts.write(split, job.plan.row_format, results)

@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from gatewise.service import ray_cluster
-from gatewise.service.ray_cluster import Cluster
+from gatewise.service.ray_cluster import ClusterConnection
 from gatewise.service.serving.http import log_format
 from gatewise.service.serving.listen_socket import listen
 from gatewise.service.serving.ray import deployment
@@ -72,7 +72,9 @@ def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
             raise ServingError(f"Ray cannot serve the models: {_first_line(error)}") from error
 
 
-def _serve(settings: Settings, cluster: Cluster, scale: Scale, flags: "_Flags", where: str) -> None:
+def _serve(
+    settings: Settings, cluster: ClusterConnection, scale: Scale, flags: "_Flags", where: str
+) -> None:
     """Deploys the application, and removes it after a signal or a failure."""
     if cluster.cpus < scale.minimum:
         _log.warning(
@@ -94,11 +96,7 @@ def _serve(settings: Settings, cluster: Cluster, scale: Scale, flags: "_Flags", 
 
 
 def _replica_settings(settings: Settings) -> Settings:
-    """Returns the settings of a replica, with absolute paths.
-
-    Raises:
-        SettingsError: If a setting has no meaning on Ray.
-    """
+    """Returns the settings of a replica, with absolute paths."""
     if settings.workers > 1:
         raise SettingsError(
             f"{variable('workers')} is {settings.workers}: expected 1 on Ray, where every replica "
@@ -116,12 +114,8 @@ def _replica_settings(settings: Settings) -> Settings:
     )
 
 
-def _wait_for_replicas(flags: "_Flags", cluster: Cluster, scale: Scale) -> int:
-    """Waits for the replicas; returns how many answer, or 0 after a signal.
-
-    Raises:
-        ServingError: If they cannot start.
-    """
+def _wait_for_replicas(flags: "_Flags", cluster: ClusterConnection, scale: Scale) -> int:
+    """Waits for the replicas; returns how many answer, or 0 after a signal."""
     since = time.monotonic()
     warned = False
     while not flags.stop:
@@ -138,12 +132,8 @@ def _wait_for_replicas(flags: "_Flags", cluster: Cluster, scale: Scale) -> int:
     return 0
 
 
-def _watch(flags: "_Flags", cluster: Cluster) -> None:
-    """Logs changes of the replicas until a signal to stop.
-
-    Raises:
-        ServingError: If the application was removed.
-    """
+def _watch(flags: "_Flags", cluster: ClusterConnection) -> None:
+    """Logs changes of the replicas until a signal to stop."""
     before = deployment.state(cluster)
     checked = time.monotonic()
     while not flags.stop:
@@ -179,12 +169,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Flags:
-    """The signals that the process got.
-
-    Attributes:
-        stop: Whether to stop.
-        reload: Whether to load new versions of the models.
-    """
+    """The signals that the process got."""
 
     def __init__(self) -> None:
         self.stop = self.reload = False

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 
 from gatewise.service.scoring import parquet_output
 from gatewise.service.scoring.cell_values import cell_text, json_text
-from gatewise.service.scoring.parquet_output import ParquetAssembler
-from gatewise.service.scoring.row_format import RowFormat
+from gatewise.service.scoring.row_format import ParquetAssembler, RowFormat
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError, OutputError

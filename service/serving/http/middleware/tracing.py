@@ -20,9 +20,6 @@ def wrap(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
 
     Returns:
         The application, and a function that sends the last spans.
-
-    Raises:
-        TracesError: If the libraries are missing.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

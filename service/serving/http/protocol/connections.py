@@ -4,14 +4,16 @@ It overrides public methods of uvicorn only.
 """
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gatewise.service.serving.http.protocol import problems, raw_responses
-from gatewise.service.serving.http.protocol.buffered_transport import Transport
-from gatewise.service.serving.http.protocol.limits import Limits
+from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
+from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 
 _MAX_HEADERS = 200
@@ -19,6 +21,83 @@ _MAX_PIPELINED = 1000
 """The most requests of a connection that wait for the answers to earlier ones."""
 
 _SWEEP_SECONDS = 1.0
+
+_LINGER_SECONDS = 2.0
+"""Seconds for which a client may go on sending after the answer that closes its connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """The limits of the connections of a process.
+
+    Attributes:
+        connections: Maximum connections.
+        header_bytes: Maximum bytes of a request's line and headers.
+        read_seconds: Maximum seconds for a client to send a request, or to read an answer.
+    """
+
+    connections: int = 4096
+    header_bytes: int = 32 * 1024
+    read_seconds: float = 30.0
+
+
+class Transport:
+    """A transport that joins the head of an answer to its body, and lingers when it closes.
+
+    uvicorn writes head and body separately, and each write is a system call and a packet. Closing a
+    connection while its client still sends resets it, and the client may never see the answer;
+    therefore what it sends is read and discarded for a moment.
+
+    Attributes:
+        is_lingering: Whether received data is to be discarded.
+    """
+
+    def __init__(self, transport: asyncio.Transport, is_sending: Callable[[], bool]) -> None:
+        self._transport = transport
+        self._is_sending = is_sending
+        self._head = b""
+        self.is_lingering = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    @property
+    def plain(self) -> asyncio.Transport:
+        """The plain transport."""
+        return self._transport
+
+    def is_closing(self) -> bool:
+        """Whether nothing more may be sent."""
+        return self.is_lingering or self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Sends data, or keeps it if it is the head of an answer."""
+        if self.is_closing():  # an answer before the one that closed the connection
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data[:9] == b"HTTP/1.1 " and data[-4:] == b"\r\n\r\n" and data[9:10] != b"1":
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Sends the head of an answer without a body."""
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        """Closes after sending, and lingers if the client is still sending."""
+        self.flush()
+        if self.is_closing() or not self._is_sending() or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self.is_lingering = True
+        self._transport.write_eof()
+        if not self._transport.is_reading():  # reading pauses while no one reads a body
+            self._transport.resume_reading()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.close)
 
 
 class _Parser(httptools.HttpRequestParser):
@@ -46,7 +125,7 @@ class _Parser(httptools.HttpRequestParser):
 class Connection(HttpToolsProtocol):
     """A connection with limits."""
 
-    limits: ClassVar[Limits] = Limits()
+    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
     transport: Transport  # type: ignore[assignment]
     parser: _Parser
 
@@ -157,9 +236,6 @@ class Connection(HttpToolsProtocol):
 
         The parser takes what follows such headers for the other protocol, not for a body. A new
         parser gets the headers again without `Upgrade`.
-
-        Args:
-            data: The latest data.
         """
         while self.parser.upgraded_at is not None and not self.transport.is_closing():
             if self._is_websocket:
@@ -198,11 +274,7 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def sweep(self, now: float) -> None:
-        """Closes the connection if its client is too slow.
-
-        Args:
-            now: The time on the event loop's clock.
-        """
+        """Closes the connection if its client is too slow."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
@@ -225,7 +297,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_next():
-            self.transport.write(raw_responses.refusal(ProblemError(kind, detail)))
+            self.transport.write(_raw_answer(ProblemError(kind, detail)))
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -256,17 +328,29 @@ def _asks_for_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
     return is_upgrade and named.get(b"upgrade", b"").lower() == b"websocket"
 
 
-def limited(limits: Limits) -> type[Connection]:
+def _raw_answer(problem: ProblemError) -> bytes:
+    """The bytes of an answer outside of any request, after which the connection is closed."""
+    content = problems.document(None, problem).encode()
+    status = HTTPStatus(problem.kind.status)
+    lines = (
+        f"HTTP/1.1 {status} {status.phrase}",
+        f"content-type: {problems.MEDIA_TYPE}",
+        f"content-length: {len(content)}",
+        # No middleware adds them here.
+        *(f"{name.decode()}: {value.decode()}" for name, value in SECURITY_HEADERS),
+        "connection: close",
+        *(f"{name.lower()}: {value}" for name, value in problem.headers.items()),
+    )
+    return "\r\n".join((*lines, "", "")).encode() + content
+
+
+def limited(limits: ConnectionLimits) -> type[Connection]:
     """Returns uvicorn's protocol class with these limits."""
     return type("LimitedConnection", (Connection,), {"limits": limits})
 
 
 async def sweep_forever(connections: set[Any]) -> None:
-    """Closes the connections of slow clients, as long as the server runs.
-
-    Args:
-        connections: The open connections, as uvicorn keeps them.
-    """
+    """Closes the connections of slow clients, as long as the server runs."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)

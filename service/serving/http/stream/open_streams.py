@@ -44,23 +44,11 @@ class StreamObserver(Protocol):
     """Counts streams."""
 
     def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
-        """Called when a stream ends.
-
-        Args:
-            model: The model; empty if the stream ended before one was found.
-            version: The version of the model.
-            end: `done`, `gone` if the client disconnected, or the kind of problem.
-            tokens: The number of tokens that were read.
-        """
+        """Called when a stream ends."""
 
 
 class Streams:
-    """The open streams of one application.
-
-    Args:
-        limits: The limits.
-        observer: Counts the streams.
-    """
+    """The open streams of one application."""
 
     def __init__(self, limits: StreamLimits, observer: StreamObserver | None = None) -> None:
         self.limits = limits
@@ -80,11 +68,7 @@ class Streams:
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """Counts one stream as open while the block runs.
-
-        Raises:
-            ProblemError: If too many streams are open.
-        """
+        """Counts one stream as open while the block runs."""
         if self._open >= self.limits.streams:
             raise ProblemError(
                 TOO_MANY_STREAMS, f"{self._open} streams are open, the maximum: retry later"
@@ -106,11 +90,7 @@ class Streams:
             return await asyncio.to_thread(function, *args, **kwargs)
 
     async def streaming(self, classifier: Classifier) -> StreamingClassifier:
-        """Returns the streaming classifier of a model; the first call creates it.
-
-        Raises:
-            ProblemError: If the model cannot classify token by token.
-        """
+        """Returns the streaming classifier of a model; the first call creates it."""
         future = self._streaming.get(classifier)
         if future is None or future.cancelled():
             future = asyncio.ensure_future(self.run(StreamingClassifier, classifier.artifact))
