@@ -31,15 +31,10 @@ class ClusterError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class ClusterConnection:
-    """A cluster that this process is connected to.
+    """A cluster that this process is connected to."""
 
-    Attributes:
-        is_ours: Whether it was started by this process, and ends with it.
-        cpus: Its processors at the moment, as Ray counts them.
-    """
-
-    is_ours: bool
-    cpus: int
+    is_ours: bool  # whether it was started by this process, and ends with it
+    cpus: int  # its processors at the moment, as Ray counts them
 
 
 @contextmanager
@@ -85,12 +80,16 @@ def connected(
                 **options,
             )
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _missing(address, reason) from error
+        raise _missing(address, first_line(error)) from error
     try:
         yield ClusterConnection(address is None, int(ray.cluster_resources().get("CPU", 0)))
     finally:
         ray.shutdown()
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error of Ray, or its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _reach(address: str) -> None:

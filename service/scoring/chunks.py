@@ -24,15 +24,10 @@ Items = list[Record | BadRow]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A position in the input, always at the end of a chunk.
+    """A position in the input, always at the end of a chunk."""
 
-    Attributes:
-        table: Index of the file that is being read.
-        records: Number of its records that have been read, bad rows included.
-    """
-
-    table: int = 0
-    records: int = 0
+    table: int = 0  # index of the file that is being read
+    records: int = 0  # number of its records that have been read, bad rows included
 
 
 @dataclass(frozen=True, slots=True)

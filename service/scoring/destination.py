@@ -71,17 +71,13 @@ class StdoutOutput:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The files of an output.
+    """The files of an output."""
 
-    Attributes:
-        file: The file of the rows; its suffix is the format.
-        rejects: The file of the rejected rows, in JSON Lines; None for no such file.
-        is_stdout: Whether the rows go to standard output.
-    """
-
+    # The file of the rows; its suffix is the format.
     file: DataFile
+    # The file of the rejected rows, in JSON Lines; None for no such file.
     rejects: Path | None = None
-    is_stdout: bool = False
+    is_stdout: bool = False  # whether the rows go to standard output
 
     @classmethod
     def named(

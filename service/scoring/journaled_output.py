@@ -31,15 +31,10 @@ _FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class ScoringProgress:
-    """The progress of a run.
+    """The progress of a run."""
 
-    Attributes:
-        position: Where the next chunk begins in the input.
-        counts: The counts of the rows before it.
-    """
-
-    position: Position = field(default_factory=Position)
-    counts: RowCounts = field(default_factory=RowCounts)
+    position: Position = field(default_factory=Position)  # where the next chunk begins in the input
+    counts: RowCounts = field(default_factory=RowCounts)  # the counts of the rows before it
 
 
 class _Entry(BaseModel):
@@ -52,16 +47,12 @@ class _Entry(BaseModel):
 
 
 class JournaledOutput:
-    """An output that is being written; see `JournaledOutput.open`.
-
-    Attributes:
-        progress: The progress of the earlier run, when the output was opened.
-        resumable: Whether the journal has an entry from which a later run can resume.
-    """
+    """An output that is being written; see `JournaledOutput.open`."""
 
     def __init__(self, target: str, folder: Path, journal: BinaryIO) -> None:
+        # The progress of the earlier run, when the output was opened.
         self.progress = ScoringProgress()
-        self.resumable = False
+        self.resumable = False  # whether the journal has an entry from which a later run can resume
         self._target = target
         self._folder = folder
         self._journal = journal

@@ -42,25 +42,16 @@ class ScoringOptions:
 
 @dataclass(frozen=True, slots=True)
 class ScoringPlan:
-    """How rows of the input become rows of the output.
-
-    Attributes:
-        text_column: The input's text column.
-        input_columns: The input's columns, those of all files together.
-        output_columns: The new columns.
-        reject: When a text is rejected.
-        row_format: The format of the output.
-        selects_columns: Whether only some of the columns are written.
-        appends: Whether the new columns are appended to the unchanged rows of the input, which
-            takes the same text format and all columns.
-    """
+    """How rows of the input become rows of the output."""
 
     text_column: str
-    input_columns: frozenset[str]
+    input_columns: frozenset[str]  # the input's columns, those of all files together
     output_columns: OutputColumns
     reject: RejectSettings | None
     row_format: RowFormat
-    selects_columns: bool
+    selects_columns: bool  # whether only some of the columns are written
+    # Whether the new columns are appended to the unchanged rows of the input, which takes the
+    # same text format and all columns.
     appends: bool
 
     @classmethod

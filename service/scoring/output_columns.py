@@ -22,27 +22,19 @@ Column = Sequence[object] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class OutputColumns:
-    """The columns that scoring adds to a table.
+    """The columns that scoring adds to a table."""
 
-    Attributes:
-        classes: The labels, in the order of the probabilities.
-        thresholds: The thresholds of the labels; None if a text has exactly one label.
-        label_column: The column of the best label, or of the list of labels.
-        score_column: The column of its probability, or of the list of probabilities.
-        top_k: The number of labels; None for the predicted ones. With several labels per text it
-            is the length of the lists. Otherwise the second best label has columns with the
-            suffix `_2`, and so on.
-        probabilities: Whether each label has a column with its probability.
-        as_text: Whether lists are written as text, separated by `|`.
-    """
-
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # the labels, in the order of the probabilities
+    # The thresholds of the labels; None if a text has exactly one label.
     thresholds: tuple[float, ...] | None
-    label_column: str
-    score_column: str
+    label_column: str  # the column of the best label, or of the list of labels
+    score_column: str  # the column of its probability, or of the list of probabilities
+    # The number of labels; None for the predicted ones. With several labels per text it is
+    # the length of the lists. Otherwise the second best label has columns with the suffix
+    # `_2`, and so on.
     top_k: int | None
-    probabilities: bool
-    as_text: bool
+    probabilities: bool  # whether each label has a column with its probability
+    as_text: bool  # whether lists are written as text, separated by `|`
 
     @classmethod
     def for_input(

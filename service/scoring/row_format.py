@@ -34,16 +34,12 @@ class RowFormat:
     Text formats are UTF-8 with LF line ends. CSV and TSV quote as in RFC 4180; null is an empty
     cell, and values other than strings are JSON. In JSON, NaN and infinity become null, and dates
     become strings in the order of ISO 8601.
-
-    Attributes:
-        format: The file format.
-        compression: `gzip`, `zstd` or None.
-        schema: The columns in order. Only Parquet uses the types; in a column of strings it writes
-            other values as JSON text.
     """
 
     format: Format
-    compression: str | None
+    compression: str | None  # `gzip` or `zstd`
+    # The columns in order. Only Parquet uses the types; in a column of strings it writes
+    # other values as JSON text.
     schema: pa.Schema
 
     @classmethod

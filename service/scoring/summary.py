@@ -8,17 +8,11 @@ from gatewise.service.scoring.score_chunk import ScoredChunk
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Counts of rows.
+    """Counts of rows."""
 
-    Attributes:
-        scored: Rows written to the output.
-        rejected: Bad rows.
-        truncated: Scored rows whose text was truncated.
-    """
-
-    scored: int = 0
-    rejected: int = 0
-    truncated: int = 0
+    scored: int = 0  # rows written to the output
+    rejected: int = 0  # bad rows
+    truncated: int = 0  # scored rows whose text was truncated
 
     @property
     def rows(self) -> int:

@@ -61,58 +61,41 @@ class ClosedError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Limits on the texts that a model takes at a time.
+    """Limits on the texts that a model takes at a time."""
 
-    Attributes:
-        threads: Batches that run at a time, each in its own thread.
-        max_texts: Texts that may wait. A job is always taken if no other text waits.
-        max_characters: Characters of all texts that wait.
-        seconds: Time after which an answer is too late.
-    """
-
-    threads: int = 1
-    max_texts: int = 2048
-    max_characters: int = 16 * 2**20
-    seconds: float = 10.0
+    threads: int = 1  # batches that run at a time, each in its own thread
+    max_texts: int = 2048  # texts that may wait. A job is always taken if no other text waits
+    max_characters: int = 16 * 2**20  # characters of all texts that wait
+    seconds: float = 10.0  # time after which an answer is too late
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The scores of some texts.
+    """The scores of some texts."""
 
-    Attributes:
-        scores: The score of every class for every text, float32, shape `(texts, classes)`.
-        none: The answer to each text that gets none of the labels; None if it gets labels.
-        truncated: The number of texts that are longer than the model reads.
-    """
-
+    # The score of every class for every text, float32, shape `(texts, classes)`.
     scores: NDArray[np.float32]
+    # The answer to each text that gets none of the labels; None if it gets labels.
     none: list[str | None]
-    truncated: int = 0
+    truncated: int = 0  # the number of texts that are longer than the model reads
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """The texts of one caller.
-
-    Attributes:
-        texts: The texts.
-        function: The score function; None for the model's own.
-        deadline: When the answer becomes useless, on `time.monotonic`'s clock.
-        answer: The scores, or the reason why there are none; None until the job is finished.
-        created: When the job was made, on the same clock.
-        encoded: The ids of each text, once it is tokenized.
-        started: The number of texts that no longer wait.
-        parts: The scores so far, each part under the index of its first text.
-    """
+    """The texts of one caller."""
 
     texts: Sequence[str]
+    # The score function; None for the model's own.
     function: ScoreFunction | None
-    deadline: float
+    deadline: float  # when the answer becomes useless, on `time.monotonic`'s clock
+    # The scores, or the reason why there are none; None until the job is finished.
     answer: Scored | Exception | None = None
+    # When the job was made, on the same clock.
     created: float = field(default_factory=time.monotonic)
+    # The ids of each text, once it is tokenized.
     encoded: list[Encoded] = field(default_factory=list)
-    started: int = 0
+    started: int = 0  # the number of texts that no longer wait
+    # The scores so far, each part under the index of its first text.
     parts: dict[int, Scored] = field(default_factory=dict)
 
     @property
@@ -152,23 +135,14 @@ JobSlice = tuple[Job, int, int]
 
 @dataclass(frozen=True, slots=True)
 class BatchStats:
-    """Statistics of one batch.
-
-    Attributes:
-        texts: The encoded texts.
-        padding: The number of padding tokens.
-        best: The highest probability of each text, float32, shape `(texts,)`.
-        none: The number of texts that got none of the labels.
-        unknown: The number of tokens that are not in the vocabulary.
-        waited: Seconds from creation to this batch of each job that it begins.
-    """
+    """Statistics of one batch."""
 
     texts: list[Encoded]
-    padding: int
-    best: NDArray[np.float32]
-    none: int
-    unknown: int
-    waited: list[float]
+    padding: int  # padding tokens
+    best: NDArray[np.float32]  # the highest probability of each text, float32, shape `(texts,)`
+    none: int  # texts that got none of the labels
+    unknown: int  # tokens that are not in the vocabulary
+    waited: list[float]  # seconds from creation to this batch of each job that it begins
 
 
 class MetricsObserver(Protocol):

@@ -39,42 +39,30 @@ class InUseError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change of the versions of a model.
+    """A change of the versions of a model."""
 
-    Attributes:
-        action: `reload` from disk, `load` an unloaded version, `unload` a version, or `share` the
-            requests among the versions.
-        model: The model.
-        version: The version to load or unload.
-        shares: The shares, by version; None sends all requests to the newest version.
-    """
-
+    # `reload` from disk, `load` an unloaded version, `unload` a version, or `share` the
+    # requests among the versions.
     action: Literal["reload", "load", "unload", "share"]
     model: str
-    version: str = ""
+    version: str = ""  # to load or unload
+    # The shares, by version; None sends all requests to the newest version.
     shares: Mapping[str, float] | None = None
 
 
 class ModelVersions:
-    """The versions of one model.
-
-    Attributes:
-        source: The model's name and path.
-        served: The loaded versions, oldest first.
-        failed: The versions that could not be loaded, each with its digest and the reason.
-        shares: The share of each version in the requests that name no version; None if the newest
-            version gets all.
-        unwanted: The versions that were unloaded on request.
-        changing: Held while the versions change.
-    """
+    """The versions of one model."""
 
     def __init__(self, source: ModelSource) -> None:
         self.source = source
-        self.served: dict[str, ServedModel] = {}
+        self.served: dict[str, ServedModel] = {}  # the loaded versions, oldest first
+        # The versions that could not be loaded, each with its digest and the reason.
         self.failed: dict[str, tuple[str, str]] = {}
+        # The share of each version in the requests that name no version; None if the
+        # newest version gets all.
         self.shares: dict[str, float] | None = None
-        self.unwanted: set[str] = set()
-        self.changing = asyncio.Lock()
+        self.unwanted: set[str] = set()  # the versions that were unloaded on request
+        self.changing = asyncio.Lock()  # held while the versions change
         self._turn = itertools.count()
 
     @property
@@ -129,17 +117,11 @@ class ModelMetricsObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The result of a change.
-
-    Attributes:
-        loaded: The versions that were loaded.
-        unloaded: The versions that were unloaded.
-        failed: The versions that could not be loaded, with the reasons.
-    """
+    """The result of a change."""
 
     loaded: tuple[str, ...] = ()
     unloaded: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)  # versions with the reasons
 
 
 class ModelRegistry:

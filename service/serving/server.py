@@ -23,15 +23,11 @@ from gatewise.service.serving.app import Application
 from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import AppContext, ServerProcess
 from gatewise.service.serving.http.protocol import certificates
-from gatewise.service.serving.http.protocol.connections import (
-    ConnectionLimits,
-    limited,
-    sweep_forever,
-)
+from gatewise.service.serving.http.protocol.connections import limited, sweep_forever
 from gatewise.service.serving.listen_socket import listen, url
 from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.service.serving.settings import Settings
-from gatewise.service.serving.supervisor import Supervisor
+from gatewise.service.serving.supervisor import Supervisor, signal_handlers
 from gatewise.service.threads import SWITCH_SECONDS
 from gatewise.vocab.errors import GatewiseError
 
@@ -146,14 +142,9 @@ def run(
     `ready` is called once it takes requests.
     """
     settings = app.context.settings
-    limits = ConnectionLimits(
-        connections=settings.max_connections,
-        header_bytes=settings.max_header_bytes,
-        read_seconds=settings.read_seconds,
-    )
     config = uvicorn.Config(
         app,
-        http=limited(limits),
+        http=limited(settings),
         ws="websockets-sansio",
         # Larger than the limit, so that most messages above it still get a problem document.
         ws_max_size=_MESSAGE_SIZES * settings.max_stream_message_bytes,
@@ -223,12 +214,8 @@ class _Server(uvicorn.Server):
         handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
         if hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = self._reload
-        previous = {number: signal.signal(number, handlers[number]) for number in handlers}
-        try:
+        with signal_handlers(handlers):
             yield
-        finally:
-            for number, former in previous.items():
-                signal.signal(number, former)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         drain_seconds = self._app.context.settings.drain_seconds

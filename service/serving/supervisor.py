@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -30,6 +30,9 @@ _SOON = 10.0
 
 Work = Callable[[socket.socket, Connection], None]
 """A worker: serves on the socket, sends `"ready"` and its changes, applies those it receives."""
+
+
+SignalHandlers = Mapping[signal.Signals, Callable[[int, FrameType | None], object]]
 
 
 class WorkerError(GatewiseError):
@@ -72,32 +75,28 @@ class Supervisor:
 
         `ready` is called once every worker takes requests; one that ends before is an error.
         """
-        previous = {
-            number: signal.signal(number, act)
-            for number, act in (
-                (signal.SIGTERM, self._stop),
-                (signal.SIGINT, self._stop),
-                (signal.SIGHUP, self._forward),
-            )
+        handlers: SignalHandlers = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGHUP: self._forward,
         }
-        os.set_blocking(self._woken, False)
-        former = signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
-        try:
-            for _ in range(self._number):
-                self._start()
-            announced = False
-            while not self._stopping:
-                self._wait()
-                if not announced and all(worker.is_ready for worker in self._workers):
-                    announced = True
-                    ready()
-        finally:
-            self._end()
-            signal.set_wakeup_fd(former)
-            for number, act in previous.items():
-                signal.signal(number, act)
-            for end in (self._wake, self._woken):
-                os.close(end)
+        with signal_handlers(handlers):
+            os.set_blocking(self._woken, False)
+            former = signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+            try:
+                for _ in range(self._number):
+                    self._start()
+                announced = False
+                while not self._stopping:
+                    self._wait()
+                    if not announced and all(worker.is_ready for worker in self._workers):
+                        announced = True
+                        ready()
+            finally:
+                self._end()
+                signal.set_wakeup_fd(former)
+                for end in (self._wake, self._woken):
+                    os.close(end)
 
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
@@ -182,6 +181,17 @@ class Supervisor:
             if worker.is_ready and worker.process.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(worker.process.pid, number)
+
+
+@contextlib.contextmanager
+def signal_handlers(handlers: SignalHandlers) -> Iterator[None]:
+    """Handles signals while the block runs."""
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, former in previous.items():
+            signal.signal(number, former)
 
 
 def still_needed(changes: list[Change], change: Change) -> list[Change]:

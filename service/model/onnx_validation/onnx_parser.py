@@ -142,17 +142,11 @@ _DIMENSION = MessageSchema(
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A constant of a network.
-
-    Attributes:
-        dtype: Its data type.
-        shape: Its dimensions.
-        integers: Its values, if they are integers and few.
-    """
+    """A constant of a network."""
 
     dtype: Dtype
     shape: tuple[int, ...]
-    integers: tuple[int, ...] | None = None
+    integers: tuple[int, ...] | None = None  # its values, if they are integers and few
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,32 +162,21 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The inputs and outputs of a network.
+    """The inputs and outputs of a network."""
 
-    Attributes:
-        inputs: The data type of each input by its name.
-        outputs: The data type of each output by its name.
-        num_classes: The width of the logits; None if the file does not declare it.
-    """
-
-    inputs: Mapping[str, Dtype]
-    outputs: Mapping[str, Dtype]
+    inputs: Mapping[str, Dtype]  # the data type of each input by its name
+    outputs: Mapping[str, Dtype]  # the data type of each output by its name
+    # The width of the logits; None if the file does not declare it.
     num_classes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedNetwork:
-    """A network as it is in its file.
+    """A network as it is in its file."""
 
-    Attributes:
-        nodes: The nodes, in the order of the file.
-        constants: The weights and other constants by name.
-        signature: The inputs and outputs.
-    """
-
-    nodes: tuple[Node, ...]
-    constants: Mapping[str, Constant]
-    signature: Signature
+    nodes: tuple[Node, ...]  # in the order of the file
+    constants: Mapping[str, Constant]  # the weights and other constants
+    signature: Signature  # the inputs and outputs
 
     @property
     def operators(self) -> frozenset[str]:

@@ -30,17 +30,11 @@ class Field(NamedTuple):
 
 
 class MessageSchema(NamedTuple):
-    """The schema of a message.
+    """The schema of a message."""
 
-    Attributes:
-        name: The name of the message in errors.
-        fields: The allowed fields by number.
-        max_fields: The largest number of fields in a message, and of integers in a field.
-    """
-
-    name: str
-    fields: Mapping[int, Field]
-    max_fields: int = 64
+    name: str  # the name of the message in errors
+    fields: Mapping[int, Field]  # the allowed fields by number
+    max_fields: int = 64  # the largest number of fields in a message, and of integers in a field
 
 
 class Message:

@@ -20,17 +20,11 @@ Group = tuple[Table, ...]
 
 @dataclass(frozen=True, slots=True)
 class SplitSizes:
-    """How an input is divided.
+    """How an input is divided."""
 
-    Attributes:
-        chunk: The largest number of rows in a chunk.
-        split: The number of rows in a split, and so in a part of the output.
-        group: The largest size in bytes of a group of several files.
-    """
-
-    chunk: int = CHUNK_ROWS
-    split: int = 65_536
-    group: int = 64 * 2**20
+    chunk: int = CHUNK_ROWS  # the largest number of rows in a chunk
+    split: int = 65_536  # the number of rows in a split, and so in a part of the output
+    group: int = 64 * 2**20  # the largest size in bytes of a group of several files
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -88,16 +88,11 @@ class OutputParts:
     """The parts of an output that is being written; see `OutputParts.begin`.
 
     A part is its rows, its rejected rows, and last, its counts, which say that it is complete.
-
-    Attributes:
-        path: The folder of the parts, which every node sees under this name.
-        suffix: How the name of a part ends.
-        token: What the file `token` in that folder holds, for a node to recognize the folder by.
     """
 
-    path: Path
-    suffix: str
-    token: str
+    path: Path  # the folder of the parts, which every node sees under this name
+    suffix: str  # how the name of a part ends
+    token: str  # what the file `token` in that folder holds, for a node to recognize the folder by
 
     @classmethod
     def begin(cls, output: PartitionedOutput, *, keep: bool) -> "OutputParts":

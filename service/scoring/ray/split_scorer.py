@@ -28,42 +28,25 @@ from gatewise.vocab.errors import GatewiseError
 
 @dataclass(frozen=True, slots=True)
 class SplitJob:
-    """What every worker needs.
+    """What every worker needs."""
 
-    Attributes:
-        artifact: The verified contents of the model folder, which no worker needs to see.
-        plan: The plan of the run.
-        sizes: How the input is divided.
-        parts: The parts of the output.
-        strict: Whether a bad row ends the run.
-        name_node: Whether an error names its node.
-    """
-
-    artifact: Artifact
+    artifact: Artifact  # the verified contents of the model folder, which no worker needs to see
     plan: ScoringPlan
     sizes: SplitSizes
     parts: OutputParts
-    strict: bool
-    name_node: bool
+    strict: bool  # whether a bad row ends the run
+    name_node: bool  # whether an error names its node
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of scoring a split.
-
-    Attributes:
-        split: The split.
-        counts: The counts of its rows.
-        bytes_read: Bytes read of its group of files, as stored on disk.
-        bad_rows: Its first bad rows, if they end the run.
-        failure: The message of any other error that ends the run.
-    """
+    """The result of scoring a split."""
 
     split: Split
-    counts: RowCounts = field(default_factory=RowCounts)
-    bytes_read: int = 0
-    bad_rows: tuple[BadRow, ...] = ()
-    failure: str | None = None
+    counts: RowCounts = field(default_factory=RowCounts)  # the counts of its rows
+    bytes_read: int = 0  # bytes read of its group of files, as stored on disk
+    bad_rows: tuple[BadRow, ...] = ()  # its first bad rows, if they end the run
+    failure: str | None = None  # the message of any other error that ends the run
 
     @property
     def has_failed(self) -> bool:

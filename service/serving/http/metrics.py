@@ -207,7 +207,14 @@ class Metrics:
         self._too_many.inc()
 
     def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
-        """Counts a stream that ended."""
+        """Counts a stream.
+
+        Args:
+            model: The model; empty if the stream ended before one was found.
+            version: The version of the model.
+            end: `done`, `gone` if the client disconnected, or the kind of problem.
+            tokens: The number of tokens that were read.
+        """
         self._streams.labels(model, version, end).inc()
         if model:
             self._counters["stream_tokens"].labels(model, version).inc(tokens)

@@ -41,15 +41,10 @@ class ServingError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The number of replicas.
-
-    Attributes:
-        minimum: The fewest replicas.
-        maximum: The most replicas; if it is more than the minimum, Ray scales by the requests.
-    """
+    """The number of replicas."""
 
     minimum: int = 1
-    maximum: int = 1
+    maximum: int = 1  # if more than the minimum, Ray scales by the requests
 
     def __str__(self) -> str:
         if self.maximum > self.minimum:

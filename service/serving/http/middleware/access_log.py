@@ -26,24 +26,18 @@ _KEY = "gatewise.request"
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request and its answer, for the access log and the metrics.
+    """One request and its answer, for the access log and the metrics."""
 
-    Attributes:
-        id: The id in the log and in the answer's `X-Request-ID`.
-        started: The start, on `time.perf_counter`'s clock.
-        route: The route, such as `/models/{name}/predict`; empty for none.
-        model: The name of the model; empty for none.
-        version: The version of the model.
-        texts: The texts, if they are to be logged.
-        status: The status of the answer, 0 until it is sent; of a stream, its close code.
-    """
-
-    id: str
+    id: str  # the id in the log and in the answer's `X-Request-ID`
+    # The start, on `time.perf_counter`'s clock.
     started: float = field(default_factory=time.perf_counter)
+    # The route, such as `/models/{name}/predict`; empty for none.
     route: str = ""
+    # The name of the model; empty for none.
     model: str = ""
-    version: str = ""
-    texts: list[str] | None = None
+    version: str = ""  # the version of the model
+    texts: list[str] | None = None  # the texts, if they are to be logged
+    # The status of the answer, 0 until it is sent; of a stream, its close code.
     status: int = 0
 
 

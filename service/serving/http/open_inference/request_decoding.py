@@ -55,22 +55,16 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True)
 class DecodedRequest:
-    """A decoded inference request.
+    """A decoded inference request."""
 
-    Attributes:
-        texts: The texts, at least one.
-        shape: The shape of the input tensor: `(n,)` or `(n, 1)`.
-        outputs: The requested outputs, in order.
-        id: The id that the response repeats, if any.
-        top_k: The number of labels per text; None for the best only.
-        function_to_apply: The score function; None for the model's own.
-    """
-
-    texts: list[str]
+    texts: list[str]  # at least one
+    # The shape of the input tensor: `(n,)` or `(n, 1)`.
     shape: tuple[int, ...]
-    outputs: tuple[RequestedOutput, ...]
-    id: str | None = None
+    outputs: tuple[RequestedOutput, ...]  # the requested outputs, in order
+    id: str | None = None  # the id that the response repeats, if any
+    # The number of labels per text; None for the best only.
     top_k: int | None = None
+    # The score function; None for the model's own.
     function_to_apply: ScoreFunction | None = None
 
 

@@ -36,18 +36,13 @@ PLATFORM = "onnxruntime_onnx"
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An output tensor.
-
-    Attributes:
-        name: Its name.
-        datatype: BYTES if `values` is a list of strings; FP32 or BOOL if it is an array.
-        shape: Its shape.
-        values: Its elements, in row-major order.
-    """
+    """An output tensor."""
 
     name: OutputName
+    # BYTES if `values` is a list of strings; FP32 or BOOL if it is an array.
     datatype: Datatype
     shape: tuple[int, ...]
+    # Its elements, in row-major order.
     values: Sequence[str] | NDArray[np.float32] | NDArray[np.bool_]
 
 

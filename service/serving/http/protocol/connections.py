@@ -5,7 +5,6 @@ It overrides public methods of uvicorn only.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
+from gatewise.service.serving.settings import Settings
 
 _MAX_HEADERS = 200
 _MAX_PIPELINED = 1000
@@ -24,21 +24,6 @@ _SWEEP_SECONDS = 1.0
 
 _LINGER_SECONDS = 2.0
 """Seconds for which a client may go on sending after the answer that closes its connection."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """The limits of the connections of a process.
-
-    Attributes:
-        connections: Maximum connections.
-        header_bytes: Maximum bytes of a request's line and headers.
-        read_seconds: Maximum seconds for a client to send a request, or to read an answer.
-    """
-
-    connections: int = 4096
-    header_bytes: int = 32 * 1024
-    read_seconds: float = 30.0
 
 
 class Transport:
@@ -101,13 +86,10 @@ class Transport:
 
 
 class _Parser(httptools.HttpRequestParser):
-    """httptools' parser, which stores the position of an upgrade instead of raising it.
+    """httptools' parser, which stores the position of an upgrade instead of raising it."""
 
-    Attributes:
-        upgraded_at: The end of the headers in the latest data if they ask for another protocol;
-            None otherwise.
-    """
-
+    # The end of the headers in the latest data if they ask for another protocol; None
+    # otherwise.
     upgraded_at: int | None = None
 
     def __init__(self, protocol: "Connection") -> None:
@@ -125,7 +107,7 @@ class _Parser(httptools.HttpRequestParser):
 class Connection(HttpToolsProtocol):
     """A connection with limits."""
 
-    limits: ClassVar[ConnectionLimits] = ConnectionLimits()
+    settings: ClassVar[Settings]
     transport: Transport  # type: ignore[assignment]
     parser: _Parser
 
@@ -152,7 +134,7 @@ class Connection(HttpToolsProtocol):
             lambda: self._is_reading,
         )
         self._since = self.loop.time()
-        if len(self.connections) > self.limits.connections:
+        if len(self.connections) > self.settings.max_connections:
             self._refuse(problems.TOO_MANY_CONNECTIONS, "too many connections")
 
     def data_received(self, data: bytes) -> None:
@@ -281,14 +263,14 @@ class Connection(HttpToolsProtocol):
         unsent = transport.get_write_buffer_size()
         if not unsent or unsent != self._unsent:
             self._unsent, self._stalled = unsent, now
-        elif now - self._stalled > self.limits.read_seconds:
+        elif now - self._stalled > self.settings.read_seconds:
             transport.abort()
             return
-        if self._since and now - self._since > self.limits.read_seconds:
+        if self._since and now - self._since > self.settings.read_seconds:
             self._refuse(problems.REQUEST_TIMEOUT, "the request did not come in time")
 
     def _check_headers(self) -> None:
-        limit = self.limits.header_bytes
+        limit = self.settings.max_header_bytes
         if self._headers > _MAX_HEADERS or max(self._header_bytes, self._raw_bytes) > limit:
             self._refuse(problems.HEADERS_TOO_LARGE, f"expected at most {limit} bytes of headers")
 
@@ -344,9 +326,9 @@ def _raw_answer(problem: ProblemError) -> bytes:
     return "\r\n".join((*lines, "", "")).encode() + content
 
 
-def limited(limits: ConnectionLimits) -> type[Connection]:
-    """Returns uvicorn's protocol class with these limits."""
-    return type("LimitedConnection", (Connection,), {"limits": limits})
+def limited(settings: Settings) -> type[Connection]:
+    """Returns uvicorn's protocol class with the limits of these settings."""
+    return type("LimitedConnection", (Connection,), {"settings": settings})
 
 
 async def sweep_forever(connections: set[Any]) -> None:

@@ -29,18 +29,12 @@ _MAX_KEY_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem.
+    """A kind of problem."""
 
-    Attributes:
-        name: The last part of the document's `type`, a URI that only identifies.
-        status: The HTTP status.
-        title: What all problems of this kind have in common.
-        retry_after: Seconds in `Retry-After`, unless the problem has headers of its own.
-    """
-
-    name: str
-    status: int
-    title: str
+    name: str  # the last part of the document's `type`, a URI that only identifies
+    status: int  # the HTTP status
+    title: str  # what all problems of this kind have in common
+    # Seconds in `Retry-After`, unless the problem has headers of its own.
     retry_after: int | None = None
 
     @property
@@ -191,7 +185,8 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
     """Returns a JSON pointer (RFC 6901), written as a URI fragment.
 
     pydantic puts the names of union members among the keys. They do not occur in the document and
-    are left out; without a document every key counts. A long key is truncated, so that the answer does not repeat the body.
+    are left out; without a document every key counts. A long key is truncated, so that the answer
+    does not repeat the body.
 
     >>> pointer(("inputs", "texts", 3), {"inputs": ["a", "b", "c", 7]})
     '#/inputs/3'

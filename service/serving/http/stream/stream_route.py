@@ -142,8 +142,8 @@ class _Connection:
         except _DISCONNECTED:
             return
         finally:
-            if self._streams.observer:
-                self._streams.observer.streamed(
+            if self._streams.metrics:
+                self._streams.metrics.streamed(
                     self._record.model, self._record.version, end, self._tokens
                 )
 
