@@ -93,12 +93,9 @@ def _is_inside(name: str) -> bool:
 
 
 def read_file(path: Path, limit: int, name: Path | None = None) -> bytes:
-    """The contents of a regular file; pipes and devices are not opened.
+    """The contents of a regular file; links are not followed, pipes and devices not opened.
 
-    Args:
-        path: The file; symbolic links are not followed.
-        limit: The largest allowed size in bytes.
-        name: The path to name in errors; None for `path`.
+    Errors call the file by `name`, if there is one.
     """
     # If the file is replaced meanwhile, opening it neither blocks nor follows a link.
     flags = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))

@@ -151,14 +151,10 @@ def artifact_of(
     *,
     sha256: str = "",
 ) -> Artifact:
-    """Checks the contents of a model folder, which need not be on disk.
+    """Checks the contents of a model folder, by their names in it; it need not be on disk.
 
-    Args:
-        folder: The folder, for messages.
-        manifest: Its manifest.
-        contents: The contents of its other files, by their names in it.
-        precision: Which of its models; None for the most exact one.
-        sha256: The digest of its `manifest.json`; empty if that is not written yet.
+    Without a precision it takes the most exact model. The SHA-256 is that of `manifest.json`, empty
+    if that is not written yet.
 
     Raises:
         ModelFolderError: If they are not what Gatewise would have written, or there is no model in

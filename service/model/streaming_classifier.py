@@ -67,10 +67,8 @@ class StreamingClassifier:
 
     def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
         self.artifact = loaded
-        self.tokenizer = _incremental_tokenizer(loaded)
-        if loaded.step is None or loaded.precision != "fp32":
-            raise StreamingError(f"{loaded.folder.path}: {_reason(loaded)}")
-        self._session = open_session(loaded.step, loaded.folder.step, threads)
+        step, self.tokenizer = _step_network(loaded)
+        self._session = open_session(step, loaded.folder.step, threads)
         states = [each for each in self._session.get_inputs() if each.name != TOKEN]
         self._states = [state.name for state in states]
         self._outputs = [OUTPUT, *(NEXT + name.removeprefix(STATE) for name in self._states)]
@@ -256,20 +254,24 @@ class Stream:
 
 def is_streamed(loaded: Artifact) -> bool:
     """Whether a model can classify a text before its end."""
-    if loaded.step is None or loaded.precision != "fp32":
+    if loaded.step is None:  # of most models; making the tokenizer takes a moment
         return False
     try:
-        _incremental_tokenizer(loaded)
+        _step_network(loaded)
     except StreamingError:
         return False
     return True
 
 
-def _incremental_tokenizer(loaded: Artifact) -> IncrementalTokenizer:
+def _step_network(loaded: Artifact) -> tuple[bytes, IncrementalTokenizer]:
+    """The step network of a model, and its tokenizer for texts that arrive in pieces."""
     try:
-        return IncrementalTokenizer(loaded.tokenizer)
+        tokenizer = IncrementalTokenizer(loaded.tokenizer)
     except TokenizerError as error:
         raise StreamingError(f"{loaded.folder.path}: {error}") from None
+    if loaded.step is None or loaded.precision != "fp32":
+        raise StreamingError(f"{loaded.folder.path}: {_reason(loaded)}")
+    return loaded.step, tokenizer
 
 
 def _reason(loaded: Artifact) -> str:

@@ -62,13 +62,9 @@ class JournaledOutput:
     def open(
         cls, target: str, folder: Path, conditions: Mapping[str, object], *, resume: bool
     ) -> "JournaledOutput":
-        """Starts an output, or resumes one.
+        """Starts an output in a folder, or resumes one if there is any.
 
-        Args:
-            target: The name of the output, for errors.
-            folder: The folder in which it grows; created if it does not exist.
-            conditions: What determines the bytes of the output, by names for errors; JSON values.
-            resume: Whether to resume an earlier run. If there is none, the output is started.
+        The conditions determine the bytes of the output; they are JSON values by names for errors.
 
         Raises:
             OutputError: Another run is writing it, the earlier run had other conditions, or the

@@ -22,21 +22,15 @@ from gatewise.vocab.errors import ArgumentError, CorpusError
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """What to write for each row.
-
-    Attributes:
-        text_column: The input's text column.
-        top_k: The number of labels per text; see `OutputColumns`.
-        probabilities: Whether each label has a column with its probability.
-        columns: The columns to write, in order; None for those of the input and all new ones.
-        none_below: The probability below which a text is rejected, 0 for never; None for the
-            model's threshold.
-    """
+    """What to write for each row."""
 
     text_column: str = "text"
-    top_k: int | None = None
-    probabilities: bool = False
+    top_k: int | None = None  # see `OutputColumns`
+    probabilities: bool = False  # whether each label has a column with its probability
+    # The columns to write, in order; None for those of the input and all new ones.
     columns: tuple[str, ...] | None = None
+    # The probability below which a text is rejected, 0 for never; None for the model's
+    # threshold.
     none_below: float | None = None
 
 
@@ -62,12 +56,7 @@ class ScoringPlan:
         output: DataFile,
         options: ScoringOptions,
     ) -> "ScoringPlan":
-        """Makes the plan of a run.
-
-        Raises:
-            CorpusError: The input lacks the text column, or has one of the output's columns.
-            ArgumentError: An option does not fit the model or the columns.
-        """
+        """Makes the plan of a run."""
         records.require(options.text_column, "text_column")
         columns = tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
         output_columns = OutputColumns.for_input(

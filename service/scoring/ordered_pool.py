@@ -27,12 +27,9 @@ def worker_count(workers: int | None) -> int:
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
-    """Applies a function to items in several threads.
+    """Applies a function to items in several threads; yields the results in the items' order.
 
-    Args:
-        work: The function; it must be thread-safe.
-        items: The items, which are taken only as fast as they are processed.
-        workers: The number of threads.
+    Items are taken only as fast as they are processed.
     """
     pending: deque[Future[R]] = deque()
     with _short_switch_interval(), ThreadPoolExecutor(workers, "scoring") as pool:

@@ -47,13 +47,7 @@ class OutputColumns:
         top_k: int | None = None,
         probabilities: bool = False,
     ) -> "OutputColumns":
-        """Chooses column names that the input does not use.
-
-        Raises:
-            CorpusError: The input has a column of that name already.
-            OutputError: A label cannot be written in that format.
-            ArgumentError: `top_k` is less than 1.
-        """
+        """Chooses column names that the input does not use."""
         if top_k is not None and top_k < 1:
             raise ArgumentError(
                 f"top_k: expected one label at least, received {top_k}", option="top_k"
@@ -123,11 +117,7 @@ class OutputColumns:
     def columns(
         self, probabilities: NDArray[np.float32], none: Sequence[str | None]
     ) -> list[Column]:
-        """The values of the columns.
-
-        Returns:
-            The values of each column, in the order of `names`.
-        """
+        """The values of the columns, in the order of `names`."""
         further = list(probabilities.T) if self.probabilities else []
         if self.thresholds is None:
             return [*self._ranked(probabilities, none), *further]

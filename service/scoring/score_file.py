@@ -33,15 +33,10 @@ OnProgress = Callable[[RowCounts, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """How a run is parallelized.
+    """How a run is parallelized."""
 
-    Attributes:
-        workers: The number of threads; None for one per CPU.
-        chunk_rows: The largest number of rows in a chunk. Resuming requires the same chunk size.
-    """
-
-    workers: int | None = None
-    chunk_rows: int = CHUNK_ROWS
+    workers: int | None = None  # threads; None for one per CPU
+    chunk_rows: int = CHUNK_ROWS  # at most; resuming requires the same
 
 
 class InterruptedRunError(GatewiseError):
@@ -99,22 +94,15 @@ def score(
 ) -> Summary:
     """Scores every text of an input; rows and columns keep their order.
 
+    From Parquet to Parquet the columns keep their types; a row that keeps its text format is not
+    changed, and the new columns are appended to it.
+
     A text without a token is a bad row. So is a JSON record with a key that has no column in the
     output: the columns of CSV, TSV and Parquet are those of the input's first records. A bad row
     ends the run unless there is a rejects file.
 
     The output appears when it is complete. An interrupted run leaves a folder `.NAME.partial` next
     to it, from which a later run can resume; the output is then the same, byte for byte.
-
-    Args:
-        classifier: The model.
-        records: The input.
-        destination: The output. From Parquet to Parquet the columns keep their types; a row that
-            keeps its text format is not changed, and the new columns are appended to it.
-        options: What to write.
-        resume: Whether to resume an interrupted run, if there is one.
-        parallelism: How the run is parallelized.
-        on_progress: Called after every chunk.
 
     Raises:
         CorpusError: The input cannot be read or has no row that can be scored, or the output

@@ -222,10 +222,8 @@ class Batcher:
     def run_inline(self, job: Job) -> bool:
         """Runs a short job in the caller's thread, if no text waits.
 
-        For a single text, handing it to another thread and back takes longer than running it.
-
-        Returns:
-            Whether the job ran and `job.answer` is set; `done` is not called.
+        For a single text, handing it to another thread and back takes longer than running it. If it
+        ran, `job.answer` is set and `done` is not called.
         """
         if self._waiting or self._closing or job.characters > MAX_INLINE_CHARACTERS:
             return False

@@ -14,11 +14,7 @@ class ListenError(GatewiseError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Opens the listening socket.
-
-    Raises:
-        ListenError: If the host is unknown or the port cannot be bound.
-    """
+    """Opens the listening socket."""
     try:
         return _open(host, port)
     except (socket.gaierror, UnicodeError):  # UnicodeError: not even the form of a host name

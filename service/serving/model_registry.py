@@ -170,10 +170,6 @@ class ModelRegistry:
         """Returns the version that answers a request.
 
         Without a name it is one of the default model, without a version the shares choose.
-
-        Raises:
-            UnknownModelError: If there is no such model or version.
-            NotReadyError: If the model has no loaded version yet.
         """
         model = self.model(self.default if name is None else name)
         return model.choose() if version is None else model.version(version)
@@ -214,12 +210,10 @@ class ModelRegistry:
         return await self.reload(change.model, [change.version] if change.version else [])
 
     async def reload(self, name: str, wanted: Iterable[str] = (), *, again: bool = True) -> Changes:
-        """Loads the versions that are new on disk, and unloads those that are gone.
+        """Loads versions that are new on disk or wanted again, and unloads those that are gone.
 
-        Args:
-            name: The model.
-            wanted: Unloaded versions to load again.
-            again: Whether to retry versions that failed before and have not changed.
+        With `again`, versions that failed before and have not changed are tried again. If there is
+        no version on disk, that is an error, and the loaded ones stay.
         """
         model = self.model(name)
         async with model.changing:
@@ -271,11 +265,8 @@ class ModelRegistry:
     def share(self, name: str, shares: Mapping[str, float] | None, *, check: bool = True) -> None:
         """Sets the share of each version in the requests that name no version.
 
-        Args:
-            name: The model.
-            shares: The shares, of any sum; a version without one gets no requests. None sends all
-                requests to the newest version.
-            check: Whether to refuse a version that is not loaded.
+        Shares have any sum; None sends all requests to the newest version. Without `check` they may
+        name versions that are not loaded.
         """
         model = self.model(name)
         for version in (shares or ()) if check else ():

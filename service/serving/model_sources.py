@@ -73,9 +73,6 @@ def sources(named: Iterable[str | Path]) -> tuple[ModelSource, ...]:
 
     >>> [source.name for source in sources(["models/spam", "topics=/srv/t"])]
     ['spam', 'topics']
-
-    Raises:
-        SourceError: If a name is invalid in a URL, or two models have the same name.
     """
     found: dict[str, ModelSource] = {}
     for argument in named:

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ScoreFunction
@@ -63,11 +62,6 @@ class ServedModel:
         self._batcher = Batcher(classifier, capacity, done=_hand_over, observer=observer)
 
     @property
-    def folder(self) -> Path:
-        """The model folder."""
-        return self.classifier.artifact.folder.path
-
-    @property
     def sha256(self) -> str:
         """The digest of the folder's manifest, which has the digests of all its files."""
         return self.classifier.artifact.sha256
@@ -105,16 +99,8 @@ class ServedModel:
         """Starts to classify texts; the future ends with their scores or with an exception.
 
         Cancelling the future removes the texts from the queue, unless they are running already.
-
-        Args:
-            texts: The texts.
-            function_to_apply: The score function; the model's own if None.
-            inline: Run inline if the texts are short; for a caller that knows of no other request.
-            when_slow: Called once if the answer takes longer than a twentieth of a second.
-
-        Raises:
-            QueueFullError: If the queue has no room.
-            ClosedError: If the version is no longer served.
+        Short texts run inline for a caller that knows of no other request. `when_slow` is called
+        once if the answer takes longer than a twentieth of a second.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Scored] = loop.create_future()

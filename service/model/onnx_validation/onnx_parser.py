@@ -75,8 +75,6 @@ _MODEL = MessageSchema(
         2: Field("producer_name", "bytes"),
         7: Field("graph", "bytes"),
         8: Field("opset_import", "list"),
-        20: Field("training_info", "list"),
-        25: Field("functions", "list"),
     },
     max_fields=_MAX_FIELDS,
 )
@@ -89,7 +87,6 @@ _GRAPH = MessageSchema(
         5: Field("initializer", "list"),
         11: Field("input", "list"),
         12: Field("output", "list"),
-        15: Field("sparse_initializer", "list"),
     },
     max_fields=_MAX_FIELDS,
 )
@@ -217,13 +214,6 @@ def _parse(contents: bytes, signature_of: Callable[[Message], Signature]) -> Par
 
 
 def _check_model(model: Message, graph: Message) -> None:
-    for message, field, name in (
-        (model, "functions", "functions"),
-        (model, "training_info", "training information"),
-        (graph, "sparse_initializer", "sparse constants"),
-    ):
-        if field in message:
-            raise NetworkError(f"it contains {name}, which Gatewise does not write")
     opsets = [Message(data, _OPSET) for data in model.list("opset_import")]
     found = [(_printable(opset.bytes("domain")), opset.integer("version")) for opset in opsets]
     if found != [("", OPSET)]:

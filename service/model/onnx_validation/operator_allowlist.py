@@ -37,11 +37,6 @@ class Operator:
 def validate_network(contents: bytes, num_classes: int, *, is_step: bool) -> ParsedNetwork:
     """Parses an ONNX file and checks its operators and its number of classes.
 
-    Args:
-        contents: The ONNX file.
-        num_classes: The number of labels of the model.
-        is_step: Whether it is a step network, which reads one token at a time.
-
     Raises:
         NetworkError: It contains anything that Gatewise does not write.
     """
@@ -61,9 +56,6 @@ def check_operators(network: ParsedNetwork) -> Mapping[str, Dtype]:
     Every operator is in the table, every input is the output of an earlier node, names are unique,
     and every output of the network is computed. Integers are divided by positive constants only,
     because a division by zero ends the process.
-
-    Returns:
-        The data type of every value, by its name.
 
     Raises:
         NetworkError: A node fails a check; the message says which.

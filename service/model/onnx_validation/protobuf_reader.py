@@ -38,11 +38,7 @@ class MessageSchema(NamedTuple):
 
 
 class Message:
-    """The fields of one message.
-
-    Raises:
-        ProtobufError: The bytes do not match the schema.
-    """
+    """The fields of one message."""
 
     def __init__(self, data: memoryview, schema: MessageSchema) -> None:
         self._integers: dict[str, list[int]] = {}

@@ -33,18 +33,15 @@ _PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where an input is scored, and by how many workers.
+    """Where an input is scored, and by how many workers."""
 
-    Attributes:
-        address: The cluster; None for the one that this process is connected to, or else for one
-            that is started on this machine.
-        workers: Processes that score, each with its own copy of the model; None for as many as
-            there are free CPUs.
-        sizes: How the input is divided. Resuming requires the same sizes.
-    """
-
+    # The cluster; None for the one that this process is connected to, or else for one that is
+    # started on this machine.
     address: str | None = None
+    # Processes that score, each with its own copy of the model; None for as many as there are
+    # free CPUs.
     workers: int | None = None
+    # How the input is divided. Resuming requires the same sizes.
     sizes: SplitSizes = field(default_factory=SplitSizes)
 
 

@@ -45,21 +45,14 @@ def score_folder(
 ) -> Summary:
     """Scores every text of an input on a Ray cluster.
 
+    The model is sent to the workers. Every node reads the input, and sees the folder of the output,
+    under the same names.
+
     The parts one after another, without their headers, are byte for byte the rows that
     `gatewise.service.scoring.score_file.score_file` writes. Bad rows are treated as there.
 
     The folder appears when all parts are complete. A run that fails leaves a folder
     `.NAME.partial` next to it, from which a later run can resume.
-
-    Args:
-        model: A model folder, or a zip of one. It is sent to the workers.
-        records: The input, which every node can read under the same names.
-        output: The folder to write, which every node sees.
-        options: What to write.
-        precision: Which of the networks; None for the most exact one.
-        cluster: Where to score; None for all processors of this machine.
-        resume: Whether to keep the parts of an earlier run, if there was one.
-        on_progress: Called after every part.
 
     Raises:
         ModelFolderError: The model cannot be loaded.

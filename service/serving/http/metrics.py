@@ -207,14 +207,7 @@ class Metrics:
         self._too_many.inc()
 
     def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
-        """Counts a stream.
-
-        Args:
-            model: The model; empty if the stream ended before one was found.
-            version: The version of the model.
-            end: `done`, `gone` if the client disconnected, or the kind of problem.
-            tokens: The number of tokens that were read.
-        """
+        """Counts a stream; `end` is `done`, `gone` (disconnected), or the kind of problem."""
         self._streams.labels(model, version, end).inc()
         if model:
             self._counters["stream_tokens"].labels(model, version).inc(tokens)
@@ -271,8 +264,7 @@ class Metrics:
 def shared_by_processes() -> Iterator[Callable[[int], None]]:
     """Lets the processes that are started in the block share their metrics.
 
-    Yields:
-        A function that removes the gauges of a process that died; its counters stay.
+    The yielded function removes the gauges of a process that died; its counters stay.
     """
     with tempfile.TemporaryDirectory(prefix="gatewise-metrics-") as folder:
         os.environ[_MULTIPROCESS_FOLDER] = folder

@@ -32,11 +32,6 @@ _log = logging.getLogger(__name__)
 def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
     """Serves models until SIGTERM or SIGINT, and then answers the requests in flight.
 
-    Args:
-        settings: The settings of every replica.
-        address: The cluster's address; None starts a cluster on this machine.
-        scale: The number of replicas.
-
     Raises:
         ClusterError: If the cluster cannot be reached or started.
         ServingError: If the service cannot be deployed, or was removed.

@@ -38,22 +38,17 @@ class Transport:
     """
 
     def __init__(self, transport: asyncio.Transport, is_sending: Callable[[], bool]) -> None:
-        self._transport = transport
+        self.plain = transport
         self._is_sending = is_sending
         self._head = b""
         self.is_lingering = False
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    @property
-    def plain(self) -> asyncio.Transport:
-        """The plain transport."""
-        return self._transport
+        return getattr(self.plain, name)
 
     def is_closing(self) -> bool:
         """Whether nothing more may be sent."""
-        return self.is_lingering or self._transport.is_closing()
+        return self.is_lingering or self.plain.is_closing()
 
     def write(self, data: bytes) -> None:
         """Sends data, or keeps it if it is the head of an answer."""
@@ -64,25 +59,25 @@ class Transport:
         elif data[:9] == b"HTTP/1.1 " and data[-4:] == b"\r\n\r\n" and data[9:10] != b"1":
             self._head = data
             return
-        self._transport.write(data)
+        self.plain.write(data)
 
     def flush(self) -> None:
         """Sends the head of an answer without a body."""
         if self._head:
-            self._transport.write(self._head)
+            self.plain.write(self._head)
             self._head = b""
 
     def close(self) -> None:
         """Closes after sending, and lingers if the client is still sending."""
         self.flush()
-        if self.is_closing() or not self._is_sending() or not self._transport.can_write_eof():
-            self._transport.close()
+        if self.is_closing() or not self._is_sending() or not self.plain.can_write_eof():
+            self.plain.close()
             return
         self.is_lingering = True
-        self._transport.write_eof()
-        if not self._transport.is_reading():  # reading pauses while no one reads a body
-            self._transport.resume_reading()
-        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self._transport.close)
+        self.plain.write_eof()
+        if not self.plain.is_reading():  # reading pauses while no one reads a body
+            self.plain.resume_reading()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.plain.close)
 
 
 class _Parser(httptools.HttpRequestParser):
