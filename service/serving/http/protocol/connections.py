@@ -80,7 +80,7 @@ class Transport:
         asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.plain.close)
 
 
-class _Parser(httptools.HttpRequestParser):
+class _RequestParser(httptools.HttpRequestParser):
     """httptools' parser, which stores the position of an upgrade instead of raising it."""
 
     # The end of the headers in the latest data if they ask for another protocol; None
@@ -104,11 +104,11 @@ class Connection(HttpToolsProtocol):
 
     settings: ClassVar[Settings]
     transport: Transport  # type: ignore[assignment]
-    parser: _Parser
+    parser: _RequestParser
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.parser = _Parser(self)
+        self.parser = _RequestParser(self)
         self._since = 0.0  # start of the request that is being read; 0 between requests
         self._is_reading = False  # between the first and the last byte of a request
         self._in_headers = False  # between the first byte of a request and the end of its headers
@@ -226,7 +226,7 @@ class Connection(HttpToolsProtocol):
             )
             headers = (b"%b: %b" % header for header in self.headers)
             data = b"\r\n".join((line, *headers, b"", b"")) + data[self.parser.upgraded_at :]
-            self.parser = _Parser(self)
+            self.parser = _RequestParser(self)
             super().data_received(data)
 
     def on_response_complete(self) -> None:
