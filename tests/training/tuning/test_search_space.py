@@ -19,14 +19,14 @@ def space(tmp_path):
 def test_choices_and_ranges(space):
     found = space(
         '[network]\nunits = [32, 64]\nngrams = [[], [1, 2], "auto"]\n'
-        "layers = {low = 1, high = 3}\ndropout = {low = 0.0, high = 0.5, step = 0.1}\n"
+        "layers = {low = 1, high = 3}\ndropout = {low = 0.1, high = 0.7, step = 0.2}\n"
         "[training]\nlearning_rate = {low = 1e-4, high = 1e-2, log = true}\n"
     )
     assert found.dimensions == {
         "network.units": Choices((32, 64)),
         "network.ngrams": Choices(([], [1, 2], "auto")),
         "network.layers": Range(1, 3),
-        "network.dropout": Range(0.0, 0.5, step=0.1),
+        "network.dropout": Range(0.1, 0.7, step=0.2),
         "training.learning_rate": Range(1e-4, 1e-2, log=True),
     }
 
@@ -69,15 +69,9 @@ def test_choices_and_ranges(space):
 def test_a_mistake_is_one_line_that_names_the_file(space, text, message):
     with pytest.raises(ConfigError) as caught:
         space(text)
-    told = str(caught.value)
-    assert message in told
-    assert "space.toml: " in told
-    assert "\n" not in told
-
-
-def test_a_step_is_counted_in_decimals(space):
-    found = space("[network]\ndropout = {low = 0.1, high = 0.7, step = 0.2}")
-    assert found.dimensions["network.dropout"] == Range(0.1, 0.7, step=0.2)
+    assert message in str(caught.value)
+    assert "space.toml: " in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_value_that_only_makes_no_sense_beside_others_is_left_to_the_trials(space):
@@ -94,9 +88,3 @@ def test_settings_are_applied_over_the_others():
     changed = search_space.applied(config, {"network.ngrams": [1], "training.batch_size": 8})
     assert (changed.network.units, changed.network.ngrams) == (7, (1,))
     assert changed.training.batch_size == 8
-
-
-def test_the_default_space_is_one():
-    found = search_space.load(None, Config())
-    assert len(found.dimensions) > 5
-    assert "training.learning_rate" in found.dimensions
