@@ -44,32 +44,18 @@ def test_every_candidate_is_timed(run, model_folder, sentences):
         assert 0 < row["lower quartile"] <= row["rows/s"] <= row["upper quartile"]
 
 
-def test_other_labels_are_an_error(monkeypatch, tmp_path):
-    class Process:
-        rows = 1
-
-        def __init__(self, name):
-            self.turn = lambda: (1.0, name)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-    monkeypatch.setattr(throughput, "started", lambda name, _: Process(name))
-    settings = candidates.Settings("", str(tmp_path), 1, 2, 2)
+def test_other_labels_are_an_error():
+    digests = {candidates.FROM_STRINGS: "a", candidates.LINEAR: None}
+    throughput.check_labels(digests)
     with pytest.raises(BenchmarkError, match="the same labels of all of Gatewise"):
-        throughput.measure(settings, [candidates.FROM_STRINGS, candidates.TO_CSV], 1)
+        throughput.check_labels({**digests, candidates.TO_CSV: "b"})
 
 
 def test_a_candidate_that_fails_says_why(sentences, tmp_path):
-    settings = candidates.Settings(str(sentences / "all.csv.gz"), str(tmp_path / "none"), 1, 2, 2)
-    with (
-        pytest.raises(BenchmarkError, match=r"strings to labels ended before its rows: .*none"),
-        throughput.started(candidates.FROM_STRINGS, settings),
-    ):
-        pass
+    file = sentences / "all.csv.gz"
+    settings = candidates.Settings(file, tmp_path / "none", tmp_path, 1, 2, 2)
+    with pytest.raises(BenchmarkError, match=r"strings to labels: .*none"):
+        throughput.measure(settings, [candidates.FROM_STRINGS], 1)
 
 
 @pytest.mark.parametrize("benchmark", [throughput, memory, kills])
