@@ -18,7 +18,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from benchmarks.lib.http_client import Connection, connect
+from benchmarks.lib.http_client import Connection, Response, connect
 
 BROKEN, NO_ANSWER, NOT_SENT = 0, -1, -2
 """In place of a status: the connection broke; nothing came; all connections were waiting."""
@@ -136,14 +136,16 @@ class _Sender:
         self._send_over(connection, number, sent)
 
     def _send_over(self, connection: Connection, number: int, sent: float) -> None:
-        def done(connection: Connection, status: int | None, _: bytes) -> None:
+        def answered(response: Response) -> None:
+            status, _ = response.result()
             self._record(number, sent, status or BROKEN)
             if connection.usable:
                 self._idle.append(connection)
             else:
                 self._open -= 1
 
-        connection.send(self._plan.requests[number % len(self._plan.requests)], done)
+        request = self._plan.requests[number % len(self._plan.requests)]
+        connection.send(request).add_done_callback(answered)
 
     def _record(self, number: int, sent: float, status: int) -> None:
         self._seconds[number] = time.monotonic() - sent
