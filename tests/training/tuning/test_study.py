@@ -1,19 +1,17 @@
 import json
+from dataclasses import asdict
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from gatewise.training.tuning.search_space import Choices, Range, Space
-from gatewise.training.tuning.study import Study
-from gatewise.training.tuning.trial import SearchError
+from gatewise.training.tuning.study import SearchError, Study
 
-SPACE = Space(
-    {
-        "network.units": Range(1, 64),
-        "network.dropout": Range(0.1, 0.7, step=0.2),
-        "network.ngrams": Choices(([], [1, 2], "auto")),
-        "training.learning_rate": Range(1e-4, 1e-2, log=True),
-    }
-)
+SPACE = {
+    "network.units": IntDistribution(1, 64),
+    "network.dropout": FloatDistribution(0.1, 0.7, step=0.2),
+    "network.ngrams": CategoricalDistribution(("[]", "[1, 2]", '"auto"')),
+    "training.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+}
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def complete(study, count):
 
 
 def without_seconds(trials):
-    return [{**trial.as_dict(), "seconds": 0} for trial in trials]
+    return [{**asdict(trial), "seconds": 0} for trial in trials]
 
 
 def test_what_is_tried_is_in_the_space(opened):
@@ -44,7 +42,7 @@ def test_what_is_tried_is_in_the_space(opened):
     complete(study, 15)
     for trial in study.trials:
         settings = trial.settings
-        assert set(settings) == set(SPACE.dimensions)
+        assert set(settings) == set(SPACE)
         assert isinstance(settings["network.units"], int)
         assert settings["network.dropout"] in (0.1, 0.3, 0.5, 0.7)
         assert settings["network.ngrams"] in ([], [1, 2], "auto")
@@ -76,8 +74,8 @@ def test_a_killed_trial_does_not_count_and_comes_again(opened, tmp_path):
     trial.report(1, 0.5, "accuracy")
     trial.interrupt()
     complete(study, 3)
-    reached = [dict(trial.as_dict(), seconds=0, value=0, epochs=0) for trial in study.trials]
-    assert reached == [dict(t.as_dict(), seconds=0, value=0, epochs=0) for t in whole.trials]
+    reached = [dict(asdict(trial), seconds=0, value=0, epochs=0) for trial in study.trials]
+    assert reached == [dict(asdict(t), seconds=0, value=0, epochs=0) for t in whole.trials]
 
 
 def test_the_epochs_of_a_trial_that_is_resumed_are_kept(opened):
@@ -124,7 +122,7 @@ def test_a_trial_worse_than_the_median_is_hopeless_from_its_second_epoch(opened)
 
 
 def test_the_same_settings_are_not_trained_again(opened):
-    study = opened(Space({"network.units": Choices((8,))}))
+    study = opened({"network.units": CategoricalDistribution(("8",))})
     first = study.ask()
     assert not first.repeats()
     first.report(1, 0.5, "accuracy")
