@@ -17,24 +17,14 @@ from gatewise.training.network.vectors import Vectors
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What a network is built from, besides its settings.
-
-    Attributes:
-        shape: The sizes that follow from the corpus.
-        vectors: Pretrained vectors; None without.
-        char_ngrams: The character n-grams of each token; None if they are not used.
-    """
+    """What a network is built from, besides its settings; vectors and n-grams only if used."""
 
     shape: Shape
     vectors: Vectors | None = None
     char_ngrams: CharNgrams | None = None
 
     def with_buckets(self, config: Config, tokens: int) -> "Blueprint":
-        """The blueprint with the n-gram buckets that suit the training texts.
-
-        Args:
-            config: The run's settings.
-            tokens: Tokens of the training texts.
+        """The blueprint with the n-gram buckets that suit so many tokens of training texts.
 
         Raises:
             ConfigError: If no model folder could hold the network.
@@ -50,11 +40,7 @@ def blueprint(
 ) -> Blueprint:
     """The blueprint of a network, with the fewest n-gram buckets that it may have.
 
-    Args:
-        config: The run's settings, `tokens.unit` among them.
-        tokenizer: The dictionary.
-        classes: Number of labels.
-        texts: The training texts; read only if a sentence encoder gives the vectors.
+    The training texts are read only if a sentence encoder gives the vectors.
 
     Raises:
         ConfigError: If no model folder could hold the network.
