@@ -116,7 +116,7 @@ def value_of(distribution: Distribution, suggested: Any) -> Any:
 def as_json(distribution: Distribution) -> list[Any] | dict[str, Any]:
     """A distribution as a space declares it: a list of choices, or a range."""
     if isinstance(distribution, CategoricalDistribution):
-        return [json.loads(choice) for choice in distribution.choices]
+        return [json.loads(str(choice)) for choice in distribution.choices]
     return {key: getattr(distribution, key) for key in _RANGE}
 
 

@@ -112,7 +112,7 @@ def exists(text: str) -> bool:
     Raises:
         CorpusError: The URI names no known store, or the store does not answer.
     """
-    return stat(text).kind != pafs.FileType.NotFound
+    return stat(text).kind is not pafs.FileType.NotFound
 
 
 def open_object(text: str) -> pa.NativeFile:
