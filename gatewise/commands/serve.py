@@ -75,11 +75,7 @@ def serve(
 
 
 def _refuse(values: dict[str, Any], where: str) -> None:
-    """Refuses options that have no effect in this combination.
-
-    Raises:
-        typer.BadParameter: If one is set.
-    """
+    """Refuses options that have no effect in this combination."""
     for name, value in values.items():
         if value is not None:
             raise typer.BadParameter(f"{name} has no effect {where}")

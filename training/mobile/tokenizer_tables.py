@@ -101,11 +101,7 @@ def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
 
 
 def _lowercases(steps: set[str], unit: Unit) -> bool:
-    """Whether a tokenizer with these normalizer steps lowercases.
-
-    Raises:
-        TokenizerTablesError: If the steps cannot be expressed.
-    """
+    """Whether a tokenizer with these normalizer steps lowercases; refuses other steps."""
     if forms := steps & {"NFC", "NFKC", "NFD", "NFKD"}:
         raise TokenizerTablesError(
             "expected a tokenizer with tokens.accents=keep and tokens.normalization=none, received "
@@ -140,12 +136,7 @@ def _lowercase() -> Mapping[str, str]:
 def _check_lowercase(
     lowercase: Mapping[str, str], unchanged: set[str], isolated: frozenset[int], unit: Unit
 ) -> None:
-    """Checks that lowercasing a text does not move its token boundaries.
-
-    Raises:
-        TokenizerTablesError: If a character becomes one of another kind, or a square bracket is
-            part of a word.
-    """
+    """Refuses a tokenizer where lowercasing a text moves its token boundaries."""
     for character, becomes in lowercase.items():
         kinds = {ord(each) in isolated for each in becomes}
         is_isolated = ord(character) in isolated
