@@ -30,7 +30,7 @@ from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Finding, Fitted, OnProgress
 from gatewise.training.network import parameters
 from gatewise.training.network.blueprint import Blueprint, blueprint
-from gatewise.training.report.contents import ReportContents, VectorCoverage
+from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.workspace import Workspace, open_workspace
 from gatewise.vocab.corpus.bad_row_policy import BadRows
@@ -379,7 +379,6 @@ def _report_contents(
 ) -> ReportContents:
     """What metrics, report and model card are made from."""
     rows, planned = prepared.corpus.rows, prepared.blueprint
-    vectors = planned.vectors
     return ReportContents(
         run=run,
         config=prepared.config,
@@ -392,5 +391,5 @@ def _report_contents(
         models=evaluation.models,
         duplicates=rows.duplicates,
         copies=rows.copies,
-        vectors=VectorCoverage(vectors.found, vectors.of) if vectors else None,
+        vectors=planned.vectors,
     )

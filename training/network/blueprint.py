@@ -38,11 +38,7 @@ class Blueprint:
     solver_spelling: CharNgrams | None = None
 
     def with_buckets(self, config: Config, tokens: int) -> "Blueprint":
-        """The blueprint with the n-gram buckets that suit the training texts.
-
-        Args:
-            config: The run's settings.
-            tokens: Tokens of the training texts.
+        """The blueprint with the n-gram buckets that suit so many tokens of training texts.
 
         Raises:
             ConfigError: If no model folder could hold the network.
@@ -58,11 +54,7 @@ def blueprint(
 ) -> Blueprint:
     """The blueprint of a network, with the fewest n-gram buckets that it may have.
 
-    Args:
-        config: The run's settings, `tokens.unit` among them.
-        tokenizer: The dictionary.
-        classes: Number of labels.
-        texts: The training texts; read only if a sentence encoder gives the vectors.
+    The training texts are read only if a sentence encoder gives the vectors.
 
     Raises:
         ConfigError: If no model folder could hold the network.

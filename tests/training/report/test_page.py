@@ -26,8 +26,9 @@ from gatewise.training.evaluation.rejection import Rejection, choose, curve
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
 from gatewise.training.network import parameters
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.vectors import Vectors
 from gatewise.training.report.confusion_matrix import FEW, MAX_LABELS, matrix
-from gatewise.training.report.contents import ReportContents, VectorCoverage
+from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.page import page
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.vocab.corpus.corpus_reader import Row
@@ -132,7 +133,7 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         models=(ExportedModel("fp32", "onnx/model.onnx", 1_480_000, 0.9, 0.8, 9, 0.2468, 5432.1),),
         calibration=Calibration(1.42, rows, 0.45, 0.4, 0.08, 0.02, reviewed.trust, reviewed.trust),
         duplicates=finder.found(),
-        vectors=VectorCoverage(found=200, of=318),
+        vectors=Vectors(np.zeros((321, 8), dtype=np.float32), found=200, of=318),
     )
 
 
