@@ -3,18 +3,20 @@
 from pathlib import Path
 from typing import Annotated
 
-from gatewise import options
+from gatewise import command_options
 
 
 def check(
-    corpus: options.Corpus,
-    validation: options.Validation = None,
-    test: Annotated[Path | None, options.path_option(help="Rows to report on at the end.")] = None,
-    config: options.ConfigFile = None,
-    set_: options.Assignments = None,
-    text_column: options.TextColumnSetting = None,
-    label_column: options.LabelColumn = None,
-    as_json: options.AsJson = False,
+    corpus: command_options.Corpus,
+    validation: command_options.Validation = None,
+    test: Annotated[
+        Path | None, command_options.path_option(help="Rows to report on at the end.")
+    ] = None,
+    config: command_options.ConfigFile = None,
+    set_: command_options.Assignments = None,
+    text_column: command_options.TextColumnSetting = None,
+    label_column: command_options.LabelColumn = None,
+    as_json: command_options.AsJson = False,
 ) -> None:
     """Check a corpus before training: labels, texts, validation rows."""
     from gatewise.console.check_console import show_check
