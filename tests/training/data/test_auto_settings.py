@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from gatewise.training.config import config
-from gatewise.training.data.auto_settings import with_epochs, with_unit, with_vectors
+from gatewise.training.config.config import ConfigError
+from gatewise.training.data.auto_settings import (
+    with_epochs,
+    with_linear_path,
+    with_refit,
+    with_unit,
+    with_vectors,
+)
 from gatewise.training.data.corpora import Corpora, read
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
@@ -84,3 +91,59 @@ def test_epochs_are_fewer_the_more_tokens_there_are(tokens, epochs):
 def test_an_encoder_s_vectors_are_left_as_they_are(assignments, expected, tmp_path):
     given = config.load(assignments=[each.replace("FOLDER", str(tmp_path)) for each in assignments])
     assert with_vectors(given).network.train_vectors == expected
+
+
+@pytest.mark.parametrize(
+    ("assignments", "linear_path"),
+    [
+        ([], "solved"),
+        (["training.linear_path=descended"], "descended"),
+        (["training.paths=together"], "descended"),
+        (["corpus.probability_prefix=p_"], "descended"),
+        (["reject.out_of_scope=none"], "descended"),
+    ],
+)
+def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_path, tmp_path):
+    rows = rows_of(ENGLISH, tmp_path)
+    found = with_linear_path(config.load(assignments=assignments), rows)
+    assert found.training.linear_path == linear_path
+
+
+def test_a_path_cannot_be_solved_for_probabilities(tmp_path):
+    assignments = ["training.linear_path=solved", "corpus.probability_prefix=p_"]
+    with pytest.raises(ConfigError, match=r"set training\.linear_path=descended"):
+        with_linear_path(config.load(assignments=assignments), rows_of(ENGLISH, tmp_path))
+
+
+def test_a_path_that_is_solved_has_no_common_loss():
+    with pytest.raises(ConfigError, match=r"expected training\.paths=apart"):
+        config.load(assignments=["training.linear_path=solved", "training.paths=together"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "held_out", "refit"),
+    [
+        ([], True, True),
+        ([], False, False),
+        (["training.refit=false"], True, False),
+        (["reject.out_of_scope=none"], True, False),
+    ],
+)
+def test_few_rows_are_learnt_again_with_those_held_out(assignments, held_out, refit, tmp_path):
+    rows = rows_of(ENGLISH, tmp_path)
+    found = with_refit(config.load(assignments=assignments), rows, held_out=held_out)
+    assert found.training.refit is refit
+
+
+@pytest.mark.parametrize(
+    ("assignments", "held_out", "message"),
+    [
+        ([], False, "received a validation corpus"),
+        (["reject.out_of_scope=none"], True, "reject.out_of_scope"),
+    ],
+)
+def test_rows_that_cannot_be_added_are_refused(assignments, held_out, message, tmp_path):
+    rows = rows_of(ENGLISH, tmp_path)
+    settings = config.load(assignments=["training.refit=true", *assignments])
+    with pytest.raises(ConfigError, match=message):
+        with_refit(settings, rows, held_out=held_out)

@@ -46,7 +46,7 @@ def exported(model_folder, rows, tmp_path_factory):
     return export_mobile(model_folder, out, **options, on_step=ignore), out
 
 
-def ignore(step):
+def ignore(*step):
     """Takes a step of the search for a size and does nothing."""
 
 

@@ -8,8 +8,7 @@ from gatewise.training.config import config
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.fit.progress import Epoch, Finding, Progress
-from gatewise.training.tracking.track import Tracker, tracking
-from gatewise.training.tracking.tracking_log import TrackingError
+from gatewise.training.tracking.track import Tracker, TrackingError, tracking
 from gatewise.training.workspace import workspace_of
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
@@ -189,7 +188,7 @@ def test_a_log_that_fails_does_not_end_the_run():
 
 @pytest.mark.parametrize("package", ["tensorboard", "mlflow"])
 def test_a_missing_package_names_its_extra(tmp_path, monkeypatch, package, capsys):
-    from gatewise.errors import exit_code_of
+    from gatewise.command_errors import exit_code_of
 
     # None makes an import fail as if the package were not installed.
     for name in [*sys.modules, package]:

@@ -1,19 +1,16 @@
 import json
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from gatewise.training.tuning.search_space import Choices, Range, Space
-from gatewise.training.tuning.study import Study
-from gatewise.training.tuning.trial import SearchError
+from gatewise.training.tuning.study import SearchError, Study
 
-SPACE = Space(
-    {
-        "network.units": Range(1, 64),
-        "network.dropout": Range(0.1, 0.7, step=0.2),
-        "network.ngrams": Choices(([], [1, 2], "auto")),
-        "training.learning_rate": Range(1e-4, 1e-2, log=True),
-    }
-)
+SPACE = {
+    "network.units": IntDistribution(1, 64),
+    "network.dropout": FloatDistribution(0.1, 0.7, step=0.2),
+    "network.ngrams": CategoricalDistribution(("[]", "[1, 2]", '"auto"')),
+    "training.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
+}
 
 
 @pytest.fixture
@@ -45,7 +42,7 @@ def test_trials_are_in_the_space_and_follow_from_the_seed(tmp_path):
     assert len({json.dumps(each) for each in settings[0]}) == 12
     for trial in study.trials:
         settings = trial.settings
-        assert set(settings) == set(SPACE.dimensions)
+        assert set(settings) == set(SPACE)
         assert isinstance(settings["network.units"], int)
         assert settings["network.dropout"] in (0.1, 0.3, 0.5, 0.7)
         assert settings["network.ngrams"] in ([], [1, 2], "auto")
@@ -115,7 +112,7 @@ def test_a_trial_worse_than_the_median_is_hopeless_from_its_second_epoch(opened)
 
 
 def test_the_same_settings_are_not_trained_again(opened):
-    study = opened(Space({"network.units": Choices((8,))}))
+    study = opened({"network.units": CategoricalDistribution(("8",))})
     first = study.ask()
     assert not first.repeats()
     first.report(1, 0.5, "accuracy")

@@ -3,6 +3,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 import gatewise
 from gatewise.training import pipeline
@@ -11,11 +12,9 @@ from gatewise.training.data.corpora import Corpora
 from gatewise.training.fit.fit import DivergedError
 from gatewise.training.fit.progress import Epoch, Progress
 from gatewise.training.tuning import search_space
+from gatewise.training.tuning.hyperparameter_search import Callbacks, SearchLimits, tune
 from gatewise.training.tuning.search_folder import SearchFolder
-from gatewise.training.tuning.search_space import Choices, Range, Space
-from gatewise.training.tuning.study import Suggestion
-from gatewise.training.tuning.trial import SearchError
-from gatewise.training.tuning.tune import Callbacks, Limits, tune
+from gatewise.training.tuning.study import SearchError, Suggestion
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
 
@@ -26,9 +25,16 @@ BASE = [
     "network.buckets=50",
     "training.epochs=2",
 ]
-SPACE = Space(
-    {"network.units": Choices((2, 4, 8)), "training.learning_rate": Range(1e-3, 1e-1, log=True)}
-)
+
+
+def choices(*values):
+    return CategoricalDistribution([json.dumps(value) for value in values])
+
+
+SPACE = {
+    "network.units": choices(2, 4, 8),
+    "training.learning_rate": FloatDistribution(1e-3, 1e-1, log=True),
+}
 
 
 class Search:
@@ -48,7 +54,7 @@ class Search:
             out,
             config.load(assignments=[*BASE, *settings]),
             space,
-            Limits(trials, seconds),
+            SearchLimits(trials, seconds),
             lambda: nullcontext(StopAtBadRows()),
             Callbacks(self.on_progress, self.on_trial),
             resume=resume,
@@ -138,7 +144,7 @@ def test_a_search_is_resumed_with_the_same_settings_only(search, tmp_path):
     search(out, trials=1)
     with pytest.raises(SearchError, match=r"another value of training.batch_size: 64, not 8"):
         search(out, settings=["training.batch_size=8"], resume=True)
-    space = Space({"network.units": Choices((2, 4, 9))})
+    space = {"network.units": choices(2, 4, 9)}
     with pytest.raises(SearchError, match=r"network.units in the space: \[2, 4, 8\], not"):
         search(out, space=space, resume=True)
     assert len(search(out, trials=1, resume=True).trials) == 1
@@ -146,9 +152,7 @@ def test_a_search_is_resumed_with_the_same_settings_only(search, tmp_path):
 
 @pytest.mark.usefixtures("stub")
 def test_impossible_combinations_cost_no_trial(search, tmp_path):
-    space = Space(
-        {"network.cell": Choices(("rnn", "lstm")), "network.reset_after": Choices((True, False))}
-    )
+    space = {"network.cell": choices("rnn", "lstm"), "network.reset_after": choices(True, False)}
     result = search(tmp_path / "search", space=space, trials=9)
     trained = [trial for trial in result.trials if trial.was_trained]
     assert {trial.settings["network.cell"] for trial in trained} == {"rnn", "lstm"}
@@ -160,13 +164,13 @@ def test_impossible_combinations_cost_no_trial(search, tmp_path):
 
 @pytest.mark.usefixtures("stub")
 def test_a_trial_that_fails_does_not_end_the_search(search, tmp_path):
-    space = Space({"training.learning_rate": Choices((1e38, 1e-2))})
+    space = {"training.learning_rate": choices(1e38, 1e-2)}
     result = search(tmp_path / "search", space=space)
     by_state = {trial.state: trial for trial in result.trials if trial.was_trained}
     assert set(by_state) == {"failed", "complete"}
     assert result.best.settings == {"training.learning_rate": 1e-2}
     assert by_state["failed"].reason == "the cost diverges"
-    space = Space({"training.learning_rate": Choices((1e38,))})
+    space = {"training.learning_rate": choices(1e38)}
     with pytest.raises(SearchError, match=r"none of \d+ trials has a model; .*: failed: the cost"):
         search(tmp_path / "none", space=space, trials=1)
 
