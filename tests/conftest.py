@@ -211,24 +211,32 @@ def small_config():
 
 
 @pytest.fixture(scope="session")
-def trained(once, languages, small_config):
+def train():
+    """Trains on corpora: `train(out, config, *paths)`. No test is about the models' latency."""
+    from gatewise.training.data.corpora import Corpora
+    from gatewise.training.evaluation import model_benchmark
+    from gatewise.training.pipeline import train
+    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+
+    def run(out, config, *paths):
+        return train(Corpora(*paths), out, config, StopAtBadRows(), lambda _: None)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(model_benchmark, "_SECONDS", 0.0)
+        yield run
+
+
+@pytest.fixture(scope="session")
+def trained(once, languages, small_config, train):
     """A training run and the folder it wrote: `(run, path)`. Not to be changed by a test."""
     corpora = [languages / f"{name}.csv" for name in ("train", "validation", "test")]
 
     def fill(folder):
-        run = _train(corpora, folder / "languages", small_config)
+        run = train(folder / "languages", small_config, *corpora)
         (folder / "run.pickle").write_bytes(pickle.dumps(run))
 
     folder = once("trained", fill)
     return pickle.loads((folder / "run.pickle").read_bytes()), folder / "languages"
-
-
-def _train(corpora, out, config):
-    from gatewise.training.data.corpora import Corpora
-    from gatewise.training.pipeline import train
-    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
-
-    return train(Corpora(*corpora), out, config, StopAtBadRows(), lambda _: None)
 
 
 @pytest.fixture(scope="session")
@@ -238,18 +246,16 @@ def model_folder(trained):
 
 
 @pytest.fixture(scope="session")
-def forward_model_folder(once, languages, small_config):
+def forward_model_folder(once, languages, small_config, train):
     """A model folder, really trained, of a network that reads forward. Not to be changed."""
-    from gatewise.training.config import config
-
     settings = small_config.model_dump(mode="json")
     settings["network"]["direction"] = "forward"
     settings["training"]["epochs"] = 1
-    forward = config.Config.model_validate(settings)
+    forward = type(small_config).model_validate(settings)
     corpora = [languages / "train.csv", languages / "validation.csv"]
 
     def fill(folder):
-        _train(corpora, folder / "languages", forward)
+        train(folder / "languages", forward, *corpora)
 
     return once("forward-trained", fill) / "languages"
 
@@ -257,8 +263,6 @@ def forward_model_folder(once, languages, small_config):
 @pytest.fixture(scope="session")
 def rejecting_folder(model_folder, tmp_path_factory):
     """The model of languages, which gives the text `1 2` none. Not to be changed by a test."""
-    import shutil
-
     from gatewise.service.model.classifier import Classifier
     from gatewise.service.model.model_documents import RejectSettings
     from gatewise.service.model.model_folder import (
@@ -271,12 +275,8 @@ def rejecting_folder(model_folder, tmp_path_factory):
     folder = ModelFolder(tmp_path_factory.mktemp("rejecting") / "model")
     shutil.copytree(model_folder, folder.path)
     loaded = read_model_folder(folder.path)
-    best = (
-        Classifier(loaded)
-        .predict_proba(["Bitte geben Sie eine gültige Adresse ein.", "1 2"])
-        .max(axis=1)
-    )
-    sure, unsure = best.tolist()
+    texts = ["Bitte geben Sie eine gültige Adresse ein.", "1 2"]
+    sure, unsure = Classifier(loaded).predict_proba(texts).max(axis=1).tolist()
     assert unsure < sure
     reject = RejectSettings(
         threshold=(sure + unsure) / 2, label="no language", out_of_scope="other"
@@ -306,7 +306,6 @@ def multi_label_folder(tmp_path_factory):
     """
     import numpy as np
     import onnx
-    from onnx import TensorProto, helper, numpy_helper
 
     from gatewise.service.model import model_documents
     from gatewise.service.model.model_folder import (
@@ -322,35 +321,27 @@ def multi_label_folder(tmp_path_factory):
     table = np.zeros((tokenizer.get_vocab_size(), 3), dtype=np.float32)
     for label, word, weight in ((0, "blue", 6), (1, "green", 6), (2, "red", 6), (2, "reddish", 1)):
         table[tokenizer.token_to_id(word), label] = weight
-    nodes = [
-        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
-        # A tensor needs three dimensions to be masked; what is added up are small integers.
-        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
-        helper.make_node("Unsqueeze", ["mask", "last"], ["column"]),
-        helper.make_node("Mul", ["words", "column"], ["kept"]),
-        helper.make_node("ReduceSum", ["kept", "second"], ["sum"], keepdims=0),
-        helper.make_node("Add", ["sum", "bias"], ["logits"]),
-    ]
-    shape = ["batch", "sequence"]
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, shape)
-        for name in ("input_ids", "attention_mask")
-    ]
-    constants = {
-        "table": table,
-        "bias": np.full(3, -3, dtype=np.float32),
-        "last": np.array([2]),
-        "second": np.array([1]),
-    }
-    graph = helper.make_graph(
-        nodes,
-        "colours",
-        inputs,
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 3])],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    # A tensor needs three dimensions to be masked; what is added up are small integers.
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 8, opset_import: ["": 17]>
+        colours (int64[batch, sequence] input_ids, int64[batch, sequence] attention_mask)
+            => (float[batch, 3] logits)
+        {
+            words = Gather(table, input_ids)
+            mask = Cast <to = 1> (attention_mask)
+            column = Unsqueeze(mask, last)
+            kept = Mul(words, column)
+            sum = ReduceSum <keepdims = 0> (kept, second)
+            logits = Add(sum, bias)
+        }
+        """
     )
-    opset = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    bias = np.full(3, -3, dtype=np.float32)
+    constants = {"table": table, "bias": bias, "last": np.array([2]), "second": np.array([1])}
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(array, name) for name, array in constants.items()
+    )
     onnx.checker.check_model(model, full_check=True)
     config = model_documents.ModelConfig(
         model_type="bert",
@@ -385,7 +376,7 @@ def multi_label_folder(tmp_path_factory):
         folder.model.write_bytes(model.SerializeToString(deterministic=True))
         folder.tokenizer.write_bytes(serialize_tokenizer(tokenizer))
         write_json(folder.config, config.model_dump(mode="json"))
-        operators = tuple(sorted({node.op_type for node in nodes}))
+        operators = tuple(sorted({node.op_type for node in model.graph.node}))
         manifest = model_documents.Manifest(
             seed=1, corpus_sha256="0" * 64, versions={}, opset=17, operators=operators
         )

@@ -7,29 +7,27 @@ from gatewise.training.workspace import open_workspace, workspace_of
 from gatewise.vocab.errors import GatewiseError
 
 
-def test_nothing_is_left_of_a_run_that_ended(tmp_path):
-    with open_workspace(tmp_path / "model") as space:
-        assert space.path == tmp_path / "model.run"
+def interrupted(out, error, *, checkpoint):
+    """Opens a workspace, writes to it, and leaves it by an error."""
+    with open_workspace(out) as space:
+        assert space.path == out.with_name("model.run")
         (space.data / "rows").write_text("x")
-        space.checkpoint.write_text("x")
-    assert list(tmp_path.iterdir()) == []
+        if checkpoint:
+            space.checkpoint.write_text("state")
+        raise error
 
 
 def test_the_checkpoint_of_an_interrupted_run_stays_and_its_data_does_not(tmp_path):
-
-    def interrupted():
-        with open_workspace(tmp_path / "model") as space:
-            (space.data / "rows").write_text("x")
-            space.checkpoint.write_text("state")
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        interrupted()
+        interrupted(tmp_path / "model", KeyboardInterrupt, checkpoint=True)
     space = workspace_of(tmp_path / "model")
     assert [path.name for path in space.path.iterdir()] == ["checkpoint.npz"]
     with open_workspace(tmp_path / "model") as space:
         assert space.checkpoint.read_text() == "state"
-    assert not space.path.exists()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="x"):
+        interrupted(tmp_path / "model", ValueError("x"), checkpoint=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_new_run_clears_what_another_left_but_for_its_checkpoint(tmp_path):
@@ -95,12 +93,6 @@ def test_a_foreign_folder_is_refused_and_left_alone(tmp_path, name):
     ):
         pass
     assert file.read_text() == "x"
-
-
-def test_an_error_before_the_first_checkpoint_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="x"), open_workspace(tmp_path / "model"):
-        raise ValueError("x")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):

@@ -26,31 +26,22 @@ def drawn(rows, labels, scale, seed=0):
     return (true * scale).astype(np.float32), targets
 
 
-@pytest.mark.parametrize("known", [0.5, 1.0, 1.7, 3.0])
+@pytest.mark.parametrize("known", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found_again(known):
     logits, targets = drawn(8000, 6, known)
     assert temperature(logits, targets) == pytest.approx(known, rel=0.05)
     assert temperature(logits, np.eye(6, dtype=np.float32)[targets]) == temperature(logits, targets)
-
-
-@pytest.mark.parametrize("known", [0.5, 2.0])
-def test_so_is_that_of_several_labels(known):
-    generator = np.random.default_rng(1)
-    true = generator.normal(0, 2, (3000, 4))
-    targets = (generator.random(true.shape) < expit(true)).astype(np.float32)
+    true = np.random.default_rng(1).normal(0, 2, (3000, 4))
     logits = (true * known).astype(np.float32)
-    assert temperature(logits, targets, multi_label=True) == pytest.approx(known, rel=0.07)
-
-
-def test_soft_targets_are_matched_and_not_their_labels():
-    generator = np.random.default_rng(2)
-    true = generator.normal(0, 2, (500, 5))
+    # Soft targets are matched, not their labels.
     soft = softmax(true, axis=1).astype(np.float32)
-    assert temperature((2.5 * true).astype(np.float32), soft) == pytest.approx(2.5, rel=0.02)
+    assert temperature(logits, soft) == pytest.approx(known, rel=0.02)
+    several = (np.random.default_rng(2).random(true.shape) < expit(true)).astype(np.float32)
+    assert temperature(logits, several, multi_label=True) == pytest.approx(known, rel=0.07)
 
 
 @pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("rows", [1, 2, 10, 40, 100_000])
+@pytest.mark.parametrize("rows", [1, 10, 10_000])
 def test_rows_that_are_all_right_do_not_make_the_model_sure_of_all(rows, several):
     targets = np.eye(2, dtype=np.float32)[np.arange(rows) % 2]
     found = temperature(2 * (2 * targets - 1), targets, multi_label=several)

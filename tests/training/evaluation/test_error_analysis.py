@@ -33,8 +33,7 @@ def single():
     truth = generator.integers(len(NAMES), size=500)
     logits = generator.normal(size=(500, len(NAMES))).astype(np.float32)
     logits[np.arange(500), truth] += 1
-    rows = [row(number, [NAMES[label]]) for number, label in enumerate(truth.tolist())]
-    return rows, logits
+    return [row(number, [NAMES[label]]) for number, label in enumerate(truth)], logits
 
 
 @pytest.fixture
@@ -43,30 +42,30 @@ def several():
     generator = np.random.default_rng(1)
     truth = generator.random((300, len(NAMES))) < 0.3
     logits = np.where(truth, 1, -1) + generator.normal(size=truth.shape)
-    rows = [
-        row(number, [NAMES[index] for index in np.flatnonzero(labels)])
-        for number, labels in enumerate(truth)
-    ]
-    return rows, logits.astype(np.float32)
+    labels = [np.array(NAMES)[has].tolist() for has in truth]
+    return [row(number, each) for number, each in enumerate(labels)], logits.astype(np.float32)
+
+
+def analysis_of(rows, logits, *settings, window=None, **more):
+    analyzer = ErrorAnalyzer(NAMES, *settings, **more)
+    for start in range(0, len(rows), window or len(rows)):
+        some = slice(start, start + (window or len(rows)))
+        analyzer.add(rows[some], np.asarray(logits, dtype=np.float32)[some])
+    return analyzer.result()
 
 
 def test_the_confusions_are_those_of_scikit_learn(single):
     rows, logits = single
-    review = ErrorAnalyzer(NAMES)
-    review.add(rows, logits)
-    found = review.result()
+    found = analysis_of(rows, logits)
     places = {name: place for place, name in enumerate(NAMES)}
     matrix = np.diag([label.hits for label in found.labels])
     for pair in found.confused:
         matrix[places[pair.right], places[pair.given]] = pair.rows
     truth = [places[row.row.label] for row in rows]
     assert (matrix == confusion_matrix(truth, logits.argmax(axis=1))).all()
-    assert [label.missed for label in found.labels] == (
-        matrix.sum(axis=1) - matrix.diagonal()
-    ).tolist()
-    assert [label.wrong for label in found.labels] == (
-        matrix.sum(axis=0) - matrix.diagonal()
-    ).tolist()
+    hits = matrix.diagonal()
+    assert [label.missed for label in found.labels] == (matrix.sum(axis=1) - hits).tolist()
+    assert [label.wrong for label in found.labels] == (matrix.sum(axis=0) - hits).tolist()
     assert found.mistaken_rows == 500 - matrix.trace() > 0
     frequencies = [pair.rows for pair in found.confused]
     assert frequencies == sorted(frequencies, reverse=True)
@@ -75,14 +74,10 @@ def test_the_confusions_are_those_of_scikit_learn(single):
 @pytest.mark.parametrize("task", ["single", "several"])
 def test_windows_make_no_difference(task, request):
     rows, logits = request.getfixturevalue(task)
-    thresholds = (0.5, 0.3, 0.6, 0.5) if task == "several" else None
-    reviews = []
-    for size in (1000, 7):
-        review = ErrorAnalyzer(NAMES, task == "several", thresholds)
-        for start in range(0, len(rows), size):
-            review.add(rows[start : start + size], logits[start : start + size])
-        reviews.append(review.result())
-    whole, parts = (found.as_dict() for found in reviews)
+    settings = (True, (0.5, 0.3, 0.6, 0.5)) if task == "several" else ()
+    whole, parts = (
+        analysis_of(rows, logits, *settings, window=size).as_dict() for size in (1000, 7)
+    )
     # Sums of floats depend on their order in the last bits; everything else is counts.
     for one, other in zip(whole.pop("trust"), parts.pop("trust"), strict=True):
         assert one == pytest.approx(other)
@@ -92,10 +87,7 @@ def test_windows_make_no_difference(task, request):
 
 def test_the_worst_mistakes_are_the_surest(single):
     rows, logits = single
-    review = ErrorAnalyzer(NAMES)
-    for start in range(0, 500, 50):
-        review.add(rows[start : start + 50], logits[start : start + 50])
-    worst = review.result().mistakes
+    worst = analysis_of(rows, logits, window=50).mistakes
     probabilities = apply("softmax", logits)
     given = logits.argmax(axis=1)
     wrong = [
@@ -113,22 +105,17 @@ def test_the_worst_mistakes_are_the_surest(single):
     assert first.probability == pytest.approx(probabilities[number, given[number]])
     assert first.right_probability < first.probability
     assert first.place == f"{number % 2}.csv, line {number}"  # without the folder
-
-
-def test_of_two_mistakes_alike_the_first_is_worse():
-    logits = np.tile(np.array([[3, 0, 0, 0]], dtype=np.float32), (80, 1))
-    review = ErrorAnalyzer(NAMES)
-    review.add([row(number, ["b"]) for number in range(80)], logits)
-    texts = [mistake.text for mistake in review.result().mistakes]
+    # Of equal mistakes the first is the worse.
+    equal = analysis_of([row(number, ["b"]) for number in range(80)], [[3, 0, 0, 0]] * 80)
+    texts = [mistake.text for mistake in equal.mistakes]
     assert texts == [f"text {number}" for number in range(MISTAKES_KEPT)]
 
 
 def test_several_labels_are_given_by_their_thresholds():
     sure = np.log(0.9 / 0.1)
-    logits = np.array([[sure, -sure, 0, -9], [-9, -9, -9, -9]], dtype=np.float32)
-    review = ErrorAnalyzer(NAMES, multi_label=True, thresholds=(0.5, 0.95, 0.4, 0.5))
-    review.add([row(1, ["b", "c"]), row(2, [])], logits)
-    found = review.result()
+    rows = [row(1, ["b", "c"]), row(2, [])]
+    logits = [[sure, -sure, 0, -9], [-9, -9, -9, -9]]
+    found = analysis_of(rows, logits, multi_label=True, thresholds=(0.5, 0.95, 0.4, 0.5))
     counts = {label.label: (label.hits, label.missed, label.wrong) for label in found.labels}
     assert counts == {"a": (0, 0, 1), "b": (0, 1, 0), "c": (1, 0, 0), "d": (0, 0, 0)}
     assert [(pair.right, pair.given, pair.rows) for pair in found.confused] == [("b", "a", 1)]
@@ -147,34 +134,20 @@ def test_lengths_and_unknown_tokens_are_counted():
         row(3, ["a"], [UNKNOWN_ID] * 3, truncated=True),
         row(4, ["a"], [7, UNKNOWN_ID]),
     ]
-    review = ErrorAnalyzer(NAMES)
-    review.add(rows[:2], np.zeros((2, 4), dtype=np.float32))
-    review.add(rows[2:], np.zeros((2, 4), dtype=np.float32))
-    found = review.result()
-    assert {length: texts for length, texts in enumerate(found.lengths) if texts} == {
-        2: 1,
-        3: 1,
-        4: 1,
-        21: 1,
-    }
+    found = analysis_of(rows, np.zeros((4, 4)), window=2)
+    lengths = {length: texts for length, texts in enumerate(found.lengths) if texts}
+    assert lengths == {2: 1, 3: 1, 4: 1, 21: 1}
     assert found.truncated == 1
     unknown = {index: texts for index, texts in enumerate(found.unknown) if texts}
     assert unknown == {0: 1, 1: 1, UNKNOWN_BINS // 2: 1, UNKNOWN_BINS: 1}
-    bins = found.length_bins(max_bins=4)
-    assert [(found.first, found.last, found.texts) for found in bins] == [
-        (2, 6, 3),
-        (7, 11, 0),
-        (12, 16, 0),
-        (17, 21, 1),
-    ]
+    bins = [(found.first, found.last, found.texts) for found in found.length_bins(max_bins=4)]
+    assert bins == [(2, 6, 3), (7, 11, 0), (12, 16, 0), (17, 21, 1)]
 
 
-def test_trust_compares_what_the_model_says_with_what_is_so():
+def test_trust_compares_probabilities_with_the_share_that_is_right():
     # 80% for a label that is right three times of four.
-    logits = np.log(np.array([[0.8, 0.1, 0.05, 0.05]] * 4)).astype(np.float32)
-    review = ErrorAnalyzer(NAMES)
-    review.add([row(number, [label]) for number, label in enumerate("aaab")], logits)
-    found = review.result()
+    rows = [row(number, [label]) for number, label in enumerate("aaab")]
+    found = analysis_of(rows, np.log([[0.8, 0.1, 0.05, 0.05]] * 4))
     (filled,) = [trust for trust in found.trust if trust.predictions]
     assert (filled.predictions, filled.right) == (4, 0.75)
     assert filled.probability == pytest.approx(0.8)
@@ -184,10 +157,8 @@ def test_trust_compares_what_the_model_says_with_what_is_so():
 def test_a_row_may_be_given_no_label_and_have_none():
     """A wrong answer, a row out of scope that is given a label, and two that are given none."""
     probabilities = [[0.7, 0.1, 0.1, 0.1], [0.1, 0.7, 0.1, 0.1], [0.4, 0.3, 0.2, 0.1]]
-    logits = np.log(np.array([*probabilities, [0.3, 0.4, 0.2, 0.1]])).astype(np.float32)
-    review = ErrorAnalyzer(NAMES, min_probability=0.5)
-    review.add([row(1, ["b"]), row(2, []), row(3, ["a"]), row(4, [])], logits)
-    found = review.result()
+    rows = [row(1, ["b"]), row(2, []), row(3, ["a"]), row(4, [])]
+    found = analysis_of(rows, np.log([*probabilities, [0.3, 0.4, 0.2, 0.1]]), min_probability=0.5)
     assert (found.rows, found.mistaken_rows) == (4, 3)
     assert [(pair.right, pair.given) for pair in found.confused] == [("b", "a")]
     # What was given no label is nothing that the model was sure of.
@@ -199,28 +170,21 @@ def test_a_row_may_be_given_no_label_and_have_none():
     assert sum(each.predictions for each in found.trust) == 2
 
 
-def test_thresholds_belong_to_multi_label_tasks():
-    with pytest.raises(ValueError, match="thresholds in a multi-label task, and there alone"):
-        ErrorAnalyzer(NAMES, multi_label=True)
-    with pytest.raises(ValueError, match="thresholds in a multi-label task, and there alone"):
-        ErrorAnalyzer(NAMES, thresholds=(0.5,) * 4)
-
-
 def test_memory_does_not_grow_with_the_rows():
-    review = ErrorAnalyzer(NAMES)
+    analyzer = ErrorAnalyzer(NAMES)
     logits = np.tile(np.array([[3, 0, 0, 0]], dtype=np.float32), (100, 1))
 
     def window(number):
         return [row(number, ["b"], text=f"{number}" * 20_000) for _ in range(100)]
 
-    review.add(window(10), logits)
+    analyzer.add(window(10), logits)
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for number in range(20, 40):
-        review.add(window(number), logits)
+        analyzer.add(window(number), logits)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 100_000  # the texts were 80 MB
-    texts = [mistake.text for mistake in review.result().mistakes]
+    texts = [mistake.text for mistake in analyzer.result().mistakes]
     assert {len(text) for text in texts} == {TEXT_LENGTH + 1}
     assert texts[0].endswith("…")

@@ -44,15 +44,17 @@ def test_a_curve_tells_what_its_thresholds_do(inside, outside):
         assert point.out_of_scope_recall == (recall if recall is None else pytest.approx(recall))
 
 
+def reaching(found, inside, outside, target):
+    """The thresholds that answer some rows with enough of them right."""
+    tried = {each: figures(inside, outside, each) for each in found.thresholds.tolist()}
+    return [each for each, (answered, right, *_) in tried.items() if answered and right >= target]
+
+
 @given(INSIDE, st.floats(0.05, 0.95))
 def test_a_target_takes_the_lowest_threshold_that_reaches_it(inside, target):
     found = curve(*arrays(inside, []))
     chosen, reached = choose(found, target)
-    able = [
-        threshold
-        for threshold in found.thresholds.tolist()
-        if figures(inside, [], threshold)[1] >= target and figures(inside, [], threshold)[0]
-    ]
+    able = reaching(found, inside, [], target)
     assert reached == bool(able)
     if able:
         assert chosen.threshold == min(able)
@@ -71,12 +73,7 @@ def test_rows_out_of_scope_take_the_best_balance(inside, outside, target):
         _, _, accuracy, recall = figures(inside, outside, threshold)
         return accuracy + recall
 
-    able = [
-        threshold
-        for threshold in found.thresholds.tolist()
-        if figures(inside, outside, threshold)[1] >= (target or 0)
-        and figures(inside, outside, threshold)[0]
-    ]
+    able = reaching(found, inside, outside, target or 0)
     assert reached == bool(able)
     if able:
         assert balance(chosen.threshold) == pytest.approx(max(map(balance, able)))
@@ -89,12 +86,10 @@ def test_a_threshold_lies_between_the_rows_that_it_parts():
     assert choose(curve(told, right, np.array([])), 0.6)[0].threshold == pytest.approx(0.2)
     chosen, reached = choose(curve(told, right, np.array([0.5])), None)
     assert (chosen.threshold, reached) == (pytest.approx(0.65), True)
-
-
-def test_a_target_out_of_reach_is_told():
-    found = curve(np.array([0.9, 0.8]), np.array([False, True]), np.array([]))
-    chosen, reached = choose(found, 0.9)
-    assert (chosen.accuracy_answered, chosen.answered, reached) == (0.5, 1.0, False)
+    # Of balances that are equal but for rounding the lowest threshold is taken.
+    told = np.linspace(0.95, 0.5, 6).astype(np.float32)
+    right = np.array([True, True, False, False, False, False])
+    assert choose(curve(told, right, np.array([0.1], np.float32)), None)[0].answered == 1
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends():
@@ -104,11 +99,3 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends():
     assert len(points) == 100
     assert (points[0], points[-1]) == (found.at(0), found.at(999))
     assert len(curve(told[:7], told[:7] > 0.5, np.array([])).thinned()) == 7
-
-
-def test_of_thresholds_that_are_equal_but_for_rounding_the_lowest_is_taken():
-    probabilities = np.linspace(0.95, 0.5, 6).astype(np.float32)
-    right = np.array([True, True, False, False, False, False])
-    found = curve(probabilities, right, np.array([0.1], np.float32))
-    chosen, _ = choose(found, None)
-    assert chosen.answered == 1.0

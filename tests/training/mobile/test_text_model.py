@@ -3,20 +3,19 @@
 import functools
 import json
 import os
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from tokenizers import Tokenizer
 
+from benchmarks.lib.javascript import NODE_MODULES, missing_in_node
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import RejectSettings
 from gatewise.service.model.model_folder import read_model_folder
@@ -28,8 +27,6 @@ from gatewise.vocab.tokenizer import character_classes
 from gatewise.vocab.tokenizer.encoding import Encoder, pad
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
-HERE = Path(__file__).parent
-MODULES = HERE.parents[1] / "runtimes" / "node_modules"
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 LONG = 100_000
 EDGE_CASES = [
@@ -85,12 +82,6 @@ ODD = st.sampled_from(
 TEXTS = st.lists(st.one_of(ODD, st.text(max_size=4)), max_size=12).map("".join)
 
 
-def session_of(model):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(model.SerializeToString(), options)
-
-
 def run(session, texts, outputs=None):
     return session.run(outputs, {"text": np.array(list(texts), dtype=object)})
 
@@ -125,7 +116,7 @@ def with_other_tokenizer(loaded, tokenizer, unit, max_length=512, keep="head"):
 
 
 @pytest.fixture(scope="module")
-def graphs(multi_label_folder):
+def graphs(multi_label_folder, onnx_session):
     """From a tokenizer's settings to a session and the encoder that it must agree with."""
     loaded = read_model_folder(multi_label_folder)
 
@@ -133,7 +124,7 @@ def graphs(multi_label_folder):
     def made(unit, lowercase, keep="head", max_length=512):
         tokenizer = train_tokenizer(EDGE_CASES, unit=unit, lowercase=lowercase, vocab_size=150)
         changed = with_other_tokenizer(loaded, tokenizer, unit, max_length, keep)
-        return session_of(tokenizer_graph(changed)), Encoder(tokenizer, max_length, keep)
+        return onnx_session(tokenizer_graph(changed)), Encoder(tokenizer, max_length, keep)
 
     return made
 
@@ -161,7 +152,7 @@ def test_edge_cases_have_the_same_ids(graphs, unit, lowercase, keep, max_length)
 
 
 @kinds
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), kept=st.sampled_from(KEPT))
 def test_any_texts_have_the_same_ids(graphs, unit, lowercase, texts, kept):
     assert_same_ids(*graphs(unit, lowercase, *kept), texts)
@@ -191,15 +182,15 @@ def test_very_long_texts_have_the_same_ids(graphs, unit, piece):
 
 
 @units
-def test_a_vocabulary_of_single_letters_has_the_same_ids(multi_label_folder, unit):
+def test_a_vocabulary_of_single_letters_has_the_same_ids(multi_label_folder, onnx_session, unit):
     tokenizer = train_tokenizer(["a B"], unit=unit)
     loaded = with_other_tokenizer(read_model_folder(multi_label_folder), tokenizer, unit)
     texts = ["a b", "AB", "A. b", ""]
-    assert_same_ids(session_of(tokenizer_graph(loaded)), Encoder(tokenizer, 512), texts)
+    assert_same_ids(onnx_session(tokenizer_graph(loaded)), Encoder(tokenizer, 512), texts)
 
 
 @units
-def test_dropped_characters_take_precedence(multi_label_folder, unit):
+def test_dropped_characters_take_precedence(multi_label_folder, onnx_session, unit):
     """Where classes overlap, as they could in another version of Unicode."""
     document = json.loads(train_tokenizer(EDGE_CASES, unit=unit).to_str())
     pattern = document["normalizer"]["normalizers"][0]["pattern"]
@@ -207,22 +198,19 @@ def test_dropped_characters_take_precedence(multi_label_folder, unit):
     pattern["Regex"] = character_classes.class_of(dropped)
     tokenizer = Tokenizer.from_str(json.dumps(document))
     loaded = with_other_tokenizer(read_model_folder(multi_label_folder), tokenizer, unit)
-    assert_same_ids(session_of(tokenizer_graph(loaded)), Encoder(tokenizer, 512), EDGE_CASES)
+    assert_same_ids(onnx_session(tokenizer_graph(loaded)), Encoder(tokenizer, 512), EDGE_CASES)
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["goemotions/train.jsonl", "thucnews/train.csv"],
-)
+@pytest.mark.parametrize("name", ["goemotions/train.jsonl", "thucnews/train.csv"])
 @units
-def test_real_texts_have_the_same_ids(shared_data, multi_label_folder, name, unit):
+def test_real_texts_have_the_same_ids(shared_data, multi_label_folder, onnx_session, name, unit):
     rows = read_rows(shared_data / name, bad_rows=StopAtBadRows())
     texts = [row.text for row, _ in zip(rows, range(4000), strict=False)]
     tokenizer = train_tokenizer(texts[:2000], unit=unit)
     loaded = with_other_tokenizer(
         read_model_folder(multi_label_folder), tokenizer, unit, 20, "both"
     )
-    session, encoder = session_of(tokenizer_graph(loaded)), Encoder(tokenizer, 20, "both")
+    session, encoder = onnx_session(tokenizer_graph(loaded)), Encoder(tokenizer, 20, "both")
     for start in range(0, len(texts), 200):
         assert_same_ids(session, encoder, texts[start : start + 200])
 
@@ -236,67 +224,62 @@ def with_tokens(texts, classifier):
     return [text for text in texts if not classifier.encode([text])[0].is_empty]
 
 
-def test_labels_and_scores_are_the_classifiers(model_folder, languages):
+@pytest.fixture(scope="module")
+def served(model_folder, onnx_session):
+    """The classifier of a folder, and a session of its text model."""
     classifier = Classifier.load(model_folder)
+    model = with_tokenizer(classifier.artifact)
+    # The same folder gives the same bytes.
+    assert model == with_tokenizer(classifier.artifact)
+    return classifier, onnx_session(model)
+
+
+def test_labels_and_scores_are_the_classifiers_and_do_not_depend_on_the_batch(served, languages):
+    classifier, session = served
     texts = with_tokens([*sentences(languages), *EDGE_CASES], classifier)
-    session = session_of(with_tokenizer(classifier.artifact))
     scores, classes, labels = run(session, texts)
     np.testing.assert_allclose(scores, classifier.predict_proba(texts), rtol=0, atol=1e-6)
     assert labels.tolist() == classifier.predict(texts)
     assert classes.tolist() == classifier.classes_
     assert scores.dtype == np.float32
-
-
-def test_a_prediction_does_not_depend_on_its_batch(model_folder, languages):
-    session = session_of(with_tokenizer(read_model_folder(model_folder)))
-    texts = [*sentences(languages)[:50], *EDGE_CASES]
-    together = run(session, texts, ["scores"])[0]
-    for row, text in zip(together, texts, strict=True):
+    for row, text in zip(scores[-80:], texts[-80:], strict=True):
         np.testing.assert_array_equal(run(session, [text], ["scores"])[0][0], row)
+    # A text without a token has the scores of [CLS] alone.
+    expected = classifier.probabilities(classifier.encode([""]))[0]
+    for scores in run(session, ["", " \u200b", "Wo?", "\ufeff"], ["scores"])[0][[0, 1, 3]]:
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
 
 
-def test_a_text_below_the_threshold_is_rejected(rejecting_folder):
-    classifier = Classifier.load(rejecting_folder)
-    texts = ["Bitte geben Sie eine gültige Adresse ein.", "1 2"]
-    session = session_of(with_tokenizer(classifier.artifact))
-    (labels,) = run(session, texts, ["label"])
-    assert labels.tolist() == classifier.predict(texts) == ["de", "no language"]
+def with_reject(loaded, threshold):
+    reject = RejectSettings(threshold=float(threshold), label="none")
+    gatewise = loaded.config.gatewise.model_copy(update={"reject": reject})
+    return replace(loaded, config=loaded.config.model_copy(update={"gatewise": gatewise}))
 
 
-def test_a_score_equal_to_the_threshold_reaches_it(model_folder):
-    loaded = read_model_folder(model_folder)
+def test_a_text_is_rejected_below_the_threshold_and_not_at_it(served, onnx_session):
+    classifier, _ = served
     text = "Wo ist der Bahnhof?"
-    score = float(Classifier(loaded).predict_proba([text]).max())
+    score = float(classifier.predict_proba([text]).max())
     for threshold, label in ((score, "de"), (np.nextafter(np.float32(score), 2), "none")):
-        reject = RejectSettings(threshold=float(threshold), label="none")
-        gatewise = loaded.config.gatewise.model_copy(update={"reject": reject})
-        config = loaded.config.model_copy(update={"gatewise": gatewise})
-        session = session_of(with_tokenizer(replace(loaded, config=config)))
+        session = onnx_session(with_tokenizer(with_reject(classifier.artifact, threshold)))
         assert run(session, [text], ["label"])[0].tolist() == [label]
 
 
-def test_of_equal_scores_the_first_label_is_predicted(multi_label_folder):
+def test_of_equal_scores_the_first_label_is_predicted(multi_label_folder, onnx_session):
     loaded = read_model_folder(multi_label_folder)
     gatewise = loaded.config.gatewise.model_copy(update={"thresholds": None})
     single = {"problem_type": "single_label_classification", "gatewise": gatewise}
     loaded = replace(loaded, config=loaded.config.model_copy(update=single))
     texts = ["grey", "red green", "red"]
-    (labels,) = run(session_of(with_tokenizer(loaded)), texts, ["label"])
+    (labels,) = run(onnx_session(with_tokenizer(loaded)), texts, ["label"])
     assert labels.tolist() == Classifier(loaded).predict(texts) == ["blue", "green", "red"]
 
 
-def test_multiple_labels_are_those_that_reach_their_thresholds(multi_label_folder):
+def test_multiple_labels_are_those_that_reach_their_thresholds(multi_label_folder, onnx_session):
     classifier = Classifier.load(multi_label_folder)
-    session = session_of(with_tokenizer(classifier.artifact))
-    texts = [
-        "blue",
-        "Green",
-        "GREEN green",
-        "reddish",
-        "grey",
-        "Red, blue; GREEN green",
-        "re\u200dd",
-    ]
+    session = onnx_session(with_tokenizer(classifier.artifact))
+    texts = ["blue", "Green", "GREEN green", "reddish", "grey"]
+    texts += ["Red, blue; GREEN green", "re\u200dd"]
     scores, classes, labels = run(session, texts)
     np.testing.assert_allclose(scores, classifier.predict_proba(texts), rtol=0, atol=1e-6)
     named = [set(classes[row]) for row in labels]
@@ -307,32 +290,17 @@ def test_multiple_labels_are_those_that_reach_their_thresholds(multi_label_folde
     ]
 
 
-def test_a_text_without_a_token_has_the_scores_of_cls_alone(model_folder):
-    classifier = Classifier.load(model_folder)
-    session = session_of(with_tokenizer(classifier.artifact))
-    expected = classifier.probabilities(classifier.encode([""]))[0]
-    for scores in run(session, ["", " \u200b", "Wo?", "\ufeff"], ["scores"])[0][[0, 1, 3]]:
-        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
-
-
-def test_a_network_of_a_newer_opset_keeps_it(multi_label_folder):
+def test_a_network_of_a_newer_opset_keeps_it(multi_label_folder, onnx_session):
     loaded = read_model_folder(multi_label_folder)
     newer = onnx.version_converter.convert_version(onnx.load_model_from_string(loaded.model), 21)
     model = with_tokenizer(replace(loaded, model=newer.SerializeToString()))
     assert {opset.domain: opset.version for opset in model.opset_import}[""] == 21
-    assert run(session_of(model), ["blue"], ["labels"])[0].tolist() == [[True, False, False]]
-
-
-def test_the_same_folder_gives_the_same_bytes(model_folder):
-    loaded = read_model_folder(model_folder)
-    first, second = (with_tokenizer(loaded).SerializeToString() for _ in range(2))
-    assert first == second
+    assert run(onnx_session(model), ["blue"], ["labels"])[0].tolist() == [[True, False, False]]
 
 
 def test_an_unsupported_tokenizer_is_refused_with_its_path(model_folder):
     loaded = read_model_folder(model_folder)
-    tokenizer = train_tokenizer(["a b"], unit="ngram")
-    changed = with_other_tokenizer(loaded, tokenizer, "ngram")
+    changed = with_other_tokenizer(loaded, train_tokenizer(["a b"], unit="ngram"), "ngram")
     message = r"tokenizer\.json: expected a tokenizer .* ngram"
     with pytest.raises(TokenizerTablesError, match=message):
         with_tokenizer(changed)
@@ -341,24 +309,18 @@ def test_an_unsupported_tokenizer_is_refused_with_its_path(model_folder):
 @pytest.fixture(params=["onnxruntime-node", "onnxruntime-web"])
 def in_node(request, tmp_path):
     """Runs a model in an onnxruntime of JavaScript; returns its outputs by name."""
-    if not shutil.which("node"):
-        pytest.skip("there is no node here")
-    check = ["node", "--eval", f"require.resolve('{request.param}')"]
-    # The packages of tests/runtimes, and those of the environment.
-    paths = [str(MODULES), os.environ.get("NODE_PATH", "")]
-    environment = {**os.environ, "NODE_PATH": os.pathsep.join(filter(None, paths))}
-    if subprocess.run(check, check=False, env=environment, capture_output=True).returncode:
-        pytest.skip(f"{request.param} is neither in {MODULES} nor in NODE_PATH")
+    if reason := missing_in_node():
+        pytest.skip(reason)
 
     def run_in_node(model, texts):
         path = tmp_path / "model.onnx"
         path.write_bytes(model.SerializeToString())
-        request_document = {"runtime": request.param, "model": str(path), "texts": list(texts)}
+        question = {"runtime": request.param, "model": str(path), "texts": list(texts)}
         ended = subprocess.run(
-            ["node", str(HERE / "answers.cjs")],
+            ["node", Path(__file__).parent / "answers.cjs"],
             check=False,
-            env=environment,
-            input=json.dumps(request_document),
+            env={**os.environ, "NODE_PATH": str(NODE_MODULES)},
+            input=json.dumps(question),
             capture_output=True,
             encoding="utf-8",
         )
@@ -394,10 +356,10 @@ def test_javascript_gives_the_same_ids(in_node, multi_label_folder, unit):
     np.testing.assert_array_equal(answer["network/attention_mask"], expected.attention_mask)
 
 
-def test_javascript_ends_a_text_at_a_nul(in_node, multi_label_folder):
+def test_javascript_ends_a_text_at_a_nul(in_node, multi_label_folder, onnx_session):
     """Its tensors have C strings: an app must remove U+0000 first."""
     model = with_tokenizer(read_model_folder(multi_label_folder))
     answer = in_node(model, ["blue\x00 red", "blue red"])
     assert answer["labels"].astype(bool).tolist() == [[True, False, False], [True, False, True]]
-    here = run(session_of(model), ["blue\x00 red"], ["labels"])[0]
+    here = run(onnx_session(model), ["blue\x00 red"], ["labels"])[0]
     assert here.tolist() == [[True, False, True]]

@@ -58,7 +58,7 @@ def layers_of(ngrams=(1, 2), **settings):
     return {layer.name: layer for layer in model.layers if isinstance(layer, CharNgramEmbedding)}
 
 
-def test_it_is_added_to_the_embedding_and_to_the_weights_of_unigrams():
+def test_it_is_added_to_a_trained_embedding_and_to_the_weights_of_unigrams(tmp_path):
     layers = layers_of()
     assert layers["spelling"].width == 4
     assert layers["ngram_spelling"].width == 3
@@ -66,11 +66,8 @@ def test_it_is_added_to_the_embedding_and_to_the_weights_of_unigrams():
     assert set(layers_of(ngrams=(2,))) == {"spelling"}
     assert set(layers_of(ngrams=())) == {"spelling"}
     assert set(layers_of(input="one_hot")) == {"ngram_spelling"}
-
-
-def test_it_is_not_added_to_frozen_vectors(tmp_path):
-    settings = {"vectors": tmp_path / "words.vec", "train_vectors": False}
-    assert set(layers_of(**settings)) == {"ngram_spelling"}
+    frozen = {"vectors": tmp_path / "words.vec", "train_vectors": False}
+    assert set(layers_of(**frozen)) == {"ngram_spelling"}
 
 
 def test_it_is_not_counted_in_the_exported_parameters():

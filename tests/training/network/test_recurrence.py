@@ -43,9 +43,6 @@ def moved(layer):
     ("cell", "reset_after", "direction", "return_sequences"),
     [
         *((*cell, "bidirectional", True) for cell in CELLS),
-        ("gru", True, "forward", True),
-        ("gru", True, "backward", True),
-        ("gru", True, "forward", False),
         ("gru", True, "backward", False),
         ("gru", True, "bidirectional", False),
     ],
@@ -82,17 +79,17 @@ def test_states_and_gradients_are_keras_s(cell, reset_after, direction, return_s
 
 
 @pytest.mark.parametrize(("cell", "reset_after"), CELLS)
-def test_the_initial_weights_are_keras_s_in_kind(cell, reset_after):
+def test_the_initial_weights_are_of_the_same_kind_as_keras_s(cell, reset_after):
     own = Recurrence(cell, UNITS, "bidirectional", reset_after=reset_after)
     theirs = in_keras(cell, reset_after, "bidirectional", return_sequences=False)
     own(inputs())
     theirs(inputs())
-    for ours, keras_s in zip(own.get_weights(), theirs.get_weights(), strict=True):
-        assert ours.shape == keras_s.shape
+    ours, keras_s = own.get_weights(), theirs.get_weights()
+    assert [weight.shape for weight in ours] == [weight.shape for weight in keras_s]
     for start in (0, 3):
-        _, recurrent_kernel, bias = own.get_weights()[start : start + 3]
+        _, recurrent_kernel, bias = ours[start : start + 3]
         np.testing.assert_allclose(recurrent_kernel @ recurrent_kernel.T, np.eye(UNITS), atol=1e-5)
-        np.testing.assert_array_equal(bias, theirs.get_weights()[start + 2])
+        np.testing.assert_array_equal(bias, keras_s[start + 2])
 
 
 @pytest.mark.parametrize(

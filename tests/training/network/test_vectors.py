@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gatewise.training.network import sentence_encoder, vectors
@@ -46,29 +46,25 @@ def row(loaded, tokenizer, word):
 
 
 @pytest.mark.parametrize("name", ["words.txt", "words.vec.gz"])
-def test_words_are_found_in_files_of_both_kinds(tokenizer, tmp_path, name):
+def test_words_are_found_with_one_scale_and_the_others_are_small_and_seeded(
+    tokenizer, tmp_path, name
+):
     content = lines(["the", *WORDS[:5], "zzz"], header=".vec" in name)
-    loaded = vectors.load(written(tmp_path / name, content), tokenizer, 4, seed=1)
-    assert (loaded.found, loaded.of) == (5, 6)
-    assert loaded.share == 5 / 6
+    path = written(tmp_path / name, content)
+    loaded, again, other = (vectors.load(path, tokenizer, 4, seed=seed) for seed in (1, 1, 2))
+    assert (loaded.found, loaded.of, loaded.share) == (5, 6, 5 / 6)
     assert loaded.matrix.dtype == np.float32
     assert loaded.matrix.shape == (tokenizer.get_vocab_size(), 4)
     by_word = {line.split(" ")[0]: numbers(line) for line in content if " " in line}
-    scale = row(loaded, tokenizer, "berlin") / by_word["berlin"]
+    scale = (row(loaded, tokenizer, "berlin") / by_word["berlin"]).mean()
     for word in WORDS[:5]:
-        np.testing.assert_allclose(
-            row(loaded, tokenizer, word), by_word[word] * scale.mean(), rtol=1e-3, atol=1e-5
-        )
-
-
-def test_found_vectors_have_one_scale_and_the_others_are_small_and_seeded(tokenizer, tmp_path):
-    path = written(tmp_path / "words.txt", lines(WORDS[:5]))
-    first, again, other = (vectors.load(path, tokenizer, 4, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first.matrix, again.matrix)
+        found = row(loaded, tokenizer, word)
+        np.testing.assert_allclose(found, by_word[word] * scale, rtol=1e-3, atol=1e-5)
+        np.testing.assert_array_equal(found, row(other, tokenizer, word))
     known = [tokenizer.token_to_id(word) for word in WORDS[:5]]
-    assert first.matrix[known].std() == pytest.approx(0.3, rel=1e-3)
-    np.testing.assert_array_equal(first.matrix[known], other.matrix[known])
-    unheard = row(first, tokenizer, "unheard")
+    assert loaded.matrix[known].std() == pytest.approx(0.3, rel=1e-3)
+    np.testing.assert_array_equal(loaded.matrix, again.matrix)
+    unheard = row(loaded, tokenizer, "unheard")
     assert 0 < np.abs(unheard).max() <= 0.05
     assert (unheard != row(other, tokenizer, "unheard")).any()
 
@@ -84,22 +80,21 @@ def test_an_exact_word_precedes_the_first_that_is_normalized_to_it(tokenizer, tm
         )
 
 
-def test_words_are_found_if_the_tokenizer_marks_them(tmp_path):
-    tokenizer = train_tokenizer(["berlin is a city"] * 3, unit="ngram")
-    file = written(tmp_path / "words.txt", lines(["Berlin", "city", "is", "a", "zzz"]))
-    assert vectors.load(file, tokenizer, 4, seed=1).found >= 4
-
-
-def test_case_matters_if_the_tokenizer_preserves_it(tmp_path):
-    tokenizer = train_tokenizer(["Berlin is a city"], lowercase=False)
-    path = written(tmp_path / "words.txt", lines(["berlin", "is", "a"]))
-    assert vectors.load(path, tokenizer, 4, seed=1).found == 2
-
-
-def test_words_may_contain_spaces(tokenizer, tmp_path):
-    content = lines(["is", "a", ". . .", "at name@domain.com", "no\xa0break", "city"])
-    content[1] += " "  # as fastText ends its lines
-    assert vectors.load(written(tmp_path / "w.txt", content), tokenizer, 4, seed=1).found == 3
+@pytest.mark.parametrize(
+    ("options", "words", "found"),
+    [
+        ({"unit": "ngram"}, ["Berlin", "city", "is", "a", "zzz"], 4),
+        ({"lowercase": False}, ["berlin", "is", "a"], 2),
+        # Words may contain spaces, and fastText ends its lines with one.
+        ({}, ["is", "a", ". . .", "at name@domain.com", "no\xa0break", "city"], 3),
+    ],
+)
+def test_words_are_found_as_the_tokenizer_writes_them(tmp_path, options, words, found):
+    tokenizer = train_tokenizer(["Berlin is a city"] * 3, **options)
+    content = lines(words)
+    content[1] += " "
+    loaded = vectors.load(written(tmp_path / "words.txt", content), tokenizer, 4, seed=1)
+    assert loaded.found == found
 
 
 def test_wider_vectors_are_reduced_to_their_principal_components(tokenizer, tmp_path):
@@ -128,8 +123,8 @@ def test_fewer_words_than_components_leave_zeros(tokenizer, tmp_path):
     assert np.abs(row(loaded, tokenizer, "is")[:1]).max() > 0
 
 
-def broken(number, replacement, header=True):
-    content = lines(["the", *WORDS], header=header)
+def broken(number, replacement):
+    content = lines(["the", *WORDS], header=True)
     content[number - 1] = replacement
     return content
 
@@ -140,10 +135,7 @@ def broken(number, replacement, header=True):
         (broken(4, "is 0.1 0.2 0.3"), r", line 4: expected a word and 4 numbers.*received 3"),
         (broken(4, "unwanted 1 2 3"), r", line 4: expected a word and 4 numbers.*received 3"),
         (broken(4, "is 0.1 0.2 0.x 0.4"), r", line 4: .*received '0.x', which is not a number"),
-        (
-            broken(4, "is 0.1 nan 0.3 0.4"),
-            r", line 4: .*received 'nan', which is not a finite number",
-        ),
+        (broken(4, "is 0.1 nan 0.3 0.4"), r", line 4: .*received 'nan', which is not a finite"),
         (broken(4, "is 0.1 1e99 0.3 0.4"), r", line 4: .*received '1e99', which is not a finite"),
         (broken(4, "is\t0.1\t0.2\t0.3\t0.4"), r", line 4: .*received 0 fields"),
         (["text,label", "a,b"], r", line 1: expected a word and its numbers.*received no number"),
@@ -162,21 +154,26 @@ def test_a_malformed_file_is_refused_in_one_line(tokenizer, tmp_path, content, r
     assert str(path) in str(raised.value)
 
 
-def test_a_damaged_archive_is_refused(tokenizer, tmp_path):
+def test_a_missing_file_and_a_damaged_archive_are_refused(tokenizer, tmp_path):
     path = written(tmp_path / "words.vec.gz", lines([f"w{n}" for n in range(5000)]))
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(VectorsError, match="cannot be read"):
         vectors.load(path, tokenizer, 4, seed=1)
-
-
-def test_a_missing_file_is_refused(tokenizer, tmp_path):
     with pytest.raises(VectorsError, match="no such file or folder"):
         vectors.load(tmp_path / "none.vec", tokenizer, 4, seed=1)
 
 
+POOLING = """
+    mask = Cast <to = 1> (attention_mask)
+    column = Unsqueeze(mask, last)
+    kept = Mul(found, column)
+    sentence_embedding = ReduceSum <keepdims = 0> (kept, second)
+"""
+
+
 def encoder(folder, *, pooled=False, types=True, width=6):
     """Writes a sentence encoder of one embedding and a tanh in the layout of a model hub."""
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "onnx").mkdir(parents=True)
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyzß"]
     tokenizer = Tokenizer(models.WordLevel({p: n for n, p in enumerate(pieces)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -184,33 +181,18 @@ def encoder(folder, *, pooled=False, types=True, width=6):
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     tokenizer.save(str(folder / "tokenizer.json"))
-    table = np.random.default_rng(0).normal(size=(len(pieces), width)).astype(np.float32)
-    output = "sentence_embedding" if pooled else "last_hidden_state"
-    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["found"])]
-    if pooled:
-        nodes += [
-            helper.make_node("Cast", ["attention_mask"], ["counted"], to=TensorProto.FLOAT),
-            helper.make_node("Unsqueeze", ["counted", "last"], ["column"]),
-            helper.make_node("Mul", ["found", "column"], ["kept"]),
-            helper.make_node("ReduceSum", ["kept", "steps"], [output], keepdims=0),
-        ]
-    else:
-        nodes.append(helper.make_node("Tanh", ["found"], [output]))
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if types else [])]
-    shape = ["batch", width] if pooled else ["batch", "steps", width]
-    graph = helper.make_graph(
-        nodes,
-        "encoder",
-        [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "steps"]) for n in names],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
-        [
-            numpy_helper.from_array(table, "table"),
-            numpy_helper.from_array(np.array([2]), "last"),
-            numpy_helper.from_array(np.array([1]), "steps"),
-        ],
+    inputs = ", ".join(f"int64[batch, steps] {name}" for name in names)
+    states = f"float[batch, steps, {width}] last_hidden_state"
+    output = f"float[batch, {width}] sentence_embedding" if pooled else states
+    pooling = POOLING if pooled else "last_hidden_state = Tanh(found)"
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]>'
+        f"encoder ({inputs}) => ({output}) <int64[1] last = {{2}}, int64[1] second = {{1}}>"
+        f"{{ found = Gather(table, input_ids) {pooling} }}"
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    (folder / "onnx").mkdir(exist_ok=True)
+    table = np.random.default_rng(0).normal(size=(len(pieces), width)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(table, "table"))
     onnx.save(model, folder / "onnx" / "model.onnx")
     return table, tokenizer
 
@@ -303,8 +285,8 @@ from pathlib import Path
 from gatewise.training.network import vectors
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
-words = ["".join(random.Random(n).choices("abcdefgh", k=8)) for n in range(3000)]
-texts = [" ".join(words[n : n + 9]) for n in range(0, 3000, 3)]
+words = ["".join(random.Random(n).choices("abcdefgh", k=8)) for n in range(1000)]
+texts = [" ".join(words[n : n + 9]) for n in range(0, 1000, 3)]
 found = vectors.load(Path({str(tmp_path / "encoder")!r}), train_tokenizer(texts), 8, 1, texts)
 print(hashlib.sha256(found.matrix.tobytes()).hexdigest())
 """
@@ -322,10 +304,32 @@ print(hashlib.sha256(found.matrix.tobytes()).hexdigest())
     assert len(digests) == 1
 
 
-def test_a_vocabulary_of_one_token_is_refused(tmp_path):
-    encoder(tmp_path / "encoder")
-    with pytest.raises(VectorsError, match="a vocabulary of at least two tokens, received 1"):
-        vectors.load(tmp_path / "encoder", train_tokenizer(["a a"]), 6, seed=1)
+def with_model(change):
+    """Changes the ONNX file of an encoder."""
+
+    def changed(folder):
+        model = onnx.load(folder / "onnx" / "model.onnx")
+        change(model.graph)
+        onnx.save(model, folder / "onnx" / "model.onnx")
+
+    return changed
+
+
+def slice_states(graph):
+    graph.node[-1].output[0] = "every"
+    for name, value in (("from", 0), ("to", 2), ("axis", 1)):
+        graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
+    inputs = ["every", "from", "to", "axis"]
+    graph.node.append(helper.make_node("Slice", inputs, ["last_hidden_state"]))
+
+
+def rename_output(graph):
+    graph.output[0].name = graph.node[-1].output[0] = "logits"
+
+
+def without_unknown(folder):
+    pieces = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1}, unk_token="[UNK]"))
+    pieces.save(str(folder / "tokenizer.json"))
 
 
 @pytest.mark.parametrize(
@@ -338,49 +342,26 @@ def test_a_vocabulary_of_one_token_is_refused(tmp_path):
             lambda folder: (folder / "onnx" / "model.onnx").write_bytes(b"no model"),
             "onnxruntime cannot load it",
         ),
+        (with_model(slice_states), "a vector for each text or token, received the shape"),
+        (with_model(rename_output), "expected a sentence encoder.*outputs logits"),
+        (without_unknown, "the tokenizer cannot encode a text: .*UNK"),
     ],
 )
 def test_a_folder_without_an_encoder_is_refused(tokenizer, tmp_path, damage, reason):
     encoder(tmp_path / "encoder")
     damage(tmp_path / "encoder")
     with pytest.raises(VectorsError, match=reason) as raised:
-        vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1)
+        vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1, texts=["berlin is a city"])
     assert "\n" not in str(raised.value)
 
 
-def test_an_encoder_that_drops_tokens_is_refused(tokenizer, tmp_path):
+def test_a_vocabulary_of_one_token_is_refused(tmp_path):
     encoder(tmp_path / "encoder")
-    path = tmp_path / "encoder" / "onnx" / "model.onnx"
-    model = onnx.load(path)
-    model.graph.node[-1].output[0] = "every"
-    for name, value in (("from", 0), ("to", 2), ("axis", 1)):
-        model.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
-    cut = helper.make_node("Slice", ["every", "from", "to", "axis"], ["last_hidden_state"])
-    model.graph.node.append(cut)
-    onnx.save(model, path)
-    with pytest.raises(VectorsError, match=r"a vector for each text or token, received the shape"):
-        vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1, texts=["berlin is a city"])
+    with pytest.raises(VectorsError, match="a vocabulary of at least two tokens, received 1"):
+        vectors.load(tmp_path / "encoder", train_tokenizer(["a a"]), 6, seed=1)
 
 
-def test_a_tokenizer_that_fails_is_reported(tokenizer, tmp_path):
-    encoder(tmp_path / "encoder")
-    broken = Tokenizer(models.WordLevel({"[PAD]": 0, "a": 1}, unk_token="[UNK]"))
-    broken.save(str(tmp_path / "encoder" / "tokenizer.json"))
-    with pytest.raises(VectorsError, match=r"the tokenizer cannot encode a text: .*UNK"):
-        vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1)
-
-
-def test_another_kind_of_model_is_refused(tokenizer, tmp_path):
-    encoder(tmp_path / "encoder")
-    path = tmp_path / "encoder" / "onnx" / "model.onnx"
-    model = onnx.load(path)
-    model.graph.output[0].name = model.graph.node[-1].output[0] = "logits"
-    onnx.save(model, path)
-    with pytest.raises(VectorsError, match=r"expected a sentence encoder.*outputs logits"):
-        vectors.load(tmp_path / "encoder", tokenizer, 4, seed=1)
-
-
-def test_a_file_is_refused_without_tensorflow():
+def test_vectors_and_parameters_are_read_without_tensorflow():
     modules = "gatewise.training.network.vectors, gatewise.training.network.parameters"
     code = f"import sys, {modules}\nprint('tensorflow' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

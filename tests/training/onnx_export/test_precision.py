@@ -1,16 +1,14 @@
 """Models in 16 and 8 bits: the change of their logits and sizes."""
 
 import numpy as np
-import onnxruntime as ort
+import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.precision import convert_precision
-from gatewise.vocab.tokenizer.encoding import pad
 
 VOCABULARY = 300
 NETWORKS = [
@@ -30,78 +28,65 @@ def texts():
     return [generator.integers(1, VOCABULARY, length) for length in (1, 2, 60, *range(3, 64))]
 
 
-def exported(ngrams=(1, 2), classes=7, ngram_width=None, **options):
-    config = NetworkConfig(units=32, embedding_size=24, buckets=500, **options)
-    shape = Shape(VOCABULARY, classes, ngrams, 500, ngram_width)
-    model = build(config, shape, seed=1)
-    generator = np.random.default_rng(2)
-    model.set_weights(
-        [value + generator.normal(0, 0.1, value.shape) for value in model.get_weights()]
-    )
-    return to_onnx(model, config)
+@pytest.fixture
+def exported(network):
+    """A network with random weights in 32 bits."""
 
+    def build(ngrams=(1, 2), classes=7, ngram_width=None, **options):
+        config = NetworkConfig(units=32, embedding_size=24, buckets=500, **options)
+        return to_onnx(
+            network(config, Shape(VOCABULARY, classes, ngrams, 500, ngram_width)), config
+        )
 
-def logits_of(session, texts):
-    batch = pad(texts)
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    return session.run(["logits"], inputs)[0]
-
-
-def session_of(proto):
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(proto.SerializeToString(), options)
+    return build
 
 
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("options", NETWORKS, ids=str)
-def test_logits_hardly_change_and_do_not_depend_on_batch_mates(options, texts):
+def test_logits_hardly_change_and_do_not_depend_on_batch_mates(
+    exported, onnx_session, onnx_logits, options, texts
+):
     exact = exported(**options)
-    expected = logits_of(session_of(exact), texts)
+    expected = onnx_logits(exact, texts)
     spread = expected.std()
     for precision, tolerance in (("fp16", 0.004), ("int8", 0.15)):
-        smaller = convert_precision(exact, precision)
-        session = session_of(smaller)
-        together = logits_of(session, texts)
+        session = onnx_session(convert_precision(exact, precision))
+        together = onnx_logits(session, texts)
         assert 0 < np.abs(together - expected).max() < tolerance * spread
         # The classifier sends a single row of the plain RNN twice, as in 32 bits.
-        alone = [logits_of(session, [text, text])[:1] for text in texts[:5]]
+        alone = [onnx_logits(session, [text, text])[:1] for text in texts[:5]]
         assert (np.concatenate(alone) == together[:5]).all()
 
 
-def test_file_sizes():
-    exact = exported()
-    whole = exact.ByteSize()
+def test_files_are_smaller_with_the_same_ends_and_plain_operators(exported):
+    exact = exported(classes=40, ngram_width=16)
     assert convert_precision(exact, "fp32") is exact
-    assert convert_precision(exact, "fp16").ByteSize() < 0.56 * whole
-    assert convert_precision(exact, "int8").ByteSize() < 0.33 * whole
-
-
-def test_inputs_outputs_and_opset_stay_and_only_plain_operators_are_added():
-    exact = exported(ngrams=(1, 2), classes=40, ngram_width=16)
-    for precision in ("fp16", "int8"):
+    for precision, share in (("fp16", 0.56), ("int8", 0.33)):
         smaller = convert_precision(exact, precision)
+        assert smaller.ByteSize() < share * exact.ByteSize()
         assert smaller.graph.input == exact.graph.input
         assert smaller.graph.output == exact.graph.output
         assert smaller.opset_import == exact.opset_import
         assert set(operators(smaller)) - set(operators(exact)) <= {"Cast", "Mul", "Abs"}
 
 
-def table_of(rows, *more):
+def table_of(rows, more=""):
     """A graph that gathers rows of a table, and further nodes."""
-    proto = helper.make_graph(
-        [helper.make_node("Gather", ["table", "ids"], ["found"], axis=0), *more],
-        "graph",
-        [helper.make_tensor_value_info("ids", TensorProto.INT64, ("n",))],
-        [helper.make_tensor_value_info("found", TensorProto.FLOAT, ("n", rows.shape[1]))],
-        [numpy_helper.from_array(rows, "table")],
+    model = onnx.parser.parse_model(
+        f"""
+        <ir_version: 8, opset_import: ["": 17]>
+        graph (int64[n] ids) => (float[n, {rows.shape[1]}] found)
+        {{ found = Gather <axis = 0> (table, ids) {more} }}
+        """
     )
-    return helper.make_model(proto, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model.graph.initializer.append(numpy_helper.from_array(rows, "table"))
+    return model
 
 
-def found_in(proto, rows):
-    session = session_of(proto)
-    return session.run(["found"], {"ids": np.arange(rows)})[0]
+@pytest.fixture
+def found_in(onnx_session):
+    """The rows that a graph gathers from its table."""
+    return lambda proto, rows: onnx_session(proto).run(["found"], {"ids": np.arange(rows)})[0]
 
 
 def stored(proto):
@@ -109,7 +94,7 @@ def stored(proto):
     return numpy_helper.to_array(table)
 
 
-def test_a_table_has_a_scale_for_each_column_and_an_error_of_at_most_half_a_step():
+def test_a_table_has_a_scale_for_each_column_and_an_error_of_at_most_half_a_step(found_in):
     generator = np.random.default_rng(1)
     table = generator.uniform(-1, 1, (400, 3)).astype(np.float32) * (1, 100, 1e-4)
     table = table.astype(np.float32)
@@ -119,7 +104,7 @@ def test_a_table_has_a_scale_for_each_column_and_an_error_of_at_most_half_a_step
     assert (np.abs(found_in(smaller, 400) - table) <= step * 0.5001).all()
 
 
-def test_zeros_stay_zeros():
+def test_zeros_stay_zeros(found_in):
     table = np.random.default_rng(1).normal(0, 1, (400, 3)).astype(np.float32)
     table[0] = 0
     table[:, 1] = 0
@@ -129,7 +114,7 @@ def test_zeros_stay_zeros():
         assert (found[:, 1] == 0).all()
 
 
-def test_a_table_of_many_small_and_few_large_numbers_stores_roots():
+def test_a_table_of_many_small_and_few_large_numbers_stores_roots(found_in):
     generator = np.random.default_rng(1)
     table = (generator.normal(0, 1, (2000, 3)) ** 5).astype(np.float32)
     smaller = convert_precision(table_of(table), "int8")
@@ -140,19 +125,16 @@ def test_a_table_of_many_small_and_few_large_numbers_stores_roots():
     assert np.square(error).sum() < 0.5 * np.square(linear).sum()
 
 
-def test_numbers_out_of_range_of_16_bits_stay_as_they_are():
+def test_numbers_out_of_range_of_16_bits_stay_as_they_are(found_in):
     table = np.full((400, 3), 1e5, dtype=np.float32)
     smaller = convert_precision(table_of(table), "fp16")
     assert (found_in(smaller, 400) == table).all()
 
 
-def test_a_table_with_another_use_stays_as_it_is():
+def test_a_table_with_another_use_and_a_small_one_stay_as_they_are():
     table = np.ones((400, 3), dtype=np.float32)
-    proto = table_of(table, helper.make_node("Neg", ["table"], ["negative"]))
+    proto = table_of(table, "negative = Neg(table)")
     for precision in ("fp16", "int8"):
         assert stored(convert_precision(proto, precision)).dtype == np.float32
-
-
-def test_a_small_table_stays_as_it_is():
-    proto = table_of(np.ones((100, 3), dtype=np.float32))
-    assert convert_precision(proto, "int8") == proto
+    small = table_of(np.ones((100, 3), dtype=np.float32))
+    assert convert_precision(small, "int8") == small

@@ -1,5 +1,6 @@
 import logging
 import sys
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -56,7 +57,7 @@ def ended(number, metric="accuracy"):
     return Progress(number * 10, 100, epoch, metric)
 
 
-def test_a_run_is_told_to_both(languages, tmp_path):
+def test_a_run_is_logged_to_both(languages, tmp_path):
     from gatewise.training.pipeline import train
 
     places = [f"training.mlflow={tmp_path / 'm'}", f"training.tensorboard={tmp_path / 't'}"]
@@ -86,20 +87,20 @@ def test_a_run_is_told_to_both(languages, tmp_path):
     assert [(m.step, m.value) for m in history] == [(e.number, e.metric) for e in run.fitted.epochs]
 
 
-def test_nothing_is_told_unless_asked_for(tmp_path):
+def test_nothing_is_logged_by_default(tmp_path):
     with tracking(Config(), tmp_path / "model") as track:
         track.also(lambda _: None)(ended(1))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_loss_is_not_told_twice(tmp_path):
+def test_a_loss_is_not_logged_twice(tmp_path):
     run_config = config.load(assignments=[f"training.tensorboard={tmp_path / 'logs'}"])
     with tracking(run_config, tmp_path / "model") as track:
         track.also(lambda _: None)(ended(1, "loss"))
     assert set(curves(tmp_path / "logs" / "model")) == {"loss", "validation_loss", "learning_rate"}
 
 
-def test_epochs_told_again_take_the_place_of_the_first(tmp_path):
+def test_epochs_logged_again_replace_the_first(tmp_path):
     run_config = config.load(assignments=[f"training.tensorboard={tmp_path / 'logs'}"])
     for first in (1, 2):
         with tracking(run_config, tmp_path / "model", resume=first > 1) as track:
@@ -108,7 +109,7 @@ def test_epochs_told_again_take_the_place_of_the_first(tmp_path):
     assert [step for step, _ in curves(tmp_path / "logs" / "model")["loss"]] == [1, 2, 3]
 
 
-def test_a_run_that_goes_on_is_the_same_one(tmp_path):
+def test_a_resumed_run_is_the_same_one(tmp_path):
     run_config, folder = settings(tmp_path)
     out = tmp_path / "model"
 
@@ -145,112 +146,63 @@ def test_a_run_that_begins_anew_is_another_one(tmp_path, resume, checkpoint):
     assert statuses == {"model": "FAILED", "second": "FINISHED"}
 
 
-def test_a_place_that_cannot_be_told_is_one_line(tmp_path):
-    file = tmp_path / "file"
-    file.touch()
-    for setting in (f"training.tensorboard={file}", f"training.mlflow={file}"):
-        run_config = config.load(assignments=[setting])
-        with (
-            pytest.raises(TrackingError) as caught,
-            tracking(run_config, tmp_path / "model"),
-        ):
-            pytest.fail("told before anything is done")
-        assert str(caught.value).startswith(f"{setting}: cannot be ")
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("setting", ["tensorboard", "mlflow"])
-def test_the_model_folder_is_no_place_for_logs(tmp_path, setting):
-    place = tmp_path if setting == "tensorboard" else tmp_path / "model"
-    run_config = config.load(assignments=[f"training.{setting}={place}"])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("tensorboard=HERE/file", "tensorboard=HERE/file: cannot be "),
+        ("mlflow=HERE/file", "mlflow=HERE/file: cannot be "),
+        ("tensorboard=HERE", "tensorboard: .* is in the model folder"),
+        ("mlflow=HERE/model", "mlflow: .* is in the model folder"),
+        # The password is not in the message.
+        ("mlflow=http://me:secret@127.0.0.1:9", "mlflow=http://127.0.0.1:9: cannot be written"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, setting, message):
+    (tmp_path / "file").touch()
+    setting, message = (each.replace("HERE", str(tmp_path)) for each in (setting, message))
+    run_config = config.load(assignments=[f"training.{setting}"])
     with (
-        pytest.raises(TrackingError, match=rf"training\.{setting}: .* is in the model folder"),
+        pytest.raises(TrackingError, match=rf"training\.{message}") as caught,
         tracking(run_config, tmp_path / "model"),
     ):
-        pytest.fail("told before anything is done")
-    assert list(tmp_path.iterdir()) == []
+        pytest.fail("the run has begun")
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value) + run_config.without_places().model_dump_json()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_password_is_not_told(tmp_path):
-    run_config = config.load(assignments=["training.mlflow=http://me:secret@127.0.0.1:9"])
-    with (
-        pytest.raises(TrackingError, match=r"training.mlflow=http://127.0.0.1:9: ") as caught,
-        tracking(run_config, tmp_path / "model"),
-    ):
-        pytest.fail("told before anything is done")
-    assert "secret" not in str(caught.value)
-    assert "secret" not in run_config.without_places().model_dump_json()
-
-
-def test_a_server_that_does_not_answer_is_one_line(tmp_path):
-    run_config = config.load(assignments=["training.mlflow=http://127.0.0.1:9"])
-    with (
-        pytest.raises(TrackingError, match=r"mlflow=http://127.0.0.1:9: cannot be written"),
-        tracking(run_config, tmp_path / "model"),
-    ):
-        pytest.fail("told before anything is done")
-
-
-def test_a_log_that_breaks_off_does_not_end_the_run():
-    class Broken:
-        def __str__(self):
-            return "http://server"
-
-        def epoch(self, number, figures):
-            raise ConnectionError("gone\naway")
-
-    class Whole:
-        told = ()
-
-        def epoch(self, number, figures):
-            self.told += (number,)
-
-        def close(self, error):
-            self.told += ("closed",)
-
-    tracker, whole, seen = Tracker(), Whole(), []
-    for log in (Broken(), whole):
+def test_a_log_that_fails_does_not_end_the_run():
+    tracker, broken, working, seen = Tracker(), MagicMock(), Mock(), []
+    broken.__str__.return_value = "http://server"
+    broken.epoch.side_effect = ConnectionError("gone\naway")
+    for log in (broken, working):
         tracker.add(log)
-    tell = tracker.also(seen.append)
     progress = [ended(1), Progress(11, 100), Finding("flat"), ended(2)]
-    for each in progress:
-        tell(each)
+    list(map(tracker.also(seen.append), progress))
     tracker.close(None)
     assert seen == progress
-    assert whole.told == (1, 2, "closed")
+    assert [call.args[0] for call in working.epoch.call_args_list] == [1, 2]
+    working.close.assert_called_once_with(None)
     assert tracker.trouble == "http://server: stopped logging this run: gone"
 
 
 @pytest.mark.parametrize("package", ["tensorboard", "mlflow"])
-def test_a_missing_package_is_told_by_its_extra(tmp_path, monkeypatch, package, capsys):
+def test_a_missing_package_names_its_extra(tmp_path, monkeypatch, package, capsys):
     from gatewise.command_errors import exit_code_of
 
-    for name in [*sys.modules]:
-        if name.partition(".")[0] == package or name in (
-            "gatewise.training.tracking.tensorboard_log",
-            "gatewise.training.tracking.mlflow_log",
-        ):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Missing(package), *sys.meta_path])
+    # None makes an import fail as if the package were not installed.
+    for name in [*sys.modules, package]:
+        if name.partition(".")[0] == package:
+            monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, f"gatewise.training.tracking.{package}_log", raising=False)
     run_config = config.load(assignments=[f"training.{package}={tmp_path / 'logs'}"])
     with (
         pytest.raises(ModuleNotFoundError) as caught,
         tracking(run_config, tmp_path / "model"),
     ):
-        pytest.fail("told before anything is done")
+        pytest.fail("the run has begun")
     assert exit_code_of(caught.value) == 1
     assert "pip install 'gatewise[tracking]'" in capsys.readouterr().err
-
-
-class Missing:
-    """Makes a package look as if it were not installed."""
-
-    def __init__(self, package):
-        self.package = package
-
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == self.package:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def test_mlflow_says_nothing_of_its_own(tmp_path, capfd, caplog):
