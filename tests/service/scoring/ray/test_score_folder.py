@@ -18,7 +18,6 @@ from gatewise.service.ray_cluster import ClusterError, connected
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ray import ray_pool
 from gatewise.service.scoring.ray.input_splits import Split, SplitReader, SplitSizes, file_groups
-from gatewise.service.scoring.ray.model_bytes import pack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts, PartitionedOutput
 from gatewise.service.scoring.ray.ray_pool import Cluster, Schedule
 from gatewise.service.scoring.ray.score_folder import score_folder
@@ -244,13 +243,12 @@ def test_truncated_input(model_folder, tmp_path):
 
 
 @pytest.fixture
-def job(model_folder, classifier, source, tmp_path):
+def job(classifier, source, tmp_path):
     """A job, with the folder of its output."""
     output = PartitionedOutput.named(tmp_path / "out", "csv")
     output.staging.mkdir()
     return SplitJob(
-        model=pack_model(model_folder, classifier),
-        precision=classifier.artifact.precision,
+        artifact=classifier.artifact,
         plan=ScoringPlan.of(classifier, open_records(source), output.part, ScoringOptions()),
         sizes=SIZES,
         parts=OutputParts.begin(output, keep=False),
@@ -280,14 +278,6 @@ def test_a_node_that_does_not_see_the_folder_says_so(job, source):
     failure = first_outcome(replace(job, name_node=True), source).failure
     assert failure is not None
     assert re.match(r"on the node [0-9.]+: .*this node does not see the folder", failure)
-
-
-def test_a_damaged_model_is_not_loaded(job, source):
-    middle = len(job.model) // 2
-    model = job.model[:middle] + bytes([job.model[middle] ^ 1]) + job.model[middle + 1 :]
-    failure = first_outcome(replace(job, model=model), source).failure
-    assert failure is not None
-    assert "damaged or was changed" in failure
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3], [1, 0, 0, 3, 2]])
