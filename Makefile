@@ -8,12 +8,9 @@ DEMO := .venv/installed-demo
 TEST := .venv/installed-test
 LOWEST := .venv-lowest/installed
 LANGUAGES := runs/languages
-# The core of the tests, and what it needs. Left out are tests that fail with old packages: of
-# commands, whose standard error then holds those packages' warnings, and of types that an old
-# pyarrow cannot write.
-CORE_TESTS := tests/vocab --ignore tests/vocab/corpus/test_parquet_records.py \
-	tests/service/model tests/service/scoring --ignore tests/service/scoring/ray \
-	--ignore tests/service/scoring/test_faults.py tests/service/serving/test_app.py
+# The core of the tests, and what it needs.
+CORE_TESTS := tests/vocab tests/service/model tests/service/scoring --ignore tests/service/scoring/ray \
+	tests/service/serving/test_app.py
 CORE := httpx hypothesis jsonschema pandas pytest pytest-xdist
 # Bytecode is compiled when a module is first imported: most of TensorFlow's never are.
 INSTALL := -m pip install --quiet --no-compile

@@ -18,7 +18,7 @@ BUILD = (
 TEXT = "Wo ist der Bahnhof?"
 
 
-def build(kind: str, source: Path, out: Path) -> Path:
+def build(kind, source, out):
     """Builds a wheel or an sdist by the hooks that pip calls."""
     out.mkdir(exist_ok=True)
     command = [sys.executable, "-c", BUILD, f"build_{kind}", str(out)]
@@ -28,7 +28,7 @@ def build(kind: str, source: Path, out: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory):
     """The files of the checkout, in a folder where a build may leave what it likes."""
     listed = ["git", "ls-files", "-co", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -41,16 +41,16 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(source: Path) -> Path:
+def wheel(source):
     return build("wheel", source, source / "wheels")
 
 
-def contents(wheel: Path) -> dict[str, bytes]:
+def contents(wheel):
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_the_wheel_holds_gatewise_and_nothing_else(source: Path, wheel: Path) -> None:
+def test_the_wheel_holds_gatewise_and_nothing_else(source, wheel):
     names = {name for name in contents(wheel) if ".dist-info/" not in name}
     assert {name.partition("/")[0] for name in names} == {"gatewise"}
     rooms = ("gatewise", "vocab", "service", "training")
@@ -61,7 +61,7 @@ def test_the_wheel_holds_gatewise_and_nothing_else(source: Path, wheel: Path) ->
     }
 
 
-def test_the_sdist_builds_the_same_wheel(source: Path, wheel: Path, tmp_path: Path) -> None:
+def test_the_sdist_builds_the_same_wheel(source, wheel, tmp_path):
     sdist = build("sdist", source, tmp_path)
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
@@ -70,7 +70,7 @@ def test_the_sdist_builds_the_same_wheel(source: Path, wheel: Path, tmp_path: Pa
 
 
 @pytest.fixture
-def crowded(wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def crowded(wheel, tmp_path, monkeypatch):
     """A folder of a user's own that has every name of ours, and the wheel installed elsewhere."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
@@ -90,17 +90,13 @@ CONSOLE_SCRIPT = "import sys; from gatewise.cli import main; sys.exit(main())"
 @pytest.mark.parametrize(
     "start", [["-m", "gatewise"], ["-c", CONSOLE_SCRIPT]], ids=["-m", "script"]
 )
-def test_the_command_works_beside_folders_of_the_same_names(
-    crowded: Path, model_folder: Path, start: list[str]
-) -> None:
+def test_the_command_works_beside_folders_of_the_same_names(crowded, model_folder, start):
     command = [sys.executable, *start, "predict", str(model_folder), TEXT]
     ended = subprocess.run(command, cwd=crowded, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout[:3]) == (0, "de "), ended.stderr
 
 
-def test_a_notebook_works_beside_folders_of_the_same_names(
-    crowded: Path, model_folder: Path
-) -> None:
+def test_a_notebook_works_beside_folders_of_the_same_names(crowded, model_folder):
     from jupyter_client.manager import start_new_kernel
 
     cell = (

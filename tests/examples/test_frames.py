@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "frames"
 TEXTS = ["Wo ist der Bahnhof?", "where is the station", "où est la gare ?", "駅はどこですか"] * 50
 
 
-def run(script: str, *arguments: object) -> None:
+def run(script, *arguments):
     paths = os.pathsep.join(filter(None, [str(EXAMPLES.parents[1]), os.environ.get("PYTHONPATH")]))
     # Spark's workers run this Python and listen on the loopback interface only.
     python = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
@@ -32,13 +32,13 @@ def run(script: str, *arguments: object) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def expected(model_folder: Path) -> list[tuple[str, float]]:
+def expected(model_folder):
     classifier = Classifier.load(model_folder)
     best = classifier.predict_proba(TEXTS).max(axis=1).tolist()
     return list(zip(classifier.predict(TEXTS), best, strict=True))
 
 
-def test_a_frame_of_pandas(model_folder: Path, tmp_path: Path) -> None:
+def test_a_frame_of_pandas(model_folder, tmp_path):
     pd.DataFrame({"id": range(len(TEXTS)), "text": TEXTS}).to_csv(tmp_path / "in.csv", index=False)
     run("in_pandas.py", model_folder, tmp_path / "in.csv", tmp_path / "out.csv")
     frame = pd.read_csv(tmp_path / "out.csv")
@@ -49,7 +49,7 @@ def test_a_frame_of_pandas(model_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.spark
 @pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
-def test_a_frame_of_spark(model_folder: Path, tmp_path: Path) -> None:
+def test_a_frame_of_spark(model_folder, tmp_path):
     (tmp_path / "in").mkdir()
     for part in range(4):
         rows = range(part * 50, part * 50 + 50)

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import venv
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -42,7 +41,7 @@ VOCABULARY = 200
 
 
 @pytest.fixture(scope="module")
-def oldest(tmp_path_factory) -> Path:
+def oldest(tmp_path_factory):
     """The Python of an environment with the oldest onnxruntime."""
     if sys.version_info >= (3, 12):
         pytest.skip(f"there is no onnxruntime {OLDEST_ONNXRUNTIME} for this version of Python")
@@ -59,7 +58,7 @@ def oldest(tmp_path_factory) -> Path:
     return python
 
 
-def logits_of(python: Path, model: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
+def logits_of(python, model, inputs):
     request = {"path": str(model), "inputs": {name: ids.tolist() for name, ids in inputs.items()}}
     ended = subprocess.run(
         [python, "-c", RUN], input=json.dumps(request), check=False, capture_output=True, text=True
@@ -70,7 +69,7 @@ def logits_of(python: Path, model: Path, inputs: dict[str, np.ndarray]) -> np.nd
     return np.array(logits, dtype=np.float32)
 
 
-def texts(vocab_size: int) -> dict[str, np.ndarray]:
+def texts(vocab_size):
     """Texts of 1 to 30 tokens, padded."""
     generator = np.random.default_rng(0)
     lengths = np.array([1, 2, 7, 30])
@@ -81,7 +80,7 @@ def texts(vocab_size: int) -> dict[str, np.ndarray]:
     }
 
 
-def check_logits(python: Path, model: Path, vocab_size: int) -> None:
+def check_logits(python, model, vocab_size):
     inputs = texts(vocab_size)
     (expected,) = ort.InferenceSession(model).run(["logits"], inputs)
     np.testing.assert_allclose(logits_of(python, model, inputs), expected, rtol=0, atol=1e-5)

@@ -4,21 +4,18 @@ import functools
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.listen_socket import listen
 
 
 @pytest.fixture(scope="session")
-def classifier(model_folder: Path) -> Classifier:
+def classifier(model_folder):
     return Classifier.load(model_folder)
 
 
@@ -31,11 +28,11 @@ STREAMED = [
 
 
 @pytest.fixture(scope="session")
-def forward_folder(once: Callable[..., Path]) -> Callable[..., Path]:
+def forward_folder(once):
     """Writes forward models with random weights, each once by its settings. Read-only for tests."""
 
     @functools.cache
-    def folder(*assignments: str, labels: int = 3, multi_label: bool = False) -> Path:
+    def folder(*assignments, labels=3, multi_label=False):
         small = ["network.direction=forward", "network.units=6", "network.embedding_size=5"]
         settings = [*small, "tokens.unit=word", *assignments]
         name = "-".join(["forward", *assignments, str(labels), str(multi_label)])
@@ -46,7 +43,7 @@ def forward_folder(once: Callable[..., Path]) -> Callable[..., Path]:
     return folder
 
 
-def _write_forward(assignments: list[str], labels: int, multi_label: bool, folder: Path) -> None:
+def _write_forward(assignments, labels, multi_label, folder):
     # Imported here, because TensorFlow takes seconds to import.
     import numpy as np
 
@@ -83,14 +80,14 @@ def _write_forward(assignments: list[str], labels: int, multi_label: bool, folde
 
 
 @pytest.fixture(scope="module")
-def serve_app() -> Iterator[Callable[[FastAPI], httpx.Client]]:
+def serve_app():
     """Serves an application until the end of the module; returns a client."""
     with ExitStack() as stack:
         yield lambda app: stack.enter_context(serving(app))
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[httpx.Client]:
+def serving(app):
     with listen("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -105,7 +102,7 @@ def serving(app: FastAPI) -> Iterator[httpx.Client]:
             thread.join()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -11,9 +11,7 @@ import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -23,7 +21,7 @@ SECONDS = 60
 """Time limit of one case; it takes under a second on an idle machine."""
 
 
-def load_module(name: str):
+def load_module(name):
     """A module of the folder `hostile`, which is not a package."""
     spec = importlib.util.spec_from_file_location(f"hostile_{name}", HERE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
@@ -37,14 +35,10 @@ folders, networks, tokenizers, zips, steps = map(
 
 
 def resealed(cases):
-    def with_reseal(change):
-        def apply(path):
-            change(path)
-            folders.reseal(path)
-
-        return apply
-
-    return {name: with_reseal(change) for name, change in cases.items()}
+    return {
+        name: lambda path, change=change: (change(path), folders.reseal(path))[0]
+        for name, change in cases.items()
+    }
 
 
 MAY_LOAD = {
@@ -81,12 +75,12 @@ MAY_STREAM = {
 class Worker:
     """The process that loads; restarted after a crash."""
 
-    def __init__(self, home: Path, errors: IO[str]) -> None:
+    def __init__(self, home, errors):
         self._home = home
         self._errors = errors
         self._process: subprocess.Popen[str] | None = None
 
-    def load(self, path: Path) -> dict[str, str]:
+    def load(self, path):
         process = self._process or self._start()
         process.stdin.write(json.dumps(str(path)) + "\n")
         process.stdin.flush()
@@ -97,7 +91,7 @@ class Worker:
         self.stop()
         return {"crash": f"exit code {process.returncode}" if ready else "timeout"}
 
-    def stop(self) -> None:
+    def stop(self):
         if self._process:
             self._process.kill()
             self._process.communicate()
@@ -118,12 +112,12 @@ class Worker:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory) -> Path:
+def workspace(tmp_path_factory):
     return tmp_path_factory.mktemp("hostile")
 
 
 @pytest.fixture(scope="module")
-def worker(workspace, tmp_path_factory) -> Iterator[Worker]:
+def worker(workspace, tmp_path_factory):
     home = workspace / "home"
     home.mkdir()
     with (tmp_path_factory.mktemp("errors") / "errors.txt").open("w+") as errors:
@@ -134,7 +128,7 @@ def worker(workspace, tmp_path_factory) -> Iterator[Worker]:
         assert errors.read() == "", "a library wrote to standard error"
 
 
-def tree(workspace: Path) -> dict[str, tuple[int, int, int]]:
+def tree(workspace):
     """Mode, size and modification time of everything below a folder."""
     found = {}
     for path in sorted(workspace.rglob("*")):
@@ -143,7 +137,7 @@ def tree(workspace: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def outcomes(worker, workspace, model_folder, cases) -> dict[str, dict[str, str]]:
+def outcomes(worker, workspace, model_folder, cases):
     """The outcome of each case; fails if a file around the model was changed."""
     found = {}
     folder = workspace / "case"
@@ -156,52 +150,42 @@ def outcomes(worker, workspace, model_folder, cases) -> dict[str, dict[str, str]
     return found
 
 
-def is_failure(outcome: dict[str, str]) -> bool:
-    message = outcome.get("refused", "x")
-    return "crash" in outcome or "\n" in message or len(message) > 1000 or not message
+def failures(found):
+    """The cases that crashed or timed out, or whose message is not one short line."""
+    return {name: outcome for name, outcome in found.items() if not is_clean(outcome)}
 
 
-def is_refusal(outcome: dict[str, str]) -> bool:
-    return "refused" in outcome and not is_failure(outcome)
+def is_clean(outcome):
+    message = outcome.get("refused", "loaded")
+    return "crash" not in outcome and 0 < len(message) <= 1000 and "\n" not in message
+
+
+def not_refused(found):
+    clean = {name: outcome for name, outcome in found.items() if "refused" not in outcome}
+    return clean | failures(found)
 
 
 @pytest.mark.sampled(4)
 @pytest.mark.parametrize("family", MAY_LOAD)
 def test_random_change_is_refused_or_harmless(worker, workspace, model_folder, family):
-    found = outcomes(worker, workspace, model_folder, MAY_LOAD[family])
-    assert {name: outcome for name, outcome in found.items() if is_failure(outcome)} == {}
+    assert failures(outcomes(worker, workspace, model_folder, MAY_LOAD[family])) == {}
 
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", MUST_NOT_LOAD)
 def test_hostile_folder_is_refused(worker, workspace, model_folder, family):
-    found = outcomes(worker, workspace, model_folder, MUST_NOT_LOAD[family])
-    wrong = {
-        name: outcome
-        for name, outcome in found.items()
-        if is_failure(outcome) or "refused" not in outcome
-    }
-    assert wrong == {}
+    assert not_refused(outcomes(worker, workspace, model_folder, MUST_NOT_LOAD[family])) == {}
 
 
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", MAY_STREAM)
 def test_random_step_network_is_refused_or_harmless(worker, workspace, forward_folder, family):
-    found = outcomes(worker, workspace, forward_folder(), MAY_STREAM[family])
-    assert {name: outcome for name, outcome in found.items() if is_failure(outcome)} == {}
+    assert failures(outcomes(worker, workspace, forward_folder(), MAY_STREAM[family])) == {}
 
 
 def test_hostile_step_network_is_refused(worker, workspace, forward_folder):
     found = outcomes(worker, workspace, forward_folder(), steps.hostile_steps())
-    wrong = {
-        name: outcome
-        for name, outcome in found.items()
-        if is_failure(outcome) or "refused" not in outcome
-    }
-    assert wrong == {}
-
-
-def test_sound_step_network_loads(worker, workspace, forward_folder):
+    assert not_refused(found) == {}
     found = outcomes(worker, workspace, forward_folder(), {"unchanged": lambda path: None})
     assert found == {"unchanged": {"loaded": "3 labels, streamed"}}
 

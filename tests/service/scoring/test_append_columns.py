@@ -23,7 +23,7 @@ JSON = st.recursive(
 
 @given(cells=st.lists(CELL, min_size=2, max_size=4), label=CELL, delimiter=st.sampled_from(",\t"))
 @pytest.mark.parametrize("end", ["\r\n", ""])
-def test_cells_are_appended_to_any_row(cells, label, delimiter, end) -> None:
+def test_cells_are_appended_to_any_row(cells, label, delimiter, end):
     raw = row_format.delimited([cells], delimiter)[:-1] + end
     line = append_cells([raw], [[label], SCORE], delimiter)
     assert line.endswith("\n")
@@ -32,7 +32,7 @@ def test_cells_are_appended_to_any_row(cells, label, delimiter, end) -> None:
 
 
 @given(values=st.dictionaries(CELL, JSON, max_size=4), label=CELL)
-def test_keys_are_appended_to_any_object(values, label) -> None:
+def test_keys_are_appended_to_any_object(values, label):
     values = {key: value for key, value in values.items() if key not in ("label", "score")}
     raw = f"  {json.dumps(values, ensure_ascii=False)} \r\n"
     line = append_keys([raw], ["label", "score"], [[label], SCORE])
@@ -41,7 +41,7 @@ def test_keys_are_appended_to_any_object(values, label) -> None:
     assert list(json.loads(line))[-2:] == ["label", "score"]
 
 
-def test_text_of_a_row_is_not_changed() -> None:
+def test_text_of_a_row_is_not_changed():
     raw = '{ "n": 1.10,"big":1E5, "s": "\\u00e9" }\n'
     assert append_keys([raw], ["label"], [["a"]]) == (
         '{ "n": 1.10,"big":1E5, "s": "\\u00e9", "label": "a"}\n'
@@ -49,7 +49,7 @@ def test_text_of_a_row_is_not_changed() -> None:
     assert append_cells(['"x",1.10\r\n'], [["a,b"]], ",") == '"x",1.10,"a,b"\n'
 
 
-def test_lists_and_empty_values() -> None:
+def test_lists_and_empty_values():
     line = append_keys(["{}"], ["labels", "scores"], [[["a"]], [[0.5]]])
     assert line == '{"labels": ["a"], "scores": [0.5]}\n'
     assert append_cells(["x"], [[""], ["a|b"]], ",") == "x,,a|b\n"

@@ -1,7 +1,6 @@
 """The journaled output: a run resumes at the last intact entry, under the same conditions."""
 
 import json
-import random
 import tempfile
 from pathlib import Path
 
@@ -19,13 +18,13 @@ CONDITIONS = {"the input": [{"file": "in.csv", "bytes": 3}], "the options": {"to
 FIRST, SECOND = (ScoringProgress(Position(0, n), RowCounts(scored=n)) for n in (10, 20))
 
 
-def opened(folder: Path, conditions=CONDITIONS, *, resume: bool = True) -> JournaledOutput:
+def opened(folder, conditions=CONDITIONS, *, resume=True):
     return JournaledOutput.open(
         str(folder / "out.csv"), folder / ".out.csv.partial", conditions, resume=resume
     )
 
 
-def interrupted(folder: Path) -> JournaledOutput:
+def interrupted(folder):
     """An output with two committed parts and half of a third."""
     output = opened(folder)
     output.write(b"one\n", b"")
@@ -36,7 +35,7 @@ def interrupted(folder: Path) -> JournaledOutput:
     return output
 
 
-def test_data_after_the_last_commit_is_truncated(tmp_path: Path) -> None:
+def test_data_after_the_last_commit_is_truncated(tmp_path):
     interrupted(tmp_path).close()
     with opened(tmp_path) as output:
         assert output.progress == SECOND
@@ -50,7 +49,7 @@ def test_data_after_the_last_commit_is_truncated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("removed", [1, 2, 60])
-def test_incomplete_entry_of_the_journal_is_ignored(tmp_path: Path, removed: int) -> None:
+def test_incomplete_entry_of_the_journal_is_ignored(tmp_path, removed):
     interrupted(tmp_path).close()
     journal = tmp_path / ".out.csv.partial" / "journal"
     whole = journal.read_bytes()
@@ -61,7 +60,7 @@ def test_incomplete_entry_of_the_journal_is_ignored(tmp_path: Path, removed: int
 
 
 @given(chance=st.randoms(use_true_random=False))
-def test_damaged_journal_is_never_taken_for_progress(chance: random.Random) -> None:
+def test_damaged_journal_is_never_taken_for_progress(chance):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         interrupted(folder).close()
@@ -78,7 +77,7 @@ def test_damaged_journal_is_never_taken_for_progress(chance: random.Random) -> N
 
 
 @pytest.mark.parametrize("line", [b"[]", b"", b"\xff", b"{", b"[" * 100_000])
-def test_invalid_journal_is_ignored(tmp_path: Path, line: bytes) -> None:
+def test_invalid_journal_is_ignored(tmp_path, line):
     interrupted(tmp_path).close()
     (tmp_path / ".out.csv.partial" / "journal").write_bytes(line + b"\n")
     with opened(tmp_path) as output:
@@ -86,7 +85,7 @@ def test_invalid_journal_is_ignored(tmp_path: Path, line: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", ["rows", "rejected"])
-def test_truncated_file_resumes_at_an_earlier_entry(tmp_path: Path, name: str) -> None:
+def test_truncated_file_resumes_at_an_earlier_entry(tmp_path, name):
     interrupted(tmp_path).close()
     file = tmp_path / ".out.csv.partial" / name
     file.write_bytes(file.read_bytes()[:-5] if name == "rows" else b"")
@@ -94,7 +93,7 @@ def test_truncated_file_resumes_at_an_earlier_entry(tmp_path: Path, name: str) -
         assert output.progress == FIRST
 
 
-def test_missing_file_starts_again(tmp_path: Path) -> None:
+def test_missing_file_starts_again(tmp_path):
     interrupted(tmp_path).close()
     (tmp_path / ".out.csv.partial" / "rows").unlink()
     with opened(tmp_path) as output:
@@ -102,19 +101,19 @@ def test_missing_file_starts_again(tmp_path: Path) -> None:
         assert not output.resumable
 
 
-def test_nothing_to_go_on_with_is_interrupted(tmp_path: Path) -> None:
+def test_nothing_to_go_on_with_is_interrupted(tmp_path):
     with opened(tmp_path) as output:
         assert (output.progress, output.resumable) == (ScoringProgress(), False)
 
 
-def test_without_resume_the_output_is_started_again(tmp_path: Path) -> None:
+def test_without_resume_the_output_is_started_again(tmp_path):
     interrupted(tmp_path).close()
     with opened(tmp_path, resume=False) as output:
         assert output.progress == ScoringProgress()
         assert output.rows.read_bytes() == b""
 
 
-def test_changed_conditions_are_refused(tmp_path: Path) -> None:
+def test_changed_conditions_are_refused(tmp_path):
     interrupted(tmp_path).close()
     other = CONDITIONS | {"the input": [{"file": "in.csv", "bytes": 4}]}
     with pytest.raises(
@@ -126,7 +125,7 @@ def test_changed_conditions_are_refused(tmp_path: Path) -> None:
         assert output.progress == SECOND
 
 
-def test_two_runs_cannot_write_one_output(tmp_path: Path) -> None:
+def test_two_runs_cannot_write_one_output(tmp_path):
     output = interrupted(tmp_path)
     for resume in (True, False):
         with pytest.raises(OutputError, match="another run is writing it"):
@@ -138,7 +137,7 @@ def test_two_runs_cannot_write_one_output(tmp_path: Path) -> None:
         assert again.progress.counts.scored == 30
 
 
-def test_folder_is_deleted_unless_the_run_can_be_resumed(tmp_path: Path) -> None:
+def test_folder_is_deleted_unless_the_run_can_be_resumed(tmp_path):
     with interrupted(tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
@@ -150,13 +149,13 @@ def test_folder_is_deleted_unless_the_run_can_be_resumed(tmp_path: Path) -> None
     assert json.loads((tmp_path / ".out.csv.partial/journal").read_text().splitlines()[0])
 
 
-def test_lock_ends_with_the_run(tmp_path: Path) -> None:
+def test_lock_ends_with_the_run(tmp_path):
     interrupted(tmp_path).close()
     with (tmp_path / ".out.csv.partial" / "journal").open("rb") as journal:
         assert lock_descriptor(journal.fileno(), blocking=False)
 
 
-def test_link_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+def test_link_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "rows").write_text("of something else")
     (tmp_path / ".out.csv.partial").symlink_to(tmp_path / "own")

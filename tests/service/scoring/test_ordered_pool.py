@@ -9,15 +9,15 @@ import pytest
 from gatewise.service.scoring.ordered_pool import in_order
 
 
-def test_results_come_in_the_order_of_the_items() -> None:
-    def work(number: int) -> int:
+def test_results_come_in_the_order_of_the_items():
+    def work(number):
         time.sleep(0.002 * (number % 3))
         return -number
 
     assert list(in_order(work, range(30), 4)) == [-number for number in range(30)]
 
 
-def test_items_are_taken_only_as_fast_as_they_are_processed() -> None:
+def test_items_are_taken_only_as_fast_as_they_are_processed():
     taken, proceed = [], threading.Event()
 
     def items():
@@ -25,7 +25,7 @@ def test_items_are_taken_only_as_fast_as_they_are_processed() -> None:
             taken.append(number)
             yield number
 
-    def work(number: int) -> int:
+    def work(number):
         proceed.wait(10)
         return number
 
@@ -39,13 +39,13 @@ def test_items_are_taken_only_as_fast_as_they_are_processed() -> None:
     assert list(results) == list(range(1, 100))
 
 
-def test_workers_run_concurrently() -> None:
+def test_workers_run_concurrently():
     both = threading.Barrier(2, timeout=10)
     assert list(in_order(lambda number: both.wait() >= 0 and number, range(4), 2)) == [0, 1, 2, 3]
 
 
-def test_error_is_raised_in_place_of_its_result() -> None:
-    def work(number: int) -> int:
+def test_error_is_raised_in_place_of_its_result():
+    def work(number):
         if number == 3:
             raise ValueError("three")
         return number
@@ -58,10 +58,10 @@ def test_error_is_raised_in_place_of_its_result() -> None:
     assert sys.getswitchinterval() == before
 
 
-def test_closing_early_waits_for_started_items_only() -> None:
+def test_closing_early_waits_for_started_items_only():
     started = []
 
-    def work(number: int) -> int:
+    def work(number):
         started.append(number)
         return number
 
@@ -74,7 +74,7 @@ def test_closing_early_waits_for_started_items_only() -> None:
     assert sys.getswitchinterval() == before
 
 
-def test_overlapping_runs_restore_the_switch_interval() -> None:
+def test_overlapping_runs_restore_the_switch_interval():
     before = sys.getswitchinterval()
     first, second = (in_order(abs, range(10), 2) for _ in range(2))
     assert next(first) == next(second) == 0

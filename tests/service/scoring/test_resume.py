@@ -6,11 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring import score_file as run
 from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism, score_file
@@ -41,7 +39,7 @@ ROWS = 12_000
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory):
     """A folder of two files; one row in fifty is bad."""
     chance = random.Random(1)
     folder = tmp_path_factory.mktemp("input")
@@ -61,15 +59,13 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def outputs(folder: Path, name: str) -> tuple[bytes, bytes]:
+def outputs(folder, name):
     return (folder / name).read_bytes(), (folder / "rejects.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["out.jsonl.gz", "out.parquet"])
-def test_run_that_is_killed_repeatedly_writes_the_same_bytes(
-    model_folder: Path, source: Path, tmp_path: Path, name: str
-) -> None:
-    def command(folder: Path) -> list[str]:
+def test_run_that_is_killed_repeatedly_writes_the_same_bytes(model_folder, source, tmp_path, name):
+    def command(folder):
         arguments = [model_folder, source, folder / name, folder / "rejects.jsonl"]
         return [sys.executable, "-c", SCRIPT, *map(str, arguments)]
 
@@ -109,15 +105,15 @@ class StopError(Exception):
 
 
 @pytest.fixture
-def committing(monkeypatch: pytest.MonkeyPatch) -> None:
+def committing(monkeypatch):
     """Commit after every chunk."""
     monkeypatch.setattr(run, "_COMMIT_SECONDS", 0)
 
 
-def interrupt(classifier: Classifier, source: Path, out: Path, rows: int, **options) -> None:
+def interrupt(classifier, source, out, rows, **options):
     """Interrupts a run after a number of rows."""
 
-    def stop(counts, _) -> None:
+    def stop(counts, _):
         if counts.rows >= rows:
             raise StopError
 
@@ -128,9 +124,7 @@ def interrupt(classifier: Classifier, source: Path, out: Path, rows: int, **opti
 
 
 @pytest.mark.usefixtures("committing")
-def test_resumed_run_continues_where_the_other_ended(
-    classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+def test_resumed_run_continues_where_the_other_ended(classifier, source, tmp_path):
     out, rejects = tmp_path / "out.tsv.zst", tmp_path / "rejects.jsonl"
     # In the middle of the second file.
     interrupt(classifier, source, out, 3 * ROWS // 4, rejects=rejects)
@@ -147,9 +141,7 @@ def test_resumed_run_continues_where_the_other_ended(
 
 
 @pytest.mark.usefixtures("committing")
-def test_run_that_a_bad_row_ended_resumes_with_a_rejects_file(
-    classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+def test_run_that_a_bad_row_ended_resumes_with_a_rejects_file(classifier, source, tmp_path):
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
     with pytest.raises(
         InterruptedRunError, match=r"the first 3 bad rows: .* resume the run$"
@@ -166,9 +158,7 @@ def test_run_that_a_bad_row_ended_resumes_with_a_rejects_file(
 
 
 @pytest.mark.usefixtures("committing")
-def test_resuming_a_run_with_rejected_rows_requires_a_rejects_file(
-    classifier: Classifier, tmp_path: Path
-) -> None:
+def test_resuming_a_run_with_rejected_rows_requires_a_rejects_file(classifier, tmp_path):
     source, out, rejects = (tmp_path / name for name in ("in.csv", "out.csv", "rejects.jsonl"))
     source.write_text('text\n""\n' + "wo ist der Bahnhof\n" * 1000)
     interrupt(classifier, source, out, 500, rejects=rejects)
@@ -182,9 +172,7 @@ def test_resuming_a_run_with_rejected_rows_requires_a_rejects_file(
 
 
 @pytest.mark.usefixtures("committing")
-def test_damaged_parquet_rows_are_an_error(
-    classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+def test_damaged_parquet_rows_are_an_error(classifier, source, tmp_path):
     out, rejects = tmp_path / "out.parquet", tmp_path / "rejects.jsonl"
     interrupt(classifier, source, out, 1000, rejects=rejects)
     with (tmp_path / ".out.parquet.partial" / "rows").open("r+b") as rows:
@@ -197,9 +185,7 @@ def test_damaged_parquet_rows_are_an_error(
 
 
 @pytest.mark.usefixtures("committing")
-def test_resuming_with_another_input_or_other_options_is_refused(
-    classifier: Classifier, tmp_path: Path
-) -> None:
+def test_resuming_with_another_input_or_other_options_is_refused(classifier, tmp_path):
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\n" + "wo ist der Bahnhof\n" * 1000)
     interrupt(classifier, source, out, 500)
@@ -223,9 +209,7 @@ def test_resuming_with_another_input_or_other_options_is_refused(
 
 
 @pytest.mark.usefixtures("committing")
-def test_former_output_stays_until_the_new_one_is_complete(
-    classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+def test_former_output_stays_until_the_new_one_is_complete(classifier, source, tmp_path):
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
     out.write_text("former")
     interrupt(classifier, source, out, 1000, rejects=rejects)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewise.service.scoring import row_format as row_formats
@@ -30,7 +30,7 @@ NAMES = [
 ] + ["out.parquet"]
 
 
-def write(path: Path, rows, schema: pa.Schema = SCHEMA) -> Path:
+def write(path, rows, schema=SCHEMA):
     row_format = RowFormat.named(path, schema)
     return put(
         path,
@@ -39,7 +39,7 @@ def write(path: Path, rows, schema: pa.Schema = SCHEMA) -> Path:
     )
 
 
-def put(path: Path, row_format: RowFormat, parts: list[bytes]) -> Path:
+def put(path, row_format, parts):
     contents = b"".join(parts)
     if path.suffix != ".parquet":
         path.write_bytes(contents)
@@ -49,14 +49,14 @@ def put(path: Path, row_format: RowFormat, parts: list[bytes]) -> Path:
     return path
 
 
-def read(path: Path) -> list[dict[str, object]]:
+def read(path):
     records = list(open_records(path))
     assert all(isinstance(record, Record) for record in records)
     return [dict(record.values) for record in records]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_are_read_back(tmp_path: Path, name: str) -> None:
+def test_rows_are_read_back(tmp_path, name):
     assert read(write(tmp_path / name, ROWS)) == ROWS
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
@@ -64,34 +64,30 @@ def test_rows_are_read_back(tmp_path: Path, name: str) -> None:
 CELL = st.text(st.characters(codec="utf-8"), max_size=12)
 
 
-@settings(max_examples=100, deadline=None)
-@given(rows=st.lists(st.tuples(CELL, CELL), max_size=5), name=st.sampled_from(NAMES))
-def test_any_texts_are_read_back(rows, name: str) -> None:
+@given(
+    rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=5),
+    name=st.sampled_from([name for name in NAMES if not name.endswith(("gz", "zst"))]),
+)
+def test_any_texts_are_read_back(rows, name):
     rows = [{"text": text, "n": n} for text, n in rows]
     with tempfile.TemporaryDirectory() as folder:
-        path = write(Path(folder, name), rows)
-        # JSON Lines without a row is an empty file, which is no input.
-        assert (
-            (path.stat().st_size == 0 and not rows)
-            or "gz" in name
-            or "zst" in name
-            or (read(path) == rows)
-        )
+        assert read(write(Path(folder, name), rows)) == rows
 
 
-def test_csv_follows_rfc_4180_with_lf_line_ends(tmp_path: Path) -> None:
+def test_csv_follows_rfc_4180_with_lf_line_ends(tmp_path):
     path = write(tmp_path / "out.csv", ROWS)
     assert path.read_bytes() == 'text,n\n"a, ""b""\n\tc\r",1\né 語 😀,\n'.encode()
     with path.open(encoding="utf-8", newline="") as stream:
         assert list(csv.DictReader(stream)) == ROWS
 
 
-def test_compressed_output_is_compressed(tmp_path: Path) -> None:
-    rows = [{"text": "x" * 10_000, "n": "1"}] * 100
-    for name, magic in (("a.csv.gz", b"\x1f\x8b"), ("a.csv.zst", b"\x28\xb5\x2f\xfd")):
-        data = write(tmp_path / name, rows).read_bytes()
-        assert data.startswith(magic)
-        assert len(data) < 20_000
+@pytest.mark.parametrize(
+    ("name", "magic"), [("a.csv.gz", b"\x1f\x8b"), ("a.csv.zst", b"\x28\xb5\x2f\xfd")]
+)
+def test_compressed_output_is_compressed(tmp_path, name, magic):
+    data = write(tmp_path / name, [{"text": "x" * 10_000, "n": "1"}] * 100).read_bytes()
+    assert data.startswith(magic)
+    assert len(data) < 20_000
 
 
 VALUES = {
@@ -105,7 +101,7 @@ VALUES = {
 }
 
 
-def test_json_values_become_json_text_in_cells(tmp_path: Path) -> None:
+def test_json_values_become_json_text_in_cells(tmp_path):
     schema = pa.schema([(name, pa.string()) for name in VALUES])
     in_cells = {
         "string": "x",
@@ -121,22 +117,18 @@ def test_json_values_become_json_text_in_cells(tmp_path: Path) -> None:
     assert read(write(tmp_path / "out.parquet", [VALUES], schema)) == [in_cells | {"null": None}]
 
 
-def test_json_lines_keep_the_keys_of_each_row(tmp_path: Path) -> None:
+def test_json_lines_keep_the_keys_of_each_row(tmp_path):
     rows = [{"n": "1", "text": "a"}, {"text": "b", "more": [1]}, {}]
-    path = write(tmp_path / "out.jsonl", rows)
-    assert [list(json.loads(line)) for line in path.read_text().splitlines()] == [
-        ["n", "text"],
-        ["text", "more"],
-        [],
-    ]
+    lines = write(tmp_path / "out.jsonl", rows).read_text().splitlines()
+    assert [list(json.loads(line)) for line in lines] == [list(row) for row in rows]
 
 
-def test_a_missing_column_is_empty(tmp_path: Path) -> None:
+def test_missing_column_is_empty(tmp_path):
     assert read(write(tmp_path / "out.csv", [{"text": "a"}])) == [{"text": "a", "n": ""}]
     assert read(write(tmp_path / "out.parquet", [{"n": "1"}])) == [{"text": None, "n": "1"}]
 
 
-def arrow_table() -> pa.Table:
+def arrow_table():
     nanoseconds = pa.array([1, None], pa.timestamp("ns"))
     return pa.table(
         {
@@ -157,7 +149,7 @@ def arrow_table() -> pa.Table:
     )
 
 
-def test_parquet_to_parquet_keeps_types_and_values(tmp_path: Path) -> None:
+def test_parquet_to_parquet_keeps_types_and_values(tmp_path):
     table = arrow_table()
     pq.write_table(table, tmp_path / "in.parquet")
     write(tmp_path / "out.parquet", read(tmp_path / "in.parquet"), table.schema)
@@ -181,20 +173,20 @@ MOMENT = datetime.datetime(2024, 2, 29)
     ],
     ids=lambda column: str(column.type),
 )
-def test_nulls_in_nested_parquet_columns_are_kept(tmp_path: Path, column: pa.Array) -> None:
+def test_nulls_in_nested_parquet_columns_are_kept(tmp_path, column):
     table = pa.table({"x": column})
     pq.write_table(table, tmp_path / "in.parquet")
     write(tmp_path / "out.parquet", read(tmp_path / "in.parquet"), table.schema)
     assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "in.parquet"))
 
 
-def test_nan_and_infinity_are_empty_cells(tmp_path: Path) -> None:
+def test_nan_and_infinity_are_empty_cells(tmp_path):
     rows = [{"text": "a", "n": value} for value in (math.nan, math.inf, pa.scalar(math.nan), None)]
     assert [row["n"] for row in read(write(tmp_path / "out.csv", rows))] == [""] * 4
     assert [row["n"] for row in read(write(tmp_path / "out.parquet", rows))] == [None] * 4
 
 
-def test_parquet_values_become_json(tmp_path: Path) -> None:
+def test_parquet_values_become_json(tmp_path):
     table = arrow_table().drop_columns(["bytes", "fixed", "took", "struct"])
     pq.write_table(table, tmp_path / "in.parquet")
     first, second = read(write(tmp_path / "out.jsonl", read(tmp_path / "in.parquet")))
@@ -213,7 +205,7 @@ def test_parquet_values_become_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["bytes", "took"])
-def test_value_that_json_cannot_represent_is_refused(tmp_path: Path, name: str) -> None:
+def test_value_that_json_cannot_represent_is_refused(tmp_path, name):
     pq.write_table(arrow_table().select([name]), tmp_path / "in.parquet")
     rows = read(tmp_path / "in.parquet")
     with pytest.raises(OutputError, match="cannot be written as text"):
@@ -221,7 +213,7 @@ def test_value_that_json_cannot_represent_is_refused(tmp_path: Path, name: str) 
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
 
-def test_cells_and_json_of_single_values() -> None:
+def test_cells_and_json_of_single_values():
     when = datetime.datetime(2024, 2, 29, 12, tzinfo=datetime.UTC)
     assert cell_text(pa.scalar(when)) == "2024-02-29 12:00:00.000000Z"
     assert cell_text(pa.scalar(None, pa.date32())) == ""
@@ -229,23 +221,20 @@ def test_cells_and_json_of_single_values() -> None:
     assert json_text({"a": [float("inf"), (float("nan"),)]}) == '{"a": [null, [null]]}'
 
 
-def test_value_out_of_the_range_of_its_column_type_is_refused(tmp_path: Path) -> None:
+def test_value_out_of_the_range_of_its_column_type_is_refused(tmp_path):
     with pytest.raises(OutputError, match="column 'n': expected values of type int8"):
         write(tmp_path / "a.parquet", [{"n": 1000}], pa.schema([("n", pa.int8())]))
 
 
-def test_row_groups_are_limited(tmp_path: Path, monkeypatch) -> None:
+def test_row_groups_are_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(row_formats, "_GROUP_ROWS", 100)
     row_format = RowFormat.named(tmp_path / "a.parquet", SCHEMA)
     put(tmp_path / "a.parquet", row_format, [row_format.encode(ROWS * 5)] * 25)
     metadata = pq.read_metadata(tmp_path / "a.parquet")
-    assert [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)] == [
-        100,
-        100,
-        50,
-    ]
+    groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+    assert groups == [100, 100, 50]
 
 
-def test_unknown_suffix_is_refused(tmp_path: Path) -> None:
+def test_unknown_suffix_is_refused(tmp_path):
     with pytest.raises(CorpusError, match="unknown kind of file"):
         write(tmp_path / "a.txt", ROWS)

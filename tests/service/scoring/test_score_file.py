@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote
@@ -29,22 +28,22 @@ class ParityClassifier:
     multi_label, thresholds, reject = False, None, None
     artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.classes_ = ["even", "odd"]
         self.largest_call = 0
 
-    def encode_together(self, texts: Sequence[str]) -> Ragged:
+    def encode_together(self, texts):
         words = [[word for word in text.split() if word != "?"] for text in texts]
         ids = [np.array([2, *map(len, row)], dtype=np.int64) for row in words]
         return Ragged.of([Encoded(row[:10], truncated=len(row) > 10) for row in ids])
 
-    def probabilities(self, encoded: Ragged) -> np.ndarray:
+    def probabilities(self, encoded):
         self.largest_call = max(self.largest_call, len(encoded))
         odd = np.where(encoded.lengths % 2 == 0, np.float32(0.9), np.float32(0.2))
         return np.stack([1 - odd, odd], axis=1)
 
 
-def score(source: Path, target: Path, rows: int = 4096, on_progress=None, **options):
+def score(source, target, rows=4096, on_progress=None, **options):
     classifier = ParityClassifier()
     rejects = options.pop("rejects", None)
     scoring_options, parallelism = ScoringOptions(**options), Parallelism(chunk_rows=rows)
@@ -59,19 +58,19 @@ def score(source: Path, target: Path, rows: int = 4096, on_progress=None, **opti
     )
 
 
-def rows_of(path: Path) -> list[dict[str, object]]:
+def rows_of(path):
     return [dict(record.values) for record in open_records(path)]
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
+def source(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text('id,text,note\n1,one,"a ""b"""\n2,one two,\n3,' + "w " * 20 + ",é\n", "utf-8")
     return path
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.tsv.gz", "out.jsonl.zst", "out.parquet"])
-def test_columns_are_kept_and_label_and_score_added(source: Path, name: str) -> None:
+def test_columns_are_kept_and_label_and_score_added(source, name):
     target = source.with_name(name)
     done = score(source, target)
     assert (done.rows, done.scored, done.rejected, done.truncated) == (3, 3, 0, 1)
@@ -86,7 +85,7 @@ def test_columns_are_kept_and_label_and_score_added(source: Path, name: str) -> 
     assert scores.tolist() == np.array([0.9, 0.8, 0.9], np.float32).tolist()
 
 
-def test_probability_columns(source: Path) -> None:
+def test_probability_columns(source):
     done = score(source, source.with_name("out.parquet"), probabilities=True)
     assert done.probability_columns == 2
     written = pq.read_table(source.with_name("out.parquet"))
@@ -98,22 +97,20 @@ def test_probability_columns(source: Path) -> None:
 
 
 @pytest.mark.parametrize("own", ["label", "score"])
-def test_existing_label_or_score_column_is_kept(tmp_path: Path, own: str) -> None:
-    (tmp_path / "in.csv").write_text(f"text,{own}\none,mine\n")
-    done = score(tmp_path / "in.csv", tmp_path / "out.csv")
+def test_existing_label_or_score_column_is_kept(tmp_path, own):
+    source = tmp_path / "in.csv"
+    source.write_text(f"text,{own}\none,mine\n")
+    done = score(source, tmp_path / "out.csv")
     assert (done.label_column, done.score_column) == ("predicted_label", "predicted_score")
     assert rows_of(tmp_path / "out.csv") == [
         {"text": "one", own: "mine", "predicted_label": "odd", "predicted_score": "0.9"}
     ]
-
-
-def test_conflicting_column_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "in.csv").write_text("text,label,predicted_score\none,a,b\n")
+    source.write_text("text,label,predicted_score\none,a,b\n")
     with pytest.raises(CorpusError, match="the column 'predicted_score' exists already"):
-        score(tmp_path / "in.csv", tmp_path / "out.csv")
+        score(source, tmp_path / "out.csv")
 
 
-def test_parquet_to_parquet_keeps_types(tmp_path: Path) -> None:
+def test_parquet_to_parquet_keeps_types(tmp_path):
     table = pa.table(
         {
             "id": pa.array(range(5000), pa.int16()),
@@ -129,7 +126,7 @@ def test_parquet_to_parquet_keeps_types(tmp_path: Path) -> None:
     assert written.schema.field("score").type == pa.float32()
 
 
-def test_parquet_files_must_have_the_same_types(tmp_path: Path) -> None:
+def test_parquet_files_must_have_the_same_types(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for name, number in (("a", 1), ("b", "1")):
@@ -138,7 +135,7 @@ def test_parquet_files_must_have_the_same_types(tmp_path: Path) -> None:
         score(folder, tmp_path / "out.parquet")
 
 
-def test_folder_becomes_one_table_with_all_columns(tmp_path: Path) -> None:
+def test_folder_becomes_one_table_with_all_columns(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     (folder / "a.csv").write_text("text,a\none,1\n")
@@ -150,7 +147,7 @@ def test_folder_becomes_one_table_with_all_columns(tmp_path: Path) -> None:
     ]
 
 
-def test_rows_keep_their_order_across_chunks(tmp_path: Path) -> None:
+def test_rows_keep_their_order_across_chunks(tmp_path):
     texts = ["w " * (1 + number % 7) + str(number) for number in range(1000)]
     (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
     classifier, progress = ParityClassifier(), []
@@ -170,7 +167,7 @@ def test_rows_keep_their_order_across_chunks(tmp_path: Path) -> None:
     assert classifier.largest_call == 300
 
 
-def test_chunk_of_long_texts_ends_early(tmp_path: Path, monkeypatch) -> None:
+def test_chunk_of_long_texts_ends_early(tmp_path, monkeypatch):
     monkeypatch.setattr(chunks, "_CHUNK_CHARACTERS", 1000)
     (tmp_path / "in.csv").write_text("text\n" + ("long " * 100 + "\n") * 10)
     progress: list[int] = []
@@ -185,7 +182,7 @@ def test_chunk_of_long_texts_ends_early(tmp_path: Path, monkeypatch) -> None:
 BAD = "id,text\n1,one\n2,\n3,? ?\n4,one two\n5\n6,one\n"
 
 
-def test_bad_rows_are_rejected_and_the_rest_is_scored(tmp_path: Path) -> None:
+def test_bad_rows_are_rejected_and_the_rest_is_scored(tmp_path):
     (tmp_path / "in.csv").write_text(BAD)
     rejects = tmp_path / "rejects.jsonl"
     done = score(tmp_path / "in.csv", tmp_path / "out.csv", rejects=rejects, rows=2)
@@ -199,23 +196,36 @@ def test_bad_rows_are_rejected_and_the_rest_is_scored(tmp_path: Path) -> None:
     ]
 
 
-def test_bad_row_without_a_rejects_file_ends_the_run(tmp_path: Path) -> None:
+def test_bad_row_without_a_rejects_file_ends_the_run(tmp_path):
     (tmp_path / "in.csv").write_text(BAD)
     with pytest.raises(BadRowsError, match="the first 3 bad rows: line 3: the text is missing; "):
         score(tmp_path / "in.csv", tmp_path / "out.csv", rows=1)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
-@pytest.mark.parametrize(("name", "kept"), [("out.csv", 1), ("out.parquet", 1), ("out.jsonl", 2)])
-def test_json_key_without_a_column_is_a_bad_row(tmp_path: Path, name: str, kept: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "columns", "scored"),
+    [
+        ("out.csv", None, 100),
+        ("out.parquet", None, 100),
+        ("out.jsonl", None, 101),
+        # A key that is not selected is ignored; `label` is the column that scoring adds.
+        ("out.csv", ("text", "label"), 101),
+    ],
+)
+def test_json_key_without_a_column_is_a_bad_row(tmp_path, name, columns, scored):
     records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    done = score(tmp_path / "in.jsonl", tmp_path / name, rejects=tmp_path / "rejects.jsonl")
-    assert (done.scored, done.rejected) == (99 + kept, 3 - kept)
-    assert "the key 'label' is not among those" in (tmp_path / "rejects.jsonl").read_text()
+    source, rejects = tmp_path / "in.jsonl", tmp_path / "rejects.jsonl"
+    source.write_text("".join(json.dumps(r) + "\n" for r in records))
+    done = score(source, tmp_path / name, rejects=rejects, columns=columns)
+    assert (done.scored, done.rejected) == (scored, 102 - scored)
+    assert "the key 'label' is not among those" in rejects.read_text()
+    if columns:
+        rows = {tuple(row.items()) for row in rows_of(tmp_path / name)}
+        assert rows == {(("text", "one"), ("label", "odd"))}
 
 
-def test_a_column_without_nulls_may_be_missing_in_another_file(tmp_path: Path) -> None:
+def test_column_without_nulls_may_be_missing_in_another_file(tmp_path):
     full, bare = tmp_path / "a.parquet", tmp_path / "b.parquet"
     text = pa.field("text", pa.string(), nullable=False)
     number = pa.field("n", pa.int64(), nullable=False)
@@ -229,37 +239,24 @@ def test_a_column_without_nulls_may_be_missing_in_another_file(tmp_path: Path) -
         assert {row["n"] for row in rows_of(tmp_path / "out.parquet")} == {1, None}
 
 
-def test_unexpected_json_key_is_ignored_with_selected_columns(tmp_path: Path) -> None:
-    records = [{"text": "one"}] * 100 + [{"text": "one", "new": 1}, {"text": "one", "label": "x"}]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    done = score(
-        tmp_path / "in.jsonl",
-        tmp_path / "out.csv",
-        columns=("text", "label"),
-        rejects=tmp_path / "rejects.jsonl",
-    )
-    assert (done.scored, done.rejected) == (101, 1)
-    assert {tuple(row.items()) for row in rows_of(tmp_path / "out.csv")} == {
-        (("text", "one"), ("label", "odd"))
-    }
-
-
-def test_no_input_and_no_worker_are_refused(source: Path) -> None:
+def test_arguments_are_checked(source):
     out = source.with_name("out.csv")
     with pytest.raises(ArgumentError, match="expected one input at least, received none"):
         score_file(ParityClassifier(), [], out)
     with pytest.raises(GatewiseError, match="workers: expected one at least, received 0"):
         score_file(ParityClassifier(), source, out, parallelism=Parallelism(workers=0))
+    with pytest.raises(CorpusError, match="no column 'body'; the columns are: id, text, note"):
+        score(source, out, text_column="body")
 
 
-def test_an_input_without_a_row_leaves_no_output(tmp_path: Path) -> None:
+def test_input_without_a_row_leaves_no_output(tmp_path):
     (tmp_path / "in.csv").write_text("text\n")
     with pytest.raises(CorpusError, match="holds no rows that can be used"):
         score(tmp_path / "in.csv", tmp_path / "out.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
-def test_the_input_is_never_the_output(source: Path) -> None:
+def test_input_is_never_the_output(source):
     before = source.read_bytes()
     link = source.with_name("link.csv")
     link.symlink_to(source)
@@ -273,7 +270,7 @@ def test_the_input_is_never_the_output(source: Path) -> None:
     assert source.read_bytes() == before
 
 
-def test_output_that_the_next_run_would_read_is_refused(tmp_path: Path) -> None:
+def test_output_that_the_next_run_would_read_is_refused(tmp_path):
     inputs = tmp_path / "an input"
     inputs.mkdir()
     source = inputs / "in 1.jsonl"
@@ -305,11 +302,11 @@ def test_output_that_the_next_run_would_read_is_refused(tmp_path: Path) -> None:
         (inputs / "scored.jsonl").unlink()
 
 
-def test_file_uri_is_written_like_a_path(source: Path) -> None:
+def test_file_uri_is_written_like_a_path(source):
     out = source.with_name("ä 1#%.csv")
     seen: list[str] = []
 
-    def list_folder(*_: object) -> None:
+    def list_folder(*_):
         seen.extend(path.name for path in source.parent.iterdir())
 
     score(source, f"file://{quote(str(out))}", on_progress=list_folder)
@@ -318,7 +315,7 @@ def test_file_uri_is_written_like_a_path(source: Path) -> None:
 
 
 @pytest.fixture
-def locked(tmp_path: Path) -> Iterator[Path]:
+def locked(tmp_path):
     """A folder that this user can neither read nor write."""
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o000)
@@ -334,7 +331,7 @@ def locked(tmp_path: Path) -> Iterator[Path]:
     folder.chmod(0o700)
 
 
-def test_unwritable_target_is_refused_before_the_work(locked: Path) -> None:
+def test_unwritable_target_is_refused_before_the_work(locked):
     long = locked.parent / f"{'x' * 300}.csv"
     with pytest.raises(OutputError, match="cannot be written: File name too long"):
         Destination.named(long)
@@ -343,13 +340,8 @@ def test_unwritable_target_is_refused_before_the_work(locked: Path) -> None:
             Destination.named(*target)
 
 
-def test_a_missing_text_column_is_named(source: Path) -> None:
-    with pytest.raises(CorpusError, match="no column 'body'; the columns are: id, text, note"):
-        score(source, source.with_name("out.csv"), text_column="body")
-
-
-def test_an_interrupt_leaves_no_output(source: Path) -> None:
-    def interrupt(*_: object) -> None:
+def test_interrupt_leaves_no_output(source):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -357,7 +349,7 @@ def test_an_interrupt_leaves_no_output(source: Path) -> None:
     assert [path.name for path in source.parent.iterdir()] == ["in.csv"]
 
 
-def test_top_k_columns(source: Path) -> None:
+def test_top_k_columns(source):
     score(source, source.with_name("out.csv"), top_k=5)
     first, second, _ = rows_of(source.with_name("out.csv"))
     assert list(first)[3:] == ["label", "score", "label_2", "score_2"]
@@ -365,7 +357,7 @@ def test_top_k_columns(source: Path) -> None:
     assert list(second.values())[3:] == ["even", "0.8", "odd", "0.2"]
 
 
-def test_none_below_rejects_texts(source: Path) -> None:
+def test_none_below_rejects_texts(source):
     out = source.with_name("out.jsonl")
     score(source, out, top_k=2, none_below=0.85)
     assert [(row["label"], row["label_2"]) for row in rows_of(out)] == [
@@ -379,7 +371,7 @@ def test_none_below_rejects_texts(source: Path) -> None:
             score(source, out, none_below=wrong)
 
 
-def test_columns_can_be_selected(source: Path, tmp_path: Path) -> None:
+def test_columns_can_be_selected(source, tmp_path):
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         score(source, tmp_path / name, columns=("label", "id"))
         assert [list(row.items()) for row in rows_of(tmp_path / name)] == [
@@ -397,7 +389,7 @@ def test_columns_can_be_selected(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
-def test_rows_that_keep_their_format_are_not_changed(tmp_path: Path, suffix: str) -> None:
+def test_rows_that_keep_their_format_are_not_changed(tmp_path, suffix):
     rows = {
         ".csv": ['"n",text', '"1.10",one', "2,'one two'"],
         ".jsonl": ['{"n":1.10,  "text": "one"}', '{"text": "one two", "more": 1E2 }'],
@@ -414,11 +406,11 @@ def test_rows_that_keep_their_format_are_not_changed(tmp_path: Path, suffix: str
         ]
 
 
-def test_input_that_changes_during_the_run_is_refused(tmp_path: Path) -> None:
+def test_input_that_changes_during_the_run_is_refused(tmp_path):
     source = tmp_path / "in.csv"
     source.write_text("text\n" + "one two\n" * 100)
 
-    def append(*_: object) -> None:
+    def append(*_):
         with source.open("a") as file:
             file.write("three\n")
 

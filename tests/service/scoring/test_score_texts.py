@@ -3,14 +3,12 @@
 import math
 import os
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import gatewise
-from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.scoring import chunks
 from gatewise.service.scoring import score_texts as texts
@@ -20,9 +18,7 @@ from gatewise.vocab.errors import GatewiseError
 TEXTS = ["Wo ist der Bahnhof?", "where is the station", "駅はどこですか"]
 
 
-def test_labels_and_scores_are_those_of_the_classifier(
-    model_folder: Path, classifier: Classifier
-) -> None:
+def test_labels_and_scores_are_those_of_the_classifier(model_folder, classifier):
     columns = gatewise.score_texts(TEXTS, model_folder)
     assert list(columns) == ["label", "score"]
     assert columns["label"] == classifier.predict(TEXTS)
@@ -30,16 +26,14 @@ def test_labels_and_scores_are_those_of_the_classifier(
     assert np.array(columns["score"], np.float32).tolist() == best.tolist()
 
 
-def test_result_of_a_text_does_not_depend_on_the_others(model_folder: Path) -> None:
+def test_result_of_a_text_does_not_depend_on_the_others(model_folder):
     together = score_texts(TEXTS * 40, model_folder, probabilities=True)
     for place, text in enumerate(TEXTS):
         alone = score_texts([text], str(model_folder), probabilities=True)
         assert {name: [values[place]] for name, values in together.items()} == alone
 
 
-def test_result_does_not_depend_on_chunks_and_workers(
-    model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_result_does_not_depend_on_chunks_and_workers(model_folder, monkeypatch):
     given = [*TEXTS, None, "", *(f"{text} {number}" for number in range(20) for text in TEXTS)]
     expected = score_texts(given, model_folder, top_k=2)
     monkeypatch.setattr(chunks, "_CHUNK_CHARACTERS", 100)
@@ -50,7 +44,7 @@ def test_result_does_not_depend_on_chunks_and_workers(
 
 
 @pytest.mark.parametrize("missing", [None, math.nan, pd.NA, pd.NaT, "\x00"])
-def test_missing_text_has_none_in_every_column(model_folder: Path, missing: object) -> None:
+def test_missing_text_has_none_in_every_column(model_folder, missing):
     columns = score_texts([missing, TEXTS[0], missing], model_folder, top_k=2)
     assert list(columns) == ["label", "score", "label_2", "score_2"]
     for values in columns.values():
@@ -60,17 +54,17 @@ def test_missing_text_has_none_in_every_column(model_folder: Path, missing: obje
     assert score_texts([missing], model_folder) == {"label": [None], "score": [None]}
 
 
-def test_multi_label_columns_are_lists(multi_label_folder: Path) -> None:
+def test_multi_label_columns_are_lists(multi_label_folder):
     columns = score_texts(["blue reddish", "", "grey"], multi_label_folder)
     assert columns["labels"] == [["blue", "red"], None, []]
     assert [len(scores) if scores else scores for scores in columns["scores"]] == [2, None, []]
 
 
-def test_none_below_rejects_texts(model_folder: Path) -> None:
+def test_none_below_rejects_texts(model_folder):
     assert score_texts(TEXTS, model_folder, none_below=1)["label"] == ["none of these"] * 3
 
 
-def test_invalid_text_is_refused(model_folder: Path) -> None:
+def test_invalid_text_is_refused(model_folder):
     with pytest.raises(GatewiseError, match=r"text 1, counted from 0: expected a string .* int"):
         score_texts(["a", 17], model_folder)
     with pytest.raises(
@@ -89,14 +83,12 @@ def test_invalid_text_is_refused(model_folder: Path) -> None:
         (np.array([TEXTS]), "received a table of type ndarray"),
     ],
 )
-def test_string_or_table_instead_of_a_column_is_refused(
-    model_folder: Path, given: object, reason: str
-) -> None:
+def test_string_or_table_instead_of_a_column_is_refused(model_folder, given, reason):
     with pytest.raises(TypeError, match=reason):
         score_texts(given, model_folder)
 
 
-def test_columns_of_numpy_and_pandas(model_folder: Path) -> None:
+def test_columns_of_numpy_and_pandas(model_folder):
     expected = score_texts(TEXTS, model_folder)
     for column in (
         np.array(TEXTS),
@@ -108,7 +100,7 @@ def test_columns_of_numpy_and_pandas(model_folder: Path) -> None:
         assert score_texts(column, model_folder) == expected
 
 
-def test_invalid_arguments_are_refused(model_folder: Path) -> None:
+def test_invalid_arguments_are_refused(model_folder):
     for top_k in (0,):
         with pytest.raises(GatewiseError, match=f"top_k: expected one label .* received {top_k}"):
             score_texts(TEXTS, model_folder, top_k=top_k)
@@ -116,7 +108,7 @@ def test_invalid_arguments_are_refused(model_folder: Path) -> None:
         score_texts(TEXTS, model_folder, precision="fp64")
 
 
-def test_model_is_loaded_once_until_it_is_replaced(model_folder: Path, tmp_path: Path) -> None:
+def test_model_is_loaded_once_until_it_is_replaced(model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     texts._loaded.cache_clear()
     for _ in range(3):

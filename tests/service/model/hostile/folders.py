@@ -1,5 +1,7 @@
 """Damaged and hostile model folders: changes to a copy of a real folder, by name.
 
+A change takes the path of the copy, and returns the path to load if it is a different one.
+
 Random changes are seeded, so that they can be repeated.
 """
 
@@ -8,14 +10,11 @@ import os
 import random
 import shutil
 import socket
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from gatewise.service.model.model_documents import Manifest
 from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
-
-Change = Callable[[Path], "Path | None"]
-"""Changes a copy of a model folder; returns the path to load if it is a different one."""
 
 FILES = [
     "README.md",
@@ -36,70 +35,67 @@ UNUSUAL_VALUES = [
 ]
 
 
-def reseal(path: Path) -> None:
+def reseal(path):
     """Makes the manifest agree with the files, as an attacker would."""
     folder = ModelFolder(path)
     manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
     seal_model_folder(folder, manifest)
 
 
-def damaged_files() -> dict[str, Change]:
+def damaged_files():
     """Damage as of a failing disk or a broken download, with the original manifest."""
 
-    def change(name: str, how: Callable[[bytes, random.Random], bytes]) -> Change:
-        def apply(path: Path) -> None:
-            file = path / name
-            file.write_bytes(how(file.read_bytes(), random.Random(name)))
+    def rewrite(name, how, path):
+        file = path / name
+        file.write_bytes(how(file.read_bytes(), random.Random(name)))
 
-        return apply
-
-    def flipped(data: bytes, rng: random.Random) -> bytes:
+    def flipped(data, rng):
         changed = bytearray(data)
         changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         return bytes(changed)
 
-    ways: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    ways = {
         "truncated": lambda data, rng: data[: rng.randrange(len(data))],
         "flipped": flipped,
         "grown": lambda data, rng: data + rng.randbytes(rng.randrange(1, 1000)),
         "emptied": lambda data, rng: b"",
     }
-    cases = {f"{name} {way}": change(name, how) for name in FILES for way, how in ways.items()}
+    cases = {
+        f"{name} {way}": partial(rewrite, name, how) for name in FILES for way, how in ways.items()
+    }
     for name in FILES:
         cases[f"{name} deleted"] = lambda path, name=name: (path / name).unlink()
         cases[f"{name} renamed"] = lambda path, name=name: (
             (path / name).rename(path / f"{name}.old") and None
         )
-    for one, other in (("config.json", "tokenizer.json"), ("onnx/model.onnx", "config.json")):
-        cases[f"{one} and {other} swapped"] = lambda path, one=one, other=other: _swap(
-            path / one, path / other
-        )
+    for names in (("config.json", "tokenizer.json"), ("onnx/model.onnx", "config.json")):
+        cases[" and ".join(names) + " swapped"] = partial(_swap, *names)
     return cases
 
 
-def _swap(one: Path, other: Path) -> None:
-    first, second = one.read_bytes(), other.read_bytes()
-    one.write_bytes(second)
-    other.write_bytes(first)
+def _swap(one, other, path):
+    first, second = (path / one).read_bytes(), (path / other).read_bytes()
+    (path / one).write_bytes(second)
+    (path / other).write_bytes(first)
 
 
-def special_files() -> dict[str, Change]:
+def special_files():
     """Folders, pipes, sockets, devices and links in place of files."""
 
-    def to_outside(file: Path) -> None:
+    def to_outside(file):
         outside = next(parent for parent in file.parents if parent.name == "model").parent
         copy = outside / f"outside-{file.name}"
         copy.write_bytes(file.with_name(f"{file.name}.kept").read_bytes())
         file.symlink_to(copy)
 
-    def listening(file: Path) -> None:
+    def listening(file):
         # The path of a socket is limited to about 100 characters, so a short one is moved.
         short = Path("/tmp") / f"gatewise-{os.getpid()}.socket"
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(short))
         shutil.move(short, file)
 
-    ways: dict[str, Callable[[Path], None]] = {
+    ways = {
         "a folder": Path.mkdir,
         "a pipe": os.mkfifo,
         "a socket": listening,
@@ -109,39 +105,39 @@ def special_files() -> dict[str, Change]:
         "a link out of the folder": to_outside,
     }
 
-    def change(name: str, make: Callable[[Path], None]) -> Change:
-        def apply(path: Path) -> None:
-            file = path / name
-            file.rename(file.with_name(f"{file.name}.kept"))
-            make(file)
+    def replace(name, make, path):
+        file = path / name
+        file.rename(file.with_name(f"{file.name}.kept"))
+        make(file)
 
-        return apply
+    return {
+        f"{name} is {way}": partial(replace, name, make)
+        for name in NEEDED
+        for way, make in ways.items()
+    }
 
-    return {f"{name} is {way}": change(name, make) for name in NEEDED for way, make in ways.items()}
 
-
-def changed_documents(count: int) -> dict[str, Change]:
+def changed_documents(count):
     """JSON documents with an unusual value somewhere, resealed."""
 
-    def change(name: str, seed: int) -> Change:
-        def apply(path: Path) -> None:
-            rng = random.Random(seed)
-            file = path / name
-            document = json.loads(file.read_text(encoding="utf-8"))
-            for _ in range(rng.choice([1, 1, 2])):
-                _set_somewhere(document, rng)
-            text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
-            file.write_bytes(text.encode("utf-8", "surrogatepass"))
-            if name != "manifest.json":
-                reseal(path)
-
-        return apply
+    def change(name, seed, path):
+        rng = random.Random(seed)
+        file = path / name
+        document = json.loads(file.read_text(encoding="utf-8"))
+        for _ in range(rng.choice([1, 1, 2])):
+            _set_somewhere(document, rng)
+        text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        if name != "manifest.json":
+            reseal(path)
 
     names = ["config.json", "manifest.json", "tokenizer.json"]
-    return {f"{name} {seed}": change(name, seed) for seed in range(count) for name in names}
+    return {
+        f"{name} {seed}": partial(change, name, seed) for seed in range(count) for name in names
+    }
 
 
-def _set_somewhere(document: object, rng: random.Random) -> None:
+def _set_somewhere(document, rng):
     place = document
     while True:
         keys = list(place) if isinstance(place, dict) else list(range(len(place)))
@@ -159,31 +155,28 @@ def _set_somewhere(document: object, rng: random.Random) -> None:
         place[key] = rng.choice(UNUSUAL_VALUES)
 
 
-def changed_bytes(name: str, count: int) -> dict[str, Change]:
+def changed_bytes(name, count):
     """A file with some bytes changed, resealed."""
 
-    def change(seed: int) -> Change:
-        def apply(path: Path) -> None:
-            rng = random.Random(seed)
-            file = path / name
-            data = bytearray(file.read_bytes())
-            # Most changes are at the beginning of the file, where its structure is.
-            reach = len(data) if rng.random() < 0.3 else min(len(data), 6000)
-            for _ in range(rng.choice([1, 1, 2, 4, 20])):
-                at = min(rng.randrange(reach), len(data) - 1)
-                kind = rng.randrange(4)
-                if kind == 0:
-                    data[at] = rng.randrange(256)
-                elif kind == 1:
-                    data[at] ^= 1 << rng.randrange(8)
-                elif kind == 2:
-                    del data[at : at + rng.randrange(1, 9)]
-                else:
-                    data[at:at] = rng.randbytes(rng.randrange(1, 9))
-            file.write_bytes(data)
-            if name != "manifest.json":
-                reseal(path)
+    def change(seed, path):
+        rng = random.Random(seed)
+        file = path / name
+        data = bytearray(file.read_bytes())
+        # Most changes are at the beginning of the file, where its structure is.
+        reach = len(data) if rng.random() < 0.3 else min(len(data), 6000)
+        for _ in range(rng.choice([1, 1, 2, 4, 20])):
+            at = min(rng.randrange(reach), len(data) - 1)
+            kind = rng.randrange(4)
+            if kind == 0:
+                data[at] = rng.randrange(256)
+            elif kind == 1:
+                data[at] ^= 1 << rng.randrange(8)
+            elif kind == 2:
+                del data[at : at + rng.randrange(1, 9)]
+            else:
+                data[at:at] = rng.randbytes(rng.randrange(1, 9))
+        file.write_bytes(data)
+        if name != "manifest.json":
+            reseal(path)
 
-        return apply
-
-    return {f"{name} bytes {seed}": change(seed) for seed in range(count)}
+    return {f"{name} bytes {seed}": partial(change, seed) for seed in range(count)}

@@ -4,12 +4,7 @@ Each case changes the `tokenizer.json` of a copy of a real model folder.
 """
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-Change = Callable[[Path], None]
-Document = dict[str, Any]
+from functools import partial
 
 SLOW = "(a+)+$"
 LETTERS = "[\\x{61}-\\x{7a}]"
@@ -29,18 +24,18 @@ DEEP = "in place of lists in lists"
 SPECIAL = [["[PAD]", 0.0], ["[UNK]", 0.0], ["[CLS]", 0.0]]
 
 
-def unigram(entries: list[Any], **changes: object) -> Document:
+def unigram(entries, **changes):
     """A model of entries with scores."""
     model = {"type": "Unigram", "unk_id": 1, "vocab": SPECIAL + entries, "byte_fallback": False}
     return model | changes
 
 
-def replacing(pattern: str, content: str = "") -> Document:
+def replacing(pattern, content=""):
     """A regular expression as a normalizer."""
     return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
 
 
-def splitting(pattern: str) -> Document:
+def splitting(pattern):
     """A step of a pre-tokenizer."""
     return {
         "type": "Split",
@@ -50,23 +45,23 @@ def splitting(pattern: str) -> Document:
     }
 
 
-def nested(depth: int) -> Document:
+def nested(depth):
     """Nested normalizers."""
-    step: Document = {"type": "Lowercase"}
+    step = {"type": "Lowercase"}
     for _ in range(depth):
         step = {"type": "Sequence", "normalizers": [step]}
     return step
 
 
-def with_step(step: Document) -> Callable[[Document], None]:
+def with_step(step):
     """Adds a normalizer."""
     return lambda d: d["normalizer"]["normalizers"].append(step)
 
 
-def with_steps_of(pattern: str) -> Callable[[Document], None]:
+def with_steps_of(pattern):
     """Replaces the regular expression of every normalizer."""
 
-    def change(document: Document) -> None:
+    def change(document):
         for step in document["normalizer"]["normalizers"]:
             if "Regex" in step.get("pattern", {}):
                 step["pattern"]["Regex"] = pattern
@@ -74,7 +69,7 @@ def with_steps_of(pattern: str) -> Callable[[Document], None]:
     return change
 
 
-def _changes() -> dict[str, Callable[[Document], object]]:
+def _changes():
     return {
         "a slow expression in every step": with_steps_of(SLOW),
         "an expression that is none": with_steps_of("(("),
@@ -116,67 +111,54 @@ def _changes() -> dict[str, Callable[[Document], object]]:
     }
 
 
-def hostile_tokenizers() -> dict[str, Change]:
+def rewritten(change, path):
+    """Changes the document; a mark in it becomes lists nested too deep for Python to write."""
+    file = path / "tokenizer.json"
+    document = json.loads(file.read_text(encoding="utf-8"))
+    change(document)
+    text = json.dumps(document)
+    file.write_text(text.replace(json.dumps(DEEP), "[" * 990 + "]" * 990), encoding="utf-8")
+
+
+def hostile_tokenizers():
     """Documents that must be refused."""
-
-    def rewritten(change: Callable[[Document], object]) -> Change:
-        def apply(path: Path) -> None:
-            file = path / "tokenizer.json"
-            document = json.loads(file.read_text(encoding="utf-8"))
-            change(document)
-            text = json.dumps(document)
-            file.write_text(text.replace(json.dumps(DEEP), "[" * 990 + "]" * 990))
-
-        return apply
-
-    return {name: rewritten(change) for name, change in _changes().items()}
+    return {name: partial(rewritten, change) for name, change in _changes().items()}
 
 
-def padding_tokenizers() -> dict[str, Change]:
+def padding_tokenizers():
     """Documents with invalid padding and truncation, which are ignored."""
-
-    def rewritten(change: Document) -> Change:
-        def apply(path: Path) -> None:
-            file = path / "tokenizer.json"
-            document = json.loads(file.read_text(encoding="utf-8"))
-            file.write_text(json.dumps(document | change), encoding="utf-8")
-
-        return apply
-
+    multiple = {"strategy": "BatchLongest", "pad_to_multiple_of": 2**40, "pad_id": 0}
+    nothing = {"max_length": 0, "stride": 10, "strategy": "LongestFirst"}
+    changes = {
+        "padding to a multiple without end": {"padding": multiple},
+        "cutting to nothing": {"truncation": nothing},
+        "cutting by words": {"truncation": "x"},
+    }
     return {
-        "padding to a multiple without end": rewritten(
-            {"padding": {"strategy": "BatchLongest", "pad_to_multiple_of": 2**40, "pad_id": 0}}
-        ),
-        "cutting to nothing": rewritten(
-            {"truncation": {"max_length": 0, "stride": 10, "strategy": "LongestFirst"}}
-        ),
-        "cutting by words": rewritten({"truncation": "x"}),
+        name: partial(rewritten, lambda document, values=values: document.update(values))
+        for name, values in changes.items()
     }
 
 
-def invalid_json() -> dict[str, Change]:
+def invalid_json():
     """Bytes that are not JSON, or that two parsers read differently."""
 
-    def rewritten(change: Callable[[str], bytes]) -> Change:
-        def apply(path: Path) -> None:
-            file = path / "tokenizer.json"
-            file.write_bytes(change(file.read_text(encoding="utf-8")))
+    def rewrite(change, path):
+        file = path / "tokenizer.json"
+        file.write_bytes(change(file.read_text(encoding="utf-8")))
 
-        return apply
+    def replacing_once(old, new):
+        return lambda text: text.replace(old, new, 1).encode()
 
     slow = json.dumps(replacing(SLOW))
-    changes: dict[str, Callable[[str], bytes]] = {
+    changes = {
         "no JSON": lambda text: b"{",
         "a list in a list in a list": lambda text: b"[" * 100_000,
         "many empty lists": lambda text: b'{"a":[' + b"[]," * 20_000_000 + b"[]]}",
         "a number of a million digits": lambda text: b'{"version":' + b"9" * 10**6 + b"}",
-        "two normalizers": lambda text: text.replace(
-            '"normalizer":', f'"normalizer": {slow}, "normalizer":', 1
-        ).encode(),
-        "an entry twice": lambda text: text.replace(
-            '"[UNK]": 1', '"[UNK]": 1, "[UNK]": 1', 1
-        ).encode(),
-        "half of a pair": lambda text: text.replace('"[PAD]": 0', '"\\ud800": 0', 1).encode(),
-        "no number": lambda text: text.replace('"dropout": null', '"dropout": NaN', 1).encode(),
+        "two normalizers": replacing_once('"normalizer":', f'"normalizer": {slow}, "normalizer":'),
+        "an entry twice": replacing_once('"[UNK]": 1', '"[UNK]": 1, "[UNK]": 1'),
+        "half of a pair": replacing_once('"[PAD]": 0', '"\\ud800": 0'),
+        "no number": replacing_once('"dropout": null', '"dropout": NaN'),
     }
-    return {name: rewritten(change) for name, change in changes.items()}
+    return {name: partial(rewrite, change) for name, change in changes.items()}

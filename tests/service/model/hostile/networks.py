@@ -5,8 +5,6 @@ nothing but the network is wrong.
 """
 
 import random
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,17 +14,14 @@ from gatewise.service.model.model_documents import Manifest
 from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
 from gatewise.service.model.onnx_validation.operator_allowlist import OPERATORS
 
-Change = Callable[[Path], None]
-Rewrite = Callable[[onnx.ModelProto], None]
-
 ENDLESS = 2**62
 INTEGERS = [0, 1, -1, 2, 3, -2, 7, 64, 1000, 2**31, 10**12, ENDLESS, 2**63 - 1, -(2**63)]
 
 
-def rewritten(rewrite: Rewrite) -> Change:
+def rewritten(rewrite):
     """A case that changes the network."""
 
-    def apply(path: Path) -> None:
+    def apply(path):
         folder = ModelFolder(path)
         model = onnx.load(folder.model)
         rewrite(model)
@@ -36,7 +31,7 @@ def rewritten(rewrite: Rewrite) -> Change:
     return apply
 
 
-def write(path: Path, contents: bytes, operators: set[str]) -> None:
+def write(path, contents, operators):
     """Writes a network, and a manifest with its operators."""
     folder = ModelFolder(path)
     manifest = Manifest.model_validate_json(folder.manifest.read_bytes())
@@ -48,15 +43,13 @@ def write(path: Path, contents: bytes, operators: set[str]) -> None:
     seal_model_folder(folder, manifest.model_copy(update=changes))
 
 
-def constant(model: onnx.ModelProto, name: str, value: object) -> str:
+def constant(model, name, value):
     """Adds a constant."""
     model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
     return name
 
 
-def before_logits(
-    model: onnx.ModelProto, operator: str, *others: str, outputs: int = 1, **attributes: object
-) -> onnx.NodeProto:
+def before_logits(model, operator, *others, outputs=1, **attributes):
     """Inserts a node before the logits."""
     last = model.graph.node[-1]
     names = ["new", *(f"new_{number}" for number in range(1, outputs))]
@@ -66,15 +59,13 @@ def before_logits(
     return model.graph.node[-2]
 
 
-def add_unused(
-    model: onnx.ModelProto, operator: str, *inputs: str, outputs: int = 1, **attributes: object
-) -> None:
+def add_unused(model, operator, *inputs, outputs=1, **attributes):
     """Adds a node whose outputs are not used."""
     names = [f"unused_{len(model.graph.node)}_{number}" for number in range(outputs)]
     model.graph.node.insert(0, helper.make_node(operator, inputs, names, **attributes))
 
 
-def subgraph(*nodes: onnx.NodeProto, inputs: int = 0) -> onnx.GraphProto:
+def subgraph(*nodes, inputs=0):
     """A graph for the attribute of a node."""
     kinds = [(TensorProto.INT64, []), (TensorProto.BOOL, []), (TensorProto.FLOAT, None)]
     given = [
@@ -87,7 +78,7 @@ def subgraph(*nodes: onnx.NodeProto, inputs: int = 0) -> onnx.GraphProto:
     return helper.make_graph(list(nodes), "inside", given[:inputs], results)
 
 
-def endless_loop(model: onnx.ModelProto) -> None:
+def endless_loop(model):
     inside = subgraph(
         helper.make_node("Identity", ["go"], ["on"]),
         helper.make_node("Identity", ["x"], ["y"]),
@@ -104,7 +95,7 @@ def endless_loop(model: onnx.ModelProto) -> None:
     model.graph.node.insert(len(model.graph.node) - 1, loop)
 
 
-def graphs_in_graphs(model: onnx.ModelProto) -> None:
+def graphs_in_graphs(model):
     inside = subgraph(helper.make_node("Identity", ["logits_of_old"], ["y"]))
     for _ in range(40):
         branch = helper.make_node("If", ["yes"], ["y"], then_branch=inside, else_branch=inside)
@@ -115,7 +106,7 @@ def graphs_in_graphs(model: onnx.ModelProto) -> None:
     )
 
 
-def functions_in_functions(model: onnx.ModelProto) -> None:
+def functions_in_functions(model):
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
     for depth in range(10_000):
         calls = [
@@ -129,8 +120,8 @@ def functions_in_functions(model: onnx.ModelProto) -> None:
     before_logits(model, "F0", domain="own")
 
 
-def kept_elsewhere(location: str, offset: int = 0) -> Rewrite:
-    def rewrite(model: onnx.ModelProto) -> None:
+def kept_elsewhere(location, offset=0):
+    def rewrite(model):
         table = model.graph.initializer[0]
         length = len(table.raw_data)
         onnx.external_data_helper.set_external_data(table, location, offset, length)
@@ -139,7 +130,7 @@ def kept_elsewhere(location: str, offset: int = 0) -> Rewrite:
     return rewrite
 
 
-def with_doublings(model: onnx.ModelProto) -> None:
+def with_doublings(model):
     name = "input_ids"
     for number in range(60):
         doubled = helper.make_node("Concat", [name, name], [f"doubled_{number}"], axis=0)
@@ -147,7 +138,7 @@ def with_doublings(model: onnx.ModelProto) -> None:
         name = f"doubled_{number}"
 
 
-def with_squares(model: onnx.ModelProto) -> None:
+def with_squares(model):
     constant(model, "column", [-1, 1])
     constant(model, "row", [1, -1])
     name, nodes = "input_ids", []
@@ -163,12 +154,12 @@ def with_squares(model: onnx.ModelProto) -> None:
         model.graph.node.insert(number, node)
 
 
-def recurrent(model: onnx.ModelProto) -> onnx.NodeProto:
+def recurrent(model):
     return next(node for node in model.graph.node if node.op_type in ("LSTM", "GRU", "RNN"))
 
 
-def with_lengths_times(factor: int) -> Rewrite:
-    def rewrite(model: onnx.ModelProto) -> None:
+def with_lengths_times(factor):
+    def rewrite(model):
         node = recurrent(model)
         inputs = [node.input[4], constant(model, "factor", np.int32(factor))]
         longer = helper.make_node("Mul", inputs, ["longer"])
@@ -178,22 +169,22 @@ def with_lengths_times(factor: int) -> Rewrite:
     return rewrite
 
 
-def set_attribute(node: onnx.NodeProto, key: str, value: object) -> None:
+def set_attribute(node, key, value):
     kept = [attribute for attribute in node.attribute if attribute.name != key]
     del node.attribute[:]
     node.attribute.extend([*kept, helper.make_attribute(key, value)])
 
 
-def first(model: onnx.ModelProto, operator: str) -> onnx.NodeProto:
+def first(model, operator):
     return next(node for node in model.graph.node if node.op_type == operator)
 
 
-def tensor(model: onnx.ModelProto, name: str) -> onnx.TensorProto:
+def tensor(model, name):
     return next(each for each in model.graph.initializer if each.name == name)
 
 
-def with_numbers(name: str, value: float) -> Rewrite:
-    def rewrite(model: onnx.ModelProto) -> None:
+def with_numbers(name, value):
+    def rewrite(model):
         found = tensor(model, name)
         array = np.full(tuple(found.dims), value, np.float32)
         found.CopyFrom(numpy_helper.from_array(array, name))
@@ -201,9 +192,9 @@ def with_numbers(name: str, value: float) -> Rewrite:
     return rewrite
 
 
-def hostile_networks() -> dict[str, Change]:
+def hostile_networks():
     """Networks that must be refused."""
-    rewrites: dict[str, Callable[[onnx.ModelProto], object]] = {
+    rewrites = {
         "weights at an absolute path": kept_elsewhere("/etc/passwd"),
         "weights in another file of the folder": kept_elsewhere("../tokenizer.json"),
         "weights at an address in memory": kept_elsewhere("*/_ORT_MEM_ADDR_/*", 4096),
@@ -294,7 +285,7 @@ def hostile_networks() -> dict[str, Change]:
     return {name: rewritten(rewrite) for name, rewrite in rewrites.items()}
 
 
-def sound_networks() -> dict[str, Change]:
+def sound_networks():
     """Unusual networks that must load."""
     return {
         "weights near the end": rewritten(with_numbers("embedding.weight", 3e38)),
@@ -302,7 +293,7 @@ def sound_networks() -> dict[str, Change]:
     }
 
 
-def invalid_protobufs() -> dict[str, Change]:
+def invalid_protobufs():
     """Bytes that are not an ONNX file."""
     deep = b""
     for _ in range(3000):
@@ -320,7 +311,7 @@ def invalid_protobufs() -> dict[str, Change]:
     }
 
 
-def _length(data: bytes) -> bytes:
+def _length(data):
     size, parts = len(data), []
     while size > 127:
         parts.append(size & 127 | 128)
@@ -328,7 +319,7 @@ def _length(data: bytes) -> bytes:
     return bytes([*parts, size])
 
 
-def random_networks(count: int) -> dict[str, Change]:
+def random_networks(count):
     """Networks of allowed operators with random changes."""
     return {
         f"network {seed}": rewritten(lambda model, seed=seed: mutate(model, random.Random(seed)))
@@ -336,7 +327,7 @@ def random_networks(count: int) -> dict[str, Change]:
     }
 
 
-def mutate(model: onnx.ModelProto, rng: random.Random) -> None:
+def mutate(model, rng):
     """Changes a network at random."""
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
         rng.choice(
@@ -352,7 +343,7 @@ def mutate(model: onnx.ModelProto, rng: random.Random) -> None:
         )(model, rng)
 
 
-def _change_input(model: onnx.ModelProto, rng: random.Random) -> None:
+def _change_input(model, rng):
     names = [each.name for each in model.graph.initializer]
     names += [each.output[0] for each in model.graph.node]
     node = rng.choice(model.graph.node)
@@ -360,11 +351,11 @@ def _change_input(model: onnx.ModelProto, rng: random.Random) -> None:
     node.input[place] = rng.choice([*names, "input_ids", "attention_mask"])
 
 
-def _change_operator(model: onnx.ModelProto, rng: random.Random) -> None:
+def _change_operator(model, rng):
     rng.choice(model.graph.node).op_type = rng.choice(list(OPERATORS))
 
 
-def _change_attribute(model: onnx.ModelProto, rng: random.Random) -> None:
+def _change_attribute(model, rng):
     for attribute in rng.choice(model.graph.node).attribute:
         if attribute.ints:
             attribute.ints[0] = rng.choice(INTEGERS)
@@ -372,7 +363,7 @@ def _change_attribute(model: onnx.ModelProto, rng: random.Random) -> None:
             attribute.i = rng.choice(INTEGERS)
 
 
-def _change_constant(model: onnx.ModelProto, rng: random.Random) -> None:
+def _change_constant(model, rng):
     weights = rng.choice(model.graph.initializer)
     array = numpy_helper.to_array(weights).copy()
     if array.dtype == np.int64:
@@ -382,17 +373,17 @@ def _change_constant(model: onnx.ModelProto, rng: random.Random) -> None:
     weights.CopyFrom(numpy_helper.from_array(array, weights.name))
 
 
-def _add_constant(model: onnx.ModelProto, rng: random.Random) -> None:
+def _add_constant(model, rng):
     numbers = [rng.choice(INTEGERS) for _ in range(rng.choice([1, 2, 4]))]
     name = constant(model, f"numbers_{rng.random()}", numbers)
     rng.choice(model.graph.node).input[-1] = name
 
 
-def _remove_node(model: onnx.ModelProto, rng: random.Random) -> None:
+def _remove_node(model, rng):
     model.graph.node.remove(rng.choice(model.graph.node))
 
 
-def _shuffle_nodes(model: onnx.ModelProto, rng: random.Random) -> None:
+def _shuffle_nodes(model, rng):
     nodes = list(model.graph.node)
     rng.shuffle(nodes)
     del model.graph.node[:]

@@ -4,8 +4,6 @@ Each case changes the step network of a copy of a real folder and reseals the ma
 """
 
 import random
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,14 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from gatewise.service.model.model_documents import Manifest
 from gatewise.service.model.model_folder import ModelFolder, seal_model_folder
 
-Change = Callable[[Path], None]
-Rewrite = Callable[[onnx.ModelProto], object]
 
-
-def rewritten(rewrite: Rewrite) -> Change:
+def rewritten(rewrite):
     """A case that changes the step network."""
 
-    def apply(path: Path) -> None:
+    def apply(path):
         folder = ModelFolder(path)
         model = onnx.load(folder.step)
         rewrite(model)
@@ -30,7 +25,7 @@ def rewritten(rewrite: Rewrite) -> Change:
     return apply
 
 
-def write(path: Path, contents: bytes) -> None:
+def write(path, contents):
     """Writes a step network, and a manifest with the operators of all networks."""
     folder = ModelFolder(path)
     folder.step.write_bytes(contents)
@@ -45,28 +40,28 @@ def write(path: Path, contents: bytes) -> None:
     seal_model_folder(folder, manifest.model_copy(update={"operators": tuple(names)}))
 
 
-def value_info(model: onnx.ModelProto, side: str, name: str) -> onnx.ValueInfoProto:
+def value_info(model, side, name):
     return next(each for each in getattr(model.graph, side) if each.name == name)
 
 
-def tensor_type(model: onnx.ModelProto, name: str) -> onnx.TypeProto.Tensor:
+def tensor_type(model, name):
     return value_info(model, "input", name).type.tensor_type
 
 
-def producer(model: onnx.ModelProto, name: str) -> onnx.NodeProto:
+def producer(model, name):
     return next(node for node in model.graph.node if name in node.output)
 
 
-def node(model: onnx.ModelProto, operator: str) -> onnx.NodeProto:
+def node(model, operator):
     return next(each for each in model.graph.node if each.op_type == operator)
 
 
-def constant(model: onnx.ModelProto, name: str, value: object) -> str:
+def constant(model, name, value):
     model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
     return name
 
 
-def add_state(model: onnx.ModelProto, name: str, *shape: int | str, same: bool = True) -> None:
+def add_state(model, name, *shape, same=True):
     for side, prefix in (("input", "state."), ("output", "next.")):
         info = helper.make_tensor_value_info(prefix + name, TensorProto.FLOAT, shape)
         getattr(model.graph, side).append(info)
@@ -75,15 +70,15 @@ def add_state(model: onnx.ModelProto, name: str, *shape: int | str, same: bool =
     model.graph.node.append(helper.make_node(operator, inputs, [f"next.{name}"], **options))
 
 
-def set_dimension(model: onnx.ModelProto, name: str, place: int, size: int | str) -> None:
+def set_dimension(model, name, place, size):
     dimension = tensor_type(model, name).shape.dim[place]
     dimension.Clear()
     setattr(dimension, "dim_param" if isinstance(size, str) else "dim_value", size)
 
 
-def hostile_steps() -> dict[str, Change]:
+def hostile_steps():
     """Step networks that must be refused."""
-    rewrites: dict[str, Rewrite] = {
+    rewrites = {
         "a state that grows": lambda m: add_state(m, "more", "batch", 4, same=False),
         "a state of a gigabyte": lambda m: add_state(m, "more", "batch", 2**28),
         "states of many megabytes together": lambda m: [
@@ -139,11 +134,11 @@ def hostile_steps() -> dict[str, Change]:
     return cases
 
 
-def bad_states() -> dict[str, Change]:
+def bad_states():
     """Step networks that load, and whose states become invalid when they run."""
 
-    def ids_from(name: str) -> Rewrite:
-        def rewrite(model: onnx.ModelProto) -> None:
+    def ids_from(name):
+        def rewrite(model):
             model.graph.node.insert(
                 0, helper.make_node("Cast", [name], ["ids"], to=TensorProto.INT64)
             )
@@ -153,8 +148,8 @@ def bad_states() -> dict[str, Change]:
 
         return rewrite
 
-    def times(name: str, factor: float) -> Rewrite:
-        def rewrite(model: onnx.ModelProto) -> None:
+    def times(name, factor):
+        def rewrite(model):
             output = producer(model, f"next.{name}")
             inputs = [output.input[0], constant(model, "factor", np.float32(factor))]
             output.CopyFrom(helper.make_node("Mul", inputs, [f"next.{name}"]))
@@ -168,7 +163,7 @@ def bad_states() -> dict[str, Change]:
     }
 
 
-def random_steps(count: int, change: Callable[[onnx.ModelProto, random.Random], None]) -> dict:
+def random_steps(count, change):
     """Step networks of allowed operators with random changes."""
     return {
         f"step {seed}": rewritten(lambda model, seed=seed: change(model, random.Random(seed)))

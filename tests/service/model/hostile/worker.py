@@ -22,13 +22,13 @@ TEXTS = [
 MEMORY_BYTES = 4 * 2**30
 
 
-def limit_memory() -> None:
+def limit_memory():
     with open("/proc/self/statm", encoding="ascii") as statm:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
 
 
-def outcome(path: str) -> dict[str, str]:
+def outcome(path):
     try:
         classifier = Classifier.load(path)
         scores = classifier.predict_proba(TEXTS)
@@ -44,7 +44,7 @@ def outcome(path: str) -> dict[str, str]:
     return {"loaded": f"{labels} labels" + (", streamed" if streamed else "")}
 
 
-def stream(classifier: Classifier) -> list[np.ndarray]:
+def stream(classifier):
     streaming = StreamingClassifier(classifier.artifact)
     scores = []
     for text in TEXTS:
@@ -54,7 +54,7 @@ def stream(classifier: Classifier) -> list[np.ndarray]:
     return [each.scores for each in scores]
 
 
-def main() -> None:
+def main():
     limit_memory()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(outcome(json.loads(line))) + "\n")

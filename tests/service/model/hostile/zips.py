@@ -8,21 +8,13 @@ import shutil
 import stat
 import struct
 import zipfile
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-
-Change = Callable[[Path], Path]
-Edit = Callable[[bytearray, zipfile.ZipInfo], None]
 
 LOCAL, CENTRAL = b"PK\3\4", b"PK\1\2"
 
 
-def packed(
-    path: Path,
-    prefix: str = "",
-    method: int = zipfile.ZIP_DEFLATED,
-    more: Callable[[zipfile.ZipFile], object] = lambda _: None,
-) -> Path:
+def packed(path, prefix="", method=zipfile.ZIP_DEFLATED, more=lambda _: None):
     """A zip of a folder.
 
     Args:
@@ -39,10 +31,10 @@ def packed(
     return target
 
 
-def sound_zips() -> dict[str, Change]:
+def sound_zips():
     """Zips that must load."""
 
-    def with_nested_zip(archive: zipfile.ZipFile) -> None:
+    def with_nested_zip(archive):
         archive.writestr("more.zip", b"PK\3\4 and so on")
 
     return {
@@ -61,26 +53,24 @@ def sound_zips() -> dict[str, Change]:
     }
 
 
-def _named(name: str) -> Change:
+def _named(name):
     """A zip with an entry of this name, written over a name of the same length."""
-
-    def make(path: Path) -> Path:
-        stand_in = "x" * len(name.encode())
-        target = packed(path, more=lambda archive: archive.writestr(stand_in, b"evil"))
-        contents = target.read_bytes()
-        target.write_bytes(contents.replace(stand_in.encode(), name.encode()))
-        return target
-
-    return make
+    return lambda path: _renamed(path, "x" * len(name.encode()), name)
 
 
-def _edited(name: str, edit: Edit) -> Change:
-    """A zip with a changed field of one entry."""
+def _renamed(path, stand_in, name, contents=b"evil"):
+    target = packed(path, more=lambda archive: archive.writestr(stand_in, contents))
+    target.write_bytes(target.read_bytes().replace(stand_in.encode(), name.encode()))
+    return target
 
-    def make(path: Path) -> Path:
+
+def _edited(edit):
+    """A zip with a changed field of the entry of `config.json`."""
+
+    def make(path):
         target = packed(path)
         with zipfile.ZipFile(target) as archive:
-            info = archive.getinfo(name)
+            info = archive.getinfo("config.json")
         contents = bytearray(target.read_bytes())
         edit(contents, info)
         target.write_bytes(contents)
@@ -89,10 +79,10 @@ def _edited(name: str, edit: Edit) -> Change:
     return make
 
 
-def _in_directory(offset: int, layout: str, *values: int) -> Edit:
+def _in_directory(offset, layout, *values):
     """Writes into the entry of the central directory."""
 
-    def edit(contents: bytearray, info: zipfile.ZipInfo) -> None:
+    def edit(contents, info):
         name = info.filename.encode()
         entry = next(
             at
@@ -104,51 +94,41 @@ def _in_directory(offset: int, layout: str, *values: int) -> Edit:
     return edit
 
 
-def _at_header(offset: int, layout: str, *values: int) -> Edit:
+def _at_header(offset, layout, *values):
     """Writes into the header before the file's contents."""
     return lambda contents, info: struct.pack_into(
         layout, contents, info.header_offset + offset, *values
     )
 
 
-def _with(more: Callable[[zipfile.ZipFile], object]) -> Change:
+def _with(more):
     return lambda path: packed(path, more=more)
 
 
-def _link(archive: zipfile.ZipFile) -> None:
+def _link(archive):
     info = zipfile.ZipInfo("link")
     info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     archive.writestr(info, "/etc/passwd")
 
 
-def _bomb(archive: zipfile.ZipFile) -> None:
+def _bomb(archive):
     archive.writestr("zeros", bytes(100 * 2**20))
 
 
-def _many(archive: zipfile.ZipFile) -> None:
+def _many(archive):
     for number in range(20_000):
         archive.writestr(f"{number}", b"")
 
 
-def _twice(archive: zipfile.ZipFile) -> None:
-    archive.writestr("config.jsoN", b"{}")
-
-
-def _of_two(path: Path) -> Path:
-    def second(archive: zipfile.ZipFile) -> None:
+def _of_two(path):
+    def second(archive):
         for file in path.rglob("*"):
             archive.write(file, f"b/{file.relative_to(path).as_posix()}")
 
     return packed(path, "a/", more=second)
 
 
-def _duplicate(path: Path) -> Path:
-    target = _with(_twice)(path)
-    target.write_bytes(target.read_bytes().replace(b"config.jsoN", b"config.json"))
-    return target
-
-
-def hostile_zips() -> dict[str, Change]:
+def hostile_zips():
     """Zips that must be refused."""
     huge = 2**31 - 2
     cases = {
@@ -157,48 +137,43 @@ def hostile_zips() -> dict[str, Change]:
         "a name of a drive": _named("C:evil"),
         "a name with a NUL": _named("good\0evil"),
         "a name that a terminal obeys": _named("\x1b[2Jevil"),
-        "a name twice": _duplicate,
+        "a name twice": lambda path: _renamed(path, "config.jsoN", "config.json", b"{}"),
         "a link": _with(_link),
         "a bomb": _with(_bomb),
         "twenty thousand files": _with(_many),
         "two models": _of_two,
         "bzip2": lambda path: packed(path, method=zipfile.ZIP_BZIP2),
-        "encrypted": _edited("config.json", _in_directory(8, "<H", 1)),
-        "a larger size told": _edited("config.json", _in_directory(24, "<I", 10**6)),
-        "a size without end told": _edited("config.json", _in_directory(24, "<I", huge)),
-        "a larger packed size told": _edited("config.json", _in_directory(20, "<I", huge)),
-        "another sum told": _edited("config.json", _in_directory(16, "<I", 1)),
-        "another place told": _edited("config.json", _in_directory(42, "<I", 5)),
-        "another name before the contents": _edited("config.json", _at_header(30, "<B", 65)),
-        "no header before the contents": _edited("config.json", _at_header(0, "<I", 0)),
-        "another method told": _edited("config.json", _in_directory(10, "<H", 0)),
+        "encrypted": _edited(_in_directory(8, "<H", 1)),
+        "a larger size told": _edited(_in_directory(24, "<I", 10**6)),
+        "a size without end told": _edited(_in_directory(24, "<I", huge)),
+        "a larger packed size told": _edited(_in_directory(20, "<I", huge)),
+        "another sum told": _edited(_in_directory(16, "<I", 1)),
+        "another place told": _edited(_in_directory(42, "<I", 5)),
+        "another name before the contents": _edited(_at_header(30, "<B", 65)),
+        "no header before the contents": _edited(_at_header(0, "<I", 0)),
+        "another method told": _edited(_in_directory(10, "<H", 0)),
     }
-    for seed in range(3):
-        cases[f"truncated {seed}"] = lambda path, seed=seed: _truncated(path, seed)
-    return cases
+    return cases | {f"truncated {seed}": partial(_truncated, seed) for seed in range(3)}
 
 
-def _truncated(path: Path, seed: int) -> Path:
+def _truncated(seed, path):
     target = packed(path)
     contents = target.read_bytes()
     target.write_bytes(contents[: random.Random(seed).randrange(len(contents))])
     return target
 
 
-def random_zips(count: int) -> dict[str, Change]:
+def random_zips(count):
     """Zips with some bytes changed, most of them in the central directory."""
 
-    def change(seed: int) -> Change:
-        def make(path: Path) -> Path:
-            rng = random.Random(seed)
-            target = packed(path)
-            contents = bytearray(target.read_bytes())
-            start = rng.choice([0, len(contents) - 800, len(contents) - 800])
-            for _ in range(rng.choice([1, 2, 8])):
-                contents[rng.randrange(start, len(contents))] = rng.randrange(256)
-            target.write_bytes(contents)
-            return target
+    def change(seed, path):
+        rng = random.Random(seed)
+        target = packed(path)
+        contents = bytearray(target.read_bytes())
+        start = rng.choice([0, len(contents) - 800, len(contents) - 800])
+        for _ in range(rng.choice([1, 2, 8])):
+            contents[rng.randrange(start, len(contents))] = rng.randrange(256)
+        target.write_bytes(contents)
+        return target
 
-        return make
-
-    return {f"zip bytes {seed}": change(seed) for seed in range(count)}
+    return {f"zip bytes {seed}": partial(change, seed) for seed in range(count)}

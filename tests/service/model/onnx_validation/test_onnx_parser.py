@@ -9,15 +9,15 @@ from onnx import helper, numpy_helper
 
 from gatewise.service.model.errors import NetworkError
 from gatewise.service.model.model_folder import ModelFolder
-from gatewise.service.model.onnx_validation.onnx_parser import ParsedNetwork, parse_network
+from gatewise.service.model.onnx_validation.onnx_parser import parse_network
 
 
 @pytest.fixture(scope="module")
-def contents(model_folder) -> bytes:
+def contents(model_folder):
     return ModelFolder(model_folder).model.read_bytes()
 
 
-def agrees(network: ParsedNetwork, model: onnx.ModelProto) -> bool:
+def agrees(network, model):
     """Whether both parsers found the same."""
     nodes = [
         (node.operator, node.name, node.inputs, node.outputs, dict(node.attributes))
@@ -45,7 +45,7 @@ def agrees(network: ParsedNetwork, model: onnx.ModelProto) -> bool:
     )
 
 
-def to_python(value: object) -> object:
+def to_python(value):
     if isinstance(value, bytes):
         return value.decode()
     return tuple(value) if isinstance(value, list) else value

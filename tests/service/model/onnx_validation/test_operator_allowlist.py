@@ -31,14 +31,14 @@ from gatewise.training.onnx_export.step_model import build_step_model
 CLASSES, VOCABULARY = 5, 40
 
 
-def lowered(config: NetworkConfig, ngrams: tuple[int, ...] = (1, 2, 3), **sizes) -> bytes:
+def lowered(config, ngrams=(1, 2, 3), **sizes):
     sizes = {"vocab_size": VOCABULARY, "classes": CLASSES, "buckets": 30, **sizes}
     model = build(config, Shape(ngrams=ngrams, **sizes), seed=1)
     return to_onnx(model, config).SerializeToString()
 
 
 @pytest.fixture(scope="module")
-def networks() -> dict[str, bytes]:
+def networks():
     """Networks that cover every cell, direction, pooling, input and precision."""
     found = {}
     ways = itertools.product(
@@ -75,7 +75,7 @@ def networks() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def step_networks() -> dict[str, bytes]:
+def step_networks():
     """Step networks that cover every cell and pooling."""
     found = {}
     readouts = itertools.cycle(["last", "max", "mean", "max_mean", "attention"])
@@ -140,7 +140,7 @@ def test_a_step_network_is_not_accepted_as_a_whole_one_nor_the_reverse(networks,
         parse_network(one_token)
 
 
-def all_values(contents: bytes, names: list[str], inputs) -> dict[str, np.ndarray]:
+def all_values(contents, names, inputs):
     """The values that a network computes, by name."""
     model = onnx.load_from_string(contents)
     known = {output.name for output in model.graph.output}
@@ -164,11 +164,11 @@ CONSTANTS = {
 }
 
 
-def node(operator: str, *inputs: str, to: str = "logits", **attributes) -> Node:
+def node(operator, *inputs, to="logits", **attributes):
     return Node(operator, "n", inputs, (to,), attributes)
 
 
-def check(*nodes: Node) -> None:
+def check(*nodes):
     signature = Signature({"ids": INTEGER}, {"logits": FLOAT})
     check_operators(ParsedNetwork(nodes, CONSTANTS, signature))
 

@@ -21,7 +21,7 @@ SCHEMA = MessageSchema(
 )
 
 
-def read(data: bytes) -> Message:
+def read(data):
     return Message(memoryview(data), SCHEMA)
 
 

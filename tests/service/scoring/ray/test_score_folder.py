@@ -7,7 +7,6 @@ import random
 import re
 import secrets
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gatewise.service.model.classifier import Classifier
 from gatewise.service.ray_cluster import ClusterError, connected
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ray import ray_pool
@@ -25,7 +23,7 @@ from gatewise.service.scoring.ray.ray_pool import Cluster, Schedule
 from gatewise.service.scoring.ray.score_folder import score_folder
 from gatewise.service.scoring.ray.split_scorer import Outcome, Scorer, SplitJob
 from gatewise.service.scoring.score_file import InterruptedRunError, Parallelism, score_file
-from gatewise.service.scoring.summary import RowCounts, Summary
+from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.errors import GatewiseError, OutputError
@@ -38,24 +36,24 @@ ROWS = 4000
 
 
 @pytest.fixture(scope="module", autouse=True)
-def ray_cluster() -> Iterator[None]:
+def ray_cluster():
     """A cluster on this machine, to which this process is connected."""
     with connected(None, cpus=3, log_to_driver=False):
         yield
 
 
-def texts(seed: int, rows: int) -> list[str]:
+def texts(seed, rows):
     chance = random.Random(seed)
     return [f'{" ".join(chance.choices(WORDS, k=chance.randint(1, 9)))}, "é"' for _ in range(rows)]
 
 
-def csv(path: Path, rows: list[str]) -> None:
+def csv(path, rows):
     lines = [f'{number},"{text.replace(chr(34), chr(34) * 2)}"' for number, text in enumerate(rows)]
     path.write_text("\n".join(["id,text", *lines]) + "\n", encoding="utf-8")
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
+def source(tmp_path):
     """A folder of a large file, which is a group of its own, and of two that are read together."""
     folder = tmp_path / "input"
     folder.mkdir()
@@ -65,7 +63,7 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
-def score(model: Path, source: Path, out: Path, suffix: str, **options: object) -> Summary:
+def score(model, source, out, suffix, **options):
     rejects = options.pop("rejects", None)
     scoring_options = ScoringOptions(**options.pop("options", {}))
     return score_folder(
@@ -78,15 +76,15 @@ def score(model: Path, source: Path, out: Path, suffix: str, **options: object) 
     )
 
 
-def local(classifier: Classifier, source: Path, out: Path, **options: object) -> Summary:
+def local(classifier, source, out, **options):
     return score_file(classifier, source, out, parallelism=Parallelism(1, SIZES.chunk), **options)
 
 
-def text_of(path: Path) -> bytes:
+def text_of(path):
     return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
 
 
-def joined(folder: Path, *, headers: bool) -> bytes:
+def joined(folder, *, headers):
     parts = [text_of(path) for path in sorted(folder.iterdir())]
     if not headers:
         return b"".join(parts)
@@ -96,8 +94,8 @@ def joined(folder: Path, *, headers: bool) -> bytes:
 
 
 def test_concatenated_parts_are_the_output_of_the_local_engine(
-    model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+    model_folder, classifier, source, tmp_path
+):
     reported = []
     done = score(
         model_folder,
@@ -117,9 +115,7 @@ def test_concatenated_parts_are_the_output_of_the_local_engine(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "out", "out.csv"]
 
 
-def test_json_lines_with_columns_chosen_and_compressed_parts(
-    model_folder: Path, classifier: Classifier, tmp_path: Path
-) -> None:
+def test_json_lines_with_columns_chosen_and_compressed_parts(model_folder, classifier, tmp_path):
     source = tmp_path / "in.jsonl.gz"
     lines = [json.dumps({"text": text, "n": [1.0, None]}) for text in texts(4, 1200)]
     lines[7] = "{"
@@ -130,12 +126,7 @@ def test_json_lines_with_columns_chosen_and_compressed_parts(
         {"top_k": 2, "columns": ("n", "label_2", "label")},
     )
     done = score(
-        model_folder,
-        source,
-        tmp_path / "out",
-        "jsonl.gz",
-        rejects=rejects,
-        options=columns,
+        model_folder, source, tmp_path / "out", "jsonl.gz", rejects=rejects, options=columns
     )
     alone = local(
         classifier,
@@ -150,9 +141,7 @@ def test_json_lines_with_columns_chosen_and_compressed_parts(
     assert rejects.read_bytes() == (tmp_path / "rejects_local.jsonl").read_bytes()
 
 
-def test_parquet_keeps_the_types_of_its_columns(
-    model_folder: Path, classifier: Classifier, tmp_path: Path
-) -> None:
+def test_parquet_keeps_the_types_of_its_columns(model_folder, classifier, tmp_path):
     source = tmp_path / "in.parquet"
     rows = texts(5, 1300)
     moments = pa.array(range(1300), pa.timestamp("ns"))
@@ -166,11 +155,11 @@ def test_parquet_keeps_the_types_of_its_columns(
 
 
 def test_killed_worker_neither_loses_nor_duplicates_rows(
-    model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+    model_folder, classifier, source, tmp_path
+):
     killed = []
 
-    def kill(*_: object) -> None:
+    def kill(*_):
         """Kills a scoring process after the first part is complete."""
         for path in Path("/proc").iterdir():
             if killed or not path.name.isdecimal():
@@ -190,9 +179,7 @@ def test_killed_worker_neither_loses_nor_duplicates_rows(
     assert joined(tmp_path / "out", headers=True) == (tmp_path / "out.csv").read_bytes()
 
 
-def test_run_that_a_bad_row_ended_can_be_resumed(
-    model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path
-) -> None:
+def test_run_that_a_bad_row_ended_can_be_resumed(model_folder, classifier, source, tmp_path):
     with (source / "a.csv").open("a") as file:
         file.write("4000,\n4001,the last\n4002\n")
     out, rejects = tmp_path / "out", tmp_path / "rejects.jsonl"
@@ -217,17 +204,17 @@ def test_run_that_a_bad_row_ended_can_be_resumed(
 class Missing:
     """A worker on a node without Gatewise."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         raise ModuleNotFoundError("No module named 'service'")
 
-    def score(self, *_: object) -> None:
+    def score(self, *_):
         """Never called."""
 
 
 class Deadly:
     """A worker that crashes, as without enough memory."""
 
-    def score(self, *_: object) -> None:
+    def score(self, *_):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -238,21 +225,14 @@ class Deadly:
         (Deadly, "4 workers were lost, one after another, while they scored part 00000-00000 of"),
     ],
 )
-def test_failure_of_ray_is_one_line(
-    model_folder: Path,
-    source: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    worker: type,
-    message: str,
-) -> None:
+def test_failure_of_ray_is_one_line(model_folder, source, tmp_path, monkeypatch, worker, message):
     monkeypatch.setattr(ray_pool, "Scorer", worker)
     with pytest.raises(ClusterError, match=rf"^{message}[^\n]*$"):
         score(model_folder, source, tmp_path / "out", "csv", workers=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input"]
 
 
-def test_truncated_input(model_folder: Path, tmp_path: Path) -> None:
+def test_truncated_input(model_folder, tmp_path):
     source, out = tmp_path / "in.csv.gz", tmp_path / "out"
     contents = "text\n" + "".join(f"{secrets.token_hex()}\n" for _ in range(1000))
     whole = gzip.compress(contents.encode())
@@ -263,7 +243,7 @@ def test_truncated_input(model_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def job(classifier: Classifier, source: Path, tmp_path: Path) -> SplitJob:
+def job(classifier, source, tmp_path):
     """A job, with the folder of its output."""
     output = PartitionedOutput.named(tmp_path / "out", "csv")
     output.staging.mkdir()
@@ -277,11 +257,11 @@ def job(classifier: Classifier, source: Path, tmp_path: Path) -> SplitJob:
     )
 
 
-def first_outcome(job: SplitJob, source: Path) -> Outcome:
+def first_outcome(job, source):
     return Scorer().score(job, open_records(source).tables[:1], Split(0, 0))
 
 
-def test_split_that_is_scored_again_has_the_same_bytes(job: SplitJob, source: Path) -> None:
+def test_split_that_is_scored_again_has_the_same_bytes(job, source):
     outcome = first_outcome(job, source)
     assert (outcome.has_failed, outcome.counts.scored) == (False, 500)
     path = job.parts.path / "00000-00000.csv"
@@ -293,7 +273,7 @@ def test_split_that_is_scored_again_has_the_same_bytes(job: SplitJob, source: Pa
     assert job.parts.complete() == {Split(0, 0): outcome.counts}
 
 
-def test_a_node_that_does_not_see_the_folder_says_so(job: SplitJob, source: Path) -> None:
+def test_a_node_that_does_not_see_the_folder_says_so(job, source):
     (job.parts.path / "token").write_text("another run's")
     failure = first_outcome(replace(job, name_node=True), source).failure
     assert failure is not None
@@ -301,7 +281,7 @@ def test_a_node_that_does_not_see_the_folder_says_so(job: SplitJob, source: Path
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3], [1, 0, 0, 3, 2]])
-def test_splits_can_be_read_in_any_order(source: Path, order: list[int]) -> None:
+def test_splits_can_be_read_in_any_order(source, order):
     with (source / "b.csv").open("a") as file:
         file.write('1\n2,"a cell\nof two lines"\n')
     group = open_records(source / "b.csv", source / "c.csv").tables
@@ -314,16 +294,14 @@ def test_splits_can_be_read_in_any_order(source: Path, order: list[int]) -> None
         assert found == records[300 * number : 300 * (number + 1)]
 
 
-def test_partly_read_split_is_read_again_from_its_beginning(
-    source: Path,
-) -> None:
+def test_partly_read_split_is_read_again_from_its_beginning(source):
     group, reader = open_records(source / "a.csv").tables, SplitReader()
     whole = list(reader.chunks(group, Split(0, 1), SIZES))
     next(reader.chunks(group, Split(0, 1), SIZES))
     assert list(reader.chunks(group, Split(0, 1), SIZES)) == whole
 
 
-def test_small_files_are_read_together(source: Path) -> None:
+def test_small_files_are_read_together(source):
     groups = file_groups(open_records(source).tables, SIZES.group)
     assert [len(group) for group in groups] == [1, 2]
 
@@ -331,7 +309,7 @@ def test_small_files_are_read_together(source: Path) -> None:
 class TestSchedule:
     """The number of splits of a group is unknown at first."""
 
-    def test_worker_stays_with_its_group_and_then_starts_another(self) -> None:
+    def test_worker_stays_with_its_group_and_then_starts_another(self):
         schedule = Schedule(3, 10, {})
         first = schedule.take(None, [])
         other = schedule.take(None, [first])
@@ -341,7 +319,7 @@ class TestSchedule:
         schedule.finish(Split(0, 1), RowCounts(3))
         assert schedule.take(Split(0, 1), [other]) == Split(2, 0)
 
-    def test_last_groups_are_shared(self) -> None:
+    def test_last_groups_are_shared(self):
         schedule = Schedule(2, 10, {})
         taken: list[Split] = []
         for _ in range(5):
@@ -354,7 +332,7 @@ class TestSchedule:
         schedule.finish(Split(1, 0), RowCounts(0))
         assert schedule.take(Split(1, 0), []) is None
 
-    def test_complete_splits_are_left_out(self) -> None:
+    def test_complete_splits_are_left_out(self):
         complete = {
             Split(0, 1): RowCounts(10),
             Split(1, 0): RowCounts(2),
@@ -365,21 +343,21 @@ class TestSchedule:
             taken.append(previous)
         assert taken == [Split(0, 0), Split(0, 2)]
 
-    def test_after_a_failure_only_earlier_splits_of_its_group_are_needed(self) -> None:
+    def test_after_a_failure_only_earlier_splits_of_its_group_are_needed(self):
         schedule, failed = Schedule(2, 10, {}), Outcome(Split(1, 1), failure="cannot be read")
         assert schedule.is_needed(Split(1, 0), failed)
         assert not schedule.is_needed(Split(1, 2), failed)
         assert not schedule.is_needed(Split(0, 0), failed)
 
 
-def test_invalid_destination(tmp_path: Path) -> None:
+def test_invalid_destination(tmp_path):
     with pytest.raises(OutputError, match="unknown format 'xml': expected one of csv, tsv, jsonl"):
         PartitionedOutput.named(tmp_path / "out", "xml")
     with pytest.raises(OutputError, match="expected a folder on a file system"):
         PartitionedOutput.named("s3://bucket/out", "csv")
 
 
-def test_only_an_earlier_output_is_replaced(tmp_path: Path) -> None:
+def test_only_an_earlier_output_is_replaced(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "part-00000.csv.gz").touch()
@@ -393,9 +371,7 @@ def test_only_an_earlier_output_is_replaced(tmp_path: Path) -> None:
         PartitionedOutput.named(out / "none" / "out", "parquet")
 
 
-def test_more_workers_than_free_cpus_are_refused(
-    model_folder: Path, source: Path, tmp_path: Path
-) -> None:
+def test_more_workers_than_free_cpus_are_refused(model_folder, source, tmp_path):
     with pytest.raises(ClusterError, match=r"3 free CPUs: expected 4 .* 3 workers or fewer"):
         score(model_folder, source, tmp_path / "out", "csv", workers=4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input"]
