@@ -52,7 +52,9 @@ def test_a_tenth_of_each_label_validates_where_a_corpus_has_no_validation_rows(c
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BenchmarkError, match=r"expected train\.csv or train\.csv\.gz, found none"):
+    with pytest.raises(
+        BenchmarkError, match=r"expected train\.csv or train\.csv\.gz or train\.jsonl, found none"
+    ):
         corpora.read(tmp_path)
 
 
