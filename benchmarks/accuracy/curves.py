@@ -176,7 +176,8 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
     }
     report(tables, facts={"draws": draws}, as_json=as_json)
     if picture:
-        write_picture(picture, points, titles)
+        shown = [point for name_ in corpora_ for point in points if point.corpus == name_]
+        write_picture(picture, shown, titles)
 
 
 if __name__ == "__main__":
