@@ -1,7 +1,7 @@
 """The corpora that benchmarks read: found, split the same way for everyone, cut and repeated.
 
-A corpus is a folder with `train`, `test` and perhaps `valid`, or with `all`, as `.csv` or `.csv.gz`
-with the columns text and label.
+A corpus is a folder with `train`, `test` and perhaps `valid`, or with `all`, as `.csv`, `.csv.gz`
+or `.jsonl` with the columns text and label, or labels where a text has several.
 """
 
 import csv
@@ -38,14 +38,15 @@ VALIDATION_SHARE = 0.1
 # nsmc is one file: which of its rows are train and test does not depend on the seed.
 _WHOLE_SEED, _WHOLE_TRAIN, _WHOLE_TEST = 1, 150_000, 50_000
 _BAD_EVERY = 997
+_ENDINGS = (".csv", ".csv.gz", ".jsonl")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Texts, and a label for each."""
+    """Texts, and the labels of each: one, or in a multi-label corpus any number."""
 
     texts: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[tuple[str, ...], ...]
 
     def only(self, rows: Sequence[int]) -> "Rows":
         """Some of these rows."""
@@ -58,11 +59,11 @@ class Rows:
         drawn = np.random.default_rng(1).permutation(len(self.texts))[:count]
         return self.only(sorted(drawn.tolist()))
 
-    def write(self, path: Path) -> Path:
-        """Writes them as CSV."""
+    def write(self, path: Path, column: str = "label") -> Path:
+        """Writes them as CSV; the column `labels` may hold several, with `|` between them."""
         with path.open("w", encoding="utf-8", newline="") as file:
-            rows = zip(self.texts, self.labels, strict=True)
-            csv.writer(file).writerows([("text", "label"), *rows])
+            rows = zip(self.texts, map("|".join, self.labels), strict=True)
+            csv.writer(file).writerows([("text", column), *rows])
         return path
 
 
@@ -96,7 +97,7 @@ class Corpus:
         """The split of a seed, which is the same for every seed if there are validation rows."""
         if self.validation is not None:
             return Split(self.name, self.train, self.validation, self.test)
-        _, keys = np.unique(np.array(self.train.labels), return_inverse=True)
+        _, keys = np.unique(np.array(self.train.labels).ravel(), return_inverse=True)
         held_out = split(keys.astype(np.int32), VALIDATION_SHARE, seed)
         kept, validation = (np.flatnonzero(rows).tolist() for rows in (~held_out, held_out))
         return Split(self.name, self.train.only(kept), self.train.only(validation), self.test)
@@ -108,7 +109,7 @@ def find(folder: Path, *names: str) -> Path:
     Raises:
         BenchmarkError: If none is.
     """
-    files = [folder / f"{name}{ending}" for name in names for ending in (".csv", ".csv.gz")]
+    files = [folder / f"{name}{ending}" for name in names for ending in _ENDINGS]
     found = next((file for file in files if file.is_file()), None)
     if found is None:
         expected = " or ".join(file.name for file in files)
@@ -190,4 +191,4 @@ def repeat(sources: Sequence[Path], folder: Path, rows: int) -> int:
 
 def _rows(path: Path) -> Rows:
     rows = list(read_rows(path, bad_rows=StopAtBadRows()))
-    return Rows(tuple(row.text for row in rows), tuple(row.label for row in rows))
+    return Rows(tuple(row.text for row in rows), tuple(row.labels for row in rows))

@@ -15,19 +15,15 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks.lib import corpora
-from benchmarks.lib.classifiers import (
-    Gatewise,
-    Settings,
-    fasttext_accuracy,
-    fasttext_file,
-    fasttext_ids,
-)
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, TrainingSettings, command
 from benchmarks.lib.corpora import Split
+from benchmarks.lib.fasttext_format import fasttext_accuracy, fasttext_file, fasttext_ids
 from benchmarks.lib.report import Row, report
 from benchmarks.lib.results import Key, Result, Results, key
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.config import config as configs
+from gatewise.training.config.config import Config
 from gatewise.training.evaluation.evaluate import evaluate
 from gatewise.training.mobile.mobile_export import export_mobile
 from gatewise.training.pipeline import train
@@ -48,6 +44,8 @@ GRID = tuple(
 CUTOFFS = (60_000, 40_000, 26_000, 18_000, 12_000, 8_000, 5_500, 3_600, 2_400, 1_600, 1_000, 600)
 """Features that fastText's quantization keeps; the most that fit into a size are taken."""
 
+Settings = dict[str, Any]
+
 _FASTTEXT: Settings = {"epoch": 25, "lr": 0.5, "thread": 1}
 
 
@@ -59,9 +57,17 @@ class MobileExport:
     assignments: Sequence[str] = ()
     title: str = "Gatewise"
 
-    def settings(self, corpus: str, size: int) -> Settings:
-        """What its results depend on."""
-        return {"size": size, **Gatewise(self.assignments).settings(corpus)}
+    def config(self) -> Config:
+        """Every setting of a run."""
+        assignments = [*self.assignments, f"training.seed={SEED}"]
+        return configs.load(assignments=assignments).without_places()
+
+    def settings(self, size: int) -> Settings:
+        """What its results depend on; of a folder or file of vectors, its name."""
+        settings = self.config().model_dump(mode="json")
+        if vectors := settings["network"]["vectors"]:
+            settings["network"]["vectors"] = Path(vectors).name
+        return {"size": size, **settings}
 
     def measure(self, split: Split, size: int) -> Result:
         """Trains a model, exports it, and tests what was written."""
@@ -72,8 +78,7 @@ class MobileExport:
                 raise BenchmarkError("expected validation and test rows")
             validation, test = files.validation, files.test
             if not model.exists():
-                config = Gatewise(self.assignments).config(SEED)
-                train(files, model, config, StopAtBadRows(), lambda _: None)
+                train(files, model, self.config(), StopAtBadRows(), lambda _: None)
             exported = export_mobile(
                 model,
                 out,
@@ -99,7 +104,7 @@ class Ftz:
     title: str = "fastText, .ftz"
     _models: dict[str, bytes] = field(default_factory=dict)
 
-    def settings(self, _: str, size: int) -> Settings:
+    def settings(self, size: int) -> Settings:
         """What its results depend on."""
         return {"size": size, "grid": GRID, "cutoffs": CUTOFFS}
 
@@ -146,7 +151,7 @@ Candidate = MobileExport | Ftz
 
 def key_of(candidate: Candidate, corpus: str, size: int) -> Key:
     """The key of a result."""
-    return key(candidate.title, corpus, SEED, candidate.settings(corpus, size))
+    return key(candidate.title, corpus, SEED, candidate.settings(size))
 
 
 def row(

@@ -1,12 +1,13 @@
-"""The accuracy of classifiers and the sizes of models are measured once, and shown from a file."""
+"""The points of learning curves and the sizes of models are measured once, and shown from files."""
 
 from importlib.util import find_spec
 
 import pytest
 
-from benchmarks.accuracy.accuracy import main
-from benchmarks.lib.classifiers import FastText, best_of
-from benchmarks.lib.corpora import read
+from benchmarks.accuracy import candidates, curves
+from benchmarks.accuracy.draws import draw
+from benchmarks.lib import corpora
+from benchmarks.lib.corpora import Corpus, Rows
 from benchmarks.mobile import sizes
 
 SMALL = ("--set=network.units=4", "--set=network.buckets=100", "--set=training.epochs=1")
@@ -14,49 +15,84 @@ SMALL = ("--set=network.units=4", "--set=network.buckets=100", "--set=training.e
 
 @pytest.fixture
 def options(data, tmp_path):
-    return [data, "--only", "trec6", "--seeds", "1", "--results", tmp_path / "results.jsonl"]
+    return ["--data", data, "--sets", "trec6", "--results", tmp_path / "results", "--draws", "1,2"]
 
 
-def test_classifiers_are_measured_once(run, options, error_of):
-    chosen = ("--classifiers", "gatewise,svc,lr", *SMALL)
-    (gatewise, svc, lr) = run(main, *options, *chosen)["accuracy"]
-    assert [each["classifier"] for each in (gatewise, svc, lr)] == [
-        "Gatewise",
-        "TF-IDF + LinearSVC",
-        "TF-IDF + LR",
+@pytest.fixture(scope="module")
+def emotions():
+    """A multi-label corpus in which one label is rare, and never alone."""
+    kinds = [("sun", ("joy",)), ("rain", ("grief",)), ("storm", ("fear", "grief"))]
+    rows = [(kinds[2] if number % 9 == 0 else kinds[number % 2], number) for number in range(180)]
+    texts = tuple(f"{word} {number}" for (word, _), number in rows)
+    every = Rows(texts, tuple(labels for (_, labels), _ in rows))
+    return Corpus("goemotions", every, None, every)
+
+
+def test_points_are_measured_once(run, options, error_of, tmp_path):
+    chosen = ("--sizes", "10,all", "--only", "gatewise-small,svc,lr")
+    picture = tmp_path / "curves.svg"
+    tables = run(curves.main, *options, *chosen, "--name=gatewise-small", *SMALL)
+    few, every = tables["accuracy, %"]
+    assert (few["rows a label"], every["rows a label"]) == ("10", "all")
+    assert every["TF-IDF + LinearSVC"] == every["TF-IDF + logistic regression"] == "100.0"
+    assert " ± " in few["Gatewise-small"]
+    # Every row is one draw, but Gatewise has another seed in each.
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "results").glob("*/*")}
+    names = sorted(f"{file.parent.name}/{file.stem}" for file in files)
+    assert [name for name in names if "-all-" in name] == [
+        "gatewise-small/trec6-all-1",
+        "gatewise-small/trec6-all-2",
+        "lr/trec6-all-1",
+        "svc/trec6-all-1",
     ]
-    assert svc["accuracy, %"] == lr["accuracy, %"] == 100
-    assert gatewise["training, s"] > 0
-    file = options[-1]
-    lines = file.read_text(encoding="utf-8")
-    assert run(main, *options, *chosen)["accuracy"] == [gatewise, svc, lr]
-    assert file.read_text(encoding="utf-8") == lines
-    # Other settings are other results.
-    assert run(main, *options, "--classifiers", "gatewise", "--table")["accuracy"] == []
-    assert "expected names among gatewise" in error_of(main, *options, "--classifiers", "bert")
+    (gatewise, _) = tables["points above TF-IDF + LinearSVC (corpora)"]
+    assert gatewise["all"].endswith(" (1)")
+    # Shown from the files, by its name alone.
+    shown = run(curves.main, *options, "--sizes", "10,all", "--table", "--picture", picture)
+    assert shown["accuracy, %"][0]["gatewise-small"] == few["Gatewise-small"]
+    assert "trec6" in picture.read_text(encoding="utf-8")
+    run(curves.main, *options, *chosen, "--name=gatewise-small", *SMALL)
+    assert files == {file: file.stat().st_mtime_ns for file in files}
+    assert "expected names among gatewise" in error_of(curves.main, *options, "--only", "bert")
+    assert "expected a size such as 10" in error_of(curves.main, *options, "--sizes", "few")
+
+
+def test_draws_are_parts_of_each_other(corpus, emotions):
+    whole = corpora.read(corpus)
+    few, more = (draw(whole, size, 1) for size in ("3", "30"))
+    assert sorted(few.train.labels) == [("cold",)] * 3 + [("warm",)] * 3
+    assert len(more.train.texts) == 60
+    assert set(few.train.texts) < set(more.train.texts)
+    assert set(few.train.texts) != set(draw(whole, "3", 2).train.texts)
+    assert few.test == more.test == whole.test
+    # The rare label comes with another, which then needs fewer rows of its own.
+    labels = sorted(draw(emotions, "12", 1).train.labels)
+    assert labels == [("fear", "grief")] * 12 + [("joy",)] * 12
+    assert len(draw(emotions, "50rows", 1).train.texts) == 50
+
+
+def test_several_labels_are_scored_by_f1(emotions):
+    known = candidates.candidates("gatewise", [each[6:] for each in SMALL], None)
+    drawn = draw(emotions, "50rows", 1)
+    assert not known["fasttext"].fits(drawn)
+    for name in ("svc", "lr"):
+        outcome = known[name].measure(drawn)
+        assert outcome.accuracy == outcome.macro_f1 == 1
+    outcome = known["gatewise"].measure(drawn)
+    assert 0 < outcome.macro_f1 <= 1
 
 
 @pytest.mark.skipif(find_spec("fasttext") is None, reason="fastText is not installed")
-def test_fasttext_searches_for_its_settings(corpus):
-    result = FastText(1).measure(read(corpus).split(1), 2)
-    assert result.accuracy > 0.5
-    assert "wordNgrams=" in result.chosen
+def test_fasttext_searches_for_its_settings(corpus, monkeypatch):
+    monkeypatch.setattr(candidates, "FASTTEXT_SECONDS", 1)
+    fasttext = candidates.candidates("gatewise", (), None)["fasttext"]
+    outcome = fasttext.measure(draw(corpora.read(corpus), "30", 2))
+    assert outcome.accuracy > 0.5
+    assert "wordNgrams=" in outcome.chosen
 
 
-def test_the_grid_is_walked_up_until_accuracy_falls():
-    scores = {1: 0.3, 2: 0.3, 3: 0.2, 4: 0.2, 5: 0.4}
-    tried = []
-
-    def fitted(c):
-        tried.append(c)
-        return c
-
-    assert best_of(list(scores), fitted, scores.__getitem__) == (1, 1, 0.3)
-    assert tried == [1, 2, 3, 4]
-
-
-def test_sizes_are_measured(run, options):
-    arguments = [each for each in options if each not in ("--seeds", "1")]
+def test_sizes_are_measured(run, data, tmp_path):
+    arguments = [data, "--only", "trec6", "--results", tmp_path / "results.jsonl"]
     (row,) = run(sizes.main, *arguments, "--sizes", "1MB", *SMALL)["accuracy, % (KB)"]
     assert row["corpus"] == "trec6"
     accuracy, kilobytes = row["Gatewise, 1,000 KB"].split(" ")

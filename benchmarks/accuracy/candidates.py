@@ -1,0 +1,146 @@
+"""The candidates: Gatewise, linear models, fastText, and a pretrained encoder.
+
+Each learns from the training rows of a draw and is asked for the test rows once, at the end.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sklearn.model_selection import train_test_split
+
+from benchmarks.accuracy import encoders, linear
+from benchmarks.accuracy.draws import Draw
+from benchmarks.accuracy.points import Outcome
+from benchmarks.lib.command import BenchmarkError
+from benchmarks.lib.fasttext_format import fasttext_accuracy, fasttext_file, fasttext_ids
+from gatewise.training.config import config as configs
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.pipeline import train
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+
+GATEWISE = "gatewise"
+"""Its name; with other settings, what the name begins with."""
+
+NOT_ENGLISH = ("langid", "surnames", "thucnews", "nsmc")
+
+FASTTEXT_SECONDS = 20
+"""How long fastText's autotune searches, by the clock."""
+
+_FASTTEXT_TUNED = ("lr", "dim", "epoch", "wordNgrams", "minn", "maxn", "bucket")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is compared.
+
+    Attributes:
+        title: Its name in tables and pictures.
+        measure: Trains on a draw and scores its test rows.
+        english: Whether it knows English alone.
+        multi_label: Whether it is measured where a text may have several labels.
+        max_rows: Training rows above which it is not measured.
+    """
+
+    title: str
+    measure: Callable[[Draw], Outcome]
+    english: bool = False
+    multi_label: bool = True
+    max_rows: float = float("inf")
+
+    def fits(self, draw: Draw) -> bool:
+        """Whether it is measured on a draw."""
+        return (
+            (self.multi_label or not draw.multi_label)
+            and not (self.english and draw.corpus in NOT_ENGLISH)
+            and len(draw.train.texts) <= self.max_rows
+        )
+
+
+def candidates(name: str, settings: Sequence[str], cache: Path) -> dict[str, Candidate]:
+    """Every candidate by its name.
+
+    Args:
+        name: The name of Gatewise with the settings.
+        settings: Settings of Gatewise, `section.key=value`.
+        cache: Folder for what encoders make.
+    """
+    return {
+        name: Candidate(
+            name.replace(GATEWISE, "Gatewise", 1), lambda draw: _gatewise(draw, settings)
+        ),
+        "svc": Candidate("TF-IDF + LinearSVC", linear.svc),
+        "lr": Candidate("TF-IDF + logistic regression", linear.logistic_regression),
+        "fasttext": Candidate("fastText, autotuned", _fasttext, multi_label=False),
+        "model2vec": Candidate(
+            "model2vec + logistic regression",
+            lambda draw: encoders.model2vec(draw, cache),
+            english=True,
+        ),
+        "minilm": Candidate(
+            "MiniLM + logistic regression", lambda draw: encoders.minilm(draw, cache), english=True
+        ),
+        # It learns from pairs of rows, whose number grows with the square of that of the rows.
+        "setfit": Candidate(
+            "SetFit", encoders.setfit, english=True, multi_label=False, max_rows=100
+        ),
+    }
+
+
+def _gatewise(draw: Draw, settings: Sequence[str]) -> Outcome:
+    """Trains a model folder as `gatewise train` does, with the number of the draw as seed."""
+    config = configs.load(assignments=[*settings, f"training.seed={draw.number}"])
+    column = "labels" if draw.multi_label else "label"
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        corpora = Corpora(
+            draw.train.write(folder / "train.csv", column),
+            draw.validation.write(folder / "valid.csv", column) if draw.validation else None,
+            draw.test.write(folder / "test.csv", column),
+        )
+        run = train(
+            corpora, folder / "model", config.without_places(), StopAtBadRows(), lambda _: None
+        )
+    if run.test is None:
+        raise BenchmarkError("expected a report on the test rows")
+    chosen = f"epoch {run.fitted.best.number} of {len(run.fitted.epochs)}"
+    if run.test.micro_f1 is None:
+        return Outcome(run.test.accuracy, chosen=chosen)
+    return Outcome(run.test.micro_f1, run.test.macro_f1, chosen)
+
+
+def _fasttext(draw: Draw) -> Outcome:
+    """Lets fastText's autotune search on held-out rows, and trains on all rows with its choice."""
+    import fasttext  # noqa: PLC0415 — of an extra, for this candidate alone
+
+    kept, held = draw.train, draw.validation
+    if held is None:
+        kept, held = (
+            draw.train.only(rows)
+            for rows in train_test_split(
+                range(len(draw.train.texts)),
+                test_size=0.2,
+                random_state=draw.number,
+                stratify=draw.train.labels,
+            )
+        )
+    ids = fasttext_ids(draw.train)
+    options: dict[str, Any] = {"thread": 1, "seed": draw.number, "verbose": 0}
+    with TemporaryDirectory() as scratch:
+        train, rest, validation = (
+            str(fasttext_file(Path(scratch) / f"{name}.txt", rows, ids))
+            for name, rows in (("train", draw.train), ("rest", kept), ("validation", held))
+        )
+        search = fasttext.train_supervised(
+            rest,
+            autotuneValidationFile=validation,
+            autotuneDuration=FASTTEXT_SECONDS,
+            **options,
+        )
+        tuned = {name: getattr(search, name) for name in _FASTTEXT_TUNED}
+        del search  # it may have gigabytes
+        model = fasttext.train_supervised(train, **tuned, **options)
+    chosen = ", ".join(f"{name}={value:g}" for name, value in tuned.items())
+    return Outcome(fasttext_accuracy(model, draw.test, ids), chosen=chosen)
