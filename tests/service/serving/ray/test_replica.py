@@ -3,8 +3,6 @@
 import asyncio
 import gc
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.responses import Response
@@ -24,7 +22,7 @@ pytestmark = pytest.mark.ray
 
 
 @pytest.fixture
-def replica(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica]:
+def replica(model_folder, monkeypatch):
     interval = sys.getswitchinterval()
     monkeypatch.setattr("gatewise.service.serving.ray.replica.serve.get_replica_context", Context)
     replica = Replica(Settings(model=(f"m={model_folder}",), sessions=1))
@@ -39,13 +37,11 @@ class Context:
     replica_tag = "this"
 
 
-def test_a_replica_is_well_while_every_model_answers(
-    replica: Replica, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_replica_is_well_while_every_model_answers(replica, monkeypatch):
     asyncio.run(replica.check_health())
     served = replica._models.find("m")
 
-    def fail(encoded: object) -> object:
+    def fail(encoded):
         raise ModelFolderError("broken")
 
     monkeypatch.setattr(served.classifier, "logits", fail)
@@ -53,18 +49,18 @@ def test_a_replica_is_well_while_every_model_answers(
         asyncio.run(replica.check_health())
 
 
-def test_a_model_without_a_version_is_not_well(replica: Replica) -> None:
+def test_a_model_without_a_version_is_not_well(replica):
     served = replica._models.model("m").served.popitem()[1]
     with pytest.raises(NotReadyError):
         asyncio.run(replica.check_health())
     asyncio.run(served.close())
 
 
-def test_a_change_is_made_once_and_told_to_heirs(replica: Replica) -> None:
+def test_a_change_is_made_once_and_told_to_heirs(replica):
     version = replica._models.versions("m")[0]
     change = Change("share", "m", shares={version: 1.0})
 
-    async def follow() -> None:
+    async def follow():
         assert await replica.follow(change, "this") is None
         assert replica._models.model("m").shares is None
         assert await replica.follow(change, "another") is None
@@ -78,13 +74,13 @@ def test_a_change_is_made_once_and_told_to_heirs(replica: Replica) -> None:
     asyncio.run(follow())
 
 
-def test_the_request_id_is_left_to_the_proxy() -> None:
+def test_the_request_id_is_left_to_the_proxy():
     app = without_request_id(Response("done", headers={"X-Request-ID": "1", "X-Other": "2"}))
     response = TestClient(app).get("/")
     assert "x-request-id" not in response.headers
     assert response.headers["x-other"] == "2"
 
 
-def test_a_folder_that_is_missing_here_names_the_node(tmp_path: Path) -> None:
+def test_a_folder_that_is_missing_here_names_the_node(tmp_path):
     with pytest.raises(ReplicaError, match=f"{REFUSED}[0-9.]+: {tmp_path}/none: "):
         Replica(Settings(model=(str(tmp_path / "none"),)))

@@ -1,7 +1,5 @@
 """Inference responses: a client decodes what was encoded."""
 
-from typing import Any
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,9 +19,7 @@ SCORES = st.lists(
     binary=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     id_=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
 )
-def test_the_triton_client_decodes_the_tensors(
-    scores: Any, texts: list[str], binary: tuple[bool, ...], id_: str | None
-) -> None:
+def test_the_triton_client_decodes_the_tensors(scores, texts, binary, id_):
     given_ = scores > 0
     tensors = [
         Tensor("label", "BYTES", (len(texts),), texts),
@@ -44,7 +40,7 @@ def test_the_triton_client_decodes_the_tensors(
     assert result.as_numpy("given").tolist() == given_.tolist()
 
 
-def test_the_bytes_of_a_response_in_json() -> None:
+def test_the_bytes_of_a_response_in_json():
     scores = np.array([[0.9, 0.1]], dtype=np.float32)
     tensors = [
         Tensor("label", "BYTES", (1, 1), ["größer"]),
@@ -58,7 +54,7 @@ def test_the_bytes_of_a_response_in_json() -> None:
     )
 
 
-def test_the_bytes_of_binary_tensors() -> None:
+def test_the_bytes_of_binary_tensors():
     tensors = [
         Tensor("label", "BYTES", (2,), ["é", ""]),
         Tensor("score", "FP32", (2,), np.array([1, -2], dtype=np.float32)),

@@ -1,0 +1,53 @@
+"""The access log and the id of each request."""
+
+import logging
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def client(serve_app, make_app):
+    return serve_app(make_app(access_log=True))
+
+
+@pytest.fixture
+def lines(caplog):
+    """The lines of the access log."""
+    caplog.set_level(logging.INFO, "gatewise.access")
+    return lambda: [one for one in caplog.records if one.name == "gatewise.access"]
+
+
+def test_a_request_is_logged_without_its_text_its_query_and_its_key(client, lines, wait_until):
+    headers = {"X-Request-ID": "mine-1", "X-API-Key": "a secret key"}
+    body = {"inputs": "a secret text"}
+    answer = client.post("/predict?q=secret", json=body, headers=headers)
+    assert answer.headers["x-request-id"] == "mine-1"
+    wait_until(lines)
+    (line,) = lines()
+    expected = {"request_id": "mine-1", "method": "POST", "path": "/predict", "status": 200}
+    expected |= {"model": "languages", "version": "2", "client": "127.0.0.1"}
+    assert {**line.fields, "ms": 0} == {**expected, "ms": 0}
+    assert line.fields["ms"] > 0
+    assert "secret" not in line.getMessage()
+    assert ' path="/predict" status=200 ' in line.getMessage()
+
+
+def test_an_invalid_id_is_replaced_and_a_long_path_truncated(client, lines, wait_until):
+    answer = client.get("/" + "a" * 20_000, headers={"X-Request-ID": "no\tgood"})
+    assert answer.status_code == 404
+    assert len(answer.json()["detail"]) < 500
+    wait_until(lines)
+    (line,) = lines()
+    assert line.fields["request_id"] == answer.headers["x-request-id"] != "no\tgood"
+    assert 1000 < len(line.getMessage()) < 2000
+
+
+def test_texts_are_logged_if_enabled(serve_app, make_app, lines, wait_until):
+    client = serve_app(make_app(access_log=True, log_texts=True))
+    client.post("/predict", json={"inputs": ["a text\nof two lines"]})
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["another text"]}
+    client.post("/v2/models/languages/infer", json={"inputs": [tensor]})
+    wait_until(lambda: len(lines()) == 2)
+    first, second = (line.getMessage() for line in lines())
+    assert first.endswith('texts=["a text\\nof two lines"]')
+    assert second.endswith('texts=["another text"]')
