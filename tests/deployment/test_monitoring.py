@@ -158,22 +158,6 @@ def test_grafana_is_given_prometheus_and_the_dashboard():
     assert mounted == {"/etc/grafana/provisioning", provider["options"]["path"]}
 
 
-def test_the_panels_are_a_grid_without_gaps_or_overlaps():
-    taken = set()
-    for panel in DASHBOARD["panels"]:
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert not cells & taken, panel["title"]
-        taken |= cells
-    height = max(y for _, y in taken) + 1
-    assert taken == {(x, y) for x in range(24) for y in range(height)}
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
-
-
 def test_a_panel_has_a_title_a_unit_and_variables_that_are_there():
     for panel in PANELS:
         assert panel["title"]

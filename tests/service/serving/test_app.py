@@ -4,8 +4,6 @@ import itertools
 import json
 import re
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -341,16 +339,3 @@ class TestHealth:
             return client.post("/predict", json={"inputs": "who"}).headers["gatewise-version"]
 
         wait_until(lambda: answering() == "2")
-
-
-def test_the_application_does_not_import_what_only_training_needs():
-    script = (
-        "import sys, gatewise.service.serving.app, gatewise.service.serving.server\n"
-        "print(*sys.modules)"
-    )
-    listed = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout
-    modules = set(listed.split())
-    assert modules >= {"fastapi", "onnxruntime", "uvicorn"}
-    assert not modules & {"tensorflow", "keras", "onnx", "sklearn", "gatewise.training", "ray"}

@@ -65,35 +65,6 @@ def test_the_newest_version_is_the_default(two):
     run(two, act)
 
 
-def test_a_new_version_takes_over_without_a_lost_request(two, model_folder, put):
-    async def act(models):
-        await models.reload("m")
-        answered = Counter()
-
-        async def keep_asking():
-            while not stop.is_set():
-                served = models.find()
-                scored = await served.ask(["where is it"])
-                assert isinstance(scored, Scored)
-                answered[served.version] += 1
-
-        stop = asyncio.Event()
-        asking = [asyncio.create_task(keep_asking()) for _ in range(8)]
-        for number in range(3, 6):
-            put(model_folder, two / str(number))
-            shutil.rmtree(two / str(number - 2))
-            changes = await models.reload("m")
-            assert changes.loaded == (str(number),)
-            assert changes.unloaded == (str(number - 2),)
-        while not answered["5"]:
-            await asyncio.sleep(0)
-        stop.set()
-        await asyncio.gather(*asking)
-        assert models.versions("m") == ["4", "5"]
-
-    run(two, act)
-
-
 def test_a_model_folder_is_replaced_by_another_at_its_path(versions):
     async def act(models):
         models.load("m")

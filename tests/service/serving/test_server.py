@@ -145,8 +145,11 @@ def test_a_new_version_takes_over_under_load_without_a_lost_request(
         assert answer.json()["loaded"] == ["2"]
         wait_until(lambda: load.answers[-1][1] == "2")
         put(model_folder, versions / "3")
+        shutil.rmtree(versions / "1")
         service.process.send_signal(signal.SIGHUP)
         wait_until(lambda: load.answers[-1][1] == "3")
+    listed = service.client.get("/models/m").json()["versions"]
+    assert [version["version"] for version in listed] == ["2", "3"]
     assert {status for status, _ in load.answers} == {200}
     assert {version for _, version in load.answers} == {"1", "2", "3"}
     service.process.send_signal(signal.SIGINT)

@@ -53,20 +53,3 @@ def test_an_answer_keeps_its_own_headers():
     expected = dict(SECURITY_HEADERS) | {own[0]: own[1]}
     del expected[b"content-security-policy"]
     assert headers_of((), None, own) == expected
-
-
-@pytest.mark.parametrize("origins", [(), ("*",), LISTED])
-def test_the_refusal_of_a_websocket_has_the_headers(origins):
-    sent = []
-    accepted = {"type": "websocket.accept", "headers": []}
-    denied = {"type": "websocket.http.response.start", "status": 403, "headers": []}
-
-    async def app(scope, receive, send):
-        await send(accepted)
-        await send(denied)
-
-    async def send(message):
-        sent.append(message)
-
-    asyncio.run(wrap(app, origins)({"type": "websocket"}, None, send))
-    assert sent == [accepted, {**denied, "headers": list(SECURITY_HEADERS)}]

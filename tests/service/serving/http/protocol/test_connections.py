@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gatewise.service.serving.http.protocol import buffered_transport, connections
 from gatewise.service.serving.http.protocol.connections import Connection
+from gatewise.service.serving.http.routes import prometheus
 
 BODY = b'{"inputs": "who"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -268,7 +269,7 @@ class TestPipelining:
             assert read_all(connection).count(b"HTTP/1.1 200 OK") == 6
 
 
-def test_requests_above_the_limit_are_refused_and_their_connections_kept(busy):
+def test_requests_above_the_limit_are_refused_and_their_connections_kept(busy, monkeypatch, caplog):
     with connect(busy.base_url.port) as held, connect(busy.base_url.port) as pipelined:
         held.sendall(GOOD[:-1])  # in flight, without the end of the body
         refused = busy.get("/health/live")
@@ -279,9 +280,16 @@ def test_requests_above_the_limit_are_refused_and_their_connections_kept(busy):
         pipelined.sendall(GOOD + (LIVE + b"\r\n") * 900 + LAST)
         assert read_all(pipelined).count(b"HTTP/1.1 429 ") == 902
         assert ask(held, GOOD[-1:]) == 200
+    assert refused.json()["type"] == "urn:gatewise:problem:too-many-requests"
+    assert refused.headers["retry-after"] == "1"
     assert inference.json().keys() == {"error"}
     assert head.content == b""
-    assert busy.get("/health/live").status_code == 200
+    # A request that fails is no longer in flight.
+    with monkeypatch.context() as patched:
+        patched.setattr(prometheus, "app_context", lambda request: 1 / 0)
+        assert busy.get("/metrics").status_code == 500
+    assert busy.get("/metrics").status_code == 200
+    caplog.clear()
     too_large = busy.get("/health/live", headers={"X-A": "b" * 2000})
     assert too_large.status_code == 431
     for answer in (refused, inference, head, too_large):
