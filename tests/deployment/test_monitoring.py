@@ -167,103 +167,103 @@ def test_a_panel_has_a_title_a_unit_and_variables_that_are_there():
     assert used == variables | {"__rate_interval"}
 
 
-class TestRunning:
-    """A real Prometheus that asks a process with the service's metrics, and a real proxy."""
+@pytest.fixture(scope="module")
+def exporter(metrics):
+    """The port of a process with every metric of the service, which is this one."""
+    values = {"model": "a", "version": "1", "route": "/predict", "sha256": "0"}
+    values["reason"] = "gone"
+    registry = prometheus_client.CollectorRegistry()
+    prometheus_client.ProcessCollector(registry=registry)
+    counted = []
+    for name, labels in metrics.items():
+        kind = prometheus_client.Gauge
+        if name.endswith("_total"):
+            kind = prometheus_client.Counter
+        elif name.endswith("_count"):
+            kind = prometheus_client.Histogram
+        elif name.endswith(("_sum", "_bucket")):
+            continue  # come with the count
+        metric = kind(name.removesuffix("_count"), name, sorted(labels), registry=registry)
+        for status in ("200", "500") if "status" in labels else ("",):
+            named = {label: {**values, "status": status}.get(label, "loaded") for label in labels}
+            counted.append(metric.labels(**named) if labels else metric)
+    server, thread = prometheus_client.start_http_server(0, "127.0.0.1", registry)
+    over = threading.Event()
 
-    @pytest.fixture(scope="class")
-    def exporter(self, metrics):
-        """The port of a process with every metric of the service, which is this one."""
-        values = {"model": "a", "version": "1", "route": "/predict", "sha256": "0"}
-        values["reason"] = "gone"
-        registry = prometheus_client.CollectorRegistry()
-        prometheus_client.ProcessCollector(registry=registry)
-        counted = []
-        for name, labels in metrics.items():
-            kind = prometheus_client.Gauge
-            if name.endswith("_total"):
-                kind = prometheus_client.Counter
-            elif name.endswith("_count"):
-                kind = prometheus_client.Histogram
-            elif name.endswith(("_sum", "_bucket")):
-                continue  # come with the count
-            metric = kind(name.removesuffix("_count"), name, sorted(labels), registry=registry)
-            named = {label: values.get(label, "loaded") for label in labels}
-            for status in ("200", "500") if "status" in labels else ("",):
-                one = metric.labels(**named | ({"status": status} if status else {}))
-                counted.append(one if labels else metric)
-        server, thread = prometheus_client.start_http_server(0, "127.0.0.1", registry)
-        over = threading.Event()
+    def count():
+        while not over.wait(0.2):
+            for metric in counted:
+                metric.observe(1) if hasattr(metric, "observe") else metric.inc()
 
-        def count():
-            while not over.wait(0.2):
-                for metric in counted:
-                    metric.observe(1) if hasattr(metric, "observe") else metric.inc()
+    counting = threading.Thread(target=count)
+    counting.start()
+    yield server.server_port
+    over.set()
+    counting.join()
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
-        counting = threading.Thread(target=count)
-        counting.start()
-        yield server.server_port
-        over.set()
-        counting.join()
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
-    @pytest.fixture(scope="class")
-    def proxy(self, haproxy, free_port, wait_until, answers):
-        """The port at which the proxy tells of itself; it has had an answer to give, a refusal."""
-        public, inside = free_port(), free_port()
-        places = {"LISTEN": f"127.0.0.1:{public}", "LISTEN_INSIDE": f"127.0.0.1:{inside}"}
-        # No name is ever found: port 9 is nobody's.
-        environment = {**os.environ, **places, "RESOLVER": "127.0.0.1:9"}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen([haproxy, "-db", "-f", PROXY], env=environment, **quiet) as process:
-            wait_until(lambda: answers(f"http://127.0.0.1:{inside}/metrics"), "the proxy answered")
-            assert httpx.get(f"http://127.0.0.1:{public}/", trust_env=False).status_code == 503
-            yield inside
-            process.terminate()
+@pytest.fixture(scope="module")
+def proxy(haproxy, free_port, wait_until, answers):
+    """The port at which the proxy tells of itself; it has had an answer to give, a refusal."""
+    public, inside = free_port(), free_port()
+    places = {"LISTEN": f"127.0.0.1:{public}", "LISTEN_INSIDE": f"127.0.0.1:{inside}"}
+    # No name is ever found: port 9 is nobody's.
+    environment = {**os.environ, **places, "RESOLVER": "127.0.0.1:9"}
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([haproxy, "-db", "-f", PROXY], env=environment, **quiet) as process:
+        wait_until(lambda: answers(f"http://127.0.0.1:{inside}/metrics"), "the proxy answered")
+        assert httpx.get(f"http://127.0.0.1:{public}/", trust_env=False).status_code == 503
+        yield inside
+        process.terminate()
 
-    @pytest.fixture(scope="class")
-    def ask(self, program, tmp_path_factory, exporter, proxy, free_port, wait_until, answers):
-        """Gives the series of a query, of a Prometheus that has asked both for some seconds."""
-        folder = tmp_path_factory.mktemp("prometheus")
-        jobs = [
-            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
-            for job, port in {"gatewise": exporter, "proxy": proxy}.items()
-        ]
-        often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        config = folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump({"global": often, "scrape_configs": jobs}))
-        listen = f"127.0.0.1:{free_port()}"
-        command = [
-            program("prometheus", "prometheus"),
-            *(f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"),
-            f"--web.listen-address={listen}",
-        ]
 
-        def ask(query):
-            url = f"http://{listen}/api/v1/query"
-            response = httpx.get(url, params={"query": query}, trust_env=False)
-            return response.json()["data"]["result"]
+@pytest.fixture(scope="module")
+def ask(program, tmp_path_factory, exporter, proxy, free_port, wait_until, answers):
+    """Gives the series of a query, of a Prometheus that has asked both for some seconds."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    jobs = [
+        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
+        for job, port in {"gatewise": exporter, "proxy": proxy}.items()
+    ]
+    often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config = folder / "prometheus.yml"
+    config.write_text(yaml.safe_dump({"global": often, "scrape_configs": jobs}))
+    listen = f"127.0.0.1:{free_port()}"
+    command = [
+        program("prometheus", "prometheus"),
+        *(f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"),
+        f"--web.listen-address={listen}",
+    ]
 
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        with subprocess.Popen(command, **quiet) as process:
-            wait_until(lambda: answers(f"http://{listen}/-/ready"), "Prometheus answered")
-            # Once it has asked both some times: a rate is of two answers.
-            often_asked = "count_over_time(up[1m]) >= 5"
-            wait_until(lambda: len(ask(often_asked)) == 2, "Prometheus had asked both")
-            yield ask
-            process.terminate()
+    def ask(query):
+        url = f"http://{listen}/api/v1/query"
+        response = httpx.get(url, params={"query": query}, trust_env=False)
+        return response.json()["data"]["result"]
 
-    def test_every_panel_shows_something(self, ask):
-        for name, expression in SHOWN.items():
-            query = re.sub(r"\$\w+", ".*", expression.replace("$__rate_interval", "20s"))
-            if "ALERTS" not in query:
-                result = ask(query)
-                assert result, name
-                assert not [each for each in result if each["value"][1] == "NaN"], name
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **quiet) as process:
+        wait_until(lambda: answers(f"http://{listen}/-/ready"), "Prometheus answered")
+        # Once it has asked both some times: a rate is of two answers.
+        often_asked = "count_over_time(up[1m]) >= 5"
+        wait_until(lambda: len(ask(often_asked)) == 2, "Prometheus had asked both")
+        yield ask
+        process.terminate()
 
-    def test_what_is_asked_of_the_proxy_is_what_it_tells(self, proxy):
-        text = httpx.get(f"http://127.0.0.1:{proxy}/metrics", trust_env=False).text
-        asked = set(re.findall(r"\bhaproxy_\w+", " ".join(QUERIES.values())))
-        assert asked
-        assert asked <= set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+
+def test_every_panel_shows_something(ask):
+    for name, expression in SHOWN.items():
+        query = re.sub(r"\$\w+", ".*", expression.replace("$__rate_interval", "20s"))
+        if "ALERTS" not in query:
+            result = ask(query)
+            assert result, name
+            assert not [each for each in result if each["value"][1] == "NaN"], name
+
+
+def test_what_is_asked_of_the_proxy_is_what_it_tells(proxy):
+    text = httpx.get(f"http://127.0.0.1:{proxy}/metrics", trust_env=False).text
+    asked = set(re.findall(r"\bhaproxy_\w+", " ".join(QUERIES.values())))
+    assert asked
+    assert asked <= set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))

@@ -4,14 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections import namedtuple
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving import batching
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.auth import api_keys
@@ -19,6 +22,7 @@ from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.settings import Settings
 
+Blocked = namedtuple("Blocked", ["running", "resume"])
 Keys = namedtuple("Keys", ["file", "predict", "admin"])
 
 
@@ -61,6 +65,22 @@ def make_app(models):
         return Application(context)
 
     return make
+
+
+@pytest.fixture
+def blocked(monkeypatch):
+    """Blocks batches: each sets the event `running`, and waits for `resume`."""
+    blocked = Blocked(threading.Event(), threading.Event())
+    compute = batching.compute
+
+    def wait_and_compute(*arguments):
+        blocked.running.set()
+        assert blocked.resume.wait(30)
+        return compute(*arguments)
+
+    monkeypatch.setattr(batching, "compute", wait_and_compute)
+    yield blocked
+    blocked.resume.set()
 
 
 class Service:
@@ -109,6 +129,31 @@ def start():
     """Starts services with settings; they stop after the test."""
     with ExitStack() as stack:
         yield lambda *arguments, **settings: Service(arguments, settings, stack)
+
+
+@pytest.fixture(scope="session")
+def load():
+    """Sends requests from four threads until the end; yields the statuses and versions."""
+
+    @contextmanager
+    def sending(client):
+        answers, over = [], threading.Event()
+
+        def send():
+            while not over.is_set():
+                answer = client.post("/predict", json={"inputs": "where is the station"})
+                answers.append((answer.status_code, answer.headers.get("gatewise-version", "")))
+
+        with ThreadPoolExecutor(4) as pool:
+            threads = [pool.submit(send) for _ in range(4)]
+            try:
+                yield answers
+            finally:
+                over.set()
+            for thread in threads:
+                thread.result()
+
+    return sending
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving import batching
 from gatewise.service.serving.app import create_app
 from gatewise.service.serving.settings import Settings, SettingsError
 
@@ -230,21 +229,6 @@ class TestRefusals:
 
 
 class TestLimits:
-    @pytest.fixture
-    def blocked(self, monkeypatch):
-        """Blocks batches: each sets the first event when it runs, and waits for the second."""
-        running, resume = threading.Event(), threading.Event()
-        compute = batching.compute
-
-        def wait_and_run(*arguments):
-            running.set()
-            assert resume.wait(30)
-            return compute(*arguments)
-
-        monkeypatch.setattr(batching, "compute", wait_and_run)
-        yield running, resume
-        resume.set()
-
     def test_a_full_queue_and_a_deadline(self, serve_app, make_app, blocked, wait_until):
         limits = {"sessions": 1, "max_queued_texts": 1, "deadline_seconds": 0.3}
         client = serve_app(make_app(**limits))
@@ -256,12 +240,12 @@ class TestLimits:
 
         with ThreadPoolExecutor(3) as pool:
             first = pool.submit(ask, 0)
-            assert blocked[0].wait(30)
+            assert blocked.running.wait(30)
             others = pool.map(ask, range(2))
             answers = [first.result(), *others]
         late = (504, "deadline", None)
         assert sorted(answers) == [(429, "queue-full", "1"), late, late]
-        blocked[1].set()
+        blocked.resume.set()
         # A late job leaves the queue when a thread gets to it.
         wait_until(lambda: client.post("/predict", json=LONG).status_code == 200)
 
@@ -273,12 +257,12 @@ class TestLimits:
         head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
         with ThreadPoolExecutor(1) as pool:
             answered = pool.submit(client.post, "/predict", json=LONG)
-            assert blocked[0].wait(30)
+            assert blocked.running.wait(30)
             for _ in range(3):
                 with socket.create_connection(("127.0.0.1", client.base_url.port)) as gone:
                     gone.sendall(head + body)
             time.sleep(0.3)  # until the service has seen that they are gone
-            blocked[1].set()
+            blocked.resume.set()
             assert answered.result().status_code == 200
 
         def are_dropped():

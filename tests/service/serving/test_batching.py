@@ -60,21 +60,6 @@ def batching_client(classifier, **capacity):
         client.batcher.close()
 
 
-@pytest.fixture
-def blocked(classifier, monkeypatch):
-    """Blocks the classifier: it sets the first event when it runs, and waits for the second."""
-    running, resume = threading.Event(), threading.Event()
-    run = classifier.padded_logits
-
-    def wait_and_run(encoded):
-        running.set()
-        assert resume.wait(30)
-        return run(encoded)
-
-    monkeypatch.setattr(classifier, "padded_logits", wait_and_run)
-    return running, resume
-
-
 def scores(job):
     assert isinstance(job.answer, Scored), job.answer
     return job.answer.scores
@@ -111,13 +96,12 @@ def test_the_parts_of_a_long_job_are_merged(classifier, threads, monkeypatch):
 
 
 def test_texts_that_arrive_while_a_batch_runs_form_the_next_batch(classifier, blocked):
-    running, resume = blocked
     with batching_client(classifier) as client:
         client.submit("who")
-        assert running.wait(30)
+        assert blocked.running.wait(30)
         for _ in range(20):
             client.submit("where is the station", "how many")
-        resume.set()
+        blocked.resume.set()
         client.wait(21)
     first, second = client.batches
     assert (len(first.texts), len(second.texts)) == (1, 40)
@@ -127,10 +111,9 @@ def test_texts_that_arrive_while_a_batch_runs_form_the_next_batch(classifier, bl
 
 
 def test_a_full_queue_refuses_and_says_when_to_retry(classifier, blocked):
-    running, resume = blocked
     with batching_client(classifier, max_texts=4, max_characters=100) as client:
         client.submit("who")
-        assert running.wait(30)
+        assert blocked.running.wait(30)
         client.submit("who", "how")
         client.submit("who")
         with pytest.raises(QueueFullError, match="3 texts wait, at most 4 may") as refused:
@@ -138,32 +121,27 @@ def test_a_full_queue_refuses_and_says_when_to_retry(classifier, blocked):
         assert refused.value.retry_after > 0
         with pytest.raises(QueueFullError):  # for its characters
             client.submit("a" * 100)
-        resume.set()
+        blocked.resume.set()
         client.wait(3)
         client.submit("a" * 1000)  # no text waits: a job of any size is taken
         client.wait(4)
     assert client.batcher.waiting == 0
 
 
-def test_a_failing_batch_fails_all_its_jobs_and_no_other(classifier, monkeypatch):
+def test_a_failing_batch_fails_all_its_jobs_and_no_other(classifier, blocked, monkeypatch):
     run = classifier.padded_logits
-    running, resume = threading.Event(), threading.Event()
 
-    def fail_second(encoded):
-        first = not running.is_set()
-        running.set()
-        if first:
-            assert resume.wait(30)
-            return run(encoded)
-        monkeypatch.setattr(classifier, "padded_logits", run)
-        raise RuntimeError("a fault")
+    def fail_two(encoded):
+        if len(encoded) == 2:
+            raise RuntimeError("a fault")
+        return run(encoded)
 
-    monkeypatch.setattr(classifier, "padded_logits", fail_second)
+    monkeypatch.setattr(classifier, "padded_logits", fail_two)
     with batching_client(classifier) as client:
         before = client.submit("who")
-        assert running.wait(30)
+        assert blocked.running.wait(30)
         failing = [client.submit("where"), client.submit("how many")]
-        resume.set()
+        blocked.resume.set()
         client.wait(3)
         after = client.submit("who")
         client.wait(4)
@@ -210,14 +188,13 @@ class CancelledJob(Job):
 
 
 def test_late_and_cancelled_jobs_are_not_run(classifier, blocked):
-    running, resume = blocked
     with batching_client(classifier) as client:
         client.submit("who")
-        assert running.wait(30)
+        assert blocked.running.wait(30)
         cancelled = client.submit("where", kind=CancelledJob)
         late = client.submit("how", seconds=0)
         client.submit("why")
-        resume.set()
+        blocked.resume.set()
         client.wait(4)
     assert isinstance(late.answer, DeadlineError)
     assert not isinstance(cancelled.answer, Scored)
@@ -227,10 +204,9 @@ def test_late_and_cancelled_jobs_are_not_run(classifier, blocked):
 
 
 def test_closing_answers_the_queued_jobs_and_takes_no_more(classifier, blocked):
-    running, resume = blocked
     client = Client(classifier)
     jobs = [client.submit("who")]
-    assert running.wait(30)
+    assert blocked.running.wait(30)
     jobs += [client.submit("where") for _ in range(5)]
     closing = threading.Thread(target=client.batcher.close)
     closing.start()
@@ -242,7 +218,7 @@ def test_closing_answers_the_queued_jobs_and_takes_no_more(classifier, blocked):
 
     with pytest.raises(ClosedError):
         submit_until_closed()
-    resume.set()
+    blocked.resume.set()
     closing.join(30)
     assert not closing.is_alive()
     assert all(isinstance(job.answer, Scored) for job in jobs)

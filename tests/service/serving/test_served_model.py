@@ -1,7 +1,6 @@
 """A served model, awaited: answers, refusals, deadlines, cancellation, health."""
 
 import asyncio
-import threading
 
 import pytest
 
@@ -9,7 +8,6 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.batching import (
     Capacity,
     DeadlineError,
-    compute,
 )
 from gatewise.service.serving.served_model import ServedModel
 
@@ -31,26 +29,12 @@ def run(classifier):
     return run
 
 
-@pytest.fixture
-def blocked(monkeypatch):
-    """Blocks batches: each sets the first event when it runs, and waits for the second."""
-    running, resume = threading.Event(), threading.Event()
-
-    def wait_and_run(*arguments):
-        running.set()
-        assert resume.wait(30)
-        return compute(*arguments)
-
-    monkeypatch.setattr("gatewise.service.serving.batching.compute", wait_and_run)
-    return running, resume
-
-
 def test_a_deadline_passes_while_the_batch_runs(run, blocked):
     async def ask(served):
         tasks = [asyncio.create_task(served.scores(["who"])) for _ in range(3)]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [DeadlineError] * 3
-        blocked[1].set()
+        blocked.resume.set()
         assert (await served.scores(["who"])).scores.shape[0] == 1
 
     run(ask, seconds=0.1)
@@ -64,7 +48,7 @@ def test_when_slow_is_called_once(run, blocked, monkeypatch):
         slow = served.ask(["who"], when_slow=lambda: calls.append(1))
         await asyncio.sleep(0.1)
         assert calls == [1]
-        blocked[1].set()
+        blocked.resume.set()
         await slow
         await served.ask(["who"], when_slow=lambda: calls.append(2))
         await asyncio.sleep(0.03)
@@ -74,15 +58,13 @@ def test_when_slow_is_called_once(run, blocked, monkeypatch):
 
 
 def test_a_cancelled_request_is_not_run_and_the_event_loop_stays_free(run, blocked):
-    running, resume = blocked
-
     async def ask(served):
         first = served.ask(["who"])
-        await asyncio.to_thread(running.wait, 30)
+        await asyncio.to_thread(blocked.running.wait, 30)
         cancelled, last = served.ask(["where"]), served.ask(["how"])
         cancelled.cancel()
         assert not first.done()
-        resume.set()
+        blocked.resume.set()
         await asyncio.gather(first, last)
         assert cancelled.cancelled()
         assert served.waiting == 0
@@ -113,18 +95,17 @@ def test_a_health_check_fails_with_the_network_and_is_not_counted(classifier, ru
 
 def test_a_health_check_fails_while_texts_wait_without_progress(run, blocked, monkeypatch):
     monkeypatch.setattr("gatewise.service.serving.served_model._STALLED_SECONDS", 0.0)
-    running, resume = blocked
 
     async def ask(served):
         first = served.ask(["where is it"])
-        await asyncio.to_thread(running.wait, 30)
+        await asyncio.to_thread(blocked.running.wait, 30)
         await asyncio.sleep(0.06)
         served.check()  # a text runs, and none waits
         second = served.ask(["who"])
         await asyncio.sleep(0.06)
         with pytest.raises(DeadlineError, match="1 texts wait, without progress"):
             served.check()
-        resume.set()
+        blocked.resume.set()
         await asyncio.gather(first, second, return_exceptions=True)
         while served.waiting:
             await asyncio.sleep(0.01)

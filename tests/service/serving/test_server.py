@@ -1,6 +1,5 @@
-"""`gatewise serve` as a process: start, signals, workers, versions, log, traces, TLS."""
+"""`gatewise serve` as a process: start, signals, versions, workers, TLS."""
 
-import gzip
 import json
 import os
 import re
@@ -10,10 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -22,7 +18,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.http.protocol.certificates import CertificateError
@@ -108,52 +103,29 @@ def test_the_certificate_and_the_model_are_checked_before_the_port_is_bound(tmp_
             serve(secured)
 
 
-class Load:
-    """Sends requests to a service from several threads, and keeps the answers."""
-
-    def __init__(self, client, threads=4):
-        self.answers = []
-        self._client = client
-        self._stop = threading.Event()
-        self._pool = ThreadPoolExecutor(threads)
-        self._sending = [self._pool.submit(self._send) for _ in range(threads)]
-
-    def _send(self):
-        while not self._stop.is_set():
-            answer = self._client.post("/predict", json=BODY)
-            self.answers.append((answer.status_code, answer.headers.get("gatewise-version", "")))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for sending in self._sending:
-            sending.result(30)
-        self._pool.shutdown()
-
-
 def test_a_new_version_takes_over_under_load_without_a_lost_request(
-    start, versions, model_folder, keys, put, wait_until
+    start, versions, model_folder, keys, put, load, wait_until
 ):
-    service = start(versions, api_keys_file=keys.file)
+    service = start(versions, api_keys_file=keys.file, log_format="json")
     service.client.headers.update(keys.predict)
-    with Load(service.client) as load:
-        wait_until(lambda: load.answers)
+    with load(service.client) as answers:
+        wait_until(lambda: answers)
         put(model_folder, versions / "2")
         answer = service.client.post("/models/m/reload", headers=keys.admin)
         assert answer.json()["loaded"] == ["2"]
-        wait_until(lambda: load.answers[-1][1] == "2")
+        wait_until(lambda: answers[-1][1] == "2")
         put(model_folder, versions / "3")
         shutil.rmtree(versions / "1")
         service.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: load.answers[-1][1] == "3")
-    listed = service.client.get("/models/m").json()["versions"]
-    assert [version["version"] for version in listed] == ["2", "3"]
-    assert {status for status, _ in load.answers} == {200}
-    assert {version for _, version in load.answers} == {"1", "2", "3"}
+        wait_until(lambda: answers[-1][1] == "3")
+        wait_until(lambda: len(service.client.get("/models/m").json()["versions"]) == 2)
+    assert {status for status, _ in answers} == {200}
+    assert {version for _, version in answers} == {"1", "2", "3"}
     service.process.send_signal(signal.SIGINT)
-    assert service.process.wait(30) == 0
+    _, log = service.process.communicate(timeout=30)
+    assert service.process.returncode == 0
+    messages = [json.loads(line)["message"] for line in log.splitlines()]
+    assert "version 1 of m is no longer served" in messages
 
 
 class TestWorkers:
@@ -240,54 +212,6 @@ def is_alive(pid):
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
-
-
-@pytest.fixture
-def collector():
-    """An OpenTelemetry collector on the loopback: its address, and the requests that it got."""
-    requests = []
-
-    class Collector(BaseHTTPRequestHandler):
-        def do_POST(self):
-            content = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                content = gzip.decompress(content)
-            requests.append(ExportTraceServiceRequest.FromString(content))
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *arguments):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", requests
-        server.shutdown()
-        thread.join()
-
-
-def test_requests_are_traced_and_logged_as_json_if_enabled(
-    start, model_folder, collector, monkeypatch
-):
-    url, requests = collector
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
-    service = start(model_folder, traces="true", log_format="json", access_log="true")
-    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    headers = {"traceparent": parent, "X-Request-ID": "mine-1"}
-    service.client.post("/predict", json=BODY, headers=headers)
-    line = json.loads(service.next_line())
-    assert (line["request_id"], line["path"], line["status"]) == ("mine-1", "/predict", 200)
-    service.client.get("/health/live")
-    code, _, rest = service.stop()
-    assert code == 0, rest
-    (traced,) = (group for request in requests for group in request.resource_spans)
-    (span,) = (span for scope in traced.scope_spans for span in scope.spans)
-    assert span.name == "POST /predict"
-    assert span.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c"
-    attributes = {one.key: one.value.string_value for one in traced.resource.attributes}
-    assert attributes["service.name"] == "gatewise"
 
 
 def write_certificate(file):

@@ -326,31 +326,19 @@ def test_a_change_is_applied_in_every_replica(ray_service, versions, model_folde
 
 
 def test_a_killed_replica_loses_its_requests_only_and_its_successor_applies_changes(
-    ray_service, cluster, wait_until
+    ray_service, cluster, load, wait_until
 ):
     """The version that gets all requests was chosen by a request, and is not the newest."""
     before = replicas_below(cluster.pid)
     assert len(before) == 2
     killed = min(before)
-    answers = []
-    stop = threading.Event()
-
-    def ask():
-        while not stop.is_set():
-            answer = ray_service.client.post("/predict", json={"inputs": "who"})
-            answers.append((answer.status_code, answer.headers.get("gatewise-version", "")))
-
-    with ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(ask) for _ in range(4)]
+    with load(ray_service.client) as answers:
         wait_until(lambda: len(answers) > 50)
         os.kill(killed, signal.SIGKILL)
         ray_service.line("WARNING 1 of ")
         ray_service.line("INFO 2 of 2 replicas answer")
         answered = len(answers)
         wait_until(lambda: len(answers) > answered + 50)
-        stop.set()
-        for one in asking:
-            one.result()
     failed = [answer for answer in answers if answer != (200, "1")]
     assert len(failed) <= 4  # of each thread the one that the replica had
     assert {status for status, _ in failed} <= {500, 503}

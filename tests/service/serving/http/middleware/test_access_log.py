@@ -1,8 +1,10 @@
-"""The access log and the id of each request."""
+"""The access log, the id and the trace of each request."""
 
 import logging
 
 import pytest
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,18 @@ def test_texts_are_logged_if_enabled(serve_app, make_app, lines, wait_until):
     first, second = (line.getMessage() for line in lines())
     assert first.endswith('texts=["a text\\nof two lines"]')
     assert second.endswith('texts=["another text"]')
+
+
+def test_requests_are_traced_if_enabled(serve_app, make_app, monkeypatch, wait_until):
+    exporter = InMemorySpanExporter()
+    monkeypatch.setattr(trace_exporter, "OTLPSpanExporter", lambda: exporter)
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")  # milliseconds
+    client = serve_app(make_app(traces=True))
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    client.get("/health/live")
+    client.post("/predict", json={"inputs": "who"}, headers={"traceparent": parent})
+    wait_until(exporter.get_finished_spans)
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "POST /predict"
+    assert format(span.context.trace_id, "032x") == "0af7651916cd43dd8448eb211c80319c"
+    assert span.resource.attributes["service.name"] == "gatewise"

@@ -60,21 +60,6 @@ CONTRAST = """(() => {
 })()"""
 
 
-class Many(Classifier):
-    """The language model with more labels: random mixtures of its own."""
-
-    def padded_logits(self, encoded):
-        logits, padding = self.inner.padded_logits(encoded)
-        return (logits @ self.mixture).astype(np.float32), padding
-
-    def named(self, names):
-        self.inner = Classifier(self.artifact)
-        shape = (len(self.classes_), len(names))
-        self.mixture = np.random.default_rng(1).normal(size=shape)
-        self.classes_ = list(names)
-        return self
-
-
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     if chromium.installed() is None:
@@ -102,9 +87,10 @@ def one(serve_app, make_app, classifier):
 
 
 @pytest.fixture(scope="module")
-def many(serve_app, make_app, model_folder):
-    names = [HOSTILE, RIGHT_TO_LEFT, "w" * 200, *(f"label {number}" for number in range(147))]
-    return serve_app(make_app({"<b>many & more?1#": Many.load(model_folder).named(names)}))
+def many(serve_app, make_app, forward_folder):
+    classifier = Classifier.load(forward_folder(labels=150))
+    classifier.classes_[:3] = [HOSTILE, RIGHT_TO_LEFT, "w" * 200]
+    return serve_app(make_app({"<b>many & more?1#": classifier}))
 
 
 class Opened:
