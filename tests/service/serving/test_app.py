@@ -1,5 +1,6 @@
 """`POST /predict`: answers, refusals; health of the service while models load."""
 
+import asyncio
 import itertools
 import json
 import re
@@ -8,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import numpy as np
 import pytest
 from huggingface_hub import InferenceClient
@@ -58,6 +60,21 @@ def labels(answer):
 
 
 class TestAnswers:
+    def test_requests_that_arrive_together_run_in_few_batches(self, classifier):
+        app = create_app(Settings(), classifier)
+
+        async def ask_together():
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+                posts = (client.post("/predict", json={"inputs": f"text {n}"}) for n in range(16))
+                for response in await asyncio.gather(*posts):
+                    assert response.status_code == 200, response.text
+                return (await client.get("/metrics")).text
+
+        metrics = asyncio.run(ask_together())
+        (batches,) = re.findall(r"^gatewise_batch_texts_count\{.*\} (\S+)$", metrics, re.M)
+        assert float(batches) <= 4
+
     @pytest.mark.parametrize("function", [None, "sigmoid", "none"])
     def test_each_text_gets_the_scores_of_the_classifier_best_first(
         self, client, classifier, function
