@@ -27,6 +27,12 @@ Keys = namedtuple("Keys", ["file", "predict", "admin"])
 
 
 @pytest.fixture(scope="session")
+def anyio_backend():
+    """What runs the tests that are coroutines."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def keys(tmp_path_factory):
     """A file of keys, and the headers with a key of each role."""
     file = tmp_path_factory.mktemp("keys") / "keys.jsonl"

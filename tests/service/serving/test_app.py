@@ -60,18 +60,14 @@ def labels(answer):
 
 
 class TestAnswers:
-    def test_requests_that_arrive_together_run_in_few_batches(self, classifier):
-        app = create_app(Settings(), classifier)
-
-        async def ask_together():
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-                posts = (client.post("/predict", json={"inputs": f"text {n}"}) for n in range(16))
-                for response in await asyncio.gather(*posts):
-                    assert response.status_code == 200, response.text
-                return (await client.get("/metrics")).text
-
-        metrics = asyncio.run(ask_together())
+    @pytest.mark.anyio
+    async def test_requests_that_arrive_together_run_in_few_batches(self, classifier):
+        transport = httpx.ASGITransport(create_app(Settings(), classifier))
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            posts = (client.post("/predict", json={"inputs": f"text {n}"}) for n in range(16))
+            for response in await asyncio.gather(*posts):
+                assert response.status_code == 200, response.text
+            metrics = (await client.get("/metrics")).text
         (batches,) = re.findall(r"^gatewise_batch_texts_count\{.*\} (\S+)$", metrics, re.M)
         assert float(batches) <= 4
 

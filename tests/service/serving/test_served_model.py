@@ -1,6 +1,7 @@
 """A served model, awaited: answers, refusals, deadlines, cancellation, health."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -11,65 +12,55 @@ from gatewise.service.serving.batching import (
 )
 from gatewise.service.serving.served_model import ServedModel
 
+pytestmark = pytest.mark.anyio
+
 
 @pytest.fixture
-def run(classifier):
-    """Runs a coroutine function with a served model of some capacity."""
+async def serve(classifier):
+    """Serves the model with some capacity."""
+    async with AsyncExitStack() as stack:
 
-    def run(ask, observer=None, **capacity):
-        async def serve_and_ask():
-            served = ServedModel("model", "1", classifier, Capacity(**capacity), observer)
-            try:
-                await ask(served)
-            finally:
-                await served.close()
+        def served(observer=None, **capacity):
+            model = ServedModel("model", "1", classifier, Capacity(**capacity), observer)
+            stack.push_async_callback(model.close)
+            return model
 
-        asyncio.run(serve_and_ask())
-
-    return run
+        yield served
 
 
-def test_a_deadline_passes_while_the_batch_runs(run, blocked):
-    async def ask(served):
-        tasks = [asyncio.create_task(served.scores(["who"])) for _ in range(3)]
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(result) for result in results] == [DeadlineError] * 3
-        blocked.resume.set()
-        assert (await served.scores(["who"])).scores.shape[0] == 1
-
-    run(ask, seconds=0.1)
+async def test_a_deadline_passes_while_the_batch_runs(serve, blocked):
+    served = serve(seconds=0.1)
+    answers = (served.scores(["who"]) for _ in range(3))
+    results = await asyncio.gather(*answers, return_exceptions=True)
+    assert [type(result) for result in results] == [DeadlineError] * 3
+    blocked.resume.set()
+    assert (await served.scores(["who"])).scores.shape[0] == 1
 
 
-def test_when_slow_is_called_once(run, blocked, monkeypatch):
+async def test_when_slow_is_called_once(serve, blocked, monkeypatch):
     monkeypatch.setattr("gatewise.service.serving.served_model._TICK", 0.01)
-
-    async def ask(served):
-        calls = []
-        slow = served.ask(["who"], when_slow=lambda: calls.append(1))
-        await asyncio.sleep(0.1)
-        assert calls == [1]
-        blocked.resume.set()
-        await slow
-        await served.ask(["who"], when_slow=lambda: calls.append(2))
-        await asyncio.sleep(0.03)
-        assert calls == [1]
-
-    run(ask)
+    served, calls = serve(), []
+    slow = served.ask(["who"], when_slow=lambda: calls.append(1))
+    await asyncio.sleep(0.1)
+    assert calls == [1]
+    blocked.resume.set()
+    await slow
+    await served.ask(["who"], when_slow=lambda: calls.append(2))
+    await asyncio.sleep(0.03)
+    assert calls == [1]
 
 
-def test_a_cancelled_request_is_not_run_and_the_event_loop_stays_free(run, blocked):
-    async def ask(served):
-        first = served.ask(["who"])
-        await asyncio.to_thread(blocked.running.wait, 30)
-        cancelled, last = served.ask(["where"]), served.ask(["how"])
-        cancelled.cancel()
-        assert not first.done()
-        blocked.resume.set()
-        await asyncio.gather(first, last)
-        assert cancelled.cancelled()
-        assert served.waiting == 0
-
-    run(ask)
+async def test_a_cancelled_request_is_not_run_and_the_event_loop_stays_free(serve, blocked):
+    served = serve()
+    first = served.ask(["who"])
+    await asyncio.to_thread(blocked.running.wait, 30)
+    cancelled, last = served.ask(["where"]), served.ask(["how"])
+    cancelled.cancel()
+    assert not first.done()
+    blocked.resume.set()
+    await asyncio.gather(first, last)
+    assert cancelled.cancelled()
+    assert served.waiting == 0
 
 
 class FailingObserver:
@@ -80,35 +71,32 @@ class FailingObserver:
         raise AssertionError
 
 
-def test_a_health_check_fails_with_the_network_and_is_not_counted(classifier, run, monkeypatch):
+async def test_a_health_check_fails_with_the_network_and_is_not_counted(
+    classifier, serve, monkeypatch
+):
     def fail(encoded):
         raise ModelFolderError("broken")
 
-    async def ask(served):
+    served = serve(FailingObserver())
+    served.check()
+    monkeypatch.setattr(classifier, "logits", fail)
+    with pytest.raises(ModelFolderError, match="broken"):
         served.check()
-        monkeypatch.setattr(classifier, "logits", fail)
-        with pytest.raises(ModelFolderError, match="broken"):
-            served.check()
-
-    run(ask, FailingObserver())
 
 
-def test_a_health_check_fails_while_texts_wait_without_progress(run, blocked, monkeypatch):
+async def test_a_health_check_fails_while_texts_wait_without_progress(serve, blocked, monkeypatch):
     monkeypatch.setattr("gatewise.service.serving.served_model._STALLED_SECONDS", 0.0)
-
-    async def ask(served):
-        first = served.ask(["where is it"])
-        await asyncio.to_thread(blocked.running.wait, 30)
-        await asyncio.sleep(0.06)
-        served.check()  # a text runs, and none waits
-        second = served.ask(["who"])
-        await asyncio.sleep(0.06)
-        with pytest.raises(DeadlineError, match="1 texts wait, without progress"):
-            served.check()
-        blocked.resume.set()
-        await asyncio.gather(first, second, return_exceptions=True)
-        while served.waiting:
-            await asyncio.sleep(0.01)
+    served = serve(seconds=0.05)
+    first = served.ask(["where is it"])
+    await asyncio.to_thread(blocked.running.wait, 30)
+    await asyncio.sleep(0.06)
+    served.check()  # a text runs, and none waits
+    second = served.ask(["who"])
+    await asyncio.sleep(0.06)
+    with pytest.raises(DeadlineError, match="1 texts wait, without progress"):
         served.check()
-
-    run(ask, seconds=0.05)
+    blocked.resume.set()
+    await asyncio.gather(first, second, return_exceptions=True)
+    while served.waiting:
+        await asyncio.sleep(0.01)
+    served.check()

@@ -1,6 +1,5 @@
 """What a replica says of its own health, and what it makes of changes; without a cluster."""
 
-import asyncio
 import gc
 import sys
 
@@ -18,17 +17,17 @@ from gatewise.service.serving.ray.replica import (
 )
 from gatewise.service.serving.settings import Settings
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.anyio]
 
 
 @pytest.fixture
-def replica(model_folder, monkeypatch):
+async def replica(model_folder, monkeypatch):
     interval = sys.getswitchinterval()
     monkeypatch.setattr("gatewise.service.serving.ray.replica.serve.get_replica_context", Context)
     replica = Replica(Settings(model=(f"m={model_folder}",), sessions=1))
     replica._catch_ups = 2
     yield replica
-    asyncio.run(replica._models.close())
+    await replica._models.close()
     sys.setswitchinterval(interval)
     gc.unfreeze()
 
@@ -37,8 +36,8 @@ class Context:
     replica_tag = "this"
 
 
-def test_a_replica_is_well_while_every_model_answers(replica, monkeypatch):
-    asyncio.run(replica.check_health())
+async def test_a_replica_is_well_while_every_model_answers(replica, monkeypatch):
+    await replica.check_health()
     served = replica._models.find("m")
 
     def fail(encoded):
@@ -46,32 +45,28 @@ def test_a_replica_is_well_while_every_model_answers(replica, monkeypatch):
 
     monkeypatch.setattr(served.classifier, "logits", fail)
     with pytest.raises(ModelFolderError, match="broken"):
-        asyncio.run(replica.check_health())
+        await replica.check_health()
 
 
-def test_a_model_without_a_version_is_not_well(replica):
+async def test_a_model_without_a_version_is_not_well(replica):
     served = replica._models.model("m").served.popitem()[1]
     with pytest.raises(NotReadyError):
-        asyncio.run(replica.check_health())
-    asyncio.run(served.close())
+        await replica.check_health()
+    await served.close()
 
 
-def test_a_change_is_made_once_and_told_to_heirs(replica):
+async def test_a_change_is_made_once_and_told_to_heirs(replica):
     version = replica._models.versions("m")[0]
     change = Change("share", "m", shares={version: 1.0})
 
-    async def follow():
-        assert await replica.follow(change, "this") is None
-        assert replica._models.model("m").shares is None
-        assert await replica.follow(change, "another") is None
-        assert replica._models.model("m").shares == {version: 1.0}
-        assert await replica.changes() == [change]
-        reason = await replica.follow(Change("unload", "m", version), "another")
-        assert reason is not None
-        assert "only one" in reason
-        assert await replica.changes() == [change]
-
-    asyncio.run(follow())
+    assert await replica.follow(change, "this") is None
+    assert replica._models.model("m").shares is None
+    assert await replica.follow(change, "another") is None
+    assert replica._models.model("m").shares == {version: 1.0}
+    assert await replica.changes() == [change]
+    reason = await replica.follow(Change("unload", "m", version), "another")
+    assert "only one" in reason
+    assert await replica.changes() == [change]
 
 
 def test_the_request_id_is_left_to_the_proxy():

@@ -1,10 +1,15 @@
 """The access log, the id and the trace of each request."""
 
+import io
+import json
 import logging
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from gatewise.service.serving.http import log_format
+from gatewise.service.serving.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +58,16 @@ def test_texts_are_logged_if_enabled(serve_app, make_app, lines, wait_until):
     first, second = (line.getMessage() for line in lines())
     assert first.endswith('texts=["a text\\nof two lines"]')
     assert second.endswith('texts=["another text"]')
+
+
+def test_a_line_of_json_has_the_fields_of_a_request(monkeypatch):
+    stream, level = io.StringIO(), logging.root.level
+    monkeypatch.setattr(logging.root, "handlers", [])
+    log_format.configure(Settings(log_format="json"), stream)
+    logging.getLogger("gatewise.access").info("a line", extra={"fields": {"path": "/a\nb"}})
+    logging.root.setLevel(level)
+    line = json.loads(stream.getvalue())
+    assert (line["level"], line["logger"], line["path"]) == ("info", "gatewise.access", "/a\nb")
 
 
 def test_requests_are_traced_if_enabled(serve_app, make_app, monkeypatch, wait_until):

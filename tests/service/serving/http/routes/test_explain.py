@@ -133,23 +133,23 @@ class TestRefusals:
 
 
 class TestQueue:
-    def test_one_request_runs_and_a_limited_number_wait(self):
-        async def run_all():
-            queue, running, released = ExplainQueue(), [], asyncio.Event()
+    @pytest.mark.anyio
+    async def test_one_request_runs_and_a_limited_number_wait(self):
+        queue, running, released = ExplainQueue(), [], asyncio.Event()
 
-            async def run():
-                async with queue.turn(10):
-                    running.append(1)
-                    assert len(running) == 1
-                    await released.wait()
-                    running.pop()
+        async def run():
+            async with queue.turn(10):
+                running.append(1)
+                assert len(running) == 1
+                await released.wait()
+                running.pop()
 
-            tasks = [asyncio.create_task(run()) for _ in range(MAX_WAITING + 5)]
+        tasks = []
+        for _ in range(MAX_WAITING + 5):
+            tasks.append(asyncio.create_task(run()))
             await asyncio.sleep(0)
-            released.set()
-            return await asyncio.gather(*tasks, return_exceptions=True)
-
-        results = asyncio.run(run_all())
+        released.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         assert results[: MAX_WAITING + 1] == [None] * (MAX_WAITING + 1)
         for problem in results[MAX_WAITING + 1 :]:
             assert problem.kind.status == 429
@@ -157,17 +157,16 @@ class TestQueue:
         assert f"{MAX_WAITING} more wait" in PAGE
         assert f"{MAX_TOKENS:,} tokens" in PAGE
 
-    def test_a_wait_that_is_too_long(self):
-        async def wait_twice():
-            queue = ExplainQueue()
-            async with queue.turn(0.01):
-                with pytest.raises(ProblemError) as late:
-                    async with queue.turn(0.01):
-                        pass
-            async with queue.turn(0.01):
-                return late.value.kind.status
-
-        assert asyncio.run(wait_twice()) == 504
+    @pytest.mark.anyio
+    async def test_a_wait_that_is_too_long(self):
+        queue = ExplainQueue()
+        async with queue.turn(0.01):
+            with pytest.raises(ProblemError) as late:
+                async with queue.turn(0.01):
+                    pass
+        assert late.value.kind.status == 504
+        async with queue.turn(0.01):
+            pass
 
     def test_predictions_do_not_wait_and_a_client_that_disconnects_is_skipped(
         self, client, monkeypatch

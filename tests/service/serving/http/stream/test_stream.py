@@ -428,16 +428,14 @@ def test_a_client_that_receives_nothing_is_closed(serve_app, make_app, forward_f
         wait_until(lambda: is_free(service))
 
 
-def test_the_streaming_classifier_of_an_unloaded_model_is_freed(forward_folder):
-    async def create():
-        streams = Streams(StreamLimits())
-        classifier = Classifier.load(forward_folder())
-        first, again = await streams.streaming(classifier), await streams.streaming(classifier)
-        assert first is again
-        reference = weakref.ref(first)
-        del first, again, classifier
-        await asyncio.sleep(0)
-        gc.collect()
-        return reference()
-
-    assert asyncio.run(create()) is None
+@pytest.mark.anyio
+async def test_the_streaming_classifier_of_an_unloaded_model_is_freed(forward_folder):
+    streams = Streams(StreamLimits())
+    classifier = Classifier.load(forward_folder())
+    first, again = await streams.streaming(classifier), await streams.streaming(classifier)
+    assert first is again
+    reference = weakref.ref(first)
+    del first, again, classifier
+    await asyncio.sleep(0)
+    gc.collect()
+    assert reference() is None
