@@ -31,7 +31,7 @@ BODY = {"inputs": "where is the station"}
 def test_a_process_serves_until_a_signal_and_answers_the_requests_in_flight(
     start, model_folder, wait_until
 ):
-    service = start(model_folder, drain_seconds=0.5)
+    service = start(model_folder, drain_seconds=1)
     assert re.search(
         r"INFO serving \S+ at http://\S+, ready after \d+\.\d\d s\n", service.first_line
     )
