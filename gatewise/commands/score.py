@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import check_outputs, local_path
 from gatewise.vocab.errors import GatewiseError
 
 
 def score(
-    model: options.Model,
+    model: command_options.Model,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -41,7 +41,7 @@ def score(
             "[default: the input's, or parquet]",
         ),
     ] = None,
-    text_column: options.TextColumn = "text",
+    text_column: command_options.TextColumn = "text",
     columns: Annotated[
         str | None,
         typer.Option(
@@ -63,8 +63,8 @@ def score(
             help="Give no label below this, 0 to always give one.  [default: the model's]",
         ),
     ] = None,
-    precision: options.Precision = None,
-    rejects: options.Rejects = None,
+    precision: command_options.Precision = None,
+    rejects: command_options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was interrupted.")
     ] = False,
@@ -73,10 +73,10 @@ def score(
         typer.Option(min=1, help="Cores to use, or processes of a cluster.  [default: all]"),
     ] = None,
     engine: Annotated[
-        options.EngineName,
+        command_options.EngineName,
         typer.Option(help="What scores: threads of this process, or processes on a Ray cluster."),
     ] = "local",
-    address: options.Address = None,
+    address: command_options.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Classify every row of a file and write the rows out with label and score."""

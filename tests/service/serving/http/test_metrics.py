@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatewise.service.serving.http.merged_metrics import merge
-from gatewise.service.serving.http.metrics import Metrics
-from gatewise.service.serving.http.middleware.request_context import RequestContext
+from gatewise.service.serving.http.metrics import Metrics, merge
+from gatewise.service.serving.http.middleware.access_log import RequestContext
 
 PAGE = (Path(__file__).parents[4] / "docs" / "service.md").read_text(encoding="utf-8")
 

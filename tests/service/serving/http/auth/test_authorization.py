@@ -11,7 +11,7 @@ from tritonclient.utils import InferenceServerException
 
 from gatewise.service.serving.http.auth import api_keys
 from gatewise.service.serving.http.auth.api_keys import Role, make_key
-from gatewise.service.serving.http.routes import health
+from gatewise.service.serving.http.routes import monitoring
 
 PREDICT, PREDICTS = make_key("web", Role.PREDICT)
 ADMIN, ADMINS = make_key("operator", Role.ADMIN)
@@ -129,7 +129,7 @@ def broken(monkeypatch):
     def fail(request):
         raise RuntimeError("the inside")
 
-    monkeypatch.setattr(health, "app_context", fail)
+    monkeypatch.setattr(monitoring, "app_context", fail)
     return "/health/ready"
 
 

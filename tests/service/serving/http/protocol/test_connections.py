@@ -8,9 +8,9 @@ import time
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gatewise.service.serving.http.protocol import buffered_transport, connections
+from gatewise.service.serving.http.protocol import connections
 from gatewise.service.serving.http.protocol.connections import Connection
-from gatewise.service.serving.http.routes import prometheus
+from gatewise.service.serving.http.routes import monitoring
 
 BODY = b'{"inputs": "who"}'
 HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -26,7 +26,7 @@ def port(serve_app, make_app):
     """The port of one service for all kinds of clients: none breaks it."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(connections, "_SWEEP_SECONDS", 0.05)
-        patched.setattr(buffered_transport, "_LINGER_SECONDS", 0.5)
+        patched.setattr(connections, "_LINGER_SECONDS", 0.5)
         limits = {"read_seconds": READ_SECONDS, "max_connections": 10, "max_header_bytes": 2000}
         yield serve_app(make_app(keep_alive_seconds=2, **limits)).base_url.port
 
@@ -286,7 +286,7 @@ def test_requests_above_the_limit_are_refused_and_their_connections_kept(busy, m
     assert head.content == b""
     # A request that fails is no longer in flight.
     with monkeypatch.context() as patched:
-        patched.setattr(prometheus, "app_context", lambda request: 1 / 0)
+        patched.setattr(monitoring, "app_context", lambda request: 1 / 0)
         assert busy.get("/metrics").status_code == 500
     assert busy.get("/metrics").status_code == 200
     caplog.clear()

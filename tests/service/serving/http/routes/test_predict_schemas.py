@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gatewise.service.serving.batching import Scored
-from gatewise.service.serving.http.routes.predict_schemas import encode
+from gatewise.service.serving.http.routes.predict import encode
 
 SCORES = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]], dtype=np.float32)
 LABELS = ["a", "b", "c"]
