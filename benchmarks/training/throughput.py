@@ -53,8 +53,8 @@ def encode(
     found = reading.read(Corpora(train, validation=test), config, stop, scratch)
     prepared = prepare(found, config, stop, scratch)
     encoded = prepared.corpus
-    parts = (_in_memory(part) for part in (encoded.train, encoded.validation.examples))
-    return (*parts, prepared.blueprint.shape)
+    train_texts = _in_memory(encoded.train)
+    return train_texts, _in_memory(encoded.validation.examples), prepared.blueprint.shape
 
 
 def _in_memory(examples: Examples) -> EncodedTexts:

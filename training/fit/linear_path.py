@@ -24,7 +24,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
-from gatewise.training.data.examples import Examples, Targets
+from gatewise.training.data.examples import Examples
 from gatewise.training.fit.document_frequencies import ngram_rows
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.ngrams import MIN_NORM, SCALE, NgramLogits, inverse_frequencies
@@ -54,7 +54,7 @@ class _Features:
     """
 
     matrix: sparse.csr_matrix
-    targets: Targets
+    targets: NDArray[Any]
     rows: NDArray[np.int64]
     scales: NDArray[np.float64]
     spelling: sparse.csr_matrix
