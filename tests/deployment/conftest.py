@@ -20,14 +20,7 @@ import pytest
 from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.settings import Settings
 
-ROOT = Path(__file__).parents[2]
-
-# The metrics of the service, each with its labels.
-_OWN = [one for one in Metrics().descriptions if one.name.startswith("gatewise_")]
-METRICS = {one.name: set(one.labels) for one in _OWN}
-HISTOGRAMS = {one.name for one in _OWN if one.is_histogram}
-
-DEADLINE_SECONDS = 10.0  # by default
+PATIENCE = 60
 
 
 def lacking(what):
@@ -46,26 +39,60 @@ def lack():
 @pytest.fixture(scope="session")
 def metrics():
     """The labels of every series that the service has, by the series' name in a query."""
-    series: dict[str, set[str]] = {}
-    for name, labels in METRICS.items():
-        if name in HISTOGRAMS:
+    series = {}
+    for metric in Metrics().descriptions:
+        name, labels = metric.name, set(metric.labels)
+        if metric.is_histogram:
             series |= {f"{name}_sum": labels, f"{name}_count": labels}
             series[f"{name}_bucket"] = labels | {"le"}
-        else:
+        elif name.startswith("gatewise_"):
             series[name] = labels
     return series
 
 
 @pytest.fixture(scope="session")
-def settings():
-    """The names of the service's settings."""
-    return set(Settings.model_fields)
+def default():
+    """The default of a setting of the service."""
+    return lambda name: Settings.model_fields[name].default
 
 
 @pytest.fixture(scope="session")
-def deadline():
-    """Seconds after which the service refuses a request that is not answered, by default."""
-    return DEADLINE_SECONDS
+def wait_until():
+    """Waits until a condition holds."""
+
+    def wait(condition, what):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                pytest.fail(f"in {PATIENCE} s there was no moment when {what}")
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """Finds a port that nobody has."""
+
+    def find(host="127.0.0.1"):
+        with socket.socket() as found:
+            found.bind((host, 0))
+            return found.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def answers():
+    """Whether an address answers with success."""
+
+    def ask(url):
+        try:
+            return httpx.get(url, trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    return ask
 
 
 @pytest.fixture(scope="session")
@@ -139,53 +166,3 @@ def validate_kubernetes():
         utils.validate(document, version, strict=True)
 
     return validate
-
-
-def a_free_port(host="127.0.0.1"):
-    with socket.socket() as found:
-        found.bind((host, 0))
-        return found.getsockname()[1]
-
-
-@pytest.fixture(scope="session")
-def free_port():
-    """Finds a port of this machine that nobody has."""
-    return a_free_port
-
-
-def succeeds(url, process, seconds=60):
-    deadline = time.monotonic() + seconds
-    while True:
-        assert process.poll() is None
-        assert time.monotonic() < deadline, url
-        try:
-            if httpx.get(url, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="session")
-def wait_for():
-    """Waits until an address answers, for as long as its process runs."""
-    return succeeds
-
-
-@pytest.fixture(scope="session")
-def proxy_port(haproxy):
-    """The port of the proxy's own metrics; it has had an answer to give, a refusal."""
-    public, inside = a_free_port(), a_free_port()
-    places = {"LISTEN": f"127.0.0.1:{public}", "LISTEN_INSIDE": f"127.0.0.1:{inside}"}
-    process = subprocess.Popen(
-        [haproxy, "-db", "-f", ROOT / "deploy" / "proxy" / "haproxy.cfg"],
-        # No name is ever found: port 9 is nobody's.
-        env={**os.environ, **places, "RESOLVER": "127.0.0.1:9"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    with process:
-        succeeds(f"http://127.0.0.1:{inside}/metrics", process)
-        assert httpx.get(f"http://127.0.0.1:{public}/", trust_env=False).status_code == 503
-        yield inside
-        process.terminate()

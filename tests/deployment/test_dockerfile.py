@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 class Instruction(NamedTuple):
@@ -52,12 +53,7 @@ def extras_installed_in(stage):
     return {extra for step in steps for found in re.findall(asked, step) for extra in found.split()}
 
 
-def test_the_service_is_what_is_built_by_default_and_stopped_by_its_own_signal():
-    assert list(instructions())[-1].stage == "service"
-    assert of("service", "STOPSIGNAL") == ["SIGTERM"]
-
-
-def test_everything_is_copied_and_sent_to_the_engine():
+def test_what_is_copied_is_there_and_sent_to_the_engine():
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     sent = {line.removeprefix("!") for line in ignored if line.startswith("!")}
     sources = {
@@ -68,14 +64,13 @@ def test_everything_is_copied_and_sent_to_the_engine():
     }
     assert sources == sent
     assert not [source for source in sources if not (ROOT / source).exists()]
-    copied = " ".join(of("wheel", "COPY")).split()
-    assert {"setup.py", "gatewise", "vocab", "service", "training"} <= set(copied)
+    packages = " ".join(of("wheel", "COPY")).split()
+    assert {"setup.py", "gatewise", "vocab", "service", "training"} <= set(packages)
 
 
 def test_the_service_image_holds_no_tensorflow():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert extras_installed_in("service") == {"serve"}
-    installed = project["dependencies"] + project["optional-dependencies"]["serve"]
+    installed = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["serve"]
     heavy = ("tensorflow*", "keras*", "torch*", "ray*", "scikit-learn*", "onnx[!r]*")
     assert not [each for each in installed if any(fnmatch.fnmatch(each, name) for name in heavy)]
     assert extras_installed_in("train") == {"train"}
@@ -99,46 +94,56 @@ def test_a_change_of_the_code_installs_no_package_again():
         }
 
 
-def test_images_hold_no_build_tools_and_do_not_run_as_root():
-    assert of("runtime", "USER") == ["10001:10001"]
+def test_what_builds_is_not_in_the_images_and_none_runs_as_root():
     for stage in ("service", "train"):
-        assert "runtime" in parents(stage)
-        assert not of(stage, "USER")
         assert not of(stage, "RUN")
         (copied,) = of(stage, "COPY")
         assert copied.split()[1:] == ["/opt/gatewise", "/opt/gatewise"]
+        assert "runtime" in parents(stage)
+        assert not of(stage, "USER")
     assert not of("runtime", "RUN")
     assert not re.search(r"\bapt(-get)?\b|\bgcc\b", (ROOT / "Dockerfile").read_text())
+    assert of("runtime", "USER") == ["10001:10001"]
 
 
-def test_every_stage_starts_from_the_same_image():
+def test_every_stage_starts_from_the_same_image_and_the_last_is_the_service():
     (argument,) = (each.rest for each in instructions() if each.name == "ARG" and not each.stage)
     assert re.fullmatch(r"PYTHON=python:3\.11-slim-\w+", argument)
     stages = {each.stage for each in instructions()}
     bases = {each.rest.split()[0] for each in instructions() if each.name == "FROM"}
     assert bases - stages == {"${PYTHON}"}
+    assert list(instructions())[-1].stage == "service"
+    assert of("service", "STOPSIGNAL") == ["SIGTERM"]
 
 
 def test_it_names_the_version_that_it_holds():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert f"VERSION={project['version']}" in of("runtime", "ARG")
+    assert f"VERSION={PROJECT['version']}" in of("runtime", "ARG")
     (labels,) = of("runtime", "LABEL")
     assert 'org.opencontainers.image.version="${VERSION}"' in labels
 
 
-def test_linter_has_nothing_to_report(hadolint):
-    command = [hadolint, "--no-color", "Dockerfile"]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+def test_a_linter_of_dockerfiles_has_nothing_to_say(hadolint):
+    done = subprocess.run(
+        [hadolint, "--no-color", "Dockerfile"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_command_takes_the_arguments_of_the_image(refused):
+def test_the_command_line_takes_the_images_command():
     (command,) = of("service", "CMD")
     arguments = json.loads(command)
     assert arguments[:3] == ["gatewise", "serve", "/model"]
-    # A folder that is not there is refused; wrong usage would be another error.
+    # A folder that is not there: 1 is its refusal, 2 would be wrong usage.
     absent = ["no/such/model" if each == "/model" else each for each in arguments[1:]]
-    assert "no/such/model" in refused(*absent)
+    program = [sys.executable, "-m", "gatewise"]
+    ended = subprocess.run([*program, *absent], check=False, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "no/such/model" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_health_is_asked_at_the_exposed_port_and_the_same_by_both_files():
@@ -152,9 +157,6 @@ def test_health_is_asked_at_the_exposed_port_and_the_same_by_both_files():
         assert f"--{name.replace('_', '-')}={value}" in options.split()
     (port,) = of("service", "EXPOSE")
     assert f"http://127.0.0.1:{port}/health/ready" in command
-
-
-def test_health_check_fails_without_a_service():
     # Port 9 is nobody's on the loopback.
     ended = health_check(sys.executable, 9)
     assert ended.returncode == 1
@@ -213,7 +215,9 @@ def copy(source, target):
         shutil.copyfile(source, target)
 
 
-def test_the_image_serves_and_holds_nothing_to_install_with(image, multi_label_folder, free_port):
+def test_the_steps_give_what_serves_and_nothing_to_install_with(
+    image, multi_label_folder, free_port
+):
     assert not list(image.glob("bin/pip*"))
     packages = {path.name for path in image.glob("lib/python*/site-packages/*")}
     assert {"gatewise", "onnxruntime", "fastapi"} <= packages
@@ -231,7 +235,6 @@ def test_the_image_serves_and_holds_nothing_to_install_with(image, multi_label_f
     )
     with process:
         try:
-            assert process.stderr is not None
             assert "ready after" in process.stderr.readline()
             assert health_check(str(image / "bin" / "python"), port).returncode == 0
         finally:

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from gatewise.service.serving.app import create_app
 from gatewise.service.serving.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,8 @@ def manifests():
 
 
 def component(name):
-    return yaml.safe_load((FOLDER / "components" / name / "kustomization.yaml").read_text())
+    text = (FOLDER / "components" / name / "kustomization.yaml").read_text()
+    return yaml.safe_load(text)
 
 
 def with_component(name):
@@ -81,7 +83,7 @@ def pod(deployment):
 @pytest.fixture
 def container(pod):
     (found,) = pod["containers"]
-    return found
+    return dict(found)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -120,9 +122,9 @@ def test_the_image_is_the_projects_version_and_does_what_the_dockerfile_says(con
     assert "command" not in container
 
 
-def test_what_is_set_is_a_setting(settings, container):
+def test_what_is_set_is_a_setting(container):
     lines = (FOLDER / "settings.env").read_text().splitlines()
-    assert {line.partition("=")[0] for line in lines} <= {variable(name) for name in settings}
+    assert {line.partition("=")[0] for line in lines} <= set(map(variable, Settings.model_fields))
     (generated,) = KUSTOMIZATION["configMapGenerator"]
     assert container["envFrom"] == [{"configMapRef": {"name": generated["name"]}}]
 
@@ -145,16 +147,14 @@ def test_a_pod_keeps_to_the_restricted_profile(pod, container):
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_probes_ask_routes_of_the_service(container):
-    from gatewise.service.serving.app import create_app
-
-    routes = set(create_app(Settings(model="none")).openapi()["paths"])
+def test_probes_ask_the_services_own_routes(container):
+    served_routes = create_app(Settings(model="none")).openapi()["paths"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"http": Settings.model_fields["port"].default}
     for name, path in (("startup", "ready"), ("readiness", "ready"), ("liveness", "live")):
         asked = container[f"{name}Probe"]["httpGet"]
         assert asked == {"path": f"/health/{path}", "port": "http"}
-        assert asked["path"] in routes
+        assert asked["path"] in served_routes
 
 
 def test_there_is_time_to_stop_in(pod, container):
@@ -218,8 +218,7 @@ def test_what_is_mounted_is_there_and_the_model_is_only_read(documents):
     assert claims == ({known} if known else set())
 
 
-def test_keys_are_read_from_the_secret(settings):
-    assert "api_keys_file" in settings
+def test_keys_are_read_from_the_secret():
     pod = with_component("api-keys")["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     (given,) = container["env"]

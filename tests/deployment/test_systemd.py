@@ -10,8 +10,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gatewise.service.serving.settings import Settings
-
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "systemd" / "gatewise.service"
 PAGE = (ROOT / "docs" / "deployment.md").read_text()
@@ -31,24 +29,25 @@ os.execv(sys.executable, [sys.executable, *serve])
 @pytest.fixture
 def service():
     unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=")
-    unit.optionxform = str  # type: ignore[assignment]
+    unit.optionxform = str
     unit.read(UNIT)
     return dict(unit["Service"])
 
 
-def verify(systemd_analyze, folder, contents):
+def test_systemd_takes_it_and_would_find_a_misspelt_directive(systemd_analyze, tmp_path):
     # It looks for the program too, which is installed elsewhere here.
-    file = folder / UNIT.name
-    file.write_text(contents.replace("/opt/gatewise/bin/gatewise", sys.executable))
-    command = [systemd_analyze, "verify", "--man=no", file]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
+    here = tmp_path / UNIT.name
+    unit = UNIT.read_text().replace("/opt/gatewise/bin/gatewise", sys.executable)
 
+    def verify():
+        command = [systemd_analyze, "verify", "--man=no", here]
+        return subprocess.run(command, check=False, capture_output=True, text=True)
 
-def test_systemd_accepts_it_and_would_find_a_misspelt_directive(systemd_analyze, tmp_path):
-    done = verify(systemd_analyze, tmp_path, UNIT.read_text())
+    here.write_text(unit)
+    done = verify()
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    wrong = UNIT.read_text().replace("ProtectHome=", "ProtectHomes=")
-    assert "ProtectHomes" in verify(systemd_analyze, tmp_path, wrong).stderr
+    here.write_text(unit.replace("ProtectHome=", "ProtectHomes="))
+    assert "ProtectHomes" in verify().stderr
 
 
 def test_it_can_do_little_harm(systemd_analyze):
@@ -64,17 +63,12 @@ def test_it_can_do_little_harm(systemd_analyze):
     assert f"its exposure as {measured[0]} of 10" in PAGE
 
 
-def test_it_starts_reloads_and_stops_the_service(service):
-    from gatewise.cli import app
-
+def test_it_starts_reloads_and_stops_the_service(service, default):
     program, *arguments = service["ExecStart"].split()
-    assert program == "/opt/gatewise/bin/gatewise"
-    assert arguments[0] in {
-        command.name or command.callback.__name__ for command in app.registered_commands
-    }
+    assert (program, arguments[0]) == ("/opt/gatewise/bin/gatewise", "serve")
     assert service["ExecReload"].split() == ["/bin/kill", "-HUP", "$MAINPID"]
     assert service["DynamicUser"] == "yes"
-    assert int(service["TimeoutStopSec"]) > Settings.model_fields["shutdown_seconds"].default
+    assert int(service["TimeoutStopSec"]) > default("shutdown_seconds")
 
 
 def test_the_service_needs_no_memory_to_write_to_and_run(service, model_of_hand):

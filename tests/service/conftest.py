@@ -1,17 +1,22 @@
 """Fixtures of the service tests: models, and a real HTTP server on the loopback address."""
 
 import functools
+import gc
+import multiprocessing
 import re
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
-import uvicorn
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving.listen_socket import listen
+from gatewise.service.serving import server
+from gatewise.service.serving.app import Application
+from gatewise.service.serving.listen_socket import listen, url
 
 
 @pytest.fixture(scope="session")
@@ -80,31 +85,42 @@ def _write_forward(assignments, labels, multi_label, folder):
 
 
 @pytest.fixture(scope="module")
-def serve_app():
+def serve_app() -> Iterator[Callable[[Application], httpx.Client]]:
     """Serves an application until the end of the module; returns a client."""
     with ExitStack() as stack:
         yield lambda app: stack.enter_context(serving(app))
 
 
 @contextmanager
-def serving(app):
-    with listen("127.0.0.1", 0) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+def serving(app: Application) -> Iterator[httpx.Client]:
+    """Serves an application as `gatewise serve` does, but in a thread of this process."""
+    supervisor, pipe = multiprocessing.Pipe()
+    ready = threading.Event()
+    interval = sys.getswitchinterval()
+    with listen("127.0.0.1", 0) as listener, pipe:
+        arguments = (app, server._Process(pipe), listener, ready.set)
+        thread = threading.Thread(target=server.run, args=arguments)
         thread.start()
         try:
-            wait_until(lambda: server.started or not thread.is_alive())
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+            assert ready.wait(30)
+            address = url(listener, tls=False)
+            with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
                 yield client
         finally:
-            server.should_exit = True
+            supervisor.close()  # a process ends with its supervisor
             thread.join()
+            sys.setswitchinterval(interval)
+            gc.unfreeze()
 
 
-def wait_until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"the condition was not met within {seconds} s")
-        time.sleep(0.01)
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., None]:
+    """Waits until a condition holds."""
+
+    def wait(condition: Callable[[], object], seconds: float = 30) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"the condition was not met within {seconds} s"
+            time.sleep(0.01)
+
+    return wait

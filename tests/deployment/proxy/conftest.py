@@ -7,26 +7,14 @@ import socket
 import socketserver
 import struct
 import subprocess
-import sys
 import threading
-import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
 CONFIGURATION = Path(__file__).parents[3] / "deploy" / "proxy" / "haproxy.cfg"
-SERVE = [sys.executable, "-m", "gatewise", "serve"]
-PATIENCE = 60
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"in {PATIENCE} s there was no moment when {what}")
-        time.sleep(0.02)
 
 
 class Dns(socketserver.ThreadingUDPServer):
@@ -44,7 +32,7 @@ class _Asked(socketserver.BaseRequestHandler):
         packet, answers_by = self.request
         end = packet.index(0, 12) + 5  # the name, its type and its class
         is_address = packet[end - 4 : end - 2] == b"\0\1"
-        addresses = self.server.addresses if is_address else []  # type: ignore[attr-defined]
+        addresses = self.server.addresses if is_address else []
         head = packet[:2] + struct.pack(">HHHHH", 0x8180, 1, len(addresses), 0, 0)
         records = [
             b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 0, 4) + socket.inet_aton(address)
@@ -53,57 +41,51 @@ class _Asked(socketserver.BaseRequestHandler):
         answers_by.sendto(head + packet[12:end] + b"".join(records), self.client_address)
 
 
-@pytest.fixture
-def dns():
-    with Dns() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+@contextmanager
+def running(server):
+    """Runs a server of the standard library in a thread."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
         yield server
+    finally:
         server.shutdown()
         thread.join()
+        server.server_close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def run():
+    return running
+
+
+@pytest.fixture(scope="module")
+def dns():
+    with running(Dns()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
 def port(free_port):
     """The port of every replica."""
     return free_port("127.0.0.2")
 
 
-@pytest.fixture
-def replica(multi_label_folder, port):
-    """Starts the service at an address; returns its process once it listens."""
-    with ExitStack() as stack:
-
-        def start(host):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [*SERVE, str(multi_label_folder), "--host", host, "--port", str(port)],
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            stack.callback(process.kill)
-            assert process.stderr is not None
-            assert "ready after" in process.stderr.readline()
-            return process
-
-        yield start
-
-
 class Proxy:
     """The proxy's process, clients of its two ways in, and the requests in its log."""
 
-    def __init__(self, process, urls):
+    def __init__(self, process, urls, wait_until):
         self.process = process
         self.client, self.inside = (
-            httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) for url in urls
+            httpx.Client(base_url=url, timeout=60, trust_env=False) for url in urls
         )
-        self.lines: list[str] = []
+        self.address = (self.client.base_url.host, self.client.base_url.port)
+        self.lines = []
+        self._wait_until = wait_until
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self):
-        assert self.process.stdout is not None
         self.lines.extend(self.process.stdout)
 
     def close(self):
@@ -123,31 +105,41 @@ class Proxy:
         return int(line.split()[1])
 
     def wait_for_replicas(self, number):
-        wait_until(lambda: self.replicas_up == number, f"{number} replicas were up")
+        self._wait_until(lambda: self.replicas_up == number, f"{number} replicas were up")
 
-    def requests(self, number):
-        """What the log says of each request that is over, once it speaks of so many."""
-        wait_until(
-            lambda: sum(line.startswith("{") for line in list(self.lines)) >= number,
-            f"{number} requests were logged",
-        )
+    @property
+    def logged(self):
+        """What the log says of each request that is over."""
         return [json.loads(line) for line in list(self.lines) if line.startswith("{")]
 
+    def forget(self):
+        """Forgets the requests so far, once all of them are logged."""
+        self.client.get("/last")
+        self._wait_until(
+            lambda: "/last" in {each["path"] for each in self.logged}, "the last was logged"
+        )
+        self.lines.clear()
 
-@pytest.fixture
-def proxy(haproxy, dns, port, free_port):
-    """Starts the proxy, with variables besides those that say where everything is."""
-    with ExitStack() as stack:
+    def requests(self, number):
+        """What the log says of the requests of a test, once it speaks of so many."""
+        self._wait_until(lambda: len(self.logged) >= number, f"{number} requests were logged")
+        return self.logged
 
-        def start(**variables):
-            public, inside = (f"127.0.0.1:{free_port()}" for _ in range(2))
-            resolver = "{}:{}".format(*dns.server_address)
-            places = {
-                "LISTEN": public,
-                "LISTEN_INSIDE": inside,
-                "RESOLVER": resolver,
-                "REPLICAS_AT": f"gatewise:{port}",
-            }
+
+@pytest.fixture(scope="module")
+def start_proxy(haproxy, dns, port, free_port, wait_until):
+    """Starts a proxy with variables besides those that say where everything is."""
+
+    @contextmanager
+    def start(**variables):
+        public, inside = (f"127.0.0.1:{free_port()}" for _ in range(2))
+        places = {
+            "LISTEN": public,
+            "LISTEN_INSIDE": inside,
+            "RESOLVER": "{}:{}".format(*dns.server_address),
+            "REPLICAS_AT": f"gatewise:{port}",
+        }
+        with ExitStack() as stack:
             process = subprocess.Popen(
                 [haproxy, "-W", "-db", "-f", str(CONFIGURATION)],  # as the image starts it
                 env={**os.environ, **places, "GATEWISE_ACCESS_LOG": "true", **variables},
@@ -157,15 +149,22 @@ def proxy(haproxy, dns, port, free_port):
             )
             stack.enter_context(process)
             stack.callback(process.send_signal, signal.SIGTERM)
-            started = Proxy(process, [f"http://{public}", f"http://{inside}"])
+            started = Proxy(process, [f"http://{public}", f"http://{inside}"], wait_until)
             stack.callback(started.close)
-            wait_until(lambda: answers(started.inside), "the proxy answered")
-            return started
+            wait_until(lambda: is_up(started.inside), "the proxy answered")
+            yield started
 
-        yield start
+    return start
 
 
-def answers(client):
+@pytest.fixture
+def proxy(start_proxy):
+    """Starts proxies, which end after the test."""
+    with ExitStack() as stack:
+        yield lambda **variables: stack.enter_context(start_proxy(**variables))
+
+
+def is_up(client):
     try:
         client.get("/ready")
     except httpx.TransportError:

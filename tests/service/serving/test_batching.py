@@ -2,17 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving import batching
 from gatewise.service.serving.batching import (
     Batcher,
-    BatchStats,
     Capacity,
     ClosedError,
     DeadlineError,
@@ -21,49 +18,41 @@ from gatewise.service.serving.batching import (
     QueueFullError,
     Scored,
 )
-from gatewise.vocab.tokenizer.encoding import Encoded
-
-
-class Observer:
-    def __init__(self) -> None:
-        self.batches: list[BatchStats] = []
-        self.refused: list[tuple[str, int]] = []
-
-    def observe_batch(self, stats: BatchStats) -> None:
-        self.batches.append(stats)
-
-    def count_refused(self, reason: str, jobs: int) -> None:
-        self.refused.append((reason, jobs))
 
 
 class Client:
-    """Submits jobs to a batcher and waits for them."""
+    """Submits jobs to a batcher, waits for them, and observes the batches."""
 
-    def __init__(self, classifier: Classifier, **capacity: int) -> None:
-        self.observer = Observer()
-        self.returned: list[Job] = []
+    def __init__(self, classifier, **capacity):
+        self.batches = []
+        self.refused = []
+        self.returned = []
         self._changed = threading.Condition()
-        self.batcher = Batcher(
-            classifier, Capacity(**capacity), done=self._done, observer=self.observer
-        )
+        self.batcher = Batcher(classifier, Capacity(**capacity), done=self._done, observer=self)
 
-    def _done(self, jobs: list[Job]) -> None:
+    def observe_batch(self, stats):
+        self.batches.append(stats)
+
+    def count_refused(self, reason, jobs):
+        self.refused.append((reason, jobs))
+
+    def _done(self, jobs):
         with self._changed:
             self.returned += jobs
             self._changed.notify_all()
 
-    def submit(self, texts: Sequence[str], seconds: float = 60) -> Job:
-        job = Job(texts, None, time.monotonic() + seconds)
+    def submit(self, *texts, seconds=60, kind=Job):
+        job = kind(texts, None, time.monotonic() + seconds)
         self.batcher.submit(job)
         return job
 
-    def wait(self, jobs: int) -> None:
+    def wait(self, jobs):
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.returned) >= jobs, 30)
 
 
 @contextmanager
-def batching_client(classifier: Classifier, **capacity: int) -> Iterator[Client]:
+def batching_client(classifier, **capacity):
     client = Client(classifier, **capacity)
     try:
         yield client
@@ -71,35 +60,18 @@ def batching_client(classifier: Classifier, **capacity: int) -> Iterator[Client]
         client.batcher.close()
 
 
-@pytest.fixture
-def blocked(
-    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
-) -> tuple[threading.Event, threading.Event]:
-    """Blocks the classifier: it sets the first event when it runs, and waits for the second."""
-    running, resume = threading.Event(), threading.Event()
-    run = classifier.padded_logits
-
-    def wait_and_run(encoded: Sequence[Encoded]) -> object:
-        running.set()
-        assert resume.wait(30)
-        return run(encoded)
-
-    monkeypatch.setattr(classifier, "padded_logits", wait_and_run)
-    return running, resume
-
-
-def scores(job: Job) -> np.ndarray:
+def scores(job):
     assert isinstance(job.answer, Scored), job.answer
     return job.answer.scores
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_every_job_gets_the_scores_of_its_own_texts(classifier: Classifier, threads: int) -> None:
+def test_every_job_gets_the_scores_of_its_own_texts(classifier, threads):
     words = ["where", "who", "how many", "is it", "the station", "why" * 40]
     with batching_client(classifier, threads=threads) as client:
         jobs = [
             client.submit(
-                [" ".join(words[: 1 + (number + text) % 6]) for text in range(number % 7 + 1)]
+                *(" ".join(words[: 1 + (number + text) % 6]) for text in range(number % 7 + 1))
             )
             for number in range(120)
         ]
@@ -110,119 +82,100 @@ def test_every_job_gets_the_scores_of_its_own_texts(classifier: Classifier, thre
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_parts_of_a_long_job_are_merged(
-    classifier: Classifier, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_parts_of_a_long_job_are_merged(classifier, threads, monkeypatch):
     monkeypatch.setattr(batching, "MAX_BATCH_TEXTS", 3)
     monkeypatch.setattr(batching, "MAX_BATCH_TOKENS", 20)
     texts = [f"{'where is it ' * (number % 5)} {number}" for number in range(100)]
     with batching_client(classifier, threads=threads) as client:
-        job = client.submit(texts)
+        job = client.submit(*texts)
         client.wait(1)
         assert client.batcher.waiting == 0
     np.testing.assert_array_equal(scores(job), classifier.predict_proba(texts))
-    assert len(client.observer.batches) > 30
-    assert sum(len(stats.waited) for stats in client.observer.batches) == 1
+    assert len(client.batches) > 30
+    assert sum(len(stats.waited) for stats in client.batches) == 1
 
 
-def test_texts_that_arrive_while_a_batch_runs_form_the_next_batch(
-    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
-) -> None:
-    running, resume = blocked
+def test_texts_that_arrive_while_a_batch_runs_form_the_next_batch(classifier, blocked):
     with batching_client(classifier) as client:
-        client.submit(["who"])
-        assert running.wait(30)
+        client.submit("who")
+        assert blocked.running.wait(30)
         for _ in range(20):
-            client.submit(["where is it", "how many"])
-        resume.set()
+            client.submit("where is the station", "how many")
+        blocked.resume.set()
         client.wait(21)
-        client.batcher.close()
-    assert [len(stats.texts) for stats in client.observer.batches] == [1, 40]
+    first, second = client.batches
+    assert (len(first.texts), len(second.texts)) == (1, 40)
+    assert (second.best.shape, len(second.waited)) == ((40,), 20)
+    lengths = [len(text.ids) for text in second.texts]
+    assert second.padding == max(lengths) * 40 - sum(lengths)
 
 
-def test_padding_is_counted(classifier: Classifier) -> None:
-    with batching_client(classifier) as client:
-        client.submit(["who", "where is the station"])
-        client.wait(1)
-        client.batcher.close()
-    (stats,) = client.observer.batches
-    lengths = [len(text.ids) for text in stats.texts]
-    assert stats.padding == max(lengths) * 2 - sum(lengths)
-    assert stats.best.shape == (2,)
-    assert len(stats.waited) == 1
-
-
-def test_a_full_queue_refuses_and_says_when_to_retry(
-    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
-) -> None:
-    running, resume = blocked
+def test_a_full_queue_refuses_and_says_when_to_retry(classifier, blocked):
     with batching_client(classifier, max_texts=4, max_characters=100) as client:
-        client.submit(["who"])
-        assert running.wait(30)
-        client.submit(["who", "how"])
-        client.submit(["who"])
+        client.submit("who")
+        assert blocked.running.wait(30)
+        client.submit("who", "how")
+        client.submit("who")
         with pytest.raises(QueueFullError, match="3 texts wait, at most 4 may") as refused:
-            client.submit(["who", "how"])
+            client.submit("who", "how")
         assert refused.value.retry_after > 0
         with pytest.raises(QueueFullError):  # for its characters
-            client.submit(["a" * 100])
-        resume.set()
+            client.submit("a" * 100)
+        blocked.resume.set()
         client.wait(3)
-        client.submit(["a" * 1000])  # no text waits: a job of any size is taken
+        client.submit("a" * 1000)  # no text waits: a job of any size is taken
         client.wait(4)
     assert client.batcher.waiting == 0
 
 
-def test_a_failing_batch_fails_all_its_jobs_and_no_other(
-    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_batch_fails_all_its_jobs_and_no_other(classifier, blocked, monkeypatch):
     run = classifier.padded_logits
-    running, resume = threading.Event(), threading.Event()
 
-    def fail_second(encoded: Sequence[Encoded]) -> object:
-        first = not running.is_set()
-        running.set()
-        if first:
-            assert resume.wait(30)
-            return run(encoded)
-        monkeypatch.setattr(classifier, "padded_logits", run)
-        raise RuntimeError("a fault")
+    def fail_two(encoded):
+        if len(encoded) == 2:
+            raise RuntimeError("a fault")
+        return run(encoded)
 
-    monkeypatch.setattr(classifier, "padded_logits", fail_second)
+    monkeypatch.setattr(classifier, "padded_logits", fail_two)
     with batching_client(classifier) as client:
-        before = client.submit(["who"])
-        assert running.wait(30)
-        failing = [client.submit(["where"]), client.submit(["how many"])]
-        resume.set()
+        before = client.submit("who")
+        assert blocked.running.wait(30)
+        failing = [client.submit("where"), client.submit("how many")]
+        blocked.resume.set()
         client.wait(3)
-        after = client.submit(["who"])
+        after = client.submit("who")
         client.wait(4)
     assert [str(job.answer) for job in failing] == ["a fault", "a fault"]
     assert isinstance(before.answer, Scored)
     assert isinstance(after.answer, Scored)
-    assert client.observer.refused == [("failed", 2)]
+    assert client.refused == [("failed", 2)]
 
 
-def test_a_failing_tokenizer_fails_its_jobs_and_no_other(
-    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(texts: Sequence[str]) -> list[Encoded]:
+def test_a_fault_of_the_tokenizer_or_the_observer_does_not_end_the_thread(
+    classifier, caplog, monkeypatch
+):
+    def fail(argument):
         raise RuntimeError("a fault")
 
-    with monkeypatch.context() as patched, batching_client(classifier) as client:
-        patched.setattr(classifier, "encode", fail)
-        failing = client.submit(["who"])
-        client.wait(1)
-        patched.undo()
-        after = client.submit(["who"])
-        client.wait(2)
-    assert str(failing.answer) == "a fault"
-    assert isinstance(after.answer, Scored)
-
-
-def test_a_text_without_a_token_fails_its_own_job_only(classifier: Classifier) -> None:
     with batching_client(classifier) as client:
-        bad, good = client.submit(["who", " ", ""]), client.submit(["who"])
+        with monkeypatch.context() as patched:
+            patched.setattr(classifier, "encode", fail)
+            failing = client.submit("who")
+            client.wait(1)
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "observe_batch", fail)
+            scored = [client.submit("who")]
+            client.wait(2)
+            scored.append(client.submit("who"))
+            client.wait(3)
+    assert str(failing.answer) == "a fault"
+    assert all(isinstance(job.answer, Scored) for job in scored)
+    assert "not finished" in caplog.text
+
+
+def test_a_text_without_a_token_fails_its_own_job_only(classifier):
+    with batching_client(classifier) as client:
+        bad, good = client.submit("who", " ", ""), client.submit("who")
         client.wait(2)
     assert isinstance(bad.answer, EmptyTextsError)
     assert bad.answer.indices == (1, 2)
@@ -230,72 +183,48 @@ def test_a_text_without_a_token_fails_its_own_job_only(classifier: Classifier) -
 
 
 class CancelledJob(Job):
-    def is_wanted(self) -> bool:
+    def is_wanted(self):
         return False
 
 
-def test_late_and_cancelled_jobs_are_not_run(
-    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
-) -> None:
-    running, resume = blocked
+def test_late_and_cancelled_jobs_are_not_run(classifier, blocked):
     with batching_client(classifier) as client:
-        client.submit(["who"])
-        assert running.wait(30)
-        cancelled = CancelledJob(["where"], None, time.monotonic() + 60)
-        client.batcher.submit(cancelled)
-        late = client.submit(["how"], seconds=0)
-        client.submit(["why"])
-        resume.set()
+        client.submit("who")
+        assert blocked.running.wait(30)
+        cancelled = client.submit("where", kind=CancelledJob)
+        late = client.submit("how", seconds=0)
+        client.submit("why")
+        blocked.resume.set()
         client.wait(4)
-        client.batcher.close()
     assert isinstance(late.answer, DeadlineError)
     assert not isinstance(cancelled.answer, Scored)
-    assert sum(len(stats.texts) for stats in client.observer.batches) == 2
-    assert sorted(client.observer.refused) == [("deadline", 1), ("gone", 1)]
+    assert sum(len(stats.texts) for stats in client.batches) == 2
+    assert sorted(client.refused) == [("deadline", 1), ("gone", 1)]
     assert client.batcher.waiting == 0
 
 
-def test_closing_answers_the_queued_jobs_and_takes_no_more(
-    classifier: Classifier, blocked: tuple[threading.Event, threading.Event]
-) -> None:
-    running, resume = blocked
+def test_closing_answers_the_queued_jobs_and_takes_no_more(classifier, blocked):
     client = Client(classifier)
-    jobs = [client.submit(["who"])]
-    assert running.wait(30)
-    jobs += [client.submit(["where"]) for _ in range(5)]
+    jobs = [client.submit("who")]
+    assert blocked.running.wait(30)
+    jobs += [client.submit("where") for _ in range(5)]
     closing = threading.Thread(target=client.batcher.close)
     closing.start()
 
-    def submit_until_closed() -> None:
+    def submit_until_closed():
         while True:
-            jobs.append(client.submit(["how"]))
+            jobs.append(client.submit("how"))
             time.sleep(0.001)
 
     with pytest.raises(ClosedError):
         submit_until_closed()
-    resume.set()
+    blocked.resume.set()
     closing.join(30)
     assert not closing.is_alive()
     assert all(isinstance(job.answer, Scored) for job in jobs)
 
 
-def test_a_failing_observer_does_not_end_the_thread(
-    classifier: Classifier, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(stats: BatchStats) -> None:
-        raise RuntimeError("the observer's fault")
-
-    with batching_client(classifier) as client:
-        monkeypatch.setattr(client.observer, "observe_batch", fail)
-        jobs = [client.submit(["who"])]
-        client.wait(1)
-        jobs.append(client.submit(["who"]))
-        client.wait(2)
-    assert all(isinstance(job.answer, Scored) for job in jobs)
-    assert "not finished" in caplog.text
-
-
-def test_a_lone_short_text_runs_inline(classifier: Classifier) -> None:
+def test_a_lone_short_text_runs_inline(classifier):
     with batching_client(classifier) as client:
         job = Job(["who", "where is it"], "none", time.monotonic() + 60)
         assert client.batcher.run_inline(job)

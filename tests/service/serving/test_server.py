@@ -1,133 +1,82 @@
+"""`gatewise serve` as a process: start, signals, versions, workers, TLS."""
+
+import json
+import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.serving.http.protocol.certificates import CertificateError
 from gatewise.service.serving.listen_socket import ListenError, listen
 from gatewise.service.serving.server import serve
 from gatewise.service.serving.settings import Settings
 
-SCRIPT = """
-import sys
-from pathlib import Path
-from gatewise.service.serving.server import serve
-from gatewise.service.serving.settings import Settings
-{before}
-serve(Settings(model=Path(sys.argv[1]), port=0, shutdown_seconds=5))
-"""
-
-SLOW = """
-import time
-from gatewise.service.serving import batching
-compute = batching.compute
-def slowly(*arguments):
-    print("asked", file=sys.stderr, flush=True)
-    time.sleep(1)
-    return compute(*arguments)
-batching.compute = slowly
-"""
-
-Start = Callable[..., tuple["subprocess.Popen[str]", str]]
+BODY = {"inputs": "where is the station"}
 
 
-@pytest.fixture
-def start(model_folder: Path) -> Iterator[Start]:
-    """Starts a service as a process; returns it with its first log line."""
-    with ExitStack() as stack:
-
-        def start_process(before: str = "") -> tuple["subprocess.Popen[str]", str]:
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", SCRIPT.format(before=before), str(model_folder)],
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            stack.callback(process.kill)
-            assert process.stderr is not None
-            return process, process.stderr.readline()
-
-        yield start_process
-
-
-def url_in(line: str) -> str:
-    found = re.search(r"INFO serving \S+ at (http://\S+), ready after (\d+\.\d\d) s\n", line)
-    assert found, line
-    assert 0 < float(found[2]) < 60
-    return found[1]
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_process_serves_until_a_signal(start: Start, number: signal.Signals) -> None:
-    process, line = start()
-    url = url_in(line)
-    assert httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200
-    response = httpx.post(f"{url}/predict", json={"inputs": "who"}, trust_env=False)
-    assert response.status_code == 200
-    process.send_signal(number)
-    rest, errors = process.communicate(timeout=20)
-    assert (process.returncode, rest, errors) == (0, "", "")
-
-
-def test_a_request_in_flight_is_answered_before_the_process_stops(start: Start) -> None:
-    process, line = start(SLOW)
-    url = url_in(line)
-    answers: list[httpx.Response] = []
-
-    def ask() -> None:
-        answers.append(httpx.post(f"{url}/predict", json={"inputs": "who"}, trust_env=False))
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    assert process.stderr is not None
-    assert process.stderr.readline() == "asked\n"
-    process.send_signal(signal.SIGTERM)
-    asking.join()
-    assert [answer.status_code for answer in answers] == [200]
-    assert process.wait(20) == 0
-
-
-def test_an_answer_does_not_wait_for_nagles_algorithm(start: Start) -> None:
-    _, line = start()
-    with httpx.Client(base_url=url_in(line), trust_env=False) as client:
-        seconds = sorted(
-            client.post("/predict", json={"inputs": "who"}).elapsed.total_seconds()
-            for _ in range(21)
-        )
+def test_a_process_serves_until_a_signal_and_answers_the_requests_in_flight(
+    start, model_folder, wait_until
+):
+    service = start(model_folder, drain_seconds=1)
+    assert re.search(
+        r"INFO serving \S+ at http://\S+, ready after \d+\.\d\d s\n", service.first_line
+    )
+    client = service.client
+    seconds = sorted(client.post("/predict", json=BODY).elapsed.total_seconds() for _ in range(21))
     # With Nagle's algorithm each takes 40 ms: the kernel holds back the second part of an answer.
     assert seconds[10] < 0.03
+    body = json.dumps(BODY).encode()
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as in_flight:
+        in_flight.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert client.get("/health/ready").status_code == 200
+        service.process.terminate()
+        # While it drains it is not ready, but answers.
+        wait_until(lambda: client.get("/health/ready").status_code == 503)
+        assert client.post("/predict", json=BODY).status_code == 200
+        wait_until(lambda: not is_listening(service.port))
+        in_flight.sendall(body)
+        assert in_flight.recv(65536).startswith(b"HTTP/1.1 200 ")
+    output, rest = service.process.communicate(timeout=20)
+    assert (service.process.returncode, output, rest) == (0, "", "")
 
 
-def test_a_port_in_use() -> None:
-    with listen("127.0.0.1", 0) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(ListenError, match=f"127.0.0.1:{port}: Address already in use; choose"):
-            listen("127.0.0.1", port)
+def is_listening(port):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
-@pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 100])
-def test_an_unknown_host(host: str) -> None:
-    with pytest.raises(ListenError, match=r"cannot listen on .*:0: no such host; choose"):
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("no-such-host.invalid", "no such host; choose"),
+        ("a" * 100, "no such host; choose"),
+        ("192.0.2.1", "Cannot assign requested address; choose"),
+    ],
+)
+def test_a_host_that_it_cannot_listen_on(host, reason):
+    with pytest.raises(ListenError, match=f"cannot listen on {host}:0: {reason}"):
         listen(host, 0)
 
 
-def test_an_address_of_another_machine() -> None:
-    with pytest.raises(ListenError, match="Cannot assign requested address; choose"):
-        listen("192.0.2.1", 0)
-
-
 @pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
-def test_an_ipv6_address() -> None:
+def test_an_ipv6_address():
     try:
         listener = listen("::1", 0)
     except ListenError:
@@ -136,9 +85,176 @@ def test_an_ipv6_address() -> None:
         assert listener.family == socket.AF_INET6
 
 
-def test_the_model_is_loaded_before_the_port_is_bound(tmp_path: Path) -> None:
+def test_the_certificate_and_the_model_are_checked_before_the_port_is_bound(tmp_path):
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
+        with pytest.raises(ListenError, match=f"127.0.0.1:{port}: Address already in use; choose"):
+            listen("127.0.0.1", port)
+        settings = Settings(model=tmp_path / "nothing", port=port)
         with pytest.raises(ModelFolderError) as refused:
-            serve(Settings(model=tmp_path / "nothing", port=port))
-    assert "\n" not in str(refused.value)
+            serve(settings)
+        assert "\n" not in str(refused.value)
+        file = tmp_path / "certificate.pem"
+        secured = settings.model_copy(update={"tls_certificate": file})
+        with pytest.raises(CertificateError, match=f"^{file}: cannot be read: No such file"):
+            serve(secured)
+        file.write_text("no certificate")
+        with pytest.raises(CertificateError, match=f"^{file}: expected a certificate chain"):
+            serve(secured)
+
+
+def test_a_new_version_takes_over_under_load_without_a_lost_request(
+    start, versions, model_folder, keys, put, load, wait_until
+):
+    service = start(versions, api_keys_file=keys.file, log_format="json")
+    service.client.headers.update(keys.predict)
+    with load(service.client) as answers:
+        wait_until(lambda: answers)
+        put(model_folder, versions / "2")
+        answer = service.client.post("/models/m/reload", headers=keys.admin)
+        assert answer.json()["loaded"] == ["2"]
+        wait_until(lambda: answers[-1][1] == "2")
+        put(model_folder, versions / "3")
+        shutil.rmtree(versions / "1")
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: answers[-1][1] == "3")
+        wait_until(lambda: len(service.client.get("/models/m").json()["versions"]) == 2)
+    assert {status for status, _ in answers} == {200}
+    assert {version for _, version in answers} == {"1", "2", "3"}
+    service.process.send_signal(signal.SIGINT)
+    _, log = service.process.communicate(timeout=30)
+    assert service.process.returncode == 0
+    messages = [json.loads(line)["message"] for line in log.splitlines()]
+    assert "version 1 of m is no longer served" in messages
+
+
+class TestWorkers:
+    def test_workers_share_changes_and_are_replaced(
+        self, start, model_folder, versions, keys, put, wait_until
+    ):
+        service = start("--workers", "2", versions, api_keys_file=keys.file)
+        admin = httpx.Client(base_url=service.url, headers=keys.admin, trust_env=False, timeout=30)
+
+        def each(path, body=None):
+            """Answers to new connections, which any worker may accept."""
+            method = "POST" if body else "GET"
+            url = service.url + path
+            return [
+                httpx.request(
+                    method, url, json=body, headers=keys.predict, trust_env=False, timeout=30
+                )
+                for _ in range(20)
+            ]
+
+        def shares_seen():
+            return {
+                tuple((one["version"], one["traffic"]) for one in answer.json()["versions"])
+                for answer in each("/models/m")
+            }
+
+        for version in ("2", "3"):
+            put(model_folder, versions / version)
+        with admin:
+            # On one connection, and so by one worker; the other takes a while to load two versions.
+            assert admin.post("/models/m/reload").is_success
+            assert admin.put("/models/m/traffic", json={"shares": {"1": 3, "2": 1}}).is_success
+            assert admin.delete("/models/m/versions/3").is_success
+            wait_until(lambda: shares_seen() == {(("1", 0.75), ("2", 0.25))})
+            # A new worker gets shares that name a version which is gone by now.
+            shutil.rmtree(versions / "2")
+            assert admin.post("/models/m/reload").is_success
+            put(model_folder, versions / "4")
+            assert admin.post("/models/m/reload").is_success
+            wait_until(lambda: shares_seen() == {(("1", 1.0), ("4", 0.0))})
+        each("/predict", BODY)
+        for pid in children(service.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        # Now the new workers answer.
+        wait_until(lambda: shares_seen() == {(("1", 1.0), ("4", 0.0))})
+        answers = each("/predict", BODY)
+        assert {answer.headers["gatewise-version"] for answer in answers} == {"1"}
+        (metrics, *_) = each("/metrics")
+        pattern = r'^gatewise_requests_total\{.*"/predict".*\} (\S+)$'
+        counts = re.findall(pattern, metrics.text, re.MULTILINE)
+        assert sum(map(float, counts)) == 40  # of all processes, the former ones too
+        code, output, rest = service.stop()
+        assert (code, output) == (0, "")
+        assert rest.count(" ended with code -9: replaced") == 2
+        assert "has no version" not in rest
+        assert "Traceback" not in rest
+
+    def test_workers_end_with_their_supervisor(self, start, model_folder, wait_until):
+        service = start("--workers", "2", model_folder)
+        workers = children(service.process.pid)
+        assert len(workers) == 2
+        service.process.kill()
+        wait_until(lambda: not any(is_alive(pid) for pid in workers))
+
+    def test_a_model_that_cannot_be_loaded_ends_the_start(self, tmp_path):
+        command = [sys.executable, "-m", "gatewise", "serve", "--port", "0", "--workers", "2"]
+        ended = subprocess.run(
+            [*command, tmp_path], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert ended.returncode == 1
+        assert "not a Gatewise model folder" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def children(pid):
+    found = subprocess.run(
+        ["pgrep", "-P", str(pid), "-f", "spawn_main"], capture_output=True, text=True, check=False
+    )
+    return [int(child) for child in found.stdout.split()]
+
+
+def is_alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def write_certificate(file):
+    """Writes a new certificate of `localhost` with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    file.write_bytes(
+        signed.public_bytes(pem) + key.private_bytes(pem, private, serialization.NoEncryption())
+    )
+
+
+def test_https_and_a_new_certificate(start, model_folder, tmp_path, wait_until):
+    file = tmp_path / "certificate.pem"
+    write_certificate(file)
+    service = start(model_folder, tls_certificate=file)
+    assert service.url.startswith("https://127.0.0.1:")
+
+    def is_trusted():
+        trusted = ssl.create_default_context(cafile=str(file))
+        url = f"https://localhost:{service.port}/predict"
+        try:
+            answer = httpx.post(url, json=BODY, verify=trusted, trust_env=False)
+        except httpx.ConnectError:
+            return False
+        return answer.status_code == 200
+
+    assert is_trusted()
+    write_certificate(file)
+    assert not is_trusted()
+    service.process.send_signal(signal.SIGHUP)
+    wait_until(is_trusted)
+    good = file.read_bytes()
+    file.write_text("no certificate")
+    service.process.send_signal(signal.SIGHUP)
+    assert "the certificate stays as it was" in service.next_line()
+    file.write_bytes(good)
+    assert is_trusted()

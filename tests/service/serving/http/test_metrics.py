@@ -1,51 +1,48 @@
-"""The metrics: after requests of known content, and against the documentation."""
+"""The metrics: after requests of known content, against the documentation, of several replicas."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving.app import create_app
-from gatewise.service.serving.http.metrics import Metrics
-from gatewise.service.serving.settings import Settings
+from gatewise.service.serving.http.metrics import Metrics, merge
+from gatewise.service.serving.http.middleware.access_log import RequestContext
 
-PAGE = (Path(__file__).parents[4] / "docs" / "service.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "service.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def client(serve_app: Callable[[FastAPI], httpx.Client], classifier: Classifier) -> httpx.Client:
-    return serve_app(create_app(Settings(), classifier))
+def client(serve_app, make_app, classifier):
+    return serve_app(make_app({"model": classifier}))
 
 
-def read(client: httpx.Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+def read(text):
     """Every sample, by its name and labels."""
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 
 
-def test_requests_and_texts_are_counted(client: httpx.Client, classifier: Classifier) -> None:
-    before = read(client)
+def test_requests_and_texts_are_counted(client, classifier):
+    before = read(client.get("/metrics").text)
     texts = ["where is the station", "☃☃☃ ☃☃", "who " * 1000]
     assert client.post("/predict", json={"inputs": texts}).status_code == 200
     assert client.post("/models/model/predict", json={"inputs": "who"}).status_code == 200
     assert client.post("/predict", json={"inputs": ""}).status_code == 422
     assert client.get("/nowhere").status_code == 404
-    after = read(client)
+    after = read(client.get("/metrics").text)
 
-    def rise(name: str, **labels: Any) -> float:
-        key = (name, frozenset({label: str(value) for label, value in labels.items()}.items()))
+    def value(name, **labels):
+        return after[name, frozenset((label, str(value)) for label, value in labels.items())]
+
+    def rise(name, **labels):
+        key = (name, frozenset((label, str(value)) for label, value in labels.items()))
         return after.get(key, 0) - before.get(key, 0)
 
-    of = {"model": "model", "version": "1"}
+    of = {"model": "model", "version": "2"}
     assert rise("gatewise_requests_total", route="/predict", status=200, **of) == 1
     assert rise("gatewise_requests_total", route="/predict", status=422, **of) == 1
     route = "/models/{name}/predict"
@@ -61,20 +58,40 @@ def test_requests_and_texts_are_counted(client: httpx.Client, classifier: Classi
     assert rise("gatewise_best_score_count", **of) == 4
     assert rise("gatewise_queue_seconds_count", **of) == 2
     assert rise("gatewise_batch_texts_sum", **of) == 4
-    assert after["gatewise_queued_texts", frozenset(of.items())] == 0
-    assert after["gatewise_model_traffic", frozenset(of.items())] == 1
-    info = {**of, "sha256": classifier.artifact.sha256}
-    assert after["gatewise_model_info", frozenset(info.items())] == 1
-    assert ("process_resident_memory_bytes", frozenset()) in after
+    assert value("gatewise_queued_texts", **of) == 0
+    assert value("gatewise_model_traffic", **of) == 1
+    assert value("gatewise_model_info", sha256=classifier.artifact.sha256, **of) == 1
+    assert value("process_resident_memory_bytes") > 0
 
 
-def test_every_metric_is_documented_with_its_labels() -> None:
-    documented: dict[str, set[str]] = {}
+def test_every_metric_is_documented_with_its_labels():
+    documented = {}
     for names, labels in re.findall(r"^\| (`gatewise_[^|]*) \|([^|]*)\|", PAGE, re.MULTILINE):
         for name in re.findall(r"`(\w+)`", names):
             documented[name] = set(re.findall(r"`(\w+)`", labels))
     metrics = {metric.name: set(metric.labels) for metric in Metrics().descriptions}
-    documented["gatewise_model_traffic"] -= {
-        "sha256"
-    }  # only gatewise_model_info, in the same row, has it
+    # Only gatewise_model_info, in the same row, has it.
+    documented["gatewise_model_traffic"] -= {"sha256"}
     assert documented == metrics
+
+
+def test_merged_each_replica_keeps_its_samples_under_its_name():
+    def after_requests(times):
+        metrics = Metrics()
+        for _ in range(times):
+            context = RequestContext("1", route="/predict", model="m", version="1", status=200)
+            metrics.observe_request(context, 0.01)
+        return metrics.exposition()
+
+    expositions = {"a": after_requests(2), "b": after_requests(5)}
+    merged = merge(expositions).decode()
+    expected = {
+        (name, labels | {("replica", replica)}): value
+        for replica, content in expositions.items()
+        for (name, labels), value in read(content.decode()).items()
+    }
+    assert read(merged) == expected
+    # A metric is described once.
+    types = re.findall("^# TYPE .*", merged, re.MULTILINE)
+    assert len(types) == len(set(types))
+    assert "# TYPE gatewise_request_seconds histogram" in types

@@ -1,7 +1,6 @@
 """Where Ray Serve listens that runs already: it is asked there, for Ray does not say."""
 
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,16 +18,16 @@ OTHERS = ClusterConnection(is_ours=False, cpus=1)
 
 
 class Proxy(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
+    def do_GET(self):
         self.send_response(200 if self.path == "/-/healthz" else 404)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         pass
 
 
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+def port(monkeypatch):
     """The port of a proxy without TLS, on a cluster where Ray Serve runs."""
     status = SimpleNamespace(proxies={"node": "HEALTHY"})
     monkeypatch.setattr(deployment.serve, "status", lambda: status)
@@ -41,18 +40,12 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
         thread.join()
 
 
-def test_a_running_proxy_is_found(port: int) -> None:
+def test_a_running_proxy_is_found_where_the_settings_say(port, caplog):
     where = deployment.start_proxy(Settings(model=("m",), port=port), OTHERS)
     assert where == f"http://127.0.0.1:{port}"
-
-
-def test_a_proxy_at_another_address_is_logged(port: int, caplog: pytest.LogCaptureFixture) -> None:
     where = deployment.start_proxy(Settings(model=("m",), port=1), OTHERS)
     assert where == "the address of Ray Serve"
     assert "not at 127.0.0.1:1: host and port have no effect" in caplog.text
-
-
-def test_a_proxy_without_tls_is_refused_if_there_is_a_certificate(port: int) -> None:
     settings = Settings(model=("m",), port=port, tls_certificate=Path("certificate.pem"))
     with pytest.raises(ServingError, match="expected TLS there, by GATEWISE_TLS_CERTIFICATE"):
         deployment.start_proxy(settings, OTHERS)

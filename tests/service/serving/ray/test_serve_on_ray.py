@@ -1,4 +1,7 @@
-"""The service on Ray, on a cluster of this machine that also serves another application."""
+"""The service on Ray, on a cluster of this machine that also serves another application.
+
+The tests share one service and run in their order: the last ones change and stop it.
+"""
 
 import json
 import os
@@ -11,18 +14,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from websockets.sync.client import connect
 
 from gatewise.service.serving.app import create_app
-from gatewise.service.serving.http.auth import api_keys
-from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from gatewise.service.serving.settings import Settings
 
 pytestmark = pytest.mark.ray
@@ -53,7 +53,7 @@ ray.shutdown()
 
 TEXTS = ["Wo ist der Bahnhof?", "Where is the station?", "最寄りの駅はどこですか", "x" * 5000]
 
-BAD: list[tuple[str, str, bytes]] = [
+BAD = [
     ("POST", "/predict", b'{"inputs": 7}'),
     ("POST", "/predict", b'{"inputs": ["a", " "]}'),
     ("POST", "/predict", b" " * 70_000),
@@ -66,35 +66,32 @@ BAD: list[tuple[str, str, bytes]] = [
 class Cluster:
     """The process that started the cluster."""
 
-    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
+    def __init__(self, process, port):
         self._process = process
         self.pid = process.pid
         self.port = port
         self.address = self._line("address")
 
-    def applications(self) -> list[str]:
-        assert self._process.stdin is not None
+    def applications(self):
         self._process.stdin.write("?\n")
         self._process.stdin.flush()
         return self._line("applications").split()
 
-    def _line(self, begin: str) -> str:
-        assert self._process.stdout is not None
+    def _line(self, begin):
         for line in self._process.stdout:
             if line.startswith(begin + " "):
                 return line.removeprefix(begin).strip()
         raise AssertionError("the cluster has gone")
 
 
-def free_port() -> int:
+def free_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+        return one.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
-def environment() -> dict[str, str]:
+def environment():
     """The environment for Ray: a token, and the path of the code."""
     return {
         **{name: one for name, one in os.environ.items() if not name.startswith("GATEWISE_")},
@@ -106,7 +103,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
+def cluster(environment):
     port = free_port()
     with subprocess.Popen(
         [sys.executable, "-c", CLUSTER, str(port)],
@@ -119,7 +116,6 @@ def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
         try:
             yield Cluster(process, port)
         finally:
-            assert process.stdin is not None
             process.stdin.close()
             process.wait(30)
 
@@ -127,18 +123,15 @@ def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
 class Serving:
     """A running `gatewise serve --engine ray`."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process):
         self.process = process
-        self.lines: list[str] = []
+        self.lines = []
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
-        line = self.line(r"INFO serving .* at (http://\S+) by ")
-        self.url = line
-        self.client = httpx.Client(
-            base_url=line, timeout=30, trust_env=False, limits=httpx.Limits(max_connections=64)
-        )
+        self.url = self.line(r"INFO serving .* at (http://\S+) by ")
+        self.client = httpx.Client(base_url=self.url, timeout=30, trust_env=False)
 
-    def line(self, pattern: str, seconds: float = 180) -> str:
+    def line(self, pattern, seconds=180):
         """Waits for a line of the log."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -150,23 +143,18 @@ class Serving:
             time.sleep(0.05)
         raise AssertionError(f"no {pattern!r} in {self.lines}")
 
-    def stop(self, number: signal.Signals) -> tuple[int, str]:
+    def stop(self, number):
         """Tells it to stop; its exit code and what is on its standard output."""
         self.process.send_signal(number)
-        assert self.process.stdout is not None
         output = self.process.stdout.read()
         return self.process.wait(60), output
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
+    def _read(self):
+        self.lines.extend(self.process.stderr)
 
 
 @contextmanager
-def served(
-    environment: dict[str, str], *arguments: str | Path, **settings: str
-) -> Iterator[Serving]:
+def served(environment, *arguments, **settings):
     variables = {f"GATEWISE_{name.upper()}": value for name, value in settings.items()}
     with subprocess.Popen(
         [sys.executable, "-m", "gatewise", "serve", *map(str, arguments), "--engine", "ray"],
@@ -184,7 +172,7 @@ def served(
             process.kill()
 
 
-def refused(environment: dict[str, str], *arguments: str | Path) -> tuple[int, str]:
+def refused(environment, *arguments):
     """The exit code and the last line of a service that does not start."""
     ended = subprocess.run(
         [sys.executable, "-m", "gatewise", "serve", *map(str, arguments)],
@@ -200,68 +188,38 @@ def refused(environment: dict[str, str], *arguments: str | Path) -> tuple[int, s
 
 
 @pytest.fixture(scope="module")
-def versions(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def versions(model_folder, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served") / "m"
     shutil.copytree(model_folder, folder / "1")
     return folder
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    file = tmp_path_factory.mktemp("keys") / "keys.jsonl"
-    key, entry = make_key("admin", Role.ADMIN)
-    api_keys.add(file, entry)
-    return file, {"Authorization": f"Bearer {key}"}
+def settings(keys):
+    return {"api_keys_file": str(keys.file), "max_texts": "8", "max_body_bytes": "65536"}
 
 
 @pytest.fixture(scope="module")
-def ray_service(
-    environment: dict[str, str],
-    cluster: Cluster,
-    versions: Path,
-    forward_model_folder: Path,
-    keys: tuple[Path, dict[str, str]],
-) -> Iterator[Serving]:
+def ray_service(environment, cluster, versions, forward_model_folder, keys, settings):
     """Two replicas of two models on the cluster, with a client that has an admin's key."""
-    with ExitStack() as stack:
-        serving = stack.enter_context(
-            served(
-                environment,
-                *(versions, f"forward={forward_model_folder}"),
-                *("--address", cluster.address, "--port", str(cluster.port), "--replicas", "2"),
-                api_keys_file=str(keys[0]),
-                max_texts="8",
-                max_body_bytes="65536",
-            )
-        )
-        serving.client.headers.update(keys[1])
+    models = (versions, f"forward={forward_model_folder}")
+    place = ("--address", cluster.address, "--port", str(cluster.port), "--replicas", "2")
+    with served(environment, *models, *place, **settings) as serving:
+        serving.client.headers.update(keys.admin)
         yield serving
 
 
 @pytest.fixture(scope="module")
-def local_service(
-    serve_app: Callable[[FastAPI], httpx.Client],
-    versions: Path,
-    forward_model_folder: Path,
-    keys: tuple[Path, dict[str, str]],
-) -> httpx.Client:
-    """The same settings without Ray."""
-    settings = Settings(
-        model=(str(versions), f"forward={forward_model_folder}"),
-        api_keys_file=keys[0],
-        max_texts=8,
-        max_body_bytes=65536,
-    )
-    client = serve_app(create_app(settings))
-    client.headers.update(keys[1])
-    until = time.monotonic() + 30
-    while client.get("/health/ready").status_code != 200:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+def local_service(serve_app, versions, forward_model_folder, keys, settings, wait_until):
+    """A client of the same service without Ray."""
+    models = (str(versions), f"forward={forward_model_folder}")
+    client = serve_app(create_app(Settings(model=models, **settings)))
+    client.headers.update(keys.admin)
+    wait_until(lambda: client.get("/health/ready").status_code == 200)
     return client
 
 
-def replicas_of(serving: Serving) -> dict[str, float]:
+def replicas_of(serving):
     """How many requests to /predict each replica has answered, by `GET /metrics`."""
     text = serving.client.get("/metrics").text
     return {
@@ -274,10 +232,9 @@ def replicas_of(serving: Serving) -> dict[str, float]:
     }
 
 
-def descendants(pid: int) -> dict[int, str]:
+def descendants(pid):
     """The descendants of a process, with their command lines."""
-    parents: dict[int, int] = {}
-    titles: dict[int, str] = {}
+    parents, titles = {}, {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parents[int(folder.name)] = int(
@@ -292,14 +249,12 @@ def descendants(pid: int) -> dict[int, str]:
     return {one: titles.get(one, "") for one in found - {pid}}
 
 
-def replicas_below(pid: int) -> set[int]:
+def replicas_below(pid):
     """The processes of the replicas on a cluster that was started by a process."""
     return {one for one, title in descendants(pid).items() if "ServeReplica:gatewise" in title}
 
 
-def test_scores_equal_those_of_the_local_service_bit_for_bit(
-    ray_service: Serving, local_service: httpx.Client
-) -> None:
+def test_scores_equal_those_of_the_local_service_bit_for_bit(ray_service, local_service):
     bodies = [{"inputs": text} for text in TEXTS]
     bodies += [{"inputs": TEXTS, "parameters": {"function_to_apply": "none", "top_k": 2}}]
     for body in bodies * 4:
@@ -311,31 +266,26 @@ def test_scores_equal_those_of_the_local_service_bit_for_bit(
                 assert ours.headers.get(name) == expected.headers.get(name)
 
 
-@pytest.mark.parametrize(("method", "path", "content"), BAD)
-def test_problems_equal_those_of_the_local_service(
-    ray_service: Serving, local_service: httpx.Client, method: str, path: str, content: bytes
-) -> None:
+def test_problems_equal_those_of_the_local_service(ray_service, local_service):
     headers = {"content-type": "application/json"}
-    ours = ray_service.client.request(method, path, content=content, headers=headers)
-    expected = local_service.request(method, path, content=content, headers=headers)
-    assert expected.is_client_error
-    assert (ours.status_code, ours.content) == (expected.status_code, expected.content)
-    assert ours.headers["content-type"] == expected.headers["content-type"]
+    for method, path, content in BAD:
+        ours = ray_service.client.request(method, path, content=content, headers=headers)
+        expected = local_service.request(method, path, content=content, headers=headers)
+        assert expected.is_client_error
+        assert (ours.status_code, ours.content) == (expected.status_code, expected.content)
+        assert ours.headers["content-type"] == expected.headers["content-type"]
 
 
-def test_settings_hold_in_every_replica(ray_service: Serving) -> None:
-    """The environment of the cluster does not have them."""
+def test_settings_hold_in_every_replica_and_a_request_has_one_id(ray_service):
+    # The environment of the cluster does not have the settings.
     for _ in range(16):
         answer = httpx.get(f"{ray_service.url}/models", trust_env=False)
         assert (answer.status_code, answer.json()["type"][-12:]) == (401, "unauthorized")
-
-
-def test_a_request_has_one_id(ray_service: Serving) -> None:
     answer = ray_service.client.get("/health/live", headers={"x-request-id": "mine-1"})
     assert answer.headers.get_list("x-request-id") == ["mine-1"]
 
 
-def test_every_replica_answers_and_metrics_list_each(ray_service: Serving) -> None:
+def test_every_replica_answers_and_metrics_list_each(ray_service):
     before = sum(replicas_of(ray_service).values())
     for _ in range(40):
         assert ray_service.client.post("/predict", json={"inputs": "who"}).status_code == 200
@@ -345,22 +295,19 @@ def test_every_replica_answers_and_metrics_list_each(ray_service: Serving) -> No
     assert min(asked.values()) > 0
 
 
-def test_a_stream_is_answered_by_one_replica(
-    ray_service: Serving, local_service: httpx.Client, keys: tuple[Path, dict[str, str]]
-) -> None:
+def test_a_stream_is_answered_by_one_replica(ray_service, local_service, keys):
     url = ray_service.url.replace("http", "ws") + "/models/forward/stream"
-    messages = []
-    with connect(url, additional_headers=keys[1], proxy=None) as connection:
+    with connect(url, additional_headers=keys.admin, proxy=None) as connection:
         for piece in ("Wo ist der ", "Bahn", "hof?"):
             connection.send(json.dumps({"text": piece}))
         connection.send(json.dumps({"end": True}))
-        messages.extend(json.loads(message) for message in connection)
-    scores = {one["label"]: one["score"] for one in messages[-1]["scores"]}
+        *_, last = (json.loads(message) for message in connection)
+    scores = {one["label"]: one["score"] for one in last["scores"]}
     expected = local_service.post("/models/forward/predict", json={"inputs": TEXTS[0]}).json()
     assert scores == pytest.approx({one["label"]: one["score"] for one in expected[0]}, abs=1e-5)
 
 
-def versions_seen(serving: Serving, times: int = 24) -> set[tuple[str, ...]]:
+def versions_seen(serving, times=24):
     """Returns the versions in the answers of the replicas, after enough requests to reach each."""
     return {
         tuple(one["version"] for one in serving.client.get("/models/m").json()["versions"])
@@ -368,11 +315,8 @@ def versions_seen(serving: Serving, times: int = 24) -> set[tuple[str, ...]]:
     }
 
 
-def test_a_change_is_applied_in_every_replica(
-    ray_service: Serving, versions: Path, model_folder: Path
-) -> None:
-    shutil.copytree(model_folder, versions / ".2")
-    (versions / ".2").rename(versions / "2")
+def test_a_change_is_applied_in_every_replica(ray_service, versions, model_folder, put):
+    put(model_folder, versions / "2")
     assert ray_service.client.post("/models/m/reload").json()["loaded"] == ["2"]
     assert versions_seen(ray_service) == {("1", "2")}
     answer = ray_service.client.put("/models/m/traffic", json={"shares": {"1": 1}})
@@ -382,94 +326,59 @@ def test_a_change_is_applied_in_every_replica(
 
 
 def test_a_killed_replica_loses_its_requests_only_and_its_successor_applies_changes(
-    ray_service: Serving, cluster: Cluster
-) -> None:
+    ray_service, cluster, load, wait_until
+):
     """The version that gets all requests was chosen by a request, and is not the newest."""
     before = replicas_below(cluster.pid)
     assert len(before) == 2
     killed = min(before)
-    answers: list[tuple[int, str]] = []
-    stop = threading.Event()
-
-    def ask() -> None:
-        while not stop.is_set():
-            answer = ray_service.client.post("/predict", json={"inputs": "who"})
-            answers.append((answer.status_code, answer.headers.get("gatewise-version", "")))
-
-    asking = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in asking:
-        thread.start()
-    time.sleep(0.5)
-    os.kill(killed, signal.SIGKILL)
-    ray_service.line("WARNING 1 of ")
-    ray_service.line("INFO 2 of 2 replicas answer")
-    time.sleep(0.5)
-    stop.set()
-    for thread in asking:
-        thread.join()
+    with load(ray_service.client) as answers:
+        wait_until(lambda: len(answers) > 50)
+        os.kill(killed, signal.SIGKILL)
+        ray_service.line("WARNING 1 of ")
+        ray_service.line("INFO 2 of 2 replicas answer")
+        answered = len(answers)
+        wait_until(lambda: len(answers) > answered + 50)
     failed = [answer for answer in answers if answer != (200, "1")]
     assert len(failed) <= 4  # of each thread the one that the replica had
     assert {status for status, _ in failed} <= {500, 503}
-    assert len(answers) > 100
     # Ray names the process of the new replica shortly after the replica answers.
-    until = time.monotonic() + 20
-    while len(after := replicas_below(cluster.pid)) != 2:
-        assert time.monotonic() < until, after
-        time.sleep(0.1)
-    assert before & after == before - {killed}
+    wait_until(lambda: len(replicas_below(cluster.pid)) == 2)
+    assert before & replicas_below(cluster.pid) == before - {killed}
 
 
-def test_a_second_deployment_is_refused(
-    ray_service: Serving, cluster: Cluster, environment: dict[str, str], model_folder: Path
-) -> None:
+def test_sighup_reaches_every_replica(ray_service, versions, model_folder, put, wait_until):
+    put(model_folder, versions / "3")
+    ray_service.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: versions_seen(ray_service) == {("1", "2", "3")})
+
+
+def test_it_answers_before_it_stops_and_removes_nothing_else(
+    ray_service, cluster, environment, model_folder
+):
+    # A second deployment is refused.
     address = ("--address", cluster.address, "--port", str(cluster.port))
     code, line = refused(environment, model_folder, "--engine", "ray", *address)
     assert code == 1
     assert "the cluster serves an application 'gatewise' already" in line
-
-
-def test_sighup_reaches_every_replica(
-    ray_service: Serving, versions: Path, model_folder: Path
-) -> None:
-    shutil.copytree(model_folder, versions / ".3")
-    (versions / ".3").rename(versions / "3")
-    ray_service.process.send_signal(signal.SIGHUP)
-    until = time.monotonic() + 20
-    while versions_seen(ray_service) != {("1", "2", "3")}:
-        assert time.monotonic() < until
-
-
-def test_it_answers_before_it_stops_and_removes_nothing_else(
-    ray_service: Serving, cluster: Cluster
-) -> None:
     assert cluster.applications() == ["gatewise", "other"]
     # Explaining a long text takes long enough to be in flight at the signal.
     body = {"inputs": ["a b c d e f g h " * 40] * 8}
-    answers: list[int] = []
-    asking = [
-        threading.Thread(
-            target=lambda: answers.append(
-                ray_service.client.post("/explain", json=body, timeout=60).status_code
-            )
-        )
-        for _ in range(6)
-    ]
-    for thread in asking:
-        thread.start()
-    time.sleep(0.3)
-    assert len(answers) < len(asking)
-    assert ray_service.stop(signal.SIGTERM) == (0, "")
-    for thread in asking:
-        thread.join()
-    assert answers == [200] * 6
+    with ThreadPoolExecutor(6) as pool:
+        asking = [
+            pool.submit(ray_service.client.post, "/explain", json=body, timeout=60)
+            for _ in range(6)
+        ]
+        time.sleep(0.3)
+        assert not all(one.done() for one in asking)
+        assert ray_service.stop(signal.SIGTERM) == (0, "")
+        assert [one.result().status_code for one in asking] == [200] * 6
     assert cluster.applications() == ["other"]
     other = httpx.get(f"http://127.0.0.1:{cluster.port}/other", trust_env=False)
     assert other.text == "the other"
 
 
-def test_a_model_that_a_node_lacks(
-    cluster: Cluster, environment: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_model_that_a_node_lacks(cluster, environment, tmp_path):
     address = ("--address", cluster.address, "--port", str(cluster.port))
     code, line = refused(environment, tmp_path / "none", "--engine", "ray", *address)
     assert code == 1
@@ -477,14 +386,11 @@ def test_a_model_that_a_node_lacks(
     assert cluster.applications() == ["other"]
 
 
-def test_without_an_address_a_cluster_is_started_and_ended(
-    environment: dict[str, str], model_folder: Path
-) -> None:
+def test_without_an_address_a_cluster_is_started_and_ended(environment, model_folder):
     """With more replicas than CPUs, for which Ray would wait forever if it counted CPUs only."""
     replicas = (os.cpu_count() or 1) + 1
-    arguments = (model_folder, "--port", "0", "--max-replicas", str(replicas))
-    arguments = (*arguments, "--min-replicas", str(replicas))
-    with served(environment, *arguments) as serving:
+    number = ("--min-replicas", str(replicas), "--max-replicas", str(replicas))
+    with served(environment, model_folder, "--port", "0", *number) as serving:
         assert serving.client.post("/predict", json={"inputs": "who"}).status_code == 200
         assert len(replicas_below(serving.process.pid)) == replicas
         started = descendants(serving.process.pid)

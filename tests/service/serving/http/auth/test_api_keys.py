@@ -5,7 +5,6 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -32,44 +31,38 @@ GOOD = KeyEntry(name="web", role=Role.PREDICT, sha256="0" * 64).line()
 class Clock:
     """A clock that a test sets."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.now = 100.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         return self.now
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock():
     return Clock()
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path):
     return tmp_path / "keys.jsonl"
 
 
-Write = Callable[[Sequence[KeyEntry]], None]
-
-
 @pytest.fixture
-def write(path: Path) -> Write:
-    def write_entries(entries: Sequence[KeyEntry]) -> None:
-        path.write_text("".join(f"{entry.line()}\n" for entry in entries))
-
-    return write_entries
+def write(path):
+    return lambda *entries: path.write_text("".join(f"{entry.line()}\n" for entry in entries))
 
 
-def bearer(key: str) -> list[tuple[bytes, bytes]]:
+def bearer(key):
     return [(b"host", b"localhost"), (b"authorization", f"Bearer {key}".encode())]
 
 
-def x_api_key(key: str) -> list[tuple[bytes, bytes]]:
+def x_api_key(key):
     return [(b"host", b"localhost"), (b"x-api-key", key.encode())]
 
 
 class TestMaking:
-    def test_a_key_is_long_and_unique_and_only_its_hash_is_kept(self) -> None:
+    def test_a_key_is_long_and_unique_and_only_its_hash_is_kept(self):
         made = [make_key("web", Role.ADMIN, date(2030, 1, 31)) for _ in range(100)]
         assert len({key for key, _ in made}) == 100
         for key, entry in made:
@@ -80,50 +73,55 @@ class TestMaking:
             assert parse(entry.line().encode(), Path("keys")) == [entry]
 
     @pytest.mark.parametrize("name", ["", "x" * 65, "two\nlines", 'a"b'])
-    def test_a_name_that_could_garble_a_log_is_refused(self, name: str) -> None:
+    def test_a_name_that_could_garble_a_log_is_refused(self, name):
         with pytest.raises(KeysError, match="expected a name of 1 to 64 letters"):
             make_key(name, Role.PREDICT)
 
     @pytest.mark.parametrize("name", ["Büro 7", "a/b:c+d-e_f.@"])
-    def test_a_name_may_have_letters_of_any_language(self, name: str) -> None:
+    def test_a_name_may_have_letters_of_any_language(self, name):
         assert make_key(name, Role.PREDICT)[1].name == name
 
 
-class TestParsing:
+class TestFile:
     @pytest.mark.parametrize(
         ("line", "reason"),
         [
-            ("[]", "line 2: expected a JSON object"),
-            ("{}", "line 2, name: it is missing"),
-            ('"gw_secret"', "line 2: expected a JSON object"),
-            (GOOD.replace("predict", "root"), "line 2, role: expected predict or admin"),
-            (GOOD.replace("0000", "00G0"), "line 2, sha256: not as gatewise key writes it"),
-            (GOOD.replace("}", ', "expires": "soon"}'), "line 2, expires: not as"),
-            (GOOD.replace("}", ', "key": "gw_secret"}'), "line 2: expected no other member"),
+            ("[]", ", line 2: expected a JSON object"),
+            ("{}", ", line 2, name: it is missing"),
+            ('"gw_secret"', ", line 2: expected a JSON object"),
+            ("\xff\xfe", ", line 2"),
+            (GOOD.replace("predict", "root"), ", line 2, role: expected predict or admin"),
+            (GOOD.replace("0000", "00G0"), ", line 2, sha256: not as gatewise key writes it"),
+            (GOOD.replace("}", ', "expires": "soon"}'), ", line 2, expires: not as"),
+            (GOOD.replace("}", ', "key": "gw_secret"}'), ", line 2: expected no other member"),
+            (f"{GOOD}\n" * 999, ": expected at most 1000 keys, received 1001"),
         ],
     )
-    def test_an_invalid_line_is_located_and_not_quoted(self, line: str, reason: str) -> None:
+    def test_an_invalid_file_is_left_alone_and_not_quoted(self, path, line, reason):
+        path.write_text(f"{GOOD}\n{line}\n", encoding="latin-1")
+        before = path.read_bytes()
         with pytest.raises(KeysError) as error:
-            parse(f"{GOOD}\n{line}\n".encode(), Path("the/keys"))
-        assert str(error.value).startswith(f"the/keys, {reason}")
+            add(path, PREDICTS)
+        assert str(error.value).startswith(f"{path}{reason}")
         assert "secret" not in str(error.value)
+        assert path.read_bytes() == before
+        assert list(path.parent.iterdir()) == [path]
 
-    def test_a_file_without_a_key(self) -> None:
-        with pytest.raises(KeysError, match="there is no key in it: make one with gatewise key"):
-            parse(b"\n \n", Path("keys"))
-
-    def test_bytes_that_are_not_text(self) -> None:
-        with pytest.raises(KeysError, match="line 1"):
-            parse(b"\xff\xfe\n", Path("keys"))
-
-    def test_a_file_that_is_too_large(self, path: Path) -> None:
-        path.write_bytes(b"\n" * (1024 * 1024 + 1))
-        with pytest.raises(KeysError, match="at most 1,048,576 bytes"):
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (None, "cannot be read: No such file"),
+            (b"\n \n", "there is no key in it: make one with gatewise key"),
+            (b"\n" * (1024 * 1024 + 1), "at most 1,048,576 bytes"),
+        ],
+    )
+    def test_a_service_does_not_start_without_its_file_of_keys(self, path, content, reason):
+        if content:
+            path.write_bytes(content)
+        with pytest.raises(KeysError, match=reason):
             ApiKeys(path)
 
-
-class TestAdding:
-    def test_a_new_file_is_readable_for_its_owner_only(self, path: Path) -> None:
+    def test_a_new_file_is_readable_for_its_owner_only(self, path):
         former = os.umask(0)
         try:
             add(path, PREDICTS)
@@ -132,42 +130,23 @@ class TestAdding:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert list(path.parent.iterdir()) == [path]
 
-    def test_an_existing_file_keeps_its_lines_and_its_mode(self, path: Path) -> None:
+    def test_an_existing_file_keeps_its_lines_and_its_mode_and_a_link_stays_a_link(
+        self, path, tmp_path
+    ):
         path.write_text(f"\n  {GOOD}")  # without a line end
         path.chmod(0o640)
-        add(path, ADMINS)
+        link = tmp_path / "link"
+        link.symlink_to(path)
+        add(link, ADMINS)
+        assert link.is_symlink()
         assert path.read_text() == f"\n  {GOOD}\n{ADMINS.line()}\n"
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
-    def test_a_link_stays_a_link(self, path: Path, tmp_path: Path) -> None:
-        link = tmp_path / "link"
-        path.write_text(GOOD)
-        link.symlink_to(path)
-        add(link, PREDICTS)
-        assert link.is_symlink()
-        assert len(parse(path.read_bytes(), path)) == 2
-
-    @pytest.mark.parametrize(
-        ("content", "reason"),
-        [
-            (f"{GOOD}\nbroken", "line 2: expected a JSON object"),
-            (f"{GOOD}\n" * 1000, "at most 1000 keys, received 1001"),
-        ],
-    )
-    def test_an_invalid_or_full_file_is_left_alone(
-        self, path: Path, content: str, reason: str
-    ) -> None:
-        path.write_text(content)
-        with pytest.raises(KeysError, match=reason):
-            add(path, PREDICTS)
-        assert path.read_text() == content
-        assert list(path.parent.iterdir()) == [path]
-
-    def test_a_missing_folder(self, tmp_path: Path) -> None:
+    def test_a_missing_folder(self, tmp_path):
         with pytest.raises(OutputError, match="there is no folder"):
             add(tmp_path / "no" / "keys", PREDICTS)
 
-    def test_concurrent_additions_lose_nothing(self, path: Path) -> None:
+    def test_concurrent_additions_lose_nothing(self, path):
         entries = [make_key(f"k{number}", Role.PREDICT)[1] for number in range(40)]
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda entry: add(path, entry), entries))
@@ -176,61 +155,46 @@ class TestAdding:
 
 
 class TestRoles:
-    @pytest.mark.parametrize("header", [bearer, x_api_key])
-    def test_either_header_may_hold_the_key(
-        self, path: Path, write: Write, header: Callable[[str], list[tuple[bytes, bytes]]]
-    ) -> None:
-        write([PREDICTS, ADMINS])
+    def test_either_header_may_hold_the_key(self, path, write):
+        write(PREDICTS, ADMINS)
         keys = ApiKeys(path)
         assert keys.are_required
-        assert keys.role(header(PREDICT)) is Role.PREDICT
-        assert keys.role(header(ADMIN)) is Role.ADMIN
-        wrong = (PREDICT[:-1], PREDICT + "x", PREDICT.upper(), PREDICTS.sha256, "", "x" * 9999)
-        assert {keys.role(header(key)) for key in wrong} == {None}
+        for header in (bearer, x_api_key):
+            assert keys.role(header(PREDICT)) is Role.PREDICT
+            assert keys.role(header(ADMIN)) is Role.ADMIN
+            wrong = (PREDICT[:-1], PREDICT + "x", PREDICT.upper(), PREDICTS.sha256, "", "x" * 9999)
+            assert {keys.role(header(key)) for key in wrong} == {None}
 
     @pytest.mark.parametrize(
-        "headers",
+        ("headers", "role"),
         [
-            [],
-            [(b"authorization", PREDICT.encode())],
-            [(b"authorization", b"Basic " + PREDICT.encode())],
-            [(b"authorization", b"Bearer ")],
-            [(b"authorization", b"Bearer \xff\xfe")],
-            [(b"cookie", b"key=" + PREDICT.encode())],
-            [(b"x-api-key", b"Bearer " + PREDICT.encode())],
+            ([], None),
+            ([(b"authorization", PREDICT.encode())], None),
+            ([(b"authorization", b"Basic " + PREDICT.encode())], None),
+            ([(b"authorization", b"Bearer ")], None),
+            ([(b"authorization", b"Bearer \xff\xfe")], None),
+            ([(b"cookie", b"key=" + PREDICT.encode())], None),
+            ([(b"x-api-key", b"Bearer " + PREDICT.encode())], None),
+            # The scheme is not case-sensitive, and only the first header of a name counts.
+            ([(b"authorization", f"BEARER   {PREDICT} ".encode())], Role.PREDICT),
+            (x_api_key("wrong") + x_api_key(PREDICT), None),
+            # The higher role of two keys counts.
+            (bearer(PREDICT) + x_api_key(ADMIN), Role.ADMIN),
+            (bearer(ADMIN) + x_api_key(PREDICT), Role.ADMIN),
+            (bearer("hf_of_another_service") + x_api_key(PREDICT), Role.PREDICT),
         ],
     )
-    def test_headers_without_a_key(
-        self, path: Path, write: Write, headers: list[tuple[bytes, bytes]]
-    ) -> None:
-        write([PREDICTS])
-        assert ApiKeys(path).role(headers) is None
+    def test_the_role_of_other_headers(self, path, write, headers, role):
+        write(PREDICTS, ADMINS)
+        assert ApiKeys(path).role(headers) is role
 
-    def test_the_scheme_is_not_case_sensitive(self, path: Path, write: Write) -> None:
-        write([PREDICTS])
-        value = f"BEARER   {PREDICT} ".encode()
-        assert ApiKeys(path).role([(b"authorization", value)]) is Role.PREDICT
-
-    def test_the_higher_role_of_two_keys_counts(self, path: Path, write: Write) -> None:
-        write([PREDICTS, ADMINS])
-        keys = ApiKeys(path)
-        assert keys.role(bearer(PREDICT) + x_api_key(ADMIN)) is Role.ADMIN
-        assert keys.role(bearer(ADMIN) + x_api_key(PREDICT)) is Role.ADMIN
-        assert keys.role(bearer("hf_of_another_service") + x_api_key(PREDICT)) is Role.PREDICT
-
-    def test_only_the_first_header_of_a_name_counts(self, path: Path, write: Write) -> None:
-        write([PREDICTS])
-        assert ApiKeys(path).role(x_api_key("wrong") + x_api_key(PREDICT)) is None
-
-    def test_every_key_is_compared_even_after_a_match(
-        self, path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write([PREDICTS, ADMINS, *(make_key(f"k{number}", Role.PREDICT)[1] for number in range(8))])
+    def test_every_key_is_compared_even_after_a_match(self, path, write, monkeypatch):
+        write(PREDICTS, ADMINS, *(make_key(f"k{number}", Role.PREDICT)[1] for number in range(8)))
         keys = ApiKeys(path)
         compared = []
         real = api_keys.hmac.compare_digest
 
-        def counting(first: bytes, second: bytes) -> bool:
+        def counting(first, second):
             compared.append(second)
             return real(first, second)
 
@@ -240,36 +204,26 @@ class TestRoles:
             keys.role(bearer(key))
             assert len(compared) == 10
 
-    def test_without_a_file_everyone_may_predict_and_nobody_is_admin(self) -> None:
+    def test_without_a_file_everyone_may_predict_and_nobody_is_admin(self):
         keys = ApiKeys(None)
         assert not keys.are_required
         assert keys.role([]) is keys.role(bearer("anything")) is Role.PREDICT
 
-    def test_a_service_does_not_start_without_its_file_of_keys(self, path: Path) -> None:
-        with pytest.raises(KeysError, match="cannot be read: No such file"):
-            ApiKeys(path)
-
-    @pytest.mark.parametrize(("days", "valid"), [(-1, False), (0, True), (1, True)])
-    def test_a_key_is_valid_until_the_end_of_its_last_day(
-        self, path: Path, write: Write, days: int, valid: bool, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        last = date(2030, 6, 15)
-        key, entry = make_key("guest", Role.PREDICT, last)
-        write([entry])
+    def test_a_key_is_valid_until_the_end_of_its_last_day(self, path, write, monkeypatch):
+        key, entry = make_key("guest", Role.PREDICT, date(2030, 6, 15))
+        forever, other = make_key("guest", Role.PREDICT, date.max)
+        write(entry, other)
         keys = ApiKeys(path)
-        for time_of_day in (timedelta(0), timedelta(hours=23, minutes=59, seconds=59)):
-            now = datetime(2030, 6, 15, tzinfo=UTC) - timedelta(days=days) + time_of_day
-            monkeypatch.setattr(time, "time", now.timestamp)
-            assert (keys.role(bearer(key)) is Role.PREDICT) == valid
-
-    def test_the_last_date_of_the_calendar(self, path: Path, write: Write) -> None:
-        key, entry = make_key("guest", Role.PREDICT, date.max)
-        write([entry])
-        assert ApiKeys(path).role(bearer(key)) is Role.PREDICT
+        assert keys.role(bearer(forever)) is Role.PREDICT
+        for day, valid in ((14, True), (15, True), (16, False)):
+            for time_of_day in (timedelta(0), timedelta(hours=23, minutes=59, seconds=59)):
+                now = datetime(2030, 6, day, tzinfo=UTC) + time_of_day
+                monkeypatch.setattr(time, "time", now.timestamp)
+                assert (keys.role(bearer(key)) is Role.PREDICT) == valid
 
 
 class TestRotation:
-    def test_the_file_is_read_again_after_a_second(self, path: Path, clock: Clock) -> None:
+    def test_the_file_is_read_again_after_a_second_and_not_before(self, path, clock, monkeypatch):
         add(path, PREDICTS)
         keys = ApiKeys(path, clock)
         add(path, ADMINS)
@@ -277,32 +231,19 @@ class TestRotation:
         assert keys.role(bearer(ADMIN)) is None
         clock.now += 0.2
         assert keys.role(bearer(ADMIN)) is Role.ADMIN
-
-    def test_the_file_is_read_at_most_once_a_second(
-        self, path: Path, write: Write, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write([PREDICTS])
-        keys = ApiKeys(path, clock)
-        reads: list[Path] = []
-
-        def counting(path: Path) -> bytes:
-            reads.append(path)
-            return path.read_bytes()
-
-        monkeypatch.setattr(api_keys, "read", counting)
+        reads = []
+        monkeypatch.setattr(api_keys, "read", lambda path: reads.append(path) or b"")
         for _ in range(50):
             clock.now += 0.25
             keys.role([])
         assert len(reads) == 12
 
-    def test_a_change_that_keeps_size_and_time_is_seen(
-        self, path: Path, write: Write, clock: Clock
-    ) -> None:
-        write([PREDICTS])
+    def test_a_change_that_keeps_size_and_time_is_seen(self, path, write, clock):
+        write(PREDICTS)
         keys = ApiKeys(path, clock)
         key, entry = make_key("web", Role.PREDICT)
         before = path.stat()
-        write([entry])
+        write(entry)
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert path.stat().st_size == before.st_size
         clock.now += 1
@@ -311,14 +252,9 @@ class TestRotation:
 
     @pytest.mark.parametrize("broken", ["", '{"name": "web"}', None])
     def test_a_broken_file_keeps_the_keys_and_is_logged_once(
-        self,
-        path: Path,
-        write: Write,
-        clock: Clock,
-        broken: str | None,
-        caplog: pytest.LogCaptureFixture,
-    ) -> None:
-        write([PREDICTS])
+        self, path, write, clock, broken, caplog
+    ):
+        write(PREDICTS)
         keys = ApiKeys(path, clock)
         if broken is None:
             path.unlink()
@@ -331,16 +267,14 @@ class TestRotation:
         (record,) = caplog.records
         assert record.levelno == logging.ERROR
         assert record.getMessage().startswith(f"the API keys stay as they were: {path}")
-        write([ADMINS])
+        write(ADMINS)
         clock.now += 1
         assert keys.role(bearer(ADMIN)) is Role.ADMIN
         assert keys.role(bearer(PREDICT)) is None
 
-    def test_no_key_and_no_hash_is_ever_logged(
-        self, path: Path, write: Write, clock: Clock, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_no_key_and_no_hash_is_ever_logged(self, path, write, clock, caplog):
         caplog.set_level(logging.DEBUG)
-        write([PREDICTS])
+        write(PREDICTS)
         keys = ApiKeys(path, clock)
         for content in (f"{ADMINS.line()}\n", ADMIN, f"{ADMINS.line()}\n{ADMIN}\n", PREDICT):
             path.write_text(content)

@@ -1,49 +1,28 @@
 """Keys and roles over a real connection: who may do what, and what no answer or log reveals."""
 
-import asyncio
 import logging
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import httpx
-import jsonschema
 import numpy as np
 import pytest
 import tritonclient.http as triton
-from fastapi import Depends, FastAPI
 from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from tritonclient.utils import InferenceServerException
 
-from gatewise.service.serving.http.auth import api_keys, authorization
-from gatewise.service.serving.http.auth.api_keys import ApiKeys, Role, make_key
-from gatewise.service.serving.settings import Settings
+from gatewise.service.serving.http.auth import api_keys
+from gatewise.service.serving.http.auth.api_keys import Role, make_key
+from gatewise.service.serving.http.routes import monitoring
 
 PREDICT, PREDICTS = make_key("web", Role.PREDICT)
 ADMIN, ADMINS = make_key("operator", Role.ADMIN)
 WRONG = make_key("stranger", Role.ADMIN)[0]
-
-MakeApp = Callable[..., FastAPI]
-ServeApp = Callable[[FastAPI], httpx.Client]
-
-
-def with_admin_route(app: FastAPI) -> FastAPI:
-    """Adds a route for admins, and one that fails."""
-
-    @app.post("/admin", dependencies=[Depends(authorization.require(Role.ADMIN))])
-    async def changed() -> str:
-        return "changed"
-
-    @app.get("/broken")
-    async def broken() -> None:
-        raise RuntimeError("the inside")
-
-    return app
+CHANGE = "/models/languages/traffic"
+SHARES = {"shares": None}
+ORIGIN = {"Origin": "https://app.example"}
 
 
 @pytest.fixture(scope="module")
-def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def keys_file(tmp_path_factory):
     file = tmp_path_factory.mktemp("keys") / "keys.jsonl"
     for entry in (PREDICTS, ADMINS):
         api_keys.add(file, entry)
@@ -51,93 +30,89 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def client(serve_app: ServeApp, make_app: MakeApp, keys_file: Path) -> httpx.Client:
-    settings = Settings(api_keys_file=keys_file, cors_origins="https://app.example")
-    return serve_app(with_admin_route(make_app(settings)))
+def client(serve_app, make_app, keys_file):
+    return serve_app(make_app(api_keys_file=keys_file, cors_origins=ORIGIN["Origin"]))
 
 
-def bearer(key: str) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def without_keys(serve_app, make_app):
+    return serve_app(make_app())
+
+
+def bearer(key):
     return {"Authorization": f"Bearer {key}"}
 
 
-def predict(client: httpx.Client, headers: dict[str, str]) -> httpx.Response:
+def predict(client, headers):
     return client.post("/predict", json={"inputs": "who"}, headers=headers)
 
 
-def refused(response: httpx.Response, status: int, kind: str) -> str:
+def change(client, headers):
+    return client.put(CHANGE, json=SHARES, headers=headers)
+
+
+def refused(response, status, kind):
     assert response.status_code == status
     document = response.json()
     assert document["type"] == f"urn:gatewise:problem:{kind}"
-    detail: str = document["detail"]
-    return detail
+    return document["detail"]
 
 
 class TestRoles:
-    @pytest.mark.parametrize("key", [PREDICT, ADMIN], ids=["predict", "admin"])
-    def test_either_header_authorizes(self, client: httpx.Client, key: str) -> None:
-        assert predict(client, bearer(key)).status_code == 200
-        assert predict(client, {"X-API-Key": key}).status_code == 200
+    def test_either_header_authorizes(self, client):
+        for key in (PREDICT, ADMIN):
+            assert predict(client, bearer(key)).status_code == 200
+            assert predict(client, {"X-API-Key": key}).status_code == 200
 
     @pytest.mark.parametrize("headers", [{}, bearer(WRONG)])
-    def test_a_request_without_a_valid_key_gets_401(
-        self, client: httpx.Client, headers: dict[str, str]
-    ) -> None:
+    def test_a_request_without_a_valid_key_gets_401(self, client, headers):
         response = predict(client, headers)
         detail = refused(response, 401, "unauthorized")
         assert detail.startswith("expected a valid API key, as Authorization: Bearer KEY")
         assert response.headers["www-authenticate"] == "Bearer"
+        # No body is read without a key.
+        for body in (b"{", b"x" * 3_000_000):
+            answer = client.post("/predict", content=body, headers=headers)
+            refused(answer, 401, "unauthorized")
 
-    def test_an_admin_route_needs_the_role_admin(self, client: httpx.Client) -> None:
-        assert client.post("/admin", headers=bearer(ADMIN)).json() == "changed"
-        detail = refused(client.post("/admin", headers=bearer(PREDICT)), 403, "forbidden")
+    def test_an_admin_route_needs_the_role_admin(self, client):
+        assert change(client, bearer(ADMIN)).status_code == 200
+        detail = refused(change(client, bearer(PREDICT)), 403, "forbidden")
         assert detail == "expected an API key with the role admin, not predict"
-        refused(client.post("/admin"), 401, "unauthorized")
+        refused(change(client, {}), 401, "unauthorized")
 
-    def test_no_body_is_read_without_a_key(self, client: httpx.Client) -> None:
-        refused(client.post("/predict", content=b"{"), 401, "unauthorized")
-        refused(client.post("/predict", content=b"x" * 3_000_000), 401, "unauthorized")
-
-    def test_every_path_but_the_open_ones_needs_a_key(self, client: httpx.Client) -> None:
+    def test_every_path_but_the_open_ones_needs_a_key(self, client):
         for path in ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"):
             assert client.get(path).status_code == 200
-        for path in ("/docs", "/openapi.json"):
+        for path in ("/docs", "/openapi.json", "/"):
             assert client.get(path).status_code == 200
         for path in ("/docs/", "/health", "/health/live/x", "/nothing"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers=bearer(PREDICT)).status_code == 404
-        for path in ("/v2", "/v2/models/languages", "/v2/models/languages/ready"):
+        for path in ("/metrics", "/models", "/v2", "/v2/models/languages/ready"):
             assert client.get(path).status_code == 401
             assert client.get(path, headers=bearer(PREDICT)).status_code == 200
-        assert client.post("/v2/models/languages/infer").status_code == 401
-
-    def test_below_v2_a_refusal_has_the_shape_of_the_protocol(self, client: httpx.Client) -> None:
-        response = client.get("/v2/models/languages", headers=bearer(WRONG))
+        response = client.post("/v2/models/languages/infer")
+        assert response.status_code == 401
+        # Below /v2 a refusal has the shape of the protocol.
         assert response.headers["www-authenticate"] == "Bearer"
         assert response.headers["content-type"] == "application/json"
         assert list(response.json()) == ["error"]
 
-    def test_without_keys_everyone_may_predict_and_nobody_is_admin(
-        self, serve_app: ServeApp, make_app: MakeApp
-    ) -> None:
-        client = serve_app(with_admin_route(make_app()))
-        assert predict(client, {}).status_code == 200
-        assert predict(client, bearer(WRONG)).status_code == 200
-        assert "GATEWISE_API_KEYS_FILE" in refused(client.post("/admin"), 403, "forbidden")
+    def test_without_keys_everyone_may_predict_and_nobody_is_admin(self, without_keys):
+        assert predict(without_keys, {}).status_code == 200
+        assert predict(without_keys, bearer(WRONG)).status_code == 200
+        assert "GATEWISE_API_KEYS_FILE" in refused(change(without_keys, {}), 403, "forbidden")
 
-
-class TestClients:
-    def test_the_hugging_face_client(self, client: httpx.Client) -> None:
+    def test_the_clients_of_hugging_face_and_triton_send_a_key(self, client):
         url = str(client.base_url.join("/predict"))
         assert InferenceClient(url, token=PREDICT).text_classification("where is it")
         with pytest.raises(HfHubHTTPError) as denied:
             InferenceClient(url, token=WRONG).text_classification("where is it")
         assert denied.value.response.status_code == 401
-
-    def test_the_triton_client(self, client: httpx.Client) -> None:
-        address = f"{client.base_url.host}:{client.base_url.port}"
         tensor = triton.InferInput("text", [1], "BYTES")
         tensor.set_data_from_numpy(np.array([b"who"], dtype=np.object_))
-        opened = triton.InferenceServerClient(address)
+        opened = triton.InferenceServerClient(f"127.0.0.1:{client.base_url.port}")
         assert opened.is_server_ready()
         answer = opened.infer("languages", [tensor], headers=bearer(PREDICT))
         assert answer.as_numpy("label").shape == (1,)
@@ -147,53 +122,18 @@ class TestClients:
         opened.close()
 
 
-@pytest.mark.parametrize(
-    ("headers", "sent"),
-    [([], [401]), ([(b"x-api-key", PREDICT.encode())], [])],
-)
-def test_a_websocket_needs_a_key_too(
-    keys_file: Path, headers: list[tuple[bytes, bytes]], sent: list[int]
-) -> None:
-    statuses: list[Any] = []
-    passed: list[Any] = []
+@pytest.fixture
+def broken(monkeypatch):
+    """A path whose route fails."""
 
-    async def inside(scope: Any, receive: Any, send: Any) -> None:
-        passed.append(scope)
+    def fail(request):
+        raise RuntimeError("the inside")
 
-    async def send(message: Any) -> None:
-        if message["type"] == "websocket.http.response.start":
-            statuses.append(message["status"])
-
-    scope = {"type": "websocket", "path": "/stream", "headers": headers}
-    middleware = authorization.AuthMiddleware(inside, ApiKeys(keys_file))
-    asyncio.run(middleware(scope, None, send))  # type: ignore[arg-type]
-    assert (statuses, bool(passed)) == (sent, not sent)
+    monkeypatch.setattr(monitoring, "app_context", fail)
+    return "/health/ready"
 
 
-def test_keys_change_under_a_running_service(
-    serve_app: ServeApp, make_app: MakeApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "keys.jsonl"
-    api_keys.add(file, PREDICTS)
-    app = make_app(Settings(api_keys_file=file))
-    client = serve_app(app)
-    assert predict(client, bearer(PREDICT)).status_code == 200
-    new, entry = make_key("web", Role.PREDICT)
-    api_keys.add(file, entry)
-    # As if a second had passed.
-    monkeypatch.setattr(app.context.keys, "_next_read", 0.0)
-    assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [200, 200]
-    file.write_text(f"{entry.line()}\n")
-    monkeypatch.setattr(app.context.keys, "_next_read", 0.0)
-    assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [401, 200]
-    file.write_text("broken")
-    monkeypatch.setattr(app.context.keys, "_next_read", 0.0)
-    assert [predict(client, bearer(key)).status_code for key in (PREDICT, new)] == [401, 200]
-
-
-def test_no_answer_and_no_log_has_a_key(
-    client: httpx.Client, keys_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_answer_and_no_log_has_a_key(client, broken, keys_file, caplog):
     caplog.set_level(logging.DEBUG)
     # These loggers belong to the client.
     for name in ("httpx", "httpcore"):
@@ -205,8 +145,8 @@ def test_no_answer_and_no_log_has_a_key(
             answers = [
                 predict(client, headers),
                 client.post("/predict", content=b"{", headers=headers),
-                client.post("/admin", headers=headers),
-                client.get("/broken", headers=headers),
+                change(client, headers),
+                client.get(broken, headers=headers),
                 client.get("/nothing", headers=headers),
                 client.get("/v2/models/nothing", headers=headers),
                 client.post("/v2/models/languages/infer", content=b"{", headers=headers),
@@ -227,79 +167,35 @@ SECURITY = {
 
 
 class TestHeaders:
-    @pytest.mark.parametrize(
-        ("method", "path", "status"),
-        [
+    def test_every_answer_has_the_security_and_cors_headers(self, client, broken):
+        for method, path, status in (
             ("POST", "/predict", 200),
             ("GET", "/health/live", 200),
             ("GET", "/nothing", 404),
             ("PUT", "/predict", 405),
-            ("GET", "/broken", 500),
+            ("GET", broken, 500),
             ("POST", "/v2/models/no/infer", 404),
-        ],
-    )
-    def test_every_answer_has_the_security_and_cors_headers(
-        self, client: httpx.Client, method: str, path: str, status: int
-    ) -> None:
-        headers = {**bearer(PREDICT), "Origin": "https://app.example"}
-        response = client.request(method, path, json={"inputs": "who"}, headers=headers)
-        assert response.status_code == status
-        assert SECURITY.items() <= dict(response.headers).items()
-        # So that a page can read an error too.
-        assert response.headers["access-control-allow-origin"] == "https://app.example"
-        assert response.headers["vary"] == "Origin"
+        ):
+            headers = {**bearer(PREDICT), **ORIGIN}
+            response = client.request(method, path, json={"inputs": "who"}, headers=headers)
+            assert response.status_code == status
+            assert SECURITY.items() <= dict(response.headers).items()
+            # So that a page can read an error too.
+            assert response.headers["access-control-allow-origin"] == ORIGIN["Origin"]
+            assert response.headers["vary"] == "Origin"
 
-    def test_a_preflight_needs_no_key(self, client: httpx.Client) -> None:
-        asked = {
-            "Origin": "https://app.example",
+    def test_a_preflight_needs_no_key(self, client):
+        preflight = {
+            **ORIGIN,
             "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization, content-type",
+            "Access-Control-Request-Headers": "authorization, content-type, x-api-key",
         }
-        response = client.options("/predict", headers=asked)
+        response = client.options("/predict", headers=preflight)
         assert response.status_code == 200
-        assert response.headers["access-control-allow-origin"] == "https://app.example"
-        foreign = client.options("/predict", headers={**asked, "Origin": "https://other.example"})
-        assert foreign.status_code == 400
-        assert "access-control-allow-origin" not in foreign.headers
-
-    def test_cors_is_off_unless_it_is_set(self, serve_app: ServeApp, make_app: MakeApp) -> None:
-        client = serve_app(make_app())
-        response = predict(client, {"Origin": "https://app.example"})
-        assert response.status_code == 200
-        assert not [name for name in response.headers if name.startswith("access-control")]
-        assert SECURITY.items() <= dict(response.headers).items()
-        assert (
-            client.options("/predict", headers={"Origin": "https://a.example"}).status_code == 405
-        )
-
-
-class TestDocument:
-    def described(self, client: httpx.Client) -> Any:
-        return client.get("/openapi.json").json()
-
-    def test_with_keys(self, client: httpx.Client) -> None:
-        document = self.described(client)
-        assert set(document["components"]["securitySchemes"]) == {"bearer", "header"}
-        for path, operations in document["paths"].items():
-            is_open = "/health/" in path
-            for operation in operations.values():
-                assert ("security" in operation) != is_open, path
-                assert ("401" in operation["responses"]) != is_open, path
-        predict = document["paths"]["/predict"]["post"]
-        assert predict["security"] == [{"bearer": []}, {"header": []}]
-
-    def test_a_refusal_is_as_described(self, client: httpx.Client) -> None:
-        document = self.described(client)
-        for method, path in (("post", "/predict"), ("get", "/v2")):
-            answer = client.request(method, path)
-            content = document["paths"][path][method]["responses"]["401"]["content"]
-            schema = content[answer.headers["content-type"]]["schema"]
-            jsonschema.validate(answer.json(), {**schema, "components": document["components"]})
-
-    def test_without_keys(self, serve_app: ServeApp, make_app: MakeApp) -> None:
-        document = self.described(serve_app(make_app()))
-        assert "securitySchemes" not in document["components"]
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                assert "security" not in operation
-                assert "401" not in operation["responses"]
+        assert response.headers["access-control-allow-origin"] == ORIGIN["Origin"]
+        assert "POST" in response.headers["access-control-allow-methods"]
+        assert response.headers["x-content-type-options"] == "nosniff"
+        foreign = {**preflight, "Origin": "https://other.example"}
+        response = client.options("/predict", headers=foreign)
+        assert response.status_code == 400
+        assert "access-control-allow-origin" not in response.headers

@@ -1,46 +1,81 @@
-"""`GET /models`: the versions of models and their properties."""
+"""`/models`: the versions of models, their properties, and changes by admins."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import httpx
+import pytest
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving.app import create_app
+from gatewise.service.serving.settings import Settings
+
+BODY = {"inputs": "where is the station"}
 
 
-def test_the_properties_of_each_version(
-    serve_models: Callable[..., httpx.Client],
-    classifier: Classifier,
-    multi_label_folder: Path,
-    rejecting_folder: Path,
-    forward_folder: Callable[..., Path],
-) -> None:
-    client = serve_models(
-        {
-            "languages": classifier,
-            "colours": Classifier.load(multi_label_folder),
-            "rejecting": Classifier.load(rejecting_folder),
-            "forward": Classifier.load(forward_folder()),
-        }
-    )
-    versions: dict[str, dict[str, Any]] = {
-        model["name"]: model["versions"][0] for model in client.get("/models").json()["models"]
+def test_the_properties_of_each_version(serve_app, make_app, models, forward_folder):
+    client = serve_app(make_app({**models, "forward": Classifier.load(forward_folder())}))
+    listed = client.get("/models").json()["models"]
+    found = {model["name"]: model["versions"][0] for model in listed}
+    assert {
+        name: (one["task"], one["none_label"], one["streams"]) for name, one in found.items()
+    } == {
+        "languages": ("single_label", None, False),
+        "colours": ("multi_label", None, False),
+        "rejecting": ("single_label", "no language", False),
+        "forward": ("single_label", None, True),
     }
-    assert {name: one["task"] for name, one in versions.items()} == {
-        "languages": "single_label",
-        "colours": "multi_label",
-        "rejecting": "single_label",
-        "forward": "single_label",
-    }
-    none = {
-        name: one["none_label"] for name, one in versions.items() if one["none_label"] is not None
-    }
-    assert none.keys() == {"rejecting"}
-    (text,) = client.post("/models/rejecting/predict", json={"inputs": "☃ zzz"}).json()
-    labels = Classifier.load(rejecting_folder).classes_
-    assert none["rejecting"] not in labels
-    assert text[0]["label"] in {none["rejecting"], *labels}
-    assert versions["forward"]["streams"]
-    assert not versions["languages"]["streams"]
-    assert not versions["colours"]["streams"]
+    assert {model["name"] for model in listed if model["default"]} == {"languages"}
+
+
+@pytest.fixture
+def client(serve_app, versions, model_folder, put, keys, wait_until):
+    """A client with a key, of a service with the versions 1 and 2 of `m`."""
+    put(model_folder, versions / "2")
+    client = serve_app(create_app(Settings(model=versions, api_keys_file=keys.file)))
+    client.headers.update(keys.predict)
+    wait_until(lambda: client.get("/health/ready").status_code == 200)
+    wait_until(lambda: len(client.get("/models/m").json()["versions"]) == 2)
+    return client
+
+
+def shares(client):
+    model = client.get("/models/m").json()
+    return {version["version"]: version["traffic"] for version in model["versions"]}
+
+
+def test_versions_are_changed_by_admins_only(client, keys):
+    assert shares(client) == {"1": 0, "2": 1}
+    changed = {"shares": {"1": 1, "2": 3}}
+    for key, status in ((None, 401), (keys.predict, 403), (keys.admin, 200)):
+        headers = key or {"Authorization": ""}
+        answer = client.put("/models/m/traffic", json=changed, headers=headers)
+        assert answer.status_code == status
+    assert shares(client) == {"1": 0.25, "2": 0.75}
+    chosen = [client.post("/predict", json=BODY).headers["gatewise-version"] for _ in range(40)]
+    assert 8 <= chosen.count("1") <= 12
+    for version, status in (("3", 404), ("2", 200), ("1", 409)):
+        answer = client.delete(f"/models/m/versions/{version}", headers=keys.admin)
+        assert answer.status_code == status
+    assert shares(client) == {"1": 1}
+    assert client.post("/models/m/versions/2/predict", json=BODY).status_code == 404
+    assert client.post("/models/m/versions/2/load", headers=keys.admin).status_code == 200
+    assert set(shares(client)) == {"1", "2"}
+    for body, status in (
+        ({"shares": {"1": -1}}, 422),
+        ({"shares": {"1": 0}}, 422),
+        ({"shares": {"9": 1}}, 404),
+        ({"share": {}}, 422),
+        ({"shares": None}, 200),
+    ):
+        answer = client.put("/models/m/traffic", json=body, headers=keys.admin)
+        assert answer.status_code == status, body
+
+
+def test_a_version_that_does_not_load_changes_nothing(client, versions, model_folder, put, keys):
+    put(model_folder, versions / "3")
+    (versions / "3" / "config.json").write_text("{}")
+    answer = client.post("/models/m/reload", headers=keys.admin)
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "urn:gatewise:problem:not-loaded"
+    assert "config.json" in answer.json()["detail"]
+    found = client.get("/models/m").json()["versions"]
+    states = [(version["version"], version["state"]) for version in found]
+    assert states == [("1", "ready"), ("2", "ready"), ("3", "failed")]
+    assert client.post("/predict", json=BODY).headers["gatewise-version"] == "2"
