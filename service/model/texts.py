@@ -45,7 +45,8 @@ def checked_texts(texts: Iterable[object], *, missing: str | None = None) -> lis
     for index, text in enumerate(values):
         if not isinstance(text, str):
             if missing is None or not _is_missing(text):
-                raise TextsError(f"{_name(index)}: expected a string, received {_kind(text)}")
+                expected = "a string" if missing is None else "a string or None"
+                raise TextsError(f"{_name(index)}: expected {expected}, received {_kind(text)}")
             values[index] = missing
         elif not is_unicode(text):
             raise TextsError(f"{_name(index)}: expected Unicode, received a lone surrogate")
