@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus, read_rows
-from gatewise.vocab.corpus.label_values import probabilities
+from gatewise.vocab.corpus.label_values import one_label, probabilities, several_labels
 from gatewise.vocab.corpus.records import BadRow, Location, Record
 from gatewise.vocab.errors import CorpusError
 
@@ -55,6 +55,38 @@ class TestSeveralLabels:
     def test_lists_and_cells(self, tmp_path: Path, value: object, labels: tuple[str, ...]) -> None:
         (row,) = read(write(tmp_path / "a.jsonl", {"text": "x", "labels": value}))
         assert (row.labels, row.probabilities) == (labels, None)
+
+    @pytest.mark.parametrize(
+        ("cell", "labels"),
+        [
+            ("['joy', 'love']", ("joy", "love")),
+            ('["joy", "love"]', ("joy", "love")),
+            ("""['joy', "it's"]""", ("it's", "joy")),
+            (r"['it\'s', 'a|b']", ("a|b", "it's")),
+            (r'["\ud83d\ude00"]', ("\N{GRINNING FACE}",)),
+            (" [3, 12] ", ("12", "3")),
+            ("('joy',)", ("joy",)),
+            ("{'joy', 'love'}", ("joy", "love")),
+            ("[]", ()),
+            ("[urgent]", ("[urgent]",)),
+            ("[urgent]|joy", ("[urgent]", "joy")),
+        ],
+    )
+    def test_lists_written_as_text(self, cell: str, labels: tuple[str, ...]) -> None:
+        assert several_labels(Record({"labels": cell}, Location("f", 1), ""), "labels") == labels
+
+    @pytest.mark.parametrize(
+        "cell", ["['joy' 'love']", "[3 12]", "['joy', nan]", r"['\x']", "['joy', 'love]"]
+    )
+    def test_a_list_that_cannot_be_read_is_not_taken_for_a_label(self, cell: str) -> None:
+        record = Record({"labels": cell, "label": cell}, Location("f", 1), "")
+        several, one = several_labels(record, "labels"), one_label(record, "label")
+        assert isinstance(several, BadRow)
+        assert several.reason == (
+            "expected the labels to be a list such as ['a', 'b'], or separated by '|', received "
+            f"{cell!r}"
+        )
+        assert isinstance(one, BadRow)
 
     @pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
     def test_cells_of_delimited_text(self, tmp_path: Path, name: str) -> None:
@@ -103,6 +135,25 @@ class TestSeveralLabels:
             "expected the label to be a string or an integer, received a list; for several "
             "labels per text, set corpus.task=multi_label"
         )
+
+    def test_a_list_written_as_text_is_not_one_label(self, tmp_path: Path) -> None:
+        path = write(
+            tmp_path / "a.jsonl",
+            {"text": "x", "label": "['joy', 'love']"},
+            {"text": "y", "label": "joy"},
+        )
+        message = (
+            "expected one label, received a list written as text, \"['joy', 'love']\"; for several "
+            "labels per text, set corpus.task=multi_label"
+        )
+        assert reason(path) == message
+        assert reason(path, known_labels=["joy", "love"]) == message
+        several = read(path, Columns(task="multi_label"))
+        assert [row.labels for row in several] == [("joy", "love"), ("joy",)]
+
+    def test_a_model_keeps_a_label_that_looks_like_a_list(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "a.jsonl", {"text": "x", "label": "['joy']"})
+        assert read(path, known_labels=["['joy']", "love"])[0].label == "['joy']"
 
     def test_the_label_of_a_single_label_row(self) -> None:
         assert Row("x", ("a",), Location("f", 1)).label == "a"
