@@ -49,6 +49,17 @@ TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
 LabelColumn = Annotated[
     str | None, typer.Option(help="Column of the label or labels.  [default: label, else labels]")
 ]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARACTER",
+        help="Delimiter of CSV and TSV, such as ; or tab.  [default: found in each file]",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Encoding of text files, such as cp1252.  [default: found in each file]"),
+]
 PrecisionName = Literal["fp32", "fp16", "int8"]
 Precision = Annotated[
     PrecisionName | None,

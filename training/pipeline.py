@@ -111,6 +111,8 @@ def train(
     check_target(out)
     with open_workspace(out) as space:
         rows = read(corpora, config, bad_rows, space.data)
+        for note in rows.notes:
+            report(note)
         if rows.duplicates:
             report(f"duplicates: {rows.duplicates.summary()}")
         prepared = prepare(rows, config, bad_rows, space.data)

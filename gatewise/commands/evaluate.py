@@ -9,6 +9,8 @@ def evaluate(
     corpus: options.Corpus,
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = None,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
     precision: options.Precision = None,
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
@@ -17,10 +19,13 @@ def evaluate(
     from gatewise.console.training_console import show_report
     from gatewise.service.model.classifier import Classifier
     from gatewise.training.evaluation.evaluate import evaluate as report_on
+    from gatewise.vocab.corpus.read_options import ReadOptions
 
+    read_options = ReadOptions(delimiter, encoding)
     check_outputs([corpus, model], {"--rejects": rejects})
     classifier = Classifier.load(model, precision=precision)
     with bad_rows_policy(rejects) as bad_rows:
-        rows = labelled_rows(classifier, corpus, bad_rows, text_column, label_column)
+        columns = (text_column, label_column)
+        rows = labelled_rows(classifier, corpus, bad_rows, columns, read_options)
         report = report_on(classifier, rows)
     show_report(report, as_json=as_json)

@@ -38,6 +38,8 @@ def export(
     ] = False,
     text_column: options.TextColumn = "text",
     label_column: options.LabelColumn = None,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -46,8 +48,10 @@ def export(
     from gatewise.training.mobile.mobile_export import export_mobile
     from gatewise.training.mobile.mobile_folder import zip_of
     from gatewise.value_types import in_bytes
+    from gatewise.vocab.corpus.read_options import ReadOptions
 
     del target  # the only one so far; named, so that others can be added
+    read_options = ReadOptions(delimiter, encoding)
     limit = in_bytes(max_size) if max_size else None
     corpus = validation or Path()
     outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}
@@ -55,7 +59,8 @@ def export(
     with bad_rows_policy(rejects) as bad_rows, exporting() as on_step:
 
         def rows(classifier: "Classifier") -> "Iterable[Row]":
-            found = labelled_rows(classifier, corpus, bad_rows, text_column, label_column)
+            columns = (text_column, label_column)
+            found = labelled_rows(classifier, corpus, bad_rows, columns, read_options)
             return (each.row for each in found)
 
         exported = export_mobile(

@@ -18,6 +18,8 @@ def train(
     set_: options.Assignments = None,
     text_column: options.TextColumnSetting = None,
     label_column: options.LabelColumn = None,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
     rejects: options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped.")
@@ -33,7 +35,14 @@ def train(
     from gatewise.training.workspace import workspace_of
 
     run_config = settings.load(
-        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+        config,
+        set_ or (),
+        corpus={
+            "text_column": text_column,
+            "label_column": label_column,
+            "delimiter": delimiter,
+            "encoding": encoding,
+        },
     )
     check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
     check_target(out)

@@ -32,6 +32,8 @@ def tune(
     set_: options.Assignments = None,
     text_column: options.TextColumnSetting = None,
     label_column: options.LabelColumn = None,
+    delimiter: options.Delimiter = None,
+    encoding: options.Encoding = None,
     rejects: options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the search in the folder.")
@@ -47,7 +49,14 @@ def tune(
     from gatewise.training.tuning.tune import tune as search_for
 
     run_config = settings.load(
-        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+        config,
+        set_ or (),
+        corpus={
+            "text_column": text_column,
+            "label_column": label_column,
+            "delimiter": delimiter,
+            "encoding": encoding,
+        },
     )
     searched = search_space.load(space, run_config)
     check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})

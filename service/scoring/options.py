@@ -4,7 +4,7 @@ A plan is made before the first row is read. It is small and can be sent to anot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -15,6 +15,7 @@ from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.corpus_reader import text_of
 from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.corpus.parquet_records import schema_of
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.errors import ArgumentError, CorpusError
@@ -22,7 +23,7 @@ from gatewise.vocab.errors import ArgumentError, CorpusError
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """What to write for each row.
+    """How to read the rows, and what to write for each.
 
     Attributes:
         text_column: The input's text column.
@@ -31,6 +32,7 @@ class ScoringOptions:
         columns: The columns to write, in order; None for those of the input and all new ones.
         none_below: The probability below which a text is rejected, 0 for never; None for the
             model's threshold.
+        read: How the files of the input are to be read.
     """
 
     text_column: str = "text"
@@ -38,6 +40,7 @@ class ScoringOptions:
     probabilities: bool = False
     columns: tuple[str, ...] | None = None
     none_below: float | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,9 @@ class ScoringPlan:
         schema = pa.schema([*_input_schema(records, columns), *output_columns.fields])
         if options.columns is not None:
             schema = _select(schema, options.columns)
-        same_format = {table.file.format for table in records.tables} == {output.format}
+        # The delimiter may be another one although the format is the same.
+        dialects = {(table.file.format, table.file.cell_delimiter) for table in records.tables}
+        same_format = dialects == {(output.format, output.cell_delimiter)}
         delimited = output.format in (Format.CSV, Format.TSV)
         same_columns = not delimited or all(table.columns == columns for table in records.tables)
         return cls(

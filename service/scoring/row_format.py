@@ -52,7 +52,7 @@ class RowFormat:
     @property
     def delimiter(self) -> str:
         """The delimiter of CSV and TSV."""
-        return "\t" if self.format is Format.TSV else ","
+        return self.format.delimiter
 
     def header(self) -> bytes:
         """The header row of CSV and TSV; empty for other formats."""

@@ -68,6 +68,7 @@ class Rows:
         multi_label: Whether a text may have several of them, or none.
         duplicates: The texts that occur more than once; None if they were not searched for.
         copies: Examples of them.
+        notes: What was found out about how to read the corpora, one line each.
     """
 
     train: StoredRows
@@ -77,6 +78,7 @@ class Rows:
     multi_label: bool
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
@@ -99,8 +101,9 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         BadRowsError: If a row is bad, such as one with a label unknown to training, and the policy
             is to stop.
     """
-    columns = config.corpus.columns()
-    reader = open_corpus(corpora.train, columns)
+    columns, options = config.corpus.columns(), config.corpus.read_options()
+    reader = open_corpus(corpora.train, columns, options)
+    notes = [*reader.records.notes]
     if columns.probability_prefix is not None:
         reader.require_probabilities()
     multi_label = reader.columns.task == "multi_label"
@@ -128,9 +131,9 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     columns = replace(columns, task=reader.columns.task)
 
     def others(path: Path, name: str) -> StoredRows:
-        return store(
-            open_corpus(path, columns).rows(bad_rows, labels.names, out_of_scope), folder / name
-        )
+        corpus = open_corpus(path, columns, options)
+        notes.extend(corpus.records.notes)
+        return store(corpus.rows(bad_rows, labels.names, out_of_scope), folder / name)
 
     if corpora.validation:
         validation = others(corpora.validation, "validation.arrow")
@@ -145,7 +148,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
             )
         train, validation = train.only(~held_out), train.only(held_out)
     test = others(corpora.test, "test.arrow") if corpora.test else None
-    found = Rows(train, validation, test, labels, multi_label)
+    found = Rows(train, validation, test, labels, multi_label, notes=tuple(notes))
     if config.corpus.duplicates == "ignore":
         return found
     return _with_duplicates(found, config, folder)

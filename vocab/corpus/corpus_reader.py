@@ -14,6 +14,7 @@ from gatewise.vocab.corpus.label_values import (
     several_labels,
     unknown_label,
 )
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
 from gatewise.vocab.corpus.records import BadRow, Location, Record
 from gatewise.vocab.errors import CorpusError
@@ -118,17 +119,22 @@ class Corpus:
             )
 
 
-def open_corpus(path: str | os.PathLike[str], columns: Columns | None = None) -> Corpus:
+def open_corpus(
+    path: str | os.PathLike[str],
+    columns: Columns | None = None,
+    options: ReadOptions | None = None,
+) -> Corpus:
     """Find the files of a corpus and check their columns; no row is read yet.
 
     Args:
         path: A data file or a folder of them; see `open_records`.
         columns: The columns to expect; None for the defaults.
+        options: How the files are to be read.
 
     Raises:
         CorpusError: A file cannot be read, or a column is missing.
     """
-    records = open_records(path)
+    records = open_records(path, options=options)
     return Corpus(records, (columns or Columns()).found_in(records))
 
 
@@ -151,10 +157,23 @@ def read_rows(
 def read_texts(
     path: str | os.PathLike[str], *, bad_rows: BadRows, text_column: str = "text"
 ) -> Iterator[str]:
-    """Read the texts of a corpus in a stream; it needs no labels.
+    """Read the texts of a corpus in a stream; see `texts_of`.
 
     Args:
         path: A data file or a folder of them; see `open_records`.
+        bad_rows: What happens to a row that cannot be used.
+        text_column: The text column.
+    """
+    return texts_of(open_records(path), bad_rows=bad_rows, text_column=text_column)
+
+
+def texts_of(
+    records: RecordStream, *, bad_rows: BadRows, text_column: str = "text"
+) -> Iterator[str]:
+    """Read the texts of records in a stream; they need no labels.
+
+    Args:
+        records: The records.
         bad_rows: What happens to a row that cannot be used.
         text_column: The text column.
 
@@ -162,11 +181,10 @@ def read_texts(
         The texts in the order of the files, one at least.
 
     Raises:
-        CorpusError: A file cannot be read, the column is missing, or no row is left. It may be
-            raised by the iterator.
+        CorpusError: The column is missing; raised at once. A file cannot be read, or no row is
+            left; raised by the iterator.
         BadRowsError: A row is bad and the policy is to stop; raised by the iterator.
     """
-    records = open_records(path)
     records.require(text_column, "text_column")
     texts = (
         record if isinstance(record, BadRow) else text_of(record, text_column) for record in records

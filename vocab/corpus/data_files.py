@@ -5,6 +5,7 @@ an error instead of a short file. It does not parse CSV or JSON here, because it
 report the line of a malformed row, and its CSV reader accepts a quote that is never closed.
 """
 
+import codecs
 import io
 import os
 from collections.abc import Iterator
@@ -38,6 +39,11 @@ class Format(StrEnum):
     JSON_LINES = "JSON Lines"
     PARQUET = "Parquet"
 
+    @property
+    def delimiter(self) -> str:
+        """The usual delimiter of CSV and TSV."""
+        return "\t" if self is Format.TSV else ","
+
 
 SUFFIXES = {
     ".csv": Format.CSV,
@@ -48,6 +54,7 @@ SUFFIXES = {
     ".parquet": Format.PARQUET,
 }
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+UTF_8 = "UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,8 @@ class DataFile:
         size: Its size in bytes when it was found; None for an output and for standard input.
         modified_ns: Its modification time when it was found, in nanoseconds since 1970; None for
             the same files, and if the store has none.
+        encoding: The encoding of its text, as Python names it.
+        delimiter: The delimiter of CSV and TSV if it is not the usual one; see `cell_delimiter`.
         pipe: The source of the bytes of standard input.
     """
 
@@ -84,6 +93,8 @@ class DataFile:
     compression: str | None = None
     size: int | None = None
     modified_ns: int | None = None
+    encoding: str = UTF_8
+    delimiter: str | None = None
     pipe: Pipe | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -93,6 +104,11 @@ class DataFile:
     def path(self) -> Path:
         """The path of a local file; not valid for a URI."""
         return Path(self.name)
+
+    @property
+    def cell_delimiter(self) -> str:
+        """The delimiter of CSV and TSV."""
+        return self.delimiter or self.format.delimiter
 
     @property
     def stamp(self) -> Stamp:
@@ -155,18 +171,8 @@ def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
             yield stream
 
 
-@contextmanager
-def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Iterator[str]]:
-    r"""Open a text file as a stream of its lines, each with its line end.
-
-    A line ends at `\n` alone; `\r` is kept. A byte order mark at the start is dropped. A byte that
-    is not UTF-8 becomes a lone surrogate (`surrogateescape`), so that only its row is bad. A line
-    longer than `LINE_LIMIT` comes in pieces of that length, which the reader refuses (`too_long`);
-    a check here would slow down every line.
-
-    Args:
-        file: The file.
-        progress: Follows how much of the file has been read.
+def first_bytes(file: DataFile, size: int) -> bytes:
+    """Read the first bytes of a file, decompressed; fewer than `size` are the whole file.
 
     Raises:
         CorpusError: The file cannot be opened, read or decompressed.
@@ -175,12 +181,53 @@ def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator
         open_bytes(file) as raw,
         _plain(raw, file) as plain,
         io.BufferedReader(plain, _BUFFER_BYTES) as buffered,
-        io.TextIOWrapper(
-            buffered, encoding="utf-8-sig", errors="surrogateescape", newline="\n"
-        ) as stream,
+    ):
+        return buffered.read(size)
+
+
+@contextmanager
+def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Iterator[str]]:
+    r"""Open a text file as a stream of its lines, each with its line end.
+
+    A line ends at `\n` alone; `\r` is kept. A byte order mark at the start is dropped. A byte that
+    its encoding does not have becomes a lone surrogate (`surrogateescape`), so that only its row is
+    bad. A line longer than `LINE_LIMIT` comes in pieces of that length, which the reader refuses
+    (`too_long`); a check here would slow down every line.
+
+    Args:
+        file: The file.
+        progress: Follows how much of the file has been read.
+
+    Raises:
+        CorpusError: The file cannot be opened, read, decompressed or decoded.
+    """
+    encoding = "utf-8-sig" if file.encoding == UTF_8 else file.encoding
+    # In UTF-16 and UTF-32 a fault is half of a surrogate pair, not a byte.
+    errors = "surrogatepass" if is_wide(file.encoding) else "surrogateescape"
+    with (
+        open_bytes(file) as raw,
+        _plain(raw, file) as plain,
+        io.BufferedReader(plain, _BUFFER_BYTES) as buffered,
+        io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="\n") as stream,
         (progress or ReadProgress()).following(raw.tell),
     ):
-        yield iter(partial(stream.readline, LINE_LIMIT), "")
+        try:
+            yield iter(partial(stream.readline, LINE_LIMIT), "")
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{file}: cannot be read as {file.encoding}: {error.reason}. Name its encoding, or "
+                "save it as UTF-8",
+                option="encoding",
+            ) from error
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether the characters of an encoding are units of two or four bytes.
+
+    >>> is_wide("UTF-16-LE"), is_wide("cp1252")
+    (True, False)
+    """
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
 
 
 def _plain(raw: pa.NativeFile, file: DataFile) -> pa.NativeFile:

@@ -1,15 +1,17 @@
 """Inputs as one stream of records, each file read with the reader of its format."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gatewise.vocab.corpus import csv_records, json_records, parquet_records
 from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.corpus.input_files import data_files
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
+from gatewise.vocab.corpus.text_dialect import dialect_note, with_dialect
 from gatewise.vocab.corpus.uris import redact
 from gatewise.vocab.errors import CorpusError
 
@@ -78,10 +80,12 @@ class RecordStream:
     Attributes:
         path: The inputs, for messages.
         tables: The files in reading order, one at least.
+        notes: What was found out about how to read them, one line each, for the user.
     """
 
     path: str
     tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Record | BadRow]:
         return self.records()
@@ -114,7 +118,11 @@ class RecordStream:
             table.require(column, option)
 
 
-def open_records(*paths: str | os.PathLike[str], standard_input: str | None = None) -> RecordStream:
+def open_records(
+    *paths: str | os.PathLike[str],
+    standard_input: str | None = None,
+    options: ReadOptions | None = None,
+) -> RecordStream:
     """Find the files behind paths and read their columns, but no records yet.
 
     Args:
@@ -122,15 +130,34 @@ def open_records(*paths: str | os.PathLike[str], standard_input: str | None = No
             folders of such files, patterns, URIs of all these, or `-` alone for standard input;
             see `gatewise.vocab.corpus.input_files.data_files`.
         standard_input: The format of standard input, such as `csv` or `jsonl.gz`.
+        options: How the files are to be read.
 
     Raises:
-        CorpusError: A file is missing, empty, of no known kind or damaged, or its header is; a
-            pattern matches nothing; a file is named twice.
+        CorpusError: A file is missing, empty, of no known kind or damaged, or its header is; its
+            encoding or its delimiter is doubtful; a pattern matches nothing; a file is named twice.
     """
+    options = options or ReadOptions()
     files = data_files(*paths, standard_input=standard_input)
+    tables = tuple(_open_table(file, options) for file in files)
     names = [STANDARD_INPUT if path == "-" else redact(os.fspath(path)) for path in paths]
+    return RecordStream(_shortened(names), tables, tuple(_notes(tables, options)))
+
+
+def _open_table(file: DataFile, options: ReadOptions) -> Table:
+    if file.format is not Format.PARQUET:
+        file = with_dialect(file, options)
+    return Table(file, _READERS[file.format].columns_of(file))
+
+
+def _notes(tables: Iterable[Table], options: ReadOptions) -> Iterator[str]:
+    files: dict[str, list[str]] = {}
+    for table in tables:
+        if note := dialect_note(table.file, options):
+            files.setdefault(note, []).append(str(table.file))
+    for note, names in files.items():
+        yield f"{_shortened(names)}: {note}"
+
+
+def _shortened(names: list[str]) -> str:
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return RecordStream(
-        ", ".join(names[:_MAX_NAMED]) + more,
-        tuple(Table(file, _READERS[file.format].columns_of(file)) for file in files),
-    )
+    return ", ".join(names[:_MAX_NAMED]) + more

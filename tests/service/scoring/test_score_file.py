@@ -1,5 +1,6 @@
 """`score_file`: columns, order, bad rows, refusals; the output is complete or absent."""
 
+import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from gatewise.service.scoring.destination import Destination
 from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.errors import ArgumentError, CorpusError, GatewiseError, OutputError
 from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
@@ -68,6 +70,46 @@ def source(tmp_path: Path) -> Path:
     path = tmp_path / "in.csv"
     path.write_text('id,text,note\n1,one,"a ""b"""\n2,one two,\n3,' + "w " * 20 + ",é\n", "utf-8")
     return path
+
+
+DIALECT_ROWS = [("für 5 €", "a;b"), ('"schön" gut, ja', "c"), ("zu\nspät", "")]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
+def test_text_of_another_dialect_is_written_as_utf_8_with_commas(
+    tmp_path: Path, encoding: str
+) -> None:
+    lines = [("text", "note"), *DIALECT_ROWS]
+    quoted = (";".join('"' + cell.replace('"', '""') + '"' for cell in line) for line in lines)
+    (tmp_path / "in.csv").write_bytes("".join(line + "\n" for line in quoted).encode(encoding))
+    score(tmp_path / "in.csv", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    assert header == ["text", "note", "label", "score"]
+    assert [(text, note) for text, note, _, _ in rows] == DIALECT_ROWS
+    # With the comma, a row is not parsed and formatted again.
+    lines = [
+        line.replace('";"', '","') for line in (tmp_path / "in.csv").read_text(encoding).split("\n")
+    ]
+    (tmp_path / "commas.csv").write_text("\n".join(lines), encoding)
+    score(tmp_path / "commas.csv", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].startswith('"für 5 €","a;b",')
+
+
+def test_json_lines_of_utf_16_are_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "für  1.10"}\n', "utf-16")
+    score(path, tmp_path / "out.jsonl")
+    row = (tmp_path / "out.jsonl").read_text("utf-8")
+    assert row.startswith('{"text": "für  1.10", "label": ')
+
+
+def test_the_dialect_that_is_set_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes("text\nseñor\n".encode("cp1252"))
+    with pytest.raises(CorpusError, match="may be cp1252 or cp1250"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+    score(tmp_path / "in.csv", tmp_path / "out.csv", read=ReadOptions(encoding="cp1250"))
+    assert rows_of(tmp_path / "out.csv")[0]["text"] == "seńor"
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.tsv.gz", "out.jsonl.zst", "out.parquet"])

@@ -49,6 +49,20 @@ def texts(stored):
     return [row.text for row in stored]
 
 
+def test_corpora_of_other_dialects_are_read_and_noted(tmp_path):
+    train = write(tmp_path / "train.csv", [(f"für {i}; ja", "ab"[i % 2]) for i in range(20)])
+    train.write_bytes(train.read_text("utf-8").replace(",", "\t").encode("cp1252"))
+    test = write(tmp_path / "test.csv", [("grün", "a")])
+    rows = rows_of(tmp_path / "data", Corpora(train, test=test))
+    assert sorted(texts(rows.train))[0] == "für 0; ja"
+    assert texts(rows.test) == ["grün"]
+    assert rows.notes == (
+        f"{train}: read with the encoding cp1252 and the delimiter tab, found in its first bytes",
+    )
+    settings = ("corpus.delimiter=tab", "corpus.encoding=cp1252")
+    assert rows_of(tmp_path / "data", Corpora(train), *settings).notes == ()
+
+
 def test_the_parts_hold_the_rows_in_their_order(tmp_path):
     train = write(tmp_path / "train.csv", [(f"text {i}", "ab"[i % 2]) for i in range(50)])
     test = write(tmp_path / "test.csv", [("x", "a"), ("y", "b"), ("z", "a")])
