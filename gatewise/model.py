@@ -22,6 +22,7 @@ class Model(Classifier):
         text_column: str = "text",
         delimiter: str | None = None,
         encoding: str | None = None,
+        sheet: str | None = None,
         columns: Sequence[str] | None = None,
         top_k: int | None = None,
         probabilities: bool = False,
@@ -39,6 +40,7 @@ class Model(Classifier):
             text_column: Column of the texts.
             delimiter: Delimiter of CSV and TSV; None to find it in each file.
             encoding: Encoding of text files; None to find it in each file.
+            sheet: Sheet of Excel files; None for the first.
             columns: Columns of the output, from the input and the predictions; None for all.
             top_k: Labels given to each text; None for the predicted ones.
             probabilities: Whether each label has a column with its probability.
@@ -75,7 +77,7 @@ class Model(Classifier):
                 probabilities,
                 chosen,
                 none_below,
-                ReadOptions(delimiter, encoding),
+                ReadOptions(delimiter, encoding, sheet),
             ),
             rejects=rejects,
             resume=resume,

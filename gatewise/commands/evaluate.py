@@ -11,6 +11,7 @@ def evaluate(
     label_column: options.LabelColumn = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     precision: options.Precision = None,
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
@@ -21,7 +22,7 @@ def evaluate(
     from gatewise.training.evaluation.evaluate import evaluate as report_on
     from gatewise.vocab.corpus.read_options import ReadOptions
 
-    read_options = ReadOptions(delimiter, encoding)
+    read_options = ReadOptions(delimiter, encoding, sheet)
     check_outputs([corpus, model], {"--rejects": rejects})
     classifier = Classifier.load(model, precision=precision)
     with bad_rows_policy(rejects) as bad_rows:

@@ -40,6 +40,7 @@ def export(
     label_column: options.LabelColumn = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -51,7 +52,7 @@ def export(
     from gatewise.vocab.corpus.read_options import ReadOptions
 
     del target  # the only one so far; named, so that others can be added
-    read_options = ReadOptions(delimiter, encoding)
+    read_options = ReadOptions(delimiter, encoding, sheet)
     limit = in_bytes(max_size) if max_size else None
     corpus = validation or Path()
     outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}

@@ -44,6 +44,7 @@ def score(
     text_column: options.TextColumn = "text",
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -112,7 +113,7 @@ def score(
         probabilities=probabilities,
         columns=None if columns is None else tuple(columns.split(",")),
         none_below=none_below,
-        read=ReadOptions(delimiter, encoding),
+        read=ReadOptions(delimiter, encoding, sheet),
     )
     if engine == "ray":
         if "-" in inputs:

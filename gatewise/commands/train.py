@@ -20,6 +20,7 @@ def train(
     label_column: options.LabelColumn = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     rejects: options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped.")
@@ -42,6 +43,7 @@ def train(
             "label_column": label_column,
             "delimiter": delimiter,
             "encoding": encoding,
+            "sheet": sheet,
         },
     )
     check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})

@@ -34,6 +34,7 @@ def tune(
     label_column: options.LabelColumn = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     rejects: options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the search in the folder.")
@@ -56,6 +57,7 @@ def tune(
             "label_column": label_column,
             "delimiter": delimiter,
             "encoding": encoding,
+            "sheet": sheet,
         },
     )
     searched = search_space.load(space, run_config)

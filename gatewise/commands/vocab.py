@@ -15,6 +15,7 @@ def vocab(
     text_column: options.TextColumnSetting = None,
     delimiter: options.Delimiter = None,
     encoding: options.Encoding = None,
+    sheet: options.Sheet = None,
     rejects: options.Rejects = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -32,7 +33,12 @@ def vocab(
     run_config = settings.load(
         config,
         set_ or (),
-        corpus={"text_column": text_column, "delimiter": delimiter, "encoding": encoding},
+        corpus={
+            "text_column": text_column,
+            "delimiter": delimiter,
+            "encoding": encoding,
+            "sheet": sheet,
+        },
     )
     column = run_config.corpus.text_column
     records = open_records(corpus, options=run_config.corpus.read_options())

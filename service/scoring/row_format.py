@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from gatewise.service.scoring.cell_values import cell_text, json_text
-from gatewise.vocab.corpus.data_files import DataFile, Format
+from gatewise.vocab.corpus.data_files import OUTPUT_SUFFIXES, DataFile, Format
 from gatewise.vocab.errors import OutputError
 
 Row = Mapping[str, object]
@@ -46,7 +46,7 @@ class RowFormat:
         Raises:
             CorpusError: The suffix is unknown.
         """
-        file = DataFile.named(path)
+        file = DataFile.named(path, OUTPUT_SUFFIXES)
         return cls(file.format, file.compression, schema)
 
     @property

@@ -30,6 +30,9 @@ class CorpusConfig(Section):
         description="Encoding of text files, such as `cp1252`. By default it is found in the first "
         "bytes of each file.",
     )
+    sheet: str | None = Field(
+        None, description="Sheet of Excel files. By default the first is read."
+    )
     task: Task | Literal["auto"] = Field(
         "auto",
         description="Whether a text has one label or any number of them; by default several if "
@@ -65,4 +68,4 @@ class CorpusConfig(Section):
 
     def read_options(self) -> ReadOptions:
         """How the files of a corpus are to be read."""
-        return ReadOptions(self.delimiter, self.encoding)
+        return ReadOptions(self.delimiter, self.encoding, self.sheet)

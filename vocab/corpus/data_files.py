@@ -8,7 +8,7 @@ report the line of a malformed row, and its CSV reader accepts a quote that is n
 import codecs
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -38,20 +38,32 @@ class Format(StrEnum):
     TSV = "TSV"
     JSON_LINES = "JSON Lines"
     PARQUET = "Parquet"
+    FASTTEXT = "fastText"
+    EXCEL = "Excel"
 
     @property
     def delimiter(self) -> str:
         """The usual delimiter of CSV and TSV."""
         return "\t" if self is Format.TSV else ","
 
+    @property
+    def is_text(self) -> bool:
+        """Whether a file of this format is a text, which has an encoding and may be compressed."""
+        return self not in (Format.PARQUET, Format.EXCEL)
 
-SUFFIXES = {
+
+OUTPUT_SUFFIXES = {
     ".csv": Format.CSV,
     ".tsv": Format.TSV,
     ".jsonl": Format.JSON_LINES,
     ".ndjson": Format.JSON_LINES,
     ".json": Format.JSON_LINES,
     ".parquet": Format.PARQUET,
+}
+SUFFIXES = OUTPUT_SUFFIXES | {
+    ".txt": Format.FASTTEXT,
+    ".ft": Format.FASTTEXT,
+    ".xlsx": Format.EXCEL,
 }
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 UTF_8 = "UTF-8"
@@ -85,6 +97,8 @@ class DataFile:
             the same files, and if the store has none.
         encoding: The encoding of its text, as Python names it.
         delimiter: The delimiter of CSV and TSV if it is not the usual one; see `cell_delimiter`.
+        label_column: The column of the labels of a fastText file: `labels` if a text has several.
+        sheet: The sheet of an Excel workbook; None for the first.
         pipe: The source of the bytes of standard input.
     """
 
@@ -95,6 +109,8 @@ class DataFile:
     modified_ns: int | None = None
     encoding: str = UTF_8
     delimiter: str | None = None
+    label_column: str = "label"
+    sheet: str | None = None
     pipe: Pipe | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -115,35 +131,48 @@ class DataFile:
         """The state of the file when it was found."""
         return Stamp(str(self), self.size, self.modified_ns)
 
+    @property
+    def has_known_name(self) -> bool:
+        """Whether the file's name tells its format."""
+        try:
+            DataFile.named(self.name)
+        except CorpusError:
+            return False
+        return True
+
     @classmethod
-    def named(cls, path: str | os.PathLike[str]) -> "DataFile":
+    def named(
+        cls, path: str | os.PathLike[str], suffixes: Mapping[str, Format] = SUFFIXES
+    ) -> "DataFile":
         """Derive format and compression from a file's name; the file need not exist.
 
         Args:
             path: A path or a URI.
+            suffixes: The suffixes that are known; `OUTPUT_SUFFIXES` for a file to be written.
 
         Example:
             `DataFile.named("train.csv.gz")` is CSV in gzip.
 
         Raises:
-            CorpusError: The suffix is unknown, or it compresses Parquet a second time.
+            CorpusError: The suffix is unknown, or it compresses Parquet or Excel a second time.
         """
         name = os.fspath(path)
         label = redact(name)
         last = PurePath(Uri.of(name).path if is_uri(name) else name)
         compression = COMPRESSIONS.get(last.suffix.lower())
         suffix = (PurePath(last.stem) if compression else last).suffix.lower()
-        if suffix not in SUFFIXES:
+        if suffix not in suffixes:
             raise CorpusError(
                 f"{label}: unknown kind of file. Expected a name that ends in "
-                f"{', '.join(SUFFIXES)}, alone or followed by {' or '.join(COMPRESSIONS)}"
+                f"{', '.join(suffixes)}, alone or followed by {' or '.join(COMPRESSIONS)}"
             )
-        if compression and SUFFIXES[suffix] is Format.PARQUET:
+        form = suffixes[suffix]
+        if compression and not form.is_text:
             raise CorpusError(
-                f"{label}: Parquet compresses its own columns and is not read or written through "
-                f"{last.suffix}. Expected a name that ends in .parquet"
+                f"{label}: {form} compresses its own contents and is not read or written through "
+                f"{last.suffix}. Expected a name that ends in {suffix}"
             )
-        return cls(name, SUFFIXES[suffix], compression)
+        return cls(name, form, compression)
 
 
 @contextmanager

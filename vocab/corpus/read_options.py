@@ -11,11 +11,12 @@ _NO_DELIMITERS = '"\r\n'
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How files are to be read; what is None is found out from each file.
+    """How files are to be read; what is None is found out in each file.
 
     Attributes:
         delimiter: The delimiter of CSV and TSV, one character or `tab`.
         encoding: The encoding of text files, as Python names it, such as `cp1252`.
+        sheet: The sheet of Excel workbooks; None for the first.
 
     Raises:
         ArgumentError: A value is not valid.
@@ -23,6 +24,7 @@ class ReadOptions:
 
     delimiter: str | None = None
     encoding: str | None = None
+    sheet: str | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None:

@@ -2,10 +2,17 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gatewise.vocab.corpus import csv_records, json_records, parquet_records
+from gatewise.vocab.corpus import (
+    csv_records,
+    excel_records,
+    fasttext_records,
+    json_records,
+    parquet_records,
+)
 from gatewise.vocab.corpus.data_files import DataFile, Format
+from gatewise.vocab.corpus.excel_records import sheet_note
 from gatewise.vocab.corpus.input_files import data_files
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.read_progress import ReadProgress
@@ -23,6 +30,8 @@ _READERS = {
     Format.TSV: csv_records,
     Format.JSON_LINES: json_records,
     Format.PARQUET: parquet_records,
+    Format.FASTTEXT: fasttext_records,
+    Format.EXCEL: excel_records,
 }
 
 
@@ -126,9 +135,9 @@ def open_records(
     """Find the files behind paths and read their columns, but no records yet.
 
     Args:
-        paths: CSV, TSV, JSON Lines or Parquet files, the first three also in `.gz` or `.zst`,
-            folders of such files, patterns, URIs of all these, or `-` alone for standard input;
-            see `gatewise.vocab.corpus.input_files.data_files`.
+        paths: Data files (CSV, TSV, JSON Lines, Parquet, fastText, Excel), text also in `.gz` or
+            `.zst`, folders of such files, patterns, URIs of all these, or `-` alone for standard
+            input; see `gatewise.vocab.corpus.input_files.data_files`.
         standard_input: The format of standard input, such as `csv` or `jsonl.gz`.
         options: How the files are to be read.
 
@@ -144,15 +153,18 @@ def open_records(
 
 
 def _open_table(file: DataFile, options: ReadOptions) -> Table:
-    if file.format is not Format.PARQUET:
+    if file.format.is_text:
         file = with_dialect(file, options)
+    elif file.format is Format.EXCEL:
+        file = replace(file, sheet=options.sheet)
     return Table(file, _READERS[file.format].columns_of(file))
 
 
 def _notes(tables: Iterable[Table], options: ReadOptions) -> Iterator[str]:
     files: dict[str, list[str]] = {}
     for table in tables:
-        if note := dialect_note(table.file, options):
+        excel = table.file.format is Format.EXCEL
+        if note := sheet_note(table.file) if excel else dialect_note(table.file, options):
             files.setdefault(note, []).append(str(table.file))
     for note, names in files.items():
         yield f"{_shortened(names)}: {note}"

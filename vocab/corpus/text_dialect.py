@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from gatewise.vocab.corpus.csv_delimiter import find_delimiters
 from gatewise.vocab.corpus.data_files import UTF_8, DataFile, Format, first_bytes
+from gatewise.vocab.corpus.fasttext_records import has_several_labels
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.text_encoding import find_encodings
 from gatewise.vocab.errors import CorpusError
@@ -18,7 +19,7 @@ _SAMPLE_BYTES = 256 * 1024
 
 
 def with_dialect(file: DataFile, options: ReadOptions) -> DataFile:
-    """A text file with its encoding and its delimiter.
+    """A text file with its encoding, its delimiter, and the column of fastText's labels.
 
     Args:
         file: The file.
@@ -31,9 +32,12 @@ def with_dialect(file: DataFile, options: ReadOptions) -> DataFile:
     is_whole = len(sample) < _SAMPLE_BYTES
     encoding = options.encoding or _encoding(file, sample, is_whole=is_whole)
     file = replace(file, encoding=encoding)
-    if file.format not in (Format.CSV, Format.TSV):
+    if file.format is Format.JSON_LINES:
         return file
-    delimiter = options.delimiter or _delimiter(file, sample, is_whole=is_whole)
+    lines = _lines(file, sample, is_whole=is_whole)
+    if file.format is Format.FASTTEXT:
+        return replace(file, label_column="labels" if has_several_labels(lines) else "label")
+    delimiter = options.delimiter or _delimiter(file, lines)
     return replace(file, delimiter=None if delimiter == file.format.delimiter else delimiter)
 
 
@@ -49,7 +53,10 @@ def dialect_note(file: DataFile, options: ReadOptions) -> str | None:
         parts.append(f"the encoding {file.encoding}")
     if file.delimiter is not None and options.delimiter is None:
         parts.append(f"the delimiter {delimiter_name(file.delimiter)}")
-    return f"read with {' and '.join(parts)}, found in its first bytes" if parts else None
+    how = [f"with {' and '.join(parts)}"] if parts else []
+    if file.format is Format.FASTTEXT and not file.has_known_name:
+        how.insert(0, "as fastText")
+    return f"read {' '.join(how)}, found in its first bytes" if how else None
 
 
 def delimiter_name(delimiter: str) -> str:
@@ -76,12 +83,16 @@ def _encoding(file: DataFile, sample: bytes, *, is_whole: bool) -> str:
     )
 
 
-def _delimiter(file: DataFile, sample: bytes, *, is_whole: bool) -> str:
+def _lines(file: DataFile, sample: bytes, *, is_whole: bool) -> list[str]:
     name = "utf-8-sig" if file.encoding == UTF_8 else file.encoding
     text = codecs.getincrementaldecoder(name)(errors="replace").decode(sample)
     lines = list(io.StringIO(text, newline="\n"))
     if not is_whole and len(lines) > 1:
         lines.pop()
+    return lines
+
+
+def _delimiter(file: DataFile, lines: list[str]) -> str:
     found = find_delimiters(file, lines)
     if len(found) == 1:
         return found[0]

@@ -26,7 +26,7 @@ def test_format_and_compression_of_a_name(name: str, form: Format, compression: 
     assert DataFile.named(name) == DataFile(name, form, compression)
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.gz", ".csv"])
+@pytest.mark.parametrize("name", ["a.md", "a.gz", ".csv"])
 def test_an_unknown_suffix_is_refused(name: str) -> None:
     with pytest.raises(CorpusError, match=r"unknown kind of file.*\.csv, \.tsv, \.jsonl.*\.zst"):
         DataFile.named(name)
@@ -48,7 +48,7 @@ def test_a_file_can_be_pickled() -> None:
 
 
 def test_parquet_is_not_compressed_twice() -> None:
-    with pytest.raises(CorpusError, match=r"a\.parquet\.gz: Parquet compresses its own columns"):
+    with pytest.raises(CorpusError, match=r"a\.parquet\.gz: Parquet compresses its own contents"):
         DataFile.named("a.parquet.gz")
 
 
