@@ -12,9 +12,9 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
+from gatewise.vocab.corpus.arrow_records import schema_of
 from gatewise.vocab.corpus.corpus_reader import text_of
 from gatewise.vocab.corpus.data_files import DataFile, Format
-from gatewise.vocab.corpus.parquet_records import schema_of
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.records import BadRow, Record
@@ -176,7 +176,7 @@ def reject_settings(classifier: Classifier, none_below: float | None) -> RejectS
 
 def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
     files = [table.file for table in records.tables]
-    if any(file.format is not Format.PARQUET for file in files):
+    if any(file.format not in (Format.PARQUET, Format.ARROW) for file in files):
         return pa.schema([pa.field(name, pa.string()) for name in columns])
     schemas = [schema_of(file) for file in files]
     # A column that a file lacks is null in its rows, even if another file declares it not null.

@@ -17,9 +17,13 @@ from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.duplicates import Duplicates, Finder, Part
 from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.corpus.columns import FoundColumns
+from gatewise.vocab.corpus.columns import Columns, FoundColumns
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
+from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.read_options import ReadOptions
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError
 
 
@@ -102,8 +106,9 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
             is to stop.
     """
     columns, options = config.corpus.columns(), config.corpus.read_options()
+    folder_of_splits, corpora = corpora.train, _with_splits(corpora, columns, options)
     reader = open_corpus(corpora.train, columns, options)
-    notes = [*reader.records.notes]
+    notes = [*_split_notes(folder_of_splits, corpora), *reader.records.notes]
     if columns.probability_prefix is not None:
         reader.require_probabilities()
     multi_label = reader.columns.task == "multi_label"
@@ -152,6 +157,37 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     if config.corpus.duplicates == "ignore":
         return found
     return _with_duplicates(found, config, folder)
+
+
+def _with_splits(corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
+    """The corpora with the splits of the training corpus, if it is a folder of them."""
+    splits = splits_of(corpora.train)
+    if "train" not in splits:
+        return corpora
+    test = corpora.test or splits.get("test")
+    if corpora.test is None and test is not None and not _has_labels(test, columns, options):
+        test = None
+    return Corpora(splits["train"], corpora.validation or splits.get("validation"), test)
+
+
+def _has_labels(path: Path, columns: Columns, options: ReadOptions) -> bool:
+    """Whether the first row has a label; public data sets often hide those of their test split."""
+    first = next(iter(open_records(path, options=options)), None)
+    if columns.probability_prefix is not None or not isinstance(first, Record):
+        return True
+    names = ("label", "labels") if columns.label is None else (columns.label,)
+    return any(first.values.get(name) not in (None, -1) for name in names)
+
+
+def _split_notes(folder: Path, corpora: Corpora) -> Iterator[str]:
+    splits = splits_of(folder)
+    if splits.get("train") != corpora.train:
+        return
+    used = [part for part in ("train", "validation", "test") if part in splits]
+    used = [part for part in used if splits[part] == getattr(corpora, part)]
+    yield f"{folder}: its splits are used as such: {', '.join(used)}"
+    if "test" in splits and corpora.test is None:
+        yield f"{folder}: its split test has no labels and is left out"
 
 
 def _check_reject(config: Config, columns: FoundColumns) -> None:

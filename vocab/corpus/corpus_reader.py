@@ -9,6 +9,7 @@ from gatewise.vocab.corpus.columns import Columns, FoundColumns
 from gatewise.vocab.corpus.json_records import json_kind
 from gatewise.vocab.corpus.label_values import (
     likely_labels,
+    name_labels,
     one_label,
     probabilities,
     several_labels,
@@ -222,12 +223,17 @@ def _rows(
     labels_of = _soft_row if columns.labels else _single_row
     if columns.task == "multi_label" and not columns.labels:
         labels_of = _multi_row
-    for record in records:
-        if isinstance(record, BadRow):
-            yield record
-            continue
-        text = text_of(record, columns.text)
-        yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
+    for table in records.tables:
+        names = table.class_names.get(columns.label)
+        for item in table.records():
+            record = item
+            if names is not None and isinstance(item, Record):
+                record = name_labels(item, columns.label, names)
+            if isinstance(record, BadRow):
+                yield record
+                continue
+            text = text_of(record, columns.text)
+            yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
 
 
 def _single_row(

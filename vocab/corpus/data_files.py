@@ -40,6 +40,7 @@ class Format(StrEnum):
     PARQUET = "Parquet"
     FASTTEXT = "fastText"
     EXCEL = "Excel"
+    ARROW = "Arrow"
 
     @property
     def delimiter(self) -> str:
@@ -49,7 +50,7 @@ class Format(StrEnum):
     @property
     def is_text(self) -> bool:
         """Whether a file of this format is a text, which has an encoding and may be compressed."""
-        return self not in (Format.PARQUET, Format.EXCEL)
+        return self not in (Format.PARQUET, Format.EXCEL, Format.ARROW)
 
 
 OUTPUT_SUFFIXES = {
@@ -64,6 +65,7 @@ SUFFIXES = OUTPUT_SUFFIXES | {
     ".txt": Format.FASTTEXT,
     ".ft": Format.FASTTEXT,
     ".xlsx": Format.EXCEL,
+    ".arrow": Format.ARROW,
 }
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 UTF_8 = "UTF-8"

@@ -17,6 +17,7 @@ from gatewise.vocab.corpus.data_files import (
     Format,
     first_bytes,
 )
+from gatewise.vocab.corpus.dataset_folders import saved_files, splits_of
 from gatewise.vocab.corpus.fasttext_records import PREFIX
 from gatewise.vocab.corpus.object_stores import StoreEntry
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
@@ -140,6 +141,18 @@ def _is_pattern(item: str) -> bool:
 
 
 def _in_folder(item: str) -> list[StoreEntry]:
+    if not is_uri(item):
+        if (saved := saved_files(Path(item))) is not None:
+            return [_stat(str(file)) for file in saved]
+        splits = splits_of(Path(item))
+        if len(splits) > 1:
+            names = ", ".join(map(repr, splits))
+            first = next(iter(splits.values()))
+            raise CorpusError(
+                f"{item}: holds the splits {names}; expected one of them, such as '{first}'"
+            )
+        for pattern in splits.values():
+            return _in_folder(str(pattern)) if pattern.is_dir() else _matching(str(pattern))
     try:
         inside = (
             object_stores.inside(item)

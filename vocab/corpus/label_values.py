@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from numbers import Real
 
 from gatewise.vocab.corpus.columns import Task
@@ -71,6 +72,29 @@ def several_labels(
             return record.bad(unknown_label(label, known))
         labels.add(label)
     return tuple(sorted(labels))
+
+
+def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | BadRow:
+    """A record with the names of its labels instead of their numbers, or a bad row.
+
+    Args:
+        record: The record; a value that is no number, or a list of them, stays.
+        column: The column of the label or labels.
+        names: The names, by number. -1 stands for a missing label.
+    """
+    value = record.values.get(column)
+    numbers = value if isinstance(value, list) else [value]
+    if not all(isinstance(number, int) for number in numbers):
+        return record
+    named: list[object] = []
+    for number in numbers:
+        if not -1 <= number < len(names):
+            return record.bad(
+                f"expected the number of one of the {len(names)} labels, received {number}"
+            )
+        named.append(None if number == -1 else names[number])
+    label = named if isinstance(value, list) else named[0]
+    return replace(record, values={**record.values, column: label})
 
 
 def _items(cell: str) -> list[object] | None:

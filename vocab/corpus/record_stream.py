@@ -1,10 +1,11 @@
 """Inputs as one stream of records, each file read with the reader of its format."""
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from gatewise.vocab.corpus import (
+    arrow_records,
     csv_records,
     excel_records,
     fasttext_records,
@@ -32,6 +33,7 @@ _READERS = {
     Format.PARQUET: parquet_records,
     Format.FASTTEXT: fasttext_records,
     Format.EXCEL: excel_records,
+    Format.ARROW: arrow_records,
 }
 
 
@@ -43,10 +45,13 @@ class Table:
         file: The file.
         columns: Its columns in order; for JSON Lines, those of the first records, or none if no
             record is good.
+        class_names: The names of labels that a column holds as numbers from 0 on, as data sets of
+            Hugging Face do.
     """
 
     file: DataFile
     columns: tuple[str, ...]
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def records(self, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
         """Read the file's records from the first.
@@ -157,7 +162,9 @@ def _open_table(file: DataFile, options: ReadOptions) -> Table:
         file = with_dialect(file, options)
     elif file.format is Format.EXCEL:
         file = replace(file, sheet=options.sheet)
-    return Table(file, _READERS[file.format].columns_of(file))
+    columns = _READERS[file.format].columns_of(file)
+    has_schema = file.format in (Format.PARQUET, Format.ARROW)
+    return Table(file, columns, arrow_records.class_names(file) if has_schema else {})
 
 
 def _notes(tables: Iterable[Table], options: ReadOptions) -> Iterator[str]:

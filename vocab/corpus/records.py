@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 # Files without lines, whose rows are counted.
-_ROW_SUFFIXES = (".parquet", ".xlsx")
+_ROW_SUFFIXES = (".parquet", ".arrow", ".xlsx")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -17,7 +17,7 @@ class Location:
     Attributes:
         file: The name of the file.
         line: Counted from 1. A text file counts its lines, so that a CSV header is line 1;
-            Parquet and Excel count their rows.
+            Parquet, Arrow and Excel count their rows.
     """
 
     file: str
@@ -25,7 +25,7 @@ class Location:
 
     @property
     def place(self) -> str:
-        """The location inside its file, such as `line 17`, or `row 17` in Parquet and Excel."""
+        """The location inside its file, such as `line 17`, or `row 17` in Parquet."""
         # Derived from the name: a third field would slow reading down by a tenth.
         unit = "row" if self.file.lower().endswith(_ROW_SUFFIXES) else "line"
         return f"{unit} {self.line}"

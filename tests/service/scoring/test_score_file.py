@@ -72,6 +72,22 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
+def test_columns_of_arrow_keep_their_types(tmp_path: Path) -> None:
+    made = pa.table({"text": ["one", "one two"], "id": pa.array([1, 2], pa.int8())})
+    with pa.ipc.new_stream(str(tmp_path / "in.arrow"), made.schema) as stream:
+        stream.write_table(made)
+    score(tmp_path / "in.arrow", tmp_path / "out.parquet")
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.schema.field("id").type == pa.int8()
+    assert found["id"].to_pylist() == [1, 2]
+
+
+def test_only_some_formats_are_written(source: Path) -> None:
+    for name in ("out.txt", "out.xlsx", "out.arrow"):
+        with pytest.raises(OutputError, match=r"ends in .*\.parquet, alone or followed by \.gz"):
+            score(source, source.with_name(name))
+
+
 DIALECT_ROWS = [("für 5 €", "a;b"), ('"schön" gut, ja', "c"), ("zu\nspät", "")]
 
 
