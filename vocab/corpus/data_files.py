@@ -41,6 +41,7 @@ class Format(StrEnum):
     FASTTEXT = "fastText"
     EXCEL = "Excel"
     ARROW = "Arrow"
+    CLASS_FOLDERS = "folders of text files"
 
     @property
     def delimiter(self) -> str:
@@ -232,9 +233,7 @@ def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator
     Raises:
         CorpusError: The file cannot be opened, read, decompressed or decoded.
     """
-    encoding = "utf-8-sig" if file.encoding == UTF_8 else file.encoding
-    # In UTF-16 and UTF-32 a fault is half of a surrogate pair, not a byte.
-    errors = "surrogatepass" if is_wide(file.encoding) else "surrogateescape"
+    encoding, errors = codec_of(file)
     with (
         open_bytes(file) as raw,
         _plain(raw, file) as plain,
@@ -250,6 +249,13 @@ def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator
                 "save it as UTF-8",
                 option="encoding",
             ) from error
+
+
+def codec_of(file: DataFile) -> tuple[str, str]:
+    """The codec that decodes a text file, and its error handler."""
+    encoding = "utf-8-sig" if file.encoding == UTF_8 else file.encoding
+    # In UTF-16 and UTF-32 a fault is half of a surrogate pair, not a byte.
+    return encoding, "surrogatepass" if is_wide(encoding) else "surrogateescape"
 
 
 def is_wide(encoding: str) -> bool:

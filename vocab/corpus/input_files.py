@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from stat import S_ISDIR, S_ISREG
 
 from gatewise.vocab.corpus import object_stores
+from gatewise.vocab.corpus.class_folders import find_classes
 from gatewise.vocab.corpus.data_files import (
     COMPRESSIONS,
     SUFFIXES,
@@ -62,7 +63,7 @@ def data_files(
         item = os.fspath(source)
         folder, found = _expanded(item)
         here: dict[str, str] = {}
-        for file in map(_usable, found):
+        for file in found:
             name = identity(file.name)
             # Links inside one folder are there on purpose.
             earlier = first.get(name) or (None if folder else here.get(name))
@@ -86,7 +87,7 @@ def require_unchanged(file: DataFile) -> None:
     """
     if is_uri(file.name) or file.size is None:
         return
-    found = _stat(file.name)
+    found = _state(file)
     if (found.size, found.modified_ns) != (file.size, file.modified_ns):
         raise CorpusError(
             f"{file}: was changed while it was read. Wait until it is written, and start again"
@@ -126,8 +127,21 @@ def _standard_input(suffix: str | None) -> DataFile:
     return replace(file, name=STANDARD_INPUT, pipe=take_standard_input())
 
 
-def _expanded(item: str) -> tuple[bool, list[StoreEntry]]:
+def _state(file: DataFile) -> DataFile | StoreEntry:
+    if file.format is Format.CLASS_FOLDERS:
+        return find_classes(file.path) or _stat(file.name)
+    return _stat(file.name)
+
+
+def _expanded(item: str) -> tuple[bool, list[DataFile]]:
     """Whether an input is a folder, and its files."""
+    if not is_uri(item) and (classes := find_classes(Path(item))) is not None:
+        return True, [classes]
+    folder, found = _entries(item)
+    return folder, list(map(_usable, found))
+
+
+def _entries(item: str) -> tuple[bool, list[StoreEntry]]:
     found = object_stores.stat(item) if is_uri(item) else _stat(item)
     if found.kind == "folder":
         return True, _in_folder(item)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from gatewise.vocab.corpus import (
     arrow_records,
+    class_folders,
     csv_records,
     excel_records,
     fasttext_records,
@@ -34,6 +35,7 @@ _READERS = {
     Format.FASTTEXT: fasttext_records,
     Format.EXCEL: excel_records,
     Format.ARROW: arrow_records,
+    Format.CLASS_FOLDERS: class_folders,
 }
 
 

@@ -8,8 +8,9 @@ import codecs
 import io
 from dataclasses import replace
 
+from gatewise.vocab.corpus.class_folders import first_texts
 from gatewise.vocab.corpus.csv_delimiter import find_delimiters
-from gatewise.vocab.corpus.data_files import UTF_8, DataFile, Format, first_bytes
+from gatewise.vocab.corpus.data_files import UTF_8, DataFile, Format, codec_of, first_bytes
 from gatewise.vocab.corpus.fasttext_records import has_several_labels
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.text_encoding import find_encodings
@@ -28,11 +29,12 @@ def with_dialect(file: DataFile, options: ReadOptions) -> DataFile:
     Raises:
         CorpusError: It cannot be read, or one of them is neither set nor clear.
     """
-    sample = first_bytes(file, _SAMPLE_BYTES)
+    is_folder = file.format is Format.CLASS_FOLDERS
+    sample = (first_texts if is_folder else first_bytes)(file, _SAMPLE_BYTES)
     is_whole = len(sample) < _SAMPLE_BYTES
     encoding = options.encoding or _encoding(file, sample, is_whole=is_whole)
     file = replace(file, encoding=encoding)
-    if file.format is Format.JSON_LINES:
+    if file.format in (Format.JSON_LINES, Format.CLASS_FOLDERS):
         return file
     lines = _lines(file, sample, is_whole=is_whole)
     if file.format is Format.FASTTEXT:
@@ -84,8 +86,8 @@ def _encoding(file: DataFile, sample: bytes, *, is_whole: bool) -> str:
 
 
 def _lines(file: DataFile, sample: bytes, *, is_whole: bool) -> list[str]:
-    name = "utf-8-sig" if file.encoding == UTF_8 else file.encoding
-    text = codecs.getincrementaldecoder(name)(errors="replace").decode(sample)
+    encoding, _ = codec_of(file)
+    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(sample)
     lines = list(io.StringIO(text, newline="\n"))
     if not is_whole and len(lines) > 1:
         lines.pop()

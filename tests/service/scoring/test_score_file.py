@@ -88,6 +88,20 @@ def test_only_some_formats_are_written(source: Path) -> None:
             score(source, source.with_name(name))
 
 
+def test_a_folder_for_each_class_is_scored_file_by_file(tmp_path: Path) -> None:
+    for name, text in {"a/1.txt": "one two", "b/1.txt": "one, \n two three"}.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_text(text)
+    score(tmp_path / "in", tmp_path / "out.csv")
+    rows = rows_of(tmp_path / "out.csv")
+    assert [(row["text"], row["label"], row["predicted_label"]) for row in rows] == [
+        ("one two", "a", "even"),
+        ("one, \n two three", "b", "odd"),
+    ]
+    with pytest.raises(OutputError, match="lies in"):
+        score(tmp_path / "in", tmp_path / "in" / "out.csv")
+
+
 DIALECT_ROWS = [("für 5 €", "a;b"), ('"schön" gut, ja', "c"), ("zu\nspät", "")]
 
 
