@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 import json
 import re
@@ -66,6 +67,21 @@ def refused(response: httpx.Response, status: int, kind: str) -> dict[str, Any]:
 
 
 class TestAnswers:
+    def test_requests_that_arrive_together_run_in_few_batches(self, classifier: Classifier) -> None:
+        app = create_app(Settings(), classifier)
+
+        async def ask_together() -> str:
+            transport = httpx.ASGITransport(app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+                posts = (client.post("/predict", json={"inputs": f"text {n}"}) for n in range(16))
+                for response in await asyncio.gather(*posts):
+                    assert response.status_code == 200, response.text
+                return (await client.get("/metrics")).text
+
+        metrics = asyncio.run(ask_together())
+        (batches,) = re.findall(r"^gatewise_batch_texts_count\{.*\} (\S+)$", metrics, re.M)
+        assert float(batches) <= 4
+
     def test_one_text_gets_one_list_of_every_label_best_first(
         self, client: httpx.Client, classifier: Classifier
     ) -> None:

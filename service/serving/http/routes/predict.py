@@ -124,7 +124,7 @@ class Predict:
             future = served.ask(
                 request.texts,
                 parameters.function_to_apply,
-                inline=self._requests_in_flight() == 1,
+                inline=await self._is_alone(),
                 when_slow=lambda: self._watch_client(future, receive),
             )
             scored = await _result(future)
@@ -142,6 +142,13 @@ class Predict:
         if scored.truncated:
             headers.append((b"gatewise-truncated-texts", b"%d" % scored.truncated))
         return Answer(body, headers)
+
+    async def _is_alone(self) -> bool:
+        """Whether no other request is in flight, those that arrived with this one included."""
+        if self._requests_in_flight() > 1:
+            return False
+        await asyncio.sleep(0)  # starts the tasks of requests that were read in the same moment
+        return self._requests_in_flight() == 1
 
     def _watch_client(self, future: asyncio.Future[Scored], receive: Receive) -> None:
         task = asyncio.ensure_future(_cancel_on_disconnect(future, receive))
