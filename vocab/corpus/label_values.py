@@ -83,8 +83,9 @@ def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | B
         names: The names, by number. -1 stands for a missing label.
     """
     value = record.values.get(column)
-    numbers = value if isinstance(value, list) else [value]
-    if not all(isinstance(number, int) for number in numbers):
+    values = value if isinstance(value, list) else [value]
+    numbers = [number for number in values if isinstance(number, int)]
+    if len(numbers) < len(values):
         return record
     named: list[object] = []
     for number in numbers:
