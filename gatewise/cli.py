@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from gatewise.command_errors import exit_code_of
 from gatewise.commands.evaluate import evaluate
 from gatewise.commands.export import export
 from gatewise.commands.inspect import inspect
@@ -21,7 +22,6 @@ from gatewise.commands.serve import serve
 from gatewise.commands.train import train
 from gatewise.commands.tune import tune
 from gatewise.commands.vocab import vocab
-from gatewise.errors import exit_code_of
 from gatewise.vocab.errors import GatewiseError
 
 app = typer.Typer(

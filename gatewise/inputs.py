@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,26 +20,6 @@ if TYPE_CHECKING:
 _WINDOW = 256
 
 
-@dataclass(frozen=True)
-class Texts:
-    """Texts with their names in errors.
-
-    Attributes:
-        texts: The texts.
-        first: Number of the first text, from 1.
-        kind: `text` or `line`.
-    """
-
-    texts: Sequence[str]
-    first: int
-    kind: str
-
-    def name(self, index: int) -> str:
-        """The name of a text, such as `line 17 of standard input`."""
-        number = self.first + index
-        return f"text {number}" if self.kind == "text" else f"line {number} of standard input"
-
-
 def local_path(name: str) -> Path | None:
     """The path of a name; None for `-`, which is a stream, and for the URI of an object store."""
     from gatewise.vocab.corpus.uris import is_uri, plain  # noqa: PLC0415 — files are read with pyarrow
@@ -52,9 +31,7 @@ def local_path(name: str) -> Path | None:
 def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]) -> None:
     """Checks that no output of a command overwrites, or lies in, an input or another output.
 
-    Args:
-        inputs: Files and folders that are read; None for an option that is not set.
-        outputs: Files and folders that are written, by their option.
+    Outputs are given by their option; None is an option that is not set.
 
     Raises:
         GatewiseError: If two of them overlap.
@@ -93,15 +70,7 @@ def labelled_rows(
     columns: tuple[str, str | None],
     options: "ReadOptions",
 ) -> Iterator["EncodedRow"]:
-    """The labelled rows of a corpus, encoded for a model; at least one.
-
-    Args:
-        classifier: The model.
-        corpus: A data file, or a folder of them.
-        bad_rows: The policy for rows that cannot be used.
-        columns: Column of the text, and that of the label or labels; None for the usual names.
-        options: How the files are to be read.
-    """
+    """The labelled rows of a data file or a folder of them, encoded for a model; at least one."""
     # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
     from gatewise.vocab.corpus.corpus_reader import at_least_one, open_corpus  # noqa: PLC0415
@@ -131,29 +100,25 @@ def standard_input() -> Iterable[bytes]:
     return sys.stdin.buffer
 
 
-def texts_of(arguments: Sequence[str], stdin: Callable[[], Iterable[bytes]]) -> Iterator[Texts]:
-    """The texts of a command line; a single `-` stands for the lines of standard input.
+def texts_of(
+    arguments: Sequence[str], stdin: Callable[[], Iterable[bytes]]
+) -> Iterator[dict[str, str]]:
+    """The texts of a command line by their names in errors, some hundreds at a time.
 
-    Args:
-        arguments: The arguments.
-        stdin: Opens standard input; called only for `-`.
+    A single `-` stands for the lines of standard input.
 
     Raises:
         GatewiseError: If a text is not UTF-8.
     """
-    if list(arguments) != ["-"]:
-        yield _checked(Texts(arguments, 1, "text"))
-        return
-    # Decoded as Python decodes arguments: a byte that is not UTF-8 becomes a lone surrogate.
-    lines = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stdin())
-    first = 1
-    while window := list(islice(lines, _WINDOW)):
-        yield _checked(Texts(window, first, "line"))
-        first += len(window)
-
-
-def _checked(texts: Texts) -> Texts:
-    for index, text in enumerate(texts.texts):
-        if not is_unicode(text):
-            raise GatewiseError(f"{texts.name(index)}: expected UTF-8, received other bytes")
-    return texts
+    texts: Iterable[str] = arguments
+    name = "text {}"
+    if list(arguments) == ["-"]:
+        # Decoded as Python decodes arguments: a byte that is not UTF-8 becomes a lone surrogate.
+        texts = (line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in stdin())
+        name = "line {} of standard input"
+    named = ((name.format(number), text) for number, text in enumerate(texts, start=1))
+    while window := dict(islice(named, _WINDOW)):
+        for place, text in window.items():
+            if not is_unicode(text):
+                raise GatewiseError(f"{place}: expected UTF-8, received other bytes")
+        yield window

@@ -30,16 +30,11 @@ class ClusterError(GatewiseError):
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """A cluster that this process is connected to.
+class ClusterConnection:
+    """A cluster that this process is connected to."""
 
-    Attributes:
-        is_ours: Whether it was started by this process, and ends with it.
-        cpus: Its processors at the moment, as Ray counts them.
-    """
-
-    is_ours: bool
-    cpus: int
+    is_ours: bool  # whether it was started by this process, and ends with it
+    cpus: int  # its processors at the moment, as Ray counts them
 
 
 @contextmanager
@@ -49,7 +44,7 @@ def connected(
     cpus: int | None = None,
     log_to_driver: bool = True,
     niceness: int | None = None,
-) -> Iterator[Cluster]:
+) -> Iterator[ClusterConnection]:
     """Connects to a cluster for the length of a block.
 
     Args:
@@ -85,20 +80,20 @@ def connected(
                 **options,
             )
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _missing(address, reason) from error
+        raise _missing(address, first_line(error)) from error
     try:
-        yield Cluster(address is None, int(ray.cluster_resources().get("CPU", 0)))
+        yield ClusterConnection(address is None, int(ray.cluster_resources().get("CPU", 0)))
     finally:
         ray.shutdown()
 
 
-def _reach(address: str) -> None:
-    """Checks that something listens at an address of a host and a port.
+def first_line(error: Exception) -> str:
+    """The first line of an error of Ray, or its class."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
-    Raises:
-        ClusterError: Nothing does.
-    """
+
+def _reach(address: str) -> None:
+    """Checks that something listens at an address of a host and a port."""
     found = re.fullmatch(r"(?:ray://)?\[?([^\[\]/]+)\]?:(\d{1,5})", address)
     if not found:
         return

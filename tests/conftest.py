@@ -2,17 +2,20 @@
 
 import csv
 import importlib.util
+import io
 import os
 import pickle
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 import tomllib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import hypothesis
 import pytest
@@ -388,6 +391,56 @@ def multi_label_folder(tmp_path_factory):
         )
         seal_model_folder(folder, manifest)
     return out
+
+
+class Ended(NamedTuple):
+    """What a command left: its exit code and its two streams."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def gatewise(capsys, monkeypatch):
+    """Runs `gatewise` in this process, which saves the seconds in which it would be imported."""
+
+    from gatewise import cli
+
+    def run(*arguments, stdin=b"", cwd=None):
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        capsys.readouterr()
+        code = 0
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "argv", ["gatewise", *map(str, arguments)])
+            patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+            if cwd is not None:
+                patched.chdir(cwd)
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = end.code or 0
+            finally:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+        return Ended(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def refused(gatewise):
+    """The one line that a command ends with; it must have failed, without a word on stdout."""
+
+    def run(*arguments, **options):
+        code, stdout, stderr = gatewise(*arguments, **options)
+        assert (code, stdout) == (1, ""), stderr
+        lines = stderr.splitlines()
+        assert len(lines) == 1, stderr
+        assert lines[0].startswith("gatewise: error: ")
+        return lines[0].removeprefix("gatewise: error: ")
+
+    return run
 
 
 @dataclass(frozen=True)

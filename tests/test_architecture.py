@@ -19,12 +19,8 @@ SERVICE_ROOMS = {
 }
 
 HTTP_PACKAGES = {
-    "fastapi",
-    "starlette",
-    "uvicorn",
-    "pydantic_settings",
-    "prometheus_client",
-    "orjson",
+    *("fastapi", "starlette", "uvicorn"),
+    *("pydantic_settings", "prometheus_client", "orjson"),
 }
 TRAINING_PACKAGES = {
     *("tensorflow", "keras", "sklearn", "onnx", "matplotlib", "jinja2"),
@@ -127,14 +123,14 @@ def test_only_the_commands_import_what_runs_on_ray():
                 assert not [name for name in names if ".ray" in name], file
 
 
-def packages_after(code, *arguments):
+def packages_after(code, *arguments, exit_code=None):
     """Top-level packages, of those that are installed, that are loaded after running some code."""
     script = (
         "import sys\n"
         "try:\n"
         f"    exec({code!r})\n"
         "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
+        f"    assert (end.code or None) == {exit_code}, end.code\n"
         "standard = sys.stdlib_module_names | set(sys.builtin_module_names)\n"
         "names = {name.partition('.')[0] for name in sys.modules}\n"
         "print('loaded:', *sorted(names - standard))\n"
@@ -143,6 +139,11 @@ def packages_after(code, *arguments):
     ended = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     names = ended.stdout.rpartition("loaded: ")[2].split()
     return {name for name in names if not name.startswith(("_", "encodings"))}
+
+
+def packages_of_command(*arguments, exit_code=None):
+    code = "sys.argv[0] = 'gatewise'\nfrom gatewise.cli import main\nmain()\n"
+    return packages_after(code, *arguments, exit_code=exit_code)
 
 
 BASE = {
@@ -155,66 +156,31 @@ BASE = {
 }
 
 
-def test_the_front_door_alone_pulls_in_nothing():
+def test_import_of_the_package_pulls_in_nothing():
     assert packages_after("import gatewise") <= {"gatewise"}
 
 
 def test_predict_pulls_in_the_base_install_alone(model_folder):
-    code = (
-        "import sys\n"
-        "sys.argv = ['gatewise', 'predict', sys.argv[1], 'Wo ist der Bahnhof?']\n"
-        "from gatewise.cli import main\n"
-        "main()\n"
-    )
-    assert packages_after(code, model_folder) - BASE == set()
-
-
-def test_load_in_python_pulls_in_the_base_install_alone(model_folder):
-    code = "import gatewise, sys\ngatewise.load(sys.argv[1]).predict(['Wo ist der Bahnhof?'])\n"
+    text = "Wo ist der Bahnhof?"
+    assert packages_of_command("predict", model_folder, text) - BASE == set()
+    code = f"import gatewise, sys\ngatewise.load(sys.argv[1]).predict([{text!r}])\n"
     assert packages_after(code, model_folder) - BASE == set()
 
 
 def test_score_pulls_in_pyarrow_besides(model_folder, languages, tmp_path):
-    code = (
-        "import sys\n"
-        "sys.argv = ['gatewise', 'score', sys.argv[1], sys.argv[2], '--out', sys.argv[3]]\n"
-        "from gatewise.cli import main\n"
-        "main()\n"
-    )
-    loaded = packages_after(code, model_folder, languages / "test.csv", tmp_path / "out.csv")
+    out = ("--out", tmp_path / "out.csv")
+    loaded = packages_of_command("score", model_folder, languages / "test.csv", *out)
     assert loaded - BASE <= {"pyarrow", "cython_runtime", "cloudpickle", "filelock"}
 
 
-@pytest.mark.parametrize("module", ["app", "server"])
-def test_the_service_pulls_in_nothing_that_trains(module):
-    loaded = packages_after(f"import gatewise.service.serving.{module}")
-    assert "fastapi" in loaded
-    assert not loaded & (TRAINING_PACKAGES | {"pyarrow", "scipy", "pandas"})
-
-
-def test_serve_without_the_engine_ray_does_not_import_it(model_folder):
-    """It ends where it would listen, on a port that is none, with everything else imported."""
-    code = (
-        "import sys\n"
-        "sys.argv = ['gatewise', 'serve', sys.argv[1], '--host', '300.1.1.1']\n"
-        "from gatewise.cli import main\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:\n"
-        "    assert end.code == 1\n"
-    )
-    loaded = packages_after(code, model_folder)
-    assert "uvicorn" in loaded
-    assert not loaded & {"ray", "pandas", "grpc"}
-
-
 def test_evaluate_does_not_start_tensorflow(model_folder, languages):
-    code = (
-        "import sys\n"
-        "sys.argv = ['gatewise', 'evaluate', sys.argv[1], sys.argv[2], '--json']\n"
-        "from gatewise.cli import main\n"
-        "main()\n"
-    )
-    loaded = packages_after(code, model_folder, languages / "test.csv")
+    loaded = packages_of_command("evaluate", model_folder, languages / "test.csv", "--json")
     assert "sklearn" in loaded
     assert not loaded & {"tensorflow", "keras", "onnx", "fastapi"}
+
+
+def test_serve_pulls_in_neither_ray_nor_what_trains(model_folder):
+    """It ends where it would listen, on a port that is none, with everything else imported."""
+    loaded = packages_of_command("serve", model_folder, "--host", "300.1.1.1", exit_code=1)
+    assert {"uvicorn", "fastapi"} <= loaded
+    assert not loaded & (TRAINING_PACKAGES | {"ray", "grpc", "pyarrow", "scipy", "pandas"})

@@ -17,9 +17,10 @@ from tokenizers import Tokenizer
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
-from gatewise.training.data import auto_settings
+from gatewise.training.data import auto_settings, examples
 from gatewise.training.data.corpora import Corpora, Rows, read
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
+from gatewise.training.data.examples import Examples
 from gatewise.training.evaluation import decision_rules, model_benchmark
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
@@ -29,7 +30,7 @@ from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Finding, Fitted, OnProgress
 from gatewise.training.network import parameters
 from gatewise.training.network.blueprint import Blueprint, blueprint
-from gatewise.training.report.contents import ReportContents, VectorCoverage
+from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.workspace import Workspace, open_workspace
 from gatewise.vocab.corpus.bad_row_policy import BadRows
@@ -38,6 +39,7 @@ from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 if TYPE_CHECKING:
     import keras
 
+    from gatewise.training.fit.loss import Loss
     from gatewise.training.trained_model import TrainedModel
 
 _TIMED_TEXTS = 256
@@ -115,6 +117,7 @@ def train(
             report(note)
         if rows.duplicates:
             report(f"duplicates: {rows.duplicates.summary()}")
+        config = auto_settings.with_refit(config, rows, held_out=corpora.validation is None)
         prepared = prepare(rows, config, bad_rows, space.data)
         if vectors := prepared.blueprint.vectors:
             report(f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one")
@@ -122,7 +125,16 @@ def train(
             report("no checkpoint: the run begins at the start")
         network, fitted = _fit(prepared, space, on_progress, resume=resume)
         model, decisions = _decide(_export(network, prepared), prepared, report)
-        evaluation = _evaluate(model, prepared.corpus)
+        held_out = model
+        if prepared.config.training.refit:
+            model = _refit(model, decisions, prepared, fitted, space, on_progress)
+            count = len(rows.train) + len(rows.validation)
+            report(
+                f"trained again on all {count:,} rows, once everything was chosen on the "
+                f"{len(rows.validation):,} held out: the validation metrics are those of the first "
+                "training"
+            )
+        evaluation = _evaluate(held_out, model, prepared.corpus)
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         run = _metrics(model, prepared, fitted, evaluation)
@@ -144,6 +156,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     Raises:
         GatewiseError: If the rows, the vectors or the settings cannot be used.
     """
+    config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
     texts = rows.train.texts
     tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
@@ -162,15 +175,66 @@ def _fit(
     prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
 ) -> tuple["keras.Model", Fitted]:
     """Builds the network and trains it."""
-    from gatewise.training.fit import devices
     from gatewise.training.fit.checkpoint import Checkpoints
-    from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.fit import fit
-    from gatewise.training.fit.loss import make_loss
+
+    corpus, settings = prepared.corpus, prepared.config.training
+    network = _untrained(prepared, corpus.train)
+    fitted = fit(
+        network,
+        _loss(prepared, corpus.train),
+        settings,
+        corpus.train,
+        corpus.validation.examples,
+        Checkpoints(space.checkpoint, _identity(prepared)),
+        on_progress,
+        resume=resume,
+    )
+    return network, fitted
+
+
+def _refit(
+    chosen: "TrainedModel",
+    decisions: "_Decisions",
+    prepared: Prepared,
+    fitted: Fitted,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> "TrainedModel":
+    """Trains another network on all rows, with what was chosen on those held out of the first."""
+    from gatewise.training.fit.fit import refit
+
+    corpus = prepared.corpus
+    parts = (corpus.train, corpus.validation.texts)
+    rows = examples.concatenate(parts, space.data / "all")
+    network = _untrained(prepared, rows)
+    refit(
+        network,
+        _loss(prepared, rows),
+        prepared.config.training,
+        rows,
+        fitted,
+        on_progress,
+    )
+    model = replace(
+        _export(network, prepared),
+        thresholds=chosen.thresholds,
+        reject=chosen.reject,
+        corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
+    )
+    if decisions.calibration and decisions.calibration.temperature != 1:
+        model = model.divided_by(decisions.calibration.temperature)
+    return model
+
+
+def _untrained(prepared: Prepared, rows: Examples) -> "keras.Model":
+    """The network with its initial weights, for these training rows; the linear path is solved."""
+    from gatewise.training.fit import devices
+    from gatewise.training.fit.document_frequencies import count_ngrams
+    from gatewise.training.fit.linear_path import solve_linear_path
     from gatewise.training.network.build import build
 
-    config, corpus, planned = prepared.config, prepared.corpus, prepared.blueprint
-    classes, multi_label = len(corpus.rows.labels), corpus.rows.multi_label
+    config, planned = prepared.config, prepared.blueprint
     devices.set_operation_threads(config.training.threads)
     with devices.strategy().scope():
         network = build(
@@ -180,18 +244,30 @@ def _fit(
             planned.vectors,
             planned.char_ngrams,
         )
-    count_ngrams(network, corpus.train)
-    fitted = fit(
-        network,
-        make_loss(config.training, corpus.train, classes, multi_label=multi_label),
-        config.training,
-        corpus.train,
-        corpus.validation.examples,
-        Checkpoints(space.checkpoint, _identity(prepared)),
-        on_progress,
-        resume=resume,
+    count_ngrams(network, rows)
+    if config.training.linear_path == "solved":
+        solve_linear_path(
+            network,
+            rows,
+            planned.solver_spelling,
+            config.training.seed,
+            multi_label=prepared.corpus.rows.multi_label,
+        )
+    return network
+
+
+def _loss(prepared: Prepared, rows: Examples) -> "Loss":
+    from gatewise.training.fit.loss import make_loss
+
+    corpus = prepared.corpus.rows
+    return make_loss(
+        prepared.config.training, rows, len(corpus.labels), multi_label=corpus.multi_label
     )
-    return network, fitted
+
+
+def _digest_of(*digests: str) -> str:
+    """One digest of several."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _identity(prepared: Prepared) -> dict[str, Any]:
@@ -255,16 +331,25 @@ def _decide(
     return model, _Decisions(calibration, rejection)
 
 
-def _evaluate(model: "TrainedModel", corpus: EncodedCorpus) -> _Evaluation:
-    """Evaluates the classifiers that serve the model, in every precision, and times them."""
-    classifier = model.classifier()
-    review = ErrorAnalyzer.of(classifier)
-    validation = evaluate(classifier, corpus.validation, None if corpus.test else review.add)
-    test = evaluate(classifier, corpus.test, review.add) if corpus.test else None
+def _evaluate(
+    held_out: "TrainedModel", model: "TrainedModel", corpus: EncodedCorpus
+) -> _Evaluation:
+    """Evaluates the classifiers that serve the model, in every precision, and times them.
+
+    Args:
+        held_out: The model as it was trained without the validation rows.
+        model: The model of the folder.
+        corpus: The rows.
+    """
+    validated, served = held_out.classifier(), model.classifier()
+    review = ErrorAnalyzer.of(served)
+    validation = evaluate(validated, corpus.validation, None if corpus.test else review.add)
+    test = evaluate(served, corpus.test, review.add) if corpus.test else None
     texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
-    models = [model_benchmark.measure(classifier, test or validation, texts)]
+    measured = model if corpus.test else held_out
+    models = [model_benchmark.measure(measured.classifier(), test or validation, texts)]
     for precision in PRECISIONS[1:]:
-        smaller = model.classifier(precision)
+        smaller = measured.classifier(precision)
         report = evaluate(smaller, corpus.test or corpus.validation)
         models.append(model_benchmark.measure(smaller, report, texts))
     return _Evaluation(validation, test, review.result(), tuple(models))
@@ -296,7 +381,6 @@ def _report_contents(
 ) -> ReportContents:
     """What metrics, report and model card are made from."""
     rows, planned = prepared.corpus.rows, prepared.blueprint
-    vectors = planned.vectors
     return ReportContents(
         run=run,
         config=prepared.config,
@@ -309,5 +393,5 @@ def _report_contents(
         models=evaluation.models,
         duplicates=rows.duplicates,
         copies=rows.copies,
-        vectors=VectorCoverage(vectors.found, vectors.of) if vectors else None,
+        vectors=planned.vectors,
     )

@@ -110,12 +110,13 @@ class TrainedModel:
             **{name: _serialized(network) for name, network in self._networks.items()},
             **self._documents(),
         }
-        artifact_of(folder, self.manifest(), documents)
+        manifest = self.manifest()
+        artifact_of(folder, manifest, documents)
         if contents is not None:
             documents |= self._report(contents)
         for name, document in documents.items():
             (folder.path / name).write_bytes(document)
-        seal_model_folder(folder, self.manifest())
+        seal_model_folder(folder, manifest)
 
     def manifest(self) -> Manifest:
         """The origin of the model, without the digests of the files."""

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -15,7 +14,6 @@ from benchmarks.lib.command import AsJson, Model, ServiceSettings, command
 from benchmarks.lib.http_client import send
 from benchmarks.lib.process_usage import Usage
 from benchmarks.lib.report import MIB, report
-from benchmarks.lib.server_process import RunningServer
 from benchmarks.serving import servers
 
 _GOOD = b'{"inputs": "Who wrote Hamlet?"}'
@@ -23,49 +21,30 @@ _READ_SECONDS = 2  # the service's timeout, short so that requests without an en
 _GROWTH = 1.05  # times the memory of the third before: what a text needs varies with the text
 
 
-@dataclass(frozen=True)
-class Attack:
-    """What came of the requests of one kind."""
-
-    kind: str
-    ended: Mapping[str, int]  # how many of them ended how
-    alive: bool  # whether a good request was answered afterwards, as it was at first
-
-
 def attack(
-    server: RunningServer, counts: Mapping[str, int], first: int, clients: int, patience: float
-) -> list[Attack]:
-    """Sends so many requests of each kind, beginning with the number `first` of each."""
-    good = send(server.port, hostile_requests.PATH, _GOOD)
-    attacks = []
-    for kind, count in counts.items():
-        scripts = [hostile_requests.script(kind, first + number) for number in range(count)]
-        # Requests without an end are as many at a time as the service accepts.
-        together = count if any(each.forever for each in scripts) else clients
-        ended = asyncio.run(play_all(server.port, scripts, together, patience))
-        attacks.append(Attack(kind, dict(ended), _alive(server.port, good)))
-    return attacks
+    port: int, kind: str, numbers: Iterable[int], clients: int, patience: float
+) -> Counter[str]:
+    """Sends the requests of a kind that have these numbers; counts how they ended."""
+    scripts = [hostile_requests.script(kind, number) for number in numbers]
+    # Requests without an end are as many at a time as the service accepts.
+    together = len(scripts) if any(each.forever for each in scripts) else clients
+    return asyncio.run(play_all(port, scripts, together, patience))
 
 
-def _alive(port: int, good: tuple[int, bytes]) -> bool:
+def good_answer(port: int) -> bytes | None:
+    """What the service answers to a good request; None if it does not answer with 200."""
     try:
-        return good[0] == 200 and send(port, hostile_requests.PATH, _GOOD) == good
+        status, body = send(port, hostile_requests.PATH, _GOOD)
     except OSError:
-        return False
+        return None
+    return body if status == 200 else None
 
 
-def merge(rounds: Sequence[Sequence[Attack]]) -> list[Attack]:
-    """The attacks of all rounds, those of a kind as one."""
-    merged = []
-    for attacks in zip(*rounds, strict=True):
-        ended = sum((Counter(each.ended) for each in attacks), Counter[str]())
-        merged.append(Attack(attacks[0].kind, dict(ended), all(each.alive for each in attacks)))
-    return merged
-
-
-def verdicts(attacks: Sequence[Attack], samples: Sequence[Usage], log: str) -> dict[str, bool]:
+def verdicts(
+    endings: Mapping[str, Counter[str]], samples: Sequence[Usage], log: str, *, alive: bool
+) -> dict[str, bool]:
     """What was to be shown, and whether it was; samples are from before and after each round."""
-    ended = {how for each in attacks for how in each.ended}
+    ended = {how for of_kind in endings.values() for how in of_kind}
     rounds = samples[1:]
     third = max(1, len(rounds) // 3)
     last, before = rounds[-third:], rounds[-2 * third : -third] or samples[:1]
@@ -76,7 +55,7 @@ def verdicts(attacks: Sequence[Attack], samples: Sequence[Usage], log: str) -> d
         ),
         "nothing hangs": HANGS not in ended,
         "no answer to a smuggled request": EXTRA not in ended,
-        "a good request is answered after each kind": all(each.alive for each in attacks),
+        "a good request is answered after each kind": alive,
         "no growth of memory in the last third": highest <= _GROWTH * earlier,
         "no growth of descriptors in the last third": (
             last[-1].descriptors <= before[-1].descriptors + 1
@@ -98,34 +77,37 @@ def main(
 ) -> None:
     """Send the service hostile requests, and print how it answers."""
     kinds = [kind for kind in hostile_requests.KINDS if not only or kind in only]
-    counts = hostile_requests.shares(max(1, requests // rounds), kinds)
+    count = max(1, requests // rounds // len(kinds))  # of each kind in a round
     variables = servers.service_variables([f"READ_SECONDS={_READ_SECONDS}", *(settings or [])])
-    done = []
+    endings = {kind: Counter[str]() for kind in kinds}
+    alive = True
     with servers.gatewise(model, variables).started() as server:
         samples = [process_usage.usage(server.pid)]
+        good = good_answer(server.port)
         for number in range(rounds):
-            first = number * max(counts.values())
-            done.append(attack(server, counts, first, clients, patience))
+            for kind in kinds:
+                numbers = range(number * count, (number + 1) * count)
+                endings[kind] += attack(server.port, kind, numbers, clients, patience)
+                alive &= good is not None and good_answer(server.port) == good
             samples.append(process_usage.usage(server.pid))
             typer.echo(f"round {number + 1}: {samples[-1].pss / MIB:.1f} MiB", err=True)
         log = server.log.read_text(encoding="utf-8", errors="replace")
-    attacks = merge(done)
-    endings = [
+    table = [
         {
-            "kind": each.kind,
-            "requests": sum(each.ended.values()),
-            "how they ended": ", ".join(f"{how}: {n:,}" for how, n in sorted(each.ended.items())),
+            "kind": kind,
+            "requests": ended.total(),
+            "how they ended": ", ".join(f"{how}: {n:,}" for how, n in sorted(ended.items())),
         }
-        for each in attacks
+        for kind, ended in endings.items()
     ]
     usage = [
         {"round": number, "PSS, MiB": each.pss / MIB, "descriptors": each.descriptors}
         for number, each in enumerate(samples)
     ]
     report(
-        {"endings": endings, "usage": usage},
-        facts={"requests": rounds * sum(counts.values()), "rounds": rounds},
-        verdicts=verdicts(attacks, samples, log),
+        {"endings": table, "usage": usage},
+        facts={"requests": rounds * count * len(kinds), "rounds": rounds},
+        verdicts=verdicts(endings, samples, log, alive=alive),
         as_json=as_json,
     )
 

@@ -1,20 +1,19 @@
 """A client that sends what a script says, and reports how it was answered."""
 
 import asyncio
-import re
 import socket
 import struct
 from collections import Counter
 from collections.abc import Sequence
 
 from benchmarks.hostile.requests import Script
+from benchmarks.lib.http_client import complete_answer
 
 CLOSED, DISCONNECTED, HANGS = "closed", "disconnected", "hangs"
 EXTRA = "more answers than requests"
 """In place of statuses: the server closed without an answer, the client itself disconnected,
 neither an answer nor an end came, or there were more answers than there may be."""
 
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _LINGER = 0.05  # seconds that a client waits for answers that there must not be
 _DRIP = 0.2  # seconds between the bytes of a request without an end
 
@@ -87,19 +86,9 @@ async def _read(reader: asyncio.StreamReader, allowed: int, patience: float) -> 
         if not data:
             break
         received += data
-        while (found := _answer(received)) is not None:
-            status, received = found
+        while (found := complete_answer(received)) is not None:
+            status, _, _, received = found
             statuses.append(status)
     if len(statuses) > allowed:
         return EXTRA
     return " ".join(map(str, sorted(set(statuses)))) or ended
-
-
-def _answer(received: bytes) -> tuple[int, bytes] | None:
-    """The status of the first answer, and what is behind it; None if it is not complete."""
-    ends = received.find(b"\r\n\r\n")
-    if ends < 0 or not received.startswith(b"HTTP/1."):
-        return None
-    length = _LENGTH.search(received, 0, ends + 2)
-    size = ends + 4 + (int(length[1]) if length else 0)
-    return (int(received[9:12]), received[size:]) if len(received) >= size else None

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -323,14 +323,3 @@ KINDS: dict[str, Make] = {
     "slow": _slow,
     "without end": _without_end,
 }
-
-
-def shares(count: int, kinds: Sequence[str]) -> dict[str, int]:
-    """How many of each kind make up so many in all.
-
-    >>> shares(5, ["chunks", "slow"])
-    {'chunks': 3, 'slow': 2}
-    """
-    return {
-        kind: count // len(kinds) + (place < count % len(kinds)) for place, kind in enumerate(kinds)
-    }

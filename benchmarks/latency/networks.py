@@ -5,6 +5,7 @@ The weights are random, from a seed, and not trained: their values make no diffe
 
 import itertools
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +29,10 @@ from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import to_onnx
 from gatewise.training.trained_model import TrainedModel
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.tokenizer.encoding import Batch
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
 
 VOCAB_SIZE, CLASSES, SEED = 20_000, 10, 1
-TOLERANCE = 1e-5
-"""How far logits in 32-bit floats may be apart."""
 
 
 @dataclass(frozen=True)
@@ -56,34 +56,22 @@ class TimedNetwork:
         return onnx.load(path)
 
 
-@dataclass(frozen=True)
-class OnnxRun:
-    """A network in onnxruntime on one thread, with fixed inputs."""
-
-    session: ort.InferenceSession
-    inputs: dict[str, NDArray[np.generic]]
-
-    def __call__(self) -> NDArray[np.float32]:
-        """The logits, `(texts, classes)`."""
-        logits: NDArray[np.float32] = self.session.run(None, self.inputs)[0]
-        return logits
-
-
-def in_onnxruntime(
-    model: onnx.ModelProto, ids: NDArray[np.int64], mask: NDArray[np.int64]
-) -> OnnxRun:
-    """A network in onnxruntime on one thread, with the inputs of the types that it takes."""
+def in_onnxruntime(model: onnx.ModelProto, batch: Batch) -> Callable[[], NDArray[np.float32]]:
+    """A function that gives a network's logits of a batch, in onnxruntime on one thread."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
-    given = {"input_ids": ids, "attention_mask": mask}
-    return OnnxRun(
-        session,
-        {each.name: given[each.name].astype(types[each.type]) for each in session.get_inputs()},
-    )
+    given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    inputs = {each.name: given[each.name].astype(types[each.type]) for each in session.get_inputs()}
+
+    def run() -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = session.run(None, inputs)[0]
+        return logits
+
+    return run
 
 
 def words() -> list[str]:
@@ -98,22 +86,12 @@ def build_network(cell: Cell, folder: Path) -> TimedNetwork:
     """The network, written to a folder."""
     config = Config(network=NetworkConfig(cell=cell), tokens=TokensConfig(unit="word"))
     shape = Shape(VOCAB_SIZE, CLASSES, config.network.ngram_lengths(config.tokens.unit))
-    model = _with_random_weights(build(config.network, shape, SEED))
-    lowered = _written(folder, model, config, shape)
-    return TimedNetwork(folder, lowered, _in_keras(config.network, shape, model))
-
-
-def _with_random_weights(model: keras.Model) -> keras.Model:
-    """Moves every weight: biases and n-grams start at zero, where an error would not show."""
+    model = build(config.network, shape, SEED)
+    # Biases and n-grams start at zero, where an error would not show.
     generator = np.random.default_rng(SEED)
     model.set_weights(
         [value + generator.normal(0, 0.1, value.shape) for value in model.get_weights()]
     )
-    return model
-
-
-def _written(folder: Path, model: keras.Model, config: Config, shape: Shape) -> onnx.ModelProto:
-    """Writes a network as a model folder, and gives its ONNX."""
     trained = TrainedModel(
         lowered=to_onnx(model, config.network),
         tokenizer=train_tokenizer(words()),
@@ -126,7 +104,7 @@ def _written(folder: Path, model: keras.Model, config: Config, shape: Shape) -> 
     )
     with write_model_folder(folder) as model_folder:
         trained.write(model_folder)
-    return trained.lowered
+    return TimedNetwork(folder, trained.lowered, _in_keras(config.network, shape, model))
 
 
 def _in_keras(config: NetworkConfig, shape: Shape, source: keras.Model) -> keras.Model:

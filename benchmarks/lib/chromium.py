@@ -1,19 +1,16 @@
 """A headless Chromium, its pages, and the list of what they requested, over its DevTools protocol.
 
-Every message on the pipe is one JSON object, ended by a zero byte.
+Every message is one JSON object, ended by a zero byte.
 """
 
 import base64
 import json
-import os
-import select
 import shutil
+import socket
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from benchmarks.lib.command import BenchmarkError
@@ -68,9 +65,7 @@ class Page:
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True
         )
         if "exceptionDetails" in answer:
-            details = answer["exceptionDetails"]
-            thrown = details.get("exception", {}).get("description", details["text"])
-            raise ChromiumError(f"the page threw: {thrown}")
+            raise ChromiumError(f"the page threw: {_thrown(answer['exceptionDetails'])}")
         return answer["result"].get("value")
 
     def reload(self) -> None:
@@ -149,19 +144,17 @@ class Chromium:
         found = installed()
         if found is None:
             raise ChromiumError(f"expected a Chromium on the path, found none of {_NAMES}")
-        theirs_in, self._out = os.pipe()
-        self._in, theirs_out = os.pipe()
+        self._socket, theirs = socket.socketpair()
         # It reads from descriptor 3 and writes to 4; not every sh knows numbers above 9.
-        command = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
+        command = f'exec "$@" 3<&{theirs.fileno()} 4>&{theirs.fileno()}'
         options = [*_OPTIONS, f"--user-data-dir={self.profile}", "about:blank"]
-        self._process = subprocess.Popen(
-            ["bash", "-c", command, "bash", found, *options],
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
+        with theirs:
+            self._process = subprocess.Popen(
+                ["bash", "-c", command, "bash", found, *options],
+                pass_fds=[theirs.fileno()],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         self._buffer, self._number = b"", 0
         # Service workers are no part of a page: they are watched from their first step on.
         self.call(
@@ -169,20 +162,14 @@ class Chromium:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        os.close(self._in)
-        os.close(self._out)
+        self._socket.close()
 
     def page(self) -> Page:
         """A new page, with nothing on it yet."""
@@ -198,71 +185,54 @@ class Chromium:
         Raises:
             ChromiumError: If the command fails or the browser has ended.
         """
-        number = self._send(method, session, parameters)
         end = time.monotonic() + self.patience
-        while True:
-            message = self._next(end)
-            if message.get("id") != number:
-                self._heed(message)
-            elif "error" in message:
-                raise ChromiumError(f"{method}: {message['error']['message']}")
-            else:
-                answer: dict[str, Any] = message["result"]
-                return answer
+        try:
+            number = self._send(method, session, parameters)
+            while (message := self._next(end)).get("id") != number:
+                self._note(message.get("method"), message.get("params", {}))
+        except TimeoutError:
+            raise ChromiumError(f"{method}: no answer after {self.patience:g} s") from None
+        except ConnectionError:
+            raise ChromiumError("the browser has ended") from None
+        if "error" in message:
+            raise ChromiumError(f"{method}: {message['error']['message']}")
+        answer: dict[str, Any] = message["result"]
+        return answer
 
     def _send(self, method: str, session: str | None, parameters: dict[str, object]) -> int:
         self._number += 1
         message: dict[str, object] = {"id": self._number, "method": method, "params": parameters}
         if session:
             message["sessionId"] = session
-        contents = json.dumps(message).encode() + b"\0"
-        try:
-            while contents:
-                contents = contents[os.write(self._out, contents) :]
-        except BrokenPipeError:
-            raise ChromiumError("the browser has ended") from None
+        self._socket.sendall(json.dumps(message).encode() + b"\0")
         return self._number
 
     def _next(self, end: float) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._in], [], [], max(0, end - time.monotonic()))
-            if not ready:
-                raise ChromiumError(f"no answer after {self.patience:g} s")
-            received = os.read(self._in, 1 << 20)
+            self._socket.settimeout(max(0.001, end - time.monotonic()))
+            received = self._socket.recv(1 << 20)
             if not received:
-                raise ChromiumError("the browser has ended")
+                raise ConnectionResetError
             self._buffer += received
         first, self._buffer = self._buffer.split(b"\0", 1)
         message: dict[str, Any] = json.loads(first)
         return message
 
-    def _heed(self, message: dict[str, Any]) -> None:
+    def _note(self, method: str | None, event: dict[str, Any]) -> None:
         """Takes note of what happened."""
-        heed = _EVENTS.get(message.get("method", ""))
-        if heed:
-            heed(self, message["params"])
-
-    def _watch(self, parameters: dict[str, Any]) -> None:
-        session = parameters["sessionId"]
-        self._send("Network.enable", session, {})
-        self._send("Runtime.runIfWaitingForDebugger", session, {})
-
-    def _note_request(self, parameters: dict[str, Any]) -> None:
-        self.asked.append(parameters["request"]["url"])
-
-    def _note_exception(self, parameters: dict[str, Any]) -> None:
-        details = parameters["exceptionDetails"]
-        self.complaints.append(details.get("exception", {}).get("description", details["text"]))
-
-    def _note_entry(self, parameters: dict[str, Any]) -> None:
-        entry = parameters["entry"]
-        if entry["level"] == "error":
-            self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+        match method:
+            case "Target.attachedToTarget":
+                self._send("Network.enable", event["sessionId"], {})
+                self._send("Runtime.runIfWaitingForDebugger", event["sessionId"], {})
+            case "Network.requestWillBeSent":
+                self.asked.append(event["request"]["url"])
+            case "Runtime.exceptionThrown":
+                self.complaints.append(_thrown(event["exceptionDetails"]))
+            case "Log.entryAdded" if event["entry"]["level"] == "error":
+                entry = event["entry"]
+                self.complaints.append(f"{entry['text']} {entry.get('url', '')}")
 
 
-_EVENTS: dict[str, Callable[[Chromium, dict[str, Any]], None]] = {
-    "Target.attachedToTarget": Chromium._watch,
-    "Network.requestWillBeSent": Chromium._note_request,
-    "Runtime.exceptionThrown": Chromium._note_exception,
-    "Log.entryAdded": Chromium._note_entry,
-}
+def _thrown(details: dict[str, Any]) -> str:
+    description: str = details.get("exception", {}).get("description", details["text"])
+    return description

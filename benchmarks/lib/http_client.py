@@ -3,14 +3,13 @@
 import asyncio
 import http.client
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-_HEAD_ENDS = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CLOSES = re.compile(rb"\r\nconnection:[ \t]*close", re.IGNORECASE)
 
-Done = Callable[["Connection", int | None, bytes], None]
-"""Is called with the connection, the status, and the body; no status if the connection broke."""
+Response = asyncio.Future[tuple[int | None, bytes]]
+"""The status and the body of an answer; no status if the connection broke."""
 
 
 def send(
@@ -51,45 +50,39 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.usable = False
-        self._done: Done | None = None
-        self._transport: asyncio.Transport | None = None
+        self._response: Response | None = None
         self._buffer = bytearray()
 
-    def send(self, request: bytes, done: Done) -> None:
-        """Sends a request; `done` is called once, on the answer or when the connection breaks."""
-        if self._transport is None or self._done is not None or not self.usable:
-            done(self, None, b"")
-            return
-        self._done = done
-        self._transport.write(request)
+    def send(self, request: bytes) -> Response:
+        """Sends a request now; the result comes with the answer or when the connection breaks."""
+        response: Response = asyncio.get_running_loop().create_future()
+        if self._response is not None or not self.usable:
+            response.set_result((None, b""))
+        else:
+            self._response = response
+            self._transport.write(request)
+        return response
 
     def abort(self) -> None:
         """Breaks it, as a client does that disconnects."""
         self.usable = False
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
-        self._transport = transport  # type: ignore[assignment]  # uvloop's is no subclass
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's own
         self.usable = True
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`; reads on until the answer is complete."""
         self._buffer += data
-        ends = self._buffer.find(_HEAD_ENDS)
-        if ends < 0:
+        if (answer := complete_answer(self._buffer)) is None:
             return
-        head = bytes(self._buffer[:ends])
-        length = _LENGTH.search(head)
-        size = ends + len(_HEAD_ENDS) + (int(length[1]) if length else 0)
-        if len(self._buffer) < size:
-            return
-        body = bytes(self._buffer[ends + len(_HEAD_ENDS) : size])
+        status, head, body, _ = answer
         self._buffer.clear()
         if _CLOSES.search(head):
             self.abort()
-        self._finish(int(head[9:12]), body)
+        self._finish(status, body)
 
     def connection_lost(self, _: Exception | None) -> None:
         """See `asyncio.Protocol`."""
@@ -97,9 +90,19 @@ class Connection(asyncio.Protocol):
         self._finish(None, b"")
 
     def _finish(self, status: int | None, body: bytes) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done(self, status, body)
+        response, self._response = self._response, None
+        if response is not None and not response.done():
+            response.set_result((status, body))
+
+
+def complete_answer(received: bytes | bytearray) -> tuple[int, bytes, bytes, bytes] | None:
+    """The status, head and body of the first answer, and what is behind it; None if incomplete."""
+    head, ends, rest = bytes(received).partition(b"\r\n\r\n")
+    if not ends or not head.startswith(b"HTTP/1."):
+        return None
+    length = _LENGTH.search(head)
+    size = int(length[1]) if length else 0
+    return (int(head[9:12]), head, rest[:size], rest[size:]) if len(rest) >= size else None
 
 
 async def connect(port: int) -> Connection:
@@ -111,14 +114,3 @@ async def connect(port: int) -> Connection:
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(Connection, "127.0.0.1", port)
     return connection
-
-
-def response_to(connection: Connection, request: bytes) -> asyncio.Future[tuple[int | None, bytes]]:
-    """Sends a request now; what is returned becomes the status and the body, as for `Done`."""
-    response: asyncio.Future[tuple[int | None, bytes]] = asyncio.get_running_loop().create_future()
-
-    def done(_: Connection, status: int | None, body: bytes) -> None:
-        response.set_result((status, body))
-
-    connection.send(request, done)
-    return response

@@ -1,19 +1,17 @@
 """What a process and its descendants use: memory, descriptors, threads, processor time.
 
-Reads `/proc` (proc(5)), so that a server is measured from outside, whatever it is written in.
+A server is measured from outside, whatever it is written in.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+
+import psutil
 
 from benchmarks.lib.subprocesses import in_background
-
-_PROC = Path("/proc")
 
 
 @dataclass(frozen=True)
@@ -28,46 +26,34 @@ class Usage:
     threads: int
 
 
-def tree(root: int) -> list[int]:
-    """A process and its descendants, in the order in which they are found."""
-    children: dict[int, list[int]] = {}
-    for entry in _PROC.iterdir():
-        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
-            children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found = [root]
-    for process in found:
-        found += children.get(process, [])
-    return found
-
-
-def is_running(process: int) -> bool:
-    """Whether a process runs; one that has ended and was not waited for does not."""
-    fields = _stat(process)
-    return bool(fields) and fields[0] not in "ZX"
+def tree(root: int) -> list[psutil.Process]:
+    """A process and its descendants; empty if it has ended."""
+    try:
+        process = psutil.Process(root)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
 def usage(root: int, since: float = 0.0) -> Usage:
     """What a process and its descendants use now; `since` is when the sampling began."""
-    count = rss = pss = descriptors = threads = 0
+    found = [(0, 0, 0, 0, 0)]
     for process in tree(root):
-        folder = _PROC / str(process)
-        try:
-            memory = _kilobytes(_read(folder / "smaps_rollup"))
-            descriptors += len(os.listdir(folder / "fd"))
-            threads += len(os.listdir(folder / "task"))
-        except OSError:
-            continue  # it has ended meanwhile
-        count += 1
-        rss += 1024 * memory["Rss"]
-        pss += 1024 * memory["Pss"]
-    return Usage(time.perf_counter() - since, count, rss, pss, descriptors, threads)
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            memory = process.memory_full_info()
+            counts = process.num_fds(), process.num_threads()
+            found.append((1, memory.rss, memory.pss, *counts))
+    return Usage(time.perf_counter() - since, *map(sum, zip(*found, strict=True)))
 
 
 def processor_seconds(root: int) -> float:
     """Seconds of processor time that a process and its descendants have had so far."""
-    fields = filter(None, map(_stat, tree(root)))
-    ticks = sum(int(each[11]) + int(each[12]) for each in fields)  # user and kernel mode
-    return ticks / os.sysconf("SC_CLK_TCK")
+    seconds = 0.0
+    for process in tree(root):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 @contextmanager
@@ -86,21 +72,3 @@ def sampled(root: int, every: float = 1.0) -> Iterator[list[Usage]]:
             yield samples
     finally:
         samples.append(usage(root, since))
-
-
-def _stat(process: int) -> list[str]:
-    """The fields behind the name, which may hold anything: state, parent and so on."""
-    try:
-        return _read(_PROC / str(process) / "stat").rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
-def _kilobytes(rollup: str) -> dict[str, int]:
-    lines = (line.split() for line in rollup.splitlines()[1:])
-    found = {words[0].rstrip(":"): int(words[1]) for words in lines}
-    return found or {"Rss": 0, "Pss": 0}  # a process that has ended and was not waited for
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")

@@ -1,7 +1,5 @@
 """A server in a process of its own: started, waited for until it is ready, stopped."""
 
-import os
-import signal
 import socket
 import subprocess
 import time
@@ -10,6 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import psutil
 
 from benchmarks.lib import process_usage
 from benchmarks.lib.command import BenchmarkError
@@ -78,15 +78,13 @@ def free_port() -> int:
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     descendants = process_usage.tree(process.pid)[1:]
-    process.send_signal(signal.SIGTERM)
+    process.terminate()
     try:
         process.wait(_GRACE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
     for left in descendants:
-        with suppress(ProcessLookupError):
-            os.kill(left, signal.SIGKILL)
-    end = time.monotonic() + _GRACE
-    while any(map(process_usage.is_running, descendants)) and time.monotonic() < end:
-        time.sleep(_BETWEEN)
+        with suppress(psutil.NoSuchProcess):
+            left.kill()
+    psutil.wait_procs(descendants, _GRACE)

@@ -18,14 +18,17 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Question:
-    """What a runtime is asked."""
+    """What a runtime is asked, and what the reference answers: Gatewise's classifier in Python."""
 
     folder: Path  # a model folder; for the tokenizer alone, one with its two files
     precision: Precision | None  # which of its models answers; None asks for the tokenizer alone
     texts: Sequence[str]
     ids: Sequence[Sequence[int]]  # the reference's, for runtimes without a tokenizer
+    scores: NDArray[np.float32] | None = None  # the reference's, `(texts, labels)`
     labels: Sequence[str] = ()  # in the order of the scores
     multi_label: bool = False
+    # Texts that are longer than the model reads, of which other runtimes keep another part.
+    left_out: int = 0
 
     def as_json(self, model: str) -> dict[str, Any]:
         """The question as the scripts read it; `model` is where they find the folder."""
@@ -78,15 +81,13 @@ class Comparison:
     differing: tuple[int, ...]  # the numbers of the texts that differ in any of these
 
 
-def compare(
-    question: Question, reference: NDArray[np.float32] | None, answers: Answers
-) -> Comparison:
-    """Compares answers with the reference's scores, shape `(texts, labels)`, and its ids.
+def compare(question: Question, answers: Answers) -> Comparison:
+    """Compares answers with the reference's.
 
     Raises:
         BenchmarkError: If there are not as many answers as texts.
     """
-    count = len(question.texts)
+    count, reference = len(question.texts), question.scores
     other_ids = np.zeros(count, dtype=bool)
     if answers.ids is not None:
         if len(answers.ids) != count:

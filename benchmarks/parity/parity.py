@@ -12,21 +12,19 @@ from benchmarks.lib.command import AsJson, command
 from benchmarks.lib.javascript import NODE_MODULES
 from benchmarks.lib.report import report
 from benchmarks.parity import runtimes, texts
-from benchmarks.parity.answers import TOLERANCE, Answers, Comparison, compare
-from benchmarks.parity.runtimes import Reference
+from benchmarks.parity.answers import TOLERANCE, Answers, Comparison, Question, compare
 from gatewise.service.model.model_documents import PRECISIONS
 
 _SHOWN = 10  # texts that differ
 _SHOWN_CHARACTERS = 200
 
-Compared = tuple[Reference, Answers, Comparison]
+Compared = tuple[Question, Answers, Comparison]
 
 
 def compare_all(
-    references: Sequence[Reference], modules: Path, optimum_python: Path | None
+    questions: Sequence[Question], modules: Path, optimum_python: Path | None
 ) -> list[Compared]:
     """Asks every runtime every question."""
-    questions = [reference.question for reference in references]
     answers = [
         [[runtimes.in_ort_format(question)] for question in questions],
         runtimes.in_node(questions, modules),
@@ -35,16 +33,15 @@ def compare_all(
     if optimum_python is not None:
         answers.append(runtimes.in_optimum(questions, optimum_python))
     return [
-        (reference, answer, compare(reference.question, reference.scores, answer))
-        for reference, *found in zip(references, *answers, strict=True)
+        (question, answer, compare(question, answer))
+        for question, *found in zip(questions, *answers, strict=True)
         for answer in chain.from_iterable(found)
     ]
 
 
 def differences(compared: Compared) -> Iterator[str]:
     """The first texts that differ, one a line, in escapes that every terminal shows."""
-    reference, answers, comparison = compared
-    question = reference.question
+    question, answers, comparison = compared
     for number in comparison.differing[:_SHOWN]:
         what = []
         expected = list(question.ids[number])
@@ -56,8 +53,8 @@ def differences(compared: Compared) -> Iterator[str]:
             length = min(len(expected), len(received))
             at = next((place for place, (one, other) in pairs if one != other), length)
             what.append(f"ids differ from place {at} on: {expected[at:][:5]}, {received[at:][:5]}")
-        if answers.scores is not None:
-            apart = abs(answers.scores[number] - reference.scores[number]).max()
+        if answers.scores is not None and question.scores is not None:
+            apart = abs(answers.scores[number] - question.scores[number]).max()
             what.append(f"scores by {apart:.1e}" if np.isfinite(apart) else "no scores")
         text = ascii(question.texts[number])
         cut = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
@@ -79,25 +76,25 @@ def main(
 ) -> None:
     """Compare every runtime with Gatewise in Python; exit with 1 if one differs."""
     collected = texts.collect(data, count)
-    references = [
-        runtimes.reference(model, precision, collected)
+    questions = [
+        runtimes.ask_reference(model, precision, collected)
         for model in models
         for precision in runtimes.precisions(model) or PRECISIONS[:1]
     ]
-    compared = compare_all(references, node_modules, optimum_python)
+    compared = compare_all(questions, node_modules, optimum_python)
     rows = [
         {
-            "model": str(reference.question.folder),
+            "model": str(question.folder),
             "runtime": comparison.runtime,
             "precision": comparison.precision,
             "texts": comparison.texts,
-            "texts left out": reference.left_out,
+            "texts left out": question.left_out,
             "ids that differ": comparison.ids_differ,
             "largest score difference": comparison.largest,
             f"scores further than {TOLERANCE:.0e}": comparison.beyond,
             "top labels that differ": comparison.tops_differ,
         }
-        for reference, _, comparison in compared
+        for question, _, comparison in compared
     ]
     report({"parity": rows}, facts={"tolerance": TOLERANCE}, as_json=as_json)
     for line in chain.from_iterable(map(differences, compared)):

@@ -4,7 +4,6 @@ import json
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,48 +28,32 @@ _OPTIMUM_SCRIPT = Path(__file__).with_name("optimum_script.py")
 _LAST = 2000  # characters of what a process said before it failed
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A question with the reference's answers.
-
-    Attributes:
-        question: What the other runtimes are asked.
-        scores: float32, shape `(texts, labels)`.
-        left_out: How many texts are not in the question, since they are longer than the model
-            reads and other runtimes keep another part of them.
-    """
-
-    question: Question
-    scores: NDArray[np.float32]
-    left_out: int
-
-
 def precisions(folder: Path) -> list[Precision]:
     """The precisions that a model folder holds."""
     layout = ModelFolder(folder)
     return [precision for precision in PRECISIONS if layout.model_in(precision).is_file()]
 
 
-def reference(folder: Path, precision: Precision, texts: Sequence[str]) -> Reference:
+def ask_reference(folder: Path, precision: Precision, texts: Sequence[str]) -> Question:
     """Asks the classifier, and makes the question for all other runtimes.
 
     A text without a token is given to the network too, though Gatewise refuses it.
     """
     classifier = Classifier.load(folder, precision=precision)
-    encoded = classifier.encode(texts)
-    numbers = list(range(len(texts)))
+    pairs = list(zip(texts, classifier.encode(texts), strict=True))
     if classifier.artifact.config.gatewise.tokens.keep != "head":
-        numbers = [number for number in numbers if not encoded[number].truncated]
-    kept = [encoded[number] for number in numbers]
-    question = Question(
-        folder=folder,
-        precision=precision,
-        texts=[texts[number] for number in numbers],
-        ids=[text.ids.tolist() for text in kept],
+        pairs = [(text, encoded) for text, encoded in pairs if not encoded.truncated]
+    kept = [encoded for _, encoded in pairs]
+    return Question(
+        folder,
+        precision,
+        texts=[text for text, _ in pairs],
+        ids=[encoded.ids.tolist() for encoded in kept],
+        scores=classifier.scores(kept),
         labels=classifier.classes_,
         multi_label=classifier.multi_label,
+        left_out=len(texts) - len(kept),
     )
-    return Reference(question, classifier.scores(kept), len(texts) - len(kept))
 
 
 def in_ort_format(question: Question) -> Answers:

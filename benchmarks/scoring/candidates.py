@@ -1,20 +1,14 @@
 """The ways from the texts of a corpus to their labels, each timed in a process of its own.
 
-    python -m benchmarks.scoring.candidates NAME SETTINGS
-
 Two libraries in one process would compete for the threads; a process that waits for its turn takes
 nothing from the others. Two candidates are what cannot be saved: the tokenizer over all texts at
 once, and the network over batches that were packed beforehand.
 """
 
-import atexit
 import hashlib
-import itertools
-import json
 import os
-import shutil
 import sys
-import tempfile
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,12 +20,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.lib import corpora, timing
+from benchmarks.lib import corpora
 from gatewise.service.model import classifier
 from gatewise.service.model.classifier import Classifier, min_batch_rows
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.model.onnx_session import open_session
-from gatewise.service.model.scores import apply, none_labels
+from gatewise.service.model.scores import apply
 from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.ordered_pool import in_order
 from gatewise.service.scoring.output_columns import Column, OutputColumns
@@ -50,20 +44,20 @@ LINEAR, FASTTEXT = "TF-IDF and LinearSVC, predict", "fastText, predict"
 class Settings:
     """What the candidates have in common."""
 
-    file: str  # the rows, `.csv.gz` with the columns text and label
-    model: str  # Gatewise's model folder
+    file: Path  # the rows, `.csv.gz` with the columns text and label
+    model: Path  # Gatewise's model folder
+    scratch: Path  # a folder for outputs
     cores: int  # how many threads a candidate may use; it has no more cores
     train_rows: int  # how many rows other classifiers are trained on
     peer_rows: int  # most rows that other classifiers are asked for
 
     def rows(self, limit: int | None = None) -> tuple[list[str], list[str]]:
         """The first texts of the file, and their labels."""
-        found = corpora.cells(Path(self.file))
+        found = corpora.cells(self.file)
         header = next(found)
-        places = header.index("text"), header.index("label")
-        rows = [tuple(row[place] for place in places) for row in islice(found, limit)]
-        texts, labels = (list(column) for column in zip(*rows, strict=True))
-        return texts, labels
+        text, label = header.index("text"), header.index("label")
+        rows = list(islice(found, limit))
+        return [row[text] for row in rows], [row[label] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -78,16 +72,15 @@ class Candidate:
 def tokenizing(settings: Settings) -> Candidate:
     """The tokenizer alone, over all texts in one call, on as many threads as there are cores."""
     texts, _ = settings.rows()
-    tokenizer = read_model_folder(Path(settings.model)).tokenizer
+    tokenizer = read_model_folder(settings.model).tokenizer
     return Candidate(len(texts), lambda: tokenizer.encode_batch_fast(texts))
 
 
 def inference(settings: Settings) -> Candidate:
     """The network alone: batches sorted by length over the whole corpus, one call a thread."""
     texts, _ = settings.rows()
-    loaded = read_model_folder(Path(settings.model))
+    loaded = read_model_folder(settings.model)
     model = Classifier(loaded)
-    answers = _answers(model, settings)
     encoded = model.encode_together(texts)
     encoded = encoded.only(~encoded.is_empty)
     fewest, starts = min_batch_rows(loaded.manifest.operators), encoded.starts
@@ -99,24 +92,17 @@ def inference(settings: Settings) -> Candidate:
         times = fewest if len(batch.input_ids) < fewest else 1
         inputs.append({name: np.tile(value, (times, 1)) for name, value in values.items()})
     session = open_session(loaded.model, loaded.model_file, 1)
-    logits: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(inputs)
 
-    def run() -> None:
-        numbers = itertools.count()
-
-        def work(_: int) -> None:
-            while (number := next(numbers)) < len(inputs):
-                (logits[number],) = session.run(["logits"], inputs[number])
-
+    def run() -> list[NDArray[np.float32]]:
         with ThreadPoolExecutor(settings.cores) as pool:
-            list(pool.map(work, range(settings.cores)))
+            return list(pool.map(lambda batch: session.run(["logits"], batch)[0], inputs))
 
-    def labels(_: None) -> Sequence[str]:
+    def labels(logits: list[NDArray[np.float32]]) -> list[str]:
         every = np.empty((len(encoded), len(model.classes_)), dtype=np.float32)
         for places, of_batch in zip(rows, logits, strict=True):
             every[places] = of_batch[: len(places)]
         scores = apply(model.score_function, every)
-        return _best(answers.columns(scores, none_labels(model.reject, scores)))
+        return _labels(_columns(model).columns(scores, model.none_labels(scores)))
 
     return Candidate(len(texts), run, labels)
 
@@ -125,7 +111,7 @@ def from_strings(settings: Settings) -> Candidate:
     """What `gatewise score` does from the strings of its chunks to their labels."""
     texts, _ = settings.rows()
     model = Classifier.load(settings.model)
-    answers = _answers(model, settings)
+    output_columns = _columns(model)
     chunks = list(chunked(texts, len))
 
     def work(chunk: Sequence[str]) -> list[Column]:
@@ -133,31 +119,29 @@ def from_strings(settings: Settings) -> Candidate:
         if (empty := encoded.is_empty).any():
             encoded = encoded.only(~empty)
         scores = model.probabilities(encoded)
-        return answers.columns(scores, none_labels(model.reject, scores))
+        return output_columns.columns(scores, model.none_labels(scores))
 
-    def labels(found: list[list[Column]]) -> Sequence[str]:
-        return [label for columns in found for label in _best(columns)]
-
-    return Candidate(len(texts), lambda: list(in_order(work, chunks, settings.cores)), labels)
+    return Candidate(
+        len(texts),
+        run=lambda: list(in_order(work, chunks, settings.cores)),
+        labels=lambda found: [label for columns in found for label in _labels(columns)],
+    )
 
 
 def file_to_file(settings: Settings, suffix: str) -> Candidate:
     """`score_file`, from the file on disk to a whole output."""
     model = Classifier.load(settings.model)
-    folder = Path(tempfile.mkdtemp(prefix="scoring-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    out, rejects = folder / f"out{suffix}", folder / "rejects.jsonl"
-    rows = sum(1 for _ in open_records(settings.file))
+    out, rejects = settings.scratch / f"out{suffix}", settings.scratch / f"rejects{suffix}.jsonl"
 
     def run() -> str:
         pace = Parallelism(settings.cores)
         return score_file(model, settings.file, out, rejects=rejects, parallelism=pace).label_column
 
-    def labels(column: str) -> Sequence[str]:
+    def labels(column: str) -> list[str]:
         found = (record for record in open_records(out) if isinstance(record, Record))
         return [str(record.values[column]) for record in found]
 
-    return Candidate(rows, run, labels)
+    return Candidate(sum(1 for _ in open_records(settings.file)), run, labels)
 
 
 def linear(settings: Settings) -> Candidate:
@@ -179,23 +163,13 @@ def fasttext(settings: Settings) -> Candidate:
     """FastText with pairs of words, asked for a list of texts."""
     import fasttext as library  # noqa: PLC0415 — its process's alone
 
-    ids: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        corpus = Path(scratch) / "train.txt"
-        with corpus.open("w", encoding="utf-8") as file:
-            for text, label in zip(*settings.rows(settings.train_rows), strict=True):
-                name = ids.setdefault(label, f"__label__{len(ids)}")
-                file.write(f"{name} {_on_one_line(text)}\n")
-        model = library.train_supervised(str(corpus), wordNgrams=2, thread=1, verbose=0)
+    file = settings.scratch / "fasttext.txt"
+    with file.open("w", encoding="utf-8") as lines:
+        for text, label in zip(*settings.rows(settings.train_rows), strict=True):
+            lines.write(f"__label__{label.replace(' ', '_')} {_on_one_line(text)}\n")
+    model = library.train_supervised(str(file), wordNgrams=2, thread=1, verbose=0)
     texts, _ = settings.rows(settings.peer_rows)
-    labels = {number: label for label, number in ids.items()}
-
-    def run() -> list[str]:
-        answers, _ = model.predict([_on_one_line(text) for text in texts])
-        # An empty text has no label.
-        return [labels[answer[0]] if answer else "" for answer in answers]
-
-    return Candidate(len(texts), run)
+    return Candidate(len(texts), lambda: model.predict([_on_one_line(text) for text in texts]))
 
 
 CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
@@ -209,11 +183,11 @@ CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
 }
 
 
-def _answers(model: Classifier, settings: Settings) -> OutputColumns:
-    return OutputColumns.for_input(model, (), settings.model, Format.PARQUET)
+def _columns(model: Classifier) -> OutputColumns:
+    return OutputColumns.for_input(model, (), "the corpus", Format.PARQUET)
 
 
-def _best(columns: list[Column]) -> Sequence[str]:
+def _labels(columns: list[Column]) -> list[str]:
     return [str(label) for label in columns[0]]
 
 
@@ -221,27 +195,25 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def main(name: str, settings: str) -> None:
-    """See the module; each line of standard input is a turn."""
-    # Libraries print what they like; the answers go where nothing else does.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+_prepared: list[Candidate] = []
+"""The candidate of this process."""
+
+
+def prepare(name: str, settings: Settings) -> int:
+    """Makes a candidate ready in this process; returns how many rows a turn of it classifies."""
+    # Libraries print what they like; standard output is the report's.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-
-    def answer(**fields: object) -> None:
-        answers.write(f"{json.dumps(fields)}\n")
-        answers.flush()
-
-    candidate = CANDIDATES[name](Settings(**json.loads(settings)))
-    answer(rows=candidate.rows)
-    for _ in sys.stdin:
-        found: list[Any] = []
-        seconds = timing.seconds(lambda: found.append(candidate.run()))  # noqa: B023 — called now
-        digest = None
-        if candidate.labels:
-            labels = "\n".join(candidate.labels(found[0]))
-            digest = hashlib.sha256(labels.encode()).hexdigest()
-        answer(seconds=seconds, digest=digest)
+    _prepared.append(CANDIDATES[name](settings))
+    return _prepared[0].rows
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def take_turn() -> tuple[float, str | None]:
+    """How many seconds a turn takes, and a digest of its labels if they are compared."""
+    candidate = _prepared[0]
+    start = time.perf_counter()
+    found = candidate.run()
+    seconds = time.perf_counter() - start
+    if candidate.labels is None:
+        return seconds, None
+    labels = "\n".join(candidate.labels(found))
+    return seconds, hashlib.sha256(labels.encode()).hexdigest()

@@ -5,8 +5,8 @@ Runs once undisturbed and once with kills, for every output format, on rows some
 
 import hashlib
 import json
+import math
 import random
-import signal
 import subprocess
 import tempfile
 import time
@@ -24,7 +24,7 @@ from gatewise.vocab.corpus.record_stream import open_records
 SUFFIXES = (".csv", ".jsonl.gz", ".parquet")
 _FORMER = b"former"
 _FILE_ROWS = 50_000  # a run that resumes reads its file from the start, and small ones are short
-_BETWEEN = 0.002  # seconds between two checks whether a file is there
+_BETWEEN = 0.002  # seconds between two looks at a run that is to be killed
 
 
 class _Run:
@@ -60,49 +60,47 @@ def kill_and_resume(
 ) -> Row:
     """Scores a source, with its number of rows, undisturbed and then with kills at random moments.
 
+    Parquet is killed once more, while it is put together.
+
     Raises:
         BenchmarkError: If a run fails by itself, or ends before it was killed so often.
     """
     undisturbed = _Run(model, source[0], scratch / f"undisturbed{suffix}", suffix)
     start = time.perf_counter()
-    first = _ended(undisturbed.start())
+    first = _summary(undisturbed.start())
     seconds = time.perf_counter() - start
-    startup = max(0.0, seconds - first["seconds"])
 
     run = _Run(model, source[0], scratch / f"killed{suffix}", suffix)
     run.out.write_bytes(_FORMER)
     chance = random.Random(f"{seed}{suffix}")
     # A run that is killed comes half as far on average, less the second that is not committed yet,
     # so that there is work left after all kills; and no single run may come to the end.
-    span = startup + 1 + first["seconds"] * min(1.2 / kills, 0.5)
-    killed = early = delivering = 0
-    untouched, last = True, None
-    while last is None:
+    span = seconds - first["seconds"] + 1 + first["seconds"] * min(1.2 / kills, 0.5)
+    early, untouched = 0, True
+    for killed in range(kills):
         process = run.start()
-        if killed < kills:
-            last = _killed_after(process, chance.random() * span)
-            if last is not None:
-                raise BenchmarkError(
-                    f"{suffix}: expected {kills} kills before the end, managed {killed}: score "
-                    "more rows"
-                )
-            killed += 1
-        elif suffix == ".parquet" and not delivering:
-            last = _killed_at(process, run.partial / "assembled")
-            delivering += last is None
-        else:
-            last = _ended(process)
-            break
+        if not _killed(process, time.monotonic() + chance.random() * span):
+            _summary(process)
+            raise BenchmarkError(
+                f"{suffix}: expected {kills} kills before the end, managed {killed}: score more "
+                "rows"
+            )
         early += not run.has_committed()
-        untouched &= last is not None or run.out.read_bytes() == _FORMER
+        untouched &= run.out.read_bytes() == _FORMER
+    process = run.start()
+    delivering = suffix == ".parquet" and _killed(process, written=run.partial / "assembled")
+    if delivering:
+        untouched &= run.out.read_bytes() == _FORMER
+        process = run.start()
+    last = _summary(process)
     same, same_rejects = (a == b for a, b in zip(undisturbed.digests(), run.digests(), strict=True))
     return {
         "output": suffix,
         "rows": source[1],
         "undisturbed, s": seconds,
-        "kills": killed + delivering,
+        "kills": kills + delivering,
         "before the first commit": early,
-        "while delivering": delivering,
+        "while delivering": int(delivering),
         "rows of earlier runs": int(last["resumed"]),
         "same output": same,
         "same rejects": same_rejects,
@@ -110,7 +108,7 @@ def kill_and_resume(
     }
 
 
-def _ended(process: "subprocess.Popen[str]") -> dict[str, float]:
+def _summary(process: "subprocess.Popen[str]") -> dict[str, float]:
     """The summary of a run, once it has ended by itself."""
     output, errors = process.communicate()
     if process.returncode:
@@ -119,49 +117,32 @@ def _ended(process: "subprocess.Popen[str]") -> dict[str, float]:
     return summary
 
 
-def _killed_after(process: "subprocess.Popen[str]", seconds: float) -> dict[str, float] | None:
-    """Kills a run after a time; its summary if it has ended before that."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        _kill(process)
-        return None
-    return _ended(process)
-
-
-def _killed_at(process: "subprocess.Popen[str]", path: Path) -> dict[str, float] | None:
-    """Kills a run once it has written a file; its summary if it has ended before that."""
-    before = _modified(path)
+def _killed(
+    process: "subprocess.Popen[str]", due: float = math.inf, written: Path | None = None
+) -> bool:
+    """Kills a run at a moment, or once it writes a file; False if it has ended before that."""
+    before = _modified(written)
     while process.poll() is None:
-        if _modified(path) != before:
-            _kill(process)
-            return None
+        if time.monotonic() >= due or _modified(written) != before:
+            process.kill()
+            process.communicate()
+            return True
         time.sleep(_BETWEEN)
-    return _ended(process)
+    return False
 
 
-def _modified(path: Path) -> int | None:
-    return path.stat().st_mtime_ns if path.exists() else None
-
-
-def _kill(process: "subprocess.Popen[str]") -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+def _modified(path: Path | None) -> int | None:
+    return path.stat().st_mtime_ns if path and path.exists() else None
 
 
 def with_bad_rows(source: Path, folder: Path, rows: int) -> list[Path]:
     """The first rows of a file, some of them bad, in files of 50,000 rows."""
     count = min(rows, sum(1 for _ in open_records(source)))
-    return [
-        corpora.cut(
-            source,
-            folder / f"{start}.csv.gz",
-            min(_FILE_ROWS, count - start),
-            start=start,
-            bad=True,
-        )
-        for start in range(0, count, _FILE_ROWS)
-    ]
+    files = []
+    for start in range(0, count, _FILE_ROWS):
+        file, size = folder / f"{start}.csv.gz", min(_FILE_ROWS, count - start)
+        files.append(corpora.cut(source, file, size, start=start, bad=True))
+    return files
 
 
 @command
@@ -176,11 +157,10 @@ def main(
         list[str] | None, typer.Option("--suffix", help="An output's; by default three.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 1,
-    scratch: Annotated[Path | None, typer.Option(help="Where input and outputs are put.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Kill scoring again and again; exit with 1 if what it writes in the end differs."""
-    with tempfile.TemporaryDirectory(dir=scratch) as name:
+    with tempfile.TemporaryDirectory() as name:
         files = with_bad_rows(corpora.find(folder, "all", "test", "train"), Path(name), rows)
         source = Path(name, "input"), corpora.repeat(files, Path(name, "input"), rows)
         found = [

@@ -2,16 +2,14 @@
 
 Scores a corpus again and again, as a folder of many files, in a process of its own, which notes the
 peak of its memory after so many rows each.
-
-    python -m benchmarks.scoring.memory MODEL
 """
 
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +18,6 @@ import typer
 from benchmarks.lib import corpora
 from benchmarks.lib.command import DATA, AsJson, BenchmarkError, CorpusFolder, Model, command
 from benchmarks.lib.report import MIB, Row, report
-from benchmarks.lib.subprocesses import last_line
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.service.scoring.summary import RowCounts
@@ -55,26 +52,25 @@ def _bytes(path: Path, name: str) -> int:
     return 1024 * int(line.split()[1])
 
 
-def score(model: str, folder: str, out: str, every: str, workers: str) -> None:
-    """Scores a folder in this process, and prints its samples as JSON."""
+def score(model: Path, folder: Path, out: Path, every: int, workers: int) -> list[Sample]:
+    """Scores a folder in this process, with a sample after each `every` rows and at the end."""
     classifier = Classifier.load(model)
     samples: list[Sample] = []
     start = time.perf_counter()
 
     def on_progress(counts: RowCounts, _: float | None) -> None:
-        if counts.rows >= int(every) * (len(samples) + 1):
+        if counts.rows >= every * (len(samples) + 1):
             samples.append(sample(counts.rows, start))
 
     done = score_file(
         classifier,
         folder,
         out,
-        rejects=Path(out).with_name("rejects.jsonl"),
-        parallelism=Parallelism(int(workers)),
+        rejects=out.with_name("rejects.jsonl"),
+        parallelism=Parallelism(workers),
         on_progress=on_progress,
     )
-    samples.append(sample(done.rows, start))
-    sys.stdout.write(json.dumps(list(map(asdict, samples))) + "\n")
+    return [*samples, sample(done.rows, start)]
 
 
 def peaks(samples: Sequence[Sample]) -> tuple[int, int]:
@@ -117,31 +113,26 @@ def main(
     every: Annotated[int, typer.Option(min=1, help="Rows between two samples.")] = 1_000_000,
     suffix: Annotated[str, typer.Option(help="Of the output: .csv, .jsonl.gz, .parquet.")] = ".csv",
     workers: Annotated[int | None, typer.Option(min=1, help="Cores to use.")] = None,
-    scratch: Annotated[Path | None, typer.Option(help="Where input and output are put.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score a corpus again and again, and print whether memory grows."""
     workers = workers or available_cpus()
-    with tempfile.TemporaryDirectory(dir=scratch) as name:
+    with tempfile.TemporaryDirectory() as name:
         source = corpora.find(folder, "all", "test", "train")
         count = corpora.repeat([source], Path(name, "input"), rows)
-        folders = (model.resolve(), Path(name, "input"), Path(name, f"out{suffix}"))
-        line = last_line(__spec__.name, ["--score", *map(str, (*folders, every, workers))])
-    samples = [Sample(**fields) for fields in json.loads(line)]
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            out = Path(name, f"out{suffix}")
+            arguments = (model, Path(name, "input"), out, every, workers)
+            samples = pool.submit(score, *arguments).result()
     first, second = peaks(samples)
+    flat = f"the second half's peak within {_GROWTH:.0%} of the first's"
     report(
         {"samples": rows_of(samples)},
         facts={"corpus": folder.name, "rows": count, "output": suffix, "workers": workers},
-        verdicts={
-            f"the second half's peak within {_GROWTH:.0%} of the first's": second
-            <= first * (1 + _GROWTH)
-        },
+        verdicts={flat: second <= first * (1 + _GROWTH)},
         as_json=as_json,
     )
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--score"]:
-        score(*sys.argv[2:])
-    else:
-        typer.run(main)
+    typer.run(main)

@@ -1,13 +1,13 @@
 """How fast files are scored on Ray, by one worker and by more, beside the local engine."""
 
+import csv
 import hashlib
 import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +28,8 @@ from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_texts
 from gatewise.vocab.corpus.record_stream import open_records
 
+LOCAL, RAY = "local", "Ray"
+
 PART_ROWS = 8192
 """Rows of a part: few enough for the first of them to come soon after the workers have begun."""
 
@@ -42,44 +44,24 @@ class Run:
     digest: str  # of all rows that it wrote
 
 
-class ProgressTimer:
-    """When how many rows were done; called with a run's progress."""
+def score(engine: str, workers: int, model: Path, source: Path, folder: Path) -> Run:
+    """Scores a file; a cluster is started for it."""
+    out, start = folder / "out.csv", time.perf_counter()
+    moments: list[tuple[float, int]] = []
 
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-        self.moments: list[tuple[float, int]] = []
+    def on_progress(counts: RowCounts, _: float | None) -> None:
+        moments.append((time.perf_counter() - start, counts.rows))
 
-    def __call__(self, counts: RowCounts, _: float | None) -> None:
-        """Notes the progress."""
-        self.moments.append((time.perf_counter() - self.start, counts.rows))
-
-    def run(self, out: Path) -> Run:
-        """The run, once it is over."""
-        seconds = time.perf_counter() - self.start
-        (first, before), (last, rows) = self.moments[0], self.moments[-1]
-        return Run((rows - before) / max(last - first, 1e-9), first, seconds, digest_of(out))
-
-
-def local(model: Path, workers: int, source: Path, folder: Path) -> Run:
-    """A run of the local engine."""
-    out, timer = folder / "out.csv", ProgressTimer()
-    score_file(
-        Classifier.load(model), source, out, parallelism=Parallelism(workers), on_progress=timer
-    )
-    return timer.run(out)
-
-
-def on_ray(model: Path, workers: int, source: Path, folder: Path) -> Run:
-    """A run on a cluster that is started for it."""
-    out, timer = folder / "out", ProgressTimer()
-    score_folder(
-        model,
-        open_records(source),
-        PartitionedOutput.named(out, "csv"),
-        cluster=Cluster(workers=workers, sizes=SplitSizes(split=PART_ROWS)),
-        on_progress=timer,
-    )
-    return timer.run(out)
+    if engine == LOCAL:
+        pace = Parallelism(workers)
+        score_file(Classifier.load(model), source, out, parallelism=pace, on_progress=on_progress)
+    else:
+        cluster = Cluster(workers=workers, sizes=SplitSizes(split=PART_ROWS))
+        output = PartitionedOutput.named(out, "csv")
+        score_folder(model, open_records(source), output, cluster=cluster, on_progress=on_progress)
+    seconds = time.perf_counter() - start
+    (first, before), (last, rows) = moments[0], moments[-1]
+    return Run((rows - before) / max(last - first, 1e-9), first, seconds, digest_of(out))
 
 
 def digest_of(out: Path) -> str:
@@ -88,21 +70,15 @@ def digest_of(out: Path) -> str:
     for path in sorted(out.iterdir()) if out.is_dir() else [out]:
         with path.open("rb") as file:
             file.readline()
-            while piece := file.read(2**20):
-                digest.update(piece)
+            digest.update(file.read())
     return digest.hexdigest()
 
 
 def write_input(corpus: Path, path: Path, rows: int) -> Path:
     """The texts of a corpus, again and again, each on one line."""
-
-    def lines() -> Iterator[str]:
-        for text in cycle(list(read_texts(corpus, bad_rows=StopAtBadRows()))):
-            yield text.replace("\n", " ").replace('"', "'")
-
-    with path.open("w", encoding="utf-8") as file:
-        file.write("id,text\n")
-        file.writelines(f'{n},"{text}"\n' for n, text in enumerate(islice(lines(), rows)))
+    texts = [" ".join(text.split()) for text in read_texts(corpus, bad_rows=StopAtBadRows())]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("id", "text"), *enumerate(islice(cycle(texts), rows))])
     return path
 
 
@@ -130,19 +106,20 @@ def main(
     as_json: AsJson = False,
 ) -> None:
     """Score the same rows by the local engine and on Ray, in turns."""
-    engines: dict[str, Callable[[Path, Path], Run]] = {}
-    for number in sorted({1, workers}):
-        engines[f"local, --workers {number}"] = partial(local, model, number)
-        engines[f"Ray, --workers {number}"] = partial(on_ray, model, number)
-    runs: dict[str, list[Run]] = {name: [] for name in engines}
+    engines = [(engine, number) for number in sorted({1, workers}) for engine in (LOCAL, RAY)]
+    runs: dict[tuple[str, int], list[Run]] = {each: [] for each in engines}
     with tempfile.TemporaryDirectory() as folder:
         source = write_input(corpus, Path(folder, "in.csv"), rows)
-        for name in rotated(list(engines), rounds):
+        for engine, number in rotated(engines, rounds):
             with tempfile.TemporaryDirectory() as out:
-                runs[name].append(engines[name](source, Path(out)))
-            typer.echo(f"{name}: {runs[name][-1].rate:,.0f} rows/s", err=True)
-    digest = next(iter(runs.values()))[0].digest
-    table = [summary(name, each, digest) for name, each in runs.items()]
+                run = score(engine, number, model, source, Path(out))
+            runs[engine, number].append(run)
+            typer.echo(f"{engine}, {number}: {run.rate:,.0f} rows/s", err=True)
+    digest = runs[engines[0]][0].digest
+    table = [
+        summary(f"{engine}, --workers {number}", each, digest)
+        for (engine, number), each in runs.items()
+    ]
     facts = {"rows": rows, "rounds": rounds, "load": os.getloadavg()[1], "cores": os.cpu_count()}
     report({"engines": table}, facts=facts, as_json=as_json)
 

@@ -3,17 +3,16 @@
 Every candidate is ready in a process of its own and they take turns, each on the same cores.
 """
 
-import json
 import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TypeVar
 
 import numpy as np
 import typer
@@ -31,62 +30,18 @@ from benchmarks.scoring.candidates import (
     LINEAR,
     TOKENIZING,
     Settings,
+    prepare,
+    take_turn,
 )
 from gatewise.service.threads import available_cpus as all_cores
+
+T = TypeVar("T")
 
 BOUND = "the bound: tokenizing, then inference"
 GOAL = 0.9
 """What share of the bound Gatewise is to reach."""
 
 _NEEDS = {LINEAR: "sklearn", FASTTEXT: "fasttext"}
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS")
-
-
-class Process:
-    """A candidate in a process of its own; `rows` are those of a turn."""
-
-    def __init__(self, name: str, process: "subprocess.Popen[str]", errors: Any) -> None:
-        self._name, self._process, self._errors = name, process, errors
-        self.rows: int = self._next("rows")["rows"]
-
-    def turn(self) -> tuple[float, str | None]:
-        """Has it take a turn: seconds, and a digest of its labels if it tells them."""
-        if self._process.stdin is not None:
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
-        answer = self._next("seconds")
-        return answer["seconds"], answer["digest"]
-
-    def _next(self, expected: str) -> dict[str, Any]:
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if line:
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-        self._errors.seek(0)
-        last = self._errors.read().strip().splitlines() or ["nothing"]
-        raise BenchmarkError(f"{self._name} ended before its {expected}: {last[-1]}")
-
-
-@contextmanager
-def started(name: str, settings: Settings) -> Iterator[Process]:
-    """A candidate that is ready, until the block ends."""
-    threads = dict.fromkeys(_THREADS, str(settings.cores))
-    module = "benchmarks.scoring.candidates"
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            [sys.executable, "-m", module, name, json.dumps(asdict(settings))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            encoding="utf-8",
-            env=environment(**threads),
-        ) as process,
-    ):
-        try:
-            yield Process(name, process, errors)
-        finally:
-            process.terminate()
 
 
 def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
@@ -96,24 +51,37 @@ def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
         BenchmarkError: If one fails, or two candidates of Gatewise give different labels.
     """
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    digests: dict[str, str] = {}
+    digests: dict[str, str | None] = {}
     with ExitStack() as stack:
-        processes = {name: stack.enter_context(started(name, settings)) for name in names}
+        pools = {
+            name: stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
+            for name in names
+        }
+
+        def result(name: str, function: Callable[..., T], *arguments: object) -> T:
+            try:
+                return pools[name].submit(function, *arguments).result()
+            except Exception as error:
+                raise BenchmarkError(f"{name}: {error}") from error
+
+        rows = {name: result(name, prepare, name, settings) for name in names}
         for name in rotated(names, rounds + 1):
-            took, digest = processes[name].turn()
+            took, digests[name] = result(name, take_turn)
             seconds[name].append(took)
-            if digest is not None:
-                digests[name] = digest
-    if len(set(digests.values())) > 1:
-        raise BenchmarkError(f"expected the same labels of all of Gatewise, received {digests}")
+    check_labels(digests)
     counted = {name: each[1:] for name, each in seconds.items()}
-    rows = {name: process.rows for name, process in processes.items()}
     if {TOKENIZING, INFERENCE} <= counted.keys():
         halves = zip(counted[TOKENIZING], counted[INFERENCE], strict=True)
         counted = {BOUND: list(map(sum, halves)), **counted}
         rows[BOUND] = rows[TOKENIZING]
     rates = {name: [rows[name] / each for each in counted[name]] for name in counted}
     return [_row(name, rows[name], rates) for name in counted]
+
+
+def check_labels(digests: Mapping[str, str | None]) -> None:
+    """Raises `BenchmarkError` if candidates of Gatewise gave different labels."""
+    if len({digest for digest in digests.values() if digest is not None}) > 1:
+        raise BenchmarkError(f"expected the same labels of all of Gatewise, received {digests}")
 
 
 def _row(name: str, rows: int, rates: Mapping[str, Sequence[float]]) -> Row:
@@ -136,9 +104,6 @@ def _row(name: str, rows: int, rates: Mapping[str, Sequence[float]]) -> Row:
 @contextmanager
 def limited(cores: int) -> Iterator[int]:
     """Gives this process and those that it starts so many cores at the most; yields how many."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield os.cpu_count() or 1
-        return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, sorted(before)[:cores])
     try:
@@ -182,8 +147,9 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
     source = corpora.find(folder, "all", "test", "train")
     with tempfile.TemporaryDirectory() as scratch, limited(cores or all_cores()) as count:
         settings = Settings(
-            str(corpora.cut(source, Path(scratch) / "rows.csv.gz", rows)),
-            str(train_if_missing(model, corpora.find(folder, "train", "all"))),
+            corpora.cut(source, Path(scratch) / "rows.csv.gz", rows),
+            train_if_missing(model, corpora.find(folder, "train", "all")),
+            Path(scratch),
             count,
             train_rows,
             peer_rows,

@@ -5,35 +5,38 @@ Slower than wrk, which inspects no answer: for what is answered, not for how fas
 
 import asyncio
 import json
+import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
-from benchmarks.lib.http_client import connect, response_to
+from benchmarks.lib.http_client import connect
 from benchmarks.lib.request_formats import HUGGING_FACE, Scores, agree
 from benchmarks.lib.subprocesses import in_background
 
 LOST, MIXED = "no answer", "of no version"
 """How a broken connection is judged, and an answer that no version gives."""
 
-Judge = Callable[[int, int | None, bytes], str]
+Judge = Callable[[int, int | None, bytes], Hashable]
 """Names an answer: given the number of the request, the status, None if the connection broke, and
 the body."""
 
 _AGAIN = 0.05  # seconds until a connection that could not be opened is tried again
+_ABORT_AFTER = 0.002  # seconds, at most, until a client that disconnects does
 
 
 @dataclass
 class Answers:
     """The answers so far: how many there are of each name, and when the last of each came."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    last: dict[str, float] = field(default_factory=dict)
+    counts: Counter[Any] = field(default_factory=Counter)
+    last: dict[Any, float] = field(default_factory=dict)
 
-    def add(self, name: str) -> None:
+    def add(self, name: Hashable) -> None:
         """Counts one more."""
         self.counts[name] += 1
         self.last[name] = time.perf_counter()
@@ -41,22 +44,40 @@ class Answers:
 
 @contextmanager
 def driving(
-    port: int, requests: Sequence[bytes], connections: int, judge: Judge
+    port: int,
+    requests: Sequence[bytes],
+    connections: int,
+    judge: Judge,
+    *,
+    aborts: Callable[[int], bool] = lambda _: False,
+    pause: float = 0.0,
 ) -> Iterator[Answers]:
-    """Sends requests in turn over so many connections, in a thread, until the block ends."""
+    """Sends requests in turn over so many connections, in a thread, until the block ends.
+
+    A client disconnects before it is answered where `aborts` says so of the request's number, and
+    pauses for `pause` seconds on average after each answer.
+    """
     answers = Answers()
 
     async def client(number: int, ending: threading.Event) -> None:
+        chance = random.Random(number)
         while not ending.is_set():
             try:
                 connection = await connect(port)
             except OSError:
+                answers.add(judge(number % len(requests), None, b""))
                 await asyncio.sleep(_AGAIN)
                 continue
             while connection.usable and not ending.is_set():
-                status, body = await response_to(connection, requests[number % len(requests)])
-                answers.add(judge(number % len(requests), status, body))
+                place = number % len(requests)
+                response = connection.send(requests[place])
+                if aborts(place):
+                    await asyncio.sleep(chance.random() * _ABORT_AFTER)
+                    connection.abort()
+                answers.add(judge(place, *await response))
                 number += connections
+                if pause:
+                    await asyncio.sleep(chance.expovariate(1 / pause))
             connection.abort()
 
     async def clients(ending: threading.Event) -> None:

@@ -1,8 +1,7 @@
 """Requests at a rate, whatever becomes of them: clients that do not wait for each other.
 
 Each request is due at a moment drawn from a Poisson process, and is then sent over a connection
-that is free, or over a new one. They are sent by processes of their own, for one alone could be
-what is slow.
+that is free, or over a new one.
 """
 
 import asyncio
@@ -10,20 +9,18 @@ import gc
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from benchmarks.lib.http_client import Connection, connect
+from benchmarks.lib.http_client import Connection, Response, connect
 
 BROKEN, NO_ANSWER, NOT_SENT = 0, -1, -2
 """In place of a status: the connection broke; nothing came; all connections were waiting."""
 
-_START = 3.0  # seconds in which the processes get ready
 _PATIENCE = 10.0  # seconds that the last answers are waited for
 
 
@@ -36,7 +33,6 @@ class Plan:
     rate: float  # requests a second
     seconds: float
     connections: int = 2000  # most that may be open; a request that would need more is not sent
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -53,35 +49,21 @@ class Outcomes:
         return self.seconds[np.isin(self.status, statuses)]
 
 
-def drive(plan: Plan, processes: int = 1) -> Outcomes:
-    """Sends as planned, each process its share."""
-    start = time.monotonic() + _START
-    shares = [
-        replace(
-            plan,
-            rate=plan.rate / processes,
-            connections=max(1, plan.connections // processes),
-            seed=plan.seed * 1000 + number,
-        )
-        for number in range(processes)
-    ]
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        parts = list(pool.map(partial(_drive, start=start), shares))
-    order = np.argsort(np.concatenate([part.due for part in parts]), kind="stable")
-    names = ("due", "late", "seconds", "status")
-    columns = [np.concatenate([getattr(part, name) for part in parts])[order] for name in names]
-    return Outcomes(*columns)
+def drive(plan: Plan) -> Outcomes:
+    """Sends as planned, in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_drive, plan).result()
 
 
-def _drive(plan: Plan, start: float) -> Outcomes:
+def _drive(plan: Plan) -> Outcomes:
     gc.disable()  # a pause of the sender would count as one of the server
-    return uvloop.run(_Sender(plan, start).run())
+    return uvloop.run(_Sender(plan).run())
 
 
 class _Sender:
-    def __init__(self, plan: Plan, start: float) -> None:
-        self._plan, self._start = plan, start
-        random = np.random.default_rng(plan.seed)
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        random = np.random.default_rng(1)
         count = int(1.2 * plan.rate * plan.seconds + 100)
         due = np.cumsum(random.exponential(1 / plan.rate, count))
         self._due = due[due < plan.seconds]
@@ -94,7 +76,7 @@ class _Sender:
         self._connecting: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Outcomes:
-        number, due = 0, self._due.tolist()
+        number, due, self._start = 0, self._due.tolist(), time.monotonic()
         while number < len(due):
             now = time.monotonic() - self._start
             while number < len(due) and due[number] <= now:
@@ -136,14 +118,16 @@ class _Sender:
         self._send_over(connection, number, sent)
 
     def _send_over(self, connection: Connection, number: int, sent: float) -> None:
-        def done(connection: Connection, status: int | None, _: bytes) -> None:
+        def answered(response: Response) -> None:
+            status, _ = response.result()
             self._record(number, sent, status or BROKEN)
             if connection.usable:
                 self._idle.append(connection)
             else:
                 self._open -= 1
 
-        connection.send(self._plan.requests[number % len(self._plan.requests)], done)
+        request = self._plan.requests[number % len(self._plan.requests)]
+        connection.send(request).add_done_callback(answered)
 
     def _record(self, number: int, sent: float, status: int) -> None:
         self._seconds[number] = time.monotonic() - sent

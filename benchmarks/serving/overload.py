@@ -110,10 +110,10 @@ def verdicts(before: Phase, over: Phase, after: Phase, deadline: float) -> dict[
     }
 
 
-def measure(name: str, server: RunningServer, plan: Plan, processes: int = 1) -> Phase:
+def measure(name: str, server: RunningServer, plan: Plan) -> Phase:
     """Sends as planned, and samples the service's memory meanwhile."""
     with process_usage.sampled(server.pid) as samples:
-        outcomes = open_loop.drive(plan, processes)
+        outcomes = open_loop.drive(plan)
     return Phase(name, plan.seconds, outcomes, [sample.pss for sample in samples])
 
 
@@ -138,7 +138,6 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
     deadline: Annotated[float, typer.Option(help="The service's deadline, in seconds.")] = 1,
     settings: ServiceSettings = None,
     connections: Annotated[int, typer.Option(min=1, help="Most that are open.")] = 2000,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that send.")] = 1,
     capacity: Annotated[float | None, typer.Option(help="Requests/s; measured if absent.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -154,7 +153,7 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
         quiet = Plan(server.port, requests, _CALM * capacity, calm)
         loud = Plan(server.port, requests, times * capacity, seconds, connections)
         before = measure("before", server, quiet)
-        over = measure(f"{times:g} times", server, loud, processes)
+        over = measure(f"{times:g} times", server, loud)
         time.sleep(_SETTLE)
         after = measure("after", server, quiet)
     report(

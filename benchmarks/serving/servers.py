@@ -5,7 +5,6 @@ onnxruntime, the way its own documentation shows.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -101,15 +100,6 @@ def service_variables(assignments: Sequence[str]) -> dict[str, str]:
             raise BenchmarkError(f"expected NAME=VALUE, received {assignment!r}")
         found[f"GATEWISE_{name.upper()}"] = value
     return found
-
-
-def new_admin_key(file: Path) -> str:
-    """An API key that may reload models, its hash added to a file of keys."""
-    command = gatewise_command("key", "benchmark", "--role", "admin", "--file", file)
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
-    if ended.returncode:
-        raise BenchmarkError(f"gatewise key: {ended.stderr.strip()}")
-    return ended.stdout.split()[-1]
 
 
 def echo() -> Server:

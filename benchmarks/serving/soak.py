@@ -1,10 +1,8 @@
 """Minutes of mixed load, and whether the service's memory, descriptors or threads grow."""
 
-import asyncio
 import random
 import statistics
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -14,11 +12,11 @@ import typer
 
 from benchmarks.lib import corpora, process_usage
 from benchmarks.lib.command import DATA, AsJson, CorpusFolder, Model, ServiceSettings, command
-from benchmarks.lib.http_client import Connection, connect, response_to
 from benchmarks.lib.process_usage import Usage
 from benchmarks.lib.report import MIB, report
 from benchmarks.lib.request_formats import OPEN_INFERENCE, hugging_face_body, post
 from benchmarks.serving import servers
+from benchmarks.serving.closed_loop import driving
 
 BROKEN, DISCONNECTED = "broken", "disconnected"
 """In place of a status: the connection broke; the client itself disconnected."""
@@ -26,7 +24,7 @@ BROKEN, DISCONNECTED = "broken", "disconnected"
 _WARM = 0.2  # share of the time that does not count as growth: caches fill, threads start
 _GROWTH = 0.02  # share by which memory may grow from the first third of the rest to the last
 _MORE = 2  # descriptors or threads that the last third may have more than the first
-_DISCONNECT_AFTER = 0.002  # seconds, at most, until a client that disconnects does
+_REQUESTS = 20_000  # after which the same ones follow again
 
 _WRONG_SHAPES = [
     b'{"inputs": 1}',
@@ -85,86 +83,34 @@ def kinds(port: int, model: str, texts: Sequence[str]) -> list[Kind]:
     ]
 
 
-@dataclass(frozen=True)
-class Growth:
-    """How one figure went after the warm-up: medians of two thirds, and the rise in a minute."""
-
-    first: float
-    last: float
-    slope: float
-
-
-def growth(samples: Sequence[Usage], name: str) -> Growth:
-    """How one field of `Usage` went."""
+def thirds(samples: Sequence[Usage], name: str) -> tuple[float, float]:
+    """One field of `Usage` after the warm-up: its medians in the first third and in the last."""
     warm = samples[-1].seconds * _WARM
-    points = [
-        (each.seconds / 60, float(getattr(each, name))) for each in samples if each.seconds >= warm
-    ]
-    minutes, values = ([point[axis] for point in points] for axis in (0, 1))
-    third = max(1, len(points) // 3)
-    slope = statistics.linear_regression(minutes, values).slope if len(points) > 1 else 0.0
-    return Growth(statistics.median(values[:third]), statistics.median(values[-third:]), slope)
-
-
-def soak(
-    port: int, mixture: Sequence[Kind], connections: int, seconds: float, pause: float
-) -> dict[str, dict[str, int]]:
-    """Sends requests of random kinds; each client pauses for `pause` seconds on average.
-
-    Returns:
-        How many answers of each status there were, by the kind of request.
-    """
-    counts: dict[str, Counter[str]] = {kind.name: Counter() for kind in mixture}
-    end = time.monotonic() + seconds
-
-    async def client(number: int) -> None:
-        chance = random.Random(number)
-        connection: Connection | None = None
-        while time.monotonic() < end:
-            kind = chance.choice(mixture)
-            if connection is None or not connection.usable:
-                try:
-                    connection = await connect(port)
-                except OSError:
-                    counts[kind.name][BROKEN] += 1
-                    await asyncio.sleep(0.1)
-                    continue
-            response = response_to(connection, chance.choice(kind.requests))
-            if kind.aborted:
-                await asyncio.sleep(chance.random() * _DISCONNECT_AFTER)
-                connection.abort()
-            status, _ = await response
-            ended = BROKEN if status is None else str(status)
-            counts[kind.name][DISCONNECTED if kind.aborted else ended] += 1
-            await asyncio.sleep(chance.expovariate(1 / pause) if pause else 0)
-        if connection is not None:
-            connection.abort()
-
-    async def clients() -> None:
-        await asyncio.gather(*map(client, range(connections)))
-
-    asyncio.run(clients())
-    return {name: dict(statuses) for name, statuses in counts.items()}
+    values = [getattr(each, name) for each in samples if each.seconds >= warm]
+    third = max(1, len(values) // 3)
+    return statistics.median(values[:third]), statistics.median(values[-third:])
 
 
 def verdicts(
-    counts: Mapping[str, Mapping[str, int]], mixture: Sequence[Kind], growths: Mapping[str, Growth]
+    answers: Mapping[tuple[str, str], int],
+    mixture: Sequence[Kind],
+    usage: Mapping[str, tuple[float, float]],
 ) -> dict[str, bool]:
-    """What was to be shown, and whether it was."""
-    statuses = {status for of_kind in counts.values() for status in of_kind}
+    """What was to be shown, and whether it was; `answers` are counted by kind and status."""
     allowed = {
-        kind.name: {DISCONNECTED} if kind.aborted else set(map(str, kind.statuses))
+        (kind.name, status)
         for kind in mixture
+        for status in ([DISCONNECTED] if kind.aborted else map(str, kind.statuses))
     }
-    memory = growths["pss"]
+    before, after = usage["pss"]
     return {
         "no status of 500 or more, no broken connection": not any(
-            status == BROKEN or status.startswith("5") for status in statuses
+            status == BROKEN or status.startswith("5") for _, status in answers
         ),
-        "every answer as expected": all(set(counts[name]) <= allowed[name] for name in allowed),
-        "no growth of memory": memory.last <= memory.first * (1 + _GROWTH),
+        "every answer as expected": answers.keys() <= allowed,
+        "no growth of memory": after <= before * (1 + _GROWTH),
         **{
-            f"no growth of {name}": growths[name].last <= growths[name].first + _MORE
+            f"no growth of {name}": usage[name][1] <= usage[name][0] + _MORE
             for name in ("descriptors", "threads")
         },
     }
@@ -186,25 +132,47 @@ def main(
     variables = servers.service_variables(settings or [])
     with servers.gatewise(model, variables).started() as server:
         mixture = kinds(server.port, model.resolve().name, texts)
-        with process_usage.sampled(server.pid, max(0.2, seconds / 300)) as samples:
-            counts = soak(server.port, mixture, connections, seconds, pause)
+        chance = random.Random(1)
+        sent = [chance.choice(mixture) for _ in range(_REQUESTS)]
+
+        def judge(number: int, status: int | None, _: bytes) -> tuple[str, str]:
+            ended = BROKEN if status is None else str(status)
+            return sent[number].name, DISCONNECTED if sent[number].aborted else ended
+
+        with (
+            process_usage.sampled(server.pid, max(0.2, seconds / 300)) as samples,
+            driving(
+                server.port,
+                [chance.choice(kind.requests) for kind in sent],
+                connections,
+                judge,
+                aborts=lambda number: sent[number].aborted,
+                pause=pause,
+            ) as found,
+        ):
+            time.sleep(seconds)
     # The last sample is taken after the clients have gone, and would count as less.
     names = ("pss", "rss", "descriptors", "threads")
-    growths = {name: growth(samples[:-1], name) for name in names}
-    usage = []
-    for name, each in growths.items():
-        unit, title = (MIB, f"{name.upper()}, MiB") if name in ("pss", "rss") else (1, name)
-        first, last, slope = (value / unit for value in (each.first, each.last, each.slope))
-        usage.append({"usage": title, "first third": first, "last third": last, "a minute": slope})
+    usage = {name: thirds(samples[:-1], name) for name in names}
     answers = [
         {"request": name, "status": status, "answers": count}
-        for name, statuses in counts.items()
-        for status, count in sorted(statuses.items())
+        for (name, status), count in sorted(found.counts.items())
     ]
+    units = {"pss": MIB, "rss": MIB}
     report(
-        {"answers": answers, "usage": usage},
+        {
+            "answers": answers,
+            "usage": [
+                {
+                    "usage": f"{name.upper()}, MiB" if name in units else name,
+                    "first third": first / units.get(name, 1),
+                    "last third": last / units.get(name, 1),
+                }
+                for name, (first, last) in usage.items()
+            ],
+        },
         facts={"minutes": minutes, "connections": connections},
-        verdicts=verdicts(counts, mixture, growths),
+        verdicts=verdicts(found.counts, mixture, usage),
         as_json=as_json,
     )
 

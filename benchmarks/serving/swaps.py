@@ -39,6 +39,7 @@ from gatewise.service.model.model_folder import (
     write_json,
     write_model_folder,
 )
+from gatewise.service.serving.http.auth import api_keys
 from gatewise.training.onnx_export.logit_scaling import scale_logits
 
 NAME = "model"
@@ -152,7 +153,8 @@ def main(
         )
         assignments, headers, key = list(settings or []), [], ""
         if trigger == "call":
-            key = servers.new_admin_key(Path(scratch) / "keys")
+            key, entry = api_keys.make_key("benchmark", api_keys.Role.ADMIN)
+            api_keys.add(Path(scratch) / "keys", entry)
             assignments.append(f"API_KEYS_FILE={Path(scratch) / 'keys'}")
             headers.append(f"{KEY_HEADER}: {key}")
         versions = Versions(folders, Path(scratch) / NAME, layout, trigger, key)

@@ -2,10 +2,11 @@
 
 import json
 import os
+import pickle
 import statistics
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,7 +26,6 @@ from benchmarks.lib.command import (
 from benchmarks.lib.report import Row, report
 from benchmarks.lib.subprocesses import last_line
 from benchmarks.lib.timing import rotated
-from benchmarks.training.frameworks import shared
 from benchmarks.training.frameworks.shared import EncodedTexts, Recipe, TrainingRun
 from benchmarks.training.frameworks.worker import FRAMEWORKS, GATEWISE
 from gatewise.training.config import config as configs
@@ -33,22 +33,14 @@ from gatewise.training.config.config import Config
 from gatewise.training.data import corpora as reading
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.data.examples import Examples
+from gatewise.training.network.shape import Shape
 from gatewise.training.pipeline import prepare
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
-_WINDOW = 65_536
 
-
-@dataclass(frozen=True)
-class Prepared:
-    """A corpus as token ids: its parts `train` and `test`, and what the network needs to know."""
-
-    parts: dict[str, EncodedTexts]
-    vocab_size: int
-    classes: int
-
-
-def encode(folder: Path, rows: int | None, config: Config, scratch: Path) -> Prepared:
+def encode(
+    folder: Path, rows: int | None, config: Config, scratch: Path
+) -> tuple[EncodedTexts, EncodedTexts, Shape]:
     """Builds the vocabulary and encodes both parts, as `gatewise train` does.
 
     The test texts stand in place of the validation texts, by which nothing is chosen here, so that
@@ -60,39 +52,25 @@ def encode(folder: Path, rows: int | None, config: Config, scratch: Path) -> Pre
     stop = StopAtBadRows()
     found = reading.read(Corpora(train, validation=test), config, stop, scratch)
     prepared = prepare(found, config, stop, scratch)
-    return Prepared(
-        {
-            "train": _encoded(prepared.corpus.train),
-            "test": _encoded(prepared.corpus.validation.examples),
-        },
-        prepared.blueprint.shape.vocab_size,
-        prepared.blueprint.shape.classes,
-    )
+    encoded = prepared.corpus
+    train_texts = _in_memory(encoded.train)
+    return train_texts, _in_memory(encoded.validation.examples), prepared.blueprint.shape
 
 
-def _encoded(examples: Examples) -> EncodedTexts:
-    ids, targets = [], []
-    for start in range(0, len(examples), _WINDOW):
-        rows = np.arange(start, min(start + _WINDOW, len(examples)))
-        ids += examples.ids(rows)
-        targets.append(examples.targets(rows))
-    splits = np.concatenate([[0], np.cumsum([len(text) for text in ids])])
-    return EncodedTexts(
-        np.concatenate(ids).astype(np.int32),
-        splits.astype(np.int64),
-        np.concatenate(targets).astype(np.int32),
-    )
+def _in_memory(examples: Examples) -> EncodedTexts:
+    rows = np.arange(len(examples))
+    return EncodedTexts(examples.ids(rows), examples.targets(rows).astype(np.int32))
 
 
-def recipe_of(config: Config, prepared: Prepared, cell: Literal["gru", "lstm"]) -> Recipe:
+def recipe_of(config: Config, shape: Shape, cell: Literal["gru", "lstm"]) -> Recipe:
     """The recipe with the sizes of Gatewise's default network."""
     rate, epochs = config.training.learning_rate, config.training.epochs
     if rate == "auto" or epochs == "auto":
         raise BenchmarkError("expected numbers for learning_rate and epochs, received auto")
     return Recipe(
         cell,
-        vocab_size=prepared.vocab_size,
-        classes=prepared.classes,
+        vocab_size=shape.vocab_size,
+        classes=shape.classes,
         embedding_size=config.network.embedding_size,
         units=config.network.units,
         dropout=config.network.dropout,
@@ -105,27 +83,30 @@ def recipe_of(config: Config, prepared: Prepared, cell: Literal["gru", "lstm"]) 
 
 
 def measure(
-    recipe: Recipe, prepared: Prepared, frameworks: Sequence[str], rounds: int
+    recipe: Recipe,
+    train: EncodedTexts,
+    test: EncodedTexts,
+    frameworks: Sequence[str],
+    rounds: int,
 ) -> list[Row]:
     """Trains in every framework once a round, each round with another seed."""
     runs: dict[str, list[TrainingRun]] = {framework: [] for framework in frameworks}
+    for framework in rotated(frameworks, rounds):
+        seeded = replace(recipe, seed=recipe.seed + len(runs[framework]))
+        runs[framework].append(run(framework, seeded, train, test))
+    own = _rates(runs[GATEWISE], len(train))
+    return [summary(name, each, len(train), own) for name, each in runs.items()]
+
+
+def run(framework: str, recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
+    """Trains in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        shared.write(Path(folder), prepared.parts)
-        for framework in rotated(frameworks, rounds):
-            seeded = replace(recipe, seed=recipe.seed + len(runs[framework]))
-            runs[framework].append(run(framework, Path(folder), seeded))
-    texts = len(prepared.parts["train"])
-    own = _rates(runs[GATEWISE], texts)
-    return [summary(name, each, texts, own) for name, each in runs.items()]
-
-
-def run(framework: str, folder: Path, recipe: Recipe) -> TrainingRun:
-    """Trains in a process of its own on the texts in a folder."""
-    arguments = [framework, str(folder), json.dumps(asdict(recipe))]
-    try:
-        line = last_line("benchmarks.training.frameworks.worker", arguments)
-    except BenchmarkError as error:
-        raise BenchmarkError(f"{framework}: {error}") from None
+        file = Path(folder) / "arguments.pickle"
+        file.write_bytes(pickle.dumps((recipe, train, test)))
+        try:
+            line = last_line("benchmarks.training.frameworks.worker", [framework, str(file)])
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{framework}: {error}") from None
     return TrainingRun(**json.loads(line))
 
 
@@ -178,11 +159,9 @@ def main(
     fixed = ["corpus.duplicates=ignore", f"training.epochs={epochs}"]
     config = configs.load(assignments=[*fixed, *(settings or [])])
     with tempfile.TemporaryDirectory() as scratch:
-        prepared = encode(folder, rows, config, Path(scratch))
-    recipe = recipe_of(config, prepared, cell)
-    measured = measure(recipe, prepared, frameworks, rounds)
-    train = prepared.parts["train"]
-    tokens = len(train.ids) / len(train)
+        train, test, shape = encode(folder, rows, config, Path(scratch))
+    measured = measure(recipe_of(config, shape, cell), train, test, frameworks, rounds)
+    tokens = float(train.lengths.mean())
     facts = {"corpus": folder.name, "texts": len(train), "tokens a text": tokens, "cell": cell}
     rest = {"epochs": epochs, "rounds": rounds, "load before": load}
     report({"training": measured}, facts={**facts, **rest}, as_json=as_json)

@@ -1,20 +1,20 @@
 """`gatewise evaluate`: metrics of a model over labelled rows."""
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import bad_rows_policy, check_outputs, labelled_rows
 
 
 def evaluate(
-    model: options.Model,
-    corpus: options.Corpus,
-    text_column: options.TextColumn = "text",
-    label_column: options.LabelColumn = None,
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    sheet: options.Sheet = None,
-    precision: options.Precision = None,
-    rejects: options.Rejects = None,
-    as_json: options.AsJson = False,
+    model: command_options.Model,
+    corpus: command_options.Corpus,
+    text_column: command_options.TextColumn = "text",
+    label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    precision: command_options.Precision = None,
+    rejects: command_options.Rejects = None,
+    as_json: command_options.AsJson = False,
 ) -> None:
     """Classify labelled rows and report the metrics."""
     from gatewise.console.training_console import show_report

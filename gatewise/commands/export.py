@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import bad_rows_policy, check_outputs, labelled_rows
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: options.Model,
-    out: Annotated[Path, options.path_option(help="The folder to write, with a .zip of it.")],
+    model: command_options.Model,
+    out: Annotated[
+        Path, command_options.path_option(help="The folder to write, with a .zip of it.")
+    ],
     target: Annotated[Literal["mobile"], typer.Option(help="What it is for.")] = "mobile",
     max_size: Annotated[
         str | None,
@@ -26,26 +28,26 @@ def export(
         ),
     ] = None,
     precision: Annotated[
-        options.PrecisionName | None,
+        command_options.PrecisionName | None,
         typer.Option(help="How the weights are stored.  [default: as small as accuracy allows]"),
     ] = None,
     validation: Annotated[
-        Path | None, options.path_option(help="Rows that smaller variants are compared on.")
+        Path | None, command_options.path_option(help="Rows that smaller variants are compared on.")
     ] = None,
     with_tokenizer: Annotated[
         bool,
         typer.Option("--with-tokenizer", help="Also write a model that takes raw texts."),
     ] = False,
-    text_column: options.TextColumn = "text",
-    label_column: options.LabelColumn = None,
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    sheet: options.Sheet = None,
-    rejects: options.Rejects = None,
-    as_json: options.AsJson = False,
+    text_column: command_options.TextColumn = "text",
+    label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    rejects: command_options.Rejects = None,
+    as_json: command_options.AsJson = False,
 ) -> None:
     """Make a model small enough for a phone or a web page, with all files that an app needs."""
-    from gatewise.console.training_console import exporting, show_exported
+    from gatewise.console.training_console import show_exported, show_step
     from gatewise.training.mobile.mobile_export import export_mobile
     from gatewise.training.mobile.mobile_folder import zip_of
     from gatewise.value_types import in_bytes
@@ -57,7 +59,7 @@ def export(
     corpus = validation or Path()
     outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}
     check_outputs([model, validation], outputs)
-    with bad_rows_policy(rejects) as bad_rows, exporting() as on_step:
+    with bad_rows_policy(rejects) as bad_rows:
 
         def rows(classifier: "Classifier") -> "Iterable[Row]":
             columns = (text_column, label_column)
@@ -71,6 +73,6 @@ def export(
             max_size=limit,
             with_text=with_tokenizer,
             rows=rows if validation else None,
-            on_step=on_step,
+            on_step=show_step,
         )
     show_exported(exported, out, as_json=as_json)

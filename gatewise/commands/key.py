@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 
 
 def key(
@@ -19,7 +19,7 @@ def key(
     ],
     file: Annotated[
         Path,
-        options.path_option(
+        command_options.path_option(
             envvar="GATEWISE_API_KEYS_FILE", help="The file of keys, created if missing."
         ),
     ],

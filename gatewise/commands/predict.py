@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import standard_input, texts_of
 from gatewise.printable import printable
 
@@ -13,7 +13,7 @@ TRUNCATED = "a text is longer than the model reads: only its first {} tokens cou
 
 
 def predict(
-    model: options.Model,
+    model: command_options.Model,
     texts: Annotated[
         list[str], typer.Argument(metavar="TEXT...", help="Texts; - reads lines from stdin.")
     ],
@@ -21,18 +21,17 @@ def predict(
         int | None,
         typer.Option(min=1, help="Labels shown for each text.  [default: the predicted ones]"),
     ] = None,
-    precision: options.Precision = None,
-    as_json: options.AsJson = False,
+    precision: command_options.Precision = None,
+    as_json: command_options.AsJson = False,
 ) -> None:
     """Classify texts given on the command line or on standard input."""
     from gatewise.service.model.classifier import Classifier
 
     classifier = Classifier.load(model, precision=precision)
     for window in texts_of(texts, standard_input):
-        encoded = classifier.encode_nonempty(window.texts, window.name)
-        for text, cut, row in zip(
-            window.texts, encoded, classifier.probabilities(encoded), strict=True
-        ):
+        names, lines = [*window], [*window.values()]
+        encoded = classifier.encode_nonempty(lines, names.__getitem__)
+        for text, cut, row in zip(lines, encoded, classifier.probabilities(encoded), strict=True):
             best = classifier.best(row, top_k)
             if cut.truncated:
                 typer.echo(f"gatewise: {TRUNCATED.format(len(cut.ids))}", err=True)

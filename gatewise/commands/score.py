@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import check_outputs, local_path, tell
 from gatewise.vocab.errors import GatewiseError
 
 
 def score(
-    model: options.Model,
+    model: command_options.Model,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -41,10 +41,10 @@ def score(
             "[default: the input's, or parquet]",
         ),
     ] = None,
-    text_column: options.TextColumn = "text",
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    sheet: options.Sheet = None,
+    text_column: command_options.TextColumn = "text",
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -66,8 +66,8 @@ def score(
             help="Give no label below this, 0 to always give one.  [default: the model's]",
         ),
     ] = None,
-    precision: options.Precision = None,
-    rejects: options.Rejects = None,
+    precision: command_options.Precision = None,
+    rejects: command_options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was interrupted.")
     ] = False,
@@ -76,10 +76,10 @@ def score(
         typer.Option(min=1, help="Cores to use, or processes of a cluster.  [default: all]"),
     ] = None,
     engine: Annotated[
-        options.EngineName,
+        command_options.EngineName,
         typer.Option(help="What scores: threads of this process, or processes on a Ray cluster."),
     ] = "local",
-    address: options.Address = None,
+    address: command_options.Address = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Classify every row of a file and write the rows out with label and score."""

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 
 
 def serve(
     models: Annotated[
         list[str],
-        options.path_argument(
+        command_options.path_argument(
             metavar="MODEL...",
             help="Model folders, zips of them, or folders of versions; NAME=PATH names one.",
         ),
@@ -23,10 +23,10 @@ def serve(
         int | None, typer.Option(help="Processes that share the port.  [default: 1]")
     ] = None,
     engine: Annotated[
-        options.EngineName,
+        command_options.EngineName,
         typer.Option(help="What serves: processes of this machine, or Ray Serve."),
     ] = "local",
-    address: options.Address = None,
+    address: command_options.Address = None,
     replicas: Annotated[
         int | None, typer.Option(min=1, help="Replicas on the Ray cluster.  [default: 1]")
     ] = None,
@@ -75,11 +75,7 @@ def serve(
 
 
 def _refuse(values: dict[str, Any], where: str) -> None:
-    """Refuses options that have no effect in this combination.
-
-    Raises:
-        typer.BadParameter: If one is set.
-    """
+    """Refuses options that have no effect in this combination."""
     for name, value in values.items():
         if value is not None:
             raise typer.BadParameter(f"{name} has no effect {where}")

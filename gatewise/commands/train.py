@@ -5,23 +5,25 @@ from typing import Annotated
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import bad_rows_policy, check_outputs
 
 
 def train(
-    corpus: options.Corpus,
-    out: Annotated[Path, options.path_option(help="The model folder to write.")],
-    validation: options.Validation = None,
-    test: Annotated[Path | None, options.path_option(help="Rows to report on at the end.")] = None,
-    config: options.ConfigFile = None,
-    set_: options.Assignments = None,
-    text_column: options.TextColumnSetting = None,
-    label_column: options.LabelColumn = None,
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    sheet: options.Sheet = None,
-    rejects: options.Rejects = None,
+    corpus: command_options.Corpus,
+    out: Annotated[Path, command_options.path_option(help="The model folder to write.")],
+    validation: command_options.Validation = None,
+    test: Annotated[
+        Path | None, command_options.path_option(help="Rows to report on at the end.")
+    ] = None,
+    config: command_options.ConfigFile = None,
+    set_: command_options.Assignments = None,
+    text_column: command_options.TextColumnSetting = None,
+    label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    rejects: command_options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped.")
     ] = False,

@@ -6,48 +6,50 @@ from typing import Annotated
 
 import typer
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import bad_rows_policy, check_outputs
 from gatewise.value_types import seconds
 
 
 def tune(
-    corpus: options.Corpus,
+    corpus: command_options.Corpus,
     out: Annotated[
         Path,
-        options.path_option(help="Folder of the search; its subfolder best holds the best model."),
+        command_options.path_option(
+            help="Folder of the search; its subfolder best holds the best model."
+        ),
     ],
     validation: Annotated[
-        Path | None, options.path_option(help="Rows to choose the settings by.")
+        Path | None, command_options.path_option(help="Rows to choose the settings by.")
     ] = None,
     space: Annotated[
-        Path | None, options.path_option(help="Settings and the values to try, as TOML.")
+        Path | None, command_options.path_option(help="Settings and the values to try, as TOML.")
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Maximum number of trials.")] = 20,
     time_budget: Annotated[
         float | None,
         typer.Option(parser=seconds, metavar="TIME", help="Time limit, such as 30m or 1h30m."),
     ] = None,
-    config: options.ConfigFile = None,
-    set_: options.Assignments = None,
-    text_column: options.TextColumnSetting = None,
-    label_column: options.LabelColumn = None,
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    sheet: options.Sheet = None,
-    rejects: options.Rejects = None,
+    config: command_options.ConfigFile = None,
+    set_: command_options.Assignments = None,
+    text_column: command_options.TextColumnSetting = None,
+    label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    rejects: command_options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the search in the folder.")
     ] = False,
-    as_json: options.AsJson = False,
+    as_json: command_options.AsJson = False,
 ) -> None:
     """Search for the settings with the best validation metric, and keep the best model."""
     from gatewise.console.tuning_console import search_progress, show_search
     from gatewise.training.config import config as settings
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.tuning import search_space
-    from gatewise.training.tuning.tune import Limits
-    from gatewise.training.tuning.tune import tune as search_for
+    from gatewise.training.tuning.hyperparameter_search import SearchLimits
+    from gatewise.training.tuning.hyperparameter_search import tune as search_for
 
     run_config = settings.load(
         config,
@@ -68,7 +70,7 @@ def tune(
             out,
             run_config,
             searched,
-            Limits(trials, time_budget),
+            SearchLimits(trials, time_budget),
             partial(bad_rows_policy, rejects),
             callbacks,
             resume=resume,

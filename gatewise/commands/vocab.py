@@ -3,21 +3,21 @@
 from pathlib import Path
 from typing import Annotated
 
-from gatewise import options
+from gatewise import command_options
 from gatewise.inputs import bad_rows_policy, check_outputs, tell
 
 
 def vocab(
-    corpus: options.Corpus,
-    out: Annotated[Path, options.path_option(help="The tokenizer.json to write.")],
-    config: options.ConfigFile = None,
-    set_: options.Assignments = None,
-    text_column: options.TextColumnSetting = None,
-    delimiter: options.Delimiter = None,
-    encoding: options.Encoding = None,
-    sheet: options.Sheet = None,
-    rejects: options.Rejects = None,
-    as_json: options.AsJson = False,
+    corpus: command_options.Corpus,
+    out: Annotated[Path, command_options.path_option(help="The tokenizer.json to write.")],
+    config: command_options.ConfigFile = None,
+    set_: command_options.Assignments = None,
+    text_column: command_options.TextColumnSetting = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
+    rejects: command_options.Rejects = None,
+    as_json: command_options.AsJson = False,
 ) -> None:
     """Build only the dictionary of a corpus and report its coverage."""
     from gatewise.console.training_console import show_dictionary

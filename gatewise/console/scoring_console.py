@@ -65,11 +65,7 @@ def scoring_progress() -> Iterator[Callable[["RowCounts", float | None], None]]:
 def show_summary(summary: "Summary", written_to: str, *, err: bool, as_json: bool) -> None:
     """Prints how many rows were read, scored, rejected and truncated.
 
-    Args:
-        summary: The counts.
-        written_to: The output of the rows.
-        err: Print to standard error, because the rows went to standard output.
-        as_json: Print JSON.
+    With `err` to standard error, because the rows went to standard output.
     """
     if as_json:
         print_json(asdict(summary), err=err)

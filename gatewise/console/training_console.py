@@ -1,6 +1,6 @@
 """What training, evaluation, export and inspection print: progress, metrics, model folders."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -139,17 +139,10 @@ def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool
     print_plainly(f"dictionary written to {out}")
 
 
-@contextmanager
-def exporting() -> Iterator[Callable[["ExportStep"], None]]:
-    """Prints a line for each step of an export."""
-    console = Console(stderr=True)
-
-    def on_step(step: "ExportStep") -> None:
-        accuracy = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
-        line = f"{step.size:,} bytes{accuracy}: {step.what}"
-        print_progress(console, line)
-
-    yield on_step
+def show_step(step: "ExportStep") -> None:
+    """Prints a line for a step of an export, to standard error."""
+    accuracy = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
+    print_progress(Console(stderr=True), f"{step.size:,} bytes{accuracy}: {step.what}")
 
 
 def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:

@@ -14,15 +14,15 @@ from gatewise.training.report.metric_names import metric_name
 
 if TYPE_CHECKING:
     from gatewise.training.fit.progress import Progress as FitProgress
-    from gatewise.training.tuning.trial import Trial
-    from gatewise.training.tuning.tune import Callbacks, Search
+    from gatewise.training.tuning.hyperparameter_search import Callbacks, SearchResult
+    from gatewise.training.tuning.study import Trial
 
 
 @contextmanager
 def search_progress(trials: int) -> Iterator["Callbacks"]:
     """A bar over the running trial and a line per ended trial; lines alone without a terminal."""
     from gatewise.training.fit.progress import Finding  # noqa: PLC0415
-    from gatewise.training.tuning.tune import Callbacks  # noqa: PLC0415 — brings Optuna
+    from gatewise.training.tuning.hyperparameter_search import Callbacks  # noqa: PLC0415 — brings Optuna
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -42,7 +42,7 @@ def search_progress(trials: int) -> Iterator["Callbacks"]:
         yield Callbacks(on_progress, on_trial)
 
 
-def show_search(search: "Search", *, as_json: bool) -> None:
+def show_search(search: "SearchResult", *, as_json: bool) -> None:
     """Prints the trials of a search and the place of the best model."""
     if as_json:
         print_json(search.as_dict())

@@ -41,9 +41,6 @@ def min_batch_rows(operators: Iterable[str]) -> int:
 
     onnxruntime's RNN, unlike its GRU and LSTM, uses another kernel for a batch of one, whose
     results differ in the last bits.
-
-    Args:
-        operators: The operator types of the network.
     """
     return 2 if "RNN" in operators else 1
 
@@ -179,9 +176,6 @@ class Classifier:
         """The logits with a score function applied.
 
         By default it is the model's own: sigmoid if a text may have several labels, else softmax.
-
-        Returns:
-            float32, shape `(texts, classes)`.
         """
         return apply(function_to_apply or self.score_function, self.logits(encoded))
 
@@ -223,11 +217,7 @@ class Classifier:
         return [tuple(label for label, _ in self.best(row)) for row in probabilities]
 
     def none_labels(self, probabilities: NDArray[np.float32]) -> list[str | None]:
-        """The label of each rejected text; None for the others.
-
-        Args:
-            probabilities: Shape `(texts, classes)`.
-        """
+        """The label of each rejected text; None for the others."""
         return none_labels(self.reject, probabilities)
 
     def best(
@@ -246,11 +236,7 @@ class Classifier:
         return ranked(self.classes_, probabilities, top_k or 1, none=none)
 
     def _probe(self) -> None:
-        """Runs the network once, with the largest token id, so that a broken one fails on loading.
-
-        Raises:
-            ModelFolderError: The network fails.
-        """
+        """Runs the network with the largest token id, so that a broken one fails on loading."""
         ids = np.array([CLS_ID, self.artifact.config.vocab_size - 1])
         self._run(pad([ids, ids[:1]]))
 

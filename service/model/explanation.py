@@ -37,17 +37,12 @@ _DECIMALS = 4
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The contribution of a span of a text to the prediction.
+    """The contribution of a span of a text to the prediction."""
 
-    Attributes:
-        start: Index of its first character in the original text, in code points.
-        end: Index after its last character.
-        share: The drop in the label's log-odds without it; negative if it is evidence against the
-            label.
-    """
-
-    start: int
-    end: int
+    start: int  # index of its first character in the original text, in code points
+    end: int  # index after its last character
+    # The drop in the label's log-odds without it; negative if it is evidence against the
+    # label.
     share: float
 
 
@@ -57,20 +52,13 @@ class Explanation:
 
     The shares are differences to the unchanged text and do not add up to the log-odds: if two words
     are redundant, each has a small share.
-
-    Attributes:
-        index: The explained class.
-        log_odds: ln(p / (1 - p)), p being the probability of that class.
-        shares: The spans in ascending order, without overlaps.
-        logits: The logits of the text, float32, shape `(classes,)`.
-        truncated: Whether the text was truncated to the maximum length.
     """
 
-    index: int
-    log_odds: float
-    shares: tuple[Attribution, ...]
-    logits: NDArray[np.float32]
-    truncated: bool
+    index: int  # the explained class
+    log_odds: float  # ln(p / (1 - p)), p being the probability of that class
+    shares: tuple[Attribution, ...]  # the spans in ascending order, without overlaps
+    logits: NDArray[np.float32]  # the logits of the text, float32, shape `(classes,)`
+    truncated: bool  # whether the text was truncated to the maximum length
 
 
 def cost(text: EncodedWithOffsets) -> int:

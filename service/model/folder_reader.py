@@ -38,11 +38,7 @@ class MissingError(ModelFolderError):
 
 
 class TooLargeError(ModelFolderError):
-    """A file that exceeds its size limit.
-
-    Attributes:
-        found: Its size in bytes.
-    """
+    """A file that exceeds its size limit."""
 
     def __init__(self, path: Path, limit: int, found: int) -> None:
         super().__init__(f"{path}: expected at most {limit:,} bytes, found {found:,}")
@@ -71,11 +67,7 @@ class Files(Protocol):
 
 
 def open_files(path: Path) -> Files:
-    """Opens the folder or the zip at a path.
-
-    Raises:
-        ModelFolderError: There is neither.
-    """
+    """Opens the folder or the zip at a path."""
     if path.is_dir():
         return _Folder(path)
     if not path.exists():
@@ -101,17 +93,9 @@ def _is_inside(name: str) -> bool:
 
 
 def read_file(path: Path, limit: int, name: Path | None = None) -> bytes:
-    """The contents of a regular file; pipes and devices are not opened.
+    """The contents of a regular file; links are not followed, pipes and devices not opened.
 
-    Args:
-        path: The file; symbolic links are not followed.
-        limit: The largest allowed size in bytes.
-        name: The path to name in errors; None for `path`.
-
-    Raises:
-        TooLargeError: The file is larger.
-        MissingError: There is no such file.
-        ModelFolderError: It is not a regular file, or cannot be read.
+    Errors call the file by `name`, if there is one.
     """
     # If the file is replaced meanwhile, opening it neither blocks nor follows a link.
     flags = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))

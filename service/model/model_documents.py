@@ -86,18 +86,13 @@ class NetworkSettings(BaseModel):
 
 
 class RejectSettings(BaseModel):
-    """When a text is rejected: when it gets none of the labels.
-
-    Attributes:
-        threshold: The probability that the best label must reach.
-        label: The label of a rejected text.
-        out_of_scope: The label of out-of-scope rows in the training corpus; None if it had none.
-    """
+    """When a text is rejected: when it gets none of the labels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    threshold: Annotated[float, Field(gt=0, le=1)]
-    label: Annotated[str, Field(min_length=1)]
+    threshold: Annotated[float, Field(gt=0, le=1)]  # the probability that the best label must reach
+    label: Annotated[str, Field(min_length=1)]  # of a rejected text
+    # The label of out-of-scope rows in the training corpus; None if it had none.
     out_of_scope: str | None = None
 
 
@@ -198,28 +193,20 @@ class ManifestFile(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json`: digests of the files, and what is needed to train the same model again.
-
-    Attributes:
-        format: Version of the folder's layout.
-        files: Every other file of the folder by name.
-        seed: Seed of the training run.
-        corpus_sha256: Digest of the training rows, in the order they were read.
-        versions: Version of each package used in training.
-        opset: ONNX opset of the networks.
-        operators: ONNX operator types of the networks, sorted.
-        onnxruntime: The oldest onnxruntime that loads the networks; None if unknown.
-    """
+    """`manifest.json`: digests of the files, and what is needed to train the same model again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = FORMAT
+    # Every other file of the folder by name.
     files: Annotated[dict[_Printable, ManifestFile], Field(max_length=1000)] = {}
-    seed: _Number
-    corpus_sha256: _Sha256
+    seed: _Number  # seed of the training run
+    corpus_sha256: _Sha256  # digest of the training rows, in the order they were read
+    # Version of each package used in training.
     versions: Annotated[dict[_Printable, _Printable], Field(max_length=100)]
-    opset: _Number
-    operators: tuple[_Printable, ...]
+    opset: _Number  # ONNX opset of the networks
+    operators: tuple[_Printable, ...]  # ONNX operator types of the networks, sorted
+    # The oldest onnxruntime that loads the networks; None if unknown.
     onnxruntime: _Printable | None = None
 
     _check_format_first = model_validator(mode="before")(_check_format)

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +35,7 @@ from gatewise.service.model.model_documents import (
     Precision,
 )
 from gatewise.service.model.onnx_validation.onnx_parser import OPSET
-from gatewise.service.model.onnx_validation.validate_network import validate_network
+from gatewise.service.model.onnx_validation.operator_allowlist import validate_network
 from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import TokenizerError
@@ -50,81 +49,35 @@ MAX_MANIFEST_BYTES = 2**20
 _MAX_BYTES_OF = {"config.json": 2**24, "tokenizer.json": 2**27}
 
 
-@dataclass(frozen=True)
 class ModelFolder:
-    """The paths of a model folder; this class is the on-disk format.
+    """The paths of a model folder; this class is the on-disk format."""
 
-    Attributes:
-        path: The folder itself.
-    """
-
-    path: Path
-
-    @cached_property
-    def config(self) -> Path:
-        """Labels, task and Gatewise's own settings."""
-        return self.path / "config.json"
-
-    @cached_property
-    def tokenizer(self) -> Path:
-        """The tokenizer."""
-        return self.path / "tokenizer.json"
-
-    @cached_property
-    def tokenizer_config(self) -> Path:
-        """What Hugging Face's tokenizer classes need in addition to the tokenizer."""
-        return self.path / "tokenizer_config.json"
-
-    @cached_property
-    def model(self) -> Path:
-        """The network in 32-bit floats."""
-        return self.path / "onnx" / "model.onnx"
-
-    @cached_property
-    def model_fp16(self) -> Path:
-        """The network with its weights stored as 16-bit floats."""
-        return self.path / "onnx" / "model_fp16.onnx"
-
-    @cached_property
-    def model_quantized(self) -> Path:
-        """The network with its weights stored as 8-bit integers."""
-        return self.path / "onnx" / "model_quantized.onnx"
-
-    @cached_property
-    def text_model(self) -> Path:
-        """The network with its tokenizer: texts in, labels and scores out."""
-        return self.path / "onnx" / "model_text.onnx"
-
-    @cached_property
-    def step(self) -> Path:
-        """The step network, which reads one token at a time; only of forward models."""
-        return self.path / "onnx" / "step.onnx"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Labels, task and Gatewise's own settings.
+        self.config = path / "config.json"
+        self.tokenizer = path / "tokenizer.json"
+        # What Hugging Face's tokenizer classes need in addition to the tokenizer.
+        self.tokenizer_config = path / "tokenizer_config.json"
+        # The network, with its weights in 32-bit floats, 16-bit floats, and 8-bit integers.
+        self.model = path / "onnx" / "model.onnx"
+        self.model_fp16 = path / "onnx" / "model_fp16.onnx"
+        self.model_quantized = path / "onnx" / "model_quantized.onnx"
+        # The network with its tokenizer: texts in, labels and scores out.
+        self.text_model = path / "onnx" / "model_text.onnx"
+        # The step network, which reads one token at a time; only of forward models.
+        self.step = path / "onnx" / "step.onnx"
+        # The metrics of the training run, for machines and for people.
+        self.metrics = path / "metrics.json"
+        self.report = path / "report.html"
+        self.card = path / "README.md"
+        # The digest of every other file, and how the model was trained.
+        self.manifest = path / "manifest.json"
 
     def model_in(self, precision: Precision) -> Path:
         """The network in a precision."""
-        return {"fp32": self.model, "fp16": self.model_fp16, "int8": self.model_quantized}[
-            precision
-        ]
-
-    @cached_property
-    def metrics(self) -> Path:
-        """The metrics of the training run, for machines."""
-        return self.path / "metrics.json"
-
-    @cached_property
-    def report(self) -> Path:
-        """The metrics with charts, for people."""
-        return self.path / "report.html"
-
-    @cached_property
-    def card(self) -> Path:
-        """The model card."""
-        return self.path / "README.md"
-
-    @cached_property
-    def manifest(self) -> Path:
-        """The digest of every other file, and how the model was trained."""
-        return self.path / "manifest.json"
+        networks = {"fp32": self.model, "fp16": self.model_fp16, "int8": self.model_quantized}
+        return networks[precision]
 
     def name_of(self, file: Path) -> str:
         """A file's name inside the folder, with forward slashes on every system."""
@@ -198,14 +151,10 @@ def artifact_of(
     *,
     sha256: str = "",
 ) -> Artifact:
-    """Checks the contents of a model folder, which need not be on disk.
+    """Checks the contents of a model folder, by their names in it; it need not be on disk.
 
-    Args:
-        folder: The folder, for messages.
-        manifest: Its manifest.
-        contents: The contents of its other files, by their names in it.
-        precision: Which of its models; None for the most exact one.
-        sha256: The digest of its `manifest.json`; empty if that is not written yet.
+    Without a precision it takes the most exact model. The SHA-256 is that of `manifest.json`, empty
+    if that is not written yet.
 
     Raises:
         ModelFolderError: If they are not what Gatewise would have written, or there is no model in

@@ -8,16 +8,7 @@ from gatewise.service.model.errors import ModelFolderError
 
 
 def open_session(contents: bytes, file: Path, threads: int) -> ort.InferenceSession:
-    """Opens a network in onnxruntime.
-
-    Args:
-        contents: The ONNX file.
-        file: Its path, for messages.
-        threads: Threads per call.
-
-    Raises:
-        ModelFolderError: onnxruntime refuses it.
-    """
+    """Opens a network in onnxruntime."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -43,11 +43,6 @@ def log_odds(
 
     >>> log_odds("softmax", np.array([[3.0, 1.0]], dtype=np.float32), np.array([0])).tolist()
     [2.0]
-
-    Args:
-        function: The score function of the model.
-        logits: float32, shape `(texts, classes)`.
-        columns: The class of each row, int64, shape `(texts,)`.
     """
     rows = np.arange(len(logits))
     wide = logits.astype(np.float64)
@@ -100,9 +95,6 @@ def best_first(
 
     >>> best_first(np.array([0.1, 0.9], dtype=np.float32)).tolist()
     [1, 0]
-
-    Returns:
-        intp, shape `(labels,)`.
     """
     order = np.argsort(-scores, kind="stable")
     if thresholds is not None:
@@ -119,9 +111,6 @@ def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) ->
     Args:
         scores: float32, shape `(…, labels)`.
         thresholds: The threshold of each label, or one for all.
-
-    Returns:
-        bool, of the shape of the scores.
     """
     return scores >= np.asarray(thresholds, dtype=np.float32)
 
@@ -129,12 +118,7 @@ def reached(scores: NDArray[np.float32], thresholds: Sequence[float] | float) ->
 def none_labels(
     reject: RejectSettings | None, probabilities: NDArray[np.float32]
 ) -> list[str | None]:
-    """The label of each rejected text; None for the others.
-
-    Args:
-        reject: When a text is rejected; None for never.
-        probabilities: float32, shape `(texts, classes)`.
-    """
+    """The label of each rejected text; None for the others."""
     if reject is None:
         return [None] * len(probabilities)
     accepted = reached(probabilities.max(axis=1), reject.threshold)

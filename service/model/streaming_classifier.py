@@ -60,13 +60,6 @@ class _Checkpoint:
 class StreamingClassifier:
     """A loaded model that classifies token by token; safe to call from several threads.
 
-    Args:
-        loaded: The contents of the model folder.
-        threads: Threads per call of onnxruntime.
-
-    Attributes:
-        artifact: The contents of the model folder.
-
     Raises:
         StreamingError: The model cannot classify a text before its end.
         ModelFolderError: Its network fails.
@@ -74,10 +67,8 @@ class StreamingClassifier:
 
     def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
         self.artifact = loaded
-        self.tokenizer = _incremental_tokenizer(loaded)
-        if loaded.step is None or loaded.precision != "fp32":
-            raise StreamingError(f"{loaded.folder.path}: {_reason(loaded)}")
-        self._session = open_session(loaded.step, loaded.folder.step, threads)
+        step, self.tokenizer = _step_network(loaded)
+        self._session = open_session(step, loaded.folder.step, threads)
         states = [each for each in self._session.get_inputs() if each.name != TOKEN]
         self._states = [state.name for state in states]
         self._outputs = [OUTPUT, *(NEXT + name.removeprefix(STATE) for name in self._states)]
@@ -116,11 +107,7 @@ class StreamingClassifier:
         return apply(function, np.stack(logits))
 
     def read(self, token: int, checkpoint: _Checkpoint) -> _Checkpoint:
-        """Runs the network on one more token.
-
-        Raises:
-            ModelFolderError: The network fails.
-        """
+        """Runs the network on one more token."""
         inputs = dict(zip(self._states, checkpoint.states, strict=True))
         inputs[TOKEN] = np.array([token], dtype=np.int64)
         file = self.artifact.folder.step
@@ -200,22 +187,13 @@ class Stream:
             raise
 
     def latest(self) -> StreamScores:
-        """The scores of the tokens read so far.
-
-        Raises:
-            EmptyTextError: No token was read.
-        """
+        """The scores of the tokens read so far."""
         if not self.tokens:
             raise EmptyTextError("the text is empty: it holds no token to classify")
         return self._scores([self._latest])[0]
 
     def end(self) -> StreamScores:
-        """The scores of the whole text, after its end.
-
-        Raises:
-            EmptyTextError: The text has no token.
-            TextTooLongError: See `feed`.
-        """
+        """The scores of the whole text, after its end."""
         self.feed("")
         return self.latest()
 
@@ -276,20 +254,24 @@ class Stream:
 
 def is_streamed(loaded: Artifact) -> bool:
     """Whether a model can classify a text before its end."""
-    if loaded.step is None or loaded.precision != "fp32":
+    if loaded.step is None:  # of most models; making the tokenizer takes a moment
         return False
     try:
-        _incremental_tokenizer(loaded)
+        _step_network(loaded)
     except StreamingError:
         return False
     return True
 
 
-def _incremental_tokenizer(loaded: Artifact) -> IncrementalTokenizer:
+def _step_network(loaded: Artifact) -> tuple[bytes, IncrementalTokenizer]:
+    """The step network of a model, and its tokenizer for texts that arrive in pieces."""
     try:
-        return IncrementalTokenizer(loaded.tokenizer)
+        tokenizer = IncrementalTokenizer(loaded.tokenizer)
     except TokenizerError as error:
         raise StreamingError(f"{loaded.folder.path}: {error}") from None
+    if loaded.step is None or loaded.precision != "fp32":
+        raise StreamingError(f"{loaded.folder.path}: {_reason(loaded)}")
+    return loaded.step, tokenizer
 
 
 def _reason(loaded: Artifact) -> str:

@@ -19,11 +19,6 @@ def append_cells(raws: Sequence[str], columns: Sequence[Column], delimiter: str)
 
     >>> append_cells(["a,1.10\r\n"], [["spam"], np.array([0.9], dtype=np.float32)], ",")
     'a,1.10,spam,0.9\n'
-
-    Args:
-        raws: The rows as in the file.
-        columns: The values of each new column, one per row.
-        delimiter: The delimiter of the file.
     """
     cells = [list(_cells(column, delimiter)) for column in columns]
     rows = zip(raws, zip(*cells, strict=True), strict=True)
@@ -37,11 +32,6 @@ def append_keys(raws: Sequence[str], names: Sequence[str], columns: Sequence[Col
 
     >>> append_keys(['{"a": 1.10}\n', "{}"], ["label"], [["spam", "ham"]])
     '{"a": 1.10, "label": "spam"}\n{"label": "ham"}\n'
-
-    Args:
-        raws: The objects as in the file, one line each.
-        names: The new keys; no object has one of them.
-        columns: The values of each new key, one per object.
     """
     keys = [f"{json_text(name)}: " for name in names]
     values = [

@@ -18,9 +18,6 @@ def cell_text(value: object) -> str:
 
     Example:
         `cell_text([1, "a"])` is `'[1, "a"]'`.
-
-    Raises:
-        OutputError: The value cannot be written as JSON.
     """
     if isinstance(value, str):
         return value

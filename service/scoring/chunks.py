@@ -24,25 +24,15 @@ Items = list[Record | BadRow]
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A position in the input, always at the end of a chunk.
+    """A position in the input, always at the end of a chunk."""
 
-    Attributes:
-        table: Index of the file that is being read.
-        records: Number of its records that have been read, bad rows included.
-    """
-
-    table: int = 0
-    records: int = 0
+    table: int = 0  # index of the file that is being read
+    records: int = 0  # number of its records that have been read, bad rows included
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Records of one file that are scored together.
-
-    Attributes:
-        items: The records, with the bad rows between them.
-        end: The position after them.
-    """
+    """Records of one file that are scored together."""
 
     items: Items
     end: Position
@@ -54,14 +44,7 @@ def chunks(
     rows: int = CHUNK_ROWS,
     meter: ReadProgress | None = None,
 ) -> Iterator[Chunk]:
-    """Reads files in chunks.
-
-    Args:
-        tables: The files.
-        start: Where to begin, which is the `end` of a chunk; None for the beginning.
-        rows: The largest number of rows in a chunk.
-        meter: Counts the bytes that have been read.
-    """
+    """Reads files in chunks, from the `end` of a chunk on; the meter counts the bytes."""
     start = start or Position()
     for number, table in enumerate(tables[start.table :], start=start.table):
         done = start.records if number == start.table else 0
@@ -73,13 +56,7 @@ def chunks(
 def chunked(
     items: Iterable[T], size: Callable[[T], int], rows: int = CHUNK_ROWS
 ) -> Iterator[list[T]]:
-    """Splits items into lists of limited length and size.
-
-    Args:
-        items: Records or texts.
-        size: The number of characters of an item.
-        rows: The largest number of items in a list.
-    """
+    """Splits items into lists of limited length and size."""
     chunk: list[T] = []
     characters = 0
     for item in items:

@@ -7,18 +7,18 @@ import errno
 import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 
-from gatewise.service.scoring.journaled_output import JournaledOutput
-from gatewise.service.scoring.parquet_output import ParquetAssembler
-from gatewise.service.scoring.row_format import RowFormat
-from gatewise.service.scoring.stdout_output import StdoutOutput
+from gatewise.service.scoring.journaled_output import JournaledOutput, ScoringProgress
+from gatewise.service.scoring.row_format import ParquetAssembler, RowFormat
 from gatewise.vocab.atomic_files import (
     atomic_write,
     check_file_target,
@@ -34,29 +34,56 @@ from gatewise.vocab.errors import CorpusError, OutputError
 _STANDARD_OUTPUT = "standard output"
 
 
+class StdoutOutput:
+    """Writes rows to standard output, and rejected rows to a temporary file."""
+
+    def __init__(self) -> None:
+        self.progress = ScoringProgress()
+        self.resumable = False
+        self._folder = tempfile.TemporaryDirectory(prefix="gatewise-")
+        # Unbuffered, so that it can be read at any time.
+        self._rejected = self.rejected.open("wb", buffering=0)
+
+    def write(self, rows: bytes, rejected: bytes) -> None:
+        """Writes rows and rejected rows."""
+        self._rejected.write(rejected)
+        sys.stdout.buffer.write(rows)
+
+    def commit(self, progress: ScoringProgress) -> None:
+        """Does nothing, because a run cannot resume."""
+
+    def flush(self) -> None:
+        """Flushes standard output."""
+        sys.stdout.buffer.flush()
+
+    @property
+    def rejected(self) -> Path:
+        """The file of the rejected rows, in JSON Lines."""
+        return Path(self._folder.name, "rejected")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._rejected.close()
+        self._folder.cleanup()
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """The files of an output.
+    """The files of an output."""
 
-    Attributes:
-        file: The file of the rows; its suffix is the format.
-        rejects: The file of the rejected rows, in JSON Lines; None for no such file.
-        is_stdout: Whether the rows go to standard output.
-    """
-
+    # The file of the rows; its suffix is the format.
     file: DataFile
+    # The file of the rejected rows, in JSON Lines; None for no such file.
     rejects: Path | None = None
-    is_stdout: bool = False
+    is_stdout: bool = False  # whether the rows go to standard output
 
     @classmethod
     def named(
         cls, path: str | os.PathLike[str], rejects: str | os.PathLike[str] | None = None
     ) -> "Destination":
         """Checks a file as the destination, before any work is done.
-
-        Args:
-            path: A path, or the URI of an object.
-            rejects: The path of the rejects file.
 
         Raises:
             OutputError: The suffix is unknown, the folder does not exist, or the path is taken by
@@ -74,10 +101,6 @@ class Destination:
         cls, suffix: str, rejects: str | os.PathLike[str] | None = None
     ) -> "Destination":
         """Standard output as the destination.
-
-        Args:
-            suffix: The format, such as `csv` or `jsonl.gz`.
-            rejects: The path of the rejects file.
 
         Raises:
             OutputError: The format is unknown, or is Parquet.
@@ -99,15 +122,7 @@ class Destination:
     def open(
         self, conditions: Mapping[str, object], *, resume: bool
     ) -> JournaledOutput | StdoutOutput:
-        """Starts the output, or resumes it.
-
-        Args:
-            conditions: What determines its bytes; see `JournaledOutput.open`.
-            resume: Whether to resume an earlier run.
-
-        Raises:
-            OutputError: It cannot be written or resumed.
-        """
+        """Starts the output, or resumes it."""
         if self.is_stdout:
             if resume:
                 raise OutputError(
@@ -120,11 +135,7 @@ class Destination:
         )
 
     def deliver(self, output: JournaledOutput | StdoutOutput, row_format: RowFormat) -> None:
-        """Moves the complete output to its target; until then, readers see the former files.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+        """Moves the complete output to its target; until then, readers see the former files."""
         if isinstance(output, JournaledOutput):
             output.check()
         self.deliver_rejects(output)
@@ -155,22 +166,14 @@ class Destination:
             fsync_path(self.file.path.parent)
 
     def deliver_rejects(self, output: JournaledOutput | StdoutOutput) -> None:
-        """Copies the rejected rows to their target.
-
-        Raises:
-            OutputError: They cannot be written.
-        """
+        """Copies the rejected rows to their target."""
         # If the folder was deleted, `check` raises the error that says so.
         if self.rejects is not None and output.rejected.exists():
             deliver_rejects(self.rejects, output)
 
 
 def deliver_rejects(path: Path, output: JournaledOutput | StdoutOutput) -> None:
-    """Copies the rejected rows of an output to their target.
-
-    Raises:
-        OutputError: They cannot be written.
-    """
+    """Copies the rejected rows of an output to their target."""
     with translate_write_errors(path), atomic_write(path) as temporary:
         shutil.copyfile(output.rejected, temporary)
 
@@ -188,11 +191,7 @@ def staging_folder(name: str) -> Path:
 
 
 def check_targets(*targets: Path | None) -> None:
-    """Checks that files can be written; the last one is the rejects file. None is skipped.
-
-    Raises:
-        OutputError: The folder does not exist or cannot be written, or the path is taken.
-    """
+    """Checks that files can be written; the last one is the rejects file. None is skipped."""
     for target in targets:
         if target is None:
             continue

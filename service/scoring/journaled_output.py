@@ -30,16 +30,11 @@ _FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """The progress of a run.
+class ScoringProgress:
+    """The progress of a run."""
 
-    Attributes:
-        position: Where the next chunk begins in the input.
-        counts: The counts of the rows before it.
-    """
-
-    position: Position = field(default_factory=Position)
-    counts: RowCounts = field(default_factory=RowCounts)
+    position: Position = field(default_factory=Position)  # where the next chunk begins in the input
+    counts: RowCounts = field(default_factory=RowCounts)  # the counts of the rows before it
 
 
 class _Entry(BaseModel):
@@ -47,21 +42,17 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    progress: Progress
+    progress: ScoringProgress
     sizes: tuple[int, int]
 
 
 class JournaledOutput:
-    """An output that is being written; see `JournaledOutput.open`.
-
-    Attributes:
-        progress: The progress of the earlier run, when the output was opened.
-        resumable: Whether the journal has an entry from which a later run can resume.
-    """
+    """An output that is being written; see `JournaledOutput.open`."""
 
     def __init__(self, target: str, folder: Path, journal: BinaryIO) -> None:
-        self.progress = Progress()
-        self.resumable = False
+        # The progress of the earlier run, when the output was opened.
+        self.progress = ScoringProgress()
+        self.resumable = False  # whether the journal has an entry from which a later run can resume
         self._target = target
         self._folder = folder
         self._journal = journal
@@ -71,13 +62,9 @@ class JournaledOutput:
     def open(
         cls, target: str, folder: Path, conditions: Mapping[str, object], *, resume: bool
     ) -> "JournaledOutput":
-        """Starts an output, or resumes one.
+        """Starts an output in a folder, or resumes one if there is any.
 
-        Args:
-            target: The name of the output, for errors.
-            folder: The folder in which it grows; created if it does not exist.
-            conditions: What determines the bytes of the output, by names for errors; JSON values.
-            resume: Whether to resume an earlier run. If there is none, the output is started.
+        The conditions determine the bytes of the output; they are JSON values by names for errors.
 
         Raises:
             OutputError: Another run is writing it, the earlier run had other conditions, or the
@@ -101,25 +88,14 @@ class JournaledOutput:
         return output
 
     def write(self, rows: bytes, rejected: bytes) -> None:
-        """Appends rows and rejected rows.
-
-        Raises:
-            OutputError: They cannot be written.
-        """
+        """Appends rows and rejected rows."""
         self.check()
         with translate_write_errors(self._target):
             for file, contents in zip(self._files, (rows, rejected), strict=True):
                 _write(file, contents)
 
-    def commit(self, progress: Progress) -> None:
-        """Makes what was written so far durable, and records the progress.
-
-        Args:
-            progress: The progress so far.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+    def commit(self, progress: ScoringProgress) -> None:
+        """Makes what was written so far durable, and records the progress."""
         before = self.resumable
         # Set first, because a signal may interrupt right after the entry is written.
         self.resumable = True
@@ -129,7 +105,7 @@ class JournaledOutput:
             self.resumable = before
             raise
 
-    def _commit(self, progress: Progress) -> None:
+    def _commit(self, progress: ScoringProgress) -> None:
         with translate_write_errors(self._target):
             for file in self._files:
                 os.fsync(file.fileno())
@@ -137,11 +113,7 @@ class JournaledOutput:
             self._append(_Entry(progress=progress, sizes=(rows, rejected)).model_dump())
 
     def check(self) -> None:
-        """Checks that the folder still exists; writing to a deleted file does not fail.
-
-        Raises:
-            OutputError: The folder was deleted.
-        """
+        """Checks that the folder still exists; writing to a deleted file does not fail."""
         with translate_write_errors(self._target):
             links = os.fstat(self._journal.fileno()).st_nlink
         if not links:
@@ -214,9 +186,6 @@ class JournaledOutput:
         """The last entry of the journal whose data is there; None if there is none.
 
         After a power cut the files may be shorter than the journal says.
-
-        Raises:
-            OutputError: The conditions have changed.
         """
         self._journal.seek(0)
         lines = [_decode(line) for line in self._journal]

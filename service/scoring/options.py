@@ -23,47 +23,31 @@ from gatewise.vocab.errors import ArgumentError, CorpusError
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """How to read the rows, and what to write for each.
-
-    Attributes:
-        text_column: The input's text column.
-        top_k: The number of labels per text; see `OutputColumns`.
-        probabilities: Whether each label has a column with its probability.
-        columns: The columns to write, in order; None for those of the input and all new ones.
-        none_below: The probability below which a text is rejected, 0 for never; None for the
-            model's threshold.
-        read: How the files of the input are to be read.
-    """
+    """How to read the rows, and what to write for each."""
 
     text_column: str = "text"
-    top_k: int | None = None
-    probabilities: bool = False
+    top_k: int | None = None  # see `OutputColumns`
+    probabilities: bool = False  # whether each label has a column with its probability
+    # The columns to write, in order; None for those of the input and all new ones.
     columns: tuple[str, ...] | None = None
+    # The probability below which a text is rejected, 0 for never; None for the model's
+    # threshold.
     none_below: float | None = None
     read: ReadOptions = field(default_factory=ReadOptions)
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringPlan:
-    """How rows of the input become rows of the output.
-
-    Attributes:
-        text_column: The input's text column.
-        input_columns: The input's columns, those of all files together.
-        output_columns: The new columns.
-        reject: When a text is rejected.
-        row_format: The format of the output.
-        selects_columns: Whether only some of the columns are written.
-        appends: Whether the new columns are appended to the unchanged rows of the input, which
-            takes the same text format and all columns.
-    """
+    """How rows of the input become rows of the output."""
 
     text_column: str
-    input_columns: frozenset[str]
+    input_columns: frozenset[str]  # the input's columns, those of all files together
     output_columns: OutputColumns
     reject: RejectSettings | None
     row_format: RowFormat
-    selects_columns: bool
+    selects_columns: bool  # whether only some of the columns are written
+    # Whether the new columns are appended to the unchanged rows of the input, which takes the
+    # same text format and all columns.
     appends: bool
 
     @classmethod
@@ -74,18 +58,7 @@ class ScoringPlan:
         output: DataFile,
         options: ScoringOptions,
     ) -> "ScoringPlan":
-        """Makes the plan of a run.
-
-        Args:
-            classifier: The model.
-            records: The input.
-            output: The output file.
-            options: What to write.
-
-        Raises:
-            CorpusError: The input lacks the text column, or has one of the output's columns.
-            ArgumentError: An option does not fit the model or the columns.
-        """
+        """Makes the plan of a run."""
         records.require(options.text_column, "text_column")
         columns = tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
         output_columns = OutputColumns.for_input(
@@ -143,10 +116,6 @@ class ScoringPlan:
 
 def reject_settings(classifier: Classifier, none_below: float | None) -> RejectSettings | None:
     """When a text is rejected.
-
-    Args:
-        classifier: The model.
-        none_below: The probability below which it is, 0 for never; None for the model's threshold.
 
     Raises:
         ArgumentError: The value is not a probability, or the model does not allow it.

@@ -20,26 +20,16 @@ R = TypeVar("R")
 
 
 def worker_count(workers: int | None) -> int:
-    """The number of workers; by default one per CPU.
-
-    Raises:
-        ArgumentError: It is less than one.
-    """
+    """The number of workers; by default one per CPU."""
     if workers is not None and workers < 1:
         raise ArgumentError(f"workers: expected one at least, received {workers}", option="workers")
     return available_cpus() if workers is None else workers
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Generator[R, None, None]:
-    """Applies a function to items in several threads.
+    """Applies a function to items in several threads; yields the results in the items' order.
 
-    Args:
-        work: The function; it must be thread-safe.
-        items: The items, which are taken only as fast as they are processed.
-        workers: The number of threads.
-
-    Yields:
-        The results in the order of the items.
+    Items are taken only as fast as they are processed.
     """
     pending: deque[Future[R]] = deque()
     with _short_switch_interval(), ThreadPoolExecutor(workers, "scoring") as pool:

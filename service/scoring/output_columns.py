@@ -22,27 +22,19 @@ Column = Sequence[object] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class OutputColumns:
-    """The columns that scoring adds to a table.
+    """The columns that scoring adds to a table."""
 
-    Attributes:
-        classes: The labels, in the order of the probabilities.
-        thresholds: The thresholds of the labels; None if a text has exactly one label.
-        label_column: The column of the best label, or of the list of labels.
-        score_column: The column of its probability, or of the list of probabilities.
-        top_k: The number of labels; None for the predicted ones. With several labels per text it
-            is the length of the lists. Otherwise the second best label has columns with the
-            suffix `_2`, and so on.
-        probabilities: Whether each label has a column with its probability.
-        as_text: Whether lists are written as text, separated by `|`.
-    """
-
-    classes: tuple[str, ...]
+    classes: tuple[str, ...]  # the labels, in the order of the probabilities
+    # The thresholds of the labels; None if a text has exactly one label.
     thresholds: tuple[float, ...] | None
-    label_column: str
-    score_column: str
+    label_column: str  # the column of the best label, or of the list of labels
+    score_column: str  # the column of its probability, or of the list of probabilities
+    # The number of labels; None for the predicted ones. With several labels per text it is
+    # the length of the lists. Otherwise the second best label has columns with the suffix
+    # `_2`, and so on.
     top_k: int | None
-    probabilities: bool
-    as_text: bool
+    probabilities: bool  # whether each label has a column with its probability
+    as_text: bool  # whether lists are written as text, separated by `|`
 
     @classmethod
     def for_input(
@@ -55,21 +47,7 @@ class OutputColumns:
         top_k: int | None = None,
         probabilities: bool = False,
     ) -> "OutputColumns":
-        """Chooses column names that the input does not use.
-
-        Args:
-            classifier: The model.
-            columns: The input's columns.
-            source: The name of the input, for errors.
-            output_format: The format of the output; CSV and TSV cannot hold lists.
-            top_k: The number of labels per text.
-            probabilities: Whether each label has a column with its probability.
-
-        Raises:
-            CorpusError: The input has a column of that name already.
-            OutputError: A label cannot be written in that format.
-            ArgumentError: `top_k` is less than 1.
-        """
+        """Chooses column names that the input does not use."""
         if top_k is not None and top_k < 1:
             raise ArgumentError(
                 f"top_k: expected one label at least, received {top_k}", option="top_k"
@@ -139,15 +117,7 @@ class OutputColumns:
     def columns(
         self, probabilities: NDArray[np.float32], none: Sequence[str | None]
     ) -> list[Column]:
-        """The values of the columns.
-
-        Args:
-            probabilities: float32, shape `(rows, labels)`.
-            none: The label of each rejected row; None for the others.
-
-        Returns:
-            The values of each column, in the order of `names`.
-        """
+        """The values of the columns, in the order of `names`."""
         further = list(probabilities.T) if self.probabilities else []
         if self.thresholds is None:
             return [*self._ranked(probabilities, none), *further]

@@ -18,12 +18,8 @@ def refuse_overlap(
 ) -> None:
     """Refuses an output that is an input, or would be one in the next run.
 
-    Args:
-        sources: The inputs: files, folders, patterns and URIs.
-        records: The input that they name.
-        output: The name of the output; for a folder, also the name of a file in it; empty for
-            standard output.
-        rejects: The rejects file.
+    `output` is the name of the output; for a folder also that of a file in it; empty for standard
+    output.
 
     Raises:
         OutputError: The output or the rejects file is an input, contains one, lies in an input

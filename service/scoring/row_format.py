@@ -2,15 +2,18 @@
 
 Each part of a compressed file is a gzip member (RFC 1952, 2.2) or a Zstandard frame (RFC 8878, 3.1)
 of its own. Parquet has its index at the end and cannot be concatenated: its parts are Arrow IPC
-streams, which `gatewise.service.scoring.parquet_output` assembles.
+streams, which `ParquetAssembler` assembles.
 """
 
 import csv
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from gatewise.service.scoring.cell_values import cell_text, json_text
@@ -18,6 +21,10 @@ from gatewise.vocab.corpus.data_files import OUTPUT_SUFFIXES, DataFile, Format
 from gatewise.vocab.errors import OutputError
 
 Row = Mapping[str, object]
+
+# A row group ends at whichever limit is reached first.
+_GROUP_ROWS = 65_536
+_GROUP_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,25 +34,17 @@ class RowFormat:
     Text formats are UTF-8 with LF line ends. CSV and TSV quote as in RFC 4180; null is an empty
     cell, and values other than strings are JSON. In JSON, NaN and infinity become null, and dates
     become strings in the order of ISO 8601.
-
-    Attributes:
-        format: The file format.
-        compression: `gzip`, `zstd` or None.
-        schema: The columns in order. Only Parquet uses the types; in a column of strings it writes
-            other values as JSON text.
     """
 
     format: Format
-    compression: str | None
+    compression: str | None  # `gzip` or `zstd`
+    # The columns in order. Only Parquet uses the types; in a column of strings it writes
+    # other values as JSON text.
     schema: pa.Schema
 
     @classmethod
     def named(cls, path: str | os.PathLike[str], schema: pa.Schema) -> "RowFormat":
-        """The format that the suffixes of a file name choose.
-
-        Raises:
-            CorpusError: The suffix is unknown.
-        """
+        """The format that the suffixes of a file name choose."""
         file = DataFile.named(path, OUTPUT_SUFFIXES)
         return cls(file.format, file.compression, schema)
 
@@ -66,9 +65,6 @@ class RowFormat:
         Args:
             rows: Mappings of column to value. CSV, TSV and Parquet write the columns of the schema,
                 a missing one as null; JSON Lines writes the keys of each row.
-
-        Raises:
-            OutputError: A value cannot be written in this format.
         """
         if self.format is Format.PARQUET:
             return self._arrow_stream(rows)
@@ -132,3 +128,48 @@ def _array(field: pa.Field, values: list[object]) -> pa.Array:
         raise OutputError(
             f"column {field.name!r}: expected values of type {field.type}: {error}"
         ) from error
+
+
+class ParquetAssembler:
+    """Writes a Parquet file from parts; a context manager. The same parts give the same bytes."""
+
+    def __init__(self, target: object, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._writer = pq.ParquetWriter(target, schema)
+        self._pending: list[pa.RecordBatch] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+    def add(self, parts: pa.NativeFile) -> None:
+        """Appends the parts in a file, from its position to its end."""
+        for batch in _batches(parts):
+            self._pending.append(batch)
+            if (
+                sum(batch.num_rows for batch in self._pending) >= _GROUP_ROWS
+                or sum(batch.nbytes for batch in self._pending) >= _GROUP_BYTES
+            ):
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending, schema=self._schema))
+            self._pending.clear()
+
+
+def _batches(parts: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    while parts.tell() < parts.size():
+        with pa.ipc.open_stream(parts) as stream:
+            yield from stream

@@ -24,14 +24,7 @@ from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """The result of scoring a chunk.
-
-    Attributes:
-        contents: The rows of the output.
-        bad: The bad rows in order.
-        scored: The number of scored rows.
-        truncated: The number of scored rows whose text was truncated.
-    """
+    """The result of scoring a chunk."""
 
     contents: bytes
     bad: tuple[BadRow, ...]
@@ -52,17 +45,7 @@ class ScoredChunk:
 def score_records(
     classifier: Classifier, plan: ScoringPlan, items: Sequence[Record | BadRow]
 ) -> ScoredChunk:
-    """Scores the records of a chunk.
-
-    Args:
-        classifier: The model.
-        plan: The plan of the run.
-        items: The records, with the bad rows between them.
-
-    Raises:
-        OutputError: A value cannot be written in the output's format.
-        ModelFolderError: The network fails.
-    """
+    """Scores the records of a chunk."""
     bad: dict[int, BadRow] = {}
     indices: list[int] = []
     texts: list[str] = []
@@ -93,12 +76,7 @@ def score_records(
 
 
 def bad_rows_error(first: ScoredChunk, later: Iterable[ScoredChunk]) -> BadRowsError:
-    """The error that names the first bad rows of an input.
-
-    Args:
-        first: The first chunk with a bad row.
-        later: The chunks after it; consumed until enough bad rows are found.
-    """
+    """The error that names the first bad rows of an input."""
     rows = chain.from_iterable(chain(chunk.bad, repeat(None, chunk.scored)) for chunk in later)
     return first_bad_rows(first.bad[0], chain(first.bad[1:], rows))
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.scoring.chunks import CHUNK_ROWS, Chunk, Position, chunks
-from gatewise.service.scoring.destination import Destination
-from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
+from gatewise.service.scoring.destination import Destination, StdoutOutput
+from gatewise.service.scoring.journaled_output import JournaledOutput, ScoringProgress
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
 from gatewise.service.scoring.overlap_check import refuse_overlap
 from gatewise.service.scoring.score_chunk import ScoredChunk, bad_rows_error, score_records
-from gatewise.service.scoring.stdout_output import StdoutOutput
 from gatewise.service.scoring.summary import RowCounts, Summary
 from gatewise.vocab.corpus.input_files import require_unchanged
 from gatewise.vocab.corpus.read_progress import ReadProgress
@@ -34,15 +33,10 @@ OnProgress = Callable[[RowCounts, float | None], None]
 
 @dataclass(frozen=True, slots=True)
 class Parallelism:
-    """How a run is parallelized.
+    """How a run is parallelized."""
 
-    Attributes:
-        workers: The number of threads; None for one per CPU.
-        chunk_rows: The largest number of rows in a chunk. Resuming requires the same chunk size.
-    """
-
-    workers: int | None = None
-    chunk_rows: int = CHUNK_ROWS
+    workers: int | None = None  # threads; None for one per CPU
+    chunk_rows: int = CHUNK_ROWS  # at most; resuming requires the same
 
 
 class InterruptedRunError(GatewiseError):
@@ -101,22 +95,15 @@ def score(
 ) -> Summary:
     """Scores every text of an input; rows and columns keep their order.
 
+    From Parquet to Parquet the columns keep their types; a row that keeps its text format is not
+    changed, and the new columns are appended to it.
+
     A text without a token is a bad row. So is a JSON record with a key that has no column in the
     output: the columns of CSV, TSV and Parquet are those of the input's first records. A bad row
     ends the run unless there is a rejects file.
 
     The output appears when it is complete. An interrupted run leaves a folder `.NAME.partial` next
     to it, from which a later run can resume; the output is then the same, byte for byte.
-
-    Args:
-        classifier: The model.
-        records: The input.
-        destination: The output. From Parquet to Parquet the columns keep their types; a row that
-            keeps its text format is not changed, and the new columns are appended to it.
-        options: What to write.
-        resume: Whether to resume an interrupted run, if there is one.
-        parallelism: How the run is parallelized.
-        on_progress: Called after every chunk.
 
     Raises:
         CorpusError: The input cannot be read or has no row that can be scored, or the output
@@ -167,20 +154,7 @@ def _write(
     *,
     strict: bool,
 ) -> RowCounts:
-    """Writes scored chunks in order.
-
-    Args:
-        results: The position after each chunk, and its result.
-        plan: The plan of the run.
-        output: The output.
-        on_written: Called after each chunk with the counts of the rows so far.
-        strict: Whether a bad row is an error.
-
-    Raises:
-        BadRowsError: A row is bad and `strict` is set.
-        CorpusError: The input cannot be read.
-        OutputError: The output cannot be written.
-    """
+    """Writes scored chunks in order."""
     progress = output.progress
     if not output.resumable:
         output.write(plan.row_format.header(), b"")
@@ -189,7 +163,7 @@ def _write(
         if chunk.bad and strict:
             raise bad_rows_error(chunk, (later for _, later in results))
         output.write(chunk.contents, chunk.rejected)
-        progress = Progress(end, progress.counts.plus(chunk))
+        progress = ScoringProgress(end, progress.counts.plus(chunk))
         if (now := time.monotonic()) - committed >= _COMMIT_SECONDS:
             output.commit(progress)
             committed = now
@@ -203,16 +177,7 @@ def _write(
 def keeping_progress(
     output: JournaledOutput | StdoutOutput, deliver_rejects: Callable[[], None]
 ) -> Iterator[None]:
-    """If the block fails, keeps the output for a later run, or delivers the rejected rows.
-
-    Args:
-        output: The output, which says whether a later run can resume it.
-        deliver_rejects: Copies the rejected rows to their target.
-
-    Raises:
-        InterruptedRunError: The block failed, and a later run can resume.
-        GatewiseError: The block failed, and no run can resume.
-    """
+    """If the block fails, keeps the output for a later run, or delivers the rejected rows."""
     try:
         yield
     except GatewiseError as error:
@@ -229,16 +194,7 @@ def keeping_progress(
 
 
 def check_earlier_rejects(target: object, earlier: RowCounts, rejects: Path | None) -> None:
-    """Checks that a resumed run with rejected rows has a rejects file.
-
-    Args:
-        target: The output, for errors.
-        earlier: The counts of the earlier run.
-        rejects: The rejects file of this run.
-
-    Raises:
-        OutputError: It has none.
-    """
+    """Checks that a resumed run with rejected rows has a rejects file."""
     if earlier.rejected and rejects is None:
         raise OutputError(
             f"{target}: cannot resume: the interrupted run rejected {earlier.rejected:,} rows and "
@@ -250,11 +206,7 @@ def check_earlier_rejects(target: object, earlier: RowCounts, rejects: Path | No
 def check_result(
     records: RecordStream, counts: RowCounts, output: JournaledOutput | StdoutOutput
 ) -> None:
-    """Checks that a finished run scored a row, and that the inputs have not changed meanwhile.
-
-    Raises:
-        CorpusError: No row was scored, or a file has changed; then no later run can resume.
-    """
+    """Checks that a finished run scored a row, and that the inputs have not changed meanwhile."""
     if not counts.scored:
         raise CorpusError(f"{records.path}: holds no rows that can be used")
     try:
@@ -268,14 +220,7 @@ def check_result(
 def run_conditions(
     classifier: Classifier, records: RecordStream, options: ScoringOptions, chunk_rows: int
 ) -> dict[str, object]:
-    """What determines the bytes of an output, by names for errors; resuming requires the same.
-
-    Args:
-        classifier: The model.
-        records: The input.
-        options: What to write.
-        chunk_rows: The largest number of rows in a chunk.
-    """
+    """What determines the bytes of an output, by names for errors; resuming requires the same."""
     loaded, reject = classifier.artifact, classifier.reject
     return {
         "the input": [asdict(table.file.stamp) for table in records.tables],

@@ -8,17 +8,11 @@ from gatewise.service.scoring.score_chunk import ScoredChunk
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """Counts of rows.
+    """Counts of rows."""
 
-    Attributes:
-        scored: Rows written to the output.
-        rejected: Bad rows.
-        truncated: Scored rows whose text was truncated.
-    """
-
-    scored: int = 0
-    rejected: int = 0
-    truncated: int = 0
+    scored: int = 0  # rows written to the output
+    rejected: int = 0  # bad rows
+    truncated: int = 0  # scored rows whose text was truncated
 
     @property
     def rows(self) -> int:
@@ -39,41 +33,24 @@ class RowCounts:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The summary of a run.
+    """The summary of a run."""
 
-    Attributes:
-        rows: Rows read: `scored` plus `rejected`.
-        scored: Rows written to the output.
-        rejected: Bad rows.
-        truncated: Scored rows whose text was truncated.
-        resumed: Rows that were read by the earlier run which this one resumed.
-        seconds: Wall time of this run.
-        label_column: The column of the best label: `label`, or `predicted_label` if the input has a
-            column of that name. With several labels per text: `labels` or `predicted_labels`.
-        score_column: The column of its probability, or of the list of probabilities.
-        probability_columns: The number of columns with the probability of one label each.
-    """
-
+    # Rows read: `scored` plus `rejected`.
     rows: int
-    scored: int
-    rejected: int
-    truncated: int
-    resumed: int
-    seconds: float
+    scored: int  # rows written to the output
+    rejected: int  # bad rows
+    truncated: int  # scored rows whose text was truncated
+    resumed: int  # rows that were read by the earlier run which this one resumed
+    seconds: float  # wall time of this run
+    # The column of the best label: `label`, or `predicted_label` if the input has a column of
+    # that name. With several labels per text: `labels` or `predicted_labels`.
     label_column: str
-    score_column: str
-    probability_columns: int = 0
+    score_column: str  # the column of its probability, or of the list of probabilities
+    probability_columns: int = 0  # the number of columns with the probability of one label each
 
     @classmethod
     def of(cls, counts: RowCounts, plan: ScoringPlan, *, resumed: int, seconds: float) -> "Summary":
-        """Makes the summary of a run.
-
-        Args:
-            counts: The counts of all rows, those of the earlier run included.
-            plan: The plan of the run.
-            resumed: The number of rows read by the earlier run.
-            seconds: Wall time.
-        """
+        """Makes the summary of a run."""
         columns = plan.output_columns
         return cls(
             rows=counts.rows,

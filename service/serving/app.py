@@ -1,6 +1,7 @@
 """The HTTP application: its routes, middleware and OpenAPI document; it loads the models."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,17 +15,15 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.auth import authorization
 from gatewise.service.serving.http.middleware import headers, tracing
-from gatewise.service.serving.http.middleware.access_log import AccessLog
+from gatewise.service.serving.http.middleware.access_log import AccessLog, request_context
 from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
-from gatewise.service.serving.http.middleware.request_context import request_context
 from gatewise.service.serving.http.open_inference import routes as inference
-from gatewise.service.serving.http.protocol import exception_handlers, openapi_errors, problems
-from gatewise.service.serving.http.protocol.problems import Problem
-from gatewise.service.serving.http.routes import explain, health, models, predict, prometheus
+from gatewise.service.serving.http.protocol import exception_handlers, problems
+from gatewise.service.serving.http.protocol.problems import INVALID_REQUEST, Problem
+from gatewise.service.serving.http.routes import explain, models, monitoring, predict
 from gatewise.service.serving.http.routes.explain import ExplainRequest
 from gatewise.service.serving.http.routes.models import Traffic
-from gatewise.service.serving.http.routes.predict import Predict
-from gatewise.service.serving.http.routes.predict_schemas import PredictRequest
+from gatewise.service.serving.http.routes.predict import Predict, PredictRequest
 from gatewise.service.serving.http.stream import stream_route
 from gatewise.service.serving.http.web_ui import web_ui
 from gatewise.service.serving.model_sources import ModelSource
@@ -56,11 +55,7 @@ def create_app(settings: Settings | None = None, classifier: Classifier | None =
 
 
 class Application(FastAPI):
-    """The service as an ASGI application.
-
-    Args:
-        context: The state that its routes share, which they read by `app_context`.
-    """
+    """The service as an ASGI application."""
 
     def __init__(self, context: AppContext) -> None:
         super().__init__(
@@ -81,8 +76,7 @@ class Application(FastAPI):
             explain.routes(),
             stream_route.routes,
             inference.routes,
-            health.routes,
-            prometheus.routes,
+            monitoring.routes,
             web_ui.routes(),
         ):
             self.include_router(routes)
@@ -120,7 +114,7 @@ class Application(FastAPI):
             )
             document = super().openapi()
             document["components"]["schemas"].update(schemas["$defs"])
-            openapi_errors.remove_framework_errors(document)
+            _remove_framework_errors(document)
             authorization.describe(document, self.context.keys)
         return super().openapi()
 
@@ -181,3 +175,14 @@ class Application(FastAPI):
             _log.exception("the model %s could not be loaded", name)
         else:
             self._logged_errors.pop(name, None)
+
+
+def _remove_framework_errors(document: dict[str, Any]) -> None:
+    """Removes FastAPI's own validation errors from an OpenAPI document: they never occur."""
+    status, schemas = str(INVALID_REQUEST.status), document["components"]["schemas"]
+    for path in document["paths"].values():
+        for operation in path.values():
+            if "HTTPValidationError" in json.dumps(operation["responses"].get(status)):
+                del operation["responses"][status]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)

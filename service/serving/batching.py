@@ -36,11 +36,7 @@ MAX_INLINE_CHARACTERS = 512
 
 
 class EmptyTextsError(EmptyTextError):
-    """Some texts of a job have no token.
-
-    Attributes:
-        indices: The positions of these texts.
-    """
+    """Some texts of a job have no token."""
 
     def __init__(self, indices: Sequence[int]) -> None:
         super().__init__(f"no token to classify in the texts {', '.join(map(str, indices))}")
@@ -48,11 +44,7 @@ class EmptyTextsError(EmptyTextError):
 
 
 class QueueFullError(GatewiseError):
-    """The queue has no room for the texts of a job.
-
-    Attributes:
-        retry_after: Seconds after which the texts that wait now will have been answered.
-    """
+    """The queue has no room for a job; `retry_after` is when those that wait are answered."""
 
     def __init__(self, waiting: int, max_texts: int, retry_after: float) -> None:
         super().__init__(f"the queue is full: {waiting} texts wait, at most {max_texts} may")
@@ -69,58 +61,41 @@ class ClosedError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """Limits on the texts that a model takes at a time.
+    """Limits on the texts that a model takes at a time."""
 
-    Attributes:
-        threads: Batches that run at a time, each in its own thread.
-        max_texts: Texts that may wait. A job is always taken if no other text waits.
-        max_characters: Characters of all texts that wait.
-        seconds: Time after which an answer is too late.
-    """
-
-    threads: int = 1
-    max_texts: int = 2048
-    max_characters: int = 16 * 2**20
-    seconds: float = 10.0
+    threads: int = 1  # batches that run at a time, each in its own thread
+    max_texts: int = 2048  # texts that may wait. A job is always taken if no other text waits
+    max_characters: int = 16 * 2**20  # characters of all texts that wait
+    seconds: float = 10.0  # time after which an answer is too late
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The scores of some texts.
+    """The scores of some texts."""
 
-    Attributes:
-        scores: The score of every class for every text, float32, shape `(texts, classes)`.
-        none: The answer to each text that gets none of the labels; None if it gets labels.
-        truncated: The number of texts that are longer than the model reads.
-    """
-
+    # The score of every class for every text, float32, shape `(texts, classes)`.
     scores: NDArray[np.float32]
+    # The answer to each text that gets none of the labels; None if it gets labels.
     none: list[str | None]
-    truncated: int = 0
+    truncated: int = 0  # the number of texts that are longer than the model reads
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """The texts of one caller.
-
-    Attributes:
-        texts: The texts.
-        function: The score function; None for the model's own.
-        deadline: When the answer becomes useless, on `time.monotonic`'s clock.
-        answer: The scores, or the reason why there are none; None until the job is finished.
-        created: When the job was made, on the same clock.
-        encoded: The ids of each text, once it is tokenized.
-        started: The number of texts that no longer wait.
-        parts: The scores so far, each part under the index of its first text.
-    """
+    """The texts of one caller."""
 
     texts: Sequence[str]
+    # The score function; None for the model's own.
     function: ScoreFunction | None
-    deadline: float
+    deadline: float  # when the answer becomes useless, on `time.monotonic`'s clock
+    # The scores, or the reason why there are none; None until the job is finished.
     answer: Scored | Exception | None = None
+    # When the job was made, on the same clock.
     created: float = field(default_factory=time.monotonic)
+    # The ids of each text, once it is tokenized.
     encoded: list[Encoded] = field(default_factory=list)
-    started: int = 0
+    started: int = 0  # the number of texts that no longer wait
+    # The scores so far, each part under the index of its first text.
     parts: dict[int, Scored] = field(default_factory=dict)
 
     @property
@@ -160,23 +135,14 @@ JobSlice = tuple[Job, int, int]
 
 @dataclass(frozen=True, slots=True)
 class BatchStats:
-    """Statistics of one batch.
-
-    Attributes:
-        texts: The encoded texts.
-        padding: The number of padding tokens.
-        best: The highest probability of each text, float32, shape `(texts,)`.
-        none: The number of texts that got none of the labels.
-        unknown: The number of tokens that are not in the vocabulary.
-        waited: Seconds from creation to this batch of each job that it begins.
-    """
+    """Statistics of one batch."""
 
     texts: list[Encoded]
-    padding: int
-    best: NDArray[np.float32]
-    none: int
-    unknown: int
-    waited: list[float]
+    padding: int  # padding tokens
+    best: NDArray[np.float32]  # the highest probability of each text, float32, shape `(texts,)`
+    none: int  # texts that got none of the labels
+    unknown: int  # tokens that are not in the vocabulary
+    waited: list[float]  # seconds from creation to this batch of each job that it begins
 
 
 class MetricsObserver(Protocol):
@@ -192,11 +158,7 @@ class MetricsObserver(Protocol):
 class Batcher:
     """Runs the jobs of many callers through one classifier.
 
-    Args:
-        classifier: The classifier.
-        capacity: The number of threads, and the limits of the queue.
-        done: Called from a thread with finished jobs, whose `answer` is set.
-        observer: Counts batches and refusals.
+    `done` is called from a thread with finished jobs, whose `answer` is set.
     """
 
     def __init__(
@@ -237,12 +199,7 @@ class Batcher:
         return time.monotonic() - self._last_progress if self._waiting else 0.0
 
     def submit(self, job: Job) -> None:
-        """Queues a job, which `done` gets back in any case.
-
-        Raises:
-            QueueFullError: If the queue has no room; the job is not taken.
-            ClosedError: If the batcher is closed.
-        """
+        """Queues a job, which `done` gets back in any case."""
         texts, characters = len(job.texts), job.characters
         with self._changed:
             if self._closing:
@@ -265,10 +222,8 @@ class Batcher:
     def run_inline(self, job: Job) -> bool:
         """Runs a short job in the caller's thread, if no text waits.
 
-        For a single text, handing it to another thread and back takes longer than running it.
-
-        Returns:
-            Whether the job ran and `job.answer` is set; `done` is not called.
+        For a single text, handing it to another thread and back takes longer than running it. If it
+        ran, `job.answer` is set and `done` is not called.
         """
         if self._waiting or self._closing or job.characters > MAX_INLINE_CHARACTERS:
             return False
@@ -425,11 +380,7 @@ class Batcher:
 
 
 def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list[Answered]]:
-    """Tokenizes the texts of jobs together.
-
-    Returns:
-        The jobs that are ready to run, and those that have a text without a token.
-    """
+    """Tokenizes the texts of jobs together."""
     encoded = classifier.encode([text for job in jobs for text in job.texts])
     ready: list[Job] = []
     refused: list[Answered] = []
@@ -447,11 +398,7 @@ def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list
 def compute(
     classifier: Classifier, slices: Sequence[JobSlice]
 ) -> tuple[list[Answered], BatchStats]:
-    """Runs texts of jobs as one batch.
-
-    Returns:
-        The answers of the jobs that are complete with this batch, and its statistics.
-    """
+    """Runs texts of jobs as one batch."""
     now = time.monotonic()
     texts = [text for job, start, end in slices for text in job.encoded[start:end]]
     logits, padding = classifier.padded_logits(texts)

@@ -14,15 +14,7 @@ class ListenError(GatewiseError):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Opens the listening socket.
-
-    Args:
-        host: A host name, or an IPv4 or IPv6 address.
-        port: The port; 0 for any free port.
-
-    Raises:
-        ListenError: If the host is unknown or the port cannot be bound.
-    """
+    """Opens the listening socket."""
     try:
         return _open(host, port)
     except (socket.gaierror, UnicodeError):  # UnicodeError: not even the form of a host name

@@ -5,25 +5,104 @@ loaded changes nothing. A version that is unloaded first answers the texts in it
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.batching import Capacity, MetricsObserver
 from gatewise.service.serving.model_sources import FoundVersion, ModelSource
-from gatewise.service.serving.model_versions import (
-    Change,
-    InUseError,
-    ModelVersions,
-    UnknownModelError,
-)
 from gatewise.service.serving.served_model import ServedModel
 from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
+
+# The fractional parts of its multiples are evenly spread, so that the shares hold for a few
+# requests too.
+_GOLDEN = 0.6180339887498949
+
+
+class UnknownModelError(GatewiseError):
+    """The service has no such model or version."""
+
+
+class NotReadyError(GatewiseError):
+    """The model has no loaded version yet."""
+
+
+class InUseError(GatewiseError):
+    """The change would leave a model without a version that gets requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of the versions of a model."""
+
+    # `reload` from disk, `load` an unloaded version, `unload` a version, or `share` the
+    # requests among the versions.
+    action: Literal["reload", "load", "unload", "share"]
+    model: str
+    version: str = ""  # to load or unload
+    # The shares, by version; None sends all requests to the newest version.
+    shares: Mapping[str, float] | None = None
+
+
+class ModelVersions:
+    """The versions of one model."""
+
+    def __init__(self, source: ModelSource) -> None:
+        self.source = source
+        self.served: dict[str, ServedModel] = {}  # the loaded versions, oldest first
+        # The versions that could not be loaded, each with its digest and the reason.
+        self.failed: dict[str, tuple[str, str]] = {}
+        # The share of each version in the requests that name no version; None if the
+        # newest version gets all.
+        self.shares: dict[str, float] | None = None
+        self.unwanted: set[str] = set()  # the versions that were unloaded on request
+        self.changing = asyncio.Lock()  # held while the versions change
+        self._turn = itertools.count()
+
+    @property
+    def traffic(self) -> dict[str, float]:
+        """The share of each loaded version; they sum to 1."""
+        if not self.served:
+            return {}
+        shares = {version: (self.shares or {}).get(version, 0.0) for version in self.served}
+        total = sum(shares.values())
+        if not total:
+            return {version: float(version == self.newest.version) for version in self.served}
+        return {version: share / total for version, share in shares.items()}
+
+    @property
+    def newest(self) -> ServedModel:
+        """The newest loaded version, whatever its share."""
+        if not self.served:
+            raise NotReadyError(f"the model {self.source.name!r} is being loaded")
+        return next(reversed(self.served.values()))
+
+    def choose(self) -> ServedModel:
+        """Returns the version that answers the next request."""
+        if self.shares is None or not self.served:
+            return self.newest
+        point = next(self._turn) * _GOLDEN % 1
+        for version, share in self.traffic.items():
+            point -= share
+            if point < 0:
+                return self.served[version]
+        return self.newest
+
+    def version(self, version: str) -> ServedModel:
+        """Returns a loaded version by its name."""
+        try:
+            return self.served[version]
+        except KeyError:
+            known = ", ".join(self.served) or "none"
+            raise UnknownModelError(
+                f"{self.source.name!r} has no version {version!r:.200}: expected one of {known}"
+            ) from None
 
 
 class ModelMetricsObserver(Protocol):
@@ -38,28 +117,15 @@ class ModelMetricsObserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The result of a change.
-
-    Attributes:
-        loaded: The versions that were loaded.
-        unloaded: The versions that were unloaded.
-        failed: The versions that could not be loaded, with the reasons.
-    """
+    """The result of a change."""
 
     loaded: tuple[str, ...] = ()
     unloaded: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)  # versions with the reasons
 
 
 class ModelRegistry:
-    """The models of a service.
-
-    Args:
-        sources: The models; the first is the default model.
-        capacity: Limits on the texts that each version takes at a time.
-        threads: Threads of each call of onnxruntime.
-        observer: Counts loads, batches and refusals.
-    """
+    """The models of a service; the first source is the default model."""
 
     def __init__(
         self,
@@ -89,19 +155,11 @@ class ModelRegistry:
         return list(self._models)
 
     def versions(self, name: str) -> list[str]:
-        """Returns the names of a model's loaded versions, oldest first.
-
-        Raises:
-            UnknownModelError: If there is no such model.
-        """
+        """Returns the names of a model's loaded versions, oldest first."""
         return list(self.model(name).served)
 
     def model(self, name: str) -> ModelVersions:
-        """Returns a model by its name.
-
-        Raises:
-            UnknownModelError: If there is no such model.
-        """
+        """Returns a model by its name."""
         try:
             return self._models[name]
         except KeyError:
@@ -111,34 +169,19 @@ class ModelRegistry:
     def find(self, name: str | None = None, version: str | None = None) -> ServedModel:
         """Returns the version that answers a request.
 
-        Args:
-            name: The model; None for the default model.
-            version: The version; None to choose one by the traffic shares.
-
-        Raises:
-            UnknownModelError: If there is no such model or version.
-            NotReadyError: If the model has no loaded version yet.
+        Without a name it is one of the default model, without a version the shares choose.
         """
         model = self.model(self.default if name is None else name)
         return model.choose() if version is None else model.version(version)
 
     def add(self, name: str, version: str, classifier: Classifier) -> ServedModel:
-        """Adds a classifier that is loaded already.
-
-        Raises:
-            UnknownModelError: If there is no such model.
-        """
+        """Adds a classifier that is loaded already."""
         served = self._served(name, version, classifier)
         self.model(name).served[version] = served
         return served
 
     def load(self, name: str) -> None:
-        """Loads a model's versions before the service starts; it starts if one of them loads.
-
-        Raises:
-            UnknownModelError: If there is no such model.
-            ModelFolderError: If no version is found, or none can be loaded.
-        """
+        """Loads a model's versions before the service starts; it starts if one of them loads."""
         model = self.model(name)
         found = model.source.versions()
         order = [candidate.version for candidate in found]
@@ -154,17 +197,9 @@ class ModelRegistry:
             raise ModelFolderError(f"{model.source.path}: none of its versions can be loaded")
 
     async def change(self, change: Change, *, followed: bool = False) -> Changes:
-        """Applies a change.
+        """Applies a change; a followed one was applied by another process first.
 
-        Args:
-            change: The change.
-            followed: Whether another process applied it first. It may name versions that are gone
-                since.
-
-        Raises:
-            UnknownModelError: If there is no such model or version.
-            InUseError: If the model would have no version left that gets requests.
-            ModelFolderError: If no version is found on disk.
+        It may then name versions that are gone since.
         """
         if change.action == "share":
             self.share(change.model, change.shares, check=not followed)
@@ -175,16 +210,10 @@ class ModelRegistry:
         return await self.reload(change.model, [change.version] if change.version else [])
 
     async def reload(self, name: str, wanted: Iterable[str] = (), *, again: bool = True) -> Changes:
-        """Loads the versions that are new on disk, and unloads those that are gone.
+        """Loads versions that are new on disk or wanted again, and unloads those that are gone.
 
-        Args:
-            name: The model.
-            wanted: Unloaded versions to load again.
-            again: Whether to retry versions that failed before and have not changed.
-
-        Raises:
-            UnknownModelError: If there is no such model.
-            ModelFolderError: If no version is found; the loaded ones then stay.
+        With `again`, versions that failed before and have not changed are tried again. If there is
+        no version on disk, that is an error, and the loaded ones stay.
         """
         model = self.model(name)
         async with model.changing:
@@ -220,12 +249,7 @@ class ModelRegistry:
         return Changes(tuple(loaded), tuple(gone), reasons)
 
     async def unload(self, name: str, version: str) -> None:
-        """Unloads a version, until `reload` gets it as `wanted`.
-
-        Raises:
-            UnknownModelError: If it is not loaded.
-            InUseError: If the model would have no version left, or none with a share.
-        """
+        """Unloads a version, until `reload` gets it as `wanted`."""
         model = self.model(name)
         async with model.changing:
             model.version(version)
@@ -241,14 +265,8 @@ class ModelRegistry:
     def share(self, name: str, shares: Mapping[str, float] | None, *, check: bool = True) -> None:
         """Sets the share of each version in the requests that name no version.
 
-        Args:
-            name: The model.
-            shares: The shares, of any sum; a version without one gets no requests. None sends all
-                requests to the newest version.
-            check: Whether to refuse a version that is not loaded.
-
-        Raises:
-            UnknownModelError: If there is no such model or version.
+        Shares have any sum; None sends all requests to the newest version. Without `check` they may
+        name versions that are not loaded.
         """
         model = self.model(name)
         for version in (shares or ()) if check else ():

@@ -26,13 +26,7 @@ class SourceError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class FoundVersion:
-    """A version on disk.
-
-    Attributes:
-        version: Its name.
-        path: Its model folder, or a zip of one.
-        sha256: The digest of its manifest.
-    """
+    """A version on disk."""
 
     version: str
     path: Path
@@ -41,22 +35,13 @@ class FoundVersion:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """The name of a model and the path of its versions.
-
-    Attributes:
-        name: The name, as it stands in URLs.
-        path: A model folder, a zip of one, or a folder of versions.
-    """
+    """The name of a model and the path of its versions."""
 
     name: str
     path: Path
 
     def versions(self) -> list[FoundVersion]:
-        """Returns the versions on disk, oldest first: by name, numbers in names by value.
-
-        Raises:
-            ModelFolderError: If there is no version.
-        """
+        """Returns the versions on disk, oldest first: by name, numbers in names by value."""
         if ModelFolder(self.path).manifest.is_file() or not self.path.is_dir():
             sha256 = _digest(self.path)
             return [FoundVersion(sha256[:_DIGITS_OF_VERSION], self.path, sha256)]
@@ -88,9 +73,6 @@ def sources(named: Iterable[str | Path]) -> tuple[ModelSource, ...]:
 
     >>> [source.name for source in sources(["models/spam", "topics=/srv/t"])]
     ['spam', 'topics']
-
-    Raises:
-        SourceError: If a name is invalid in a URL, or two models have the same name.
     """
     found: dict[str, ModelSource] = {}
     for argument in named:

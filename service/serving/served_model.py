@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ScoreFunction
@@ -44,14 +43,7 @@ class _PendingRequest(Job):
 
 
 class ServedModel:
-    """A version of a model that answers without blocking the event loop.
-
-    Attributes:
-        name: The model's name.
-        version: The name of the version.
-        classifier: The classifier.
-        capacity: Limits on the texts that it takes at a time.
-    """
+    """A version of a model that answers without blocking the event loop."""
 
     def __init__(
         self,
@@ -70,11 +62,6 @@ class ServedModel:
         self._batcher = Batcher(classifier, capacity, done=_hand_over, observer=observer)
 
     @property
-    def folder(self) -> Path:
-        """The model folder."""
-        return self.classifier.artifact.folder.path
-
-    @property
     def sha256(self) -> str:
         """The digest of the folder's manifest, which has the digests of all its files."""
         return self.classifier.artifact.sha256
@@ -90,21 +77,12 @@ class ServedModel:
         return self._batcher.waiting
 
     def warm_up(self) -> None:
-        """Runs some texts, so that the first caller does not wait for one-time preparations.
-
-        Raises:
-            ModelFolderError: If the network fails.
-        """
+        """Runs some texts, so that the first caller does not wait for one-time preparations."""
         for texts in ([_WARM_UP[0]], _WARM_UP):
             self.classifier.scores(self.classifier.encode(texts))
 
     def check(self) -> None:
-        """Checks its health by a text that no metric counts.
-
-        Raises:
-            ModelFolderError: If the network fails.
-            DeadlineError: If texts wait without progress.
-        """
+        """Checks its health by a text that no metric counts."""
         self.classifier.scores(self.classifier.encode(_WARM_UP[:1]))
         stalled = self._batcher.stalled
         if stalled > max(_STALLED_SECONDS, self.capacity.seconds):
@@ -121,16 +99,8 @@ class ServedModel:
         """Starts to classify texts; the future ends with their scores or with an exception.
 
         Cancelling the future removes the texts from the queue, unless they are running already.
-
-        Args:
-            texts: The texts.
-            function_to_apply: The score function; the model's own if None.
-            inline: Run inline if the texts are short; for a caller that knows of no other request.
-            when_slow: Called once if the answer takes longer than a twentieth of a second.
-
-        Raises:
-            QueueFullError: If the queue has no room.
-            ClosedError: If the version is no longer served.
+        Short texts run inline for a caller that knows of no other request. `when_slow` is called
+        once if the answer takes longer than a twentieth of a second.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Scored] = loop.create_future()
@@ -174,14 +144,7 @@ class ServedModel:
     async def scores(
         self, texts: Sequence[str], function_to_apply: ScoreFunction | None = None
     ) -> Scored:
-        """Returns the score of every class for every text.
-
-        Raises:
-            EmptyTextsError: If a text has no token.
-            QueueFullError: If the queue has no room.
-            DeadlineError: If the texts are not answered in time.
-            ClosedError: If the version is no longer served.
-        """
+        """Returns the score of every class for every text."""
         return await self.ask(texts, function_to_apply)
 
     async def close(self) -> None:

@@ -24,12 +24,10 @@ from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import AppContext, ServerProcess
 from gatewise.service.serving.http.protocol import certificates
 from gatewise.service.serving.http.protocol.connections import limited, sweep_forever
-from gatewise.service.serving.http.protocol.limits import Limits
 from gatewise.service.serving.listen_socket import listen, url
-from gatewise.service.serving.model_registry import Changes, ModelRegistry
-from gatewise.service.serving.model_versions import Change
+from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.service.serving.settings import Settings
-from gatewise.service.serving.supervisor import Supervisor
+from gatewise.service.serving.supervisor import Supervisor, signal_handlers
 from gatewise.service.threads import SWITCH_SECONDS
 from gatewise.vocab.errors import GatewiseError
 
@@ -92,14 +90,6 @@ def load(settings: Settings, process: ServerProcess) -> Application:
     """Builds the application and loads its models, before any port is bound.
 
     A client that can connect finds a model that answers.
-
-    Args:
-        settings: The settings.
-        process: The process that will run the application.
-
-    Raises:
-        ModelFolderError: If a model is missing, damaged or foreign.
-        SettingsError: If the settings name no model.
     """
     # The event loop needs the other CPUs; one tokenizes a few texts as quickly.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -110,15 +100,7 @@ def load(settings: Settings, process: ServerProcess) -> Application:
 
 
 class _Process(ServerProcess):
-    """A process that serves by uvicorn, alone or as one of several workers.
-
-    Args:
-        pipe: The connection to the supervisor of the workers, if there are several.
-
-    Attributes:
-        open_connections: The open connections, as uvicorn keeps them.
-        draining: Whether the process got a signal to stop.
-    """
+    """A process that serves by uvicorn, alone or as one of several workers."""
 
     def __init__(self, pipe: Connection | None = None) -> None:
         self.pipe = pipe
@@ -157,21 +139,12 @@ def run(
 ) -> None:
     """Serves an application on a socket until the process is asked to stop.
 
-    Args:
-        app: The application.
-        process: This process.
-        listener: The socket.
-        ready: Called once the process takes requests.
+    `ready` is called once it takes requests.
     """
     settings = app.context.settings
-    limits = Limits(
-        connections=settings.max_connections,
-        header_bytes=settings.max_header_bytes,
-        read_seconds=settings.read_seconds,
-    )
     config = uvicorn.Config(
         app,
-        http=limited(limits),
+        http=limited(settings),
         ws="websockets-sansio",
         # Larger than the limit, so that most messages above it still get a problem document.
         ws_max_size=_MESSAGE_SIZES * settings.max_stream_message_bytes,
@@ -192,14 +165,7 @@ def run(
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, with draining, reloading on SIGHUP, and exit code 0 after a signal.
-
-    Args:
-        config: uvicorn's settings.
-        app: The application.
-        process: This process.
-        ready: Called once the process takes requests.
-    """
+    """uvicorn's server, with draining, reloading on SIGHUP, and exit code 0 after a signal."""
 
     def __init__(
         self,
@@ -248,12 +214,8 @@ class _Server(uvicorn.Server):
         handlers = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop}
         if hasattr(signal, "SIGHUP"):
             handlers[signal.SIGHUP] = self._reload
-        previous = {number: signal.signal(number, handlers[number]) for number in handlers}
-        try:
+        with signal_handlers(handlers):
             yield
-        finally:
-            for number, former in previous.items():
-                signal.signal(number, former)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         drain_seconds = self._app.context.settings.drain_seconds

@@ -175,12 +175,7 @@ class Settings(BaseSettings):
         return tuple(_split_list(self.cors_origins))
 
     def sources(self) -> tuple[ModelSource, ...]:
-        """Returns the models.
-
-        Raises:
-            SettingsError: If there is no model.
-            SourceError: If a name is invalid or occurs twice.
-        """
+        """Returns the models."""
         if not self.model:
             raise SettingsError(
                 f"{variable('model')} is not set: expected the path of a model folder"

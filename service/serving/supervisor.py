@@ -12,13 +12,13 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-from gatewise.service.serving.model_versions import Change
+from gatewise.service.serving.model_registry import Change
 from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,9 @@ _SOON = 10.0
 
 Work = Callable[[socket.socket, Connection], None]
 """A worker: serves on the socket, sends `"ready"` and its changes, applies those it receives."""
+
+
+SignalHandlers = Mapping[signal.Signals, Callable[[int, FrameType | None], object]]
 
 
 class WorkerError(GatewiseError):
@@ -45,15 +48,7 @@ class _Worker:
 
 
 class Supervisor:
-    """The workers of one service.
-
-    Args:
-        work: The function of each worker; it must be picklable.
-        listener: The shared socket.
-        number: The number of workers.
-        stop_seconds: Seconds after which a worker that does not stop is killed.
-        forget: Called with the process id of a worker that died.
-    """
+    """The workers of one service; `forget` is called with the process id of one that died."""
 
     def __init__(
         self,
@@ -78,38 +73,30 @@ class Supervisor:
     def run(self, ready: Callable[[], None]) -> None:
         """Serves until SIGTERM or SIGINT, and passes SIGHUP on to the workers.
 
-        Args:
-            ready: Called once every worker takes requests.
-
-        Raises:
-            WorkerError: If a worker ends before it is ready.
+        `ready` is called once every worker takes requests; one that ends before is an error.
         """
-        previous = {
-            number: signal.signal(number, act)
-            for number, act in (
-                (signal.SIGTERM, self._stop),
-                (signal.SIGINT, self._stop),
-                (signal.SIGHUP, self._forward),
-            )
+        handlers: SignalHandlers = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
+            signal.SIGHUP: self._forward,
         }
-        os.set_blocking(self._woken, False)
-        former = signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
-        try:
-            for _ in range(self._number):
-                self._start()
-            announced = False
-            while not self._stopping:
-                self._wait()
-                if not announced and all(worker.is_ready for worker in self._workers):
-                    announced = True
-                    ready()
-        finally:
-            self._end()
-            signal.set_wakeup_fd(former)
-            for number, act in previous.items():
-                signal.signal(number, act)
-            for end in (self._wake, self._woken):
-                os.close(end)
+        with signal_handlers(handlers):
+            os.set_blocking(self._woken, False)
+            former = signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
+            try:
+                for _ in range(self._number):
+                    self._start()
+                announced = False
+                while not self._stopping:
+                    self._wait()
+                    if not announced and all(worker.is_ready for worker in self._workers):
+                        announced = True
+                        ready()
+            finally:
+                self._end()
+                signal.set_wakeup_fd(former)
+                for end in (self._wake, self._woken):
+                    os.close(end)
 
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
@@ -196,13 +183,19 @@ class Supervisor:
                     os.kill(worker.process.pid, number)
 
 
-def still_needed(changes: list[Change], change: Change) -> list[Change]:
-    """Returns the changes that a process which starts now must apply.
+@contextlib.contextmanager
+def signal_handlers(handlers: SignalHandlers) -> Iterator[None]:
+    """Handles signals while the block runs."""
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, former in previous.items():
+            signal.signal(number, former)
 
-    Args:
-        changes: The changes to apply before this one.
-        change: The latest change.
-    """
+
+def still_needed(changes: list[Change], change: Change) -> list[Change]:
+    """Returns the changes that a process which starts now must apply."""
     if change.action == "share":
         others = [
             other for other in changes if (other.action, other.model) != ("share", change.model)

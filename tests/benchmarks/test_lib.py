@@ -1,16 +1,13 @@
 """What several benchmarks share: reports, timing, corpora, server processes and HTTP requests."""
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 
-import pytest
+import psutil
 from typer import Typer
 from typer.testing import CliRunner
 
 from benchmarks.lib import corpora, process_usage, request_formats, subprocesses
-from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.report import report
 from benchmarks.lib.server_process import running
 from gatewise.vocab.corpus.record_stream import open_records
@@ -51,11 +48,6 @@ def test_a_tenth_of_each_label_validates_where_a_corpus_has_no_validation_rows(c
     assert split.test == whole.test
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(BenchmarkError, match=r"expected train\.csv or train\.csv\.gz, found none"):
-        corpora.read(tmp_path)
-
-
 def test_a_corpus_is_cut_and_repeated(tmp_path):
     source = tmp_path / "all.csv"
     source.write_text("text,label\n" + "".join(f'"a, {n}",b\n' for n in range(2000)))
@@ -83,19 +75,7 @@ def test_a_server_is_stopped_with_all_that_it_has_started():
         usage = process_usage.usage(server.pid)
         assert usage.processes == 2
         assert usage.rss >= usage.pss > 0
-    stat = Path(f"/proc/{child}/stat")
-    assert not stat.exists() or ") Z " in stat.read_text()
-
-
-def test_a_server_that_ends_is_an_error_with_its_last_line():
-    def command(_):
-        return [sys.executable, "-c", "raise SystemExit('no model')"]
-
-    with (
-        pytest.raises(BenchmarkError, match="ended: no model"),
-        running(command, "/", subprocesses.environment()),
-    ):
-        pass
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_answers_of_every_format_are_read():
@@ -112,12 +92,3 @@ def test_answers_of_every_format_are_read():
     ):
         assert read(json.dumps(answer).encode()) == scores
     assert json.loads(request_formats.HUGGING_FACE_LIST.body("é")) == {"inputs": ["é"]}
-
-
-def test_every_benchmark_is_run_as_a_module():
-    command = [sys.executable, "-m", "benchmarks.serving.overload", "--help"]
-    ended = subprocess.run(
-        command, env=subprocesses.environment(), capture_output=True, text=True, check=False
-    )
-    assert ended.returncode == 0, ended.stderr
-    assert "Ask for more than the service can do" in ended.stdout

@@ -13,37 +13,35 @@ SENTENCES = ["Wo ist der Bahnhof?", "", "Où est la gare ?", "最寄りの駅は
 
 
 @pytest.fixture(scope="module")
-def reference(model_folder):
-    return runtimes.reference(model_folder, "fp32", SENTENCES)
+def question(model_folder):
+    return runtimes.ask_reference(model_folder, "fp32", SENTENCES)
 
 
 @pytest.fixture
-def same(reference):
+def same(question):
     """A runtime that answers as the reference does."""
-    ids = [list(text) for text in reference.question.ids]
-    return Answers("another", ids, reference.scores.copy())
+    ids = [list(text) for text in question.ids]
+    return Answers("another", ids, question.scores.copy())
 
 
-def test_every_difference_is_found(reference, same):
-    question, scores = reference.question, reference.scores
-    assert compare(question, scores, same).differing == ()
+def test_every_difference_is_found(question, same):
+    assert compare(question, same).differing == ()
     near = replace(same, ids=None, scores=same.scores + np.float32(9e-6))
-    assert 0 < compare(question, scores, near).largest < TOLERANCE
+    assert 0 < compare(question, near).largest < TOLERANCE
     other = same.scores.copy()
     other[0, 0] += 2e-5
     other[1] = np.nan
     other[2] = np.roll(other[2], 1)
     ids = [*same.ids[:3], [*same.ids[3], 1]]
-    found = compare(question, scores, replace(same, ids=ids, scores=other))
+    found = compare(question, replace(same, ids=ids, scores=other))
     assert (found.ids_differ, found.largest, found.differing) == (1, float("inf"), (0, 1, 2, 3))
     for fewer in (replace(same, ids=same.ids[1:]), replace(same, scores=same.scores[1:])):
         with pytest.raises(BenchmarkError, match="expected"):
-            compare(question, scores, fewer)
+            compare(question, fewer)
 
 
-def test_the_ort_format_answers_the_same(reference):
-    answers = runtimes.in_ort_format(reference.question)
-    assert compare(reference.question, reference.scores, answers).differing == ()
+def test_the_ort_format_answers_the_same(question):
+    assert compare(question, runtimes.in_ort_format(question)).differing == ()
 
 
 def test_texts_are_of_every_kind_and_the_same_every_time(languages, tmp_path):

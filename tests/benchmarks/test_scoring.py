@@ -10,7 +10,6 @@ import pytest
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.subprocesses import last_line
 from benchmarks.scoring import candidates, kills, memory, throughput
-from benchmarks.scoring.memory import Sample
 from gatewise.vocab.corpus.record_stream import open_records
 
 
@@ -44,37 +43,15 @@ def test_every_candidate_is_timed(run, model_folder, sentences):
         assert 0 < row["lower quartile"] <= row["rows/s"] <= row["upper quartile"]
 
 
-def test_other_labels_are_an_error(monkeypatch, tmp_path):
-    class Process:
-        rows = 1
-
-        def __init__(self, name):
-            self.turn = lambda: (1.0, name)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            return None
-
-    monkeypatch.setattr(throughput, "started", lambda name, _: Process(name))
-    settings = candidates.Settings("", str(tmp_path), 1, 2, 2)
+def test_other_labels_are_an_error():
+    digests = {candidates.FROM_STRINGS: "a", candidates.LINEAR: None}
+    throughput.check_labels(digests)
     with pytest.raises(BenchmarkError, match="the same labels of all of Gatewise"):
-        throughput.measure(settings, [candidates.FROM_STRINGS, candidates.TO_CSV], 1)
+        throughput.check_labels({**digests, candidates.TO_CSV: "b"})
 
 
-def test_a_candidate_that_fails_says_why(sentences, tmp_path):
-    settings = candidates.Settings(str(sentences / "all.csv.gz"), str(tmp_path / "none"), 1, 2, 2)
-    with (
-        pytest.raises(BenchmarkError, match=r"strings to labels ended before its rows: .*none"),
-        throughput.started(candidates.FROM_STRINGS, settings),
-    ):
-        pass
-
-
-@pytest.mark.parametrize("benchmark", [throughput, memory, kills])
-def test_a_corpus_that_is_not_there_is_an_error(error_of, benchmark, model_folder, tmp_path):
-    assert "all.csv.gz" in error_of(benchmark.main, model_folder, "--corpus", tmp_path)
+def test_a_corpus_that_is_not_there_is_an_error(error_of, model_folder, tmp_path):
+    assert "all.csv.gz" in error_of(throughput.main, model_folder, "--corpus", tmp_path)
 
 
 def test_a_killed_run_ends_with_the_same_bytes(run, model_folder, sentences):
@@ -92,13 +69,6 @@ def test_memory_is_sampled(run, model_folder, sentences):
     samples = run(memory.main, model_folder, "--corpus", sentences, *few)["samples"]
     assert len(samples) > 3
     assert all(sample["peak, MiB"] > sample["PSS then, MiB"] / 2 > 1 for sample in samples)
-
-
-def test_the_peaks_of_both_halves_are_compared():
-    samples = [Sample(row, float(row), peak, 1) for row, peak in enumerate((9, 5, 4, 6, 3, 20))]
-    assert memory.peaks(samples) == (5, 6)
-    with pytest.raises(BenchmarkError, match="expected 4 samples at least, received 3"):
-        memory.peaks(samples[:3])
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

@@ -4,12 +4,10 @@ import json
 import shutil
 import socket
 
-import numpy as np
 import pytest
 
-from benchmarks.lib import wrk
 from benchmarks.lib.command import BenchmarkError
-from benchmarks.lib.request_formats import expected_scores, hugging_face_body, post
+from benchmarks.lib.request_formats import expected_scores
 from benchmarks.lib.server_process import free_port
 from benchmarks.serving import (
     explaining,
@@ -21,8 +19,7 @@ from benchmarks.serving import (
     throughput,
 )
 from benchmarks.serving.closed_loop import LOST, MIXED, judge_versions
-from benchmarks.serving.open_loop import Outcomes, Plan
-from benchmarks.serving.overload import Phase
+from benchmarks.serving.open_loop import Plan
 
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
 TEXTS = ["Guten Tag", "Good day to you"]
@@ -70,28 +67,6 @@ def test_an_answer_that_is_not_the_models_ends_the_run(service, model_folder):
         throughput.check(server, running.port, [""], expected[:1])
 
 
-@needs_wrk
-def test_every_refusal_is_counted(service):
-    _, running = service
-    good = post(running.port, "/predict", hugging_face_body("Guten Tag"))
-    bad = post(running.port, "/predict", b"{")
-    load = wrk.drive(running.port, [good, bad], 2, 1)
-    assert load.answers > 0
-    assert abs(load.refused - load.answers / 2) <= 2
-    assert load.failed == 0
-
-
-def test_an_open_loop_sends_at_its_rate():
-    server = servers.constant()
-    with server.started() as running:
-        requests = [server.request(running.port, "who")]
-        outcomes = open_loop.drive(Plan(running.port, requests, 300, 1), processes=2)
-    assert 200 < len(outcomes.status) < 400
-    assert set(outcomes.status.tolist()) == {200}
-    assert (np.diff(outcomes.due) >= 0).all()
-    assert (outcomes.seconds > 0).all()
-
-
 def test_requests_without_an_answer_are_reported():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         plan = Plan(silent.getsockname()[1], [b"x"], 50, 1, connections=5)
@@ -111,22 +86,6 @@ def test_an_overload_has_three_phases(run, corpus, model_folder):
     # Twice a capacity that is far below the service's is no overload.
     assert over["statuses"].startswith("200: ")
     assert over["most PSS, MiB"] >= over["least PSS, MiB"] > 1
-
-
-def phase(*counted, memory=(100, 100, 100, 100)):
-    status = np.concatenate([np.full(count, each) for each, count, _ in counted])
-    seconds = np.concatenate([np.full(count, took) for _, count, took in counted])
-    zeros = np.zeros(len(status))
-    return Phase("one", 1, Outcomes(zeros, zeros, seconds, status), memory)
-
-
-def test_goals_of_an_overload_are_judged():
-    calm = phase((200, 100, 0.002))
-    over = phase((200, 90, 1.0), (504, 10, 1.4), (429, 900, 0.01))
-    assert all(overload.verdicts(calm, over, calm, 1.0).values())
-    over = phase((200, 90, 1.6), (429, 9, 0.06), (500, 1, 0.1), (-2, 1, 1.0), memory=(1, 1, 2, 2))
-    shown = overload.verdicts(calm, over, phase((200, 100, 0.02), (429, 1, 0.01)), 1.0)
-    assert not any(shown.values())
 
 
 @pytest.mark.parametrize("options", [("call", "replaced"), ("signal", "numbered")])

@@ -4,7 +4,6 @@ import copy
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import pytest
@@ -21,7 +20,7 @@ VERSIONS = ["1.30", "1.31", "1.32", "1.33", "1.34", "1.35", "1.36", "1.37"]
 NAME = {"app.kubernetes.io/name": "gatewise"}
 
 
-def manifests() -> dict[str, dict[str, Any]]:
+def manifests():
     documents = [
         document
         for name in KUSTOMIZATION["resources"]
@@ -32,13 +31,11 @@ def manifests() -> dict[str, dict[str, Any]]:
     return found
 
 
-def component(name: str) -> dict[str, Any]:
-    text = (FOLDER / "components" / name / "kustomization.yaml").read_text()
-    found: dict[str, Any] = yaml.safe_load(text)
-    return found
+def component(name):
+    return yaml.safe_load((FOLDER / "components" / name / "kustomization.yaml").read_text())
 
 
-def with_component(name: str) -> dict[str, dict[str, Any]]:
+def with_component(name):
     """The manifests with a component's patches: RFC 6902, or the removal of a whole manifest."""
     changed = copy.deepcopy(manifests())
     for patch in component(name).get("patches", []):
@@ -51,7 +48,7 @@ def with_component(name: str) -> dict[str, dict[str, Any]]:
             continue
         for step in steps:
             *parents, last = step["path"].strip("/").split("/")
-            place: Any = changed[kind]
+            place = changed[kind]
             for key in parents:
                 place = place[int(key)] if isinstance(place, list) else place[key]
             if isinstance(place, list):
@@ -66,31 +63,30 @@ def with_component(name: str) -> dict[str, dict[str, Any]]:
     return changed
 
 
-def variants() -> list[Any]:
+def variants():
     base = pytest.param(manifests(), id="base")
     return [base, *(pytest.param(with_component(name), id=name) for name in COMPONENTS)]
 
 
 @pytest.fixture
-def deployment() -> dict[str, Any]:
+def deployment():
     return manifests()["Deployment"]
 
 
 @pytest.fixture
-def pod(deployment: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = deployment["spec"]["template"]["spec"]
-    return found
+def pod(deployment):
+    return deployment["spec"]["template"]["spec"]
 
 
 @pytest.fixture
-def container(pod: dict[str, Any]) -> dict[str, Any]:
+def container(pod):
     (found,) = pod["containers"]
-    return dict(found)
+    return found
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("documents", variants())
-def test_kubernetes_knows_every_field(validate_kubernetes, documents, version) -> None:
+def test_kubernetes_knows_every_field(validate_kubernetes, documents, version):
     for document in documents.values():
         if version < "1.31":  # had no volumes from images
             volumes = document.get("spec", {}).get("template", {}).get("spec", {}).get("volumes")
@@ -99,13 +95,13 @@ def test_kubernetes_knows_every_field(validate_kubernetes, documents, version) -
         validate_kubernetes(document, version)
 
 
-def test_a_field_that_is_misspelt_would_be_found(validate_kubernetes, deployment) -> None:
+def test_a_field_that_is_misspelt_would_be_found(validate_kubernetes, deployment):
     deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
     with pytest.raises(jsonschema.ValidationError, match="readynessProbe"):
         validate_kubernetes(deployment, VERSIONS[-1])
 
 
-def test_everything_in_the_folder_is_used() -> None:
+def test_everything_in_the_folder_is_used():
     generated = {file for each in KUSTOMIZATION["configMapGenerator"] for file in each["envs"]}
     used = {*KUSTOMIZATION["resources"], *generated, "kustomization.yaml", "components"}
     assert {path.name for path in FOLDER.iterdir()} == used
@@ -113,7 +109,7 @@ def test_everything_in_the_folder_is_used() -> None:
     assert sorted(offered) == COMPONENTS
 
 
-def test_the_image_is_the_projects_version_and_does_what_the_dockerfile_says(container) -> None:
+def test_the_image_is_the_projects_version_and_does_what_the_dockerfile_says(container):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (image,) = KUSTOMIZATION["images"]
     assert image["name"] == container["image"]
@@ -124,14 +120,14 @@ def test_the_image_is_the_projects_version_and_does_what_the_dockerfile_says(con
     assert "command" not in container
 
 
-def test_what_is_set_is_a_setting(settings, container) -> None:
+def test_what_is_set_is_a_setting(settings, container):
     lines = (FOLDER / "settings.env").read_text().splitlines()
     assert {line.partition("=")[0] for line in lines} <= {variable(name) for name in settings}
     (generated,) = KUSTOMIZATION["configMapGenerator"]
     assert container["envFrom"] == [{"configMapRef": {"name": generated["name"]}}]
 
 
-def test_a_pod_keeps_to_the_restricted_profile(pod, container) -> None:
+def test_a_pod_keeps_to_the_restricted_profile(pod, container):
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/
     labels = manifests()["Namespace"]["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
@@ -149,23 +145,19 @@ def test_a_pod_keeps_to_the_restricted_profile(pod, container) -> None:
     assert pod["automountServiceAccountToken"] is False
 
 
-def test_probes_ask_the_services_own_routes(container, served_routes) -> None:
+def test_probes_ask_routes_of_the_service(container):
+    from gatewise.service.serving.app import create_app
+
+    routes = set(create_app(Settings(model="none")).openapi()["paths"])
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"http": Settings.model_fields["port"].default}
     for name, path in (("startup", "ready"), ("readiness", "ready"), ("liveness", "live")):
         asked = container[f"{name}Probe"]["httpGet"]
         assert asked == {"path": f"/health/{path}", "port": "http"}
-        assert asked["path"] in served_routes
+        assert asked["path"] in routes
 
 
-@pytest.fixture
-def served_routes() -> set[str]:
-    from gatewise.service.serving.app import create_app
-
-    return set(create_app(Settings(model="none")).openapi()["paths"])
-
-
-def test_there_is_time_to_stop_in(pod, container) -> None:
+def test_there_is_time_to_stop_in(pod, container):
     pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     shutdown = Settings.model_fields["shutdown_seconds"].default
     assert pod["terminationGracePeriodSeconds"] >= pause + shutdown + 5
@@ -174,7 +166,7 @@ def test_there_is_time_to_stop_in(pod, container) -> None:
     assert pause > probe["periodSeconds"] * probe["failureThreshold"]
 
 
-def test_nothing_is_lost_while_pods_are_replaced(deployment) -> None:
+def test_nothing_is_lost_while_pods_are_replaced(deployment):
     assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert "replicas" not in deployment["spec"]
     scaled = manifests()["HorizontalPodAutoscaler"]["spec"]
@@ -183,7 +175,7 @@ def test_nothing_is_lost_while_pods_are_replaced(deployment) -> None:
     assert budget["maxUnavailable"] < scaled["minReplicas"] < scaled["maxReplicas"]
 
 
-def test_they_all_mean_the_same_pods(deployment, container) -> None:
+def test_they_all_mean_the_same_pods(deployment, container):
     found = manifests()
     assert deployment["spec"]["template"]["metadata"]["labels"] == NAME
     assert deployment["spec"]["selector"]["matchLabels"] == NAME
@@ -195,7 +187,7 @@ def test_they_all_mean_the_same_pods(deployment, container) -> None:
     assert spread["labelSelector"]["matchLabels"] == NAME
 
 
-def test_pods_ask_no_one_for_anything() -> None:
+def test_pods_ask_no_one_for_anything():
     policy = manifests()["NetworkPolicy"]["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy["egress"] == []
@@ -203,14 +195,14 @@ def test_pods_ask_no_one_for_anything() -> None:
     assert [port["port"] for port in rule["ports"]] == ["http"]
 
 
-def test_the_memory_is_that_of_the_compose_file(container) -> None:
+def test_the_memory_is_that_of_the_compose_file(container):
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     megabytes = compose["services"]["gatewise"]["mem_limit"].removesuffix("m")
     assert container["resources"]["limits"] == {"memory": f"{megabytes}Mi"}
 
 
 @pytest.mark.parametrize("documents", variants())
-def test_what_is_mounted_is_there_and_the_model_is_only_read(documents) -> None:
+def test_what_is_mounted_is_there_and_the_model_is_only_read(documents):
     pod = documents["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
@@ -226,7 +218,7 @@ def test_what_is_mounted_is_there_and_the_model_is_only_read(documents) -> None:
     assert claims == ({known} if known else set())
 
 
-def test_keys_are_read_from_the_secret(settings) -> None:
+def test_keys_are_read_from_the_secret(settings):
     assert "api_keys_file" in settings
     pod = with_component("api-keys")["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -236,7 +228,7 @@ def test_keys_are_read_from_the_secret(settings) -> None:
     assert Path(given["value"]).parent == Path(mount["mountPath"])
 
 
-def test_prometheus_finds_the_service() -> None:
+def test_prometheus_finds_the_service():
     (name,) = component("monitoring")["resources"]
     monitor = yaml.safe_load((FOLDER / "components" / "monitoring" / name).read_text())["spec"]
     service = manifests()["Service"]

@@ -1,13 +1,10 @@
 """Every query of the dashboard gives something in a real Prometheus that asks real processes."""
 
 import json
-import os
 import re
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +24,7 @@ QUERIES = {
 LABELS = {"model": "a", "version": "1", "route": "/predict", "sha256": "0", "reason": "gone"}
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
-def make(name: str, labels: set[str], registry: Any) -> list[Any]:
+def make(name, labels, registry):
     """A metric by the name of one of its series, with values of its labels."""
     kind: Any = prometheus_client.Gauge
     if name.endswith("_total"):
@@ -53,7 +43,7 @@ def make(name: str, labels: set[str], registry: Any) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def exporter(metrics: dict[str, set[str]]) -> Iterator[int]:
+def exporter(metrics):
     """The port of a process with every metric of the service, which is this one."""
     registry = prometheus_client.CollectorRegistry()
     prometheus_client.ProcessCollector(registry=registry)
@@ -61,7 +51,7 @@ def exporter(metrics: dict[str, set[str]]) -> Iterator[int]:
     server, thread = prometheus_client.start_http_server(0, "127.0.0.1", registry)
     over = threading.Event()
 
-    def count() -> None:
+    def count():
         while not over.wait(0.2):
             for metric in counted:
                 metric.observe(1) if hasattr(metric, "observe") else metric.inc()
@@ -77,28 +67,10 @@ def exporter(metrics: dict[str, set[str]]) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def proxy(haproxy: str) -> Iterator[int]:
-    """The port at which the proxy tells of itself; it has had an answer to give, a refusal."""
-    public, inside = free_port(), free_port()
-    places = {"LISTEN": f"127.0.0.1:{public}", "LISTEN_INSIDE": f"127.0.0.1:{inside}"}
-    process = subprocess.Popen(
-        [haproxy, "-db", "-f", ROOT / "deploy" / "proxy" / "haproxy.cfg"],
-        env={**os.environ, **places, "RESOLVER": "127.0.0.1:9"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    with process:
-        wait_for(f"http://127.0.0.1:{inside}/metrics", process)
-        assert httpx.get(f"http://127.0.0.1:{public}/", trust_env=False).status_code == 503
-        yield inside
-        process.terminate()
-
-
-@pytest.fixture(scope="module")
-def prometheus(program: Any, tmp_path_factory: Any, exporter: int, proxy: int) -> Iterator[str]:
+def prometheus(program, tmp_path_factory, exporter, proxy_port, free_port, wait_for):
     """The address of a Prometheus that has asked both for some seconds."""
     folder = tmp_path_factory.mktemp("prometheus")
-    ports = {"gatewise": exporter, "proxy": proxy}
+    ports = {"gatewise": exporter, "proxy": proxy_port}
     jobs = [
         {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
         for job, port in ports.items()
@@ -130,20 +102,7 @@ def prometheus(program: Any, tmp_path_factory: Any, exporter: int, proxy: int) -
         process.terminate()
 
 
-def wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        assert process.poll() is None
-        assert time.monotonic() < deadline, url
-        try:
-            if httpx.get(url, trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-
-
-def ask(url: str, query: str) -> list[dict[str, Any]]:
+def ask(url, query):
     """The series that a query gives now."""
     response = httpx.get(f"{url}/api/v1/query", params={"query": query}, trust_env=False)
     found: list[dict[str, Any]] = response.json()["data"]["result"]
@@ -151,7 +110,7 @@ def ask(url: str, query: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_panel_shows_something(prometheus, name) -> None:
+def test_a_panel_shows_something(prometheus, name):
     query = re.sub(r"\$\w+", ".*", QUERIES[name].replace("$__rate_interval", "20s"))
     result = ask(prometheus, query)
     assert result

@@ -29,34 +29,29 @@ os.execv(sys.executable, [sys.executable, *serve])
 
 
 @pytest.fixture
-def service() -> dict[str, str]:
+def service():
     unit = configparser.ConfigParser(strict=False, interpolation=None, delimiters="=")
     unit.optionxform = str  # type: ignore[assignment]
     unit.read(UNIT)
     return dict(unit["Service"])
 
 
-def test_systemd_takes_it(systemd_analyze, tmp_path) -> None:
+def verify(systemd_analyze, folder, contents):
     # It looks for the program too, which is installed elsewhere here.
-    here = tmp_path / UNIT.name
-    here.write_text(UNIT.read_text().replace("/opt/gatewise/bin/gatewise", sys.executable))
-    done = subprocess.run(
-        [systemd_analyze, "verify", "--man=no", here], check=False, capture_output=True, text=True
-    )
+    file = folder / UNIT.name
+    file.write_text(contents.replace("/opt/gatewise/bin/gatewise", sys.executable))
+    command = [systemd_analyze, "verify", "--man=no", file]
+    return subprocess.run(command, check=False, capture_output=True, text=True)
+
+
+def test_systemd_accepts_it_and_would_find_a_misspelt_directive(systemd_analyze, tmp_path):
+    done = verify(systemd_analyze, tmp_path, UNIT.read_text())
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    wrong = UNIT.read_text().replace("ProtectHome=", "ProtectHomes=")
+    assert "ProtectHomes" in verify(systemd_analyze, tmp_path, wrong).stderr
 
 
-def test_a_directive_that_is_misspelt_would_be_found(systemd_analyze, tmp_path) -> None:
-    here = tmp_path / UNIT.name
-    wrong = UNIT.read_text().replace("/opt/gatewise/bin/gatewise", sys.executable)
-    here.write_text(wrong.replace("ProtectHome=", "ProtectHomes="))
-    done = subprocess.run(
-        [systemd_analyze, "verify", "--man=no", here], check=False, capture_output=True, text=True
-    )
-    assert "ProtectHomes" in done.stderr
-
-
-def test_it_can_do_little_harm(systemd_analyze) -> None:
+def test_it_can_do_little_harm(systemd_analyze):
     done = subprocess.run(
         [systemd_analyze, "security", "--offline=yes", f"--threshold={EXPOSURE}", UNIT],
         check=False,
@@ -69,7 +64,7 @@ def test_it_can_do_little_harm(systemd_analyze) -> None:
     assert f"its exposure as {measured[0]} of 10" in PAGE
 
 
-def test_it_starts_and_reloads_the_service(service) -> None:
+def test_it_starts_reloads_and_stops_the_service(service):
     from gatewise.cli import app
 
     program, *arguments = service["ExecStart"].split()
@@ -79,14 +74,10 @@ def test_it_starts_and_reloads_the_service(service) -> None:
     }
     assert service["ExecReload"].split() == ["/bin/kill", "-HUP", "$MAINPID"]
     assert service["DynamicUser"] == "yes"
+    assert int(service["TimeoutStopSec"]) > Settings.model_fields["shutdown_seconds"].default
 
 
-def test_there_is_time_to_stop_in(service) -> None:
-    shutdown = Settings.model_fields["shutdown_seconds"].default
-    assert int(service["TimeoutStopSec"]) > shutdown
-
-
-def test_the_service_needs_no_memory_to_write_to_and_run(service, model_of_hand) -> None:
+def test_the_service_needs_no_memory_to_write_to_and_run(service, model_of_hand):
     assert service["MemoryDenyWriteExecute"] == "yes"
     process, url = model_of_hand
     response = httpx.post(f"{url}/predict", json={"inputs": "blue"}, trust_env=False)

@@ -2,9 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -12,7 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="session")
-def generate() -> ModuleType:
+def generate():
     """The script docs/generate.py, which is not part of a package."""
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
     assert spec is not None
@@ -23,16 +21,16 @@ def generate() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def page() -> Callable[[str], str]:
+def page():
     """Reads a page by its name, such as `corpora`."""
     return lambda name: (DOCS / f"{name}.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
-def tables(page: Callable[[str], str]) -> Callable[[str, str], list[list[str]]]:
+def tables(page):
     """Gives the cells of the rows of every table below a heading; backquotes are left in."""
 
-    def of(name: str, heading: str) -> list[list[str]]:
+    def of(name, heading):
         (_, _, below) = page(name).partition(f"\n## {heading}\n")
         section = below.partition("\n## ")[0]
         rows = [line for line in section.splitlines() if line.startswith("|")]
@@ -47,10 +45,10 @@ def tables(page: Callable[[str], str]) -> Callable[[str, str], list[list[str]]]:
 
 
 @pytest.fixture(scope="session")
-def generated(generate: ModuleType, page: Callable[[str], str]) -> Callable[[str, str], set[str]]:
+def generated(generate, page):
     """Compares the generated parts of a page with the code, and gives the names of those parts."""
 
-    def check(name: str, kind: str) -> set[str]:
+    def check(name, kind):
         document = page(name)
         contents = {
             part: text for part, text in generate.parts().items() if part.partition(" ")[0] == kind
@@ -66,6 +64,6 @@ def generated(generate: ModuleType, page: Callable[[str], str]) -> Callable[[str
 
 
 @pytest.fixture(scope="session")
-def unquoted() -> Callable[[str], str]:
+def unquoted():
     """Takes the backquotes off a cell."""
     return lambda cell: re.sub(r"^`(.*)`$", r"\1", cell)

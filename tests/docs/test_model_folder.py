@@ -14,7 +14,7 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import Manifest, ModelConfig
 
 
-def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+def keys(model, prefix=""):
     """The keys of a JSON document, those of inner objects with dots."""
     found = []
     for name, field in model.model_fields.items():
@@ -26,11 +26,11 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     return found
 
 
-def first_cells(rows: list[list[str]]) -> list[str]:
+def first_cells(rows):
     return [row[0].strip("`") for row in rows]
 
 
-def test_every_file_is_told_of(tables, model_folder, forward_model_folder) -> None:
+def test_every_file_is_told_of(tables, model_folder, forward_model_folder):
     names = []
     for folder in (model_folder, forward_model_folder):
         files = [path for path in folder.rglob("*") if path.is_file()]
@@ -39,25 +39,25 @@ def test_every_file_is_told_of(tables, model_folder, forward_model_folder) -> No
     assert names[1] - names[0] == {"onnx/step.onnx"}
 
 
-def test_every_key_of_the_config_is_told_of(tables, model_folder) -> None:
+def test_every_key_of_the_config_is_told_of(tables, model_folder):
     told = first_cells(tables("model-folder", "config.json"))
     assert told == keys(ModelConfig)
     written = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
     assert set(written) == {key for key in told if "." not in key}
 
 
-def test_every_key_of_the_manifest_is_told_of(tables) -> None:
+def test_every_key_of_the_manifest_is_told_of(tables):
     assert first_cells(tables("model-folder", "manifest.json")) == keys(Manifest)
 
 
-def test_every_key_of_the_metrics_is_told_of(tables, model_folder) -> None:
+def test_every_key_of_the_metrics_is_told_of(tables, model_folder):
     rows = tables("model-folder", "report.html and metrics.json")
     told = [key for row in rows for key in re.findall(r"`(\w+)`", row[0])]
     written = json.loads((model_folder / "metrics.json").read_text(encoding="utf-8"))
     assert sorted(told) == sorted(written)
 
 
-def test_the_inputs_and_the_output_are_those(tables, model_folder) -> None:
+def test_the_inputs_and_the_output_are_those(tables, model_folder):
     session = gatewise.load(model_folder)._session
     told = {
         row[0].strip("`"): row[1]
@@ -68,7 +68,7 @@ def test_the_inputs_and_the_output_are_those(tables, model_folder) -> None:
     assert told == {tensor.name: kinds[tensor.type] for tensor in tensors}
 
 
-def test_the_inputs_and_outputs_of_the_step_network_are_those(tables, forward_model_folder) -> None:
+def test_the_inputs_and_outputs_of_the_step_network_are_those(tables, forward_model_folder):
     file = forward_model_folder / "onnx" / "step.onnx"
     session = onnxruntime.InferenceSession(file)
     ends, states = _tables(tables)
@@ -81,59 +81,54 @@ def test_the_inputs_and_outputs_of_the_step_network_are_those(tables, forward_mo
         assert {value.name for value in values} == {prefix + name for name in named}
 
 
-def _tables(tables) -> tuple[list[str], list[str]]:
+def _tables(tables):
     rows = tables("model-folder", "One token at a time")
     cells = first_cells(rows)
     place = cells.index("next.…") + 1
     return cells[:place], [row[0] for row in rows[place:] if row[0] != "state"]
 
 
-def test_the_example_of_one_token_at_a_time_gives_the_logits(
-    page, forward_model_folder, tmp_path, monkeypatch
-) -> None:
-    example, _ = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
-    assert "gatewise" not in example
-    (tmp_path / "model").symlink_to(forward_model_folder)
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    exec(example, names)
-    classifier = gatewise.load("model")
+@pytest.fixture
+def run_example(page, tmp_path, monkeypatch):
+    """Runs an example of the page beside a model folder; returns its names."""
+
+    def run(number, folder):
+        example = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)[number]
+        assert "gatewise" not in example
+        (tmp_path / "model").symlink_to(folder)
+        monkeypatch.chdir(tmp_path)
+        names = {}
+        exec(example, names)
+        return names, gatewise.load("model")
+
+    return run
+
+
+def test_example_of_one_token_at_a_time_gives_the_logits(run_example, forward_model_folder):
+    names, classifier = run_example(0, forward_model_folder)
     expected = classifier.logits(classifier.encode(["Wo ist der Bahnhof?"]))
     np.testing.assert_allclose(names["logits"], expected, rtol=0, atol=1e-5)
 
 
-def test_the_example_gives_the_classifiers_scores(
-    page, model_folder, tmp_path, monkeypatch
-) -> None:
-    _, example = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
-    assert "gatewise" not in example
-    (tmp_path / "model").symlink_to(model_folder)
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    exec(example, names)
-    # Of every length, the longest of them longer than the model reads; and a script of its own.
-    texts = ["Hello", "Ça va ?", "Wo ist der Bahnhof? " * 20, "最寄りの駅はどこですか", "Καλημέρα"]
-    np.testing.assert_allclose(
-        names["probabilities"](texts), gatewise.load("model").predict_proba(texts), atol=1e-6
-    )
-    assert names["labels"] == gatewise.load("model").classes_
+@pytest.mark.parametrize(
+    ("folder", "texts"),
+    [
+        # Of every length, one of them longer than the model reads; and a script of its own.
+        (
+            "model_folder",
+            ["Hello", "Ça va ?", "Wo ist der Bahnhof? " * 20, "最寄りの駅はどこですか", "Καλημέρα"],
+        ),
+        ("multi_label_folder", ["blue reddish", "grey", "red " * 20]),
+    ],
+)
+def test_example_gives_the_scores_of_the_classifier(run_example, request, folder, texts):
+    names, classifier = run_example(1, request.getfixturevalue(folder))
+    expected = classifier.predict_proba(texts)
+    np.testing.assert_allclose(names["probabilities"](texts), expected, atol=1e-6)
+    assert names["labels"] == classifier.classes_
 
 
-def test_the_example_knows_of_several_labels(
-    page, multi_label_folder, tmp_path, monkeypatch
-) -> None:
-    _, example = re.findall(r"```python\n(.*?)```", page("model-folder"), re.DOTALL)
-    (tmp_path / "model").symlink_to(multi_label_folder)
-    monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    exec(example, names)
-    texts = ["blue reddish", "grey", "red " * 20]
-    np.testing.assert_allclose(
-        names["probabilities"](texts), gatewise.load("model").predict_proba(texts), atol=1e-6
-    )
-
-
-def damage(what: str, model) -> None:
+def damage(what, model):
     tokenizer, config = model / "tokenizer.json", model / "config.json"
     network = model / "onnx" / "model.onnx"
     {
@@ -145,7 +140,7 @@ def damage(what: str, model) -> None:
     }[what]()
 
 
-def test_damage_is_told_of_as_shown(tables, model_folder, tmp_path, monkeypatch) -> None:
+def test_damage_is_told_of_as_shown(tables, model_folder, tmp_path, monkeypatch):
     rows = tables("model-folder", "How it is verified")
     assert len(rows) == 5
     for number, (what, message) in enumerate(rows):

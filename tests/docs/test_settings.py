@@ -9,17 +9,17 @@ from gatewise.training.config import config
 from gatewise.training.config.config import Config
 
 
-def test_every_setting_is_there_as_it_is(generated) -> None:
+def test_every_setting_is_there_as_it_is(generated):
     assert generated("settings", "settings") == {f"settings {name}" for name in Config.model_fields}
 
 
-def test_every_setting_has_a_meaning() -> None:
+def test_every_setting_has_a_meaning():
     for section, field in Config.model_fields.items():
         for name, setting in field.annotation.model_fields.items():
             assert setting.description, f"{section}.{name} has no description"
 
 
-def test_a_default_is_written_as_it_is_set(page) -> None:
+def test_a_default_is_written_as_it_is_set(page):
     row = r"^\| `(\w+\.\w+)` \| .*? \| (not set|`.*?`) \|"
     rows = re.findall(row, page("settings"), re.MULTILINE)
     assert len(rows) == sum(len(f.annotation.model_fields) for f in Config.model_fields.values())
@@ -31,11 +31,11 @@ def test_a_default_is_written_as_it_is_set(page) -> None:
 
 
 @pytest.mark.parametrize("setting", ["network.ngrams=auto", "network.ngrams=[]"])
-def test_the_choices_that_are_told_of_are_taken(setting) -> None:
+def test_the_choices_that_are_told_of_are_taken(setting):
     config.load(assignments=[setting])
 
 
-def test_the_file_shown_is_a_file_of_settings(page, tmp_path) -> None:
+def test_the_file_shown_is_a_file_of_settings(page, tmp_path):
     (shown,) = re.findall(r"```toml\n(.*?)```", page("settings"), re.DOTALL)
     file = tmp_path / "settings.toml"
     file.write_text(shown, encoding="utf-8")
@@ -48,7 +48,7 @@ def test_the_file_shown_is_a_file_of_settings(page, tmp_path) -> None:
     assert column == "b"
 
 
-def test_the_message_shown_is_the_message(page) -> None:
+def test_the_message_shown_is_the_message(page):
     with pytest.raises(config.ConfigError) as caught:
         config.load(assignments=["network.cell=gruu"])
     assert f"`{caught.value}`" in page("settings")

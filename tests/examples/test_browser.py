@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -55,7 +54,7 @@ def exported(model_folder, tmp_path_factory):
     from gatewise.training.mobile.test_vectors import vectors_of
 
     folder = ModelFolder(shutil.copytree(model_folder, tmp_path_factory.mktemp("mobile") / "phone"))
-    vectors = asdict(vectors_of(gatewise.load(model_folder)))
+    vectors = vectors_of(gatewise.load(model_folder))
     last = vectors["vectors"][-1]
     last["scores"] = [score + 2e-4 for score in last["scores"]]
     write_json(folder.path / "test_vectors.json", vectors)

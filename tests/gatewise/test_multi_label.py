@@ -2,19 +2,18 @@
 
 import csv
 import json
-from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def corpus(tmp_path):
     path = tmp_path / "test.csv"
     path.write_text("text,labels\nblue red,red|blue\ngrey,\ngreen,green\n", encoding="utf-8")
     return path
 
 
-def test_predict_shows_the_labels_that_reach_their_thresholds(gatewise, multi_label_folder) -> None:
+def test_predict_shows_the_labels_that_reach_their_thresholds(gatewise, multi_label_folder):
     texts = ("blue reddish", "green", "green green")
     code, stdout, _ = gatewise("predict", multi_label_folder, *texts)
     assert code == 0
@@ -32,12 +31,12 @@ def test_predict_shows_the_labels_that_reach_their_thresholds(gatewise, multi_la
     ]
 
 
-def test_predict_shows_the_best_when_asked_for_a_number(gatewise, multi_label_folder) -> None:
+def test_predict_shows_the_best_when_asked_for_a_number(gatewise, multi_label_folder):
     _, stdout, _ = gatewise("predict", multi_label_folder, "green", "--top-k", "1")
     assert stdout == "green 0.9526\tgreen\n"
 
 
-def test_evaluate_reports_on_several_labels(gatewise, multi_label_folder, corpus) -> None:
+def test_evaluate_reports_on_several_labels(gatewise, multi_label_folder, corpus):
     code, stdout, _ = gatewise("evaluate", multi_label_folder, corpus, "--json")
     report = json.loads(stdout)
     assert code == 0
@@ -49,7 +48,7 @@ def test_evaluate_reports_on_several_labels(gatewise, multi_label_folder, corpus
     assert "threshold" in stdout
 
 
-def test_evaluate_tells_what_is_wrong_with_a_row(gatewise, multi_label_folder, tmp_path) -> None:
+def test_evaluate_tells_what_is_wrong_with_a_row(gatewise, multi_label_folder, tmp_path):
     path = tmp_path / "test.jsonl"
     path.write_text('{"text": "blue", "labels": "blue|cyan"}\n', encoding="utf-8")
     code, stdout, stderr = gatewise("evaluate", multi_label_folder, path)
@@ -58,9 +57,7 @@ def test_evaluate_tells_what_is_wrong_with_a_row(gatewise, multi_label_folder, t
     assert stderr.count("\n") == 1
 
 
-def test_score_writes_a_corpus_of_soft_labels(
-    gatewise, multi_label_folder, corpus, tmp_path
-) -> None:
+def test_score_writes_a_corpus_of_soft_labels(gatewise, multi_label_folder, corpus, tmp_path):
     from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
     from gatewise.vocab.corpus.columns import Columns
     from gatewise.vocab.corpus.corpus_reader import read_rows
@@ -78,7 +75,7 @@ def test_score_writes_a_corpus_of_soft_labels(
     assert rows[0].probabilities == pytest.approx((0.9526, 0.0474, 0.9526), abs=1e-4)
 
 
-def test_inspect_tells_the_thresholds(gatewise, multi_label_folder) -> None:
+def test_inspect_tells_the_thresholds(gatewise, multi_label_folder):
     _, stdout, _ = gatewise("inspect", multi_label_folder)
     assert "multi_label_classification" in stdout
     assert "0.1000 to 0.9900" in stdout

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,7 @@ SURE, UNSURE = "Bitte geben Sie eine gültige Adresse ein.", "1 2"
 
 
 @pytest.fixture
-def corpus(tmp_path: Path) -> Path:
+def corpus(tmp_path):
     path = tmp_path / "test.csv"
     rows = [(SURE, "de"), (UNSURE, "en"), (UNSURE, "other"), (SURE, "other"), (UNSURE, "other")]
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -18,7 +17,7 @@ def corpus(tmp_path: Path) -> Path:
     return path
 
 
-def test_predict_shows_what_is_given_instead(gatewise, rejecting_folder) -> None:
+def test_predict_shows_what_is_given_instead(gatewise, rejecting_folder):
     code, stdout, _ = gatewise("predict", rejecting_folder, SURE, UNSURE)
     assert code == 0
     sure, unsure = stdout.splitlines()
@@ -34,7 +33,7 @@ def test_predict_shows_what_is_given_instead(gatewise, rejecting_folder) -> None
     assert len(others) == 4
 
 
-def test_evaluate_counts_rows_in_and_out_of_scope(gatewise, rejecting_folder, corpus) -> None:
+def test_evaluate_counts_rows_in_and_out_of_scope(gatewise, rejecting_folder, corpus):
     code, stdout, _ = gatewise("evaluate", rejecting_folder, corpus, "--json")
     report = json.loads(stdout)
     assert code == 0
@@ -48,7 +47,7 @@ def test_evaluate_counts_rows_in_and_out_of_scope(gatewise, rejecting_folder, co
 
 def test_a_corpus_may_hold_nothing_else_than_rows_out_of_scope(
     gatewise, rejecting_folder, tmp_path
-) -> None:
+):
     path = tmp_path / "other.csv"
     path.write_text(f"text,label\n{UNSURE},other\n", encoding="utf-8")
     code, stdout, _ = gatewise("evaluate", rejecting_folder, path, "--json")
@@ -59,7 +58,7 @@ def test_a_corpus_may_hold_nothing_else_than_rows_out_of_scope(
     assert (code, "label 'another' was never seen in training" in stderr) == (1, True)
 
 
-def test_score_writes_it_as_a_label(gatewise, rejecting_folder, corpus, tmp_path) -> None:
+def test_score_writes_it_as_a_label(gatewise, rejecting_folder, corpus, tmp_path):
     out = tmp_path / "scored.jsonl"
     assert gatewise("score", rejecting_folder, corpus, "--out", out)[0] == 0
     lines = out.read_text(encoding="utf-8").splitlines()
@@ -67,7 +66,7 @@ def test_score_writes_it_as_a_label(gatewise, rejecting_folder, corpus, tmp_path
     assert given == ["de", "no language", "no language", "de", "no language"]
 
 
-def test_inspect_tells_the_threshold(gatewise, rejecting_folder) -> None:
+def test_inspect_tells_the_threshold(gatewise, rejecting_folder):
     _, stdout, _ = gatewise("inspect", rejecting_folder)
     assert "a text is given: no language" in stdout
     _, stdout, _ = gatewise("inspect", rejecting_folder, "--json")

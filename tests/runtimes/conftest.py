@@ -3,7 +3,6 @@
 import itertools
 import json
 import shutil
-from dataclasses import dataclass
 
 import pytest
 
@@ -39,14 +38,6 @@ LONG_TEXTS = 3  # of the longest, for each dictionary: they take a second each
 MAX_LENGTH = 2000  # of the dictionaries: what is cut off is not compared
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A question with what the reference answers; without scores where it is a dictionary's."""
-
-    question: object
-    scores: object = None
-
-
 @pytest.fixture(scope="session")
 def texts(languages, tmp_path_factory):
     """Real sentences, every awkward text, and random ones."""
@@ -71,11 +62,12 @@ def asked(texts, model_folder, multi_label_folder, tmp_path_factory):
     write_tokenizer_config(model_folder, several, 8)
     words = ["blue green", "red reddish grey", "Red blue [UNK] " * 9, "green\u2028red", ""]
     found = {
-        precision: runtimes.reference(model_folder, precision, texts) for precision in PRECISIONS
+        precision: runtimes.ask_reference(model_folder, precision, texts)
+        for precision in PRECISIONS
     }
-    found["several labels"] = runtimes.reference(several, "fp32", [*words, *texts])
+    found["several labels"] = runtimes.ask_reference(several, "fp32", [*words, *texts])
     small = export(model_folder, root / "exported")
-    found["exported"] = runtimes.reference(small, "int8", texts)
+    found["exported"] = runtimes.ask_reference(small, "int8", texts)
     old = [text for text in texts if known_to_unicode_3(text)]
     assert len(old) > TEXTS / 3
     for (unit, options), (case, more) in itertools.product(UNITS.items(), CASES.items()):
@@ -114,7 +106,7 @@ def ask_dictionary(model_folder, root, texts, options):
     (folder / "tokenizer.json").write_bytes(serialize_tokenizer(tokenizer))
     write_tokenizer_config(model_folder, folder, MAX_LENGTH)
     ids = [text.ids.tolist() for text in Encoder(tokenizer, MAX_LENGTH).encode(texts)]
-    return Asked(Question(folder, None, texts, ids))
+    return Question(folder, None, texts, ids)
 
 
 def write_tokenizer_config(model_folder, folder, max_length):
@@ -143,11 +135,8 @@ def compared(asked):
 
     def compare(answers):
         return {
-            name: {
-                answer.runtime: compare_answers(one.question, one.scores, answer)
-                for answer in found
-            }
-            for (name, one), found in zip(asked.items(), answers, strict=True)
+            name: {answer.runtime: compare_answers(question, answer) for answer in found}
+            for (name, question), found in zip(asked.items(), answers, strict=True)
         }
 
     return compare

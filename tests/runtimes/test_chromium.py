@@ -14,7 +14,7 @@ TRANSFORMERS, ENGINE = "Transformers.js in Chromium", "onnxruntime-web in Chromi
 def comparisons(asked, compared):
     if reason := missing_in_chromium():
         pytest.skip(reason)
-    return compared(runtimes.in_chromium([one.question for one in asked.values()]))
+    return compared(runtimes.in_chromium(list(asked.values())))
 
 
 def test_ids_are_the_same(comparisons, dictionary, check_same):

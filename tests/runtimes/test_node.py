@@ -18,7 +18,7 @@ TRANSFORMERS, ENGINE = "Transformers.js in Node", "onnxruntime-node"
 def answers(asked):
     if reason := missing_in_node():
         pytest.skip(reason)
-    return runtimes.in_node([one.question for one in asked.values()])
+    return runtimes.in_node(list(asked.values()))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_ids_and_scores_are_the_same(comparisons, model, check_same):
 
 
 def test_a_text_without_a_token_is_answered_where_gatewise_refuses_it(asked, answers, model_folder):
-    question = asked["fp32"].question
+    question = asked["fp32"]
     (transformers, engine), *_ = answers
     for text in ("", "\u200b"):
         row = question.texts.index(text)
@@ -52,6 +52,6 @@ def test_a_failure_is_told(asked, tmp_path):
 
     if reason := missing_in_node():
         pytest.skip(reason)
-    question = replace(asked["fp32"].question, folder=tmp_path)
+    question = replace(asked["fp32"], folder=tmp_path)
     with pytest.raises(BenchmarkError, match="Node has ended at the command compare"):
         runtimes.in_node([question])

@@ -11,9 +11,11 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.training.config import config
+from gatewise.training.config.config import ConfigError
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.training.fit.progress import Finding
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
@@ -52,7 +54,10 @@ def test_the_folder_holds_what_the_run_told(trained, small_config):
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["test"]["accuracy"] == result.test.accuracy
     assert metrics["best_epoch"] == result.fitted.best.number
-    assert metrics["config"] == small_config.model_dump(mode="json")
+    resolved = {"linear_path": "solved", "refit": False}
+    training = small_config.training.model_copy(update=resolved)
+    expected = small_config.model_copy(update={"training": training})
+    assert metrics["config"] == expected.model_dump(mode="json")
     assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
 
@@ -134,14 +139,50 @@ def test_without_validation_rows_a_share_is_set_aside(corpus, tmp_path, small_co
     assert (result.rows, result.validation.rows, result.test) == (36, 4, None)
 
 
+def test_few_rows_are_all_learnt_once_everything_is_chosen(corpus, tmp_path, small_config):
+    findings = []
+    folders = {name: tmp_path / name for name in ("refit", "again", "held_out")}
+    for name, out in folders.items():
+        training = small_config.training.model_copy(update={"refit": name != "held_out"})
+        settings = small_config.model_copy(update={"training": training})
+        train(Corpora(corpus), out, settings, StopAtBadRows(), findings.append)
+    networks = {
+        name: (folder / "onnx" / "model.onnx").read_bytes() for name, folder in folders.items()
+    }
+    assert networks["refit"] == networks["again"] != networks["held_out"]
+    metrics, others = (
+        json.loads((folders[name] / "metrics.json").read_text(encoding="utf-8"))
+        for name in ("refit", "held_out")
+    )
+    # The validation rows are those of a network that has not learnt from them.
+    for key in ("validation", "epochs", "paths", "calibration"):
+        assert metrics[key] == others[key]
+    manifests = [
+        json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["corpus_sha256"]
+        for folder in folders.values()
+    ]
+    assert manifests[0] == manifests[1] != manifests[2]
+    messages = [each.message for each in findings if isinstance(each, Finding)]
+    assert sum("trained again on all 40 rows" in message for message in messages) == 2
+
+
+def test_rows_of_a_validation_corpus_are_not_learnt(corpus, tmp_path, small_config):
+    training = small_config.training.model_copy(update={"refit": True})
+    settings = small_config.model_copy(update={"training": training})
+    with pytest.raises(ConfigError, match="expected validation rows held out"):
+        run(Corpora(corpus, corpus), tmp_path / "model", settings)
+
+
 TIMING = re.compile(rb'<span class="timing">[^<]*</span>')
 
 _TRAIN = """
 import sys
 from pathlib import Path
 from gatewise.training.config import config
+from gatewise.training.config.config import ConfigError
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.evaluation.evaluate import evaluate
+from gatewise.training.fit.progress import Finding
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 

@@ -8,34 +8,30 @@ from gatewise.vocab.atomic_files import atomic_write, replace_folder
 from gatewise.vocab.errors import OutputError
 
 
-def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_file_appears_when_it_is_complete_and_an_interrupted_write_leaves_nothing(
+    tmp_path, error
+):
     path = tmp_path / "out.txt"
     path.write_text("former")
-    with atomic_write(path) as temporary:
-        temporary.write_text("complete")
-        assert path.read_text() == "former"
-        assert temporary.parent == tmp_path
+
+    def write(*, stop):
+        with atomic_write(path) as temporary:
+            temporary.write_text("complete")
+            assert (path.read_text(), temporary.parent) == ("former", tmp_path)
+            if stop:
+                raise error
+
+    with pytest.raises(error):
+        write(stop=True)
+    assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
+    write(stop=False)
     assert path.read_text() == "complete"
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_an_interrupted_write_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
-    path = tmp_path / "out.txt"
-    path.write_text("former")
-
-    def write() -> None:
-        with atomic_write(path) as temporary:
-            temporary.write_text("half")
-            raise error
-
-    with pytest.raises(error):
-        write()
-    assert path.read_text() == "former"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_only_plain_files_are_replaced(tmp_path: Path) -> None:
+def test_only_plain_files_are_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "folder", Path("/dev/null")):
         with pytest.raises(OutputError, match="not a plain file"), atomic_write(path):
@@ -48,7 +44,7 @@ def test_only_plain_files_are_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("earlier", [True, False])
-def test_a_folder_is_replaced(tmp_path: Path, *, earlier: bool) -> None:
+def test_a_folder_is_replaced(tmp_path, *, earlier):
     target, new, old = (tmp_path / name for name in ("target", "new", "old"))
     new.mkdir()
     (new / "a").touch()
@@ -59,7 +55,7 @@ def test_a_folder_is_replaced(tmp_path: Path, *, earlier: bool) -> None:
     assert old.exists() is earlier
 
 
-def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path):
     (tmp_path / "target").mkdir()
     with pytest.raises(FileNotFoundError):
         replace_folder(tmp_path / "target", tmp_path / "missing", tmp_path / "old")

@@ -17,8 +17,8 @@ _MIN_BUCKETS, _MAX_BUCKETS = 10_000, 200_000
 _MAX_NUMBERS = 1_000_000
 """Weights of the n-grams of one length, at most, unless there are few buckets."""
 
-_MAX_WIDTH = 64
-"""Weights of an n-gram if there are many classes."""
+_MAX_WIDTH, _MAX_SOLVED_WIDTH = 64, 128
+"""Weights of an n-gram if there are many classes: trained by descent, or found by a solver."""
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -83,7 +83,8 @@ class NetworkConfig(Section):
     ngram_width: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = Field(
         "auto",
         description="Width of an n-gram's vector, which is projected to the classes; by default a "
-        "weight for each class, and 64 if there are more classes than that.",
+        "weight for each class, and 64 if there are more classes than that, or 128 if "
+        "`training.linear_path` is `solved`.",
     )
     spelling: tuple[Annotated[int, Field(ge=2, le=8)], ...] | Literal["auto"] = Field(
         "auto",
@@ -167,6 +168,14 @@ class NetworkConfig(Section):
         limit = min(_MAX_BUCKETS, max(_MIN_BUCKETS, _MAX_NUMBERS // width))
         return min(max(tokens, _MIN_BUCKETS), limit)
 
-    def width_of_ngrams(self, classes: int) -> int:
-        """The width of an n-gram's vector."""
-        return min(classes, _MAX_WIDTH) if self.ngram_width == "auto" else self.ngram_width
+    def width_of_ngrams(self, classes: int, *, solved: bool = False) -> int:
+        """The width of an n-gram's vector.
+
+        Args:
+            classes: Number of classes.
+            solved: Whether the linear path is solved: what it keeps of many classes follows from
+                the solution, and is not trained.
+        """
+        if self.ngram_width != "auto":
+            return self.ngram_width
+        return min(classes, _MAX_SOLVED_WIDTH if solved else _MAX_WIDTH)

@@ -63,6 +63,20 @@ class TrainingConfig(Section):
         description="Whether the recurrent path and the n-gram path have separate losses "
         "(`apart`) or one loss on their sum (`together`).",
     )
+    linear_path: Literal["auto", "solved", "descended"] = Field(
+        "auto",
+        description="How the weights of the n-gram path are found: by a solver, with a "
+        "regularization chosen by cross-validation, or by gradient descent. By default by a "
+        "solver if there are at most 5,000 rows, validation included, each with its label or "
+        "labels, and `paths` is `apart`.",
+    )
+    refit: bool | Literal["auto"] = Field(
+        "auto",
+        description="Whether the network is trained a second time, on the held-out validation "
+        "rows too, once the epochs, the weights of the paths, the temperature and the thresholds "
+        "are chosen by them. By default if at most 5,000 rows are given, without a validation "
+        "corpus.",
+    )
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         description="Weights of the labels in the loss; `balanced` is rows / (labels × rows of "
@@ -119,6 +133,15 @@ class TrainingConfig(Section):
             raise ValueError(
                 "training.class_weights=balanced and training.sampling=balanced: expected one of "
                 "them, because together they balance twice"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _solved_apart(self) -> "TrainingConfig":
+        if self.linear_path == "solved" and self.paths == "together":
+            raise ValueError(
+                "training.linear_path=solved: expected training.paths=apart, received together: a "
+                "path that is solved has no part in a common loss"
             )
         return self
 

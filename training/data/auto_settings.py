@@ -7,7 +7,7 @@ characters classify short texts better. The same holds for scripts without space
 
 import numpy as np
 
-from gatewise.training.config.config import Config
+from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.vocab.tokenizer.tokenizer import Unit, measure_coverage, train_tokenizer
@@ -23,6 +23,9 @@ _MAX_MEAN_LENGTH = 256
 
 _MIN_WORD_LENGTH = 2.0
 """Mean characters of a word below which the script is one without spaces."""
+
+_FEW_ROWS = 5_000
+"""Rows up to which the linear path is solved and the network trained again on all rows."""
 
 _SAMPLE = 50_000
 """Texts of each part that are used, evenly spaced."""
@@ -71,6 +74,63 @@ def with_vectors(config: Config) -> Config:
     return config.model_copy(
         update={"network": network.model_copy(update={"train_vectors": trained})}
     )
+
+
+def with_linear_path(config: Config, rows: Rows) -> Config:
+    """Resolves `training.linear_path`.
+
+    Args:
+        config: The run's settings.
+        rows: Its rows.
+
+    Raises:
+        ConfigError: If the path cannot be solved for these rows.
+    """
+    training = config.training
+    # A row out of scope has a share of every label.
+    has_shares = (
+        config.corpus.probability_prefix is not None or config.reject.out_of_scope is not None
+    )
+    if training.linear_path == "solved" and has_shares:
+        raise ConfigError(
+            "training.linear_path=solved: expected rows with their label or labels, received "
+            "probabilities or rows out of scope: set training.linear_path=descended"
+        )
+    if training.linear_path != "auto":
+        return config
+    few = len(rows.train) + len(rows.validation) <= _FEW_ROWS
+    is_solved = few and not has_shares and training.paths == "apart"
+    update = {"linear_path": "solved" if is_solved else "descended"}
+    return config.model_copy(update={"training": training.model_copy(update=update)})
+
+
+def with_refit(config: Config, rows: Rows, *, held_out: bool) -> Config:
+    """Resolves `training.refit`.
+
+    Args:
+        config: The run's settings.
+        rows: Its rows.
+        held_out: Whether the validation rows are a part of the training corpus.
+
+    Raises:
+        ConfigError: If the rows held out cannot be added to the others.
+    """
+    training = config.training
+    if training.refit is True and not held_out:
+        raise ConfigError(
+            "training.refit=true: expected validation rows held out of the training corpus, "
+            "received a validation corpus: leave one of the two out"
+        )
+    if training.refit is True and config.reject.out_of_scope is not None:
+        raise ConfigError(
+            "training.refit=true: not with reject.out_of_scope, whose threshold needs rows that "
+            "the network has not learnt from: leave one of the two out"
+        )
+    if training.refit != "auto":
+        return config
+    few = len(rows.train) + len(rows.validation) <= _FEW_ROWS
+    refit = few and held_out and config.reject.out_of_scope is None
+    return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 
 def with_epochs(config: Config, tokens: int) -> Config:

@@ -4,7 +4,7 @@ Three flat files: the token ids of one text after another, the end of each text,
 A batch reads only its own rows, so memory does not grow with the corpus.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ Ids = NDArray[np.int64]
 
 NO_LABEL = -1
 """Label id of a row out of scope among rows whose target is a label id."""
+
+_WINDOW = 4096
+"""Texts read at a time."""
 
 Targets = NDArray[np.int32] | NDArray[np.float32]
 """A label id for each text, int32 `(texts,)`, or each label's share, float32 `(texts, labels)`."""
@@ -127,3 +130,20 @@ def store(windows: Iterable[tuple[Sequence[NDArray[np.int64]], Targets]], folder
             longest = max(longest, int(lengths.max()))
             classes = targets.shape[1] if targets.ndim == 2 else 0
     return Examples(folder, count, tokens, longest, classes)
+
+
+def concatenate(parts: Sequence[Examples], folder: Path) -> Examples:
+    """Writes the texts of several parts to disk, one part after another.
+
+    Args:
+        parts: The parts, whose targets have the same width.
+        folder: See `store`.
+    """
+
+    def windows() -> Iterator[tuple[list[NDArray[np.int64]], Targets]]:
+        for part in parts:
+            for start in range(0, len(part), _WINDOW):
+                rows = np.arange(start, min(start + _WINDOW, len(part)))
+                yield part.ids(rows), part.targets(rows)
+
+    return store(windows(), folder)

@@ -1,10 +1,13 @@
-"""Counts the training texts that contain each n-gram, for the IDF of the linear path."""
+"""The n-grams of the training texts in the linear path, and how many texts contain each."""
+
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from gatewise.training.data.examples import Examples
+from gatewise.training.data.examples import Examples, Targets
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.network.ngrams import NgramLogits
 
@@ -21,13 +24,31 @@ def count_ngrams(model: keras.Model, train: Examples) -> None:
     layers = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if not layers:
         return
-    ngram_rows = model.get_layer("ngram_rows")
-    ids = tf.TensorSpec((None, None), tf.int32)
-    rows = tf.function(ngram_rows.call, input_signature=[ids, ids], reduce_retracing=True)
-    frequencies = np.zeros(ngram_rows.table.rows, dtype=np.int64)
-    for input_ids, attention_mask, *_ in tensors(train, sequential_batches(train, _BATCH), None):
+    frequencies = np.zeros(layers[0].table.rows, dtype=np.int64)
+    for rows, _ in ngram_rows(model, train):
         # A text has each row at most once.
-        found, texts = np.unique(rows(input_ids, attention_mask).numpy(), return_counts=True)
+        found, texts = np.unique(rows, return_counts=True)
         frequencies[found] += texts
     frequencies[0] = 0  # padding
     layers[0].set_idf(frequencies, len(train))
+
+
+def ngram_rows(
+    model: keras.Model, examples: Examples
+) -> Iterator[tuple[NDArray[np.int64], Targets]]:
+    """The table rows of the texts' n-grams and the texts' targets, in batches of like length.
+
+    Args:
+        model: A network with a linear path.
+        examples: The texts.
+
+    Yields:
+        Row numbers, int64 `(texts, n-grams)`: each once for a text, 0 for padding. And the targets.
+    """
+    layer = model.get_layer("ngram_rows")
+    ids = tf.TensorSpec((None, None), tf.int32)
+    rows = tf.function(layer.call, input_signature=[ids, ids], reduce_retracing=True)
+    for input_ids, attention_mask, targets, _ in tensors(
+        examples, sequential_batches(examples, _BATCH), None
+    ):
+        yield rows(input_ids, attention_mask).numpy(), targets.numpy()

@@ -77,6 +77,41 @@ def fit(
     return run.run(resume=resume)
 
 
+def refit(
+    model: keras.Model,
+    loss: Loss,
+    config: TrainingConfig,
+    train: Examples,
+    fitted: Fitted,
+    on_progress: OnProgress,
+) -> None:
+    """Trains a new network in the same way, as far as the best epoch of an earlier run.
+
+    Args:
+        model: The network, with its initial weights.
+        loss: The loss to minimize.
+        config: The training settings of the earlier run.
+        train: The training rows, more than in that run.
+        fitted: The result of that run: its best epoch, its rate and the weights of the paths.
+        on_progress: Called after each update.
+    """
+    batches = Batches(train, config.batch_size, config.seed, balanced=config.sampling == "balanced")
+    updates = _updates(batches, config, train)
+    schedule = LearningRate(config.schedule, fitted.peak_rate, updates, config.warmup)
+    trainer = Trainer(model, loss, config, _averaging(config, updates))
+    epochs = (batches.epoch(number) for number in range(1, fitted.best.number + 1))
+    made = min(fitted.best.number * len(batches), updates)
+    rows = itertools.islice(itertools.chain.from_iterable(epochs), made)
+    for update, batch in enumerate(tensors(train, rows, loss.row_weights)):
+        trainer.update(batch, schedule.at(update))
+        on_progress(Progress(update + 1, made))
+    with trainer.averaged():
+        weights = trainer.weights()
+    trainer.set_weights(weights)
+    if fitted.paths:
+        trainer.scale_paths(fitted.paths)
+
+
 def metric_of(config: TrainingConfig, *, multi_label: bool) -> Metric:
     """The validation metric by which the best epoch is chosen."""
     if config.metric != "auto":
@@ -104,13 +139,8 @@ class _Run:
         self._batches = Batches(
             train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
-        self._updates = len(self._batches) * config.epochs_over(train.tokens)
-        if config.max_updates is not None:
-            self._updates = min(self._updates, config.max_updates)
-        # In a short run the average, over 1 / (1 - momentum) updates, must not include the first
-        # ones.
-        averaging = min(config.averaging, max(0.0, 1 - 8 / self._updates))
-        self._trainer = Trainer(model, loss, config, averaging)
+        self._updates = _updates(self._batches, config, train)
+        self._trainer = Trainer(model, loss, config, _averaging(config, self._updates))
         self._state = TrainingState(peak=math.nan)
         self._best_weights: Arrays = []
 
@@ -140,6 +170,7 @@ class _Run:
             metric=self._metric,
             rate_test=state.rate_test,
             findings=tuple(state.findings),
+            peak_rate=state.peak,
             paths=factors,
         )
 
@@ -286,3 +317,17 @@ class _Run:
 
     def _tensors(self, rows: Iterator[NDArray[np.int64]]) -> Iterator[Batch]:
         return tensors(self._train, rows, self._loss.row_weights)
+
+
+def _updates(batches: Batches, config: TrainingConfig, train: Examples) -> int:
+    """The updates of a run without early stopping."""
+    updates = len(batches) * config.epochs_over(train.tokens)
+    return updates if config.max_updates is None else min(updates, config.max_updates)
+
+
+def _averaging(config: TrainingConfig, updates: int) -> float:
+    """The momentum of the moving average of the weights.
+
+    In a short run the average, over 1 / (1 - momentum) updates, must not include the first ones.
+    """
+    return min(config.averaging, max(0.0, 1 - 8 / updates))

@@ -89,6 +89,7 @@ class Fitted:
         metric: Name of the metric that it was chosen by.
         rate_test: The range test, if there was one.
         findings: Findings about the learning rate, in plain words.
+        peak_rate: The peak learning rate that training ended with.
         paths: Factors of the logits of the recurrent path and of the n-gram path, in this order,
             before they are added; empty if both were trained on one loss.
     """
@@ -98,4 +99,5 @@ class Fitted:
     metric: str
     rate_test: RateTest | None
     findings: tuple[str, ...]
+    peak_rate: float
     paths: tuple[float, ...] = ()

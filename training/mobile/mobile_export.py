@@ -9,8 +9,8 @@ from gatewise.service.model.model_documents import Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.training.data.sampling import reservoir, sample_of_size
 from gatewise.training.mobile import mobile_folder
-from gatewise.training.mobile.size_search import Step, within
-from gatewise.training.mobile.variants import VariantBuilder
+from gatewise.training.mobile.size_search import within
+from gatewise.training.mobile.variants import Variant, VariantBuilder
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.errors import GatewiseError
 
@@ -26,13 +26,9 @@ A search evaluates about a hundred variants on the rows: at this size, it takes 
 
 @dataclass(frozen=True)
 class ExportStep:
-    """One step of an export.
+    """What one step of an export did, for people, and the size and the metrics after it.
 
-    Attributes:
-        what: What the step did, for people.
-        size: Bytes that an app carries after it.
-        accuracy: On the validation rows; None without rows.
-        log_loss: On the validation rows; None without rows.
+    The metrics are those of the validation rows, None without rows.
     """
 
     what: str
@@ -40,32 +36,14 @@ class ExportStep:
     accuracy: float | None
     log_loss: float | None
 
-    @classmethod
-    def of(cls, step: Step) -> "ExportStep":
-        """The public part of a step."""
-        report = step.variant.report
-        return cls(
-            step.what,
-            step.variant.size,
-            report.accuracy if report else None,
-            report.log_loss if report else None,
-        )
-
 
 @dataclass(frozen=True)
 class Exported:
     """The result of an export.
 
-    Attributes:
-        precision: How the weights are stored.
-        size: Bytes that an app carries: the network, the tokenizer and `config.json`; or the text
-            model if it is larger.
-        limit: The size allowed; None for any.
-        rows: Validation rows that the steps were measured on.
-        tokens: Size of the vocabulary.
-        steps: The steps of the export.
-        text_model: Bytes of the model that takes texts; None without.
-        archive: Path of the zip.
+    `size` is what an app carries: the network, the tokenizer and `config.json`, or the text model
+    if that is larger. `rows` is the number of validation rows that the steps were measured on,
+    `tokens` the size of the vocabulary, and `text_model` the bytes of the model that takes texts.
     """
 
     precision: Precision
@@ -96,8 +74,7 @@ def export_mobile(
         precision: How weights are stored; None to choose.
         max_size: Bytes that an app carries, at most; None for any number.
         with_text: Whether to write a model that takes texts, too.
-        rows: Returns the validation rows for a classifier, each with at least one token; None
-            without validation rows.
+        rows: Returns the validation rows for a classifier, each with at least one token.
         on_step: Called after each step.
 
     Raises:
@@ -109,8 +86,10 @@ def export_mobile(
     builder = VariantBuilder(loaded, sampled, with_text)
     steps: list[ExportStep] = []
 
-    def take(step: Step) -> None:
-        steps.append(ExportStep.of(step))
+    def take(what: str, variant: Variant) -> None:
+        report = variant.report
+        metrics = (report.accuracy, report.log_loss) if report else (None, None)
+        steps.append(ExportStep(what, variant.size, *metrics))
         on_step(steps[-1])
 
     variant = within(builder, max_size, precision, take)

@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import tokenizer_config
 from gatewise.service.model.model_folder import (
     Artifact,
-    ModelFolder,
     check_target,
     seal_model_folder,
     write_json,
     write_model_folder,
 )
 from gatewise.training.mobile import snippets
-from gatewise.training.mobile.ort_format import required_operators
+from gatewise.training.mobile.ort_format import required_operators, to_ort
 from gatewise.training.mobile.test_vectors import vectors_of
 from gatewise.training.mobile.variants import Variant
 from gatewise.training.report.model_card import label_list
@@ -59,66 +57,52 @@ def check_targets(out: Path) -> None:
 
 
 def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
-    """Writes folder and zip, completely or not at all.
-
-    Args:
-        variant: The model.
-        out: The folder.
-        export: How the model was made, for `metrics.json`.
+    """Writes folder and zip, completely or not at all; `metrics.json` says how the model was made.
 
     Raises:
         ModelFolderError: If the folder cannot be written.
     """
+    loaded, text_model = variant.artifact, variant.text_model
     with write_model_folder(out) as folder:
-        _fill(folder, variant, export)
-        classifier = Classifier.load(folder.path)
-        write_json(folder.path / "test_vectors.json", asdict(vectors_of(classifier)))
-        folder.card.write_text(_readme(classifier.artifact, export), encoding="utf-8")
-        seal_model_folder(folder, classifier.artifact.manifest)
+        model = folder.model_in(loaded.precision)
+        model.write_bytes(loaded.model)
+        model.with_suffix(".ort").write_bytes(to_ort(loaded.model))
+        networks = [onnx.load_from_string(loaded.model)]
+        if text_model is not None:
+            folder.text_model.write_bytes(text_model.SerializeToString(deterministic=True))
+            networks.append(text_model)
+        operators = required_operators(*networks)
+        (folder.path / "required_operators.config").write_text(operators, encoding="utf-8")
+        folder.tokenizer.write_bytes(variant.tokenizer_bytes)
+        folder.config.write_bytes(variant.config_bytes)
+        write_json(folder.tokenizer_config, tokenizer_config(loaded.config))
+        write_json(folder.metrics, {"export": export})
+        write_json(folder.path / "test_vectors.json", vectors_of(Classifier(loaded)))
+        with_text = text_model is not None
+        (folder.path / "examples").mkdir()
+        for name, program in snippets.programs(loaded, with_text=with_text).items():
+            (folder.path / "examples" / name).write_text(program, encoding="utf-8")
+        folder.card.write_text(_readme(loaded, export, with_text=with_text), encoding="utf-8")
+        seal_model_folder(folder, loaded.manifest)
         with atomic_write(zip_of(out)) as archive:
             _zip(folder.path, zip_of(out).stem, archive)
 
 
-def _fill(folder: ModelFolder, variant: Variant, export: Mapping[str, object]) -> None:
-    loaded, text_model = variant.artifact, variant.text_model
-    model = folder.model_in(loaded.precision)
-    model.write_bytes(loaded.model)
-    model.with_suffix(".ort").write_bytes(variant.ort_bytes)
-    networks = [onnx.load_from_string(loaded.model)]
-    if text_model is not None:
-        folder.text_model.write_bytes(text_model.SerializeToString(deterministic=True))
-        networks.append(text_model)
-    operators = required_operators(*networks)
-    (folder.path / "required_operators.config").write_text(operators, encoding="utf-8")
-    folder.tokenizer.write_bytes(variant.tokenizer_bytes)
-    folder.config.write_bytes(variant.config_bytes)
-    write_json(folder.tokenizer_config, tokenizer_config(loaded.config))
-    write_json(folder.metrics, {"export": export})
-    examples = folder.path / "examples"
-    examples.mkdir()
-    for name, text in snippets.programs(loaded, with_text=text_model is not None).items():
-        (examples / name).write_text(text, encoding="utf-8")
-    seal_model_folder(folder, loaded.manifest)
-
-
 def _zip(folder: Path, name: str, path: Path) -> None:
     """Writes a zip with the files of a folder, in a folder of this name."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in files:
-            inside = f"{name}/{file.relative_to(folder).as_posix()}"
-            entry = zipfile.ZipInfo(inside, _ZIP_TIME)
-            entry.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+            entry = zipfile.ZipInfo(f"{name}/{file.relative_to(folder).as_posix()}", _ZIP_TIME)
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, file.read_bytes())
+            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def _readme(loaded: Artifact, export: Mapping[str, Any]) -> str:
+def _readme(loaded: Artifact, export: Mapping[str, Any], *, with_text: bool) -> str:
     model = loaded.folder.name_of(loaded.model_file)
     ort = loaded.folder.name_of(loaded.model_file.with_suffix(".ort"))
-    text_file = loaded.folder.name_of(loaded.folder.text_model)
     text_row = ""
-    if text_file in loaded.manifest.files:
+    if with_text:
+        text_file = loaded.folder.name_of(loaded.folder.text_model)
         text_row = f"| `{text_file}` | texts in, labels and scores out; needs no other file |\n"
     return f"""---
 library_name: gatewise

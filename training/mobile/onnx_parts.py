@@ -24,11 +24,7 @@ Weights = NDArray[np.float32]
 
 @dataclass
 class OnnxParts:
-    """A network as a mapping from names to weights.
-
-    Attributes:
-        model: The network, changed in place.
-    """
+    """A network as a mapping from names to weights; it is changed in place."""
 
     model: onnx.ModelProto
     _indices: dict[str, int] = field(init=False)

@@ -13,10 +13,6 @@ import onnxruntime as ort
 from gatewise.vocab.errors import GatewiseError
 
 
-class OrtFormatError(GatewiseError):
-    """A network could not be written in ORT format."""
-
-
 def to_ort(model: bytes) -> bytes:
     """The same network in ORT format.
 
@@ -25,11 +21,8 @@ def to_ort(model: bytes) -> bytes:
     onnxruntime writes one list, of operators and their types, in an order that differs from call
     to call; all other bytes are the same for the same network.
 
-    Args:
-        model: Any network that onnxruntime loads, as ONNX.
-
     Raises:
-        OrtFormatError: If onnxruntime cannot load it, or the temporary folder is full.
+        GatewiseError: If onnxruntime cannot load it, or the temporary folder is full.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.ort"
@@ -42,7 +35,7 @@ def to_ort(model: bytes) -> bytes:
             ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             return file.read_bytes()
         except Exception as error:  # onnxruntime's errors have no narrower common class
-            raise OrtFormatError(
+            raise GatewiseError(
                 f"{folder}: the network cannot be written in ORT format: {error}; if the disk is "
                 "full, set TMPDIR to another folder"
             ) from error

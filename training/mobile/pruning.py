@@ -54,12 +54,9 @@ class PruningPlan:
 
 
 def prune(model: onnx.ModelProto, plan: PruningPlan) -> onnx.ModelProto:
-    """A pruned copy of a network.
+    """A pruned copy of a network with weights in 32-bit floats.
 
-    Args:
-        model: From `gatewise.training.onnx_export.keras_to_onnx`, with weights in 32-bit floats.
-        plan: What is kept. `width` requires a network with token vectors, `ngrams` and
-            `ngram_width` one with n-grams.
+    `plan.width` requires a network with token vectors, `ngrams` and `ngram_width` one with n-grams.
     """
     network = OnnxParts.copy_of(model)
     if plan.width is not None:
@@ -87,14 +84,12 @@ def token_tables(network: OnnxParts) -> list[str]:
 
 
 def ngram_effect(network: OnnxParts, *, multi_label: bool) -> NDArray[np.float64]:
-    """The effect of each row of the n-gram table over the training texts.
+    """The effect of each row of the n-gram table over the training texts, `(rows,)`.
 
     The norm of its contribution to the logits, times its document frequency up to a factor. For a
     softmax, the mean over the classes is subtracted first, as it changes no probability. The
-    document frequency follows from `idf = 1 + ln((1 + texts) / (1 + document frequency))`.
-
-    Returns:
-        Shape `(rows,)`; zero for padding and for n-grams of no training text.
+    document frequency follows from `idf = 1 + ln((1 + texts) / (1 + document frequency))`. Padding
+    and n-grams of no training text have no effect.
     """
     weights = network[NGRAMS].astype(np.float64)
     if NGRAM_KERNEL in network:
@@ -118,17 +113,10 @@ def _document_frequency(idf: Weights) -> NDArray[np.float64]:
 def token_effect(
     network: OnnxParts, ngrams: NDArray[np.float64] | None = None
 ) -> NDArray[np.float64]:
-    """The effect of each token over the training texts.
+    """The effect of each token over the training texts, `(tokens,)`; infinity for special tokens.
 
-    From its weights in the n-gram path if single tokens have weights there; else from its id, as
-    ids are in order of frequency.
-
-    Args:
-        network: The network.
-        ngrams: Its `ngram_effect`; None for a network without n-grams.
-
-    Returns:
-        Shape `(tokens,)`; infinity for special tokens.
+    From its weights in the n-gram path if single tokens have weights there (`ngrams` is the
+    network's `ngram_effect`); else from its id, as ids are in order of frequency.
     """
     tokens = len(network[token_tables(network)[0]])
     effect = 1.0 / np.arange(1, tokens + 1)

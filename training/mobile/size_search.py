@@ -9,7 +9,7 @@ closer to the size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -46,20 +46,8 @@ class SizeError(GatewiseError):
     """No variant of a model has the requested size."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of the search.
-
-    Attributes:
-        what: What the step did, for people.
-        variant: Its result.
-    """
-
-    what: str
-    variant: Variant
-
-
-OnStep = Callable[[Step], None]
+OnStep = Callable[[str, Variant], None]
+"""Called with each step taken, in order: what it did, for people, and the variant it led to."""
 
 
 def within(
@@ -68,15 +56,11 @@ def within(
     precision: Precision | None,
     on_step: OnStep,
 ) -> Variant:
-    """Searches for a variant.
+    """Searches for the most accurate variant of at most so many bytes; None for any size.
 
-    Args:
-        builder: The model and its validation rows.
-        limit: `Variant.size`, at most; None for any.
-        precision: How weights are stored; None to choose. Without a limit, 8-bit integers are
-            chosen, or 16-bit floats if integers cost more than 0.2 points of accuracy on the
-            validation rows.
-        on_step: Called with each step taken, in order.
+    Without a given precision, the most exact that fits is taken. Without a limit, that is 8-bit
+    integers, or 16-bit floats if integers cost more than 0.2 points of accuracy on the validation
+    rows.
 
     Raises:
         SizeError: If no variant fits.
@@ -84,15 +68,15 @@ def within(
     before: Variant | None = None
     for each in [precision] if precision else PRECISIONS:
         variant = builder.variant(each)
-        on_step(Step(f"weights as {NAMES[each]}", variant))
+        on_step(f"weights as {NAMES[each]}", variant)
         if limit is not None and variant.size <= limit:
             return variant
         if limit is None and before is not None and _costs_too_much(before, variant):
             # The last step is the variant taken: its metrics are those of the folder.
-            on_step(Step(f"back to {NAMES[before.precision]}: integers cost too much", before))
+            on_step(f"back to {NAMES[before.precision]}: integers cost too much", before)
             return before
         before = variant
-    return variant if limit is None else _Search(builder, limit, on_step).run(variant)
+    return variant if limit is None else _PruningSearch(builder, limit).run(variant, on_step)
 
 
 def _costs_too_much(exact: Variant, smaller: Variant) -> bool:
@@ -102,72 +86,57 @@ def _costs_too_much(exact: Variant, smaller: Variant) -> bool:
     return costs_too_much(exact.report.accuracy, smaller.report.accuracy)
 
 
-@dataclass
-class _Search:
+class _PruningSearch:
     """The search over pruning plans.
 
-    Attributes:
-        builder: The model and its validation rows.
-        limit: The size to reach.
-        on_step: Called with each step taken.
-        length: The length of the next steps, as a share of a full one.
+    Its first steps have a length that is a share of a full one; the last ones are shorter.
     """
 
-    builder: VariantBuilder
-    limit: int
-    on_step: OnStep
-    length: float = 1.0
-
-    def run(self, start: Variant) -> Variant:
-        network = self.builder.network
+    def __init__(self, builder: VariantBuilder, limit: int, length: float = 1.0) -> None:
+        self._builder, self._limit, self._length = builder, limit, length
+        network = builder.network
         if is_pruned(network):
             raise SizeError(
-                f"expected a model of at most {self.limit:,} bytes, received one of "
-                f"{start.size:,} that was pruned before: start from the original model"
+                f"expected a model of at most {limit:,} bytes, received a larger one that was "
+                "pruned before: start from the original model"
             )
         if not token_tables(network):
             raise SizeError(
-                f"expected a model of at most {self.limit:,} bytes, received one of "
-                f"{start.size:,}; only a network written by gatewise train can be pruned"
+                f"expected a model of at most {limit:,} bytes, received a larger one that cannot "
+                "be pruned: only a network written by gatewise train can"
             )
-        now, ngrams = start, None
+        self._ngram_effect = None
         if NGRAMS in network:
-            multi_label = self.builder.original.config.multi_label
-            ngrams = self._ngram_effect = ngram_effect(network, multi_label=multi_label)
-        self._token_effect = token_effect(network, ngrams)
-        if NGRAMS in network:
-            seen = np.union1d(np.flatnonzero(network[IDF] > 0), [0])
-            if len(seen) < len(network[IDF]):
-                step = Step(
-                    f"n-grams of no training text removed: {len(seen):,} of "
-                    f"{len(network[IDF]):,} rows of the n-gram table kept",
-                    self.builder.variant(now.precision, PruningPlan(ngrams=seen)),
-                )
-                if step.variant.size < now.size:
-                    self.on_step(step)
-                    now = step.variant
-        while now.size > self.limit:
-            steps = list(self._steps(now))
+            multi_label = builder.original.config.multi_label
+            self._ngram_effect = ngram_effect(network, multi_label=multi_label)
+        self._token_effect = token_effect(network, self._ngram_effect)
+
+    def run(self, start: Variant, on_step: OnStep) -> Variant:
+        now = start
+        if found := self._without_unseen_ngrams():
+            what, plan = found
+            variant = self._builder.variant(now.precision, plan)
+            if variant.size < now.size:
+                on_step(what, variant)
+                now = variant
+        while now.size > self._limit:
+            steps = list(self.steps(now))
             if not steps:
                 raise SizeError(
-                    f"expected a model of at most {self.limit:,} bytes, but the smallest variant "
+                    f"expected a model of at most {self._limit:,} bytes, but the smallest variant "
                     f"of this one has {now.size:,}: allow a larger size, or train "
                     "a smaller one with fewer network.units, layers or tokens.vocab_size",
                     option="max_size",
                 )
-            best = min(steps, key=lambda step: _cost_per_byte(now, step.variant))
-            if best.variant.size <= self.limit and self.length > _MIN_STEP_LENGTH:
-                self.length /= 2
+            what, best = min(steps, key=lambda step: cost_per_byte(now, step[1]))
+            if best.size <= self._limit and self._length > _MIN_STEP_LENGTH:
+                self._length /= 2
                 continue
-            self.on_step(best)
-            now = best.variant
+            on_step(what, best)
+            now = best
         return now
 
-    def _kept(self, share: float) -> float:
-        """The share that the next step keeps, if a full one keeps this share."""
-        return 1 - self.length * (1 - share)
-
-    def _steps(self, now: Variant) -> Iterator[Step]:
+    def steps(self, now: Variant) -> Iterator[tuple[str, Variant]]:
         """The next step of each kind, if any: the first that saves bytes."""
         kinds = (
             self._fewer_tokens,
@@ -180,14 +149,26 @@ class _Search:
             found = kind(now.plan)
             while found:
                 what, plan = found
-                variant = self.builder.variant(now.precision, plan)
+                variant = self._builder.variant(now.precision, plan)
                 if variant.size < now.size:
-                    yield Step(what, variant)
+                    yield what, variant
                     break
                 found = kind(plan)
 
+    def _kept(self, share: float) -> float:
+        """The share that the next step keeps, if a full one keeps this share."""
+        return 1 - self._length * (1 - share)
+
+    def _without_unseen_ngrams(self) -> tuple[str, PruningPlan] | None:
+        if NGRAMS not in self._builder.network:
+            return None
+        idf = self._builder.network[IDF]
+        seen = np.union1d(np.flatnonzero(idf > 0), [0])
+        what = "n-grams of no training text removed: " + _rows_kept(len(seen), len(idf))
+        return (what, PruningPlan(ngrams=seen)) if len(seen) < len(idf) else None
+
     def _fewer_tokens(self, plan: PruningPlan) -> tuple[str, PruningPlan] | None:
-        if not self.builder.can_drop_tokens:
+        if not self._builder.can_drop_tokens:
             return None
         every = np.arange(len(self._token_effect))
         tokens = every if plan.tokens is None else plan.tokens
@@ -204,15 +185,15 @@ class _Search:
     def _fewer_ngrams(
         self, plan: PruningPlan, *, counted: bool = False
     ) -> tuple[str, PruningPlan] | None:
-        if NGRAMS not in self.builder.network:
+        if self._ngram_effect is None:
             return None
-        idf = self.builder.network[IDF]
+        idf = self._builder.network[IDF]
         rows = np.arange(len(idf)) if plan.ngrams is None else plan.ngrams
         count = int(len(rows) * self._kept(_NGRAMS_KEPT))
         if count < 1:
             return None
         kept = _strongest(rows, self._ngram_effect, count)
-        what = f"{count:,} of {len(idf):,} rows of the n-gram table kept"
+        what = _rows_kept(count, len(idf))
         if not counted:
             return what, replace(plan, ngrams=kept, absent_idf=0.0)
         removed = idf[np.setdiff1d(np.flatnonzero(idf > 0), kept)].astype(np.float64)
@@ -221,25 +202,26 @@ class _Search:
         return what, replace(plan, ngrams=kept, absent_idf=absent_idf)
 
     def _narrower_vectors(self, plan: PruningPlan) -> tuple[str, PruningPlan] | None:
-        if EMBEDDING not in self.builder.network:
-            return None
-        full = self.builder.network[EMBEDDING].shape[1]
-        width = self._less(plan.width or full)
+        width, full = self._less(EMBEDDING, plan.width)
         what = f"token vectors of {width} instead of {full} dimensions"
         return (what, replace(plan, width=width)) if width else None
 
     def _narrower_ngrams(self, plan: PruningPlan) -> tuple[str, PruningPlan] | None:
-        if NGRAMS not in self.builder.network:
-            return None
-        full = self.builder.network[NGRAMS].shape[1]
-        width = self._less(plan.ngram_width or full)
+        width, full = self._less(NGRAMS, plan.ngram_width)
         what = f"rows of the n-gram table of {width} instead of {full} dimensions"
         return (what, replace(plan, ngram_width=width)) if width else None
 
-    def _less(self, width: int) -> int | None:
-        """The next smaller width, if there is one."""
-        less = max(int(width * self._kept(_WIDTH_KEPT)), _MIN_WIDTH)
-        return less if less < width else None
+    def _less(self, table: str, width: int | None) -> tuple[int | None, int]:
+        """The next smaller width of a table, if there is one, and the width of the original."""
+        if table not in self._builder.network:
+            return None, 0
+        full = self._builder.network[table].shape[1]
+        less = max(int((width or full) * self._kept(_WIDTH_KEPT)), _MIN_WIDTH)
+        return (less if less < (width or full) else None), full
+
+
+def _rows_kept(count: int, every: int) -> str:
+    return f"{count:,} of {every:,} rows of the n-gram table kept"
 
 
 def _strongest(ids: Ids, effect: Sequence[float] | np.ndarray, count: int) -> Ids:
@@ -249,7 +231,7 @@ def _strongest(ids: Ids, effect: Sequence[float] | np.ndarray, count: int) -> Id
     return np.sort(ids[order])
 
 
-def _cost_per_byte(now: Variant, then: Variant) -> float:
+def cost_per_byte(now: Variant, then: Variant) -> float:
     """The cost of a step for each byte saved; without metrics, minus the bytes saved."""
     saved = now.size - then.size
     if now.report is None or then.report is None:

@@ -5,10 +5,9 @@ The same model always has the same vectors.
 """
 
 import random
-from dataclasses import dataclass
+from typing import Any
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.scores import ScoreFunction
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 
 _EDGE_CASES = (
@@ -36,59 +35,29 @@ _EDGE_CASES = (
 _RANDOM_TEXTS, _MAX_ENTRIES = 40, 30
 
 
-@dataclass(frozen=True)
-class TestVector:
-    """One text with its ids and scores.
+def vectors_of(classifier: Classifier) -> dict[str, Any]:
+    """The contents of `test_vectors.json`.
 
-    Attributes:
-        text: The text.
-        input_ids: Its token ids.
-        scores: The probability of each label, in the order of the labels.
+    `labels` in the order of the scores, `score_function`, and `vectors`: texts with at least one
+    token, each with its `input_ids` and the probability of each label as `scores`.
     """
-
-    __test__ = False  # for pytest, which collects classes by this name
-
-    text: str
-    input_ids: tuple[int, ...]
-    scores: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class TestVectors:
-    """The test vectors of a model.
-
-    Attributes:
-        labels: The labels in the order of the scores.
-        score_function: The function from logits to scores.
-        vectors: Texts, each with at least one token.
-    """
-
-    __test__ = False
-
-    labels: tuple[str, ...]
-    score_function: ScoreFunction
-    vectors: tuple[TestVector, ...]
-
-
-def vectors_of(classifier: Classifier) -> TestVectors:
-    """The test vectors of a model."""
     texts = [*_EDGE_CASES, *_random_texts(classifier)]
-    encoded = classifier.encode(texts)
-    known = [index for index, each in enumerate(encoded) if not each.is_empty]
-    scores = classifier.probabilities([encoded[index] for index in known])
-    return TestVectors(
-        labels=tuple(classifier.classes_),
-        score_function=classifier.score_function,
-        vectors=tuple(
-            TestVector(
-                texts[index],
-                tuple(encoded[index].ids.tolist()),
+    pairs = zip(texts, classifier.encode(texts), strict=True)
+    known = [(text, encoded) for text, encoded in pairs if not encoded.is_empty]
+    scores = classifier.probabilities([encoded for _, encoded in known])
+    return {
+        "labels": classifier.classes_,
+        "score_function": classifier.score_function,
+        "vectors": [
+            {
+                "text": text,
+                "input_ids": encoded.ids.tolist(),
                 # The shortest decimals that read back to the same 32-bit float.
-                tuple(float(str(score)) for score in row),
-            )
-            for index, row in zip(known, scores, strict=True)
-        ),
-    )
+                "scores": [float(str(score)) for score in row],
+            }
+            for (text, encoded), row in zip(known, scores, strict=True)
+        ],
+    }
 
 
 def _random_texts(classifier: Classifier) -> list[str]:

@@ -18,7 +18,7 @@ _NETWORK = "network/"
 
 
 def with_tokenizer(loaded: Artifact) -> onnx.ModelProto:
-    """A model that takes texts.
+    """A model that takes texts, from a model folder of any precision.
 
     Input `text`, strings, `(batch,)`, one or more. Outputs `scores`, float32 `(batch, classes)`,
     equal to `Classifier.predict_proba`; `classes`, strings `(classes,)`, the label of each score;
@@ -27,9 +27,6 @@ def with_tokenizer(loaded: Artifact) -> onnx.ModelProto:
 
     The classifier refuses a text without a token. A graph cannot refuse one text of a batch: it
     answers with the network's output for `[CLS]` alone.
-
-    Args:
-        loaded: The model folder. Its network may be of any precision.
 
     Raises:
         TokenizerTablesError: If the tokenizer cannot be expressed exactly.
@@ -43,11 +40,16 @@ def with_tokenizer(loaded: Artifact) -> onnx.ModelProto:
     ids, mask = add_ids(graph, "text", tables, tokens.max_length, tokens.keep)
     _name(graph, ids, _NETWORK + "input_ids")
     _name(graph, mask, _NETWORK + "attention_mask")
-    before = len(graph.nodes)
-    outputs = _add_outputs(graph, loaded)
     network = _network(loaded.model)
-    nodes = [*graph.nodes[:before], *network.graph.node, *graph.nodes[before:]]
-    return _model(graph, nodes, outputs, network)
+    graph.nodes += network.graph.node
+    for constant in network.graph.initializer:
+        graph.constants[constant.name] = numpy_helper.to_array(constant)
+    outputs = _add_outputs(graph, loaded)
+    opsets = {"": OPSET, **DOMAINS}
+    for opset in network.opset_import:
+        opsets[opset.domain] = max(opset.version, opsets.get(opset.domain, 0))
+    text = helper.make_tensor_value_info("text", TensorProto.STRING, ("batch",))
+    return graph.finish([text], outputs, opsets, max(_IR_VERSION, network.ir_version))
 
 
 def _name(graph: TextGraph, result: str, name: str) -> None:
@@ -95,32 +97,3 @@ def _network(model: bytes) -> onnx.ModelProto:
     if versions[""] < OPSET:
         network = version_converter.convert_version(network, OPSET)
     return cast(onnx.ModelProto, compose.add_prefix(network, _NETWORK))
-
-
-def _model(
-    graph: TextGraph,
-    nodes: list[onnx.NodeProto],
-    outputs: list[onnx.ValueInfoProto],
-    network: onnx.ModelProto,
-) -> onnx.ModelProto:
-    domains = {"": OPSET, **DOMAINS}
-    for opset in network.opset_import:
-        domains[opset.domain] = max(opset.version, domains.get(opset.domain, 0))
-    proto = helper.make_graph(
-        nodes,
-        "gatewise",
-        inputs=[helper.make_tensor_value_info("text", TensorProto.STRING, ("batch",))],
-        outputs=outputs,
-        initializer=[
-            *(numpy_helper.from_array(array, name) for name, array in graph.constants.items()),
-            *network.graph.initializer,
-        ],
-    )
-    model = helper.make_model(
-        proto,
-        producer_name="gatewise",
-        opset_imports=[helper.make_opsetid(*domain) for domain in domains.items()],
-        ir_version=max(_IR_VERSION, network.ir_version),
-    )
-    onnx.checker.check_model(model, full_check=True)
-    return model

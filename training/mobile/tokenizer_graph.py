@@ -11,6 +11,7 @@ the ids that the network reads are written side by side.
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -43,13 +44,9 @@ class TextGraph(Graph):
     """A graph builder with onnxruntime's string operators; methods return names of results."""
 
     def split(self, text: str, pattern: str) -> str:
-        """The matches in all texts as one row, with a break before each text.
+        """The matches of an RE2 pattern in all texts as one row, with a break before each text.
 
         Of several matches at one position the longest is taken; unmatched characters are dropped.
-
-        Args:
-            text: Strings, `(batch,)`.
-            pattern: A regular expression in RE2's syntax.
         """
         pieces = self.add(
             "Tokenizer",
@@ -64,26 +61,15 @@ class TextGraph(Graph):
         breaks = self.add("Expand", self.strings("break", [_BREAK]), column)
         return self.add("Reshape", self.add("Concat", breaks, pieces, axis=1), self.integers(-1))
 
-    def look_up_strings(self, keys: str, table: Mapping[str, str], default: str) -> str:
-        """The string that a table has for each string, or the default."""
+    def look_up(self, keys: str, table: Mapping[str, str] | Mapping[str, int], default: Any) -> str:
+        """The string or integer that a table has for each string, or the default."""
+        kind, singular = ("strings", "string") if isinstance(default, str) else ("int64s", "int64")
         return self.add(
             "LabelEncoder",
             keys,
             domain=_CLASSICAL,
             keys_strings=list(table),
-            values_strings=list(table.values()),
-            default_string=default,
-        )
-
-    def look_up_integers(self, keys: str, table: Mapping[str, int], default: int) -> str:
-        """The integer that a table has for each string, or the default."""
-        return self.add(
-            "LabelEncoder",
-            keys,
-            domain=_CLASSICAL,
-            keys_strings=list(table),
-            values_int64s=list(table.values()),
-            default_int64=default,
+            **{f"values_{kind}": list(table.values()), f"default_{singular}": default},
         )
 
     def strings(self, name: str, values: Iterable[str]) -> str:
@@ -115,13 +101,6 @@ def add_ids(
 ) -> tuple[str, str]:
     """Adds the nodes that do the work of `gatewise.vocab.tokenizer.encoding.Encoder`.
 
-    Args:
-        graph: The graph to add to.
-        text: Name of the texts, strings, `(batch,)`; at least one.
-        tables: The tokenizer.
-        max_length: Number of ids kept of a text, at most, `[CLS]` included.
-        keep: Which part of a longer text is kept.
-
     Returns:
         The names of the ids and the attention mask, int64 `(batch, tokens)`.
     """
@@ -144,7 +123,7 @@ def _word_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> tuple[str
     pieces = graph.split(text, f"{_SPECIAL_PATTERN}|{single}|{run}+")
 
     table = {**lowercase, **{chr(code): _BREAK for code in sorted(tables.spaces)}}
-    found = graph.look_up_strings(pieces, table, _SAME)
+    found = graph.look_up(pieces, table, _SAME)
     same = graph.add("Equal", found, graph.strings("same", [_SAME]))
     pieces = graph.add("Where", same, pieces, found)
 
@@ -159,7 +138,7 @@ def _word_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> tuple[str
     rounds = max(map(len, tables.ids), default=1).bit_length()
     words = _joined(graph, pieces, continues, rounds)
     special = {token: number for number, token in enumerate(SPECIAL_TOKENS)}
-    return graph.look_up_integers(words, {**tables.ids, **special}, UNKNOWN_ID), begins
+    return graph.look_up(words, {**tables.ids, **special}, UNKNOWN_ID), begins
 
 
 def _joined(graph: TextGraph, pieces: str, continues: str, rounds: int) -> str:
@@ -187,7 +166,7 @@ def _joined(graph: TextGraph, pieces: str, continues: str, rounds: int) -> str:
 def _character_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> tuple[str, str]:
     """In one row, the id of each character, and whether it is a token."""
     size = max(tables.ids.values(), default=UNKNOWN_ID) + 1
-    codes = graph.look_up_integers(
+    codes = graph.look_up(
         graph.split(text, f"{_SPECIAL_PATTERN}|{negated_class(tables.dropped)}"),
         _character_codes(tables, size),
         4 * UNKNOWN_ID + _LETTER,
@@ -243,11 +222,7 @@ def _columns(graph: TextGraph, *rows: str) -> str:
 def _targets(graph: TextGraph, is_token: str, room: int, keep: Keep) -> str:
     """The position of each token among the ids of its text, int64; 0 for all that is not kept.
 
-    Args:
-        graph: The graph to add to.
-        is_token: bool, `(batch, pieces)`.
-        room: Number of tokens kept of a text, at most.
-        keep: Which part of a longer text is kept.
+    `is_token` is bool, `(batch, pieces)`; at most `room` tokens of a text are kept.
     """
     position = graph.cumulative_count(is_token, axis=1)
     head = {"head": room, "tail": 0, "both": room - room // 2}[keep]

@@ -1,36 +1,26 @@
 """A tokenizer of words or characters as character sets and tables, read from its `tokenizer.json`.
 
-Accepts exactly the tokenizers that `gatewise.vocab.tokenizer.tokenizer` trains with settings under
-which each character is normalized by itself. Any other part of a tokenizer is refused, so that none
-is left out unnoticed.
+Of the tokenizers that `gatewise.vocab.tokenizer.tokenizer_json` reads, accepts those that normalize
+each character by itself; others are refused.
 """
 
 import json
-import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
-from typing import Any, Literal, get_args
+from typing import Literal
 
 from tokenizers import Tokenizer, normalizers
 
 from gatewise.vocab.errors import GatewiseError
 from gatewise.vocab.tokenizer import character_classes, pre_tokenization
-from gatewise.vocab.tokenizer.tokenizer import (
-    SPECIAL_TOKENS,
-    Accents,
-    Normalization,
-    Unit,
-    train_tokenizer,
-)
+from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, Unit
 
 SPACE = " "
 """The character token that a run of white space becomes."""
 
 _ADVICE = "use the model folder with its tokenizer.json instead"
-_CLASS = re.compile(r"\[(?:\\x\{[0-9a-f]+\}-?)+\]")
 
 
 class TokenizerTablesError(GatewiseError):
@@ -61,15 +51,11 @@ class TokenizerTables:
 
 
 def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
-    """The tables of a tokenizer.
-
-    Args:
-        tokenizer: The tokenizer.
-        unit: What its tokens are.
+    """The tables of a tokenizer that `parse_tokenizer` accepts, with tokens of a unit.
 
     Raises:
-        TokenizerTablesError: If the tokenizer has another step, or a step that depends on
-            neighbouring characters; the message names it.
+        TokenizerTablesError: If a step of the tokenizer depends on neighbouring characters; the
+            message names it.
     """
     if unit not in ("word", "character"):
         raise TokenizerTablesError(
@@ -77,16 +63,26 @@ def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
             f"words or joining them cannot be expressed as an ONNX graph; {_ADVICE}"
         )
     document = json.loads(tokenizer.to_str())
-    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-    classes: list[str] = []
-    lowercases = _lowercases(_shape(document, classes), unit)
-    dropped, spaces, *others = map(character_classes.members, classes)
+    model, splits = document["model"], (document["pre_tokenizer"] or {}).get("pretokenizers", [])
+    kind = (model["type"], model.get("merges", []), len(splits))
+    if kind != (("WordPiece", [], 2) if unit == "word" else ("BPE", [], 0)):
+        raise TokenizerTablesError(
+            f"expected a tokenizer of {unit}s, received a different one; {_ADVICE}"
+        )
+    steps = document["normalizer"]["normalizers"]
+    lowercases = _lowercases({step["type"] for step in steps}, unit)
+    # The first step removes characters. White space and isolated characters are split at; among
+    # characters, white space is collapsed by the step before the last.
+    dropped, spaces, *others = (
+        character_classes.members(step["pattern"]["Regex"])
+        for step in (steps[0], *(splits or [steps[-2]]))
+    )
     spaces -= dropped
     isolated = others[0] - dropped - spaces if others else frozenset()
     unchanged = {chr(code) for code in dropped | spaces}
     lowercase = {a: b for a, b in _lowercase().items() if a not in unchanged} if lowercases else {}
     _check_lowercase(lowercase, unchanged, isolated, unit)
-    max_length = document["model"].get("max_input_chars_per_word", 1)
+    max_length = model.get("max_input_chars_per_word", 1)
 
     def is_reachable(token: str) -> bool:
         if token in SPECIAL_TOKENS or not lowercase.keys().isdisjoint(token):
@@ -98,70 +94,27 @@ def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
         is_split = not unchanged.isdisjoint(token) or not isolated.isdisjoint(map(ord, token))
         return 0 < len(token) <= max_length and not is_split
 
+    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
     tokens = sorted(filter(is_reachable, vocabulary), key=vocabulary.__getitem__)
     ids = {token: vocabulary[token] for token in tokens}
     return TokenizerTables(unit, dropped, spaces, isolated, lowercase, ids)
 
 
-def _lowercases(shape: object, unit: Unit) -> bool:
-    """Whether a tokenizer of this shape lowercases.
-
-    Raises:
-        TokenizerTablesError: If Gatewise trains none of this shape, or the shape cannot be
-            expressed.
-    """
-    for accents, form in product(get_args(Accents), get_args(Normalization)):
-        found = [low for low in (True, False) if shape == _trained_shape(unit, low, accents, form)]
-        if not found:
-            continue
-        if accents == "keep" and form == "none":
-            if unit == "character" and not found[0]:
-                raise TokenizerTablesError(
-                    "expected a tokenizer of characters with tokens.lowercase=true, received "
-                    "tokens.lowercase=false: whether characters form a special token then depends "
-                    "on their neighbours, which cannot be expressed as an ONNX graph; " + _ADVICE
-                )
-            return found[0]
-        setting = "accents=strip" if accents == "strip" else f"normalization={form}"
+def _lowercases(steps: set[str], unit: Unit) -> bool:
+    """Whether a tokenizer with these normalizer steps lowercases; refuses other steps."""
+    if forms := steps & {"NFC", "NFKC", "NFD", "NFKD"}:
         raise TokenizerTablesError(
-            "expected a tokenizer that keeps accents and does not normalize, received "
-            f"tokens.{setting}: the result for a character then depends on its neighbours, which "
-            f"cannot be expressed as an ONNX graph; {_ADVICE}"
+            "expected a tokenizer with tokens.accents=keep and tokens.normalization=none, received "
+            f"one with the form {min(forms)}: the result for a character then depends on its "
+            f"neighbours, which cannot be expressed as an ONNX graph; {_ADVICE}"
         )
-    raise TokenizerTablesError(
-        f"expected a tokenizer of {unit}s as this version of Gatewise trains it, received a "
-        f"different one; {_ADVICE}"
-    )
-
-
-@cache
-def _trained_shape(unit: Unit, lowercase: bool, accents: Accents, form: Normalization) -> object:
-    tokenizer = train_tokenizer(
-        ["a"], unit=unit, lowercase=lowercase, accents=accents, normalization=form
-    )
-    return _shape(json.loads(tokenizer.to_str()), [])
-
-
-def _shape(document: dict[str, Any], classes: list[str]) -> object:
-    """A tokenizer without its vocabulary and its character classes; those are added to `classes`.
-
-    The classes follow the Unicode tables of the Python that trained the tokenizer, so they may
-    differ between tokenizers of the same settings.
-    """
-    parts = ("added_tokens", "normalizer", "pre_tokenizer", "post_processor", "model")
-    model = {name: value for name, value in document["model"].items() if name != "vocab"}
-
-    def walk(value: object) -> object:
-        if isinstance(value, dict):
-            return {name: walk(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [walk(inner) for inner in value]
-        if isinstance(value, str):
-            classes.extend(_CLASS.findall(value))
-            return _CLASS.sub("class", value)
-        return value
-
-    return [walk({**document, "model": model}[part]) for part in parts]
+    if unit == "character" and "Lowercase" not in steps:
+        raise TokenizerTablesError(
+            "expected a tokenizer of characters with tokens.lowercase=true, received "
+            "tokens.lowercase=false: whether characters form a special token then depends "
+            "on their neighbours, which cannot be expressed as an ONNX graph; " + _ADVICE
+        )
+    return "Lowercase" in steps
 
 
 @cache
@@ -170,7 +123,8 @@ def _lowercase() -> Mapping[str, str]:
 
     The library's Unicode tables may differ from Python's.
     """
-    characters = [chr(code) for code in _encodable()]
+    codes = range(sys.maxunicode + 1)
+    characters = [chr(code) for code in codes if not 0xD800 <= code <= 0xDFFF]
     steps = pre_tokenization.cleaning(lowercase=True, strip_accents=False, form="none")[1:]
     changed = normalizers.Sequence(steps).normalize_str("\n".join(characters)).split("\n")
     # The line feed itself became two empty parts.
@@ -179,19 +133,10 @@ def _lowercase() -> Mapping[str, str]:
     return {a: b for a, b in zip(characters, changed, strict=True) if a != b}
 
 
-def _encodable() -> Iterator[int]:
-    return (code for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
-
-
 def _check_lowercase(
     lowercase: Mapping[str, str], unchanged: set[str], isolated: frozenset[int], unit: Unit
 ) -> None:
-    """Checks that lowercasing a text does not move its token boundaries.
-
-    Raises:
-        TokenizerTablesError: If a character becomes one of another kind, or a square bracket is
-            part of a word.
-    """
+    """Refuses a tokenizer where lowercasing a text moves its token boundaries."""
     for character, becomes in lowercase.items():
         kinds = {ord(each) in isolated for each in becomes}
         is_isolated = ord(character) in isolated

@@ -14,7 +14,6 @@ from gatewise.service.model.model_documents import ModelConfig, Precision
 from gatewise.service.model.model_folder import Artifact
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.mobile.onnx_parts import EMBEDDING, OnnxParts
-from gatewise.training.mobile.ort_format import to_ort
 from gatewise.training.mobile.pruning import PruningPlan, prune
 from gatewise.training.mobile.text_model import with_tokenizer
 from gatewise.training.onnx_export.keras_to_onnx import operators
@@ -27,13 +26,9 @@ from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
 @dataclass(frozen=True)
 class Variant:
-    """A smaller version of a model.
+    """A smaller version of a model, as if it had been read from a folder.
 
-    Attributes:
-        artifact: The model, as if it had been read from a folder.
-        plan: How it was pruned.
-        report: Its metrics on the validation rows; None without rows.
-        text_model: The model with its tokenizer in one ONNX file; None if not requested.
+    It has no report without validation rows, and a text model only if that is requested.
     """
 
     artifact: Artifact
@@ -56,11 +51,6 @@ class Variant:
         """The contents of its `config.json`."""
         return (self.artifact.config.model_dump_json() + "\n").encode()
 
-    @cached_property
-    def ort_bytes(self) -> bytes:
-        """The network in ORT format."""
-        return to_ort(self.artifact.model)
-
     @property
     def size(self) -> int:
         """Bytes that an app carries: the network in ONNX, the tokenizer and `config.json`.
@@ -73,12 +63,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class VariantBuilder:
-    """Makes variants of one model.
+    """Makes variants of one model with weights in 32-bit floats.
 
-    Attributes:
-        original: The model, with weights in 32-bit floats.
-        rows: Validation rows; without any, variants have no metrics.
-        with_text: Whether each variant has a text model.
+    Without validation rows, variants have no metrics.
     """
 
     original: Artifact
@@ -96,12 +83,7 @@ class VariantBuilder:
         return has_independent_entries(self.original.tokenizer)
 
     def variant(self, precision: Precision, plan: PruningPlan | None = None) -> Variant:
-        """Prunes the model and stores its weights in a precision.
-
-        Args:
-            precision: How the weights are stored.
-            plan: What is kept; None for everything.
-        """
+        """Prunes the model and stores its weights in a precision."""
         plan = plan or PruningPlan()
         model = convert_precision(prune(self.network.model, plan), precision)
         tokenizer = self.original.tokenizer

@@ -12,16 +12,10 @@ import tensorflow as tf
 
 
 def lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
-    """The state after each step, starting from zeros.
+    """The state after each step, starting from zeros, `(steps, batch, units)`.
 
-    Args:
-        inputs: float32 `(steps, batch, features)`.
-        kernel: `(features, 4 x units)`.
-        recurrent_kernel: `(units, 4 x units)`.
-        bias: `(4 x units,)`.
-
-    Returns:
-        float32 `(steps, batch, units)`.
+    All are float32: inputs `(steps, batch, features)`, kernel `(features, 4 x units)`, recurrent
+    kernel `(units, 4 x units)`, bias `(4 x units,)`.
     """
     return _lstm(inputs, tf.concat([kernel, recurrent_kernel], axis=0), bias)
 

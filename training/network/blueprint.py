@@ -14,6 +14,12 @@ from gatewise.training.network.char_ngrams import CharNgrams, char_ngrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
 
+_SOLVER_LENGTHS = (2, 3, 4, 5)
+"""Lengths of the character n-grams by which the linear path is solved."""
+
+_SOLVER_NGRAMS = 100
+"""N-grams used of one token, its first ones, where the linear path is solved."""
+
 
 @dataclass(frozen=True)
 class Blueprint:
@@ -23,23 +29,21 @@ class Blueprint:
         shape: The sizes that follow from the corpus.
         vectors: Pretrained vectors; None without.
         char_ngrams: The character n-grams of each token; None if they are not used.
+        solver_spelling: Those by which the linear path is solved; None if they are not used.
     """
 
     shape: Shape
     vectors: Vectors | None = None
     char_ngrams: CharNgrams | None = None
+    solver_spelling: CharNgrams | None = None
 
     def with_buckets(self, config: Config, tokens: int) -> "Blueprint":
-        """The blueprint with the n-gram buckets that suit the training texts.
-
-        Args:
-            config: The run's settings.
-            tokens: Tokens of the training texts.
+        """The blueprint with the n-gram buckets that suit so many tokens of training texts.
 
         Raises:
             ConfigError: If no model folder could hold the network.
         """
-        width = config.network.width_of_ngrams(self.shape.classes)
+        width = _ngram_width(config, self.shape.classes)
         shape = replace(self.shape, buckets=config.network.ngram_buckets(tokens, width))
         parameters.check_size(config.network, config.tokens, shape)
         return replace(self, shape=shape)
@@ -50,11 +54,7 @@ def blueprint(
 ) -> Blueprint:
     """The blueprint of a network, with the fewest n-gram buckets that it may have.
 
-    Args:
-        config: The run's settings, `tokens.unit` among them.
-        tokenizer: The dictionary.
-        classes: Number of labels.
-        texts: The training texts; read only if a sentence encoder gives the vectors.
+    The training texts are read only if a sentence encoder gives the vectors.
 
     Raises:
         ConfigError: If no model folder could hold the network.
@@ -65,16 +65,24 @@ def blueprint(
         vocab_size=tokenizer.get_vocab_size(),
         classes=classes,
         ngrams=network.ngram_lengths(unit),
-        ngram_width=network.width_of_ngrams(classes),
+        ngram_width=_ngram_width(config, classes),
     )
     smallest = Blueprint(shape).with_buckets(config, 0)
     lengths = network.spelling_lengths(unit)
     return replace(
         smallest,
         char_ngrams=char_ngrams(tokenizer, lengths) if lengths else None,
+        solver_spelling=char_ngrams(tokenizer, _SOLVER_LENGTHS, _SOLVER_NGRAMS)
+        if lengths and config.training.linear_path == "solved"
+        else None,
         vectors=vectors.load(
             network.vectors, tokenizer, network.embedding_size, config.training.seed, texts
         )
         if network.vectors
         else None,
     )
+
+
+def _ngram_width(config: Config, classes: int) -> int:
+    solved = config.training.linear_path == "solved"
+    return config.network.width_of_ngrams(classes, solved=solved)

@@ -29,7 +29,7 @@ def run(
     recurrent_bias: tf.Tensor | None,
     state_mask: tf.Tensor | None,
 ) -> tf.Tensor:
-    """The state after each step, starting from zeros.
+    """The state after each step, starting from zeros, float32 `(steps, batch, units)`.
 
     Args:
         cell: The type of cell.
@@ -38,9 +38,6 @@ def run(
         recurrent_bias: A GRU's second bias, `(gates x units,)`; None for none.
         state_mask: Dropout factors by which each state is multiplied before the next step,
             `(batch, units)`; None for no dropout.
-
-    Returns:
-        float32 `(steps, batch, units)`.
     """
     if cell == "gru" and recurrent_bias is None:
         return _gru_reset_before(inputs, recurrent_kernel, state_mask)
@@ -234,16 +231,10 @@ def _loop(
 ) -> States:
     """Runs the steps one after the other, the first with zeros from the step before.
 
-    Args:
-        step: Takes the inputs of a step and the tensors carried from the previous one; returns
-            the tensors to carry on and the outputs: `carried` tensors each, `(batch, units)`.
-        inputs: Tensors of shape `(steps, batch, …)`.
-        carried: See `step`.
-        units: See `step`.
-        reverse: Whether the last step comes first.
-
-    Returns:
-        The outputs of the steps, stacked in the order of `inputs`.
+    A step takes its inputs and the tensors carried from the previous one, and returns the tensors
+    to carry on and the outputs: `carried` tensors each, `(batch, units)`. The inputs of all steps
+    are `(steps, batch, …)`; the outputs are stacked in their order. With `reverse`, the last step
+    comes first.
     """
     steps, batch = tf.unstack(tf.shape(inputs[0])[:2])
     sources = [tf.TensorArray(tf.float32, steps).unstack(tensor) for tensor in inputs]

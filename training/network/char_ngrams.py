@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
 
 _MAX_NGRAMS = 24
-"""N-grams used of one token, its first ones: those of some ten characters."""
+"""N-grams used of one token by default, its first ones: those of some ten characters."""
 
 _MIN_TOKENS = 2
 """Tokens that an n-gram must occur in: one of a single token adds nothing to that token's own."""
@@ -36,12 +36,15 @@ class CharNgrams:
     count: int
 
 
-def char_ngrams(tokenizer: Tokenizer, lengths: Sequence[int]) -> CharNgrams | None:
+def char_ngrams(
+    tokenizer: Tokenizer, lengths: Sequence[int], limit: int = _MAX_NGRAMS
+) -> CharNgrams | None:
     """Finds the character n-grams of a vocabulary's tokens.
 
     Args:
         tokenizer: The tokenizer.
         lengths: Characters of an n-gram; the start and the end of a token count as one each.
+        limit: N-grams used of one token, its first ones.
 
     Returns:
         None if no n-gram occurs in two tokens.
@@ -57,11 +60,11 @@ def char_ngrams(tokenizer: Tokenizer, lengths: Sequence[int]) -> CharNgrams | No
     numbers = {ngram: number for number, ngram in enumerate(sorted(shared), start=1)}
     if not numbers:
         return None
-    rows = np.zeros((max(vocabulary.values()) + 1, _MAX_NGRAMS), dtype=np.int32)
+    rows = np.zeros((max(vocabulary.values()) + 1, limit), dtype=np.int32)
     for id_, token in tokens:
         # Each once, in the order of the word.
         found = dict.fromkeys(ngram for ngram in _ngrams_of(token, lengths) if ngram in numbers)
-        row = [numbers[ngram] for ngram in found][:_MAX_NGRAMS]
+        row = [numbers[ngram] for ngram in found][:limit]
         rows[id_, : len(row)] = row
     return CharNgrams(rows[:, : max(1, int((rows > 0).sum(axis=1).max()))], len(numbers) + 1)
 

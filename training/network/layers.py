@@ -16,14 +16,10 @@ _MAX_TEXT_DRAWS = 4096
 
 
 class WordDropout(keras.layers.Layer):
-    """Replaces a share of the tokens by the unknown token during training.
+    """Replaces a share `rate` of the tokens by the unknown token during training.
 
     The network learns not to rely on any single word, and how to treat unknown ones. [CLS] and
     padding are never replaced.
-
-    Args:
-        rate: Share of tokens replaced, in [0, 1).
-        seed: Seed of the random draws.
     """
 
     def __init__(self, rate: float, seed: int, **options: object) -> None:
@@ -43,12 +39,8 @@ class WordDropout(keras.layers.Layer):
 class EmbeddingDropout(keras.layers.Layer):
     """Dropout factors of each token's vector during training: zero, or above one to keep the mean.
 
-    Args:
-        vocab_size: Tokens in the vocabulary.
-        batch_rate: Share of the vocabulary dropped in a whole batch.
-        text_rate: Share of the vocabulary dropped in each text: the variational dropout of a
-            one-hot input.
-        seed: Seed of the random draws.
+    `batch_rate` is the share of the vocabulary dropped in a whole batch, `text_rate` that dropped
+    in each text: the variational dropout of a one-hot input.
     """
 
     def __init__(
@@ -80,9 +72,6 @@ class MaskedPooling(keras.layers.Layer):
 
     Inputs: states, float32 `(batch, tokens, features)`, and `attention_mask`, `(batch, tokens)`.
     Output: float32 `(batch, features)`, or twice the features for `max_mean`, the maximum first.
-
-    Args:
-        readout: `max`, `mean` or `max_mean`.
     """
 
     def __init__(self, readout: Readout, **options: object) -> None:
@@ -110,13 +99,11 @@ class AttentionPooling(keras.layers.Layer):
     """The mean of the states that are not padding, weighted by a learned attention.
 
     A state's score is `v · tanh(W h + b)`, and the weights are the softmax of the scores over the
-    text (Bahdanau et al. 2015; a learned `v` in place of a query as in Yang et al. 2016).
+    text (Bahdanau et al. 2015; a learned `v` in place of a query as in Yang et al. 2016); `units`
+    is the width of the hidden layer that scores a state.
 
     Inputs: states, float32 `(batch, tokens, features)`, and `attention_mask`, `(batch, tokens)`.
     Output: float32 `(batch, features)`.
-
-    Args:
-        units: Width of the hidden layer that scores a state.
     """
 
     def __init__(self, units: int, **options: object) -> None:
@@ -147,10 +134,5 @@ class AttentionPooling(keras.layers.Layer):
 
 
 def output_layer(classes: int, name: str | None = None) -> keras.layers.Layer:
-    """The last layer, from features to logits: a dense layer without activation.
-
-    Args:
-        classes: Number of outputs.
-        name: Name of the layer.
-    """
+    """The last layer, from features to logits: a dense layer without activation."""
     return keras.layers.Dense(classes, name=name)

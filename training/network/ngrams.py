@@ -40,6 +40,16 @@ MULTIPLIERS = (
 )
 
 
+def inverse_frequencies(frequencies: NDArray[np.int64], texts: int) -> NDArray[np.float64]:
+    """The inverse document frequency, `1 + ln((1 + texts) / (1 + frequency))`, of each frequency.
+
+    Args:
+        frequencies: Texts that contain each n-gram.
+        texts: Number of texts counted.
+    """
+    return np.asarray(1 + np.log((1 + texts) / (1 + frequencies)), dtype=np.float64)
+
+
 class NgramRows(keras.layers.Layer):
     """The table rows of a text's distinct n-grams.
 
@@ -126,7 +136,7 @@ class NgramLogits(keras.layers.Layer):
             frequencies: Texts that contain the n-gram of each row, `(rows,)`.
             texts: Number of texts counted.
         """
-        idf = 1 + np.log((1 + texts) / (1 + frequencies))
+        idf = inverse_frequencies(frequencies, texts)
         self.idf.assign(np.where(frequencies > 0, idf, 0.0).astype(np.float32))
 
     def call(self, rows: tf.Tensor, extra_weights: tf.Tensor | None = None) -> tf.Tensor:

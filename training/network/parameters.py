@@ -28,14 +28,7 @@ _STEP_BYTES_PER_WEIGHT = 4
 
 @dataclass(frozen=True)
 class LayerParameters:
-    """The parameters of one layer.
-
-    Attributes:
-        layer: The layer's name in the network.
-        formula: How the parameters are counted, such as `2 × 3 × 64 × (64 + 64 + 2)`.
-        count: The value of the formula.
-        trainable: Whether training changes them.
-    """
+    """The parameters of one layer, and how they are counted: `2 × 3 × 64 × (64 + 64 + 2)`."""
 
     layer: str
     formula: str
@@ -47,10 +40,6 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
     """The layers of the exported network that have parameters, in the order of their weights.
 
     Character n-gram embeddings are not counted: the export adds them to other layers' tables.
-
-    Args:
-        config: The network's settings.
-        shape: Sizes that follow from the corpus.
     """
     layers = []
     features = shape.vocab_size
@@ -92,11 +81,6 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
 
 def check_size(config: NetworkConfig, tokens: TokensConfig, shape: Shape) -> None:
     """Refuses a network that is too large for a model folder, before it is trained.
-
-    Args:
-        config: The network's settings.
-        tokens: The settings of its tokens.
-        shape: Sizes that follow from the corpus.
 
     Raises:
         ConfigError: If the weights of all files together exceed `MAX_WEIGHT_BYTES`.

@@ -20,11 +20,8 @@ from gatewise.training.network.parameters import GATES
 class RecurrentDropout:
     """The dropout of a recurrent layer during training.
 
-    Attributes:
-        states: Share of each state dropped before the next step, the same units at every step of
-            a text.
-        weights: Share of the recurrent kernel dropped, the same weights for a whole batch.
-        seed: Seed of the random draws.
+    `states` is the share of each state dropped before the next step, the same units at every step
+    of a text; `weights` the share of the recurrent kernel dropped, the same for a whole batch.
     """
 
     states: float = 0.0
@@ -41,21 +38,12 @@ class Recurrence(keras.layers.Layer):
     default, and with token ids optionally a factor for each token's row, float32
     `(batch, steps, 1)`.
 
-    Output: float32 `(batch, steps, features)`, or each text's last state, `(batch, features)`.
-    Two directions are concatenated, forward first, both in the order of the steps. States after a
-    text's end are undefined.
+    Output: float32 `(batch, steps, features)`, or each text's last state, `(batch, features)`,
+    without `return_sequences`. Two directions are concatenated, forward first, both in the order of
+    the steps. States after a text's end are undefined.
 
     The weights of each direction are a kernel, a recurrent kernel and a bias, with the shapes,
     gate order and initializers of Keras's own layers.
-
-    Args:
-        cell: `gru`, `lstm` or `rnn`.
-        units: Units in each direction.
-        direction: The direction in which the steps are read.
-        vocab_size: Size of the vocabulary if inputs are token ids; None if they are vectors.
-        return_sequences: Whether to return the state of every step or only the last one.
-        reset_after: For `gru`, see `NetworkConfig.reset_after`.
-        dropout: The dropout during training.
     """
 
     def __init__(

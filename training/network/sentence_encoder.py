@@ -19,6 +19,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
+from gatewise.service.model.onnx_session import first_line
 from gatewise.training.network.vector_files import FoundVectors, VectorsError
 
 _MODELS = ("onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx")
@@ -43,19 +44,19 @@ def encode(
     tokenizer: Tokenizer,
     texts: Iterable[str],
 ) -> FoundVectors:
-    """Computes the vector of every token.
+    """Computes the vector of every token of a tokenizer; the encoder has its own tokenizer.
 
     Args:
         folder: The encoder's folder.
         surfaces: The text of each token, by id.
         vocab_size: Ids in the vocabulary.
-        tokenizer: The tokenizer whose tokens get vectors; the encoder has its own.
+        tokenizer: The tokenizer whose tokens get vectors.
         texts: Texts in which the tokens occur; read once, in a stream.
 
     Raises:
         VectorsError: If the folder has no encoder, or its output is not a vector for each text.
     """
-    encoder = _Encoder(folder)
+    encoder = _SentenceEncoder(folder)
     means = _MeanVectors(vocab_size, folder)
     if encoder.per_token:
         wanted = np.zeros(vocab_size, dtype=np.bool_)
@@ -64,12 +65,12 @@ def encode(
         spans = _spans_to_read(encoder, tokenizer, texts, missing)
         while window := list(islice(spans, _WINDOW)):
             for batch in _batches(window):
-                for span, states in zip(batch, encoder.states(batch), strict=True):
-                    read, vectors = _token_vectors(span, states)
+                for span, hidden in zip(batch, encoder.states(batch), strict=True):
+                    read, vectors = _token_vectors(span, *hidden)
                     ids = span.ids[read]
                     means.add(ids[wanted[ids]], vectors[wanted[ids]])
     alone = [
-        _Span(surfaces[id_], np.array([id_]), np.array([[0, len(surfaces[id_])]]))
+        _Passage(surfaces[id_], np.array([id_]), np.array([[0, len(surfaces[id_])]]))
         for id_ in sorted(surfaces)
         if not means.counts[id_]
     ]
@@ -79,39 +80,16 @@ def encode(
 
 
 @dataclass(frozen=True)
-class _Span:
-    """Consecutive tokens of a text.
-
-    Attributes:
-        text: The characters of the span.
-        ids: The tokens' ids, `(tokens,)`.
-        offsets: Start and end of each token in `text`, `(tokens, 2)`.
-    """
+class _Passage:
+    """Consecutive tokens of a text: ids `(tokens,)`, and where in the text, `(tokens, 2)`."""
 
     text: str
     ids: NDArray[np.int64]
     offsets: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _HiddenStates:
-    """The last hidden states of a span.
-
-    Attributes:
-        states: A state for each of the encoder's tokens, `(encoder tokens, width)`.
-        offsets: Start and end of each of these in the span's text, `(encoder tokens, 2)`.
-    """
-
-    states: NDArray[np.float32]
-    offsets: NDArray[np.int64]
-
-
 class _MeanVectors:
-    """Running means of the vectors of each token.
-
-    Attributes:
-        counts: Vectors of each token so far, `(vocab,)`.
-    """
+    """Running means of the vectors of each token; `counts` is how many it has, `(vocab,)`."""
 
     def __init__(self, vocab_size: int, folder: Path) -> None:
         self.counts = np.zeros(vocab_size, dtype=np.int64)
@@ -135,12 +113,8 @@ class _MeanVectors:
         return FoundVectors(matrix.astype(np.float32), self.counts > 0)
 
 
-class _Encoder:
-    """The model and its tokenizer.
-
-    Attributes:
-        per_token: Whether it has a vector for every token, and not only for every text.
-    """
+class _SentenceEncoder:
+    """The model and its tokenizer; `per_token` if it has a vector for every token of a text."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -149,26 +123,28 @@ class _Encoder:
         self._names = [value.name for value in self._session.get_inputs()]
         self.per_token = self._output in _TOKEN_OUTPUTS
 
-    def states(self, spans: list[_Span]) -> Iterator[_HiddenStates]:
-        """The hidden states of each span, without special tokens."""
+    def states(
+        self, spans: list[_Passage]
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+        """The hidden states of each span, without special tokens, and their offsets in it."""
         encodings, output = self._run(spans)
         for encoding, states in zip(encodings, output, strict=True):
             real = np.array(encoding.attention_mask) > 0
             real &= np.array(encoding.special_tokens_mask) == 0
-            yield _HiddenStates(states[real], np.array(encoding.offsets)[real])
+            yield states[real], np.array(encoding.offsets)[real]
 
-    def truncate(self, span: _Span) -> _Span:
+    def truncate(self, span: _Passage) -> _Passage:
         """The part of a span that fits the encoder's maximum length, at least one token."""
         (encoding,) = self._encode([span])
         if not encoding.overflowing:
             return span
         end = max(end for _, end in encoding.offsets)
         read = max(1, int(np.searchsorted(span.offsets[:, 1], end, side="right")))
-        return _Span(
+        return _Passage(
             span.text[: int(span.offsets[:read].max())], span.ids[:read], span.offsets[:read]
         )
 
-    def vectors(self, spans: list[_Span]) -> NDArray[np.float32]:
+    def vectors(self, spans: list[_Passage]) -> NDArray[np.float32]:
         """One vector for each span: the encoder's, or the mean over its tokens."""
         encodings, output = self._run(spans)
         if self.per_token:
@@ -177,15 +153,15 @@ class _Encoder:
             output = total / np.maximum(mask.sum(axis=1), 1)[:, None]
         return np.asarray(output, dtype=np.float32)
 
-    def _encode(self, spans: list[_Span]) -> list[Encoding]:
+    def _encode(self, spans: list[_Passage]) -> list[Encoding]:
         try:
             return self._tokenizer.encode_batch([span.text for span in spans])
         except Exception as error:  # the Rust side raises Exception itself
             raise VectorsError(
-                f"{self._folder}: the tokenizer cannot encode a text: {_first_line(error)}"
+                f"{self._folder}: the tokenizer cannot encode a text: {first_line(error)}"
             ) from None
 
-    def _run(self, spans: list[_Span]) -> tuple[list[Encoding], Any]:
+    def _run(self, spans: list[_Passage]) -> tuple[list[Encoding], Any]:
         encodings = self._encode(spans)
         arguments = {
             "input_ids": [encoding.ids for encoding in encodings],
@@ -196,7 +172,7 @@ class _Encoder:
         try:
             (output,) = self._session.run([self._output], inputs)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
-            raise VectorsError(f"{self._folder}: the encoder fails: {_first_line(error)}") from None
+            raise VectorsError(f"{self._folder}: the encoder fails: {first_line(error)}") from None
         rows, dimensions = len(spans), 3 if self.per_token else 2
         tokens = (len(encodings[0].ids),) if self.per_token else ()
         if output.ndim != dimensions or output.shape[:-1] != (rows, *tokens):
@@ -208,8 +184,11 @@ class _Encoder:
 
 
 def _spans_to_read(
-    encoder: _Encoder, tokenizer: Tokenizer, texts: Iterable[str], missing: NDArray[np.int64]
-) -> Iterator[_Span]:
+    encoder: _SentenceEncoder,
+    tokenizer: Tokenizer,
+    texts: Iterable[str],
+    missing: NDArray[np.int64],
+) -> Iterator[_Passage]:
     """The spans with a token that has missing occurrences; counts them off in `missing`."""
     stream = iter(texts)
     while window := list(islice(stream, _WINDOW)):
@@ -224,7 +203,9 @@ def _spans_to_read(
                     continue
                 # Without the white space around the span.
                 first, last = int(offsets[part].min()), int(offsets[part].max())
-                span = encoder.truncate(_Span(text[first:last], ids[part], offsets[part] - first))
+                span = encoder.truncate(
+                    _Passage(text[first:last], ids[part], offsets[part] - first)
+                )
                 np.subtract.at(missing, span.ids, 1)
                 yield span
                 # The next span begins with the tokens that were truncated.
@@ -232,19 +213,23 @@ def _spans_to_read(
 
 
 def _token_vectors(
-    span: _Span, hidden: _HiddenStates
+    span: _Passage, states: NDArray[np.float32], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Which tokens of a span the encoder read, and the mean of the states of each of these."""
-    overlaps = np.minimum(span.offsets[:, None, 1], hidden.offsets[None, :, 1]) > np.maximum(
-        span.offsets[:, None, 0], hidden.offsets[None, :, 0]
+    """Which tokens of a span the encoder read, and the mean of the states of each of these.
+
+    `states` and their `offsets` are those of the encoder's own tokens, `(encoder tokens, width)`
+    and `(encoder tokens, 2)`.
+    """
+    overlaps = np.minimum(span.offsets[:, None, 1], offsets[None, :, 1]) > np.maximum(
+        span.offsets[:, None, 0], offsets[None, :, 0]
     )
-    states = overlaps.sum(axis=1)
-    read = states > 0
-    means = overlaps[read].astype(np.float32) @ hidden.states / states[read, None]
+    count = overlaps.sum(axis=1)
+    read = count > 0
+    means = overlaps[read].astype(np.float32) @ states / count[read, None]
     return read, means.astype(np.float32)
 
 
-def _batches(spans: list[_Span]) -> Iterator[list[_Span]]:
+def _batches(spans: list[_Passage]) -> Iterator[list[_Passage]]:
     """Batches of spans of similar length, which need little padding."""
     ordered = sorted(spans, key=lambda span: len(span.text))
     for start in range(0, len(ordered), _BATCH):
@@ -258,7 +243,7 @@ def _tokenizer(folder: Path) -> Tokenizer:
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the Rust side raises Exception itself
-        raise VectorsError(f"{file}: not a tokenizer: {_first_line(error)}") from None
+        raise VectorsError(f"{file}: not a tokenizer: {first_line(error)}") from None
     padding = tokenizer.padding or {}
     pad = padding.get("pad_token", "[PAD]")
     tokenizer.enable_padding(pad_id=padding.get("pad_id", 0), pad_token=pad)
@@ -280,9 +265,7 @@ def _session(folder: Path) -> tuple[ort.InferenceSession, str]:
     try:
         session = ort.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
-        raise VectorsError(
-            f"{files[0]}: onnxruntime cannot load it: {_first_line(error)}"
-        ) from None
+        raise VectorsError(f"{files[0]}: onnxruntime cannot load it: {first_line(error)}") from None
     inputs = {value.name for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
     known = (*_TOKEN_OUTPUTS, *_TEXT_OUTPUTS)
@@ -294,7 +277,3 @@ def _session(folder: Path) -> tuple[ort.InferenceSession, str]:
             f"outputs {', '.join(outputs)}"
         )
     return session, output
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

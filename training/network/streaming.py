@@ -15,13 +15,7 @@ MAX_NGRAM_ROWS = 65_536
 def streaming_obstacle(
     network: NetworkConfig, tokens: TokensConfig, ngrams: Sequence[int]
 ) -> str | None:
-    """Why a network cannot read a text token by token; None if it can.
-
-    Args:
-        network: The network's settings.
-        tokens: The settings of its tokens.
-        ngrams: The lengths of its n-grams.
-    """
+    """Why a network with such n-gram lengths cannot read a text token by token; None if it can."""
     if network.direction != "forward":
         return f"network.direction={network.direction}: it reads texts from their end"
     if tokens.unit == "ngram":

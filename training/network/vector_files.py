@@ -89,14 +89,7 @@ def read(
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line, without its line end.
-
-    Attributes:
-        path: The file.
-        number: Counted from one.
-        content: The bytes.
-        width: Length of the vectors of the file.
-    """
+    """A line of a file, without its line end; `width` is the length of the file's vectors."""
 
     path: Path
     number: int

@@ -47,6 +47,10 @@ class Vectors:
         """Share of the tokens with a pretrained vector."""
         return self.found / self.of if self.of else 0.0
 
+    def as_dict(self) -> dict[str, int]:
+        """How many tokens have a pretrained vector, as a JSON object."""
+        return {"found": self.found, "of": self.of}
+
 
 def load(
     path: Path, tokenizer: Tokenizer, size: int, seed: int, texts: Iterable[str] = ()

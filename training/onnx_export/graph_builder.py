@@ -1,7 +1,8 @@
 """Builds ONNX graphs: nodes, constants, and the finished model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -25,14 +26,11 @@ Array = NDArray[np.generic]
 
 
 @dataclass
-class State:
+class CarriedState:
     """A tensor carried from one token to the next.
 
-    Attributes:
-        name: Its name.
-        shape: Its dimensions, one of which is the batch.
-        dtype: Its ONNX data type.
-        after: Name of the result with its new value.
+    `shape` has the batch as one of its dimensions, `dtype` is an ONNX data type, and `after` is the
+    name of the result with the new value.
     """
 
     name: str
@@ -42,23 +40,18 @@ class State:
 
     @property
     def before(self) -> str:
-        """Name of the model input with the old value."""
+        """The model input with the old value."""
         return STATE + self.name
 
     @property
     def output(self) -> str:
-        """Name of the model output with the new value."""
+        """The model output with the new value."""
         return NEXT + self.name
 
 
 @dataclass
 class Graph:
-    """A graph under construction; `add` and the methods for constants return a result's name.
-
-    Attributes:
-        nodes: The nodes in topological order.
-        constants: The constants by name.
-    """
+    """A graph under construction; `add` and the methods for constants return a result's name."""
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
@@ -80,26 +73,17 @@ class Graph:
         return self.constant("int_" + "_".join(map(str, values)), values, np.int64)
 
     def model(self, logits: str, classes: int) -> onnx.ModelProto:
-        """The finished, checked model: token ids to logits.
-
-        Args:
-            logits: Name of the result with the logits.
-            classes: Number of classes.
-        """
+        """The finished, checked model: token ids to logits, which are the result of this name."""
         inputs = [
             helper.make_tensor_value_info(name, TensorProto.INT64, (BATCH, "sequence"))
             for name in ("input_ids", "attention_mask")
         ]
-        return self._finish(inputs, [self._logits(logits, classes)])
+        return self.finish(inputs, [self._logits(logits, classes)])
 
-    def step_model(self, logits: str, classes: int, states: Sequence[State]) -> onnx.ModelProto:
-        """The finished, checked step model: a token of each text and states to logits and states.
-
-        Args:
-            logits: Name of the result with the logits.
-            classes: Number of classes.
-            states: The tensors carried from one token to the next.
-        """
+    def step_model(
+        self, logits: str, classes: int, states: Sequence[CarriedState]
+    ) -> onnx.ModelProto:
+        """The finished, checked step model: tokens and states to logits and new states."""
         tokens = helper.make_tensor_value_info(TOKEN, TensorProto.INT64, (BATCH,))
         before, after = [], []
         for state in states:
@@ -108,18 +92,16 @@ class Graph:
         output = self._logits(logits, classes)
         for state in states:
             self._rename(state.after, state.output)
-        return self._finish([tokens, *before], [output, *after])
+        return self.finish([tokens, *before], [output, *after])
 
-    def _logits(self, logits: str, classes: int) -> onnx.ValueInfoProto:
-        self._rename(logits, OUTPUT)
-        return helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (BATCH, classes))
-
-    def _rename(self, result: str, name: str) -> None:
-        self.nodes.append(helper.make_node("Identity", [result], [name], name=name))
-
-    def _finish(
-        self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    def finish(
+        self,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+        opsets: Mapping[str, int] = MappingProxyType({"": OPSET}),
+        ir_version: int = IR_VERSION,
     ) -> onnx.ModelProto:
+        """The finished, checked model, with versions of operator sets by their domain."""
         proto = helper.make_graph(
             self.nodes,
             "gatewise",
@@ -132,11 +114,18 @@ class Graph:
         model = helper.make_model(
             proto,
             producer_name="gatewise",
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
+            opset_imports=[helper.make_opsetid(*opset) for opset in opsets.items()],
+            ir_version=ir_version,
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _logits(self, logits: str, classes: int) -> onnx.ValueInfoProto:
+        self._rename(logits, OUTPUT)
+        return helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (BATCH, classes))
+
+    def _rename(self, result: str, name: str) -> None:
+        self.nodes.append(helper.make_node("Identity", [result], [name], name=name))
 
 
 def replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:

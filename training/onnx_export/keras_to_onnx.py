@@ -128,12 +128,7 @@ def _one_hot_layer(
 
 
 def identity(graph: Graph, size: int) -> str:
-    """The identity matrix, `(1, size, size)`, computed by the runtime when it loads the model.
-
-    Args:
-        graph: The graph to add to.
-        size: Number of rows.
-    """
+    """The identity matrix, `(1, size, size)`, computed by the runtime when it loads the model."""
     numbers = graph.constant("numbers", np.arange(size), np.int64)
     columns = graph.add("Unsqueeze", numbers, graph.integers(1))
     same = graph.add("Cast", graph.add("Equal", columns, numbers), to=TensorProto.FLOAT)

@@ -36,12 +36,9 @@ Weights = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class _Stored:
-    """Weights in their stored form.
+    """Weights in their stored form: numbers, or signed square roots, and their scale.
 
-    Attributes:
-        numbers: The stored numbers.
-        scale: Their scale, of a shape that broadcasts; None for 16-bit floats.
-        is_root: Whether the numbers are signed square roots.
+    The scale has a shape that broadcasts; 16-bit floats have none.
     """
 
     numbers: NDArray[np.generic]
@@ -85,11 +82,12 @@ class _Rewriter:
 def convert_precision(model: onnx.ModelProto, precision: Precision) -> onnx.ModelProto:
     """The same network with its weights stored in another precision.
 
-    Inputs, outputs and opset stay; only the operators `Cast`, `Mul` and `Abs` are added.
+    Inputs, outputs and opset stay; only the operators `Cast`, `Mul` and `Abs` are added. With
+    `fp32` the model is returned unchanged.
 
     Args:
         model: From `gatewise.training.onnx_export.keras_to_onnx`.
-        precision: The precision; with `fp32` the model is returned unchanged.
+        precision: The precision.
     """
     if precision == "fp32":
         return model

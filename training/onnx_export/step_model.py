@@ -23,7 +23,7 @@ from gatewise.service.model.onnx_validation.onnx_parser import BATCH, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.ngrams import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.training.network.shape import NgramTable
-from gatewise.training.onnx_export.graph_builder import Array, Graph, State
+from gatewise.training.onnx_export.graph_builder import Array, CarriedState, Graph
 from gatewise.training.onnx_export.keras_to_onnx import OPERATORS, identity
 
 _NO_MODULUS = 2**52
@@ -63,16 +63,16 @@ class _StepBuilder:
     constants: Mapping[str, Array]
     config: NetworkConfig
     graph: Graph = field(default_factory=Graph)
-    states: list[State] = field(default_factory=list)
+    states: list[CarriedState] = field(default_factory=list)
 
     def constant(self, name: str) -> str:
         """Copies a constant of the exported network."""
         value = self.constants[name]
         return self.graph.constant(name, value, value.dtype.type)
 
-    def state(self, name: str, *shape: int | str, dtype: int = TensorProto.FLOAT) -> State:
+    def state(self, name: str, *shape: int | str, dtype: int = TensorProto.FLOAT) -> CarriedState:
         """Adds a state."""
-        state = State(name, shape, dtype)
+        state = CarriedState(name, shape, dtype)
         self.states.append(state)
         return state
 

@@ -4,14 +4,14 @@ No text and no label of a user is drawn.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gatewise.training.evaluation.calibration import Calibration, ReliabilityBin
 from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis
@@ -26,67 +26,72 @@ _WIDTH, _HEIGHT = 440, 250
 _MAX_DOTTED_EPOCHS = 25
 """With more epochs, the points of a curve have no dots."""
 
+_SHORT_NUMBER = "{x:.6g}"
+"""Numbers as settings write them, such as 0.001 and 1e-07."""
 
+
+@drawing()
 def losses(fitted: Fitted) -> Markup:
     """Training and validation loss by epoch."""
     epochs, best = fitted.epochs, fitted.best
-    with drawing():
-        figure, axes = _chart("epoch", "loss, in nats")
-        _curve(axes, epochs, [epoch.loss for epoch in epochs], "training", FIRST, "-")
-        validation = [epoch.validation_loss for epoch in epochs]
-        _curve(axes, epochs, validation, "validation", SECOND, "--")
-        _mark_best(axes, fitted, "top")
-        _legend(axes, columns=2)
-        return inline(
-            figure,
-            "losses",
-            "Loss by epoch",
-            f"Over {len(epochs)} epochs the training loss goes from {epochs[0].loss:.3g} to "
-            f"{epochs[-1].loss:.3g} and the validation loss from {validation[0]:.3g} to "
-            f"{validation[-1]:.3g}. Epoch {best.number} was kept, with a validation loss of "
-            f"{best.validation_loss:.3g}.",
-        )
+    figure, axes = _chart("epoch", "loss, in nats")
+    _curve(axes, epochs, [epoch.loss for epoch in epochs], "training", FIRST, "-")
+    validation = [epoch.validation_loss for epoch in epochs]
+    _curve(axes, epochs, validation, "validation", SECOND, "--")
+    _mark(axes, best.number, f"kept: epoch {best.number}")
+    _legend(axes)
+    return inline(
+        figure,
+        "losses",
+        "Loss by epoch",
+        f"Over {len(epochs)} epochs the training loss goes from {epochs[0].loss:.3g} to "
+        f"{epochs[-1].loss:.3g} and the validation loss from {validation[0]:.3g} to "
+        f"{validation[-1]:.3g}. Epoch {best.number} was kept, with a validation loss of "
+        f"{best.validation_loss:.3g}.",
+    )
 
 
+@drawing()
 def metric(fitted: Fitted) -> Markup:
     """By epoch, the validation metric that the best epoch is chosen by."""
     epochs, best = fitted.epochs, fitted.best
     name = metric_name(fitted.metric)
-    with drawing():
-        figure, axes = _chart("epoch", f"validation {name}")
-        values = [epoch.metric for epoch in epochs]
-        _curve(axes, epochs, values, f"validation {name}", SECOND, "--")
-        # Away from the curve: a loss ends low, every other metric ends high.
-        _mark_best(axes, fitted, "top" if fitted.metric == "loss" else "bottom")
-        _legend(axes, columns=1)
-        return inline(
-            figure,
-            "metric",
-            f"Validation {name} by epoch",
-            f"From {values[0]:.4g} in epoch 1 to {values[-1]:.4g} in epoch {epochs[-1].number}; "
-            f"the best is {best.metric:.4g} in epoch {best.number}.",
-        )
+    figure, axes = _chart("epoch", f"validation {name}")
+    values = [epoch.metric for epoch in epochs]
+    _curve(axes, epochs, values, f"validation {name}", SECOND, "--")
+    # Away from the curve: a loss ends low, every other metric ends high.
+    end: Literal["top", "bottom"] = "top" if fitted.metric == "loss" else "bottom"
+    _mark(axes, best.number, f"kept: epoch {best.number}", end)
+    _legend(axes)
+    return inline(
+        figure,
+        "metric",
+        f"Validation {name} by epoch",
+        f"From {values[0]:.4g} in epoch 1 to {values[-1]:.4g} in epoch {epochs[-1].number}; "
+        f"the best is {best.metric:.4g} in epoch {best.number}.",
+    )
 
 
+@drawing()
 def learning_rates(fitted: Fitted) -> Markup:
     """The learning rate at the end of each epoch."""
     epochs = fitted.epochs
-    with drawing():
-        figure, axes = _chart("epoch", "learning rate")
-        values = [epoch.learning_rate for epoch in epochs]
-        _curve(axes, epochs, values, "rate of the epoch's last update", FIRST, "-")
-        axes.set_ylim(0, 1.08 * max(values) or 1)
-        axes.yaxis.set_major_formatter(_short_numbers())
-        _legend(axes, columns=1)
-        return inline(
-            figure,
-            "rates",
-            "Learning rate by epoch",
-            f"{values[0]:.3g} at the end of epoch 1, {max(values):.3g} at most, {values[-1]:.3g} "
-            "at the end.",
-        )
+    figure, axes = _chart("epoch", "learning rate")
+    values = [epoch.learning_rate for epoch in epochs]
+    _curve(axes, epochs, values, "rate of the epoch's last update", FIRST, "-")
+    axes.set_ylim(0, 1.08 * max(values) or 1)
+    axes.yaxis.set_major_formatter(_SHORT_NUMBER)
+    _legend(axes)
+    return inline(
+        figure,
+        "rates",
+        "Learning rate by epoch",
+        f"{values[0]:.3g} at the end of epoch 1, {max(values):.3g} at most, {values[-1]:.3g} "
+        "at the end.",
+    )
 
 
+@drawing()
 def lr_range_test(test: RateTest) -> Markup:
     """Loss by learning rate in a range test, and the rate chosen; one loss at least is finite."""
     points = [
@@ -94,171 +99,167 @@ def lr_range_test(test: RateTest) -> Markup:
         for rate, loss in zip(test.rates, test.losses, strict=True)
         if math.isfinite(loss)
     ]
-    with drawing():
-        figure, axes = _chart("learning rate", "training loss, in nats")
-        axes.plot(*zip(*points, strict=True), color=FIRST)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(_short_numbers())
-        axes.minorticks_off()
-        # The test ends where the loss explodes: on that scale the rest would look flat.
-        lowest, first = min(loss for _, loss in points), points[0][1]
-        fall = max(first - lowest, 0.05 * abs(first)) or 1
-        axes.set_ylim(lowest - 0.15 * fall, first + fall)
-        axes.axvline(test.chosen, color=MARK, linestyle=":")
-        _note(axes, test.chosen, f"{test.chosen:.2g}")
-        return inline(
-            figure,
-            "rate-test",
-            "Loss by learning rate in the range test",
-            f"The rate rises from {test.rates[0]:.2g} to {test.rates[-1]:.2g}; the loss begins at "
-            f"{first:.3g} and is lowest at {lowest:.3g}. The rate chosen is {test.chosen:.3g}.",
-        )
+    figure, axes = _chart("learning rate", "training loss, in nats")
+    axes.plot(*zip(*points, strict=True), color=FIRST)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(_SHORT_NUMBER)
+    axes.minorticks_off()
+    # The test ends where the loss explodes: on that scale the rest would look flat.
+    lowest, first = min(loss for _, loss in points), points[0][1]
+    fall = max(first - lowest, 0.05 * abs(first)) or 1
+    axes.set_ylim(lowest - 0.15 * fall, first + fall)
+    _mark(axes, test.chosen, f"{test.chosen:.2g}")
+    return inline(
+        figure,
+        "rate-test",
+        "Loss by learning rate in the range test",
+        f"The rate rises from {test.rates[0]:.2g} to {test.rates[-1]:.2g}; the loss begins at "
+        f"{first:.3g} and is lowest at {lowest:.3g}. The rate chosen is {test.chosen:.3g}.",
+    )
 
 
 def reliability(reviewed: ErrorAnalysis) -> Markup:
     """The reliability diagram: the share of correct predictions by predicted probability."""
-    with drawing():
-        figure, axes = _reliability_chart()
-        _reliability_curve(axes, reviewed.trust, "this model", FIRST, "-")
-        _legend(axes, columns=2)
-        return inline(
-            figure,
-            "trust",
-            "Share of correct predictions by predicted probability",
-            f"The mean gap between the probability and the share of correct predictions is "
-            f"{reviewed.calibration_error:.1%}.",
-        )
+    return _reliability(
+        "trust",
+        "Share of correct predictions by predicted probability",
+        f"The mean gap between the probability and the share of correct predictions is "
+        f"{reviewed.calibration_error:.1%}.",
+        {"this model": reviewed.trust},
+    )
 
 
 def calibration(calibration: Calibration) -> Markup:
     """The reliability diagram of the validation rows, before and after calibration."""
-    with drawing():
-        figure, axes = _reliability_chart()
-        _reliability_curve(axes, calibration.before, "before", SECOND, "--")
-        _reliability_curve(axes, calibration.after, "after", FIRST, "-")
-        _legend(axes, columns=3)
-        return inline(
-            figure,
-            "calibration",
-            "Share of correct predictions by predicted probability, before and after calibration",
-            f"Dividing the logits by {calibration.temperature:.3g} takes the mean gap from "
-            f"{calibration.ece_before:.1%} to {calibration.ece:.1%}.",
+    return _reliability(
+        "calibration",
+        "Share of correct predictions by predicted probability, before and after calibration",
+        f"Dividing the logits by {calibration.temperature:.3g} takes the mean gap from "
+        f"{calibration.ece_before:.1%} to {calibration.ece:.1%}.",
+        {"before": calibration.before, "after": calibration.after},
+    )
+
+
+@drawing()
+def _reliability(
+    name: str, title: str, description: str, curves: Mapping[str, Sequence[ReliabilityBin]]
+) -> Markup:
+    """A reliability diagram with one curve or two, the last of which is the main one."""
+    figure, axes = _chart("predicted probability", "share of correct predictions")
+    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="perfect calibration")
+    styles = [(SECOND, "--"), (FIRST, "-")][-len(curves) :]
+    for (label, bins), (colour, dash) in zip(curves.items(), styles, strict=True):
+        filled = [each for each in bins if each.predictions]
+        axes.plot(
+            [each.probability for each in filled],
+            [each.right for each in filled],
+            color=colour,
+            linestyle=dash,
+            marker="o",
+            label=label,
         )
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0, 1.02)
+    _percent(axes.xaxis, axes.yaxis)
+    _legend(axes)
+    return inline(figure, name, title, description)
 
 
+@drawing()
 def coverage(rejection: Rejection) -> Markup:
     """Accuracy of the answered validation rows, by the share of rows answered."""
     points, chosen = rejection.curve, rejection.chosen
     recalls = [
         point.out_of_scope_recall for point in points if point.out_of_scope_recall is not None
     ]
-    with drawing():
-        figure, axes = _chart("share of rows answered", "share of rows")
-        answered = [point.answered for point in points]
-        accuracies = [point.accuracy_answered for point in points]
-        axes.plot(answered, accuracies, color=FIRST, label="answered: correct")
-        if recalls:
-            axes.plot(
-                answered, recalls, color=SECOND, linestyle="--", label="out of scope: rejected"
-            )
-        axes.set_xlim(0, 1.02)
-        axes.set_ylim(0 if recalls else min(0.5, *accuracies), 1.02)
-        axes.axvline(chosen.answered, color=MARK, linestyle=":")
-        _note(axes, chosen.answered, f"threshold {chosen.threshold:.3g}", "bottom")
-        _percent(axes.xaxis, axes.yaxis)
-        _legend(axes, columns=2)
-        rejected = ""
-        if chosen.out_of_scope_recall is not None:
-            rejected = f" {chosen.out_of_scope_recall:.1%} of the rows out of scope are rejected."
-        return inline(
-            figure,
-            "coverage",
-            "Share of correct answers by the share of rows answered",
-            f"With the threshold {chosen.threshold:.3g}, {chosen.answered:.1%} of the validation "
-            f"rows are answered, and {chosen.accuracy_answered:.1%} of those answers are correct."
-            f"{rejected}",
-        )
+    figure, axes = _chart("share of rows answered", "share of rows")
+    answered = [point.answered for point in points]
+    accuracies = [point.accuracy_answered for point in points]
+    axes.plot(answered, accuracies, color=FIRST, label="answered: correct")
+    if recalls:
+        axes.plot(answered, recalls, color=SECOND, linestyle="--", label="out of scope: rejected")
+    axes.set_xlim(0, 1.02)
+    axes.set_ylim(0 if recalls else min(0.5, *accuracies), 1.02)
+    _mark(axes, chosen.answered, f"threshold {chosen.threshold:.3g}", "bottom")
+    _percent(axes.xaxis, axes.yaxis)
+    _legend(axes)
+    rejected = ""
+    if chosen.out_of_scope_recall is not None:
+        rejected = f" {chosen.out_of_scope_recall:.1%} of the rows out of scope are rejected."
+    return inline(
+        figure,
+        "coverage",
+        "Share of correct answers by the share of rows answered",
+        f"With the threshold {chosen.threshold:.3g}, {chosen.answered:.1%} of the validation "
+        f"rows are answered, and {chosen.accuracy_answered:.1%} of those answers are correct."
+        f"{rejected}",
+    )
 
 
+@drawing()
 def confidences(reviewed: ErrorAnalysis) -> Markup:
     """A histogram of the predictions by their probability."""
     bins = reviewed.trust
     total = sum(each.predictions for each in bins)
     width = 1 / len(bins)
-    with drawing():
-        figure, axes = _chart("predicted probability", "share of predictions")
-        shares = [each.predictions / total for each in bins]
-        edges = [index * width for index in range(len(bins))]
-        axes.bar(edges, shares, width=0.92 * width, align="edge", color=FIRST)
-        axes.set_xlim(0, 1.02)
-        _percent(axes.xaxis)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.grid(visible=False, axis="x")
-        return inline(
-            figure,
-            "sureness",
-            "Predictions by their probability",
-            f"{shares[-1]:.1%} of {total} predictions have a probability of {edges[-1]:.0%} or "
-            f"more, {shares[0]:.1%} a probability below {edges[1]:.0%}.",
-        )
+    figure, axes = _chart("predicted probability", "share of predictions")
+    shares = [each.predictions / total for each in bins]
+    edges = [index * width for index in range(len(bins))]
+    _bars(axes, edges, shares, width)
+    axes.set_xlim(0, 1.02)
+    _percent(axes.xaxis)
+    return inline(
+        figure,
+        "sureness",
+        "Predictions by their probability",
+        f"{shares[-1]:.1%} of {total} predictions have a probability of {edges[-1]:.0%} or "
+        f"more, {shares[0]:.1%} a probability below {edges[1]:.0%}.",
+    )
 
 
+@drawing()
 def lengths(reviewed: ErrorAnalysis, max_length: int) -> Markup:
     """A histogram of the texts by their number of tokens."""
     bins = reviewed.length_bins()
     longest = bins[-1].last
-    with drawing():
-        figure, axes = _chart("tokens of a text", "share of texts")
-        width = bins[0].last - bins[0].first + 1
-        axes.bar(
-            [each.first - 0.5 for each in bins],
-            [each.texts / reviewed.rows for each in bins],
-            width=0.92 * width,
-            align="edge",
-            color=FIRST,
-        )
-        if max_length <= 1.5 * longest:
-            axes.axvline(max_length + 0.5, color=MARK, linestyle=":")
-            _note(axes, max_length + 0.5, f"max_length {max_length}")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-        axes.grid(visible=False, axis="x")
-        return inline(
-            figure,
-            "lengths",
-            "Texts by their number of tokens",
-            f"From {bins[0].first} to at most {longest} tokens, [CLS] included; "
-            f"{reviewed.truncated} of {reviewed.rows} texts were truncated.",
-        )
+    figure, axes = _chart("tokens of a text", "share of texts")
+    width = bins[0].last - bins[0].first + 1
+    heights = [each.texts / reviewed.rows for each in bins]
+    _bars(axes, [each.first - 0.5 for each in bins], heights, width)
+    if max_length <= 1.5 * longest:
+        _mark(axes, max_length + 0.5, f"max_length {max_length}")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    return inline(
+        figure,
+        "lengths",
+        "Texts by their number of tokens",
+        f"From {bins[0].first} to at most {longest} tokens, [CLS] included; "
+        f"{reviewed.truncated} of {reviewed.rows} texts were truncated.",
+    )
 
 
+@drawing()
 def unknown_tokens(reviewed: ErrorAnalysis) -> Markup:
     """A histogram of the texts by their share of tokens that are not in the dictionary."""
     counts = reviewed.unknown
     filled = max((index for index, texts in enumerate(counts) if texts), default=0)
-    with drawing():
-        figure, axes = _chart("unknown tokens in a text", "share of texts")
-        step = 1 / UNKNOWN_BINS
-        heights = [texts / reviewed.rows for texts in counts]
-        axes.bar([-step], heights[:1], width=0.92 * step, align="edge", color=SECOND)
-        edges = [index * step for index in range(UNKNOWN_BINS)]
-        axes.bar(edges, heights[1:], width=0.92 * step, align="edge", color=FIRST)
-        axes.annotate(
-            "none", (-step / 2, heights[0]), (0, 3), textcoords="offset points", ha="center"
-        )
-        axes.set_xlim(-1.6 * step, max(4, filled) * step + 0.4 * step)
-        axes.set_ylim(top=1.12 * max(heights))
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5]))
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.grid(visible=False, axis="x")
-        return inline(
-            figure,
-            "unknown",
-            "Texts by their share of unknown tokens",
-            f"{counts[0]} of {reviewed.rows} texts have no unknown token; the largest share of "
-            f"unknown tokens in a text is {filled * step:.0%} or slightly less.",
-        )
+    figure, axes = _chart("unknown tokens in a text", "share of texts")
+    step = 1 / UNKNOWN_BINS
+    heights = [texts / reviewed.rows for texts in counts]
+    _bars(axes, [-step], heights[:1], step, SECOND)
+    _bars(axes, [index * step for index in range(UNKNOWN_BINS)], heights[1:], step)
+    axes.annotate("none", (-step / 2, heights[0]), (0, 3), textcoords="offset points", ha="center")
+    axes.set_xlim(-1.6 * step, max(4, filled) * step + 0.4 * step)
+    axes.set_ylim(top=1.12 * max(heights))
+    _percent(axes.xaxis)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5]))
+    return inline(
+        figure,
+        "unknown",
+        "Texts by their share of unknown tokens",
+        f"{counts[0]} of {reviewed.rows} texts have no unknown token; the largest share of "
+        f"unknown tokens in a text is {filled * step:.0%} or slightly less.",
+    )
 
 
 def _chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
@@ -271,14 +272,26 @@ def _chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, columns: int) -> None:
+def _bars(
+    axes: Axes, edges: Sequence[float], shares: Sequence[float], width: float, colour: str = FIRST
+) -> None:
+    axes.bar(edges, shares, width=0.92 * width, align="edge", color=colour)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.grid(visible=False, axis="x")
+
+
+def _legend(axes: Axes) -> None:
+    """A legend in one row above the axes."""
+    lines, _ = axes.get_legend_handles_labels()
+    place = (-0.02, 1.0)
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderpad=0, handlelength=2.2
+        loc="lower left", bbox_to_anchor=place, ncols=len(lines), borderpad=0, handlelength=2.2
     )
 
 
-def _note(axes: Axes, x: float, words: str, end: Literal["top", "bottom"] = "top") -> None:
-    """Labels a vertical line at one end, on the side with more room."""
+def _mark(axes: Axes, x: float, words: str, end: Literal["top", "bottom"] = "top") -> None:
+    """A vertical line, labelled at one end, on the side with more room."""
+    axes.axvline(x, color=MARK, linestyle=":")
     place = axes.transLimits.transform(axes.transScale.transform((x, 1)))[0]
     side = -1 if place > 0.5 else 1
     axes.annotate(
@@ -298,11 +311,6 @@ def _percent(*axes: Axis) -> None:
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _short_numbers() -> FuncFormatter:
-    """Numbers as settings write them, such as 0.001 and 1e-07."""
-    return FuncFormatter(lambda value, _: f"{value:.6g}")
-
-
 def _curve(
     axes: Axes, epochs: Sequence[Epoch], values: Sequence[float], name: str, colour: str, dash: str
 ) -> None:
@@ -312,31 +320,3 @@ def _curve(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
     if len(epochs) == 1:
         axes.set_xlim(numbers[0] - 0.5, numbers[0] + 0.5)
-
-
-def _mark_best(axes: Axes, fitted: Fitted, end: Literal["top", "bottom"]) -> None:
-    axes.axvline(fitted.best.number, color=MARK, linestyle=":")
-    _note(axes, fitted.best.number, f"kept: epoch {fitted.best.number}", end)
-
-
-def _reliability_chart() -> tuple[Figure, Axes]:
-    figure, axes = _chart("predicted probability", "share of correct predictions")
-    axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="perfect calibration")
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, 1.02)
-    _percent(axes.xaxis, axes.yaxis)
-    return figure, axes
-
-
-def _reliability_curve(
-    axes: Axes, bins: Sequence[ReliabilityBin], name: str, colour: str, dash: str
-) -> None:
-    filled = [each for each in bins if each.predictions]
-    axes.plot(
-        [each.probability for each in filled],
-        [each.right for each in filled],
-        color=colour,
-        linestyle=dash,
-        marker="o",
-        label=name,
-    )

@@ -15,25 +15,8 @@ from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.model_benchmark import ExportedModel
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.network.parameters import LayerParameters
+from gatewise.training.network.vectors import Vectors
 from gatewise.training.run_metrics import RunMetrics
-
-
-@dataclass(frozen=True)
-class VectorCoverage:
-    """How much of a dictionary the pretrained vectors cover.
-
-    Attributes:
-        found: Entries that have a vector.
-        of: Entries, without special tokens.
-    """
-
-    found: int
-    of: int
-
-    @property
-    def share(self) -> float:
-        """Share of the entries that have a vector."""
-        return self.found / self.of if self.of else 0.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +35,7 @@ class ReportContents:
         rejection: The threshold below which a text is rejected; None without.
         duplicates: The texts that occur more than once; None if the corpus was not searched.
         copies: Examples of them.
-        vectors: How much of the dictionary the pretrained vectors cover; None without vectors.
+        vectors: The pretrained vectors, which cover a part of the dictionary; None without.
     """
 
     run: RunMetrics
@@ -66,7 +49,7 @@ class ReportContents:
     rejection: Rejection | None = None
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
-    vectors: VectorCoverage | None = None
+    vectors: Vectors | None = None
 
     @property
     def report(self) -> Report:
@@ -90,7 +73,7 @@ class ReportContents:
             "reject": self.rejection.as_dict() if self.rejection else None,
             "layers": [asdict(layer) for layer in self.layers],
             "duplicates": self.duplicates.as_dict() if self.duplicates else None,
-            "vectors": asdict(self.vectors) if self.vectors else None,
+            "vectors": self.vectors.as_dict() if self.vectors else None,
             "models": [
                 {
                     "name": model.name,

@@ -9,9 +9,8 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from xml.etree import ElementTree as ET
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib import style
 from matplotlib.figure import Figure
 
@@ -52,8 +51,6 @@ _STYLE = {
     "figure.facecolor": "none",
     "lines.linewidth": 2,
 }
-_REFERENCE = re.compile(r"(?:url\()?#(?P<id>[\w.-]+)\)?")
-_LINK = "{http://www.w3.org/1999/xlink}href"
 
 
 @contextmanager
@@ -64,74 +61,24 @@ def drawing() -> Iterator[None]:
 
 
 def inline(figure: Figure, name: str, title: str, description: str) -> Markup:
-    """A figure as an `<svg>` element inside HTML.
+    """A figure made within `drawing` as an `<svg>` element inside HTML.
 
-    Args:
-        figure: A figure made within `drawing`.
-        name: Prefix of every id, unique in the page.
-        title: Title for assistive technology.
-        description: Description for assistive technology.
+    Every id begins with the name. Title and description are for assistive technology.
     """
     written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    root = ET.fromstring(written.getvalue())  # noqa: S314 - matplotlib wrote it
-    for element in list(root):
-        if _local(element.tag) == "metadata":
-            root.remove(element)
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(written, format="svg", metadata=nothing)
+    tag, _, body = written.getvalue().partition("<svg ")[2].partition(">")
+    (box,) = re.findall(r'viewBox="[^"]*"', tag)
     # matplotlib's stylesheet selects by element: in a page it would apply to every element.
-    for definitions in root.iter("{http://www.w3.org/2000/svg}defs"):
-        for element in list(definitions):
-            if _local(element.tag) == "style":
-                definitions.remove(element)
-    referenced = {
-        found["id"]
-        for element in root.iter()
-        for key in ("clip-path", _LINK)
-        if (found := _REFERENCE.fullmatch(element.get(key, "")))
-    }
-    for element in root.iter():
-        _adapt(element, name, referenced)
-    box = root.get("viewBox", "")
-    root.attrib.clear()
-    root.attrib.update({"viewBox": box, "role": "img", "aria-labelledby": f"{name}-title"})
-    root.set("aria-describedby", f"{name}-description")
-    for position, (tag, text) in enumerate((("title", title), ("desc", description))):
-        element = ET.Element(tag, {"id": f"{name}-{'title' if tag == 'title' else 'description'}"})
-        element.text = text
-        root.insert(position, element)
-    # ElementTree escapes every text and attribute.
-    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704
-
-
-def _adapt(element: ET.Element, name: str, referenced: set[str]) -> None:
-    """Turns an element of an SVG file into one of an inline SVG: ids, links, fonts, colours."""
-    # In HTML the elements of an SVG have no namespace, and a link is a plain `href`.
-    element.tag = _local(element.tag)
-    own = element.attrib.pop("id", None)
-    if own in referenced:
-        element.set("id", f"{name}-{own}")
-    if link := element.attrib.pop(_LINK, None):
-        element.set("href", f"#{name}-{link[1:]}")
-    if clip := element.get("clip-path"):
-        element.set("clip-path", clip.replace("#", f"#{name}-"))
-    if path := element.get("d"):
-        element.set("d", " ".join(path.split()))
-    if declarations := element.get("style"):
-        element.set("style", _declarations(declarations))
-    element.text = (element.text or "").strip()
-    element.tail = None
-
-
-def _declarations(style_attribute: str) -> str:
-    declarations = ";".join(
-        declaration.strip()
-        for declaration in style_attribute.split(";")
-        if not declaration.strip().startswith("font-family")
-    )
+    body = re.sub(r"<style.*?</style>", "", body, count=1, flags=re.DOTALL)
+    body = re.sub(r"font-family:[^;\"]*", "", body)
     for colour, variable in _VARIABLES.items():
-        declarations = declarations.replace(colour, variable)
-    return declarations
-
-
-def _local(tag: str) -> str:
-    return tag.rpartition("}")[2]
+        body = body.replace(colour, variable)
+    # Every id and every reference to one: `id="…"`, `href="#…"`, `url(#…)`.
+    body = re.sub(r'( id="|"#|\(#)', rf"\g<1>{name}-", body.replace("xlink:href", "href"))
+    return Markup(  # noqa: S704 — matplotlib escapes text
+        f'<svg {box} role="img" aria-labelledby="{name}-title" '
+        f'aria-describedby="{name}-description"><title id="{name}-title">{escape(title)}</title>'
+        f'<desc id="{name}-description">{escape(description)}</desc>{body}'
+    )

@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from gatewise.training.config.config import Config
-from gatewise.training.tracking.tracking_log import TrackingError, first_line
+from gatewise.training.tracking.track import TrackingError, first_line
 from gatewise.vocab.errors import GatewiseError
 
 _EXPERIMENT = "gatewise"
@@ -36,12 +36,7 @@ _PLACES = {"training": {"tensorboard", "mlflow"}}
 class MlflowLog:
     """A run of an MLflow tracking server, or of a database in a folder.
 
-    Args:
-        place: The server's address, or a folder.
-        config: Every setting of the run.
-        out: The model folder that it writes.
-        name: Its name.
-        resume: Whether to continue an unfinished run of that model folder.
+    With `resume` it continues an unfinished run of the same model folder.
     """
 
     def __init__(self, place: str, config: Config, out: Path, name: str, *, resume: bool) -> None:

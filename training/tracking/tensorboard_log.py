@@ -11,16 +11,13 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from gatewise.training.tracking.tracking_log import TrackingError
+from gatewise.training.tracking.track import TrackingError
 
 
 class TensorBoardLog:
-    """An event file of TensorBoard.
+    """An event file of TensorBoard in the run's folder.
 
     A resumed run writes a new file, which begins by withdrawing the same epochs of earlier files.
-
-    Args:
-        folder: The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -4,25 +4,45 @@ The metrics come from the run's progress events and its result. The packages are
 they are needed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from gatewise.training.config.config import Config
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.fit.progress import Epoch, Finding, OnProgress, Progress
 from gatewise.training.run_metrics import RunMetrics
-from gatewise.training.tracking.tracking_log import Log, TrackingError, first_line
 from gatewise.training.workspace import workspace_of
+from gatewise.vocab.errors import GatewiseError
+
+
+class TrackingError(GatewiseError):
+    """A run cannot be logged there."""
+
+
+class Log(Protocol):
+    """A log of one run."""
+
+    def epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Logs the metrics of an epoch."""
+
+    def ended(self, metrics: Mapping[str, float]) -> None:
+        """Logs the metrics of a finished run."""
+
+    def close(self, error: BaseException | None) -> None:
+        """Closes the log, with the error that ended the run, if any."""
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its class."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 class Tracker:
     """Writes a run to its logs.
 
-    A log that fails during a run is dropped, so that no training is lost.
-
-    Attributes:
-        trouble: Why a log was dropped, if one was.
+    A log that fails during a run is dropped, so that no training is lost; `trouble` says why.
     """
 
     def __init__(self) -> None:
@@ -74,11 +94,8 @@ def tracking(
 ) -> Iterator[Tracker]:
     """Opens the logs that the settings of a run name, and closes them.
 
-    Args:
-        config: Every setting of the run.
-        out: The model folder that it writes.
-        name: Name of the run; by default the name of its folder.
-        resume: Whether it resumes from its checkpoint, if there is one.
+    The run has the name of its model folder if it is given no other. With `resume` it continues
+    from its checkpoint, if there is one.
 
     Raises:
         TrackingError: If a log cannot be written.

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +11,29 @@ from gatewise.training.config.config_toml import to_toml
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_space import Space
-from gatewise.training.tuning.study import Study
-from gatewise.training.tuning.trial import SearchError
+from gatewise.training.tuning.study import SearchError, Study
 from gatewise.vocab.atomic_files import atomic_write, replace_folder
 
 _ANY_TIME = {"training": {"tensorboard", "mlflow"}}
 """Settings that may change when a search is resumed."""
 
 
-@dataclass(frozen=True)
 class SearchFolder:
     """The paths of a search's folder.
 
     Attributes:
-        path: The folder itself.
+        journal: The record of the trials.
+        best: The model folder of the best trial so far.
+        config: The settings of that trial, for `gatewise train --config`.
+        trials: Folder of the models in training.
     """
 
-    path: Path
-
-    @property
-    def journal(self) -> Path:
-        """The record of the trials."""
-        return self.path / "study.journal"
-
-    @property
-    def best(self) -> Path:
-        """The model folder of the best trial so far."""
-        return self.path / "best"
-
-    @property
-    def config(self) -> Path:
-        """The settings of that trial, for `gatewise train --config`."""
-        return self.path / "best.toml"
-
-    @property
-    def trials(self) -> Path:
-        """Folder of the models in training."""
-        return self.path / "trials"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "study.journal"
+        self.best = path / "best"
+        self.config = path / "best.toml"
+        self.trials = path / "trials"
 
 
 def open_search(
@@ -94,18 +79,16 @@ def _study(folder: SearchFolder, config: Config, space: Space) -> Study:
 def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
     """What must be the same for a search to be resumed."""
     settings = config.model_dump(mode="json", exclude=_ANY_TIME)
-    searched = space.as_dict()
+    validation = corpora.validation
     return {
         "the corpus": str(corpora.train.resolve()),
-        "the validation corpus": str(corpora.validation.resolve())
-        if corpora.validation
-        else "none",
-        **{f"{name} in the space": values for name, values in searched.items()},
+        "the validation corpus": str(validation.resolve()) if validation else "none",
+        **{f"{name} in the space": search_space.as_json(d) for name, d in space.items()},
         **{
             f"{section}.{name}": value
             for section, values in settings.items()
             for name, value in values.items()
-            if f"{section}.{name}" not in searched
+            if f"{section}.{name}" not in space
         },
     }
 
@@ -114,17 +97,15 @@ def _check_identity(
     folder: SearchFolder, started: Mapping[str, Any], now: Mapping[str, Any]
 ) -> None:
     for name in {**started, **now}:
-        if started.get(name) != now.get(name):
+        before, after = started.get(name), now.get(name)
+        if before != after:
             raise SearchError(
                 f"{folder.path}: its search was started with another value of {name}: "
-                f"{_shown(started, name)}, not {_shown(now, name)}: set the same value, or name "
-                "another folder",
+                f"{json.dumps(before, ensure_ascii=False)}, not "
+                f"{json.dumps(after, ensure_ascii=False)}: set the same value, or name another "
+                "folder",
                 option="out",
             )
-
-
-def _shown(identity: Mapping[str, Any], name: str) -> str:
-    return json.dumps(identity[name], ensure_ascii=False) if name in identity else "none"
 
 
 def tidy(folder: SearchFolder, study: Study, config: Config) -> None:

@@ -1,18 +1,18 @@
 """The search space: the settings that are tried, and their values.
 
 Declared in TOML like a config, with choices or a range instead of a value. Every bound and every
-choice is checked against the config before anything is trained, without importing Optuna or
-TensorFlow.
+choice is checked against the config before anything is trained, without importing TensorFlow.
 """
 
 import json
 import math
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from gatewise.training.config.config import (
     CombinationError,
@@ -52,91 +52,34 @@ _FIXED_SECTIONS = {
     "reject": "the trials are compared on the rows that have a label, before one is refused",
 }
 
+_RANGE = ("low", "high", "step", "log")
 
-@dataclass(frozen=True)
-class Choices:
-    """Values of which a trial takes one.
+Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
+Space = Mapping[str, Distribution]
+"""The values that a setting may take, by its name, such as `network.units`.
 
-    Attributes:
-        values: The values, as JSON has them.
-    """
-
-    values: tuple[Any, ...]
-
-    def extremes(self) -> tuple[Any, ...]:
-        """The values that stand for all of them when they are checked."""
-        return self.values
-
-
-@dataclass(frozen=True)
-class Range:
-    """Numbers between two ends, both included; integers if both ends are.
-
-    Attributes:
-        low: The least.
-        high: The greatest.
-        step: Distance of the numbers from one another; None if every number will do.
-        log: Whether numbers are drawn evenly by their logarithm.
-    """
-
-    low: int | float
-    high: int | float
-    step: int | float | None = None
-    log: bool = False
-
-    def extremes(self) -> tuple[Any, ...]:
-        """The values that stand for all of them when they are checked."""
-        return (self.low, self.high)
-
-
-@dataclass(frozen=True)
-class Space:
-    """Settings and the values that they may take in a search.
-
-    Attributes:
-        dimensions: By the setting's name, such as `network.units`, in the order declared.
-    """
-
-    dimensions: Mapping[str, Choices | Range]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The space as a JSON object."""
-        return {
-            name: list(dimension.values)
-            if isinstance(dimension, Choices)
-            else {
-                "low": dimension.low,
-                "high": dimension.high,
-                "step": dimension.step,
-                "log": dimension.log,
-            }
-            for name, dimension in self.dimensions.items()
-        }
+Choices are JSON texts, because a choice may be a list, which Optuna does not store.
+"""
 
 
 def load(file: Path | None, config: Config) -> Space:
-    """The space that a file declares, or the default one.
-
-    Args:
-        file: TOML with a table for each section and, for each setting, a list of choices or a
-            range such as `{low = 1e-4, high = 1e-2, log = true}`.
-        config: The settings that are not searched.
+    """The space that a TOML file declares, or the default one.
 
     Raises:
         ConfigError: If the file is no space, or a setting cannot take one of its values.
     """
     where = str(file) if file else "the default space"
     declared = read_toml(file) if file else tomllib.loads(DEFAULT)
-    space = Space({name: _dimension(where, name, d) for name, d in _settings(where, declared)})
-    if not space.dimensions:
+    space = {name: _distribution(where, name, d) for name, d in _settings(where, declared)}
+    if not space:
         raise ConfigError(
             f"{where}: expected settings with the values to try, such as network.units = "
             "[32, 64], received none"
         )
-    for name, dimension in space.dimensions.items():
+    for name, distribution in space.items():
         if reason := _fixed(name):
             raise ConfigError(f"{where}: {name} cannot be searched: {reason}")
-        for value in dimension.extremes():
+        for value in _checked_values(distribution):
             try:
                 applied(config, {name: value})
             except CombinationError:
@@ -147,11 +90,7 @@ def load(file: Path | None, config: Config) -> Space:
 
 
 def applied(config: Config, settings: Mapping[str, Any]) -> Config:
-    """A config with some settings changed.
-
-    Args:
-        config: The config to begin with.
-        settings: Values by the settings' names, such as `network.units`.
+    """A config with some settings changed, given by names such as `network.units`.
 
     Raises:
         CombinationError: If they make no sense together.
@@ -164,14 +103,31 @@ def applied(config: Config, settings: Mapping[str, Any]) -> Config:
     return validated(values)
 
 
+def value_of(distribution: Distribution, suggested: Any) -> Any:
+    """The value of a setting for what Optuna suggests."""
+    if isinstance(distribution, CategoricalDistribution):
+        return json.loads(suggested)
+    if isinstance(distribution, FloatDistribution) and distribution.step:
+        # Twelve digits, because in binary 0.1 + 2 * 0.1 is not 0.3.
+        return float(f"{suggested:.12g}")
+    return suggested
+
+
+def as_json(distribution: Distribution) -> list[Any] | dict[str, Any]:
+    """A distribution as a space declares it: a list of choices, or a range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return [json.loads(str(choice)) for choice in distribution.choices]
+    return {key: getattr(distribution, key) for key in _RANGE}
+
+
 def _settings(where: str, declared: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for section, table in declared.items():
         if not isinstance(table, dict):
             raise ConfigError(
                 f"{where}: {section}: expected a table of settings, received {table!r}"
             )
-        for name, dimension in table.items():
-            yield f"{section}.{name}", dimension
+        for name, values in table.items():
+            yield f"{section}.{name}", values
 
 
 def _fixed(name: str) -> str | None:
@@ -179,7 +135,16 @@ def _fixed(name: str) -> str | None:
     return _FIXED_SECTIONS.get(name.partition(".")[0]) or _FIXED.get(name)
 
 
-def _dimension(where: str, name: str, declared: object) -> Choices | Range:
+def _checked_values(distribution: Distribution) -> list[Any]:
+    """The values that stand for all of them when they are checked."""
+    declared = as_json(distribution)
+    if isinstance(declared, list):
+        return declared
+    low, step = declared["low"], declared["step"] or 0
+    return [low, low + step, declared["high"]]
+
+
+def _distribution(where: str, name: str, declared: object) -> Distribution:
     if isinstance(declared, list):
         return _choices(f"{where}: {name}", declared)
     if isinstance(declared, dict):
@@ -190,53 +155,40 @@ def _dimension(where: str, name: str, declared: object) -> Choices | Range:
     )
 
 
-def _choices(place: str, declared: list[Any]) -> Choices:
+def _choices(place: str, declared: list[Any]) -> Distribution:
     if not declared:
         raise ConfigError(f"{place}: expected at least one choice, received none")
     # As text, for 1 and true are equal, and so are 1 and 1.0.
     texts = [json.dumps(value, default=str) for value in declared]
     if twice := next((text for text in texts if texts.count(text) > 1), None):
         raise ConfigError(f"{place}: expected each choice once, received {twice} twice")
-    return Choices(tuple(map(json.loads, texts)))
+    return CategoricalDistribution(texts)
 
 
-def _range(place: str, declared: dict[str, Any]) -> Range:
-    known = ("low", "high", "step", "log")
-    if unknown := next((key for key in declared if key not in known), None):
-        raise ConfigError(f"{place}: unknown key {unknown!r}: expected one of {', '.join(known)}")
+def _range(place: str, declared: dict[str, Any]) -> Distribution:
+    if unknown := next((key for key in declared if key not in _RANGE), None):
+        raise ConfigError(f"{place}: unknown key {unknown!r}: expected one of {', '.join(_RANGE)}")
     if missing := next((key for key in ("low", "high") if key not in declared), None):
         raise ConfigError(f"{place}: expected a range with low and high, but {missing} is missing")
-    for key in ("low", "high", "step"):
-        if key in declared and not _is_number(declared[key]):
-            raise ConfigError(f"{place}: {key}: expected a number, received {declared[key]!r}")
+    numbers = {key: value for key, value in declared.items() if key != "log"}
+    for key, value in numbers.items():
+        if not _is_number(value):
+            raise ConfigError(f"{place}: {key}: expected a number, received {value!r}")
     if not isinstance(declared.get("log", False), bool):
         raise ConfigError(f"{place}: log: expected true or false, received {declared['log']!r}")
-    found = Range(**declared)
-    if found.low >= found.high:
+    are_integers = all(isinstance(number, int) for number in numbers.values())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna lowers a high that is no step, see below
+            found = (IntDistribution if are_integers else FloatDistribution)(**declared)
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from None
+    if found.high != declared["high"]:
         raise ConfigError(
-            f"{place}: expected low below high, received {found.low} and {found.high}"
+            f"{place}: expected high to be low and some steps, received {declared['low']}, "
+            f"{declared['high']} and a step of {declared['step']}"
         )
-    if found.log and found.low <= 0:
-        raise ConfigError(f"{place}: log: expected low above 0, received {found.low}")
-    if found.step is not None:
-        _check_step(place, found, found.step)
     return found
-
-
-def _check_step(place: str, found: Range, step: int | float) -> None:
-    if found.log:
-        raise ConfigError(f"{place}: expected either step or log, received both")
-    if step <= 0:
-        raise ConfigError(f"{place}: step: expected a number above 0, received {step}")
-    if isinstance(found.low, int) and isinstance(found.high, int) and not isinstance(step, int):
-        raise ConfigError(f"{place}: step: expected an integer between integers, received {step}")
-    # Decimal, for in binary 0.5 - 0.1 is no multiple of 0.1.
-    low, high, by = (Decimal(str(number)) for number in (found.low, found.high, step))
-    if (high - low) % by:
-        raise ConfigError(
-            f"{place}: expected high to be low and some steps, received {found.low}, "
-            f"{found.high} and a step of {step}"
-        )
 
 
 def _is_number(value: object) -> bool:

@@ -5,11 +5,10 @@ because a suggestion depends only on the seed, the number and the trials before 
 a killed search resumes as if it had never stopped.
 """
 
-import json
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -17,15 +16,22 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from gatewise.training.tuning.search_space import Choices, Range, Space
-from gatewise.training.tuning.trial import SearchError, State, Trial
+from gatewise.training.tuning.search_space import Space, value_of
+from gatewise.vocab.errors import GatewiseError
 
 _NAME = "gatewise"
 # User attributes of a trial.
-_SETTINGS, _REASON, _SECONDS, _INTERRUPTED = "settings", "reason", "seconds", "interrupted"
-_REPEATS = "repeats"
+_SETTINGS, _REASON, _INTERRUPTED, _REPEATS = "settings", "reason", "interrupted", "repeats"
 # User attributes of the study.
 _IDENTITY, _METRIC = "identity", "metric"
+
+TrialStatus = Literal["running", "complete", "pruned", "failed", "stopped"]
+
+_STATES: dict[TrialState, TrialStatus] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
 
 _RANDOM_TRIALS = 10
 """Trials with random settings, before the sampler uses their results."""
@@ -37,15 +43,44 @@ _FULL_EPOCHS = 2
 """Epochs of a trial after which it may be pruned."""
 
 
-class Study:
-    """The trials of a search.
+class SearchError(GatewiseError):
+    """A search that cannot be started or resumed, or that found no model."""
 
-    Args:
-        path: The journal; created if it is missing.
-        space: The search space.
-        seed: Seed of every choice.
-        minimize: Whether a smaller value is better.
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a search.
+
+    Attributes:
+        number: Counted from one.
+        state: `pruned`: stopped early because it was worse than others, or because its settings do
+            not fit together; `stopped`: interrupted.
+        value: The best value of the metric that it reached.
+        settings: The searched settings, by name.
+        epochs: Epochs that it was trained for.
+        seconds: Its duration; if it was interrupted and resumed, since it was resumed.
+        reason: Why it has no model.
+        repeats: An earlier trial with the same settings, whose results it has without being
+            trained.
     """
+
+    number: int
+    state: TrialStatus
+    value: float | None
+    settings: Mapping[str, Any]
+    epochs: int = 0
+    seconds: float = 0.0
+    reason: str | None = None
+    repeats: int | None = None
+
+    @property
+    def was_trained(self) -> bool:
+        """Whether a network was trained for it."""
+        return self.repeats is None and (self.state != "pruned" or self.epochs > 0)
+
+
+class Study:
+    """The trials of a search, in a journal that is created if it is missing."""
 
     def __init__(self, path: Path, space: Space, seed: int, *, minimize: bool) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -113,49 +148,35 @@ class Study:
         self._study.sampler = optuna.samplers.TPESampler(
             seed=int(seed), n_startup_trials=_RANDOM_TRIALS
         )
-        trial = self._study.ask()
+        trial = self._study.ask(dict(self._space))
         settings = {
-            name: _suggested(trial, name, dimension)
-            for name, dimension in self._space.dimensions.items()
+            name: value_of(distribution, trial.params[name])
+            for name, distribution in self._space.items()
         }
         trial.set_user_attr(_SETTINGS, settings)
         return Suggestion(self._study, trial, settled, settings)
 
     def _settled(self) -> list[FrozenTrial]:
-        counted = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        return [
-            trial
-            for trial in self._study.get_trials(deepcopy=False, states=counted)
-            if not _was_interrupted(trial)
-        ]
+        ended = self._study.get_trials(deepcopy=False, states=tuple(_STATES))
+        return [trial for trial in ended if not _was_interrupted(trial)]
 
     def _trial(self, number: int, trial: FrozenTrial) -> Trial:
         reached = [*trial.intermediate_values.values()]
         complete = trial.state == TrialState.COMPLETE
-        states: dict[TrialState, State] = {
-            TrialState.COMPLETE: "complete",
-            TrialState.PRUNED: "pruned",
-        }
         return Trial(
             number=number,
-            state=states.get(trial.state, "failed"),
+            state=_STATES[trial.state],
             value=trial.value if complete else self._best_of(reached, default=None),
             settings=trial.user_attrs[_SETTINGS],
             epochs=len(reached),
-            seconds=trial.user_attrs.get(_SECONDS, 0.0),
+            seconds=round(trial.duration.total_seconds(), 3) if trial.duration else 0.0,
             reason=trial.user_attrs.get(_REASON),
             repeats=trial.user_attrs.get(_REPEATS),
         )
 
 
 class Suggestion:
-    """A running trial.
-
-    Attributes:
-        number: Counted from one.
-        settings: Its values of the searched settings.
-        is_resumed: Whether it is an interrupted trial, resumed.
-    """
+    """A running trial, counted from one; `is_resumed` if an interrupted one continues."""
 
     def __init__(
         self,
@@ -166,7 +187,6 @@ class Suggestion:
     ) -> None:
         self.number, self.settings = len(settled) + 1, settings
         self._study, self._trial, self._settled = study, trial, settled
-        self._began = time.monotonic()
         self._reported: set[int] = set()
         before = study.get_trials(deepcopy=False)[-2:-1]
         self.is_resumed = any(
@@ -215,7 +235,6 @@ class Suggestion:
         self._study.tell(self._trial, state=TrialState.FAIL)
 
     def _end(self, state: TrialState, reason: str | None, value: float | None = None) -> None:
-        self._trial.set_user_attr(_SECONDS, round(time.monotonic() - self._began, 3))
         if reason:
             self._trial.set_user_attr(_REASON, reason)
         self._trial.set_user_attr(_INTERRUPTED, False)
@@ -231,19 +250,6 @@ class Suggestion:
 def _was_interrupted(trial: FrozenTrial) -> bool:
     # A killed trial cannot record it, so every other trial records the opposite.
     return trial.state == TrialState.FAIL and trial.user_attrs.get(_INTERRUPTED, True)
-
-
-def _suggested(trial: optuna.Trial, name: str, dimension: Choices | Range) -> Any:
-    if isinstance(dimension, Choices):
-        # As text, because a choice may be a list, which Optuna does not store.
-        texts = [json.dumps(value) for value in dimension.values]
-        return json.loads(trial.suggest_categorical(name, texts))
-    low, high, step = dimension.low, dimension.high, dimension.step
-    if isinstance(low, int) and isinstance(high, int):
-        return trial.suggest_int(name, low, high, step=int(step or 1), log=dimension.log)
-    value = trial.suggest_float(name, low, high, step=step, log=dimension.log)
-    # Twelve digits, because in binary 0.1 + 2 * 0.1 is not 0.3.
-    return float(f"{value:.12g}") if step else value
 
 
 def _repair(path: Path) -> None:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from stat import S_ISDIR, S_ISREG
 
+from pyarrow.fs import FileType
+
 from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.class_folders import find_classes
 from gatewise.vocab.corpus.data_files import (
@@ -95,11 +97,7 @@ def require_unchanged(file: DataFile) -> None:
 
 
 def would_match(item: str, name: str) -> bool:
-    """Whether an input is a pattern that matches a name.
-
-    Args:
-        item: The input.
-        name: A path or a URI; it need not exist.
+    """Whether an input is a pattern that matches the name of a file, which need not exist.
 
     Raises:
         CorpusError: A store does not answer.
@@ -107,7 +105,7 @@ def would_match(item: str, name: str) -> bool:
     if not _is_pattern(item):
         return False
     known = (object_stores.stat(item) if is_uri(item) else _stat(item)).kind
-    return known == "missing" and object_stores.fits(identity(name), identity(item))
+    return known == FileType.NotFound and object_stores.fits(identity(name), identity(item))
 
 
 def _standard_input(suffix: str | None) -> DataFile:
@@ -143,9 +141,9 @@ def _expanded(item: str) -> tuple[bool, list[DataFile]]:
 
 def _entries(item: str) -> tuple[bool, list[StoreEntry]]:
     found = object_stores.stat(item) if is_uri(item) else _stat(item)
-    if found.kind == "folder":
+    if found.kind == FileType.Directory:
         return True, _in_folder(item)
-    if found.kind == "missing" and _is_pattern(item):
+    if found.kind == FileType.NotFound and _is_pattern(item):
         return False, _matching(item)
     return False, [found]
 
@@ -179,7 +177,7 @@ def _in_folder(item: str) -> list[StoreEntry]:
     if not inside:
         raise CorpusError(f"{redact(item)}: the folder holds no data files")
     for found in inside:
-        if found.kind == "folder":
+        if found.kind == FileType.Directory:
             raise CorpusError(
                 f"{redact(found.name)}: a folder inside the corpus folder; expected files only"
             )
@@ -210,11 +208,11 @@ def _matching(item: str) -> list[StoreEntry]:
         matched = [_stat(name) for name in glob.glob(item, recursive=True)]
     if "**" in _parts(item):
         # It also matches folders on the way.
-        matched = [found for found in matched if found.kind != "folder"]
+        matched = [found for found in matched if found.kind != FileType.Directory]
     if not matched:
         raise CorpusError(f"{redact(item)}: no file has this name or matches it as a pattern")
     for found in _sorted(matched):
-        if found.kind == "folder":
+        if found.kind == FileType.Directory:
             raise CorpusError(
                 f"{redact(found.name)}: a folder that matches {redact(item)}; expected files only. "
                 "A pattern with ** matches the files in folders"
@@ -234,21 +232,21 @@ def _stat(name: str) -> StoreEntry:
     try:
         status = os.stat(name)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return StoreEntry(name, "missing")
+        return StoreEntry(name, FileType.NotFound)
     except OSError as error:
         raise CorpusError(f"{name}: cannot be read: {error.strerror}") from error
     if S_ISDIR(status.st_mode):
-        return StoreEntry(name, "folder")
+        return StoreEntry(name, FileType.Directory)
     if not S_ISREG(status.st_mode):
-        return StoreEntry(name, "other")
-    return StoreEntry(name, "file", status.st_size, status.st_mtime_ns)
+        return StoreEntry(name, FileType.Unknown)
+    return StoreEntry(name, FileType.File, status.st_size, status.st_mtime_ns)
 
 
 def _usable(found: StoreEntry) -> DataFile:
     name = redact(found.name)
-    if found.kind == "missing":
+    if found.kind == FileType.NotFound:
         raise CorpusError(f"{name}: no such file or folder")
-    if found.kind != "file":
+    if found.kind != FileType.File:
         raise CorpusError(f"{name}: neither a file nor a folder")
     if found.size == 0:
         # The kind is told first.

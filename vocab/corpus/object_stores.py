@@ -19,27 +19,16 @@ import pyarrow.fs as pafs
 from gatewise.vocab.corpus.uris import Uri, redact, redact_message
 from gatewise.vocab.errors import CorpusError, OutputError
 
-Kind = Literal["file", "folder", "missing", "other"]
-_KINDS: dict[pafs.FileType, Kind] = {
-    pafs.FileType.File: "file",
-    pafs.FileType.Directory: "folder",
-    pafs.FileType.NotFound: "missing",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class StoreEntry:
-    """An entry of a file system.
+    """An entry of a file system: its path, or its URI with its options.
 
-    Attributes:
-        name: A path, or a URI with its options.
-        kind: A file, a folder, missing, or other, such as a device.
-        size: The size of a file in bytes, if known.
-        modified_ns: The modification time of a file in nanoseconds since 1970, if known.
+    Size in bytes and modification time in nanoseconds since 1970 are those of a file, if known.
     """
 
     name: str
-    kind: Kind
+    kind: pafs.FileType
     size: int | None = None
     modified_ns: int | None = None
 
@@ -48,12 +37,8 @@ class StoreEntry:
 def translate_errors(name: str, action: Literal["read", "written"]) -> Iterator[None]:
     """Turn an error of pyarrow or the operating system into one with the name, free of secrets.
 
-    Args:
-        name: The path or the URI.
-        action: What the block does with it.
-
     Raises:
-        CorpusError: It cannot be read.
+        CorpusError: The path or URI cannot be read.
         OutputError: It cannot be written.
     """
     try:
@@ -127,7 +112,7 @@ def exists(text: str) -> bool:
     Raises:
         CorpusError: The URI names no known store, or the store does not answer.
     """
-    return stat(text).kind != "missing"
+    return stat(text).kind is not pafs.FileType.NotFound
 
 
 def open_object(text: str) -> pa.NativeFile:
@@ -171,14 +156,13 @@ def _listed(uri: Uri, folder: str, *, recursive: bool) -> list[StoreEntry]:
 
 
 def _found(name: str, info: pafs.FileInfo) -> StoreEntry:
-    kind = _KINDS.get(info.type, "other")
-    if kind != "file":
-        return StoreEntry(name, kind)
+    if not info.is_file:
+        return StoreEntry(name, info.type)
     modified = info.mtime_ns
     if modified is not None and Uri.of(name).scheme != "file":
         # A store reports milliseconds in a listing, but seconds for a single object.
         modified -= modified % 1_000_000_000
-    return StoreEntry(name, kind, info.size, modified)
+    return StoreEntry(name, info.type, info.size, modified)
 
 
 def _resolved(text: str) -> tuple[pafs.FileSystem, str]:

@@ -25,15 +25,10 @@ class EncodedRow:
 def encode_rows(
     encode: Callable[[Sequence[str]], list[Encoded]], rows: Iterable[Row]
 ) -> Iterator[EncodedRow | BadRow]:
-    """Encode a stream of rows, some thousands at a time.
+    """Encode a stream of rows in order, some thousands at a time.
 
-    Args:
-        encode: From texts to ids, such as `Encoder.encode` or `Classifier.encode`.
-        rows: The rows.
-
-    Yields:
-        Each row in order; a bad row, with text and labels alone as its content, where the text has
-        no token, such as control characters alone.
+    A row whose text has no token, such as control characters alone, becomes a bad row, with text
+    and labels alone as its content.
     """
     stream = iter(rows)
     while batch := list(islice(stream, _BATCH_ROWS)):

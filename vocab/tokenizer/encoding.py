@@ -111,14 +111,14 @@ class Ragged:
         return Ragged(ids, self.lengths[kept], self.truncated[kept])
 
     def batch(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> Batch:
-        """A batch of some of the texts, padded on the right.
+        """A batch of some of the texts, at least one, padded on the right.
 
         >>> texts = Ragged(np.array([2, 7, 2, 5, 6]), np.array([2, 3]), np.array([False, False]))
         >>> texts.batch(np.array([1, 0]), texts.starts).input_ids.tolist()
         [[2, 5, 6], [2, 7, 0]]
 
         Args:
-            rows: Indices of the texts, at least one.
+            rows: Indices of the texts.
             starts: `Ragged.starts`, computed once for many batches.
         """
         lengths = self.lengths[rows, None]
@@ -130,13 +130,7 @@ class Ragged:
 
 
 class Encoder:
-    """Encodes texts with a tokenizer.
-
-    Args:
-        tokenizer: The tokenizer.
-        max_length: Maximum number of ids of a text, `[CLS]` included.
-        keep: Which part of a longer text is kept, after `[CLS]`.
-    """
+    """Encodes texts with a tokenizer, in at most `max_length` ids, `[CLS]` included."""
 
     def __init__(self, tokenizer: Tokenizer, max_length: int, keep: Keep = "head") -> None:
         self._tokenizer = tokenizer
@@ -192,9 +186,7 @@ class Encoder:
 def _kept_spans(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
     """The spans with a token that is kept.
 
-    Args:
-        spans: With indices among all tokens, `[CLS]` not counted.
-        kept: The indices of the ids that are kept, `[CLS]` included.
+    Spans have indices among all tokens, `[CLS]` not counted; `kept` are the ids' indices, with it.
     """
     new_indices = {old - 1: new for new, old in enumerate(kept)}
     for span in spans:
@@ -204,15 +196,10 @@ def _kept_spans(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
 
 
 def truncate(ids: Sequence[int], max_length: int, keep: Keep) -> list[int]:
-    """The ids that are kept of a text that is too long.
+    """The first `[CLS]` and the ids that are kept of a text that has more than `max_length`.
 
     >>> truncate([2, 11, 12, 13, 14, 15], 4, "both")
     [2, 11, 12, 15]
-
-    Args:
-        ids: Token ids, `[CLS]` first; more than `max_length`.
-        max_length: Number of ids to keep.
-        keep: Which ids; with `both`, the begin has one more if the halves are not equal.
     """
     last = {"head": 0, "tail": max_length - 1, "both": (max_length - 1) // 2}[keep]
     return [*ids[: max_length - last], *ids[len(ids) - last :]]

@@ -28,12 +28,7 @@ class EndlessWordError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class TokenDelta:
-    """The tokens that a piece of text adds.
-
-    Attributes:
-        ids: Ids that are final, whatever follows.
-        open: Ids of the rest, if the text ends here.
-    """
+    """The tokens that a piece of text adds: final ids, and those if the text ends here."""
 
     ids: list[int]
     open: list[int]
@@ -41,9 +36,6 @@ class TokenDelta:
 
 class IncrementalTokenizer:
     """Tokenizes texts that arrive in pieces.
-
-    Args:
-        tokenizer: The tokenizer.
 
     Raises:
         TokenizerError: The first tokens of a text may depend on its end.

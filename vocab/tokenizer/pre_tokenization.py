@@ -23,13 +23,7 @@ _MARKED_WORD = re.compile(" [^ ]+ |[^ ]")
 
 
 def cleaning(*, lowercase: bool, strip_accents: bool, form: Form) -> list[normalizers.Normalizer]:
-    """The normalizer steps before splitting.
-
-    Args:
-        lowercase: Whether to lower-case.
-        strip_accents: Whether to remove accents.
-        form: The Unicode normalization form.
-    """
+    """The normalizer steps before splitting."""
     steps: list[normalizers.Normalizer] = [
         normalizers.Replace(Regex(character_classes.dropped()), "")
     ]
@@ -94,8 +88,7 @@ def between_words() -> pre_tokenizers.PreTokenizer:
 class WordSplitter:
     """Splits texts in Python into the same words as `between_words`, for counting.
 
-    Args:
-        steps: From `cleaning`.
+    Its steps are those of `cleaning`.
     """
 
     def __init__(self, steps: list[normalizers.Normalizer]) -> None:

@@ -94,12 +94,7 @@ class StableBoundaries:
         return 0
 
     def tokens(self, text: str, before: int | None) -> list[int]:
-        """The ids of a text between two boundaries, or between a boundary and an end.
-
-        Args:
-            text: Cleaned.
-            before: The id before it, if there is one.
-        """
+        """The ids of a cleaned text between two boundaries or ends, and the id before it."""
         raise NotImplementedError
 
     def _is_boundary(self, text: str, start: int, place: int, end: int) -> bool:

@@ -18,12 +18,7 @@ _WORDS_PER_TEXT = 1000
 
 
 def train_bpe(words: WordCounts, limits: VocabLimits) -> models.BPE:
-    """Train a BPE model: single characters, then merges of the most frequent pair.
-
-    Args:
-        words: The words of the corpus.
-        limits: The limits of the vocabulary.
-    """
+    """Train a BPE model: single characters, then merges of the most frequent pair."""
     tokenizer = Tokenizer(models.BPE(unk_token=limits.unknown))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     trainer = trainers.BpeTrainer(

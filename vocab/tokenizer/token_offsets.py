@@ -6,13 +6,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a text and its tokens.
-
-    Attributes:
-        start: First character, in code points, as Python counts.
-        end: Character after the last.
-        tokens: Indices of the tokens in those of the text.
-    """
+    """The characters of a text from `start` to `end`, and the indices of its tokens."""
 
     start: int
     end: int
@@ -29,10 +23,6 @@ def token_offsets(text: str, offsets: Sequence[tuple[int, int]]) -> list[Span]:
 
     >>> [(span.start, span.end) for span in token_offsets("no\u200b way", [(0, 2), (3, 7)])]
     [(0, 3), (4, 7)]
-
-    Args:
-        text: The original text.
-        offsets: Start and end of each token.
     """
     joined = _joined(offsets)
     nexts = [*(span.start for span in joined), len(text)][1:]

@@ -38,13 +38,7 @@ _Steps = list[normalizers.Normalizer]
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of a corpus is in the vocabulary.
-
-    Attributes:
-        texts: Number of texts.
-        tokens: Their tokens, without `[CLS]`.
-        known: Tokens that are in the vocabulary.
-    """
+    """How many of the tokens of so many texts, `[CLS]` not counted, are in the vocabulary."""
 
     texts: int
     tokens: int
@@ -133,11 +127,8 @@ def has_independent_entries(tokenizer: Tokenizer) -> bool:
 def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
     """A tokenizer with a part of the entries, renumbered in their order.
 
-    Texts are split as before; a removed entry becomes the unknown token.
-
-    Args:
-        tokenizer: A tokenizer of words or characters.
-        kept: Ids of the entries to keep, ascending, with those of the special tokens.
+    Texts are split as before; a removed entry becomes the unknown token. Ids are kept in ascending
+    order, those of the special tokens among them.
 
     Raises:
         TokenizerError: Entries depend on each other, as merges do.

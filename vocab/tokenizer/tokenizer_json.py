@@ -117,9 +117,7 @@ _MODELS: list[dict[str, Any]] = [
 def serialize_tokenizer(tokenizer: Tokenizer, *, pretty: bool = True) -> bytes:
     """The contents of `tokenizer.json`: the same tokenizer gives the same bytes.
 
-    Args:
-        tokenizer: The tokenizer.
-        pretty: Whether to indent; without, the file is a third smaller.
+    They are indented if `pretty`; without, the file is a third smaller.
     """
     return (tokenizer.to_str(pretty=pretty) + "\n").encode()
 

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class VocabLimits:
-    """The limits of a vocabulary, and its special tokens.
+    """The limits of a vocabulary, and its special tokens, which are counted in `vocab_size`.
 
-    Attributes:
-        vocab_size: Maximum number of entries, special tokens included.
-        min_frequency: Entries with a lower count are left out.
-        special_tokens: The first entries, in any vocabulary.
-        unknown: The special token for unknown text.
+    Entries with a lower count than `min_frequency` are left out.
     """
 
     vocab_size: int
@@ -38,15 +34,12 @@ class VocabLimits:
 
 
 class BoundedCounter:
-    """Counts of the most frequent items of a stream.
+    """Counts of the most frequent items of a stream, about 200 bytes each.
 
     When there are more items than the limit, the rarest are dropped until half the limit is left.
     Items about as rare as those may be counted too low or be missing. The result depends on the
     order of the items alone (after G. S. Manku, R. Motwani: Approximate Frequency Counts over Data
     Streams, VLDB 2002).
-
-    Args:
-        limit: Maximum number of items, about 200 bytes each.
     """
 
     def __init__(self, limit: int = 1_000_000) -> None:

@@ -22,11 +22,7 @@ _ENTRY_COST = 2**20
 
 
 class WordNgramCounts:
-    """Counts of the words and word n-grams of a corpus.
-
-    Args:
-        ngram: Maximum number of words per n-gram.
-    """
+    """Counts of the words of a corpus, and of n-grams of up to `ngram` words."""
 
     def __init__(self, ngram: int) -> None:
         self._ngram = ngram
@@ -34,11 +30,7 @@ class WordNgramCounts:
         self._ngrams = BoundedCounter()
 
     def add(self, words: Sequence[str]) -> None:
-        """Count one text.
-
-        Args:
-            words: Its words in order, each with its spaces.
-        """
+        """Count one text, given as its words in order, each with its spaces."""
         self._words.add(words)
         self._ngrams.add(
             "".join(words[start : start + length])
@@ -47,11 +39,7 @@ class WordNgramCounts:
         )
 
     def model(self, limits: VocabLimits) -> models.Unigram:
-        """A model of the most frequent words and n-grams; words win ties.
-
-        Args:
-            limits: The limits of the vocabulary.
-        """
+        """A model of the most frequent words and n-grams; words win ties."""
         words = list(self._words.ranked(limits.min_frequency))
         ngrams = self._ngrams.ranked(max(limits.min_frequency, _MIN_NGRAM_FREQUENCY))
         # The sort is stable, and a word is at least as frequent as any n-gram with it: so every
@@ -66,11 +54,8 @@ def unigram_model(scores: dict[str, float], limits: VocabLimits) -> models.Unigr
     """A model that splits a text into the entries with the highest sum of scores.
 
     Scores are rounded to multiples of 2^-10: sums are then exact, and every runtime finds the same
-    split. The library scores an unknown character 10 below the lowest score.
-
-    Args:
-        scores: The score of each entry; entries that are too long are left out.
-        limits: The limits of the vocabulary.
+    split. The library scores an unknown character 10 below the lowest score. Entries that are too
+    long are left out.
     """
     rounded = {
         entry: round(score * 1024) / 1024

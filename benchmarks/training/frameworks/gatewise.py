@@ -1,15 +1,12 @@
 """The network in Gatewise: its own layers, batches and updates, without the n-gram path."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gatewise import training  # noqa: F401  # sets TensorFlow's environment, so it goes before TensorFlow
 
 # isort: split
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
 from benchmarks.training.frameworks.shared import (
     EncodedTexts,
@@ -20,7 +17,6 @@ from benchmarks.training.frameworks.shared import (
 from gatewise.training.config import config as configs
 from gatewise.training.config.config import Config
 from gatewise.training.data import examples
-from gatewise.training.data.examples import Examples
 from gatewise.training.fit import devices
 from gatewise.training.fit.dataset import Batches, tensors
 from gatewise.training.fit.loss import make_loss
@@ -28,8 +24,6 @@ from gatewise.training.fit.train_step import Trainer
 from gatewise.training.fit.validation import validate
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
-
-_WINDOW = 4096
 
 
 def settings(recipe: Recipe) -> Config:
@@ -64,8 +58,10 @@ def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
     with devices.strategy().scope():
         model = build(config.network, shape, recipe.seed)
     with TemporaryDirectory() as folder:
+        # On disk, where Gatewise's batches read them.
         train_rows, test_rows = (
-            stored(part, Path(folder) / name) for part, name in ((train, "train"), (test, "test"))
+            examples.store([(part.ids, part.targets)], Path(folder) / name)
+            for part, name in ((train, "train"), (test, "test"))
         )
         loss = make_loss(config.training, train_rows, recipe.classes, multi_label=False)
         trainer = Trainer(model, loss, config.training, config.training.averaging)
@@ -77,15 +73,3 @@ def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
                     trainer.update(batch, recipe.learning_rate)
         accuracy = validate(trainer, test_rows, "accuracy", multi_label=False).metric
     return epochs.run(accuracy, model.count_params())
-
-
-def stored(texts: EncodedTexts, folder: Path) -> Examples:
-    """The texts on disk, where Gatewise's batches read them."""
-
-    def windows() -> Iterator[tuple[list[NDArray[np.int64]], NDArray[np.int32]]]:
-        for start in range(0, len(texts), _WINDOW):
-            end = min(start + _WINDOW, len(texts))
-            ids = [texts.text(row).astype(np.int64) for row in range(start, end)]
-            yield ids, texts.targets[start:end]
-
-    return examples.store(windows(), folder)

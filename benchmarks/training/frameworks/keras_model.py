@@ -38,8 +38,14 @@ class _EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
 
 def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
     """Batches in random order, padded to their longest text."""
-    texts = _dataset(train).shuffle(len(train), seed=recipe.seed)
-    return _fit(recipe, _padded(texts, recipe.batch_size), test)
+    ids = tf.RaggedTensor.from_row_lengths(
+        np.concatenate(train.ids).astype(np.int32), train.lengths
+    )
+    texts = tf.data.Dataset.from_tensor_slices((ids, train.targets))
+    texts = texts.shuffle(len(train), seed=recipe.seed)
+    dense = texts.map(lambda ids, target: (tf.reshape(ids, [-1]), target))
+    batches = dense.padded_batch(recipe.batch_size, padded_shapes=([None], []))
+    return _fit(recipe, batches.prefetch(tf.data.AUTOTUNE), test)
 
 
 def fit_by_length(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
@@ -49,8 +55,7 @@ def fit_by_length(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> Tr
     def elements():  # type: ignore[no-untyped-def]  # a generator of arrays
         seed = recipe.seed * 1000 + next(epochs)
         for rows in batches_by_length(train, recipe.batch_size, seed):
-            texts = [train.text(row) for row in rows.tolist()]
-            ids = keras.utils.pad_sequences(texts, padding="post")
+            ids = keras.utils.pad_sequences(train.texts(rows), padding="post")
             yield ids, train.targets[rows]
 
     signature = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
@@ -83,22 +88,9 @@ def _fit(recipe: Recipe, batches: tf.data.Dataset, test: EncodedTexts) -> Traini
     )
     callback = _EpochCallback()
     model.fit(batches, epochs=recipe.epochs, verbose=0, callbacks=[callback])
-    order = np.argsort(np.diff(test.splits), kind="stable")
     right = 0
-    for first in range(0, len(order), 256):
-        rows = order[first : first + 256]
-        texts = [test.text(row) for row in rows.tolist()]
-        ids = keras.utils.pad_sequences(texts, padding="post")
+    for rows in test.batches(256):
+        ids = keras.utils.pad_sequences(test.texts(rows), padding="post")
         logits = model.predict_on_batch(ids)
         right += int((logits.argmax(axis=1) == test.targets[rows]).sum())
     return callback.epochs.run(right / len(test), model.count_params())
-
-
-def _dataset(texts: EncodedTexts) -> tf.data.Dataset:
-    ids = tf.RaggedTensor.from_row_splits(texts.ids, texts.splits)
-    return tf.data.Dataset.from_tensor_slices((ids, texts.targets))
-
-
-def _padded(texts: tf.data.Dataset, size: int) -> tf.data.Dataset:
-    dense = texts.map(lambda ids, target: (tf.reshape(ids, [-1]), target))
-    return dense.padded_batch(size, padded_shapes=([None], [])).prefetch(tf.data.AUTOTUNE)

@@ -3,7 +3,7 @@
 Initial values are drawn as Keras draws them, so that all frameworks begin alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,7 +17,11 @@ from benchmarks.training.frameworks.shared import (
     Recipe,
     TrainingRun,
     batches_by_length,
+    random_batches,
 )
+
+Batches = Callable[[EncodedTexts, int, int], list[NDArray[np.int64]]]
+"""One epoch's batches of so many texts, by a seed."""
 
 
 class Network(nn.Module):  # type: ignore[misc]
@@ -60,23 +64,21 @@ class Network(nn.Module):  # type: ignore[misc]
 
 def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
     """Batches in random order, padded to their longest text."""
-    return _fit(recipe, train, test, by_length=False)
+    return _fit(recipe, train, test, random_batches)
 
 
 def fit_by_length(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
     """Batches of texts of similar length."""
-    return _fit(recipe, train, test, by_length=True)
+    return _fit(recipe, train, test, batches_by_length)
 
 
 def fit_on_one_thread(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
     """Batches in random order; products this small may be slower for being shared out."""
     torch.set_num_threads(1)
-    return _fit(recipe, train, test, by_length=False)
+    return fit(recipe, train, test)
 
 
-def _fit(
-    recipe: Recipe, train: EncodedTexts, test: EncodedTexts, *, by_length: bool
-) -> TrainingRun:
+def _fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts, batches: Batches) -> TrainingRun:
     torch.manual_seed(recipe.seed)
     network = Network(recipe)
     optimizer = torch.optim.AdamW(
@@ -85,9 +87,8 @@ def _fit(
     epochs = EpochTimer()
     network.train()
     for number in range(recipe.epochs):
-        seed = recipe.seed * 1000 + number
         with epochs.epoch():
-            for rows in _batches(train, recipe.batch_size, seed, by_length=by_length):
+            for rows in batches(train, recipe.batch_size, recipe.seed * 1000 + number):
                 ids, lengths, targets = _batch(train, rows)
                 loss = nn.functional.cross_entropy(network(ids, lengths), targets)
                 optimizer.zero_grad()
@@ -98,19 +99,10 @@ def _fit(
     return epochs.run(_accuracy(network, test), parameters)
 
 
-def _batches(
-    texts: EncodedTexts, size: int, seed: int, *, by_length: bool
-) -> Iterable[NDArray[np.int64]]:
-    if by_length:
-        return batches_by_length(texts, size, seed)
-    order = np.random.default_rng(seed).permutation(len(texts))
-    return [order[first : first + size] for first in range(0, len(order), size)]
-
-
 def _batch(
     texts: EncodedTexts, rows: NDArray[np.int64]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    ids = [torch.from_numpy(texts.text(row).astype(np.int64)) for row in rows.tolist()]
+    ids = [torch.from_numpy(text) for text in texts.texts(rows)]
     lengths = torch.tensor([len(text) for text in ids])
     targets = torch.from_numpy(texts.targets[rows].astype(np.int64))
     return pad_sequence(ids, batch_first=True), lengths, targets
@@ -119,9 +111,8 @@ def _batch(
 def _accuracy(network: Network, test: EncodedTexts) -> float:
     network.eval()
     right = 0
-    order = np.argsort(np.diff(test.splits), kind="stable")
     with torch.no_grad():
-        for first in range(0, len(order), 256):
-            ids, lengths, targets = _batch(test, order[first : first + 256])
+        for rows in test.batches(256):
+            ids, lengths, targets = _batch(test, rows)
             right += int((network(ids, lengths).argmax(dim=1) == targets).sum())
     return right / len(test)

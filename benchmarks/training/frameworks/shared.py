@@ -7,13 +7,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-_PARTS = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -40,16 +37,24 @@ class Recipe:
 class EncodedTexts:
     """Texts as token ids, with their labels."""
 
-    ids: NDArray[np.int32]  # of all texts one after the other, `(tokens,)`
-    splits: NDArray[np.int64]  # where each begins, and where the last one ends, `(texts + 1,)`
+    ids: list[NDArray[np.int64]]  # of each text, `(tokens,)`
     targets: NDArray[np.int32]  # label ids, `(texts,)`
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self.ids)
 
-    def text(self, number: int) -> NDArray[np.int32]:
-        """Token ids of one text."""
-        return self.ids[self.splits[number] : self.splits[number + 1]]
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, `(texts,)`."""
+        return np.array([len(text) for text in self.ids])
+
+    def texts(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Token ids of some texts."""
+        return [self.ids[row] for row in rows.tolist()]
+
+    def batches(self, size: int) -> list[NDArray[np.int64]]:
+        """The rows of batches to test on, shortest texts first."""
+        return _cut(np.argsort(self.lengths, kind="stable"), size)
 
 
 @dataclass(frozen=True)
@@ -86,19 +91,13 @@ Fit = Callable[[Recipe, EncodedTexts, EncodedTexts], TrainingRun]
 """Trains on the first texts and tests on the second ones."""
 
 
-def write(folder: Path, parts: dict[str, EncodedTexts]) -> None:
-    """Keeps the texts, `train` and `test`."""
-    for part in _PARTS:
-        np.savez(folder / f"{part}.npz", **vars(parts[part]))
+def _cut(rows: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return [rows[first : first + size] for first in range(0, len(rows), size)]
 
 
-def read(folder: Path) -> dict[str, EncodedTexts]:
-    """See `write`."""
-    parts = {}
-    for part in _PARTS:
-        with np.load(folder / f"{part}.npz") as arrays:
-            parts[part] = EncodedTexts(arrays["ids"], arrays["splits"], arrays["targets"])
-    return parts
+def random_batches(texts: EncodedTexts, size: int, seed: int) -> list[NDArray[np.int64]]:
+    """One epoch's batches of texts in random order."""
+    return _cut(np.random.default_rng(seed).permutation(len(texts)), size)
 
 
 def batches_by_length(texts: EncodedTexts, size: int, seed: int) -> list[NDArray[np.int64]]:
@@ -107,12 +106,9 @@ def batches_by_length(texts: EncodedTexts, size: int, seed: int) -> list[NDArray
     Texts are shuffled, sorted by length in pools of fifty batches, cut, and the batches shuffled.
     """
     random = np.random.default_rng(seed)
-    order = random.permutation(len(texts))
-    lengths = np.diff(texts.splits)
+    lengths = texts.lengths
     batches: list[NDArray[np.int64]] = []
-    for start in range(0, len(order), 50 * size):
-        pool = order[start : start + 50 * size]
-        pool = pool[np.argsort(lengths[pool], kind="stable")]
-        cut = [pool[first : first + size] for first in range(0, len(pool), size)]
+    for pool in _cut(random.permutation(len(texts)), 50 * size):
+        cut = _cut(pool[np.argsort(lengths[pool], kind="stable")], size)
         batches += [cut[number] for number in random.permutation(len(cut))]
     return batches

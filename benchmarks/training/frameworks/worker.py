@@ -1,18 +1,18 @@
 """One framework's training run in a process of its own, for two would compete for the threads.
 
-    python -m benchmarks.training.frameworks.worker FRAMEWORK FOLDER RECIPE
+    python -m benchmarks.training.frameworks.worker FRAMEWORK FILE
 
-Prints the run as JSON.
+The file holds the arguments of `Fit`, pickled. Prints the run as JSON.
 """
 
 import importlib
 import json
+import pickle
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.training.frameworks import shared
-from benchmarks.training.frameworks.shared import Fit, Recipe
+from benchmarks.training.frameworks.shared import Fit
 
 GATEWISE = "Gatewise"
 FRAMEWORKS = {
@@ -26,13 +26,11 @@ FRAMEWORKS = {
 """The module and function of each; a module is imported only where it is run."""
 
 
-def main(framework: str, folder: str, recipe: str) -> None:
+def main(framework: str, file: str) -> None:
     """See the module."""
     module, function = FRAMEWORKS[framework]
-    package = "benchmarks.training.frameworks"
-    fit: Fit = getattr(importlib.import_module(f"{package}.{module}"), function)
-    parts = shared.read(Path(folder))
-    run = fit(Recipe(**json.loads(recipe)), parts["train"], parts["test"])
+    fit: Fit = getattr(importlib.import_module(f"{__package__}.{module}"), function)
+    run = fit(*pickle.loads(Path(file).read_bytes()))
     sys.stdout.write(json.dumps(asdict(run)) + "\n")
 
 

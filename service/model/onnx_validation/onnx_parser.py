@@ -75,8 +75,6 @@ _MODEL = MessageSchema(
         2: Field("producer_name", "bytes"),
         7: Field("graph", "bytes"),
         8: Field("opset_import", "list"),
-        20: Field("training_info", "list"),
-        25: Field("functions", "list"),
     },
     max_fields=_MAX_FIELDS,
 )
@@ -89,7 +87,6 @@ _GRAPH = MessageSchema(
         5: Field("initializer", "list"),
         11: Field("input", "list"),
         12: Field("output", "list"),
-        15: Field("sparse_initializer", "list"),
     },
     max_fields=_MAX_FIELDS,
 )
@@ -142,17 +139,11 @@ _DIMENSION = MessageSchema(
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A constant of a network.
-
-    Attributes:
-        dtype: Its data type.
-        shape: Its dimensions.
-        integers: Its values, if they are integers and few.
-    """
+    """A constant of a network."""
 
     dtype: Dtype
     shape: tuple[int, ...]
-    integers: tuple[int, ...] | None = None
+    integers: tuple[int, ...] | None = None  # its values, if they are integers and few
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,32 +159,21 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """The inputs and outputs of a network.
+    """The inputs and outputs of a network."""
 
-    Attributes:
-        inputs: The data type of each input by its name.
-        outputs: The data type of each output by its name.
-        num_classes: The width of the logits; None if the file does not declare it.
-    """
-
-    inputs: Mapping[str, Dtype]
-    outputs: Mapping[str, Dtype]
+    inputs: Mapping[str, Dtype]  # the data type of each input by its name
+    outputs: Mapping[str, Dtype]  # the data type of each output by its name
+    # The width of the logits; None if the file does not declare it.
     num_classes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedNetwork:
-    """A network as it is in its file.
+    """A network as it is in its file."""
 
-    Attributes:
-        nodes: The nodes, in the order of the file.
-        constants: The weights and other constants by name.
-        signature: The inputs and outputs.
-    """
-
-    nodes: tuple[Node, ...]
-    constants: Mapping[str, Constant]
-    signature: Signature
+    nodes: tuple[Node, ...]  # in the order of the file
+    constants: Mapping[str, Constant]  # the weights and other constants
+    signature: Signature  # the inputs and outputs
 
     @property
     def operators(self) -> frozenset[str]:
@@ -211,11 +191,7 @@ def parse_network(contents: bytes) -> ParsedNetwork:
 
 
 def parse_step_network(contents: bytes) -> ParsedNetwork:
-    """Reads a network that takes one token and states, and returns logits and the next states.
-
-    Raises:
-        NetworkError: The bytes are not ONNX, or contain anything that Gatewise does not write.
-    """
+    """Reads a network that takes one token and states, and returns logits and the next states."""
     return _parse(contents, _step_signature)
 
 
@@ -238,13 +214,6 @@ def _parse(contents: bytes, signature_of: Callable[[Message], Signature]) -> Par
 
 
 def _check_model(model: Message, graph: Message) -> None:
-    for message, field, name in (
-        (model, "functions", "functions"),
-        (model, "training_info", "training information"),
-        (graph, "sparse_initializer", "sparse constants"),
-    ):
-        if field in message:
-            raise NetworkError(f"it contains {name}, which Gatewise does not write")
     opsets = [Message(data, _OPSET) for data in model.list("opset_import")]
     found = [(_printable(opset.bytes("domain")), opset.integer("version")) for opset in opsets]
     if found != [("", OPSET)]:
@@ -337,11 +306,7 @@ def _text_signature(graph: Message) -> Signature:
 
 
 def _step_signature(graph: Message) -> Signature:
-    """Checks that the graph takes a token and states of bounded size, and returns their successors.
-
-    Returns:
-        The signature; its outputs are the logits and one output for each state.
-    """
+    """Checks that the graph takes a token and bounded states, and returns their successors."""
     inputs, outputs = _values(graph, "input"), _values(graph, "output")
     output_names = [name for name, _ in outputs]
     token, states = [name for name, _ in inputs[:1]], [name for name, _ in inputs[1:]]
@@ -405,11 +370,7 @@ def _tensor_type(value: Message) -> tuple[int, list[Message]]:
 
 
 def _name(data: memoryview) -> str:
-    """A name of 1 to 200 printable ASCII characters.
-
-    Raises:
-        NetworkError: It is another one.
-    """
+    """A name of 1 to 200 printable ASCII characters."""
     text = _printable(data)
     if not 0 < len(data) <= _MAX_NAME_LENGTH or text.encode() != data:
         raise NetworkError(

@@ -1,4 +1,4 @@
-"""The ONNX operators that a network may use, and the checks of how its nodes are connected.
+"""Validates a network before onnxruntime loads it: its operators, and how they are connected.
 
 An operator that is not in the table is refused. The table has each operator's number of inputs, its
 attributes and the data types of its outputs, by the definitions of opset 17
@@ -11,25 +11,43 @@ from dataclasses import dataclass
 import numpy as np
 
 from gatewise.service.model.errors import NetworkError
-from gatewise.service.model.onnx_validation.onnx_parser import DTYPES, Dtype, Node, ParsedNetwork
+from gatewise.service.model.onnx_validation.onnx_parser import (
+    DTYPES,
+    Dtype,
+    Node,
+    ParsedNetwork,
+    parse_network,
+    parse_step_network,
+)
 
 _BOOL, _INT64 = np.dtype(np.bool_), np.dtype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """The allowed uses of an operator.
+    """The allowed uses of an operator."""
 
-    Attributes:
-        inputs: The allowed numbers of inputs.
-        attributes: The allowed attributes.
-        outputs: The data type of each output: that of the input at an index, the value of an
-            attribute, or a fixed one.
-    """
-
-    inputs: Collection[int]
-    attributes: tuple[str, ...] = ()
+    inputs: Collection[int]  # the allowed numbers of inputs
+    attributes: tuple[str, ...] = ()  # the allowed attributes
+    # The data type of each output: that of the input at an index, the value of an attribute,
+    # or a fixed one.
     outputs: tuple[int | str | Dtype, ...] = (0,)
+
+
+def validate_network(contents: bytes, num_classes: int, *, is_step: bool) -> ParsedNetwork:
+    """Parses an ONNX file and checks its operators and its number of classes.
+
+    Raises:
+        NetworkError: It contains anything that Gatewise does not write.
+    """
+    network = parse_step_network(contents) if is_step else parse_network(contents)
+    check_operators(network)
+    found = network.signature.num_classes
+    if found not in (None, num_classes):
+        raise NetworkError(
+            f"expected logits of {num_classes} classes by config.json, found {found}"
+        )
+    return network
 
 
 def check_operators(network: ParsedNetwork) -> Mapping[str, Dtype]:
@@ -38,9 +56,6 @@ def check_operators(network: ParsedNetwork) -> Mapping[str, Dtype]:
     Every operator is in the table, every input is the output of an earlier node, names are unique,
     and every output of the network is computed. Integers are divided by positive constants only,
     because a division by zero ends the process.
-
-    Returns:
-        The data type of every value, by its name.
 
     Raises:
         NetworkError: A node fails a check; the message says which.

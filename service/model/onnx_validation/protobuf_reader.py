@@ -30,29 +30,15 @@ class Field(NamedTuple):
 
 
 class MessageSchema(NamedTuple):
-    """The schema of a message.
+    """The schema of a message."""
 
-    Attributes:
-        name: The name of the message in errors.
-        fields: The allowed fields by number.
-        max_fields: The largest number of fields in a message, and of integers in a field.
-    """
-
-    name: str
-    fields: Mapping[int, Field]
-    max_fields: int = 64
+    name: str  # the name of the message in errors
+    fields: Mapping[int, Field]  # the allowed fields by number
+    max_fields: int = 64  # the largest number of fields in a message, and of integers in a field
 
 
 class Message:
-    """The fields of one message.
-
-    Args:
-        data: Its bytes.
-        schema: The allowed fields.
-
-    Raises:
-        ProtobufError: The bytes do not match the schema.
-    """
+    """The fields of one message."""
 
     def __init__(self, data: memoryview, schema: MessageSchema) -> None:
         self._integers: dict[str, list[int]] = {}

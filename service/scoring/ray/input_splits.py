@@ -20,27 +20,16 @@ Group = tuple[Table, ...]
 
 @dataclass(frozen=True, slots=True)
 class SplitSizes:
-    """How an input is divided.
+    """How an input is divided."""
 
-    Attributes:
-        chunk: The largest number of rows in a chunk.
-        split: The number of rows in a split, and so in a part of the output.
-        group: The largest size in bytes of a group of several files.
-    """
-
-    chunk: int = CHUNK_ROWS
-    split: int = 65_536
-    group: int = 64 * 2**20
+    chunk: int = CHUNK_ROWS  # the largest number of rows in a chunk
+    split: int = 65_536  # the number of rows in a split, and so in a part of the output
+    group: int = 64 * 2**20  # the largest size in bytes of a group of several files
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Split:
-    """A range of rows. Splits are ordered as their rows are in the input.
-
-    Attributes:
-        group: Index of the group of files.
-        number: Index of the split within the group.
-    """
+    """A range of rows. Splits are ordered as their rows are in the input."""
 
     group: int
     number: int
@@ -50,13 +39,7 @@ class Split:
 
 
 def file_groups(tables: Sequence[Table], size: int) -> tuple[Group, ...]:
-    """Groups neighbouring files, so that small ones share parts of the output.
-
-    Args:
-        tables: The files of the input.
-        size: The largest size in bytes of a group of several files. A file of unknown size is a
-            group of its own.
-    """
+    """Groups neighbouring files, so that small ones share parts of the output."""
     groups: list[list[Table]] = []
     filled = 0
     for table in tables:
@@ -83,16 +66,7 @@ class SplitReader:
         return self._meter.done
 
     def chunks(self, group: Group, split: Split, sizes: SplitSizes) -> Iterator[Items]:
-        """The records of a split, in chunks. A split beyond the end of its group has none.
-
-        Args:
-            group: The files.
-            split: Which of their records.
-            sizes: How the input is divided; the same in every call.
-
-        Raises:
-            CorpusError: A file cannot be read.
-        """
+        """The records of a split, in chunks. A split beyond the end of its group has none."""
         start = self._next
         if start is None or start.group != split.group or start > split:
             start = Split(split.group, 0)

@@ -16,9 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from gatewise.service.scoring.destination import check_targets, staging_folder
-from gatewise.service.scoring.parquet_output import ParquetAssembler
 from gatewise.service.scoring.ray.input_splits import Split
-from gatewise.service.scoring.row_format import RowFormat
+from gatewise.service.scoring.row_format import ParquetAssembler, RowFormat
 from gatewise.service.scoring.score_chunk import ScoredChunk
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.atomic_files import atomic_write, replace_folder, translate_write_errors
@@ -32,13 +31,7 @@ _COUNTS = re.compile(r"(\d{5,})-(\d{5,})\.json")
 
 @dataclass(frozen=True, slots=True)
 class PartitionedOutput:
-    """A folder of parts as the destination of an output.
-
-    Attributes:
-        folder: The folder.
-        part: The name of a part without its number; its suffix is the format.
-        rejects: The file of the rejected rows, in JSON Lines; None for no such file.
-    """
+    """A folder of parts as the destination of an output."""
 
     folder: Path
     part: DataFile
@@ -49,11 +42,6 @@ class PartitionedOutput:
         cls, folder: str | os.PathLike[str], suffix: str, rejects: Path | None = None
     ) -> "PartitionedOutput":
         """Checks a folder as the destination, before any work is done.
-
-        Args:
-            folder: The folder.
-            suffix: The format of its parts, such as `parquet` or `csv.gz`.
-            rejects: The path of the rejects file.
 
         Raises:
             OutputError: The suffix is unknown, the parent folder is missing, or the path is taken
@@ -100,28 +88,15 @@ class OutputParts:
     """The parts of an output that is being written; see `OutputParts.begin`.
 
     A part is its rows, its rejected rows, and last, its counts, which say that it is complete.
-
-    Attributes:
-        path: The folder of the parts, which every node sees under this name.
-        suffix: How the name of a part ends.
-        token: What the file `token` in that folder holds, for a node to recognize the folder by.
     """
 
-    path: Path
-    suffix: str
-    token: str
+    path: Path  # the folder of the parts, which every node sees under this name
+    suffix: str  # how the name of a part ends
+    token: str  # what the file `token` in that folder holds, for a node to recognize the folder by
 
     @classmethod
     def begin(cls, output: PartitionedOutput, *, keep: bool) -> "OutputParts":
-        """Makes the folder.
-
-        Args:
-            output: The output, whose staging folder is there.
-            keep: Whether to keep the parts of an earlier run.
-
-        Raises:
-            OutputError: The folder cannot be written.
-        """
+        """Makes the folder."""
         parts = cls(output.staging / "parts", output.suffix, secrets.token_hex())
         with translate_write_errors(output.folder):
             if parts.path.exists() and not keep:
@@ -133,11 +108,7 @@ class OutputParts:
         return parts
 
     def check_visible(self) -> None:
-        """Checks that this node sees the folder.
-
-        Raises:
-            OutputError: It does not.
-        """
+        """Checks that this node sees the folder."""
         try:
             found = (self.path / "token").read_text()
         except OSError:
@@ -162,16 +133,7 @@ class OutputParts:
     def write(
         self, split: Split, row_format: RowFormat, results: Iterable[ScoredChunk]
     ) -> RowCounts:
-        """Writes a part.
-
-        Args:
-            split: The rows of the input that it is made of.
-            row_format: The format of the output.
-            results: The scored rows.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
+        """Writes a part."""
         counts = RowCounts()
         rows = self._file(split, self.suffix)
         with (
@@ -197,13 +159,6 @@ class OutputParts:
         """Turns the parts into a folder that appears at once, in place of an earlier output.
 
         A part whose rows were all rejected is left out.
-
-        Args:
-            folder: The folder.
-            complete: All parts.
-
-        Raises:
-            OutputError: It cannot be written.
         """
         new, old = self.path.with_name("new"), self.path.with_name("old")
         with translate_write_errors(folder):
@@ -234,11 +189,7 @@ def _open_part(path: Path, row_format: RowFormat) -> Iterator[Callable[[bytes], 
 
 
 def _check_earlier(folder: Path) -> None:
-    """Refuses to replace anything but an earlier output.
-
-    Raises:
-        OutputError: Something else is there.
-    """
+    """Refuses to replace anything but an earlier output."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -33,28 +33,21 @@ _PATIENCE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Where an input is scored, and by how many workers.
+    """Where an input is scored, and by how many workers."""
 
-    Attributes:
-        address: The cluster; None for the one that this process is connected to, or else for one
-            that is started on this machine.
-        workers: Processes that score, each with its own copy of the model; None for as many as
-            there are free CPUs.
-        sizes: How the input is divided. Resuming requires the same sizes.
-    """
-
+    # The cluster; None for the one that this process is connected to, or else for one that is
+    # started on this machine.
     address: str | None = None
+    # Processes that score, each with its own copy of the model; None for as many as there are
+    # free CPUs.
     workers: int | None = None
+    # How the input is divided. Resuming requires the same sizes.
     sizes: SplitSizes = field(default_factory=SplitSizes)
 
 
 @contextmanager
 def opened(cluster: Cluster) -> Iterator[int]:
-    """Connects to a cluster, and gives the number of workers that it has room for.
-
-    Raises:
-        ClusterError: There is no such cluster, or no room on it.
-    """
+    """Connects to a cluster, and gives the number of workers that it has room for."""
     requested = cluster.workers
     if ray.is_initialized() and cluster.address is None:
         yield _workers(_free(requested), requested)
@@ -78,11 +71,7 @@ def _free(workers: int | None) -> int:
 
 
 def _workers(free: int, requested: int | None) -> int:
-    """The number of workers.
-
-    Raises:
-        ClusterError: There are too few CPUs. The run would wait for them forever.
-    """
+    """The number of workers."""
     if free < (requested or 1):
         raise ClusterError(
             f"the cluster has {free} free CPUs: expected {requested or 1} at least, one for "
@@ -96,19 +85,8 @@ def outcomes(
 ) -> Generator[Outcome, None, None]:
     """Has an input scored.
 
-    Args:
-        workers: How many workers share the input.
-        job: The same for every split.
-        groups: The input.
-        complete: Splits that need not be scored, with the counts of their rows.
-
     Yields:
         The outcome of every other split, in any order.
-
-    Raises:
-        BadRowsError: A row is bad, and that ends the run.
-        GatewiseError: A file cannot be read or written.
-        ClusterError: The cluster has failed.
     """
     schedule = Schedule(len(groups), job.sizes.split, complete)
     actor = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=_ATTEMPTS - 1)(Scorer)
@@ -166,11 +144,6 @@ class Schedule:
 
     The number of splits of a group is not known before one is found to be short. Until then it is
     taken for endless; a split beyond the end has no rows.
-
-    Args:
-        groups: How many groups of files there are.
-        rows: Rows of a split that is not the last of its group.
-        complete: Splits that need not be scored, with the counts of their rows.
     """
 
     def __init__(self, groups: int, rows: int, complete: Mapping[Split, RowCounts]) -> None:
@@ -187,10 +160,6 @@ class Schedule:
 
         A worker stays with its group of files, then begins another. If all have been begun, it
         shares the one that the fewest are reading.
-
-        Args:
-            previous: What the worker has just scored.
-            others: What the others are scoring.
         """
         group = None if previous is None else previous.group
         while self._closed or self._open:

@@ -13,11 +13,10 @@ from sys import stderr
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision
 from gatewise.service.scoring.destination import deliver_rejects
-from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
+from gatewise.service.scoring.journaled_output import JournaledOutput, ScoringProgress
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ray import ray_pool
 from gatewise.service.scoring.ray.input_splits import file_groups
-from gatewise.service.scoring.ray.model_bytes import pack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts, PartitionedOutput
 from gatewise.service.scoring.ray.ray_pool import Cluster
 from gatewise.service.scoring.ray.split_scorer import Outcome, SplitJob
@@ -46,21 +45,14 @@ def score_folder(
 ) -> Summary:
     """Scores every text of an input on a Ray cluster.
 
+    The model is sent to the workers. Every node reads the input, and sees the folder of the output,
+    under the same names.
+
     The parts one after another, without their headers, are byte for byte the rows that
     `gatewise.service.scoring.score_file.score_file` writes. Bad rows are treated as there.
 
     The folder appears when all parts are complete. A run that fails leaves a folder
     `.NAME.partial` next to it, from which a later run can resume.
-
-    Args:
-        model: A model folder, or a zip of one. It is sent to the workers.
-        records: The input, which every node can read under the same names.
-        output: The folder to write, which every node sees.
-        options: What to write.
-        precision: Which of the networks; None for the most exact one.
-        cluster: Where to score; None for all processors of this machine.
-        resume: Whether to keep the parts of an earlier run, if there was one.
-        on_progress: Called after every part.
 
     Raises:
         ModelFolderError: The model cannot be loaded.
@@ -87,7 +79,7 @@ def score_folder(
         complete = parts.complete()
         earlier = sum(complete.values(), start=RowCounts())
         check_earlier_rejects(output.folder, earlier, output.rejects)
-        journaled.commit(Progress())
+        journaled.commit(ScoringProgress())
         journaled.resumable = bool(earlier.scored)
 
         def deliver_all_rejects() -> None:
@@ -98,15 +90,14 @@ def score_folder(
 
         with keeping_progress(journaled, deliver_all_rejects):
             job = SplitJob(
-                pack_model(model, classifier),
-                classifier.artifact.precision,
+                classifier.artifact,
                 plan,
                 cluster.sizes,
                 parts,
                 strict=output.rejects is None,
                 name_node=cluster.address is not None,
             )
-            progress = _Progress(earlier, records.size, on_progress)
+            progress = _ProgressReport(earlier, records.size, on_progress)
             # Ray prints what its processes print, and standard output is for results.
             with (
                 redirect_stdout(stderr),
@@ -125,7 +116,7 @@ def score_folder(
     )
 
 
-class _Progress:
+class _ProgressReport:
     """Adds up the outcomes of a run, and reports the progress."""
 
     def __init__(self, earlier: RowCounts, size: int | None, report: OnProgress | None) -> None:

@@ -13,12 +13,11 @@ from functools import partial
 import ray.util
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_documents import Precision
+from gatewise.service.model.model_folder import Artifact
 from gatewise.service.scoring.chunks import Items
 from gatewise.service.scoring.options import ScoringPlan
 from gatewise.service.scoring.ordered_pool import in_order
 from gatewise.service.scoring.ray.input_splits import Group, Split, SplitReader, SplitSizes
-from gatewise.service.scoring.ray.model_bytes import unpack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts
 from gatewise.service.scoring.score_chunk import ScoredChunk, bad_rows_error, score_records
 from gatewise.service.scoring.summary import RowCounts
@@ -29,44 +28,25 @@ from gatewise.vocab.errors import GatewiseError
 
 @dataclass(frozen=True, slots=True)
 class SplitJob:
-    """What every worker needs.
+    """What every worker needs."""
 
-    Attributes:
-        model: The model; see `gatewise.service.scoring.ray.model_bytes`.
-        precision: Which of the model's networks.
-        plan: The plan of the run.
-        sizes: How the input is divided.
-        parts: The parts of the output.
-        strict: Whether a bad row ends the run.
-        name_node: Whether an error names its node.
-    """
-
-    model: bytes
-    precision: Precision
+    artifact: Artifact  # the verified contents of the model folder, which no worker needs to see
     plan: ScoringPlan
     sizes: SplitSizes
     parts: OutputParts
-    strict: bool
-    name_node: bool
+    strict: bool  # whether a bad row ends the run
+    name_node: bool  # whether an error names its node
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of scoring a split.
-
-    Attributes:
-        split: The split.
-        counts: The counts of its rows.
-        bytes_read: Bytes read of its group of files, as stored on disk.
-        bad_rows: Its first bad rows, if they end the run.
-        failure: The message of any other error that ends the run.
-    """
+    """The result of scoring a split."""
 
     split: Split
-    counts: RowCounts = field(default_factory=RowCounts)
-    bytes_read: int = 0
-    bad_rows: tuple[BadRow, ...] = ()
-    failure: str | None = None
+    counts: RowCounts = field(default_factory=RowCounts)  # the counts of its rows
+    bytes_read: int = 0  # bytes read of its group of files, as stored on disk
+    bad_rows: tuple[BadRow, ...] = ()  # its first bad rows, if they end the run
+    failure: str | None = None  # the message of any other error that ends the run
 
     @property
     def has_failed(self) -> bool:
@@ -84,17 +64,11 @@ class Scorer:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
     def score(self, job: SplitJob, group: Group, split: Split) -> Outcome:
-        """Scores a split and writes it as a part.
-
-        Args:
-            job: The same for every split.
-            group: The files that the split is a range of.
-            split: The split.
-        """
+        """Scores a split and writes it as a part."""
         try:
             if self._classifier is None:
                 job.parts.check_visible()
-                self._classifier = unpack_model(job.model, job.precision)
+                self._classifier = Classifier(job.artifact)
             chunks = self._reader.chunks(group, split, job.sizes)
             results = _results(self._classifier, job, chunks)
             counts = job.parts.write(split, job.plan.row_format, results)

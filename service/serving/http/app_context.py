@@ -10,9 +10,8 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.http.auth.api_keys import ApiKeys
 from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.http.stream.open_streams import StreamLimits, Streams
-from gatewise.service.serving.model_registry import Changes, ModelRegistry
+from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.service.serving.model_sources import ModelSource
-from gatewise.service.serving.model_versions import Change
 from gatewise.service.serving.settings import Settings
 
 
@@ -36,26 +35,13 @@ class ServerProcess:
         return await models.change(change)
 
     async def metrics(self, own: bytes) -> bytes:
-        """Returns the metrics of all processes that serve together, in Prometheus's text format.
-
-        Args:
-            own: The metrics of this process.
-        """
+        """Returns the metrics of all processes that serve together, in Prometheus's text format."""
         return own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppContext:
-    """The state of one application.
-
-    Attributes:
-        settings: The settings.
-        keys: The API keys.
-        metrics: The metrics of this process.
-        models: The models.
-        streams: The open streams.
-        process: The process that runs the application.
-    """
+    """The state of one application."""
 
     settings: Settings
     keys: ApiKeys
@@ -72,17 +58,7 @@ class AppContext:
         classifiers: Mapping[str, Classifier] | None = None,
         process: ServerProcess | None = None,
     ) -> Self:
-        """Creates the state of an application.
-
-        Args:
-            settings: The settings.
-            sources: Where the models are; the first is the default model.
-            classifiers: Classifiers that are loaded already, by the names of their models.
-            process: The process that will run the application.
-
-        Raises:
-            KeysError: If the file of API keys cannot be used.
-        """
+        """Creates the state of an application."""
         metrics = Metrics()
         models = ModelRegistry(
             sources, settings.capacity(), threads=settings.threads, observer=metrics
@@ -107,11 +83,7 @@ class AppContext:
         )
 
     async def change(self, change: Change) -> Changes:
-        """Changes the versions of a model, in every process of the service.
-
-        Raises:
-            GatewiseError: If the change is refused.
-        """
+        """Changes the versions of a model, in every process of the service."""
         return await self.process.change(self.models, change)
 
     def own_metrics(self) -> bytes:

@@ -6,11 +6,12 @@ Each service has its own registry. If it runs as several processes, each keeps i
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import prometheus_client
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -21,9 +22,11 @@ from prometheus_client import (
     exposition,
     multiprocess,
 )
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from gatewise.service.serving.batching import BatchStats
-from gatewise.service.serving.http.middleware.request_context import RequestContext
+from gatewise.service.serving.http.middleware.access_log import RequestContext
 from gatewise.service.serving.model_registry import ModelRegistry
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -37,14 +40,8 @@ _Kind = TypeVar("_Kind", Counter, Gauge, Histogram)
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """The description of a metric.
-
-    Attributes:
-        name: The name; of a counter with `_total`.
-        labels: The names of the labels.
-        is_histogram: Whether it is several series, `_bucket`, `_sum` and `_count`.
-    """
+class MetricDescription:
+    """The description of a metric."""
 
     name: str
     labels: tuple[str, ...]
@@ -85,11 +82,7 @@ class VersionMetrics:
 
 
 class Metrics:
-    """The metrics of one service.
-
-    Attributes:
-        descriptions: Every metric that is the service's own.
-    """
+    """The metrics of one service."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -101,12 +94,12 @@ class Metrics:
             PlatformCollector(registry=registry)
             own = registry
         self._registry = registry
-        self.descriptions: list[Metric] = []
+        self.descriptions: list[MetricDescription] = []
 
         def create(
             kind: type[_Kind], name: str, meaning: str, labels: tuple[str, ...] = (), **options: Any
         ) -> _Kind:
-            self.descriptions.append(Metric(name, labels, kind is Histogram))
+            self.descriptions.append(MetricDescription(name, labels, kind is Histogram))
             return kind(name, meaning, labels, registry=own, **options)
 
         self._requests = create(
@@ -214,7 +207,7 @@ class Metrics:
         self._too_many.inc()
 
     def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
-        """Counts a stream that ended."""
+        """Counts a stream; `end` is `done`, `gone` (disconnected), or the kind of problem."""
         self._streams.labels(model, version, end).inc()
         if model:
             self._counters["stream_tokens"].labels(model, version).inc(tokens)
@@ -271,8 +264,7 @@ class Metrics:
 def shared_by_processes() -> Iterator[Callable[[int], None]]:
     """Lets the processes that are started in the block share their metrics.
 
-    Yields:
-        A function that removes the gauges of a process that died; its counters stay.
+    The yielded function removes the gauges of a process that died; its counters stay.
     """
     with tempfile.TemporaryDirectory(prefix="gatewise-metrics-") as folder:
         os.environ[_MULTIPROCESS_FOLDER] = folder
@@ -280,3 +272,27 @@ def shared_by_processes() -> Iterator[Callable[[int], None]]:
             yield lambda pid: multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
         finally:
             del os.environ[_MULTIPROCESS_FOLDER]
+
+
+class _Replicas(Collector):
+    def __init__(self, expositions: Mapping[str, bytes]) -> None:
+        self._expositions = expositions
+
+    def collect(self) -> Iterable[prometheus_client.Metric]:
+        """Returns every metric once, with the samples of all replicas."""
+        families: dict[str, prometheus_client.Metric] = {}
+        for replica, content in self._expositions.items():
+            for metric in text_string_to_metric_families(content.decode()):
+                empty = prometheus_client.Metric(metric.name, metric.documentation, metric.type)
+                family = families.setdefault(metric.name, empty)
+                for sample in metric.samples:
+                    labels = {**sample.labels, "replica": replica}
+                    family.samples.append(sample._replace(labels=labels))
+        return families.values()
+
+
+def merge(expositions: Mapping[str, bytes]) -> bytes:
+    """Merges the metrics of several replicas, by their names, with the label `replica`."""
+    registry = CollectorRegistry()
+    registry.register(_Replicas(expositions))
+    return exposition.generate_latest(registry)

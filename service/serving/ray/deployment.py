@@ -9,7 +9,7 @@ from typing import Any
 
 from ray import serve
 
-from gatewise.service.ray_cluster import Cluster
+from gatewise.service.ray_cluster import ClusterConnection
 from gatewise.service.serving.http.protocol import certificates
 from gatewise.service.serving.ray.replica import REFUSED, Replica
 from gatewise.service.serving.settings import Settings, variable
@@ -41,15 +41,10 @@ class ServingError(GatewiseError):
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The number of replicas.
-
-    Attributes:
-        minimum: The fewest replicas.
-        maximum: The most replicas; if it is more than the minimum, Ray scales by the requests.
-    """
+    """The number of replicas."""
 
     minimum: int = 1
-    maximum: int = 1
+    maximum: int = 1  # if more than the minimum, Ray scales by the requests
 
     def __str__(self) -> str:
         if self.maximum > self.minimum:
@@ -58,26 +53,16 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """The state of the application.
-
-    Attributes:
-        running: The number of replicas that answer.
-        expected: The number of these and of those that start.
-        failure: The reason why no replica can start.
-    """
+class DeploymentState:
+    """The state of the application."""
 
     running: int
     expected: int
     failure: str | None
 
 
-def start_proxy(settings: Settings, cluster: Cluster) -> str:
-    """Starts Ray Serve's proxy, unless it runs; returns its address.
-
-    Raises:
-        ServingError: If it runs without TLS, but the settings have a certificate.
-    """
+def start_proxy(settings: Settings, cluster: ClusterConnection) -> str:
+    """Starts Ray Serve's proxy, unless it runs; returns its address."""
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     schemes = ("https",) if settings.tls_certificate else ("http", "https")
     where = f"{settings.host}:{settings.port}"
@@ -127,11 +112,7 @@ def _answers(scheme: str, host: str, port: int) -> bool:
 
 
 def check_not_deployed() -> None:
-    """Checks that the cluster has no application of this name.
-
-    Raises:
-        ServingError: If it has one.
-    """
+    """Checks that the cluster has no application of this name."""
     if APPLICATION in serve.status().applications:
         raise ServingError(
             f"the cluster serves an application {APPLICATION!r} already: stop its gatewise serve, "
@@ -167,12 +148,8 @@ def application(settings: Settings, scale: Scale) -> Any:
     return serve.RunTarget(deployment.bind(settings), name=APPLICATION, route_prefix="/")
 
 
-def state(cluster: Cluster) -> State:
-    """Returns the state of the application.
-
-    Raises:
-        ServingError: If it was removed.
-    """
+def state(cluster: ClusterConnection) -> DeploymentState:
+    """Returns the state of the application."""
     found = serve.status().applications.get(APPLICATION)
     if found is None:
         raise ServingError(f"the application {APPLICATION!r} was removed from the cluster")
@@ -185,10 +162,10 @@ def state(cluster: Cluster) -> State:
     if found.status == "DEPLOY_FAILED":
         messages = [deployment.message for deployment in found.deployments.values()]
         failure = _reason("\n".join([found.message, *messages]), cluster)
-    return State(running, expected, failure)
+    return DeploymentState(running, expected, failure)
 
 
-def _reason(message: str, cluster: Cluster) -> str:
+def _reason(message: str, cluster: ClusterConnection) -> str:
     """Returns the reason why replicas do not start, from the messages of Ray."""
     _, refused, rest = message.rpartition(REFUSED)
     if not refused:

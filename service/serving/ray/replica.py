@@ -17,10 +17,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.app import Application
-from gatewise.service.serving.http import log_format, merged_metrics
+from gatewise.service.serving.http import log_format, metrics
 from gatewise.service.serving.http.app_context import ServerProcess
-from gatewise.service.serving.model_registry import Changes, ModelRegistry
-from gatewise.service.serving.model_versions import Change, NotReadyError
+from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry, NotReadyError
 from gatewise.service.serving.server import load
 from gatewise.service.serving.settings import Settings
 from gatewise.service.serving.supervisor import still_needed
@@ -48,14 +47,7 @@ class ReplicaError(Exception):
 
 
 class Replica(ServerProcess):
-    """The application in a process of Ray.
-
-    Args:
-        settings: The settings; the environment of this process has no effect.
-
-    Raises:
-        ReplicaError: If a model is missing, damaged or foreign on this node.
-    """
+    """The application in a process of Ray."""
 
     def __init__(self, settings: Settings) -> None:
         # Ray Serve has replaced sys.stderr, and mixes it with its own lines.
@@ -80,11 +72,7 @@ class Replica(ServerProcess):
         return without_request_id(self._app)
 
     async def check_health(self) -> None:
-        """Checks the health of the models; Ray calls it before the replica serves, then regularly.
-
-        Raises:
-            GatewiseError: If a model fails; Ray then replaces this replica.
-        """
+        """Checks the models, or raises; Ray calls it before the replica serves, then regularly."""
         if self._catch_ups < _CATCH_UPS:
             self._catch_ups += 1
             await self._catch_up()
@@ -94,15 +82,7 @@ class Replica(ServerProcess):
             self._models.find(name)
 
     async def follow(self, change: Change, origin: str) -> str | None:
-        """Applies a change that another replica applied first.
-
-        Args:
-            change: The change.
-            origin: The name of that replica.
-
-        Returns:
-            The reason if the change fails here.
-        """
+        """Applies a change that the replica `origin` applied first; returns why it fails here."""
         if origin == self._name():
             return None
         try:
@@ -150,7 +130,7 @@ class Replica(ServerProcess):
             answers = await self._broadcast(_METRICS_SECONDS, "own_metrics")
         except ModelFolderError as error:
             raise NotReadyError(str(error)) from None
-        return merged_metrics.merge(dict(answer for answer in answers if isinstance(answer, tuple)))
+        return metrics.merge(dict(answer for answer in answers if isinstance(answer, tuple)))
 
     async def _catch_up(self) -> None:
         """Applies the changes that the others applied before this replica started."""
@@ -167,11 +147,7 @@ class Replica(ServerProcess):
                 await self.follow(change, "")
 
     async def _broadcast(self, seconds: float, method: str, *arguments: Any) -> list[Any]:
-        """Calls a method of every replica, this one included; returns results or exceptions.
-
-        Raises:
-            ModelFolderError: If not all answer in time.
-        """
+        """Calls a method of every replica, this one included; returns results or exceptions."""
         context = serve.get_replica_context()
         handle = serve.get_deployment_handle(context.deployment, context.app_name)
         try:

@@ -4,8 +4,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from types import FrameType
 
 from ray import serve
@@ -13,13 +12,14 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from gatewise.service import ray_cluster
-from gatewise.service.ray_cluster import Cluster
+from gatewise.service.ray_cluster import ClusterConnection, first_line
 from gatewise.service.serving.http import log_format
 from gatewise.service.serving.listen_socket import listen
 from gatewise.service.serving.ray import deployment
 from gatewise.service.serving.ray.deployment import APPLICATION, Scale, ServingError
 from gatewise.service.serving.server import announce
 from gatewise.service.serving.settings import Settings, SettingsError, variable
+from gatewise.service.serving.supervisor import signal_handlers
 from gatewise.service.threads import available_cpus
 
 _TICK = 0.1  # seconds between two checks for signals
@@ -31,11 +31,6 @@ _log = logging.getLogger(__name__)
 
 def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
     """Serves models until SIGTERM or SIGINT, and then answers the requests in flight.
-
-    Args:
-        settings: The settings of every replica.
-        address: The cluster's address; None starts a cluster on this machine.
-        scale: The number of replicas.
 
     Raises:
         ClusterError: If the cluster cannot be reached or started.
@@ -52,6 +47,7 @@ def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
         with listen(settings.host, settings.port) as listener:
             port = int(listener.getsockname()[1])
         settings = settings.model_copy(update={"port": port})
+    flags = _Flags()
     cpus = max(available_cpus(), scale.maximum)  # a replica without a CPU never starts
     # Ray prints the output of its processes, which does not belong on standard output.
     with (
@@ -62,17 +58,26 @@ def serve_on_ray(settings: Settings, address: str | None, scale: Scale) -> None:
             niceness=0,
             log_to_driver=address is None,  # a shared cluster has the output of others
         ) as cluster,
-        _signal_flags() as flags,
+        # After connecting: Ray sets handlers of its own.
+        signal_handlers(
+            {
+                signal.SIGTERM: flags.set_stop,
+                signal.SIGINT: flags.set_stop,
+                signal.SIGHUP: flags.set_reload,
+            }
+        ),
     ):
         try:
             where = deployment.start_proxy(settings, cluster)
             deployment.check_not_deployed()
             _serve(settings, cluster, scale, flags, where)
         except (RayError, RayServeException, ValueError) as error:
-            raise ServingError(f"Ray cannot serve the models: {_first_line(error)}") from error
+            raise ServingError(f"Ray cannot serve the models: {first_line(error)}") from error
 
 
-def _serve(settings: Settings, cluster: Cluster, scale: Scale, flags: "_Flags", where: str) -> None:
+def _serve(
+    settings: Settings, cluster: ClusterConnection, scale: Scale, flags: "_Flags", where: str
+) -> None:
     """Deploys the application, and removes it after a signal or a failure."""
     if cluster.cpus < scale.minimum:
         _log.warning(
@@ -94,11 +99,7 @@ def _serve(settings: Settings, cluster: Cluster, scale: Scale, flags: "_Flags", 
 
 
 def _replica_settings(settings: Settings) -> Settings:
-    """Returns the settings of a replica, with absolute paths.
-
-    Raises:
-        SettingsError: If a setting has no meaning on Ray.
-    """
+    """Returns the settings of a replica, with absolute paths."""
     if settings.workers > 1:
         raise SettingsError(
             f"{variable('workers')} is {settings.workers}: expected 1 on Ray, where every replica "
@@ -116,12 +117,8 @@ def _replica_settings(settings: Settings) -> Settings:
     )
 
 
-def _wait_for_replicas(flags: "_Flags", cluster: Cluster, scale: Scale) -> int:
-    """Waits for the replicas; returns how many answer, or 0 after a signal.
-
-    Raises:
-        ServingError: If they cannot start.
-    """
+def _wait_for_replicas(flags: "_Flags", cluster: ClusterConnection, scale: Scale) -> int:
+    """Waits for the replicas; returns how many answer, or 0 after a signal."""
     since = time.monotonic()
     warned = False
     while not flags.stop:
@@ -138,12 +135,8 @@ def _wait_for_replicas(flags: "_Flags", cluster: Cluster, scale: Scale) -> int:
     return 0
 
 
-def _watch(flags: "_Flags", cluster: Cluster) -> None:
-    """Logs changes of the replicas until a signal to stop.
-
-    Raises:
-        ServingError: If the application was removed.
-    """
+def _watch(flags: "_Flags", cluster: ClusterConnection) -> None:
+    """Logs changes of the replicas until a signal to stop."""
     before = deployment.state(cluster)
     checked = time.monotonic()
     while not flags.stop:
@@ -171,40 +164,19 @@ def _stop(settings: Settings) -> None:
             time.sleep(settings.drain_seconds)
         serve.delete(APPLICATION)
     except (RayError, RayServeException, TimeoutError) as error:
-        _log.error("the application %r could not be removed: %s", APPLICATION, _first_line(error))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        _log.error("the application %r could not be removed: %s", APPLICATION, first_line(error))
 
 
 class _Flags:
-    """The signals that the process got.
-
-    Attributes:
-        stop: Whether to stop.
-        reload: Whether to load new versions of the models.
-    """
+    """The signals that the process got: whether to stop, and whether to load new versions."""
 
     def __init__(self) -> None:
         self.stop = self.reload = False
 
+    def set_stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Handles SIGTERM and SIGINT."""
+        self.stop = True
 
-@contextmanager
-def _signal_flags() -> Iterator[_Flags]:
-    """Handles signals; to be entered after connecting to Ray, which sets its own handlers."""
-    flags = _Flags()
-
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        flags.stop = True
-
-    def reload(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        flags.reload = True
-
-    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
-    previous = {number: signal.signal(number, act) for number, act in handlers.items()}
-    try:
-        yield flags
-    finally:
-        for number, former in previous.items():
-            signal.signal(number, former)
+    def set_reload(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Handles SIGHUP."""
+        self.reload = True

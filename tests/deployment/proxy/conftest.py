@@ -10,10 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -23,7 +21,7 @@ SERVE = [sys.executable, "-m", "gatewise", "serve"]
 PATIENCE = 60
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition, what):
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
@@ -31,25 +29,18 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def a_free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as found:
-        found.bind((host, 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 class Dns(socketserver.ThreadingUDPServer):
     """Knows one name: that of the replicas, with the addresses in `addresses`; see RFC 1035."""
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(("127.0.0.1", 0), _Asked)
         self.addresses: list[str] = []
 
 
 class _Asked(socketserver.BaseRequestHandler):
-    def handle(self) -> None:
+    def handle(self):
         packet, answers_by = self.request
         end = packet.index(0, 12) + 5  # the name, its type and its class
         is_address = packet[end - 4 : end - 2] == b"\0\1"
@@ -63,42 +54,27 @@ class _Asked(socketserver.BaseRequestHandler):
 
 
 @pytest.fixture
-def dns() -> Iterator[Dns]:
-    with running(Dns()) as server:
+def dns():
+    with Dns() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
         yield server
-
-
-@contextmanager
-def running(server: Any) -> Iterator[Any]:
-    """A server of the standard library, in a thread."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield server
-    finally:
         server.shutdown()
         thread.join()
-        server.server_close()
 
 
 @pytest.fixture
-def free_port() -> Callable[[], int]:
-    """Finds a port of 127.0.0.1 that nobody has."""
-    return a_free_port
-
-
-@pytest.fixture
-def port() -> int:
+def port(free_port):
     """The port of every replica."""
-    return a_free_port("127.0.0.2")
+    return free_port("127.0.0.2")
 
 
 @pytest.fixture
-def replica(multi_label_folder: Path, port: int) -> Iterator[Callable[[str], Any]]:
+def replica(multi_label_folder, port):
     """Starts the service at an address; returns its process once it listens."""
     with ExitStack() as stack:
 
-        def start(host: str) -> subprocess.Popen[str]:
+        def start(host):
             process = stack.enter_context(
                 subprocess.Popen(
                     [*SERVE, str(multi_label_folder), "--host", host, "--port", str(port)],
@@ -117,7 +93,7 @@ def replica(multi_label_folder: Path, port: int) -> Iterator[Callable[[str], Any
 class Proxy:
     """The proxy's process, clients of its two ways in, and the requests in its log."""
 
-    def __init__(self, process: "subprocess.Popen[str]", urls: list[str]) -> None:
+    def __init__(self, process, urls):
         self.process = process
         self.client, self.inside = (
             httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) for url in urls
@@ -126,18 +102,18 @@ class Proxy:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def _read(self) -> None:
+    def _read(self):
         assert self.process.stdout is not None
         self.lines.extend(self.process.stdout)
 
-    def close(self) -> None:
+    def close(self):
         self.client.close()
         self.inside.close()
         self.process.terminate()
         self._reader.join()
 
     @property
-    def replicas_up(self) -> int:
+    def replicas_up(self):
         """How many replicas take requests, by the proxy's own metrics."""
         (line,) = (
             line
@@ -146,10 +122,10 @@ class Proxy:
         )
         return int(line.split()[1])
 
-    def wait_for_replicas(self, number: int) -> None:
+    def wait_for_replicas(self, number):
         wait_until(lambda: self.replicas_up == number, f"{number} replicas were up")
 
-    def requests(self, number: int) -> list[dict[str, Any]]:
+    def requests(self, number):
         """What the log says of each request that is over, once it speaks of so many."""
         wait_until(
             lambda: sum(line.startswith("{") for line in list(self.lines)) >= number,
@@ -159,12 +135,12 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy(haproxy: str, dns: Dns, port: int) -> Iterator[Callable[..., Proxy]]:
+def proxy(haproxy, dns, port, free_port):
     """Starts the proxy, with variables besides those that say where everything is."""
     with ExitStack() as stack:
 
-        def start(**variables: str) -> Proxy:
-            public, inside = (f"127.0.0.1:{a_free_port()}" for _ in range(2))
+        def start(**variables):
+            public, inside = (f"127.0.0.1:{free_port()}" for _ in range(2))
             resolver = "{}:{}".format(*dns.server_address)
             places = {
                 "LISTEN": public,
@@ -189,7 +165,7 @@ def proxy(haproxy: str, dns: Dns, port: int) -> Iterator[Callable[..., Proxy]]:
         yield start
 
 
-def answers(client: httpx.Client) -> bool:
+def answers(client):
     try:
         client.get("/ready")
     except httpx.TransportError:

@@ -4,9 +4,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import pytest
@@ -18,17 +16,31 @@ CLIENTS = 4
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
 
 
-def labels_in(response: httpx.Response) -> list[str]:
+def labels_in(response):
     return [each["label"] for each in response.json()[0]]
 
 
+@pytest.fixture
+def start(dns, replica, proxy):
+    """Starts replicas and the proxy, and waits until they are up."""
+
+    def run(hosts, **variables):
+        processes = [replica(host) for host in hosts]
+        dns.addresses = hosts
+        started = proxy(**variables)
+        started.wait_for_replicas(len(hosts))
+        return started, processes
+
+    return run
+
+
 @contextmanager
-def load(proxy: Any) -> Iterator[list[int]]:
+def load(proxy):
     """Asks without pause until the end; yields the statuses, 0 where there was no answer."""
     statuses: list[int] = []
     over = threading.Event()
 
-    def ask() -> None:
+    def ask():
         with httpx.Client(base_url=proxy.client.base_url, timeout=60, trust_env=False) as client:
             while not over.is_set():
                 try:
@@ -47,19 +59,15 @@ def load(proxy: Any) -> Iterator[list[int]]:
             thread.join()
 
 
-def wait_for_more(statuses: list[int], more: int = 200) -> None:
+def wait_for_more(statuses, more=200):
     reached, deadline = len(statuses) + more, time.monotonic() + 60
     while len(statuses) < reached:
         assert time.monotonic() < deadline, f"expected {more} more answers in 60 s"
         time.sleep(0.02)
 
 
-def test_requests_are_spread_over_the_replicas(dns, replica, proxy) -> None:
-    for host in HOSTS[:2]:
-        replica(host)
-    dns.addresses = HOSTS[:2]
-    started = proxy()
-    started.wait_for_replicas(2)
+def test_requests_are_spread_over_the_replicas(start):
+    started, _ = start(HOSTS[:2])
     for _ in range(40):
         response = started.client.post("/predict", json=ASKED)
         assert labels_in(response)[0] == "blue"
@@ -68,11 +76,8 @@ def test_requests_are_spread_over_the_replicas(dns, replica, proxy) -> None:
     assert min(served.values()) >= 10
 
 
-def test_a_replica_that_dies_is_stood_in_for_and_found_when_it_is_back(dns, replica, proxy) -> None:
-    first, second = map(replica, HOSTS[:2])
-    dns.addresses = HOSTS[:2]
-    started = proxy()
-    started.wait_for_replicas(2)
+def test_replica_that_dies_is_replaced_and_found_when_it_is_back(start, replica):
+    started, (first, second) = start(HOSTS[:2])
     with load(started) as statuses:
         wait_for_more(statuses)
         first.kill()
@@ -88,11 +93,8 @@ def test_a_replica_that_dies_is_stood_in_for_and_found_when_it_is_back(dns, repl
     assert second.poll() is None
 
 
-def test_a_replica_that_is_stopped_takes_no_request_with_it(dns, replica, proxy) -> None:
-    first, _ = map(replica, HOSTS[:2])
-    dns.addresses = HOSTS[:2]
-    started = proxy()
-    started.wait_for_replicas(2)
+def test_replica_that_is_stopped_loses_no_request(start):
+    started, (first, _) = start(HOSTS[:2])
     with load(started) as statuses:
         wait_for_more(statuses)
         first.send_signal(signal.SIGTERM)
@@ -101,7 +103,7 @@ def test_a_replica_that_is_stopped_takes_no_request_with_it(dns, replica, proxy)
     assert set(statuses) == {200}
 
 
-def test_replicas_are_found_and_forgotten_as_the_dns_says(dns, replica, proxy) -> None:
+def test_replicas_are_found_and_forgotten_as_the_dns_says(dns, replica, proxy):
     for host in HOSTS:
         replica(host)
     dns.addresses = HOSTS[:1]
@@ -118,7 +120,7 @@ def test_replicas_are_found_and_forgotten_as_the_dns_says(dns, replica, proxy) -
     assert len({each["replica"] for each in started.requests(1)}) == 3
 
 
-def test_without_a_replica_it_says_so(dns, proxy) -> None:
+def test_without_a_replica_it_says_so(dns, proxy):
     started = proxy()
     assert started.inside.get("/ready").status_code == 503
     response = started.client.post("/predict", json=ASKED)
@@ -129,7 +131,7 @@ def test_without_a_replica_it_says_so(dns, proxy) -> None:
     assert response.headers["X-Request-ID"]
 
 
-def test_it_is_ready_when_a_replica_is(dns, replica, proxy) -> None:
+def test_it_is_ready_when_a_replica_is(dns, replica, proxy):
     replica(HOSTS[0])
     dns.addresses = HOSTS[:2]  # one of the two is not there
     started = proxy()
@@ -138,11 +140,8 @@ def test_it_is_ready_when_a_replica_is(dns, replica, proxy) -> None:
     assert started.client.get("/health/ready").json() == {"status": "ready"}
 
 
-def test_bodies_are_bounded_as_the_service_bounds_them(dns, replica, proxy) -> None:
-    replica(HOSTS[0])
-    dns.addresses = HOSTS[:1]
-    started = proxy(GATEWISE_MAX_BODY_BYTES="1000")
-    started.wait_for_replicas(1)
+def test_size_of_bodies_is_limited_as_in_the_service(start):
+    started, _ = start(HOSTS[:1], GATEWISE_MAX_BODY_BYTES="1000")
     largest = b'{"inputs": "blue"}'.ljust(1000)
     headers = {"Content-Type": "application/json"}
     passed = started.client.post("/predict", content=largest, headers=headers)
@@ -153,13 +152,10 @@ def test_bodies_are_bounded_as_the_service_bounds_them(dns, replica, proxy) -> N
     assert refused.json()["detail"] == "expected at most 1000 bytes"
 
 
-def test_without_a_bound_it_has_the_services(dns, replica, proxy) -> None:
+def test_default_limit_of_bodies_is_that_of_the_service(start):
     from gatewise.service.serving.settings import Settings
 
-    replica(HOSTS[0])
-    dns.addresses = HOSTS[:1]
-    started = proxy()
-    started.wait_for_replicas(1)
+    started, _ = start(HOSTS[:1])
     largest: int = Settings.model_fields["max_body_bytes"].default
     headers = {"Content-Type": "application/json"}
     for size, status in ((largest, 200), (largest + 1, 413)):

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -18,7 +17,7 @@ GATEWISE = [sys.executable, "-m", "gatewise", "score"]
 TEXTS = ["Wo ist der Bahnhof?", "where is the station", "où est la gare ?"]
 
 
-def run(*arguments: object, **options) -> subprocess.CompletedProcess:
+def run(*arguments, **options):
     command = [*GATEWISE, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, check=False, timeout=120, **options)
 
@@ -29,13 +28,13 @@ def score(gatewise):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path):
     for number, text in enumerate(TEXTS):
         (tmp_path / f"{number}.csv").write_text(f"id,text\n{number},{text}\n", encoding="utf-8")
     return tmp_path
 
 
-def test_standard_input_to_standard_output(model_folder: Path) -> None:
+def test_standard_input_to_standard_output(model_folder):
     lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS).encode()
     done = run(model_folder, "-", "--input-format", "jsonl", "--out", "-", "--json", input=lines)
     assert done.returncode == 0, done.stderr
@@ -45,7 +44,7 @@ def test_standard_input_to_standard_output(model_folder: Path) -> None:
     assert json.loads(done.stderr)["scored"] == 3
 
 
-def test_what_was_found_out_is_told_in_a_line(score, model_folder: Path, tmp_path: Path) -> None:
+def test_what_was_found_out_is_told_in_a_line(score, model_folder, tmp_path):
     path, out = tmp_path / "a.csv", tmp_path / "out.csv"
     path.write_bytes("text;id\nWo fährt der Zug für uns?;1\n".encode("cp1252"))
     done = score(model_folder, path, "--out", out)
@@ -65,56 +64,44 @@ def test_what_was_found_out_is_told_in_a_line(score, model_folder: Path, tmp_pat
     )
 
 
-def test_formats_of_streams_are_told(score, model_folder: Path, folder: Path) -> None:
+def test_output_format_of_a_stream(model_folder, folder):
     done = run(model_folder, folder / "0.csv", "--out", "-", "--output-format", "jsonl.gz")
     (row,) = map(json.loads, gzip.decompress(done.stdout).splitlines())
     assert (row["id"], row["label"]) == ("0", "de")
-    for arguments, told in (
-        (["-", "--out", "-"], "the format is missing: add --output-format"),
-        (["-", "--out", folder / "o.csv"], "standard input: no format is given"),
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("- --out -", "the format is missing: add --output-format"),
+        ("- --out o.csv", "standard input: no format is given"),
+        ("0.csv --out - --output-format parquet", "Parquet has its index at the end"),
+        ("0.csv --out - --output-format xls", "unknown kind of file"),
+        ("- --input-format csv --out o.csv --resume", "standard input cannot be read again"),
         (
-            [folder / "0.csv", "--out", "-", "--output-format", "parquet"],
-            "Parquet has its index at the end",
-        ),
-        ([folder / "0.csv", "--out", "-", "--output-format", "xls"], "unknown kind of file"),
-        (
-            ["-", "--input-format", "csv", "--out", folder / "o.csv", "--resume"],
-            "standard input cannot be read again",
-        ),
-        (
-            [folder / "0.csv", "--out", "-", "--output-format", "csv", "--resume"],
+            "0.csv --out - --output-format csv --resume",
             "standard output: cannot resume a run that writes to it",
         ),
-    ):
-        done = score(model_folder, *arguments, stdin=b"text\n")
-        assert (done.code, done.stdout) == (1, "")
-        assert told in done.stderr
-        assert done.stderr.count("\n") == 1
+        ("1.csv *.csv --out out.tsv", "named twice"),
+    ],
+)
+def test_refused_inputs_and_outputs(refused, model_folder, folder, arguments, reason):
+    options = {"cwd": folder, "stdin": b"text\n"}
+    assert reason in refused("score", model_folder, *arguments.split(), **options)
 
 
-def test_a_format_that_nothing_would_have_is_wrong_usage(
-    score, model_folder: Path, folder: Path
-) -> None:
-    for option, told in (
+def test_format_that_applies_to_nothing_is_wrong_usage(score, model_folder, folder):
+    for option, reason in (
         ("--output-format", "the suffix of its name"),
         ("--input-format", "the format of standard input"),
     ):
         done = score(model_folder, folder / "0.csv", "--out", folder / "o.csv", option, "jsonl")
         assert done.code == 2
-        assert told in " ".join(done.stderr.replace("│", "").split())
+        assert reason in " ".join(done.stderr.replace("│", "").split())
     assert not (folder / "o.csv").exists()
 
 
-def test_what_a_pattern_would_read_next_time_is_not_written(
-    score, model_folder: Path, folder: Path
-) -> None:
-    done = score(model_folder, "*.csv", "--out", "scored.csv", cwd=folder)
-    assert done.code == 1
-    assert "scored.csv: the output matches *.csv, so the next run would read it" in done.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["0.csv", "1.csv", "2.csv"]
-
-
-def test_one_string_is_no_list_of_columns(model_folder: Path, folder: Path) -> None:
+def test_one_string_is_no_list_of_columns(model_folder, folder):
     model = gatewise.load(model_folder)
     with pytest.raises(TypeError, match="columns: expected a sequence of names"):
         model.score(folder / "0.csv", folder / "o.csv", columns="id")
@@ -122,17 +109,15 @@ def test_one_string_is_no_list_of_columns(model_folder: Path, folder: Path) -> N
     assert (folder / "o.csv").read_text() == "label\nde\n"
 
 
-def test_several_inputs_and_patterns_are_one_table(score, model_folder: Path, folder: Path) -> None:
+def test_several_inputs_and_patterns_are_one_table(score, model_folder, folder):
     out = folder / "out.tsv"
     named = ("--columns", "id,label")
     done = score(model_folder, "1.csv", "[02].csv", "--out", out, *named, cwd=folder)
     assert done.code == 0, done.stderr
     assert out.read_text() == "id\tlabel\n1\ten\n0\tde\n2\tfr\n"
-    done = score(model_folder, "1.csv", "*.csv", "--out", out, cwd=folder)
-    assert (done.code, "named twice" in done.stderr) == (1, True)
 
 
-def test_a_uri_is_written_whole(score, model_folder: Path, folder: Path) -> None:
+def test_uri_is_written_whole(score, model_folder, folder):
     out = folder / "out.parquet"
     done = score(model_folder, f"file://{folder}/*.csv", "--out", f"file://{out}", "--top-k", 2)
     assert done.code == 0, done.stderr
@@ -144,7 +129,7 @@ def test_a_uri_is_written_whole(score, model_folder: Path, folder: Path) -> None
     assert {*rows[0]} >= {"label", "label_2", "score_2", "predicted_score"}
 
 
-def test_who_stops_reading_ends_the_run_quietly(model_folder: Path, folder: Path) -> None:
+def test_reader_that_closes_the_pipe_ends_the_run_quietly(model_folder, folder):
     big = folder / "big.csv"
     big.write_text("text\n" + f"{TEXTS[0]}\n" * 50_000)
     shell = f"{' '.join(map(str, [*GATEWISE, model_folder, big]))} --out - --output-format csv"
@@ -160,9 +145,7 @@ def test_who_stops_reading_ends_the_run_quietly(model_folder: Path, folder: Path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_end_says_how_to_go_on(
-    model_folder: Path, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_run_that_is_stopped_by_a_signal_can_be_resumed(model_folder, tmp_path, number):
     source, out = tmp_path / "in.csv", tmp_path / "out.csv"
     source.write_text("text\n" + f"{' '.join(TEXTS)}\n" * 80_000, encoding="utf-8")
     command = [*GATEWISE, str(model_folder), str(source), "--out", str(out)]
@@ -173,10 +156,10 @@ def test_a_run_that_is_told_to_end_says_how_to_go_on(
             assert started.poll() is None
             time.sleep(0.01)
         os.kill(started.pid, number)
-        _, told = started.communicate(timeout=60)
+        _, stderr = started.communicate(timeout=60)
     assert started.returncode == 128 + number
-    assert b"interrupted: --resume continues from what is done" in told
-    assert b"Traceback" not in told
+    assert b"interrupted: --resume continues from what is done" in stderr
+    assert b"Traceback" not in stderr
     assert not out.exists()
     done = run(*command[4:], "--resume", "--json")
     assert done.returncode == 0, done.stderr

@@ -1,27 +1,6 @@
 """`gatewise serve`: which options go together, told before anything is loaded or started."""
 
-import subprocess
-import sys
-
 import pytest
-
-SCRIPT = """
-import sys
-sys.modules.update(dict.fromkeys({blocked!r}))
-sys.argv = ["gatewise", "serve", *{arguments!r}]
-from gatewise.cli import main
-main()
-"""
-
-
-def serve(*arguments, blocked=()):
-    script = SCRIPT.format(blocked=blocked, arguments=list(map(str, arguments)))
-    return subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -47,31 +26,30 @@ def test_wrong_usage(gatewise, arguments, reason):
     assert reason in " ".join(ended.stderr.split())
 
 
-def test_wrong_usage_is_told_without_the_model_and_ray():
-    ended = serve(
-        "nowhere", "--engine", "ray", "--workers", "2", blocked=["ray", "gatewise.service"]
-    )
-    assert ended.returncode == 2
-    assert "--workers has no effect with --engine ray" in " ".join(ended.stderr.split())
+def test_usage_is_checked_without_the_model_and_ray(process):
+    arguments = ("nowhere", "--engine", "ray", "--workers", "2")
+    code, _, stderr = process("serve", *arguments, missing=["ray", "gatewise.service"])
+    assert code == 2
+    assert "--workers has no effect with --engine ray" in " ".join(stderr.split())
 
 
-def test_a_missing_ray_names_its_extra(tmp_path):
+def test_missing_ray_names_its_extra(process, tmp_path):
     missing = ["ray", "fastapi", "pydantic_settings", "uvicorn"]
-    ended = serve(tmp_path, "--engine", "ray", blocked=missing)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    (line,) = ended.stderr.splitlines()
+    code, stdout, stderr = process("serve", tmp_path, "--engine", "ray", missing=missing)
+    assert (code, stdout) == (1, "")
+    (line,) = stderr.splitlines()
     assert "the package 'ray'" in line
     assert "pip install 'gatewise[cluster]'" in line
 
 
-def test_what_is_wrong_is_told_before_a_cluster_is_started(tmp_path):
-    ended = serve(tmp_path / "none", "--engine", "ray", "--replicas", "2")
-    assert (ended.returncode, ended.stdout) == (1, "")
-    (line,) = ended.stderr.splitlines()
+def test_the_model_is_checked_before_a_cluster_is_started(process, tmp_path):
+    code, stdout, stderr = process("serve", tmp_path / "none", "--engine", "ray", "--replicas", "2")
+    assert (code, stdout) == (1, "")
+    (line,) = stderr.splitlines()
     assert str(tmp_path / "none") in line
 
 
-def test_workers_by_their_variable_are_refused_too(refused, tmp_path, monkeypatch):
+def test_workers_by_their_variable_are_refused(refused, tmp_path, monkeypatch):
     monkeypatch.setenv("GATEWISE_WORKERS", "2")
     assert refused("serve", tmp_path, "--engine", "ray") == (
         "GATEWISE_WORKERS is 2: expected 1 on Ray, where every replica is a process"

@@ -25,22 +25,23 @@ def vocab(gatewise):
 
 
 @pytest.mark.parametrize("unit", ["word", "subword", "character", "ngram"])
-def test_a_bad_row_is_set_aside_once_and_no_text_is_counted_twice(vocab, corpus, tmp_path, unit):
+def test_bad_row_is_rejected_once_and_no_text_is_counted_twice(vocab, corpus, tmp_path, unit):
     out, rejects = tmp_path / "tokenizer.json", tmp_path / "rejects.jsonl"
     ended = vocab(
         corpus, "--out", out, "--rejects", rejects, "--json", "--set", f"tokens.unit={unit}"
     )
     assert ended.code == 0, ended.stderr
-    told = json.loads(ended.stdout)
-    assert (told["texts"], told["known"]) == (100, told["tokens"])
-    assert parse_tokenizer(out.read_bytes()).get_vocab_size() == told["size"]
+    summary = json.loads(ended.stdout)
+    assert (summary["texts"], summary["known"]) == (100, summary["tokens"])
+    assert summary["share"] == 1
+    assert parse_tokenizer(out.read_bytes()).get_vocab_size() == summary["size"]
     lines = [json.loads(line)["line"] for line in rejects.read_text().splitlines()]
     assert lines == list(range(3, 152, 3))
     assert sorted(tmp_path.iterdir()) == sorted([corpus, out, rejects])
 
 
 @pytest.mark.parametrize("unit", ["word", "ngram"])
-def test_a_bad_row_ends_it_and_leaves_nothing(vocab, corpus, tmp_path, unit):
+def test_bad_row_ends_it_and_leaves_nothing(vocab, corpus, tmp_path, unit):
     ended = vocab(corpus, "--out", tmp_path / "tokenizer.json", "--set", f"tokens.unit={unit}")
     assert ended.code == 1
     (line,) = ended.stderr.splitlines()

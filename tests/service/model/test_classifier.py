@@ -43,23 +43,15 @@ def test_interface_follows_scikit_learn(classifier):
     assert classifier.classes_ == sorted(SENTENCES)
 
 
-def test_no_texts_give_no_scores(classifier):
+def test_texts_are_checked(classifier):
     assert classifier.predict([]) == []
     assert classifier.predict_proba([]).shape == (0, 5)
-
-
-def test_single_string_instead_of_a_sequence_is_refused(classifier):
     with pytest.raises(TypeError, match="wrap it in a list"):
         classifier.predict("a text")
-
-
-@pytest.mark.parametrize("empty", ["", "\u200b\x00"])
-def test_empty_text_is_refused(classifier, empty):
-    with pytest.raises(EmptyTextError, match="text 1 is empty"):
-        classifier.predict(["a text", empty])
-
-
-def test_a_text_of_a_million_characters_is_answered(classifier):
+    for empty in ("", "\u200b\x00"):
+        with pytest.raises(EmptyTextError, match="text 1 is empty"):
+            classifier.predict(["a text", empty])
+    # A million characters.
     assert classifier.predict(["Bitte geben Sie eine Adresse ein. " * 30_000]) == ["de"]
 
 
@@ -104,7 +96,7 @@ def test_rows_come_back_in_the_order_given(classifier):
     assert classifier.predict(texts) == list(SENTENCES) * 60
 
 
-def test_several_threads_get_the_answers_of_one(classifier):
+def test_threads_give_the_same_answers(classifier):
     texts = list(SENTENCES.values())
     expected = classifier.predict_proba(texts)
     with ThreadPoolExecutor(4) as pool:
@@ -126,34 +118,37 @@ def weights_of(proto, name):
     return next(each for each in proto.graph.initializer if each.name == name)
 
 
-def test_nan_weights_are_refused(model_folder, tmp_path):
-    def change(proto):
-        bias = weights_of(proto, "classifier.bias")
-        bias.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), bias.name))
-
-    with pytest.raises(ModelFolderError, match="logits that are not finite"):
-        Classifier.load(damaged(model_folder, tmp_path, change))
+def set_bias_to_nan(proto):
+    bias = weights_of(proto, "classifier.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(5, np.nan, np.float32), bias.name))
 
 
-def test_embedding_with_too_few_rows_is_refused_on_loading(model_folder, tmp_path):
-    def change(proto):
-        table = weights_of(proto, "embedding.weight")
-        rows = onnx.numpy_helper.to_array(table)[:-1]
-        table.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(rows), table.name))
-
-    with pytest.raises(ModelFolderError, match="the network fails"):
-        Classifier.load(damaged(model_folder, tmp_path, change))
+def shorten_embedding(proto):
+    table = weights_of(proto, "embedding.weight")
+    rows = onnx.numpy_helper.to_array(table)[:-1]
+    table.CopyFrom(onnx.numpy_helper.from_array(np.ascontiguousarray(rows), table.name))
 
 
-@pytest.mark.parametrize("attributes", [{"axes": [1]}, {"axes": [0]}], ids=["classes", "rows"])
-def test_logits_of_a_wrong_shape_are_refused(model_folder, tmp_path, attributes):
+def reduce_logits(axis):
     def change(proto):
         proto.graph.node[-1].output[0] = "x"
-        reduced = onnx.helper.make_node("ReduceMax", ["x"], ["logits"], **attributes)
-        proto.graph.node.append(reduced)
+        proto.graph.node.append(onnx.helper.make_node("ReduceMax", ["x"], ["logits"], axes=[axis]))
         proto.graph.output[0].type.tensor_type.ClearField("shape")
 
-    with pytest.raises(ModelFolderError, match="expected logits of shape"):
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (set_bias_to_nan, "logits that are not finite"),
+        (shorten_embedding, "the network fails"),
+        (reduce_logits(1), "expected logits of shape"),
+        (reduce_logits(0), "expected logits of shape"),
+    ],
+)
+def test_network_that_fails_is_refused_on_loading(model_folder, tmp_path, change, reason):
+    with pytest.raises(ModelFolderError, match=reason):
         Classifier.load(damaged(model_folder, tmp_path, change))
 
 
@@ -185,7 +180,7 @@ class TestSeveralLabels:
         np.testing.assert_allclose(probabilities, expected, atol=1e-6)
         assert (several.multi_label, several.task) == (True, "multi_label")
 
-    def test_those_that_reach_their_thresholds_are_predicted(self, several):
+    def test_labels_that_reach_their_thresholds_are_predicted(self, several):
         texts = ["blue reddish", "green", "grey", "green green red blue"]
         assert several.predict(texts) == [
             ("blue", "red"),
@@ -195,12 +190,12 @@ class TestSeveralLabels:
         ]
         assert several.predict([]) == []
 
-    def test_another_score_function_may_be_asked_for(self, several):
+    def test_score_function_can_be_chosen(self, several):
         encoded = several.encode(["blue", "red"])
         np.testing.assert_array_equal(several.scores(encoded), several.scores(encoded, "sigmoid"))
         np.testing.assert_allclose(several.scores(encoded, "softmax").sum(axis=1), 1, atol=1e-6)
 
-    def test_without_thresholds_the_half_counts(self, multi_label_folder, tmp_path):
+    def test_threshold_is_one_half_by_default(self, multi_label_folder, tmp_path):
         folder = changed_config(multi_label_folder, tmp_path, {"thresholds": None})
         several = gatewise.load(folder)
         assert several.thresholds == (0.5, 0.5, 0.5)
@@ -215,21 +210,17 @@ class TestSeveralLabels:
             ([0.5, 0.5, float("nan")], r"gatewise\.thresholds\.2: "),
         ],
     )
-    def test_thresholds_that_make_no_sense_are_refused(
-        self, multi_label_folder, tmp_path, thresholds, reason
-    ):
+    def test_invalid_thresholds_are_refused(self, multi_label_folder, tmp_path, thresholds, reason):
         folder = changed_config(multi_label_folder, tmp_path, {"thresholds": thresholds})
         with pytest.raises(ModelFolderError, match=reason):
             Classifier.load(folder)
 
-    def test_thresholds_beside_a_single_label_are_refused(self, model_folder, tmp_path):
-        folder = changed_config(model_folder, tmp_path, {"thresholds": [0.5] * 5})
+    def test_single_label_models_have_no_thresholds(self, model_folder, tmp_path):
+        folder = changed_config(model_folder, tmp_path / "a", {"thresholds": [0.5] * 5})
         with pytest.raises(ModelFolderError, match="found single_label"):
             Classifier.load(folder)
-
-    def test_a_folder_from_before_there_were_thresholds_loads(self, model_folder, tmp_path):
-        folder = changed_config(model_folder, tmp_path, {})
-        single = Classifier.load(folder)
+        # A folder from before there were thresholds lacks the key.
+        single = Classifier.load(changed_config(model_folder, tmp_path / "b", {}))
         assert (single.multi_label, single.thresholds) == (False, None)
 
 

@@ -2,18 +2,13 @@
 
 import csv
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
-from fastapi import FastAPI
 from pydantic import ValidationError
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_documents import ModelConfig, RejectSettings
+from gatewise.service.model.model_documents import ModelConfig
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.model.scores import ranked, shortest
 from gatewise.service.scoring.options import ScoringOptions
@@ -26,24 +21,22 @@ NONE = "no language"
 
 
 @pytest.fixture(scope="module")
-def rejecting(rejecting_folder: Path) -> Classifier:
+def rejecting(rejecting_folder):
     return Classifier.load(rejecting_folder)
 
 
 @pytest.fixture(scope="module")
-def client(serve_app: Callable[[FastAPI], httpx.Client], rejecting: Classifier) -> httpx.Client:
+def client(serve_app, rejecting):
     return serve_app(create_app(Settings(), rejecting))
 
 
-def predict(client: httpx.Client, inputs: Any, **parameters: Any) -> Any:
+def predict(client, inputs, **parameters):
     response = client.post("/predict", json={"inputs": inputs, "parameters": parameters})
     assert response.status_code == 200, response.text
     return response.json()
 
 
-def test_text_below_the_threshold_is_rejected(
-    rejecting: Classifier, classifier: Classifier
-) -> None:
+def test_text_below_the_threshold_is_rejected(rejecting, classifier):
     assert rejecting.predict(TEXTS) == ["de", NONE]
     assert NONE not in rejecting.classes_
     # The probabilities do not change.
@@ -51,7 +44,7 @@ def test_text_below_the_threshold_is_rejected(
     assert rejecting.predict([]) == []
 
 
-def test_threshold_itself_is_accepted(rejecting: Classifier) -> None:
+def test_threshold_itself_is_accepted(rejecting):
     assert rejecting.reject
     threshold = np.float32(rejecting.reject.threshold)
     rows = np.array(
@@ -62,16 +55,14 @@ def test_threshold_itself_is_accepted(rejecting: Classifier) -> None:
     assert rejecting.none_labels(rows[:0]) == []
 
 
-def test_best_labels_follow_the_reject_label(rejecting: Classifier) -> None:
+def test_best_labels_follow_the_reject_label(rejecting):
     (row,) = rejecting.predict_proba(TEXTS[1:])
     ((label, score),) = rejecting.best(row)
     assert (label, score) == (NONE, shortest(row.max()))
     assert rejecting.best(row, 3) == [(NONE, score), *ranked(rejecting.classes_, row, 2)]
 
 
-def test_http_answer_begins_with_the_reject_label(
-    client: httpx.Client, rejecting: Classifier
-) -> None:
+def test_http_answer_begins_with_the_reject_label(client, rejecting):
     accepted, rejected = predict(client, TEXTS)
     assert [each["label"] for each in accepted] != NONE
     assert len(accepted) == len(rejecting.classes_)
@@ -87,26 +78,24 @@ def test_http_answer_begins_with_the_reject_label(
     assert best["score"] == others[0]["score"]
 
 
-def test_reject_label_counts_towards_top_k(client: httpx.Client) -> None:
+def test_reject_label_counts_towards_top_k(client):
     every = predict(client, TEXTS[1])[0]
     assert predict(client, TEXTS[1], top_k=2)[0] == every[:2]
 
 
 @pytest.mark.parametrize("function", ["sigmoid", "none"])
-def test_rejection_does_not_depend_on_the_score_function(
-    client: httpx.Client, function: str
-) -> None:
+def test_rejection_does_not_depend_on_the_score_function(client, function):
     accepted, rejected = predict(client, TEXTS, function_to_apply=function)
     assert (accepted[0]["label"], rejected[0]["label"]) == ("de", NONE)
     assert rejected[0]["score"] == rejected[1]["score"]
 
 
-def test_above_threshold_is_refused_for_single_label_models(client: httpx.Client) -> None:
+def test_above_threshold_is_refused_for_single_label_models(client):
     body = {"inputs": "Wo?", "parameters": {"above_threshold": True}}
     assert client.post("/predict", json=body).status_code == 422
 
 
-def test_scored_file_has_the_reject_label(rejecting: Classifier, tmp_path: Path) -> None:
+def test_scored_file_has_the_reject_label(rejecting, tmp_path):
     lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS)
     (tmp_path / "in.jsonl").write_text(lines, encoding="utf-8")
     score_file(
@@ -124,22 +113,18 @@ def test_scored_file_has_the_reject_label(rejecting: Classifier, tmp_path: Path)
     assert names == {name for name in rows[0] if name.startswith("probability_")}
 
 
-@pytest.mark.parametrize("key", ["label", "out_of_scope"])
-def test_reject_label_must_not_be_a_label(rejecting: Classifier, key: str) -> None:
-    document = rejecting.artifact.config.model_dump(mode="json")
-    document["gatewise"]["reject"][key] = "de"
-    with pytest.raises(ValidationError, match=rf"gatewise.reject.{key} is 'de', which is one of"):
-        ModelConfig.model_validate(document)
-
-
-def test_reject_requires_a_single_label_model(multi_label_folder: Path) -> None:
-    document = read_model_folder(multi_label_folder).config.model_dump(mode="json")
-    document["gatewise"]["reject"] = RejectSettings(threshold=0.5, label="none").model_dump()
-    with pytest.raises(ValidationError, match="found multi_label_classification"):
-        ModelConfig.model_validate(document)
-
-
-@pytest.mark.parametrize("threshold", [0, 1.5])
-def test_reject_threshold_is_a_probability(threshold: float) -> None:
-    with pytest.raises(ValidationError, match="threshold"):
-        RejectSettings(threshold=threshold, label="none")
+def test_invalid_reject_settings_are_refused(rejecting, multi_label_folder):
+    single = rejecting.artifact.config
+    several = read_model_folder(multi_label_folder).config
+    reject = single.gatewise.reject.model_dump()
+    for config, changes, reason in (
+        (single, {"label": "de"}, "gatewise.reject.label is 'de', which is one of"),
+        (single, {"out_of_scope": "de"}, "gatewise.reject.out_of_scope is 'de', which is one of"),
+        (several, {}, "found multi_label_classification"),
+        (single, {"threshold": 0}, "threshold"),
+        (single, {"threshold": 1.5}, "threshold"),
+    ):
+        document = config.model_dump(mode="json")
+        document["gatewise"]["reject"] = reject | changes
+        with pytest.raises(ValidationError, match=reason):
+            ModelConfig.model_validate(document)

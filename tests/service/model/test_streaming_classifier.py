@@ -91,12 +91,10 @@ def test_text_by_character_or_at_once_has_the_same_scores(pairs, number):
 
 def test_feed_returns_scores_after_every_token(words):
     classifier, streaming = words
-    text = "one two three one"
-    scores = streaming.stream().feed(text)
+    scores = streaming.stream().feed("one two three one")
     assert [each.tokens for each in scores] == [1, 2, 3, 4]
-    for each in scores:
-        so_far = " ".join(text.split()[: each.tokens])
-        expected = classifier.predict_proba([so_far])[0]
+    texts = ["one", "one two", "one two three", "one two three one"]
+    for each, expected in zip(scores, classifier.predict_proba(texts), strict=True):
         np.testing.assert_allclose(each.scores, expected, rtol=0, atol=1e-5)
 
 
@@ -122,26 +120,27 @@ def test_vanished_open_token_changes_the_scores(words):
         stream.latest()
 
 
-def test_open_tokens_are_not_read_if_more_text_is_available(words):
+def test_open_tokens_are_not_read_if_more_text_is_available_but_at_the_end(words):
     classifier, streaming = words
     stream = streaming.stream()
     assert [each.tokens for each in stream.feed("one tw", more=True)] == [1]
-    assert [each.tokens for each in stream.feed("o three")] == [2, 3]
+    assert [each.tokens for each in stream.feed("o three", more=True)] == [2]
     expected = classifier.predict_proba(["one two three"])[0]
     np.testing.assert_allclose(stream.end().scores, expected, rtol=0, atol=1e-5)
 
 
-def test_open_tokens_are_read_at_the_end(words):
-    classifier, streaming = words
-    stream = streaming.stream()
-    stream.feed("one two", more=True)
-    expected = classifier.predict_proba(["one two"])[0]
-    np.testing.assert_allclose(stream.end().scores, expected, rtol=0, atol=1e-5)
-
-
-def test_multi_label_scores_are_those_of_the_classifier(forward_folder):
-    loaded = read_model_folder(forward_folder("tokens.unit=word", multi_label=True))
-    agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), ["one t", "wo"])
+@pytest.mark.parametrize(
+    ("unit", "multi_label", "pieces"),
+    [
+        ("word", True, ["one t", "wo"]),
+        # A long word, whose tokens stay open.
+        ("subword", False, ["xyzq" * 10, "zyx", "qqq" * 10, "x", " ", "one"]),
+    ],
+)
+def test_scores_of_other_models_and_words(forward_folder, unit, multi_label, pieces):
+    folder = forward_folder(f"tokens.unit={unit}", multi_label=multi_label)
+    loaded = read_model_folder(folder)
+    agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), pieces)
 
 
 class Counting:
@@ -197,12 +196,6 @@ def test_number_of_cached_states_is_bounded(forward_folder, monkeypatch):
     assert max(counts) <= before + 20
 
 
-def test_long_word_split_between_pieces(forward_folder):
-    loaded = read_model_folder(forward_folder("tokens.unit=subword"))
-    pieces = ["xyzq" * 10, "zyx", "qqq" * 10, "x", " ", "one"]
-    agrees_after_every_piece(Classifier(loaded), StreamingClassifier(loaded), pieces)
-
-
 def test_text_beyond_the_maximum_length_is_not_read(forward_folder):
     streaming = StreamingClassifier.load(forward_folder("tokens.unit=word", "tokens.max_length=8"))
     counting = streaming._session = Counting(streaming._session)
@@ -247,19 +240,15 @@ def test_streams_are_independent(words):
         np.testing.assert_allclose(stream.end().scores, expected, rtol=0, atol=1e-5)
 
 
-def test_empty_text_is_refused(words):
-    stream = words[1].stream()
+def test_text_that_cannot_be_classified_is_an_error(pairs):
+    stream = pairs[0][1].stream()
     assert stream.feed(" \u200b\n") == []
     with pytest.raises(EmptyTextError):
         stream.end()
-
-
-def test_endless_word_is_an_error_that_stays(pairs):
     stream = pairs[2][1].stream()
-    with pytest.raises(EndlessWordError):
-        stream.feed("ab" * 1000)
-    with pytest.raises(EndlessWordError):
-        stream.feed(" ")
+    for piece in ("ab" * 1000, " "):  # the error stays
+        with pytest.raises(EndlessWordError):
+            stream.feed(piece)
 
 
 def test_models_that_cannot_stream_are_refused(model_folder, forward_folder, tmp_path):

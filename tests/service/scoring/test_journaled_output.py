@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewise.service.scoring.chunks import Position
-from gatewise.service.scoring.journaled_output import JournaledOutput, Progress
+from gatewise.service.scoring.journaled_output import JournaledOutput, ScoringProgress
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.errors import OutputError
 
 CONDITIONS = {"the input": [{"file": "in.csv", "bytes": 3}], "the options": {"top_k": None}}
-FIRST, SECOND = (Progress(Position(0, n), RowCounts(scored=n)) for n in (10, 20))
+FIRST, SECOND = (ScoringProgress(Position(0, n), RowCounts(scored=n)) for n in (10, 20))
 
 
 def opened(folder: Path, conditions=CONDITIONS, *, resume: bool = True) -> JournaledOutput:
@@ -73,7 +73,7 @@ def test_damaged_journal_is_never_taken_for_progress(chance: random.Random) -> N
             damaged[place] = digit if chance.random() < 0.5 else chance.randrange(256)
         journal.write_bytes(damaged)
         with opened(folder) as output:
-            whole = {Progress(): b"", FIRST: b"one\n", SECOND: b"one\ntwo\n"}
+            whole = {ScoringProgress(): b"", FIRST: b"one\n", SECOND: b"one\ntwo\n"}
             assert output.rows.read_bytes() == whole[output.progress]
 
 
@@ -82,7 +82,7 @@ def test_invalid_journal_is_ignored(tmp_path: Path, line: bytes) -> None:
     interrupted(tmp_path).close()
     (tmp_path / ".out.csv.partial" / "journal").write_bytes(line + b"\n")
     with opened(tmp_path) as output:
-        assert (output.progress, output.resumable) == (Progress(), False)
+        assert (output.progress, output.resumable) == (ScoringProgress(), False)
 
 
 @pytest.mark.parametrize("name", ["rows", "rejected"])
@@ -98,19 +98,19 @@ def test_missing_file_starts_again(tmp_path: Path) -> None:
     interrupted(tmp_path).close()
     (tmp_path / ".out.csv.partial" / "rows").unlink()
     with opened(tmp_path) as output:
-        assert output.progress == Progress()
+        assert output.progress == ScoringProgress()
         assert not output.resumable
 
 
 def test_nothing_to_go_on_with_is_interrupted(tmp_path: Path) -> None:
     with opened(tmp_path) as output:
-        assert (output.progress, output.resumable) == (Progress(), False)
+        assert (output.progress, output.resumable) == (ScoringProgress(), False)
 
 
 def test_without_resume_the_output_is_started_again(tmp_path: Path) -> None:
     interrupted(tmp_path).close()
     with opened(tmp_path, resume=False) as output:
-        assert output.progress == Progress()
+        assert output.progress == ScoringProgress()
         assert output.rows.read_bytes() == b""
 
 
@@ -132,7 +132,7 @@ def test_two_runs_cannot_write_one_output(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="another run is writing it"):
             opened(tmp_path, resume=resume)
     output.write(b"ee\n", b"")
-    output.commit(Progress(Position(0, 30), RowCounts(scored=30)))
+    output.commit(ScoringProgress(Position(0, 30), RowCounts(scored=30)))
     output.close()
     with opened(tmp_path) as again:
         assert again.progress.counts.scored == 30

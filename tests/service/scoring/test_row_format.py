@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewise.service.scoring import parquet_output
+from gatewise.service.scoring import row_format as row_formats
 from gatewise.service.scoring.cell_values import cell_text, json_text
-from gatewise.service.scoring.parquet_output import ParquetAssembler
-from gatewise.service.scoring.row_format import RowFormat
+from gatewise.service.scoring.row_format import ParquetAssembler, RowFormat
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError, OutputError
@@ -236,7 +235,7 @@ def test_value_out_of_the_range_of_its_column_type_is_refused(tmp_path: Path) ->
 
 
 def test_row_groups_are_limited(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(parquet_output, "_GROUP_ROWS", 100)
+    monkeypatch.setattr(row_formats, "_GROUP_ROWS", 100)
     row_format = RowFormat.named(tmp_path / "a.parquet", SCHEMA)
     put(tmp_path / "a.parquet", row_format, [row_format.encode(ROWS * 5)] * 25)
     metadata = pq.read_metadata(tmp_path / "a.parquet")

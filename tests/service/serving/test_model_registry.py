@@ -11,14 +11,14 @@ import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.batching import Capacity, Scored
-from gatewise.service.serving.model_registry import ModelRegistry
-from gatewise.service.serving.model_sources import ModelSource
-from gatewise.service.serving.model_versions import (
+from gatewise.service.serving.model_registry import (
     Change,
     InUseError,
+    ModelRegistry,
     NotReadyError,
     UnknownModelError,
 )
+from gatewise.service.serving.model_sources import ModelSource
 
 Act = Callable[[ModelRegistry], Awaitable[None]]
 

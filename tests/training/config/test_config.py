@@ -4,10 +4,6 @@ from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
 
 
-def test_every_setting_has_a_default():
-    assert config.load() == config.Config()
-
-
 def test_assignments_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text('[network]\ncell = "lstm"\nunits = 10\n[training]\nepochs = 2\n')
@@ -16,11 +12,10 @@ def test_assignments_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     assert loaded.network.units == 20
     assert loaded.network.ngrams == (1, 3)
     assert loaded.training.epochs == 2
-
-
-@pytest.mark.parametrize("assignment", ['network.cell="gru"', " network.cell = gru "])
-def test_a_bare_word_needs_no_quotes(assignment):
-    assert config.load(assignments=[assignment]).network.cell == "gru"
+    # A bare word needs no quotes.
+    for assignment in ('network.cell="gru"', " network.cell = gru "):
+        assert config.load(file, [assignment]).network.cell == "gru"
+    assert config.load() == config.Config()
 
 
 def test_ngram_lengths_follow_the_unit_unless_set():
@@ -52,7 +47,7 @@ def test_ngram_lengths_follow_the_unit_unless_set():
         ("units=3", r"expected section\.key=value"),
     ],
 )
-def test_a_wrong_setting_is_told_in_one_line(assignment, message):
+def test_a_wrong_setting_is_refused_in_one_line(assignment, message):
     with pytest.raises(ConfigError, match=message) as caught:
         config.load(assignments=[assignment])
     assert "\n" not in str(caught.value)
@@ -67,7 +62,7 @@ def test_a_wrong_setting_is_told_in_one_line(assignment, message):
         (None, "cannot be read: No such file"),
     ],
 )
-def test_a_wrong_file_is_told_in_one_line(tmp_path, contents, message):
+def test_a_wrong_file_is_refused_in_one_line(tmp_path, contents, message):
     file = tmp_path / "run.toml"
     if contents is not None:
         file.write_bytes(contents)
@@ -76,11 +71,13 @@ def test_a_wrong_file_is_told_in_one_line(tmp_path, contents, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_table_that_is_no_table_does_not_break_an_assignment(tmp_path):
+def test_settings_that_do_not_fit_each_other_are_refused(tmp_path):
     file = tmp_path / "run.toml"
     file.write_text("network = 3\n")
     with pytest.raises(ConfigError, match="expected a table"):
         config.load(file, ["network.units=3"])
+    with pytest.raises(ConfigError, match="together they balance twice"):
+        config.load(assignments=["training.class_weights=balanced", "training.sampling=balanced"])
 
 
 def test_a_setting_can_be_put_back_to_nothing(tmp_path):
@@ -88,8 +85,3 @@ def test_a_setting_can_be_put_back_to_nothing(tmp_path):
     file.write_text("\ufeff[training]\nmax_updates = 7\n", encoding="utf-8")
     assert config.load(file).training.max_updates == 7
     assert config.load(file, ["training.max_updates=null"]).training.max_updates is None
-
-
-def test_labels_are_balanced_once():
-    with pytest.raises(ConfigError, match="together they balance twice"):
-        config.load(assignments=["training.class_weights=balanced", "training.sampling=balanced"])

@@ -1,6 +1,4 @@
-"""The section `tokens`: every combination trains a dictionary, or is refused in one line."""
-
-import itertools
+"""The section `tokens`: settings train a dictionary, or are refused in one line."""
 
 import pytest
 
@@ -29,20 +27,17 @@ def test_what_makes_no_sense_is_refused_in_one_line(settings, reason):
     assert "\n" not in str(error.value)
 
 
-_UNITS = [
-    ["unit=word"],
-    ["unit=subword"],
-    ["unit=character"],
-    ["unit=ngram"],
-    ["unit=ngram", "ngram=4"],
-]
-
-
 @pytest.mark.parametrize(
     ("unit", "accents", "normalization"),
-    list(itertools.product(_UNITS, ["keep", "strip"], ["none", "nfc", "nfkc", "nfd", "nfkd"])),
+    [
+        (["unit=word"], "keep", "none"),
+        (["unit=subword"], "strip", "nfc"),
+        (["unit=character"], "keep", "nfkd"),
+        (["unit=ngram"], "strip", "nfkc"),
+        (["unit=ngram", "ngram=4"], "keep", "nfd"),
+    ],
 )
-def test_every_other_combination_is_a_dictionary(unit, accents, normalization):
+def test_the_settings_are_those_of_a_dictionary(unit, accents, normalization):
     settings = [*unit, f"accents={accents}", f"normalization={normalization}", "keep=tail"]
     tokens = config.load(assignments=[f"tokens.{setting}" for setting in settings]).tokens
     texts = ["Ein süßer Café, ein süßer Tee", "ein ﬁnes Café"]

@@ -1,10 +1,15 @@
-import csv
-
 import numpy as np
 import pytest
 
 from gatewise.training.config import config
-from gatewise.training.data.auto_settings import with_epochs, with_unit, with_vectors
+from gatewise.training.config.config import ConfigError
+from gatewise.training.data.auto_settings import (
+    with_epochs,
+    with_linear_path,
+    with_refit,
+    with_unit,
+    with_vectors,
+)
 from gatewise.training.data.corpora import Corpora, read
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
@@ -21,53 +26,44 @@ NAMES = ["".join(_SYLLABLES[place] for place in row) for row in _PLACES]
 CHINESE = [f"我们{verb}这{thing}。" for verb in "看听写读买卖" for thing in "书画诗歌米酒茶花树门"]
 
 
-def rows_of(texts, tmp_path, aside=4):
+@pytest.fixture
+def rows_of(tmp_path, write_csv):
     """The rows of a corpus, each fourth of them for validation."""
-    parts = {"train": [], "validation": []}
-    for number, text in enumerate(texts):
-        parts["train" if number % aside else "validation"].append((text, "ab"[number % 2]))
-    for name, rows in parts.items():
-        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *rows])
-    (tmp_path / "rows").mkdir()
-    corpora = Corpora(tmp_path / "train.csv", tmp_path / "validation.csv")
-    return read(corpora, config.load(), StopAtBadRows(), tmp_path / "rows")
+
+    def rows(texts):
+        labelled = [(text, "ab"[number % 2]) for number, text in enumerate(texts)]
+        corpora = Corpora(
+            write_csv(tmp_path / "train.csv", [r for n, r in enumerate(labelled) if n % 4]),
+            write_csv(tmp_path / "validation.csv", labelled[::4]),
+        )
+        (tmp_path / "rows").mkdir()
+        return read(corpora, config.load(), StopAtBadRows(), tmp_path / "rows")
+
+    return rows
 
 
-def unit_of(texts, tmp_path, *settings):
-    given = config.load(assignments=settings)
-    return with_unit(given, rows_of(texts, tmp_path)).tokens.unit
+@pytest.mark.parametrize(
+    ("texts", "settings", "unit"),
+    [
+        (ENGLISH, [], "word"),
+        (NAMES, [], "character"),
+        (CHINESE, [], "character"),
+        # Long texts are split into words whatever they hold.
+        ([f"{name} " * 40 for name in NAMES], [], "word"),
+        # A unit that is set is kept.
+        (NAMES, ["tokens.unit=subword"], "subword"),
+        # Words that the dictionary will leave out are known words all the same.
+        (ENGLISH, ["tokens.min_frequency=50", "tokens.vocab_size=10"], "word"),
+    ],
+    ids=["sentences", "names", "no spaces", "long", "set", "left out"],
+)
+def test_the_unit_follows_from_the_texts(rows_of, texts, settings, unit):
+    assert with_unit(config.load(assignments=settings), rows_of(texts)).tokens.unit == unit
 
 
-def test_words_of_sentences_are_tokens(tmp_path):
-    assert unit_of(ENGLISH, tmp_path) == "word"
-
-
-def test_names_are_cut_into_characters(tmp_path):
-    assert unit_of(NAMES, tmp_path) == "character"
-
-
-def test_a_script_without_spaces_is_cut_into_characters(tmp_path):
-    assert unit_of(CHINESE, tmp_path) == "character"
-
-
-def test_long_texts_are_cut_into_words_whatever_they_hold(tmp_path):
-    texts = [f"{name} " * 40 for name in NAMES]
-    assert unit_of(texts, tmp_path) == "word"
-
-
-def test_a_unit_that_is_set_is_kept(tmp_path):
-    assert unit_of(NAMES, tmp_path, "tokens.unit=subword") == "subword"
-
-
-def test_words_that_the_dictionary_will_leave_out_are_known_words_all_the_same(tmp_path):
-    settings = ["tokens.min_frequency=50", "tokens.vocab_size=10"]
-    assert unit_of(ENGLISH, tmp_path, *settings) == "word"
-
-
-def test_other_settings_are_left_alone(tmp_path):
+def test_other_settings_are_left_alone(rows_of):
     given = config.load(assignments=["tokens.lowercase=false", "training.seed=4"])
-    found = with_unit(given, rows_of(NAMES, tmp_path))
+    found = with_unit(given, rows_of(NAMES))
     tokens = given.tokens.model_copy(update={"unit": "character"})
     assert found == given.model_copy(update={"tokens": tokens})
 
@@ -78,11 +74,8 @@ def test_other_settings_are_left_alone(tmp_path):
 )
 def test_epochs_are_fewer_the_more_tokens_there_are(tokens, epochs):
     assert with_epochs(config.load(), tokens).training.epochs == epochs
-
-
-def test_epochs_that_are_set_are_kept():
     given = config.load(assignments=["training.epochs=40"])
-    assert with_epochs(given, 10**9) == given
+    assert with_epochs(given, tokens) == given
 
 
 @pytest.mark.parametrize(
@@ -98,3 +91,59 @@ def test_epochs_that_are_set_are_kept():
 def test_an_encoder_s_vectors_are_left_as_they_are(assignments, expected, tmp_path):
     given = config.load(assignments=[each.replace("FOLDER", str(tmp_path)) for each in assignments])
     assert with_vectors(given).network.train_vectors == expected
+
+
+@pytest.mark.parametrize(
+    ("assignments", "linear_path"),
+    [
+        ([], "solved"),
+        (["training.linear_path=descended"], "descended"),
+        (["training.paths=together"], "descended"),
+        (["corpus.probability_prefix=p_"], "descended"),
+        (["reject.out_of_scope=none"], "descended"),
+    ],
+)
+def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_path, tmp_path):
+    rows = rows_of(ENGLISH, tmp_path)
+    found = with_linear_path(config.load(assignments=assignments), rows)
+    assert found.training.linear_path == linear_path
+
+
+def test_a_path_cannot_be_solved_for_probabilities(tmp_path):
+    assignments = ["training.linear_path=solved", "corpus.probability_prefix=p_"]
+    with pytest.raises(ConfigError, match=r"set training\.linear_path=descended"):
+        with_linear_path(config.load(assignments=assignments), rows_of(ENGLISH, tmp_path))
+
+
+def test_a_path_that_is_solved_has_no_common_loss():
+    with pytest.raises(ConfigError, match=r"expected training\.paths=apart"):
+        config.load(assignments=["training.linear_path=solved", "training.paths=together"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "held_out", "refit"),
+    [
+        ([], True, True),
+        ([], False, False),
+        (["training.refit=false"], True, False),
+        (["reject.out_of_scope=none"], True, False),
+    ],
+)
+def test_few_rows_are_learnt_again_with_those_held_out(assignments, held_out, refit, tmp_path):
+    rows = rows_of(ENGLISH, tmp_path)
+    found = with_refit(config.load(assignments=assignments), rows, held_out=held_out)
+    assert found.training.refit is refit
+
+
+@pytest.mark.parametrize(
+    ("assignments", "held_out", "message"),
+    [
+        ([], False, "received a validation corpus"),
+        (["reject.out_of_scope=none"], True, "reject.out_of_scope"),
+    ],
+)
+def test_rows_that_cannot_be_added_are_refused(assignments, held_out, message, tmp_path):
+    rows = rows_of(ENGLISH, tmp_path)
+    settings = config.load(assignments=["training.refit=true", *assignments])
+    with pytest.raises(ConfigError, match=message):
+        with_refit(settings, rows, held_out=held_out)

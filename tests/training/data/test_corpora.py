@@ -1,4 +1,3 @@
-import csv
 import json
 
 import numpy as np
@@ -36,12 +35,6 @@ def test_a_split_sets_the_same_share_of_each_label_aside():
     assert (split(keys_of(labels), 0.1, seed=2) != aside).any()
 
 
-def write(path, rows, header=("text", "label")):
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
 def rows_of(folder, corpora, *settings):
     folder.mkdir(exist_ok=True)
     return read(corpora, config.load(assignments=settings), StopAtBadRows(), folder)
@@ -51,10 +44,10 @@ def texts(stored):
     return [row.text for row in stored]
 
 
-def test_corpora_of_other_dialects_are_read_and_noted(tmp_path):
-    train = write(tmp_path / "train.csv", [(f"für {i}; ja", "ab"[i % 2]) for i in range(20)])
+def test_corpora_of_other_dialects_are_read_and_noted(tmp_path, write_csv):
+    train = write_csv(tmp_path / "train.csv", [(f"für {i}; ja", "ab"[i % 2]) for i in range(20)])
     train.write_bytes(train.read_text("utf-8").replace(",", "\t").encode("cp1252"))
-    test = write(tmp_path / "test.csv", [("grün", "a")])
+    test = write_csv(tmp_path / "test.csv", [("grün", "a")])
     rows = rows_of(tmp_path / "data", Corpora(train, test=test))
     assert sorted(texts(rows.train))[0] == "für 0; ja"
     assert texts(rows.test) == ["grün"]
@@ -77,14 +70,14 @@ def write_splits(folder, **splits):
     return folder
 
 
-def test_the_splits_of_a_data_set_are_used_as_such(tmp_path):
+def test_the_splits_of_a_data_set_are_used_as_such(tmp_path, write_csv):
     folder = write_splits(tmp_path / "set", train=[0, 1, 0], validation=[1, 0], test=[0])
     rows = rows_of(tmp_path / "data", Corpora(folder))
     assert texts(rows.train) == ["train 0", "train 1", "train 2"]
     assert [row.label for row in rows.validation] == ["b", "a"]
     assert texts(rows.test) == ["test 0"]
     assert rows.notes == (f"{folder}: its splits are used as such: train, validation, test",)
-    other = write(tmp_path / "other.csv", [("mine", "a")])
+    other = write_csv(tmp_path / "other.csv", [("mine", "a")])
     rows = rows_of(tmp_path / "data", Corpora(folder, validation=other, test=other))
     assert texts(rows.validation) == texts(rows.test) == ["mine"]
 
@@ -100,9 +93,9 @@ def test_a_test_split_without_labels_is_left_out(tmp_path):
     )
 
 
-def test_the_parts_hold_the_rows_in_their_order(tmp_path):
-    train = write(tmp_path / "train.csv", [(f"text {i}", "ab"[i % 2]) for i in range(50)])
-    test = write(tmp_path / "test.csv", [("x", "a"), ("y", "b"), ("z", "a")])
+def test_the_parts_hold_the_rows_in_their_order(tmp_path, write_csv):
+    train = write_csv(tmp_path / "train.csv", [(f"text {i}", "ab"[i % 2]) for i in range(50)])
+    test = write_csv(tmp_path / "test.csv", [("x", "a"), ("y", "b"), ("z", "a")])
     rows = rows_of(tmp_path / "data", Corpora(train, test=test))
     assert rows.labels.names == ("a", "b")
     assert not rows.multi_label
@@ -112,10 +105,6 @@ def test_the_parts_hold_the_rows_in_their_order(tmp_path):
     assert sorted(numbers) == list(range(50))
     assert numbers[: len(rows.train)] == sorted(numbers[: len(rows.train)])
     assert list(rows.parts()) == ["train", "validation", "test"]
-
-
-def test_without_a_test_corpus_there_is_no_test_part(tmp_path):
-    train = write(tmp_path / "train.csv", [(f"text {i}", "ab"[i % 2]) for i in range(50)])
     rows = rows_of(tmp_path / "data", Corpora(train))
     assert rows.test is None
     assert list(rows.parts()) == ["train", "validation"]
@@ -133,28 +122,24 @@ def test_several_labels_are_split_by_the_rarest(tmp_path):
     assert len(rows.validation) == 20
 
 
-def test_the_task_of_training_is_that_of_the_other_corpora(tmp_path):
-    train = write(
-        tmp_path / "train.csv", [(f"text {i}", "a|b") for i in range(20)], ("text", "labels")
-    )
-    test = write(tmp_path / "test.csv", [("x", "b|a")], ("text", "labels"))
+def test_the_task_of_training_is_that_of_the_other_corpora(tmp_path, write_csv):
+    header = ("text", "labels")
+    rows = [(f"text {i}", "a|b") for i in range(20)]
+    train = write_csv(tmp_path / "train.csv", rows, header)
+    test = write_csv(tmp_path / "test.csv", [("x", "b|a")], header)
     rows = rows_of(tmp_path / "data", Corpora(train, test=test))
     assert [row.labels for row in rows.test] == [("a", "b")]
-
-
-def test_balanced_sampling_makes_no_sense_with_several_labels(tmp_path):
-    train = write(tmp_path / "train.csv", [("text", "a|b")], ("text", "labels"))
     with pytest.raises(config.ConfigError, match=r"set training\.class_weights=balanced instead"):
         rows_of(tmp_path / "data", Corpora(train), "training.sampling=balanced")
 
 
-def test_soft_labels_name_the_labels_even_one_that_no_text_is_most_likely_of(tmp_path):
-    soft = write(
+def test_soft_labels_name_the_labels_even_one_that_no_text_is_most_likely_of(tmp_path, write_csv):
+    soft = write_csv(
         tmp_path / "train.csv",
         [(f"text {i}", 0.5 + 0.1 * (i % 2), 0.4 - 0.1 * (i % 2), 0.1) for i in range(20)],
         ("text", "p_a", "p_b", "p_c"),
     )
-    hard = write(tmp_path / "hard.csv", [("x", "c"), ("y", "b")])
+    hard = write_csv(tmp_path / "hard.csv", [("x", "c"), ("y", "b")])
     rows = rows_of(tmp_path / "data", Corpora(soft, hard), "corpus.probability_prefix=p_")
     assert rows.labels.names == ("a", "b", "c")
     assert next(iter(rows.train)).probabilities == pytest.approx((0.5, 0.4, 0.1))
@@ -165,10 +150,10 @@ COPIES = [(f"a text of its own, number {i}, about {i * i}", "ab"[i % 2]) for i i
 
 
 @pytest.mark.parametrize(("what", "train"), [("report", 43), ("remove", 40), ("ignore", 43)])
-def test_copies_are_told_and_removed_on_request(tmp_path, what, train):
-    path = write(tmp_path / "train.csv", [*COPIES, COPIES[0], ("Seen in test", "a"), COPIES[1]])
-    validation = write(tmp_path / "validation.csv", [("unseen", "b"), ("unseen too", "a")])
-    test = write(tmp_path / "test.csv", [("seen in test", "a")])
+def test_copies_are_reported_and_removed_on_request(tmp_path, write_csv, what, train):
+    path = write_csv(tmp_path / "train.csv", [*COPIES, COPIES[0], ("Seen in test", "a"), COPIES[1]])
+    validation = write_csv(tmp_path / "validation.csv", [("unseen", "b"), ("unseen too", "a")])
+    test = write_csv(tmp_path / "test.csv", [("seen in test", "a")])
     corpora = Corpora(path, validation, test)
     rows = rows_of(tmp_path / "data", corpora, f"corpus.duplicates={what}")
     assert (len(rows.train), len(rows.validation), len(rows.test)) == (train, 2, 1)
@@ -180,7 +165,7 @@ def test_copies_are_told_and_removed_on_request(tmp_path, what, train):
         assert (("train", "train"), COPIES[0][0], COPIES[0][0]) in texts_of
 
 
-def test_a_part_of_which_nothing_is_left_is_told(tmp_path):
-    train = write(tmp_path / "train.csv", COPIES)
+def test_a_part_of_which_nothing_is_left_is_told(tmp_path, write_csv):
+    train = write_csv(tmp_path / "train.csv", COPIES)
     with pytest.raises(CorpusError, match="no train rows are left once duplicates are removed"):
         rows_of(tmp_path / "data", Corpora(train, test=train), "corpus.duplicates=remove")

@@ -1,5 +1,3 @@
-import csv
-
 import numpy as np
 import pytest
 
@@ -22,14 +20,14 @@ VALIDATION = [
 
 
 @pytest.fixture
-def encoded(tmp_path):
-    for name, rows in (("train", TRAIN), ("validation", VALIDATION)):
-        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *rows])
+def encoded(tmp_path, write_csv):
+    corpora = Corpora(
+        write_csv(tmp_path / "train.csv", TRAIN),
+        write_csv(tmp_path / "validation.csv", VALIDATION),
+    )
     settings = config.load(
         assignments=["reject.out_of_scope=oos", f"tokens.max_length={MAX_LENGTH}"]
     )
-    corpora = Corpora(tmp_path / "train.csv", tmp_path / "validation.csv")
     with RejectBadRows(tmp_path / "rejects.jsonl") as bad_rows:
         rows = read(corpora, settings, bad_rows, tmp_path)
         tokenizer = train_tokenizer(text for text, _ in TRAIN)

@@ -21,7 +21,7 @@ def test_what_was_stored_comes_back(classes, tmp_path):
     windows = [
         (ids[start : start + 70], targets[start : start + 70]) for start in range(0, 500, 70)
     ]
-    stored = examples.store(windows, tmp_path / "train")
+    stored = examples.store(windows, tmp_path)
     rows = random.permutation(500)
     assert len(stored) == 500
     assert stored.classes == classes
@@ -30,10 +30,6 @@ def test_what_was_stored_comes_back(classes, tmp_path):
     assert [found.tolist() for found in stored.ids(rows)] == [ids[row].tolist() for row in rows]
     assert stored.lengths(rows).tolist() == [len(ids[row]) for row in rows]
     np.testing.assert_array_equal(stored.targets(rows), targets[rows])
-
-
-def test_an_earlier_files_rows_are_gone(tmp_path):
-    examples.store([(texts(9), np.zeros(9, np.int32))], tmp_path)
+    # Rows of an earlier file are gone.
     again = examples.store([(texts(2), np.ones(2, np.int32)), ([], np.ones(0, np.int32))], tmp_path)
-    assert len(again) == 2
-    assert again.targets(np.arange(2)).tolist() == [1, 1]
+    assert again.targets(np.arange(len(again))).tolist() == [1, 1]

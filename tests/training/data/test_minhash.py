@@ -28,28 +28,20 @@ def sharing(count, of, seed):
     return " ".join(first), " ".join([*first[: count + 2], *words[of + 2 :][: of - count]])
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
+def test_which_texts_are_the_same():
+    for one, other in (
         ("Good  morning", "good\nmorning "),
         ("STRASSE", "straße"),
         ("ﬁne", "fine"),
         ("２０２６年", "2026年"),
         ("e\u0301t\u00e9", "\u00e9te\u0301"),
-    ],
-)
-def test_texts_that_are_the_same(one, other):
-    assert normalized(one) == normalized(other)
+    ):
+        assert normalized(one) == normalized(other)
+    for one, other in (("good", "good!"), ("été", "ete"), ("a b", "ab"), ("х", "x")):
+        assert normalized(one) != normalized(other)
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [("good", "good!"), ("été", "ete"), ("a b", "ab"), ("х", "x")]
-)
-def test_texts_that_are_not(one, other):
-    assert normalized(one) != normalized(other)
-
-
-@pytest.mark.parametrize(("shared", "of"), [(20, 100), (50, 100), (90, 100), (8, 9), (290, 300)])
+@pytest.mark.parametrize(("shared", "of"), [(20, 100), (90, 100), (8, 9)])
 def test_the_estimate_is_right_on_average(shared, of):
     estimates = [likeness(*sharing(shared, of, seed)) for seed in range(200)]
     true = shared / (2 * of - shared)
@@ -57,14 +49,9 @@ def test_the_estimate_is_right_on_average(shared, of):
     assert np.mean(estimates) == pytest.approx(true, abs=4 * deviation / 200**0.5)
     # As much as for LANES independent draws: no lane repeats another.
     assert np.std(estimates) == pytest.approx(deviation, rel=0.25)
-
-
-def test_texts_of_a_single_run_are_the_same_or_share_next_to_nothing():
+    # Texts of a single run are the same or share next to nothing.
     _, found = signatures([f"one two three{number}" for number in range(2000)])
-    for lane in found.T:
-        assert len(np.unique(lane)) > 1950  # of 65536 values; 1970 are expected
-    agreeing = (found[:1] == found[1:]).sum(axis=1)
-    assert agreeing.max() <= 2
+    assert (found[:1] == found[1:]).sum(axis=1).max() <= 2
 
 
 @pytest.mark.parametrize(
@@ -85,23 +72,19 @@ def test_units(text, units):
     assert counts.tolist() == [units - 2]
 
 
-@pytest.mark.parametrize("text", ["", "one", "one two", "?!... -- ,,", "\x00", "你好"])
-def test_without_three_units_there_is_no_signature(text):
-    signed, found = signatures([text, "one two three", text])
-    assert signed.tolist() == [False, True, False]
+def test_without_three_units_there_is_no_signature():
+    texts = ["", "one", "one two", "?!... -- ,,", "\x00", "你好"]
+    signed, found = signatures([*texts, "one two three", *texts])
+    assert signed.tolist() == [
+        text == "one two three" for text in [*texts, "one two three", *texts]
+    ]
     assert found.shape == (1, LANES)
 
 
-def test_punctuation_is_not_looked_at_but_symbols_are():
+def test_symbols_count_and_punctuation_does_not():
     assert likeness("so that is it then", "So, that is it -- then!") == 1
     assert likeness("so that is it 😀", "so that is it 😡") < 0.8
     assert likeness("so that is it", "so that it is") == 0
-
-
-def test_runs_do_not_reach_into_the_next_text():
-    texts = ["a b c d", "e f", "g h i"]
-    together = signatures(texts)[1]
-    assert (together == np.stack([signature("a b c d"), signature("g h i")])).all()
 
 
 def plain_units(text):
@@ -120,7 +103,7 @@ TEXTS = st.text(st.sampled_from("ab é.,+😀'١\u0301\ud800"), max_size=12)
 
 
 @given(st.lists(TEXTS, max_size=8))
-def test_a_signature_tells_of_the_set_of_runs_and_of_nothing_else(texts):
+def test_a_signature_depends_on_the_set_of_runs_alone(texts):
     signed, found = signatures(texts)
     runs = []
     for text in texts:
@@ -133,7 +116,7 @@ def test_a_signature_tells_of_the_set_of_runs_and_of_nothing_else(texts):
             assert (one == other).all() == (of == of_other)
 
 
-def test_pieces_and_windows_change_nothing(monkeypatch):
+def test_pieces_and_windows_change_nothing_and_the_end_of_a_giant_text_is_left_out(monkeypatch):
     texts = [f"{'many words and ' * (number % 50)} number {number}" for number in range(300)]
     signed, found = signatures(texts)
     monkeypatch.setattr(minhash, "_CHARACTERS", 100)
@@ -141,9 +124,6 @@ def test_pieces_and_windows_change_nothing(monkeypatch):
     again, found_again = signatures(texts)
     assert (signed == again).all()
     assert (found == found_again).all()
-
-
-def test_of_a_giant_text_the_beginning_is_looked_at(monkeypatch):
     monkeypatch.setattr(minhash, "_LONGEST", 20)
     assert likeness("one two three four and this", "one two three four and that") == 1
     assert likeness("one two three four", "one two three five") < 1

@@ -95,10 +95,14 @@ def test_examples_are_the_most_similar_pairs(search):
     found = search(np.concatenate([originals, others]), parts=[1] * 20 + [4] * 20)
     pairs = [(pair.first, pair.second, pair.similarity) for pair in found.examples[0, 2]]
     assert pairs == [(lanes, 20 + lanes, (LANES - lanes) / LANES) for lanes in range(5)]
+    for count in (0, 1):
+        found = search(originals[:count])
+        assert found.near.tolist() == [0] * count
+        assert not any(found.examples.values())
 
 
 def test_a_crowd_is_linked_without_comparing_all(search, monkeypatch):
-    original = drawn(1)[0]
+    (original,) = drawn(1)
     crowd = np.stack([changed(original, number % 10, number) for number in range(5000)])
     compared = []
     counted = near_duplicates._Search.compare
@@ -129,10 +133,3 @@ def test_what_waits_for_comparison_is_bounded_and_changes_nothing(search, monkey
     assert (whole.near == pieces.near).all()
     assert (whole.earlier == pieces.earlier).all()
     assert whole.near.any()
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_nothing_to_compare(search, count):
-    found = search(drawn(count))
-    assert found.near.tolist() == [0] * count
-    assert not any(found.examples.values())

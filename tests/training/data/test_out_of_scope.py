@@ -1,7 +1,5 @@
 """Rows that have none of the labels: read, split, and made into what is learnt from."""
 
-import csv
-
 import numpy as np
 import pytest
 
@@ -15,30 +13,32 @@ from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 ROWS = [(f"text {number}", ("a", "b", "a", "oos")[number % 4]) for number in range(80)]
+INSIDE = [row for row in ROWS if row[1] != "oos"]
 SETTINGS = ["reject.out_of_scope=oos", "corpus.duplicates=ignore"]
 
 
-def write(path, rows, header=("text", "label")):
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
+@pytest.fixture
+def encoded(tmp_path, write_csv):
+    """Writes corpora and encodes them."""
+
+    def encode(train, validation=None, settings=SETTINGS, **parts):
+        corpora = Corpora(
+            write_csv(tmp_path / "train.csv", train),
+            write_csv(tmp_path / "validation.csv", validation) if validation else None,
+            **{name: write_csv(tmp_path / f"{name}.csv", rows) for name, rows in parts.items()},
+        )
+        run = config.load(assignments=settings)
+        folder = tmp_path / "data"
+        folder.mkdir(exist_ok=True)
+        rows = read(corpora, run, StopAtBadRows(), folder)
+        tokenizer = train_tokenizer(row.text for row in rows.train)
+        return encode_corpus(rows, tokenizer, run, StopAtBadRows(), folder)
+
+    return encode
 
 
-def encoded(folder, train, validation=None, settings=SETTINGS, **parts):
-    corpora = Corpora(
-        write(folder / "train.csv", train),
-        write(folder / "validation.csv", validation) if validation else None,
-        **{name: write(folder / f"{name}.csv", rows) for name, rows in parts.items()},
-    )
-    run = config.load(assignments=settings)
-    (folder / "data").mkdir(exist_ok=True)
-    rows = read(corpora, run, StopAtBadRows(), folder / "data")
-    tokenizer = train_tokenizer(row.text for row in rows.train)
-    return encode_corpus(rows, tokenizer, run, StopAtBadRows(), folder / "data")
-
-
-def test_the_model_has_no_such_label(tmp_path):
-    found = encoded(tmp_path, ROWS, test=[("x", "oos"), ("y", "a")])
+def test_the_model_has_no_such_label(encoded):
+    found = encoded(ROWS, test=[("x", "oos"), ("y", "a")])
     assert found.rows.labels.names == ("a", "b")
     assert [row.labels for row in found.rows.test] == [(), ("a",)]
     # A share of them is set aside too.
@@ -47,8 +47,8 @@ def test_the_model_has_no_such_label(tmp_path):
     ] == [18, 2]
 
 
-def test_their_target_is_every_label_alike(tmp_path):
-    found = encoded(tmp_path, ROWS, [("text", "a"), ("more", "oos"), ("other", "b")])
+def test_their_target_is_every_label_alike(encoded):
+    found = encoded(ROWS, [("text", "a"), ("more", "oos"), ("other", "b")])
     targets = found.train.targets(np.arange(len(found.train)))
     assert sorted(map(tuple, targets.tolist())) == sorted(
         [(1.0, 0.0)] * 40 + [(0.0, 1.0)] * 20 + [(0.5, 0.5)] * 20
@@ -61,68 +61,60 @@ def test_their_target_is_every_label_alike(tmp_path):
 @pytest.mark.parametrize(
     ("inside", "outside", "expected"), [(60, 20, 1), (60, 2, 3), (200, 1, 10), (60, 0, 0)]
 )
-def test_a_few_are_learnt_from_more_often(tmp_path, inside, outside, expected):
+def test_a_few_are_learnt_from_more_often(encoded, inside, outside, expected):
     rows = [(f"text {number}", "ab"[number % 2]) for number in range(inside)]
     rows += [(f"other {number}", "oos") for number in range(outside)]
     validation = [("text", "a"), ("other", "oos")]
-    found = encoded(tmp_path, rows, validation)
+    found = encoded(rows, validation)
     assert out_of_scope_repeats(found.rows.train) == expected
     assert len(found.train) == inside + outside * expected
     targets = found.train.targets(np.arange(len(found.train)))
     assert targets.ndim == (2 if outside else 1)
 
 
-def test_the_digest_counts_each_row_once(tmp_path):
+def test_the_digest_counts_each_row_once(encoded):
     validation = [("text", "a"), ("other", "oos")]
-    first = encoded(tmp_path, ROWS, validation).train_sha256
+    first = encoded(ROWS, validation).train_sha256
     changed = [*ROWS[:-1], (ROWS[-1][0], "a")]
-    assert first != encoded(tmp_path, changed, validation).train_sha256
+    assert first != encoded(changed, validation).train_sha256
     renamed = [(text, "other" if label == "oos" else label) for text, label in ROWS]
     settings = ["reject.out_of_scope=other", "corpus.duplicates=ignore"]
-    found = encoded(tmp_path, renamed, [("text", "a"), ("x", "other")], settings)
+    found = encoded(renamed, [("text", "a"), ("x", "other")], settings)
     assert found.train_sha256 == first
 
 
-def test_windows_make_no_difference(tmp_path, monkeypatch):
-    whole = encoded(tmp_path, ROWS).train
+def test_windows_make_no_difference(encoded, monkeypatch):
+    whole = encoded(ROWS).train
     rows = np.arange(len(whole))
     expected, lengths = whole.targets(rows).tolist(), whole.lengths(rows).tolist()
     monkeypatch.setattr(encoded_corpus, "_WINDOW", 3)
-    parts = encoded(tmp_path, ROWS).train
+    parts = encoded(ROWS).train
     assert parts.targets(rows).tolist() == expected
     assert parts.lengths(rows).tolist() == lengths
 
 
-def test_rows_to_choose_by_are_needed(tmp_path):
+def test_rows_to_choose_by_are_needed(encoded):
     inside = [("text", "a"), ("other", "b")]
     with pytest.raises(
         CorpusError, match="expected validation rows with the label 'oos' to choose"
     ):
-        encoded(tmp_path, ROWS, inside)
-    found = encoded(tmp_path, ROWS, inside, [*SETTINGS, "reject.target_precision=0.9"])
+        encoded(ROWS, inside)
+    found = encoded(ROWS, inside, [*SETTINGS, "reject.target_precision=0.9"])
     assert found.train.classes == 2
+    # Rows to learn from are not needed.
+    assert encoded(INSIDE, [*inside, ("more", "oos")]).train.classes == 0
+    with pytest.raises(CorpusError, match="validation rows: expected rows with one of the labels"):
+        encoded(ROWS, [("other", "oos")])
     misspelt = ["reject.out_of_scope=ooss", "reject.target_precision=0.9"]
     with pytest.raises(CorpusError, match="training or validation rows with the label 'ooss'"):
-        encoded(tmp_path, ROWS, settings=misspelt)
+        encoded(ROWS, settings=misspelt)
 
 
-def test_rows_to_learn_from_are_not(tmp_path):
-    inside = [row for row in ROWS if row[1] != "oos"]
-    found = encoded(tmp_path, inside, [("text", "a"), ("other", "oos")])
-    assert found.train.classes == 0
-
-
-def test_rows_of_a_label_are_needed_to_choose_an_epoch_by(tmp_path):
-    with pytest.raises(CorpusError, match="validation rows: expected rows with one of the labels"):
-        encoded(tmp_path, ROWS, [("other", "oos")])
-
-
-def test_without_the_setting_it_is_a_label_as_any_other(tmp_path):
-    found = encoded(tmp_path, ROWS, settings=["corpus.duplicates=ignore"])
+def test_without_the_setting_it_is_a_label_as_any_other(encoded):
+    found = encoded(ROWS, settings=["corpus.duplicates=ignore"])
     assert found.rows.labels.names == ("a", "b", "oos")
-    inside = [row for row in ROWS if row[1] != "oos"]
     with pytest.raises(BadRowsError, match="label 'oos' was never seen in training"):
-        encoded(tmp_path, inside, [("x", "oos")], ["reject.target_precision=0.9"])
+        encoded(INSIDE, [("x", "oos")], ["reject.target_precision=0.9"])
 
 
 @pytest.mark.parametrize(
@@ -135,14 +127,15 @@ def test_without_the_setting_it_is_a_label_as_any_other(tmp_path):
         (["reject.target_precision=0.9", "reject.label=b"], "reject.label=b: expected a name"),
     ],
 )
-def test_what_makes_no_sense_is_refused(tmp_path, settings, message):
+def test_what_makes_no_sense_is_refused(encoded, settings, message):
     with pytest.raises(ConfigError, match=message):
-        encoded(tmp_path, ROWS, settings=settings)
+        encoded(ROWS, settings=settings)
 
 
-def test_soft_labels_tell_of_no_such_row(tmp_path):
-    rows = [("x", 0.5, 0.5), ("y", 1, 0)]
-    corpus = write(tmp_path / "soft.csv", rows, ("text", "p_a", "p_b"))
+def test_soft_labels_have_no_such_row(tmp_path, write_csv):
+    corpus = write_csv(
+        tmp_path / "soft.csv", [("x", 0.5, 0.5), ("y", 1, 0)], ("text", "p_a", "p_b")
+    )
     run = config.load(assignments=[*SETTINGS, "corpus.probability_prefix=p_"])
     with pytest.raises(ConfigError, match="received one of soft labels"):
         read(Corpora(corpus), run, StopAtBadRows(), tmp_path)

@@ -38,13 +38,9 @@ def test_round_trip_is_exact(tmp_path):
         for a, b in zip(getattr(loaded, name), getattr(CHECKPOINT, name), strict=True):
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
-
-
-def test_before_the_first_epoch_there_are_no_best_weights(tmp_path):
-    file = checkpoints(tmp_path)
+    # Before the first epoch there are no best weights.
     file.save(Checkpoint(TrainingState(peak=0.1), CHECKPOINT.variables, []))
-    assert file.load().state == TrainingState(peak=0.1)
-    assert file.load().best_weights == []
+    assert (file.load().state, file.load().best_weights) == (TrainingState(peak=0.1), [])
 
 
 def test_another_identity_is_refused(tmp_path):

@@ -1,16 +1,12 @@
 import subprocess
 import sys
 
-# Logical devices must be configured before TensorFlow starts, so this runs in its own process.
-REPLICAS = """
+# Threads and logical devices must be set before TensorFlow starts, so this runs in its own process.
+SCRIPT = """
 import sys
 from pathlib import Path
 import numpy as np
 import tensorflow as tf
-
-cpu = tf.config.list_physical_devices("CPU")[0]
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
 
 from gatewise.training.fit import devices
 from gatewise.training.data import examples
@@ -22,6 +18,15 @@ from gatewise.training.fit.loss import make_loss
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.training_section import TrainingConfig
 
+for threads in (1, 3, 0):
+    devices.set_operation_threads(threads)
+    print(tf.config.threading.get_intra_op_parallelism_threads())
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+
+# Two replicas make the same updates as one device.
 random = np.random.default_rng(1)
 ids = [random.integers(3, 30, random.integers(2, 9)) for _ in range(50)]
 labels = random.integers(0, 2, 50).astype(np.int32)
@@ -48,42 +53,16 @@ for strategy in (devices.strategy(), devices.strategy(["CPU:0", "CPU:1"])):
 for one, two in zip(*found, strict=True):
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
-"""
 
-
-THREADS = """
-import tensorflow as tf
-from gatewise.training.fit import devices
-
-for threads in (1, 0, 3):
-    devices.set_operation_threads(threads)
-    print(tf.config.threading.get_intra_op_parallelism_threads())
-"""
-
-TOO_LATE = """
-import tensorflow as tf
-from gatewise.training.fit import devices
-
-tf.constant(1) + 1
 devices.set_operation_threads(1)
 print(tf.config.threading.get_intra_op_parallelism_threads())
 """
 
 
-def run(script, *arguments):
-    command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout.split()
-
-
-def test_threads_of_an_operation():
-    assert run(THREADS) == ["1", "0", "3"]
-
-
-def test_threads_stay_as_they_are_once_tensorflow_has_started():
-    assert run(TOO_LATE) == ["0"]
-
-
-def test_replicas_make_the_same_updates_as_one_device(tmp_path):
-    assert run(REPLICAS, str(tmp_path)) == ["1", "2"]
+def test_threads_of_an_operation_and_replicas(tmp_path):
+    command = [sys.executable, "-c", SCRIPT, tmp_path]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    threads = ["1", "3", "0"]
+    # Once TensorFlow has started its threads stay as they are.
+    assert ended.stdout.split() == [*threads, "1", "2", "0"]

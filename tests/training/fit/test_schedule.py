@@ -26,10 +26,7 @@ def test_the_rate_rises_in_equal_steps_to_its_peak():
     assert rate.at(99) < 0.001
 
 
-def test_a_single_update_has_the_peak_rate():
+def test_a_single_update_has_the_peak_rate_and_constant_stays():
     assert LearningRate("cosine", 0.1, updates=1, warmup=0.1).at(0) == 0.1
-
-
-def test_constant_stays():
     rate = LearningRate("constant", 0.3, updates=50, warmup=0.0)
     assert {rate.at(update) for update in range(50)} == {0.3}

@@ -45,13 +45,20 @@ def test_with_every_row_in_every_batch_it_is_keras_s_adamw(momentum):
 GATHERED = [[0, 1], [1], [1, 4, 2], [4], [0], [1, 2], [2], [4, 0]]
 
 
+def row_optimizer(kind, momentum):
+    """The variable, its optimizer, and what its updates take besides."""
+    variable = tf.Variable(first_values())
+    if kind is RowAdamW:
+        return variable, RowAdamW(variable, momentum, 0.1), []
+    return variable, RowAdagrad(variable, momentum), [tf.constant(4.0)]
+
+
 @pytest.mark.parametrize("kind", [RowAdamW, RowAdagrad])
 def test_the_moving_average_includes_every_row_at_every_update(kind):
-    variable = tf.Variable(first_values())
-    table = RowAdamW(variable, 0.8, 0.1) if kind is RowAdamW else RowAdagrad(variable, 0.8)
+    variable, table, others = row_optimizer(kind, 0.8)
     average = first_values().astype(np.float64)
     for step, rows in enumerate(GATHERED):
-        update(table, step, rows, *([] if kind is RowAdamW else [tf.constant(4.0)]))
+        update(table, step, rows, *others)
         # As keras.optimizers with use_ema: the first update resets it.
         momentum = 0.8 if step else 0.0
         average = momentum * average + (1 - momentum) * variable.numpy()
@@ -61,11 +68,7 @@ def test_the_moving_average_includes_every_row_at_every_update(kind):
 
 @pytest.mark.parametrize(("kind", "momentum"), [(RowAdamW, 0.9), (RowAdagrad, 0.0)])
 def test_rows_that_are_not_gathered_stay_as_they_are(kind, momentum):
-    variable = tf.Variable(first_values())
-    if kind is RowAdamW:
-        table, others = RowAdamW(variable, momentum, 0.1), []
-    else:
-        table, others = RowAdagrad(variable, momentum), [tf.constant(4.0)]
+    variable, table, others = row_optimizer(kind, momentum)
     kept = [each.numpy() for each in table.variables]
     update(table, 0, [5, 2], *others)
     still = np.array([0, 1, 3, 4, 6])

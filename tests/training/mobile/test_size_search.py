@@ -19,9 +19,10 @@ def builder(model_folder, languages):
 
 
 def steps_to(builder, limit, precision=None):
+    """The variants on the way to a size."""
     steps = []
-    variant = within(builder, limit, precision, steps.append)
-    assert steps[-1].variant is variant
+    variant = within(builder, limit, precision, lambda _, variant: steps.append(variant))
+    assert steps[-1] is variant
     return steps
 
 
@@ -30,13 +31,13 @@ def test_the_most_exact_precision_that_fits_is_taken(builder):
     assert sizes["int8"] < sizes["fp16"] < sizes["fp32"]
     for precision in PRECISIONS:
         steps = steps_to(builder, sizes[precision])
-        assert steps[-1].variant.precision == precision
+        assert steps[-1].precision == precision
         assert len(steps) == PRECISIONS.index(precision) + 1
 
 
 def test_without_a_limit_the_precision_is_int8_or_as_requested(builder):
-    assert steps_to(builder, None)[-1].variant.precision == "int8"
-    assert [step.variant.precision for step in steps_to(builder, None, "fp16")] == ["fp16"]
+    assert steps_to(builder, None)[-1].precision == "int8"
+    assert [step.precision for step in steps_to(builder, None, "fp16")] == ["fp16"]
 
 
 def test_int8_is_not_taken_if_it_costs_too_much(builder, monkeypatch):
@@ -46,48 +47,44 @@ def test_int8_is_not_taken_if_it_costs_too_much(builder, monkeypatch):
         return Report(accuracies[loaded.precision], 0.9, 0.1, 0.1, rows=10, labels=())
 
     monkeypatch.setattr(VariantBuilder, "_report", report)
-    steps = []
-    assert within(builder, None, None, steps.append).precision == "fp16"
-    assert [step.variant.precision for step in steps] == ["fp32", "fp16", "int8", "fp16"]
-    assert steps[-1].variant is steps[1].variant
+    steps = steps_to(builder, None)
+    assert [step.precision for step in steps] == ["fp32", "fp16", "int8", "fp16"]
+    assert steps[-1] is steps[1]
     accuracies["int8"] = 0.949
-    assert within(builder, None, None, steps.append).precision == "int8"
+    assert steps_to(builder, None)[-1].precision == "int8"
 
 
 def test_every_step_is_smaller_and_the_last_fits(builder):
     full = builder.variant("int8")
     limit = int(full.size * 0.72)
     steps = steps_to(builder, limit)
-    sizes = [step.variant.size for step in steps]
+    sizes = [step.size for step in steps]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] <= limit < sizes[-2]
-    last = steps[-1].variant
+    last = steps[-1]
     assert last.report == builder.variant("int8", last.plan).report
     assert last.report.accuracy > full.report.accuracy - 0.05
 
 
 def test_the_cheapest_step_is_taken(builder):
-    seen = []
-    steps = steps_to(builder, int(builder.variant("int8").size * 0.7))
-    search = size_search._Search(builder, 0, seen.append, length=0.25)
-    before = steps[-2].variant
-    network = builder.network
-    search._ngram_effect = size_search.ngram_effect(network, multi_label=False)
-    search._token_effect = size_search.token_effect(network, search._ngram_effect)
+    steps = []
+    limit = int(builder.variant("int8").size * 0.7)
+    within(builder, limit, None, lambda *step: steps.append(step))
+    (_, before), (taken, _) = steps[-2:]
+    search = size_search._PruningSearch(builder, 0, length=0.25)
     costs = {
-        step.what: size_search._cost_per_byte(before, step.variant)
-        for step in search._steps(before)
+        what: size_search.cost_per_byte(before, variant) for what, variant in search.steps(before)
     }
     assert len(costs) >= 3
-    assert steps[-1].what == min(costs, key=costs.__getitem__)
+    assert taken == min(costs, key=costs.__getitem__)
 
 
 def test_short_last_steps_come_nearer_to_the_size(builder, monkeypatch):
     unmeasured = VariantBuilder(builder.original, ())
     limits = [int(unmeasured.variant("int8").size * share) for share in (0.9, 0.8, 0.65, 0.5)]
-    near = [steps_to(unmeasured, limit)[-1].variant.size / limit for limit in limits]
+    near = [steps_to(unmeasured, limit)[-1].size / limit for limit in limits]
     monkeypatch.setattr(size_search, "_MIN_STEP_LENGTH", 1.0)
-    full = [steps_to(unmeasured, limit)[-1].variant.size / limit for limit in limits]
+    full = [steps_to(unmeasured, limit)[-1].size / limit for limit in limits]
     assert max(near) <= 1
     assert sum(near) > sum(full)
     assert min(near) > 0.95
@@ -97,10 +94,10 @@ def test_without_rows_the_size_is_reached_unmeasured(builder):
     unmeasured = VariantBuilder(builder.original, ())
     limit = int(unmeasured.variant("int8").size * 0.7)
     steps = steps_to(unmeasured, limit)
-    assert steps[-1].variant.report is None
-    assert steps[-1].variant.size <= limit
+    assert steps[-1].report is None
+    assert steps[-1].size <= limit
 
 
 def test_an_impossible_size_is_refused_with_the_smallest_found(builder):
     with pytest.raises(SizeError, match=r"at most 1,000 bytes, but the smallest .* has [\d,]+:"):
-        within(VariantBuilder(builder.original, ()), 1000, None, lambda _: None)
+        within(VariantBuilder(builder.original, ()), 1000, None, lambda *_: None)

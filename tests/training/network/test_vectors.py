@@ -261,13 +261,13 @@ def test_a_token_has_the_mean_of_its_states_in_the_texts(tokenizer, tmp_path):
 def test_texts_of_frequent_tokens_are_not_encoded(tokenizer, tmp_path, monkeypatch):
     encoder(tmp_path / "encoder")
     encoded = []
-    states = sentence_encoder._Encoder.states
+    states = sentence_encoder._SentenceEncoder.states
 
     def recorded(self, spans):
         encoded.extend(span.text for span in spans)
         return states(self, spans)
 
-    monkeypatch.setattr(sentence_encoder._Encoder, "states", recorded)
+    monkeypatch.setattr(sentence_encoder._SentenceEncoder, "states", recorded)
     texts = [" a city "] * 3000 + ["is a city " * 20]
     vectors.load(tmp_path / "encoder", tokenizer, 6, seed=1, texts=texts)
     assert encoded.count("a city") == 4

@@ -18,7 +18,7 @@ def run():
     figures = LabelMetrics("a", 0.5, 0.5, 0.5, 10)
     report = Report(0.75, 0.5, 0.6, 0.0321, 20, (figures,))
     epoch = Epoch(2, 20, 0.5, 0.6, 0.7512, 1e-3)
-    fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, ())
+    fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, (), 3e-3)
     return RunMetrics(
         rows=1000,
         labels=2,

@@ -7,8 +7,7 @@ from gatewise.training.config import config
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.fit.progress import Epoch, Finding, Progress
-from gatewise.training.tracking.track import Tracker, tracking
-from gatewise.training.tracking.tracking_log import TrackingError
+from gatewise.training.tracking.track import Tracker, TrackingError, tracking
 from gatewise.training.workspace import workspace_of
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
@@ -224,7 +223,7 @@ def test_a_log_that_breaks_off_does_not_end_the_run():
 
 @pytest.mark.parametrize("package", ["tensorboard", "mlflow"])
 def test_a_missing_package_is_told_by_its_extra(tmp_path, monkeypatch, package, capsys):
-    from gatewise.errors import exit_code_of
+    from gatewise.command_errors import exit_code_of
 
     for name in [*sys.modules]:
         if name.partition(".")[0] == package or name in (

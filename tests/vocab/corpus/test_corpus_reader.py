@@ -1,8 +1,9 @@
 """A corpus in every format, and its bad rows."""
 
+import csv
+import io
 import json
 import tracemalloc
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,26 +12,23 @@ import pytest
 
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
-from gatewise.vocab.corpus.corpus_reader import Row, read_rows, read_texts
+from gatewise.vocab.corpus.corpus_reader import read_rows, read_texts
 from gatewise.vocab.errors import CorpusError
 
 EXAMPLES = [("one", "a"), ('two, "quoted"\nand long', "b"), ("drei é 語 😀", "c")]
 COMPRESSIONS = {"": None, ".gz": "gzip", ".zst": "zstd"}
 
 
-def quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"'
-
-
-def content(suffix: str, examples: list[tuple[str, str]]) -> str:
+def content(suffix, examples):
     if suffix in (".csv", ".tsv"):
-        between = "," if suffix == ".csv" else "\t"
-        rows = [("text", "label"), *examples]
-        return "".join(between.join(map(quoted, row)) + "\r\n" for row in rows)
+        file = io.StringIO(newline="")
+        writer = csv.writer(file, delimiter="," if suffix == ".csv" else "\t")
+        writer.writerows([("text", "label"), *examples])
+        return file.getvalue()
     return "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in examples)
 
 
-def write(path: Path, examples: list[tuple[str, str]] = EXAMPLES) -> Path:
+def write(path, examples=EXAMPLES):
     compression = COMPRESSIONS.get(path.suffix)
     suffix = Path(path.stem).suffix if compression else path.suffix
     if suffix == ".parquet":
@@ -42,13 +40,13 @@ def write(path: Path, examples: list[tuple[str, str]] = EXAMPLES) -> Path:
     return path
 
 
-def strict(path: Path, **options: object) -> list[Row]:
+def strict(path, **options):
     return list(read_rows(path, bad_rows=StopAtBadRows(), **options))
 
 
 @pytest.fixture
-def jsonl(tmp_path: Path) -> Callable[..., Path]:
-    def make(*records: object) -> Path:
+def jsonl(tmp_path):
+    def make(*records):
         path = tmp_path / "train.jsonl"
         path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
         return path
@@ -56,6 +54,7 @@ def jsonl(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+NO_LABEL = "expected the label to be a string or an integer"
 NAMES = [
     f"train{suffix}{compression}"
     for suffix in (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
@@ -64,7 +63,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+def test_every_format_gives_the_same_rows(tmp_path, name):
     path = write(tmp_path / name)
     rows = strict(path)
     assert [(row.text, row.label) for row in rows] == EXAMPLES
@@ -75,7 +74,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert list(read_texts(path, bad_rows=StopAtBadRows())) == [text for text, _ in EXAMPLES]
 
 
-def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
+def test_a_folder_is_read_file_by_file(tmp_path):
     for number, name in enumerate(sorted(NAMES)):
         write(tmp_path / name, [(f"text {number}", "a")])
     (tmp_path / ".hidden.txt").write_text("not a corpus")
@@ -84,14 +83,7 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
     assert rows[0].location.file == str(tmp_path / sorted(NAMES)[0])
 
 
-def test_columns_may_have_other_names(tmp_path: Path) -> None:
-    path = tmp_path / "train.csv"
-    path.write_text("class,id,body\na,1,x\n")
-    [row] = strict(path, columns=Columns("body", "class"))
-    assert (row.text, row.label) == ("x", "a")
-
-
-def test_a_missing_column_is_named_with_those_of_the_file(tmp_path: Path) -> None:
+def test_a_missing_column_is_named_with_those_of_the_file(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text("text,class\nx,a\n")
     with pytest.raises(CorpusError) as caught:
@@ -103,13 +95,6 @@ def test_a_missing_column_is_named_with_those_of_the_file(tmp_path: Path) -> Non
         read_texts(path, bad_rows=StopAtBadRows(), text_column="body")
 
 
-def test_every_file_of_a_folder_needs_the_columns(tmp_path: Path) -> None:
-    write(tmp_path / "a.csv")
-    (tmp_path / "b.csv").write_text("text\nx\n")
-    with pytest.raises(CorpusError, match=r"b\.csv: no column 'label'"):
-        read_rows(tmp_path, bad_rows=StopAtBadRows())
-
-
 @pytest.mark.parametrize(
     ("record", "reason"),
     [
@@ -118,17 +103,11 @@ def test_every_file_of_a_folder_needs_the_columns(tmp_path: Path) -> None:
         ({"text": 5, "label": "a"}, "expected the text to be a string, received a number"),
         ({"text": "x"}, "the label is missing"),
         ({"text": "x", "label": " "}, "the label is missing"),
-        (
-            {"text": "x", "label": True},
-            "expected the label to be a string or an integer, received true or false",
-        ),
-        (
-            {"text": "x", "label": 1.5},
-            "expected the label to be a string or an integer, received a number",
-        ),
+        ({"text": "x", "label": True}, f"{NO_LABEL}, received true or false"),
+        ({"text": "x", "label": 1.5}, f"{NO_LABEL}, received a number"),
     ],
 )
-def test_bad_rows_are_reported_with_the_reason(jsonl, record: dict, reason: str) -> None:
+def test_bad_rows_are_reported_with_the_reason(jsonl, record, reason):
     path = jsonl({"text": "x", "label": "a"}, record, {"text": "y", "label": "b"})
     with pytest.raises(BadRowsError) as caught:
         strict(path)
@@ -137,29 +116,28 @@ def test_bad_rows_are_reported_with_the_reason(jsonl, record: dict, reason: str)
     )
 
 
-def test_an_integer_label_is_its_decimal_string(jsonl, tmp_path: Path) -> None:
-    assert [row.label for row in strict(jsonl({"text": "x", "label": -3}))] == ["-3"]
+def test_an_integer_label_is_its_decimal_string(jsonl, tmp_path):
+    [row] = strict(jsonl({"body": "x", "class": -3}), columns=Columns("body", "class"))
+    assert (row.text, row.label) == ("x", "-3")
     path = tmp_path / "train.parquet"
     pq.write_table(pa.table({"text": ["x"], "label": pa.array([7], pa.int8())}), path)
     assert [row.label for row in strict(path)] == ["7"]
 
 
-def test_an_unknown_label_is_named_with_some_known_ones(jsonl) -> None:
+def test_an_unknown_label_is_named_with_some_known_ones(jsonl):
     path = jsonl({"text": "x", "label": "b"}, {"text": "y", "label": "x" * 100})
     assert [row.label for row in strict(path, known_labels=["b", "x" * 100])] == ["b", "x" * 100]
     with pytest.raises(BadRowsError) as caught:
         strict(path, known_labels=[f"k{number:02}" for number in range(12)])
     message = str(caught.value)
-    assert (
-        "line 1: label 'b' was never seen in training; known labels: k00, k01, k02 … (12)"
-        in message
-    )
+    known = "was never seen in training; known labels: k00, k01, k02 … (12)"
+    assert f"line 1: label 'b' {known}" in message
     assert f"label '{'x' * 60}…' was never seen" in message
     with pytest.raises(BadRowsError, match=r"known labels: a, b\. Fix"):
         strict(path, known_labels={"b", "a"})
 
 
-def test_no_good_row_is_lost_among_bad_ones(tmp_path: Path) -> None:
+def test_no_good_row_is_lost_among_bad_ones(tmp_path):
     path = tmp_path / "train.csv"
     path.write_bytes(
         b'text,label\nfine 1,a\nonly\n"open,a\nfine \xc3\xa9,b\ncaf\xe9,a\n,a\nfine 3,\nx,z\n'
@@ -181,41 +159,29 @@ def test_no_good_row_is_lost_among_bad_ones(tmp_path: Path) -> None:
     ]
 
 
-def test_the_first_record_of_json_lines_may_lack_a_key(jsonl, tmp_path: Path) -> None:
-    path = jsonl({"label": "a"}, {"text": "x", "label": "a"})
-    with RejectBadRows(tmp_path / "rejects.jsonl") as policy:
-        assert [row.text for row in read_rows(path, bad_rows=policy)] == ["x"]
-
-
-def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_rows_is_refused_and_its_rejects_are_kept(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\n")
     empty = pa.array([], pa.string())
     pq.write_table(pa.table({"text": empty, "label": empty}), tmp_path / "a.parquet")
-    for name in ("a.csv", "a.parquet"):
-        with pytest.raises(CorpusError, match="holds no rows that can be used"):
-            strict(tmp_path / name)
-
-
-def test_a_corpus_of_bad_rows_alone_is_refused_and_leaves_its_rejects(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_text("no json\n")
-    with (
-        pytest.raises(CorpusError, match="holds no rows"),
-        RejectBadRows(tmp_path / "rejects.jsonl") as policy,
-    ):
-        list(read_rows(path, bad_rows=policy))
-    assert "no json" in (tmp_path / "rejects.jsonl").read_text()
+    (tmp_path / "a.jsonl").write_text("no json\n")
+    for name, rejects in (("a.csv", 0), ("a.parquet", 0), ("a.jsonl", 1)):
+        with (
+            pytest.raises(CorpusError, match="holds no rows that can be used"),
+            RejectBadRows(tmp_path / "rejects.jsonl") as policy,
+        ):
+            list(read_rows(tmp_path / name, bad_rows=policy))
+        assert len((tmp_path / "rejects.jsonl").read_text().splitlines()) == rejects
 
 
 @pytest.mark.parametrize("name", ["train.csv", "train.jsonl.zst"])
-def test_reading_is_lazy_and_its_memory_bounded(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path / name, [("a text of some length " * 40, "a")] * 30_000)
+def test_reading_is_lazy_and_its_memory_bounded(tmp_path, name):
+    path = write(tmp_path / name, [("a text of some length " * 40, "a")] * 15_000)
     tracemalloc.start()
     try:
-        rows: Iterator[Row] = read_rows(path, bad_rows=StopAtBadRows())
+        rows = read_rows(path, bad_rows=StopAtBadRows())
         assert next(rows).label == "a"
-        assert sum(1 for _ in rows) == 29_999
+        assert sum(1 for _ in rows) == 14_999
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 8 * 1024 * 1024  # of 26 MB
+    assert peak < 8 * 1024 * 1024  # of 13 MB

@@ -15,7 +15,7 @@ from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
 
 
-def read(path: Path) -> tuple[list[tuple[int, list[object]]], list[tuple[int, str, str]]]:
+def read(path):
     """The good rows and the bad rows of a file, each with its line."""
     good, bad = [], []
     for item in records_of(DataFile.named(path)):
@@ -27,8 +27,8 @@ def read(path: Path) -> tuple[list[tuple[int, list[object]]], list[tuple[int, st
 
 
 @pytest.fixture
-def data(tmp_path: Path):
-    def write(content: str | bytes, name: str = "a.csv") -> Path:
+def data(tmp_path):
+    def write(content, name="a.csv"):
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
@@ -39,13 +39,13 @@ def data(tmp_path: Path):
 CELL = st.text(st.characters(codec="utf-8"), max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.lists(st.tuples(CELL, CELL), max_size=8),
     tabs=st.booleans(),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )
-def test_csv_is_read_as_it_was_written(rows, tabs: bool, quoting: int) -> None:
+def test_csv_is_read_as_it_was_written(rows, tabs, quoting):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.tsv" if tabs else "a.csv")
         with path.open("w", encoding="utf-8", newline="") as stream:
@@ -57,23 +57,12 @@ def test_csv_is_read_as_it_was_written(rows, tabs: bool, quoting: int) -> None:
     assert bad == []
 
 
-def test_a_record_has_the_line_that_it_starts_on(data) -> None:
+def test_a_record_has_the_line_that_it_starts_on(data):
     path = data('\ufefftext,label\r\n"two\r\nlines",a\r\n\r\n   \r\nx,b\r\n"\n\n",c\r\ny,d')
     assert columns_of(DataFile.named(path)) == ("text", "label")
     assert read(path) == (
         [(2, ["two\r\nlines", "a"]), (6, ["x", "b"]), (7, ["\n\n", "c"]), (10, ["y", "d"])],
         [],
-    )
-
-
-def test_a_wrong_number_of_cells_makes_one_bad_row(data) -> None:
-    path = data('text,label\nonly\n"a\nb",c,d\nx,y\n')
-    assert read(path) == (
-        [(5, ["x", "y"])],
-        [
-            (2, "expected 2 cells, received 1", "only"),
-            (3, "expected 2 cells, received 3", '"a\nb",c,d'),
-        ],
     )
 
 
@@ -87,24 +76,27 @@ UNCLOSED = "a quote is opened and not closed correctly"
         ('x,"never closed', UNCLOSED),
         ('"closed" too early,a', "a quoted cell has text after its closing quote"),
         ("a\rb,c", "a carriage return outside quotes; lines should end in LF or CRLF"),
+        ("only", "expected 2 cells, received 1"),
+        ('"a\nb\0",c,d', "expected 2 cells, received 3"),
     ],
 )
-def test_a_malformed_quote_makes_one_bad_row(data, broken: str, reason: str) -> None:
+def test_a_malformed_record_makes_one_bad_row(data, broken, reason):
     lines = ["text,label", "one,a", broken, "two,b", '"three, ""quoted""",c', "four,d", ""]
-    assert read(data("\r\n".join(lines))) == (
-        [(2, ["one", "a"]), (4, ["two", "b"]), (5, ['three, "quoted"', "c"]), (6, ["four", "d"])],
-        [(3, reason, broken)],
-    )
+    after = 4 + broken.count("\n")
+    good = [["one", "a"], ["two", "b"], ['three, "quoted"', "c"], ["four", "d"]]
+    places = [2, after, after + 1, after + 2]
+    expected = list(zip(places, good, strict=True)), [(3, reason, broken)]
+    assert read(data("\r\n".join(lines))) == expected
 
 
-def test_every_line_may_be_bad(data) -> None:
+def test_every_line_may_be_bad(data):
     good, bad = read(data("text,label\n" + '"x,a\n' * 500))
     assert good == []
     assert [line for line, _, _ in bad] == list(range(2, 502))
 
 
 @pytest.mark.parametrize("limit", ["RECORD_LIMIT", "RECORD_LINES"])
-def test_a_quote_that_is_open_for_too_long_is_malformed(data, monkeypatch, limit: str) -> None:
+def test_a_quote_that_is_open_for_too_long_is_malformed(data, monkeypatch, limit):
     monkeypatch.setattr(csv_records, limit, 1000)
     rows = [f"text {number},a" for number in range(2000)]
     good, bad = read(data("\n".join(["text,label", '"open,a', *rows, 'x,"', ""])))
@@ -112,14 +104,14 @@ def test_a_quote_that_is_open_for_too_long_is_malformed(data, monkeypatch, limit
     assert [line for line, _, _ in bad] == [2, 2003]
 
 
-def test_a_line_beyond_all_measure_ends_the_reading(data, monkeypatch) -> None:
+def test_a_line_beyond_all_measure_ends_the_reading(data, monkeypatch):
     monkeypatch.setattr("gatewise.vocab.corpus.data_files.LINE_LIMIT", 100)
     monkeypatch.setattr(csv_records, "LINE_LIMIT", 100)
     with pytest.raises(CorpusError, match=r"a\.csv, line 3: longer than"):
         read(data("text,label\nx,y\n" + "z" * 200))
 
 
-def test_stray_bytes_are_named_with_their_column(data) -> None:
+def test_stray_bytes_are_named_with_their_column(data):
     path = data(b"text,label\nfine,a\ncaf\xe9,b\nx,\xff\nfine,c\n")
     good, bad = read(path)
     assert [line for line, _ in good] == [2, 5]
@@ -129,18 +121,14 @@ def test_stray_bytes_are_named_with_their_column(data) -> None:
     ]
 
 
-def test_a_text_may_be_very_long(data) -> None:
-    length = 10_000_000
+def test_a_text_may_be_very_long(data):
+    length = 2_000_000
     good, bad = read(data(f'text,label\n"{"é " * (length // 2)}",a\nx,b\n'))
     assert [(line, len(values[0])) for line, values in good] == [(2, length), (3, 1)]
     assert bad == []
 
 
-def test_a_nul_is_a_character(data) -> None:
-    assert read(data("text,label\na\0b,c\n")) == ([(2, ["a\0b", "c"])], [])
-
-
-def test_blank_lines_of_a_single_column_are_no_records(data) -> None:
+def test_blank_lines_of_a_single_column_are_no_records(data):
     assert read(data('\n \ntext\na\n\n  \n""\nb\n')) == ([(4, ["a"]), (7, [""]), (8, ["b"])], [])
 
 
@@ -154,7 +142,7 @@ def test_blank_lines_of_a_single_column_are_no_records(data) -> None:
         ("text,label\rx,y\r", "lines should end in LF or CRLF"),
     ],
 )
-def test_an_unusable_header_is_an_error(data, content: str | bytes, reason: str) -> None:
+def test_an_unusable_header_is_an_error(data, content, reason):
     file = DataFile.named(data(content))
     with pytest.raises(CorpusError) as caught:
         columns_of(file)

@@ -1,7 +1,6 @@
 """Parquet: rows numbered, values exact, damaged texts named."""
 
 import datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +13,8 @@ from gatewise.vocab.errors import CorpusError
 
 
 @pytest.fixture
-def data(tmp_path: Path):
-    def write(columns: dict[str, object], **options: object) -> DataFile:
+def data(tmp_path):
+    def write(columns, **options):
         path = tmp_path / "a.parquet"
         pq.write_table(pa.table(columns), path, **options)
         return DataFile.named(path)
@@ -23,7 +22,7 @@ def data(tmp_path: Path):
     return write
 
 
-def test_rows_are_counted_across_row_groups(data) -> None:
+def test_rows_are_counted_across_row_groups(data):
     texts = [f"text {number}" for number in range(5000)]
     file = data({"text": texts, "label": pa.array(["a", "b"] * 2500)}, row_group_size=700)
     records = list(records_of(file))
@@ -33,7 +32,7 @@ def test_rows_are_counted_across_row_groups(data) -> None:
     assert str(records[16].location).endswith("a.parquet, row 17")
 
 
-def test_values_are_exact(data) -> None:
+def test_values_are_exact(data):
     nanoseconds = pa.array([1], pa.timestamp("ns"))
     file = data(
         {
@@ -64,7 +63,7 @@ def test_values_are_exact(data) -> None:
 
 
 @pytest.mark.parametrize("dictionary", [False, True])
-def test_a_text_that_is_not_utf8_spoils_one_row(data, dictionary: bool) -> None:
+def test_a_text_that_is_not_utf8_spoils_one_row(data, dictionary):
     texts = pa.array([b"fine", b"caf\xe9", b"fine", None], pa.binary())
     strings = pa.Array.from_buffers(pa.string(), 4, texts.buffers())
     if dictionary:
@@ -76,15 +75,12 @@ def test_a_text_that_is_not_utf8_spoils_one_row(data, dictionary: bool) -> None:
     assert items[1].content == '{"n": 2, "text": "caf\udce9"}'
 
 
-def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
-    table = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], names=["a", "a"])
-    pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(CorpusError, match="names the column 'a' more than once"):
-        columns_of(DataFile.named(tmp_path / "a.parquet"))
-
-
-def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_column_named_twice_and_a_damaged_file_are_refused_in_one_line(tmp_path):
     path = tmp_path / "a.parquet"
+    twice = pa.Table.from_arrays([pa.array(["x"]), pa.array(["y"])], names=["a", "a"])
+    pq.write_table(twice, path)
+    with pytest.raises(CorpusError, match="names the column 'a' more than once"):
+        columns_of(DataFile.named(path))
     pq.write_table(pa.table({"text": [f"text {n}" for n in range(9000)]}), path)
     whole = path.read_bytes()
     for damaged in (b"text,label\n", whole[:-9], b"PAR1" + bytes(5000) + whole[5004:]):

@@ -11,10 +11,10 @@ from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError
 
-ROWS = 30_000
+ROWS = 10_000
 
 
-def write(path: Path) -> Path:
+def write(path):
     """Writes texts that do not compress to nothing."""
     texts = [f"text {number} {number * 7_654_321 % 1_000_003}" for number in range(ROWS)]
     if path.suffix == ".parquet":
@@ -28,12 +28,12 @@ def write(path: Path) -> Path:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
+def files(tmp_path):
     names = ("a.csv", "b.csv.gz", "c.jsonl.zst", "d.parquet")
     return [write(tmp_path / name) for name in names]
 
 
-def test_several_files_are_one_stream(files: list[Path]) -> None:
+def test_several_files_are_one_stream(files):
     stream, progress = open_records(*files), ReadProgress()
     assert stream.size == sum(path.stat().st_size for path in files)
     records = list(stream.records(progress))
@@ -42,7 +42,7 @@ def test_several_files_are_one_stream(files: list[Path]) -> None:
     assert progress.done == stream.size
 
 
-def test_the_bytes_read_run_before_the_rows_given_out(files: list[Path]) -> None:
+def test_the_bytes_read_run_before_the_rows_given_out(files):
     for table in open_records(*files).tables:
         progress, told = ReadProgress(), []
         for _ in table.records(progress):
@@ -56,7 +56,7 @@ def test_the_bytes_read_run_before_the_rows_given_out(files: list[Path]) -> None
         assert told[-1] == progress.done == size
 
 
-def test_a_reading_that_is_given_up_counts_what_was_read(tmp_path: Path) -> None:
+def test_a_reading_that_is_given_up_counts_what_was_read(tmp_path):
     path = write(tmp_path / "a.csv.gz")
     stream, progress = open_records(path), ReadProgress()
     records = stream.records(progress)
@@ -68,9 +68,7 @@ def test_a_reading_that_is_given_up_counts_what_was_read(tmp_path: Path) -> None
     assert progress.done == done + path.stat().st_size
 
 
-def test_messages_name_a_few_of_many_inputs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_messages_name_a_few_of_many_inputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in "abcde":
         Path(f"{name}.csv").write_text("text\nhello\n")
@@ -81,7 +79,7 @@ def test_messages_name_a_few_of_many_inputs(
     )
 
 
-def test_a_column_is_required_of_every_file(tmp_path: Path) -> None:
+def test_a_column_is_required_of_every_file(tmp_path):
     (tmp_path / "a.csv").write_text("text\nhello\n")
     (tmp_path / "b.csv").write_text("sentence\nhello\n")
     with pytest.raises(CorpusError, match=r"b\.csv: no column 'text'"):

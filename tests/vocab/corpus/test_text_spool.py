@@ -26,11 +26,6 @@ def test_texts_pass_one_by_one(tmp_path):
         passing = kept.spooled(texts())
         assert next(passing) == "0"
         assert taken == [0]
-
-
-def test_nothing_is_left_behind(tmp_path):
-    with open_spool(tmp_path) as kept:
-        assert list(kept.spooled(["a"])) == ["a"]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,16 +8,10 @@ import pytest
 from gatewise.vocab.corpus.uris import Uri, identity, is_uri, lies_in, plain, redact, redact_message
 
 
-@pytest.mark.parametrize("text", ["s3://b/k", "file:///a", "HTTPS://x", "a+b://c", Path("/") / "a"])
-def test_a_scheme_makes_a_uri(text: str | Path) -> None:
-    assert is_uri(text) == isinstance(text, str)
-
-
-@pytest.mark.parametrize(
-    "text", ["a.csv", "./s3://b/k", "s3:/b/k", "C://a", "C:\\a", "-", "", "://"]
-)
-def test_other_names_are_paths(text: str) -> None:
-    assert not is_uri(text)
+def test_a_scheme_makes_a_uri():
+    assert all(map(is_uri, ["s3://b/k", "file:///a", "HTTPS://x", "a+b://c"]))
+    paths = ["a.csv", "./s3://b/k", "s3:/b/k", "C://a", "C:\\a", "-", "", "://", Path("/") / "a"]
+    assert not any(map(is_uri, paths))
 
 
 @pytest.mark.parametrize(
@@ -37,18 +31,18 @@ def test_other_names_are_paths(text: str) -> None:
         ("s3://bucket/a:b@c.csv", "s3://bucket/a:b@c.csv"),
     ],
 )  # fmt: skip
-def test_a_name_is_shown_without_its_secrets(text: str, expected: str) -> None:
+def test_a_name_is_shown_without_its_secrets(text, expected):
     assert redact(text) == expected
 
 
 @pytest.mark.parametrize("text", ["s3://key:x%2Fyz@b/k", "s3://b/k?token=x%2Fyz&region=eu-1"])
-def test_what_a_library_says_is_told_without_secrets(text: str) -> None:
+def test_what_a_library_says_is_told_without_secrets(text):
     said = f"cannot parse '{text}':\n  x/yz and x%2Fyz, not eu-1"
     assert redact_message(said, text) == f"cannot parse '{redact(text)}': *** and ***, not eu-1"
     assert redact_message("a\nb", "a.csv") == "a b"
 
 
-def test_one_file_has_one_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_file_has_one_identity(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to(tmp_path / "a b.csv")
     assert len({identity(n) for n in ("a b.csv", "link", f"file://{tmp_path}/a%20b.csv")}) == 1
@@ -58,7 +52,7 @@ def test_one_file_has_one_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert identity("a") == f"file://{os.path.realpath('a')}"
 
 
-def test_another_object_of_a_store_keeps_the_options() -> None:
+def test_another_object_of_a_store_keeps_the_options():
     uri = Uri.of("s3://bucket/a%20b/?region=eu")
     assert (uri.scheme, uri.path, uri.store) == ("s3", "a b", "s3://bucket/?region=eu")
     assert Uri.of(uri.at("50% what?")).path == "50% what?"
@@ -75,7 +69,7 @@ def test_another_object_of_a_store_keeps_the_options() -> None:
         ("file://elsewhere/a.csv", "file://elsewhere/a.csv"),
     ],
 )
-def test_a_local_file_has_a_path(text: str, expected: str) -> None:
+def test_a_local_file_has_a_path(text, expected):
     assert plain(text) == expected
 
 
@@ -92,5 +86,5 @@ def test_a_local_file_has_a_path(text: str, expected: str) -> None:
         ("/a/b.csv", "/", True),
     ],
 )
-def test_what_lies_in_a_folder(text: str, folder: str, *, expected: bool) -> None:
+def test_what_lies_in_a_folder(text, folder, *, expected):
     assert lies_in(text, folder) == expected

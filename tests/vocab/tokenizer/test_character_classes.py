@@ -12,24 +12,18 @@ def matched(cls, text):
     return normalizers.Replace(Regex(cls), "").normalize_str(text) == ""
 
 
-@pytest.mark.parametrize(
-    ("cls", "characters"),
-    [
-        (character_classes.white_space, " \t\n\r\u00a0\u3000\u2028\x85"),
-        (character_classes.dropped, "\x00\u200b\u200d\ufeff\ufe0f\ufffd"),
-        (character_classes.isolated, "!#$+<^`~¿€™→😀🇩猫がกༀ𠮷々"),
-        (character_classes.word_characters, "aZ0éßЖאع한각"),
-    ],
-)
+CLASSES = {
+    character_classes.white_space: " \t\n\r\u00a0\u3000\u2028\x85",
+    character_classes.dropped: "\x00\u200b\u200d\ufeff\ufe0f\ufffd",
+    character_classes.isolated: "!#$+<^`~¿€™→😀🇩猫がกༀ𠮷々",
+    character_classes.word_characters: "aZ0éßЖאع한각",
+}
+
+
+@pytest.mark.parametrize(("cls", "characters"), CLASSES.items())
 def test_characters_belong_to_one_class(cls, characters):
-    classes = (
-        character_classes.white_space,
-        character_classes.dropped,
-        character_classes.isolated,
-        character_classes.word_characters,
-    )
     for character in characters:
-        found = [each for each in classes if matched(each(), character)]
+        found = [each for each in CLASSES if matched(each(), character)]
         # Dropped characters are removed first, so other classes may contain them.
         assert found[0] is cls if cls is character_classes.dropped else found == [cls], character
 
@@ -48,13 +42,11 @@ def test_a_character_either_belongs_to_words_or_separates_them(character):
     )
 
 
-@pytest.mark.parametrize(("letter", "plain"), [("é", "e"), ("Ё", "Е"), ("ή", "η"), ("ṩ", "s")])
-def test_accents_are_combining_marks(letter, plain):
-    assert unicodedata.normalize("NFD", letter)[0] == plain
-    assert matched(character_classes.accents(), unicodedata.normalize("NFD", letter)[1:])
-
-
-@pytest.mark.parametrize("mark", ["\u3099", "\u0e48", "\u093f", "\u05b0", "\u064b"])
-def test_marks_of_other_scripts_are_no_accents(mark):
-    assert unicodedata.category(mark).startswith("M")
-    assert not matched(character_classes.accents(), mark)
+def test_accents_are_combining_marks_but_not_those_of_other_scripts():
+    for letter, plain in {"é": "e", "Ё": "Е", "ή": "η", "ṩ": "s"}.items():
+        decomposed = unicodedata.normalize("NFD", letter)
+        assert decomposed[0] == plain
+        assert matched(character_classes.accents(), decomposed[1:])
+    for mark in "\u3099\u0e48\u093f\u05b0\u064b":
+        assert unicodedata.category(mark).startswith("M")
+        assert not matched(character_classes.accents(), mark)

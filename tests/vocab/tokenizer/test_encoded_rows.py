@@ -16,10 +16,6 @@ def test_a_row_without_a_token_becomes_a_bad_row_and_the_order_stays():
     assert (first.row, last.row) == (rows[0], rows[2])
     content = '{"text": "\\u0001", "label": "x"}'
     assert bad == BadRow(Location("f.csv", 1), EMPTY_TEXT_REASON, content)
-
-
-def test_the_content_of_a_bad_row_has_all_labels():
-    encoder = Encoder(train_tokenizer(["a b"]), max_length=8)
     rows = [Row("\x01", labels, Location("f.csv", 2)) for labels in ((), ("x", "y"))]
     assert [bad.content for bad in encode_rows(encoder.encode, rows)] == [
         '{"text": "\\u0001", "labels": []}',

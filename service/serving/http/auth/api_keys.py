@@ -98,15 +98,7 @@ def make_key(name: str, role: Role, expires: date | None = None) -> tuple[str, K
 
 
 def parse(content: bytes, path: Path) -> list[KeyEntry]:
-    """Parses a file of keys; blank lines are skipped.
-
-    Args:
-        content: The bytes of the file.
-        path: The path, for messages.
-
-    Raises:
-        KeysError: If a line is invalid, or there are no keys or too many.
-    """
+    """Parses a file of keys; blank lines are skipped."""
     entries = []
     for number, line in enumerate(content.splitlines(), 1):
         if not line.strip():
@@ -126,11 +118,7 @@ def parse(content: bytes, path: Path) -> list[KeyEntry]:
 
 
 def read(path: Path) -> bytes:
-    """Returns the bytes of a file of keys.
-
-    Raises:
-        KeysError: If it cannot be read, or is too large.
-    """
+    """Returns the bytes of a file of keys."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)
@@ -200,10 +188,6 @@ class _ActiveKey:
 class ApiKeys:
     """The keys of a running service.
 
-    Args:
-        path: The file of keys. Without one, no request needs a key, and none has the role admin.
-        clock: Returns the seconds by which the file is read again.
-
     Raises:
         KeysError: If the file cannot be used: the service must not start unprotected.
     """
@@ -225,9 +209,6 @@ class ApiKeys:
         """Returns the role of a request's sender, or None without a valid key.
 
         Every key is compared in constant time, even after a match.
-
-        Args:
-            headers: The request's headers as in ASGI, with names in lower case.
         """
         if self._path is None:
             return Role.PREDICT

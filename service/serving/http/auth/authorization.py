@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth.api_keys import ApiKeys, Role
-from gatewise.service.serving.http.protocol import openapi_errors, problems
+from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import FORBIDDEN, UNAUTHORIZED, ProblemError
 from gatewise.service.serving.settings import variable
 
@@ -39,12 +39,7 @@ _SCHEMES = {
 
 
 class AuthMiddleware:
-    """ASGI middleware that requires a key, before anything of a body is read.
-
-    Args:
-        app: The ASGI application inside.
-        keys: The service's keys.
-    """
+    """ASGI middleware that requires a key, before anything of a body is read."""
 
     def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self._app = app
@@ -67,16 +62,7 @@ def _is_open(path: str) -> bool:
 
 
 def authorize(keys: ApiKeys, headers: Iterable[tuple[bytes, bytes]], needed: Role) -> None:
-    """Checks that the sender of a request has a role.
-
-    Args:
-        keys: The service's keys.
-        headers: The request's headers as in ASGI.
-        needed: The role.
-
-    Raises:
-        ProblemError: If the request has no valid key, or its role does not include this one.
-    """
+    """Checks that the sender of a request has a role."""
     role = keys.role(headers)
     if role is None:
         raise ProblemError(
@@ -113,4 +99,13 @@ def describe(document: dict[str, Any], keys: ApiKeys) -> None:
         if path not in OPEN:
             for operation in operations.values():
                 operation["security"] = [{name: []} for name in _SCHEMES]
-                operation["responses"] |= openapi_errors.responses_at(path, UNAUTHORIZED)
+                operation["responses"] |= _unauthorized_at(path)
+
+
+def _unauthorized_at(path: str) -> dict[str, Any]:
+    """The description of a refusal without a key, in the shape of the errors of a path."""
+    ((status, described),) = problems.responses(UNAUTHORIZED).items()
+    if problems.is_of_inference_protocol(path):
+        schema = {"$ref": "#/components/schemas/InferError"}
+        described = {**described, "content": {"application/json": {"schema": schema}}}
+    return {str(status): described}

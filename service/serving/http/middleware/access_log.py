@@ -1,4 +1,4 @@
-"""ASGI middleware: request id, access log, and the metrics of each request."""
+"""ASGI middleware: the context of each request, its id, its line in the access log, its metrics."""
 
 import itertools
 import json
@@ -7,10 +7,9 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from gatewise.service.serving.http.middleware.request_context import RequestContext, begin
 
 _log = logging.getLogger("gatewise.access")
 
@@ -22,15 +21,36 @@ _STARTS = ("http.response.start", "websocket.http.response.start", "websocket.ac
 
 _ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
+_KEY = "gatewise.request"
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """One request and its answer, for the access log and the metrics."""
+
+    id: str  # the id in the log and in the answer's `X-Request-ID`
+    # The start, on `time.perf_counter`'s clock.
+    started: float = field(default_factory=time.perf_counter)
+    # The route, such as `/models/{name}/predict`; empty for none.
+    route: str = ""
+    # The name of the model; empty for none.
+    model: str = ""
+    version: str = ""  # the version of the model
+    texts: list[str] | None = None  # the texts, if they are to be logged
+    # The status of the answer, 0 until it is sent; of a stream, its close code.
+    status: int = 0
+
+
+def request_context(scope: Scope) -> RequestContext:
+    """Returns the context of a request; a new one if no middleware has made it."""
+    if _KEY not in scope:
+        scope[_KEY] = RequestContext("-")
+    context: RequestContext = scope[_KEY]
+    return context
+
 
 class AccessLog:
-    """Middleware that gives each request an id, and counts and logs it with its answer.
-
-    Args:
-        app: The ASGI application inside.
-        answered: Called with each request and the seconds that it took.
-        access_log: Whether to log each request.
-    """
+    """Middleware that gives each request an id, and counts and logs it with its answer."""
 
     def __init__(
         self,
@@ -51,7 +71,7 @@ class AccessLog:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        context = begin(scope, RequestContext(self._id(scope)))
+        context = scope[_KEY] = RequestContext(self._id(scope))
         is_stream = scope["type"] == "websocket"
 
         def send_with_id(message: Message) -> Awaitable[None]:

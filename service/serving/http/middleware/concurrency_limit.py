@@ -14,14 +14,6 @@ class ConcurrencyLimit:
     """Middleware that refuses a request while too many others are in flight.
 
     WebSockets pass: they have a limit of their own.
-
-    Args:
-        app: The ASGI application inside. It does nothing for a request that is refused.
-        max_requests: The limit.
-        refused: Called for each request that is refused.
-
-    Attributes:
-        in_flight: The number of requests that are not answered yet.
     """
 
     def __init__(self, app: ASGIApp, max_requests: int, refused: Callable[[], None]) -> None:

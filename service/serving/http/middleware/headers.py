@@ -31,12 +31,7 @@ _EXPOSED_HEADERS = (
 
 
 def wrap(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """Adds these headers to all answers of an application, and answers preflight requests.
-
-    Args:
-        app: The application.
-        origins: The origins whose web pages may read answers, `https://app.example`, or `*`.
-    """
+    """Adds these headers to all answers of an application, and answers preflight requests."""
     if origins:
         app = CORSMiddleware(
             app,

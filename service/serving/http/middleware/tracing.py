@@ -18,11 +18,7 @@ class TracesError(GatewiseError):
 def wrap(app: ASGIApp) -> tuple[ASGIApp, Callable[[], None]]:
     """Makes each request of an application a span, a child of the one in its headers.
 
-    Returns:
-        The application, and a function that sends the last spans.
-
-    Raises:
-        TracesError: If the libraries are missing.
+    The returned function sends the last spans.
     """
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

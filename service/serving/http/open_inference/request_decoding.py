@@ -13,8 +13,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from gatewise.service.model.scores import ScoreFunction
 from gatewise.service.serving.http.open_inference.inference_schemas import (
     DEFAULT_OUTPUTS,
@@ -25,21 +23,26 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
     InferRequest,
     OutputName,
 )
-from gatewise.service.serving.http.protocol.problems import pointer
-from gatewise.vocab.errors import GatewiseError
+from gatewise.service.serving.http.protocol import request_body
+from gatewise.service.serving.http.protocol.problems import (
+    INVALID_INFERENCE,
+    ProblemError,
+    pointer,
+)
 
 _LENGTH_BYTES = 4
 _MAX_VALUE_CHARACTERS = 50
 """The most characters of a header's value that a message shows."""
-_MAX_ERRORS = 100
-"""The most errors of a body that are formatted: formatting more would delay other requests."""
 _INPUT = ("inputs", 0)
 _DATA = (*_INPUT, "data")
 _ELEMENT = "expected a text, or with the shape [n, 1] a list of one text"
 
 
-class InferFormatError(GatewiseError):
-    """Raised if a body is not a valid inference request; the message says where."""
+class InferFormatError(ProblemError):
+    """The body is not a valid inference request; the message says where."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(INVALID_INFERENCE, detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,37 +55,21 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True)
 class DecodedRequest:
-    """A decoded inference request.
+    """A decoded inference request."""
 
-    Attributes:
-        texts: The texts, at least one.
-        shape: The shape of the input tensor: `(n,)` or `(n, 1)`.
-        outputs: The requested outputs, in order.
-        id: The id that the response repeats, if any.
-        top_k: The number of labels per text; None for the best only.
-        function_to_apply: The score function; None for the model's own.
-    """
-
-    texts: list[str]
+    texts: list[str]  # at least one
+    # The shape of the input tensor: `(n,)` or `(n, 1)`.
     shape: tuple[int, ...]
-    outputs: tuple[RequestedOutput, ...]
-    id: str | None = None
+    outputs: tuple[RequestedOutput, ...]  # the requested outputs, in order
+    id: str | None = None  # the id that the response repeats, if any
+    # The number of labels per text; None for the best only.
     top_k: int | None = None
+    # The score function; None for the model's own.
     function_to_apply: ScoreFunction | None = None
 
 
 def decode(body: bytes, header_length: str | None, max_texts: int) -> DecodedRequest:
-    """Decodes an inference request.
-
-    Args:
-        body: The complete body.
-        header_length: The value of `Inference-Header-Content-Length`; None without that header:
-            the body is then only JSON.
-        max_texts: The most texts in a request.
-
-    Raises:
-        InferFormatError: If the body is not a valid inference request, or has more texts.
-    """
+    """Decodes an inference request."""
     end = len(body) if header_length is None else _json_length(header_length, len(body))
     request = _parse_json(body[:end])
     tensor = request.inputs[0]
@@ -123,22 +110,14 @@ def _json_length(value: str, body_length: int) -> int:
 
 
 def _parse_json(document: bytes) -> InferRequest:
-    # pydantic's parser and not `json`: it limits the depth of nesting and refuses invalid UTF-8
-    # and lone surrogates, which no tokenizer accepts.
     try:
-        return InferRequest.model_validate_json(document)
-    except ValidationError as error:
-        if error.error_count() > _MAX_ERRORS:
-            raise InferFormatError(f"#: {error.error_count()} errors in one request") from None
-        first = error.errors(include_url=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            reason = first["msg"].removeprefix("Invalid JSON: ")
-            raise InferFormatError(f"expected a JSON object in UTF-8: {reason}") from None
-        location = first["loc"]
-        if location[: len(_DATA)] == _DATA and len(location) > len(_DATA) + 1:
-            # The rest of the location is pydantic's name of a union member.
-            raise _error_at(location[: len(_DATA) + 1], _ELEMENT) from None
-        raise _error_at(location, first["msg"]) from None
+        return request_body.parse(InferRequest, document)
+    except ProblemError as problem:
+        # pydantic reports an error for each member of the union of a text and a list.
+        place = problem.errors[0].pointer if problem.errors else ""
+        if place.startswith(f"{pointer(_DATA)}/"):
+            raise InferFormatError(f"{place}: {_ELEMENT}") from None
+        raise InferFormatError(problem.detail) from None
 
 
 def _checked_shape(tensor: InferInput, max_texts: int) -> tuple[int, ...]:

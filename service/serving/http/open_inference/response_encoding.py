@@ -1,4 +1,4 @@
-"""Encoding of an inference response as the bytes of an HTTP body.
+"""The output tensors of a model, and the encoding of an inference response as an HTTP body.
 
 The body is a JSON object, followed by the bytes of each tensor that has a `binary_data_size`, in
 the order of the JSON. An FP32 element is four bytes, little-endian; a BOOL element is one byte, 0
@@ -14,26 +14,116 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewise.service.serving.http.open_inference.inference_schemas import Datatype, OutputName
+from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.scores import ranked, reached
+from gatewise.service.serving.batching import Scored
+from gatewise.service.serving.http.open_inference.inference_schemas import (
+    Datatype,
+    ModelMetadata,
+    OutputName,
+    TensorMetadata,
+)
+from gatewise.service.serving.http.open_inference.request_decoding import (
+    DecodedRequest,
+    InferFormatError,
+)
 
 _LENGTH_BYTES = 4
+
+PLATFORM = "onnxruntime_onnx"
+"""The protocol's name for ONNX models that run in onnxruntime."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """An output tensor.
-
-    Attributes:
-        name: Its name.
-        datatype: BYTES if `values` is a list of strings; FP32 or BOOL if it is an array.
-        shape: Its shape.
-        values: Its elements, in row-major order.
-    """
+    """An output tensor."""
 
     name: OutputName
+    # BYTES if `values` is a list of strings; FP32 or BOOL if it is an array.
     datatype: Datatype
     shape: tuple[int, ...]
+    # Its elements, in row-major order.
     values: Sequence[str] | NDArray[np.float32] | NDArray[np.bool_]
+
+
+def metadata(name: str, versions: list[str], classifier: Classifier) -> ModelMetadata:
+    """Returns the inputs and outputs of a model."""
+    classes = len(classifier.classes_)
+    return ModelMetadata(
+        name=name,
+        versions=versions,
+        platform=PLATFORM,
+        inputs=[TensorMetadata(name="text", datatype="BYTES", shape=[-1])],
+        outputs=[
+            TensorMetadata(name="label", datatype="BYTES", shape=[-1]),
+            TensorMetadata(name="score", datatype="FP32", shape=[-1]),
+            TensorMetadata(name="scores", datatype="FP32", shape=[-1, classes]),
+            TensorMetadata(name="classes", datatype="BYTES", shape=[classes]),
+            TensorMetadata(name="given", datatype="BOOL", shape=[-1, classes]),
+        ],
+    )
+
+
+def check(request: DecodedRequest, classifier: Classifier) -> None:
+    """Checks that a model can answer a request."""
+    names = [output.name for output in request.outputs]
+    function = request.function_to_apply or classifier.score_function
+    if classifier.multi_label and "given" in names and function != classifier.score_function:
+        raise InferFormatError(
+            f"#/parameters/function_to_apply: expected {classifier.score_function} with the output "
+            f"given, whose thresholds apply to such scores, received {function}"
+        )
+
+
+def tensors(request: DecodedRequest, classifier: Classifier, scored: Scored) -> list[Tensor]:
+    """Returns the requested outputs, in the order of the request.
+
+    - `label` and `score`, with the shape of the texts or `(n, top_k)`: the best label, or the
+      model's label for rejected texts, and its score.
+    - `scores`, `(n, classes)`: the score of every class.
+    - `classes`, `(classes,)`: the labels of the classes.
+    - `given`, `(n, classes)`: whether the text has the label. With a multi-label model these are
+      the labels that reach their thresholds, otherwise the best label, or none for rejected texts.
+    """
+    tensors: dict[OutputName, Tensor] = {}
+    names = {output.name for output in request.outputs}
+    if names & {"label", "score"}:
+        tensors |= _best(request, classifier, scored)
+    shape = scored.scores.shape
+    tensors["scores"] = Tensor("scores", "FP32", shape, scored.scores)
+    tensors["classes"] = Tensor("classes", "BYTES", shape[1:], classifier.classes_)
+    if "given" in names:
+        tensors["given"] = Tensor("given", "BOOL", shape, _given(classifier, scored))
+    return [tensors[output.name] for output in request.outputs]
+
+
+def _best(
+    request: DecodedRequest, classifier: Classifier, scored: Scored
+) -> dict[OutputName, Tensor]:
+    classes = classifier.classes_
+    # At most the number of classes: a rejected text has one label more, but all rows of a tensor
+    # have the same length.
+    count = min(request.top_k or 1, len(classes))
+    rows = [
+        ranked(classes, scores, count, none=none)
+        for scores, none in zip(scored.scores, scored.none, strict=True)
+    ]
+    shape = request.shape if request.top_k is None else (len(rows), count)
+    labels = [label for row in rows for label, _ in row]
+    scores = np.array([score for row in rows for _, score in row], dtype=np.float32)
+    return {
+        "label": Tensor("label", "BYTES", shape, labels),
+        "score": Tensor("score", "FP32", shape, scores),
+    }
+
+
+def _given(classifier: Classifier, scored: Scored) -> NDArray[np.bool_]:
+    if classifier.thresholds is not None:
+        return reached(scored.scores, classifier.thresholds)
+    given = np.zeros(scored.scores.shape, dtype=np.bool_)
+    given[np.arange(len(given)), scored.scores.argmax(axis=1)] = True
+    given[[none is not None for none in scored.none]] = False
+    return given
 
 
 def encode(
@@ -44,13 +134,6 @@ def encode(
     id: str | None = None,  # noqa: A002 — the protocol's own name
 ) -> tuple[bytes, int | None]:
     """Encodes an inference response.
-
-    Args:
-        tensors: The outputs, in order.
-        binary: Whether each output is sent as bytes after the JSON.
-        model_name: The model that answered.
-        model_version: Its version.
-        id: The `id` of the request, if it has one.
 
     Returns:
         The body, and the length of its JSON; None if the body is only JSON.

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from gatewise.service.serving.batching import EmptyTextsError
 from gatewise.service.serving.http.app_context import app_context
-from gatewise.service.serving.http.middleware.request_context import request_context
-from gatewise.service.serving.http.open_inference import outputs as output_tensors
+from gatewise.service.serving.http.middleware.access_log import request_context
+from gatewise.service.serving.http.open_inference import response_encoding
 from gatewise.service.serving.http.open_inference.inference_schemas import (
     InferError,
     InferRequest,
@@ -24,8 +24,7 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
     ServerMetadata,
     ServerReady,
 )
-from gatewise.service.serving.http.open_inference.request_decoding import InferFormatError, decode
-from gatewise.service.serving.http.open_inference.response_encoding import encode
+from gatewise.service.serving.http.open_inference.request_decoding import decode
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 from gatewise.service.serving.model_registry import ModelRegistry
@@ -139,7 +138,7 @@ async def model_metadata(request: Request, name: str, version: str | None = None
     """Returns the inputs, outputs and versions of a model."""
     models = app_context(request).models
     served = _described(models, name, version)
-    return output_tensors.metadata(served.name, models.versions(served.name), served.classifier)
+    return response_encoding.metadata(served.name, models.versions(served.name), served.classifier)
 
 
 @routes.post(
@@ -165,20 +164,18 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     )
     served = context.models.find(name, version)
     record.model, record.version = served.name, served.version
+    decoded = decode(body, request.headers.get(HEADER_LENGTH), settings.max_texts)
+    if settings.log_texts:
+        record.texts = decoded.texts
+    response_encoding.check(decoded, served.classifier)
     try:
-        decoded = decode(body, request.headers.get(HEADER_LENGTH), settings.max_texts)
-        if settings.log_texts:
-            record.texts = decoded.texts
-        output_tensors.check(decoded, served.classifier)
         scored = await served.scores(decoded.texts, decoded.function_to_apply)
-    except InferFormatError as error:
-        raise ProblemError(problems.INVALID_INFERENCE, str(error)) from None
     except EmptyTextsError as error:
         empty = ", ".join(map(str, error.indices[:_MAX_INDICES]))
         detail = f"#/inputs/0: expected texts with at least one token each: empty are {empty}"
         raise ProblemError(problems.INVALID_INFERENCE, detail) from None
-    content, header_length = encode(
-        output_tensors.tensors(decoded, served.classifier, scored),
+    content, header_length = response_encoding.encode(
+        response_encoding.tensors(decoded, served.classifier, scored),
         [output.binary for output in decoded.outputs],
         served.name,
         served.version,

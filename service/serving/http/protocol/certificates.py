@@ -14,15 +14,7 @@ class CertificateError(GatewiseError):
 
 
 def context(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """Returns an SSL context with a certificate, for TLS 1.2 or newer with Python's ciphers.
-
-    Args:
-        certificate: The chain, in PEM.
-        key: Its private key, in PEM; None if the certificate file has it.
-
-    Raises:
-        CertificateError: If a file is missing or invalid, or the two do not match.
-    """
+    """Returns an SSL context with a certificate, for TLS 1.2 or newer with Python's ciphers."""
     new = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     _load(new, certificate, key)
     new.set_alpn_protocols(["http/1.1"])

@@ -4,15 +4,17 @@ It overrides public methods of uvicorn only.
 """
 
 import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gatewise.service.serving.http.protocol import problems, raw_responses
-from gatewise.service.serving.http.protocol.buffered_transport import Transport
-from gatewise.service.serving.http.protocol.limits import Limits
+from gatewise.service.serving.http.middleware.headers import SECURITY_HEADERS
+from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
+from gatewise.service.serving.settings import Settings
 
 _MAX_HEADERS = 200
 _MAX_PIPELINED = 1000
@@ -20,15 +22,69 @@ _MAX_PIPELINED = 1000
 
 _SWEEP_SECONDS = 1.0
 
+_LINGER_SECONDS = 2.0
+"""Seconds for which a client may go on sending after the answer that closes its connection."""
 
-class _Parser(httptools.HttpRequestParser):
-    """httptools' parser, which stores the position of an upgrade instead of raising it.
+
+class Transport:
+    """A transport that joins the head of an answer to its body, and lingers when it closes.
+
+    uvicorn writes head and body separately, and each write is a system call and a packet. Closing a
+    connection while its client still sends resets it, and the client may never see the answer;
+    therefore what it sends is read and discarded for a moment.
 
     Attributes:
-        upgraded_at: The end of the headers in the latest data if they ask for another protocol;
-            None otherwise.
+        is_lingering: Whether received data is to be discarded.
     """
 
+    def __init__(self, transport: asyncio.Transport, is_sending: Callable[[], bool]) -> None:
+        self.plain = transport
+        self._is_sending = is_sending
+        self._head = b""
+        self.is_lingering = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more may be sent."""
+        return self.is_lingering or self.plain.is_closing()
+
+    def write(self, data: bytes) -> None:
+        """Sends data, or keeps it if it is the head of an answer."""
+        if self.is_closing():  # an answer before the one that closed the connection
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data[:9] == b"HTTP/1.1 " and data[-4:] == b"\r\n\r\n" and data[9:10] != b"1":
+            self._head = data
+            return
+        self.plain.write(data)
+
+    def flush(self) -> None:
+        """Sends the head of an answer without a body."""
+        if self._head:
+            self.plain.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        """Closes after sending, and lingers if the client is still sending."""
+        self.flush()
+        if self.is_closing() or not self._is_sending() or not self.plain.can_write_eof():
+            self.plain.close()
+            return
+        self.is_lingering = True
+        self.plain.write_eof()
+        if not self.plain.is_reading():  # reading pauses while no one reads a body
+            self.plain.resume_reading()
+        asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.plain.close)
+
+
+class _RequestParser(httptools.HttpRequestParser):
+    """httptools' parser, which stores the position of an upgrade instead of raising it."""
+
+    # The end of the headers in the latest data if they ask for another protocol; None
+    # otherwise.
     upgraded_at: int | None = None
 
     def __init__(self, protocol: "Connection") -> None:
@@ -46,13 +102,13 @@ class _Parser(httptools.HttpRequestParser):
 class Connection(HttpToolsProtocol):
     """A connection with limits."""
 
-    limits: ClassVar[Limits] = Limits()
+    settings: ClassVar[Settings]
     transport: Transport  # type: ignore[assignment]
-    parser: _Parser
+    parser: _RequestParser
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.parser = _Parser(self)
+        self.parser = _RequestParser(self)
         self._since = 0.0  # start of the request that is being read; 0 between requests
         self._is_reading = False  # between the first and the last byte of a request
         self._in_headers = False  # between the first byte of a request and the end of its headers
@@ -73,7 +129,7 @@ class Connection(HttpToolsProtocol):
             lambda: self._is_reading,
         )
         self._since = self.loop.time()
-        if len(self.connections) > self.limits.connections:
+        if len(self.connections) > self.settings.max_connections:
             self._refuse(problems.TOO_MANY_CONNECTIONS, "too many connections")
 
     def data_received(self, data: bytes) -> None:
@@ -157,9 +213,6 @@ class Connection(HttpToolsProtocol):
 
         The parser takes what follows such headers for the other protocol, not for a body. A new
         parser gets the headers again without `Upgrade`.
-
-        Args:
-            data: The latest data.
         """
         while self.parser.upgraded_at is not None and not self.transport.is_closing():
             if self._is_websocket:
@@ -173,7 +226,7 @@ class Connection(HttpToolsProtocol):
             )
             headers = (b"%b: %b" % header for header in self.headers)
             data = b"\r\n".join((line, *headers, b"", b"")) + data[self.parser.upgraded_at :]
-            self.parser = _Parser(self)
+            self.parser = _RequestParser(self)
             super().data_received(data)
 
     def on_response_complete(self) -> None:
@@ -198,25 +251,21 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def sweep(self, now: float) -> None:
-        """Closes the connection if its client is too slow.
-
-        Args:
-            now: The time on the event loop's clock.
-        """
+        """Closes the connection if its client is too slow."""
         transport = self.transport
         if transport is None or transport.is_closing():
             return
         unsent = transport.get_write_buffer_size()
         if not unsent or unsent != self._unsent:
             self._unsent, self._stalled = unsent, now
-        elif now - self._stalled > self.limits.read_seconds:
+        elif now - self._stalled > self.settings.read_seconds:
             transport.abort()
             return
-        if self._since and now - self._since > self.limits.read_seconds:
+        if self._since and now - self._since > self.settings.read_seconds:
             self._refuse(problems.REQUEST_TIMEOUT, "the request did not come in time")
 
     def _check_headers(self) -> None:
-        limit = self.limits.header_bytes
+        limit = self.settings.max_header_bytes
         if self._headers > _MAX_HEADERS or max(self._header_bytes, self._raw_bytes) > limit:
             self._refuse(problems.HEADERS_TOO_LARGE, f"expected at most {limit} bytes of headers")
 
@@ -225,7 +274,7 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._is_next():
-            self.transport.write(raw_responses.refusal(ProblemError(kind, detail)))
+            self.transport.write(_raw_answer(ProblemError(kind, detail)))
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -256,17 +305,29 @@ def _asks_for_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
     return is_upgrade and named.get(b"upgrade", b"").lower() == b"websocket"
 
 
-def limited(limits: Limits) -> type[Connection]:
-    """Returns uvicorn's protocol class with these limits."""
-    return type("LimitedConnection", (Connection,), {"limits": limits})
+def _raw_answer(problem: ProblemError) -> bytes:
+    """The bytes of an answer outside of any request, after which the connection is closed."""
+    content = problems.document(None, problem).encode()
+    status = HTTPStatus(problem.kind.status)
+    lines = (
+        f"HTTP/1.1 {status} {status.phrase}",
+        f"content-type: {problems.MEDIA_TYPE}",
+        f"content-length: {len(content)}",
+        # No middleware adds them here.
+        *(f"{name.decode()}: {value.decode()}" for name, value in SECURITY_HEADERS),
+        "connection: close",
+        *(f"{name.lower()}: {value}" for name, value in problem.headers.items()),
+    )
+    return "\r\n".join((*lines, "", "")).encode() + content
+
+
+def limited(settings: Settings) -> type[Connection]:
+    """Returns uvicorn's protocol class with the limits of these settings."""
+    return type("LimitedConnection", (Connection,), {"settings": settings})
 
 
 async def sweep_forever(connections: set[Any]) -> None:
-    """Closes the connections of slow clients, as long as the server runs.
-
-    Args:
-        connections: The open connections, as uvicorn keeps them.
-    """
+    """Closes the connections of slow clients, as long as the server runs."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)

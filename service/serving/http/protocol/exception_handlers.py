@@ -27,62 +27,45 @@ from gatewise.vocab.errors import GatewiseError
 
 def install(app: FastAPI) -> None:
     """Adds the handlers to an application."""
-    app.add_exception_handler(ProblemError, _answer_problem)
-    app.add_exception_handler(GatewiseError, _answer_refusal)
-    app.add_exception_handler(ClientDisconnectedError, _answer_nobody)
-    app.add_exception_handler(HTTPException, _answer_http_exception)
-    app.add_exception_handler(RequestValidationError, _answer_validation_error)
-    app.add_exception_handler(Exception, _answer_exception)
+
+    @app.exception_handler(ProblemError)
+    async def answer_problem(request: Request, error: ProblemError) -> Response:
+        return response(request.scope["path"], error)
+
+    @app.exception_handler(GatewiseError)
+    async def answer_refusal(request: Request, error: GatewiseError) -> Response:
+        return response(request.scope["path"], refusal(error))
+
+    @app.exception_handler(ClientDisconnectedError)
+    async def answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        return Response(status_code=499)  # nobody reads it; proxies log this status
+
+    @app.exception_handler(HTTPException)
+    async def answer_http_exception(request: Request, error: HTTPException) -> Response:
+        return response(request.scope["path"], _framework_problem(request, error))
+
+    @app.exception_handler(RequestValidationError)
+    async def answer_parameters(request: Request, error: RequestValidationError) -> Response:
+        errors = [
+            FieldError(detail=each["msg"], pointer=pointer(each["loc"])) for each in error.errors()
+        ]
+        return response(request.scope["path"], invalid_request(errors))
+
+    @app.exception_handler(Exception)
+    async def answer_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
+        # The server logs the exception with its traceback; the client learns no internals.
+        return response(request.scope["path"], unexpected())
 
 
-def _response(request: Request, problem: ProblemError) -> Response:
-    return response(request.scope["path"], problem)
-
-
-async def _answer_problem(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ProblemError):
-        raise error
-    return _response(request, error)
-
-
-async def _answer_refusal(request: Request, error: Exception) -> Response:
-    if not isinstance(error, GatewiseError):
-        raise error
-    return _response(request, refusal(error))
-
-
-async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    return Response(status_code=499)  # nobody reads it; proxies log this status
-
-
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """Answers the refusals of Starlette: an unknown route, a wrong method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    method, path = request.method, request.scope["path"]
+def _framework_problem(request: Request, error: HTTPException) -> ProblemError:
+    """The problem of a refusal of Starlette: an unknown route, a wrong method."""
+    path = request.scope["path"]
     if error.status_code == NO_ROUTE.status:
-        problem = no_route(path)
-    elif error.status_code == WRONG_METHOD.status:
+        return no_route(path)
+    if error.status_code == WRONG_METHOD.status:
         allowed = (error.headers or {}).get("Allow", "another method")
-        detail = f"{path:.200} does not take {method}: expected {allowed}"
-        problem = ProblemError(WRONG_METHOD, detail, headers=error.headers)
-    else:
-        status = HTTPStatus(error.status_code)
-        kind = Kind(status.name.lower().replace("_", "-"), status.value, status.phrase)
-        problem = ProblemError(kind, str(error.detail), headers=error.headers)
-    return _response(request, problem)
-
-
-async def _answer_validation_error(request: Request, error: Exception) -> Response:
-    """Answers parameters that FastAPI refuses."""
-    if not isinstance(error, RequestValidationError):
-        raise error
-    errors = [
-        FieldError(detail=entry["msg"], pointer=pointer(entry["loc"])) for entry in error.errors()
-    ]
-    return _response(request, invalid_request(errors))
-
-
-async def _answer_exception(request: Request, error: Exception) -> Response:  # noqa: ARG001
-    # The server logs the exception with its traceback; the client learns no internals.
-    return _response(request, unexpected())
+        detail = f"{path:.200} does not take {request.method}: expected {allowed}"
+        return ProblemError(WRONG_METHOD, detail, headers=error.headers)
+    status = HTTPStatus(error.status_code)
+    kind = Kind(status.name.lower().replace("_", "-"), status.value, status.phrase)
+    return ProblemError(kind, str(error.detail), headers=error.headers)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from gatewise.service.serving.batching import ClosedError, DeadlineError, QueueFullError
-from gatewise.service.serving.model_versions import InUseError, NotReadyError, UnknownModelError
+from gatewise.service.serving.model_registry import InUseError, NotReadyError, UnknownModelError
 from gatewise.vocab.errors import GatewiseError
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,18 +29,12 @@ _MAX_KEY_CHARACTERS = 100
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem.
+    """A kind of problem."""
 
-    Attributes:
-        name: The last part of the document's `type`, a URI that only identifies.
-        status: The HTTP status.
-        title: What all problems of this kind have in common.
-        retry_after: Seconds in `Retry-After`, unless the problem has headers of its own.
-    """
-
-    name: str
-    status: int
-    title: str
+    name: str  # the last part of the document's `type`, a URI that only identifies
+    status: int  # the HTTP status
+    title: str  # what all problems of this kind have in common
+    # Seconds in `Retry-After`, unless the problem has headers of its own.
     retry_after: int | None = None
 
     @property
@@ -113,11 +107,7 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Raised below a route to answer with a problem document.
 
-    Args:
-        kind: The kind of problem.
-        detail: What is wrong this time, and what to do.
-        errors: The errors in the body.
-        headers: Headers of the answer; None for those of the kind.
+    Without headers the answer has those of the kind.
     """
 
     def __init__(
@@ -155,11 +145,7 @@ def invalid_request(errors: Sequence[FieldError]) -> ProblemError:
 
 
 def empty_texts(places: Sequence[str]) -> ProblemError:
-    """The problem of texts without a token.
-
-    Args:
-        places: JSON pointers to the texts.
-    """
+    """The problem of texts without a token, from the JSON pointers to them."""
     detail = "expected a text with at least one token: an empty text has no class"
     return ProblemError(
         EMPTY_TEXT,
@@ -199,14 +185,11 @@ def pointer(location: Sequence[str | int], document: Any = None) -> str:
     """Returns a JSON pointer (RFC 6901), written as a URI fragment.
 
     pydantic puts the names of union members among the keys. They do not occur in the document and
-    are left out. A long key is truncated, so that the answer does not repeat the body.
+    are left out; without a document every key counts. A long key is truncated, so that the answer
+    does not repeat the body.
 
     >>> pointer(("inputs", "texts", 3), {"inputs": ["a", "b", "c", 7]})
     '#/inputs/3'
-
-    Args:
-        location: The keys and indices that lead to the place.
-        document: The document that they lead into; without it every key counts.
     """
     steps = []
     here = document
@@ -237,12 +220,7 @@ def responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
 
 
 def response(path: str, problem: ProblemError) -> Response:
-    """Returns the answer to a request.
-
-    Args:
-        path: The path of the request.
-        problem: The problem.
-    """
+    """Returns the answer to a request."""
     if is_of_inference_protocol(path):
         content = json.dumps({"error": problem.detail})
         return Response(content, problem.kind.status, problem.headers, "application/json")
@@ -250,12 +228,7 @@ def response(path: str, problem: ProblemError) -> Response:
 
 
 def document(path: str | None, problem: ProblemError) -> str:
-    """Returns the JSON of a problem document.
-
-    Args:
-        path: The path of the request; None if there is no request.
-        problem: The problem.
-    """
+    """Returns the JSON of a problem document; the path is None if there is no request."""
     kind = problem.kind
     members: dict[str, object] = {
         "type": kind.type,

@@ -30,44 +30,30 @@ _MOST_DIGITS = 20
 _MAX_ERRORS = 100
 """The most errors of a body that are listed: more would hold up other requests."""
 
-Model = TypeVar("Model", bound=BaseModel)
+Schema = TypeVar("Schema", bound=BaseModel)
 
 
-async def read(scope: Scope, receive: Receive, schema: type[Model], limit: int) -> Model:
-    """Reads and validates the body of a request.
+async def read(scope: Scope, receive: Receive, schema: type[Schema], limit: int) -> Schema:
+    """Reads and validates the body of a request."""
+    return parse(schema, await receive_bytes(scope, receive, limit))
 
-    Args:
-        scope: The request's ASGI scope.
-        receive: The ASGI function that receives messages.
-        schema: The pydantic model of the body.
-        limit: Maximum bytes of the body.
+
+def parse(schema: type[Schema], document: bytes | str) -> Schema:
+    """Parses and validates a JSON document.
 
     Raises:
-        ProblemError: If the body is not JSON, is too large, or does not match the schema.
-        ClientDisconnectedError: If the client disconnects before the end of the body.
+        ProblemError: If it is not JSON, or does not match the schema.
     """
-    body = await receive_bytes(scope, receive, limit)
     # pydantic's parser, unlike `json`, limits the depth of nesting and refuses broken UTF-8 and
     # lone surrogates, which no tokenizer takes.
     try:
-        return schema.model_validate_json(body)
+        return schema.model_validate_json(document)
     except ValidationError as error:
-        raise _refusal(error, body) from None
+        raise _refusal(error, document) from None
 
 
 async def receive_bytes(scope: Scope, receive: Receive, limit: int, *media_types: str) -> bytes:
-    """Reads the bytes of a body.
-
-    Args:
-        scope: The request's ASGI scope.
-        receive: The ASGI function that receives messages.
-        limit: Maximum bytes of the body.
-        media_types: Media types that are accepted besides JSON.
-
-    Raises:
-        ProblemError: If it is too large, or has another media type.
-        ClientDisconnectedError: If the client disconnects before the end of the body.
-    """
+    """Reads the bytes of a body."""
     _check_headers(scope, media_types, limit)
     parts: list[bytes] = []
     size = 0
@@ -131,7 +117,7 @@ def _exceeds(number: bytes, limit: int) -> bool:
     return number.isdigit() and (len(number) > _MOST_DIGITS or int(number) > limit)
 
 
-def _refusal(error: ValidationError, body: bytes) -> ProblemError:
+def _refusal(error: ValidationError, body: bytes | str) -> ProblemError:
     if error.error_count() > _MAX_ERRORS:
         return invalid_request(
             [FieldError(detail=f"{error.error_count()} errors in one body", pointer="#")]

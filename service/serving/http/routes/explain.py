@@ -18,7 +18,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.explanation import Explanation, cost, explain
 from gatewise.service.model.scores import ScoreFunction, apply, ranked, shortest
 from gatewise.service.serving.http.app_context import app_context
-from gatewise.service.serving.http.middleware.request_context import request_context
+from gatewise.service.serving.http.middleware.access_log import request_context
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import (
     ClientDisconnectedError,
@@ -26,8 +26,7 @@ from gatewise.service.serving.http.protocol.problems import (
     ProblemError,
     pointer,
 )
-from gatewise.service.serving.http.routes.predict import read_texts
-from gatewise.service.serving.http.routes.predict_schemas import LabelScore, TextsRequest
+from gatewise.service.serving.http.routes.predict import LabelScore, TextsRequest, read_texts
 from gatewise.vocab.corpus.columns import Task
 
 MAX_TOKENS = 2**18
@@ -107,14 +106,7 @@ class ExplainQueue:
 
     @asynccontextmanager
     async def turn(self, seconds: float) -> AsyncIterator[None]:
-        """Waits until no other request computes, then runs the block.
-
-        Args:
-            seconds: The longest wait.
-
-        Raises:
-            ProblemError: If too many requests wait already, or the wait is too long.
-        """
+        """Waits until no other request computes, then runs the block."""
         if self._waiting >= MAX_WAITING:
             raise ProblemError(
                 problems.QUEUE_FULL,
@@ -191,12 +183,7 @@ async def _answer(
 
 
 def explain_request(classifier: Classifier, request: ExplainRequest) -> list[Explained]:
-    """Classifies and explains the texts of a request.
-
-    Raises:
-        ProblemError: If the model does not have the label, a text has no token, or the texts are
-            too long.
-    """
+    """Classifies and explains the texts of a request."""
     parameters = request.parameters or ExplainParameters()
     index = None if parameters.label is None else _index(classifier, parameters.label)
     encoded = classifier.locate(request.texts)

@@ -12,8 +12,7 @@ from gatewise.service.serving.http.auth import authorization
 from gatewise.service.serving.http.auth.api_keys import Role
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
-from gatewise.service.serving.model_registry import Changes, ModelRegistry
-from gatewise.service.serving.model_versions import Change
+from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.vocab.corpus.columns import Task
 
 _MAX_TRAFFIC_BYTES = 65_536
@@ -43,7 +42,7 @@ class Version(BaseModel):
     reason: str | None = Field(None, description="Why it cannot be loaded.")
 
 
-class Model(BaseModel):
+class ModelInfo(BaseModel):
     """A model."""
 
     name: str = Field(description="Its name in paths.")
@@ -54,10 +53,10 @@ class Model(BaseModel):
 class ModelList(BaseModel):
     """The models of a service."""
 
-    models: list[Model]
+    models: list[ModelInfo]
 
 
-class Reloaded(Model):
+class Reloaded(ModelInfo):
     """A model after a reload."""
 
     loaded: list[str] = Field(description="The versions that were loaded.")
@@ -85,7 +84,7 @@ async def list_models(request: Request) -> ModelList:
 @routes.get(
     "/models/{name}", summary="Describe a model", responses=problems.responses(problems.NO_MODEL)
 )
-async def describe(request: Request, name: str) -> Model:
+async def describe(request: Request, name: str) -> ModelInfo:
     """Returns a model with its versions."""
     return _model(app_context(request).models, name)
 
@@ -118,7 +117,7 @@ async def reload(request: Request, name: str) -> Reloaded:
         *request_body.PROBLEMS, problems.FORBIDDEN, problems.NO_MODEL, problems.INVALID_REQUEST
     ),
 )
-async def share(request: Request, name: str) -> Model:
+async def share(request: Request, name: str) -> ModelInfo:
     """Sets the share of the requests that each version gets, for a canary or a rollback."""
     traffic = await request_body.read(request.scope, request.receive, Traffic, _MAX_TRAFFIC_BYTES)
     if traffic.shares is not None and not 0 < sum(traffic.shares.values()) < math.inf:
@@ -135,7 +134,7 @@ async def share(request: Request, name: str) -> Model:
     summary="Load an unloaded version",
     responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.NOT_LOADED),
 )
-async def load(request: Request, name: str, version: str) -> Model:
+async def load(request: Request, name: str, version: str) -> ModelInfo:
     """Loads a version again, if its folder is still there."""
     models = app_context(request).models
     changes = await _change(request, Change("load", name, version))
@@ -151,13 +150,13 @@ async def load(request: Request, name: str, version: str) -> Model:
     summary="Unload a version",
     responses=problems.responses(problems.FORBIDDEN, problems.NO_MODEL, problems.IN_USE),
 )
-async def unload(request: Request, name: str, version: str) -> Model:
+async def unload(request: Request, name: str, version: str) -> ModelInfo:
     """Unloads a version after it has answered the requests that it has taken."""
     await _change(request, Change("unload", name, version))
     return _model(app_context(request).models, name)
 
 
-def _model(models: ModelRegistry, name: str) -> Model:
+def _model(models: ModelRegistry, name: str) -> ModelInfo:
     model = models.model(name)
     traffic = model.traffic
     ready = [
@@ -178,7 +177,7 @@ def _model(models: ModelRegistry, name: str) -> Model:
         for version, (_, reason) in model.failed.items()
         if version not in model.served
     ]
-    return Model(name=name, default=name == models.default, versions=ready + failed)
+    return ModelInfo(name=name, default=name == models.default, versions=ready + failed)
 
 
 async def _change(request: Request, change: Change) -> Changes:

@@ -1,5 +1,8 @@
 """`POST /predict`: classifies texts.
 
+The JSON is that of the Hugging Face text-classification task, so that its clients work unchanged:
+https://huggingface.co/docs/inference-providers/tasks/text-classification.
+
 `/predict` itself is an ASGI application that runs before FastAPI's routing and parsing, which take
 longer than the classification of a short text. The routes of single models go through FastAPI and
 share its code.
@@ -7,17 +10,21 @@ share its code.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
+import orjson
 from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gatewise.service.model.scores import ScoreFunction, best_first
 from gatewise.service.serving.batching import EmptyTextsError, Scored
 from gatewise.service.serving.http.app_context import AppContext
-from gatewise.service.serving.http.middleware.request_context import request_context
+from gatewise.service.serving.http.middleware.access_log import request_context
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import (
     ClientDisconnectedError,
@@ -25,16 +32,101 @@ from gatewise.service.serving.http.protocol.problems import (
     ProblemError,
     pointer,
 )
-from gatewise.service.serving.http.routes.predict_schemas import (
-    LabelScore,
-    PredictParameters,
-    PredictRequest,
-    TextsRequest,
-    encode,
-)
 from gatewise.vocab.errors import GatewiseError
 
 _log = logging.getLogger(__name__)
+
+
+def _inputs_kind(inputs: object) -> str | None:
+    if isinstance(inputs, str):
+        return "text"
+    return "texts" if isinstance(inputs, list) else None
+
+
+# With a discriminator function, because a plain union reports one error for each of its members.
+Inputs = Annotated[
+    Annotated[str, Tag("text")]
+    # Validation stops at the first invalid text: a body of a million numbers costs one error.
+    | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("texts")],
+    Discriminator(
+        _inputs_kind,
+        custom_error_type="inputs_type",
+        custom_error_message="expected a text or a list of texts",
+    ),
+]
+
+
+class PredictParameters(BaseModel):
+    """The parameters of a request; null is the same as absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    top_k: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="The number of labels per text, best first; all if absent."
+    )
+    function_to_apply: ScoreFunction | None = Field(
+        None,
+        description="The function that turns logits into scores; the model's own if absent.",
+    )
+    above_threshold: bool | None = Field(
+        None,
+        description="Whether to return only the labels whose score reaches their threshold, which "
+        "training chose; this can be none. Only for multi-label models, and only with sigmoid "
+        "scores.",
+    )
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_sigmoid(self) -> Self:
+        if self.above_threshold and self.function_to_apply not in (None, "sigmoid"):
+            raise PydanticCustomError(
+                "above_threshold",
+                "expected function_to_apply to be sigmoid or absent with above_threshold: "
+                "thresholds apply to sigmoid scores",
+            )
+        return self
+
+
+class TextsRequest(BaseModel):
+    """One text or several."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"inputs": "Where is the nearest station?"},
+                {"inputs": ["Who wrote Hamlet?", "How far is it?"], "parameters": {"top_k": 3}},
+            ]
+        },
+    )
+
+    inputs: Inputs = Field(description="A text, or a list of at least one text.")
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts as a list, also if `inputs` is a single text."""
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+    def pointer(self, index: int) -> str:
+        """Returns the JSON pointer to the text with this index."""
+        return "#/inputs" if isinstance(self.inputs, str) else f"#/inputs/{index}"
+
+
+class PredictRequest(TextsRequest):
+    """The body of a request to `/predict`."""
+
+    parameters: PredictParameters | None = None
+
+
+class LabelScore(BaseModel):
+    """A label and its score."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    score: float
+
 
 _NO_THRESHOLDS = FieldError(
     detail="expected no above_threshold: this model gives every text exactly one label",
@@ -47,24 +139,14 @@ _Request = TypeVar("_Request", bound=TextsRequest)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful response.
-
-    Attributes:
-        body: Its JSON.
-        headers: Its headers, including Content-Type and Content-Length.
-    """
+    """A successful response."""
 
     body: bytes
     headers: list[tuple[bytes, bytes]]
 
 
 class Predict:
-    """Answers the requests of every `/predict` route.
-
-    Args:
-        context: The state of the application.
-        requests_in_flight: Returns the number of requests that are not answered yet.
-    """
+    """Answers the requests of every `/predict` route."""
 
     def __init__(self, context: AppContext, requests_in_flight: Callable[[], int]) -> None:
         self._context = context
@@ -92,12 +174,7 @@ class Predict:
     async def respond(
         self, request: Request, name: str | None = None, version: str | None = None
     ) -> Response:
-        """Answers a request that FastAPI has routed.
-
-        Raises:
-            ProblemError: If the request is refused.
-            ClientDisconnectedError: If the client has disconnected.
-        """
+        """Answers a request that FastAPI has routed."""
         answer = await self.answer(request.scope, request.receive, name, version)
         response = Response(answer.body)
         response.raw_headers = answer.headers
@@ -106,12 +183,7 @@ class Predict:
     async def answer(
         self, scope: Scope, receive: Receive, name: str | None = None, version: str | None = None
     ) -> Answer:
-        """Reads a request, classifies its texts, and encodes the response.
-
-        Raises:
-            ProblemError: If the request is refused.
-            ClientDisconnectedError: If the client has disconnected.
-        """
+        """Reads a request, classifies its texts, and encodes the response."""
         request = await read_texts(self._context, scope, receive, PredictRequest)
         parameters = request.parameters or _DEFAULT_PARAMETERS
         record = request_context(scope)
@@ -198,12 +270,7 @@ def routes(predict: Predict) -> APIRouter:
 async def read_texts(
     context: AppContext, scope: Scope, receive: Receive, schema: type[_Request]
 ) -> _Request:
-    """Reads and validates the body of a request with texts.
-
-    Raises:
-        ProblemError: If the body is not valid, or has too many texts.
-        ClientDisconnectedError: If the client disconnects before it has sent the body.
-    """
+    """Reads and validates the body of a request with texts."""
     settings = context.settings
     request = await request_body.read(scope, receive, schema, settings.max_body_bytes)
     if len(request.texts) > settings.max_texts:
@@ -214,12 +281,35 @@ async def read_texts(
     return request
 
 
-async def _result(future: asyncio.Future[Scored]) -> Scored:
-    """Awaits scores.
+def encode(
+    labels: Sequence[str],
+    scored: Scored,
+    top_k: int | None = None,
+    thresholds: Sequence[float] | None = None,
+) -> bytes:
+    """Encodes the response: for each text its labels with their scores, best first.
 
-    Raises:
-        ClientDisconnectedError: If the future was cancelled.
+    Labels with equal scores keep the model's order. A score is written as the shortest decimal
+    that gives the same float32.
+
+    >>> encode(["ham", "spam"], Scored(np.array([[0.2, 0.8]], np.float32), [None]), top_k=1)
+    b'[[{"label":"spam","score":0.8}]]'
     """
+    rows = []
+    for scores, none in zip(scored.scores, scored.none, strict=True):
+        order = best_first(scores, top_k, thresholds)
+        row = [
+            {"label": labels[place], "score": score}
+            for place, score in zip(order.tolist(), scores[order], strict=True)
+        ]
+        if none is not None:
+            row = [{"label": none, "score": scores.max()}, *row][:top_k]
+        rows.append(row)
+    return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+async def _result(future: asyncio.Future[Scored]) -> Scored:
+    """Awaits scores."""
     try:
         return await future
     except asyncio.CancelledError:

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.streaming_classifier import StreamingClassifier, StreamingError
+from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.http.protocol.problems import (
     NOT_STREAMED,
     TOO_MANY_STREAMS,
@@ -21,50 +22,23 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """Limits on streams.
+    """Limits on streams."""
 
-    Attributes:
-        streams: The most streams open at a time.
-        message_bytes: The most bytes of a message.
-        text_characters: The most characters of a text, in all its pieces.
-        idle_seconds: The longest time without a message, and to send one.
-        threads: The most pieces that are processed at a time.
-        origins: The origins whose pages may open streams, besides the service's own; `*` is any.
-    """
-
-    streams: int = 256
-    message_bytes: int = 65_536
-    text_characters: int = 1_000_000
-    idle_seconds: float = 60.0
-    threads: int = 2
+    streams: int = 256  # the most streams open at a time
+    message_bytes: int = 65_536  # the most bytes of a message
+    text_characters: int = 1_000_000  # the most characters of a text, in all its pieces
+    idle_seconds: float = 60.0  # the longest time without a message, and to send one
+    threads: int = 2  # the most pieces that are processed at a time
+    # The origins whose pages may open streams, besides the service's own; `*` is any.
     origins: tuple[str, ...] = ()
 
 
-class StreamObserver(Protocol):
-    """Counts streams."""
-
-    def streamed(self, model: str, version: str, end: str, tokens: int) -> None:
-        """Called when a stream ends.
-
-        Args:
-            model: The model; empty if the stream ended before one was found.
-            version: The version of the model.
-            end: `done`, `gone` if the client disconnected, or the kind of problem.
-            tokens: The number of tokens that were read.
-        """
-
-
 class Streams:
-    """The open streams of one application.
+    """The open streams of one application."""
 
-    Args:
-        limits: The limits.
-        observer: Counts the streams.
-    """
-
-    def __init__(self, limits: StreamLimits, observer: StreamObserver | None = None) -> None:
+    def __init__(self, limits: StreamLimits, metrics: Metrics | None = None) -> None:
         self.limits = limits
-        self.observer = observer
+        self.metrics = metrics
         self._open = 0
         self._threads = asyncio.Semaphore(limits.threads)
         # A streaming classifier refers to the folder, not to the classifier: once a model is
@@ -80,11 +54,7 @@ class Streams:
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """Counts one stream as open while the block runs.
-
-        Raises:
-            ProblemError: If too many streams are open.
-        """
+        """Counts one stream as open while the block runs."""
         if self._open >= self.limits.streams:
             raise ProblemError(
                 TOO_MANY_STREAMS, f"{self._open} streams are open, the maximum: retry later"
@@ -106,11 +76,7 @@ class Streams:
             return await asyncio.to_thread(function, *args, **kwargs)
 
     async def streaming(self, classifier: Classifier) -> StreamingClassifier:
-        """Returns the streaming classifier of a model; the first call creates it.
-
-        Raises:
-            ProblemError: If the model cannot classify token by token.
-        """
+        """Returns the streaming classifier of a model; the first call creates it."""
         future = self._streaming.get(classifier)
         if future is None or future.cancelled():
             future = asyncio.ensure_future(self.run(StreamingClassifier, classifier.artifact))

@@ -11,20 +11,19 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ranked
 from gatewise.service.model.streaming_classifier import Stream, StreamScores, TextTooLongError
 from gatewise.service.serving.http.app_context import app_context
-from gatewise.service.serving.http.middleware.request_context import request_context
-from gatewise.service.serving.http.protocol import problems
+from gatewise.service.serving.http.middleware.access_log import request_context
+from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import (
     FieldError,
     Kind,
     ProblemError,
-    pointer,
 )
 from gatewise.vocab.errors import EmptyTextError, GatewiseError
 from gatewise.vocab.tokenizer.incremental_tokenizer import EndlessWordError
@@ -84,23 +83,6 @@ class Piece(BaseModel):
             raise PydanticCustomError("nothing", 'expected "text", or "end", or both')
         return self
 
-    @classmethod
-    def parse(cls, message: str) -> Self:
-        """Parses a message.
-
-        Raises:
-            ProblemError: If it is not valid JSON, or has another schema.
-        """
-        try:
-            return cls.model_validate_json(message)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False)[0]
-        if first["type"] == "json_invalid":
-            reason = first["msg"].removeprefix("Invalid JSON: ")
-            raise ProblemError(problems.MALFORMED_BODY, f"expected a JSON object: {reason}")
-        place = FieldError(detail=first["msg"], pointer=pointer(first["loc"][:1]))
-        raise problems.invalid_request([place])
-
 
 def scores_message(
     tokens: int, ranked: list[tuple[str, float]], *, end: bool = False, truncated: bool = False
@@ -109,12 +91,6 @@ def scores_message(
 
     >>> scores_message(2, [("ham", 0.75), ("spam", 0.25)], end=True)[:60]
     '{"tokens":2,"scores":[{"label":"ham","score":0.75},{"label":'
-
-    Args:
-        tokens: The number of tokens that were read.
-        ranked: The labels with their scores, best first; empty before the first token.
-        end: Whether the text has ended.
-        truncated: Whether the text has more tokens than the model reads.
     """
     rows = [{"label": label, "score": score} for label, score in ranked]
     message = {"tokens": tokens, "scores": rows, "end": end, "truncated": truncated}
@@ -166,8 +142,8 @@ class _Connection:
         except _DISCONNECTED:
             return
         finally:
-            if self._streams.observer:
-                self._streams.observer.streamed(
+            if self._streams.metrics:
+                self._streams.metrics.streamed(
                     self._record.model, self._record.version, end, self._tokens
                 )
 
@@ -186,7 +162,7 @@ class _Connection:
             streaming = await self._streams.streaming(served.classifier)
             scorer = _Scorer(streaming.stream(), served.classifier, top_k)
             while True:
-                piece = Piece.parse(await self._receive())
+                piece = request_body.parse(Piece, await self._receive())
                 self._characters += len(piece.text)
                 limit = self._limits.text_characters
                 if self._characters > limit:
@@ -218,12 +194,7 @@ class _Connection:
             self._tokens = scorer.tokens
 
     async def _receive(self) -> str:
-        """Receives the next message.
-
-        Raises:
-            ProblemError: If none comes in time, or it is not text, or too large.
-            WebSocketDisconnect: If the client has disconnected.
-        """
+        """Receives the next message."""
         seconds, limit = self._limits.idle_seconds, self._limits.message_bytes
         try:
             async with asyncio.timeout(seconds):

@@ -20,7 +20,6 @@ from gatewise.service.ray_cluster import ClusterError, connected
 from gatewise.service.scoring.options import ScoringOptions, ScoringPlan
 from gatewise.service.scoring.ray import ray_pool
 from gatewise.service.scoring.ray.input_splits import Split, SplitReader, SplitSizes, file_groups
-from gatewise.service.scoring.ray.model_bytes import pack_model
 from gatewise.service.scoring.ray.output_parts import OutputParts, PartitionedOutput
 from gatewise.service.scoring.ray.ray_pool import Cluster, Schedule
 from gatewise.service.scoring.ray.score_folder import score_folder
@@ -264,13 +263,12 @@ def test_truncated_input(model_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def job(model_folder: Path, classifier: Classifier, source: Path, tmp_path: Path) -> SplitJob:
+def job(classifier: Classifier, source: Path, tmp_path: Path) -> SplitJob:
     """A job, with the folder of its output."""
     output = PartitionedOutput.named(tmp_path / "out", "csv")
     output.staging.mkdir()
     return SplitJob(
-        model=pack_model(model_folder, classifier),
-        precision=classifier.artifact.precision,
+        artifact=classifier.artifact,
         plan=ScoringPlan.of(classifier, open_records(source), output.part, ScoringOptions()),
         sizes=SIZES,
         parts=OutputParts.begin(output, keep=False),
@@ -300,14 +298,6 @@ def test_a_node_that_does_not_see_the_folder_says_so(job: SplitJob, source: Path
     failure = first_outcome(replace(job, name_node=True), source).failure
     assert failure is not None
     assert re.match(r"on the node [0-9.]+: .*this node does not see the folder", failure)
-
-
-def test_a_damaged_model_is_not_loaded(job: SplitJob, source: Path) -> None:
-    middle = len(job.model) // 2
-    model = job.model[:middle] + bytes([job.model[middle] ^ 1]) + job.model[middle + 1 :]
-    failure = first_outcome(replace(job, model=model), source).failure
-    assert failure is not None
-    assert "damaged or was changed" in failure
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 3], [1, 0, 0, 3, 2]])

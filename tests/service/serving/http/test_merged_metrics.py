@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from gatewise.service.serving.http.merged_metrics import merge
-from gatewise.service.serving.http.metrics import Metrics
-from gatewise.service.serving.http.middleware.request_context import RequestContext
+from gatewise.service.serving.http.metrics import Metrics, merge
+from gatewise.service.serving.http.middleware.access_log import RequestContext
 
 
 def after_requests(times: int) -> bytes:

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from gatewise.service.ray_cluster import Cluster
+from gatewise.service.ray_cluster import ClusterConnection
 from gatewise.service.serving.ray import deployment
 from gatewise.service.serving.ray.deployment import ServingError
 from gatewise.service.serving.settings import Settings
 
 pytestmark = pytest.mark.ray
 
-OTHERS = Cluster(is_ours=False, cpus=1)
+OTHERS = ClusterConnection(is_ours=False, cpus=1)
 
 
 class Proxy(BaseHTTPRequestHandler):

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.testclient import TestClient
 
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.serving.model_versions import Change, NotReadyError
+from gatewise.service.serving.model_registry import Change, NotReadyError
 from gatewise.service.serving.ray.replica import (
     REFUSED,
     Replica,

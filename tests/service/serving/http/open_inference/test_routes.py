@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.serving.http.open_inference import outputs as output_tensors
+from gatewise.service.serving.http.open_inference import response_encoding
 from gatewise.service.serving.settings import Settings
 
 TEXTS = ["where is the station", "who", "Wo ist der Bahnhof?", "駅はどこですか"]
@@ -281,7 +281,7 @@ class TestErrors:
             raise RuntimeError("secret")
 
         with monkeypatch.context() as patched:
-            patched.setattr(output_tensors, "tensors", failing)
+            patched.setattr(response_encoding, "tensors", failing)
             response = client.post(INFER, json=infer_body(["who"]))
         assert "secret" not in error_of(response, 500)
         assert client.post(INFER, json=infer_body(["who"])).status_code == 200

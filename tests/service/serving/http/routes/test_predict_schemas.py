@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from gatewise.service.serving.batching import Scored
-from gatewise.service.serving.http.routes.predict_schemas import (
+from gatewise.service.serving.http.routes.predict import (
     PredictParameters,
     PredictRequest,
     encode,

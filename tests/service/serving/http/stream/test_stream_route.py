@@ -23,7 +23,7 @@ from gatewise.service.serving.http.stream import stream_route
 from gatewise.service.serving.http.stream.open_streams import StreamLimits, Streams
 from gatewise.service.serving.http.stream.stream_route import close_code
 from gatewise.service.serving.listen_socket import listen
-from gatewise.service.serving.model_versions import NotReadyError, UnknownModelError
+from gatewise.service.serving.model_registry import NotReadyError, UnknownModelError
 
 TEXT = "one two three one tw"
 

@@ -1,7 +1,9 @@
-"""`GET /health/live` and `GET /health/ready`."""
+"""`GET /health/live`, `GET /health/ready` and `GET /metrics`."""
 
 from fastapi import APIRouter, Request
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.protocol import problems
@@ -34,3 +36,9 @@ async def ready(request: Request) -> Health:
             "the model is loading: retry, and if this continues see the service's log",
         )
     return Health(status="ready")
+
+
+@routes.get("/metrics", summary="Metrics for Prometheus", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Returns the metrics of all processes, in Prometheus's text format."""
+    return Response(await app_context(request).all_metrics(), media_type=CONTENT_TYPE_LATEST)

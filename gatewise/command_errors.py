@@ -28,11 +28,7 @@ _EXTRAS = {
 
 
 def exit_code_of(error: BaseException) -> int | None:
-    """Prints an error that the user can fix.
-
-    Returns:
-        The exit code, or None if the error is a defect of the program.
-    """
+    """Prints an error that the user can fix and returns the exit code; None for a defect."""
     if isinstance(error, BrokenPipeError):
         # The reader of the output has closed it, as `head` does; keep Python quiet at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,9 +7,11 @@ trial is stopped at an epoch where it is worse than the median of the others.
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from optuna import TrialPruned
 
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.corpora import Corpora
@@ -18,22 +20,14 @@ from gatewise.training.tracking.track import tracking
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_folder import SearchFolder, open_search, tidy
 from gatewise.training.tuning.search_space import Space
-from gatewise.training.tuning.study import Study, Suggestion
-from gatewise.training.tuning.trial import SearchError, Trial
+from gatewise.training.tuning.study import SearchError, Study, Suggestion, Trial
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.errors import TokenizerError
 
 
 @dataclass(frozen=True)
-class Search:
-    """The result of a search.
-
-    Attributes:
-        metric: Name of the validation metric that the trials were compared by.
-        trials: Every trial, by number.
-        best: The trial whose model was kept.
-        folder: Where it is.
-    """
+class SearchResult:
+    """The result of a search, and the validation metric that its trials were compared by."""
 
     metric: str
     trials: tuple[Trial, ...]
@@ -44,20 +38,18 @@ class Search:
         """The search as a JSON object."""
         return {
             "metric": self.metric,
-            "best": self.best.as_dict(),
-            "trials": [trial.as_dict() for trial in self.trials],
+            "best": asdict(self.best),
+            "trials": [asdict(trial) for trial in self.trials],
             "model": str(self.folder.best),
             "config": str(self.folder.config),
         }
 
 
 @dataclass(frozen=True)
-class Limits:
-    """When a search ends.
+class SearchLimits:
+    """When a search ends: after so many trained trials, those before a resume included, or seconds.
 
-    Attributes:
-        trials: Trials that are trained, at most, those before a resume included.
-        seconds: Time after which it stops, in the middle of a trial too; None for no limit.
+    The time ends a trial in the middle, too.
     """
 
     trials: int
@@ -66,12 +58,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Callbacks:
-    """The callbacks of a search.
-
-    Attributes:
-        on_progress: Called as a trial's network is fitted.
-        on_trial: Called with each trial when it starts and when it ends.
-    """
+    """Called as a trial's network is fitted, and with each trial when it starts and ends."""
 
     on_progress: OnProgress
     on_trial: Callable[[Trial], None]
@@ -85,21 +72,17 @@ class _OutOfTimeError(Exception):
     """The time budget is spent."""
 
 
-class _HopelessError(Exception):
-    """The trial is worse than others were."""
-
-
 def tune(
     corpora: Corpora,
     out: Path,
     config: Config,
     space: Space,
-    limits: Limits,
+    limits: SearchLimits,
     bad_rows: Callable[[], AbstractContextManager[BadRows]],
     callbacks: Callbacks,
     *,
     resume: bool = False,
-) -> Search:
+) -> SearchResult:
     """Searches for the settings with the best validation metric, and keeps the best model.
 
     Args:
@@ -145,7 +128,7 @@ def tune(
         tidy(folder, study, config)
     if study.best is None:
         raise SearchError(f"{out}: {_no_model(study)}")
-    return Search(study.metric or config.training.metric, study.trials, study.best, folder)
+    return SearchResult(study.metric or config.training.metric, study.trials, study.best, folder)
 
 
 def _continues(trials: Sequence[Trial], max_trials: int) -> bool:
@@ -198,9 +181,7 @@ def _run(
                 resume=trial.is_resumed,
             )
             tracker.ended(run)
-    except _HopelessError as error:
-        trial.prune(str(error))
-    except ConfigError as error:  # impossible with these rows
+    except (TrialPruned, ConfigError) as error:  # hopeless, or impossible with these rows
         trial.prune(str(error))
     except (DivergedError, TokenizerError, VectorsError) as error:
         trial.fail(str(error))
@@ -218,7 +199,7 @@ def _report_epoch(trial: Suggestion, progress: Progress, deadline: float | None)
     if progress.step == progress.steps:
         return  # the last update: the trial ends by itself
     if epoch and trial.is_hopeless():
-        raise _HopelessError(f"worse at epoch {epoch.number} than the median of the others")
+        raise TrialPruned(f"worse at epoch {epoch.number} than the median of the others")
     if deadline is not None and time.monotonic() >= deadline:
         raise _OutOfTimeError
 

@@ -1,6 +1,6 @@
 import pytest
 
-from gatewise.errors import exit_code_of
+from gatewise.command_errors import exit_code_of
 from gatewise.vocab.errors import CorpusError
 
 

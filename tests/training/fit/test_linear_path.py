@@ -1,0 +1,157 @@
+import numpy as np
+from tokenizers import Tokenizer
+
+from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.training_section import TrainingConfig
+from gatewise.training.data import examples
+from gatewise.training.fit.dataset import sequential_batches, tensors
+from gatewise.training.fit.document_frequencies import count_ngrams
+from gatewise.training.fit.linear_path import solve_linear_path
+from gatewise.training.fit.loss import make_loss
+from gatewise.training.fit.train_step import Trainer
+from gatewise.training.network.build import build
+from gatewise.training.network.char_ngrams import char_ngrams
+from gatewise.training.network.shape import Shape
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+
+STEMS = ("walk", "sing", "paint")
+ENDINGS = ("ed", "ing", "er", "s")
+
+
+def words() -> list[tuple[str, int]]:
+    """A text for each form of a word; the ending is the label."""
+    return [(stem + ending, label) for stem in STEMS for label, ending in enumerate(ENDINGS)]
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
+    return [np.array(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
+
+
+def solved(tmp_path, tokenizer, texts, targets, *, width=None, multi_label=False, spelled=True):
+    """A network whose linear path is solved for some texts."""
+    rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path / "rows")
+    classes = targets.shape[1] if multi_label else int(targets.max()) + 1
+    shape = Shape(tokenizer.get_vocab_size(), classes, (1, 2), buckets=1000, ngram_width=width)
+    spelling = char_ngrams(tokenizer, (2, 3, 4)) if spelled else None
+    model = build(NetworkConfig(units=4), shape, seed=1, char_ngrams=spelling)
+    count_ngrams(model, rows)
+    solve_linear_path(model, rows, spelling, seed=1, multi_label=multi_label)
+    loss = make_loss(TrainingConfig(), rows, classes, multi_label=multi_label)
+    return Trainer(model, loss, TrainingConfig(), averaging=0.5), rows
+
+
+def linear_logits(trainer, rows):
+    """The logits of the linear path as the network computes them, with the targets."""
+    batches = list(tensors(rows, sequential_batches(rows, 64), None))
+    logits = np.concatenate([trainer.path_logits(batch)[1] for batch in batches])
+    return logits, np.concatenate([batch[2].numpy() for batch in batches])
+
+
+def test_the_network_gives_the_rows_their_labels(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    tokenizer = train_tokenizer(texts)
+    trainer, rows = solved(tmp_path, tokenizer, list(texts), np.array(labels, np.int32))
+    logits, targets = linear_logits(trainer, rows)
+    assert (logits.argmax(axis=1) == targets).all()
+
+
+def test_words_of_a_like_spelling_share_what_is_learnt(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    unseen = ["jumped", "jumping", "jumper", "jumps"]
+    tokenizer = train_tokenizer([*texts, *unseen])
+    trainer, _ = solved(tmp_path, tokenizer, list(texts), np.array(labels, np.int32))
+    table = trainer.model.get_layer("ngrams").weights_table.numpy()
+    seen = [tokenizer.token_to_id(stem + "ing") for stem in STEMS]
+    assert (table[seen].argmax(axis=1) == ENDINGS.index("ing")).all()
+    # A word without a training text has no document frequency, so it has no weight either.
+    assert not table[[tokenizer.token_to_id(word) for word in unseen]].any()
+
+
+def test_without_spelling_each_word_is_learnt_alone(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    tokenizer = train_tokenizer(texts)
+    targets = np.array(labels, np.int32)
+    trainer, rows = solved(tmp_path, tokenizer, list(texts), targets, spelled=False)
+    logits, targets = linear_logits(trainer, rows)
+    assert (logits.argmax(axis=1) == targets).all()
+
+
+def test_two_labels_have_opposite_logits(tmp_path):
+    texts = ["good film", "bad film", "good plot", "bad plot", "so good", "so bad"]
+    tokenizer = train_tokenizer(texts)
+    trainer, rows = solved(tmp_path, tokenizer, texts, np.array([1, 0] * 3, np.int32))
+    logits, targets = linear_logits(trainer, rows)
+    assert (logits.argmax(axis=1) == targets).all()
+    np.testing.assert_allclose(logits[:, 0], -logits[:, 1], atol=1e-5)
+
+
+def test_fewer_weights_than_labels_keep_the_largest_differences(tmp_path):
+    texts = [f"w{number} x{number}" for number in range(12) for _ in range(4)]
+    labels = np.repeat(np.arange(12, dtype=np.int32), 4)
+    tokenizer = train_tokenizer(texts)
+    full, rows = solved(tmp_path / "full", tokenizer, texts, labels)
+    reduced, _ = solved(tmp_path / "reduced", tokenizer, texts, labels, width=11)
+    assert reduced.model.get_layer("ngrams").weights_table.shape[1] == 11
+    expected, targets = linear_logits(full, rows)
+    logits, _ = linear_logits(reduced, rows)
+    assert (logits.argmax(axis=1) == targets).mean() >= 0.9
+    assert np.abs(logits - expected).mean() < np.abs(expected).mean()
+
+
+def test_several_labels_have_a_logistic_regression_each(tmp_path):
+    texts = ["sun", "rain", "sun rain", "fog", "sun fog", "rain fog"] * 8
+    truth = np.array([[word in text for word in ("sun", "rain")] for text in texts], np.float32)
+    tokenizer = train_tokenizer(texts)
+    trainer, rows = solved(tmp_path, tokenizer, texts, truth, multi_label=True)
+    logits, targets = linear_logits(trainer, rows)
+    assert ((logits > 0) == (targets > 0.5)).all()
+
+
+def test_labels_with_fewer_rows_than_folds_are_solved(tmp_path):
+    texts = ["red", "green", "blue", "black"]
+    trainer, rows = solved(tmp_path, train_tokenizer(texts), texts, np.arange(4, dtype=np.int32))
+    logits, targets = linear_logits(trainer, rows)
+    assert (logits.argmax(axis=1) == targets).all()
+
+
+def test_training_does_not_change_what_is_solved(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    tokenizer = train_tokenizer(texts)
+    trainer, rows = solved(tmp_path, tokenizer, list(texts), np.array(labels, np.int32))
+    layer = trainer.model.get_layer("ngrams")
+    before = layer.weights_table.numpy().copy()
+    others = trainer.model.get_layer("classifier").get_weights()
+    (batch,) = tensors(rows, sequential_batches(rows, 64), None)
+    trainer.update(batch, 0.1)
+    np.testing.assert_array_equal(layer.weights_table.numpy(), before)
+    assert any(
+        (old != new).any()
+        for old, new in zip(
+            others, trainer.model.get_layer("classifier").get_weights(), strict=True
+        )
+    )
+
+
+def test_a_network_without_the_linear_path_is_unchanged(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    tokenizer = train_tokenizer(texts)
+    targets = np.array(labels, np.int32)
+    rows = examples.store([(encode(tokenizer, list(texts)), targets)], tmp_path)
+    model = build(NetworkConfig(units=4), Shape(tokenizer.get_vocab_size(), 4, ()), seed=1)
+    before = model.get_weights()
+    solve_linear_path(model, rows, None, seed=1, multi_label=False)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    tokenizer = train_tokenizer(texts)
+    targets = np.array(labels, np.int32)
+    tables = [
+        solved(tmp_path / str(number), tokenizer, list(texts), targets)[0]
+        .model.get_layer("ngrams")
+        .weights_table.numpy()
+        for number in range(2)
+    ]
+    np.testing.assert_array_equal(*tables)

@@ -1,0 +1,229 @@
+"""The linear path solved: its weights from a linear classifier on the features of the graph.
+
+Gradient descent needs many updates to fit a table in which most n-grams occur once or twice. Where
+the rows are few, a solver finds the optimum in seconds: a linear support vector machine for one
+label a text (Crammer's one-versus-rest form in liblinear, Fan et al. 2008, "LIBLINEAR: A Library
+for Large Linear Classification"), a logistic regression of each label for several. Its strength of
+regularization is chosen by cross-validation on the training rows.
+
+The features are those that the exported network computes: each n-gram of tokens, scaled by its
+inverse document frequency and by the text's norm, and the character n-grams of its words, whose
+weights are added to those of the words that hold them.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import LinearSVC
+
+from gatewise.training.data.examples import Examples
+from gatewise.training.fit.document_frequencies import ngram_rows
+from gatewise.training.network.char_ngrams import CharNgrams
+from gatewise.training.network.ngrams import MIN_NORM, SCALE, NgramLogits, inverse_frequencies
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID
+
+_STRENGTHS = {False: (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), True: (1.0, 3.0, 10.0, 30.0, 100.0)}
+"""The values of C that are tried, by whether a text may have several labels."""
+
+_DEFAULT_STRENGTH = 1.0
+_FOLDS = 3
+
+_SPELLING_WEIGHT = 0.5
+"""Factor of the features of character n-grams, beside those of the tokens."""
+
+
+@dataclass(frozen=True)
+class _Features:
+    """The features of some texts.
+
+    Attributes:
+        matrix: A row for each text: columns of n-grams, then of character n-grams.
+        targets: The target of each text.
+        rows: The table row of each column of an n-gram.
+        scales: What the weights of a column are multiplied by in the table.
+        spelling: The character n-grams of each token, `(vocab, character n-grams)`, each scaled
+            as in `matrix`.
+    """
+
+    matrix: sparse.csr_matrix
+    targets: NDArray[Any]
+    rows: NDArray[np.int64]
+    scales: NDArray[np.float64]
+    spelling: sparse.csr_matrix
+
+
+def solve_linear_path(
+    model: keras.Model,
+    train: Examples,
+    spelling: CharNgrams | None,
+    seed: int,
+    *,
+    multi_label: bool,
+) -> None:
+    """Sets the weights of a network's linear path, and keeps them from being trained further.
+
+    Args:
+        model: From `gatewise.training.network.build`, its document frequencies counted; unchanged
+            if it has no linear path.
+        train: The training rows, with a label or labels each.
+        spelling: The character n-grams of each token; None to use none.
+        seed: Seed of the folds and of the solver.
+        multi_label: Whether a text may have several labels.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
+    if not layers:
+        return
+    (layer,) = layers
+    features = _features(model, layer, train, spelling)
+    solver = _Solver(layer.classes, seed, multi_label=multi_label)
+    strength = solver.strength(features.matrix, features.targets)
+    weights = solver.fit(features.matrix, features.targets, strength)
+    _set_weights(layer, features, weights)
+    layer.trainable = False
+    for shared in model.layers:
+        if shared.name == "ngram_spelling":
+            # The weights of character n-grams are in the table, added to those of the tokens.
+            shared.trainable = False
+
+
+class _Solver:
+    """The linear classifier of a task."""
+
+    def __init__(self, classes: int, seed: int, *, multi_label: bool) -> None:
+        self._classes, self._seed, self._multi_label = classes, seed, multi_label
+
+    def strength(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> float:
+        """The inverse strength of regularization, C, that is best in cross-validation."""
+        if not self._multi_label and np.bincount(targets).max() < _FOLDS:
+            return _DEFAULT_STRENGTH  # no label has a row for each fold
+        folds = KFold if self._multi_label else StratifiedKFold
+        with warnings.catch_warnings():
+            # Of labels with fewer rows than folds, which some folds then lack.
+            warnings.simplefilter("ignore", UserWarning)
+            split = folds(_FOLDS, shuffle=True, random_state=self._seed).split(matrix, targets)
+            parts = list(split)
+        scores = {}
+        for strength in _STRENGTHS[self._multi_label]:
+            score = 0.0
+            for fitted, held_out in parts:
+                weights = self.fit(matrix[fitted], targets[fitted], strength)
+                score += self._score(matrix[held_out] @ weights.T, targets[held_out])
+            scores[strength] = score
+        return max(scores, key=scores.__getitem__)
+
+    def fit(
+        self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
+    ) -> NDArray[np.float64]:
+        """The weights of each class, float64 `(classes, columns)`."""
+        weights = np.zeros((self._classes, matrix.shape[1]))
+        if self._multi_label:
+            truth = targets >= 0.5
+            present = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
+            one = LogisticRegression(
+                C=strength, solver="liblinear", fit_intercept=False, random_state=self._seed
+            )
+            several = OneVsRestClassifier(one).fit(matrix, truth[:, present])
+            weights[present] = np.concatenate([each.coef_ for each in several.estimators_])
+            return weights
+        solver = LinearSVC(C=strength, fit_intercept=False, random_state=self._seed)
+        solver.fit(matrix, targets)
+        found = solver.coef_
+        if len(found) == 1:
+            found = np.concatenate([-found, found])
+        weights[solver.classes_] = found
+        return weights
+
+    def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
+        """How good logits are; greater is better."""
+        if self._multi_label:
+            losses = np.logaddexp(0, np.where(targets >= 0.5, -logits, logits))
+            return -float(losses.sum())
+        return float(np.count_nonzero(logits.argmax(axis=1) == targets))
+
+
+def _features(
+    model: keras.Model, layer: NgramLogits, train: Examples, ngrams: CharNgrams | None
+) -> _Features:
+    idf = layer.idf.numpy().astype(np.float64)
+    indices, lengths, targets = [], [], []
+    for rows, of_batch in ngram_rows(model, train):
+        known = (rows > 0) & (idf[rows] > 0)
+        indices.append(rows[known])
+        lengths.append(known.sum(axis=1))
+        targets.append(of_batch)
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    found = np.concatenate(indices)
+    table = layer.table
+    has = sparse.csr_matrix((np.ones(len(found)), found, starts), (len(train), table.rows))
+    norms = np.maximum(np.sqrt(has @ np.square(idf)), MIN_NORM)
+    # The begin mark is in every text: as a feature of about one it takes the part of a bias.
+    weights = idf.copy()
+    weights[CLS_ID] *= norms.mean()
+    columns = np.unique(found)
+    by_norm = sparse.diags_array(1 / norms)
+    own = by_norm @ has[:, columns] @ sparse.diags_array(weights[columns])
+    spelling = _spelling(ngrams, has[:, : table.vocab_size])
+    matrix = (
+        own
+        if spelling is None
+        else sparse.hstack([own, by_norm @ has[:, : table.vocab_size] @ spelling])
+    )
+    scales = weights[columns] / idf[columns]
+    return _Features(
+        sparse.csr_matrix(matrix),
+        np.concatenate(targets),
+        columns,
+        scales,
+        sparse.csr_matrix((table.vocab_size, 0)) if spelling is None else spelling,
+    )
+
+
+def _spelling(ngrams: CharNgrams | None, has: sparse.csr_matrix) -> sparse.csr_matrix | None:
+    """The character n-grams of each token, scaled by their IDF.
+
+    Args:
+        ngrams: The character n-grams of each token; None to use none.
+        has: Which tokens each text has, `(texts, vocab)`.
+    """
+    if ngrams is None:
+        return None
+    counted = ngrams.rows > 0
+    starts = np.concatenate([[0], np.cumsum(counted.sum(axis=1))])
+    shape = (len(ngrams.rows), ngrams.count)
+    spelling = sparse.csr_matrix(
+        (np.ones(int(starts[-1])), ngrams.rows[counted].astype(np.int64), starts), shape
+    )
+    frequencies = ((has @ spelling) > 0).sum(axis=0)
+    scales = inverse_frequencies(np.asarray(frequencies).ravel(), has.shape[0])
+    return sparse.csr_matrix(spelling @ sparse.diags_array(_SPELLING_WEIGHT * scales))
+
+
+def _set_weights(layer: NgramLogits, features: _Features, weights: NDArray[np.float64]) -> None:
+    """Writes the weights of a classifier, `(classes, columns)`, into the table of the path."""
+    count = len(features.rows)
+    own, of_spelling = weights[:, :count], weights[:, count:]
+    table = np.zeros((layer.table.rows, len(weights)))
+    table[features.rows] = (own * features.scales).T
+    idf = layer.idf.numpy().astype(np.float64)[: layer.table.vocab_size]
+    # In the graph a token's weights are scaled by its own IDF.
+    factors = np.divide(1, idf, out=np.zeros_like(idf), where=idf > 0)
+    table[: layer.table.vocab_size] += factors[:, None] * (features.spelling @ of_spelling.T)
+    table /= SCALE
+    if layer.kernel is not None:
+        # The directions in which the logits of the training rows differ most are kept.
+        logits = features.matrix @ weights.T
+        _, _, directions = np.linalg.svd(logits, full_matrices=False)
+        kernel = np.zeros(layer.kernel.shape)
+        kept = directions[: len(kernel)]
+        kernel[: len(kept)] = kept
+        layer.kernel.assign(kernel.astype(np.float32))
+        table = table @ kernel.T
+    layer.weights_table.assign(table.astype(np.float32))
