@@ -31,7 +31,7 @@ Corpus = Annotated[
     path_argument(
         metavar="CORPUS",
         callback=_here,
-        help="CSV, TSV, JSON Lines or Parquet, plain, .gz or .zst, or a folder of such files.",
+        help="A data file (CSV, TSV, JSON Lines, Parquet, fastText, Excel), or a folder of them.",
     ),
 ]
 Validation = Annotated[Path | None, path_option(help="Rows that choose the best epoch.")]
@@ -49,6 +49,18 @@ TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
 LabelColumn = Annotated[
     str | None, typer.Option(help="Column of the label or labels.  [default: label, else labels]")
 ]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARACTER",
+        help="Delimiter of CSV and TSV, such as ; or tab.  [default: found in each file]",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Encoding of text files, such as cp1252.  [default: found in each file]"),
+]
+Sheet = Annotated[str | None, typer.Option(help="Sheet of Excel files.  [default: the first]")]
 PrecisionName = Literal["fp32", "fp16", "int8"]
 Precision = Annotated[
     PrecisionName | None,

@@ -8,12 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gatewise.printable import printable
 from gatewise.vocab.corpus.records import is_unicode
 from gatewise.vocab.errors import GatewiseError
 
 if TYPE_CHECKING:
     from gatewise.service.model.classifier import Classifier
     from gatewise.vocab.corpus.bad_row_policy import BadRows
+    from gatewise.vocab.corpus.read_options import ReadOptions
     from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
 _WINDOW = 256
@@ -66,26 +68,28 @@ def labelled_rows(
     classifier: "Classifier",
     corpus: Path,
     bad_rows: "BadRows",
-    text_column: str,
-    label_column: str | None,
+    columns: tuple[str, str | None],
+    options: "ReadOptions",
 ) -> Iterator["EncodedRow"]:
     """The labelled rows of a data file or a folder of them, encoded for a model; at least one."""
     # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
-    from gatewise.vocab.corpus.corpus_reader import at_least_one, read_rows  # noqa: PLC0415
+    from gatewise.vocab.corpus.corpus_reader import at_least_one, open_corpus  # noqa: PLC0415
     from gatewise.vocab.tokenizer.encoded_rows import encode_rows  # noqa: PLC0415
 
-    rows = read_rows(
-        corpus,
-        bad_rows=bad_rows,
-        columns=Columns(text_column, label_column, classifier.task),
-        known_labels=classifier.classes_,
-        out_of_scope=classifier.out_of_scope,
-    )
+    opened = open_corpus(corpus, Columns(*columns, classifier.task), options)
+    tell(opened.records.notes)
+    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope)
     # Thousands of rows are encoded together: of a long text, only what is read is kept.
     short = (replace(row, text=classifier.cut(row.text)) for row in rows)
     encoded = bad_rows.keep(encode_rows(classifier.encode, short))
     return at_least_one(encoded, str(corpus))
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Prints what was found out about the input, to standard error."""
+    for note in notes:
+        sys.stderr.write(f"gatewise: {printable(note)}\n")
 
 
 def standard_input() -> Iterable[bytes]:

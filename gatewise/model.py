@@ -20,6 +20,9 @@ class Model(Classifier):
         output: str | os.PathLike[str],
         *,
         text_column: str = "text",
+        delimiter: str | None = None,
+        encoding: str | None = None,
+        sheet: str | None = None,
         columns: Sequence[str] | None = None,
         top_k: int | None = None,
         probabilities: bool = False,
@@ -35,6 +38,9 @@ class Model(Classifier):
             source: Files, folders, patterns or URIs, as `open_records` takes them.
             output: The file or URI to write; its suffixes choose format and compression.
             text_column: Column of the texts.
+            delimiter: Delimiter of CSV and TSV; None to find it in each file.
+            encoding: Encoding of text files; None to find it in each file.
+            sheet: Sheet of Excel files; None for the first.
             columns: Columns of the output, from the input and the predictions; None for all.
             top_k: Labels given to each text; None for the predicted ones.
             probabilities: Whether each label has a column with its probability.
@@ -56,6 +62,7 @@ class Model(Classifier):
         # Files are read and written with pyarrow, which texts alone do without.
         from gatewise.service.scoring.options import ScoringOptions  # noqa: PLC0415
         from gatewise.service.scoring.score_file import Parallelism, score_file  # noqa: PLC0415
+        from gatewise.vocab.corpus.read_options import ReadOptions  # noqa: PLC0415
 
         if isinstance(columns, str):
             raise TypeError("columns: expected a sequence of names, received one string")
@@ -64,7 +71,14 @@ class Model(Classifier):
             self,
             source,
             output,
-            ScoringOptions(text_column, top_k, probabilities, chosen, none_below),
+            ScoringOptions(
+                text_column,
+                top_k,
+                probabilities,
+                chosen,
+                none_below,
+                ReadOptions(delimiter, encoding, sheet),
+            ),
             rejects=rejects,
             resume=resume,
             parallelism=Parallelism(workers),

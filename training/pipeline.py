@@ -120,12 +120,14 @@ def train(
     check_target(out)
     with open_workspace(out) as space:
         rows = read(corpora, config, bad_rows, space.data)
-        found, is_split = survey(rows), corpora.validation is None
-        findings = corpus_check.check_rows(rows, found, config, held_out=is_split)
+        for note in rows.notes:
+            report(note)
+        found = survey(rows)
+        findings = corpus_check.check_rows(rows, found, config)
         corpus_check.refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
         given = config
-        config = auto_settings.with_refit(config, rows, held_out=is_split)
+        config = auto_settings.with_refit(config, rows)
         prepared = prepare(rows, config, bad_rows, space.data)
         check = reported(
             check,

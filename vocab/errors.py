@@ -38,3 +38,10 @@ class TokenizerError(GatewiseError):
 
 class EmptyTextError(GatewiseError):
     """A text without a single token: it cannot be classified."""
+
+
+class TextsError(GatewiseError, TypeError, ValueError):
+    """Something other than a sequence of texts, or a text that is missing or not a string.
+
+    It is a `TypeError` and a `ValueError`, so that callers catch it as either.
+    """

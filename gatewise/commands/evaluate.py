@@ -9,6 +9,9 @@ def evaluate(
     corpus: command_options.Corpus,
     text_column: command_options.TextColumn = "text",
     label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     precision: command_options.Precision = None,
     rejects: command_options.Rejects = None,
     as_json: command_options.AsJson = False,
@@ -17,10 +20,13 @@ def evaluate(
     from gatewise.console.training_console import show_report
     from gatewise.service.model.classifier import Classifier
     from gatewise.training.evaluation.evaluate import evaluate as report_on
+    from gatewise.vocab.corpus.read_options import ReadOptions
 
+    read_options = ReadOptions(delimiter, encoding, sheet)
     check_outputs([corpus, model], {"--rejects": rejects})
     classifier = Classifier.load(model, precision=precision)
     with bad_rows_policy(rejects) as bad_rows:
-        rows = labelled_rows(classifier, corpus, bad_rows, text_column, label_column)
+        columns = (text_column, label_column)
+        rows = labelled_rows(classifier, corpus, bad_rows, columns, read_options)
         report = report_on(classifier, rows)
     show_report(report, as_json=as_json)

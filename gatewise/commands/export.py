@@ -40,6 +40,9 @@ def export(
     ] = False,
     text_column: command_options.TextColumn = "text",
     label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
     as_json: command_options.AsJson = False,
 ) -> None:
@@ -48,8 +51,10 @@ def export(
     from gatewise.training.mobile.mobile_export import export_mobile
     from gatewise.training.mobile.mobile_folder import zip_of
     from gatewise.value_types import in_bytes
+    from gatewise.vocab.corpus.read_options import ReadOptions
 
     del target  # the only one so far; named, so that others can be added
+    read_options = ReadOptions(delimiter, encoding, sheet)
     limit = in_bytes(max_size) if max_size else None
     corpus = validation or Path()
     outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}
@@ -57,7 +62,8 @@ def export(
     with bad_rows_policy(rejects) as bad_rows:
 
         def rows(classifier: "Classifier") -> "Iterable[Row]":
-            found = labelled_rows(classifier, corpus, bad_rows, text_column, label_column)
+            columns = (text_column, label_column)
+            found = labelled_rows(classifier, corpus, bad_rows, columns, read_options)
             return (each.row for each in found)
 
         exported = export_mobile(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
-from gatewise.inputs import check_outputs, local_path
+from gatewise.inputs import check_outputs, local_path, tell
 from gatewise.vocab.errors import GatewiseError
 
 
@@ -42,6 +42,9 @@ def score(
         ),
     ] = None,
     text_column: command_options.TextColumn = "text",
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     columns: Annotated[
         str | None,
         typer.Option(
@@ -95,6 +98,7 @@ def score(
     from gatewise.service.scoring.score_file import Parallelism
     from gatewise.service.scoring.score_file import score as score_records
     from gatewise.service.scoring.summary import Summary
+    from gatewise.vocab.corpus.read_options import ReadOptions
     from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.uris import plain
 
@@ -109,6 +113,7 @@ def score(
         probabilities=probabilities,
         columns=None if columns is None else tuple(columns.split(",")),
         none_below=none_below,
+        read=ReadOptions(delimiter, encoding, sheet),
     )
     if engine == "ray":
         if "-" in inputs:
@@ -124,7 +129,8 @@ def score(
         destination = Destination.standard_output(form, rejects)
     else:
         destination = Destination.named(out, rejects)
-    records = open_records(*inputs, standard_input=input_format)
+    records = open_records(*inputs, standard_input=input_format, options=scoring.read)
+    tell(records.notes)
     if resume and inputs == ["-"]:
         raise GatewiseError("--resume: standard input cannot be read again; write it to a file")
     refuse_overlap(inputs, records, (output if engine == "ray" else destination).names, rejects)

@@ -20,6 +20,9 @@ def train(
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue a run that was stopped.")
@@ -35,7 +38,15 @@ def train(
     from gatewise.training.workspace import workspace_of
 
     run_config = settings.load(
-        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+        config,
+        set_ or (),
+        corpus={
+            "text_column": text_column,
+            "label_column": label_column,
+            "delimiter": delimiter,
+            "encoding": encoding,
+            "sheet": sheet,
+        },
     )
     check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
     check_target(out)

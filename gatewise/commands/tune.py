@@ -34,6 +34,9 @@ def tune(
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the search in the folder.")
@@ -49,7 +52,15 @@ def tune(
     from gatewise.training.tuning.hyperparameter_search import tune as search_for
 
     run_config = settings.load(
-        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+        config,
+        set_ or (),
+        corpus={
+            "text_column": text_column,
+            "label_column": label_column,
+            "delimiter": delimiter,
+            "encoding": encoding,
+            "sheet": sheet,
+        },
     )
     searched = search_space.load(space, run_config)
     check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})

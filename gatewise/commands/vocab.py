@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs, tell
 
 
 def vocab(
@@ -13,6 +13,9 @@ def vocab(
     config: command_options.ConfigFile = None,
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
     as_json: command_options.AsJson = False,
 ) -> None:
@@ -20,15 +23,27 @@ def vocab(
     from gatewise.console.training_console import show_dictionary
     from gatewise.training.config import config as settings
     from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
-    from gatewise.vocab.corpus.corpus_reader import read_texts
+    from gatewise.vocab.corpus.corpus_reader import texts_of
+    from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.text_spool import open_spool
     from gatewise.vocab.tokenizer.text_limit import TextLimit
     from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
     check_outputs([corpus], {"--out": out, "--rejects": rejects})
-    run_config = settings.load(config, set_ or (), corpus={"text_column": text_column})
+    run_config = settings.load(
+        config,
+        set_ or (),
+        corpus={
+            "text_column": text_column,
+            "delimiter": delimiter,
+            "encoding": encoding,
+            "sheet": sheet,
+        },
+    )
     column = run_config.corpus.text_column
+    records = open_records(corpus, options=run_config.corpus.read_options())
+    tell(records.notes)
     with (
         translate_write_errors(out),
         atomic_write(out) as temporary,
@@ -38,7 +53,7 @@ def vocab(
             # As in training, a dictionary counts only what is read of a text.
             tokens = run_config.tokens
             limit = TextLimit(tokens.max_length, tokens.keep, tokens.unit)
-            texts = map(limit.cut, read_texts(corpus, bad_rows=bad_rows, text_column=column))
+            texts = map(limit.cut, texts_of(records, bad_rows=bad_rows, text_column=column))
             tokenizer = train_tokenizer(kept.spooled(texts), **tokens.dictionary_options())
         temporary.write_bytes(serialize_tokenizer(tokenizer))
         coverage = measure_coverage(tokenizer, kept)

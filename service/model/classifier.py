@@ -16,6 +16,7 @@ from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
 from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked
+from gatewise.service.model.texts import checked_texts
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.errors import EmptyTextError
 from gatewise.vocab.tokenizer.encoding import (
@@ -189,21 +190,22 @@ class Classifier:
         """
         return self.scores(encoded)
 
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """The probability of each label for each text; see `probabilities`.
+
+        Args:
+            texts: A list, a tuple, an array, a column of a data frame, or an iterator.
 
         Returns:
             float32, shape `(texts, classes)`, columns in the order of `classes_`.
 
         Raises:
-            TypeError: `texts` is a string instead of a sequence of strings.
+            TextsError: `texts` is not a sequence of strings; also a TypeError and a ValueError.
             EmptyTextError: A text has no token.
         """
-        if isinstance(texts, str):
-            raise TypeError("expected a sequence of texts, received one string: wrap it in a list")
-        return self.probabilities(self.encode_nonempty(texts))
+        return self.probabilities(self.encode_nonempty(checked_texts(texts)))
 
-    def predict(self, texts: Sequence[str]) -> list[str] | list[tuple[str, ...]]:
+    def predict(self, texts: Iterable[str]) -> list[str] | list[tuple[str, ...]]:
         """The predicted label of each text; raises as `predict_proba` does.
 
         Returns:

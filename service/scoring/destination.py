@@ -27,7 +27,7 @@ from gatewise.vocab.atomic_files import (
 )
 from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.bad_row_policy import check_replaceable
-from gatewise.vocab.corpus.data_files import DataFile, Format
+from gatewise.vocab.corpus.data_files import OUTPUT_SUFFIXES, DataFile, Format
 from gatewise.vocab.corpus.uris import is_uri, plain
 from gatewise.vocab.errors import CorpusError, OutputError
 
@@ -205,7 +205,7 @@ def check_targets(*targets: Path | None) -> None:
 
 def _output_file(name: str) -> DataFile:
     try:
-        return DataFile.named(name)
+        return DataFile.named(name, OUTPUT_SUFFIXES)
     except CorpusError as error:
         raise OutputError(str(error)) from error
 

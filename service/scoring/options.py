@@ -4,7 +4,7 @@ A plan is made before the first row is read. It is small and can be sent to anot
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -12,9 +12,10 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
+from gatewise.vocab.corpus.arrow_records import schema_of
 from gatewise.vocab.corpus.corpus_reader import text_of
 from gatewise.vocab.corpus.data_files import DataFile, Format
-from gatewise.vocab.corpus.parquet_records import schema_of
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.errors import ArgumentError, CorpusError
@@ -22,7 +23,7 @@ from gatewise.vocab.errors import ArgumentError, CorpusError
 
 @dataclass(frozen=True, slots=True)
 class ScoringOptions:
-    """What to write for each row."""
+    """How to read the rows, and what to write for each."""
 
     text_column: str = "text"
     top_k: int | None = None  # see `OutputColumns`
@@ -32,6 +33,7 @@ class ScoringOptions:
     # The probability below which a text is rejected, 0 for never; None for the model's
     # threshold.
     none_below: float | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,9 @@ class ScoringPlan:
         schema = pa.schema([*_input_schema(records, columns), *output_columns.fields])
         if options.columns is not None:
             schema = _select(schema, options.columns)
-        same_format = {table.file.format for table in records.tables} == {output.format}
+        # The delimiter may be another one although the format is the same.
+        dialects = {(table.file.format, table.file.cell_delimiter) for table in records.tables}
+        same_format = dialects == {(output.format, output.cell_delimiter)}
         delimited = output.format in (Format.CSV, Format.TSV)
         same_columns = not delimited or all(table.columns == columns for table in records.tables)
         return cls(
@@ -141,7 +145,7 @@ def reject_settings(classifier: Classifier, none_below: float | None) -> RejectS
 
 def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
     files = [table.file for table in records.tables]
-    if any(file.format is not Format.PARQUET for file in files):
+    if any(file.format not in (Format.PARQUET, Format.ARROW) for file in files):
         return pa.schema([pa.field(name, pa.string()) for name in columns])
     schemas = [schema_of(file) for file in files]
     # A column that a file lacks is null in its rows, even if another file declares it not null.

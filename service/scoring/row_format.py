@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
 from gatewise.service.scoring.cell_values import cell_text, json_text
-from gatewise.vocab.corpus.data_files import DataFile, Format
+from gatewise.vocab.corpus.data_files import OUTPUT_SUFFIXES, DataFile, Format
 from gatewise.vocab.errors import OutputError
 
 Row = Mapping[str, object]
@@ -45,13 +45,13 @@ class RowFormat:
     @classmethod
     def named(cls, path: str | os.PathLike[str], schema: pa.Schema) -> "RowFormat":
         """The format that the suffixes of a file name choose."""
-        file = DataFile.named(path)
+        file = DataFile.named(path, OUTPUT_SUFFIXES)
         return cls(file.format, file.compression, schema)
 
     @property
     def delimiter(self) -> str:
         """The delimiter of CSV and TSV."""
-        return "\t" if self.format is Format.TSV else ","
+        return self.format.delimiter
 
     def header(self) -> bytes:
         """The header row of CSV and TSV; empty for other formats."""

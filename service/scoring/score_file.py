@@ -61,14 +61,15 @@ def score_file(
         source: Files, folders, patterns or URIs; see
             `gatewise.vocab.corpus.record_stream.open_records`.
         output: The file or the object to write; its suffixes are the format and the compression.
-        options: What to write.
+        options: How to read the input, and what to write.
         rejects: A file for bad rows, in JSON Lines, each with its file, line and reason.
         resume: Whether to resume an interrupted run, if there is one.
         parallelism: How the run is parallelized.
         on_progress: Called after every chunk.
     """
     sources = [source] if isinstance(source, str | os.PathLike) else list(source)
-    records = open_records(*sources)
+    options = options or ScoringOptions()
+    records = open_records(*sources, options=options.read)
     destination = Destination.named(output, rejects)
     refuse_overlap(sources, records, destination.names, destination.rejects)
     return score(

@@ -3,9 +3,8 @@
 Spark calls it for batch after batch; each process loads the model once.
 """
 
-import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,13 +13,12 @@ import numpy as np
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision, RejectSettings
 from gatewise.service.model.scores import none_labels, shortest
+from gatewise.service.model.texts import checked_texts
 from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.options import reject_settings
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.vocab.corpus.data_files import Format
-from gatewise.vocab.corpus.records import is_unicode
-from gatewise.vocab.errors import GatewiseError
 
 
 def score_texts(
@@ -60,24 +58,16 @@ def score_texts(
 
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.
-        GatewiseError: A text is neither a string nor missing, or has a lone surrogate; or an
-            argument is out of range.
-        TypeError: `texts` is a string or a table instead of a sequence of strings.
+        TextsError: `texts` is not a sequence of strings and missing values; also a TypeError and
+            a ValueError.
+        GatewiseError: An argument is out of range.
     """
-    if isinstance(texts, str | bytes):
-        raise TypeError("expected a sequence of texts, received one string: wrap it in a list")
-    # Iterating over a table would yield the names of its columns.
-    if isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1:
-        raise TypeError(
-            f"expected one column of texts, received a table of type {type(texts).__name__}: "
-            'choose one, such as frame["text"]'
-        )
+    checked = checked_texts(texts, missing="")
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
     output_columns = OutputColumns.for_input(
         classifier, (), str(model), Format.PARQUET, top_k=top_k, probabilities=probabilities
     )
     reject = reject_settings(classifier, none_below)
-    checked = [_text(row, text) for row, text in enumerate(texts)]
     columns: dict[str, list[object]] = {name: [] for name in output_columns.names}
 
     def score(chunk: list[str]) -> list[list[object]]:
@@ -111,24 +101,6 @@ def _columns(
             values[index] = value
         columns.append(values)
     return columns
-
-
-def _text(row: int, text: object) -> str:
-    if text is None or (isinstance(text, float) and math.isnan(text)):
-        return ""
-    if not isinstance(text, str):
-        # pandas' NA and NaT cannot be compared or converted to a boolean.
-        if type(text).__name__ in ("NAType", "NaTType"):
-            return ""
-        raise GatewiseError(
-            f"text {row}, counted from 0: expected a string or None, received a value of type "
-            f"{type(text).__name__}"
-        )
-    if not is_unicode(text):
-        raise GatewiseError(
-            f"text {row}, counted from 0: expected Unicode, received a lone surrogate"
-        )
-    return text
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:

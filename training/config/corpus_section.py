@@ -6,6 +6,7 @@ from pydantic import Field
 
 from gatewise.training.config.section import Section
 from gatewise.vocab.corpus.columns import Columns, Task
+from gatewise.vocab.corpus.read_options import ReadOptions
 
 Duplicates = Literal["report", "remove", "ignore"]
 Check = Literal["stop", "warn", "ignore"]
@@ -19,6 +20,19 @@ class CorpusConfig(Section):
         None,
         description="Column that holds the label, or the labels. By default `label` if there is "
         "one, else `labels`.",
+    )
+    delimiter: str | None = Field(
+        None,
+        description="Delimiter of CSV and TSV files: one character, or `tab`. By default it is "
+        "found in the first rows of each file.",
+    )
+    encoding: str | None = Field(
+        None,
+        description="Encoding of text files, such as `cp1252`. By default it is found in the first "
+        "bytes of each file.",
+    )
+    sheet: str | None = Field(
+        None, description="Sheet of Excel files. By default the first is read."
     )
     task: Task | Literal["auto"] = Field(
         "auto",
@@ -58,3 +72,7 @@ class CorpusConfig(Section):
     def columns(self) -> Columns:
         """The columns of a corpus."""
         return Columns(self.text_column, self.label_column, self.task, self.probability_prefix)
+
+    def read_options(self) -> ReadOptions:
+        """How the files of a corpus are to be read."""
+        return ReadOptions(self.delimiter, self.encoding, self.sheet)

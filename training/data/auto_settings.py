@@ -104,19 +104,18 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
     return config.model_copy(update={"training": training.model_copy(update=update)})
 
 
-def with_refit(config: Config, rows: Rows, *, held_out: bool) -> Config:
+def with_refit(config: Config, rows: Rows) -> Config:
     """Resolves `training.refit`.
 
     Args:
         config: The run's settings.
         rows: Its rows.
-        held_out: Whether the validation rows are a part of the training corpus.
 
     Raises:
         ConfigError: If the rows held out cannot be added to the others.
     """
     training = config.training
-    if training.refit is True and not held_out:
+    if training.refit is True and not rows.held_out:
         raise ConfigError(
             "training.refit=true: expected validation rows held out of the training corpus, "
             "received a validation corpus: leave one of the two out"
@@ -129,7 +128,7 @@ def with_refit(config: Config, rows: Rows, *, held_out: bool) -> Config:
     if training.refit != "auto":
         return config
     few = len(rows.train) + len(rows.validation) <= _FEW_ROWS
-    refit = few and held_out and config.reject.out_of_scope is None
+    refit = few and rows.held_out and config.reject.out_of_scope is None
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 

@@ -17,9 +17,13 @@ from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.duplicates import Duplicates, Finder, Part
 from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.corpus.columns import FoundColumns
+from gatewise.vocab.corpus.columns import Columns, FoundColumns
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
+from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.read_options import ReadOptions
+from gatewise.vocab.corpus.record_stream import open_records
+from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.text_limit import TextLimit
 
@@ -69,6 +73,8 @@ class Rows:
         multi_label: Whether a text may have several of them, or none.
         duplicates: The texts that occur more than once; None if they were not searched for.
         copies: Examples of them.
+        notes: What was found out about how to read the corpora, one line each.
+        held_out: Whether the validation rows are a part of the training corpus.
     """
 
     train: StoredRows
@@ -78,6 +84,8 @@ class Rows:
     multi_label: bool
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
+    notes: tuple[str, ...] = ()
+    held_out: bool = False
 
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
@@ -100,8 +108,10 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         BadRowsError: If a row is bad, such as one with a label unknown to training, and the policy
             is to stop.
     """
-    columns = config.corpus.columns()
-    reader = open_corpus(corpora.train, columns)
+    columns, options = config.corpus.columns(), config.corpus.read_options()
+    folder_of_splits, corpora = corpora.train, _with_splits(corpora, columns, options)
+    reader = open_corpus(corpora.train, columns, options)
+    notes = [*_split_notes(folder_of_splits, corpora), *reader.records.notes]
     if columns.probability_prefix is not None:
         reader.require_probabilities()
     multi_label = reader.columns.task == "multi_label"
@@ -131,11 +141,9 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     columns = replace(columns, task=reader.columns.task)
 
     def others(path: Path, name: str) -> StoredRows:
-        return store(
-            open_corpus(path, columns).rows(bad_rows, labels.names, out_of_scope),
-            folder / name,
-            limit,
-        )
+        corpus = open_corpus(path, columns, options)
+        notes.extend(corpus.records.notes)
+        return store(corpus.rows(bad_rows, labels.names, out_of_scope), folder / name, limit)
 
     if corpora.validation:
         validation = others(corpora.validation, "validation.arrow")
@@ -150,10 +158,49 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
             )
         train, validation = train.only(~held_out), train.only(held_out)
     test = others(corpora.test, "test.arrow") if corpora.test else None
-    found = Rows(train, validation, test, labels, multi_label)
+    found = Rows(
+        train,
+        validation,
+        test,
+        labels,
+        multi_label,
+        notes=tuple(notes),
+        held_out=corpora.validation is None,
+    )
     if config.corpus.duplicates == "ignore":
         return found
     return _with_duplicates(found, config, folder)
+
+
+def _with_splits(corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
+    """The corpora with the splits of the training corpus, if it is a folder of them."""
+    splits = splits_of(corpora.train)
+    if "train" not in splits:
+        return corpora
+    test = corpora.test or splits.get("test")
+    if corpora.test is None and test is not None and not _has_labels(test, columns, options):
+        test = None
+    return Corpora(splits["train"], corpora.validation or splits.get("validation"), test)
+
+
+def _has_labels(path: Path, columns: Columns, options: ReadOptions) -> bool:
+    """Whether the first row has a label; public data sets often hide those of their test split."""
+    first = next(iter(open_records(path, options=options)), None)
+    if columns.probability_prefix is not None or not isinstance(first, Record):
+        return True
+    names = ("label", "labels") if columns.label is None else (columns.label,)
+    return any(first.values.get(name) not in (None, -1) for name in names)
+
+
+def _split_notes(folder: Path, corpora: Corpora) -> Iterator[str]:
+    splits = splits_of(folder)
+    if splits.get("train") != corpora.train:
+        return
+    used = [part for part in ("train", "validation", "test") if part in splits]
+    used = [part for part in used if splits[part] == getattr(corpora, part)]
+    yield f"{folder}: its splits are used as such: {', '.join(used)}"
+    if "test" in splits and corpora.test is None:
+        yield f"{folder}: its split test has no labels and is left out"
 
 
 def _check_reject(config: Config, columns: FoundColumns) -> None:

@@ -171,9 +171,7 @@ def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
     with tempfile.TemporaryDirectory() as folder:
         rows = read(corpora, config, bad_rows, Path(folder))
         found = survey(rows)
-        check = CorpusCheck(found).with_findings(
-            check_rows(rows, found, config, held_out=corpora.validation is None)
-        )
+        check = CorpusCheck(found).with_findings(check_rows(rows, found, config))
         config = auto_settings.with_unit(config, rows)
         texts = chain.from_iterable(rows.train.texts())
         tokenizer = train_tokenizer(texts, **config.tokens.dictionary_options())
@@ -182,21 +180,18 @@ def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
     return check.with_findings(_bad_rows(bad_rows))
 
 
-def check_rows(
-    rows: Rows, found: RowSurvey, config: Config, *, held_out: bool
-) -> list[CorpusFinding]:
+def check_rows(rows: Rows, found: RowSurvey, config: Config) -> list[CorpusFinding]:
     """The findings about the rows of a run before they are tokenized.
 
     Args:
         rows: The rows.
         found: Their survey.
         config: The settings of the run.
-        held_out: Whether the validation rows were split off from the training corpus.
     """
     labels = rows.labels.names
     counts = dict(found.training_rows())
     total = found.in_scope["train"]
-    if held_out:
+    if rows.held_out:
         counts = {label: counts[label] + found.labels["validation"][label] for label in labels}
         total += found.in_scope["validation"]
     duplicates = rows.duplicates and rows.duplicates.summary()

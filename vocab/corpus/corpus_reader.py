@@ -9,11 +9,13 @@ from gatewise.vocab.corpus.columns import Columns, FoundColumns
 from gatewise.vocab.corpus.json_records import json_kind
 from gatewise.vocab.corpus.label_values import (
     likely_labels,
+    name_labels,
     one_label,
     probabilities,
     several_labels,
     unknown_label,
 )
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
 from gatewise.vocab.corpus.records import BadRow, Location, Record
 from gatewise.vocab.errors import CorpusError
@@ -118,17 +120,22 @@ class Corpus:
             )
 
 
-def open_corpus(path: str | os.PathLike[str], columns: Columns | None = None) -> Corpus:
+def open_corpus(
+    path: str | os.PathLike[str],
+    columns: Columns | None = None,
+    options: ReadOptions | None = None,
+) -> Corpus:
     """Find the files of a corpus and check their columns; no row is read yet.
 
     Args:
         path: A data file or a folder of them; see `open_records`.
         columns: The columns to expect; None for the defaults.
+        options: How the files are to be read.
 
     Raises:
         CorpusError: A file cannot be read, or a column is missing.
     """
-    records = open_records(path)
+    records = open_records(path, options=options)
     return Corpus(records, (columns or Columns()).found_in(records))
 
 
@@ -151,10 +158,23 @@ def read_rows(
 def read_texts(
     path: str | os.PathLike[str], *, bad_rows: BadRows, text_column: str = "text"
 ) -> Iterator[str]:
-    """Read the texts of a corpus in a stream; it needs no labels.
+    """Read the texts of a corpus in a stream; see `texts_of`.
 
     Args:
         path: A data file or a folder of them; see `open_records`.
+        bad_rows: What happens to a row that cannot be used.
+        text_column: The text column.
+    """
+    return texts_of(open_records(path), bad_rows=bad_rows, text_column=text_column)
+
+
+def texts_of(
+    records: RecordStream, *, bad_rows: BadRows, text_column: str = "text"
+) -> Iterator[str]:
+    """Read the texts of records in a stream; they need no labels.
+
+    Args:
+        records: The records.
         bad_rows: What happens to a row that cannot be used.
         text_column: The text column.
 
@@ -162,11 +182,10 @@ def read_texts(
         The texts in the order of the files, one at least.
 
     Raises:
-        CorpusError: A file cannot be read, the column is missing, or no row is left. It may be
-            raised by the iterator.
+        CorpusError: The column is missing; raised at once. A file cannot be read, or no row is
+            left; raised by the iterator.
         BadRowsError: A row is bad and the policy is to stop; raised by the iterator.
     """
-    records = open_records(path)
     records.require(text_column, "text_column")
     texts = (
         record if isinstance(record, BadRow) else text_of(record, text_column) for record in records
@@ -204,12 +223,17 @@ def _rows(
     labels_of = _soft_row if columns.labels else _single_row
     if columns.task == "multi_label" and not columns.labels:
         labels_of = _multi_row
-    for record in records:
-        if isinstance(record, BadRow):
-            yield record
-            continue
-        text = text_of(record, columns.text)
-        yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
+    for table in records.tables:
+        names = table.class_names.get(columns.label)
+        for item in table.records():
+            record = item
+            if names is not None and isinstance(item, Record):
+                record = name_labels(item, columns.label, names)
+            if isinstance(record, BadRow):
+                yield record
+                continue
+            text = text_of(record, columns.text)
+            yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
 
 
 def _single_row(

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from itertools import chain
 
-from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, Format, open_lines, too_long
+from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_lines, too_long
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 from gatewise.vocab.errors import CorpusError
@@ -25,7 +25,7 @@ class _RecordTooLongError(Exception):
     """The current record exceeds `RECORD_LIMIT` or `RECORD_LINES`."""
 
 
-class _Parser:
+class Parser:
     """Parses one record a step, and keeps its lines.
 
     Attributes:
@@ -64,7 +64,7 @@ class _Parser:
 
     def _restart(self, lines_done: int) -> None:
         self._lines_done = lines_done
-        delimiter = "\t" if self._file.format is Format.TSV else ","
+        delimiter = self._file.cell_delimiter
         self._reader = csv.reader(self._feed(), delimiter=delimiter, strict=True)
 
     def _feed(self) -> Iterator[str]:
@@ -91,7 +91,7 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
         CorpusError: There is no header, it cannot be parsed, or it names a column twice.
     """
     with open_lines(file) as lines:
-        return _header(_Parser(lines, file), file)
+        return _header(Parser(lines, file), file)
 
 
 def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
@@ -107,7 +107,7 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
     """
     name = str(file)
     with open_lines(file, progress) as source:
-        parser = _Parser(source, file)
+        parser = Parser(source, file)
         columns = _header(parser, file)
         width, lines = len(columns), parser.lines
         while True:
@@ -133,10 +133,11 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
             if raw.isascii() or is_unicode(raw):
                 yield record
             else:
-                yield record.bad(not_unicode_reason(zip(columns, cells, strict=True), raw))
+                cells_by_column = zip(columns, cells, strict=True)
+                yield record.bad(not_unicode_reason(cells_by_column, raw, file.encoding))
 
 
-def _header(parser: _Parser, file: DataFile) -> tuple[str, ...]:
+def _header(parser: Parser, file: DataFile) -> tuple[str, ...]:
     cells: list[str] = []
     while not cells or parser.lines[0].isspace():
         try:
@@ -150,7 +151,7 @@ def _header(parser: _Parser, file: DataFile) -> tuple[str, ...]:
             ) from error
     place = f"{file}, line {parser.start}"
     if not is_unicode("".join(cells)):
-        raise CorpusError(f"{place}: the header is not UTF-8. Save the file as UTF-8")
+        raise CorpusError(f"{place}: the header is not {file.encoding}. Save the file as UTF-8")
     if twice := sorted({cell for cell in cells if cells.count(cell) > 1}):
         raise CorpusError(f"{place}: the header names the column {twice[0]!r} more than once")
     return tuple(cells)

@@ -5,9 +5,10 @@ an error instead of a short file. It does not parse CSV or JSON here, because it
 report the line of a malformed row, and its CSV reader accepts a quote that is never closed.
 """
 
+import codecs
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -37,9 +38,23 @@ class Format(StrEnum):
     TSV = "TSV"
     JSON_LINES = "JSON Lines"
     PARQUET = "Parquet"
+    FASTTEXT = "fastText"
+    EXCEL = "Excel"
+    ARROW = "Arrow"
+    CLASS_FOLDERS = "folders of text files"
+
+    @property
+    def delimiter(self) -> str:
+        """The usual delimiter of CSV and TSV."""
+        return "\t" if self is Format.TSV else ","
+
+    @property
+    def is_text(self) -> bool:
+        """Whether a file of this format is a text, which has an encoding and may be compressed."""
+        return self not in (Format.PARQUET, Format.EXCEL, Format.ARROW)
 
 
-SUFFIXES = {
+OUTPUT_SUFFIXES = {
     ".csv": Format.CSV,
     ".tsv": Format.TSV,
     ".jsonl": Format.JSON_LINES,
@@ -47,7 +62,14 @@ SUFFIXES = {
     ".json": Format.JSON_LINES,
     ".parquet": Format.PARQUET,
 }
+SUFFIXES = OUTPUT_SUFFIXES | {
+    ".txt": Format.FASTTEXT,
+    ".ft": Format.FASTTEXT,
+    ".xlsx": Format.EXCEL,
+    ".arrow": Format.ARROW,
+}
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+UTF_8 = "UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +98,10 @@ class DataFile:
         size: Its size in bytes when it was found; None for an output and for standard input.
         modified_ns: Its modification time when it was found, in nanoseconds since 1970; None for
             the same files, and if the store has none.
+        encoding: The encoding of its text, as Python names it.
+        delimiter: The delimiter of CSV and TSV if it is not the usual one; see `cell_delimiter`.
+        label_column: The column of the labels of a fastText file: `labels` if a text has several.
+        sheet: The sheet of an Excel workbook; None for the first.
         pipe: The source of the bytes of standard input.
     """
 
@@ -84,6 +110,10 @@ class DataFile:
     compression: str | None = None
     size: int | None = None
     modified_ns: int | None = None
+    encoding: str = UTF_8
+    delimiter: str | None = None
+    label_column: str = "label"
+    sheet: str | None = None
     pipe: Pipe | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
@@ -95,39 +125,57 @@ class DataFile:
         return Path(self.name)
 
     @property
+    def cell_delimiter(self) -> str:
+        """The delimiter of CSV and TSV."""
+        return self.delimiter or self.format.delimiter
+
+    @property
     def stamp(self) -> Stamp:
         """The state of the file when it was found."""
         return Stamp(str(self), self.size, self.modified_ns)
 
+    @property
+    def has_known_name(self) -> bool:
+        """Whether the file's name tells its format."""
+        try:
+            DataFile.named(self.name)
+        except CorpusError:
+            return False
+        return True
+
     @classmethod
-    def named(cls, path: str | os.PathLike[str]) -> "DataFile":
+    def named(
+        cls, path: str | os.PathLike[str], suffixes: Mapping[str, Format] = SUFFIXES
+    ) -> "DataFile":
         """Derive format and compression from a file's name; the file need not exist.
 
         Args:
             path: A path or a URI.
+            suffixes: The suffixes that are known; `OUTPUT_SUFFIXES` for a file to be written.
 
         Example:
             `DataFile.named("train.csv.gz")` is CSV in gzip.
 
         Raises:
-            CorpusError: The suffix is unknown, or it compresses Parquet a second time.
+            CorpusError: The suffix is unknown, or it compresses Parquet or Excel a second time.
         """
         name = os.fspath(path)
         label = redact(name)
         last = PurePath(Uri.of(name).path if is_uri(name) else name)
         compression = COMPRESSIONS.get(last.suffix.lower())
         suffix = (PurePath(last.stem) if compression else last).suffix.lower()
-        if suffix not in SUFFIXES:
+        if suffix not in suffixes:
             raise CorpusError(
                 f"{label}: unknown kind of file. Expected a name that ends in "
-                f"{', '.join(SUFFIXES)}, alone or followed by {' or '.join(COMPRESSIONS)}"
+                f"{', '.join(suffixes)}, alone or followed by {' or '.join(COMPRESSIONS)}"
             )
-        if compression and SUFFIXES[suffix] is Format.PARQUET:
+        form = suffixes[suffix]
+        if compression and not form.is_text:
             raise CorpusError(
-                f"{label}: Parquet compresses its own columns and is not read or written through "
-                f"{last.suffix}. Expected a name that ends in .parquet"
+                f"{label}: {form} compresses its own contents and is not read or written through "
+                f"{last.suffix}. Expected a name that ends in {suffix}"
             )
-        return cls(name, SUFFIXES[suffix], compression)
+        return cls(name, form, compression)
 
 
 @contextmanager
@@ -155,18 +203,8 @@ def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
             yield stream
 
 
-@contextmanager
-def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Iterator[str]]:
-    r"""Open a text file as a stream of its lines, each with its line end.
-
-    A line ends at `\n` alone; `\r` is kept. A byte order mark at the start is dropped. A byte that
-    is not UTF-8 becomes a lone surrogate (`surrogateescape`), so that only its row is bad. A line
-    longer than `LINE_LIMIT` comes in pieces of that length, which the reader refuses (`too_long`);
-    a check here would slow down every line.
-
-    Args:
-        file: The file.
-        progress: Follows how much of the file has been read.
+def first_bytes(file: DataFile, size: int) -> bytes:
+    """Read the first bytes of a file, decompressed; fewer than `size` are the whole file.
 
     Raises:
         CorpusError: The file cannot be opened, read or decompressed.
@@ -175,12 +213,58 @@ def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator
         open_bytes(file) as raw,
         _plain(raw, file) as plain,
         io.BufferedReader(plain, _BUFFER_BYTES) as buffered,
-        io.TextIOWrapper(
-            buffered, encoding="utf-8-sig", errors="surrogateescape", newline="\n"
-        ) as stream,
+    ):
+        return buffered.read(size)
+
+
+@contextmanager
+def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Iterator[str]]:
+    r"""Open a text file as a stream of its lines, each with its line end.
+
+    A line ends at `\n` alone; `\r` is kept. A byte order mark at the start is dropped. A byte that
+    its encoding does not have becomes a lone surrogate (`surrogateescape`), so that only its row is
+    bad. A line longer than `LINE_LIMIT` comes in pieces of that length, which the reader refuses
+    (`too_long`); a check here would slow down every line.
+
+    Args:
+        file: The file.
+        progress: Follows how much of the file has been read.
+
+    Raises:
+        CorpusError: The file cannot be opened, read, decompressed or decoded.
+    """
+    encoding, errors = codec_of(file)
+    with (
+        open_bytes(file) as raw,
+        _plain(raw, file) as plain,
+        io.BufferedReader(plain, _BUFFER_BYTES) as buffered,
+        io.TextIOWrapper(buffered, encoding=encoding, errors=errors, newline="\n") as stream,
         (progress or ReadProgress()).following(raw.tell),
     ):
-        yield iter(partial(stream.readline, LINE_LIMIT), "")
+        try:
+            yield iter(partial(stream.readline, LINE_LIMIT), "")
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"{file}: cannot be read as {file.encoding}: {error.reason}. Name its encoding, or "
+                "save it as UTF-8",
+                option="encoding",
+            ) from error
+
+
+def codec_of(file: DataFile) -> tuple[str, str]:
+    """The codec that decodes a text file, and its error handler."""
+    encoding = "utf-8-sig" if file.encoding == UTF_8 else file.encoding
+    # In UTF-16 and UTF-32 a fault is half of a surrogate pair, not a byte.
+    return encoding, "surrogatepass" if is_wide(encoding) else "surrogateescape"
+
+
+def is_wide(encoding: str) -> bool:
+    """Whether the characters of an encoding are units of two or four bytes.
+
+    >>> is_wide("UTF-16-LE"), is_wide("cp1252")
+    (True, False)
+    """
+    return codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
 
 
 def _plain(raw: pa.NativeFile, file: DataFile) -> pa.NativeFile:

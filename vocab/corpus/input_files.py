@@ -2,20 +2,33 @@
 
 import glob
 import os
+from codecs import BOM_UTF8
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from stat import S_ISDIR, S_ISREG
 
 from pyarrow.fs import FileType
 
 from gatewise.vocab.corpus import object_stores
-from gatewise.vocab.corpus.data_files import COMPRESSIONS, SUFFIXES, DataFile, Format
+from gatewise.vocab.corpus.class_folders import find_classes
+from gatewise.vocab.corpus.data_files import (
+    COMPRESSIONS,
+    SUFFIXES,
+    DataFile,
+    Format,
+    first_bytes,
+)
+from gatewise.vocab.corpus.dataset_folders import saved_files, splits_of
+from gatewise.vocab.corpus.fasttext_records import PREFIX
 from gatewise.vocab.corpus.object_stores import StoreEntry
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
 from gatewise.vocab.corpus.standard_input import standard_input as take_standard_input
 from gatewise.vocab.corpus.uris import Uri, identity, is_uri, redact
 from gatewise.vocab.errors import ArgumentError, CorpusError
+
+_LABEL = PREFIX.encode()
 
 
 def data_files(
@@ -52,7 +65,7 @@ def data_files(
         item = os.fspath(source)
         folder, found = _expanded(item)
         here: dict[str, str] = {}
-        for file in map(_usable, found):
+        for file in found:
             name = identity(file.name)
             # Links inside one folder are there on purpose.
             earlier = first.get(name) or (None if folder else here.get(name))
@@ -76,7 +89,7 @@ def require_unchanged(file: DataFile) -> None:
     """
     if is_uri(file.name) or file.size is None:
         return
-    found = _stat(file.name)
+    found = _state(file)
     if (found.size, found.modified_ns) != (file.size, file.modified_ns):
         raise CorpusError(
             f"{file}: was changed while it was read. Wait until it is written, and start again"
@@ -96,7 +109,7 @@ def would_match(item: str, name: str) -> bool:
 
 
 def _standard_input(suffix: str | None) -> DataFile:
-    known = ", ".join(suffix[1:] for suffix, form in SUFFIXES.items() if form is not Format.PARQUET)
+    known = ", ".join(suffix[1:] for suffix, form in SUFFIXES.items() if form.is_text)
     expected = f"Expected {known}, alone or followed by {' or '.join(COMPRESSIONS)}"
     if suffix is None:
         raise ArgumentError(f"{STANDARD_INPUT}: no format is given. {expected}")
@@ -104,16 +117,29 @@ def _standard_input(suffix: str | None) -> DataFile:
         file = DataFile.named(f"-.{suffix.removeprefix('.')}")
     except CorpusError as error:
         raise ArgumentError(f"{STANDARD_INPUT}: unknown format {suffix!r}. {expected}") from error
-    if file.format is Format.PARQUET:
+    if not file.format.is_text:
         raise ArgumentError(
-            f"{STANDARD_INPUT}: Parquet needs random access, which a stream does not have. "
+            f"{STANDARD_INPUT}: {file.format} needs random access, which a stream does not have. "
             "Write it to a file first"
         )
     return replace(file, name=STANDARD_INPUT, pipe=take_standard_input())
 
 
-def _expanded(item: str) -> tuple[bool, list[StoreEntry]]:
+def _state(file: DataFile) -> DataFile | StoreEntry:
+    if file.format is Format.CLASS_FOLDERS:
+        return find_classes(file.path) or _stat(file.name)
+    return _stat(file.name)
+
+
+def _expanded(item: str) -> tuple[bool, list[DataFile]]:
     """Whether an input is a folder, and its files."""
+    if not is_uri(item) and (classes := find_classes(Path(item))) is not None:
+        return True, [classes]
+    folder, found = _entries(item)
+    return folder, list(map(_usable, found))
+
+
+def _entries(item: str) -> tuple[bool, list[StoreEntry]]:
     found = object_stores.stat(item) if is_uri(item) else _stat(item)
     if found.kind == FileType.Directory:
         return True, _in_folder(item)
@@ -127,6 +153,18 @@ def _is_pattern(item: str) -> bool:
 
 
 def _in_folder(item: str) -> list[StoreEntry]:
+    if not is_uri(item):
+        if (saved := saved_files(Path(item))) is not None:
+            return [_stat(str(file)) for file in saved]
+        splits = splits_of(Path(item))
+        if len(splits) > 1:
+            names = ", ".join(map(repr, splits))
+            first = next(iter(splits.values()))
+            raise CorpusError(
+                f"{item}: holds the splits {names}; expected one of them, such as '{first}'"
+            )
+        for pattern in splits.values():
+            return _in_folder(str(pattern)) if pattern.is_dir() else _matching(str(pattern))
     try:
         inside = (
             object_stores.inside(item)
@@ -143,7 +181,24 @@ def _in_folder(item: str) -> list[StoreEntry]:
             raise CorpusError(
                 f"{redact(found.name)}: a folder inside the corpus folder; expected files only"
             )
+    _check_text_files(inside)
     return inside
+
+
+def _check_text_files(files: list[StoreEntry]) -> None:
+    """Notes such as README.txt among data files of another kind are not rows."""
+    texts = [file.name for file in files if _kind(file.name) is Format.FASTTEXT]
+    if texts and len(texts) < len(files):
+        raise CorpusError(
+            f"{redact(texts[0])}: a text file among files of another kind; move it elsewhere"
+        )
+
+
+def _kind(name: str) -> Format | None:
+    try:
+        return DataFile.named(name).format
+    except CorpusError:
+        return None
 
 
 def _matching(item: str) -> list[StoreEntry]:
@@ -193,7 +248,22 @@ def _usable(found: StoreEntry) -> DataFile:
         raise CorpusError(f"{name}: no such file or folder")
     if found.kind != FileType.File:
         raise CorpusError(f"{name}: neither a file nor a folder")
-    file = DataFile.named(found.name)
     if found.size == 0:
+        # The kind is told first.
+        DataFile.named(found.name)
         raise CorpusError(f"{name}: the file is empty")
+    file = _of_known_kind(found.name)
     return replace(file, size=found.size, modified_ns=found.modified_ns)
+
+
+def _of_known_kind(name: str) -> DataFile:
+    """A file whose name tells its format, or whose first line has fastText's labels."""
+    try:
+        return DataFile.named(name)
+    except CorpusError:
+        last = PurePath(Uri.of(name).path if is_uri(name) else name)
+        file = DataFile(name, Format.FASTTEXT, COMPRESSIONS.get(last.suffix.lower()))
+        with suppress(CorpusError):
+            if first_bytes(file, len(PREFIX) + 3).removeprefix(BOM_UTF8).startswith(_LABEL):
+                return file
+        raise

@@ -75,7 +75,7 @@ def records_of(
             values: object = None
             try:
                 values = decode(line)
-                reason = _defect(values, line)
+                reason = _defect(values, line, file.encoding)
             except json.JSONDecodeError as error:
                 reason = _syntax_reason(error, line)
             except ValueError as error:
@@ -88,7 +88,7 @@ def records_of(
                 yield BadRow(location, str(reason), line.rstrip("\r\n"))
 
 
-def _defect(values: object, line: str) -> str | None:
+def _defect(values: object, line: str, encoding: str) -> str | None:
     if not isinstance(values, dict):
         return f"expected a JSON object, received {json_kind(values)}"
     # A lone surrogate comes from a byte that is not UTF-8 or from an escape; both are rare.
@@ -98,7 +98,7 @@ def _defect(values: object, line: str) -> str | None:
             (key, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
             for key, value in values.items()
         )
-        return not_unicode_reason(cells, line)
+        return not_unicode_reason(cells, line, encoding)
     return None
 
 

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from numbers import Real
 
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.corpus.json_records import json_kind
+from gatewise.vocab.corpus.label_lists import is_list, parse_list
 from gatewise.vocab.corpus.records import BadRow, Record
 
 SEPARATOR = "|"
@@ -23,9 +25,14 @@ def one_label(record: Record, column: str, known: frozenset[str] | None = None) 
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
     if isinstance(label, str) and label and not label.isspace():
-        if known is None or label in known:
+        if known is not None and label in known:
             return label
-        return record.bad(unknown_label(label, known))
+        if is_list(label):
+            return record.bad(
+                f"expected one label, received a list written as text, {_printable(label)}; "
+                f"{_SEVERAL}"
+            )
+        return label if known is None else record.bad(unknown_label(label, known))
     if label is None or isinstance(label, str):
         return record.bad("the label is missing")
     reason = f"expected the label to be a string or an integer, received {json_kind(label)}"
@@ -37,18 +44,23 @@ def several_labels(
 ) -> tuple[str, ...] | BadRow:
     """The labels of a record, sorted and distinct, or a bad row with the reason.
 
-    A list holds strings or integers; a string, as in a CSV cell, is split at `|`. An empty list or
-    string means no label.
+    A list holds strings or integers; a string, as in a CSV cell, is a list written as text or is
+    split at `|`. An empty list or string means no label.
     """
     value = record.values.get(column)
     if value is None:
         return record.bad("the labels are missing; an empty list or cell means no label")
-    if isinstance(value, str):
-        value = value.split(SEPARATOR) if value else []
-    if not isinstance(value, list):
-        return record.bad(f"expected the labels to be a list, received {json_kind(value)}")
+    items = _items(value) if isinstance(value, str) else value
+    if not isinstance(items, list):
+        reason = f"expected the labels to be a list, received {json_kind(value)}"
+        if isinstance(value, str):
+            reason = (
+                "expected the labels to be a list such as ['a', 'b'], or separated by "
+                f"{SEPARATOR!r}, received {_printable(value)}"
+            )
+        return record.bad(reason)
     labels = set()
-    for label in value:
+    for label in items:
         if isinstance(label, int) and not isinstance(label, bool):
             label = str(label)  # noqa: PLW2901 (the same label)
         if not isinstance(label, str):
@@ -60,6 +72,36 @@ def several_labels(
             return record.bad(unknown_label(label, known))
         labels.add(label)
     return tuple(sorted(labels))
+
+
+def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | BadRow:
+    """A record with the names of its labels instead of their numbers, or a bad row.
+
+    Args:
+        record: The record; a value that is no number, or a list of them, stays.
+        column: The column of the label or labels.
+        names: The names, by number. -1 stands for a missing label.
+    """
+    value = record.values.get(column)
+    values = value if isinstance(value, list) else [value]
+    numbers = [number for number in values if isinstance(number, int)]
+    if len(numbers) < len(values):
+        return record
+    named: list[object] = []
+    for number in numbers:
+        if not -1 <= number < len(names):
+            return record.bad(
+                f"expected the number of one of the {len(names)} labels, received {number}"
+            )
+        named.append(None if number == -1 else names[number])
+    label = named if isinstance(value, list) else named[0]
+    return replace(record, values={**record.values, column: label})
+
+
+def _items(cell: str) -> list[object] | None:
+    if is_list(cell):
+        return parse_list(cell)
+    return list(cell.split(SEPARATOR)) if cell else []
 
 
 def probabilities(

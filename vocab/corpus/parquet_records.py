@@ -4,7 +4,7 @@ Values become Python values if the conversion is exact. Others (timestamps in na
 structs) stay `pyarrow.Scalar`s, which can be written to Parquet again without loss.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 
 import pyarrow as pa
@@ -31,7 +31,15 @@ def schema_of(file: DataFile) -> pa.Schema:
         CorpusError: The file is not Parquet, or it has two columns of one name.
     """
     with open_bytes(file) as raw, pq.ParquetFile(raw) as table:
-        schema = table.schema_arrow
+        return checked_schema(file, table.schema_arrow)
+
+
+def checked_schema(file: DataFile, schema: pa.Schema) -> pa.Schema:
+    """A schema whose columns have different names.
+
+    Raises:
+        CorpusError: Two columns have one name.
+    """
     if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
         raise CorpusError(f"{file}: the schema names the column {twice[0]!r} more than once")
     return schema
@@ -56,27 +64,45 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
     Raises:
         CorpusError: The file cannot be read.
     """
-    name, columns, number, rows_read = str(file), columns_of(file), 0, 0
+    columns_of(file)
+    rows_read = 0
+
+    def counted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        nonlocal rows_read
+        for batch in batches:
+            rows_read += batch.num_rows
+            yield batch
+
     with open_bytes(file) as raw, pq.ParquetFile(raw) as table, ExitStack() as followers:
         if progress is not None:
             size, rows = raw.size(), max(table.metadata.num_rows, 1)
             followers.enter_context(progress.following(lambda: size * rows_read // rows))
-        for batch in table.iter_batches(batch_size=_BATCH_ROWS):
-            rows_read += batch.num_rows
-            damaged = False
-            values: list[list[object]] = []
-            for column in batch.columns:
-                try:
-                    values.append(_python_values(column))
-                except UnicodeDecodeError:
-                    damaged = True
-                    values.append(_escaped_values(column))
-            for cells in zip(*values, strict=True):
-                number += 1
-                record = Record(
-                    dict(zip(columns, cells, strict=True)), Location(name, number), raw=""
-                )
-                yield (_checked(record) if damaged else record)
+        yield from records_of_batches(
+            counted(table.iter_batches(batch_size=_BATCH_ROWS)), str(file)
+        )
+
+
+def records_of_batches(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[Record | BadRow]:
+    """The records of Arrow batches.
+
+    Args:
+        batches: The batches of a file, in order.
+        name: The name of the file.
+    """
+    number = 0
+    for batch in batches:
+        damaged, columns = False, batch.schema.names
+        values: list[list[object]] = []
+        for column in batch.columns:
+            try:
+                values.append(_python_values(column))
+            except UnicodeDecodeError:
+                damaged = True
+                values.append(_escaped_values(column))
+        for cells in zip(*values, strict=True):
+            number += 1
+            record = Record(dict(zip(columns, cells, strict=True)), Location(name, number), raw="")
+            yield (_checked(record) if damaged else record)
 
 
 def _python_values(column: pa.Array) -> list[object]:

@@ -1,15 +1,26 @@
 """Inputs as one stream of records, each file read with the reader of its format."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from gatewise.vocab.corpus import csv_records, json_records, parquet_records
+from gatewise.vocab.corpus import (
+    arrow_records,
+    class_folders,
+    csv_records,
+    excel_records,
+    fasttext_records,
+    json_records,
+    parquet_records,
+)
 from gatewise.vocab.corpus.data_files import DataFile, Format
+from gatewise.vocab.corpus.excel_records import sheet_note
 from gatewise.vocab.corpus.input_files import data_files
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
+from gatewise.vocab.corpus.text_dialect import dialect_note, with_dialect
 from gatewise.vocab.corpus.uris import redact
 from gatewise.vocab.errors import CorpusError
 
@@ -21,6 +32,10 @@ _READERS = {
     Format.TSV: csv_records,
     Format.JSON_LINES: json_records,
     Format.PARQUET: parquet_records,
+    Format.FASTTEXT: fasttext_records,
+    Format.EXCEL: excel_records,
+    Format.ARROW: arrow_records,
+    Format.CLASS_FOLDERS: class_folders,
 }
 
 
@@ -32,10 +47,13 @@ class Table:
         file: The file.
         columns: Its columns in order; for JSON Lines, those of the first records, or none if no
             record is good.
+        class_names: The names of labels that a column holds as numbers from 0 on, as data sets of
+            Hugging Face do.
     """
 
     file: DataFile
     columns: tuple[str, ...]
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def records(self, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
         """Read the file's records from the first.
@@ -78,10 +96,12 @@ class RecordStream:
     Attributes:
         path: The inputs, for messages.
         tables: The files in reading order, one at least.
+        notes: What was found out about how to read them, one line each, for the user.
     """
 
     path: str
     tables: tuple[Table, ...]
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[Record | BadRow]:
         return self.records()
@@ -114,23 +134,51 @@ class RecordStream:
             table.require(column, option)
 
 
-def open_records(*paths: str | os.PathLike[str], standard_input: str | None = None) -> RecordStream:
+def open_records(
+    *paths: str | os.PathLike[str],
+    standard_input: str | None = None,
+    options: ReadOptions | None = None,
+) -> RecordStream:
     """Find the files behind paths and read their columns, but no records yet.
 
     Args:
-        paths: CSV, TSV, JSON Lines or Parquet files, the first three also in `.gz` or `.zst`,
-            folders of such files, patterns, URIs of all these, or `-` alone for standard input;
-            see `gatewise.vocab.corpus.input_files.data_files`.
+        paths: Data files (CSV, TSV, JSON Lines, Parquet, fastText, Excel), text also in `.gz` or
+            `.zst`, folders of such files, patterns, URIs of all these, or `-` alone for standard
+            input; see `gatewise.vocab.corpus.input_files.data_files`.
         standard_input: The format of standard input, such as `csv` or `jsonl.gz`.
+        options: How the files are to be read.
 
     Raises:
-        CorpusError: A file is missing, empty, of no known kind or damaged, or its header is; a
-            pattern matches nothing; a file is named twice.
+        CorpusError: A file is missing, empty, of no known kind or damaged, or its header is; its
+            encoding or its delimiter is doubtful; a pattern matches nothing; a file is named twice.
     """
+    options = options or ReadOptions()
     files = data_files(*paths, standard_input=standard_input)
+    tables = tuple(_open_table(file, options) for file in files)
     names = [STANDARD_INPUT if path == "-" else redact(os.fspath(path)) for path in paths]
+    return RecordStream(_shortened(names), tables, tuple(_notes(tables, options)))
+
+
+def _open_table(file: DataFile, options: ReadOptions) -> Table:
+    if file.format.is_text:
+        file = with_dialect(file, options)
+    elif file.format is Format.EXCEL:
+        file = replace(file, sheet=options.sheet)
+    columns = _READERS[file.format].columns_of(file)
+    has_schema = file.format in (Format.PARQUET, Format.ARROW)
+    return Table(file, columns, arrow_records.class_names(file) if has_schema else {})
+
+
+def _notes(tables: Iterable[Table], options: ReadOptions) -> Iterator[str]:
+    files: dict[str, list[str]] = {}
+    for table in tables:
+        excel = table.file.format is Format.EXCEL
+        if note := sheet_note(table.file) if excel else dialect_note(table.file, options):
+            files.setdefault(note, []).append(str(table.file))
+    for note, names in files.items():
+        yield f"{_shortened(names)}: {note}"
+
+
+def _shortened(names: list[str]) -> str:
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return RecordStream(
-        ", ".join(names[:_MAX_NAMED]) + more,
-        tuple(Table(file, _READERS[file.format].columns_of(file)) for file in files),
-    )
+    return ", ".join(names[:_MAX_NAMED]) + more

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+# Files without lines, whose rows are counted.
+_ROW_SUFFIXES = (".parquet", ".arrow", ".xlsx")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -15,7 +17,7 @@ class Location:
     Attributes:
         file: The name of the file.
         line: Counted from 1. A text file counts its lines, so that a CSV header is line 1;
-            Parquet has no lines and counts its rows.
+            Parquet, Arrow and Excel count their rows.
     """
 
     file: str
@@ -25,7 +27,7 @@ class Location:
     def place(self) -> str:
         """The location inside its file, such as `line 17`, or `row 17` in Parquet."""
         # Derived from the name: a third field would slow reading down by a tenth.
-        unit = "row" if self.file.lower().endswith(".parquet") else "line"
+        unit = "row" if self.file.lower().endswith(_ROW_SUFFIXES) else "line"
         return f"{unit} {self.line}"
 
     def __str__(self) -> str:
@@ -81,21 +83,27 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def not_unicode_reason(cells: Iterable[tuple[str, str]], raw: str) -> str:
+def not_unicode_reason(cells: Iterable[tuple[str, str]], raw: str, encoding: str = "UTF-8") -> str:
     r"""The reason why a row is not Unicode, with the cell.
 
     Args:
         cells: Columns and their texts; at least one holds a lone surrogate.
         raw: The line, to distinguish a byte from an escape such as `\ud800`.
+        encoding: The encoding of the file.
     """
     for column, text in cells:
         for part, where in ((text, f"column {column!r}"), (column, f"the column name {column!r}")):
             if (found := _SURROGATE.search(part)) is None:
                 continue
             code = ord(found[0])
-            if found[0] in raw:
-                return f"{where} holds the byte 0x{code - 0xDC00:02x}, which is not UTF-8"
+            if found[0] in raw and _is_byte(code):
+                return f"{where} holds the byte 0x{code - 0xDC00:02x}, which is not {encoding}"
             return f"{where} holds \\u{code:04x}, half of a surrogate pair"
     stray = _SURROGATE.search(raw)
     byte = f"the byte 0x{ord(stray[0]) - 0xDC00:02x}" if stray else "a byte"
-    return f"the row holds {byte}, which is not UTF-8"
+    return f"the row holds {byte}, which is not {encoding}"
+
+
+def _is_byte(code: int) -> bool:
+    """Whether a lone surrogate stands for a byte (PEP 383) and is not half of a pair."""
+    return 0xDC80 <= code <= 0xDCFF

@@ -21,7 +21,7 @@ from gatewise.service.scoring.row_format import ParquetAssembler, RowFormat
 from gatewise.service.scoring.score_chunk import ScoredChunk
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.atomic_files import atomic_write, replace_folder, translate_write_errors
-from gatewise.vocab.corpus.data_files import COMPRESSIONS, SUFFIXES, DataFile, Format
+from gatewise.vocab.corpus.data_files import COMPRESSIONS, OUTPUT_SUFFIXES, DataFile, Format
 from gatewise.vocab.corpus.uris import is_uri, redact
 from gatewise.vocab.errors import CorpusError, OutputError
 
@@ -54,9 +54,9 @@ class PartitionedOutput:
             )
         folder = Path(folder)
         try:
-            part = DataFile.named(f"part.{suffix.lower()}")
+            part = DataFile.named(f"part.{suffix.lower()}", OUTPUT_SUFFIXES)
         except CorpusError:
-            known = ", ".join(each.removeprefix(".") for each in SUFFIXES)
+            known = ", ".join(each.removeprefix(".") for each in OUTPUT_SUFFIXES)
             raise OutputError(
                 f"unknown format {suffix!r}: expected one of {known}; text formats also followed "
                 f"by {' or '.join(COMPRESSIONS)}"

@@ -44,6 +44,26 @@ def test_standard_input_to_standard_output(model_folder):
     assert json.loads(done.stderr)["scored"] == 3
 
 
+def test_what_was_found_out_is_told_in_a_line(score, model_folder, tmp_path):
+    path, out = tmp_path / "a.csv", tmp_path / "out.csv"
+    path.write_bytes("text;id\nWo fährt der Zug für uns?;1\n".encode("cp1252"))
+    done = score(model_folder, path, "--out", out)
+    assert (
+        f"gatewise: {path}: read with the encoding cp1252 and the delimiter ;, found in its first "
+        "bytes\n"
+    ) in done.stderr
+    assert out.read_text("utf-8").startswith("text,id,label,score\nWo fährt der Zug für uns?,1,de,")
+    done = score(model_folder, path, "--out", out, "--delimiter", ";", "--encoding", "cp1252")
+    assert "found in" not in done.stderr
+    path.write_bytes("text\nseñor\n".encode("cp1252"))
+    done = score(model_folder, path, "--out", out)
+    assert done.code == 1
+    assert done.stderr == (
+        f"gatewise: error: {path}: the text is not UTF-8, and its encoding may be cp1252 or "
+        "cp1250. Name the encoding, or save the file as UTF-8 (--encoding)\n"
+    )
+
+
 def test_output_format_of_a_stream(model_folder, folder):
     done = run(model_folder, folder / "0.csv", "--out", "-", "--output-format", "jsonl.gz")
     (row,) = map(json.loads, gzip.decompress(done.stdout).splitlines())

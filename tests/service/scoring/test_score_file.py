@@ -1,5 +1,6 @@
 """`score_file`: columns, order, bad rows, refusals; the output is complete or absent."""
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ from gatewise.service.scoring.destination import Destination
 from gatewise.service.scoring.options import ScoringOptions
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError
+from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.errors import ArgumentError, CorpusError, GatewiseError, OutputError
 from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
@@ -67,6 +69,76 @@ def source(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text('id,text,note\n1,one,"a ""b"""\n2,one two,\n3,' + "w " * 20 + ",é\n", "utf-8")
     return path
+
+
+def test_columns_of_arrow_keep_their_types(tmp_path: Path) -> None:
+    made = pa.table({"text": ["one", "one two"], "id": pa.array([1, 2], pa.int8())})
+    with pa.ipc.new_stream(str(tmp_path / "in.arrow"), made.schema) as stream:
+        stream.write_table(made)
+    score(tmp_path / "in.arrow", tmp_path / "out.parquet")
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found.schema.field("id").type == pa.int8()
+    assert found["id"].to_pylist() == [1, 2]
+
+
+def test_only_some_formats_are_written(source: Path) -> None:
+    for name in ("out.txt", "out.xlsx", "out.arrow"):
+        with pytest.raises(OutputError, match=r"ends in .*\.parquet, alone or followed by \.gz"):
+            score(source, source.with_name(name))
+
+
+def test_a_folder_for_each_class_is_scored_file_by_file(tmp_path: Path) -> None:
+    for name, text in {"a/1.txt": "one two", "b/1.txt": "one, \n two three"}.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_text(text)
+    score(tmp_path / "in", tmp_path / "out.csv")
+    rows = rows_of(tmp_path / "out.csv")
+    assert [(row["text"], row["label"], row["predicted_label"]) for row in rows] == [
+        ("one two", "a", "even"),
+        ("one, \n two three", "b", "odd"),
+    ]
+    with pytest.raises(OutputError, match="lies in"):
+        score(tmp_path / "in", tmp_path / "in" / "out.csv")
+
+
+DIALECT_ROWS = [("für 5 €", "a;b"), ('"schön" gut, ja', "c"), ("zu\nspät", "")]
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-8-sig"])
+def test_text_of_another_dialect_is_written_as_utf_8_with_commas(
+    tmp_path: Path, encoding: str
+) -> None:
+    lines = [("text", "note"), *DIALECT_ROWS]
+    quoted = (";".join('"' + cell.replace('"', '""') + '"' for cell in line) for line in lines)
+    (tmp_path / "in.csv").write_bytes("".join(line + "\n" for line in quoted).encode(encoding))
+    score(tmp_path / "in.csv", tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        header, *rows = csv.reader(stream)
+    assert header == ["text", "note", "label", "score"]
+    assert [(text, note) for text, note, _, _ in rows] == DIALECT_ROWS
+    # With the comma, a row is not parsed and formatted again.
+    lines = [
+        line.replace('";"', '","') for line in (tmp_path / "in.csv").read_text(encoding).split("\n")
+    ]
+    (tmp_path / "commas.csv").write_text("\n".join(lines), encoding)
+    score(tmp_path / "commas.csv", tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text("utf-8").splitlines()[1].startswith('"für 5 €","a;b",')
+
+
+def test_json_lines_of_utf_16_are_appended_to(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "für  1.10"}\n', "utf-16")
+    score(path, tmp_path / "out.jsonl")
+    row = (tmp_path / "out.jsonl").read_text("utf-8")
+    assert row.startswith('{"text": "für  1.10", "label": ')
+
+
+def test_the_dialect_that_is_set_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes("text\nseñor\n".encode("cp1252"))
+    with pytest.raises(CorpusError, match="may be cp1252 or cp1250"):
+        score(tmp_path / "in.csv", tmp_path / "out.csv")
+    score(tmp_path / "in.csv", tmp_path / "out.csv", read=ReadOptions(encoding="cp1250"))
+    assert rows_of(tmp_path / "out.csv")[0]["text"] == "seńor"
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.tsv.gz", "out.jsonl.zst", "out.parquet"])

@@ -130,8 +130,8 @@ def test_a_path_that_is_solved_has_no_common_loss():
     ],
 )
 def test_few_rows_are_learnt_again_with_those_held_out(assignments, held_out, refit, tmp_path):
-    rows = rows_of(ENGLISH, tmp_path)
-    found = with_refit(config.load(assignments=assignments), rows, held_out=held_out)
+    rows = replace(rows_of(ENGLISH, tmp_path), held_out=held_out)
+    found = with_refit(config.load(assignments=assignments), rows)
     assert found.training.refit is refit
 
 
@@ -143,7 +143,7 @@ def test_few_rows_are_learnt_again_with_those_held_out(assignments, held_out, re
     ],
 )
 def test_rows_that_cannot_be_added_are_refused(assignments, held_out, message, tmp_path):
-    rows = rows_of(ENGLISH, tmp_path)
+    rows = replace(rows_of(ENGLISH, tmp_path), held_out=held_out)
     settings = config.load(assignments=["training.refit=true", *assignments])
     with pytest.raises(ConfigError, match=message):
-        with_refit(settings, rows, held_out=held_out)
+        with_refit(settings, rows)

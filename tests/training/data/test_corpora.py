@@ -1,6 +1,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,55 @@ def rows_of(folder, corpora, *settings):
 
 def texts(stored):
     return [row.text for row in stored]
+
+
+def test_corpora_of_other_dialects_are_read_and_noted(tmp_path, write_csv):
+    train = write_csv(tmp_path / "train.csv", [(f"für {i}; ja", "ab"[i % 2]) for i in range(20)])
+    train.write_bytes(train.read_text("utf-8").replace(",", "\t").encode("cp1252"))
+    test = write_csv(tmp_path / "test.csv", [("grün", "a")])
+    rows = rows_of(tmp_path / "data", Corpora(train, test=test))
+    assert sorted(texts(rows.train))[0] == "für 0; ja"
+    assert texts(rows.test) == ["grün"]
+    assert rows.notes == (
+        f"{train}: read with the encoding cp1252 and the delimiter tab, found in its first bytes",
+    )
+    settings = ("corpus.delimiter=tab", "corpus.encoding=cp1252")
+    assert rows_of(tmp_path / "data", Corpora(train), *settings).notes == ()
+
+
+def write_splits(folder, **splits):
+    """A folder of the Hub with a Parquet file for each split, of labels as numbers."""
+    features = {"label": {"names": ["a", "b"], "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    folder.mkdir()
+    for name, numbers in splits.items():
+        made = pa.table({"text": [f"{name} {i}" for i in range(len(numbers))], "label": numbers})
+        path = folder / f"{name}-00000-of-00001.parquet"
+        pq.write_table(made.replace_schema_metadata(metadata), path)
+    return folder
+
+
+def test_the_splits_of_a_data_set_are_used_as_such(tmp_path, write_csv):
+    folder = write_splits(tmp_path / "set", train=[0, 1, 0], validation=[1, 0], test=[0])
+    rows = rows_of(tmp_path / "data", Corpora(folder))
+    assert texts(rows.train) == ["train 0", "train 1", "train 2"]
+    assert [row.label for row in rows.validation] == ["b", "a"]
+    assert texts(rows.test) == ["test 0"]
+    assert rows.notes == (f"{folder}: its splits are used as such: train, validation, test",)
+    other = write_csv(tmp_path / "other.csv", [("mine", "a")])
+    rows = rows_of(tmp_path / "data", Corpora(folder, validation=other, test=other))
+    assert texts(rows.validation) == texts(rows.test) == ["mine"]
+
+
+def test_a_test_split_without_labels_is_left_out(tmp_path):
+    folder = write_splits(tmp_path / "set", train=[0, 1] * 9, test=[-1, -1])
+    rows = rows_of(tmp_path / "data", Corpora(folder))
+    assert rows.test is None
+    assert len(rows.validation) == 2
+    assert rows.notes == (
+        f"{folder}: its splits are used as such: train",
+        f"{folder}: its split test has no labels and is left out",
+    )
 
 
 def test_the_parts_hold_the_rows_in_their_order(tmp_path, write_csv):

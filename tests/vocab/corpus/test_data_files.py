@@ -25,11 +25,11 @@ def test_format_and_compression_of_a_name(name, form, compression):
     assert DataFile.named(name) == DataFile(name, form, compression)
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.gz", ".csv"])
+@pytest.mark.parametrize("name", ["a.md", "a.gz", ".csv"])
 def test_an_unknown_suffix_is_refused(name):
     with pytest.raises(CorpusError, match=r"unknown kind of file.*\.csv, \.tsv, \.jsonl.*\.zst"):
         DataFile.named(name)
-    with pytest.raises(CorpusError, match=r"a\.parquet\.gz: Parquet compresses its own columns"):
+    with pytest.raises(CorpusError, match=r"a\.parquet\.gz: Parquet compresses its own contents"):
         DataFile.named("a.parquet.gz")
 
 

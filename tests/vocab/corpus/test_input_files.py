@@ -29,7 +29,7 @@ def test_other_inputs_are_refused_in_one_line(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.csv").touch()
     (tmp_path / "mixed").mkdir()
-    (tmp_path / "mixed" / "notes.txt").write_text("x")
+    (tmp_path / "mixed" / "notes.md").write_text("x")
     (tmp_path / "nested" / "deeper").mkdir(parents=True)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.csv").symlink_to("nowhere.csv")
@@ -38,7 +38,7 @@ def test_other_inputs_are_refused_in_one_line(tmp_path):
         "missing.csv": "no such file or folder",
         "empty": "the folder holds no data files",
         "empty.csv": "the file is empty",
-        "mixed": "notes.txt: unknown kind of file",
+        "mixed": "notes.md: unknown kind of file",
         "nested": "deeper: a folder inside the corpus folder",
         "broken": "a.csv: no such file or folder",
         "pipe.csv": "neither a file nor a folder",

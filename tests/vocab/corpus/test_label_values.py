@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import open_corpus, read_rows
-from gatewise.vocab.corpus.label_values import probabilities
+from gatewise.vocab.corpus.label_values import one_label, probabilities, several_labels
 from gatewise.vocab.corpus.records import BadRow, Location, Record
 from gatewise.vocab.errors import CorpusError
 
@@ -60,6 +60,38 @@ class TestSeveralLabels:
             assert [each.labels for each in read(tmp_path / "a.tsv")] == [labels]
 
     @pytest.mark.parametrize(
+        ("cell", "labels"),
+        [
+            ("['joy', 'love']", ("joy", "love")),
+            ('["joy", "love"]', ("joy", "love")),
+            ("""['joy', "it's"]""", ("it's", "joy")),
+            (r"['it\'s', 'a|b']", ("a|b", "it's")),
+            (r'["\ud83d\ude00"]', ("\N{GRINNING FACE}",)),
+            (" [3, 12] ", ("12", "3")),
+            ("('joy',)", ("joy",)),
+            ("{'joy', 'love'}", ("joy", "love")),
+            ("[]", ()),
+            ("[urgent]", ("[urgent]",)),
+            ("[urgent]|joy", ("[urgent]", "joy")),
+        ],
+    )
+    def test_lists_written_as_text(self, cell: str, labels: tuple[str, ...]) -> None:
+        assert several_labels(Record({"labels": cell}, Location("f", 1), ""), "labels") == labels
+
+    @pytest.mark.parametrize(
+        "cell", ["['joy' 'love']", "[3 12]", "['joy', nan]", r"['\x']", "['joy', 'love]"]
+    )
+    def test_a_list_that_cannot_be_read_is_not_taken_for_a_label(self, cell: str) -> None:
+        record = Record({"labels": cell, "label": cell}, Location("f", 1), "")
+        several, one = several_labels(record, "labels"), one_label(record, "label")
+        assert isinstance(several, BadRow)
+        assert several.reason == (
+            "expected the labels to be a list such as ['a', 'b'], or separated by '|', received "
+            f"{cell!r}"
+        )
+        assert isinstance(one, BadRow)
+
+    @pytest.mark.parametrize(
         "kind", [pa.string(), pa.int32(), pa.dictionary(pa.int8(), pa.string())]
     )
     def test_lists_of_parquet(self, tmp_path, kind):
@@ -93,6 +125,25 @@ class TestSeveralLabels:
         path = write(tmp_path / "b.jsonl", {"text": "x", "labels": ["a", "z"]})
         message = "label 'z' was never seen in training; known labels: a, b"
         assert reason(path, known_labels=["b", "a"]) == message
+
+    def test_a_list_written_as_text_is_not_one_label(self, tmp_path):
+        path = write(
+            tmp_path / "a.jsonl",
+            {"text": "x", "label": "['joy', 'love']"},
+            {"text": "y", "label": "joy"},
+        )
+        message = (
+            "expected one label, received a list written as text, \"['joy', 'love']\"; for several "
+            "labels per text, set corpus.task=multi_label"
+        )
+        assert reason(path) == message
+        assert reason(path, known_labels=["joy", "love"]) == message
+        several = read(path, Columns(task="multi_label"))
+        assert [row.labels for row in several] == [("joy", "love"), ("joy",)]
+
+    def test_a_model_keeps_a_label_that_looks_like_a_list(self, tmp_path):
+        path = write(tmp_path / "a.jsonl", {"text": "x", "label": "['joy']"})
+        assert read(path, known_labels=["['joy']", "love"])[0].label == "['joy']"
 
 
 class TestProbabilities:

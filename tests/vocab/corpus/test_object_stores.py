@@ -111,7 +111,7 @@ def test_a_listed_object_and_a_named_one_have_one_stamp(object_store, bucket: Pa
         ("none/*.csv", "s3://bucket/none/*.csv: no file has this name or matches it as a pattern"),
         ("logs", "s3://bucket/logs/2026-11-01: a folder inside the corpus folder"),
         ("logs/*", "s3://bucket/logs/2026-11-01: a folder that matches s3://bucket/logs/*"),
-        ("notes.txt", "s3://bucket/notes.txt: unknown kind of file"),
+        ("notes.md", "s3://bucket/notes.md: unknown kind of file"),
         ("empty.csv", "s3://bucket/empty.csv: the file is empty"),
         ("damaged.csv.gz", "s3://bucket/damaged.csv.gz: cannot be read: "),
     ],
@@ -119,7 +119,7 @@ def test_a_listed_object_and_a_named_one_have_one_stamp(object_store, bucket: Pa
 def test_unreadable_objects_are_refused(
     object_store, bucket: Path, path: str, message: str
 ) -> None:
-    (bucket / "notes.txt").write_text("x")
+    (bucket / "notes.md").write_text("x")
     (bucket / "empty.csv").touch()
     (bucket / "damaged.csv.gz").write_bytes(gzip.compress(os.urandom(100_000).hex().encode())[:-9])
     with pytest.raises(CorpusError) as caught:

@@ -1,0 +1,55 @@
+"""How files are to be read where their names leave it open."""
+
+from dataclasses import dataclass
+
+from gatewise.vocab.corpus.data_files import UTF_8
+from gatewise.vocab.errors import ArgumentError
+
+_NAMED = {"tab": "\t", "\\t": "\t"}
+_NO_DELIMITERS = '"\r\n'
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How files are to be read; what is None is found out in each file.
+
+    Attributes:
+        delimiter: The delimiter of CSV and TSV, one character or `tab`.
+        encoding: The encoding of text files, as Python names it, such as `cp1252`.
+        sheet: The sheet of Excel workbooks; None for the first.
+
+    Raises:
+        ArgumentError: A value is not valid.
+    """
+
+    delimiter: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None:
+            delimiter = _NAMED.get(self.delimiter, self.delimiter)
+            if len(delimiter) != 1 or delimiter in _NO_DELIMITERS:
+                raise ArgumentError(
+                    f"delimiter: expected one character such as ; or tab, received "
+                    f"{self.delimiter!r}",
+                    option="delimiter",
+                )
+            object.__setattr__(self, "delimiter", delimiter)
+        if self.encoding is not None:
+            object.__setattr__(self, "encoding", _text_encoding(self.encoding))
+
+
+def _text_encoding(name: str) -> str:
+    try:
+        # It refuses encodings of bytes, such as base64, too.
+        is_utf_8 = "é".encode(name) == "é".encode()
+    except UnicodeEncodeError:
+        is_utf_8 = False
+    except (LookupError, ValueError) as error:
+        raise ArgumentError(
+            f"encoding: expected one that Python knows, such as utf-8, utf-16 or cp1252, received "
+            f"{name!r}",
+            option="encoding",
+        ) from error
+    return UTF_8 if is_utf_8 or name.lower().replace("_", "-") == "utf-8-sig" else name
