@@ -139,16 +139,15 @@ def train(
             report("no checkpoint: the run begins at the start")
         network, fitted = _fit(prepared, space, on_progress, resume=resume)
         model, decisions = _decide(_export(network, prepared), prepared, report)
-        held_out = model
+        first_model = model
         if prepared.config.training.refit:
             model = _refit(model, decisions, prepared, fitted, space, on_progress)
-            count = len(rows.train) + len(rows.validation)
+            learnt, aside = len(prepared.corpus.rows.train), len(prepared.corpus.validation)
             report(
-                f"trained again on all {count:,} rows, once everything was chosen on the "
-                f"{len(rows.validation):,} held out: the validation metrics are those of the first "
-                "training"
+                f"trained again on all {learnt + aside:,} rows, once everything was chosen on the "
+                f"{aside:,} held out: the validation metrics are those of the first training"
             )
-        evaluation = _evaluate(held_out, model, prepared.corpus)
+        evaluation = _evaluate(first_model, model, prepared.corpus)
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
@@ -269,7 +268,7 @@ def _untrained(prepared: Prepared, rows: Examples) -> "keras.Model":
             network,
             rows,
             planned.solver_spelling,
-            config.training.seed,
+            config.training,
             multi_label=prepared.corpus.rows.multi_label,
         )
     return network
@@ -351,21 +350,21 @@ def _decide(
 
 
 def _evaluate(
-    held_out: "TrainedModel", model: "TrainedModel", corpus: EncodedCorpus
+    first_model: "TrainedModel", model: "TrainedModel", corpus: EncodedCorpus
 ) -> _Evaluation:
     """Evaluates the classifiers that serve the model, in every precision, and times them.
 
     Args:
-        held_out: The model as it was trained without the validation rows.
+        first_model: The model as it was trained without the validation rows.
         model: The model of the folder.
         corpus: The rows.
     """
-    validated, served = held_out.classifier(), model.classifier()
+    validated, served = first_model.classifier(), model.classifier()
     review = ErrorAnalyzer.of(served)
     validation = evaluate(validated, corpus.validation, None if corpus.test else review.add)
     test = evaluate(served, corpus.test, review.add) if corpus.test else None
     texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
-    measured = model if corpus.test else held_out
+    measured = model if corpus.test else first_model
     models = [model_benchmark.measure(measured.classifier(), test or validation, texts)]
     for precision in PRECISIONS[1:]:
         smaller = measured.classifier(precision)

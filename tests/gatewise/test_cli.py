@@ -151,7 +151,13 @@ class TestTrain:
         code, stdout, stderr = process("train", corpus, "--out", out, *self.SMALL)
         assert code == 0, stderr
         assert f"model written to {out}" in stdout
-        kinds = ("duplicates: ", "few-validation-rows: ", "epoch 1: loss ", "the cost ")
+        kinds = (
+            "duplicates: ",
+            "few-validation-rows: ",
+            "epoch 1: loss ",
+            "the cost ",
+            "trained again ",
+        )
         assert all(line.startswith(kinds) for line in stderr.splitlines()), "nor TensorFlow's own"
         for kind in kinds[:3]:
             assert sum(line.startswith(kind) for line in stderr.splitlines()) == 1
@@ -166,7 +172,10 @@ class TestTrain:
             (b"text,label\na,x\nb,x\n", "at least two different labels"),
             (b"text,class\na,x\n", "no column 'label'; the columns are: text, class"),
             (b'text,label\n"a,x\nb,y\n', "line 2: "),
-            (b"text,label\na,x\n\xff,y\n", "line 3: column 'text' holds the byte 0xff"),
+            (
+                b"text,label\n\xc3\xa9\xc3\xa8,x\n\xff,y\n",
+                "line 3: column 'text' holds the byte 0xff",
+            ),
             (b"text,label\na,x\nb\n", "line 3: expected 2 cells, received 1"),
             (b"text,label\na,x\n,y\nb,\n", "line 3: the text is missing; line 4: the label is"),
         ],

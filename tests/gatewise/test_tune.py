@@ -49,7 +49,7 @@ def test_a_search_that_was_killed_goes_on(tune, arguments, tmp_path):
     with subprocess.Popen(
         command(*arguments, "--trials", 3), stderr=subprocess.PIPE, encoding="utf-8"
     ) as run:
-        first = run.stderr.readline()
+        first = next(line for line in run.stderr if line.startswith("trial 1: "))
         run.send_signal(signal.SIGKILL)
     assert first.startswith("trial 1: complete ")
     code, _, stderr = tune(*arguments, "--trials", 3)
@@ -57,7 +57,8 @@ def test_a_search_that_was_killed_goes_on(tune, arguments, tmp_path):
     assert "holds a search that reached trial 1: resume it" in stderr
     code, stdout, stderr = tune(*arguments, "--trials", 2, "--resume", "--json")
     assert code == 0, stderr
-    assert [line.partition(":")[0] for line in stderr.splitlines()] == ["trial 2"]
+    trials = [line for line in stderr.splitlines() if line.startswith("trial ")]
+    assert [line.partition(":")[0] for line in trials] == ["trial 2"]
     found = json.loads(stdout)
     assert [trial["number"] for trial in found["trials"]] == [1, 2]
     assert found["best"]["value"] == max(trial["value"] for trial in found["trials"])

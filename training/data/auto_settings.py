@@ -98,8 +98,7 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
         )
     if training.linear_path != "auto":
         return config
-    few = len(rows.train) + len(rows.validation) <= _FEW_ROWS
-    is_solved = few and not has_shares and training.paths == "apart"
+    is_solved = _are_few(rows) and not has_shares and training.paths == "apart"
     update = {"linear_path": "solved" if is_solved else "descended"}
     return config.model_copy(update={"training": training.model_copy(update=update)})
 
@@ -127,8 +126,7 @@ def with_refit(config: Config, rows: Rows) -> Config:
         )
     if training.refit != "auto":
         return config
-    few = len(rows.train) + len(rows.validation) <= _FEW_ROWS
-    refit = few and rows.held_out and config.reject.out_of_scope is None
+    refit = _are_few(rows) and rows.held_out and config.reject.out_of_scope is None
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 
@@ -158,6 +156,10 @@ def resolved(given: Config, final: Config) -> tuple[str, ...]:
         for name, value in values.items()
         if value == "auto" and after[section][name] != value
     )
+
+
+def _are_few(rows: Rows) -> bool:
+    return len(rows.train) + len(rows.validation) <= _FEW_ROWS
 
 
 def _sample(rows: StoredRows) -> list[str]:

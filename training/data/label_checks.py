@@ -1,12 +1,9 @@
 """Labels that look the same to a reader, and lists of labels that were read as one label."""
 
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-_QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
-_BRACKETS = {"[": "]", "(": ")", "{": "}"}
 _SEPARATORS = "|;,"
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
@@ -39,10 +36,8 @@ def alike(labels: Iterable[str]) -> list[tuple[str, ...]]:
 def listed(label: str, labels: Collection[str]) -> tuple[str, ...] | None:
     """The labels in a list that was read as one label; None if it is no list.
 
-    A list is in brackets, or has separators between labels of their own.
+    A list has separators between labels of the corpus; one in brackets is not read as a label.
 
-    >>> listed("['joy', 'love']", ["joy"])
-    ('joy', 'love')
     >>> listed("joy; love", ["joy", "joy; love", "love"])
     ('joy', 'love')
     >>> listed("joy; love", ["joy; love"])
@@ -52,11 +47,6 @@ def listed(label: str, labels: Collection[str]) -> tuple[str, ...] | None:
         labels: All labels of the corpus.
     """
     text = label.strip()
-    if len(text) > 1 and _BRACKETS.get(text[0]) == text[-1]:
-        if quoted := [one or other for one, other in _QUOTED.findall(text)]:
-            return tuple(quoted)
-        if text[0] == "[" or "," in text:
-            return tuple(filter(None, _parts(text[1:-1], ",")))
     for separator in _SEPARATORS:
         parts = _parts(text, separator)
         if len(parts) > 1 and all(part in labels for part in parts):

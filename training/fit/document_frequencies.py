@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from gatewise.training.data.examples import Examples, Targets
@@ -46,9 +45,7 @@ def ngram_rows(
         Row numbers, int64 `(texts, n-grams)`: each once for a text, 0 for padding. And the targets.
     """
     layer = model.get_layer("ngram_rows")
-    ids = tf.TensorSpec((None, None), tf.int32)
-    rows = tf.function(layer.call, input_signature=[ids, ids], reduce_retracing=True)
     for input_ids, attention_mask, targets, _ in tensors(
         examples, sequential_batches(examples, _BATCH), None
     ):
-        yield rows(input_ids, attention_mask).numpy(), targets.numpy()
+        yield layer.call(input_ids, attention_mask).numpy(), targets.numpy()

@@ -1,10 +1,10 @@
 """The linear path solved: its weights from a linear classifier on the features of the graph.
 
 Gradient descent needs many updates to fit a table in which most n-grams occur once or twice. Where
-the rows are few, a solver finds the optimum in seconds: a linear support vector machine for one
-label a text (Crammer's one-versus-rest form in liblinear, Fan et al. 2008, "LIBLINEAR: A Library
-for Large Linear Classification"), a logistic regression of each label for several. Its strength of
-regularization is chosen by cross-validation on the training rows.
+the rows are few, a solver finds the optimum in seconds: with one label a text, a linear support
+vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
+for Large Linear Classification"); with several, a logistic regression for each. The regularization
+is chosen by cross-validation on the training rows.
 
 The features are those that the exported network computes: each n-gram of tokens, scaled by its
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.multiclass import OneVsRestClassifier
 from sklearn.svm import LinearSVC
 
+from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data.examples import Examples
 from gatewise.training.fit.document_frequencies import ngram_rows
 from gatewise.training.network.char_ngrams import CharNgrams
@@ -64,7 +64,7 @@ def solve_linear_path(
     model: keras.Model,
     train: Examples,
     spelling: CharNgrams | None,
-    seed: int,
+    config: TrainingConfig,
     *,
     multi_label: bool,
 ) -> None:
@@ -75,7 +75,7 @@ def solve_linear_path(
             if it has no linear path.
         train: The training rows, with a label or labels each.
         spelling: The character n-grams of each token; None to use none.
-        seed: Seed of the folds and of the solver.
+        config: The training settings: the seed, and whether labels are balanced.
         multi_label: Whether a text may have several labels.
     """
     layers = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
@@ -83,7 +83,7 @@ def solve_linear_path(
         return
     (layer,) = layers
     features = _features(model, layer, train, spelling)
-    solver = _Solver(layer.classes, seed, multi_label=multi_label)
+    solver = _Solver(layer.classes, config, multi_label=multi_label)
     strength = solver.strength(features.matrix, features.targets)
     weights = solver.fit(features.matrix, features.targets, strength)
     _set_weights(layer, features, weights)
@@ -97,12 +97,15 @@ def solve_linear_path(
 class _Solver:
     """The linear classifier of a task."""
 
-    def __init__(self, classes: int, seed: int, *, multi_label: bool) -> None:
-        self._classes, self._seed, self._multi_label = classes, seed, multi_label
+    def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
+        self._classes, self._seed, self._multi_label = classes, config.seed, multi_label
+        balanced = "balanced" in (config.class_weights, config.sampling)
+        self._class_weight = "balanced" if balanced else None
 
     def strength(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> float:
-        """The inverse strength of regularization, C, that is best in cross-validation."""
-        if not self._multi_label and np.bincount(targets).max() < _FOLDS:
+        """The C, the inverse of the regularization, that is best in cross-validation."""
+        most = len(targets) if self._multi_label else np.bincount(targets).max()
+        if most < _FOLDS:
             return _DEFAULT_STRENGTH  # no label has a row for each fold
         folds = KFold if self._multi_label else StratifiedKFold
         with warnings.catch_warnings():
@@ -110,12 +113,18 @@ class _Solver:
             warnings.simplefilter("ignore", UserWarning)
             split = folds(_FOLDS, shuffle=True, random_state=self._seed).split(matrix, targets)
             parts = list(split)
+        if not self._multi_label:
+            # A label with a single row may leave another alone.
+            parts = [part for part in parts if len(np.unique(targets[part[0]])) > 1]
         scores = {}
         for strength in _STRENGTHS[self._multi_label]:
             score = 0.0
             for fitted, held_out in parts:
                 weights = self.fit(matrix[fitted], targets[fitted], strength)
-                score += self._score(matrix[held_out] @ weights.T, targets[held_out])
+                logits = matrix[held_out] @ weights.T
+                if not self._multi_label:
+                    logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
+                score += self._score(logits, targets[held_out])
             scores[strength] = score
         return max(scores, key=scores.__getitem__)
 
@@ -126,14 +135,22 @@ class _Solver:
         weights = np.zeros((self._classes, matrix.shape[1]))
         if self._multi_label:
             truth = targets >= 0.5
-            present = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
-            one = LogisticRegression(
-                C=strength, solver="liblinear", fit_intercept=False, random_state=self._seed
-            )
-            several = OneVsRestClassifier(one).fit(matrix, truth[:, present])
-            weights[present] = np.concatenate([each.coef_ for each in several.estimators_])
+            for label in np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0)):
+                regression = LogisticRegression(
+                    C=strength,
+                    class_weight=self._class_weight,
+                    solver="liblinear",
+                    fit_intercept=False,
+                    random_state=self._seed,
+                )
+                weights[label] = regression.fit(matrix, truth[:, label]).coef_[0]
             return weights
-        solver = LinearSVC(C=strength, fit_intercept=False, random_state=self._seed)
+        solver = LinearSVC(
+            C=strength,
+            class_weight=self._class_weight,
+            fit_intercept=False,
+            random_state=self._seed,
+        )
         solver.fit(matrix, targets)
         found = solver.coef_
         if len(found) == 1:

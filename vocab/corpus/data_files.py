@@ -27,6 +27,7 @@ from gatewise.vocab.errors import CorpusError
 # A longer line means a damaged or binary file.
 LINE_LIMIT = 64 * 1024 * 1024
 _BUFFER_BYTES = 1024 * 1024
+_FIRST_BUFFER_BYTES = 64 * 1024
 # Bytes per request to a store, which takes as long as a disk needs for megabytes.
 _REQUEST_BYTES = 8 * 1024 * 1024
 
@@ -212,7 +213,8 @@ def first_bytes(file: DataFile, size: int) -> bytes:
     with (
         open_bytes(file) as raw,
         _plain(raw, file) as plain,
-        io.BufferedReader(plain, _BUFFER_BYTES) as buffered,
+        # A fault further on belongs to the rows there.
+        io.BufferedReader(plain, _FIRST_BUFFER_BYTES) as buffered,
     ):
         return buffered.read(size)
 

@@ -57,6 +57,9 @@ _LATIN_RUN, _OTHER_RUN = 1.7, 2.7
 _KANA = re.compile("[\u3041-\u30ff]")
 _KANA_SHARE = 0.15
 _KANA_COHERENCE = 0.3
+_CONTEXT_BYTES = 1024
+"""Bytes weighed before the first one that is not ASCII."""
+
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 _CONTROL = re.compile("[\x80-\x9f]")
@@ -84,8 +87,9 @@ def find_encodings(sample: bytes) -> tuple[str, ...]:
     # In other encodings hardly any bytes form the sequences of UTF-8; in UTF-8 few are damaged.
     if 2 * stray <= sum(character > "\x7f" for character in text):
         return (UTF_8,)
-    lines = [line for line in sample.splitlines(keepends=True) if not line.isascii()]
-    weighed = b"".join(lines)[:_WEIGHED_BYTES]
+    lines = b"".join(line for line in sample.splitlines(keepends=True) if not line.isascii())
+    first = next(_HIGH_BYTES.finditer(lines)).start()
+    weighed = lines[max(0, first - _CONTEXT_BYTES) : first + _WEIGHED_BYTES]
     runs = _HIGH_BYTES.findall(weighed)
     length = sum(map(len, runs)) / len(runs)
     latin = _nearly_best(list(_latin(weighed))) if length < _OTHER_RUN else ()
@@ -114,7 +118,8 @@ def _decoded(
     """The encodings that a text can have, each with what it gives."""
     for encoding in encodings:
         try:
-            yield encoding, sample.decode(encoding)
+            # The last character may be cut.
+            yield encoding, codecs.getincrementaldecoder(encoding)().decode(sample)
         except UnicodeDecodeError:
             continue
 

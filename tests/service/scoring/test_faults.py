@@ -156,7 +156,9 @@ def test_truncated_compressed_input(gatewise, refused, model_folder, source, tmp
     folder, out = tmp_path / "in", tmp_path / "out.csv"
     folder.mkdir()
     shutil.copyfile(source, folder / "a.csv")
-    whole = gzip.compress(source.read_bytes())
+    # More than is read to find out the delimiter and the encoding, which comes first.
+    rows = source.read_bytes()
+    whole = gzip.compress(rows * (2**20 // len(rows)), compresslevel=0)
     (folder / "b.csv.gz").write_bytes(whole[: len(whole) // 2])
     out.write_text("former")
     score = ("score", model_folder, folder, "--out", out)

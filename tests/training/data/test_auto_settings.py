@@ -105,16 +105,16 @@ def test_an_encoder_s_vectors_are_left_as_they_are(assignments, expected, tmp_pa
         (["reject.out_of_scope=none"], "descended"),
     ],
 )
-def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_path, tmp_path):
-    rows = rows_of(ENGLISH, tmp_path)
+def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_path, rows_of):
+    rows = rows_of(ENGLISH)
     found = with_linear_path(config.load(assignments=assignments), rows)
     assert found.training.linear_path == linear_path
 
 
-def test_a_path_cannot_be_solved_for_probabilities(tmp_path):
+def test_a_path_cannot_be_solved_for_probabilities(rows_of):
     assignments = ["training.linear_path=solved", "corpus.probability_prefix=p_"]
     with pytest.raises(ConfigError, match=r"set training\.linear_path=descended"):
-        with_linear_path(config.load(assignments=assignments), rows_of(ENGLISH, tmp_path))
+        with_linear_path(config.load(assignments=assignments), rows_of(ENGLISH))
 
 
 def test_a_path_that_is_solved_has_no_common_loss():
@@ -131,8 +131,8 @@ def test_a_path_that_is_solved_has_no_common_loss():
         (["reject.out_of_scope=none"], True, False),
     ],
 )
-def test_few_rows_are_learnt_again_with_those_held_out(assignments, held_out, refit, tmp_path):
-    rows = replace(rows_of(ENGLISH, tmp_path), held_out=held_out)
+def test_few_rows_are_learnt_again_with_those_held_out(assignments, held_out, refit, rows_of):
+    rows = replace(rows_of(ENGLISH), held_out=held_out)
     found = with_refit(config.load(assignments=assignments), rows)
     assert found.training.refit is refit
 
@@ -144,8 +144,8 @@ def test_few_rows_are_learnt_again_with_those_held_out(assignments, held_out, re
         (["reject.out_of_scope=none"], True, "reject.out_of_scope"),
     ],
 )
-def test_rows_that_cannot_be_added_are_refused(assignments, held_out, message, tmp_path):
-    rows = replace(rows_of(ENGLISH, tmp_path), held_out=held_out)
+def test_rows_that_cannot_be_added_are_refused(assignments, held_out, message, rows_of):
+    rows = replace(rows_of(ENGLISH), held_out=held_out)
     settings = config.load(assignments=["training.refit=true", *assignments])
     with pytest.raises(ConfigError, match=message):
         with_refit(settings, rows)

@@ -76,7 +76,7 @@ def test_labels_of_two_unicode_forms_are_told_apart(check):
     assert r"'cafe\u0301' (9 rows) and 'caf\xe9' (90 rows)" in found.message
 
 
-@pytest.mark.parametrize("written", ["['joy', 'love']", '["joy", "love"]', "joy|love", "joy, love"])
+@pytest.mark.parametrize("written", ["joy|love", "joy, love"])
 def test_lists_written_as_text(check, written):
     found = check([*GOOD, *rows_of({written: 100})])["listed-labels"]
     assert found.severity == "error"
@@ -196,8 +196,8 @@ def test_several_labels_a_text(check):
     rows = [(text(n), "joy|love" if n % 2 else "joy") for n in range(2400)]
     header = ("text", "labels")
     assert check(rows, header=header) == {}
-    rows += [(text(n), "['joy', 'love']") for n in range(100)]
-    assert "listed-labels" in check(rows, header=header)
+    rows += [(text(n), "['joy', 'love']") for n in range(2400, 2500)]
+    assert check(rows, header=header) == {}
 
 
 def test_a_finding_as_json_and_in_one_line(check):

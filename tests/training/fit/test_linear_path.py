@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from tokenizers import Tokenizer
 
 from gatewise.training.config.network_section import NetworkConfig
@@ -14,6 +15,7 @@ from gatewise.training.network.char_ngrams import char_ngrams
 from gatewise.training.network.shape import Shape
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
+DEFAULT = TrainingConfig()
 STEMS = ("walk", "sing", "paint")
 ENDINGS = ("ed", "ing", "er", "s")
 
@@ -27,7 +29,17 @@ def encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     return [np.array(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
 
 
-def solved(tmp_path, tokenizer, texts, targets, *, width=None, multi_label=False, spelled=True):
+def solved(
+    tmp_path,
+    tokenizer,
+    texts,
+    targets,
+    *,
+    width=None,
+    multi_label=False,
+    spelled=True,
+    config=DEFAULT,
+):
     """A network whose linear path is solved for some texts."""
     rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path / "rows")
     classes = targets.shape[1] if multi_label else int(targets.max()) + 1
@@ -35,7 +47,7 @@ def solved(tmp_path, tokenizer, texts, targets, *, width=None, multi_label=False
     spelling = char_ngrams(tokenizer, (2, 3, 4)) if spelled else None
     model = build(NetworkConfig(units=4), shape, seed=1, char_ngrams=spelling)
     count_ngrams(model, rows)
-    solve_linear_path(model, rows, spelling, seed=1, multi_label=multi_label)
+    solve_linear_path(model, rows, spelling, config, multi_label=multi_label)
     loss = make_loss(TrainingConfig(), rows, classes, multi_label=multi_label)
     return Trainer(model, loss, TrainingConfig(), averaging=0.5), rows
 
@@ -139,7 +151,7 @@ def test_a_network_without_the_linear_path_is_unchanged(tmp_path):
     rows = examples.store([(encode(tokenizer, list(texts)), targets)], tmp_path)
     model = build(NetworkConfig(units=4), Shape(tokenizer.get_vocab_size(), 4, ()), seed=1)
     before = model.get_weights()
-    solve_linear_path(model, rows, None, seed=1, multi_label=False)
+    solve_linear_path(model, rows, None, TrainingConfig(), multi_label=False)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -155,3 +167,25 @@ def test_the_same_seed_gives_the_same_weights(tmp_path):
         for number in range(2)
     ]
     np.testing.assert_array_equal(*tables)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_label_with_a_single_row_leaves_no_fold_without_another(tmp_path):
+    texts = ["red wine", "red dress", "red car", "red light", "red apple", "blue sky"]
+    targets = np.array([0, 0, 0, 0, 0, 1], np.int32)
+    trainer, rows = solved(tmp_path, train_tokenizer(texts), texts, targets)
+    logits, targets = linear_logits(trainer, rows)
+    assert (logits.argmax(axis=1)[targets == 0] == 0).all()
+
+
+def test_balanced_labels_weigh_the_same(tmp_path):
+    texts = ["good"] * 20 + ["good so so"] * 20 + ["bad so so"]
+    targets = np.array([0] * 40 + [1], np.int32)
+    tokenizer = train_tokenizer(texts)
+    rare = []
+    for weights in ("none", "balanced"):
+        config = TrainingConfig(class_weights=weights)
+        trainer, rows = solved(tmp_path / weights, tokenizer, texts, targets, config=config)
+        logits, labels = linear_logits(trainer, rows)
+        rare.append(float((logits[labels == 1, 1] - logits[labels == 1, 0]).mean()))
+    assert rare[1] > rare[0]
