@@ -34,7 +34,7 @@ from gatewise.training.network import parameters
 from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
-from gatewise.training.workspace import Workspace, open_workspace
+from gatewise.training.workspace import ALL_ROWS, Workspace, open_workspace
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
@@ -224,7 +224,7 @@ def _refit(
 
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
-    rows = examples.concatenate(parts, space.data / "all")
+    rows = examples.concatenate(parts, space.data / ALL_ROWS)
     network = _untrained(prepared, rows)
     refit(
         network,
@@ -388,9 +388,14 @@ def _metrics(
     model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
 ) -> RunMetrics:
     """The metrics of the run."""
-    corpus = prepared.corpus
+    corpus, is_refit = prepared.corpus, prepared.config.training.refit is True
+    learnt = [corpus.rows.train]
+    if is_refit and corpus.test:
+        # As the model that classifies the test rows.
+        learnt.append(corpus.rows.validation)
     return RunMetrics(
         rows=len(corpus.rows.train),
+        refit_rows=len(corpus.rows.train) + len(corpus.validation) if is_refit else None,
         labels=len(corpus.rows.labels),
         tokens=prepared.blueprint.shape.vocab_size,
         parameters=model.parameters,
@@ -399,7 +404,7 @@ def _metrics(
         validation=evaluation.validation,
         test=evaluation.test,
         baselines=baselines.measure(
-            corpus.rows.train,
+            learnt,
             corpus.test or corpus.validation,
             corpus.rows.labels,
             multi_label=corpus.rows.multi_label,

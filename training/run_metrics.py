@@ -14,6 +14,8 @@ class RunMetrics:
 
     Attributes:
         rows: Training rows.
+        refit_rows: Rows of the second training, whose weights the model has, the validation rows
+            among them; None if there was none.
         labels: Number of classes.
         tokens: Tokens in the dictionary.
         parameters: Trained parameters of the network.
@@ -33,11 +35,13 @@ class RunMetrics:
     validation: Report
     test: Report | None
     baselines: Baselines | None = None
+    refit_rows: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The metrics as a JSON object; the same run gives the same object."""
         return {
             "rows": self.rows,
+            "refit_rows": self.refit_rows,
             "labels": self.labels,
             "tokens": self.tokens,
             "parameters": self.parameters,

@@ -17,7 +17,11 @@ _CHECKPOINTS = ("checkpoint.npz", "first.npz")
 _LOCK = "lock"
 _DATA = "data"
 _PARTS = ("train", "validation", "test")
+ALL_ROWS = "all"
+"""Name of the part that the rows of the second training are stored under."""
+
 _IN_DATA = {f"{_DATA}/{name}" for part in _PARTS for name in (part, f"{part}.arrow")}
+_IN_DATA.add(f"{_DATA}/{ALL_ROWS}")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ def check(
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
+    delimiter: command_options.Delimiter = None,
+    encoding: command_options.Encoding = None,
+    sheet: command_options.Sheet = None,
     as_json: command_options.AsJson = False,
 ) -> None:
     """Check a corpus before training: labels, texts, validation rows."""
@@ -26,7 +29,15 @@ def check(
     from gatewise.vocab.errors import CorpusError
 
     run_config = settings.load(
-        config, set_ or (), corpus={"text_column": text_column, "label_column": label_column}
+        config,
+        set_ or (),
+        corpus={
+            "text_column": text_column,
+            "label_column": label_column,
+            "delimiter": delimiter,
+            "encoding": encoding,
+            "sheet": sheet,
+        },
     )
     found = check_corpus(Corpora(corpus, validation, test), run_config)
     show_check(found, as_json=as_json)

@@ -18,6 +18,8 @@ def show_check(check: "CorpusCheck", *, as_json: bool) -> None:
     if as_json:
         print_json(check.as_dict())
         return
+    for note in check.notes:
+        print_plainly(printable(note))
     parts = check.survey.labels
     table = Table("label")
     for part in parts:

@@ -15,7 +15,7 @@ from gatewise.training.config.config import ConfigError
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.evaluation.evaluate import evaluate
-from gatewise.training.fit.progress import Finding
+from gatewise.training.fit.progress import Finding, Progress
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
@@ -166,6 +166,30 @@ def test_few_rows_are_all_learnt_once_everything_is_chosen(corpus, tmp_path, sma
     assert sum("trained again on all 40 rows" in message for message in messages) == 2
 
 
+def test_a_run_stopped_in_its_second_training_resumes_to_the_same_bytes(
+    corpus, tmp_path, small_config
+):
+    ended = []
+
+    def stop_in_the_second(progress):
+        if isinstance(progress, Progress):
+            if ended and progress.step == 2:
+                raise KeyboardInterrupt
+            if progress.step == progress.steps:
+                ended.append(progress)
+
+    corpora, stopped = Corpora(corpus), tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train(corpora, stopped, small_config, StopAtBadRows(), stop_in_the_second)
+    train(corpora, stopped, small_config, StopAtBadRows(), lambda _: None, resume=True)
+    run(corpora, tmp_path / "whole", small_config)
+    for name in ("onnx/model.onnx", "config.json", "tokenizer.json"):
+        assert (stopped / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    card = (stopped / "README.md").read_text(encoding="utf-8")
+    assert "trained on 40 texts" in card
+    assert "on 36 rows without the validation rows" in " ".join(card.split())
+
+
 def test_rows_of_a_validation_corpus_are_not_learnt(corpus, tmp_path, small_config):
     training = small_config.training.model_copy(update={"refit": True})
     settings = small_config.model_copy(update={"training": training})
@@ -182,7 +206,7 @@ from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.evaluation.evaluate import evaluate
-from gatewise.training.fit.progress import Finding
+from gatewise.training.fit.progress import Finding, Progress
 from gatewise.training.pipeline import train
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from gatewise.training.workspace import open_workspace, workspace_of
+from gatewise.training.workspace import ALL_ROWS, open_workspace, workspace_of
 from gatewise.vocab.errors import GatewiseError
 
 
@@ -36,6 +36,7 @@ def test_a_new_run_clears_what_another_left_but_for_its_checkpoint(tmp_path):
     space.data.mkdir(parents=True)
     for name in ("checkpoint.npz", ".checkpoint.npz.1234.partial", "data/train.arrow", "lock"):
         (space.path / name).write_text("left by a process that was killed")
+    (space.data / ALL_ROWS).mkdir()
 
     def mistyped():
         with open_workspace(tmp_path / "model") as space:

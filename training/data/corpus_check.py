@@ -8,7 +8,7 @@ training unless `corpus.check` allows it.
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path, PurePath
 from typing import Literal
@@ -128,10 +128,12 @@ class CorpusCheck:
     Attributes:
         survey: The rows, counted.
         findings: What was found, the most severe first.
+        notes: What was found out about how to read the corpora, one line each.
     """
 
     survey: RowSurvey
     findings: tuple[CorpusFinding, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def errors(self) -> tuple[CorpusFinding, ...]:
@@ -143,7 +145,7 @@ class CorpusCheck:
         order = ("error", "warning", "note")
         every = [*self.findings, *findings]
         ranked = sorted(every, key=lambda found: order.index(found.severity))
-        return CorpusCheck(self.survey, tuple(ranked))
+        return replace(self, findings=tuple(ranked))
 
     def as_dict(self) -> dict[str, object]:
         """The check as a JSON object."""
@@ -154,6 +156,7 @@ class CorpusCheck:
                 for label in self.survey.training_rows()
             },
             "findings": [found.as_dict() for found in self.findings],
+            "notes": list(self.notes),
         }
 
 
@@ -169,9 +172,18 @@ def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
     """
     bad_rows = CountBadRows()
     with tempfile.TemporaryDirectory() as folder:
-        rows = read(corpora, config, bad_rows, Path(folder))
+        try:
+            rows = read(corpora, config, bad_rows, Path(folder))
+        except CorpusError as error:
+            if bad_rows.first is None:
+                raise
+            raise CorpusError(
+                f"{error}; the first bad row is at "
+                f"{bad_rows.first.location}: {bad_rows.first.reason}",
+                option=error.option,
+            ) from None
         found = survey(rows)
-        check = CorpusCheck(found).with_findings(check_rows(rows, found, config))
+        check = CorpusCheck(found, notes=rows.notes).with_findings(check_rows(rows, found, config))
         config = auto_settings.with_unit(config, rows)
         texts = chain.from_iterable(rows.train.texts())
         tokenizer = train_tokenizer(texts, **config.tokens.dictionary_options())

@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,19 +65,19 @@ class Baselines:
 
 
 def measure(
-    train: StoredRows, evaluated: EncodedSplit, labels: Labels, *, multi_label: bool
+    train: Sequence[StoredRows], evaluated: EncodedSplit, labels: Labels, *, multi_label: bool
 ) -> Baselines:
     """Measures the baselines.
 
     Args:
-        train: The training rows.
+        train: The training rows, in one part or several.
         evaluated: The rows to evaluate on.
         labels: The labels of the task.
         multi_label: Whether a text may have several of them, or none.
     """
     sets: Counter[LabelSet] = Counter()
     characters = 0
-    for row in train:
+    for row in chain.from_iterable(train):
         if row.labels or multi_label:
             sets[row.labels] += 1
             characters += len(row.text)
@@ -102,9 +103,9 @@ def measure(
 
 
 def _linear(
-    train: StoredRows, evaluated: StoredRows, labels: Labels, *, multi_label: bool
+    train: Sequence[StoredRows], evaluated: StoredRows, labels: Labels, *, multi_label: bool
 ) -> LinearBaseline | None:
-    learnt = [row for row in train if row.labels or multi_label]
+    learnt = [row for row in chain.from_iterable(train) if row.labels or multi_label]
     model = _model(multi_label=multi_label)
     targets = labels.matrix([row.labels for row in learnt])
     with warnings.catch_warnings():

@@ -47,7 +47,7 @@ def sentence(run: RunMetrics, config: Config) -> str:
         f"A {network.direction} {network.cell.upper()} network of {network.layers} {plural} with "
         f"{network.units} units, which reads up to {tokens.max_length} {unit} tokens of a text, "
         f"has a dictionary of {run.tokens:,} tokens and predicts {answer} {run.labels:,} labels; "
-        f"trained on {run.rows:,} texts."
+        f"trained on {run.refit_rows or run.rows:,} texts."
     )
 
 
@@ -87,7 +87,7 @@ Labels: {label_list(labels.names)}.
 {_comparison(run)}
 {_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
 tokens of the validation texts. The weights are those of epoch {best.number} of
-{len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}).
+{len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
 {_calibration(run, calibration)}{_rejection(run, rejection)}
 `report.html` shows the learning curves and the mistakes; open it in a browser.
 
@@ -131,6 +131,15 @@ def _rejection(run: RunMetrics, rejection: Rejection | None) -> str:
             "scope are rejected"
         )
     return f"{text}.\nA row that has a label and is rejected counts as wrong in the accuracy.\n"
+
+
+def _refit(run: RunMetrics) -> str:
+    if run.refit_rows is None:
+        return ""
+    return (
+        f", of another\ntraining on all {run.refit_rows:,} rows. The validation metrics are those "
+        f"of the first\ntraining, on {run.rows:,} rows without the validation rows"
+    )
 
 
 def _calibration(run: RunMetrics, calibration: Calibration | None) -> str:

@@ -72,6 +72,24 @@ def test_columns_and_settings_are_those_of_training(gatewise, tmp_path, refused)
     assert "warning: truncated: " in stdout
 
 
+def test_how_a_file_is_read_is_said(gatewise, tmp_path):
+    rows = "".join(f"{WORDS[n % 10]} Käufer {n};{'ab'[n % 2]}\n" for n in range(200))
+    corpus = tmp_path / "semicolons.csv"
+    corpus.write_bytes(f"text;label\n{rows}".encode("cp1252"))
+    code, stdout, _ = gatewise("check", corpus)
+    assert code == 0
+    assert stdout.startswith(f"{corpus}: ")
+    assert "cp1252" in stdout.splitlines()[0]
+    code, stdout, _ = gatewise("check", corpus, "--delimiter", ";", "--encoding", "cp1252")
+    assert (code, stdout.startswith(f"{corpus}: ")) == (0, False)
+
+
+def test_a_corpus_without_a_usable_row_says_why(tmp_path, refused):
+    corpus = tmp_path / "lines.jsonl"
+    corpus.write_text('{"text": "a"\n}\n', encoding="utf-8")
+    assert f"the first bad row is at {corpus}, line 1: " in refused("check", corpus)
+
+
 def test_training_stops_at_severe_findings(refused, severe, tmp_path):
     message = refused("train", severe, "--out", tmp_path / "model")
     assert message.startswith("same-labels: labels that look the same are different labels")

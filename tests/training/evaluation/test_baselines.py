@@ -29,7 +29,7 @@ def measured(tmp_path):
         tokenizer = train_tokenizer(row.text for row in rows.train)
         corpus = encode_corpus(rows, tokenizer, settings, policy, tmp_path)
         return measure(
-            corpus.rows.train, corpus.validation, rows.labels, multi_label=rows.multi_label
+            [corpus.rows.train], corpus.validation, rows.labels, multi_label=rows.multi_label
         )
 
     return of
