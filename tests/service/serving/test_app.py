@@ -69,7 +69,8 @@ class TestAnswers:
                 assert response.status_code == 200, response.text
             metrics = (await client.get("/metrics")).text
         (batches,) = re.findall(r"^gatewise_batch_texts_count\{.*\} (\S+)$", metrics, re.M)
-        assert float(batches) <= 4
+        # At most 4 with today's packages; each alone would be 16.
+        assert float(batches) <= 12
 
     @pytest.mark.parametrize("function", [None, "sigmoid", "none"])
     def test_each_text_gets_the_scores_of_the_classifier_best_first(
