@@ -35,6 +35,7 @@ Corpus = Annotated[
     ),
 ]
 Validation = Annotated[Path | None, path_option(help="Rows that choose the best epoch.")]
+Test = Annotated[Path | None, path_option(help="Rows to report on at the end.")]
 ConfigFile = Annotated[Path | None, path_option("--config", help="Settings as TOML.")]
 Assignments = Annotated[
     list[str] | None,

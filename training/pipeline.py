@@ -359,13 +359,14 @@ def _evaluate(
         model: The model of the folder.
         corpus: The rows.
     """
-    validated, served = first_model.classifier(), model.classifier()
+    served = model.classifier()
+    validated = served if first_model is model else first_model.classifier()
     review = ErrorAnalyzer.of(served)
     validation = evaluate(validated, corpus.validation, None if corpus.test else review.add)
     test = evaluate(served, corpus.test, review.add) if corpus.test else None
     texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
-    measured = model if corpus.test else first_model
-    models = [model_benchmark.measure(measured.classifier(), test or validation, texts)]
+    measured, classifier = (model, served) if corpus.test else (first_model, validated)
+    models = [model_benchmark.measure(classifier, test or validation, texts)]
     for precision in PRECISIONS[1:]:
         smaller = measured.classifier(precision)
         report = evaluate(smaller, corpus.test or corpus.validation)

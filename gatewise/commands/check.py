@@ -1,17 +1,12 @@
 """`gatewise check`: looks for what in a corpus would harm a model, without training one."""
 
-from pathlib import Path
-from typing import Annotated
-
 from gatewise import command_options
 
 
 def check(
     corpus: command_options.Corpus,
     validation: command_options.Validation = None,
-    test: Annotated[
-        Path | None, command_options.path_option(help="Rows to report on at the end.")
-    ] = None,
+    test: command_options.Test = None,
     config: command_options.ConfigFile = None,
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,

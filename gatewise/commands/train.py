@@ -13,9 +13,7 @@ def train(
     corpus: command_options.Corpus,
     out: Annotated[Path, command_options.path_option(help="The model folder to write.")],
     validation: command_options.Validation = None,
-    test: Annotated[
-        Path | None, command_options.path_option(help="Rows to report on at the end.")
-    ] = None,
+    test: command_options.Test = None,
     config: command_options.ConfigFile = None,
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,

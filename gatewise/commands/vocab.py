@@ -26,7 +26,6 @@ def vocab(
     from gatewise.vocab.corpus.corpus_reader import texts_of
     from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.text_spool import open_spool
-    from gatewise.vocab.tokenizer.text_limit import TextLimit
     from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
@@ -52,8 +51,9 @@ def vocab(
         with bad_rows_policy(rejects) as bad_rows:
             # As in training, a dictionary counts only what is read of a text.
             tokens = run_config.tokens
-            limit = TextLimit(tokens.max_length, tokens.keep, tokens.unit)
-            texts = map(limit.cut, texts_of(records, bad_rows=bad_rows, text_column=column))
+            texts = map(
+                tokens.text_limit().cut, texts_of(records, bad_rows=bad_rows, text_column=column)
+            )
             tokenizer = train_tokenizer(kept.spooled(texts), **tokens.dictionary_options())
         temporary.write_bytes(serialize_tokenizer(tokenizer))
         coverage = measure_coverage(tokenizer, kept)

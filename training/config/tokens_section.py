@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gatewise.training.config.section import Section
-from gatewise.vocab.tokenizer.text_limit import Keep
+from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit
 from gatewise.vocab.tokenizer.tokenizer import Accents, Normalization, Unit
 
 
@@ -54,6 +54,10 @@ class TokensConfig(Section):
                 f"tokens.unit={self.unit}"
             )
         return self
+
+    def text_limit(self) -> TextLimit:
+        """Cuts a text to what can be read of it."""
+        return TextLimit(self.max_length, self.keep, self.unit)
 
     def dictionary_options(self) -> dict[str, Any]:
         """The settings as keywords of `train_tokenizer`; the unit `auto` becomes `word`."""

@@ -25,7 +25,6 @@ from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError
-from gatewise.vocab.tokenizer.text_limit import TextLimit
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     counts = _LabelCounts()
     out_of_scope = config.reject.out_of_scope
     rows = reader.rows(bad_rows, out_of_scope=out_of_scope)
-    tokens = config.tokens
-    limit = TextLimit(tokens.max_length, tokens.keep, tokens.unit)
+    limit = config.tokens.text_limit()
     train = store(counts.noting(rows), folder / "train.arrow", limit)
     try:
         # Before the other corpora are read.

@@ -48,14 +48,10 @@ def listed(label: str, labels: Collection[str]) -> tuple[str, ...] | None:
     """
     text = label.strip()
     for separator in _SEPARATORS:
-        parts = _parts(text, separator)
+        parts = tuple(part.strip() for part in text.split(separator))
         if len(parts) > 1 and all(part in labels for part in parts):
             return parts
     return None
-
-
-def _parts(text: str, separator: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(separator))
 
 
 def _is_visible(character: str) -> bool:

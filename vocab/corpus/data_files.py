@@ -274,6 +274,30 @@ def _plain(raw: pa.NativeFile, file: DataFile) -> pa.NativeFile:
     return pa.CompressedInputStream(stream, file.compression) if file.compression else stream
 
 
+@contextmanager
+def open_numbered_lines(
+    file: DataFile, progress: ReadProgress | None = None
+) -> Iterator[Iterator[tuple[int, str]]]:
+    """Open a text file with a record on each line: as `open_lines`, without the blank lines.
+
+    Yields:
+        The lines, each with its number from 1.
+
+    Raises:
+        CorpusError: As `open_lines`; or a line is too long, once it is reached.
+    """
+    with open_lines(file, progress) as lines:
+        yield _numbered(file, lines)
+
+
+def _numbered(file: DataFile, lines: Iterator[str]) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(lines, start=1):
+        if len(line) == LINE_LIMIT:
+            raise too_long(file, number)
+        if not line.isspace():
+            yield number, line
+
+
 def too_long(file: DataFile, line_number: int) -> CorpusError:
     """The error for a line that reaches `LINE_LIMIT`."""
     return CorpusError(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_lines, too_long
+from gatewise.vocab.corpus.data_files import DataFile, open_lines, open_numbered_lines
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 from gatewise.vocab.errors import CorpusError
@@ -51,12 +51,8 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
         CorpusError: The file cannot be read or decompressed, or a line is too long.
     """
     name, column = str(file), file.label_column
-    with open_lines(file, progress) as lines:
-        for number, line in enumerate(lines, start=1):
-            if len(line) == LINE_LIMIT:
-                raise too_long(file, number)
-            if line.isspace():
-                continue
+    with open_numbered_lines(file, progress) as lines:
+        for number, line in lines:
             labels = _LABEL.findall(line)
             values: dict[str, object] = {"text": _LABEL.sub("", line).strip()}
             if labels:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Generator
 from contextlib import closing
 
-from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_lines, too_long
+from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_numbered_lines
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 from gatewise.vocab.errors import CorpusError
@@ -65,12 +65,8 @@ def records_of(
         object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
     ).decode
     name = str(file)
-    with open_lines(file, progress) as lines:
-        for number, line in enumerate(lines, start=1):
-            if len(line) == LINE_LIMIT:
-                raise too_long(file, number)
-            if line.isspace():
-                continue
+    with open_numbered_lines(file, progress) as lines:
+        for number, line in lines:
             location = Location(name, number)
             values: object = None
             try:
