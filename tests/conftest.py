@@ -22,8 +22,11 @@ import pytest
 from filelock import FileLock
 
 # No test is timed: a busy machine is not a failure.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+# The same examples in every run, so that a change fails for what it changes; others are drawn with
+# `--hypothesis-profile=drawn`.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("drawn", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("same")
 
 # What a shell starts in the background ignores the interrupt, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

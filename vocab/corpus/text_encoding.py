@@ -6,6 +6,7 @@ scripts, charset-normalizer weighs which gives words of a language and which giv
 """
 
 import codecs
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 _WIDE_NUL_SHARE = 0.02
+_WIDE_CONTROL_SHARE = 0.25
 _WEIGHED_BYTES = 64 * 1024
 
 # The letters of languages beyond a to z, by the code pages that these languages are written in.
@@ -98,11 +100,19 @@ def find_encodings(sample: bytes) -> tuple[str, ...]:
 
 
 def _wide(sample: bytes) -> str | None:
-    """UTF-16 without a byte order mark: the byte order that gives more of a to z."""
+    """UTF-16 without a byte order mark: the byte order that gives more of a to z.
+
+    A few stray NULs make no UTF-16: read as UTF-8, it is invalid or full of control characters.
+    """
+    with contextlib.suppress(UnicodeDecodeError):
+        text = codecs.getincrementaldecoder(UTF_8)().decode(sample)
+        controls = sum(character < " " and character not in "\r\n" for character in text)
+        if controls < _WIDE_CONTROL_SHARE * len(text):
+            return None
     counts = {}
     for encoding in ("UTF-16-LE", "UTF-16-BE"):
         text = sample[: len(sample) // 2 * 2].decode(encoding, errors="replace")
-        counts[encoding] = sum("\0" < character < "\x80" for character in text)
+        counts[encoding] = sum(" " <= character < "\x7f" for character in text)
     best = max(counts, key=lambda encoding: counts[encoding])
     return best if counts[best] > 2 * min(counts.values()) else None
 

@@ -56,6 +56,9 @@ KNOWN = [
 ]
 
 
+HINDI = "पार्सल बहुत देर से आया|सब कुछ बढ़िया रहा"
+
+
 def corpus(texts: str, encoding: str) -> bytes:
     """A CSV file in which most rows are ASCII."""
     rows = [f'{number},"{text}",a' for number, text in enumerate(texts.split("|"))]
@@ -71,7 +74,7 @@ def test_an_encoding_is_found_by_what_is_written_in_it(texts: str, encoding: str
     assert [sample.decode(name) for name in found] == [sample.decode(encoding)]
 
 
-@pytest.mark.parametrize("texts", [*WESTERN.values(), CYRILLIC, "包裹来得太晚了"])
+@pytest.mark.parametrize("texts", [*WESTERN.values(), CYRILLIC, HINDI, "包裹来得太晚了"])
 @pytest.mark.parametrize(
     ("encoding", "found"),
     [
@@ -91,6 +94,7 @@ def test_damaged_bytes_and_nul_do_not_make_utf_8_something_else() -> None:
     damaged = corpus(WESTERN["German"], "utf-8").replace(b"spe", b"\xff") + b"caf\xe9,\xff\n"
     assert find_encodings(damaged) == ("UTF-8",)
     assert find_encodings(b"text,label\na\0b,c\n" * 9) == ("UTF-8",)
+    assert find_encodings(b"text,n\n,0\0\n") == ("UTF-8",)
     assert find_encodings(b"") == ("UTF-8",)
 
 
