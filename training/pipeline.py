@@ -128,6 +128,7 @@ def train(
         check = reported(CorpusCheck(found), findings)
         given = config
         config = auto_settings.with_refit(config, rows)
+        config = auto_settings.with_class_weights(config, rows, found.training_rows())
         prepared = prepare(rows, config, bad_rows, space.data)
         check = reported(
             check,

@@ -54,7 +54,7 @@ def test_the_folder_holds_what_the_run_told(trained, small_config):
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["test"]["accuracy"] == result.test.accuracy
     assert metrics["best_epoch"] == result.fitted.best.number
-    resolved = {"linear_path": "solved", "refit": False}
+    resolved = {"linear_path": "solved", "class_weights": "none", "refit": False}
     training = small_config.training.model_copy(update=resolved)
     expected = small_config.model_copy(update={"training": training})
     assert metrics["config"] == expected.model_dump(mode="json")

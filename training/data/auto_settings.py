@@ -5,6 +5,8 @@ training text, as with names, with many languages or with a language of long com
 characters classify short texts better. The same holds for scripts without spaces.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from gatewise.training.config.config import Config, ConfigError
@@ -30,6 +32,10 @@ _FEW_ROWS = 5_000
 _SOLVABLE_ROWS, _SOLVABLE_PAIRS = 20_000, 200_000
 """Training rows, and pairs of a row and a label, up to which the linear path of short texts is
 solved: more take the solver longer than descent takes."""
+
+_DOMINANT = 10
+"""Rows of the most frequent label, as a multiple of the mean of the others, from which few rows are
+weighted by their label: without weights the others are hardly ever predicted."""
 
 _SAMPLE = 50_000
 """Texts of each part that are used, evenly spaced."""
@@ -91,10 +97,7 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
         ConfigError: If the path cannot be solved for these rows.
     """
     training = config.training
-    # A row out of scope has a share of every label.
-    has_shares = (
-        config.corpus.probability_prefix is not None or config.reject.out_of_scope is not None
-    )
+    has_shares = _has_shares(config)
     if training.linear_path == "solved" and has_shares:
         raise ConfigError(
             "training.linear_path=solved: expected rows with their label or labels, received "
@@ -134,6 +137,29 @@ def with_refit(config: Config, rows: Rows) -> Config:
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 
+def with_class_weights(config: Config, rows: Rows, counts: Mapping[str, int]) -> Config:
+    """Resolves `training.class_weights`.
+
+    Args:
+        config: The run's settings.
+        rows: Its rows.
+        counts: The training rows of each label.
+    """
+    training = config.training
+    if training.class_weights != "auto":
+        return config
+    *others, most = sorted(counts.values())
+    is_balanced = (
+        _are_few(rows)
+        and not (rows.multi_label or _has_shares(config))
+        and training.sampling == "natural"
+        and len(others) > 0
+        and most >= _DOMINANT * sum(others) / len(others)
+    )
+    update = {"class_weights": "balanced" if is_balanced else "none"}
+    return config.model_copy(update={"training": training.model_copy(update=update)})
+
+
 def with_epochs(config: Config, tokens: int) -> Config:
     """Resolves `training.epochs`.
 
@@ -160,6 +186,11 @@ def resolved(given: Config, final: Config) -> tuple[str, ...]:
         for name, value in values.items()
         if value == "auto" and after[section][name] != value
     )
+
+
+def _has_shares(config: Config) -> bool:
+    # A row out of scope has a share of every label.
+    return config.corpus.probability_prefix is not None or config.reject.out_of_scope is not None
 
 
 def _is_solvable(rows: Rows) -> bool:

@@ -185,6 +185,7 @@ def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
         found = survey(rows)
         check = CorpusCheck(found, notes=rows.notes).with_findings(check_rows(rows, found, config))
         config = auto_settings.with_unit(config, rows)
+        config = auto_settings.with_class_weights(config, rows, found.training_rows())
         texts = chain.from_iterable(rows.train.texts())
         tokenizer = train_tokenizer(texts, **config.tokens.dictionary_options())
         corpus = encode_corpus(rows, tokenizer, config, bad_rows, Path(folder))

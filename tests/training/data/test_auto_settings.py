@@ -6,6 +6,7 @@ import pytest
 from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
 from gatewise.training.data.auto_settings import (
+    with_class_weights,
     with_epochs,
     with_linear_path,
     with_refit,
@@ -142,6 +143,24 @@ def test_a_path_cannot_be_solved_for_probabilities(rows_of):
 def test_a_path_that_is_solved_has_no_common_loss():
     with pytest.raises(ConfigError, match=r"expected training\.paths=apart"):
         config.load(assignments=["training.linear_path=solved", "training.paths=together"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "counts", "weights"),
+    [
+        ([], {"a": 600, "b": 60}, "balanced"),
+        ([], {"a": 600, "b": 61}, "none"),
+        # Rare labels beside frequent ones, but none that is most of the rows.
+        ([], {"a": 600, "b": 600, "c": 10}, "none"),
+        ([], {"a": 600, "b": 20, "c": 30, "d": 40}, "balanced"),
+        (["training.class_weights=none"], {"a": 600, "b": 60}, "none"),
+        (["training.sampling=balanced"], {"a": 600, "b": 60}, "none"),
+        (["corpus.probability_prefix=p_"], {"a": 600, "b": 60}, "none"),
+    ],
+)
+def test_rare_labels_beside_a_dominant_one_are_weighted(assignments, counts, weights, rows_of):
+    found = with_class_weights(config.load(assignments=assignments), rows_of(ENGLISH), counts)
+    assert found.training.class_weights == weights
 
 
 @pytest.mark.parametrize(
