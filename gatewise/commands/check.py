@@ -20,7 +20,7 @@ def check(
     """Check a corpus before training: labels, texts, validation rows."""
     from gatewise.console.check_console import show_check
     from gatewise.training.data.corpora import Corpora
-    from gatewise.training.data.corpus_check import check_corpus
+    from gatewise.training.pipeline import check_corpus
     from gatewise.vocab.errors import CorpusError
 
     run_config = load_config(config, set_, text_column, delimiter, encoding, sheet, label_column)
