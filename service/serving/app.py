@@ -17,7 +17,10 @@ from gatewise.service.serving.http.auth import authorization
 from gatewise.service.serving.http.middleware import headers, tracing
 from gatewise.service.serving.http.middleware.access_log import AccessLog, request_context
 from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
+from gatewise.service.serving.http.middleware.root_path import strip
 from gatewise.service.serving.http.open_inference import routes as inference
+from gatewise.service.serving.http.open_inference import triton_extensions
+from gatewise.service.serving.http.open_inference.triton_extensions import RepositoryIndexRequest
 from gatewise.service.serving.http.protocol import exception_handlers, problems
 from gatewise.service.serving.http.protocol.problems import INVALID_REQUEST, Problem
 from gatewise.service.serving.http.routes import explain, models, monitoring, predict
@@ -62,8 +65,9 @@ class Application(FastAPI):
             title="Gatewise",
             description=_DESCRIPTION,
             lifespan=self._lifespan,
+            docs_url=None,
             redoc_url=None,
-            swagger_ui_oauth2_redirect_url=None,
+            servers=[{"url": root_path}] if (root_path := context.settings.root_path) else None,
             # A redirect would answer a mistyped path with neither the route nor a problem.
             redirect_slashes=False,
         )
@@ -76,6 +80,7 @@ class Application(FastAPI):
             explain.routes(),
             stream_route.routes,
             inference.routes,
+            triton_extensions.routes,
             monitoring.routes,
             web_ui.routes(),
         ):
@@ -84,6 +89,9 @@ class Application(FastAPI):
         self.router.default = self._no_route
         self._end_traces: Callable[[], None] | None = None
         self._outermost = self._add_middleware(self._dispatch)
+        self._entry: ASGIApp = self._outermost
+        if root_path:
+            self._entry = strip(self._outermost, root_path)
 
     def _add_middleware(self, app: ASGIApp) -> ConcurrencyLimit:
         """Puts the middleware around the routes, from the innermost to the outermost."""
@@ -97,7 +105,7 @@ class Application(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        await self._outermost(scope, receive, send)
+        await self._entry(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Returns the OpenAPI document, with the schemas that no route's signature shows."""
@@ -107,6 +115,7 @@ class Application(FastAPI):
                     (PredictRequest, "validation"),
                     (ExplainRequest, "validation"),
                     (Traffic, "validation"),
+                    (RepositoryIndexRequest, "validation"),
                     (Problem, "serialization"),
                     *((schema, "validation") for schema in inference.SCHEMAS),
                 ],
@@ -122,11 +131,16 @@ class Application(FastAPI):
         """Calls `/predict` directly, as FastAPI's routing takes longer than a short text."""
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
-        else:
-            try:
-                await super().__call__(scope, receive, send)
-            finally:
-                request_context(scope).route = getattr(scope.get("route"), "path", "")
+            return
+        context = request_context(scope)
+        if scope.get("method") == "HEAD":
+            # RFC 9110, section 9.3.2: the answer to a GET without its body, which the server does
+            # not send, for the scope that it keeps has the method.
+            scope = {**scope, "method": "GET"}
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            context.route = getattr(scope.get("route"), "path", "")
 
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request without a route; the router would give a WebSocket no reason."""
