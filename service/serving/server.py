@@ -64,7 +64,7 @@ def serve(settings: Settings) -> None:
             Supervisor(work, listener, settings.workers, stop_seconds, forget).run(ready)
             _log.info("stopped all workers")
         return
-    process = _Process()
+    process = UvicornProcess()
     app = load(settings, process)
     with listen(settings.host, settings.port) as listener:
         run(app, process, listener, partial(announce, f"{models} at {url(listener, tls=tls)}"))
@@ -73,7 +73,7 @@ def serve(settings: Settings) -> None:
 def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
     """Serves as one of several workers."""
     log_format.configure(settings)
-    process = _Process(pipe)
+    process = UvicornProcess(pipe)
     try:
         app = load(settings, process)
     except GatewiseError as error:
@@ -100,7 +100,7 @@ def load(settings: Settings, process: ServerProcess) -> Application:
     return Application(context)
 
 
-class _Process(ServerProcess):
+class UvicornProcess(ServerProcess):
     """A process that serves by uvicorn, alone or as one of several workers."""
 
     def __init__(self, pipe: Connection | None = None) -> None:
@@ -111,12 +111,15 @@ class _Process(ServerProcess):
         self._changing = asyncio.Lock()
 
     def connections(self) -> int:
+        """How many connections are open."""
         return len(self.open_connections)
 
     def is_draining(self) -> bool:
+        """Whether it ends once the requests in flight are answered."""
         return self.draining
 
     async def change(self, models: ModelRegistry, change: Change) -> Changes:
+        """Applies a change, and has the other workers follow it."""
         async with self._changing:
             changes = await models.change(change)
             if self.pipe:
@@ -134,7 +137,7 @@ class _Process(ServerProcess):
 
 def run(
     app: Application,
-    process: _Process,
+    process: UvicornProcess,
     listener: socket.socket,
     ready: Callable[[], None],
 ) -> None:
@@ -172,7 +175,7 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         app: Application,
-        process: _Process,
+        process: UvicornProcess,
         ready: Callable[[], None],
     ) -> None:
         super().__init__(config)

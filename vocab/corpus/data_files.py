@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 
 from gatewise.vocab.corpus import object_stores
+from gatewise.vocab.corpus.local_files import open_local
 from gatewise.vocab.corpus.object_stores import translate_errors
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.standard_input import Pipe
@@ -199,7 +200,7 @@ def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
         elif is_uri(file.name):
             stream = object_stores.open_object(file.name)
         else:
-            stream = pa.OSFile(file.name, "rb")
+            stream = open_local(file.name)
         with stream:
             yield stream
 

@@ -8,7 +8,8 @@ import pytest
 
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.data.corpus_check import check_corpus, never_predicted, refuse
+from gatewise.training.data.corpus_check import never_predicted, refuse
+from gatewise.training.pipeline import check_corpus
 from gatewise.vocab.errors import CorpusError
 
 WORDS = ["river", "stone", "cloud", "apple", "tiger", "violin", "copper", "garden", "winter", "sea"]
