@@ -49,8 +49,10 @@ def parents(stage):
 
 def extras_installed_in(stage):
     steps = [step for each in parents(stage) for step in of(each, "RUN")]
-    asked = r"deploy/requirements\.py pyproject\.toml ([\w -]+) >"
-    return {extra for step in steps for found in re.findall(asked, step) for extra in found.split()}
+    pattern = r"deploy/requirements\.py pyproject\.toml ([\w -]+) >"
+    return {
+        extra for step in steps for found in re.findall(pattern, step) for extra in found.split()
+    }
 
 
 def test_what_is_copied_is_there_and_sent_to_the_engine():

@@ -89,8 +89,8 @@ def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path):
             read(path, policy, encoder)
         except CorpusError as error:
             assert str(error) == f"{path}: holds no rows that can be used"  # noqa: PT017
-        told = [f"{row.location.place}: {row.reason}" for row in policy.rows]
-        assert told == [message.strip("`")], f"{name} with {content}"
+        found = [f"{row.location.place}: {row.reason}" for row in policy.rows]
+        assert found == [message.strip("`")], f"{name} with {content}"
 
 
 def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path):
@@ -102,11 +102,11 @@ def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path):
         write(folder / name.strip("`"), content)
         with pytest.raises(CorpusError) as caught:
             read(folder / name.strip("`"), Collecting(), encoder)
-        told, expected = str(caught.value).replace(f"{folder}/", ""), message.strip("`")
+        found, expected = str(caught.value).replace(f"{folder}/", ""), message.strip("`")
         if expected.endswith("…"):
-            assert told.startswith(expected.rstrip("…")), content
+            assert found.startswith(expected.rstrip("…")), content
         else:
-            assert told == expected, content
+            assert found == expected, content
 
 
 def test_a_single_label_is_refused_as_shown(page):
@@ -137,8 +137,8 @@ def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch):
 
 
 def test_the_formats_are_those(page, tables):
-    told = {row[0].strip("`"): row[1] for row in tables("corpora", "Formats")}
-    assert told == {suffix: form.value for suffix, form in SUFFIXES.items()}
+    documented = {row[0].strip("`"): row[1] for row in tables("corpora", "Formats")}
+    assert documented == {suffix: form.value for suffix, form in SUFFIXES.items()}
     assert all(f"`{suffix}`" in page("corpora") for suffix in COMPRESSIONS)
     assert f"{LINE_LIMIT:,} characters" in page("corpora")
     assert f"first {_RECORDS_AHEAD} records" in page("corpora")
@@ -160,21 +160,21 @@ def test_the_inputs_are_read_as_shown(tables, object_store, tmp_path, monkeypatc
         for name in shown:
             if name == "-":
                 monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
-            told = object_store.uri(name.partition("bucket/")[2]) if is_uri(name) else name
-            assert len(list(open_records(told, standard_input="csv"))) == 1, name
+            place = object_store.uri(name.partition("bucket/")[2]) if is_uri(name) else name
+            assert len(list(open_records(place, standard_input="csv"))) == 1, name
     finally:
         for path in sorted(store.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_the_columns_are_those(tables):
-    told = {row[1].strip("`"): row[0] for row in tables("corpora", "Columns")}
+    documented = {row[1].strip("`"): row[0] for row in tables("corpora", "Columns")}
     names = [name for name in CorpusConfig.model_fields if name.endswith("_column")]
-    assert list(told) == [f"corpus.{name}" for name in names]
-    assert told["corpus.text_column"] == f"`{CorpusConfig().text_column}`"
+    assert list(documented) == [f"corpus.{name}" for name in names]
+    assert documented["corpus.text_column"] == f"`{CorpusConfig().text_column}`"
     # What is taken for the label is not a default but found: see
     # tests/vocab/corpus/test_columns.py.
-    assert (CorpusConfig().label_column, told["corpus.label_column"]) == (
+    assert (CorpusConfig().label_column, documented["corpus.label_column"]) == (
         None,
         "`label`, else `labels`",
     )
@@ -203,7 +203,7 @@ def test_every_finding_of_the_check_is_told_of(tables) -> None:
     codes = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
     assert len(calls) == len(codes) + 1
     codes |= {f"{kind}-texts" for kind in get_args(TextKind)}
-    told = {
+    documented = {
         code for row in tables("corpora", "The check") for code in re.findall("`(.+?)`", row[0])
     }
-    assert told == codes
+    assert documented == codes

@@ -1,4 +1,4 @@
-"""`gatewise score` as it is typed: streams, several inputs, a run that is told to end."""
+"""`gatewise score` as it is typed: streams, several inputs, a run that is stopped."""
 
 import functools
 import gzip

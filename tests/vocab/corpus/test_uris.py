@@ -1,4 +1,4 @@
-"""URIs: told from paths, shown without their secrets."""
+"""URIs: distinguished from paths, shown without their secrets."""
 
 import os
 from pathlib import Path
