@@ -148,7 +148,7 @@ def test_the_command_line_takes_the_images_command():
     assert "Traceback" not in ended.stderr
 
 
-def test_health_is_asked_at_the_exposed_port_and_the_same_by_both_files():
+def test_health_is_checked_at_the_exposed_port_and_alike_in_both_files():
     (check,) = of("service", "HEALTHCHECK")
     options, _, command = check.partition("CMD ")
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

@@ -60,7 +60,7 @@ def test_prometheus_takes_its_files(check, tmp_path):
     assert f"{len(RULES)} rules found" in done.stdout
 
 
-def test_the_service_is_asked_with_the_key_of_the_compose_file():
+def test_the_service_is_scraped_with_the_key_of_the_compose_file():
     (secret,) = COMPOSE["services"]["prometheus"]["secrets"]
     (file,) = (
         Path(job["authorization"]["credentials_file"])
@@ -262,7 +262,7 @@ def test_every_panel_shows_something(ask):
             assert not [each for each in result if each["value"][1] == "NaN"], name
 
 
-def test_what_is_asked_of_the_proxy_is_what_it_tells(proxy):
+def test_the_queried_metrics_of_the_proxy_exist(proxy):
     text = httpx.get(f"http://127.0.0.1:{proxy}/metrics", trust_env=False).text
     queried = set(re.findall(r"\bhaproxy_\w+", " ".join(QUERIES.values())))
     assert queried

@@ -77,7 +77,7 @@ def read(path, bad_rows, encoder):
     return len(list(bad_rows.keep(encode_rows(encoder.encode, rows))))
 
 
-def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path):
+def test_every_bad_row_is_reported_as_shown(tables, encoder, tmp_path):
     rows = tables("corpora", "Bad rows")
     assert len(rows) > 15
     for number, (name, content, message) in enumerate(rows):
@@ -93,7 +93,7 @@ def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path):
         assert found == [message.strip("`")], f"{name} with {content}"
 
 
-def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path):
+def test_every_refusal_is_reported_as_shown(tables, encoder, tmp_path):
     rows = tables("corpora", "Refused outright")
     assert len(rows) > 10
     for number, (name, content, message) in enumerate(rows):
@@ -115,7 +115,7 @@ def test_a_single_label_is_refused_as_shown(page):
     assert f"`{caught.value}`" in page("corpora")
 
 
-def test_the_key_without_a_column_is_told_of_as_shown(page, model_folder, tmp_path):
+def test_the_key_without_a_column_is_reported_as_shown(page, model_folder, tmp_path):
     lines = ['{"text": "hello"}\n'] * _RECORDS_AHEAD + ['{"text": "hello", "n": 1}\n']
     (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
     classifier, aside = Classifier.load(model_folder), tmp_path / "rejects.jsonl"
@@ -180,7 +180,7 @@ def test_the_columns_are_those(tables):
     )
 
 
-def test_the_corpora_shown_are_read_as_told(page, tmp_path):
+def test_the_corpora_shown_are_read_as_documented(page, tmp_path):
     several, soft = page("corpora").partition("## Several labels a text")[2].split("## Soft labels")
     blocks = (("several.jsonl", several), ("soft.csv", soft.partition("## ")[0]))
     rows = {}
@@ -194,7 +194,7 @@ def test_the_corpora_shown_are_read_as_told(page, tmp_path):
     assert rows["soft.csv"][0].probabilities == (0.98, 0.02)
 
 
-def test_every_finding_of_the_check_is_told_of(tables) -> None:
+def test_every_finding_of_the_check_is_documented(tables) -> None:
     calls = [
         node
         for node in ast.walk(ast.parse(Path(corpus_check.__file__).read_text(encoding="utf-8")))

@@ -166,7 +166,7 @@ def test_a_name_that_could_forge_a_log_is_replaced(started, replica, name):
     assert header(replica.heads[-1], "X-Request-ID") == response.headers["X-Request-ID"]
 
 
-def test_a_replica_learns_who_asks_from_the_proxy_alone(started, replica):
+def test_a_replica_learns_the_client_from_the_proxy_alone(started, replica):
     lies = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}
     started.client.get("/docs", headers=lies)
     assert header(replica.heads[-1], "X-Forwarded-For") == "127.0.0.1"

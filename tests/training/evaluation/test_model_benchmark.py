@@ -26,7 +26,7 @@ def test_a_model_is_measured_as_it_serves(multi_label_folder):
     assert batch_sizes.count(len(texts)) > 5
 
 
-def test_a_precision_that_costs_more_than_the_budget_is_told_of(multi_label_folder):
+def test_a_precision_that_costs_more_than_the_budget_is_reported(multi_label_folder):
     exact = measure(Classifier.load(multi_label_folder), METRICS, ["red"])
     halves = replace(exact, precision="fp16", file="onnx/model_fp16.onnx", accuracy=0.898)
     integers = replace(exact, precision="int8", file="onnx/model_quantized.onnx", accuracy=0.897)
