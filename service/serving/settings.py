@@ -123,6 +123,11 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None, description="File of API keys; without it, requests need no key."
     )
+    key_requests_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        0,
+        description="Maximum requests a second of each API key, in each process; else 429; 0 for "
+        "any number.",
+    )
     cors_origins: str | None = Field(
         None,
         description="Origins whose web pages may read answers, such as `https://app.example`, "
