@@ -14,6 +14,7 @@ def vocab(
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -36,6 +37,7 @@ def vocab(
         corpus={
             "text_column": text_column,
             "delimiter": delimiter,
+            "quoting": quoting,
             "encoding": encoding,
             "sheet": sheet,
         },
