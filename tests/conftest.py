@@ -47,6 +47,7 @@ RESOURCES = dict(
 # A test that uses one of these fixtures needs what the fixture finds or starts.
 _FIXTURES = {
     "browser": ("browser", "chromium"),
+    "containers": ("podman",),
     "corpora": ("shared_data",),
     "deployment": (
         *("docker_compose", "hadolint", "haproxy", "program", "promtool", "systemd_analyze"),
