@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gatewise.service.model.classifier import Classifier
     from gatewise.training.config.config import Config
     from gatewise.vocab.corpus.bad_row_policy import BadRows
-    from gatewise.vocab.corpus.read_options import ReadOptions
+    from gatewise.vocab.corpus.read_options import Quoting, ReadOptions
     from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
 _WINDOW = 256
@@ -57,6 +57,7 @@ def load_config(
     assignments: Sequence[str] | None,
     text_column: str | None,
     delimiter: str | None,
+    quoting: "Quoting | None",
     encoding: str | None,
     sheet: str | None,
     label_column: str | None = None,
@@ -73,6 +74,7 @@ def load_config(
         "text_column": text_column,
         "label_column": label_column,
         "delimiter": delimiter,
+        "quoting": quoting,
         "encoding": encoding,
         "sheet": sheet,
     }

@@ -13,6 +13,7 @@ def check(
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     as_json: command_options.AsJson = False,
@@ -23,7 +24,9 @@ def check(
     from gatewise.training.pipeline import check_corpus
     from gatewise.vocab.errors import CorpusError
 
-    run_config = load_config(config, set_, text_column, delimiter, encoding, sheet, label_column)
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
+    )
     found = check_corpus(Corpora(corpus, validation, test), run_config)
     show_check(found, as_json=as_json)
     if found.errors and run_config.corpus.check == "stop":

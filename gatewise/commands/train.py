@@ -19,6 +19,7 @@ def train(
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -34,7 +35,9 @@ def train(
     from gatewise.training.tracking.track import tracking
     from gatewise.training.workspace import workspace_of
 
-    run_config = load_config(config, set_, text_column, delimiter, encoding, sheet, label_column)
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
+    )
     check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
     check_target(out)
     corpora = Corpora(corpus, validation, test)

@@ -35,6 +35,7 @@ def tune(
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -50,7 +51,9 @@ def tune(
     from gatewise.training.tuning.hyperparameter_search import SearchLimits
     from gatewise.training.tuning.hyperparameter_search import tune as search_for
 
-    run_config = load_config(config, set_, text_column, delimiter, encoding, sheet, label_column)
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
+    )
     searched = search_space.load(space, run_config)
     check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})
     with search_progress(trials) as callbacks:

@@ -14,6 +14,7 @@ def vocab(
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -29,7 +30,7 @@ def vocab(
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
     check_outputs([corpus], {"--out": out, "--rejects": rejects})
-    run_config = load_config(config, set_, text_column, delimiter, encoding, sheet)
+    run_config = load_config(config, set_, text_column, delimiter, quoting, encoding, sheet)
     column = run_config.corpus.text_column
     records = open_records(corpus, options=run_config.corpus.read_options())
     tell(records.notes)

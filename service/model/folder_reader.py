@@ -1,8 +1,8 @@
 """Reads the files of a model folder, or of a zip of one, without trusting them.
 
 A name never leads out of the folder, nothing is extracted to disk, only regular files are opened,
-and every read is limited in size. A link that the folder holds is followed, wherever it leads: caches
-such as Hugging Face's keep every file once and link to it.
+and every read is limited in size. A link that the folder holds is followed wherever it leads:
+caches such as Hugging Face's keep every file once and link to it.
 
 Source of the zip format: PKWARE's APPNOTE.TXT. `zipfile` reads the central directory. The contents
 are decompressed here, to stop at the size that the directory declares.

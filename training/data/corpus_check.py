@@ -275,7 +275,7 @@ def _same_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFind
         return
     counts = found.training_rows()
     named = [
-        " and ".join(f"{shown} ({_rows(counts[label])})" for label, shown in _told_apart(group))
+        " and ".join(f"{shown} ({_rows(counts[label])})" for label, shown in _distinguished(group))
         for group in groups
     ]
     rarest = min(groups[0], key=lambda label: counts[label])
@@ -487,7 +487,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")
 
 
-def _told_apart(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _distinguished(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Labels that look the same, each with a form that does not."""
     composed = {unicodedata.normalize("NFC", label) for label in labels}
     for label in labels:

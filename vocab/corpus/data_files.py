@@ -102,6 +102,7 @@ class DataFile:
             the same files, and if the store has none.
         encoding: The encoding of its text, as Python names it.
         delimiter: The delimiter of CSV and TSV if it is not the usual one; see `cell_delimiter`.
+        quoted: Whether cells of CSV and TSV may stand in double quotes (RFC 4180).
         label_column: The column of the labels of a fastText file: `labels` if a text has several.
         sheet: The sheet of an Excel workbook; None for the first.
         pipe: The source of the bytes of standard input.
@@ -114,6 +115,7 @@ class DataFile:
     modified_ns: int | None = None
     encoding: str = UTF_8
     delimiter: str | None = None
+    quoted: bool = True
     label_column: str = "label"
     sheet: str | None = None
     pipe: Pipe | None = field(default=None, compare=False, repr=False)

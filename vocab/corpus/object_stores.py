@@ -186,7 +186,7 @@ def _file_system(store: str, _process: int) -> tuple[pafs.FileSystem, str]:
             "expected options such as region=eu-west-1 after the question mark. The ? of a "
             "pattern is written %3F in a URI"
         )
-    # Of other schemes pyarrow asks packages that are installed by chance, whose errors are their own.
+    # For others pyarrow asks packages that are installed by chance, whose errors are their own.
     if uri.scheme.lower() not in _SCHEMES:
         raise pa.ArrowInvalid(
             f"{uri.scheme}:// is not supported. Expected s3://, gs://, abfs://, hdfs:// or file://"
