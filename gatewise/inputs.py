@@ -30,9 +30,9 @@ def local_path(name: str) -> Path | None:
 
 
 def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]) -> None:
-    """Checks that no output of a command overwrites, or lies in, an input or another output.
+    """Checks that no output overwrites, or lies in, an input or another output.
 
-    Outputs are given by their option; None is an option that is not set.
+    Outputs are given by their parameter; None is one that is not set.
 
     Raises:
         GatewiseError: If two of them overlap.
@@ -45,8 +45,9 @@ def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]
         for other in taken:
             if place == other or other in place.parents:
                 raise GatewiseError(
-                    f"{option} {output}: it would overwrite or lie in {other}, which this command "
-                    "reads or writes too: choose another path"
+                    f"{option} {output}: it would overwrite or lie in {other}, which is read or "
+                    "written too: choose another path",
+                    option=option if option.isidentifier() else None,
                 )
         taken.append(place)
 

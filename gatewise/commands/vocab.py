@@ -29,7 +29,7 @@ def vocab(
     from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
-    check_outputs([corpus], {"--out": out, "--rejects": rejects})
+    check_outputs([corpus], {"out": out, "rejects": rejects})
     run_config = settings.load(
         config,
         set_ or (),
