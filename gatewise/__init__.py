@@ -35,7 +35,7 @@ def load(
     return Model.load(folder, precision=precision, threads=threads)
 
 
-def train(  # noqa: PLR0913 — with the options of the command
+def train(
     texts: object,
     labels: object = None,
     *,

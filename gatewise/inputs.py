@@ -15,6 +15,7 @@ from gatewise.vocab.errors import GatewiseError
 if TYPE_CHECKING:
     from gatewise.service.model.classifier import Classifier
     from gatewise.vocab.corpus.bad_row_policy import BadRows
+    from gatewise.vocab.corpus.memory_records import MemoryTable
     from gatewise.vocab.corpus.read_options import ReadOptions
     from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
@@ -67,19 +68,31 @@ def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
 
 def labelled_rows(
     classifier: "Classifier",
-    corpus: Path,
+    corpus: "Path | MemoryTable",
     bad_rows: "BadRows",
     columns: tuple[str, str | None],
-    options: "ReadOptions",
+    options: "ReadOptions | None" = None,
+    *,
+    quiet: bool = False,
 ) -> Iterator["EncodedRow"]:
-    """The labelled rows of a data file or a folder of them, encoded for a model; at least one."""
+    """The labelled rows of a corpus, encoded for a model; at least one.
+
+    Args:
+        classifier: The model.
+        corpus: A data file or a folder of them, or a table in memory.
+        bad_rows: What happens to rows that cannot be used.
+        columns: The columns of the text and of the label.
+        options: How files are to be read.
+        quiet: Whether to print nothing of how the files are read.
+    """
     # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
     from gatewise.vocab.corpus.corpus_reader import at_least_one, open_corpus  # noqa: PLC0415
     from gatewise.vocab.tokenizer.encoded_rows import encode_rows  # noqa: PLC0415
 
     opened = open_corpus(corpus, Columns(*columns, classifier.task), options)
-    tell(opened.records.notes)
+    if not quiet:
+        tell(opened.records.notes)
     rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope)
     # Thousands of rows are encoded together: of a long text, only what is read is kept.
     short = (replace(row, text=classifier.cut(row.text)) for row in rows)

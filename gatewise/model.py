@@ -20,10 +20,18 @@ from gatewise.service.model.model_folder import (
 )
 
 if TYPE_CHECKING:
+    from gatewise.explained_text import ExplainedText
+    from gatewise.frames import Missing
+    from gatewise.notebook_html import ReportPage
     from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_file import OnProgress
     from gatewise.service.scoring.summary import Summary
+    from gatewise.training.evaluation.evaluate import Report
+    from gatewise.training.report.figures import NotebookFigure
     from gatewise.training.run_metrics import RunMetrics
+
+
+_LABELS_SHOWN = 10
 
 
 class Model(Classifier):
@@ -73,6 +81,107 @@ class Model(Classifier):
         metrics: Mapping[str, Any] = json.loads(self._document("metrics.json"))
         return metrics
 
+    def evaluate(
+        self,
+        texts: object,
+        labels: object = None,
+        *,
+        text_column: str = "text",
+        label_column: str | None = None,
+        rejects: str | os.PathLike[str] | None = None,
+    ) -> "Report":
+        """Classifies labelled texts and compares, as `gatewise evaluate` does.
+
+        Args:
+            texts: The texts; or, without labels, a path or a data frame, as `gatewise.train` takes
+                them.
+            labels: The labels of the texts.
+            text_column: Column of the texts in a file or a data frame.
+            label_column: Column of the label or labels; None for `label`, else `labels`.
+            rejects: A file for bad rows; without it a bad row ends the run.
+
+        Raises:
+            GatewiseError: If a row cannot be used; a `ValueError` too.
+        """
+        # Needs scikit-learn, which predicting does without; files are read with pyarrow.
+        from gatewise.inputs import bad_rows_policy, labelled_rows  # noqa: PLC0415
+        from gatewise.sources import source_of  # noqa: PLC0415
+        from gatewise.training.evaluation.evaluate import evaluate  # noqa: PLC0415
+        from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
+
+        columns = (text_column, label_column)
+        source = source_of(texts, labels, Columns(*columns, self.task), "rows")
+        with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
+            return evaluate(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
+
+    def explain(self, text: str, label: str | None = None) -> "ExplainedText":
+        """How much each token of a text speaks for a label; a notebook shades them.
+
+        Args:
+            text: The text.
+            label: The label to explain; None for the best one.
+
+        Raises:
+            GatewiseError: If the text is not a string or has no token, or there is no such label.
+        """
+        from gatewise.explained_text import explain_text  # noqa: PLC0415 — a notebook's
+
+        return explain_text(self, text, label)
+
+    def predict_frame(
+        self,
+        frame: Any,
+        text: str = "text",
+        *,
+        top_k: int | None = None,
+        probabilities: bool = False,
+        missing: "Missing" = "raise",
+    ) -> Any:
+        """A data frame with the predictions for its texts as further columns.
+
+        Args:
+            frame: A data frame of pandas or polars, a table of pyarrow or `datasets`, or a mapping
+                of columns.
+            text: Column of the texts.
+            top_k: Labels given to each text; None for the predicted ones.
+            probabilities: Whether each label has a column with its probability.
+            missing: `raise` refuses missing texts and those without a token, `skip` gives them no
+                prediction.
+
+        Returns:
+            A frame of the same type with the columns `label` and `score`, then `label_2` and so on;
+            with several labels a text, `labels` and `scores`. Where the frame has such columns, the
+            names begin with `predicted_`.
+
+        Raises:
+            GatewiseError: If there is no such column, or a text cannot be used; a `ValueError` too.
+        """
+        # Imports pyarrow, which texts alone do without.
+        from gatewise.frames import predict_frame  # noqa: PLC0415
+
+        return predict_frame(
+            self, frame, text, top_k=top_k, probabilities=probabilities, missing=missing
+        )
+
+    def report(self) -> "ReportPage":
+        """The report of the training run; a notebook shows it inline."""
+        from gatewise.notebook_html import ReportPage  # noqa: PLC0415 — a notebook's
+
+        return ReportPage(self._document("report.html").decode())
+
+    def curves(self) -> "NotebookFigure":
+        """A matplotlib figure of the losses and the validation metric by epoch."""
+        # Needs matplotlib, of the extra `train`.
+        from gatewise.training.report.figures import curves  # noqa: PLC0415
+
+        return curves(self.metrics)
+
+    def confusion(self) -> "NotebookFigure":
+        """A matplotlib figure of the confusions on the test rows, else on the validation rows."""
+        from gatewise.training.report.figures import confusion  # noqa: PLC0415 — likewise
+
+        return confusion(self.metrics)
+
     def contents(self) -> dict[str, bytes]:
         """The bytes of every file of the model folder, by name.
 
@@ -112,6 +221,28 @@ class Model(Classifier):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self.of_contents, (self.contents(), self.artifact.precision, self._threads)
+
+    def _repr_html_(self) -> str:
+        from gatewise.notebook_html import html_table  # noqa: PLC0415 — a notebook's
+
+        network, labels = self.artifact.config.gatewise.network, self.classes_
+        shown = ", ".join(labels[:_LABELS_SHOWN]) + (" …" if len(labels) > _LABELS_SHOWN else "")
+        rows: dict[str, object] = {
+            "labels": f"{len(labels)}: {shown}",
+            "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} "
+            f"units, {network.parameters:,} parameters",
+            "folder": self.folder,
+        }
+        if self.run is not None:
+            part, report = (
+                ("test", self.run.test) if self.run.test else ("validation", self.run.validation)
+            )
+            low, high = report.accuracy_interval
+            rows["accuracy"] = (
+                f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval {low:.4f} to "
+                f"{high:.4f}), macro F1 {report.macro_f1:.4f}"
+            )
+        return html_table(rows)
 
     def _document(self, name: str) -> bytes:
         contents = self.contents()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -57,7 +58,10 @@ def train(
         on_progress = opened.enter_context(_reporting(progress))
         track = opened.enter_context(tracking(run_config, target, resume=resume))
         report = track.also(on_progress)
-        run = run_training(corpora, target, run_config, bad_rows, report, resume=resume)
+        try:
+            run = run_training(corpora, target, run_config, bad_rows, report, resume=resume)
+        finally:
+            _free_session()
         track.ended(run)
         if track.trouble:
             on_progress(Finding(track.trouble))
@@ -95,6 +99,14 @@ def _is_soft(source: "Source") -> bool:
     return isinstance(source, MemoryTable) and any(
         name.startswith(PROBABILITY_PREFIX) for name in source.columns
     )
+
+
+def _free_session() -> None:
+    # Unless the run ended before it imported TensorFlow.
+    if "tensorflow" in sys.modules:
+        from gatewise.training.fit.devices import free_session  # noqa: PLC0415
+
+        free_session()
 
 
 @contextmanager
