@@ -119,7 +119,7 @@ def check(
     """
     # Needs the extra `train`.
     from gatewise.train_model import prepare  # noqa: PLC0415
-    from gatewise.training.data.corpus_check import check_corpus  # noqa: PLC0415
+    from gatewise.training.pipeline import check_corpus  # noqa: PLC0415
 
     run_config, corpora = prepare(texts, labels, validation, test, settings, config)
     return check_corpus(corpora, run_config)

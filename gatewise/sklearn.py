@@ -20,8 +20,8 @@ from gatewise.vocab.errors import ArgumentError, CorpusError, TextsError
 
 # How a file is read, and what `y` says by itself.
 _NOT_PARAMETERS = {
-    *("text_column", "label_column", "delimiter", "encoding", "sheet", "probability_prefix"),
-    "task",
+    *("text_column", "label_column", "delimiter", "quoting", "encoding", "sheet"),
+    *("probability_prefix", "task"),
 }
 # TensorFlow's seeds and its session belong to the process.
 _ONE_FIT = threading.Lock()

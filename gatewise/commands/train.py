@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
+from gatewise.inputs import load_config
 
 
 def train(
@@ -18,6 +19,7 @@ def train(
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -28,19 +30,10 @@ def train(
     """Train a classifier and write its model folder."""
     import gatewise
     from gatewise.console.training_console import fitting_progress, show_run
-    from gatewise.training.config import config as settings
     from gatewise.training.workspace import workspace_of
 
-    run_config = settings.load(
-        config,
-        set_ or (),
-        corpus={
-            "text_column": text_column,
-            "label_column": label_column,
-            "delimiter": delimiter,
-            "encoding": encoding,
-            "sheet": sheet,
-        },
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
     )
     with fitting_progress() as on_progress:
         try:
