@@ -57,14 +57,19 @@ def fitting_progress() -> Iterator["OnProgress"]:
                 line: str | None = progress.message
             else:
                 bar.update(task, completed=progress.step, total=progress.steps)
-                line = _epoch_line(progress)
+                line = epoch_line(progress)
             if line:
                 print_progress(console, line)
 
         yield on_progress
 
 
-def _epoch_line(progress: "FitProgress") -> str | None:
+def is_terminal() -> bool:
+    """Whether standard error is a terminal, where a bar can move."""
+    return Console(stderr=True).is_terminal
+
+
+def epoch_line(progress: "FitProgress") -> str | None:
     """The results of an epoch, if one ended."""
     epoch, metric = progress.epoch, metric_name(progress.metric or "metric")
     if not epoch:
