@@ -197,13 +197,15 @@ def _fit(
     from gatewise.training.fit.fit import fit
 
     corpus, settings = prepared.corpus, prepared.config.training
-    network = _untrained(prepared, corpus.train)
+    max_length = prepared.config.tokens.max_length
+    train = corpus.train.windows(max_length)
+    network = _untrained(prepared, train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
         settings,
-        corpus.train,
-        corpus.validation.examples,
+        train,
+        corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
         resume=resume,
@@ -225,12 +227,13 @@ def _refit(
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    network = _untrained(prepared, rows)
+    windows = rows.windows(prepared.config.tokens.max_length)
+    network = _untrained(prepared, windows)
     refit(
         network,
         _loss(prepared, rows),
         prepared.config.training,
-        rows,
+        windows,
         fitted,
         on_progress,
     )
