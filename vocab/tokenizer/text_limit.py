@@ -137,12 +137,12 @@ def _kind_of(character: str) -> int:
 
 def _is_composed_letter(character: str) -> bool:
     """Whether it stands for a letter with marks, or a Korean syllable, in every normal form."""
-    first, *rest = unicodedata.normalize("NFD", character)
+    parts = unicodedata.normalize("NFD", character)
     return (
-        bool(rest)
-        and unicodedata.normalize("NFKD", character) == first + "".join(rest)
-        and _KINDS[first] == _IN_WORD
-        and all(map(may_combine, rest))
+        len(parts) > 1
+        and parts == unicodedata.normalize("NFKD", character)
+        and _KINDS[parts[0]] == _IN_WORD
+        and all(map(may_combine, parts[1:]))
     )
 
 
