@@ -137,12 +137,12 @@ def _kind_of(character: str) -> int:
 
 def _is_composed_letter(character: str) -> bool:
     """Whether it stands for a letter with marks, or a Korean syllable, in every normal form."""
-    parts = unicodedata.normalize("NFD", character)
+    letters = unicodedata.normalize("NFD", character)
     return (
-        len(parts) > 1
-        and parts == unicodedata.normalize("NFKD", character)
-        and _KINDS[parts[0]] == _IN_WORD
-        and all(map(may_combine, parts[1:]))
+        len(letters) > 1
+        and unicodedata.normalize("NFKD", character) == letters
+        and _KINDS[letters[0]] == _IN_WORD
+        and all(map(may_combine, letters[1:]))
     )
 
 
