@@ -238,13 +238,15 @@ def _fit(
     from gatewise.training.fit.fit import fit
 
     corpus, settings = prepared.corpus, prepared.config.training
-    network, strength = _untrained(prepared, corpus.train)
+    max_length = prepared.config.tokens.max_length
+    train = corpus.train.windows(max_length)
+    network, strength = _untrained(prepared, train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
         settings,
-        corpus.train,
-        corpus.validation.examples,
+        train,
+        corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
         resume=resume,
@@ -266,12 +268,13 @@ def _refit(
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    network, _ = _untrained(prepared, rows, fitted.strength)
+    windows = rows.windows(prepared.config.tokens.max_length)
+    network, _ = _untrained(prepared, windows, fitted.strength)
     refit(
         network,
         _loss(prepared, rows),
         prepared.config.training,
-        rows,
+        windows,
         fitted,
         on_progress,
     )

@@ -214,7 +214,11 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
         **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
         "tokens": f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
-        f"at most {tokens.max_length} per text",
+        + (
+            f"at most {tokens.max_length} per text"
+            if tokens.windows == 1
+            else f"at most {tokens.windows} windows of {tokens.max_length} per text"
+        ),
         "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
         f"{token_input}, read-out {network.readout}",
         "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"
