@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
@@ -29,13 +30,23 @@ from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnal
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.evaluation.model_benchmark import ExportedModel
 from gatewise.training.evaluation.rejection import Rejection
-from gatewise.training.fit.progress import Finding, Fitted, OnProgress
+from gatewise.training.fit.progress import Finding, Fitted, OnProgress, Progress
 from gatewise.training.network import parameters
 from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
-from gatewise.training.workspace import ALL_ROWS, Workspace, open_workspace
-from gatewise.vocab.corpus.bad_row_policy import BadRows
+from gatewise.training.teacher import comparison, labeller, teaching
+from gatewise.training.teacher.comparison import ComparedModel, Comparison, Scores
+from gatewise.training.teacher.teaching import Taught
+from gatewise.training.workspace import (
+    ALL_ROWS,
+    TAUGHT_ROWS,
+    UNTAUGHT,
+    Workspace,
+    open_workspace,
+    teacher_cache_of,
+)
+from gatewise.vocab.corpus.bad_row_policy import BadRows, CountBadRows
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
@@ -118,6 +129,8 @@ def train(
         return check.with_findings(findings)
 
     check_target(out)
+    labeller.check_folders(config)
+    teaching.check_settings(config)
     with open_workspace(out) as space:
         rows = read(corpora, config, bad_rows, space.data)
         for note in rows.notes:
@@ -128,7 +141,13 @@ def train(
         check = reported(CorpusCheck(found), findings)
         given = config
         config = auto_settings.with_refit(config, rows)
-        prepared = prepare(rows, config, bad_rows, space.data)
+        taught = None
+        if config.teacher.is_wanted:
+            cache = config.teacher.cache or teacher_cache_of(out)
+            taught = teaching.teach(
+                rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress
+            )
+        prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
         check = reported(
             check,
             corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
@@ -151,7 +170,14 @@ def train(
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
-        run = _metrics(model, prepared, fitted, evaluation)
+        run = _metrics(rows, model, prepared, fitted, evaluation)
+        if taught:
+            compared = _compare(
+                taught, rows, given, prepared, model, evaluation, space, on_progress
+            )
+            if compared.warning:
+                report(compared.warning)
+            run = replace(run, teaching=taught.counts, comparison=compared)
         contents = replace(
             _report_contents(model, prepared, run, decisions, evaluation),
             check=check,
@@ -385,17 +411,75 @@ def _never_predicted(evaluation: _Evaluation, config: Config) -> list[CorpusFind
     )
 
 
+def _compare(
+    taught: Taught,
+    rows: Rows,
+    config: Config,
+    prepared: Prepared,
+    model: "TrainedModel",
+    evaluation: _Evaluation,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> Comparison:
+    """The teacher beside the network that it taught, and beside the network without a teacher.
+
+    `rows` and `config` are those that the run was started with.
+    """
+    untaught = _untaught(rows, config, space, on_progress) if config.teacher.untaught else None
+    classifier = model.classifier()
+    student = _compared(classifier, evaluation.validation, evaluation.test)
+    return comparison.compare(taught.labeller, prepared.corpus, student, untaught, classifier)
+
+
+def _untaught(
+    rows: Rows, config: Config, space: Workspace, on_progress: OnProgress
+) -> ComparedModel:
+    """Trains the network without the teacher, as a run of its own would."""
+
+    def progress(event: Progress | Finding) -> None:
+        if isinstance(event, Progress):
+            on_progress(Progress(event.step, event.steps, stage="fitting without the teacher"))
+
+    config = auto_settings.with_refit(config.without_teacher(), rows)
+    inner = Workspace(space.data / UNTAUGHT)
+    inner.data.mkdir(parents=True)
+    # Its bad rows are those of the run.
+    prepared = prepare(rows, config, CountBadRows(), inner.data)
+    network, fitted = _fit(prepared, inner, progress, resume=False)
+    first_model, decisions = _decide(_export(network, prepared), prepared, lambda _: None)
+    model = first_model
+    if prepared.config.training.refit:
+        model = _refit(first_model, decisions, prepared, fitted, inner, progress)
+    corpus, classifier = prepared.corpus, model.classifier()
+    validation = evaluate(first_model.classifier(), corpus.validation)
+    return _compared(
+        classifier, validation, evaluate(classifier, corpus.test) if corpus.test else None
+    )
+
+
+def _compared(classifier: Classifier, validation: Report, test: Report | None) -> ComparedModel:
+    return ComparedModel(
+        bytes=len(classifier.artifact.model),
+        validation=Scores.of(validation),
+        test=Scores.of(test) if test else None,
+    )
+
+
 def _metrics(
-    model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
+    rows: Rows,
+    model: "TrainedModel",
+    prepared: Prepared,
+    fitted: Fitted,
+    evaluation: _Evaluation,
 ) -> RunMetrics:
-    """The metrics of the run."""
+    """The metrics of the run; `rows` are those of the corpus, without what a teacher added."""
     corpus, is_refit = prepared.corpus, prepared.config.training.refit is True
-    learnt = [corpus.rows.train]
+    learnt = [rows.train if prepared.config.teacher.is_wanted else corpus.rows.train]
     if is_refit and corpus.test:
         # As the model that classifies the test rows.
         learnt.append(corpus.rows.validation)
     return RunMetrics(
-        rows=len(corpus.rows.train),
+        rows=len(learnt[0]),
         refit_rows=len(corpus.rows.train) + len(corpus.validation) if is_refit else None,
         labels=len(corpus.rows.labels),
         tokens=prepared.blueprint.shape.vocab_size,

@@ -14,6 +14,18 @@ def train(
     out: Annotated[Path, command_options.path_option(help="The model folder to write.")],
     validation: command_options.Validation = None,
     test: command_options.Test = None,
+    teacher: Annotated[
+        list[Path] | None,
+        command_options.path_option(
+            metavar="FOLDER", help="An encoder, or a Gatewise model, that labels texts."
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        list[Path] | None,
+        command_options.path_option(
+            metavar="FILE", help="Texts without labels, for the teacher to label."
+        ),
+    ] = None,
     config: command_options.ConfigFile = None,
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
@@ -45,8 +57,11 @@ def train(
             "encoding": encoding,
             "sheet": sheet,
         },
+        teacher={"folders": teacher or None, "unlabelled": unlabelled or None},
     )
-    check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
+    of_teacher = (*run_config.teacher.folders, *run_config.teacher.unlabelled)
+    given = [corpus, validation, test, *of_teacher]
+    check_outputs(given, {"--out": out, "--rejects": rejects})
     check_target(out)
     corpora = Corpora(corpus, validation, test)
     with (
@@ -61,6 +76,11 @@ def train(
             if workspace_of(out).checkpoint.exists():
                 typer.echo(
                     "gatewise: interrupted: --resume continues from the checkpoint", err=True
+                )
+            elif run_config.teacher.is_wanted:
+                typer.echo(
+                    "gatewise: interrupted: what the teacher labelled is kept for the next run",
+                    err=True,
                 )
             raise
         track.ended(run)

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from gatewise.training.config.corpus_section import CorpusConfig
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.config.section import Section
+from gatewise.training.config.teacher_section import TeacherConfig
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.vocab.errors import GatewiseError
@@ -33,6 +34,11 @@ class Config(Section):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     reject: RejectConfig = RejectConfig()
+    teacher: TeacherConfig = TeacherConfig()
+
+    def without_teacher(self) -> "Config":
+        """The config of the same run without a teacher."""
+        return self.model_copy(update={"teacher": TeacherConfig()})
 
     def without_places(self) -> "Config":
         """The config without the addresses of logs, which may hold secrets."""
@@ -44,6 +50,7 @@ def load(
     file: Path | None = None,
     assignments: Iterable[str] = (),
     corpus: Mapping[str, str | None] | None = None,
+    teacher: Mapping[str, Sequence[Path] | None] | None = None,
 ) -> Config:
     """The config of a run: the defaults, overridden by a TOML file, overridden by assignments.
 
@@ -51,6 +58,7 @@ def load(
         file: TOML with a table for each section, such as `[network]`.
         assignments: Settings as `section.key=value`; the value as in TOML, or a bare word.
         corpus: Settings of the section `corpus` that override both, except those that are None.
+        teacher: Settings of the section `teacher`, likewise.
 
     Raises:
         ConfigError: If the file cannot be read, a setting is unknown or a value is invalid.
@@ -65,7 +73,8 @@ def load(
                 option="set",
             )
         _table(values, section)[name] = _value(value.strip())
-    _table(values, "corpus").update({k: v for k, v in (corpus or {}).items() if v is not None})
+    for section, given in (("corpus", corpus or {}), ("teacher", teacher or {})):
+        _table(values, section).update({k: v for k, v in given.items() if v is not None})
     return validated(values)
 
 
