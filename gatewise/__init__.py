@@ -60,7 +60,7 @@ def check(
 
     from gatewise.training.config.config import of_settings  # noqa: PLC0415
     from gatewise.training.data.corpora import Corpora  # noqa: PLC0415
-    from gatewise.training.data.corpus_check import check_corpus  # noqa: PLC0415
+    from gatewise.training.pipeline import check_corpus  # noqa: PLC0415
 
     others = (None if path is None else Path(path) for path in (validation, test))
     return check_corpus(Corpora(Path(corpus), *others), of_settings(settings or {}))

@@ -9,6 +9,7 @@ from gatewise.service.model.classifier import Classifier
 if TYPE_CHECKING:
     from gatewise.service.scoring.score_file import OnProgress
     from gatewise.service.scoring.summary import Summary
+    from gatewise.vocab.corpus.read_options import Quoting
 
 
 class Model(Classifier):
@@ -21,6 +22,7 @@ class Model(Classifier):
         *,
         text_column: str = "text",
         delimiter: str | None = None,
+        quoting: "Quoting | None" = None,
         encoding: str | None = None,
         sheet: str | None = None,
         columns: Sequence[str] | None = None,
@@ -39,6 +41,8 @@ class Model(Classifier):
             output: The file or URI to write; its suffixes choose format and compression.
             text_column: Column of the texts.
             delimiter: Delimiter of CSV and TSV; None to find it in each file.
+            quoting: `double` if cells of CSV and TSV may stand in double quotes, `none` if a quote
+                is a character like others; None to find it in each file.
             encoding: Encoding of text files; None to find it in each file.
             sheet: Sheet of Excel files; None for the first.
             columns: Columns of the output, from the input and the predictions; None for all.
@@ -77,7 +81,7 @@ class Model(Classifier):
                 probabilities,
                 chosen,
                 none_below,
-                ReadOptions(delimiter, encoding, sheet),
+                ReadOptions(delimiter, encoding, sheet, quoting),
             ),
             rejects=rejects,
             resume=resume,

@@ -1,4 +1,4 @@
-"""A training run, step by step: corpora in, a model folder out.
+"""A training run, step by step: corpora in, a model folder out; and the check of its corpora.
 
 Read `train` first; every step after it is a function here, in the order in which they run.
 TensorFlow is imported by the step that builds the network, so that most mistakes are reported
@@ -6,6 +6,7 @@ before those seconds.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -24,7 +25,9 @@ from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.data.examples import Examples
 from gatewise.training.data.row_survey import survey
+from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.evaluation import baselines, decision_rules, model_benchmark
+from gatewise.training.evaluation.baselines import Baselines
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
@@ -47,6 +50,7 @@ from gatewise.training.workspace import (
     teacher_cache_of,
 )
 from gatewise.vocab.corpus.bad_row_policy import BadRows, CountBadRows
+from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
 
 _TIMED_TEXTS = 256
 
-_NOT_IDENTITY = {"corpus": {"check"}, "training": {"tensorboard", "mlflow"}}
+_NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
 """Settings that may change when a run is resumed."""
 
 
@@ -104,6 +108,7 @@ def train(
     on_progress: OnProgress,
     *,
     resume: bool = False,
+    is_trial: bool = False,
 ) -> RunMetrics:
     """Trains a classifier and writes its model folder, whole or not at all.
 
@@ -115,6 +120,8 @@ def train(
         on_progress: Called as the network is fitted, and for each finding; may raise to end the
             run.
         resume: Whether to resume an interrupted run of the same settings and rows.
+        is_trial: Whether the model is compared with others first: there are no baselines and no
+            second training, and the checkpoint stays, from which a resumed run makes both up.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
@@ -131,7 +138,7 @@ def train(
     check_target(out)
     labeller.check_folders(config)
     teaching.check_settings(config)
-    with open_workspace(out) as space:
+    with open_workspace(out, keep_checkpoint=is_trial) as space:
         rows = read(corpora, config, bad_rows, space.data)
         for note in rows.notes:
             report(note)
@@ -139,15 +146,10 @@ def train(
         findings = corpus_check.check_rows(rows, found, config)
         corpus_check.refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
-        given = config
-        config = auto_settings.with_refit(config, rows)
-        taught = None
-        if config.teacher.is_wanted:
-            cache = config.teacher.cache or teacher_cache_of(out)
-            taught = teaching.teach(
-                rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress
-            )
+        taught = _teach(rows, config, bad_rows, out, space, on_progress)
         prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
+        if is_trial:
+            prepared = replace(prepared, config=auto_settings.without_refit(prepared.config))
         check = reported(
             check,
             corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
@@ -170,22 +172,59 @@ def train(
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
-        run = _metrics(rows, model, prepared, fitted, evaluation)
+        run = _metrics(model, prepared, fitted, evaluation)
         if taught:
-            compared = _compare(
-                taught, rows, given, prepared, model, evaluation, space, on_progress
-            )
-            if compared.warning:
-                report(compared.warning)
-            run = replace(run, teaching=taught.counts, comparison=compared)
+            run = replace(run, rows=taught.counts.rows, teaching=taught.counts)
+        if not is_trial:
+            own = rows.train if taught else prepared.corpus.rows.train
+            run = replace(run, baselines=_baselines(prepared, own))
+            if taught:
+                run = replace(
+                    run,
+                    comparison=_compare(
+                        taught, rows, config, prepared, model, evaluation, space, on_progress
+                    ),
+                )
         contents = replace(
             _report_contents(model, prepared, run, decisions, evaluation),
             check=check,
-            automatic=auto_settings.resolved(given, prepared.config),
+            automatic=auto_settings.resolved(config, prepared.config),
         )
         with write_model_folder(out) as folder:
             model.write(folder, contents)
         return run
+
+
+def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
+    """Checks a corpus without training on it; rows that cannot be used are a finding.
+
+    Args:
+        corpora: Where the rows are.
+        config: The settings that a training run would have.
+
+    Raises:
+        GatewiseError: If a corpus cannot be read, or no model could be trained on it.
+    """
+    bad_rows = CountBadRows()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            rows = read(corpora, config, bad_rows, Path(folder))
+        except CorpusError as error:
+            if bad_rows.first is None:
+                raise
+            raise CorpusError(
+                f"{error}; the first bad row is at "
+                f"{bad_rows.first.location}: {bad_rows.first.reason}",
+                option=error.option,
+            ) from None
+        found = survey(rows)
+        prepared = prepare(rows, config, bad_rows, Path(folder))
+        findings = [
+            *corpus_check.check_rows(rows, found, config),
+            *corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
+            *corpus_check.check_bad_rows(bad_rows),
+        ]
+    return CorpusCheck(found, notes=rows.notes).with_findings(findings)
 
 
 def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
@@ -200,6 +239,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     Raises:
         GatewiseError: If the rows, the vectors or the settings cannot be used.
     """
+    config = auto_settings.with_refit(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
     texts = rows.train.texts
@@ -213,6 +253,21 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         blueprint=planned.with_buckets(config, corpus.train.tokens),
         corpus=corpus,
     )
+
+
+def _teach(
+    rows: Rows,
+    config: Config,
+    bad_rows: BadRows,
+    out: Path,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> Taught | None:
+    """The rows as a teacher labels them, and copies of them; None without a teacher."""
+    if not config.teacher.is_wanted:
+        return None
+    cache = config.teacher.cache or teacher_cache_of(out)
+    return teaching.teach(rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress)
 
 
 def _fit(
@@ -428,7 +483,10 @@ def _compare(
     untaught = _untaught(rows, config, space, on_progress) if config.teacher.untaught else None
     classifier = model.classifier()
     student = _compared(classifier, evaluation.validation, evaluation.test)
-    return comparison.compare(taught.labeller, prepared.corpus, student, untaught, classifier)
+    found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, classifier)
+    if found.warning:
+        on_progress(Finding(found.warning))
+    return found
 
 
 def _untaught(
@@ -440,11 +498,10 @@ def _untaught(
         if isinstance(event, Progress):
             on_progress(Progress(event.step, event.steps, stage="fitting without the teacher"))
 
-    config = auto_settings.with_refit(config.without_teacher(), rows)
     inner = Workspace(space.data / UNTAUGHT)
     inner.data.mkdir(parents=True)
     # Its bad rows are those of the run.
-    prepared = prepare(rows, config, CountBadRows(), inner.data)
+    prepared = prepare(rows, config.without_teacher(), CountBadRows(), inner.data)
     network, fitted = _fit(prepared, inner, progress, resume=False)
     first_model, decisions = _decide(_export(network, prepared), prepared, lambda _: None)
     model = first_model
@@ -466,21 +523,15 @@ def _compared(classifier: Classifier, validation: Report, test: Report | None) -
 
 
 def _metrics(
-    rows: Rows,
-    model: "TrainedModel",
-    prepared: Prepared,
-    fitted: Fitted,
-    evaluation: _Evaluation,
+    model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
 ) -> RunMetrics:
-    """The metrics of the run; `rows` are those of the corpus, without what a teacher added."""
-    corpus, is_refit = prepared.corpus, prepared.config.training.refit is True
-    learnt = [rows.train if prepared.config.teacher.is_wanted else corpus.rows.train]
-    if is_refit and corpus.test:
-        # As the model that classifies the test rows.
-        learnt.append(corpus.rows.validation)
+    """The metrics of the run."""
+    corpus = prepared.corpus
     return RunMetrics(
-        rows=len(learnt[0]),
-        refit_rows=len(corpus.rows.train) + len(corpus.validation) if is_refit else None,
+        rows=len(corpus.rows.train),
+        refit_rows=len(corpus.rows.train) + len(corpus.validation)
+        if prepared.config.training.refit
+        else None,
         labels=len(corpus.rows.labels),
         tokens=prepared.blueprint.shape.vocab_size,
         parameters=model.parameters,
@@ -488,12 +539,20 @@ def _metrics(
         fitted=fitted,
         validation=evaluation.validation,
         test=evaluation.test,
-        baselines=baselines.measure(
-            learnt,
-            corpus.test or corpus.validation,
-            corpus.rows.labels,
-            multi_label=corpus.rows.multi_label,
-        ),
+    )
+
+
+def _baselines(prepared: Prepared, train: StoredRows) -> Baselines:
+    corpus = prepared.corpus
+    learnt = [train]
+    if prepared.config.training.refit and corpus.test:
+        # As the model that classifies the test rows.
+        learnt.append(corpus.rows.validation)
+    return baselines.measure(
+        learnt,
+        corpus.test or corpus.validation,
+        corpus.rows.labels,
+        multi_label=corpus.rows.multi_label,
     )
 
 

@@ -43,6 +43,7 @@ def score(
     ] = None,
     text_column: command_options.TextColumn = "text",
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     columns: Annotated[
@@ -113,7 +114,7 @@ def score(
         probabilities=probabilities,
         columns=None if columns is None else tuple(columns.split(",")),
         none_below=none_below,
-        read=ReadOptions(delimiter, encoding, sheet),
+        read=ReadOptions(delimiter, encoding, sheet, quoting),
     )
     if engine == "ray":
         if "-" in inputs:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs, load_config
 
 
 def train(
@@ -31,6 +31,7 @@ def train(
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -41,24 +42,14 @@ def train(
     """Train a classifier and write its model folder."""
     from gatewise.console.training_console import fitting_progress, show_run
     from gatewise.service.model.model_folder import check_target
-    from gatewise.training.config import config as settings
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.pipeline import train as train_model
     from gatewise.training.tracking.track import tracking
     from gatewise.training.workspace import workspace_of
 
-    run_config = settings.load(
-        config,
-        set_ or (),
-        corpus={
-            "text_column": text_column,
-            "label_column": label_column,
-            "delimiter": delimiter,
-            "encoding": encoding,
-            "sheet": sheet,
-        },
-        teacher={"folders": teacher or None, "unlabelled": unlabelled or None},
-    )
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
+    ).taught_by(teacher, unlabelled)
     of_teacher = (*run_config.teacher.folders, *run_config.teacher.unlabelled)
     given = [corpus, validation, test, *of_teacher]
     check_outputs(given, {"--out": out, "--rejects": rejects})

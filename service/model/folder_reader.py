@@ -1,7 +1,8 @@
 """Reads the files of a model folder, or of a zip of one, without trusting them.
 
-Nothing outside the folder is read, nothing is extracted to disk, only regular files are opened, and
-every read is limited in size.
+A name never leads out of the folder, nothing is extracted to disk, only regular files are opened,
+and every read is limited in size. A link that the folder holds is followed wherever it leads:
+caches such as Hugging Face's keep every file once and link to it.
 
 Source of the zip format: PKWARE's APPNOTE.TXT. `zipfile` reads the central directory. The contents
 are decompressed here, to stop at the size that the directory declares.
@@ -62,7 +63,8 @@ class Files(Protocol):
         Raises:
             TooLargeError: The file is larger.
             MissingError: There is no such file.
-            ModelFolderError: It is not a regular file, cannot be read, or is outside the folder.
+            ModelFolderError: It is not a regular file, cannot be read, or its name leads out of the
+                folder.
         """
 
 
@@ -124,13 +126,14 @@ class _Folder:
         self.path = path
 
     def read(self, name: str, limit: int) -> bytes:
+        if not _is_inside(name):
+            raise ModelFolderError(f"{self.path}: {name!r} is outside the folder")
         try:
             real = (self.path / name).resolve()
-            inside = _is_inside(name) and real.is_relative_to(self.path.resolve())
-        except (ValueError, RuntimeError, OSError):  # a NUL in the name, a link to itself
-            inside = False
-        if not inside:
-            raise ModelFolderError(f"{self.path}: {name!r} is outside the folder")
+        except (RuntimeError, OSError):
+            raise ModelFolderError(
+                f"{self.path / name}: cannot be read: it links to itself"
+            ) from None
         return read_file(real, limit, self.path / name)
 
 

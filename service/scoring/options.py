@@ -72,9 +72,8 @@ class ScoringPlan:
         schema = pa.schema([*_input_schema(records, columns), *output_columns.fields])
         if options.columns is not None:
             schema = _select(schema, options.columns)
-        # The delimiter may be another one although the format is the same.
-        dialects = {(table.file.format, table.file.cell_delimiter) for table in records.tables}
-        same_format = dialects == {(output.format, output.cell_delimiter)}
+        # The delimiter and the quotes may be others although the format is the same.
+        same_format = {_dialect(table.file) for table in records.tables} == {_dialect(output)}
         delimited = output.format in (Format.CSV, Format.TSV)
         same_columns = not delimited or all(table.columns == columns for table in records.tables)
         return cls(
@@ -141,6 +140,10 @@ def reject_settings(classifier: Classifier, none_below: float | None) -> RejectS
             option="none_below",
         )
     return RejectSettings(threshold=none_below, label=label) if none_below else None
+
+
+def _dialect(file: DataFile) -> tuple[Format, str, bool]:
+    return file.format, file.cell_delimiter, file.quoted
 
 
 def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:

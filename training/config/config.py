@@ -36,6 +36,17 @@ class Config(Section):
     reject: RejectConfig = RejectConfig()
     teacher: TeacherConfig = TeacherConfig()
 
+    def taught_by(
+        self, folders: Sequence[Path] | None, unlabelled: Sequence[Path] | None = None
+    ) -> "Config":
+        """The config of the same run with other teachers or unlabelled texts, if any are given."""
+        update: dict[str, Any] = {}
+        if folders:
+            update["folders"] = tuple(folders)
+        if unlabelled:
+            update["unlabelled"] = tuple(unlabelled)
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update=update)})
+
     def without_teacher(self) -> "Config":
         """The config of the same run without a teacher."""
         return self.model_copy(update={"teacher": TeacherConfig()})
@@ -50,7 +61,6 @@ def load(
     file: Path | None = None,
     assignments: Iterable[str] = (),
     corpus: Mapping[str, str | None] | None = None,
-    teacher: Mapping[str, Sequence[Path] | None] | None = None,
 ) -> Config:
     """The config of a run: the defaults, overridden by a TOML file, overridden by assignments.
 
@@ -58,7 +68,6 @@ def load(
         file: TOML with a table for each section, such as `[network]`.
         assignments: Settings as `section.key=value`; the value as in TOML, or a bare word.
         corpus: Settings of the section `corpus` that override both, except those that are None.
-        teacher: Settings of the section `teacher`, likewise.
 
     Raises:
         ConfigError: If the file cannot be read, a setting is unknown or a value is invalid.
@@ -73,8 +82,7 @@ def load(
                 option="set",
             )
         _table(values, section)[name] = _value(value.strip())
-    for section, given in (("corpus", corpus or {}), ("teacher", teacher or {})):
-        _table(values, section).update({k: v for k, v in given.items() if v is not None})
+    _table(values, "corpus").update({k: v for k, v in (corpus or {}).items() if v is not None})
     return validated(values)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from gatewise.training.config.section import Section
 
@@ -76,12 +76,3 @@ class TeacherConfig(Section):
         if self.copies != "auto":
             return self.copies
         return min(_MAX_COPIES, _MAX_TEXTS // max(rows, 1))
-
-    @model_validator(mode="after")
-    def _has_a_teacher(self) -> "TeacherConfig":
-        if self.unlabelled and not self.is_wanted:
-            raise ValueError(
-                "teacher.unlabelled: expected teacher.folders too, because nothing else labels "
-                "these texts"
-            )
-        return self

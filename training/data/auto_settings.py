@@ -133,6 +133,16 @@ def with_refit(config: Config, rows: Rows) -> Config:
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 
+def without_refit(config: Config) -> Config:
+    """The settings of a run whose network is trained once.
+
+    Args:
+        config: The run's settings.
+    """
+    training = config.training.model_copy(update={"refit": False})
+    return config.model_copy(update={"training": training})
+
+
 def with_epochs(config: Config, tokens: int) -> Config:
     """Resolves `training.epochs`.
 

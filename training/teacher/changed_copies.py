@@ -55,7 +55,7 @@ class TextChanger:
         if kind < _SPAN_SHARE:
             found = _span(found, generator)
         elif joins and kind < _SPAN_SHARE + _JOINED_SHARE and self._texts:
-            other = units(self._texts[generator.integers(len(self._texts))])
+            other = units(self._texts[int(generator.integers(len(self._texts)))])
             end = other[len(other) // 2 :]
             if end and " " in f"{text}{''.join(other)}":
                 end = [f" {end[0].lstrip()}", *end[1:]]

@@ -104,11 +104,18 @@ class Taught:
 
 
 def check_settings(config: Config) -> None:
-    """Refuses settings that exclude a teacher.
+    """Refuses settings that exclude a teacher, and texts for a teacher without one.
 
     Raises:
         ConfigError: If there is such a setting.
     """
+    if not config.teacher.is_wanted:
+        if config.teacher.unlabelled:
+            raise ConfigError(
+                "teacher.unlabelled: expected teacher.folders too, because nothing else labels "
+                "these texts"
+            )
+        return
     excluded = {
         "corpus.probability_prefix": (
             config.corpus.probability_prefix is not None,

@@ -249,7 +249,7 @@ def _usable(found: StoreEntry) -> DataFile:
     if found.kind != FileType.File:
         raise CorpusError(f"{name}: neither a file nor a folder")
     if found.size == 0:
-        # The kind is told first.
+        # An unknown format is reported first.
         DataFile.named(found.name)
         raise CorpusError(f"{name}: the file is empty")
     file = _of_known_kind(found.name)

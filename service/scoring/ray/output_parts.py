@@ -22,6 +22,7 @@ from gatewise.service.scoring.score_chunk import ScoredChunk
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.atomic_files import atomic_write, replace_folder, translate_write_errors
 from gatewise.vocab.corpus.data_files import COMPRESSIONS, OUTPUT_SUFFIXES, DataFile, Format
+from gatewise.vocab.corpus.local_files import open_local
 from gatewise.vocab.corpus.uris import is_uri, redact
 from gatewise.vocab.errors import CorpusError, OutputError
 
@@ -180,7 +181,7 @@ class OutputParts:
 def _open_part(path: Path, row_format: RowFormat) -> Iterator[Callable[[bytes], object]]:
     """Opens the file of a part; yields a function that appends what `RowFormat.encode` returns."""
     if row_format.format is Format.PARQUET:
-        with ParquetAssembler(str(path), row_format.schema) as assembler:
+        with open_local(path, "wb") as sink, ParquetAssembler(sink, row_format.schema) as assembler:
             yield lambda contents: assembler.add(pa.BufferReader(contents))
     else:
         with path.open("wb") as file:

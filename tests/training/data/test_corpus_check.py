@@ -8,7 +8,8 @@ import pytest
 
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.data.corpus_check import check_corpus, never_predicted, refuse
+from gatewise.training.data.corpus_check import never_predicted, refuse
+from gatewise.training.pipeline import check_corpus
 from gatewise.vocab.errors import CorpusError
 
 WORDS = ["river", "stone", "cloud", "apple", "tiger", "violin", "copper", "garden", "winter", "sea"]
@@ -71,7 +72,7 @@ def test_labels_that_look_the_same(check, variant, shown):
     assert 2402 <= found.example.line <= 2411
 
 
-def test_labels_of_two_unicode_forms_are_told_apart(check):
+def test_labels_of_two_unicode_forms_are_distinguished(check):
     found = check([*GOOD, *rows_of({"caf\u00e9": 100, "cafe\u0301": 10})])["same-labels"]
     assert r"'cafe\u0301' (9 rows) and 'caf\xe9' (90 rows)" in found.message
 
@@ -211,7 +212,7 @@ def test_a_finding_as_json_and_in_one_line(check):
     assert "\n" not in line
 
 
-def test_duplicates_are_told_without_being_severe(tmp_path):
+def test_duplicates_are_reported_without_being_severe(tmp_path):
     path = write(tmp_path / "train.csv", [*GOOD, *GOOD[:1]])
     found = check_corpus(Corpora(path), config.load())
     (duplicates,) = (each for each in found.findings if each.code == "duplicates")

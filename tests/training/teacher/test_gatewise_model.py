@@ -30,7 +30,7 @@ def test_it_gives_the_probabilities_of_its_model(model_folder):
 def test_several_are_averaged(multi_label_folder, tmp_path):
     other = shutil.copytree(multi_label_folder, tmp_path / "other")
     names = labels("blue", "green", "red")
-    settings = config.load(teacher={"folders": [multi_label_folder, other]})
+    settings = config.load().taught_by([multi_label_folder, other])
     check_folders(settings)
     teachers = open_teachers(settings, names, multi_label=True)
     labeller = Labeller(teachers, tmp_path)

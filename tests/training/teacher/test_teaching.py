@@ -1,6 +1,7 @@
 """What the network learns from: rows, copies and unlabelled texts, labelled by teachers."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,9 +28,8 @@ def teach(tmp_path):
     """Reads and labels the rows of a corpus; returns what was labelled, and what was told."""
 
     def taught(corpora, *assignments, folders, unlabelled=(), cache="cache", clock=None):
-        settings = config.load(
-            assignments=["corpus.duplicates=ignore", *assignments],
-            teacher={"folders": folders, "unlabelled": unlabelled},
+        settings = config.load(assignments=["corpus.duplicates=ignore", *assignments]).taught_by(
+            folders, unlabelled
         )
         told = []
         rows = read(corpora, settings, StopAtBadRows(), tmp_path)
@@ -184,7 +184,7 @@ def test_a_row_out_of_scope_has_copies_out_of_scope(
     ],
 )
 def test_settings_that_exclude_a_teacher_are_refused(assignments, message):
-    settings = config.load(assignments=['teacher.folders=["folder"]', *assignments])
+    settings = config.load(assignments=assignments).taught_by([Path("folder")])
     with pytest.raises(ConfigError, match=message):
         teaching.check_settings(settings)
 
