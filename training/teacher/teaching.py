@@ -433,7 +433,7 @@ def duration(seconds: float) -> str:
     ('a minute', '2 minutes', '2.5 hours')
     """
     minutes = seconds / 60
-    if minutes <= 1:
+    if minutes < 1.5:
         return "a minute"
     return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
 

@@ -4,8 +4,13 @@ import json
 
 import pytest
 
+from gatewise.training.config import config
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.fit.progress import Progress
+from gatewise.training.pipeline import train
 from gatewise.training.teacher.frozen_encoder import FrozenEncoder
 from gatewise.training.teacher.text_encoder import TextEncoder
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 SETTINGS = [
     *("network.units=8", "training.epochs=6", "corpus.duplicates=ignore", "teacher.copies=8"),
@@ -78,6 +83,30 @@ def test_a_taught_network_knows_words_that_only_the_teacher_knew(
     again = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["teacher"]
     assert again["teacher"] == taught["teacher"]
     assert "untaught" not in again
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bytes(corpora, encoder, tmp_path):
+    settings = config.load(assignments=[*SETTINGS, "teacher.untaught=false"]).taught_by([encoder])
+    settings = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"epochs": 3})}
+    )
+    trained = []
+
+    def run(name, stage=None, *, resume=False):
+        def on_progress(event):
+            if isinstance(event, Progress) and event.stage == stage and event.step > 5:
+                raise KeyboardInterrupt
+
+        out = tmp_path / name
+        train(Corpora(corpora[0]), out, settings, StopAtBadRows(), on_progress, resume=resume)
+        trained.append((out / "onnx" / "model.onnx").read_bytes())
+
+    run("whole")
+    for stage in ("teacher: labelling copies", "fitting"):
+        with pytest.raises(KeyboardInterrupt):
+            run("stopped", stage, resume=True)
+    run("stopped", resume=True)
+    assert trained[0] == trained[1]
 
 
 def test_several_labels_a_text_are_taught(gatewise, write_csv, encoder, tmp_path):
