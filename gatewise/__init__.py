@@ -69,7 +69,7 @@ def train(
         progress: Whether to show progress on standard error, or a function to call with each
             `Progress` and `Finding` instead; None shows a bar in a notebook and on a terminal.
         settings: Settings by name, such as `epochs=3`, or in a dict for each section, such as
-            `network={"units": 32}`.
+            `network={"units": 32}`. `teacher` may also be the folder of the teacher.
 
     Raises:
         GatewiseError: If the rows or the settings cannot be used, a `ValueError` too; or if the
