@@ -217,6 +217,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     config = auto_settings.with_refit(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
+    config = auto_settings.with_pieces(config)
     texts = rows.train.texts
     tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
     # A network that cannot be built is refused before the rows are encoded.
@@ -303,7 +304,7 @@ def _untrained(prepared: Prepared, rows: Examples) -> "keras.Model":
             planned.vectors,
             planned.char_ngrams,
         )
-    count_ngrams(network, rows)
+    count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
         solve_linear_path(
             network,

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from gatewise.training.evaluation.baselines import Baselines
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.fit.progress import Fitted
-from gatewise.vocab.tokenizer.tokenizer import Coverage
+from gatewise.vocab.tokenizer.coverage import Coverage
 
 
 @dataclass(frozen=True)

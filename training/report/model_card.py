@@ -86,7 +86,7 @@ Labels: {label_list(labels.names)}.
 
 {_comparison(run)}
 {_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
-tokens of the validation texts. The weights are those of epoch {best.number} of
+tokens of the validation texts{_in_pieces(run)}. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
 {_calibration(run, calibration)}{_rejection(run, rejection)}
 `report.html` shows the learning curves and the mistakes; open it in a browser.
@@ -131,6 +131,13 @@ def _rejection(run: RunMetrics, rejection: Rejection | None) -> str:
             "scope are rejected"
         )
     return f"{text}.\nA row that has a label and is rejected counts as wrong in the accuracy.\n"
+
+
+def _in_pieces(run: RunMetrics) -> str:
+    found = run.coverage
+    if not found.in_pieces:
+        return ""
+    return f"; {found.in_pieces / found.tokens:.1%} are other words, read as pieces"
 
 
 def _refit(run: RunMetrics) -> str:

@@ -8,6 +8,7 @@ from gatewise.training.config.config import ConfigError
 from gatewise.training.data.auto_settings import (
     with_epochs,
     with_linear_path,
+    with_pieces,
     with_refit,
     with_unit,
     with_vectors,
@@ -109,6 +110,22 @@ def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_p
     rows = rows_of(ENGLISH)
     found = with_linear_path(config.load(assignments=assignments), rows)
     assert found.training.linear_path == linear_path
+
+
+@pytest.mark.parametrize(
+    ("assignments", "pieces"),
+    [
+        (["tokens.unit=word", "training.linear_path=solved"], 2000),
+        (["tokens.unit=word", "training.linear_path=solved", "tokens.vocab_size=500"], 50),
+        (["tokens.unit=word", "training.linear_path=descended"], 0),
+        (["tokens.unit=character", "training.linear_path=solved"], 0),
+        (["tokens.unit=word", "training.linear_path=descended", "tokens.pieces=7"], 7),
+    ],
+)
+def test_words_have_pieces_where_the_linear_path_is_solved(assignments, pieces):
+    resolved = with_pieces(config.load(assignments=assignments))
+    assert resolved.tokens.pieces == pieces
+    assert resolved.tokens.dictionary_options()["pieces"] == pieces
 
 
 def test_a_path_cannot_be_solved_for_probabilities(rows_of):
