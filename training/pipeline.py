@@ -217,7 +217,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     config = auto_settings.with_refit(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
-    config = auto_settings.with_pieces(config)
+    config = auto_settings.with_pieces(config, rows)
     texts = rows.train.texts
     tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
     # A network that cannot be built is refused before the rows are encoded.
@@ -239,7 +239,7 @@ def _fit(
     from gatewise.training.fit.fit import fit
 
     corpus, settings = prepared.corpus, prepared.config.training
-    network = _untrained(prepared, corpus.train)
+    network, strength = _untrained(prepared, corpus.train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
@@ -250,7 +250,7 @@ def _fit(
         on_progress,
         resume=resume,
     )
-    return network, fitted
+    return network, replace(fitted, strength=strength)
 
 
 def _refit(
@@ -267,7 +267,7 @@ def _refit(
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    network = _untrained(prepared, rows)
+    network, _ = _untrained(prepared, rows, fitted.strength)
     refit(
         network,
         _loss(prepared, rows),
@@ -287,11 +287,23 @@ def _refit(
     return model
 
 
-def _untrained(prepared: Prepared, rows: Examples) -> "keras.Model":
-    """The network with its initial weights, for these training rows; the linear path is solved."""
+def _untrained(
+    prepared: Prepared, rows: Examples, strength: float | None = None
+) -> tuple["keras.Model", float | None]:
+    """The network with its initial weights, for these training rows; the linear path is solved.
+
+    Args:
+        prepared: The run.
+        rows: The training rows.
+        strength: The C by which the path is solved; None to choose it by cross-validation.
+
+    Returns:
+        The network, and the C; None if the path is not solved.
+    """
     from gatewise.training.fit import devices
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.linear_path import solve_linear_path
+    from gatewise.training.fit.output_bias import set_output_bias
     from gatewise.training.network.build import build
 
     config, planned = prepared.config, prepared.blueprint
@@ -304,16 +316,20 @@ def _untrained(prepared: Prepared, rows: Examples) -> "keras.Model":
             planned.vectors,
             planned.char_ngrams,
         )
+    multi_label = prepared.corpus.rows.multi_label
+    if multi_label:
+        set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
-        solve_linear_path(
+        strength = solve_linear_path(
             network,
             rows,
             planned.solver_spelling,
             config.training,
-            multi_label=prepared.corpus.rows.multi_label,
+            multi_label=multi_label,
+            strength=strength,
         )
-    return network
+    return network, strength
 
 
 def _loss(prepared: Prepared, rows: Examples) -> "Loss":

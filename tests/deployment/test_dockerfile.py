@@ -1,4 +1,4 @@
-"""No container engine is needed: the files are read, and their steps replayed in a folder."""
+"""The Dockerfile, read and replayed in a folder without a container engine."""
 
 import fnmatch
 import json

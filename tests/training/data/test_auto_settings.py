@@ -13,8 +13,12 @@ from gatewise.training.data.auto_settings import (
     with_unit,
     with_vectors,
 )
-from gatewise.training.data.corpora import Corpora, read
+from gatewise.training.data.corpora import Corpora, Rows, read
+from gatewise.training.data.stored_rows import store
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.records import Location
 
 SUBJECTS = ("the dog", "a cat", "my neighbour", "the old man", "our teacher", "her sister")
 VERBS = ("sees", "likes", "follows", "calls", "hears", "helps", "meets")
@@ -113,17 +117,39 @@ def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_p
 
 
 @pytest.mark.parametrize(
-    ("assignments", "pieces"),
+    ("texts", "labels", "linear_path"),
     [
-        (["tokens.unit=word", "training.linear_path=solved"], 2000),
-        (["tokens.unit=word", "training.linear_path=solved", "tokens.vocab_size=500"], 50),
-        (["tokens.unit=word", "training.linear_path=descended"], 0),
-        (["tokens.unit=character", "training.linear_path=solved"], 0),
-        (["tokens.unit=word", "training.linear_path=descended", "tokens.pieces=7"], 7),
+        (["short"] * 6_000, 2, "solved"),
+        (["short"] * 6_000, 40, "descended"),
+        (["short"] * 30_000, 2, "descended"),
+        (["long " * 100] * 6_000, 2, "descended"),
+    ],
+    ids=["short", "many labels", "many rows", "long"],
+)
+def test_the_path_of_more_rows_is_solved_where_that_is_quick(tmp_path, texts, labels, linear_path):
+    numbered = [Row(text, (str(n % labels),), Location("rows", n)) for n, text in enumerate(texts)]
+    train = store(numbered, tmp_path / "train.arrow")
+    names = Labels(tuple(str(n) for n in range(labels)))
+    rows = Rows(train, train.only(np.arange(len(train)) < 10), None, names, multi_label=False)
+    assert with_linear_path(config.load(), rows).training.linear_path == linear_path
+
+
+@pytest.mark.parametrize(
+    ("assignments", "count", "pieces"),
+    [
+        (["tokens.unit=word"], 5000, 2000),
+        (["tokens.unit=word", "tokens.vocab_size=500"], 5000, 50),
+        (["tokens.unit=word"], 5001, 0),
+        (["tokens.unit=character"], 5000, 0),
+        (["tokens.unit=word", "tokens.pieces=7"], 5001, 7),
     ],
 )
-def test_words_have_pieces_where_the_linear_path_is_solved(assignments, pieces):
-    resolved = with_pieces(config.load(assignments=assignments))
+def test_words_have_pieces_where_rows_are_few(assignments, count, pieces, tmp_path):
+    numbered = [Row("a", (str(n % 2),), Location("rows", n)) for n in range(count)]
+    train = store(numbered, tmp_path / "train.arrow")
+    no_rows, names = train.only(np.zeros(len(train), dtype=bool)), Labels(("0", "1"))
+    rows = Rows(train, no_rows, None, names, multi_label=False)
+    resolved = with_pieces(config.load(assignments=assignments), rows)
     assert resolved.tokens.pieces == pieces
     assert resolved.tokens.dictionary_options()["pieces"] == pieces
 

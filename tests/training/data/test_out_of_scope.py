@@ -1,4 +1,4 @@
-"""Rows that have none of the labels: read, split, and made into what is learnt from."""
+"""Rows out of scope, which have none of the labels: read, split, and encoded as targets."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The page in a real Chromium."""
+"""The web UI in a real Chromium."""
 
 import json
 from pathlib import Path
