@@ -24,6 +24,7 @@ from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import open_corpus
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.encoded_rows import encode_rows
+from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
 
 ROWS = [(f"{word} {i}", label) for i in range(20) for word, label in (("good", "+"), ("bad", "-"))]
 
@@ -176,6 +177,38 @@ def test_a_run_stopped_in_its_second_training_resumes_to_the_same_bytes(
     card = (stopped / "README.md").read_text(encoding="utf-8")
     assert "trained on 40 texts" in card
     assert "on 36 rows without the validation rows" in " ".join(card.split())
+
+
+def test_words_that_few_rows_lack_are_read_as_pieces(tmp_path, write_csv, small_config):
+    endings = ("ed", "ing", "er", "s")
+    stems = ("walk", "sing", "paint", "kick", "land", "plant", "rent", "dart", "link", "trap")
+    rows = [(f"{stem}{ending} a", ending) for stem in stems for ending in endings]
+    corpus = write_csv(tmp_path / "train.csv", rows)
+    words = small_config.tokens.model_copy(update={"unit": "word"})
+    settings = small_config.model_copy(update={"tokens": words})
+
+    def stop_in_the_second_epoch(progress):
+        if isinstance(progress, Progress) and progress.step == 2:
+            raise KeyboardInterrupt
+
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(Corpora(corpus), first, settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(Corpora(corpus), second, settings, StopAtBadRows(), stop_in_the_second_epoch)
+    train(Corpora(corpus), second, settings, StopAtBadRows(), lambda _: None, resume=True)
+    for name in ("onnx/model.onnx", "config.json", "tokenizer.json"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    metrics = read_metrics(first)
+    assert metrics["coverage"]["in_pieces"] > 0
+    assert metrics["coverage"]["known"] + metrics["coverage"]["in_pieces"] == 8
+    classifier = Classifier.load(first)
+    unseen = ["started", "ranking", "printer", "tanks"]
+    for text in classifier.encode(unseen):
+        assert len(text.ids) > 2
+        assert UNKNOWN_ID not in text.ids
+    # Each has scores of its own, which unknown words have not.
+    assert len({tuple(row) for row in classifier.predict_proba(unseen).tolist()}) == 4
+    assert len({tuple(row) for row in classifier.predict_proba(["ö", "é"]).tolist()}) == 1
 
 
 def test_rows_of_a_validation_corpus_are_not_learnt(corpus, tmp_path, small_config):
