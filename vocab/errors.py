@@ -24,6 +24,10 @@ class CorpusError(GatewiseError):
     """A data file that cannot be read, or rows in it that cannot be used."""
 
 
+class EmptyFileError(CorpusError):
+    """A data file without a header or a line; among others, it is one without rows."""
+
+
 class OutputError(GatewiseError):
     """An output that cannot be written, or that cannot be resumed."""
 
