@@ -56,12 +56,20 @@ def check(
         GatewiseError: If a corpus cannot be read, or no model could be trained on it.
     """
     # Needs the extra `train`.
+    import os  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
     from gatewise.training.config.config import of_settings  # noqa: PLC0415
     from gatewise.training.data.corpora import Corpora  # noqa: PLC0415
     from gatewise.training.data.corpus_check import check_corpus  # noqa: PLC0415
+    from gatewise.vocab.errors import ArgumentError  # noqa: PLC0415
 
+    for name, path in {"corpus": corpus, "validation": validation, "test": test}.items():
+        if not (isinstance(path, str | os.PathLike) or (path is None and name != "corpus")):
+            raise ArgumentError(
+                f"{name}: expected the path of a data file or of a folder, received a value of "
+                f"type {type(path).__name__}: write it to a file first"
+            )
     others = (None if path is None else Path(path) for path in (validation, test))
     return check_corpus(Corpora(Path(corpus), *others), of_settings(settings or {}))
 

@@ -71,12 +71,18 @@ def labelled_rows(
     columns: tuple[str, str | None],
     options: "ReadOptions",
 ) -> Iterator["EncodedRow"]:
-    """The labelled rows of a data file or a folder of them, encoded for a model; at least one."""
+    """The labelled rows of a data file or a folder of them, encoded for a model; at least one.
+
+    Of a folder of splits, they are those of the test split.
+    """
     # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
     from gatewise.vocab.corpus.corpus_reader import at_least_one, open_corpus  # noqa: PLC0415
+    from gatewise.vocab.corpus.dataset_folders import evaluated_split  # noqa: PLC0415
     from gatewise.vocab.tokenizer.encoded_rows import encode_rows  # noqa: PLC0415
 
+    corpus, note = evaluated_split(corpus)
+    tell([note] if note else [])
     opened = open_corpus(corpus, Columns(*columns, classifier.task), options)
     tell(opened.records.notes)
     rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope)

@@ -21,6 +21,7 @@ from gatewise.vocab.corpus.json_types import fits
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.records import BadRow, Record
+from gatewise.vocab.corpus.shown_names import shown_names
 from gatewise.vocab.errors import ArgumentError
 
 _MAX_SHOWN = 60
@@ -180,7 +181,7 @@ def _select(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
     for name in columns:
         if name not in schema.names:
             raise ArgumentError(
-                f"columns: no column {name!r}; the columns are: {', '.join(schema.names)}",
+                f"columns: no column {name!r}; the columns are: {shown_names(schema.names)}",
                 option="columns",
             )
     if twice := [name for name in columns if list(columns).count(name) > 1]:

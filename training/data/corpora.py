@@ -226,7 +226,9 @@ def _check_reject(config: Config, columns: FoundColumns) -> None:
 def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]:
     """Holds a share of each label's rows out (stratified split).
 
-    A label with a single row keeps it for training; every other label gives at least one row.
+    A label with a single row keeps it for training; every other label gives at least one row,
+    unless that would hold out more than twice the share: then only some of the labels with few rows
+    do.
 
     Args:
         keys: The label id of each row, `(rows,)`.
@@ -240,8 +242,14 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
     held_out = np.zeros(len(keys), dtype=np.bool_)
     order = np.argsort(keys, kind="stable")
     _, starts = np.unique(keys[order], return_index=True)
-    for rows in np.split(order, starts[1:]):
-        count = min(len(rows) - 1, max(1, round(share * len(rows))))
+    labels = np.split(order, starts[1:])
+    counts = [min(len(rows) - 1, max(1, round(share * len(rows)))) for rows in labels]
+    wanted = max(1, round(share * len(keys)))
+    if sum(counts) > 2 * wanted:
+        few = [number for number, rows in enumerate(labels) if round(share * len(rows)) < 1]
+        for number in generator.permutation(few)[: sum(counts) - wanted]:
+            counts[number] = 0
+    for rows, count in zip(labels, counts, strict=True):
         held_out[generator.permutation(rows)[:count]] = True
     return held_out
 

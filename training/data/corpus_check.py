@@ -329,12 +329,13 @@ def _many_labels(
     if 3 * len(labels) <= total:
         return
     rarest = min(labels, key=lambda label: counts[label])
-    is_severe = len(labels) > _FEW_LABELS
+    single = sum(counts[label] == 1 for label in labels)
+    is_severe = len(labels) > _FEW_LABELS and 2 * single > len(labels)
     yield CorpusFinding(
         "many-labels",
         "error" if is_severe else "warning",
         f"{len(labels):,} labels for {total:,} rows: fewer than three rows a label",
-        {"labels": len(labels), "rows": total},
+        {"labels": len(labels), "rows": total, "single": single},
         "Name the column of the labels with corpus.label_column, or give more rows"
         if is_severe
         else "Give more rows",

@@ -1,10 +1,12 @@
 """Labels that look the same to a reader, and lists of labels that were read as one label."""
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
 _SEPARATORS = "|;,"
+_WHOLE = re.compile(r"([-+]?\d+)\.0+")
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
@@ -12,13 +14,15 @@ def appearance(label: str) -> str:
     r"""The form in which labels that look the same to a reader are equal.
 
     Full width and other compatibility forms, case, white space and invisible characters do not
-    count.
+    count, nor do the decimals of a whole number, which a column with missing values gets.
 
-    >>> appearance(" Ｓpam\u200b  Mail ")
-    'spam mail'
+    >>> appearance(" Ｓpam\u200b  Mail "), appearance("1.0")
+    ('spam mail', '1')
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
-    return " ".join("".join(filter(_is_visible, folded)).split())
+    visible = " ".join("".join(filter(_is_visible, folded)).split())
+    whole = _WHOLE.fullmatch(visible)
+    return whole[1] if whole else visible
 
 
 def alike(labels: Iterable[str]) -> list[tuple[str, ...]]:

@@ -116,7 +116,7 @@ def _of_flat(value: pa.Scalar) -> object:
 
 def is_list_type(kind: pa.DataType) -> bool:
     """Whether the values of a type are lists, in any of Arrow's layouts."""
-    return (
+    return bool(
         kinds.is_list(kind)
         or kinds.is_large_list(kind)
         or kinds.is_fixed_size_list(kind)

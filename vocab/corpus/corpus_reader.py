@@ -18,6 +18,7 @@ from gatewise.vocab.corpus.label_values import (
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
 from gatewise.vocab.corpus.records import BadRow, Location, Record
+from gatewise.vocab.corpus.shown_names import shown_names
 from gatewise.vocab.errors import CorpusError
 
 
@@ -100,7 +101,7 @@ class Corpus:
             CorpusError: It has none.
         """
         if not self.columns.labels:
-            names = ", ".join(self.records.tables[0].columns)
+            names = shown_names(self.records.tables[0].columns)
             raise CorpusError(
                 f"{self.records.path}: no column of probabilities; the columns are: {names}. Set "
                 "corpus.probability_prefix to what the names of those columns begin with"

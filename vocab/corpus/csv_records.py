@@ -74,8 +74,12 @@ class Parser:
     def _restart(self, lines_done: int) -> None:
         self._lines_done = lines_done
         delimiter = self._file.cell_delimiter
-        quoting = csv.QUOTE_MINIMAL if self._file.quoted else csv.QUOTE_NONE
-        self._reader = csv.reader(self._feed(), delimiter=delimiter, quoting=quoting, strict=True)
+        self._reader = csv.reader(
+            self._feed(),
+            delimiter=delimiter,
+            quoting=csv.QUOTE_MINIMAL if self._file.quoted else csv.QUOTE_NONE,
+            strict=True,
+        )
 
     def _feed(self) -> Iterator[str]:
         lines, size, limit = self.lines, 0, LINE_LIMIT

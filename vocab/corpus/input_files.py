@@ -134,8 +134,10 @@ def _state(file: DataFile) -> DataFile | StoreEntry:
 
 def _expanded(item: str) -> tuple[bool, list[DataFile]]:
     """Whether an input is a folder, and its files."""
-    if not is_uri(item) and (classes := find_classes(Path(item))) is not None:
-        return True, [classes]
+    if not is_uri(item) and not splits_of(Path(item)):
+        classes = find_classes(Path(item))
+        if classes is not None:
+            return True, [classes]
     folder, found = _entries(item)
     return folder, list(map(_usable, found))
 
@@ -161,8 +163,9 @@ def _in_folder(item: str) -> list[StoreEntry]:
         if len(splits) > 1:
             names = ", ".join(map(repr, splits))
             first = next(iter(splits.values()))
+            every = f", or all as '{item}/*'" if first.is_file() else ""
             raise CorpusError(
-                f"{item}: holds the splits {names}; expected one of them, such as '{first}'"
+                f"{item}: holds the splits {names}; expected one of them, such as '{first}'{every}"
             )
         for pattern in splits.values():
             return _in_folder(str(pattern)) if pattern.is_dir() else _matching(str(pattern))

@@ -22,6 +22,7 @@ from gatewise.vocab.corpus.json_types import column_types
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Record
+from gatewise.vocab.corpus.shown_names import shown_names
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
 from gatewise.vocab.corpus.text_dialect import dialect_note, with_dialect
 from gatewise.vocab.corpus.uris import redact
@@ -88,7 +89,7 @@ class Table:
         """
         if self.columns and column not in self.columns:
             raise CorpusError(
-                f"{self.file}: no column {column!r}; the columns are: {', '.join(self.columns)}. "
+                f"{self.file}: no column {column!r}; the columns are: {shown_names(self.columns)}. "
                 f"Name the {option.replace('_', ' ')}",
                 option=option,
             )
