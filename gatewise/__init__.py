@@ -61,7 +61,7 @@ def check(
 
     from gatewise.training.config.config import of_settings  # noqa: PLC0415
     from gatewise.training.data.corpora import Corpora  # noqa: PLC0415
-    from gatewise.training.data.corpus_check import check_corpus  # noqa: PLC0415
+    from gatewise.training.pipeline import check_corpus  # noqa: PLC0415
     from gatewise.vocab.errors import ArgumentError  # noqa: PLC0415
 
     for name, path in {"corpus": corpus, "validation": validation, "test": test}.items():

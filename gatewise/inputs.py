@@ -1,4 +1,4 @@
-"""Inputs of the commands: bad-row policy, labelled rows, texts from arguments or standard input."""
+"""Inputs of the commands: settings, bad-row policy, labelled rows, texts of the command line."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,8 +14,9 @@ from gatewise.vocab.errors import GatewiseError
 
 if TYPE_CHECKING:
     from gatewise.service.model.classifier import Classifier
+    from gatewise.training.config.config import Config
     from gatewise.vocab.corpus.bad_row_policy import BadRows
-    from gatewise.vocab.corpus.read_options import ReadOptions
+    from gatewise.vocab.corpus.read_options import Quoting, ReadOptions
     from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
 _WINDOW = 256
@@ -49,6 +50,35 @@ def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]
                     "reads or writes too: choose another path"
                 )
         taken.append(place)
+
+
+def load_config(
+    file: Path | None,
+    assignments: Sequence[str] | None,
+    text_column: str | None,
+    delimiter: str | None,
+    quoting: "Quoting | None",
+    encoding: str | None,
+    sheet: str | None,
+    label_column: str | None = None,
+) -> "Config":
+    """The settings of a run: those of a TOML file, of `--set`, and of the options of a corpus.
+
+    Raises:
+        ConfigError: If a setting is unknown or its value is not allowed.
+    """
+    # Needs the extra `train`.
+    from gatewise.training.config import config  # noqa: PLC0415
+
+    corpus = {
+        "text_column": text_column,
+        "label_column": label_column,
+        "delimiter": delimiter,
+        "quoting": quoting,
+        "encoding": encoding,
+        "sheet": sheet,
+    }
+    return config.load(file, assignments or (), corpus=corpus)
 
 
 @contextmanager

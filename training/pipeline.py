@@ -1,4 +1,4 @@
-"""A training run, step by step: corpora in, a model folder out.
+"""A training run, step by step: corpora in, a model folder out; and the check of its corpora.
 
 Read `train` first; every step after it is a function here, in the order in which they run.
 TensorFlow is imported by the step that builds the network, so that most mistakes are reported
@@ -6,6 +6,7 @@ before those seconds.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -24,6 +25,7 @@ from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.data.examples import Examples
 from gatewise.training.data.row_survey import survey
 from gatewise.training.evaluation import baselines, decision_rules, model_benchmark
+from gatewise.training.evaluation.baselines import Baselines
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
@@ -35,7 +37,8 @@ from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.workspace import ALL_ROWS, Workspace, open_workspace
-from gatewise.vocab.corpus.bad_row_policy import BadRows
+from gatewise.vocab.corpus.bad_row_policy import BadRows, CountBadRows
+from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
 _TIMED_TEXTS = 256
 
-_NOT_IDENTITY = {"corpus": {"check"}, "training": {"tensorboard", "mlflow"}}
+_NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
 """Settings that may change when a run is resumed."""
 
 
@@ -93,6 +96,7 @@ def train(
     on_progress: OnProgress,
     *,
     resume: bool = False,
+    is_trial: bool = False,
 ) -> RunMetrics:
     """Trains a classifier and writes its model folder, whole or not at all.
 
@@ -104,6 +108,8 @@ def train(
         on_progress: Called as the network is fitted, and for each finding; may raise to end the
             run.
         resume: Whether to resume an interrupted run of the same settings and rows.
+        is_trial: Whether the model is compared with others first: there are no baselines and no
+            second training, and the checkpoint stays, from which a resumed run makes both up.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
@@ -118,7 +124,7 @@ def train(
         return check.with_findings(findings)
 
     check_target(out)
-    with open_workspace(out) as space:
+    with open_workspace(out, keep_checkpoint=is_trial) as space:
         rows = read(corpora, config, bad_rows, space.data)
         for note in rows.notes:
             report(note)
@@ -126,9 +132,9 @@ def train(
         findings = corpus_check.check_rows(rows, found, config)
         corpus_check.refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
-        given = config
-        config = auto_settings.with_refit(config, rows)
         prepared = prepare(rows, config, bad_rows, space.data)
+        if is_trial:
+            prepared = replace(prepared, config=auto_settings.without_refit(prepared.config))
         check = reported(
             check,
             corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
@@ -152,14 +158,48 @@ def train(
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
         run = _metrics(model, prepared, fitted, evaluation)
+        if not is_trial:
+            run = replace(run, baselines=_baselines(prepared))
         contents = replace(
             _report_contents(model, prepared, run, decisions, evaluation),
             check=check,
-            automatic=auto_settings.resolved(given, prepared.config),
+            automatic=auto_settings.resolved(config, prepared.config),
         )
         with write_model_folder(out) as folder:
             model.write(folder, contents)
         return run
+
+
+def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
+    """Checks a corpus without training on it; rows that cannot be used are a finding.
+
+    Args:
+        corpora: Where the rows are.
+        config: The settings that a training run would have.
+
+    Raises:
+        GatewiseError: If a corpus cannot be read, or no model could be trained on it.
+    """
+    bad_rows = CountBadRows()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            rows = read(corpora, config, bad_rows, Path(folder))
+        except CorpusError as error:
+            if bad_rows.first is None:
+                raise
+            raise CorpusError(
+                f"{error}; the first bad row is at "
+                f"{bad_rows.first.location}: {bad_rows.first.reason}",
+                option=error.option,
+            ) from None
+        found = survey(rows)
+        prepared = prepare(rows, config, bad_rows, Path(folder))
+        findings = [
+            *corpus_check.check_rows(rows, found, config),
+            *corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
+            *corpus_check.check_bad_rows(bad_rows),
+        ]
+    return CorpusCheck(found, notes=rows.notes).with_findings(findings)
 
 
 def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
@@ -174,6 +214,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     Raises:
         GatewiseError: If the rows, the vectors or the settings cannot be used.
     """
+    config = auto_settings.with_refit(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
     texts = rows.train.texts
@@ -197,7 +238,7 @@ def _fit(
     from gatewise.training.fit.fit import fit
 
     corpus, settings = prepared.corpus, prepared.config.training
-    network = _untrained(prepared, corpus.train)
+    network, strength = _untrained(prepared, corpus.train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
@@ -208,7 +249,7 @@ def _fit(
         on_progress,
         resume=resume,
     )
-    return network, fitted
+    return network, replace(fitted, strength=strength)
 
 
 def _refit(
@@ -225,7 +266,7 @@ def _refit(
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    network = _untrained(prepared, rows)
+    network, _ = _untrained(prepared, rows, fitted.strength)
     refit(
         network,
         _loss(prepared, rows),
@@ -245,11 +286,23 @@ def _refit(
     return model
 
 
-def _untrained(prepared: Prepared, rows: Examples) -> "keras.Model":
-    """The network with its initial weights, for these training rows; the linear path is solved."""
+def _untrained(
+    prepared: Prepared, rows: Examples, strength: float | None = None
+) -> tuple["keras.Model", float | None]:
+    """The network with its initial weights, for these training rows; the linear path is solved.
+
+    Args:
+        prepared: The run.
+        rows: The training rows.
+        strength: The C by which the path is solved; None to choose it by cross-validation.
+
+    Returns:
+        The network, and the C; None if the path is not solved.
+    """
     from gatewise.training.fit import devices
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.linear_path import solve_linear_path
+    from gatewise.training.fit.output_bias import set_output_bias
     from gatewise.training.network.build import build
 
     config, planned = prepared.config, prepared.blueprint
@@ -262,16 +315,20 @@ def _untrained(prepared: Prepared, rows: Examples) -> "keras.Model":
             planned.vectors,
             planned.char_ngrams,
         )
+    multi_label = prepared.corpus.rows.multi_label
+    if multi_label:
+        set_output_bias(network, rows)
     count_ngrams(network, rows)
     if config.training.linear_path == "solved":
-        solve_linear_path(
+        strength = solve_linear_path(
             network,
             rows,
             planned.solver_spelling,
             config.training,
-            multi_label=prepared.corpus.rows.multi_label,
+            multi_label=multi_label,
+            strength=strength,
         )
-    return network
+    return network, strength
 
 
 def _loss(prepared: Prepared, rows: Examples) -> "Loss":
@@ -389,14 +446,12 @@ def _metrics(
     model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
 ) -> RunMetrics:
     """The metrics of the run."""
-    corpus, is_refit = prepared.corpus, prepared.config.training.refit is True
-    learnt = [corpus.rows.train]
-    if is_refit and corpus.test:
-        # As the model that classifies the test rows.
-        learnt.append(corpus.rows.validation)
+    corpus = prepared.corpus
     return RunMetrics(
         rows=len(corpus.rows.train),
-        refit_rows=len(corpus.rows.train) + len(corpus.validation) if is_refit else None,
+        refit_rows=len(corpus.rows.train) + len(corpus.validation)
+        if prepared.config.training.refit
+        else None,
         labels=len(corpus.rows.labels),
         tokens=prepared.blueprint.shape.vocab_size,
         parameters=model.parameters,
@@ -404,12 +459,20 @@ def _metrics(
         fitted=fitted,
         validation=evaluation.validation,
         test=evaluation.test,
-        baselines=baselines.measure(
-            learnt,
-            corpus.test or corpus.validation,
-            corpus.rows.labels,
-            multi_label=corpus.rows.multi_label,
-        ),
+    )
+
+
+def _baselines(prepared: Prepared) -> Baselines:
+    corpus = prepared.corpus
+    learnt = [corpus.rows.train]
+    if prepared.config.training.refit and corpus.test:
+        # As the model that classifies the test rows.
+        learnt.append(corpus.rows.validation)
+    return baselines.measure(
+        learnt,
+        corpus.test or corpus.validation,
+        corpus.rows.labels,
+        multi_label=corpus.rows.multi_label,
     )
 
 

@@ -52,7 +52,7 @@ def workspace_of(out: Path) -> Workspace:
 
 
 @contextmanager
-def open_workspace(out: Path) -> Iterator[Workspace]:
+def open_workspace(out: Path, *, keep_checkpoint: bool = False) -> Iterator[Workspace]:
     """Creates the workspace of a run, and deletes it when the run has ended.
 
     After an error or an interrupt the checkpoint stays, if there is one. The checkpoint of an
@@ -60,6 +60,7 @@ def open_workspace(out: Path) -> Iterator[Workspace]:
 
     Args:
         out: The model folder that the run writes.
+        keep_checkpoint: Whether the checkpoint stays after the end, too.
 
     Raises:
         GatewiseError: If something else is at the workspace's path, or another run uses it.
@@ -77,7 +78,7 @@ def open_workspace(out: Path) -> Iterator[Workspace]:
             except BaseException:
                 _clear(space)
                 raise
-            _clear(space, *_CHECKPOINTS)
+            _clear(space, *(() if keep_checkpoint else _CHECKPOINTS))
     except OSError as error:
         if not str(error.filename or "").startswith(str(space.path)):
             raise

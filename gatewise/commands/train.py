@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs, load_config
 
 
 def train(
@@ -30,23 +30,13 @@ def train(
     """Train a classifier and write its model folder."""
     from gatewise.console.training_console import fitting_progress, show_run
     from gatewise.service.model.model_folder import check_target
-    from gatewise.training.config import config as settings
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.pipeline import train as train_model
     from gatewise.training.tracking.track import tracking
     from gatewise.training.workspace import workspace_of
 
-    run_config = settings.load(
-        config,
-        set_ or (),
-        corpus={
-            "text_column": text_column,
-            "label_column": label_column,
-            "delimiter": delimiter,
-            "quoting": quoting,
-            "encoding": encoding,
-            "sheet": sheet,
-        },
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
     )
     check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
     check_target(out)

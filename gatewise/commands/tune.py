@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs, load_config
 from gatewise.value_types import seconds
 
 
@@ -46,23 +46,13 @@ def tune(
 ) -> None:
     """Search for the settings with the best validation metric, and keep the best model."""
     from gatewise.console.tuning_console import search_progress, show_search
-    from gatewise.training.config import config as settings
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.tuning import search_space
     from gatewise.training.tuning.hyperparameter_search import SearchLimits
     from gatewise.training.tuning.hyperparameter_search import tune as search_for
 
-    run_config = settings.load(
-        config,
-        set_ or (),
-        corpus={
-            "text_column": text_column,
-            "label_column": label_column,
-            "delimiter": delimiter,
-            "quoting": quoting,
-            "encoding": encoding,
-            "sheet": sheet,
-        },
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
     )
     searched = search_space.load(space, run_config)
     check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs, tell
+from gatewise.inputs import bad_rows_policy, check_outputs, load_config, tell
 
 
 def vocab(
@@ -22,7 +22,6 @@ def vocab(
 ) -> None:
     """Build only the dictionary of a corpus and report its coverage."""
     from gatewise.console.training_console import show_dictionary
-    from gatewise.training.config import config as settings
     from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
     from gatewise.vocab.corpus.corpus_reader import texts_of
     from gatewise.vocab.corpus.record_stream import open_records
@@ -31,17 +30,7 @@ def vocab(
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
     check_outputs([corpus], {"--out": out, "--rejects": rejects})
-    run_config = settings.load(
-        config,
-        set_ or (),
-        corpus={
-            "text_column": text_column,
-            "delimiter": delimiter,
-            "quoting": quoting,
-            "encoding": encoding,
-            "sheet": sheet,
-        },
-    )
+    run_config = load_config(config, set_, text_column, delimiter, quoting, encoding, sheet)
     column = run_config.corpus.text_column
     records = open_records(corpus, options=run_config.corpus.read_options())
     tell(records.notes)

@@ -15,7 +15,7 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
-from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked
+from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked, reached
 from gatewise.service.model.texts import checked_texts
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.errors import EmptyTextError
@@ -219,6 +219,19 @@ class Classifier:
             none = self.none_labels(probabilities)
             return [label if no is None else no for label, no in zip(best, none, strict=True)]
         return [tuple(label for label, _ in self.best(row)) for row in probabilities]
+
+    def predicted(
+        self, probabilities: NDArray[np.float32], none: Sequence[str | None]
+    ) -> list[str]:
+        """The labels of some texts in one list: of each one, or any number if it may have several.
+
+        `none` is what `none_labels` returns for them.
+        """
+        if self.thresholds is not None:
+            _, places = np.nonzero(reached(probabilities, self.thresholds))
+            return [self.classes_[place] for place in places.tolist()]
+        best = probabilities.argmax(axis=1).tolist()
+        return [self.classes_[at] if no is None else no for at, no in zip(best, none, strict=True)]
 
     def none_labels(self, probabilities: NDArray[np.float32]) -> list[str | None]:
         """The label of each rejected text; None for the others."""

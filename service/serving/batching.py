@@ -141,6 +141,9 @@ class BatchStats:
     padding: int  # padding tokens
     best: NDArray[np.float32]  # the highest probability of each text, float32, shape `(texts,)`
     none: int  # texts that got none of the labels
+    predicted: list[
+        str
+    ]  # the labels of the texts: of each one, or any number if it may have several
     unknown: int  # tokens that are not in the vocabulary
     waited: list[float]  # seconds from creation to this batch of each job that it begins
 
@@ -421,6 +424,7 @@ def compute(
         padding=padding,
         best=own.max(axis=1),
         none=len(none) - none.count(None),
+        predicted=classifier.predicted(own, none),
         unknown=int(np.count_nonzero(ids == UNKNOWN_ID)),
         waited=[now - job.created for job, start, _ in slices if not start],
     )

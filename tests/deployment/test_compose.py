@@ -1,4 +1,4 @@
-"""What Docker Compose itself makes of the compose file. It needs no engine for that."""
+"""The compose file as Docker Compose resolves it, which needs no engine."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""No container engine is needed: the files are read, and their steps replayed in a folder."""
+"""The Dockerfile, read and replayed in a folder without a container engine."""
 
 import fnmatch
 import json
@@ -49,8 +49,10 @@ def parents(stage):
 
 def extras_installed_in(stage):
     steps = [step for each in parents(stage) for step in of(each, "RUN")]
-    asked = r"deploy/requirements\.py pyproject\.toml ([\w -]+) >"
-    return {extra for step in steps for found in re.findall(asked, step) for extra in found.split()}
+    pattern = r"deploy/requirements\.py pyproject\.toml ([\w -]+) >"
+    return {
+        extra for step in steps for found in re.findall(pattern, step) for extra in found.split()
+    }
 
 
 def test_what_is_copied_is_there_and_sent_to_the_engine():
@@ -146,7 +148,7 @@ def test_the_command_line_takes_the_images_command():
     assert "Traceback" not in ended.stderr
 
 
-def test_health_is_asked_at_the_exposed_port_and_the_same_by_both_files():
+def test_health_is_checked_at_the_exposed_port_and_alike_in_both_files():
     (check,) = of("service", "HEALTHCHECK")
     options, _, command = check.partition("CMD ")
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

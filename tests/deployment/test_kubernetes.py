@@ -152,9 +152,9 @@ def test_probes_ask_the_services_own_routes(container):
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     assert ports == {"http": Settings.model_fields["port"].default}
     for name, path in (("startup", "ready"), ("readiness", "ready"), ("liveness", "live")):
-        asked = container[f"{name}Probe"]["httpGet"]
-        assert asked == {"path": f"/health/{path}", "port": "http"}
-        assert asked["path"] in served_routes
+        probe = container[f"{name}Probe"]["httpGet"]
+        assert probe == {"path": f"/health/{path}", "port": "http"}
+        assert probe["path"] in served_routes
 
 
 def test_there_is_time_to_stop_in(pod, container):

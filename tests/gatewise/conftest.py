@@ -14,6 +14,11 @@ main()
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _briefly_timed(briefly_timed):
+    """Every training of these tests is in a process with short measurements."""
+
+
 @pytest.fixture(scope="session")
 def process():
     """Runs `gatewise` as a process: for signals, for streams, and for what is imported."""

@@ -78,10 +78,10 @@ class TestEvaluate:
     def test_figures_of_the_training_run_as_json_and_as_a_table(self, gatewise, trained, languages):
         run, folder = trained
         code, stdout, _ = gatewise("evaluate", folder, languages / "test.csv", "--json")
-        figures = json.loads(stdout)
+        metrics = json.loads(stdout)
         assert code == 0
         for name in ("accuracy", "macro_f1", "rows"):
-            assert figures[name] == getattr(run.test, name)
+            assert metrics[name] == getattr(run.test, name)
         code, stdout, _ = gatewise("evaluate", folder, languages / "test.csv")
         assert code == 0
         assert f"accuracy {run.test.accuracy:.4f}" in stdout

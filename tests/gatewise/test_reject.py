@@ -41,8 +41,8 @@ def test_evaluate_counts_rows_in_and_out_of_scope(gatewise, rejecting_folder, co
     assert (report["answered"], report["accuracy_answered"]) == (0.5, 1.0)
     assert (report["out_of_scope_rows"], report["out_of_scope_recall"]) == (3, 2 / 3)
     _, stdout, _ = gatewise("evaluate", rejecting_folder, corpus)
-    told = "answered 0.5000  accuracy of answers 1.0000  out of scope recall 0.6667"
-    assert f"{told}  out of scope rows 3" in stdout
+    line = "answered 0.5000  accuracy of answers 1.0000  out of scope recall 0.6667"
+    assert f"{line}  out of scope rows 3" in stdout
 
 
 def test_a_corpus_may_hold_nothing_else_than_rows_out_of_scope(

@@ -67,8 +67,9 @@ class TrainingConfig(Section):
         "auto",
         description="How the weights of the n-gram path are found: by a solver, with a "
         "regularization chosen by cross-validation, or by gradient descent. By default by a "
-        "solver if there are at most 5,000 rows, validation included, each with its label or "
-        "labels, and `paths` is `apart`.",
+        "solver if there are at most 5,000 rows, validation included, or, of texts with up to 256 "
+        "characters in the mean, at most 20,000 training rows and 200,000 rows × labels; and if "
+        "each row has its label or labels, and `paths` is `apart`.",
     )
     refit: bool | Literal["auto"] = Field(
         "auto",

@@ -19,13 +19,17 @@ _KNOWN_WORDS = 20_000
 """The most frequent words of the training texts, which count as known."""
 
 _MAX_MEAN_LENGTH = 256
-"""Mean characters of a text up to which tokens may be characters."""
+"""Mean characters of short texts: up to it tokens may be characters, and many rows be solved."""
 
 _MIN_WORD_LENGTH = 2.0
 """Mean characters of a word below which the script is one without spaces."""
 
 _FEW_ROWS = 5_000
-"""Rows up to which the linear path is solved and the network trained again on all rows."""
+"""Rows up to which the network is trained again on all rows, and the linear path always solved."""
+
+_SOLVABLE_ROWS, _SOLVABLE_PAIRS = 20_000, 200_000
+"""Training rows, and pairs of a row and a label, up to which the linear path of short texts is
+solved: more take the solver longer than descent takes."""
 
 _SAMPLE = 50_000
 """Texts of each part that are used, evenly spaced."""
@@ -43,7 +47,7 @@ def with_unit(config: Config, rows: Rows) -> Config:
         return config
     unit: Unit = "word"
     train, validation = (_sample(part) for part in (rows.train, rows.validation))
-    if train and validation and np.mean([len(text) for text in train]) <= _MAX_MEAN_LENGTH:
+    if train and validation and _are_short(train):
         # Independent of the words that the dictionary of the run leaves out.
         options = {
             **tokens.dictionary_options(),
@@ -98,7 +102,7 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
         )
     if training.linear_path != "auto":
         return config
-    is_solved = _are_few(rows) and not has_shares and training.paths == "apart"
+    is_solved = not has_shares and training.paths == "apart" and _is_solvable(rows)
     update = {"linear_path": "solved" if is_solved else "descended"}
     return config.model_copy(update={"training": training.model_copy(update=update)})
 
@@ -130,6 +134,16 @@ def with_refit(config: Config, rows: Rows) -> Config:
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 
+def without_refit(config: Config) -> Config:
+    """The settings of a run whose network is trained once.
+
+    Args:
+        config: The run's settings.
+    """
+    training = config.training.model_copy(update={"refit": False})
+    return config.model_copy(update={"training": training})
+
+
 def with_epochs(config: Config, tokens: int) -> Config:
     """Resolves `training.epochs`.
 
@@ -156,6 +170,16 @@ def resolved(given: Config, final: Config) -> tuple[str, ...]:
         for name, value in values.items()
         if value == "auto" and after[section][name] != value
     )
+
+
+def _is_solvable(rows: Rows) -> bool:
+    count = len(rows.train)
+    few_enough = count <= _SOLVABLE_ROWS and count * len(rows.labels) <= _SOLVABLE_PAIRS
+    return _are_few(rows) or (few_enough and _are_short(_sample(rows.train)))
+
+
+def _are_short(texts: list[str]) -> bool:
+    return bool(np.mean([len(text) for text in texts]) <= _MAX_MEAN_LENGTH)
 
 
 def _are_few(rows: Rows) -> bool:

@@ -1,34 +1,30 @@
-"""The check of a corpus before a model is trained on it.
+"""The findings of a check of a corpus before a model is trained on it.
 
 Each finding has a stable code, its numbers, an example row, and the setting or command that helps.
 `check_rows` needs the rows alone; `check_texts` also needs them as tokens. A severe finding stops
-training unless `corpus.check` allows it.
+training unless `corpus.check` allows it. `gatewise.training.pipeline` calls them.
 """
 
-import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from gatewise.training.config.config import Config
-from gatewise.training.data import auto_settings
-from gatewise.training.data.corpora import Corpora, Rows, read
-from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
+from gatewise.training.data.corpora import Rows
+from gatewise.training.data.encoded_corpus import EncodedCorpus
 from gatewise.training.data.label_checks import alike, listed
-from gatewise.training.data.row_survey import RowSurvey, TextKind, survey
+from gatewise.training.data.row_survey import RowSurvey, TextKind
 from gatewise.training.evaluation.interval import wilson
 from gatewise.vocab.corpus.bad_row_policy import CountBadRows
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.encoding import Encoder
-from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 Severity = Literal["error", "warning", "note"]
 
@@ -160,38 +156,6 @@ class CorpusCheck:
         }
 
 
-def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
-    """Checks a corpus without training on it; rows that cannot be used are a finding.
-
-    Args:
-        corpora: Where the rows are.
-        config: The settings that a training run would have.
-
-    Raises:
-        GatewiseError: If a corpus cannot be read, or no model could be trained on it.
-    """
-    bad_rows = CountBadRows()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            rows = read(corpora, config, bad_rows, Path(folder))
-        except CorpusError as error:
-            if bad_rows.first is None:
-                raise
-            raise CorpusError(
-                f"{error}; the first bad row is at "
-                f"{bad_rows.first.location}: {bad_rows.first.reason}",
-                option=error.option,
-            ) from None
-        found = survey(rows)
-        check = CorpusCheck(found, notes=rows.notes).with_findings(check_rows(rows, found, config))
-        config = auto_settings.with_unit(config, rows)
-        texts = chain.from_iterable(rows.train.texts())
-        tokenizer = train_tokenizer(texts, **config.tokens.dictionary_options())
-        corpus = encode_corpus(rows, tokenizer, config, bad_rows, Path(folder))
-        check = check.with_findings(check_texts(corpus, tokenizer, found, config))
-    return check.with_findings(_bad_rows(bad_rows))
-
-
 def check_rows(rows: Rows, found: RowSurvey, config: Config) -> list[CorpusFinding]:
     """The findings about the rows of a run before they are tokenized.
 
@@ -243,6 +207,27 @@ def check_texts(
     ]
 
 
+def check_bad_rows(bad_rows: CountBadRows) -> list[CorpusFinding]:
+    """The finding about rows that cannot be used.
+
+    Args:
+        bad_rows: Those rows, counted.
+    """
+    if not bad_rows.first:
+        return []
+    first = bad_rows.first
+    return [
+        CorpusFinding(
+            "bad-rows",
+            "error",
+            f"{_rows(bad_rows.count)} cannot be used, the first because {first.reason}",
+            {"rows": bad_rows.count},
+            "Fix these rows, or write them to a rejects file with --rejects",
+            ExampleRow(first.location.file, first.location.line, _shown(first.content)),
+        )
+    ]
+
+
 def refuse(findings: Iterable[CorpusFinding], config: Config) -> None:
     """Stops a run at severe findings, unless the settings allow them.
 
@@ -290,7 +275,7 @@ def _same_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFind
         return
     counts = found.training_rows()
     named = [
-        " and ".join(f"{shown} ({_rows(counts[label])})" for label, shown in _told_apart(group))
+        " and ".join(f"{shown} ({_rows(counts[label])})" for label, shown in _distinguished(group))
         for group in groups
     ]
     rarest = min(groups[0], key=lambda label: counts[label])
@@ -493,20 +478,6 @@ def _unknown(
     )
 
 
-def _bad_rows(bad_rows: CountBadRows) -> Iterator[CorpusFinding]:
-    if not bad_rows.first:
-        return
-    first = bad_rows.first
-    yield CorpusFinding(
-        "bad-rows",
-        "error",
-        f"{_rows(bad_rows.count)} cannot be used, the first because {first.reason}",
-        {"rows": bad_rows.count},
-        "Fix these rows, or write them to a rejects file with --rejects",
-        ExampleRow(first.location.file, first.location.line, _shown(first.content)),
-    )
-
-
 def _row(row: Row | None, shown: str) -> ExampleRow | None:
     if row is None:
         return None
@@ -517,7 +488,7 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…")
 
 
-def _told_apart(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _distinguished(labels: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Labels that look the same, each with a form that does not."""
     composed = {unicodedata.normalize("NFC", label) for label in labels}
     for label in labels:

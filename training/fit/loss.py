@@ -88,6 +88,21 @@ def _balanced_weights(examples: Examples, labels: int, *, multi_label: bool) -> 
     With soft labels n_c is the sum of the label's probabilities. In a multi-label task yes and no
     are the two classes of every label.
     """
+    sums = label_sums(examples, labels)
+    count = len(examples)
+    if not multi_label:
+        return (count / (labels * np.maximum(sums, 1))).astype(np.float32)
+    both = np.stack([sums, count - sums])
+    return (count / (2 * np.maximum(both, 1))).astype(np.float32)
+
+
+def label_sums(examples: Examples, labels: int) -> NDArray[np.float64]:
+    """The rows of each label, float64 `(labels,)`; with soft labels the sum of its probabilities.
+
+    Args:
+        examples: The training rows.
+        labels: Number of labels.
+    """
     sums = np.zeros(labels)
     for start in range(0, len(examples), _WINDOW):
         rows = np.arange(start, min(start + _WINDOW, len(examples)))
@@ -96,8 +111,4 @@ def _balanced_weights(examples: Examples, labels: int, *, multi_label: bool) -> 
             sums += np.bincount(targets, minlength=labels)
         else:
             sums += targets.sum(axis=0, dtype=np.float64)
-    count = len(examples)
-    if not multi_label:
-        return (count / (labels * np.maximum(sums, 1))).astype(np.float32)
-    both = np.stack([sums, count - sums])
-    return (count / (2 * np.maximum(both, 1))).astype(np.float32)
+    return sums

@@ -94,6 +94,8 @@ class Fitted:
         peak_rate: The peak learning rate that training ended with.
         paths: Factors of the logits of the recurrent path and of the n-gram path, in this order,
             before they are added; empty if both were trained on one loss.
+        strength: The C, the inverse of the regularization, by which the linear path was solved;
+            None if it was not.
     """
 
     epochs: tuple[Epoch, ...]
@@ -103,3 +105,4 @@ class Fitted:
     findings: tuple[str, ...]
     peak_rate: float
     paths: tuple[float, ...] = ()
+    strength: float | None = None

@@ -15,7 +15,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from gatewise.training.config.training_section import Metric
 from gatewise.training.data.examples import Examples
-from gatewise.training.evaluation.calibration import negative_log_likelihood
+from gatewise.training.evaluation.calibration import negative_log_likelihood, temperature
 from gatewise.training.evaluation.thresholds import choose
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.fit.path_weights import fit_path_weights
@@ -30,7 +30,8 @@ class ValidationScore:
 
     Attributes:
         loss: Mean cross-entropy, in nats.
-        metric: The value of the validation metric.
+        metric: The value of the validation metric. The metric `loss` is the mean cross-entropy of
+            the logits divided by the temperature that fits these rows, as in the finished model.
     """
 
     loss: float
@@ -62,21 +63,28 @@ def validate(
     sample = _sample(stream) if trainer.separate_losses else []
     factors = _factors(trainer, sample, multi_label=multi_label)
     total = 0.0
-    predicted, truth = [], []
+    classified, truth = [], []
     for by_path, targets in chain(sample, stream):
         logits = sum(factor * path for factor, path in zip(factors, by_path, strict=True))
         logits = np.asarray(logits, dtype=np.float32)
         total += negative_log_likelihood(logits, targets, multi_label=multi_label) * len(logits)
-        if multi_label:
-            predicted.append(expit(logits))
+        if metric == "loss":
+            classified.append(logits)
+            truth.append(targets)
+        elif multi_label:
+            classified.append(expit(logits))
             truth.append(targets >= 0.5)
         else:
-            predicted.append(logits.argmax(axis=1))
+            classified.append(logits.argmax(axis=1))
             truth.append(targets if targets.ndim == 1 else targets.argmax(axis=1))
     loss = total / len(examples)
-    if metric == "loss" or not np.isfinite(loss):
+    if not np.isfinite(loss):
         return ValidationScore(loss, loss)
-    predictions, expected = np.concatenate(predicted), np.concatenate(truth)
+    predictions, expected = np.concatenate(classified), np.concatenate(truth)
+    if metric == "loss":
+        divided = predictions / temperature(predictions, expected, multi_label=multi_label)
+        calibrated = negative_log_likelihood(divided, expected, multi_label=multi_label)
+        return ValidationScore(loss, calibrated)
     if multi_label:
         predictions = predictions >= np.array(choose(predictions, expected), predictions.dtype)
     if metric == "accuracy":

@@ -14,6 +14,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Literal
 
 from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_lines, too_long
 from gatewise.vocab.corpus.read_progress import ReadProgress
@@ -74,12 +75,8 @@ class Parser:
     def _restart(self, lines_done: int) -> None:
         self._lines_done = lines_done
         delimiter = self._file.cell_delimiter
-        self._reader = csv.reader(
-            self._feed(),
-            delimiter=delimiter,
-            quoting=csv.QUOTE_MINIMAL if self._file.quoted else csv.QUOTE_NONE,
-            strict=True,
-        )
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self._file.quoted else csv.QUOTE_NONE
+        self._reader = csv.reader(self._feed(), delimiter=delimiter, quoting=quoting, strict=True)
 
     def _feed(self) -> Iterator[str]:
         lines, size, limit = self.lines, 0, LINE_LIMIT

@@ -1,4 +1,4 @@
-"""`gatewise score` as it is typed: streams, several inputs, a run that is told to end."""
+"""`gatewise score` as it is typed: streams, several inputs, a run that is stopped."""
 
 import functools
 import gzip
@@ -44,7 +44,7 @@ def test_standard_input_to_standard_output(model_folder):
     assert json.loads(done.stderr)["scored"] == 3
 
 
-def test_what_was_found_out_is_told_in_a_line(score, model_folder, tmp_path):
+def test_what_was_found_out_is_reported_in_a_line(score, model_folder, tmp_path):
     path, out = tmp_path / "a.csv", tmp_path / "out.csv"
     path.write_bytes("text;id\nWo fährt der Zug für uns?;1\n".encode("cp1252"))
     done = score(model_folder, path, "--out", out)

@@ -1,4 +1,4 @@
-"""`gatewise serve`: which options go together, told before anything is loaded or started."""
+"""`gatewise serve`: which options go together, checked before anything is loaded or started."""
 
 import pytest
 

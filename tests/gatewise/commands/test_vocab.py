@@ -1,4 +1,4 @@
-"""`gatewise vocab`: one reading of the corpus, two uses of its texts."""
+"""`gatewise vocab`: a dictionary and its coverage, from one reading of the corpus."""
 
 import csv
 import functools

@@ -12,8 +12,12 @@ from gatewise.training.data.auto_settings import (
     with_unit,
     with_vectors,
 )
-from gatewise.training.data.corpora import Corpora, read
+from gatewise.training.data.corpora import Corpora, Rows, read
+from gatewise.training.data.stored_rows import store
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.records import Location
 
 SUBJECTS = ("the dog", "a cat", "my neighbour", "the old man", "our teacher", "her sister")
 VERBS = ("sees", "likes", "follows", "calls", "hears", "helps", "meets")
@@ -109,6 +113,24 @@ def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_p
     rows = rows_of(ENGLISH)
     found = with_linear_path(config.load(assignments=assignments), rows)
     assert found.training.linear_path == linear_path
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "linear_path"),
+    [
+        (["short"] * 6_000, 2, "solved"),
+        (["short"] * 6_000, 40, "descended"),
+        (["short"] * 30_000, 2, "descended"),
+        (["long " * 100] * 6_000, 2, "descended"),
+    ],
+    ids=["short", "many labels", "many rows", "long"],
+)
+def test_the_path_of_more_rows_is_solved_where_that_is_quick(tmp_path, texts, labels, linear_path):
+    numbered = [Row(text, (str(n % labels),), Location("rows", n)) for n, text in enumerate(texts)]
+    train = store(numbered, tmp_path / "train.arrow")
+    names = Labels(tuple(str(n) for n in range(labels)))
+    rows = Rows(train, train.only(np.arange(len(train)) < 10), None, names, multi_label=False)
+    assert with_linear_path(config.load(), rows).training.linear_path == linear_path
 
 
 def test_a_path_cannot_be_solved_for_probabilities(rows_of):

@@ -175,7 +175,7 @@ def test_copies_are_reported_and_removed_on_request(tmp_path, write_csv, what, t
         assert (("train", "train"), COPIES[0][0], COPIES[0][0]) in texts_of
 
 
-def test_a_part_of_which_nothing_is_left_is_told(tmp_path, write_csv):
+def test_a_part_without_a_row_left_is_reported(tmp_path, write_csv):
     train = write_csv(tmp_path / "train.csv", COPIES)
     with pytest.raises(CorpusError, match="no train rows are left once duplicates are removed"):
         rows_of(tmp_path / "data", Corpora(train, test=train), "corpus.duplicates=remove")

@@ -7,9 +7,12 @@ import tracemalloc
 import pytest
 
 from gatewise.training.config import config
+from gatewise.training.data import corpus_check
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.data.corpus_check import check_corpus, never_predicted, refuse
+from gatewise.training.data.corpus_check import never_predicted, refuse
+from gatewise.training.pipeline import check_corpus
 from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.encoding import Encoder
 
 WORDS = ["river", "stone", "cloud", "apple", "tiger", "violin", "copper", "garden", "winter", "sea"]
 
@@ -71,7 +74,7 @@ def test_labels_that_look_the_same(check, variant, shown):
     assert 2402 <= found.example.line <= 2411
 
 
-def test_labels_of_two_unicode_forms_are_told_apart(check):
+def test_labels_of_two_unicode_forms_are_distinguished(check):
     found = check([*GOOD, *rows_of({"caf\u00e9": 100, "cafe\u0301": 10})])["same-labels"]
     assert r"'cafe\u0301' (9 rows) and 'caf\xe9' (90 rows)" in found.message
 
@@ -213,7 +216,7 @@ def test_a_finding_as_json_and_in_one_line(check):
     assert "\n" not in line
 
 
-def test_duplicates_are_told_without_being_severe(tmp_path):
+def test_duplicates_are_reported_without_being_severe(tmp_path):
     path = write(tmp_path / "train.csv", [*GOOD, *GOOD[:1]])
     found = check_corpus(Corpora(path), config.load())
     (duplicates,) = (each for each in found.findings if each.code == "duplicates")
@@ -260,3 +263,25 @@ def test_memory_does_not_grow_with_the_number_of_long_texts(tmp_path):
     (truncated,) = (each for each in found.findings if each.code == "truncated")
     assert truncated.numbers["texts"] == 22
     assert truncated.numbers["unread"] == pytest.approx(1 - 511 / 240_000, abs=1e-3)
+
+
+@pytest.mark.parametrize("words", ["so it is said by\n", "그렇게 그는 말했다 "])
+def test_only_the_beginning_of_a_long_text_reaches_the_tokenizer(tmp_path, words, monkeypatch):
+    tokenized = []
+    train, encode = corpus_check.train_tokenizer, Encoder.encode
+
+    def train_counting(texts, **options):
+        texts = list(texts)
+        tokenized.extend(map(len, texts))
+        return train(texts, **options)
+
+    def encode_counting(self, texts):
+        tokenized.extend(map(len, texts))
+        return encode(self, texts)
+
+    monkeypatch.setattr(corpus_check, "train_tokenizer", train_counting)
+    monkeypatch.setattr(Encoder, "encode", encode_counting)
+    rows = [(f"{n} {words * 20_000}", "ab"[n % 2]) for n in range(24)]
+    check_corpus(Corpora(write(tmp_path / "train.csv", rows)), config.load())
+    assert len(tokenized) == 22 + 24
+    assert max(tokenized) < 4200

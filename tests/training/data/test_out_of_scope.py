@@ -1,4 +1,4 @@
-"""Rows that have none of the labels: read, split, and made into what is learnt from."""
+"""Rows out of scope, which have none of the labels: read, split, and encoded as targets."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_the_model_has_no_such_label(encoded):
     found = encoded(ROWS, test=[("x", "oos"), ("y", "a")])
     assert found.rows.labels.names == ("a", "b")
     assert [row.labels for row in found.rows.test] == [(), ("a",)]
-    # A share of them is set aside too.
+    # A share of them is held out too.
     assert [
         sum(not row.labels for row in part) for part in (found.rows.train, found.rows.validation)
     ] == [18, 2]

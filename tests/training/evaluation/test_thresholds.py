@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import f1_score
 
-from gatewise.training.evaluation.thresholds import choose
+from gatewise.training.evaluation.thresholds import choose, highest_f1
 
 
 def column(*values, dtype=np.float64):
@@ -31,7 +31,8 @@ def column(*values, dtype=np.float64):
     ],
 )
 def test_small_cases(scores, truth, threshold):
-    assert choose(column(*scores), column(*truth, dtype=bool)) == (pytest.approx(threshold),)
+    found = highest_f1(column(*scores), column(*truth, dtype=bool))
+    assert found == (pytest.approx(threshold),)
 
 
 # Few different scores, so that equal ones and borders are met.
@@ -51,7 +52,7 @@ SCORES = st.sampled_from([0.0, 1e-30, 0.25, 0.5, 0.7, 0.70000005, 1.0])
 )
 def test_no_threshold_gives_a_better_f1(data):
     scores, truth = data
-    for chosen, values, has in zip(choose(scores, truth), scores.T, truth.T, strict=True):
+    for chosen, values, has in zip(highest_f1(scores, truth), scores.T, truth.T, strict=True):
         assert 0 < chosen <= 1
         tried = [value for value in {*values.tolist(), 1.0} if value > 0]
         best = max(f1_score(has, values >= np.float32(cut), zero_division=0) for cut in tried)
@@ -61,3 +62,33 @@ def test_no_threshold_gives_a_better_f1(data):
             assert found == pytest.approx(best)
         if not has.any():
             assert chosen == 0.5
+
+
+def scored(positives: int, rows: int = 400):
+    """A label with a share of rows, whose scores tell them from the others, with noise."""
+    generator = np.random.default_rng(positives)
+    has = np.arange(rows) < positives
+    return 1 / (1 + np.exp(-generator.normal(np.where(has, 0.5, -3), 1))), has
+
+
+def test_a_rare_label_takes_the_common_threshold_and_a_frequent_one_its_own():
+    moved, has = scored(145)
+    labels = [scored(150), scored(140), scored(160), scored(1), (moved**0.3, has), scored(0)]
+    scores, truth = (np.stack(part, axis=1) for part in zip(*labels, strict=True))
+    *_, rare, frequent, common = choose(scores, truth)
+    own = highest_f1(scores, truth)
+    assert abs(rare - common) < abs(own[3] - common) / 3
+    assert abs(frequent - own[4]) < abs(own[4] - common) / 3
+
+
+def test_a_label_without_a_row_has_the_common_threshold():
+    scores, truth = (np.stack(part, axis=1) for part in zip(scored(50), scored(0), strict=True))
+    with_row, without = choose(scores, truth)
+    assert 0 < without < 0.5
+    assert with_row == pytest.approx(without, abs=0.1)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_scores_at_the_ends_have_a_threshold_between(value):
+    scores, truth = np.full((3, 2), value), np.array([[True, False]] * 3)
+    assert all(0 < threshold < 1 for threshold in choose(scores, truth))

@@ -178,6 +178,23 @@ def test_a_label_with_a_single_row_leaves_no_fold_without_another(tmp_path):
     assert (logits.argmax(axis=1)[targets == 0] == 0).all()
 
 
+def test_the_regularization_is_chosen_or_given(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    tokenizer = train_tokenizer(texts)
+    rows = examples.store([(encode(tokenizer, list(texts)), np.array(labels, np.int32))], tmp_path)
+    spelling = char_ngrams(tokenizer, (2, 3, 4))
+    shape = Shape(tokenizer.get_vocab_size(), 4, (1, 2), buckets=1000)
+    tables = {}
+    for given in (None, 0.001):
+        model = build(NetworkConfig(units=4), shape, seed=1, char_ngrams=spelling)
+        count_ngrams(model, rows)
+        used = solve_linear_path(model, rows, spelling, DEFAULT, multi_label=False, strength=given)
+        tables[used] = model.get_layer("ngrams").weights_table.numpy()
+    chosen, given = tables
+    assert chosen > given == 0.001
+    assert np.abs(tables[given]).max() < np.abs(tables[chosen]).max()
+
+
 def test_balanced_labels_weigh_the_same(tmp_path):
     texts = ["good"] * 20 + ["good so so"] * 20 + ["bad so so"]
     targets = np.array([0] * 40 + [1], np.int32)

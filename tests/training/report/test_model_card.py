@@ -16,8 +16,8 @@ from gatewise.vocab.tokenizer.tokenizer import Coverage
 
 @pytest.fixture
 def run():
-    figures = LabelMetrics("a", 0.5, 0.5, 0.5, 10)
-    report = Report(0.75, 0.5, 0.6, 0.0321, 20, (figures,))
+    metrics = LabelMetrics("a", 0.5, 0.5, 0.5, 10)
+    report = Report(0.75, 0.5, 0.6, 0.0321, 20, (metrics,))
     epoch = Epoch(2, 20, 0.5, 0.6, 0.7512, 1e-3)
     fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, (), 3e-3)
     return RunMetrics(
@@ -47,9 +47,9 @@ def test_the_card_has_the_calibration_error(run):
 def test_the_card_has_the_rejection_threshold(run):
     point = RejectionPoint(0.61234, 0.9, 0.97, 0.5)
     rejection = Rejection("none `of` these", "oos", None, True, point, ())
-    figures = {"answered": 0.912, "accuracy_answered": 0.97}
-    figures |= {"out_of_scope_rows": 1234, "out_of_scope_recall": 0.654}
-    rejecting = replace(run, validation=replace(run.validation, **figures))
+    metrics = {"answered": 0.912, "accuracy_answered": 0.97}
+    metrics |= {"out_of_scope_rows": 1234, "out_of_scope_recall": 0.654}
+    rejecting = replace(run, validation=replace(run.validation, **metrics))
     text = " ".join(card_of(rejecting, None, rejection).split())
     assert "probability below 0.6123 is answered with ``none `of` these``:" in text
     assert (

@@ -1,4 +1,4 @@
-"""The page in a real Chromium."""
+"""The web UI in a real Chromium."""
 
 import json
 from pathlib import Path
@@ -70,8 +70,8 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def browser(running):
-    """A browser that has asked for nothing and complained of nothing yet."""
-    running.asked.clear()
+    """A browser that has requested nothing and reported no error yet."""
+    running.requested.clear()
     running.complaints.clear()
     return running
 
@@ -170,7 +170,7 @@ class TestTyping:
         assert browser.complaints == []
         # Requests go to the service only; the browser opens pages of its own first.
         own = (str(one.base_url), "about:", "data:", "chrome:", "chrome-untrusted:")
-        assert [url for url in browser.asked if not url.startswith(own)] == []
+        assert [url for url in browser.requested if not url.startswith(own)] == []
 
     def test_the_answer_belongs_to_the_latest_text(self, browser, one):
         page = Opened(browser, one)
@@ -229,10 +229,10 @@ class TestModels:
         tops = page.evaluate(f"{TYPED}.map((one) => one.getBoundingClientRect().top)")
         assert len(set(tops)) == 1
         # One explanation per model is requested.
-        asked = page.evaluate(
+        requested = page.evaluate(
             "performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)"
         )
-        explained = [path for path in asked if path.endswith("/explain")]
+        explained = [path for path in requested if path.endswith("/explain")]
         assert sorted(explained) == sorted(f"/models/{name}/explain" for name in every)
         box = "document.querySelectorAll('#models input')[1]"
         page.evaluate(f"{box}.click()")
