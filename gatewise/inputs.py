@@ -103,7 +103,8 @@ def labelled_rows(
 ) -> Iterator["EncodedRow"]:
     """The labelled rows of a data file or a folder of them, encoded for a model; at least one.
 
-    Of a folder of splits, they are those of the test split.
+    Of a folder of splits, they are those of the test split. Labels that the model does not know are
+    accepted: they count as errors.
     """
     # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
@@ -115,7 +116,7 @@ def labelled_rows(
     tell([note] if note else [])
     opened = open_corpus(corpus, Columns(*columns, classifier.task), options)
     tell(opened.records.notes)
-    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope)
+    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope, accept_unknown=True)
     # Thousands of rows are encoded together: of a long text, only what is read is kept.
     short = (replace(row, text=classifier.cut(row.text)) for row in rows)
     encoded = bad_rows.keep(encode_rows(classifier.encode, short))

@@ -6,7 +6,7 @@ few bytes a row.
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,6 +60,23 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class UnknownLabels:
+    """Labels of a part that no training row has.
+
+    Attributes:
+        part: The part; its rows with such labels are left out of validation, and kept in test.
+        rows: Number of these rows.
+        labels: How many of them have each label.
+        first: The first of them.
+    """
+
+    part: Part
+    rows: int
+    labels: Mapping[str, int]
+    first: Row
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a run.
 
@@ -74,6 +91,7 @@ class Rows:
         copies: Examples of them.
         notes: What was found out about how to read the corpora, one line each.
         held_out: Whether the validation rows are a part of the training corpus.
+        unknown: Labels of validation and test rows that no training row has.
     """
 
     train: StoredRows
@@ -85,6 +103,7 @@ class Rows:
     copies: tuple[Copy, ...] = ()
     notes: tuple[str, ...] = ()
     held_out: bool = False
+    unknown: tuple[UnknownLabels, ...] = ()
 
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
@@ -104,8 +123,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     Raises:
         ConfigError: If the settings do not fit the rows.
         CorpusError: If a corpus cannot be read, or holds fewer than two labels.
-        BadRowsError: If a row is bad, such as one with a label unknown to training, and the policy
-            is to stop.
+        BadRowsError: If a row is bad, and the policy is to stop.
     """
     columns, options = config.corpus.columns(), config.corpus.read_options()
     folder_of_splits, corpora = corpora.train, _with_splits(corpora, columns, options)
@@ -138,13 +156,22 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         )
     columns = replace(columns, task=reader.columns.task)
 
-    def others(path: Path, name: str) -> StoredRows:
+    unknown: list[UnknownLabels] = []
+
+    def others(path: Path, part: Part) -> StoredRows:
         corpus = open_corpus(path, columns, options)
         notes.extend(corpus.records.notes)
-        return store(corpus.rows(bad_rows, labels.names, out_of_scope), folder / name, limit)
+        rows = corpus.rows(bad_rows, labels.names, out_of_scope, accept_unknown=True)
+        seen = _UnknownCounts(labels, part)
+        stored = store(seen.noting(rows), folder / f"{part}.arrow", limit)
+        if found := seen.found():
+            unknown.append(found)
+        if not len(stored):
+            raise CorpusError(f"{path}: no row has a label of {corpora.train}")
+        return stored
 
     if corpora.validation:
-        validation = others(corpora.validation, "validation.arrow")
+        validation = others(corpora.validation, "validation")
     else:
         keys = counts.keys(labels)
         held_out = split(keys, config.corpus.validation_share, config.training.seed)
@@ -155,7 +182,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
                 option="validation",
             )
         train, validation = train.only(~held_out), train.only(held_out)
-    test = others(corpora.test, "test.arrow") if corpora.test else None
+    test = others(corpora.test, "test") if corpora.test else None
     found = Rows(
         train,
         validation,
@@ -164,6 +191,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         multi_label,
         notes=tuple(notes),
         held_out=corpora.validation is None,
+        unknown=tuple(unknown),
     )
     if config.corpus.duplicates == "ignore":
         return found
@@ -278,6 +306,36 @@ class _LabelCounts:
             rarest = min(names, key=lambda name: (self.of_labels[name], name), default=None)
             key_of[number] = len(labels) if rarest is None else labels.ids[rarest]
         return key_of[np.frombuffer(self._rows, dtype=np.int32)]
+
+
+class _UnknownCounts:
+    """The labels of validation or test rows that no training row has.
+
+    A row that has one is left out of validation, where everything is chosen by labels that the
+    model has. In test it stays, because it is an error of the model.
+    """
+
+    def __init__(self, labels: Labels, part: Part) -> None:
+        self._labels, self._part = labels, part
+        self._rows = 0
+        self._counts: Counter[str] = Counter()
+        self._first: Row | None = None
+
+    def noting(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            unknown = [label for label in row.labels if label not in self._labels.ids]
+            if unknown:
+                self._rows += 1
+                self._counts.update(unknown)
+                self._first = self._first or row
+            if not unknown or self._part == "test":
+                yield row
+
+    def found(self) -> UnknownLabels | None:
+        if self._first is None:
+            return None
+        counts = dict(self._counts.most_common())
+        return UnknownLabels(self._part, self._rows, counts, self._first)
 
 
 def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gatewise.vocab.corpus.bad_row_policy import BadRows, T
 from gatewise.vocab.corpus.columns import Columns, FoundColumns
@@ -65,6 +66,8 @@ class Corpus:
         bad_rows: BadRows,
         known_labels: Collection[str] | None = None,
         out_of_scope: str | None = None,
+        *,
+        accept_unknown: bool = False,
     ) -> Iterator[Row]:
         """Read the rows in a stream.
 
@@ -73,6 +76,7 @@ class Corpus:
             known_labels: The labels of the model; a row with any other is bad, and there must be
                 a probability column for each of them. None allows all labels.
             out_of_scope: In a single-label task, the label of rows without any of the labels.
+            accept_unknown: Whether a row may have other labels than those of the model.
 
         Returns:
             The rows in the order of the files, one at least.
@@ -87,7 +91,9 @@ class Corpus:
             self._check_probabilities(known)
         if known is not None and out_of_scope is not None:
             known |= {out_of_scope}
-        rows = bad_rows.keep(_rows(self.records, self.columns, known))
+        rows = bad_rows.keep(
+            _rows(self.records, self.columns, known, accept_unknown=accept_unknown)
+        )
         if out_of_scope is not None:
             rows = (
                 replace(row, labels=()) if row.labels == (out_of_scope,) else row for row in rows
@@ -219,11 +225,14 @@ def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
 
 
 def _rows(
-    records: RecordStream, columns: FoundColumns, known: frozenset[str] | None
+    records: RecordStream,
+    columns: FoundColumns,
+    known: frozenset[str] | None,
+    *,
+    accept_unknown: bool,
 ) -> Iterator[Row | BadRow]:
-    labels_of = _soft_row if columns.labels else _single_row
-    if columns.task == "multi_label" and not columns.labels:
-        labels_of = _multi_row
+    hard_row = _multi_row if columns.task == "multi_label" else _single_row
+    labels_of = _soft_row if columns.labels else partial(hard_row, accept_unknown=accept_unknown)
     for table in records.tables:
         names = table.class_names.get(columns.label)
         for item in table.records():
@@ -238,16 +247,26 @@ def _rows(
 
 
 def _single_row(
-    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+    record: Record,
+    text: str,
+    columns: FoundColumns,
+    known: frozenset[str] | None,
+    *,
+    accept_unknown: bool,
 ) -> Row | BadRow:
-    label = one_label(record, columns.label, known)
+    label = one_label(record, columns.label, known, accept_unknown=accept_unknown)
     return label if isinstance(label, BadRow) else Row(text, (label,), record.location)
 
 
 def _multi_row(
-    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+    record: Record,
+    text: str,
+    columns: FoundColumns,
+    known: frozenset[str] | None,
+    *,
+    accept_unknown: bool,
 ) -> Row | BadRow:
-    labels = several_labels(record, columns.label, known)
+    labels = several_labels(record, columns.label, known, accept_unknown=accept_unknown)
     return labels if isinstance(labels, BadRow) else Row(text, labels, record.location)
 
 

@@ -71,16 +71,20 @@ def _named_splits(folder: Path) -> dict[str, Path]:
         entries = sorted(entry for entry in folder.iterdir() if entry.name[:1] not in "._")
     except OSError:
         return {}
-    found: dict[str, Path] = {}
+    files: dict[str, list[Path]] = {}
     for entry in entries:
         stem = entry.name if entry.is_dir() else entry.name.partition(".")[0]
-        split = _SYNONYMS.get(stem.lower())
-        if split in found:
-            raise CorpusError(f"{folder}: two of the split {split}: {found[split]} and {entry}")
-        if split is not None:
-            found[split] = entry
-    if "train" not in found or len(found) < 2:
+        if split := _SYNONYMS.get(stem.lower()):
+            files.setdefault(split, []).append(entry)
+    if "train" not in files or len(files) < 2:
         return {}
+    found = {split: of_split[0] for split, of_split in files.items()}
+    for split, of_split in files.items():
+        if len(of_split) > 1:
+            raise CorpusError(
+                f"{folder}: expected one file of the split {split!r}, received "
+                f"{', '.join(file.name for file in of_split)}"
+            )
     others = [entry for entry in entries if entry not in found.values()]
     if data := [entry for entry in others if entry.is_dir() or _is_data(entry)]:
         raise CorpusError(

@@ -21,8 +21,21 @@ _OF_THE_MODEL = "the model gives a text exactly one"
 _SEVERAL = "for several labels per text, set corpus.task=multi_label"
 
 
-def one_label(record: Record, column: str, known: frozenset[str] | None = None) -> str | BadRow:
-    """The label of a record, or a bad row with the reason why there is none."""
+def one_label(
+    record: Record,
+    column: str,
+    known: frozenset[str] | None = None,
+    *,
+    accept_unknown: bool = False,
+) -> str | BadRow:
+    """The label of a record, or a bad row with the reason why there is none.
+
+    Args:
+        record: The record.
+        column: The column of the label.
+        known: The labels of the model; None if there is no model yet.
+        accept_unknown: Whether other labels are accepted.
+    """
     label = record.values.get(column)
     advice = _SEVERAL if known is None else _OF_THE_MODEL
     if isinstance(label, int) and not isinstance(label, bool):
@@ -35,7 +48,9 @@ def one_label(record: Record, column: str, known: frozenset[str] | None = None) 
                 f"expected one label, received a list written as text, {_printable(label)}; "
                 f"{advice}"
             )
-        return label if known is None else record.bad(unknown_label(label, known))
+        if known is None or accept_unknown:
+            return label
+        return record.bad(unknown_label(label, known))
     if label is None or isinstance(label, str):
         return record.bad("the label is missing")
     reason = f"expected the label to be a string or an integer, received {json_kind(label)}"
@@ -43,7 +58,11 @@ def one_label(record: Record, column: str, known: frozenset[str] | None = None) 
 
 
 def several_labels(
-    record: Record, column: str, known: frozenset[str] | None = None
+    record: Record,
+    column: str,
+    known: frozenset[str] | None = None,
+    *,
+    accept_unknown: bool = False,
 ) -> tuple[str, ...] | BadRow:
     """The labels of a record, sorted and distinct, or a bad row with the reason.
 
@@ -71,7 +90,7 @@ def several_labels(
             return record.bad(f"expected each label to be a string or an integer, received {kind}")
         if not label or label.isspace():
             return record.bad("one of the labels is empty")
-        if known is not None and label not in known:
+        if known is not None and label not in known and not accept_unknown:
             return record.bad(unknown_label(label, known))
         labels.add(label)
     return tuple(sorted(labels))

@@ -9,7 +9,8 @@ import pytest
 from gatewise.training.config import config
 from gatewise.training.data import corpus_check
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.data.corpus_check import never_predicted, refuse
+from gatewise.training.data.corpus_check import never_predicted
+from gatewise.training.data.corpus_findings import refuse
 from gatewise.training.pipeline import check_corpus
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.encoding import Encoder
@@ -67,8 +68,8 @@ def test_labels_that_look_the_same(check, variant, shown):
     found = check([*GOOD, *rows_of({variant: 10})])["same-labels"]
     assert found.severity == "error"
     assert found.numbers == {"groups": 1, "labels": 2}
-    assert f"{shown} (9 rows)" in found.message
-    assert "'joy' (1,080 rows)" in found.message
+    assert f"{shown} (10 rows)" in found.message
+    assert "'joy' (1,200 rows)" in found.message
     assert (found.example.file[-9:], found.example.shown) == ("train.csv", shown)
     # The line is that of a row with the rare one.
     assert 2402 <= found.example.line <= 2411
@@ -76,7 +77,7 @@ def test_labels_that_look_the_same(check, variant, shown):
 
 def test_labels_of_two_unicode_forms_are_distinguished(check):
     found = check([*GOOD, *rows_of({"caf\u00e9": 100, "cafe\u0301": 10})])["same-labels"]
-    assert r"'cafe\u0301' (9 rows) and 'caf\xe9' (90 rows)" in found.message
+    assert r"'cafe\u0301' (10 rows) and 'caf\xe9' (100 rows)" in found.message
 
 
 @pytest.mark.parametrize("written", ["joy|love", "joy, love"])
@@ -113,6 +114,37 @@ def test_few_rows(check):
     # Rows of a validation corpus are not trained on.
     found = check([*GOOD, *rows_of(anger=4)], validation=rows_of(joy=300, love=300, anger=300))
     assert found["few-rows"].numbers == {"labels": 1, "fewest": 4}
+
+
+def test_labels_that_share_their_parts_look_like_lists(check):
+    grid = [f"{first};{second}" for first in ("neg", "pos") for second in ("x", "y")]
+    found = check(rows_of(dict.fromkeys(grid, 60)))["listed-labels"]
+    assert found.severity == "warning"
+    assert found.numbers == {"labels": 4, "labels_in_lists": 4}
+    places = rows_of({"Paris, France": 600, "Lyon, France": 600, "Rome, Italy": 600})
+    assert "listed-labels" not in check(places)
+
+
+def test_contradicting_labels_by_their_share(check):
+    text_of_joy, text_of_love = GOOD[0][0], GOOD[1200][0]
+    found = check([*GOOD, (text_of_joy, "love")])["contradicting-labels"]
+    assert (found.severity, found.numbers["rows"]) == ("note", 2)
+    assert "has 'joy' at " in found.message
+    assert "line 2402" in found.message
+    assert text_of_love not in found.message
+    several = [*GOOD, *((text, "love") for text, _ in GOOD[:30])]
+    assert check(several)["contradicting-labels"].severity == "warning"
+    many = [*GOOD[:1000], *GOOD[1200:2200], *((text, "love") for text, _ in GOOD[:400])]
+    assert check(many)["contradicting-labels"].severity == "error"
+
+
+def test_labels_that_no_training_row_has(check):
+    more = [*rows_of(joy=150, love=150), ("so so 1", "anger"), ("so so 2", "fear")]
+    found = check(GOOD, validation=more)["unknown-labels"]
+    assert found.severity == "warning"
+    assert "2 rows of validation with labels that no training row has" in found.message
+    assert "'anger' (1 row), 'fear' (1 row); they are left out" in found.message
+    assert found.example.line == 302
 
 
 def test_a_label_without_validation_rows(check):

@@ -170,5 +170,7 @@ def test_other_folders_have_no_splits(tmp_path):
     with pytest.raises(CorpusError, match=r"holds the splits .*'more\.csv', which is none"):
         splits_of(tmp_path)
     (tmp_path / "more.csv").rename(tmp_path / "train.jsonl")
-    with pytest.raises(CorpusError, match="two of the split train"):
+    with pytest.raises(
+        CorpusError, match="expected one file of the split 'train', received train.csv, train.jsonl"
+    ):
         splits_of(tmp_path)
