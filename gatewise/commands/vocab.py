@@ -29,7 +29,7 @@ def vocab(
     from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
-    check_outputs([corpus], {"--out": out, "--rejects": rejects})
+    check_outputs([corpus], {"out": out, "rejects": rejects})
     run_config = load_config(config, set_, text_column, delimiter, quoting, encoding, sheet)
     column = run_config.corpus.text_column
     records = open_records(corpus, options=run_config.corpus.read_options())

@@ -64,16 +64,46 @@ def score_texts(
             a ValueError.
         GatewiseError: An argument is out of range.
     """
-    checked = checked_texts(texts, missing="")
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
-    # As for a file with labels: `frame.assign` would replace the true ones by the predicted.
-    output_columns = OutputColumns.for_input(
+    return columns_of_texts(
         classifier,
+        texts,
+        # `frame.assign` would replace the true labels of a frame by the predicted ones.
         (LABEL, LABELS),
         str(model),
-        Format.PARQUET,
         top_k=top_k,
         probabilities=probabilities,
+        none_below=none_below,
+        workers=workers,
+    )
+
+
+def columns_of_texts(
+    classifier: Classifier,
+    texts: Iterable[object],
+    taken: Iterable[str],
+    source: str,
+    *,
+    top_k: int | None = None,
+    probabilities: bool = False,
+    none_below: float | None = None,
+    workers: int | None = None,
+) -> dict[str, list[object]]:
+    """The columns of `score_texts` by a model that is loaded.
+
+    Args:
+        classifier: The model.
+        texts: The texts, as `score_texts` takes them.
+        taken: Names that no column may have.
+        source: What has those columns, for messages.
+        top_k: See `score_texts`, as for the others.
+        probabilities: Likewise.
+        none_below: Likewise.
+        workers: Likewise.
+    """
+    checked = checked_texts(texts, missing="")
+    output_columns = OutputColumns.for_input(
+        classifier, taken, source, Format.PARQUET, top_k=top_k, probabilities=probabilities
     )
     reject = reject_settings(classifier, none_below)
     columns: dict[str, list[object]] = {name: [] for name in output_columns.names}

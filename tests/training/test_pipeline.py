@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
+import gatewise
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS
@@ -335,3 +336,44 @@ def test_a_network_that_reads_forward_is_written_a_second_time(forward_model_fol
     assert names == {"model.onnx", "model_fp16.onnx", "model_quantized.onnx", "step.onnx"}
     manifest = json.loads((forward_model_folder / "manifest.json").read_text(encoding="utf-8"))
     assert "onnx/step.onnx" in manifest["files"]
+
+
+def test_a_model_of_windows_learns_from_the_end_of_texts(tmp_path, write_csv):
+    """Which word is last decides; a model of the first window cannot see it."""
+    filler = "a b c d e f g h i j k l"
+    rows = [
+        (f"{filler[: 2 * (n % 10)]} {n} {filler} {word} {word}", label)
+        for n in range(40)
+        for word, label in (("good", "+"), ("bad", "-"))
+    ]
+    corpus, test = (
+        write_csv(tmp_path / name, some)
+        for name, some in (("train.csv", rows), ("test.csv", rows[::3]))
+    )
+    small = ("network.units=4", "network.buckets=100", "training.epochs=4")
+    settings = config.load(
+        assignments=[*small, "tokens.unit=word", "tokens.max_length=8", "tokens.windows=4"]
+    )
+    found = train(
+        Corpora(corpus, test=test), tmp_path / "model", settings, StopAtBadRows(), lambda _: None
+    )
+    assert found.test.accuracy == 1
+    assert found.refit_rows == 80
+    folder = tmp_path / "model"
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert document["gatewise"]["tokens"]["windows"] == 4
+    assert document["max_position_embeddings"] == 8
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "reads up to 4 windows of 8 word tokens" in card
+    assert "read the first\n8 tokens only" in card
+    texts, labels = zip(*rows[::3], strict=True)
+    model = gatewise.load(folder)
+    assert model.predict(texts) == list(labels)
+    lines, output = tmp_path / "texts.jsonl", tmp_path / "scores.jsonl"
+    lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    model.score(lines, output)
+    scored = [json.loads(line)["score"] for line in output.read_text().splitlines()]
+    np.testing.assert_array_equal(
+        np.array(scored, np.float32), model.predict_proba(texts).max(axis=1)
+    )
+    assert gatewise.score_texts(texts, str(folder))["score"] == scored

@@ -3,8 +3,10 @@
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
+from tokenizers import Tokenizer
 
 from gatewise.training.config.section import Section
+from gatewise.vocab.tokenizer.encoding import MAX_WINDOWS, Encoder, ids_of_windows
 from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit
 from gatewise.vocab.tokenizer.tokenizer import Accents, Normalization, Unit
 
@@ -36,6 +38,11 @@ class TokensConfig(Section):
         "head",
         description="Which tokens of a longer text are read: the first, the last, or half of each.",
     )
+    windows: Annotated[int, Field(ge=1, le=MAX_WINDOWS)] = Field(
+        1,
+        description="Windows of at most `max_length` tokens that are read of a text, at most: each "
+        "is classified by itself, and their logits are averaged.",
+    )
     lowercase: bool = Field(True, description="Whether texts are lowercased.")
     accents: Accents = Field(
         "keep",
@@ -57,9 +64,13 @@ class TokensConfig(Section):
 
     def text_limit(self) -> TextLimit:
         """Cuts a text to what can be read of it."""
-        return TextLimit(self.max_length, self.keep, self.unit)
+        return TextLimit(ids_of_windows(self.windows, self.max_length), self.keep, self.unit)
+
+    def encoder(self, tokenizer: Tokenizer) -> Encoder:
+        """Encodes texts as far as they are read."""
+        return Encoder(tokenizer, self.max_length, self.keep, self.windows)
 
     def dictionary_options(self) -> dict[str, Any]:
         """The settings as keywords of `train_tokenizer`; the unit `auto` becomes `word`."""
         unit = "word" if self.unit == "auto" else self.unit
-        return {**self.model_dump(exclude={"max_length", "keep"}), "unit": unit}
+        return {**self.model_dump(exclude={"max_length", "keep", "windows"}), "unit": unit}

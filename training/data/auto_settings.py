@@ -91,14 +91,16 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
         ConfigError: If the path cannot be solved for these rows.
     """
     training = config.training
-    # A row out of scope has a share of every label.
+    # A row out of scope has a share of every label, and so has one that a teacher labelled.
     has_shares = (
-        config.corpus.probability_prefix is not None or config.reject.out_of_scope is not None
+        config.corpus.probability_prefix is not None
+        or config.reject.out_of_scope is not None
+        or config.teacher.is_wanted
     )
     if training.linear_path == "solved" and has_shares:
         raise ConfigError(
             "training.linear_path=solved: expected rows with their label or labels, received "
-            "probabilities or rows out of scope: set training.linear_path=descended"
+            "probabilities, a teacher or rows out of scope: set training.linear_path=descended"
         )
     if training.linear_path != "auto":
         return config
@@ -130,7 +132,8 @@ def with_refit(config: Config, rows: Rows) -> Config:
         )
     if training.refit != "auto":
         return config
-    refit = _are_few(rows) and rows.held_out and config.reject.out_of_scope is None
+    is_possible = config.reject.out_of_scope is None and not config.teacher.is_wanted
+    refit = _are_few(rows) and rows.held_out and is_possible
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 

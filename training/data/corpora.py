@@ -21,10 +21,14 @@ from gatewise.vocab.corpus.columns import Columns, FoundColumns
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
 from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError
+
+Source = Path | MemoryTable
+"""A corpus: a data file or a folder of them, or a table in memory."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class Corpora:
         test: Test rows, which nothing is chosen by; if None, there is no test report.
     """
 
-    train: Path
-    validation: Path | None = None
-    test: Path | None = None
+    train: Source
+    validation: Source | None = None
+    test: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,12 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         BadRowsError: If a row is bad, and the policy is to stop.
     """
     columns, options = config.corpus.columns(), config.corpus.read_options()
-    folder_of_splits, corpora = corpora.train, _with_splits(corpora, columns, options)
+    notes: list[str] = []
+    if isinstance(path := corpora.train, Path):
+        corpora = _with_splits(path, corpora, columns, options)
+        notes += _split_notes(path, corpora)
     reader = open_corpus(corpora.train, columns, options)
-    notes = [*_split_notes(folder_of_splits, corpora), *reader.records.notes]
+    notes += reader.records.notes
     if columns.probability_prefix is not None:
         reader.require_probabilities()
     multi_label = reader.columns.task == "multi_label"
@@ -158,8 +165,8 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
 
     unknown: list[UnknownLabels] = []
 
-    def others(path: Path, part: Part) -> StoredRows:
-        corpus = open_corpus(path, columns, options)
+    def others(source: Source, part: Part) -> StoredRows:
+        corpus = open_corpus(source, columns, options)
         notes.extend(corpus.records.notes)
         rows = corpus.rows(bad_rows, labels.names, out_of_scope, accept_unknown=True)
         seen = _UnknownCounts(labels, part)
@@ -167,7 +174,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         if found := seen.found():
             unknown.append(found)
         if not len(stored):
-            raise CorpusError(f"{path}: no row has a label of {corpora.train}")
+            raise CorpusError(f"{corpus.records.path}: no row has a label of the training corpus")
         return stored
 
     if corpora.validation:
@@ -198,14 +205,14 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     return _with_duplicates(found, config, folder)
 
 
-def _with_splits(corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
+def _with_splits(folder: Path, corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
     """The corpora with the splits of the training corpus, if it is a folder of them."""
-    splits = splits_of(corpora.train)
+    splits = splits_of(folder)
     if "train" not in splits:
         return corpora
-    test = corpora.test or splits.get("test")
-    if corpora.test is None and test is not None and not _has_labels(test, columns, options):
-        test = None
+    test = corpora.test
+    if test is None and "test" in splits and _has_labels(splits["test"], columns, options):
+        test = splits["test"]
     return Corpora(splits["train"], corpora.validation or splits.get("validation"), test)
 
 

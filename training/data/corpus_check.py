@@ -238,8 +238,8 @@ def _listed_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFi
     yield CorpusFinding(
         "listed-labels",
         severity,
-        f"{_of(len(lists), len(labels), 'labels')} {verb} a list of labels written as text, such as "
-        f"{_shown(first)}",
+        f"{_of(len(lists), len(labels), 'labels')} {verb} a list of labels written as text, such "
+        f"as {_shown(first)}",
         {"labels": len(lists), "labels_in_lists": len(apart)},
         "For several labels a text, set corpus.task=multi_label and separate them by | in CSV, or "
         "write a list in JSON Lines or Parquet",
@@ -373,21 +373,23 @@ def _truncated(
     tokens, total = config.tokens, len(corpus.truncated)
     sample = truncated[:: -(-len(truncated) // _LOCATED)]
     rows = corpus.rows.train.at(sample.tolist())
-    encoder = Encoder(tokenizer, tokens.max_length, tokens.keep)
+    encoder = tokens.encoder(tokenizer)
     read = sum(_characters_read(row.text, encoder) for row in rows)
     unread = 1 - read / int(corpus.rows.train.characters[sample].sum())
     yield CorpusFinding(
         "truncated",
         "warning" if len(truncated) >= _MANY_TRUNCATED * total else "note",
         f"{len(truncated):,} of {total:,} training texts ({len(truncated) / total:.1%}) are longer "
-        f"than tokens.max_length={tokens.max_length}; "
+        f"than {'' if tokens.windows == 1 else f'tokens.windows={tokens.windows} of '}"
+        f"tokens.max_length={tokens.max_length}; "
         f"{'over 99%' if unread > 0.99 else f'{unread:.0%}'} of their characters are not read",
         {
             "texts": len(truncated),
             "share": round(len(truncated) / total, 4),
             "unread": round(unread, 4),
         },
-        "Raise tokens.max_length, or choose with tokens.keep which part is read",
+        "Raise tokens.max_length, read several windows of a text with tokens.windows, or choose "
+        "with tokens.keep which part is read",
         _row(rows[0], rows[0].text),
     )
 

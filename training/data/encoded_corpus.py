@@ -138,7 +138,7 @@ def encode_corpus(
     Raises:
         GatewiseError: If the rows cannot be trained on.
     """
-    encoder = Encoder(tokenizer, config.tokens.max_length, config.tokens.keep)
+    encoder = config.tokens.encoder(tokenizer)
     out_of_scope = config.reject.out_of_scope
     parts = {
         part: _Part(part, stored, rows, has_out_of_scope=out_of_scope is not None).encode(

@@ -18,7 +18,7 @@ def count_ngrams(model: keras.Model, train: Examples) -> None:
 
     Args:
         model: From `gatewise.training.network.build`; unchanged if it has no linear path.
-        train: The training texts.
+        train: The training texts, or windows of them.
     """
     layers = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if not layers:
@@ -30,6 +30,11 @@ def count_ngrams(model: keras.Model, train: Examples) -> None:
         frequencies[found] += texts
     frequencies[0] = 0  # padding
     layers[0].set_idf(frequencies, len(train))
+
+
+def counting_batches(examples: Examples) -> Iterator[NDArray[np.int64]]:
+    """The numbers of the texts of each batch of `ngram_rows`."""
+    return sequential_batches(examples, _BATCH)
 
 
 def ngram_rows(
@@ -46,6 +51,6 @@ def ngram_rows(
     """
     layer = model.get_layer("ngram_rows")
     for input_ids, attention_mask, targets, _ in tensors(
-        examples, sequential_batches(examples, _BATCH), None
+        examples, counting_batches(examples), None
     ):
         yield layer.call(input_ids, attention_mask).numpy(), targets.numpy()

@@ -103,7 +103,8 @@ class ReportContents:
                     "texts_per_second": model.texts_per_second,
                 }
                 for model in self.models
-            },
+            }
+            | ({"teacher": asdict(self.run.comparison.speed)} if self.run.comparison else {}),
         }
         return {name: _finite(value) for name, value in document.items()}
 

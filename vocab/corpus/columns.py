@@ -7,6 +7,7 @@ from gatewise.vocab.errors import CorpusError
 
 if TYPE_CHECKING:
     # It imports pyarrow, which a classifier that only needs `Task` does without.
+    from gatewise.vocab.corpus.memory_records import MemoryRecords
     from gatewise.vocab.corpus.record_stream import RecordStream
 
 Task = Literal["single_label", "multi_label"]
@@ -54,8 +55,8 @@ class Columns:
     task: Task | Literal["auto"] = "auto"
     probability_prefix: str | None = None
 
-    def found_in(self, records: "RecordStream") -> FoundColumns:
-        """Find the columns in the files of a corpus.
+    def found_in(self, records: "RecordStream | MemoryRecords") -> FoundColumns:
+        """Find the columns in the files or the table of a corpus.
 
         Without any probability column, the label column is used.
 
@@ -83,7 +84,7 @@ class Columns:
         return FoundColumns(self.text, label, task, prefix, tuple(soft))
 
 
-def _check_soft(records: "RecordStream", prefix: str, labels: list[str]) -> None:
+def _check_soft(records: "RecordStream | MemoryRecords", prefix: str, labels: list[str]) -> None:
     for label in labels:
         if not label.strip():
             raise CorpusError(
@@ -99,6 +100,6 @@ def _check_soft(records: "RecordStream", prefix: str, labels: list[str]) -> None
         for label in labels:
             if table.columns and prefix + label not in table.columns:
                 raise CorpusError(
-                    f"{table.file}: no column {prefix + label!r}, which another file of the "
+                    f"{table.name}: no column {prefix + label!r}, which another file of the "
                     "corpus has: every file needs the same columns of probabilities"
                 )

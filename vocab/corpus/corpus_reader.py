@@ -1,4 +1,4 @@
-"""The rows of a corpus: text and labels, each checked, from files of any format."""
+"""The rows of a corpus: text and labels, each checked, from files of any format or from memory."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -16,6 +16,7 @@ from gatewise.vocab.corpus.label_values import (
     several_labels,
     unknown_label,
 )
+from gatewise.vocab.corpus.memory_records import MemoryRecords, MemoryTable
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
 from gatewise.vocab.corpus.records import BadRow, Location, Record
@@ -58,7 +59,7 @@ class Corpus:
         columns: Its columns and task.
     """
 
-    records: RecordStream
+    records: RecordStream | MemoryRecords
     columns: FoundColumns
 
     def rows(
@@ -128,21 +129,25 @@ class Corpus:
 
 
 def open_corpus(
-    path: str | os.PathLike[str],
+    source: str | os.PathLike[str] | MemoryTable,
     columns: Columns | None = None,
     options: ReadOptions | None = None,
 ) -> Corpus:
     """Find the files of a corpus and check their columns; no row is read yet.
 
     Args:
-        path: A data file or a folder of them; see `open_records`.
+        source: A data file or a folder of them, see `open_records`; or a table in memory.
         columns: The columns to expect; None for the defaults.
         options: How the files are to be read.
 
     Raises:
         CorpusError: A file cannot be read, or a column is missing.
     """
-    records = open_records(path, options=options)
+    records: RecordStream | MemoryRecords
+    if isinstance(source, MemoryTable):
+        records = MemoryRecords(source)
+    else:
+        records = open_records(source, options=options)
     return Corpus(records, (columns or Columns()).found_in(records))
 
 
@@ -225,7 +230,7 @@ def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
 
 
 def _rows(
-    records: RecordStream,
+    records: RecordStream | MemoryRecords,
     columns: FoundColumns,
     known: frozenset[str] | None,
     *,

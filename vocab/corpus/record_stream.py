@@ -61,6 +61,11 @@ class Table:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """The name of the file, for messages."""
+        return str(self.file)
+
     def records(self, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
         """Read the file's records from the first.
 

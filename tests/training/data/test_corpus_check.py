@@ -6,8 +6,8 @@ import tracemalloc
 
 import pytest
 
+from gatewise.training import pipeline
 from gatewise.training.config import config
-from gatewise.training.data import corpus_check
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.data.corpus_check import never_predicted
 from gatewise.training.data.corpus_findings import refuse
@@ -35,15 +35,19 @@ def write(path, rows, header=("text", "label")):
     return path
 
 
+COPIES = ("duplicates", "contradicting-labels")
+"""Findings about texts that occur more than once, as most of `rows_of` do."""
+
+
 @pytest.fixture
 def check(tmp_path):
-    """Checks rows as `train.csv`: the findings by their code, without that about duplicates."""
+    """Checks rows as `train.csv`: the findings by their code, without those about copies."""
 
     def checked(rows, *assignments, header=("text", "label"), **others):
         corpora = {name: write(tmp_path / f"{name}.csv", more) for name, more in others.items()}
         train = write(tmp_path / "train.csv", rows, header)
         found = check_corpus(Corpora(train, **corpora), config.load(assignments=assignments))
-        return {each.code: each for each in found.findings if each.code != "duplicates"}
+        return {each.code: each for each in found.findings if each.code not in COPIES}
 
     return checked
 
@@ -125,17 +129,17 @@ def test_labels_that_share_their_parts_look_like_lists(check):
     assert "listed-labels" not in check(places)
 
 
-def test_contradicting_labels_by_their_share(check):
-    text_of_joy, text_of_love = GOOD[0][0], GOOD[1200][0]
-    found = check([*GOOD, (text_of_joy, "love")])["contradicting-labels"]
-    assert (found.severity, found.numbers["rows"]) == ("note", 2)
-    assert "has 'joy' at " in found.message
-    assert "line 2402" in found.message
-    assert text_of_love not in found.message
-    several = [*GOOD, *((text, "love") for text, _ in GOOD[:30])]
-    assert check(several)["contradicting-labels"].severity == "warning"
-    many = [*GOOD[:1000], *GOOD[1200:2200], *((text, "love") for text, _ in GOOD[:400])]
-    assert check(many)["contradicting-labels"].severity == "error"
+@pytest.mark.parametrize(
+    ("contradicting", "severity"), [(1, "note"), (20, "warning"), (400, "error")]
+)
+def test_contradicting_labels_by_their_share(tmp_path, contradicting, severity):
+    rows = [(f"{text(n)} {n}", ("joy", "love")[n % 2]) for n in range(2000)]
+    more = [(words, "love") for words, label in rows if label == "joy"][:contradicting]
+    found = check_corpus(Corpora(write(tmp_path / "train.csv", [*rows, *more])), config.load())
+    (finding,) = (each for each in found.findings if each.code == "contradicting-labels")
+    assert (finding.severity, finding.numbers["rows"]) == (severity, 2 * contradicting)
+    assert "has 'joy' at " in finding.message
+    assert "train.csv, line 2002" in finding.message
 
 
 def test_labels_that_no_training_row_has(check):
@@ -300,7 +304,7 @@ def test_memory_does_not_grow_with_the_number_of_long_texts(tmp_path):
 @pytest.mark.parametrize("words", ["so it is said by\n", "그렇게 그는 말했다 "])
 def test_only_the_beginning_of_a_long_text_reaches_the_tokenizer(tmp_path, words, monkeypatch):
     tokenized = []
-    train, encode = corpus_check.train_tokenizer, Encoder.encode
+    train, encode = pipeline.train_tokenizer, Encoder.encode
 
     def train_counting(texts, **options):
         texts = list(texts)
@@ -311,7 +315,7 @@ def test_only_the_beginning_of_a_long_text_reaches_the_tokenizer(tmp_path, words
         tokenized.extend(map(len, texts))
         return encode(self, texts)
 
-    monkeypatch.setattr(corpus_check, "train_tokenizer", train_counting)
+    monkeypatch.setattr(pipeline, "train_tokenizer", train_counting)
     monkeypatch.setattr(Encoder, "encode", encode_counting)
     rows = [(f"{n} {words * 20_000}", "ab"[n % 2]) for n in range(24)]
     check_corpus(Corpora(write(tmp_path / "train.csv", rows)), config.load())

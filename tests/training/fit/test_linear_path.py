@@ -39,9 +39,11 @@ def solved(
     multi_label=False,
     spelled=True,
     config=DEFAULT,
+    max_length=100,
 ):
     """A network whose linear path is solved for some texts."""
     rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path / "rows")
+    rows = rows.windows(max_length)
     classes = targets.shape[1] if multi_label else int(targets.max()) + 1
     shape = Shape(tokenizer.get_vocab_size(), classes, (1, 2), buckets=1000, ngram_width=width)
     spelling = char_ngrams(tokenizer, (2, 3, 4)) if spelled else None
@@ -206,3 +208,16 @@ def test_balanced_labels_weigh_the_same(tmp_path):
         logits, labels = linear_logits(trainer, rows)
         rare.append(float((logits[labels == 1, 1] - logits[labels == 1, 0]).mean()))
     assert rare[1] > rare[0]
+
+
+def test_windows_are_solved_for_the_mean_of_their_logits(tmp_path):
+    """Each text has a window that its label follows from and one that says the opposite."""
+    texts = ["very good good odd", "odd very good good", "poor poor very odd", "odd odd poor very"]
+    tokenizer = train_tokenizer(texts)
+    labels = np.array([1, 1, 0, 0] * 3, np.int32)
+    trainer, windows = solved(tmp_path, tokenizer, texts * 3, labels, max_length=3)
+    assert len(windows) == 24
+    batches = [windows.windows_of(np.arange(12))]
+    (logits,) = [trainer.path_logits(batch)[1] for batch in tensors(windows, batches, None)]
+    pooled = logits.reshape(12, 2, 2).mean(axis=1)
+    assert (pooled.argmax(axis=1) == labels).all()

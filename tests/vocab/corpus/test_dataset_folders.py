@@ -171,6 +171,6 @@ def test_other_folders_have_no_splits(tmp_path):
         splits_of(tmp_path)
     (tmp_path / "more.csv").rename(tmp_path / "train.jsonl")
     with pytest.raises(
-        CorpusError, match="expected one file of the split 'train', received train.csv, train.jsonl"
+        CorpusError, match=r"one file of the split 'train', received train\.csv, train\.jsonl"
     ):
         splits_of(tmp_path)
