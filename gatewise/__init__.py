@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gatewise.model import Model
     from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_texts import score_texts as score_texts
-    from gatewise.training.data.corpus_check import CorpusCheck
+    from gatewise.training.data.corpus_findings import CorpusCheck
 
 
 def load(

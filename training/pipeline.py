@@ -21,7 +21,7 @@ from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.data import auto_settings, corpus_check, examples
 from gatewise.training.data.corpora import Corpora, Rows, read
-from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding
+from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, refuse
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.data.examples import Examples
 from gatewise.training.data.row_survey import survey
@@ -144,7 +144,7 @@ def train(
             report(note)
         found = survey(rows)
         findings = corpus_check.check_rows(rows, found, config)
-        corpus_check.refuse(findings, config)
+        refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
         taught = _teach(rows, config, bad_rows, out, space, on_progress)
         prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)

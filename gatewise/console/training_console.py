@@ -171,6 +171,10 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
     if labels > _LABELS_SHOWN:
         table.add_row(f"… and {labels - _LABELS_SHOWN} more, see --json")
     print_plainly(table)
+    if report.unknown_labels:
+        rows = sum(report.unknown_labels.values())
+        names = _shortened(tuple(report.unknown_labels))
+        print_plainly(f"{rows:,} rows with labels that the model lacks count as errors: {names}")
     micro_f1 = "" if report.micro_f1 is None else f"micro F1 {report.micro_f1:.4f}  "
     low, high = report.accuracy_interval
     print_plainly(

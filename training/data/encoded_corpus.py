@@ -169,7 +169,8 @@ def targets_of(
     Rows with and without soft labels may be mixed only where each target has a share for every
     label: in a multi-label task, and where the training rows are soft. A row out of scope of a
     single-label task has equal shares of all labels as its target (outlier exposure, Hendrycks et
-    al., 2019, https://arxiv.org/abs/1812.04606), or `NO_LABEL` where targets are label ids.
+    al., 2019, https://arxiv.org/abs/1812.04606), or `NO_LABEL` where targets are label ids. So has
+    a test row whose label is unknown, whose target nothing reads.
 
     Args:
         rows: The rows.
@@ -179,14 +180,14 @@ def targets_of(
     """
     window = list(rows)
     if not (multi_label or soft) and all(row.probabilities is None for row in window):
-        ids = [labels.ids[row.label] if row.labels else NO_LABEL for row in window]
+        ids = [labels.ids.get(row.label, NO_LABEL) if row.labels else NO_LABEL for row in window]
         return np.array(ids, dtype=np.int32)
     shares = np.zeros((len(window), len(labels)), dtype=np.float32)
     for target, row in zip(shares, window, strict=True):
         if not (row.labels or multi_label):
             target[:] = 1 / len(labels)
         elif row.probabilities is None:
-            target[[labels.ids[name] for name in row.labels]] = 1.0
+            target[[labels.ids[name] for name in row.labels if name in labels.ids]] = 1.0
         else:
             target[:] = row.probabilities
     return shares

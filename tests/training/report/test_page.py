@@ -14,7 +14,7 @@ import pytest
 from benchmarks.lib import chromium
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config import config
-from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding, ExampleRow
+from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, ExampleRow
 from gatewise.training.data.duplicates import Finder
 from gatewise.training.data.row_survey import RowSurvey
 from gatewise.training.evaluation.baselines import Baselines, LinearBaseline
