@@ -64,7 +64,7 @@ test: $(TEST)
 test-all: $(TEST)
 	$(PYTEST) --resources only
 
-# What old packages say of newer ones is not ours to mend.
+# Old packages warn of newer ones, which is nothing to fix here.
 test-lowest: $(LOWEST)
 	.venv-lowest/bin/python -m pytest --numprocesses 2 --dist loadfile --resources none -W default \
 		$(CORE_TESTS)

@@ -57,6 +57,14 @@ Delimiter = Annotated[
         help="Delimiter of CSV and TSV, such as ; or tab.  [default: found in each file]",
     ),
 ]
+QuotingName = Literal["double", "none"]
+Quoting = Annotated[
+    QuotingName | None,
+    typer.Option(
+        help="Whether cells of CSV and TSV may stand in double quotes.  [default: found in each "
+        "file]",
+    ),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(help="Encoding of text files, such as cp1252.  [default: found in each file]"),

@@ -28,6 +28,10 @@ hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("drawn", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("same")
 
+# Tests build networks in their own process. As in a training run an operation has one thread: with
+# another number, which stays as it is once TensorFlow runs, a sum may differ in its last bits.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
 # What a shell starts in the background ignores the interrupt, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,6 +47,7 @@ RESOURCES = dict(
 # A test that uses one of these fixtures needs what the fixture finds or starts.
 _FIXTURES = {
     "browser": ("browser", "chromium"),
+    "containers": ("podman",),
     "corpora": ("shared_data",),
     "deployment": (
         *("docker_compose", "hadolint", "haproxy", "program", "promtool", "systemd_analyze"),
@@ -214,19 +219,25 @@ def small_config():
 
 
 @pytest.fixture(scope="session")
-def train():
-    """Trains on corpora: `train(out, config, *paths)`. No test is about the models' latency."""
-    from gatewise.training.data.corpora import Corpora
+def briefly_timed():
+    """Times every trained model by a few calls, for no test is about its latency."""
     from gatewise.training.evaluation import model_benchmark
-    from gatewise.training.pipeline import train
-    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
-
-    def run(out, config, *paths):
-        return train(Corpora(*paths), out, config, StopAtBadRows(), lambda _: None)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(model_benchmark, "_SECONDS", 0.0)
-        yield run
+        yield
+
+
+@pytest.fixture(scope="session")
+def train(briefly_timed):
+    """Trains on corpora: `train(out, config, *paths)`."""
+    from gatewise.training.data.corpora import Corpora
+    from gatewise.training.pipeline import train
+    from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+
+    return lambda out, config, *paths: train(
+        Corpora(*paths), out, config, StopAtBadRows(), lambda _: None
+    )
 
 
 @pytest.fixture(scope="session")
@@ -487,13 +498,13 @@ def object_store(tmp_path_factory):
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
-            # This server wants the length of a body told before it.
+            # This server expects the length of a body before the body.
             "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
             "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
         }.items():
             patched.setenv(variable, value)
         try:
-            told = next(filter(None, (re.search(r"127\.0\.0\.1:(\d+)", x) for x in server.stderr)))
-            yield ObjectStore(folder, int(told[1]), key, secret)
+            found = next(filter(None, (re.search(r"127\.0\.0\.1:(\d+)", x) for x in server.stderr)))
+            yield ObjectStore(folder, int(found[1]), key, secret)
         finally:
             server.terminate()

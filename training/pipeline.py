@@ -1,4 +1,4 @@
-"""A training run, step by step: corpora in, a model folder out.
+"""A training run, step by step: corpora in, a model folder out; and the check of its corpora.
 
 Read `train` first; every step after it is a function here, in the order in which they run.
 TensorFlow is imported by the step that builds the network, so that most mistakes are reported
@@ -6,6 +6,7 @@ before those seconds.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -14,28 +15,42 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.data import auto_settings, corpus_check, examples
 from gatewise.training.data.corpora import Corpora, Rows, read
-from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding
+from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, refuse
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.data.examples import Examples
 from gatewise.training.data.row_survey import survey
+from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.evaluation import baselines, decision_rules, model_benchmark
+from gatewise.training.evaluation.baselines import Baselines
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.evaluation.model_benchmark import ExportedModel
 from gatewise.training.evaluation.rejection import Rejection
-from gatewise.training.fit.progress import Finding, Fitted, OnProgress
+from gatewise.training.fit.progress import Finding, Fitted, OnProgress, Progress
 from gatewise.training.network import parameters
 from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
-from gatewise.training.workspace import ALL_ROWS, Workspace, open_workspace
-from gatewise.vocab.corpus.bad_row_policy import BadRows
+from gatewise.training.teacher import comparison, labeller, teaching
+from gatewise.training.teacher.comparison import ComparedModel, Comparison, Scores
+from gatewise.training.teacher.teaching import Taught
+from gatewise.training.workspace import (
+    ALL_ROWS,
+    TAUGHT_ROWS,
+    UNTAUGHT,
+    Workspace,
+    open_workspace,
+    teacher_cache_of,
+)
+from gatewise.vocab.corpus.bad_row_policy import BadRows, CountBadRows
+from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
@@ -46,7 +61,7 @@ if TYPE_CHECKING:
 
 _TIMED_TEXTS = 256
 
-_NOT_IDENTITY = {"corpus": {"check"}, "training": {"tensorboard", "mlflow"}}
+_NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
 """Settings that may change when a run is resumed."""
 
 
@@ -93,6 +108,7 @@ def train(
     on_progress: OnProgress,
     *,
     resume: bool = False,
+    is_trial: bool = False,
 ) -> RunMetrics:
     """Trains a classifier and writes its model folder, whole or not at all.
 
@@ -104,6 +120,8 @@ def train(
         on_progress: Called as the network is fitted, and for each finding; may raise to end the
             run.
         resume: Whether to resume an interrupted run of the same settings and rows.
+        is_trial: Whether the model is compared with others first: there are no baselines and no
+            second training, and the checkpoint stays, from which a resumed run makes both up.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
@@ -118,18 +136,20 @@ def train(
         return check.with_findings(findings)
 
     check_target(out)
-    with open_workspace(out) as space:
+    labeller.check_folders(config)
+    teaching.check_settings(config)
+    with open_workspace(out, keep_checkpoint=is_trial) as space:
         rows = read(corpora, config, bad_rows, space.data)
         for note in rows.notes:
             report(note)
         found = survey(rows)
         findings = corpus_check.check_rows(rows, found, config)
-        corpus_check.refuse(findings, config)
+        refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
-        given = config
-        config = auto_settings.with_refit(config, rows)
-        config = auto_settings.with_class_weights(config, rows, found.training_rows())
-        prepared = prepare(rows, config, bad_rows, space.data)
+        taught = _teach(rows, config, bad_rows, out, space, on_progress)
+        prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
+        if is_trial:
+            prepared = replace(prepared, config=auto_settings.without_refit(prepared.config))
         check = reported(
             check,
             corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
@@ -153,14 +173,58 @@ def train(
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
         run = _metrics(model, prepared, fitted, evaluation)
+        if taught:
+            run = replace(run, rows=taught.counts.rows, teaching=taught.counts)
+        if not is_trial:
+            own = rows.train if taught else prepared.corpus.rows.train
+            run = replace(run, baselines=_baselines(prepared, own))
+            if taught:
+                run = replace(
+                    run,
+                    comparison=_compare(
+                        taught, rows, config, prepared, model, evaluation, space, on_progress
+                    ),
+                )
         contents = replace(
             _report_contents(model, prepared, run, decisions, evaluation),
             check=check,
-            automatic=auto_settings.resolved(given, prepared.config),
+            automatic=auto_settings.resolved(config, prepared.config),
         )
         with write_model_folder(out) as folder:
             model.write(folder, contents)
         return run
+
+
+def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
+    """Checks a corpus without training on it; rows that cannot be used are a finding.
+
+    Args:
+        corpora: Where the rows are.
+        config: The settings that a training run would have.
+
+    Raises:
+        GatewiseError: If a corpus cannot be read, or no model could be trained on it.
+    """
+    bad_rows = CountBadRows()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            rows = read(corpora, config, bad_rows, Path(folder))
+        except CorpusError as error:
+            if bad_rows.first is None:
+                raise
+            raise CorpusError(
+                f"{error}; the first bad row is at "
+                f"{bad_rows.first.location}: {bad_rows.first.reason}",
+                option=error.option,
+            ) from None
+        found = survey(rows)
+        prepared = prepare(rows, config, bad_rows, Path(folder))
+        findings = [
+            *corpus_check.check_rows(rows, found, config),
+            *corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
+            *corpus_check.check_bad_rows(bad_rows),
+        ]
+    return CorpusCheck(found, notes=rows.notes).with_findings(findings)
 
 
 def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
@@ -175,8 +239,11 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     Raises:
         GatewiseError: If the rows, the vectors or the settings cannot be used.
     """
+    config = auto_settings.with_refit(config, rows)
+    config = auto_settings.with_class_weights(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
+    config = auto_settings.with_pieces(config, rows)
     texts = rows.train.texts
     tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
     # A network that cannot be built is refused before the rows are encoded.
@@ -190,6 +257,21 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     )
 
 
+def _teach(
+    rows: Rows,
+    config: Config,
+    bad_rows: BadRows,
+    out: Path,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> Taught | None:
+    """The rows as a teacher labels them, and copies of them; None without a teacher."""
+    if not config.teacher.is_wanted:
+        return None
+    cache = config.teacher.cache or teacher_cache_of(out)
+    return teaching.teach(rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress)
+
+
 def _fit(
     prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
 ) -> tuple["keras.Model", Fitted]:
@@ -198,13 +280,15 @@ def _fit(
     from gatewise.training.fit.fit import fit
 
     corpus, settings = prepared.corpus, prepared.config.training
-    network, strength = _untrained(prepared, corpus.train)
+    max_length = prepared.config.tokens.max_length
+    train = corpus.train.windows(max_length)
+    network, strength = _untrained(prepared, train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
         settings,
-        corpus.train,
-        corpus.validation.examples,
+        train,
+        corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
         resume=resume,
@@ -226,12 +310,13 @@ def _refit(
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    network, _ = _untrained(prepared, rows, fitted.strength)
+    windows = rows.windows(prepared.config.tokens.max_length)
+    network, _ = _untrained(prepared, windows, fitted.strength)
     refit(
         network,
         _loss(prepared, rows),
         prepared.config.training,
-        rows,
+        windows,
         fitted,
         on_progress,
     )
@@ -278,7 +363,7 @@ def _untrained(
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
-    count_ngrams(network, rows)
+    count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
         strength = solve_linear_path(
             network,
@@ -402,18 +487,72 @@ def _never_predicted(evaluation: _Evaluation, config: Config) -> list[CorpusFind
     )
 
 
+def _compare(
+    taught: Taught,
+    rows: Rows,
+    config: Config,
+    prepared: Prepared,
+    model: "TrainedModel",
+    evaluation: _Evaluation,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> Comparison:
+    """The teacher beside the network that it taught, and beside the network without a teacher.
+
+    `rows` and `config` are those that the run was started with.
+    """
+    untaught = _untaught(rows, config, space, on_progress) if config.teacher.untaught else None
+    classifier = model.classifier()
+    student = _compared(classifier, evaluation.validation, evaluation.test)
+    found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, classifier)
+    if found.warning:
+        on_progress(Finding(found.warning))
+    return found
+
+
+def _untaught(
+    rows: Rows, config: Config, space: Workspace, on_progress: OnProgress
+) -> ComparedModel:
+    """Trains the network without the teacher, as a run of its own would."""
+
+    def progress(event: Progress | Finding) -> None:
+        if isinstance(event, Progress):
+            on_progress(Progress(event.step, event.steps, stage="fitting without the teacher"))
+
+    inner = Workspace(space.data / UNTAUGHT)
+    inner.data.mkdir(parents=True)
+    # Its bad rows are those of the run.
+    prepared = prepare(rows, config.without_teacher(), CountBadRows(), inner.data)
+    network, fitted = _fit(prepared, inner, progress, resume=False)
+    first_model, decisions = _decide(_export(network, prepared), prepared, lambda _: None)
+    model = first_model
+    if prepared.config.training.refit:
+        model = _refit(first_model, decisions, prepared, fitted, inner, progress)
+    corpus, classifier = prepared.corpus, model.classifier()
+    validation = evaluate(first_model.classifier(), corpus.validation)
+    return _compared(
+        classifier, validation, evaluate(classifier, corpus.test) if corpus.test else None
+    )
+
+
+def _compared(classifier: Classifier, validation: Report, test: Report | None) -> ComparedModel:
+    return ComparedModel(
+        bytes=len(classifier.artifact.model),
+        validation=Scores.of(validation),
+        test=Scores.of(test) if test else None,
+    )
+
+
 def _metrics(
     model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
 ) -> RunMetrics:
     """The metrics of the run."""
-    corpus, is_refit = prepared.corpus, prepared.config.training.refit is True
-    learnt = [corpus.rows.train]
-    if is_refit and corpus.test:
-        # As the model that classifies the test rows.
-        learnt.append(corpus.rows.validation)
+    corpus = prepared.corpus
     return RunMetrics(
         rows=len(corpus.rows.train),
-        refit_rows=len(corpus.rows.train) + len(corpus.validation) if is_refit else None,
+        refit_rows=len(corpus.rows.train) + len(corpus.validation)
+        if prepared.config.training.refit
+        else None,
         labels=len(corpus.rows.labels),
         tokens=prepared.blueprint.shape.vocab_size,
         parameters=model.parameters,
@@ -421,12 +560,20 @@ def _metrics(
         fitted=fitted,
         validation=evaluation.validation,
         test=evaluation.test,
-        baselines=baselines.measure(
-            learnt,
-            corpus.test or corpus.validation,
-            corpus.rows.labels,
-            multi_label=corpus.rows.multi_label,
-        ),
+    )
+
+
+def _baselines(prepared: Prepared, train: StoredRows) -> Baselines:
+    corpus = prepared.corpus
+    learnt = [train]
+    if prepared.config.training.refit and corpus.test:
+        # As the model that classifies the test rows.
+        learnt.append(corpus.rows.validation)
+    return baselines.measure(
+        learnt,
+        corpus.test or corpus.validation,
+        corpus.rows.labels,
+        multi_label=corpus.rows.multi_label,
     )
 
 

@@ -20,8 +20,14 @@ _PARTS = ("train", "validation", "test")
 ALL_ROWS = "all"
 """Name of the part that the rows of the second training are stored under."""
 
+TAUGHT_ROWS = "taught.arrow"
+"""Name of the file of the rows as a teacher labelled them."""
+
+UNTAUGHT = "untaught"
+"""Name of the folder of the training without a teacher."""
+
 _IN_DATA = {f"{_DATA}/{name}" for part in _PARTS for name in (part, f"{part}.arrow")}
-_IN_DATA.add(f"{_DATA}/{ALL_ROWS}")
+_IN_DATA |= {f"{_DATA}/{name}" for name in (ALL_ROWS, TAUGHT_ROWS, UNTAUGHT)}
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,12 @@ class Workspace:
         return self.path / _CHECKPOINTS[0]
 
 
+def teacher_cache_of(out: Path) -> Path:
+    """The folder of a teacher's results beside a model folder, which outlives the run."""
+    folder = out.resolve()
+    return folder.with_name(f"{folder.name}.teacher")
+
+
 def workspace_of(out: Path) -> Workspace:
     """The workspace of the run that writes a model folder."""
     folder = out.resolve()
@@ -52,7 +64,7 @@ def workspace_of(out: Path) -> Workspace:
 
 
 @contextmanager
-def open_workspace(out: Path) -> Iterator[Workspace]:
+def open_workspace(out: Path, *, keep_checkpoint: bool = False) -> Iterator[Workspace]:
     """Creates the workspace of a run, and deletes it when the run has ended.
 
     After an error or an interrupt the checkpoint stays, if there is one. The checkpoint of an
@@ -60,6 +72,7 @@ def open_workspace(out: Path) -> Iterator[Workspace]:
 
     Args:
         out: The model folder that the run writes.
+        keep_checkpoint: Whether the checkpoint stays after the end, too.
 
     Raises:
         GatewiseError: If something else is at the workspace's path, or another run uses it.
@@ -77,7 +90,7 @@ def open_workspace(out: Path) -> Iterator[Workspace]:
             except BaseException:
                 _clear(space)
                 raise
-            _clear(space, *_CHECKPOINTS)
+            _clear(space, *(() if keep_checkpoint else _CHECKPOINTS))
     except OSError as error:
         if not str(error.filename or "").startswith(str(space.path)):
             raise

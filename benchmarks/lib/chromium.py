@@ -86,7 +86,7 @@ class Page:
                 if self.evaluate(expression):
                     return
             except ChromiumError as error:
-                # What was asked while one page made way for another has no answer.
+                # A request that was sent while one page made way for another has no answer.
                 if "context" not in str(error):
                     raise
             if time.monotonic() > end:
@@ -131,13 +131,13 @@ class Chromium:
     Attributes:
         profile: A folder for what it keeps.
         patience: Seconds that it may take to answer.
-        asked: The addresses that its pages and their workers asked for.
+        requested: The addresses that its pages and their workers requested.
         complaints: What its pages reported as errors.
     """
 
     profile: Path
     patience: float = 600
-    asked: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -225,7 +225,7 @@ class Chromium:
                 self._send("Network.enable", event["sessionId"], {})
                 self._send("Runtime.runIfWaitingForDebugger", event["sessionId"], {})
             case "Network.requestWillBeSent":
-                self.asked.append(event["request"]["url"])
+                self.requested.append(event["request"]["url"])
             case "Runtime.exceptionThrown":
                 self.complaints.append(_thrown(event["exceptionDetails"]))
             case "Log.entryAdded" if event["entry"]["level"] == "error":

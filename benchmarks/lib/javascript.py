@@ -62,18 +62,18 @@ def in_node(models: Path, modules: Path = NODE_MODULES) -> Iterator[Tell]:
             raise BenchmarkError("Node has no pipes")
         commands, answers = process.stdin, process.stdout
 
-        def tell(told: Mapping[str, object]) -> Any:
+        def send(command: Mapping[str, object]) -> Any:
             try:
-                commands.write(f"{json.dumps(told)}\n")
+                commands.write(f"{json.dumps(command)}\n")
                 commands.flush()
                 if line := answers.readline():
                     return json.loads(line)
             except BrokenPipeError:
                 pass
-            raise BenchmarkError(f"Node has ended at the command {told['what']}")
+            raise BenchmarkError(f"Node has ended at the command {command['what']}")
 
         try:
-            yield tell
+            yield send
         finally:
             process.terminate()
 
@@ -102,7 +102,7 @@ def in_chromium(models: Path, modules: Path = NODE_MODULES) -> Iterator[Tell]:
             if not page.evaluate("crossOriginIsolated"):
                 raise BenchmarkError("the page is not isolated: its clock is too coarse")
             # A string as the result: the protocol takes its time for large objects.
-            yield lambda told: json.loads(page.evaluate(_TELL % json.dumps(told)))
+            yield lambda command: json.loads(page.evaluate(_TELL % json.dumps(command)))
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

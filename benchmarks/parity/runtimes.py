@@ -100,13 +100,16 @@ def _in_javascript(
 def in_optimum(questions: Sequence[Question], python: Path) -> list[list[Answers]]:
     """The answers of Hugging Face's optimum; `python` is that of its environment."""
     with TemporaryDirectory() as scratch:
-        asked, answered = Path(scratch) / "questions.json", Path(scratch) / "answers.json"
+        questions_file, answers_file = (
+            Path(scratch) / "questions.json",
+            Path(scratch) / "answers.json",
+        )
         documents = [question.as_json(str(question.folder.resolve())) for question in questions]
-        asked.write_text(json.dumps(documents), encoding="utf-8")
-        command = [*map(str, (python, _OPTIMUM_SCRIPT, asked, answered))]
+        questions_file.write_text(json.dumps(documents), encoding="utf-8")
+        command = [*map(str, (python, _OPTIMUM_SCRIPT, questions_file, answers_file))]
         ended = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
         if ended.returncode:
             said = ended.stderr.strip()[-_LAST:]
             raise BenchmarkError(f"{python} ended with {ended.returncode}: {said}")
-        found = json.loads(answered.read_text(encoding="utf-8"))
+        found = json.loads(answers_file.read_text(encoding="utf-8"))
     return [question.answers_of(each) for question, each in zip(questions, found, strict=True)]

@@ -1,7 +1,6 @@
-// Classifies the text on the page at every change, with Transformers.js, on the device. Thresholds
-// come from the model's `config.json`.
+// Classifies the text on the page at every change, with gatewise-js, on the device.
 
-import { env, pipeline } from "./lib/transformers.web.min.js";
+import { Classifier, EmptyTextError } from "gatewise-js";
 
 const MAX_LABELS = 6;
 const PAUSE_MS = 600; // without typing, before the answer is announced
@@ -17,61 +16,34 @@ const percent = new Intl.NumberFormat("en", {
   maximumFractionDigits: 1,
 });
 
-let classify; // the pipeline, once it is loaded
+let classifier; // once it is loaded
 let requests = 0; // only the answer to the last one is shown
 let pause; // the timer of the announcement
 
 /** Loads the model that `lay_site.py` has put into this site. */
 async function load() {
   const site = await (await fetch("site.json")).json();
-  const here = new URL(".", document.baseURI).pathname;
-  Object.assign(env, {
-    allowLocalModels: true,
-    allowRemoteModels: false,
-    localModelPath: here,
-    // The service worker caches the files already.
-    useBrowserCache: false,
-    useWasmCache: false,
-  });
-  Object.assign(env.backends.onnx.wasm, { wasmPaths: `${here}lib/`, numThreads: 1 });
-  classify = await pipeline("text-classification", "model", { dtype: site.dtype });
-  await classify("The first answer takes longer than those after it.");
+  classifier = await Classifier.load("model", { precision: site.precision });
+  await classifier.classify("The first answer takes longer than those after it.");
   document.querySelector("#vectors").hidden = site.vectors === null;
-}
-
-/**
- * Predicts labels from scores.
- *
- * @param {{label: string, score: number}[]} ranked Every label, best first.
- * @returns {string[]} One label, or any number in a multi-label task.
- */
-function predict(ranked) {
-  const { label2id, gatewise, problem_type: problem } = classify.model.config;
-  if (problem === "multi_label_classification") {
-    const threshold = (label) => Math.fround(gatewise.thresholds?.[label2id[label]] ?? 0.5);
-    return ranked.filter(({ label, score }) => score >= threshold(label)).map(({ label }) => label);
-  }
-  const { reject } = gatewise;
-  const [best] = ranked;
-  return [reject && best.score < Math.fround(reject.threshold) ? reject.label : best.label];
 }
 
 /** Classifies the text in the field and shows the result. */
 async function classifyText() {
   const number = (requests += 1);
-  const tokens = classify.tokenizer(text.value, { truncation: true, return_tensor: false });
-  // [CLS] alone: there is nothing to classify.
-  if (tokens.input_ids.length <= 1) {
-    show([], "Type a text to see its label.", "");
-    return;
-  }
   const start = performance.now();
-  const ranked = await classify(text.value, { top_k: null });
-  const took = performance.now() - start;
-  if (number !== requests) return;
-  const labels = predict(ranked);
-  const best = labels.length === 0 ? "No label" : labels.join(", ");
-  show(ranked, best, `${took.toFixed(1)} ms`, new Set(labels));
+  try {
+    const predicted = (await classifier.classify(text.value)).map(({ label }) => label);
+    const took = performance.now() - start;
+    const ranked = await classifier.classify(text.value, { topK: Infinity });
+    if (number !== requests) return;
+    const own = ranked.filter(({ label }) => classifier.labels.includes(label));
+    const best = predicted.length === 0 ? "No label" : predicted.join(", ");
+    show(own, best, `${took.toFixed(1)} ms`, new Set(predicted));
+  } catch (error) {
+    if (!(error instanceof EmptyTextError)) throw error;
+    if (number === requests) show([], "Type a text to see its label.", "");
+  }
 }
 
 /** Shows labels, a sentence and a time; the sentence is announced once typing pauses. */
@@ -121,9 +93,9 @@ function fromHash() {
 fromHash();
 addEventListener("hashchange", () => {
   fromHash();
-  if (classify) classifyText();
+  if (classifier) classifyText();
 });
-text.addEventListener("input", () => classify && classifyText());
+text.addEventListener("input", () => classifier && classifyText());
 try {
   await load();
   await classifyText();

@@ -15,15 +15,16 @@ from typing import Annotated
 
 import typer
 
-from gatewise.service.model.model_documents import DTYPES, Precision
+from gatewise.service.model.model_documents import Precision
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.vocab.errors import GatewiseError
 
 HERE = Path(__file__).resolve().parent
+PACKAGE = HERE.parents[1] / "packages" / "js" / "src"
 PAGES = ("index.html", "classify.js", "style.css", "worker.js")
 VECTOR_PAGES = ("vectors.html", "vectors.js")
 LIBRARIES = (
-    "@huggingface/transformers/dist/transformers.web.min.js",
+    "@huggingface/tokenizers/dist/tokenizers.min.mjs",
     "onnxruntime-web/dist/ort.wasm.min.mjs",
     "onnxruntime-web/dist/ort-wasm-simd-threaded.mjs",
     "onnxruntime-web/dist/ort-wasm-simd-threaded.wasm",
@@ -42,7 +43,7 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
         model: A model folder, which is verified first. If it has test vectors, as those from
             `gatewise export` do, the site has a page for them.
         out: The folder to write, new or empty.
-        node_modules: The folder where npm has installed Transformers.js.
+        node_modules: The folder where npm has installed the libraries.
         precision: The precision of the network; None for the most exact one.
 
     Returns:
@@ -56,7 +57,7 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
         raise SiteError(f"{out}: expected a new folder or an empty one")
     folder = loaded.folder
     vectors = folder.path / VECTORS
-    parts = [folder.config, folder.tokenizer, folder.tokenizer_config, loaded.model_file]
+    parts = [folder.config, folder.tokenizer, folder.manifest, loaded.model_file]
     pages = list(PAGES)
     if vectors.is_file():
         parts.append(vectors)
@@ -64,6 +65,11 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
     copies = {HERE / name: name for name in pages}
     copies |= {part: f"model/{folder.name_of(part)}" for part in parts}
     copies |= {node_modules / name: f"lib/{Path(name).name}" for name in LIBRARIES}
+    copies |= {
+        part: f"lib/gatewise-js/{part.name}"
+        for part in PACKAGE.glob("*.js")
+        if part.name != "node.js"
+    }
     for source, name in copies.items():
         if not source.is_file():
             raise SiteError(f"{source}: no such file")
@@ -72,7 +78,7 @@ def lay(model: Path, out: Path, node_modules: Path, precision: Precision | None 
         shutil.copyfile(source, target)
     _allow_import_map(out / "index.html")
     site = {
-        "dtype": DTYPES[loaded.precision],
+        "precision": loaded.precision,
         "network": copies[loaded.model_file],
         "vectors": copies.get(vectors),
     }

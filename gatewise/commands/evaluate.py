@@ -10,6 +10,7 @@ def evaluate(
     text_column: command_options.TextColumn = "text",
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     precision: command_options.Precision = None,
@@ -22,8 +23,8 @@ def evaluate(
     from gatewise.training.evaluation.evaluate import evaluate as report_on
     from gatewise.vocab.corpus.read_options import ReadOptions
 
-    read_options = ReadOptions(delimiter, encoding, sheet)
-    check_outputs([corpus, model], {"--rejects": rejects})
+    read_options = ReadOptions(delimiter, encoding, sheet, quoting)
+    check_outputs([corpus, model], {"rejects": rejects})
     classifier = Classifier.load(model, precision=precision)
     with bad_rows_policy(rejects) as bad_rows:
         columns = (text_column, label_column)

@@ -41,6 +41,7 @@ def export(
     text_column: command_options.TextColumn = "text",
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -54,10 +55,10 @@ def export(
     from gatewise.vocab.corpus.read_options import ReadOptions
 
     del target  # the only one so far; named, so that others can be added
-    read_options = ReadOptions(delimiter, encoding, sheet)
+    read_options = ReadOptions(delimiter, encoding, sheet, quoting)
     limit = in_bytes(max_size) if max_size else None
     corpus = validation or Path()
-    outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}
+    outputs = {"out": out, "the zip beside --out": zip_of(out), "rejects": rejects}
     check_outputs([model, validation], outputs)
     with bad_rows_policy(rejects) as bad_rows:
 

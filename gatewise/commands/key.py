@@ -31,11 +31,16 @@ def key(
             help="Last valid day, such as 2030-12-31, in UTC.",
         ),
     ] = None,
+    requests_per_second: Annotated[
+        float | None,
+        typer.Option(min=0.001, help="Maximum requests a second, instead of the service's."),
+    ] = None,
 ) -> None:
     """Create an API key of the service: print it once and add its hash to a file."""
     from gatewise.service.serving.http.auth.api_keys import Role, add, make_key
 
-    made, entry = make_key(name, Role(role), expires.date() if expires else None)
+    last_day = expires.date() if expires else None
+    made, entry = make_key(name, Role(role), last_day, requests_per_second)
     add(file, entry)
     typer.echo(made)
     typer.echo(f"added to {file}, which holds only its hash: store the key now", err=True)

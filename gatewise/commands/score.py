@@ -43,6 +43,7 @@ def score(
     ] = None,
     text_column: command_options.TextColumn = "text",
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     columns: Annotated[
@@ -102,9 +103,7 @@ def score(
     from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.uris import plain
 
-    check_outputs(
-        [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
-    )
+    check_outputs([*map(local_path, inputs), model], {"out": local_path(out), "rejects": rejects})
     # The model is checked before the files, as in every command; Ray's workers load it themselves.
     classifier = Classifier.load(model, precision=precision) if engine == "local" else None
     scoring = ScoringOptions(
@@ -113,7 +112,7 @@ def score(
         probabilities=probabilities,
         columns=None if columns is None else tuple(columns.split(",")),
         none_below=none_below,
-        read=ReadOptions(delimiter, encoding, sheet),
+        read=ReadOptions(delimiter, encoding, sheet, quoting),
     )
     if engine == "ray":
         if "-" in inputs:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs
+from gatewise.inputs import bad_rows_policy, check_outputs, load_config
 from gatewise.value_types import seconds
 
 
@@ -35,6 +35,7 @@ def tune(
     text_column: command_options.TextColumnSetting = None,
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -45,25 +46,16 @@ def tune(
 ) -> None:
     """Search for the settings with the best validation metric, and keep the best model."""
     from gatewise.console.tuning_console import search_progress, show_search
-    from gatewise.training.config import config as settings
     from gatewise.training.data.corpora import Corpora
     from gatewise.training.tuning import search_space
     from gatewise.training.tuning.hyperparameter_search import SearchLimits
     from gatewise.training.tuning.hyperparameter_search import tune as search_for
 
-    run_config = settings.load(
-        config,
-        set_ or (),
-        corpus={
-            "text_column": text_column,
-            "label_column": label_column,
-            "delimiter": delimiter,
-            "encoding": encoding,
-            "sheet": sheet,
-        },
+    run_config = load_config(
+        config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
     )
     searched = search_space.load(space, run_config)
-    check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})
+    check_outputs([corpus, validation, space], {"out": out, "rejects": rejects})
     with search_progress(trials) as callbacks:
         search = search_for(
             Corpora(corpus, validation),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs, tell
+from gatewise.inputs import bad_rows_policy, check_outputs, load_config, tell
 
 
 def vocab(
@@ -14,6 +14,7 @@ def vocab(
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
     delimiter: command_options.Delimiter = None,
+    quoting: command_options.Quoting = None,
     encoding: command_options.Encoding = None,
     sheet: command_options.Sheet = None,
     rejects: command_options.Rejects = None,
@@ -21,25 +22,16 @@ def vocab(
 ) -> None:
     """Build only the dictionary of a corpus and report its coverage."""
     from gatewise.console.training_console import show_dictionary
-    from gatewise.training.config import config as settings
     from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
     from gatewise.vocab.corpus.corpus_reader import texts_of
     from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.text_spool import open_spool
-    from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
+    from gatewise.vocab.tokenizer.coverage import measure_coverage
+    from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
-    check_outputs([corpus], {"--out": out, "--rejects": rejects})
-    run_config = settings.load(
-        config,
-        set_ or (),
-        corpus={
-            "text_column": text_column,
-            "delimiter": delimiter,
-            "encoding": encoding,
-            "sheet": sheet,
-        },
-    )
+    check_outputs([corpus], {"out": out, "rejects": rejects})
+    run_config = load_config(config, set_, text_column, delimiter, quoting, encoding, sheet)
     column = run_config.corpus.text_column
     records = open_records(corpus, options=run_config.corpus.read_options())
     tell(records.notes)

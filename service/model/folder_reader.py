@@ -1,7 +1,8 @@
-"""Reads the files of a model folder, or of a zip of one, without trusting them.
+"""Reads the files of a model folder, of a zip of one, or in memory, without trusting them.
 
-Nothing outside the folder is read, nothing is extracted to disk, only regular files are opened, and
-every read is limited in size.
+A name never leads out of the folder, nothing is extracted to disk, only regular files are opened,
+and every read is limited in size. A link that the folder holds is followed wherever it leads:
+caches such as Hugging Face's keep every file once and link to it.
 
 Source of the zip format: PKWARE's APPNOTE.TXT. `zipfile` reads the central directory. The contents
 are decompressed here, to stop at the size that the directory declares.
@@ -13,6 +14,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -62,7 +64,8 @@ class Files(Protocol):
         Raises:
             TooLargeError: The file is larger.
             MissingError: There is no such file.
-            ModelFolderError: It is not a regular file, cannot be read, or is outside the folder.
+            ModelFolderError: It is not a regular file, cannot be read, or its name leads out of the
+                folder.
         """
 
 
@@ -119,18 +122,36 @@ def _size_of_file(path: Path, found: os.stat_result) -> int:
     return found.st_size
 
 
+class MemoryFiles:
+    """The files of a model folder as bytes, by their names in it."""
+
+    path = Path("the model in memory")
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        self._contents = contents
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The contents of a file; see `Files.read`."""
+        if name not in self._contents:
+            raise MissingError(f"{self.path / name}: cannot be read: it is missing")
+        if len(contents := self._contents[name]) > limit:
+            raise TooLargeError(self.path / name, limit, len(contents))
+        return contents
+
+
 class _Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def read(self, name: str, limit: int) -> bytes:
+        if not _is_inside(name):
+            raise ModelFolderError(f"{self.path}: {name!r} is outside the folder")
         try:
             real = (self.path / name).resolve()
-            inside = _is_inside(name) and real.is_relative_to(self.path.resolve())
-        except (ValueError, RuntimeError, OSError):  # a NUL in the name, a link to itself
-            inside = False
-        if not inside:
-            raise ModelFolderError(f"{self.path}: {name!r} is outside the folder")
+        except (RuntimeError, OSError):
+            raise ModelFolderError(
+                f"{self.path / name}: cannot be read: it links to itself"
+            ) from None
         return read_file(real, limit, self.path / name)
 
 

@@ -28,6 +28,7 @@ from gatewise.vocab.atomic_files import (
 from gatewise.vocab.corpus import object_stores
 from gatewise.vocab.corpus.bad_row_policy import check_replaceable
 from gatewise.vocab.corpus.data_files import OUTPUT_SUFFIXES, DataFile, Format
+from gatewise.vocab.corpus.local_files import open_local
 from gatewise.vocab.corpus.uris import is_uri, plain
 from gatewise.vocab.errors import CorpusError, OutputError
 
@@ -185,7 +186,7 @@ def staging_folder(name: str) -> Path:
     temporary folder, under a name that the next run finds again.
     """
     if is_uri(name):
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
         return Path(tempfile.gettempdir(), f"gatewise-{digest}.partial")
     return Path(name).with_name(f".{Path(name).name}.partial")
 
@@ -218,7 +219,11 @@ def _is_writable(folder: Path) -> bool:
 def _assemble(parts: Path, target: Path, schema: pa.Schema) -> None:
     """Assembles Parquet from its parts; deletes the file if that fails."""
     try:
-        with ParquetAssembler(str(target), schema) as assembler, pa.OSFile(str(parts)) as source:
+        with (
+            open_local(target, "wb") as sink,
+            ParquetAssembler(sink, schema) as assembler,
+            open_local(parts) as source,
+        ):
             assembler.add(source)
         fsync_path(target)
     except (OSError, pa.ArrowInvalid):

@@ -9,15 +9,21 @@ from typing import Any
 
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.serving.http import audit_log
 from gatewise.service.serving.http.app_context import AppContext
 from gatewise.service.serving.http.auth import authorization
+from gatewise.service.serving.http.auth.rate_limit import RateLimit
 from gatewise.service.serving.http.middleware import headers, tracing
 from gatewise.service.serving.http.middleware.access_log import AccessLog, request_context
 from gatewise.service.serving.http.middleware.concurrency_limit import ConcurrencyLimit
+from gatewise.service.serving.http.middleware.root_path import strip
 from gatewise.service.serving.http.open_inference import routes as inference
+from gatewise.service.serving.http.open_inference import triton_extensions
+from gatewise.service.serving.http.open_inference.triton_extensions import RepositoryIndexRequest
 from gatewise.service.serving.http.protocol import exception_handlers, problems
 from gatewise.service.serving.http.protocol.problems import INVALID_REQUEST, Problem
 from gatewise.service.serving.http.routes import explain, models, monitoring, predict
@@ -26,6 +32,7 @@ from gatewise.service.serving.http.routes.models import Traffic
 from gatewise.service.serving.http.routes.predict import Predict, PredictRequest
 from gatewise.service.serving.http.stream import stream_route
 from gatewise.service.serving.http.web_ui import web_ui
+from gatewise.service.serving.model_registry import Change
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.settings import Settings
 from gatewise.vocab.errors import GatewiseError
@@ -62,42 +69,54 @@ class Application(FastAPI):
             title="Gatewise",
             description=_DESCRIPTION,
             lifespan=self._lifespan,
+            docs_url=None,
             redoc_url=None,
-            swagger_ui_oauth2_redirect_url=None,
+            servers=[{"url": root_path}] if (root_path := context.settings.root_path) else None,
             # A redirect would answer a mistyped path with neither the route nor a problem.
             redirect_slashes=False,
         )
         self.context = self.state.context = context
         self._logged_errors: dict[str, str] = {}
-        self._predict = Predict(context, lambda: self._outermost.in_flight)
-        for routes in (
+        self._predict = Predict(context, lambda: self.in_flight)
+        self._routers = (
             models.routes,
             predict.routes(self._predict),
             explain.routes(),
             stream_route.routes,
             inference.routes,
+            triton_extensions.routes,
             monitoring.routes,
             web_ui.routes(),
-        ):
+        )
+        for routes in self._routers:
             self.include_router(routes)
         exception_handlers.install(self)
         self.router.default = self._no_route
         self._end_traces: Callable[[], None] | None = None
         self._outermost = self._add_middleware(self._dispatch)
+        self._entry: ASGIApp = self._outermost
+        if root_path:
+            self._entry = strip(self._outermost, root_path)
 
     def _add_middleware(self, app: ASGIApp) -> ConcurrencyLimit:
         """Puts the middleware around the routes, from the innermost to the outermost."""
         context, settings = self.context, self.context.settings
-        app = authorization.AuthMiddleware(app, context.keys)
+        limit = RateLimit(settings.key_requests_per_second)
+        app = authorization.AuthMiddleware(app, context.keys, limit, self._route_of)
         app = headers.wrap(app, settings.origins())
         if settings.traces:
             app, self._end_traces = tracing.wrap(app)
         app = AccessLog(app, context.metrics.observe_request, access_log=settings.access_log)
         return ConcurrencyLimit(app, settings.max_requests, context.metrics.refused)
 
+    @property
+    def in_flight(self) -> int:
+        """The number of requests in flight."""
+        return self._outermost.in_flight
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        await self._outermost(scope, receive, send)
+        await self._entry(scope, receive, send)
 
     def openapi(self) -> dict[str, Any]:
         """Returns the OpenAPI document, with the schemas that no route's signature shows."""
@@ -107,6 +126,7 @@ class Application(FastAPI):
                     (PredictRequest, "validation"),
                     (ExplainRequest, "validation"),
                     (Traffic, "validation"),
+                    (RepositoryIndexRequest, "validation"),
                     (Problem, "serialization"),
                     *((schema, "validation") for schema in inference.SCHEMAS),
                 ],
@@ -122,11 +142,25 @@ class Application(FastAPI):
         """Calls `/predict` directly, as FastAPI's routing takes longer than a short text."""
         if scope["type"] == "http" and scope["path"] == "/predict" and scope["method"] == "POST":
             await self._predict(scope, receive, send)
-        else:
-            try:
-                await super().__call__(scope, receive, send)
-            finally:
-                request_context(scope).route = getattr(scope.get("route"), "path", "")
+            return
+        context = request_context(scope)
+        if scope.get("method") == "HEAD":
+            # RFC 9110, section 9.3.2: the answer to a GET without its body, which the server does
+            # not send, for the scope that it keeps has the method.
+            scope = {**scope, "method": "GET"}
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            context.route = getattr(scope.get("route"), "path", "")
+
+    def _route_of(self, scope: Scope) -> str:
+        """Returns the route that a request would have, or nothing."""
+        for router in self._routers:
+            for route in router.routes:
+                match, _ = route.matches(scope)
+                if match is not Match.NONE:
+                    return getattr(route, "path", "")
+        return ""
 
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request without a route; the router would give a WebSocket no reason."""
@@ -141,6 +175,7 @@ class Application(FastAPI):
         loading = asyncio.create_task(self._load_models())
         yield
         loading.cancel()
+        _log.info("drained: %d requests are unanswered", self.in_flight)
         await self.context.models.close()
         if self._end_traces:
             await asyncio.to_thread(self._end_traces)
@@ -154,18 +189,23 @@ class Application(FastAPI):
         while settings.watch_seconds:
             await asyncio.sleep(settings.watch_seconds)
             for name in models.names():
-                await self._reload(name)
+                await self._reload(name, by="watch")
 
     async def reload(self) -> None:
-        """Loads new versions of every model."""
+        """Loads new versions of every model, on SIGHUP."""
         self._logged_errors.clear()
         for name in self.context.models.names():
-            await self._reload(name, again=True)
+            await self._reload(name, by="SIGHUP", again=True)
 
-    async def _reload(self, name: str, *, again: bool = False) -> None:
-        """Loads new versions of a model; the same error is logged once."""
+    async def _reload(self, name: str, by: str = "", *, again: bool = False) -> None:
+        """Loads new versions of a model; the same error is logged once.
+
+        The audit log says `by` what; not of a regular check that finds nothing.
+        """
         try:
-            await self.context.models.reload(name, again=again)
+            changes = await self.context.models.reload(name, again=again)
+            if again or (by and (changes.loaded or changes.unloaded)):
+                audit_log.record(Change("reload", name), changes, by=by)
         except GatewiseError as error:
             if str(error) != self._logged_errors.get(name):
                 self._logged_errors[name] = str(error)

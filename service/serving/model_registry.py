@@ -108,8 +108,8 @@ class ModelVersions:
 class ModelMetricsObserver(Protocol):
     """Counts loads, and makes the observer of each version."""
 
-    def for_version(self, name: str, version: str) -> MetricsObserver:
-        """Returns the observer of a version."""
+    def for_version(self, name: str, version: str, labels: Sequence[str]) -> MetricsObserver:
+        """Returns the observer of a version, which predicts these labels."""
 
     def count_load(self, name: str, result: str) -> None:
         """A version was `loaded`, or `failed` to load."""
@@ -286,7 +286,11 @@ class ModelRegistry:
         return served
 
     def _served(self, name: str, version: str, classifier: Classifier) -> ServedModel:
-        observer = self._observer.for_version(name, version) if self._observer else None
+        observer = None
+        if self._observer:
+            none = [classifier.none_label] if classifier.none_label else []
+            labels = [*none, *classifier.classes_]
+            observer = self._observer.for_version(name, version, labels)
         return ServedModel(name, version, classifier, self._capacity, observer)
 
     def _gone(self, model: ModelVersions, found: Sequence[str]) -> list[str]:

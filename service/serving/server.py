@@ -52,27 +52,28 @@ def serve(settings: Settings) -> None:
     tls = settings.tls_certificate is not None
     if settings.tls_certificate:  # checked before the models are loaded, once for all processes
         certificates.context(settings.tls_certificate, settings.tls_key)
-    paths = ", ".join(str(source.path) for source in settings.sources())
+    models = ", ".join(f"{source.name}={source.path}" for source in settings.sources())
     if settings.workers > 1:
         with (
             listen(settings.host, settings.port) as listener,
             metrics.shared_by_processes() as forget,
         ):
-            ready = partial(announce, f"{paths} at {url(listener, tls=tls)}")
+            ready = partial(announce, f"{models} at {url(listener, tls=tls)}")
             stop_seconds = settings.drain_seconds + settings.shutdown_seconds + _SPARE_SECONDS
             work = partial(_work, settings)
             Supervisor(work, listener, settings.workers, stop_seconds, forget).run(ready)
+            _log.info("stopped all workers")
         return
-    process = _Process()
+    process = UvicornProcess()
     app = load(settings, process)
     with listen(settings.host, settings.port) as listener:
-        run(app, process, listener, partial(announce, f"{paths} at {url(listener, tls=tls)}"))
+        run(app, process, listener, partial(announce, f"{models} at {url(listener, tls=tls)}"))
 
 
 def _work(settings: Settings, listener: socket.socket, pipe: Connection) -> None:
     """Serves as one of several workers."""
     log_format.configure(settings)
-    process = _Process(pipe)
+    process = UvicornProcess(pipe)
     try:
         app = load(settings, process)
     except GatewiseError as error:
@@ -99,7 +100,7 @@ def load(settings: Settings, process: ServerProcess) -> Application:
     return Application(context)
 
 
-class _Process(ServerProcess):
+class UvicornProcess(ServerProcess):
     """A process that serves by uvicorn, alone or as one of several workers."""
 
     def __init__(self, pipe: Connection | None = None) -> None:
@@ -110,12 +111,15 @@ class _Process(ServerProcess):
         self._changing = asyncio.Lock()
 
     def connections(self) -> int:
+        """How many connections are open."""
         return len(self.open_connections)
 
     def is_draining(self) -> bool:
+        """Whether it ends once the requests in flight are answered."""
         return self.draining
 
     async def change(self, models: ModelRegistry, change: Change) -> Changes:
+        """Applies a change, and has the other workers follow it."""
         async with self._changing:
             changes = await models.change(change)
             if self.pipe:
@@ -133,7 +137,7 @@ class _Process(ServerProcess):
 
 def run(
     app: Application,
-    process: _Process,
+    process: UvicornProcess,
     listener: socket.socket,
     ready: Callable[[], None],
 ) -> None:
@@ -171,7 +175,7 @@ class _Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         app: Application,
-        process: _Process,
+        process: UvicornProcess,
         ready: Callable[[], None],
     ) -> None:
         super().__init__(config)
@@ -202,7 +206,10 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for task in tuple(self._tasks):
             task.cancel()
+        seconds = self._app.context.settings.shutdown_seconds
+        _log.info("stopping: %d requests in flight have %d s", self._app.in_flight, seconds)
         await super().shutdown(sockets)
+        _log.info("stopped")
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -223,9 +230,12 @@ class _Server(uvicorn.Server):
             self.handle_exit(number, frame)
             return
         self._process.draining = True
-        self._loop.call_soon_threadsafe(
-            self._loop.call_later, drain_seconds, self.handle_exit, number, None
-        )
+        self._loop.call_soon_threadsafe(self._drain, drain_seconds, number)
+
+    def _drain(self, seconds: float, number: int) -> None:
+        """Stops after a while, in which load balancers notice that it is not ready."""
+        _log.info("draining: not ready, stops in %g s", seconds)
+        self._loop.call_later(seconds, self.handle_exit, number, None)
 
     def _reload(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._loop.call_soon_threadsafe(lambda: self._keep(self._reload_all()))

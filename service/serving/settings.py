@@ -3,8 +3,10 @@
 docs/service.md lists them, and is tested against this module.
 """
 
+import difflib
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +20,10 @@ from gatewise.service.threads import available_cpus
 from gatewise.vocab.errors import GatewiseError
 
 PREFIX = "GATEWISE_"
+
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+_OWN_PORTS = {"http": 80, "https": 443}
+_MAX_PORT = 65535
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -117,10 +123,20 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None, description="File of API keys; without it, requests need no key."
     )
+    key_requests_per_second: Annotated[float, Field(ge=0, le=1_000_000)] = Field(
+        0,
+        description="Maximum requests a second of each API key, in each process; else 429; 0 for "
+        "any number.",
+    )
     cors_origins: str | None = Field(
         None,
         description="Origins whose web pages may read answers, such as `https://app.example`, "
         "separated by commas; `*` for all.",
+    )
+    root_path: str | None = Field(
+        None,
+        description="Path below which a proxy serves the service, such as `/classify`, whether the "
+        "proxy removes it or passes it on.",
     )
     shutdown_seconds: Annotated[int, Field(ge=0, le=86_400)] = Field(
         10, description="Seconds for the requests in flight to finish when the service stops."
@@ -154,17 +170,29 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: str | None) -> str | None:
         for origin in _split_list(value):
-            # As browsers send and compare them: without a path or a final slash.
-            if not re.fullmatch(r"\*|[a-z][a-z0-9+.-]*://[^\s/?#@]+", origin):
+            if origin != "*" and origin != _as_sent(origin):
                 raise PydanticCustomError(
-                    "origin", "origins such as https://app.example with commas between them, or *"
+                    "origin",
+                    "origins as browsers send them, such as https://app.example, in lower case, "
+                    "without a path, a pattern or the scheme's own port, with commas between "
+                    "them; or * for all",
                 )
+        return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_path(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", value):
+            raise PydanticCustomError(
+                "root_path", "a path such as /classify, which begins and does not end with a slash"
+            )
         return value
 
     @model_validator(mode="wrap")
     @classmethod
     def _raise_settings_error(cls, data: Any, handler: Callable[[Any], Self]) -> Self:
         # pydantic passes on what is not a ValueError, so that callers get our own error only.
+        _check_names(os.environ)
         try:
             return handler(data)
         except ValidationError as error:
@@ -203,6 +231,51 @@ def variable(name: str) -> str:
 
 def _split_list(value: str | None) -> list[str]:
     return [part.strip() for part in (value or "").split(",") if part.strip()]
+
+
+def _as_sent(origin: str) -> str:
+    """Returns an origin as a browser sends it, or nothing if none sends one like it.
+
+    >>> _as_sent("https://App.example:443"), _as_sent("https://*.example")
+    ('https://app.example', '')
+    """
+    found = _ORIGIN.fullmatch(origin.lower())
+    if found is None:
+        return ""
+    scheme, host, port = found.groups()
+    if port is None or int(port) == _OWN_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{int(port)}" if int(port) <= _MAX_PORT else ""
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """Refuses variables with our prefix that no setting has: a typing error would do nothing."""
+    known = {variable(name) for name in Settings.model_fields}
+    unknown = [
+        name
+        for name, value in environment.items()
+        if value  # an empty variable counts as unset
+        and name.upper().startswith(PREFIX)
+        and name.upper() not in known
+        and not _is_service_link(name, value)
+    ]
+    if unknown:
+        nearest = (
+            difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.0)[0] for name in unknown
+        )
+        messages = (
+            f"{name} is not a setting: the nearest is {near}"
+            for name, near in zip(unknown, nearest, strict=True)
+        )
+        raise SettingsError("; ".join(messages))
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes sets a variable for a service whose name begins like ours."""
+    return bool(
+        re.search(r"_SERVICE_(HOST|PORT(_\w+)?)$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$", name)
+        or (name.endswith("_PORT") and re.match(r"(tcp|udp|sctp)://", value))
+    )
 
 
 def _message(error: Any) -> str:

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks.training import memory, throughput
+from benchmarks.training import long_texts, memory, throughput
 
 SMALL = ("--set=network.units=4", "--set=network.embedding_size=8")
 
@@ -31,3 +31,13 @@ def test_the_memory_of_training_is_measured(run):
     document = run(memory.main, *few)
     assert document["corpus"] == "generated.csv"
     assert document["peak, MiB"] > 100
+
+
+def test_long_texts_are_measured_beside_their_beginnings(run):
+    few = ["--texts", 24, "--characters", 20_000, "--script", "korean"]
+    small = ["--set", "training.epochs=1", "--set", "network.units=4"]
+    rows = run(long_texts.main, *few, *small)["usage"]
+    commands = ["check", "train", "score", "/predict"]
+    assert [row["command"] for row in rows] == commands * 2
+    assert [row["texts"] for row in rows] == ["whole"] * 4 + ["cut by hand"] * 4
+    assert all(row["processor, s"] > 0 and row["peak, MiB"] > 50 for row in rows)

@@ -60,7 +60,7 @@ def test_prometheus_takes_its_files(check, tmp_path):
     assert f"{len(RULES)} rules found" in done.stdout
 
 
-def test_the_service_is_asked_with_the_key_of_the_compose_file():
+def test_the_service_is_scraped_with_the_key_of_the_compose_file():
     (secret,) = COMPOSE["services"]["prometheus"]["secrets"]
     (file,) = (
         Path(job["authorization"]["credentials_file"])
@@ -79,12 +79,12 @@ def test_every_alert_is_seen_firing_and_not_firing(check):
         done = check("test", "rules", name)
         assert done.returncode == 0, done.stdout + done.stderr
         for test in yaml.safe_load((PROMETHEUS / name).read_text())["tests"]:
-            for asked in test["alert_rule_test"]:
-                fires = bool(asked["exp_alerts"])
-                seen.setdefault(asked["alertname"], set()).add(fires)
+            for rule in test["alert_rule_test"]:
+                fires = bool(rule["exp_alerts"])
+                seen.setdefault(rule["alertname"], set()).add(fires)
                 # One series fires and others beside it do not.
-                if fires and len(test["input_series"]) > len(asked["exp_alerts"]) + 1:
-                    seen[asked["alertname"]].add(False)
+                if fires and len(test["input_series"]) > len(rule["exp_alerts"]) + 1:
+                    seen[rule["alertname"]].add(False)
     assert seen == {rule["alert"]: {True, False} for rule in RULES}
 
 
@@ -104,8 +104,8 @@ def test_a_query_asks_for_what_the_service_has(metrics, name):
     known = set().union(*(metrics.get(each, set()) for each in series)) | OURS
     for each, matchers in re.findall(r"\b(gatewise_\w+)(?:\{([^}]*)\})?", query):
         assert each in metrics, f"the service has no {each}"
-        asked = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", matchers))
-        assert asked <= metrics[each] | OURS, f"{each} has no {asked - metrics[each]}"
+        queried = set(re.findall(r"(\w+)(?:=|!=|=~|!~)\"", matchers))
+        assert queried <= metrics[each] | OURS, f"{each} has no {queried - metrics[each]}"
     if series:
         grouped = {
             label
@@ -222,7 +222,7 @@ def proxy(haproxy, free_port, wait_until, answers):
 
 @pytest.fixture(scope="module")
 def ask(program, tmp_path_factory, exporter, proxy, free_port, wait_until, answers):
-    """Gives the series of a query, of a Prometheus that has asked both for some seconds."""
+    """Gives the series of a query, of a Prometheus that has scraped both for some seconds."""
     folder = tmp_path_factory.mktemp("prometheus")
     jobs = [
         {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
@@ -246,9 +246,9 @@ def ask(program, tmp_path_factory, exporter, proxy, free_port, wait_until, answe
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **quiet) as process:
         wait_until(lambda: answers(f"http://{listen}/-/ready"), "Prometheus answered")
-        # Once it has asked both some times: a rate is of two answers.
+        # Once it has scraped both a few times: a rate needs two samples.
         often_asked = "count_over_time(up[1m]) >= 5"
-        wait_until(lambda: len(ask(often_asked)) == 2, "Prometheus had asked both")
+        wait_until(lambda: len(ask(often_asked)) == 2, "Prometheus had scraped both")
         yield ask
         process.terminate()
 
@@ -262,8 +262,8 @@ def test_every_panel_shows_something(ask):
             assert not [each for each in result if each["value"][1] == "NaN"], name
 
 
-def test_what_is_asked_of_the_proxy_is_what_it_tells(proxy):
+def test_the_queried_metrics_of_the_proxy_exist(proxy):
     text = httpx.get(f"http://127.0.0.1:{proxy}/metrics", trust_env=False).text
-    asked = set(re.findall(r"\bhaproxy_\w+", " ".join(QUERIES.values())))
-    assert asked
-    assert asked <= set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    queried = set(re.findall(r"\bhaproxy_\w+", " ".join(QUERIES.values())))
+    assert queried
+    assert queried <= set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))

@@ -77,7 +77,7 @@ def read(path, bad_rows, encoder):
     return len(list(bad_rows.keep(encode_rows(encoder.encode, rows))))
 
 
-def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path):
+def test_every_bad_row_is_reported_as_shown(tables, encoder, tmp_path):
     rows = tables("corpora", "Bad rows")
     assert len(rows) > 15
     for number, (name, content, message) in enumerate(rows):
@@ -89,11 +89,11 @@ def test_every_bad_row_is_told_of_as_shown(tables, encoder, tmp_path):
             read(path, policy, encoder)
         except CorpusError as error:
             assert str(error) == f"{path}: holds no rows that can be used"  # noqa: PT017
-        told = [f"{row.location.place}: {row.reason}" for row in policy.rows]
-        assert told == [message.strip("`")], f"{name} with {content}"
+        found = [f"{row.location.place}: {row.reason}" for row in policy.rows]
+        assert found == [message.strip("`")], f"{name} with {content}"
 
 
-def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path):
+def test_every_refusal_is_reported_as_shown(tables, encoder, tmp_path):
     rows = tables("corpora", "Refused outright")
     assert len(rows) > 10
     for number, (name, content, message) in enumerate(rows):
@@ -102,11 +102,11 @@ def test_every_refusal_is_told_of_as_shown(tables, encoder, tmp_path):
         write(folder / name.strip("`"), content)
         with pytest.raises(CorpusError) as caught:
             read(folder / name.strip("`"), Collecting(), encoder)
-        told, expected = str(caught.value).replace(f"{folder}/", ""), message.strip("`")
+        found, expected = str(caught.value).replace(f"{folder}/", ""), message.strip("`")
         if expected.endswith("…"):
-            assert told.startswith(expected.rstrip("…")), content
+            assert found.startswith(expected.rstrip("…")), content
         else:
-            assert told == expected, content
+            assert found == expected, content
 
 
 def test_a_single_label_is_refused_as_shown(page):
@@ -115,7 +115,7 @@ def test_a_single_label_is_refused_as_shown(page):
     assert f"`{caught.value}`" in page("corpora")
 
 
-def test_the_key_without_a_column_is_told_of_as_shown(page, model_folder, tmp_path):
+def test_the_key_without_a_column_is_reported_as_shown(page, model_folder, tmp_path):
     lines = ['{"text": "hello"}\n'] * _RECORDS_AHEAD + ['{"text": "hello", "n": 1}\n']
     (tmp_path / "a.jsonl").write_text("".join(lines), encoding="utf-8")
     classifier, aside = Classifier.load(model_folder), tmp_path / "rejects.jsonl"
@@ -137,8 +137,8 @@ def test_the_two_policies_answer_as_shown(page, encoder, tmp_path, monkeypatch):
 
 
 def test_the_formats_are_those(page, tables):
-    told = {row[0].strip("`"): row[1] for row in tables("corpora", "Formats")}
-    assert told == {suffix: form.value for suffix, form in SUFFIXES.items()}
+    documented = {row[0].strip("`"): row[1] for row in tables("corpora", "Formats")}
+    assert documented == {suffix: form.value for suffix, form in SUFFIXES.items()}
     assert all(f"`{suffix}`" in page("corpora") for suffix in COMPRESSIONS)
     assert f"{LINE_LIMIT:,} characters" in page("corpora")
     assert f"first {_RECORDS_AHEAD} records" in page("corpora")
@@ -160,27 +160,27 @@ def test_the_inputs_are_read_as_shown(tables, object_store, tmp_path, monkeypatc
         for name in shown:
             if name == "-":
                 monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
-            told = object_store.uri(name.partition("bucket/")[2]) if is_uri(name) else name
-            assert len(list(open_records(told, standard_input="csv"))) == 1, name
+            place = object_store.uri(name.partition("bucket/")[2]) if is_uri(name) else name
+            assert len(list(open_records(place, standard_input="csv"))) == 1, name
     finally:
         for path in sorted(store.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_the_columns_are_those(tables):
-    told = {row[1].strip("`"): row[0] for row in tables("corpora", "Columns")}
+    documented = {row[1].strip("`"): row[0] for row in tables("corpora", "Columns")}
     names = [name for name in CorpusConfig.model_fields if name.endswith("_column")]
-    assert list(told) == [f"corpus.{name}" for name in names]
-    assert told["corpus.text_column"] == f"`{CorpusConfig().text_column}`"
+    assert list(documented) == [f"corpus.{name}" for name in names]
+    assert documented["corpus.text_column"] == f"`{CorpusConfig().text_column}`"
     # What is taken for the label is not a default but found: see
     # tests/vocab/corpus/test_columns.py.
-    assert (CorpusConfig().label_column, told["corpus.label_column"]) == (
+    assert (CorpusConfig().label_column, documented["corpus.label_column"]) == (
         None,
         "`label`, else `labels`",
     )
 
 
-def test_the_corpora_shown_are_read_as_told(page, tmp_path):
+def test_the_corpora_shown_are_read_as_documented(page, tmp_path):
     several, soft = page("corpora").partition("## Several labels a text")[2].split("## Soft labels")
     blocks = (("several.jsonl", several), ("soft.csv", soft.partition("## ")[0]))
     rows = {}
@@ -194,7 +194,7 @@ def test_the_corpora_shown_are_read_as_told(page, tmp_path):
     assert rows["soft.csv"][0].probabilities == (0.98, 0.02)
 
 
-def test_every_finding_of_the_check_is_told_of(tables) -> None:
+def test_every_finding_of_the_check_is_documented(tables) -> None:
     calls = [
         node
         for node in ast.walk(ast.parse(Path(corpus_check.__file__).read_text(encoding="utf-8")))
@@ -203,7 +203,7 @@ def test_every_finding_of_the_check_is_told_of(tables) -> None:
     codes = {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
     assert len(calls) == len(codes) + 1
     codes |= {f"{kind}-texts" for kind in get_args(TextKind)}
-    told = {
+    documented = {
         code for row in tables("corpora", "The check") for code in re.findall("`(.+?)`", row[0])
     }
-    assert told == codes
+    assert documented == codes

@@ -39,7 +39,7 @@ def test_compose_takes_the_command(line):
     words = shlex.split(line)
     start = words.index("docker")
     given = dict(word.split("=", 1) for word in words[:start])
-    # What it would do needs an engine: it is told to say what it would start from, and the options
+    # Starting needs an engine: the command only says what it would start from, and the options
     # are held to its help.
     verb = next(word for word in words[start:] if word in {"up", "kill"})
     place = words.index(verb)
@@ -54,11 +54,11 @@ def test_compose_takes_the_command(line):
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    told = subprocess.run(
+    printed = subprocess.run(
         [program, verb, "--help"], env=known, check=True, capture_output=True, text=True
     )
     for option in (word for word in words[place:] if word.startswith("--")):
-        assert re.search(rf"{option}\b", told.stdout), option
+        assert re.search(rf"{option}\b", printed.stdout), option
     services = {word for word in words[place + 1 :] if not word.startswith("-")} - {"HUP", "USR2"}
     assert services <= set(yaml.safe_load(COMPOSE)["services"])
 
@@ -66,12 +66,12 @@ def test_compose_takes_the_command(line):
 def test_the_variables_are_those_of_the_compose_file(tables, unquoted):
     used = set(re.findall(r"\$\{(\w+)", COMPOSE))
     defaults = dict(re.findall(r"\$\{(\w+):-([^}]*)\}", COMPOSE))
-    told = {
+    documented = {
         unquoted(row[0]): unquoted(row[1])
         for row in tables("deployment", "With Docker Compose")[:9]
     }
-    assert set(told) == {name for name in used if not name.startswith("GATEWISE_")}
-    for name, default in told.items():
+    assert set(documented) == {name for name in used if not name.startswith("GATEWISE_")}
+    for name, default in documented.items():
         if default:
             assert default == defaults[name], name
 
@@ -84,14 +84,14 @@ def test_the_alerts_are_those_of_prometheus(tables, unquoted):
         for rule in group["rules"]
     }
     rows = [row for row in tables("deployment", "With Docker Compose") if len(row) == 3]
-    told = {unquoted(row[0]): row[1] for row in rows if row[0].startswith("`Gatewise")}
-    assert told == named
+    documented = {unquoted(row[0]): row[1] for row in rows if row[0].startswith("`Gatewise")}
+    assert documented == named
 
 
 def test_the_components_are_those_in_the_folder(tables, unquoted):
-    told = {unquoted(row[0]) for row in tables("deployment", "In Kubernetes")}
+    documented = {unquoted(row[0]) for row in tables("deployment", "In Kubernetes")}
     folder = ROOT / "deploy" / "kubernetes" / "components"
-    assert told == {f"components/{path.name}" for path in folder.iterdir()}
+    assert documented == {f"components/{path.name}" for path in folder.iterdir()}
 
 
 def test_every_file_it_names_is_there():

@@ -47,26 +47,26 @@ def test_the_input_and_the_outputs_are_those(tables, request, folder, missing):
         )
         for tensor in [*session.get_inputs(), *session.get_outputs()]
     }
-    told = {
+    documented = {
         row[0].strip("`"): (row[1], row[2].strip("`[]").split(", "))
         for row in tables("mobile", HEADING)
         if row[1] in kinds.values()
     }
-    told.pop(missing)
-    assert found == told
+    documented.pop(missing)
+    assert found == documented
 
 
 @pytest.mark.parametrize("unit", ["word", "character", "subword", "ngram"])
 def test_the_units_that_it_takes_are_those(tables, multi_label_folder, unit):
-    (told,) = [row[1] for row in tables("mobile", HEADING) if f'"{unit}"' in row[0]]
+    (documented,) = [row[1] for row in tables("mobile", HEADING) if f'"{unit}"' in row[0]]
     loaded = read_model_folder(multi_label_folder)
     tokens = loaded.config.gatewise.tokens.model_copy(update={"unit": unit})
     settings = loaded.config.gatewise.model_copy(update={"tokens": tokens})
     config = loaded.config.model_copy(update={"gatewise": settings})
     loaded = replace(loaded, tokenizer=train_tokenizer(["blue red"], unit=unit), config=config)
-    if told.startswith("exactly"):
+    if documented.startswith("exactly"):
         with_tokenizer(loaded)
     else:
-        assert told == "refused"
+        assert documented == "refused"
         with pytest.raises(TokenizerTablesError):
             with_tokenizer(loaded)

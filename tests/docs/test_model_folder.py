@@ -30,7 +30,7 @@ def first_cells(rows):
     return [row[0].strip("`") for row in rows]
 
 
-def test_every_file_is_told_of(tables, model_folder, forward_model_folder):
+def test_every_file_is_documented(tables, model_folder, forward_model_folder):
     names = []
     for folder in (model_folder, forward_model_folder):
         files = [path for path in folder.rglob("*") if path.is_file()]
@@ -39,33 +39,33 @@ def test_every_file_is_told_of(tables, model_folder, forward_model_folder):
     assert names[1] - names[0] == {"onnx/step.onnx"}
 
 
-def test_every_key_of_the_config_is_told_of(tables, model_folder):
-    told = first_cells(tables("model-folder", "config.json"))
-    assert told == keys(ModelConfig)
+def test_every_key_of_the_config_is_documented(tables, model_folder):
+    documented = first_cells(tables("model-folder", "config.json"))
+    assert documented == keys(ModelConfig)
     written = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    assert set(written) == {key for key in told if "." not in key}
+    assert set(written) == {key for key in documented if "." not in key}
 
 
-def test_every_key_of_the_manifest_is_told_of(tables):
+def test_every_key_of_the_manifest_is_documented(tables):
     assert first_cells(tables("model-folder", "manifest.json")) == keys(Manifest)
 
 
-def test_every_key_of_the_metrics_is_told_of(tables, model_folder):
+def test_every_key_of_the_metrics_is_documented(tables, model_folder):
     rows = tables("model-folder", "report.html and metrics.json")
-    told = [key for row in rows for key in re.findall(r"`(\w+)`", row[0])]
+    documented = [key for row in rows for key in re.findall(r"`(\w+)`", row[0])]
     written = json.loads((model_folder / "metrics.json").read_text(encoding="utf-8"))
-    assert sorted(told) == sorted(written)
+    assert sorted(documented) == sorted(written)
 
 
 def test_the_inputs_and_the_output_are_those(tables, model_folder):
     session = gatewise.load(model_folder)._session
-    told = {
+    documented = {
         row[0].strip("`"): row[1]
         for row in tables("model-folder", "The network's inputs and output")
     }
     tensors = [*session.get_inputs(), *session.get_outputs()]
     kinds = {"tensor(int64)": "int64", "tensor(float)": "float32"}
-    assert told == {tensor.name: kinds[tensor.type] for tensor in tensors}
+    assert documented == {tensor.name: kinds[tensor.type] for tensor in tensors}
 
 
 def test_the_inputs_and_outputs_of_the_step_network_are_those(tables, forward_model_folder):
@@ -140,7 +140,7 @@ def damage(what, model):
     }[what]()
 
 
-def test_damage_is_told_of_as_shown(tables, model_folder, tmp_path, monkeypatch):
+def test_damage_is_reported_as_shown(tables, model_folder, tmp_path, monkeypatch):
     rows = tables("model-folder", "How it is verified")
     assert len(rows) == 5
     for number, (what, message) in enumerate(rows):

@@ -31,7 +31,7 @@ def test_a_default_is_written_as_it_is_set(page):
 
 
 @pytest.mark.parametrize("setting", ["network.ngrams=auto", "network.ngrams=[]"])
-def test_the_choices_that_are_told_of_are_taken(setting):
+def test_the_documented_choices_are_accepted(setting):
     config.load(assignments=[setting])
 
 

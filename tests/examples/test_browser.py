@@ -113,11 +113,11 @@ def test_typing_gives_the_answer_of_the_classifier_also_offline(site, browser, m
     page.go(f"{address}/#{quote(other)}")
     page.wait_for("document.querySelector('#labels li') !== null")
     check_answer(page, classifier, other)
-    asked = set(browser.asked)
-    assert f"{address}/lib/ort-wasm-simd-threaded.wasm" in asked
+    requested = set(browser.requested)
+    assert f"{address}/lib/ort-wasm-simd-threaded.wasm" in requested
     # Chromium's own first page loads from these schemes.
     own = (f"{address}/", "about:", "data:", "chrome:", "chrome-untrusted:")
-    assert {url for url in asked if not url.startswith(own)} == set()
+    assert {url for url in requested if not url.startswith(own)} == set()
     assert browser.complaints == []
 
 
@@ -178,7 +178,7 @@ def test_every_vector_is_run_and_a_wrong_one_is_reported(site, browser):
             "[...document.querySelectorAll('tbody tr')].map((row) => row.className)"
         )
         assert rows == ["passes"] * (count - 1) + ["differs"]
-    assert not [url for url in browser.asked if "transformers" in url]
+    assert not [url for url in browser.requested if "transformers" in url]
     assert browser.complaints == []
 
 

@@ -17,10 +17,10 @@ def test_question_types_are_learnt_from_words(shared_data, tmp_path):
     trec = shared_data / "trec6"
     out = tmp_path / "model"
     gatewise("train", trec / "train.csv", "--out", out, "--set", "training.epochs=4")
-    figures = json.loads(gatewise("evaluate", out, trec / "test.csv", "--json"))
-    assert figures["rows"] == 500
-    assert figures["accuracy"] > 0.8
-    assert figures["ece"] < 0.15
+    metrics = json.loads(gatewise("evaluate", out, trec / "test.csv", "--json"))
+    assert metrics["rows"] == 500
+    assert metrics["accuracy"] > 0.8
+    assert metrics["ece"] < 0.15
     strange = [
         "xqzv jkwpl qqzrt",
         "Wo ist der Bahnhof?",
@@ -39,8 +39,8 @@ def test_headlines_without_spaces_are_learnt_from_words_too(shared_data, tmp_pat
     news = shared_data / "thucnews"
     out = tmp_path / "model"
     gatewise("train", news / "train.csv", "--out", out, "--set", "training.epochs=3")
-    figures = json.loads(gatewise("evaluate", out, news / "test.csv", "--json"))
-    assert figures["accuracy"] > 0.75
+    metrics = json.loads(gatewise("evaluate", out, news / "test.csv", "--json"))
+    assert metrics["accuracy"] > 0.75
 
 
 def test_every_row_of_a_large_compressed_corpus_is_read(shared_data):

@@ -1,4 +1,4 @@
-"""A run that is killed goes on to the same bytes, as a user sees it."""
+"""A killed run is resumed to the same bytes, as a user sees it."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def contents(folder):
 
 
 def kill_after(checkpoints, languages, out):
-    """Starts or goes on with a run and kills it once it has written some checkpoints."""
+    """Starts or resumes a run and kills it once it has written some checkpoints."""
     checkpoint = out.with_name(f"{out.name}.run") / "checkpoint.npz"
 
     def written():
@@ -56,7 +56,7 @@ def kill_after(checkpoints, languages, out):
     return checkpoint
 
 
-def test_a_run_that_was_killed_goes_on_to_the_same_bytes(gatewise, languages, tmp_path):
+def test_a_run_that_was_killed_resumes_to_the_same_bytes(gatewise, languages, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert gatewise(*arguments(languages, whole)).code == 0
     checkpoint = kill_after(4, languages, parts)

@@ -44,7 +44,7 @@ def arguments(languages, space, tmp_path):
     return (*corpora, "--out", tmp_path / "search", "--space", space, *BASE)
 
 
-def test_a_search_that_was_killed_goes_on(tune, arguments, tmp_path):
+def test_a_search_that_was_killed_is_resumed(tune, arguments, tmp_path):
     # A killed process says nothing more: it is killed as soon as its first trial has ended.
     with subprocess.Popen(
         command(*arguments, "--trials", 3), stderr=subprocess.PIPE, encoding="utf-8"

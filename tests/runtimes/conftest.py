@@ -1,4 +1,4 @@
-"""What the tests of runtimes share: the texts, and what is asked of each runtime."""
+"""What the tests of runtimes share: the texts, and the questions for each runtime."""
 
 import itertools
 import json
@@ -55,9 +55,9 @@ def known_to_unicode_3(text):
 
 
 @pytest.fixture(scope="session")
-def asked(texts, model_folder, multi_label_folder, tmp_path_factory):
-    """What every runtime is asked, by name: models, and a dictionary of every kind."""
-    root = tmp_path_factory.mktemp("asked")
+def questions(texts, model_folder, multi_label_folder, tmp_path_factory):
+    """The questions for every runtime, by name: models, and a dictionary of every kind."""
+    root = tmp_path_factory.mktemp("questions")
     several = shutil.copytree(multi_label_folder, root / "several")
     write_tokenizer_config(model_folder, several, 8)
     words = ["blue green", "red reddish grey", "Red blue [UNK] " * 9, "green\u2028red", ""]
@@ -84,8 +84,8 @@ def export(model_folder, out):
     """The model made so small that some of its tokens and n-grams are left out."""
     from gatewise.training.mobile.mobile_export import export_mobile
 
-    told = export_mobile(model_folder, out, max_size=20_000, on_step=lambda _: None)
-    steps = " ".join(step.what for step in told.steps)
+    exported = export_mobile(model_folder, out, max_size=20_000, on_step=lambda _: None)
+    steps = " ".join(step.what for step in exported.steps)
     assert "tokens" in steps
     assert "n-gram" in steps
     return out
@@ -119,24 +119,24 @@ def write_tokenizer_config(model_folder, folder, max_length):
 
 @pytest.fixture(params=DICTIONARIES)
 def dictionary(request):
-    """The name of a question that is asked of a tokenizer alone."""
+    """The name of a question for a tokenizer alone."""
     return request.param
 
 
 @pytest.fixture(params=MODELS)
 def model(request):
-    """The name of a question that is asked of a model."""
+    """The name of a question for a model."""
     return request.param
 
 
 @pytest.fixture(scope="session")
-def compared(asked):
+def compared(questions):
     """How the answers to every question differ from the reference's, by question and runtime."""
 
     def compare(answers):
         return {
             name: {answer.runtime: compare_answers(question, answer) for answer in found}
-            for (name, question), found in zip(asked.items(), answers, strict=True)
+            for (name, question), found in zip(questions.items(), answers, strict=True)
         }
 
     return compare
@@ -144,7 +144,7 @@ def compared(asked):
 
 @pytest.fixture(scope="session")
 def check_same():
-    """Fails unless a runtime agrees in everything, and was asked all of it."""
+    """Fails unless a runtime agrees in everything, and has answered all of it."""
 
     def check(comparison, *, own_ids=True, scores=True):
         assert comparison.differing == (), comparison

@@ -11,10 +11,10 @@ TRANSFORMERS, ENGINE = "Transformers.js in Chromium", "onnxruntime-web in Chromi
 
 
 @pytest.fixture(scope="module")
-def comparisons(asked, compared):
+def comparisons(questions, compared):
     if reason := missing_in_chromium():
         pytest.skip(reason)
-    return compared(runtimes.in_chromium(list(asked.values())))
+    return compared(runtimes.in_chromium(list(questions.values())))
 
 
 def test_ids_are_the_same(comparisons, dictionary, check_same):

@@ -15,10 +15,10 @@ TRANSFORMERS, ENGINE = "Transformers.js in Node", "onnxruntime-node"
 
 
 @pytest.fixture(scope="module")
-def answers(asked):
+def answers(questions):
     if reason := missing_in_node():
         pytest.skip(reason)
-    return runtimes.in_node(list(asked.values()))
+    return runtimes.in_node(list(questions.values()))
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,10 @@ def test_ids_and_scores_are_the_same(comparisons, model, check_same):
     check_same(comparisons[model][ENGINE], own_ids=False)
 
 
-def test_a_text_without_a_token_is_answered_where_gatewise_refuses_it(asked, answers, model_folder):
-    question = asked["fp32"]
+def test_a_text_without_a_token_is_answered_where_gatewise_refuses_it(
+    questions, answers, model_folder
+):
+    question = questions["fp32"]
     (transformers, engine), *_ = answers
     for text in ("", "\u200b"):
         row = question.texts.index(text)
@@ -47,11 +49,11 @@ def test_a_text_without_a_token_is_answered_where_gatewise_refuses_it(asked, ans
             Classifier.load(model_folder).predict_proba([text])
 
 
-def test_a_failure_is_told(asked, tmp_path):
+def test_a_failure_is_reported(questions, tmp_path):
     from dataclasses import replace
 
     if reason := missing_in_node():
         pytest.skip(reason)
-    question = replace(asked["fp32"], folder=tmp_path)
+    question = replace(questions["fp32"], folder=tmp_path)
     with pytest.raises(BenchmarkError, match="Node has ended at the command compare"):
         runtimes.in_node([question])

@@ -9,7 +9,7 @@ from benchmarks.parity import runtimes
 
 VARIABLE = "OPTIMUM_PYTHON"
 
-# Before what is asked of it is made, which takes a while.
+# Before the questions are made, which takes a while.
 pytestmark = [
     pytest.mark.install,
     pytest.mark.skipif(
@@ -20,9 +20,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def comparisons(asked, compared):
-    questions = list(asked.values())
-    return compared(runtimes.in_optimum(questions, Path(os.environ[VARIABLE])))
+def comparisons(questions, compared):
+    return compared(runtimes.in_optimum(list(questions.values()), Path(os.environ[VARIABLE])))
 
 
 def test_ids_are_the_same(comparisons, dictionary, check_same):

@@ -9,6 +9,11 @@ import pytest
 from gatewise.vocab.tokenizer.encoding import pad
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _briefly_timed(briefly_timed):
+    """Every training of these tests is in a process with short measurements."""
+
+
 @pytest.fixture(scope="session")
 def write_csv():
     """Writes rows to a CSV file and returns its path."""

@@ -50,7 +50,7 @@ def test_a_new_run_clears_what_another_left_but_for_its_checkpoint(tmp_path):
     assert [path.name for path in space.path.iterdir()] == ["checkpoint.npz"]
 
 
-def test_a_second_run_is_kept_out_and_the_first_goes_on(tmp_path):
+def test_a_second_run_is_kept_out_and_the_first_continues(tmp_path):
     def second():
         with open_workspace(tmp_path / "model"):
             pytest.fail("both are in")

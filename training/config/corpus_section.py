@@ -6,7 +6,7 @@ from pydantic import Field
 
 from gatewise.training.config.section import Section
 from gatewise.vocab.corpus.columns import Columns, Task
-from gatewise.vocab.corpus.read_options import ReadOptions
+from gatewise.vocab.corpus.read_options import Quoting, ReadOptions
 
 Duplicates = Literal["report", "remove", "ignore"]
 Check = Literal["stop", "warn", "ignore"]
@@ -24,6 +24,12 @@ class CorpusConfig(Section):
     delimiter: str | None = Field(
         None,
         description="Delimiter of CSV and TSV files: one character, or `tab`. By default it is "
+        "found in the first rows of each file.",
+    )
+    quoting: Quoting | None = Field(
+        None,
+        description="Whether cells of CSV and TSV may stand in double quotes (`double`), or a "
+        "quote is a character like others (`none`), as many tools write TSV. By default it is "
         "found in the first rows of each file.",
     )
     encoding: str | None = Field(
@@ -75,4 +81,4 @@ class CorpusConfig(Section):
 
     def read_options(self) -> ReadOptions:
         """How the files of a corpus are to be read."""
-        return ReadOptions(self.delimiter, self.encoding, self.sheet)
+        return ReadOptions(self.delimiter, self.encoding, self.sheet, self.quoting)

@@ -5,6 +5,7 @@ https://arrow.apache.org/docs/format/Columnar.html), which is then read as often
 text that is longer than the network reads, only a part that gives the same tokens is written.
 """
 
+import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.local_files import open_local
 from gatewise.vocab.corpus.records import Location
 from gatewise.vocab.tokenizer.text_limit import TextLimit
 
@@ -27,7 +29,8 @@ _SCHEMA = pa.schema(
         ("text", pa.large_string()),
         ("labels", pa.large_list(pa.large_string())),
         ("probabilities", pa.large_list(pa.float64())),
-        ("file", pa.large_string()),
+        # A file name need not be UTF-8.
+        ("file", pa.large_binary()),
         ("line", pa.int64()),
     ]
 )
@@ -73,7 +76,7 @@ class StoredRows:
         """The rows with these numbers, counted from zero among these rows."""
         places = np.flatnonzero(self.kept)[np.asarray(numbers, dtype=np.int64)]
         found: dict[int, Row] = {}
-        with pa.ipc.open_file(str(self.path)) as reader:
+        with open_local(self.path) as file, pa.ipc.open_file(file) as reader:
             for window in np.unique(places // _WINDOW):
                 batch = reader.get_batch(int(window))
                 wanted = places[places // _WINDOW == window]
@@ -93,7 +96,7 @@ class StoredRows:
 
     def _batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         # Read and not mapped: pages of a mapped file would count as this process's memory.
-        with pa.OSFile(str(self.path)) as file, pa.ipc.open_file(file) as reader:
+        with open_local(self.path) as file, pa.ipc.open_file(file) as reader:
             for window in range(reader.num_record_batches):
                 chosen = self.kept[window * _WINDOW : (window + 1) * _WINDOW]
                 if chosen.any():
@@ -116,7 +119,7 @@ def store(rows: Iterable[Row], path: Path, limit: TextLimit | None = None) -> St
             yield replace(row, text=limit.cut(row.text)) if limit else row
 
     stream = short()
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    with open_local(path, "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
         while window := list(islice(stream, _WINDOW)):
             writer.write_batch(
                 pa.record_batch(
@@ -124,7 +127,7 @@ def store(rows: Iterable[Row], path: Path, limit: TextLimit | None = None) -> St
                         [row.text for row in window],
                         [row.labels for row in window],
                         [row.probabilities for row in window],
-                        [row.location.file for row in window],
+                        [os.fsencode(row.location.file) for row in window],
                         [row.location.line for row in window],
                     ],
                     schema=_SCHEMA,
@@ -139,7 +142,7 @@ def _rows(batch: pa.RecordBatch) -> list[Row]:
         Row(
             text=text,
             labels=tuple(labels),
-            location=Location(file, line),
+            location=Location(os.fsdecode(file), line),
             probabilities=None if probabilities is None else tuple(probabilities),
         )
         for text, labels, probabilities, file, line in zip(*columns, strict=True)

@@ -1,7 +1,8 @@
 """Hyperparameter search: trials are trained one after the other and the best model is kept.
 
 Each trial is a training run; they are compared by the validation metric, never by test rows. A
-trial is stopped at an epoch where it is worse than the median of the others.
+trial is stopped at an epoch where it is worse than the median of the others. What a run does once
+its network is chosen, the second training and the baselines, is done for the best trial alone.
 """
 
 import time
@@ -21,6 +22,7 @@ from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_folder import SearchFolder, open_search, tidy
 from gatewise.training.tuning.search_space import Space
 from gatewise.training.tuning.study import SearchError, Study, Suggestion, Trial
+from gatewise.training.workspace import workspace_of
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.errors import TokenizerError
 
@@ -99,6 +101,11 @@ def tune(
         GatewiseError: If the rows cannot be used, the folder cannot be written or holds another
             search, or no trial has a model.
     """
+    if config.teacher.is_wanted and config.teacher.cache is None:
+        raise ConfigError(
+            "teacher.folders: expected teacher.cache too in a search, so that a teacher reads "
+            "every text once and not in each trial: set it to a folder"
+        )
     folder = SearchFolder(out)
     study = open_search(folder, corpora, config, space, resume=resume)
     deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None
@@ -128,6 +135,8 @@ def tune(
         tidy(folder, study, config)
     if study.best is None:
         raise SearchError(f"{out}: {_no_model(study)}")
+    _finish(study.best, folder, corpora, config, bad_rows, callbacks.on_progress)
+    tidy(folder, study, config)
     return SearchResult(study.metric or config.training.metric, study.trials, study.best, folder)
 
 
@@ -165,7 +174,7 @@ def _run(
     # Every trial traces its functions anew, which TensorFlow would warn about.
     tf.get_logger().setLevel("ERROR")
     keras.utils.clear_session()
-    out = folder.trials / str(trial.number)
+    out = folder.model_of(trial.number)
     try:
         name = f"{folder.path.resolve().name}-trial-{trial.number}"
         with (
@@ -179,6 +188,7 @@ def _run(
                 policy,
                 tracker.also(on_progress),
                 resume=trial.is_resumed,
+                is_trial=True,
             )
             tracker.ended(run)
     except (TrialPruned, ConfigError) as error:  # hopeless, or impossible with these rows
@@ -189,6 +199,28 @@ def _run(
         trial.fail("out of memory")
     else:
         trial.complete(run.fitted.best.metric)
+
+
+def _finish(
+    best: Trial,
+    folder: SearchFolder,
+    corpora: Corpora,
+    config: Config,
+    bad_rows: Callable[[], AbstractContextManager[BadRows]],
+    on_progress: OnProgress,
+) -> None:
+    """Completes the model of the best trial from its checkpoint, unless that was done before."""
+    out = folder.model_of(best.number)
+    if not workspace_of(out).checkpoint.exists():
+        return
+    import keras
+
+    from gatewise.training.pipeline import train
+
+    keras.utils.clear_session()
+    settings = search_space.applied(config, best.settings)
+    with bad_rows() as policy:
+        train(corpora, out, settings, policy, on_progress, resume=True)
 
 
 def _report_epoch(trial: Suggestion, progress: Progress, deadline: float | None) -> None:

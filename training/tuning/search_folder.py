@@ -8,10 +8,11 @@ from typing import Any
 
 from gatewise.training.config.config import Config
 from gatewise.training.config.config_toml import to_toml
-from gatewise.training.data.corpora import Corpora
+from gatewise.training.data.corpora import Corpora, Source
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_space import Space
 from gatewise.training.tuning.study import SearchError, Study
+from gatewise.training.workspace import workspace_of
 from gatewise.vocab.atomic_files import atomic_write, replace_folder
 
 _ANY_TIME = {"training": {"tensorboard", "mlflow"}}
@@ -34,6 +35,10 @@ class SearchFolder:
         self.best = path / "best"
         self.config = path / "best.toml"
         self.trials = path / "trials"
+
+    def model_of(self, number: int) -> Path:
+        """The model folder of a trial, until the trial has ended."""
+        return self.trials / str(number)
 
 
 def open_search(
@@ -81,8 +86,8 @@ def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
     settings = config.model_dump(mode="json", exclude=_ANY_TIME)
     validation = corpora.validation
     return {
-        "the corpus": str(corpora.train.resolve()),
-        "the validation corpus": str(validation.resolve()) if validation else "none",
+        "the corpus": _place(corpora.train),
+        "the validation corpus": _place(validation) if validation else "none",
         **{f"{name} in the space": search_space.as_json(d) for name, d in space.items()},
         **{
             f"{section}.{name}": value
@@ -91,6 +96,10 @@ def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
             if f"{section}.{name}" not in space
         },
     }
+
+
+def _place(source: Source) -> str:
+    return str(source.resolve() if isinstance(source, Path) else source)
 
 
 def _check_identity(
@@ -111,20 +120,22 @@ def _check_identity(
 def tidy(folder: SearchFolder, study: Study, config: Config) -> None:
     """Moves the best model to its place and deletes the others.
 
-    It runs when a search is resumed too, and so finishes what a killed search left half done.
+    It runs when a search is resumed too, and so finishes what a killed search left half done. The
+    checkpoint of the best trial stays, for its final training, and that of an interrupted one.
     """
     folder.trials.mkdir(exist_ok=True)
     best = study.best
     if best:
-        trained = folder.trials / str(best.number)
+        trained = folder.model_of(best.number)
         if trained.exists():
             replace_folder(folder.best, trained, folder.trials / "replaced")
         with atomic_write(folder.config) as temporary:
             settings = search_space.applied(config, best.settings)
             temporary.write_text(to_toml(settings.without_places()), encoding="utf-8")
-    checkpoint = f"{len(study.trials) + 1}.run"  # of a trial that was interrupted
+    numbers = (len(study.trials) + 1, *([best.number] if best else []))
+    checkpoints = {workspace_of(folder.model_of(number)).path.name for number in numbers}
     for path in folder.trials.iterdir():
-        if path.name != checkpoint:
+        if path.name not in checkpoints:
             shutil.rmtree(path)
     if not any(folder.trials.iterdir()):
         folder.trials.rmdir()

@@ -1,4 +1,7 @@
-"""CSV and TSV (RFC 4180) as records; a malformed row is reported with the line it starts on.
+"""CSV and TSV as records; a malformed row is reported with the line it starts on.
+
+Cells may stand in double quotes (RFC 4180), unless the file is one without quotes, as many tools
+write TSV. The line `sep=;`, which Excel understands, may stand before the header.
 
 Python's `csv` parses in strict mode. Blank lines are skipped; NUL is an ordinary character.
 
@@ -7,18 +10,25 @@ kept: if they form no record, only the first is bad, and parsing continues with 
 """
 
 import csv
+import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Literal
 
 from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_lines, too_long
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, EmptyFileError
 
 # A quote that is open for so many characters or lines counts as malformed.
 RECORD_LIMIT = LINE_LIMIT
 RECORD_LINES = 500_000
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"])"?', re.IGNORECASE)
+_ROWS_IN_QUOTES = (
+    "a quoted cell holds line ends and tabs, and each of its lines is a row by itself; if quotes "
+    "are characters like others in this file, set quoting to none"
+)
 
 
 class _RecordTooLongError(Exception):
@@ -65,7 +75,8 @@ class Parser:
     def _restart(self, lines_done: int) -> None:
         self._lines_done = lines_done
         delimiter = self._file.cell_delimiter
-        self._reader = csv.reader(self._feed(), delimiter=delimiter, strict=True)
+        quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if self._file.quoted else csv.QUOTE_NONE
+        self._reader = csv.reader(self._feed(), delimiter=delimiter, quoting=quoting, strict=True)
 
     def _feed(self) -> Iterator[str]:
         lines, size, limit = self.lines, 0, LINE_LIMIT
@@ -121,6 +132,10 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
                 parser.skip_line()
                 continue
             location = Location(name, parser.start)
+            if len(lines) > 1 and holds_rows(lines, width, file.cell_delimiter):
+                yield BadRow(location, _ROWS_IN_QUOTES, lines[0].rstrip("\r\n"))
+                parser.skip_line()
+                continue
             raw = lines[0] if len(lines) == 1 else "".join(lines)
             if len(cells) != width or width == 1:
                 if raw.isspace():
@@ -137,13 +152,40 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
                 yield record.bad(not_unicode_reason(cells_by_column, raw, file.encoding))
 
 
+def separator_of(line: str) -> str | None:
+    """The delimiter that the line `sep=;` names; None for any other line.
+
+    >>> separator_of("sep=;"), separator_of("text;label")
+    (';', None)
+
+    Args:
+        line: The first line of a file.
+    """
+    found = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n"))
+    return found[1] if found else None
+
+
+def holds_rows(lines: Sequence[str], width: int, delimiter: str) -> bool:
+    """Whether every line of a record that spans several is a row by itself.
+
+    Then a quote was a character of the text. A cell of TSV hardly ever holds a tab; one of CSV may
+    well hold commas and line ends.
+
+    Args:
+        lines: The lines of the record.
+        width: Number of columns.
+        delimiter: The delimiter.
+    """
+    return delimiter == "\t" and width > 1 and all(line.count("\t") == width - 1 for line in lines)
+
+
 def _header(parser: Parser, file: DataFile) -> tuple[str, ...]:
     cells: list[str] = []
-    while not cells or parser.lines[0].isspace():
+    while not cells or parser.lines[0].isspace() or separator_of(parser.lines[0]):
         try:
             cells = parser.step()
         except StopIteration:
-            raise CorpusError(f"{file}: the file is empty; expected a header line") from None
+            raise EmptyFileError(f"{file}: the file is empty; expected a header line") from None
         except csv.Error as error:
             reason = _quote_reason(error, len(parser.lines))
             raise CorpusError(
@@ -152,6 +194,12 @@ def _header(parser: Parser, file: DataFile) -> tuple[str, ...]:
     place = f"{file}, line {parser.start}"
     if not is_unicode("".join(cells)):
         raise CorpusError(f"{place}: the header is not {file.encoding}. Save the file as UTF-8")
+    if cells.count("") > 1:
+        empty = [str(number) for number, cell in enumerate(cells, start=1) if not cell]
+        raise CorpusError(
+            f"{place}: {len(empty)} cells of the header are empty, those of the columns "
+            f"{', '.join(empty)}: name these columns, or remove them"
+        )
     if twice := sorted({cell for cell in cells if cells.count(cell) > 1}):
         raise CorpusError(f"{place}: the header names the column {twice[0]!r} more than once")
     return tuple(cells)

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 
 from gatewise.vocab.corpus import object_stores
+from gatewise.vocab.corpus.local_files import open_local
 from gatewise.vocab.corpus.object_stores import translate_errors
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.standard_input import Pipe
@@ -101,6 +102,7 @@ class DataFile:
             the same files, and if the store has none.
         encoding: The encoding of its text, as Python names it.
         delimiter: The delimiter of CSV and TSV if it is not the usual one; see `cell_delimiter`.
+        quoted: Whether cells of CSV and TSV may stand in double quotes (RFC 4180).
         label_column: The column of the labels of a fastText file: `labels` if a text has several.
         sheet: The sheet of an Excel workbook; None for the first.
         pipe: The source of the bytes of standard input.
@@ -113,6 +115,7 @@ class DataFile:
     modified_ns: int | None = None
     encoding: str = UTF_8
     delimiter: str | None = None
+    quoted: bool = True
     label_column: str = "label"
     sheet: str | None = None
     pipe: Pipe | None = field(default=None, compare=False, repr=False)
@@ -199,7 +202,7 @@ def open_bytes(file: DataFile) -> Iterator[pa.NativeFile]:
         elif is_uri(file.name):
             stream = object_stores.open_object(file.name)
         else:
-            stream = pa.OSFile(file.name, "rb")
+            stream = open_local(file.name)
         with stream:
             yield stream
 

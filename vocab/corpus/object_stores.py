@@ -19,6 +19,8 @@ import pyarrow.fs as pafs
 from gatewise.vocab.corpus.uris import Uri, redact, redact_message
 from gatewise.vocab.errors import CorpusError, OutputError
 
+_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "file")
+
 
 @dataclass(frozen=True, slots=True)
 class StoreEntry:
@@ -43,7 +45,7 @@ def translate_errors(name: str, action: Literal["read", "written"]) -> Iterator[
     """
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, UnicodeError, pa.ArrowException) as error:
         reason = redact_message(str(error), name)
         kind = CorpusError if action == "read" else OutputError
         raise kind(f"{redact(name)}: cannot be {action}: {reason}") from error
@@ -138,7 +140,7 @@ def send(source: Path, text: str) -> None:
     """
     with translate_errors(text, "written"):
         system, path = _resolved(text)
-        content = pa.memory_map(str(source)).read_buffer() if source.stat().st_size else b""
+        content = pa.memory_map(os.fsencode(source)).read_buffer() if source.stat().st_size else b""
         stream = system.open_output_stream(path, compression=None)
         stream.write(content)
         stream.close()
@@ -184,12 +186,10 @@ def _file_system(store: str, _process: int) -> tuple[pafs.FileSystem, str]:
             "expected options such as region=eu-west-1 after the question mark. The ? of a "
             "pattern is written %3F in a URI"
         )
-    try:
-        system, root = pafs.FileSystem.from_uri(store)
-    except pa.ArrowInvalid as error:
-        if "Unrecognized filesystem" not in str(error):
-            raise
+    # For others pyarrow asks packages that are installed by chance, whose errors are their own.
+    if uri.scheme.lower() not in _SCHEMES:
         raise pa.ArrowInvalid(
             f"{uri.scheme}:// is not supported. Expected s3://, gs://, abfs://, hdfs:// or file://"
-        ) from error
+        )
+    system, root = pafs.FileSystem.from_uri(store)
     return system, str(root)

@@ -1,9 +1,13 @@
 """How files are to be read where their names leave it open."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from gatewise.vocab.corpus.data_files import UTF_8
 from gatewise.vocab.errors import ArgumentError
+
+Quoting = Literal["double", "none"]
+"""What a double quote means in CSV and TSV."""
 
 _NAMED = {"tab": "\t", "\\t": "\t"}
 _NO_DELIMITERS = '"\r\n'
@@ -17,6 +21,8 @@ class ReadOptions:
         delimiter: The delimiter of CSV and TSV, one character or `tab`.
         encoding: The encoding of text files, as Python names it, such as `cp1252`.
         sheet: The sheet of Excel workbooks; None for the first.
+        quoting: `double` if cells of CSV and TSV may stand in double quotes, `none` if a quote is a
+            character like others.
 
     Raises:
         ArgumentError: A value is not valid.
@@ -25,6 +31,7 @@ class ReadOptions:
     delimiter: str | None = None
     encoding: str | None = None
     sheet: str | None = None
+    quoting: Quoting | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None:
@@ -36,6 +43,10 @@ class ReadOptions:
                     option="delimiter",
                 )
             object.__setattr__(self, "delimiter", delimiter)
+        if self.quoting is not None and self.quoting not in get_args(Quoting):
+            raise ArgumentError(
+                f"quoting: expected double or none, received {self.quoting!r}", option="quoting"
+            )
         if self.encoding is not None:
             object.__setattr__(self, "encoding", _text_encoding(self.encoding))
 

@@ -1,6 +1,6 @@
-"""The dialect of a text file: its encoding, and the delimiter of CSV and TSV.
+"""The dialect of a text file: its encoding, and of CSV and TSV the delimiter and the quotes.
 
-Both are set by the user, or found in the first bytes, so that a file of any size and standard input
+All are set by the user, or found in the first bytes, so that a file of any size and standard input
 are still read in one pass.
 """
 
@@ -9,7 +9,7 @@ import io
 from dataclasses import replace
 
 from gatewise.vocab.corpus.class_folders import first_texts
-from gatewise.vocab.corpus.csv_delimiter import find_delimiters
+from gatewise.vocab.corpus.csv_delimiter import find_delimiters, is_quoted
 from gatewise.vocab.corpus.data_files import UTF_8, DataFile, Format, codec_of, first_bytes
 from gatewise.vocab.corpus.fasttext_records import has_several_labels
 from gatewise.vocab.corpus.read_options import ReadOptions
@@ -20,7 +20,7 @@ _SAMPLE_BYTES = 256 * 1024
 
 
 def with_dialect(file: DataFile, options: ReadOptions) -> DataFile:
-    """A text file with its encoding, its delimiter, and the column of fastText's labels.
+    """A text file with its encoding, delimiter and quotes, and the column of fastText's labels.
 
     Args:
         file: The file.
@@ -39,8 +39,10 @@ def with_dialect(file: DataFile, options: ReadOptions) -> DataFile:
     lines = _lines(file, sample, is_whole=is_whole)
     if file.format is Format.FASTTEXT:
         return replace(file, label_column="labels" if has_several_labels(lines) else "label")
+    file = replace(file, quoted=options.quoting != "none")
     delimiter = options.delimiter or _delimiter(file, lines)
-    return replace(file, delimiter=None if delimiter == file.format.delimiter else delimiter)
+    file = replace(file, delimiter=None if delimiter == file.format.delimiter else delimiter)
+    return replace(file, quoted=is_quoted(file, lines)) if options.quoting is None else file
 
 
 def dialect_note(file: DataFile, options: ReadOptions) -> str | None:
@@ -55,6 +57,8 @@ def dialect_note(file: DataFile, options: ReadOptions) -> str | None:
         parts.append(f"the encoding {file.encoding}")
     if file.delimiter is not None and options.delimiter is None:
         parts.append(f"the delimiter {delimiter_name(file.delimiter)}")
+    if not file.quoted and options.quoting is None:
+        parts.append("quotes as characters like others")
     how = [f"with {' and '.join(parts)}"] if parts else []
     if file.format is Format.FASTTEXT and not file.has_known_name:
         how.insert(0, "as fastText")

@@ -43,8 +43,8 @@ class Uri:
 
     @property
     def path(self) -> str:
-        """The path with `%` escapes decoded, as in the store."""
-        return unquote(self.typed)
+        """The path with `%` escapes decoded, as in the store; as in `os.fsdecode` if not UTF-8."""
+        return unquote(self.typed, errors="surrogateescape")
 
     @property
     def store(self) -> str:

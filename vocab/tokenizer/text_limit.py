@@ -1,11 +1,12 @@
 """Cuts long texts before they are tokenized, so that a text costs no more than what is read of it.
 
 A text is cut where the part before already has more tokens than a model reads, whatever follows
-and whatever the vocabulary is. Only certain characters are counted: they stay what they are in
-every normal form, and none of them combines with the one before it. A run of such letters and
-digits is a word or more, and a character that is isolated is a token by itself. A token depends on
-the characters close to it, so a few more tokens are kept than are read. Two exceptions: the first
-subwords of a word may depend on its end, and the first word n-grams of a text on its end.
+and whatever the vocabulary is. Only certain characters are counted: none of them combines with the
+one before it, and in every normal form it is the same, or begins with the same letter, as an
+accented letter or a Korean syllable does. A run of such letters and digits is a word or more, and a
+character that is isolated is a token by itself. A token depends on the characters close to it, so a
+few more tokens are kept than are read. Two exceptions: the first subwords of a word may depend on
+its end, and the first word n-grams of a text on its end.
 """
 
 import unicodedata
@@ -34,7 +35,7 @@ class TextLimit:
     """Cuts the texts that are longer than a model reads; their tokens that are read stay the same.
 
     Args:
-        max_length: Tokens read of a text, `[CLS]` included.
+        max_length: Tokens read of a text, in all windows, `[CLS]` included.
         keep: Which tokens of a longer text are read.
         unit: What a token is; with `auto`, a word or a character.
     """
@@ -118,10 +119,11 @@ class _Kinds(dict[str, int]):
 def _kind_of(character: str) -> int:
     if is_white_space(character):
         return _WHITE
-    if unicodedata.normalize("NFKD", character) != character or may_combine(character):
-        return _OTHER
+    if _is_composed_letter(character):
+        return _IN_WORD
     category = unicodedata.category(character)
-    if category[0] in "CMZ" or character == "\N{REPLACEMENT CHARACTER}":
+    is_stable = unicodedata.normalize("NFKD", character) == character
+    if not is_stable or may_combine(character) or category[0] in "CMZ" or character == "\ufffd":
         return _OTHER
     code = ord(character)
     if any(first <= code <= last for first, last in UNSPACED_BLOCKS):
@@ -131,6 +133,17 @@ def _kind_of(character: str) -> int:
         was = unicodedata.ucd_3_2_0.category(character)
         return _ALONE if was[0] in "PS" else _OTHER
     return _IN_WORD
+
+
+def _is_composed_letter(character: str) -> bool:
+    """Whether it stands for a letter with marks, or a Korean syllable, in every normal form."""
+    letters = unicodedata.normalize("NFD", character)
+    return (
+        len(letters) > 1
+        and unicodedata.normalize("NFKD", character) == letters
+        and _KINDS[letters[0]] == _IN_WORD
+        and all(map(may_combine, letters[1:]))
+    )
 
 
 _KINDS = _Kinds()

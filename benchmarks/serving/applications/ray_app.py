@@ -2,7 +2,7 @@
 
     MODEL=FOLDER python ray_app.py PORT
 
-Ray keeps the processes of a cluster; this one waits until it is told to stop.
+Ray keeps the processes of a cluster; this one waits for a signal to stop.
 """
 
 import os
@@ -40,8 +40,8 @@ if __name__ == "__main__":
     serve.start(http_options={"port": int(sys.argv[1])})
     bound = Classifier.bind(os.environ["MODEL"])  # type: ignore[attr-defined]  # a deployment
     serve.run(bound, route_prefix="/predict")
-    told = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, told)
-    signal.sigwait(told)
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    signal.sigwait(signals)
     serve.shutdown()
     ray.shutdown()

@@ -22,6 +22,7 @@ from gatewise.service.scoring.score_chunk import ScoredChunk
 from gatewise.service.scoring.summary import RowCounts
 from gatewise.vocab.atomic_files import atomic_write, replace_folder, translate_write_errors
 from gatewise.vocab.corpus.data_files import COMPRESSIONS, OUTPUT_SUFFIXES, DataFile, Format
+from gatewise.vocab.corpus.local_files import open_local
 from gatewise.vocab.corpus.uris import is_uri, redact
 from gatewise.vocab.errors import CorpusError, OutputError
 
@@ -158,15 +159,16 @@ class OutputParts:
     def deliver(self, folder: Path, complete: Mapping[Split, RowCounts]) -> None:
         """Turns the parts into a folder that appears at once, in place of an earlier output.
 
-        A part whose rows were all rejected is left out.
+        A part without rows is left out, unless there is no other.
         """
         new, old = self.path.with_name("new"), self.path.with_name("old")
         with translate_write_errors(folder):
             for left_by_an_earlier_run in (new, old):
                 shutil.rmtree(left_by_an_earlier_run, ignore_errors=True)
             new.mkdir()
-            scored = [split for split in sorted(complete) if complete[split].scored]
-            for number, split in enumerate(scored):
+            splits = sorted(complete)
+            scored = [split for split in splits if complete[split].scored]
+            for number, split in enumerate(scored or splits[:1]):
                 path = self._file(split, self.suffix)
                 path.replace(new / f"part-{number:05}{self.suffix}")
             _check_earlier(folder)
@@ -180,7 +182,7 @@ class OutputParts:
 def _open_part(path: Path, row_format: RowFormat) -> Iterator[Callable[[bytes], object]]:
     """Opens the file of a part; yields a function that appends what `RowFormat.encode` returns."""
     if row_format.format is Format.PARQUET:
-        with ParquetAssembler(str(path), row_format.schema) as assembler:
+        with open_local(path, "wb") as sink, ParquetAssembler(sink, row_format.schema) as assembler:
             yield lambda contents: assembler.add(pa.BufferReader(contents))
     else:
         with path.open("wb") as file:

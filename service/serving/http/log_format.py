@@ -37,6 +37,7 @@ def configure(settings: Settings, stream: TextIO | None = None) -> None:
         else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     )
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    logging.getLogger("gatewise.audit").setLevel(logging.INFO)  # at every level
     if settings.log_level == "info":
         # uvicorn's lines on starting and stopping repeat ours, and a client that does not speak
         # HTTP could fill the log with them.

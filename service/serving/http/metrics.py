@@ -6,7 +6,8 @@ Each service has its own registry. If it runs as several processes, each keeps i
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -33,6 +34,10 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _VERSION = ("model", "version")
+_MAX_LABELS = 200
+_OTHER_LABELS = "(other)"
+"""Stands for the labels of a model beyond so many: each is a series of its own."""
+
 _MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _Child = TypeVar("_Child")
@@ -57,6 +62,7 @@ class VersionMetrics:
     queue_seconds: Histogram
     batch_texts: Histogram
     best_score: Histogram
+    predictions: Mapping[str, Counter]  # of a label, or of the others
 
     def observe_batch(self, stats: BatchStats) -> None:
         """Counts a batch."""
@@ -65,6 +71,8 @@ class VersionMetrics:
             self.queue_seconds.observe(seconds)
         for score in stats.best.tolist():
             self.best_score.observe(score)
+        for label, count in Tally(stats.predicted).items():
+            (self.predictions.get(label) or self.predictions[_OTHER_LABELS]).inc(count)
         counts = {
             "tokens": sum(len(text.ids) for text in stats.texts),
             "padding_tokens": stats.padding,
@@ -129,12 +137,24 @@ class Metrics:
             _VERSION,
             buckets=_SCORES,
         )
+        self._predictions = create(
+            Counter,
+            "gatewise_predictions_total",
+            "Texts that got a label.",
+            (*_VERSION, "label"),
+        )
+        self._key_requests = create(
+            Counter,
+            "gatewise_key_requests_total",
+            "Answered requests by the name of their API key.",
+            ("key", "status"),
+        )
         self._counters = {
             name: create(Counter, f"gatewise_{name}_total", meaning, _VERSION)
             for name, meaning in {
                 "tokens": "Tokens that were classified.",
                 "padding_tokens": "Padding tokens in the batches.",
-                "unknown_tokens": "Tokens that are not in the vocabulary.",
+                "unknown_tokens": "Tokens that are not in the vocabulary; a word in pieces is one.",
                 "truncated_texts": "Texts that are longer than the model reads.",
                 "none_texts": "Texts that got none of the labels.",
                 "stream_tokens": "Tokens of texts that came by streams.",
@@ -201,6 +221,11 @@ class Metrics:
             (self._request_seconds, route, model, version),
             lambda: self._request_seconds.labels(route, model, version),
         ).observe(seconds)
+        if key := request.key:
+            self._child(
+                (self._key_requests, key, status),
+                lambda: self._key_requests.labels(key, str(status)),
+            ).inc()
 
     def refused(self) -> None:
         """Counts a request that is refused because too many are in flight."""
@@ -212,8 +237,9 @@ class Metrics:
         if model:
             self._counters["stream_tokens"].labels(model, version).inc(tokens)
 
-    def for_version(self, name: str, version: str) -> VersionMetrics:
-        """Returns the metrics of one version of a model."""
+    def for_version(self, name: str, version: str, labels: Sequence[str]) -> VersionMetrics:
+        """Returns the metrics of one version of a model, which predicts these labels."""
+        counted = [*labels[:_MAX_LABELS], *([_OTHER_LABELS] if labels[_MAX_LABELS:] else ())]
         return VersionMetrics(
             counters={
                 key: counter.labels(name, version) for key, counter in self._counters.items()
@@ -222,6 +248,9 @@ class Metrics:
             queue_seconds=self._queue_seconds.labels(name, version),
             batch_texts=self._batch_texts.labels(name, version),
             best_score=self._best_score.labels(name, version),
+            predictions={
+                label: self._predictions.labels(name, version, label) for label in counted
+            },
         )
 
     def count_load(self, name: str, result: str) -> None:

@@ -90,9 +90,9 @@ def _serve(
             [deployment.application(settings, scale)], wait_for_applications_running=False
         )
         if running := _wait_for_replicas(flags, cluster, scale):
-            paths = ", ".join(str(source.path) for source in settings.sources())
+            models = ", ".join(f"{source.name}={source.path}" for source in settings.sources())
             number = f"{running} of {scale}" if running < scale.minimum else f"{scale}"
-            announce(f"{paths} at {where} by {number}")
+            announce(f"{models} at {where} by {number}")
             _watch(flags, cluster)
     finally:
         _stop(settings)

@@ -1,4 +1,4 @@
-"""The proxy in front of real services: who gets which request, and what becomes of it."""
+"""The proxy in front of real services: which replica gets a request, and how it is answered."""
 
 import signal
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = pytest.mark.deployment
 
-ASKED = {"inputs": "blue"}
+REQUEST = {"inputs": "blue"}
 CLIENTS = 4
 HOSTS = ["127.0.0.2", "127.0.0.3", "127.0.0.4"]
 JSON = {"Content-Type": "application/json"}
@@ -64,7 +64,7 @@ def load(proxy):
         with httpx.Client(base_url=proxy.client.base_url, timeout=60, trust_env=False) as client:
             while not over.is_set():
                 try:
-                    statuses.append(client.post("/predict", json=ASKED).status_code)
+                    statuses.append(client.post("/predict", json=REQUEST).status_code)
                 except httpx.TransportError:
                     statuses.append(0)
 
@@ -93,7 +93,7 @@ def wait_for_more(wait_until):
 def test_without_a_replica_it_says_so(started):
     # None is known before the first test that starts some.
     assert started.inside.get("/ready").status_code == 503
-    response = started.client.post("/predict", json=ASKED)
+    response = started.client.post("/predict", json=REQUEST)
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -107,7 +107,7 @@ def test_it_is_ready_when_a_replica_is_and_requests_are_spread(dns, replicas, st
     assert started.inside.get("/ready").status_code == 200
     assert started.client.get("/health/ready").json() == {"status": "ready"}
     for _ in range(40):
-        response = started.client.post("/predict", json=ASKED)
+        response = started.client.post("/predict", json=REQUEST)
         assert response.json()[0][0]["label"] == "blue"
     served = Counter(each["replica"] for each in started.requests(41))
     assert len(served) == 2

@@ -1,4 +1,4 @@
-"""What the proxy does to a request, seen from a replica that is none: it only writes down."""
+"""What the proxy does to a request, seen by a stand-in for a replica, which records it."""
 
 import base64
 import datetime
@@ -33,7 +33,7 @@ class Replica(socketserver.ThreadingTCPServer):
         self.heads = []
         self.not_ready = set()  # paths that are answered with 503
 
-    def asked(self, path):
+    def requests_for(self, path):
         return [head for head in self.heads if head.split()[1] == path]
 
 
@@ -87,7 +87,7 @@ def listening(port, run, dns):
 
 @pytest.fixture
 def replica(listening):
-    """A replica that nobody has asked yet."""
+    """A replica that has had no request yet."""
     listening.heads.clear()
     listening.not_ready = set()
     return listening
@@ -111,16 +111,16 @@ def started(managing, replica):
 def test_what_changes_nothing_is_sent_again_and_else_once(started, replica):
     for path in ("/predict", "/explain", "/models/a/versions/1/predict", "/v2/models/a/infer"):
         assert started.client.post(path, json={}).status_code == 502
-        assert len(replica.asked(path)) == 3
+        assert len(replica.requests_for(path)) == 3
     for path in ("/models/a/load", "/models", "/predict/a", "/"):
         assert started.client.post(path, json={}).status_code == 502
-        assert len(replica.asked(path)) == 1
-    # So is a replica asked that is not ready.
+        assert len(replica.requests_for(path)) == 1
+    # A replica that is not ready is tried as often.
     replica.heads.clear()
     replica.not_ready = {"/predict", "/models/a/load"}
     for path, times in (("/predict", 3), ("/models/a/load", 1)):
         assert started.client.post(path).status_code == 503
-        assert len(replica.asked(path)) == times
+        assert len(replica.requests_for(path)) == times
 
 
 def test_models_are_managed_and_requests_logged_only_on_request(replica, proxy):
@@ -137,7 +137,7 @@ def test_models_are_managed_and_requests_logged_only_on_request(replica, proxy):
         ("PUT", "/models/a/traffic"),
     ):
         assert quiet.client.request(method, path).status_code == 403
-        assert replica.asked(path) == []
+        assert replica.requests_for(path) == []
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/%6detrics", "/%6Detric%73?a=b"])
@@ -166,7 +166,7 @@ def test_a_name_that_could_forge_a_log_is_replaced(started, replica, name):
     assert header(replica.heads[-1], "X-Request-ID") == response.headers["X-Request-ID"]
 
 
-def test_a_replica_learns_who_asks_from_the_proxy_alone(started, replica):
+def test_a_replica_learns_the_client_from_the_proxy_alone(started, replica):
     lies = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}
     started.client.get("/docs", headers=lies)
     assert header(replica.heads[-1], "X-Forwarded-For") == "127.0.0.1"
@@ -201,7 +201,7 @@ def test_a_stream_is_passed_through_both_ways(started, replica):
         for frame in (b"\x81\x01a", b"\x81\x01b"):
             stream.sendall(frame)
             assert stream.recv(1000) == frame
-    assert header(replica.asked("/stream")[0], "Sec-WebSocket-Key") == key
+    assert header(replica.requests_for("/stream")[0], "Sec-WebSocket-Key") == key
 
 
 def test_an_unfinished_body_keeps_no_replica_waiting_and_is_answered_at_a_stop(
@@ -220,12 +220,12 @@ def test_an_unfinished_body_keeps_no_replica_waiting_and_is_answered_at_a_stop(
     with socket.create_connection(stopping.address) as slow:
         slow.sendall(UNFINISHED)
         assert stopping.client.get("/docs").status_code == 200
-        assert replica.asked("/predict") == []
+        assert replica.requests_for("/predict") == []
         stopping.process.send_signal(signal.SIGUSR1)
         wait_until(lambda: not is_listening(), "the proxy took no more connections")
         slow.sendall(b" " * 99)
         assert b"502" in slow.recv(100)
-    assert len(replica.asked("/predict")) == 3
+    assert len(replica.requests_for("/predict")) == 3
     stopping.client.close()
     stopping.inside.close()
     assert stopping.process.wait(60) == 0

@@ -18,9 +18,9 @@ def export(gatewise):
 
 def test_steps_are_shown_with_what_they_cost(export, model_folder, languages, tmp_path):
     out = tmp_path / "phone"
-    asked = ("--target", "mobile", "--max-size", "45KB", "--with-tokenizer")
+    options = ("--target", "mobile", "--max-size", "45KB", "--with-tokenizer")
     code, stdout, stderr = export(
-        model_folder, "--out", out, *asked, "--validation", languages / "validation.csv"
+        model_folder, "--out", out, *options, "--validation", languages / "validation.csv"
     )
     assert code == 0, stderr
     assert "weights as 8-bit integers" in stdout
@@ -46,10 +46,10 @@ def test_a_size_that_cannot_be_had_is_one_line(export, model_folder, tmp_path):
 
 def test_a_bad_row_stops_it_and_is_named(export, model_folder, tmp_path):
     corpus = tmp_path / "rows.csv"
-    corpus.write_text("text,label\nein Wort,de\nmot,nowhere\n", encoding="utf-8")
+    corpus.write_text("text,label\nein Wort,de\nmot,\n", encoding="utf-8")
     code, _, stderr = export(model_folder, "--out", tmp_path / "phone", "--validation", corpus)
     assert code == 1
-    assert f"{corpus}: 1 bad row: line 3: label 'nowhere' was never seen" in stderr
+    assert f"{corpus}: 1 bad row: line 3: the label is missing" in stderr
     assert not (tmp_path / "phone").exists()
 
 
@@ -71,8 +71,8 @@ def test_sizes_as_they_are_typed():
 
 def test_the_zip_is_an_output_as_well(export, model_folder, languages, tmp_path):
     rejects = tmp_path / "phone.zip"
-    asked = ("--validation", languages / "validation.csv", "--rejects", rejects)
-    code, _, stderr = export(model_folder, "--out", tmp_path / "phone", *asked)
+    options = ("--validation", languages / "validation.csv", "--rejects", rejects)
+    code, _, stderr = export(model_folder, "--out", tmp_path / "phone", *options)
     assert code == 1
     assert f"--rejects {rejects}: it would overwrite or lie in {rejects}" in stderr
     assert not list(tmp_path.iterdir())

@@ -44,7 +44,7 @@ def test_a_second_key_is_added_to_the_file_of_the_variable(key, tmp_path, monkey
         for name, role in (("web", "predict"), ("operator", "admin"))
     ]
     known = ApiKeys(file)
-    roles = [known.role([(b"x-api-key", one.encode())]) for one in made]
+    roles = [known.sender([(b"x-api-key", one.encode())]).role for one in made]
     assert roles == ["predict", "admin"]
 
 

@@ -1,4 +1,4 @@
-"""`gatewise score` as it is typed: streams, several inputs, a run that is told to end."""
+"""`gatewise score` as it is typed: streams, several inputs, a run that is stopped."""
 
 import functools
 import gzip
@@ -44,7 +44,7 @@ def test_standard_input_to_standard_output(model_folder):
     assert json.loads(done.stderr)["scored"] == 3
 
 
-def test_what_was_found_out_is_told_in_a_line(score, model_folder, tmp_path):
+def test_what_was_found_out_is_reported_in_a_line(score, model_folder, tmp_path):
     path, out = tmp_path / "a.csv", tmp_path / "out.csv"
     path.write_bytes("text;id\nWo fährt der Zug für uns?;1\n".encode("cp1252"))
     done = score(model_folder, path, "--out", out)
@@ -104,8 +104,8 @@ def test_format_that_applies_to_nothing_is_wrong_usage(score, model_folder, fold
 def test_one_string_is_no_list_of_columns(model_folder, folder):
     model = gatewise.load(model_folder)
     with pytest.raises(TypeError, match="columns: expected a sequence of names"):
-        model.score(folder / "0.csv", folder / "o.csv", columns="id")
-    model.score(folder / "0.csv", folder / "o.csv", columns=["label"])
+        model.score_file(folder / "0.csv", folder / "o.csv", columns="id")
+    model.score_file(folder / "0.csv", folder / "o.csv", columns=["label"])
     assert (folder / "o.csv").read_text() == "label\nde\n"
 
 

@@ -1,4 +1,4 @@
-"""`gatewise serve`: which options go together, told before anything is loaded or started."""
+"""`gatewise serve`: which options go together, checked before anything is loaded or started."""
 
 import pytest
 
@@ -24,6 +24,17 @@ def test_wrong_usage(gatewise, arguments, reason):
     ended = gatewise("serve", "nowhere", *arguments.split())
     assert (ended.code, ended.stdout) == (2, "")
     assert reason in " ".join(ended.stderr.split())
+
+
+def test_a_model_is_an_argument_or_a_variable(gatewise, monkeypatch):
+    monkeypatch.delenv("GATEWISE_MODEL", raising=False)
+    ended = gatewise("serve")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "expected a MODEL, here or in GATEWISE_MODEL" in " ".join(ended.stderr.split())
+    monkeypatch.setenv("GATEWISE_MODEL", "spam=nowhere/spam:topics=nowhere/topics")
+    ended = gatewise("serve")
+    assert ended.code == 1
+    assert "nowhere/spam" in ended.stderr
 
 
 def test_usage_is_checked_without_the_model_and_ray(process):

@@ -59,6 +59,7 @@ MUST_NOT_LOAD = {
     "zips": zips.hostile_zips(),
 }
 MUST_LOAD = {
+    "links": folders.linked_files(),
     "networks": networks.sound_networks(),
     "zips": zips.sound_zips(),
     "tokenizers": resealed(tokenizers.padding_tokenizers()),

@@ -86,11 +86,11 @@ async def test_a_model_folder_is_replaced_by_another_at_its_path(serve, versions
 
 async def test_a_version_is_replaced_under_its_name(loaded, two):
     before = loaded.find("m", "2")
-    asked = before.ask(["where is it"])
+    pending = before.ask(["where is it"])
     change_digest(two / "2")
     assert (await loaded.reload("m")).loaded == ("2",)
     assert loaded.find("m", "2") is not before
-    assert isinstance(await asked, Scored)
+    assert isinstance(await pending, Scored)
 
 
 async def test_a_version_that_cannot_be_loaded_changes_nothing(

@@ -33,7 +33,8 @@ def test_a_process_serves_until_a_signal_and_answers_the_requests_in_flight(
 ):
     service = start(model_folder, drain_seconds=1)
     assert re.search(
-        r"INFO serving \S+ at http://\S+, ready after \d+\.\d\d s\n", service.first_line
+        rf"INFO serving languages={model_folder} at http://\S+, ready after \d+\.\d\d s\n",
+        service.first_line,
     )
     client = service.client
     seconds = sorted(client.post("/predict", json=BODY).elapsed.total_seconds() for _ in range(21))
@@ -51,7 +52,13 @@ def test_a_process_serves_until_a_signal_and_answers_the_requests_in_flight(
         in_flight.sendall(body)
         assert in_flight.recv(65536).startswith(b"HTTP/1.1 200 ")
     output, rest = service.process.communicate(timeout=20)
-    assert (service.process.returncode, output, rest) == (0, "", "")
+    assert (service.process.returncode, output) == (0, "")
+    assert [line.partition(" INFO ")[2] for line in rest.splitlines()] == [
+        "draining: not ready, stops in 1 s",
+        "stopping: 1 requests in flight have 10 s",
+        "drained: 0 requests are unanswered",
+        "stopped",
+    ]
 
 
 def is_listening(port):
@@ -124,8 +131,10 @@ def test_a_new_version_takes_over_under_load_without_a_lost_request(
     service.process.send_signal(signal.SIGINT)
     _, log = service.process.communicate(timeout=30)
     assert service.process.returncode == 0
-    messages = [json.loads(line)["message"] for line in log.splitlines()]
-    assert "version 1 of m is no longer served" in messages
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert "version 1 of m is no longer served" in [line.get("message") for line in lines]
+    audited = [(one["audit"], one["by"], one["loaded"]) for one in lines if "audit" in one]
+    assert audited == [("reload", "admin", ["2"]), ("reload", "SIGHUP", ["3"])]
 
 
 class TestWorkers:
@@ -252,6 +261,7 @@ def test_https_and_a_new_certificate(start, model_folder, tmp_path, wait_until):
     assert not is_trusted()
     service.process.send_signal(signal.SIGHUP)
     wait_until(is_trusted)
+    assert 'audit="reload" by="SIGHUP"' in service.next_line()
     good = file.read_bytes()
     file.write_text("no certificate")
     service.process.send_signal(signal.SIGHUP)

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,24 @@ def test_settings_come_from_variables_and_an_argument_wins(monkeypatch):
         ("MAX_TEXTS", "1.5", "integer"),
         ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'"),
         ("ACCESS_LOG", "perhaps", "boolean"),
-        ("CORS_ORIGINS", "app.example", "origins such"),
-        ("CORS_ORIGINS", "https://app.example/", "origins such"),
-        ("CORS_ORIGINS", "https://a.example https://b.example", "origins such"),
+        ("CORS_ORIGINS", "app.example", "origins as"),
+        ("CORS_ORIGINS", "https://app.example/", "origins as"),
+        ("CORS_ORIGINS", "https://a.example https://b.example", "origins as"),
+        # No browser sends any of these.
+        ("CORS_ORIGINS", "https://*.example", "origins as"),
+        ("CORS_ORIGINS", "https://App.example", "origins as"),
+        ("CORS_ORIGINS", "https://app.example:443", "origins as"),
+        ("CORS_ORIGINS", "http://app.example:080", "origins as"),
+        ("CORS_ORIGINS", "http://app.example:70000", "origins as"),
+        ("CORS_ORIGINS", "https://bücher.example", "origins as"),
+        ("CORS_ORIGINS", "null", "origins as"),
+        ("ROOT_PATH", "/classify/", "a path such"),
+        ("ROOT_PATH", "classify", "a path such"),
     ],
 )
 def test_an_invalid_variable_is_reported_in_one_line(monkeypatch, name, value, expected):
     monkeypatch.setenv(f"GATEWISE_{name}", value)
-    message = f"GATEWISE_{name} is '{value}': expected .*({expected})"
+    message = f"GATEWISE_{name} is '{re.escape(value)}': expected .*({expected})"
     with pytest.raises(SettingsError, match=message) as refused:
         Settings()
     assert "\n" not in str(refused.value)
@@ -57,10 +68,39 @@ def test_every_invalid_or_unknown_setting_is_named():
         Settings(prot=8000)
 
 
+def test_an_unknown_variable_is_refused_with_the_nearest_setting(monkeypatch):
+    monkeypatch.setenv("GATEWISE_MAX_TEXT", "4")
+    monkeypatch.setenv("gatewise_acces_log", "true")
+    # A compose file may be newer than the image, and passes its variables unconditionally.
+    monkeypatch.setenv("GATEWISE_OF_TOMORROW", "")
+    with pytest.raises(SettingsError) as refused:
+        Settings()
+    assert "TOMORROW" not in str(refused.value)
+    assert "GATEWISE_MAX_TEXT is not a setting: the nearest is GATEWISE_MAX_TEXTS" in str(
+        refused.value
+    )
+    assert "gatewise_acces_log is not a setting: the nearest is GATEWISE_ACCESS_LOG" in str(
+        refused.value
+    )
+
+
+def test_the_variables_that_kubernetes_sets_for_a_service_are_no_settings(monkeypatch):
+    for name, value in {
+        "GATEWISE_CANARY_SERVICE_HOST": "10.0.0.1",
+        "GATEWISE_CANARY_SERVICE_PORT_HTTP": "80",
+        "GATEWISE_CANARY_PORT": "tcp://10.0.0.1:80",
+        "GATEWISE_CANARY_PORT_80_TCP_ADDR": "10.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().port == 8000
+
+
 def test_origins_are_listed_with_commas(monkeypatch):
     assert Settings().origins() == ()
     monkeypatch.setenv("GATEWISE_CORS_ORIGINS", "https://app.example, http://localhost:3000,")
     assert Settings().origins() == ("https://app.example", "http://localhost:3000")
+    listed = "http://[::1]:8080,chrome-extension://abcdefg,https://xn--bcher-kva.example"
+    assert Settings(cors_origins=listed).origins() == tuple(listed.split(","))
     assert Settings(cors_origins="*").origins() == ("*",)
 
 

@@ -134,7 +134,7 @@ def test_ten_thousand_copies_and_a_thousand_near_ones_or_none():
         assert (found.summary(), found.examples) == ("no text occurs more than once", ())
 
 
-def test_labels_that_differ_are_told():
+def test_labels_that_differ_are_reported():
     labels = {"train": ["x", "x", "y", "x"], "test": ["y", "z", "z"]}
     found = look(["a", "b", "a", "c"], test=["b", "d", "d"], labels=labels)
     assert found.conflicting == 4

@@ -74,7 +74,7 @@ def test_what_reaches_the_similarity_is_found_and_nothing_else(search, similarit
             assert not found.near.any()
 
 
-def test_parts_are_told_apart(search):
+def test_parts_are_distinguished(search):
     train, validation, test = 1, 2, 4
     original, other = drawn(2)
     signatures = np.stack([original, other, changed(original, 9, 1), changed(original, 9, 2)])

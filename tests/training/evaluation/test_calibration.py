@@ -76,21 +76,21 @@ def test_the_loss_is_what_it_is_defined_as():
 
 def test_the_error_of_an_example_made_by_hand():
     # Bins of a fifteenth: 0.95 and 0.97 share the last one, [14/15, 1].
-    told = np.array([0.95, 0.97, 0.95, 0.97, 0.5, 0.5, 0.1])
+    confidences = np.array([0.95, 0.97, 0.95, 0.97, 0.5, 0.5, 0.1])
     right = np.array([1, 1, 1, 0, 0, 1, 0], dtype=bool)
     expected = (4 * (0.96 - 0.75) + 2 * 0 + 1 * 0.1) / 7
-    assert expected_calibration_error(told, right) == pytest.approx(expected)
-    assert expected_calibration_error(told[:0], right[:0]) == 0
+    assert expected_calibration_error(confidences, right) == pytest.approx(expected)
+    assert expected_calibration_error(confidences[:0], right[:0]) == 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50))
 def test_windows_make_no_difference_to_the_error(predictions):
-    told = np.array([each for each, _ in predictions])
+    confidences = np.array([each for each, _ in predictions])
     right = np.array([each for _, each in predictions])
     counted = Reliability()
-    for start in range(0, len(told), 7):
-        counted.add(told[start : start + 7], right[start : start + 7])
-    assert counted.error == pytest.approx(expected_calibration_error(told, right))
+    for start in range(0, len(confidences), 7):
+        counted.add(confidences[start : start + 7], right[start : start + 7])
+    assert counted.error == pytest.approx(expected_calibration_error(confidences, right))
     assert sum(found.predictions for found in counted.bins()) == len(predictions)
     assert len(counted.bins()) == BINS
 
@@ -98,7 +98,10 @@ def test_windows_make_no_difference_to_the_error(predictions):
 def test_an_answer_is_one_prediction_or_one_for_each_label():
     probabilities = np.array([[0.7, 0.3], [0.4, 0.6]])
     truth = np.array([[True, False], [True, False]])
-    told, right = predictions_of(probabilities, truth, multi_label=False)
-    assert (told.tolist(), right.tolist()) == ([0.7, 0.6], [True, False])
-    told, right = predictions_of(probabilities, truth, multi_label=True)
-    assert (told.tolist(), right.tolist()) == ([0.7, 0.3, 0.4, 0.6], [True, False, True, False])
+    confidences, right = predictions_of(probabilities, truth, multi_label=False)
+    assert (confidences.tolist(), right.tolist()) == ([0.7, 0.6], [True, False])
+    confidences, right = predictions_of(probabilities, truth, multi_label=True)
+    assert (confidences.tolist(), right.tolist()) == (
+        [0.7, 0.3, 0.4, 0.6],
+        [True, False, True, False],
+    )

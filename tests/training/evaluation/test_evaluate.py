@@ -67,8 +67,8 @@ def test_the_metrics_of_one_label_are_scikit_learns():
     assert [each.label for each in report.labels] == ["a", "b", "c", "d"]
     document = report.as_dict()
     assert report.labels_without_rows == ("never",)
-    figures = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "accuracy_interval"]
-    assert list(document) == [*figures, "labels_without_rows", "labels"]
+    names = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "accuracy_interval"]
+    assert list(document) == [*names, "labels_without_rows", "labels"]
     low, high = document["accuracy_interval"]
     assert (low, high) == report.accuracy_interval
     assert low < report.accuracy < high
@@ -99,8 +99,8 @@ def test_the_metrics_of_several_labels_are_scikit_learns():
     named = [(each.label, each.threshold) for each in report.labels]
     assert named == list(zip(NAMES, THRESHOLDS, strict=True))
     document = report.as_dict()
-    figures = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "micro_f1"]
-    assert list(document) == [*figures, "accuracy_interval", "labels_without_rows", "labels"]
+    names = ["accuracy", "macro_f1", "log_loss", "ece", "rows", "micro_f1"]
+    assert list(document) == [*names, "accuracy_interval", "labels_without_rows", "labels"]
     assert document["labels"][1]["threshold"] == 0.3
 
 
@@ -152,9 +152,9 @@ def test_the_metrics_with_a_rejection_threshold():
     assert report.out_of_scope_recall == pytest.approx((~answered)[~inside].mean())
     # A label that rows out of scope are given is imprecise.
     given = np.where(answered, probabilities.argmax(axis=1), -1)
-    for index, figures in enumerate(report.labels):
-        assert figures.precision == pytest.approx((truth[given == index] == index).mean())
-        assert figures.recall == pytest.approx((given[truth == index] == index).mean())
+    for index, found in enumerate(report.labels):
+        assert found.precision == pytest.approx((truth[given == index] == index).mean())
+        assert found.recall == pytest.approx((given[truth == index] == index).mean())
     # Metrics of probabilities are of rows in scope.
     best = probabilities.max(axis=1)[inside]
     assert report.ece == pytest.approx(expected_calibration_error(best, right[inside]), abs=1e-6)

@@ -4,16 +4,16 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.model_benchmark import accuracy_losses, measure
 
-FIGURES = Report(accuracy=0.9, macro_f1=0.8, log_loss=0.3, ece=0.1, rows=10, labels=())
+METRICS = Report(accuracy=0.9, macro_f1=0.8, log_loss=0.3, ece=0.1, rows=10, labels=())
 
 
 def test_a_model_is_measured_as_it_serves(multi_label_folder):
     classifier = Classifier.load(multi_label_folder)
-    asked = []
+    batch_sizes = []
     encode = classifier.encode
-    classifier.encode = lambda texts: asked.append(len(texts)) or encode(texts)
+    classifier.encode = lambda texts: batch_sizes.append(len(texts)) or encode(texts)
     texts = ["red " * words for words in (1, 2, 3, 4, 5)]
-    found = measure(classifier, FIGURES, texts)
+    found = measure(classifier, METRICS, texts)
     assert (found.name, found.precision) == ("32-bit floats", "fp32")
     assert found.file == "onnx/model.onnx"
     assert found.bytes == len(classifier.artifact.folder.model.read_bytes())
@@ -22,16 +22,16 @@ def test_a_model_is_measured_as_it_serves(multi_label_folder):
     assert found.latency_ms > 0
     assert found.texts_per_second > 0
     # Each of the two ways several times, so that one slow call counts for nothing.
-    assert asked.count(1) > 5
-    assert asked.count(len(texts)) > 5
+    assert batch_sizes.count(1) > 5
+    assert batch_sizes.count(len(texts)) > 5
 
 
-def test_a_precision_that_costs_more_than_the_budget_is_told_of(multi_label_folder):
-    exact = measure(Classifier.load(multi_label_folder), FIGURES, ["red"])
+def test_a_precision_that_costs_more_than_the_budget_is_reported(multi_label_folder):
+    exact = measure(Classifier.load(multi_label_folder), METRICS, ["red"])
     halves = replace(exact, precision="fp16", file="onnx/model_fp16.onnx", accuracy=0.898)
     integers = replace(exact, precision="int8", file="onnx/model_quantized.onnx", accuracy=0.897)
-    (told,) = accuracy_losses([exact, halves, integers])
-    assert told == (
+    (finding,) = accuracy_losses([exact, halves, integers])
+    assert finding == (
         "8-bit integers (onnx/model_quantized.onnx): accuracy 0.8970, where 32-bit floats have "
         "0.9000: use onnx/model.onnx where that counts"
     )

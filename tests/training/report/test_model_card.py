@@ -11,13 +11,13 @@ from gatewise.training.fit.progress import Epoch, Fitted
 from gatewise.training.report.model_card import model_card, sentence
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.vocab.corpus.labels import Labels
-from gatewise.vocab.tokenizer.tokenizer import Coverage
+from gatewise.vocab.tokenizer.coverage import Coverage
 
 
 @pytest.fixture
 def run():
-    figures = LabelMetrics("a", 0.5, 0.5, 0.5, 10)
-    report = Report(0.75, 0.5, 0.6, 0.0321, 20, (figures,))
+    metrics = LabelMetrics("a", 0.5, 0.5, 0.5, 10)
+    report = Report(0.75, 0.5, 0.6, 0.0321, 20, (metrics,))
     epoch = Epoch(2, 20, 0.5, 0.6, 0.7512, 1e-3)
     fitted = Fitted((replace(epoch, number=1), epoch), epoch, "macro_f1", None, (), 3e-3)
     return RunMetrics(
@@ -44,12 +44,20 @@ def test_the_card_has_the_calibration_error(run):
     assert "with temperature 1.23 took it from 6.5% to 3.2% on the validation rows." in card
 
 
+def test_the_card_has_the_share_of_words_in_pieces(run):
+    covered = "The dictionary covers 97.0% of the tokens of the validation texts"
+    assert f"{covered}." in " ".join(card_of(run).split())
+    run = replace(run, coverage=Coverage(20, 100, 97, in_pieces=2))
+    card = " ".join(card_of(run).split())
+    assert f"{covered}; 2.0% are other words, read as pieces." in card
+
+
 def test_the_card_has_the_rejection_threshold(run):
     point = RejectionPoint(0.61234, 0.9, 0.97, 0.5)
     rejection = Rejection("none `of` these", "oos", None, True, point, ())
-    figures = {"answered": 0.912, "accuracy_answered": 0.97}
-    figures |= {"out_of_scope_rows": 1234, "out_of_scope_recall": 0.654}
-    rejecting = replace(run, validation=replace(run.validation, **figures))
+    metrics = {"answered": 0.912, "accuracy_answered": 0.97}
+    metrics |= {"out_of_scope_rows": 1234, "out_of_scope_recall": 0.654}
+    rejecting = replace(run, validation=replace(run.validation, **metrics))
     text = " ".join(card_of(rejecting, None, rejection).split())
     assert "probability below 0.6123 is answered with ``none `of` these``:" in text
     assert (

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.lib import chromium
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config import config
-from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding, ExampleRow
+from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, ExampleRow
 from gatewise.training.data.duplicates import Finder
 from gatewise.training.data.row_survey import RowSurvey
 from gatewise.training.evaluation.baselines import Baselines, LinearBaseline
@@ -33,9 +33,10 @@ from gatewise.training.report.page import page
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer.coverage import Coverage
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from gatewise.vocab.tokenizer.encoding import Encoded
-from gatewise.vocab.tokenizer.tokenizer import CLS_ID, Coverage
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 SECTIONS = [
     *(
@@ -66,10 +67,10 @@ def rejected(reported, outside=20):
     probabilities, correct = np.linspace(0.2, 0.99, 50), np.arange(50) % 9 > 0
     found = curve(probabilities, correct, np.linspace(0.1, 0.6, outside))
     chosen, reached = choose(found, 0.8)
-    figures = {"answered": 0.9, "accuracy_answered": 0.95}
+    metrics = {"answered": 0.9, "accuracy_answered": 0.95}
     if outside:
-        figures |= {"out_of_scope_rows": outside, "out_of_scope_recall": 0.65}
-    report = replace(reported.report, **figures)
+        metrics |= {"out_of_scope_rows": outside, "out_of_scope_recall": 0.65}
+    report = replace(reported.report, **metrics)
     name = HOSTILE[1] if outside else None
     return replace(
         reported,
@@ -98,11 +99,11 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
     review = ErrorAnalyzer(labels, several, thresholds)
     review.add(seen, logits)
     reviewed = review.result()
-    figures = tuple(
+    metrics = tuple(
         LabelMetrics(found.label, 0.5, 0.25, 1 / 3, found.hits + found.missed, threshold)
         for found, threshold in zip(reviewed.labels, thresholds or [None] * count, strict=True)
     )
-    report = Report(0.875, 1 / 3, 0.4, 0.02, rows, figures, 0.25 if several else None)
+    report = Report(0.875, 1 / 3, 0.4, 0.02, rows, metrics, 0.25 if several else None)
     course = tuple(
         Epoch(number, 10 * number, 1 / number, 1.1 / number, 1 - 0.5 / number, 0.01 / number)
         for number in range(1, epochs + 1)
@@ -283,9 +284,9 @@ def test_references_resolve_and_charts_are_described(count):
         assert clip[1] in ids
 
 
-def checked(told, *findings, **rows):
+def checked(report, *findings, **rows):
     survey = RowSurvey(labels={"train": Counter(rows)})
-    return replace(told, check=CorpusCheck(survey, findings))
+    return replace(report, check=CorpusCheck(survey, findings))
 
 
 def words(html):
@@ -293,35 +294,35 @@ def words(html):
 
 
 def test_the_first_screen_has_the_interval_and_the_baselines():
-    told = contents()
+    shown = contents()
     linear = LinearBaseline(0.9123, 0.5, None)
     found = Baselines(400, ("ham",), 0.5123, linear)
-    text = words(page(replace(told, run=replace(told.run, baselines=found))))
+    text = words(page(replace(shown, run=replace(shown.run, baselines=found))))
     assert "Accuracy87.5%on 400 test rows83.9% to 90.4% with 95% confidence" in text
     assert "Linear baseline91.2%TF-IDF and a linear SVM, on the same rows" in text
     assert "Majority baseline51.2%always ham" in text
     without = replace(found, linear=None, why_not="there are too many rows")
-    text = words(page(replace(told, run=replace(told.run, baselines=without))))
+    text = words(page(replace(shown, run=replace(shown.run, baselines=without))))
     assert "Linear baseline–not trained: there are too many rows" in text
 
 
 def test_what_the_check_found_is_shown():
     example = ExampleRow("/home/somebody/train.csv", 17, HOSTILE[0])
     finding = CorpusFinding("few-rows", "warning", HOSTILE[1], {"labels": 1}, "Do this", example)
-    told = checked(contents(), finding)
-    html = page(told)
+    shown = checked(contents(), finding)
+    html = page(shown)
     assert f"few-rows: {HOSTILE[1]} ({HOSTILE[0]}, train.csv, line 17). Do this" in words(html)
     assert "/home/somebody" not in html
-    (found,) = told.as_dict()["check"]
+    (found,) = shown.as_dict()["check"]
     assert found["example"]["file"] == "train.csv"
     assert "The check of the corpus found nothing." in words(page(contents()))
 
 
 def test_labels_without_a_reviewed_row_are_shown():
-    told = checked(contents(("egg", "ham", "spam"), rows=2), egg=40, ham=30, spam=1)
-    report = replace(told.report, labels=told.report.labels[:2])
-    told = replace(told, run=replace(told.run, validation=report, test=report))
-    rows = re.findall(r'<tr><th scope="row" class="name"><bdi>(\w+)</bdi>(.*?)</tr>', page(told))
+    shown = checked(contents(("egg", "ham", "spam"), rows=2), egg=40, ham=30, spam=1)
+    report = replace(shown.report, labels=shown.report.labels[:2])
+    shown = replace(shown, run=replace(shown.run, validation=report, test=report))
+    rows = re.findall(r'<tr><th scope="row" class="name"><bdi>(\w+)</bdi>(.*?)</tr>', page(shown))
     labels = {
         label: re.sub("<.*?>", " ", cells).split()
         for label, cells in rows
@@ -333,8 +334,8 @@ def test_labels_without_a_reviewed_row_are_shown():
 
 
 def test_settings_that_the_rows_chose_are_not_changed():
-    told = contents(settings=["training.epochs=9", "network.units=32"])
-    html = page(replace(told, automatic=("training.epochs",)))
+    shown = contents(settings=["training.epochs=9", "network.units=32"])
+    html = page(replace(shown, automatic=("training.epochs",)))
     badges = dict(
         re.findall(r"<code>([\w.]+)</code></th>.*?</code> <span class=\"badge\">(\w+)<", html)
     )
@@ -484,5 +485,7 @@ def test_chromium_shows_the_report_without_errors(labels, several, tmp_path):
         assert shown.evaluate("window.escaped ?? false") is False
         assert browser.complaints == []
         # Chromium's own pages aside, nothing else was requested.
-        asked = {address for address in browser.asked if address.startswith(("file:", "http"))}
-        assert asked == {report.as_uri()}
+        requested = {
+            address for address in browser.requested if address.startswith(("file:", "http"))
+        }
+        assert requested == {report.as_uri()}

@@ -10,7 +10,7 @@ from gatewise.training import pipeline
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.fit.fit import DivergedError
-from gatewise.training.fit.progress import Epoch, Progress
+from gatewise.training.fit.progress import Epoch, Finding, Progress
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.hyperparameter_search import Callbacks, SearchLimits, tune
 from gatewise.training.tuning.search_folder import SearchFolder
@@ -24,6 +24,7 @@ BASE = [
     "network.embedding_size=4",
     "network.buckets=50",
     "training.epochs=2",
+    "training.linear_path=descended",
 ]
 
 
@@ -41,9 +42,14 @@ class Search:
     """Runs searches over a small corpus, and records their trials."""
 
     def __init__(self, languages):
-        self.corpora = Corpora(languages / "test.csv", languages / "validation.csv")
-        self.ended, self.started = [], []
-        self.on_progress = lambda _: None
+        # Validation rows are held out, so that the network is trained again on all rows.
+        self.corpora = Corpora(languages / "test.csv")
+        self.ended, self.started, self.findings = [], [], []
+        self.on_progress = self.collect
+
+    def collect(self, progress):
+        if isinstance(progress, Finding):
+            self.findings.append(progress.message)
 
     def on_trial(self, trial):
         (self.started if trial.state == "running" else self.ended).append(trial)
@@ -70,14 +76,14 @@ def search(languages):
 def found(languages, tmp_path_factory):
     """A search of two trials. Not to be changed by a test."""
     search = Search(languages)
-    return search(tmp_path_factory.mktemp("tune") / "search"), search.ended
+    return search(tmp_path_factory.mktemp("tune") / "search"), search
 
 
 @pytest.fixture
 def stub(monkeypatch, trained):
     """Replaces training: two epochs whose metric is the number of units, and a small file."""
 
-    def train(corpora, out, settings, bad_rows, on_progress, *, resume):
+    def train(corpora, out, settings, bad_rows, on_progress, *, resume, is_trial):
         if settings.training.learning_rate == 1e38:
             raise DivergedError("the cost diverges")
         epochs = [Epoch(n, n, 1.0, 1.0, settings.network.units, 0.01) for n in (1, 2)]
@@ -99,9 +105,9 @@ def contents(folder):
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def test_the_best_model_is_kept_and_its_settings_train_it_again(found, languages, tmp_path):
-    search, ended = found
-    assert results(search.trials) == results(ended)
+def test_the_best_model_is_kept_and_its_settings_train_it_again(found, tmp_path):
+    search, recorded = found
+    assert results(search.trials) == results(recorded.ended)
     assert [trial.number for trial in search.trials] == [1, 2]
     assert search.metric == "accuracy"
     assert search.best.value == max(trial.value for trial in search.trials)
@@ -110,11 +116,14 @@ def test_the_best_model_is_kept_and_its_settings_train_it_again(found, languages
     metrics = json.loads((folder.best / "metrics.json").read_text(encoding="utf-8"))
     assert metrics["config"]["network"]["units"] == search.best.settings["network.units"]
     assert metrics["test"] is None
+    # The model of the best trial alone is trained again, and compared with baselines.
+    assert metrics["refit_rows"] > metrics["rows"]
+    assert metrics["baselines"]["linear"]["accuracy"] > 0.5
+    assert sum("trained again" in finding for finding in recorded.findings) == 1
     assert gatewise.load(folder.best).predict(["Wo ist der Bahnhof?"])
     json.dumps(search.as_dict())
-    corpora = Corpora(languages / "test.csv", languages / "validation.csv")
     best = config.load(folder.config)
-    pipeline.train(corpora, tmp_path / "model", best, StopAtBadRows(), lambda _: None)
+    pipeline.train(recorded.corpora, tmp_path / "model", best, StopAtBadRows(), lambda _: None)
     assert contents(tmp_path / "model") == contents(folder.best)
 
 
@@ -123,14 +132,21 @@ def test_an_interrupted_search_resumes_to_the_same_end(found, search, tmp_path):
         if len(search.started) == 2 and isinstance(progress, Progress) and progress.step > 3:
             raise KeyboardInterrupt
 
+    def interrupt_at_the_end(progress):
+        if len(search.ended) == 2 and isinstance(progress, Progress) and progress.step > 3:
+            raise KeyboardInterrupt
+
     search.on_progress = interrupt
     out = tmp_path / "search"
     with pytest.raises(KeyboardInterrupt):
         search(out)
-    assert [path.name for path in SearchFolder(out).trials.iterdir()] == ["2.run"]
+    assert {path.name for path in SearchFolder(out).trials.iterdir()} == {"1.run", "2.run"}
     with pytest.raises(SearchError, match=r"holds a search that reached trial 1: resume it"):
         search(out)
-    search.on_progress = lambda _: None
+    search.on_progress = interrupt_at_the_end
+    with pytest.raises(KeyboardInterrupt):
+        search(out, resume=True)
+    search.on_progress = search.collect
     resumed = search(out, resume=True)
     assert results(resumed.trials) == results(found[0].trials)
     assert contents(resumed.folder.best) == contents(found[0].folder.best)

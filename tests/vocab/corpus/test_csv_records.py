@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from gatewise.vocab.corpus import csv_records
 from gatewise.vocab.corpus.csv_records import columns_of, records_of
 from gatewise.vocab.corpus.data_files import DataFile
+from gatewise.vocab.corpus.read_options import ReadOptions
+from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
 
@@ -149,3 +151,60 @@ def test_an_unusable_header_is_an_error(data, content, reason):
     assert reason in str(caught.value)
     with pytest.raises(CorpusError):
         list(records_of(file))
+
+
+UNQUOTED = 'id\ttext\n1\tlate parcel\n2\t"refund my invoice\n3\tscreen crash\n4\tupdate "error"\n'
+
+
+def test_tsv_without_quotes_is_found_out(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text(UNQUOTED)
+    records = open_records(path)
+    texts = [record.values["text"] for record in records]
+    assert texts == ["late parcel", '"refund my invoice', "screen crash", 'update "error"']
+    assert "quotes as characters like others" in records.notes[0]
+
+
+def test_tsv_with_quoted_cells_is_read_as_such(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text('id\ttext\n1\t"late\nparcel"\n2\t"a\tb"\n3\t"said ""no"""\n')
+    records = open_records(path)
+    assert [record.values["text"] for record in records] == ["late\nparcel", "a\tb", 'said "no"']
+    assert not records.notes
+
+
+def test_quoted_cell_of_rows_beyond_the_first_lines_is_bad(tmp_path):
+    path = tmp_path / "a.tsv"
+    rows = "0\tplain text\n" * 30_000 + '1\t"refund\n2\tcrash\n3\terror"\n'
+    path.write_text("id\ttext\n" + rows)
+    items = list(open_records(path))
+    assert len(items) == 30_003
+    (bad,) = [item for item in items if isinstance(item, BadRow)]
+    assert "each of its lines is a row by itself" in bad.reason
+    assert bad.location.line == 30_002
+
+
+@pytest.mark.parametrize("quoting", ["double", "none"])
+def test_quoting_is_set(tmp_path, quoting):
+    path = tmp_path / "a.csv"
+    path.write_text('text,n\n"hello",1\n')
+    (record,) = open_records(path, options=ReadOptions(quoting=quoting))
+    assert record.values["text"] == ("hello" if quoting == "double" else '"hello"')
+
+
+def test_separator_line_names_the_delimiter(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("sep=|\ntext|label\na,b,c|en\nd,e,f|fr\n")
+    (table,) = open_records(path).tables
+    assert table.columns == ("text", "label")
+    assert [(r.values["text"], r.location.line) for r in table.records()] == [
+        ("a,b,c", 3),
+        ("d,e,f", 4),
+    ]
+
+
+def test_empty_cells_of_the_header_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label,,\nhello,en,,\n")
+    with pytest.raises(CorpusError, match=r"2 cells of the header are empty, .* columns 3, 4"):
+        open_records(path)

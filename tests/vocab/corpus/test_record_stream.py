@@ -44,16 +44,16 @@ def test_several_files_are_one_stream(files):
 
 def test_the_bytes_read_run_before_the_rows_given_out(files):
     for table in open_records(*files).tables:
-        progress, told = ReadProgress(), []
+        progress, positions = ReadProgress(), []
         for _ in table.records(progress):
-            told.append(progress.done)
+            positions.append(progress.done)
         size = table.file.size
         assert size is not None
-        assert told == sorted(told)
+        assert positions == sorted(positions)
         # A share of the rows has taken that share of the bytes, or more.
-        assert told[0] > 0
-        assert told[ROWS // 2] >= size * 0.4
-        assert told[-1] == progress.done == size
+        assert positions[0] > 0
+        assert positions[ROWS // 2] >= size * 0.4
+        assert positions[-1] == progress.done == size
 
 
 def test_a_reading_that_is_given_up_counts_what_was_read(tmp_path):

@@ -65,8 +65,8 @@ def test_a_real_pipe_is_read_to_its_end(form):
         content = gzip.compress(content)
     ended = read(form, content)
     assert not ended.stderr
-    told = ended.stdout.decode().strip()
-    assert told == f"('text', 'label') {rows} text 0 text {rows - 1} None {len(content)}"
+    printed = ended.stdout.decode().strip()
+    assert printed == f"('text', 'label') {rows} text 0 text {rows - 1} None {len(content)}"
 
 
 def test_a_pipe_without_a_byte_is_an_empty_file():

@@ -1,4 +1,4 @@
-"""Files as people have them: encodings and delimiters found out, told, set, or refused."""
+"""Files as people have them: encodings and delimiters are found and reported, set, or refused."""
 
 import io
 import sys

@@ -29,6 +29,6 @@ def test_texts_pass_one_by_one(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"), open_spool(tmp_path / "none"):
         pass

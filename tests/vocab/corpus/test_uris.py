@@ -1,4 +1,4 @@
-"""URIs: told from paths, shown without their secrets."""
+"""URIs: distinguished from paths, shown without their secrets."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_a_name_is_shown_without_its_secrets(text, expected):
 
 
 @pytest.mark.parametrize("text", ["s3://key:x%2Fyz@b/k", "s3://b/k?token=x%2Fyz&region=eu-1"])
-def test_what_a_library_says_is_told_without_secrets(text):
+def test_messages_of_a_library_are_shown_without_secrets(text):
     said = f"cannot parse '{text}':\n  x/yz and x%2Fyz, not eu-1"
     assert redact_message(said, text) == f"cannot parse '{redact(text)}': *** and ***, not eu-1"
     assert redact_message("a\nb", "a.csv") == "a b"

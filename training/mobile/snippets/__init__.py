@@ -5,6 +5,16 @@ from importlib.resources import files
 from gatewise.service.model.model_documents import DTYPES
 from gatewise.service.model.model_folder import Artifact
 
+# The vectors that the program in JavaScript compares, by the part of a long text that is kept.
+_COMPARED = {
+    "head": "  const compared = vectors;",
+    "other": """\
+  const { max_position_embeddings: maxLength } = await read("config.json");
+  // The pipeline keeps the head of a long text, this model another part: only texts that are short
+  // enough are compared.
+  const compared = vectors.filter(({ input_ids }) => input_ids.length < maxLength);""",
+}
+
 
 def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
     """The source of each program by file name.
@@ -20,10 +30,11 @@ def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
         "TextClassifier.kt": "kotlin_text" if with_text else "kotlin",
         "TextClassifier.swift": "swift_text" if with_text else "swift",
     }
+    keep = loaded.config.gatewise.tokens.keep
     filled = {
         "@DTYPE@": DTYPES[loaded.precision],
         "@SCORES@": "sigmoid" if loaded.config.multi_label else "softmax",
-        "@KEEPS_HEAD@": str(loaded.config.gatewise.tokens.keep == "head").lower(),
+        "@COMPARED@": _COMPARED["head" if keep == "head" else "other"],
     }
     contents = {}
     for name, source in sources.items():

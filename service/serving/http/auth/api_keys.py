@@ -1,8 +1,9 @@
-"""API keys: the file of keys, making and adding a key, and the role of a request's sender.
+"""API keys: the file of keys, making and adding a key, and the sender of a request.
 
-The file has one JSON object a line: the key's name, its role, its SHA-256, and the last day (UTC)
-on which it is valid, if there is one. A fast hash is right here: slow hashes, as for passwords,
-make guessing expensive, but nobody guesses 256 random bits, and every request would pay for it.
+The file has one JSON object a line: the key's name, its role, its SHA-256, and, if there are, the
+last day (UTC) on which it is valid and its requests a second. A fast hash is right here: slow
+hashes, as for passwords, make guessing expensive, but nobody guesses 256 random bits, and every
+request would pay for it.
 
 The service reads the file again while it runs, at most once a second, so that keys change without a
 restart. A file that cannot be used changes nothing: the last good keys stay.
@@ -71,13 +72,19 @@ class KeyEntry(BaseModel):
     role: Role
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     expires: date | None = None
+    requests_per_second: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
     def line(self) -> str:
         """Returns the entry as a line of the file."""
         return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
 
 
-def make_key(name: str, role: Role, expires: date | None = None) -> tuple[str, KeyEntry]:
+def make_key(
+    name: str,
+    role: Role,
+    expires: date | None = None,
+    requests_per_second: float | None = None,
+) -> tuple[str, KeyEntry]:
     """Makes a key.
 
     Returns:
@@ -89,7 +96,13 @@ def make_key(name: str, role: Role, expires: date | None = None) -> tuple[str, K
     key = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     digest = _sha256(key.encode()).hex()
     try:
-        return key, KeyEntry(name=name, role=role, sha256=digest, expires=expires)
+        return key, KeyEntry(
+            name=name,
+            role=role,
+            sha256=digest,
+            expires=expires,
+            requests_per_second=requests_per_second,
+        )
     except ValidationError:
         raise KeysError(
             "expected a name of 1 to 64 letters, digits, blanks and . @ : / + - _, received "
@@ -177,11 +190,23 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends a request."""
+
+    name: str  # of the key; empty if the service requires none
+    role: Role
+    requests_per_second: float | None = None  # of the key; None for the setting
+
+
+_ANYONE = Sender("", Role.PREDICT)
+
+
+@dataclass(frozen=True, slots=True)
 class _ActiveKey:
     """A key as requests are compared with it."""
 
     digest: bytes
-    role: Role
+    sender: Sender
     expires_at: float  # seconds since the epoch
 
 
@@ -205,23 +230,24 @@ class ApiKeys:
         """Whether requests need a key."""
         return self._path is not None
 
-    def role(self, headers: Iterable[tuple[bytes, bytes]]) -> Role | None:
-        """Returns the role of a request's sender, or None without a valid key.
+    def sender(self, headers: Iterable[tuple[bytes, bytes]]) -> Sender | None:
+        """Returns the sender of a request, or None without a valid key.
 
         Every key is compared in constant time, even after a match.
         """
         if self._path is None:
-            return Role.PREDICT
+            return _ANYONE
         if self._clock() >= self._next_read:
             self._reread(self._path)
-        role = None
+        sender = None
         for key in _keys_in(headers):
             digest, now = _sha256(key), time.time()
             for active in self._active:
                 matches = hmac.compare_digest(digest, active.digest)
-                if matches and now < active.expires_at and role is not Role.ADMIN:
-                    role = active.role
-        return role
+                is_better = sender is None or sender.role is not Role.ADMIN
+                if matches and now < active.expires_at and is_better:
+                    sender = active.sender
+        return sender
 
     def _reread(self, path: Path) -> None:
         """Takes the keys of a file that has changed; logs once that a file cannot be used."""
@@ -260,7 +286,11 @@ def _reason(kind: str) -> str:
 
 def _active_keys(entries: Iterable[KeyEntry]) -> tuple[_ActiveKey, ...]:
     return tuple(
-        _ActiveKey(bytes.fromhex(entry.sha256), entry.role, _end_of(entry.expires))
+        _ActiveKey(
+            bytes.fromhex(entry.sha256),
+            Sender(entry.name, entry.role, entry.requests_per_second),
+            _end_of(entry.expires),
+        )
         for entry in entries
     )
 

@@ -36,6 +36,7 @@ class RequestContext:
     # The name of the model; empty for none.
     model: str = ""
     version: str = ""  # the version of the model
+    key: str = ""  # the name of the sender's API key; empty for none
     texts: list[str] | None = None  # the texts, if they are to be logged
     # The status of the answer, 0 until it is sent; of a stream, its close code.
     status: int = 0
@@ -97,16 +98,22 @@ class AccessLog:
             if not is_stream:  # streams have metrics of their own
                 self._answered(context, seconds)
             if self._access_log:
-                fields = _fields(scope, context, seconds)
-                # As JSON, a path or a text can neither break the line nor look like another field.
-                line = " ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
-                _log.info("%s", line, extra={"fields": fields})
+                log_fields(_log, _fields(scope, context, seconds))
 
     def _id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _ID.fullmatch(value):
                 return str(value, "ascii")
         return f"{self._prefix}-{next(self._numbers)}"
+
+
+def log_fields(log: logging.Logger, fields: dict[str, object]) -> None:
+    """Logs fields in one line.
+
+    As JSON, a path or a text can neither break the line nor look like another field.
+    """
+    line = " ".join(f"{name}={json.dumps(value)}" for name, value in fields.items())
+    log.info("%s", line, extra={"fields": fields})
 
 
 def _fields(scope: Scope, context: RequestContext, seconds: float) -> dict[str, object]:
@@ -120,6 +127,8 @@ def _fields(scope: Scope, context: RequestContext, seconds: float) -> dict[str, 
         "status": context.status,
         "ms": round(1000 * seconds, 3),
     }
+    if context.key:
+        fields["key"] = context.key
     if context.model:
         fields |= {"model": context.model, "version": context.version}
     if context.texts is not None:

@@ -19,7 +19,7 @@ SECURITY_HEADERS: tuple[Header, ...] = (
 _STARTS = ("http.response.start", "websocket.http.response.start")
 """The messages with the headers of an answer; the second one refuses a WebSocket."""
 
-_ALLOWED_METHODS = ("GET", "POST", "PUT", "DELETE")
+_ALLOWED_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 _ALLOWED_HEADERS = (
     *("Authorization", "X-API-Key", "X-Request-ID", "Inference-Header-Content-Length"),
     *("Traceparent", "Tracestate"),

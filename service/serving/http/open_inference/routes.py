@@ -30,7 +30,7 @@ from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.served_model import ServedModel
 
-EXTENSIONS = ["binary_tensor_data"]
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository(index)"]
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BYTES_TYPE = "application/octet-stream"
 
@@ -43,7 +43,7 @@ SCHEMAS = (InferRequest,)
 routes = APIRouter(prefix="/v2", tags=["Open Inference Protocol"])
 
 
-def _responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
+def inference_responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     """Returns FastAPI's `responses` of a route below /v2 that can answer with these errors."""
     return {
         status: {"description": described["description"], "model": InferError}
@@ -51,9 +51,9 @@ def _responses(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
     }
 
 
-_MODEL_RESPONSES = _responses(problems.NO_MODEL, problems.NOT_READY)
+MODEL_RESPONSES = inference_responses(problems.NO_MODEL, problems.NOT_READY)
 _INFER_RESPONSES = {
-    **_responses(
+    **inference_responses(
         problems.INVALID_INFERENCE,
         problems.NO_MODEL,
         problems.BODY_TOO_LARGE,
@@ -99,12 +99,12 @@ async def server_live() -> ServerLive:
     return ServerLive(live=True)
 
 
-@routes.get("/health/ready", summary="Readiness", responses=_responses(problems.NOT_READY))
+@routes.get("/health/ready", summary="Readiness", responses=inference_responses(problems.NOT_READY))
 async def server_ready(request: Request) -> ServerReady:
     """Answers 200 once every model is ready."""
     models = app_context(request).models
     for name in models.names():
-        _described(models, name, None)
+        find_described(models, name, None)
     return ServerReady(ready=True)
 
 
@@ -116,28 +116,28 @@ async def server_metadata() -> ServerMetadata:
     )
 
 
-@routes.get("/models/{name}/ready", summary="Readiness of a model", responses=_MODEL_RESPONSES)
+@routes.get("/models/{name}/ready", summary="Readiness of a model", responses=MODEL_RESPONSES)
 @routes.get(
     "/models/{name}/versions/{version}/ready",
     summary="Readiness of a version of a model",
-    responses=_MODEL_RESPONSES,
+    responses=MODEL_RESPONSES,
 )
 async def model_ready(request: Request, name: str, version: str | None = None) -> ModelReady:
     """Answers 200 once the model is ready."""
-    served = _described(app_context(request).models, name, version)
+    served = find_described(app_context(request).models, name, version)
     return ModelReady(name=served.name, ready=True)
 
 
-@routes.get("/models/{name}", summary="Metadata of a model", responses=_MODEL_RESPONSES)
+@routes.get("/models/{name}", summary="Metadata of a model", responses=MODEL_RESPONSES)
 @routes.get(
     "/models/{name}/versions/{version}",
     summary="Metadata of a version of a model",
-    responses=_MODEL_RESPONSES,
+    responses=MODEL_RESPONSES,
 )
 async def model_metadata(request: Request, name: str, version: str | None = None) -> ModelMetadata:
     """Returns the inputs, outputs and versions of a model."""
     models = app_context(request).models
-    served = _described(models, name, version)
+    served = find_described(models, name, version)
     return response_encoding.metadata(served.name, models.versions(served.name), served.classifier)
 
 
@@ -188,6 +188,6 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     return Response(content, headers=headers, media_type=BYTES_TYPE)
 
 
-def _described(models: ModelRegistry, name: str, version: str | None) -> ServedModel:
+def find_described(models: ModelRegistry, name: str, version: str | None) -> ServedModel:
     """Returns the version to describe; unlike `find`, it does not count towards traffic shares."""
     return models.model(name).newest if version is None else models.find(name, version)

@@ -63,9 +63,11 @@ def _framework_problem(request: Request, error: HTTPException) -> ProblemError:
     if error.status_code == NO_ROUTE.status:
         return no_route(path)
     if error.status_code == WRONG_METHOD.status:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        allowed = (error.headers or {}).get("Allow", "")
+        if "GET" in allowed and "HEAD" not in allowed:  # the application answers HEAD as GET
+            allowed = f"{allowed}, HEAD"
         detail = f"{path:.200} does not take {request.method}: expected {allowed}"
-        return ProblemError(WRONG_METHOD, detail, headers=error.headers)
+        return ProblemError(WRONG_METHOD, detail, headers={"Allow": allowed})
     status = HTTPStatus(error.status_code)
     kind = Kind(status.name.lower().replace("_", "-"), status.value, status.phrase)
     return ProblemError(kind, str(error.detail), headers=error.headers)

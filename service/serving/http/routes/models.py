@@ -7,13 +7,16 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.serving.http import audit_log
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth import authorization
 from gatewise.service.serving.http.auth.api_keys import Role
+from gatewise.service.serving.http.middleware.access_log import request_context
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
 from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.vocab.corpus.columns import Task
+from gatewise.vocab.errors import GatewiseError
 
 _MAX_TRAFFIC_BYTES = 65_536
 
@@ -181,8 +184,19 @@ def _model(models: ModelRegistry, name: str) -> ModelInfo:
 
 
 async def _change(request: Request, change: Change) -> Changes:
-    """Changes the versions of a model, in every process of the service."""
+    """Changes the versions of a model, in every process of the service, and records who did."""
     try:
-        return await app_context(request).change(change)
-    except ModelFolderError as error:
-        raise ProblemError(problems.NOT_LOADED, str(error)) from None
+        changes = await app_context(request).change(change)
+    except GatewiseError as error:
+        _audit(request, change, error)
+        if isinstance(error, ModelFolderError):
+            raise ProblemError(problems.NOT_LOADED, str(error)) from None
+        raise
+    _audit(request, change, changes)
+    return changes
+
+
+def _audit(request: Request, change: Change, result: Changes | Exception) -> None:
+    context = request_context(request.scope)
+    client = request.client.host if request.client else ""
+    audit_log.record(change, result, by=context.key, client=client, request_id=context.id)

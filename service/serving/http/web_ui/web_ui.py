@@ -1,8 +1,9 @@
-"""`GET /`: the web page and its files, with their headers.
+"""`GET /` and `GET /docs`: the web pages and their files, with their headers.
 
 The page classifies texts by the routes that any other client uses.
 """
 
+import gzip
 import hashlib
 from importlib import resources
 
@@ -11,7 +12,10 @@ from starlette.responses import Response
 
 from gatewise.service.serving.http.protocol import problems
 from gatewise.service.serving.http.protocol.problems import ProblemError
+from gatewise.service.serving.http.web_ui.docs_page import docs_page
 
+_FOLDERS = ("static", "swagger_ui")
+_COMPRESSED = ".gz"
 _INDEX = "index.html"
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -39,36 +43,55 @@ POLICY = "; ".join(
 
 
 def routes() -> APIRouter:
-    """Returns the routes of the page and its files, which are read here."""
+    """Returns the routes of the pages and their files, which are read here."""
     router = APIRouter(include_in_schema=False)
-    folder = resources.files("gatewise.service.serving.http.web_ui") / "static"
+    package = resources.files("gatewise.service.serving.http.web_ui")
     files = {
         file.name: file.read_bytes()
-        for file in folder.iterdir()
-        if file.name.endswith(tuple(_MEDIA_TYPES))
+        for folder in _FOLDERS
+        for file in (package / folder).iterdir()
+        if file.name.removesuffix(_COMPRESSED).endswith(tuple(_MEDIA_TYPES))
     }
+    docs, docs_policy = docs_page("Gatewise: the routes")
 
     @router.get("/")
     async def page(request: Request) -> Response:
         """Returns the page."""
         return _response(request, _INDEX, files[_INDEX])
 
+    @router.get("/docs")
+    async def documentation(request: Request) -> Response:
+        """Returns the page that documents the routes."""
+        return _response(request, _INDEX, docs, docs_policy)
+
     @router.get("/page/{name}")
     async def file(request: Request, name: str) -> Response:
-        """Returns a file that the page loads."""
-        if name == _INDEX or name not in files:
+        """Returns a file that a page loads."""
+        if name + _COMPRESSED in files:
+            return _compressed(request, name, files[name + _COMPRESSED])
+        if name == _INDEX or name not in files or name.endswith(_COMPRESSED):
             raise ProblemError(problems.NO_ROUTE, f"the page has no file {name!r:.200}")
         return _response(request, name, files[name])
 
     return router
 
 
-def _response(request: Request, name: str, contents: bytes) -> Response:
+def _compressed(request: Request, name: str, contents: bytes) -> Response:
+    """Returns a file that is kept compressed, and is sent so to all but very simple clients."""
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return _response(request, name, gzip.decompress(contents))
+    response = _response(request, name, contents)
+    response.headers["Content-Encoding"] = "gzip"
+    response.headers["Vary"] = "Accept-Encoding"
+    return response
+
+
+def _response(request: Request, name: str, contents: bytes, policy: str = POLICY) -> Response:
     etag = f'"{hashlib.sha256(contents).hexdigest()[:32]}"'
     headers = {
         # Browsers revalidate each time: another version of the service has another page.
         "Cache-Control": "no-cache",
-        "Content-Security-Policy": POLICY,
+        "Content-Security-Policy": policy,
         "ETag": etag,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",

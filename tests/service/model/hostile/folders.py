@@ -82,11 +82,10 @@ def _swap(one, other, path):
 def special_files():
     """Folders, pipes, sockets, devices and links in place of files."""
 
-    def to_outside(file):
-        outside = next(parent for parent in file.parents if parent.name == "model").parent
-        copy = outside / f"outside-{file.name}"
-        copy.write_bytes(file.with_name(f"{file.name}.kept").read_bytes())
-        file.symlink_to(copy)
+    def to_another(file):
+        another = _outside(file)
+        another.write_bytes(b"{}")
+        file.symlink_to(another)
 
     def listening(file):
         # The path of a socket is limited to about 100 characters, so a short one is moved.
@@ -102,7 +101,7 @@ def special_files():
         "a link to itself": lambda file: file.symlink_to(file.name),
         "a link to nothing": lambda file: file.symlink_to("nothing"),
         "a link to a device": lambda file: file.symlink_to("/dev/zero"),
-        "a link out of the folder": to_outside,
+        "a link to another file outside": to_another,
     }
 
     def replace(name, make, path):
@@ -115,6 +114,25 @@ def special_files():
         for name in NEEDED
         for way, make in ways.items()
     }
+
+
+def linked_files():
+    """Every file is a link into a folder beside, as in the caches of Hugging Face and DVC."""
+
+    def link(path):
+        for name in FILES:
+            file = path / name
+            kept = _outside(file)
+            file.rename(kept)
+            file.symlink_to(kept)
+
+    return {"linked from a cache": link}
+
+
+def _outside(file):
+    """A path outside the model folder that a file belongs to."""
+    model = next(parent for parent in file.parents if parent.name == "model")
+    return model.parent / f"outside-{file.name}"
 
 
 def changed_documents(count):

@@ -144,14 +144,14 @@ def hostile_zips():
         "two models": _of_two,
         "bzip2": lambda path: packed(path, method=zipfile.ZIP_BZIP2),
         "encrypted": _edited(_in_directory(8, "<H", 1)),
-        "a larger size told": _edited(_in_directory(24, "<I", 10**6)),
-        "a size without end told": _edited(_in_directory(24, "<I", huge)),
-        "a larger packed size told": _edited(_in_directory(20, "<I", huge)),
-        "another sum told": _edited(_in_directory(16, "<I", 1)),
-        "another place told": _edited(_in_directory(42, "<I", 5)),
+        "a larger size declared": _edited(_in_directory(24, "<I", 10**6)),
+        "a size without end declared": _edited(_in_directory(24, "<I", huge)),
+        "a larger packed size declared": _edited(_in_directory(20, "<I", huge)),
+        "another sum declared": _edited(_in_directory(16, "<I", 1)),
+        "another place declared": _edited(_in_directory(42, "<I", 5)),
         "another name before the contents": _edited(_at_header(30, "<B", 65)),
         "no header before the contents": _edited(_at_header(0, "<I", 0)),
-        "another method told": _edited(_in_directory(10, "<H", 0)),
+        "another method declared": _edited(_in_directory(10, "<H", 0)),
     }
     return cases | {f"truncated {seed}": partial(_truncated, seed) for seed in range(3)}
 

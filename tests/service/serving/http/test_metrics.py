@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from gatewise.service.serving.batching import BatchStats
 from gatewise.service.serving.http.metrics import Metrics, merge
 from gatewise.service.serving.http.middleware.access_log import RequestContext
 
@@ -62,6 +64,83 @@ def test_requests_and_texts_are_counted(client, classifier):
     assert value("gatewise_model_traffic", **of) == 1
     assert value("gatewise_model_info", sha256=classifier.artifact.sha256, **of) == 1
     assert value("process_resident_memory_bytes") > 0
+
+
+def test_predictions_are_counted_by_label(serve_app, make_app, models):
+    client = serve_app(make_app(models))
+    german = "Bitte geben Sie eine gültige Adresse ein."
+    for name, texts in {
+        "languages": [german, german],
+        "colours": ["blue blue red red", "blue", "grey"],
+        "rejecting": [german, "1 2"],
+    }.items():
+        answer = client.post(f"/models/{name}/predict", json={"inputs": texts})
+        assert answer.status_code == 200
+    found = {
+        (labels["model"], labels["label"]): value
+        for (name, pairs), value in read(client.get("/metrics").text).items()
+        if name == "gatewise_predictions_total" and value
+        for labels in [dict(pairs)]
+    }
+    assert found == {
+        ("languages", "de"): 2,
+        # Any number of labels a text: two, one and none.
+        ("colours", "blue"): 2,
+        ("colours", "red"): 1,
+        ("rejecting", "de"): 1,
+        ("rejecting", "no language"): 1,
+    }
+
+
+def test_the_labels_beyond_200_are_counted_together():
+    metrics = Metrics()
+    of_version = metrics.for_version("m", "1", [f"label {number}" for number in range(1000)])
+    for number in range(1000):
+        of_version.observe_batch(
+            BatchStats([], 0, np.zeros(0, np.float32), 0, [f"label {number}"], 0, [])
+        )
+    found = {
+        dict(labels)["label"]: value
+        for (name, labels), value in read(metrics.exposition().decode()).items()
+        if name == "gatewise_predictions_total"
+    }
+    assert len(found) == 201
+    assert found["label 199"] == 1
+    assert found["(other)"] == 800
+
+
+def test_requests_are_counted_by_key_and_refusals_under_their_route(serve_app, make_app, keys):
+    client = serve_app(make_app(api_keys_file=keys.file))
+    body = {"inputs": "who"}
+    assert client.post("/predict", json=body, headers=keys.predict).status_code == 200
+    assert client.get("/nowhere", headers=keys.predict).status_code == 404
+    for method, path in (
+        ("POST", "/predict"),
+        ("POST", "/models/languages/predict"),
+        ("HEAD", "/models"),
+        ("GET", "/v2/models/languages/versions/1/ready"),
+        ("GET", "/nowhere"),
+    ):
+        assert client.request(method, path).status_code == 401
+    found = read(client.get("/metrics", headers=keys.admin).text)
+
+    def value(name, **labels):
+        return found.get((name, frozenset(labels.items())))
+
+    assert value("gatewise_key_requests_total", key="predict", status="200") == 1
+    assert value("gatewise_key_requests_total", key="predict", status="404") == 1
+    refused = {
+        dict(labels)["route"]: number
+        for (name, labels), number in found.items()
+        if name == "gatewise_requests_total" and dict(labels)["status"] == "401"
+    }
+    assert refused == {
+        "/predict": 1,
+        "/models/{name}/predict": 1,
+        "/models": 1,
+        "/v2/models/{name}/versions/{version}/ready": 1,
+        "other": 1,
+    }
 
 
 def test_every_metric_is_documented_with_its_labels():

@@ -125,7 +125,33 @@ def test_every_documented_route_is_there_and_every_route_documented(client, docu
     # The page and the documents are for browsers, and not described.
     own = {("GET", path) for path in ("/", "/docs", "/openapi.json")}
     assert set(table) == routes | own
-    assert "/openapi.json" in client.get("/docs").text
+    assert "url: 'openapi.json'" in client.get("/docs").text
+
+
+def test_head_is_answered_like_get_without_a_body_on_every_route(client, document):
+    described = [path for path, operations in document["paths"].items() if "get" in operations]
+    files = ("page/page.js", "page/swagger-ui-bundle.js")
+    for path in (*described, "/", "/docs", "/openapi.json", *files, "/nowhere", "/predict"):
+        address = path.format(name="model", version="1")
+        get, head = client.get(address), client.head(address)
+        assert head.status_code == get.status_code, path
+        assert head.content == b""
+        own = {"x-request-id", "date", "content-length" if path == "/metrics" else ""}
+        assert {name: value for name, value in head.headers.items() if name not in own} == {
+            name: value for name, value in get.headers.items() if name not in own
+        }
+
+
+def test_a_prefix_of_a_proxy_is_in_the_document_and_removed_from_requests(
+    serve_app, make_app, models
+):
+    client = serve_app(make_app({"model": models["languages"]}, root_path="/clf"))
+    for prefix in ("", "/clf"):
+        assert client.get(f"{prefix}/openapi.json").json()["servers"] == [{"url": "/clf"}]
+        assert "url: 'openapi.json'" in client.get(f"{prefix}/docs").text
+        assert client.get(f"{prefix}/page/swagger-ui.css").status_code == 200
+        assert client.post(f"{prefix}/predict", json={"inputs": "who"}).status_code == 200
+    assert client.get("/clfx/health/live").status_code == 404
 
 
 def shape(value):

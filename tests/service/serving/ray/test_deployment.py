@@ -1,4 +1,4 @@
-"""Where Ray Serve listens that runs already: it is asked there, for Ray does not say."""
+"""The address of a Ray Serve that is running: it is found by a request, for Ray does not say."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer

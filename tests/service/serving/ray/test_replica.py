@@ -1,4 +1,4 @@
-"""What a replica says of its own health, and what it makes of changes; without a cluster."""
+"""A Ray replica without a cluster: the health that it reports, and how it applies changes."""
 
 import gc
 import sys
@@ -55,7 +55,7 @@ async def test_a_model_without_a_version_is_not_well(replica):
     await served.close()
 
 
-async def test_a_change_is_made_once_and_told_to_heirs(replica):
+async def test_a_change_is_made_once_and_sent_to_new_replicas(replica):
     version = replica._models.versions("m")[0]
     change = Change("share", "m", shares={version: 1.0})
 

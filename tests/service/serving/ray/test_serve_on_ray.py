@@ -289,10 +289,10 @@ def test_every_replica_answers_and_metrics_list_each(ray_service):
     before = sum(replicas_of(ray_service).values())
     for _ in range(40):
         assert ray_service.client.post("/predict", json={"inputs": "who"}).status_code == 200
-    asked = replicas_of(ray_service)
-    assert len(asked) == 2
-    assert sum(asked.values()) == before + 40
-    assert min(asked.values()) > 0
+    requests = replicas_of(ray_service)
+    assert len(requests) == 2
+    assert sum(requests.values()) == before + 40
+    assert min(requests.values()) > 0
 
 
 def test_a_stream_is_answered_by_one_replica(ray_service, local_service, keys):

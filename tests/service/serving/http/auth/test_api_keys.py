@@ -61,6 +61,11 @@ def x_api_key(key):
     return [(b"host", b"localhost"), (b"x-api-key", key.encode())]
 
 
+def role_of(keys, headers):
+    sender = keys.sender(headers)
+    return sender and sender.role
+
+
 class TestMaking:
     def test_a_key_is_long_and_unique_and_only_its_hash_is_kept(self):
         made = [make_key("web", Role.ADMIN, date(2030, 1, 31)) for _ in range(100)]
@@ -160,10 +165,10 @@ class TestRoles:
         keys = ApiKeys(path)
         assert keys.are_required
         for header in (bearer, x_api_key):
-            assert keys.role(header(PREDICT)) is Role.PREDICT
-            assert keys.role(header(ADMIN)) is Role.ADMIN
+            assert role_of(keys, header(PREDICT)) is Role.PREDICT
+            assert role_of(keys, header(ADMIN)) is Role.ADMIN
             wrong = (PREDICT[:-1], PREDICT + "x", PREDICT.upper(), PREDICTS.sha256, "", "x" * 9999)
-            assert {keys.role(header(key)) for key in wrong} == {None}
+            assert {role_of(keys, header(key)) for key in wrong} == {None}
 
     @pytest.mark.parametrize(
         ("headers", "role"),
@@ -186,7 +191,7 @@ class TestRoles:
     )
     def test_the_role_of_other_headers(self, path, write, headers, role):
         write(PREDICTS, ADMINS)
-        assert ApiKeys(path).role(headers) is role
+        assert role_of(ApiKeys(path), headers) is role
 
     def test_every_key_is_compared_even_after_a_match(self, path, write, monkeypatch):
         write(PREDICTS, ADMINS, *(make_key(f"k{number}", Role.PREDICT)[1] for number in range(8)))
@@ -201,25 +206,25 @@ class TestRoles:
         monkeypatch.setattr(api_keys.hmac, "compare_digest", counting)
         for key in (PREDICT, ADMIN, "wrong"):
             compared.clear()
-            keys.role(bearer(key))
+            role_of(keys, bearer(key))
             assert len(compared) == 10
 
     def test_without_a_file_everyone_may_predict_and_nobody_is_admin(self):
         keys = ApiKeys(None)
         assert not keys.are_required
-        assert keys.role([]) is keys.role(bearer("anything")) is Role.PREDICT
+        assert role_of(keys, []) is role_of(keys, bearer("anything")) is Role.PREDICT
 
     def test_a_key_is_valid_until_the_end_of_its_last_day(self, path, write, monkeypatch):
         key, entry = make_key("guest", Role.PREDICT, date(2030, 6, 15))
         forever, other = make_key("guest", Role.PREDICT, date.max)
         write(entry, other)
         keys = ApiKeys(path)
-        assert keys.role(bearer(forever)) is Role.PREDICT
+        assert role_of(keys, bearer(forever)) is Role.PREDICT
         for day, valid in ((14, True), (15, True), (16, False)):
             for time_of_day in (timedelta(0), timedelta(hours=23, minutes=59, seconds=59)):
                 now = datetime(2030, 6, day, tzinfo=UTC) + time_of_day
                 monkeypatch.setattr(time, "time", now.timestamp)
-                assert (keys.role(bearer(key)) is Role.PREDICT) == valid
+                assert (role_of(keys, bearer(key)) is Role.PREDICT) == valid
 
 
 class TestRotation:
@@ -228,14 +233,14 @@ class TestRotation:
         keys = ApiKeys(path, clock)
         add(path, ADMINS)
         clock.now += 0.9
-        assert keys.role(bearer(ADMIN)) is None
+        assert role_of(keys, bearer(ADMIN)) is None
         clock.now += 0.2
-        assert keys.role(bearer(ADMIN)) is Role.ADMIN
+        assert role_of(keys, bearer(ADMIN)) is Role.ADMIN
         reads = []
         monkeypatch.setattr(api_keys, "read", lambda path: reads.append(path) or b"")
         for _ in range(50):
             clock.now += 0.25
-            keys.role([])
+            role_of(keys, [])
         assert len(reads) == 12
 
     def test_a_change_that_keeps_size_and_time_is_seen(self, path, write, clock):
@@ -247,8 +252,8 @@ class TestRotation:
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
         assert path.stat().st_size == before.st_size
         clock.now += 1
-        assert keys.role(bearer(key)) is Role.PREDICT
-        assert keys.role(bearer(PREDICT)) is None
+        assert role_of(keys, bearer(key)) is Role.PREDICT
+        assert role_of(keys, bearer(PREDICT)) is None
 
     @pytest.mark.parametrize("broken", ["", '{"name": "web"}', None])
     def test_a_broken_file_keeps_the_keys_and_is_logged_once(
@@ -262,15 +267,15 @@ class TestRotation:
             path.write_text(broken)
         for _ in range(3):
             clock.now += 1
-            assert keys.role(bearer(PREDICT)) is Role.PREDICT
-            assert keys.role(bearer(ADMIN)) is None
+            assert role_of(keys, bearer(PREDICT)) is Role.PREDICT
+            assert role_of(keys, bearer(ADMIN)) is None
         (record,) = caplog.records
         assert record.levelno == logging.ERROR
         assert record.getMessage().startswith(f"the API keys stay as they were: {path}")
         write(ADMINS)
         clock.now += 1
-        assert keys.role(bearer(ADMIN)) is Role.ADMIN
-        assert keys.role(bearer(PREDICT)) is None
+        assert role_of(keys, bearer(ADMIN)) is Role.ADMIN
+        assert role_of(keys, bearer(PREDICT)) is None
 
     def test_no_key_and_no_hash_is_ever_logged(self, path, write, clock, caplog):
         caplog.set_level(logging.DEBUG)
@@ -279,7 +284,7 @@ class TestRotation:
         for content in (f"{ADMINS.line()}\n", ADMIN, f"{ADMINS.line()}\n{ADMIN}\n", PREDICT):
             path.write_text(content)
             clock.now += 1
-            keys.role(bearer(PREDICT) + x_api_key(ADMIN))
+            role_of(keys, bearer(PREDICT) + x_api_key(ADMIN))
         assert "1 API keys taken from" in caplog.text
         for secret in (PREDICT, ADMIN, PREDICTS.sha256, ADMINS.sha256):
             assert secret not in caplog.text

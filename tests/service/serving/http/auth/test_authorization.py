@@ -122,6 +122,37 @@ class TestRoles:
         opened.close()
 
 
+class TestRateLimit:
+    def test_a_key_above_its_rate_gets_429_before_its_body_is_read(
+        self, serve_app, make_app, tmp_path
+    ):
+        file = tmp_path / "keys.jsonl"
+        made = {
+            "slow": make_key("slow", Role.PREDICT, requests_per_second=0.01),
+            "usual": make_key("usual", Role.PREDICT),
+            "fast": make_key("fast", Role.PREDICT, requests_per_second=1000),
+        }
+        for _, entry in made.values():
+            api_keys.add(file, entry)
+        client = serve_app(make_app(api_keys_file=file, key_requests_per_second=0.02))
+        for name, seconds in (("slow", 100), ("usual", 50)):
+            headers = bearer(made[name][0])
+            assert predict(client, headers).status_code == 200
+            answer = client.post("/predict", content=b"{", headers=headers)
+            detail = refused(answer, 429, "rate-limited")
+            assert detail.startswith(f"the API key '{name}' sends more requests a second")
+            assert seconds - 10 < int(answer.headers["retry-after"]) <= seconds
+            other = client.get("/v2", headers=headers)
+            assert (other.status_code, list(other.json())) == (429, ["error"])
+            # Probes need no key, and what has none has no limit.
+            assert client.get("/health/ready", headers=headers).status_code == 200
+        headers = bearer(made["fast"][0])
+        assert {predict(client, headers).status_code for _ in range(20)} == {200}
+        metrics = client.get("/metrics", headers=headers).text
+        assert 'gatewise_key_requests_total{key="slow",status="429"} 2.0' in metrics
+        assert 'gatewise_requests_total{model="",route="/predict",status="429"' in metrics
+
+
 @pytest.fixture
 def broken(monkeypatch):
     """A path whose route fails."""

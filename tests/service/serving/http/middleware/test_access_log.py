@@ -39,6 +39,14 @@ def test_a_request_is_logged_without_its_text_its_query_and_its_key(client, line
     assert ' path="/predict" status=200 ' in line.getMessage()
 
 
+def test_the_name_of_the_key_is_logged(serve_app, make_app, keys, lines, wait_until):
+    client = serve_app(make_app(access_log=True, api_keys_file=keys.file))
+    client.get("/models", headers=keys.predict)
+    client.get("/models")
+    wait_until(lambda: len(lines()) == 2)
+    assert [line.fields.get("key") for line in lines()] == ["predict", None]
+
+
 def test_an_invalid_id_is_replaced_and_a_long_path_truncated(client, lines, wait_until):
     answer = client.get("/" + "a" * 20_000, headers={"X-Request-ID": "no\tgood"})
     assert answer.status_code == 404

@@ -58,6 +58,29 @@ def error_of(response, status):
 
 
 class TestTheTritonClient:
+    def test_configuration_and_repository_index(self, triton_client, classifier, client):
+        config = triton_client.get_model_config("languages")
+        assert config == triton_client.get_model_config("languages", "1")
+        assert config["max_batch_size"] == 0
+        assert config["input"] == [{"name": "text", "data_type": "TYPE_STRING", "dims": [-1]}]
+        classes = len(classifier.classes_)
+        assert {each["name"]: (each["data_type"], each["dims"]) for each in config["output"]} == {
+            "label": ("TYPE_STRING", [-1]),
+            "score": ("TYPE_FP32", [-1]),
+            "scores": ("TYPE_FP32", [-1, classes]),
+            "classes": ("TYPE_STRING", [classes]),
+            "given": ("TYPE_BOOL", [-1, classes]),
+        }
+        with pytest.raises(InferenceServerException, match="no model 'nothing'"):
+            triton_client.get_model_config("nothing")
+        index = triton_client.get_model_repository_index()
+        assert index[0] == {"name": "languages", "version": "1", "state": "READY", "reason": ""}
+        assert {each["name"] for each in index} == {"languages", "colours", "rejecting"}
+        assert client.post("/v2/repository/index", json={"ready": True}).json() == index
+        # A parameter that would change the answer is honoured or refused.
+        refused = client.post("/v2/repository/index", json={"model": "languages"})
+        assert "#/model" in error_of(refused, 400)
+
     def test_health_and_metadata(self, triton_client, classifier):
         assert triton_client.is_server_live()
         assert triton_client.is_server_ready()
@@ -66,7 +89,10 @@ class TestTheTritonClient:
         assert not triton_client.is_model_ready("languages", "9")
         assert not triton_client.is_model_ready("nothing")
         server = triton_client.get_server_metadata()
-        assert (server["name"], server["extensions"]) == ("gatewise", ["binary_tensor_data"])
+        assert (server["name"], server["extensions"]) == (
+            "gatewise",
+            ["binary_tensor_data", "model_configuration", "model_repository(index)"],
+        )
         model = triton_client.get_model_metadata("languages", "1")
         assert (model["name"], model["versions"]) == ("languages", ["1", "2"])
         assert model["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]

@@ -60,7 +60,7 @@ def test_an_unknown_path_and_a_wrong_method(client):
     assert document["instance"].startswith("/no/such%20path")
     response = client.post("/headers")
     assert problem(response)["type"] == "urn:gatewise:problem:wrong-method"
-    assert (response.status_code, response.headers["allow"]) == (405, "GET")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
 
 
 def test_an_unexpected_exception_reveals_no_internals(client):

@@ -1,5 +1,7 @@
 """`/models`: the versions of models, their properties, and changes by admins."""
 
+import logging
+
 import pytest
 
 from gatewise.service.model.classifier import Classifier
@@ -66,6 +68,33 @@ def test_versions_are_changed_by_admins_only(client, keys):
     ):
         answer = client.put("/models/m/traffic", json=body, headers=keys.admin)
         assert answer.status_code == status, body
+
+
+def test_who_changed_what_is_recorded(client, keys, caplog):
+    caplog.set_level(logging.INFO, "gatewise.audit")
+    headers = {**keys.admin, "X-Request-ID": "mine"}
+    client.put("/models/m/traffic", json={"shares": {"1": 1, "2": 3}}, headers=headers)
+    client.delete("/models/m/versions/2", headers=headers)
+    client.delete("/models/m/versions/1", headers=headers)
+    client.post("/models/m/reload", headers=headers)
+    client.post("/models/m/versions/2/load", headers=headers)
+    lines = [one for one in caplog.records if one.name == "gatewise.audit"]
+    who = {"by": "admin", "model": "m", "client": "127.0.0.1", "request_id": "mine"}
+    for line in lines:
+        assert who.items() <= line.fields.items()
+    reason = "the version '1' is the only one of 'm' that gets requests: load another version"
+    assert lines[2].fields.pop("refused").startswith(reason)
+    rest = [
+        {name: value for name, value in line.fields.items() if name not in who} for line in lines
+    ]
+    assert rest == [
+        {"audit": "share", "shares": {"1": 1, "2": 3}},
+        {"audit": "unload", "version": "2", "unloaded": ["2"]},
+        {"audit": "unload", "version": "1"},
+        {"audit": "reload"},
+        {"audit": "load", "version": "2", "loaded": ["2"]},
+    ]
+    assert lines[0].getMessage().startswith('audit="share" by="admin" model="m" ')
 
 
 def test_a_version_that_does_not_load_changes_nothing(client, versions, model_folder, put, keys):

@@ -1,0 +1,63 @@
+/** A label and its probability. */
+export interface Score {
+  label: string;
+  score: number;
+}
+
+export interface LoadOptions {
+  /** How the weights are stored; by default the most exact kind in the folder. */
+  precision?: "fp32" | "fp16" | "int8";
+  /** onnxruntime; by default `onnxruntime-node` in Node, `onnxruntime-web/wasm` in a page. */
+  ort?: unknown;
+}
+
+export interface ClassifyOptions {
+  /**
+   * The number of labels to give, `Infinity` for all. By default those that are predicted: one, or
+   * where a text may have several labels, each that reaches its threshold.
+   */
+  topK?: number;
+}
+
+/** A loaded model. Its answers are those of Gatewise in Python, within 0.00001. */
+export class Classifier {
+  private constructor();
+
+  /**
+   * Loads a model.
+   *
+   * @param place The path (in Node) or the address of a model folder, whose files are verified by
+   *   the digests of its manifest; or of a text model, `onnx/model_text.onnx`, which needs no
+   *   other file.
+   * @throws {GatewiseError} A file is missing or damaged, or the folder has another format.
+   */
+  static load(place: string | URL, options?: LoadOptions): Promise<Classifier>;
+
+  /** The labels, in the order of the network's outputs. */
+  readonly labels: string[];
+
+  /** Whether a text may have several labels, or none. */
+  readonly multiLabel: boolean;
+
+  /**
+   * Classifies a text; each text of an array gets the answer that it gets alone.
+   *
+   * A text that the model rejects has the label of rejected texts first.
+   *
+   * @throws {EmptyTextError} A text has no token.
+   */
+  classify(text: string, options?: ClassifyOptions): Promise<Score[]>;
+  classify(texts: readonly string[], options?: ClassifyOptions): Promise<Score[][]>;
+
+  /** The token ids that the model reads of a text; null for a text model, which has none. */
+  encode(text: string): number[] | null;
+
+  /** Frees the network. */
+  release(): Promise<void>;
+}
+
+/** A model that cannot be loaded, or a text that cannot be classified. */
+export class GatewiseError extends Error {}
+
+/** A text without a token, such as an empty one. */
+export class EmptyTextError extends GatewiseError {}

@@ -1,0 +1,151 @@
+// A model folder: its tokenizer in JavaScript, its network in onnxruntime.
+
+import { Tokenizer } from "@huggingface/tokenizers";
+
+import { GatewiseError } from "./errors.js";
+import { FUNCTIONS } from "./scores.js";
+
+const FORMAT = 2;
+const NETWORKS = {
+  fp32: "onnx/model.onnx",
+  fp16: "onnx/model_fp16.onnx",
+  int8: "onnx/model_quantized.onnx",
+};
+
+/** A network that reads token ids, and the tokenizer that makes them. */
+export class TokenModel {
+  #tokenizer;
+  #session;
+  #ort;
+  #function;
+  #tokens;
+
+  constructor(config, tokenizer, session, ort) {
+    const { id2label, problem_type: problem, gatewise } = config;
+    this.labels = Object.keys(id2label)
+      .sort((one, other) => one - other)
+      .map((id) => id2label[id]);
+    this.multiLabel = problem === "multi_label_classification";
+    this.#function = FUNCTIONS[this.multiLabel ? "sigmoid" : "softmax"];
+    this.thresholds = this.multiLabel
+      ? this.labels.map((_, index) => Math.fround(gatewise.thresholds?.[index] ?? 0.5))
+      : null;
+    this.reject = gatewise.reject ?? null;
+    this.#tokens = gatewise.tokens;
+    this.#tokenizer = tokenizer;
+    this.#session = session;
+    this.#ort = ort;
+  }
+
+  /**
+   * Reads a folder and opens its network; `Classifier.load` describes the arguments.
+   *
+   * @param {import("./files.js").Files} files
+   */
+  static async load(files, precision, ort, options) {
+    const manifest = await files.json("manifest.json");
+    const digests = Object.fromEntries(
+      Object.entries(manifest.files ?? {}).map(([name, file]) => [name, file.sha256]),
+    );
+    const network = networkOf(digests, precision, files);
+    const [config, tokenizer, weights] = await Promise.all([
+      files.json("config.json", digests),
+      files.json("tokenizer.json", digests),
+      files.bytes(network, digests),
+    ]);
+    const format = config.gatewise?.format;
+    if (format !== FORMAT) {
+      throw new GatewiseError(
+        `${files.place}: expected a model folder of format ${FORMAT}, found ` +
+          (format === undefined ? "one of another program" : `format ${format}`) +
+          ": train the model again, or take another version of gatewise-js",
+      );
+    }
+    const session = await ort.InferenceSession.create(weights, options);
+    return new TokenModel(config, new Tokenizer(tokenizer, {}), session, ort);
+  }
+
+  /**
+   * The token ids of a text, `[CLS]` first; at most as many as the model reads.
+   *
+   * @param {string} text
+   * @returns {number[]}
+   */
+  encode(text) {
+    const { ids } = this.#tokenizer.encode(text.toWellFormed());
+    const { keep, max_length: length, windows = 1 } = this.#tokens;
+    const most = windows * (length - 1) + 1;
+    if (ids.length <= most) return ids;
+    const last = { head: 0, tail: most - 1, both: Math.floor((most - 1) / 2) }[keep];
+    return [...ids.slice(0, most - last), ...ids.slice(ids.length - last)];
+  }
+
+  /**
+   * The score of each label for a text, and the label if it is rejected; null without a token.
+   *
+   * @param {string} text
+   */
+  async scores(text) {
+    const ids = this.encode(text);
+    if (ids.length <= 1) return null;
+    const logits = [];
+    for (const window of this.#windows(ids)) logits.push(await this.#logits(window));
+    const scores = this.#function(logits.length > 1 ? mean(logits) : logits[0]);
+    const { reject } = this;
+    const isRejected = reject !== null && Math.max(...scores) < Math.fround(reject.threshold);
+    return { scores, rejected: isRejected ? reject.label : null, reached: this.#reached(scores) };
+  }
+
+  /** The parts of a text's ids that the network reads at a time, of like length. */
+  #windows(ids) {
+    const [begin, ...tokens] = ids;
+    const count = Math.ceil(tokens.length / (this.#tokens.max_length - 1));
+    const length = Math.floor(tokens.length / count);
+    const windows = [];
+    for (let start = 0; windows.length < count; ) {
+      const stop = start + length + (windows.length < tokens.length % count ? 1 : 0);
+      windows.push([begin, ...tokens.slice(start, stop)]);
+      start = stop;
+    }
+    return windows;
+  }
+
+  async #logits(ids) {
+    const shape = [1, ids.length];
+    const { logits } = await this.#session.run({
+      input_ids: new this.#ort.Tensor("int64", BigInt64Array.from(ids, BigInt), shape),
+      attention_mask: new this.#ort.Tensor("int64", new BigInt64Array(ids.length).fill(1n), shape),
+    });
+    return logits.data;
+  }
+
+  #reached(scores) {
+    return this.thresholds && scores.map((score, index) => score >= this.thresholds[index]);
+  }
+
+  release() {
+    return this.#session.release();
+  }
+}
+
+/** The mean of several arrays of logits, element by element. */
+function mean(arrays) {
+  return arrays[0].map((_, index) => {
+    let sum = 0;
+    for (const each of arrays) sum += each[index];
+    return sum / arrays.length;
+  });
+}
+
+/** The name of the network of a precision; of the most exact one for undefined. */
+function networkOf(digests, precision, files) {
+  const held = Object.keys(NETWORKS).filter((name) => NETWORKS[name] in digests);
+  const chosen = precision ?? held[0];
+  if (!held.includes(chosen)) {
+    throw new GatewiseError(
+      `${files.place}: expected a network in ${chosen ?? "fp32, fp16 or int8"}, ` +
+        `found ${held.join(", ") || "none"}`,
+    );
+  }
+  return NETWORKS[chosen];
+}

@@ -1,0 +1,261 @@
+"""The package gatewise-js, as npm packs it, gives Python's answers in Node and in Chromium."""
+
+import json
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import gatewise
+from benchmarks.lib.chromium import Chromium
+from benchmarks.lib.javascript import NODE_MODULES, missing_in_chromium, missing_in_node, served
+from gatewise.service.model.model_folder import read_model_folder
+from gatewise.training.mobile.text_model import with_tokenizer
+
+pytestmark = pytest.mark.node
+
+HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1] / "packages" / "js"
+MODELS = ["fp32", "fp16", "int8", "several labels", "exported"]
+PAGE = """<!doctype html><meta charset=utf-8><title>gatewise-js</title>
+<script type="importmap">{"imports": {
+  "gatewise-js": "/node_modules/gatewise-js/src/browser.js",
+  "@huggingface/tokenizers": "/node_modules/@huggingface/tokenizers/dist/tokenizers.min.mjs",
+  "onnxruntime-web/wasm": "/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs"}}</script>"""
+ASK = """import("gatewise-js").then(async ({ Classifier }) => {
+  const classifier = await Classifier.load(%s, %s);
+  return JSON.stringify(await classifier.classify(%s, { topK: Infinity }));
+})"""
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """The archive that would be published, and the names of the files in it."""
+    if reason := missing_in_node():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("packed")
+    command = ["npm", "pack", "--json", "--pack-destination", str(folder)]
+    told = subprocess.run(command, cwd=PACKAGE, capture_output=True, encoding="utf-8", check=True)
+    (archive,) = json.loads(told.stdout)
+    return folder / archive["filename"], {file["path"] for file in archive["files"]}
+
+
+@pytest.fixture(scope="module")
+def app(packed, tmp_path_factory):
+    """A folder in which the packed package is installed, beside what it needs."""
+    folder = tmp_path_factory.mktemp("app")
+    modules = folder / "node_modules"
+    modules.mkdir()
+    for installed in NODE_MODULES.resolve().iterdir():
+        if not installed.name.startswith("."):
+            (modules / installed.name).symlink_to(installed)
+    with tarfile.open(packed[0]) as archive:
+        archive.extractall(modules, filter="data")
+    (modules / "package").rename(modules / "gatewise-js")
+    for name in ("classify.mjs", "use.mts"):
+        shutil.copy(HERE / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ask(app):
+    """Asks the package in Node; every request loads its model anew."""
+    with subprocess.Popen(
+        ["node", "classify.mjs"],
+        cwd=app,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    ) as node:
+
+        def ask(place, texts, top_k=None, **options):
+            request = {"place": str(place), "texts": texts, "topK": top_k, "options": options}
+            node.stdin.write(f"{json.dumps(request)}\n")
+            node.stdin.flush()
+            return json.loads(node.stdout.readline())
+
+        yield ask
+        node.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def text_model(model_folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "model_text.onnx"
+    onnx.save(with_tokenizer(read_model_folder(model_folder)), path)
+    return path
+
+
+def scores_of(answer, labels):
+    """The scores of each text in the order of the labels."""
+    rows = [{each["label"]: each["score"] for each in ranked} for ranked in answer]
+    return np.array([[row[label] for label in labels] for row in rows])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ids_and_scores_are_those_of_python(ask, asked, model):
+    question = asked[model]
+    # Gatewise refuses a text without a token, in either language.
+    kept = [number for number, ids in enumerate(question.ids) if len(ids) > 1]
+    texts = [question.texts[number] for number in kept]
+    answer = ask(question.folder, texts, "all", precision=question.precision)
+    assert answer["labels"] == list(question.labels)
+    assert answer["multiLabel"] == question.multi_label
+    assert answer["ids"] == [list(question.ids[number]) for number in kept]
+    found = scores_of(answer["scores"], question.labels)
+    np.testing.assert_allclose(found, question.scores[kept], atol=1e-5)
+    assert len(kept) > 500
+
+
+TEXTS = ["Wo ist der Bahnhof?", "Je voudrais un café", "where is it " * 200, "x"]
+
+
+def test_the_most_exact_network_is_the_default(ask, model_folder):
+    (exact,) = ask(model_folder, TEXTS[:1], "all", precision="fp32")["scores"]
+    assert ask(model_folder, TEXTS[:1], "all")["scores"] == [exact]
+
+
+def labels_of(ranked):
+    return tuple(each["label"] for each in ranked)
+
+
+def test_predicted_labels_are_those_of_python(
+    ask, model_folder, rejecting_folder, multi_label_folder
+):
+    texts = ["1 2", *TEXTS]
+    for folder in (model_folder, rejecting_folder):
+        predicted = map(labels_of, ask(folder, texts)["scores"])
+        assert list(predicted) == [(label,) for label in gatewise.load(folder).predict(texts)]
+    texts = ["blue reddish", "green", "green green red", "grey"]
+    predicted = map(labels_of, ask(multi_label_folder, texts)["scores"])
+    assert list(predicted) == gatewise.load(multi_label_folder).predict(texts)
+
+
+def test_a_rejected_text_has_the_label_of_rejected_texts_first(ask, rejecting_folder):
+    classifier = gatewise.load(rejecting_folder)
+    (row,) = classifier.predict_proba(["1 2"])
+    (ranked,) = ask(rejecting_folder, ["1 2"], 2)["scores"]
+    assert labels_of(ranked) == tuple(label for label, _ in classifier.best(row, 2))
+    assert ranked[0]["score"] == ranked[1]["score"]
+
+
+def test_a_text_model_gives_the_same_answers(ask, model_folder, text_model):
+    texts = [*TEXTS, "a\0b \ud800 c"]
+    from_folder = ask(model_folder, texts, "all")
+    from_file = ask(text_model, texts, "all")
+    assert from_file["labels"] == from_folder["labels"]
+    assert from_file["ids"] == [None] * len(texts)
+    labels = from_folder["labels"]
+    np.testing.assert_allclose(
+        scores_of(from_file["scores"], labels),
+        scores_of(from_folder["scores"], labels),
+        atol=1e-5,
+    )
+
+
+def test_the_part_of_a_long_text_is_the_one_that_the_model_keeps(ask, model_folder, tmp_path):
+    from gatewise.service.model.model_folder import ModelFolder, seal_model_folder, write_json
+
+    text = " ".join(TEXTS)
+    for keep in ("tail", "both"):
+        folder = ModelFolder(shutil.copytree(model_folder, tmp_path / keep))
+        config = json.loads(folder.config.read_text(encoding="utf-8"))
+        config["gatewise"]["tokens"] |= {"keep": keep, "max_length": 8}
+        config["max_position_embeddings"] = 8
+        write_json(folder.config, config)
+        seal_model_folder(folder, read_model_folder(model_folder).manifest)
+        (encoded,) = gatewise.load(folder.path).encode([text])
+        assert ask(folder.path, [text])["ids"] == [encoded.ids.tolist()]
+
+
+def test_the_windows_of_a_long_text_are_averaged_as_in_python(ask, model_folder, tmp_path):
+    from gatewise.service.model.model_folder import ModelFolder, seal_model_folder, write_json
+
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    config = json.loads(folder.config.read_text(encoding="utf-8"))
+    config["gatewise"]["tokens"] |= {"windows": 5, "max_length": 8}
+    write_json(folder.config, config)
+    seal_model_folder(folder, read_model_folder(model_folder).manifest)
+    classifier = gatewise.load(folder.path)
+    answer = ask(folder.path, TEXTS, "all")
+    assert answer["ids"] == [each.ids.tolist() for each in classifier.encode(TEXTS)]
+    found = scores_of(answer["scores"], classifier.classes_)
+    np.testing.assert_allclose(found, classifier.predict_proba(TEXTS), atol=1e-5)
+
+
+def test_errors_are_told(ask, model_folder, text_model, tmp_path):
+    damaged = shutil.copytree(model_folder, tmp_path / "damaged")
+    with (damaged / "tokenizer.json").open("a") as stream:
+        stream.write(" ")
+    only = shutil.copytree(model_folder, tmp_path / "only")
+    for place, texts, options, message in (
+        (tmp_path / "none", "x", {}, "manifest.json: cannot be read: ENOENT"),
+        (damaged, "x", {}, "tokenizer.json is damaged or was changed"),
+        (only, "x", {"precision": "int4"}, "expected a network in int4, found fp32"),
+        (text_model, "x", {"precision": "int8"}, "a single file has one precision"),
+        (model_folder, 3, {}, "expected a text or an array of texts, received number"),
+        (model_folder, ["x", None], {}, "text 1: expected a string, received null"),
+    ):
+        answer = ask(place, texts, **options)
+        assert answer["error"] == "GatewiseError", answer
+        assert message in answer["message"]
+    for place in (model_folder, text_model):
+        answer = ask(place, ["x", " "])
+        assert answer["error"] == "EmptyTextError"
+        assert answer["message"] == "text 1 has no token to classify"
+        assert answer["empty"] is True
+    assert ask(model_folder, "x", 0)["message"] == "topK: expected a number from 1 up, received 0"
+
+
+def test_another_format_is_refused(ask, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "later")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["gatewise"]["format"] = 99
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["files"]["config.json"]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert "of format 2, found format 99" in ask(folder, "x")["message"]
+
+
+def test_the_archive_holds_the_sources_and_no_more(packed):
+    sources = {f"src/{path.name}" for path in (PACKAGE / "src").iterdir()}
+    assert packed[1] == {"README.md", "package.json", *sources}
+
+
+def test_the_types_fit_their_use(app):
+    compiler = NODE_MODULES / ".bin" / "tsc"
+    command = [compiler, "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022"]
+    command += ["--types", "", "use.mts"]
+    told = subprocess.run(command, cwd=app, capture_output=True, encoding="utf-8", check=False)
+    assert told.returncode == 0, told.stdout
+
+
+@pytest.mark.browser
+def test_a_page_gives_the_answers_of_python(app, model_folder, text_model, tmp_path):
+    if reason := missing_in_chromium():
+        pytest.skip(reason)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text(PAGE, encoding="utf-8")
+    (site / "node_modules").symlink_to(app / "node_modules")
+    (site / "model").symlink_to(model_folder)
+    (site / "model_text.onnx").symlink_to(text_model)
+    expected = gatewise.load(model_folder)
+    with served(site) as address, Chromium(tmp_path / "profile") as browser:
+        page = browser.page()
+        page.go(f"{address}/index.html")
+        for place in ("model", "model/", f"{address}/model", "model_text.onnx"):
+            answer = json.loads(page.evaluate(ASK % (json.dumps(place), "{}", json.dumps(TEXTS))))
+            np.testing.assert_allclose(
+                scores_of(answer, expected.classes_), expected.predict_proba(TEXTS), atol=1e-5
+            )
+        (answer,) = json.loads(
+            page.evaluate(ASK % ('"model"', '{"precision": "int8"}', json.dumps(TEXTS[:1])))
+        )
+        precise = gatewise.load(model_folder, precision="int8").predict_proba(TEXTS[:1])
+        np.testing.assert_allclose(scores_of([answer], expected.classes_), precise, atol=1e-5)
+    assert not [url for url in browser.asked if "transformers" in url]
