@@ -88,9 +88,9 @@ Labels: {label_list(labels.names)}.
 
 {_comparison(run)}
 {_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
-tokens of the validation texts. The weights are those of epoch {best.number} of
+tokens of the validation texts{_in_pieces(run)}. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
-{_calibration(run, calibration)}{_rejection(run, rejection)}
+{_calibration(run, calibration)}{_rejection(run, rejection)}{_teacher(run)}
 `report.html` shows the learning curves and the mistakes; open it in a browser.
 
 ```python
@@ -144,6 +144,38 @@ def _rejection(run: RunMetrics, rejection: Rejection | None) -> str:
             "scope are rejected"
         )
     return f"{text}.\nA row that has a label and is rejected counts as wrong in the accuracy.\n"
+
+
+def _teacher(run: RunMetrics) -> str:
+    """Who labelled what, and the metrics of teacher and network side by side."""
+    if not (run.teaching and run.comparison):
+        return ""
+    teachers = ", ".join(
+        f"{as_code(card.name)} ({card.kind}; licence: {card.license or 'not told'})"
+        for card in run.teaching.teachers
+    )
+    learnt = f"{run.teaching.rows:,} rows and {run.teaching.copied:,} changed copies of them"
+    if run.teaching.unlabelled:
+        learnt += f" and {run.teaching.unlabelled.used:,} texts without labels"
+    part = run.comparison.part
+    lines = [["model", f"{part} accuracy", "macro F1", "bytes"], ["---"] * 4]
+    names = {"teacher": "teacher", "student": "this model", "untaught": "the same, not taught"}
+    for name, model in run.comparison.models().items():
+        scores = model.scores(part)
+        figures = [f"{scores.accuracy:.4f}", f"{scores.macro_f1:.4f}", f"{model.bytes:,}"]
+        lines.append([names[name], *figures])
+    return (
+        f"\n\nIt learned from probabilities that a teacher gave {learnt}: {teachers}.\n\n"
+        + "\n".join(f"|{'|'.join(f' {cell} ' for cell in line)}|" for line in lines)
+        + "\n"
+    )
+
+
+def _in_pieces(run: RunMetrics) -> str:
+    found = run.coverage
+    if not found.in_pieces:
+        return ""
+    return f"; {found.in_pieces / found.tokens:.1%} are other words, read as pieces"
 
 
 def _refit(run: RunMetrics) -> str:
