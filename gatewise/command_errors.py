@@ -49,7 +49,7 @@ def _with_flag(error: GatewiseError) -> str:
     if option is None:
         return message
     flag = f"--{option.replace('_', '-')}"
-    if message.startswith(f"{option}: "):
+    if message.startswith((f"{option}: ", f"{option} ")):
         return flag + message.removeprefix(option)
     return f"{message} ({flag})"
 

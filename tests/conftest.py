@@ -28,6 +28,10 @@ hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("drawn", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("same")
 
+# Tests build networks in their own process. As in a training run an operation has one thread: with
+# another number, which stays as it is once TensorFlow runs, a sum may differ in its last bits.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
 # What a shell starts in the background ignores the interrupt, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,6 +47,7 @@ RESOURCES = dict(
 # A test that uses one of these fixtures needs what the fixture finds or starts.
 _FIXTURES = {
     "browser": ("browser", "chromium"),
+    "containers": ("podman",),
     "corpora": ("shared_data",),
     "deployment": (
         *("docker_compose", "hadolint", "haproxy", "program", "promtool", "systemd_analyze"),

@@ -21,7 +21,7 @@ from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.data import auto_settings, corpus_check, examples
 from gatewise.training.data.corpora import Corpora, Rows, read
-from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding
+from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, refuse
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.data.examples import Examples
 from gatewise.training.data.row_survey import survey
@@ -144,7 +144,7 @@ def train(
             report(note)
         found = survey(rows)
         findings = corpus_check.check_rows(rows, found, config)
-        corpus_check.refuse(findings, config)
+        refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
         taught = _teach(rows, config, bad_rows, out, space, on_progress)
         prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
@@ -242,6 +242,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     config = auto_settings.with_refit(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
+    config = auto_settings.with_pieces(config, rows)
     texts = rows.train.texts
     tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
     # A network that cannot be built is refused before the rows are encoded.
@@ -278,13 +279,15 @@ def _fit(
     from gatewise.training.fit.fit import fit
 
     corpus, settings = prepared.corpus, prepared.config.training
-    network, strength = _untrained(prepared, corpus.train)
+    max_length = prepared.config.tokens.max_length
+    train = corpus.train.windows(max_length)
+    network, strength = _untrained(prepared, train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
         settings,
-        corpus.train,
-        corpus.validation.examples,
+        train,
+        corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
         resume=resume,
@@ -306,12 +309,13 @@ def _refit(
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    network, _ = _untrained(prepared, rows, fitted.strength)
+    windows = rows.windows(prepared.config.tokens.max_length)
+    network, _ = _untrained(prepared, windows, fitted.strength)
     refit(
         network,
         _loss(prepared, rows),
         prepared.config.training,
-        rows,
+        windows,
         fitted,
         on_progress,
     )
@@ -358,7 +362,7 @@ def _untrained(
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
-    count_ngrams(network, rows)
+    count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
         strength = solve_linear_path(
             network,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs, load_config
+from gatewise.inputs import load_config
 
 
 def train(
@@ -40,29 +40,25 @@ def train(
     ] = False,
 ) -> None:
     """Train a classifier and write its model folder."""
+    import gatewise
     from gatewise.console.training_console import fitting_progress, show_run
-    from gatewise.service.model.model_folder import check_target
-    from gatewise.training.data.corpora import Corpora
-    from gatewise.training.pipeline import train as train_model
-    from gatewise.training.tracking.track import tracking
     from gatewise.training.workspace import workspace_of
 
     run_config = load_config(
         config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
     ).taught_by(teacher, unlabelled)
-    of_teacher = (*run_config.teacher.folders, *run_config.teacher.unlabelled)
-    given = [corpus, validation, test, *of_teacher]
-    check_outputs(given, {"--out": out, "--rejects": rejects})
-    check_target(out)
-    corpora = Corpora(corpus, validation, test)
-    with (
-        bad_rows_policy(rejects) as bad_rows,
-        fitting_progress() as on_progress,
-        tracking(run_config, out, resume=resume) as track,
-    ):
-        report = track.also(on_progress)
+    with fitting_progress() as on_progress:
         try:
-            run = train_model(corpora, out, run_config, bad_rows, report, resume=resume)
+            model = gatewise.train(
+                corpus,
+                validation=validation,
+                test=test,
+                out=out,
+                rejects=rejects,
+                resume=resume,
+                progress=on_progress,
+                **run_config.model_dump(mode="json"),
+            )
         except KeyboardInterrupt:
             if workspace_of(out).checkpoint.exists():
                 typer.echo(
@@ -74,7 +70,4 @@ def train(
                     err=True,
                 )
             raise
-        track.ended(run)
-    if track.trouble:
-        typer.echo(f"gatewise: {track.trouble}", err=True)
-    show_run(run, out)
+    show_run(model.run, out)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gatewise.training.mobile.mobile_export import Exported, ExportStep
     from gatewise.training.run_metrics import RunMetrics
     from gatewise.training.teacher.comparison import Comparison
-    from gatewise.vocab.tokenizer.tokenizer import Coverage
+    from gatewise.vocab.tokenizer.coverage import Coverage
 
 _LABELS_SHOWN = 40
 
@@ -67,13 +67,18 @@ def fitting_progress() -> Iterator["OnProgress"]:
                     unit = "texts" if labels else "updates"
                     bar.reset(task, description=progress.stage, unit=unit)
                 bar.update(task, completed=progress.step, total=progress.steps)
-                line = _epoch_line(progress)
+                line = epoch_line(progress)
                 if labels and not console.is_terminal:
                     line = tenths.line(progress)
             if line:
                 print_progress(console, line)
 
         yield on_progress
+
+
+def is_terminal() -> bool:
+    """Whether standard error is a terminal, where a bar can move."""
+    return Console(stderr=True).is_terminal
 
 
 class _Tenths:
@@ -97,7 +102,7 @@ class _Tenths:
         )
 
 
-def _epoch_line(progress: "FitProgress") -> str | None:
+def epoch_line(progress: "FitProgress") -> str | None:
     """The results of an epoch, if one ended."""
     epoch, metric = progress.epoch, metric_name(progress.metric or "metric")
     if not epoch:
@@ -166,6 +171,10 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
     if labels > _LABELS_SHOWN:
         table.add_row(f"… and {labels - _LABELS_SHOWN} more, see --json")
     print_plainly(table)
+    if report.unknown_labels:
+        rows = sum(report.unknown_labels.values())
+        names = _shortened(tuple(report.unknown_labels))
+        print_plainly(f"{rows:,} rows with labels that the model lacks count as errors: {names}")
     micro_f1 = "" if report.micro_f1 is None else f"micro F1 {report.micro_f1:.4f}  "
     low, high = report.accuracy_interval
     print_plainly(
@@ -192,9 +201,12 @@ def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool
     if as_json:
         print_json({"size": size, **asdict(coverage), "share": coverage.share})
         return
+    in_pieces = ""
+    if coverage.in_pieces:
+        in_pieces = f"; {coverage.in_pieces / coverage.tokens:.2%} are read as pieces of words"
     print_plainly(
         f"{size:,} tokens in the dictionary; it covers {coverage.share:.2%} of the "
-        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts"
+        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts{in_pieces}"
     )
     print_plainly(f"dictionary written to {out}")
 
@@ -254,7 +266,11 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
         **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
         "tokens": f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
-        f"at most {tokens.max_length} per text",
+        + (
+            f"at most {tokens.max_length} per text"
+            if tokens.windows == 1
+            else f"at most {tokens.windows} windows of {tokens.max_length} per text"
+        ),
         "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
         f"{token_input}, read-out {network.readout}",
         "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Copy
-from gatewise.training.data.corpus_check import CorpusCheck
+from gatewise.training.data.corpus_findings import CorpusCheck
 from gatewise.training.data.duplicates import Duplicates
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis
