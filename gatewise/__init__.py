@@ -1,4 +1,4 @@
-"""Gatewise: `load` a model folder, `score_texts` in memory, `check` a corpus; and the command.
+"""Gatewise: `train` and `load` a model, `score_texts` in memory, `check` a corpus; the command.
 
 Imports are lazy, so that a command loads only what it uses.
 """
@@ -6,13 +6,14 @@ Imports are lazy, so that a command loads only what it uses.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import os
+    from collections.abc import Callable
     from pathlib import Path
 
     from gatewise.model import Model
     from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_texts import score_texts as score_texts
-    from gatewise.training.data.corpus_check import CorpusCheck
+    from gatewise.training.data.corpus_findings import CorpusCheck
 
 
 def load(
@@ -34,20 +35,81 @@ def load(
     return Model.load(folder, precision=precision, threads=threads)
 
 
-def check(
-    corpus: "str | Path",
+def train(
+    texts: object,
+    labels: object = None,
     *,
-    validation: "str | Path | None" = None,
-    test: "str | Path | None" = None,
-    settings: "Mapping[str, object] | None" = None,
+    validation: object = None,
+    test: object = None,
+    out: "str | os.PathLike[str] | None" = None,
+    rejects: "str | os.PathLike[str] | None" = None,
+    config: "str | os.PathLike[str] | None" = None,
+    resume: bool = False,
+    progress: "bool | Callable[..., None] | None" = None,
+    **settings: object,
+) -> "Model":
+    """Trains a classifier, as `gatewise train` does.
+
+    Args:
+        texts: The texts: a list, an array, a column of a data frame. Without labels: a path, as the
+            command takes it, or a data frame with the columns `text` and `label` or `labels`, or
+            those that `text_column` and `label_column` name.
+        labels: The labels of the texts: strings, integers or booleans. For several labels a text:
+            lists of labels, or a matrix of zeros and ones with a column for each label. Rows of
+            probabilities, with a column for each label, are soft labels. A matrix without names
+            numbers its labels from 0.
+        validation: Rows that choose the best epoch: a path, a data frame, or a pair of texts and
+            labels. None holds a share of the training rows out.
+        test: Rows to report on at the end, likewise; nothing is chosen by them.
+        out: The model folder to write; an earlier one is replaced. None writes a temporary folder,
+            which lives as long as the model: see `Model.save`.
+        rejects: A file for rows that cannot be used; without it such a row ends the run.
+        config: Settings as TOML, which the other settings override.
+        resume: Whether to continue a run that was stopped; it needs the same `out`.
+        progress: Whether to show progress on standard error, or a function to call with each
+            `Progress` and `Finding` instead; None shows a bar in a notebook and on a terminal.
+        settings: Settings by name, such as `epochs=3`, or in a dict for each section, such as
+            `network={"units": 32}`. `teacher` may also be the folder of the teacher.
+
+    Raises:
+        GatewiseError: If the rows or the settings cannot be used, a `ValueError` too; or if the
+            folder cannot be written.
+    """
+    # Needs the extra `train`.
+    from gatewise.train_model import train  # noqa: PLC0415
+
+    return train(
+        texts,
+        labels,
+        settings=settings,
+        validation=validation,
+        test=test,
+        out=out,
+        rejects=rejects,
+        config=config,
+        resume=resume,
+        progress=progress,
+    )
+
+
+def check(
+    texts: object,
+    labels: object = None,
+    *,
+    validation: object = None,
+    test: object = None,
+    config: "str | os.PathLike[str] | None" = None,
+    **settings: object,
 ) -> "CorpusCheck":
     """Checks a corpus before training, as `gatewise check` does; nothing is written.
 
     Args:
-        corpus: The training rows: a data file, or a folder of them.
+        texts: The training rows, as `train` takes them: a path, a data frame, or the texts.
+        labels: The labels of the texts.
         validation: The validation rows; None splits a share off the training rows.
         test: The test rows, if there are any.
-        settings: Settings by name, such as `{"corpus.text_column": "body"}`.
+        config: Settings as TOML, which the other settings override.
+        settings: Settings by name, such as `text_column="body"`.
 
     Returns:
         The rows of each label, and the findings.
@@ -56,14 +118,11 @@ def check(
         GatewiseError: If a corpus cannot be read, or no model could be trained on it.
     """
     # Needs the extra `train`.
-    from pathlib import Path  # noqa: PLC0415
-
-    from gatewise.training.config.config import of_settings  # noqa: PLC0415
-    from gatewise.training.data.corpora import Corpora  # noqa: PLC0415
+    from gatewise.train_model import prepare  # noqa: PLC0415
     from gatewise.training.pipeline import check_corpus  # noqa: PLC0415
 
-    others = (None if path is None else Path(path) for path in (validation, test))
-    return check_corpus(Corpora(Path(corpus), *others), of_settings(settings or {}))
+    run_config, corpora = prepare(texts, labels, validation, test, settings, config)
+    return check_corpus(corpora, run_config)
 
 
 def __getattr__(name: str) -> object:

@@ -14,6 +14,7 @@ import typer
 from gatewise.command_errors import exit_code_of
 from gatewise.commands.check import check
 from gatewise.commands.evaluate import evaluate
+from gatewise.commands.explain import explain
 from gatewise.commands.export import export
 from gatewise.commands.inspect import inspect
 from gatewise.commands.key import key
@@ -52,7 +53,10 @@ def _options(
     pass
 
 
-for _command in (check, train, tune, vocab, evaluate, predict, score, serve, key, export, inspect):
+for _command in (
+    *(check, train, tune, vocab, evaluate, predict, explain, score),
+    *(serve, key, export, inspect),
+):
     app.command()(_command)
 
 

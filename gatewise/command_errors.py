@@ -19,6 +19,8 @@ _EXTRAS = {
     "tensorboard": "tracking",
     "mlflow": "tracking",
     "sqlalchemy": "tracking",
+    "torch": "teacher",
+    "transformers": "teacher",
     "fastapi": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
@@ -47,7 +49,7 @@ def _with_flag(error: GatewiseError) -> str:
     if option is None:
         return message
     flag = f"--{option.replace('_', '-')}"
-    if message.startswith(f"{option}: "):
+    if message.startswith((f"{option}: ", f"{option} ")):
         return flag + message.removeprefix(option)
     return f"{message} ({flag})"
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gatewise.service.model.classifier import Classifier
     from gatewise.training.config.config import Config
     from gatewise.vocab.corpus.bad_row_policy import BadRows
+    from gatewise.vocab.corpus.memory_records import MemoryTable
     from gatewise.vocab.corpus.read_options import Quoting, ReadOptions
     from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
@@ -31,9 +32,9 @@ def local_path(name: str) -> Path | None:
 
 
 def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]) -> None:
-    """Checks that no output of a command overwrites, or lies in, an input or another output.
+    """Checks that no output overwrites, or lies in, an input or another output.
 
-    Outputs are given by their option; None is an option that is not set.
+    Outputs are given by their parameter; None is one that is not set.
 
     Raises:
         GatewiseError: If two of them overlap.
@@ -46,8 +47,9 @@ def check_outputs(inputs: Iterable[Path | None], outputs: dict[str, Path | None]
         for other in taken:
             if place == other or other in place.parents:
                 raise GatewiseError(
-                    f"{option} {output}: it would overwrite or lie in {other}, which this command "
-                    "reads or writes too: choose another path"
+                    f"{option} {output}: it would overwrite or lie in {other}, which is read or "
+                    "written too: choose another path",
+                    option=option if option.isidentifier() else None,
                 )
         taken.append(place)
 
@@ -96,20 +98,39 @@ def bad_rows_policy(rejects: Path | None) -> Iterator["BadRows"]:
 
 def labelled_rows(
     classifier: "Classifier",
-    corpus: Path,
+    corpus: "Path | MemoryTable",
     bad_rows: "BadRows",
     columns: tuple[str, str | None],
-    options: "ReadOptions",
+    options: "ReadOptions | None" = None,
+    *,
+    quiet: bool = False,
 ) -> Iterator["EncodedRow"]:
-    """The labelled rows of a data file or a folder of them, encoded for a model; at least one."""
+    """The labelled rows of a corpus, encoded for a model; at least one.
+
+    Of a folder of splits, they are those of the test split. Labels that the model does not know are
+    accepted: they count as errors.
+
+    Args:
+        classifier: The model.
+        corpus: A data file or a folder of them, or a table in memory.
+        bad_rows: What happens to rows that cannot be used.
+        columns: The columns of the text and of the label.
+        options: How files are to be read.
+        quiet: Whether to print nothing of how the files are read.
+    """
     # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
     from gatewise.vocab.corpus.corpus_reader import at_least_one, open_corpus  # noqa: PLC0415
+    from gatewise.vocab.corpus.dataset_folders import evaluated_split  # noqa: PLC0415
     from gatewise.vocab.tokenizer.encoded_rows import encode_rows  # noqa: PLC0415
 
+    note = None
+    if isinstance(corpus, Path):
+        corpus, note = evaluated_split(corpus)
     opened = open_corpus(corpus, Columns(*columns, classifier.task), options)
-    tell(opened.records.notes)
-    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope)
+    if not quiet:
+        tell([*([note] if note else []), *opened.records.notes])
+    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope, accept_unknown=True)
     # Thousands of rows are encoded together: of a long text, only what is read is kept.
     short = (replace(row, text=classifier.cut(row.text)) for row in rows)
     encoded = bad_rows.keep(encode_rows(classifier.encode, short))

@@ -1,21 +1,259 @@
-"""`Model`: the classifier with file scoring, as `gatewise.load` returns it."""
+"""`Model`: the classifier with what notebooks and files need, as `gatewise.load` returns it."""
 
+import json
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import shutil
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.folder_reader import MemoryFiles, open_files
+from gatewise.service.model.model_folder import (
+    Artifact,
+    read_contents,
+    read_model_files,
+    write_model_folder,
+)
 
 if TYPE_CHECKING:
+    from gatewise.explained_text import ExplainedText
+    from gatewise.frames import Missing
+    from gatewise.notebook_html import ReportPage
+    from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_file import OnProgress
     from gatewise.service.scoring.summary import Summary
+    from gatewise.training.evaluation.evaluate import Report
+    from gatewise.training.report.figures import NotebookFigure
+    from gatewise.training.run_metrics import RunMetrics
     from gatewise.vocab.corpus.read_options import Quoting
 
 
-class Model(Classifier):
-    """A loaded model folder; safe to call from several threads."""
+_LABELS_SHOWN = 10
 
-    def score(
+
+class Model(Classifier):
+    """A loaded model folder; safe to call from several threads.
+
+    It can be pickled: the pickle holds the bytes of the folder, which are verified again.
+
+    Attributes:
+        run: The metrics of the run that trained it; None if it was loaded.
+    """
+
+    def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
+        super().__init__(loaded, threads=threads)
+        self.run: RunMetrics | None = None
+        self._threads = threads
+        self._temporary: Callable[[], object] | None = None
+        self._source: Path | MemoryFiles = loaded.folder.path.absolute()
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, *, precision: "Precision | None" = None, threads: int = 1
+    ) -> Self:
+        """Reads and verifies a model folder; see `Classifier.load`."""
+        model = super().load(folder, precision=precision, threads=threads)
+        # A path inside a zip cannot be opened again.
+        model._source = Path(folder).absolute()
+        return model
+
+    @classmethod
+    def of_contents(
+        cls, contents: Mapping[str, bytes], precision: "Precision | None" = None, threads: int = 1
+    ) -> Self:
+        """A model from the bytes of its files, by name; they are verified as those of a folder."""
+        files = MemoryFiles(contents)
+        model = cls(read_model_files(files, precision), threads=threads)
+        model._source = files
+        return model
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it was read from."""
+        return self.artifact.folder.path
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics of the training run, as `metrics.json` has them."""
+        metrics: Mapping[str, Any] = json.loads(self._document("metrics.json"))
+        return metrics
+
+    def evaluate(
+        self,
+        texts: object,
+        labels: object = None,
+        *,
+        text_column: str = "text",
+        label_column: str | None = None,
+        rejects: str | os.PathLike[str] | None = None,
+    ) -> "Report":
+        """Classifies labelled texts and compares, as `gatewise evaluate` does.
+
+        Args:
+            texts: The texts; or, without labels, a path or a data frame, as `gatewise.train` takes
+                them.
+            labels: The labels of the texts.
+            text_column: Column of the texts in a file or a data frame.
+            label_column: Column of the label or labels; None for `label`, else `labels`.
+            rejects: A file for bad rows; without it a bad row ends the run.
+
+        Raises:
+            GatewiseError: If a row cannot be used; a `ValueError` too.
+        """
+        # Needs scikit-learn, which predicting does without; files are read with pyarrow.
+        from gatewise.inputs import bad_rows_policy, labelled_rows  # noqa: PLC0415
+        from gatewise.sources import source_of  # noqa: PLC0415
+        from gatewise.training.evaluation.evaluate import evaluate  # noqa: PLC0415
+        from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
+
+        columns = (text_column, label_column)
+        source = source_of(texts, labels, Columns(*columns, self.task), "rows")
+        with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
+            return evaluate(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
+
+    def explain(self, text: str, label: str | None = None) -> "ExplainedText":
+        """How much each token of a text speaks for a label; a notebook shades them.
+
+        Args:
+            text: The text.
+            label: The label to explain; None for the best one.
+
+        Raises:
+            GatewiseError: If the text is not a string or has no token, or there is no such label.
+        """
+        from gatewise.explained_text import explain_text  # noqa: PLC0415 — a notebook's
+
+        return explain_text(self, text, label)
+
+    def predict_frame(
+        self,
+        frame: Any,
+        text: str = "text",
+        *,
+        top_k: int | None = None,
+        probabilities: bool = False,
+        missing: "Missing" = "raise",
+    ) -> Any:
+        """A data frame with the predictions for its texts as further columns.
+
+        Args:
+            frame: A data frame of pandas or polars, a table of pyarrow or `datasets`, or a mapping
+                of columns.
+            text: Column of the texts.
+            top_k: Labels given to each text; None for the predicted ones.
+            probabilities: Whether each label has a column with its probability.
+            missing: `raise` refuses missing texts and those without a token, `skip` gives them no
+                prediction.
+
+        Returns:
+            A frame of the same type with the columns `label` and `score`, then `label_2` and so on;
+            with several labels a text, `labels` and `scores`. Where the frame has such columns, the
+            names begin with `predicted_`.
+
+        Raises:
+            GatewiseError: If there is no such column, or a text cannot be used; a `ValueError` too.
+        """
+        # Imports pyarrow, which texts alone do without.
+        from gatewise.frames import predict_frame  # noqa: PLC0415
+
+        return predict_frame(
+            self, frame, text, top_k=top_k, probabilities=probabilities, missing=missing
+        )
+
+    def report(self) -> "ReportPage":
+        """The report of the training run; a notebook shows it inline."""
+        from gatewise.notebook_html import ReportPage  # noqa: PLC0415 — a notebook's
+
+        return ReportPage(self._document("report.html").decode())
+
+    def curves(self) -> "NotebookFigure":
+        """A matplotlib figure of the losses and the validation metric by epoch."""
+        # Needs matplotlib, of the extra `train`.
+        from gatewise.training.report.figures import curves  # noqa: PLC0415
+
+        return curves(self.metrics)
+
+    def confusion(self) -> "NotebookFigure":
+        """A matplotlib figure of the confusions on the test rows, else on the validation rows."""
+        from gatewise.training.report.figures import confusion  # noqa: PLC0415 — likewise
+
+        return confusion(self.metrics)
+
+    def contents(self) -> dict[str, bytes]:
+        """The bytes of every file of the model folder, by name.
+
+        Raises:
+            ModelFolderError: The folder was removed or changed after the model was loaded.
+        """
+        source = self._source
+        files = open_files(source) if isinstance(source, Path) else source
+        return read_contents(files, self.artifact.sha256)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the model folder to a path, whole or not at all.
+
+        Args:
+            path: The folder; an earlier model folder there is replaced.
+
+        Raises:
+            ModelFolderError: The path is taken or cannot be written; or the folder that the model
+                was loaded from was removed or changed.
+        """
+        contents = self.contents()
+        with write_model_folder(os.fspath(path)) as folder:
+            for name, file in contents.items():
+                (folder.path / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder.path / name).write_bytes(file)
+
+    def without_folder(self) -> Self:
+        """The same model with its files in memory; its temporary folder, if any, is removed."""
+        self._source = MemoryFiles(self.contents())
+        if self._temporary is not None:
+            self._temporary()
+        return self
+
+    def remove_with_it(self, folder: Path) -> None:
+        """Has a temporary folder removed when this model is, or when the process ends."""
+        self._temporary = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.of_contents, (self.contents(), self.artifact.precision, self._threads)
+
+    def _repr_html_(self) -> str:
+        from gatewise.notebook_html import html_table  # noqa: PLC0415 — a notebook's
+
+        network, labels = self.artifact.config.gatewise.network, self.classes_
+        shown = ", ".join(labels[:_LABELS_SHOWN]) + (" …" if len(labels) > _LABELS_SHOWN else "")
+        rows: dict[str, object] = {
+            "labels": f"{len(labels)}: {shown}",
+            "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} "
+            f"units, {network.parameters:,} parameters",
+            "folder": self.folder,
+        }
+        if self.run is not None:
+            part, report = (
+                ("test", self.run.test) if self.run.test else ("validation", self.run.validation)
+            )
+            low, high = report.accuracy_interval
+            rows["accuracy"] = (
+                f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval {low:.4f} to "
+                f"{high:.4f}), macro F1 {report.macro_f1:.4f}"
+            )
+        return html_table(rows)
+
+    def _document(self, name: str) -> bytes:
+        contents = self.contents()
+        if name not in contents:
+            raise ModelFolderError(
+                f"{self.folder}: expected {name}, which the folder of a training run has"
+            )
+        return contents[name]
+
+    def score_file(
         self,
         source: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         output: str | os.PathLike[str],

@@ -20,24 +20,31 @@ class GatewiseError(Exception):
         self.option = option
 
 
-class CorpusError(GatewiseError):
-    """A data file that cannot be read, or rows in it that cannot be used."""
+class CorpusError(GatewiseError, ValueError):
+    """A data file that cannot be read, or rows that cannot be used.
+
+    It is a `ValueError` besides, as scikit-learn's callers expect of data that does not fit.
+    """
+
+
+class EmptyFileError(CorpusError):
+    """A data file without a header or a line; among others, it is one without rows."""
 
 
 class OutputError(GatewiseError):
     """An output that cannot be written, or that cannot be resumed."""
 
 
-class ArgumentError(GatewiseError):
-    """An argument that does not fit the model or the input."""
+class ArgumentError(GatewiseError, ValueError):
+    """An argument that does not fit the model or the input; also a `ValueError`."""
 
 
 class TokenizerError(GatewiseError):
     """A tokenizer that cannot be trained, or a `tokenizer.json` that cannot be used."""
 
 
-class EmptyTextError(GatewiseError):
-    """A text without a single token: it cannot be classified."""
+class EmptyTextError(GatewiseError, ValueError):
+    """A text without a single token: it cannot be classified; also a `ValueError`."""
 
 
 class TextsError(GatewiseError, TypeError, ValueError):

@@ -24,7 +24,7 @@ def evaluate(
     from gatewise.vocab.corpus.read_options import ReadOptions
 
     read_options = ReadOptions(delimiter, encoding, sheet, quoting)
-    check_outputs([corpus, model], {"--rejects": rejects})
+    check_outputs([corpus, model], {"rejects": rejects})
     classifier = Classifier.load(model, precision=precision)
     with bad_rows_policy(rejects) as bad_rows:
         columns = (text_column, label_column)

@@ -58,7 +58,7 @@ def export(
     read_options = ReadOptions(delimiter, encoding, sheet, quoting)
     limit = in_bytes(max_size) if max_size else None
     corpus = validation or Path()
-    outputs = {"--out": out, "the zip beside --out": zip_of(out), "--rejects": rejects}
+    outputs = {"out": out, "the zip beside --out": zip_of(out), "rejects": rejects}
     check_outputs([model, validation], outputs)
     with bad_rows_policy(rejects) as bad_rows:
 

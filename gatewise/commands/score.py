@@ -103,9 +103,7 @@ def score(
     from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.uris import plain
 
-    check_outputs(
-        [*map(local_path, inputs), model], {"--out": local_path(out), "--rejects": rejects}
-    )
+    check_outputs([*map(local_path, inputs), model], {"out": local_path(out), "rejects": rejects})
     # The model is checked before the files, as in every command; Ray's workers load it themselves.
     classifier = Classifier.load(model, precision=precision) if engine == "local" else None
     scoring = ScoringOptions(

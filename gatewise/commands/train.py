@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gatewise import command_options
-from gatewise.inputs import bad_rows_policy, check_outputs, load_config
+from gatewise.inputs import load_config
 
 
 def train(
@@ -14,6 +14,18 @@ def train(
     out: Annotated[Path, command_options.path_option(help="The model folder to write.")],
     validation: command_options.Validation = None,
     test: command_options.Test = None,
+    teacher: Annotated[
+        list[Path] | None,
+        command_options.path_option(
+            metavar="FOLDER", help="An encoder, or a Gatewise model, that labels texts."
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        list[Path] | None,
+        command_options.path_option(
+            metavar="FILE", help="Texts without labels, for the teacher to label."
+        ),
+    ] = None,
     config: command_options.ConfigFile = None,
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
@@ -28,34 +40,34 @@ def train(
     ] = False,
 ) -> None:
     """Train a classifier and write its model folder."""
+    import gatewise
     from gatewise.console.training_console import fitting_progress, show_run
-    from gatewise.service.model.model_folder import check_target
-    from gatewise.training.data.corpora import Corpora
-    from gatewise.training.pipeline import train as train_model
-    from gatewise.training.tracking.track import tracking
     from gatewise.training.workspace import workspace_of
 
     run_config = load_config(
         config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
-    )
-    check_outputs([corpus, validation, test], {"--out": out, "--rejects": rejects})
-    check_target(out)
-    corpora = Corpora(corpus, validation, test)
-    with (
-        bad_rows_policy(rejects) as bad_rows,
-        fitting_progress() as on_progress,
-        tracking(run_config, out, resume=resume) as track,
-    ):
-        report = track.also(on_progress)
+    ).taught_by(teacher, unlabelled)
+    with fitting_progress() as on_progress:
         try:
-            run = train_model(corpora, out, run_config, bad_rows, report, resume=resume)
+            model = gatewise.train(
+                corpus,
+                validation=validation,
+                test=test,
+                out=out,
+                rejects=rejects,
+                resume=resume,
+                progress=on_progress,
+                **run_config.model_dump(mode="json"),
+            )
         except KeyboardInterrupt:
             if workspace_of(out).checkpoint.exists():
                 typer.echo(
                     "gatewise: interrupted: --resume continues from the checkpoint", err=True
                 )
+            elif run_config.teacher.is_wanted:
+                typer.echo(
+                    "gatewise: interrupted: what the teacher labelled is kept for the next run",
+                    err=True,
+                )
             raise
-        track.ended(run)
-    if track.trouble:
-        typer.echo(f"gatewise: {track.trouble}", err=True)
-    show_run(run, out)
+    show_run(model.run, out)

@@ -55,7 +55,7 @@ def tune(
         config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
     )
     searched = search_space.load(space, run_config)
-    check_outputs([corpus, validation, space], {"--out": out, "--rejects": rejects})
+    check_outputs([corpus, validation, space], {"out": out, "rejects": rejects})
     with search_progress(trials) as callbacks:
         search = search_for(
             Corpora(corpus, validation),

@@ -26,10 +26,11 @@ def vocab(
     from gatewise.vocab.corpus.corpus_reader import texts_of
     from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.text_spool import open_spool
-    from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
+    from gatewise.vocab.tokenizer.coverage import measure_coverage
+    from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
-    check_outputs([corpus], {"--out": out, "--rejects": rejects})
+    check_outputs([corpus], {"out": out, "rejects": rejects})
     run_config = load_config(config, set_, text_column, delimiter, quoting, encoding, sheet)
     column = run_config.corpus.text_column
     records = open_records(corpus, options=run_config.corpus.read_options())

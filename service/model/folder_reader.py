@@ -1,4 +1,4 @@
-"""Reads the files of a model folder, or of a zip of one, without trusting them.
+"""Reads the files of a model folder, of a zip of one, or in memory, without trusting them.
 
 A name never leads out of the folder, nothing is extracted to disk, only regular files are opened,
 and every read is limited in size. A link that the folder holds is followed wherever it leads:
@@ -14,6 +14,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -119,6 +120,23 @@ def _size_of_file(path: Path, found: os.stat_result) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise ModelFolderError(f"{path}: expected a regular file")
     return found.st_size
+
+
+class MemoryFiles:
+    """The files of a model folder as bytes, by their names in it."""
+
+    path = Path("the model in memory")
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        self._contents = contents
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The contents of a file; see `Files.read`."""
+        if name not in self._contents:
+            raise MissingError(f"{self.path / name}: cannot be read: it is missing")
+        if len(contents := self._contents[name]) > limit:
+            raise TooLargeError(self.path / name, limit, len(contents))
+        return contents
 
 
 class _Folder:

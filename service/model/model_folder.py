@@ -130,17 +130,39 @@ def read_model_folder(path: str | Path, precision: Precision | None = None) -> A
         ModelFolderError: The folder is missing, damaged, foreign, of a newer format, contains
             anything that Gatewise does not write, or has no network of this precision.
     """
-    files = open_files(Path(path))
+    return read_model_files(open_files(Path(path)), precision)
+
+
+def read_model_files(files: Files, precision: Precision | None = None) -> Artifact:
+    """Reads the files of a model, and checks them as `read_model_folder` does."""
     folder = ModelFolder(files.path)
-    try:
-        manifest_bytes = files.read(folder.manifest.name, MAX_MANIFEST_BYTES)
-    except MissingError:
-        raise ModelFolderError(
-            f"{folder.path}: not a Gatewise model folder: it holds no {folder.manifest.name}"
-        ) from None
-    manifest = _parse(Manifest, folder.manifest, manifest_bytes)
+    manifest_bytes, manifest = _read_manifest(files)
     digest = hashlib.sha256(manifest_bytes).hexdigest()
     return artifact_of(folder, manifest, _read_verified(files, manifest), precision, sha256=digest)
+
+
+def read_contents(files: Files, sha256: str) -> dict[str, bytes]:
+    """The bytes of every file of a model, by name, each checked against the manifest.
+
+    Raises:
+        ModelFolderError: A file is missing or damaged, or the manifest has another digest.
+    """
+    manifest_bytes, manifest = _read_manifest(files)
+    if hashlib.sha256(manifest_bytes).hexdigest() != sha256:
+        raise ModelFolderError(f"{files.path}: the folder was replaced since the model was loaded")
+    manifest_name = ModelFolder(files.path).manifest.name
+    return {**_read_verified(files, manifest), manifest_name: manifest_bytes}
+
+
+def _read_manifest(files: Files) -> tuple[bytes, Manifest]:
+    path = ModelFolder(files.path).manifest
+    try:
+        contents = files.read(path.name, MAX_MANIFEST_BYTES)
+    except MissingError:
+        raise ModelFolderError(
+            f"{files.path}: not a Gatewise model folder: it holds no {path.name}"
+        ) from None
+    return contents, _parse(Manifest, path, contents)
 
 
 def artifact_of(

@@ -1,15 +1,11 @@
 """Texts that a Python caller hands in: a sequence of strings, each checked by its position."""
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import cast
 
+from gatewise.vocab.corpus.data_frames import is_missing, is_table
 from gatewise.vocab.corpus.records import is_unicode
 from gatewise.vocab.errors import TextsError
-
-# Attributes of tables of pandas, polars, pyarrow and Hugging Face datasets, but of none of their
-# columns. Iterating over a table would yield the names of its columns, or its rows.
-_TABLE_ATTRIBUTES = ("columns", "column_names")
 
 
 def checked_texts(texts: Iterable[object], *, missing: str | None = None) -> list[str]:
@@ -29,8 +25,7 @@ def checked_texts(texts: Iterable[object], *, missing: str | None = None) -> lis
     """
     if isinstance(texts, str | bytes):
         raise TextsError("expected a sequence of texts, received one string: wrap it in a list")
-    is_table = any(hasattr(texts, name) for name in _TABLE_ATTRIBUTES)
-    if is_table or isinstance(texts, Mapping) or getattr(texts, "ndim", 1) != 1:
+    if is_table(texts) or getattr(texts, "ndim", 1) != 1:
         raise TextsError(
             f"expected one column of texts, received a table of type {type(texts).__name__}: "
             'choose one, such as frame["text"]'
@@ -44,7 +39,7 @@ def checked_texts(texts: Iterable[object], *, missing: str | None = None) -> lis
     values = texts.to_pylist() if hasattr(texts, "to_pylist") else list(texts)
     for index, text in enumerate(values):
         if not isinstance(text, str):
-            if missing is None or not _is_missing(text):
+            if missing is None or not is_missing(text):
                 expected = "a string" if missing is None else "a string or None"
                 raise TextsError(f"{_name(index)}: expected {expected}, received {_kind(text)}")
             values[index] = missing
@@ -58,13 +53,4 @@ def _name(index: int) -> str:
 
 
 def _kind(value: object) -> str:
-    return "a missing value" if _is_missing(value) else f"a value of type {type(value).__name__}"
-
-
-def _is_missing(value: object) -> bool:
-    # NA and NaT can be neither compared nor converted to a boolean.
-    return (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or type(value).__name__ in ("NAType", "NaTType")
-    )
+    return "a missing value" if is_missing(value) else f"a value of type {type(value).__name__}"

@@ -18,6 +18,7 @@ from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.options import reject_settings
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
 from gatewise.service.scoring.output_columns import OutputColumns
+from gatewise.vocab.corpus.columns import LABEL, LABELS
 from gatewise.vocab.corpus.data_files import Format
 
 
@@ -37,8 +38,8 @@ def score_texts(
     again after its folder has been replaced.
 
     Example:
-        `frame.assign(**score_texts(frame["text"], "model"))` adds the columns `label` and
-        `score`.
+        `frame.assign(**score_texts(frame["text"], "model"))` adds the columns
+        `predicted_label` and `predicted_score`.
 
     Args:
         texts: The texts; a missing one (None, NaN), or one without a token, has None in every
@@ -53,8 +54,9 @@ def score_texts(
             If several processes share the CPUs, as in Spark, 1 is best.
 
     Returns:
-        The values of each column, one per text: `label` and `score`, then `label_2` and so on;
-        with several labels per text, `labels` and `scores`, which are lists.
+        The values of each column, one per text: `predicted_label` and `predicted_score`, then
+        `predicted_label_2` and so on; with several labels per text, `predicted_labels` and
+        `predicted_scores`, which are lists.
 
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.
@@ -62,10 +64,46 @@ def score_texts(
             a ValueError.
         GatewiseError: An argument is out of range.
     """
-    checked = checked_texts(texts, missing="")
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
+    return columns_of_texts(
+        classifier,
+        texts,
+        # `frame.assign` would replace the true labels of a frame by the predicted ones.
+        (LABEL, LABELS),
+        str(model),
+        top_k=top_k,
+        probabilities=probabilities,
+        none_below=none_below,
+        workers=workers,
+    )
+
+
+def columns_of_texts(
+    classifier: Classifier,
+    texts: Iterable[object],
+    taken: Iterable[str],
+    source: str,
+    *,
+    top_k: int | None = None,
+    probabilities: bool = False,
+    none_below: float | None = None,
+    workers: int | None = None,
+) -> dict[str, list[object]]:
+    """The columns of `score_texts` by a model that is loaded.
+
+    Args:
+        classifier: The model.
+        texts: The texts, as `score_texts` takes them.
+        taken: Names that no column may have.
+        source: What has those columns, for messages.
+        top_k: See `score_texts`, as for the others.
+        probabilities: Likewise.
+        none_below: Likewise.
+        workers: Likewise.
+    """
+    checked = checked_texts(texts, missing="")
     output_columns = OutputColumns.for_input(
-        classifier, (), str(model), Format.PARQUET, top_k=top_k, probabilities=probabilities
+        classifier, taken, source, Format.PARQUET, top_k=top_k, probabilities=probabilities
     )
     reject = reject_settings(classifier, none_below)
     columns: dict[str, list[object]] = {name: [] for name in output_columns.names}

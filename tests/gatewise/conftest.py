@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import gatewise as package
+
 SCRIPT = """
 import sys
 sys.modules.update(dict.fromkeys({missing!r}))
@@ -30,3 +32,34 @@ def process():
         return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
     return run
+
+
+@pytest.fixture(scope="session")
+def reviews():
+    """Short texts of two labels, as lists of texts and labels."""
+    words = {"good": ["fine", "great", "happy", "nice"], "bad": ["awful", "poor", "sad", "wrong"]}
+    rows = [
+        (f"{word} {thing} {number}", label)
+        for number in range(3)
+        for label, those in words.items()
+        for word in those
+        for thing in ("film", "book", "song", "play")
+    ]
+    return [text for text, _ in rows], [label for _, label in rows]
+
+
+@pytest.fixture(scope="session")
+def fast_settings():
+    """Settings, as keywords, that train in seconds."""
+    return {
+        "tokens": {"unit": "word", "max_length": 16},
+        "network": {"units": 4, "embedding_size": 4, "buckets": 100, "spelling": []},
+        "epochs": 2,
+        "refit": False,
+    }
+
+
+@pytest.fixture(scope="session")
+def reviewer(reviews, fast_settings):
+    """A model of these texts, trained in memory. Not to be changed by a test."""
+    return package.train(*reviews, **fast_settings)

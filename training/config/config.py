@@ -2,7 +2,8 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ from gatewise.training.config.corpus_section import CorpusConfig
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.config.section import Section
+from gatewise.training.config.teacher_section import TeacherConfig
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.vocab.errors import GatewiseError
 
 
-class ConfigError(GatewiseError):
-    """An unknown setting, or a value that it cannot have."""
+class ConfigError(GatewiseError, ValueError):
+    """An unknown setting, or a value that it cannot have; also a `ValueError`."""
 
 
 class CombinationError(ConfigError):
@@ -33,6 +35,22 @@ class Config(Section):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     reject: RejectConfig = RejectConfig()
+    teacher: TeacherConfig = TeacherConfig()
+
+    def taught_by(
+        self, folders: Sequence[Path] | None, unlabelled: Sequence[Path] | None = None
+    ) -> "Config":
+        """The config of the same run with other teachers or unlabelled texts, if any are given."""
+        update: dict[str, Any] = {}
+        if folders:
+            update["folders"] = tuple(folders)
+        if unlabelled:
+            update["unlabelled"] = tuple(unlabelled)
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update=update)})
+
+    def without_teacher(self) -> "Config":
+        """The config of the same run without a teacher."""
+        return self.model_copy(update={"teacher": TeacherConfig()})
 
     def without_places(self) -> "Config":
         """The config without the addresses of logs, which may hold secrets."""
@@ -69,25 +87,76 @@ def load(
     return validated(values)
 
 
-def of_settings(settings: Mapping[str, object]) -> Config:
-    """A config of some settings by name, the others at their defaults.
+def of_settings(settings: Mapping[str, object], file: Path | None = None) -> Config:
+    """A config of some settings by name, the others from a file or at their defaults.
 
-    >>> of_settings({"network.units": 8}).network.units
+    >>> of_settings({"units": 8, "training": {"epochs": 3}}).network.units
     8
 
     Args:
-        settings: Values by `section.name`.
+        settings: Values by their names alone, by `section.name`, or in a mapping for each section.
+        file: TOML with a table for each section, which the settings override.
 
     Raises:
-        ConfigError: If a setting is unknown or a value is invalid.
+        ConfigError: If the file cannot be read, a setting is unknown, has two values, or a value is
+            invalid.
     """
-    values: dict[str, Any] = {}
-    for key, value in settings.items():
-        section, _, name = key.partition(".")
-        if not name:
-            raise ConfigError(f"{key}: expected section.name, such as network.units")
-        _table(values, section)[name] = value
+    values = read_toml(file) if file else {}
+    for section, table in placed(settings).items():
+        _table(values, section).update(table)
     return validated(values)
+
+
+def placed(settings: Mapping[str, object]) -> dict[str, dict[str, Any]]:
+    """Settings by section and name; their values are not checked.
+
+    >>> placed({"units": 8, "training.epochs": 3, "network": {"cell": "lstm"}})
+    {'network': {'units': 8, 'cell': 'lstm'}, 'training': {'epochs': 3}}
+
+    Raises:
+        ConfigError: If a name is unknown or occurs twice.
+    """
+    given: dict[str, dict[str, Any]] = {}
+    for key, value in settings.items():
+        section, name = _place_of(key)
+        if name is None and not isinstance(value, Mapping):
+            raise ConfigError(f"setting {key}: expected a dict of settings, received {value!r}")
+        table = given.setdefault(section, {})
+        for setting, chosen in dict(value if name is None else {name: value}).items():
+            if setting in table:
+                raise ConfigError(f"setting {section}.{setting}: expected one value, received two")
+            table[setting] = chosen
+    return given
+
+
+def sections_of(name: str) -> list[str]:
+    """The sections that have a setting of this name.
+
+    >>> sections_of("units")
+    ['network']
+    """
+    fields = ((section, field.annotation) for section, field in Config.model_fields.items())
+    return [section for section, model in fields if name in getattr(model, "model_fields", ())]
+
+
+def _place_of(key: str) -> tuple[str, str | None]:
+    """The section and the name of a setting, or a section alone."""
+    section, _, name = key.partition(".")
+    if name:
+        return section, name
+    if key in Config.model_fields:
+        return key, None
+    sections = sections_of(key)
+    if len(sections) != 1:
+        names = sorted({name for each in Config.model_fields for name in _names_in(each)})
+        alike = get_close_matches(key, names, 3) or ["units", "epochs", "seed"]
+        known = ", ".join(f"{each}.{key}" for each in sections) or f"{', '.join(alike)}, …"
+        raise ConfigError(f"unknown setting {key!r}: expected one of {known}")
+    return sections[0], key
+
+
+def _names_in(section: str) -> list[str]:
+    return list(getattr(Config.model_fields[section].annotation, "model_fields", ()))
 
 
 def validated(values: Mapping[str, Any]) -> Config:
@@ -102,12 +171,17 @@ def validated(values: Mapping[str, Any]) -> Config:
     """
     try:
         # As JSON, so that strict types take a list for a tuple and a string for a path.
-        return Config.model_validate_json(json.dumps(values, default=str))
+        return Config.model_validate_json(json.dumps(values, default=_plain))
     except ValidationError as error:
         combination = next((e for e in error.errors() if e["type"] == "value_error"), None)
         if combination and len(combination["loc"]) < 2:
             raise CombinationError(str(combination["ctx"]["error"])) from None
         raise ConfigError(_explain(error)) from None
+
+
+def _plain(value: Any) -> object:
+    """A scalar of NumPy as a number; a path and the like as a string."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def read_toml(file: Path) -> dict[str, Any]:

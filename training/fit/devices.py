@@ -1,5 +1,6 @@
 """The devices of training: threads of the CPU, one GPU, or every GPU of the machine."""
 
+import keras
 import tensorflow as tf
 
 
@@ -37,3 +38,12 @@ def strategy(devices: list[str] | None = None) -> tf.distribute.Strategy:
     if len(names) > 1:
         return tf.distribute.MirroredStrategy(names)
     return tf.distribute.get_strategy()
+
+
+def free_session() -> None:
+    """Frees what TensorFlow keeps of a finished run, so that repeated runs need no more memory.
+
+    Every run traces functions of its own; TensorFlow takes that for a mistake and warns.
+    """
+    tf.get_logger().setLevel("ERROR")
+    keras.utils.clear_session()

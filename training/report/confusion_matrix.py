@@ -4,6 +4,7 @@ Up to `FEW` labels keep their order. Of more, labels that are confused with each
 neighbours, so that groups show as blocks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from gatewise.training.evaluation.error_analysis import ErrorAnalysis, LabelCounts
+from gatewise.training.evaluation.error_analysis import Confused, ErrorAnalysis, LabelCounts
 
 FEW = 20
 """Up to this many labels the matrix is a table of numbers."""
@@ -75,7 +76,12 @@ class Matrix:
 
 def matrix(reviewed: ErrorAnalysis) -> Matrix:
     """The matrix of a single-label task."""
-    counts = {each.label: each for each in reviewed.labels}
+    return matrix_of(reviewed.labels, reviewed.confused)
+
+
+def matrix_of(labels: Sequence[LabelCounts], confused: Sequence[Confused]) -> Matrix:
+    """The matrix of a single-label task, from the counts of its labels and of confused pairs."""
+    counts = {each.label: each for each in labels}
     shown = sorted(counts)
     if len(shown) > MAX_LABELS:
         shown = sorted(shown, key=lambda label: (-_mistakes(counts[label]), label))[:MAX_LABELS]
@@ -83,20 +89,20 @@ def matrix(reviewed: ErrorAnalysis) -> Matrix:
     places = {label: place for place, label in enumerate(shown)}
     for label, place in places.items():
         table[place, place] = counts[label].hits
-    for pair in reviewed.confused:
+    for pair in confused:
         if pair.right in places and pair.given in places:
             table[places[pair.right], places[pair.given]] = pair.rows
     totals = np.array([counts[label].hits + counts[label].missed for label in shown])
     shares = table / np.maximum(totals, 1)[:, None]
     order = np.arange(len(shown)) if len(shown) <= FEW else _by_similarity(shares)
     table, shares = table[np.ix_(order, order)], shares[np.ix_(order, order)]
-    labels = tuple(shown[place] for place in order.tolist())
+    names = tuple(shown[place] for place in order.tolist())
     cells = tuple(
-        Cell(row, column, labels[row], labels[column], int(rows), float(shares[row, column]))
+        Cell(row, column, names[row], names[column], int(rows), float(shares[row, column]))
         for (row, column), rows in np.ndenumerate(table)
         if rows
     )
-    return Matrix(labels=labels, of=len(counts), cells=cells)
+    return Matrix(labels=names, of=len(counts), cells=cells)
 
 
 def _mistakes(counts: LabelCounts) -> int:

@@ -60,7 +60,7 @@ def page(contents: ReportContents) -> str:
         calibration=contents.calibration and charts.calibration(contents.calibration),
         coverage=contents.rejection and charts.coverage(contents.rejection),
         confidences=charts.confidences(reviewed),
-        lengths=charts.lengths(reviewed, contents.config.tokens.max_length),
+        lengths=charts.lengths(reviewed, contents.config.tokens),
         unknown=charts.unknown_tokens(reviewed),
         settings=_settings(contents.config, contents.automatic),
         # The package's own files, whose tags and quotes are not to be escaped.

@@ -8,7 +8,7 @@ from typing import Any
 
 from gatewise.training.config.config import Config
 from gatewise.training.config.config_toml import to_toml
-from gatewise.training.data.corpora import Corpora
+from gatewise.training.data.corpora import Corpora, Source
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_space import Space
 from gatewise.training.tuning.study import SearchError, Study
@@ -86,8 +86,8 @@ def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
     settings = config.model_dump(mode="json", exclude=_ANY_TIME)
     validation = corpora.validation
     return {
-        "the corpus": str(corpora.train.resolve()),
-        "the validation corpus": str(validation.resolve()) if validation else "none",
+        "the corpus": _place(corpora.train),
+        "the validation corpus": _place(validation) if validation else "none",
         **{f"{name} in the space": search_space.as_json(d) for name, d in space.items()},
         **{
             f"{section}.{name}": value
@@ -96,6 +96,10 @@ def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
             if f"{section}.{name}" not in space
         },
     }
+
+
+def _place(source: Source) -> str:
+    return str(source.resolve() if isinstance(source, Path) else source)
 
 
 def _check_identity(

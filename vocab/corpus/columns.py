@@ -7,12 +7,14 @@ from gatewise.vocab.errors import CorpusError
 
 if TYPE_CHECKING:
     # It imports pyarrow, which a classifier that only needs `Task` does without.
+    from gatewise.vocab.corpus.memory_records import MemoryRecords
     from gatewise.vocab.corpus.record_stream import RecordStream
 
 Task = Literal["single_label", "multi_label"]
 """Whether a text has exactly one label, or any number of labels, including none."""
 
-_LABEL, _LABELS = "label", "labels"
+LABEL, LABELS = "label", "labels"
+"""The columns that hold a label and a list of labels unless others are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class Columns:
     task: Task | Literal["auto"] = "auto"
     probability_prefix: str | None = None
 
-    def found_in(self, records: "RecordStream") -> FoundColumns:
-        """Find the columns in the files of a corpus.
+    def found_in(self, records: "RecordStream | MemoryRecords") -> FoundColumns:
+        """Find the columns in the files or the table of a corpus.
 
         Without any probability column, the label column is used.
 
@@ -64,10 +66,10 @@ class Columns:
         present = {name for table in records.tables for name in table.columns}
         label = self.label
         if label is None:
-            label = _LABELS if _LABELS in present and _LABEL not in present else _LABEL
+            label = LABELS if LABELS in present and LABEL not in present else LABEL
         task = self.task
         if task == "auto":
-            task = "multi_label" if label == _LABELS else "single_label"
+            task = "multi_label" if label == LABELS else "single_label"
         records.require(self.text, "text_column")
         prefix = self.probability_prefix
         soft = sorted(
@@ -82,7 +84,7 @@ class Columns:
         return FoundColumns(self.text, label, task, prefix, tuple(soft))
 
 
-def _check_soft(records: "RecordStream", prefix: str, labels: list[str]) -> None:
+def _check_soft(records: "RecordStream | MemoryRecords", prefix: str, labels: list[str]) -> None:
     for label in labels:
         if not label.strip():
             raise CorpusError(
@@ -98,6 +100,6 @@ def _check_soft(records: "RecordStream", prefix: str, labels: list[str]) -> None
         for label in labels:
             if table.columns and prefix + label not in table.columns:
                 raise CorpusError(
-                    f"{table.file}: no column {prefix + label!r}, which another file of the "
+                    f"{table.name}: no column {prefix + label!r}, which another file of the "
                     "corpus has: every file needs the same columns of probabilities"
                 )

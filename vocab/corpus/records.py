@@ -1,12 +1,14 @@
 """Records of data files, rows that are bad, and the location of each."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 # Files without lines, whose rows are counted.
 _ROW_SUFFIXES = (".parquet", ".arrow", ".xlsx")
+MEMORY_NAMES = ("training rows", "validation rows", "test rows", "rows")
+"""The names of rows that are in memory, where a file would have its own."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -17,7 +19,8 @@ class Location:
     Attributes:
         file: The name of the file.
         line: Counted from 1. A text file counts its lines, so that a CSV header is line 1;
-            Parquet, Arrow and Excel count their rows.
+            Parquet, Arrow and Excel count their rows. Rows in memory have their position,
+            counted from 0.
     """
 
     file: str
@@ -25,8 +28,14 @@ class Location:
 
     @property
     def place(self) -> str:
-        """The location inside its file, such as `line 17`, or `row 17` in Parquet."""
+        """The location inside its file, such as `line 17`, or `row 17` in Parquet.
+
+        >>> Location("train.csv", 17).place, Location("training rows", 16).place
+        ('line 17', 'position 16')
+        """
         # Derived from the name: a third field would slow reading down by a tenth.
+        if self.file in MEMORY_NAMES:
+            return f"position {self.line}"
         unit = "row" if self.file.lower().endswith(_ROW_SUFFIXES) else "line"
         return f"{unit} {self.line}"
 
@@ -68,7 +77,12 @@ class Record:
 
     def bad(self, reason: str) -> BadRow:
         """The record as a bad row."""
-        content = self.raw or json.dumps(dict(self.values), ensure_ascii=False, default=str)
+        content = self.raw
+        if not content:
+            # Imports pyarrow, which texts alone do without.
+            from gatewise.vocab.corpus.cell_values import json_text  # noqa: PLC0415
+
+            content = json_text(dict(self.values))
         return BadRow(self.location, reason, content.rstrip("\r\n"))
 
 

@@ -99,6 +99,6 @@ def test_training_stops_at_severe_findings(refused, severe, tmp_path):
 
 def test_in_python(clean, severe):
     assert package.check(clean).errors == ()
-    found = package.check(severe, validation=clean, settings={"tokens.max_length": 3})
+    found = package.check(severe, validation=clean, max_length=3)
     assert [each.code for each in found.errors] == ["same-labels"]
     assert {"few-rows", "no-validation-rows", "truncated"} <= {each.code for each in found.findings}

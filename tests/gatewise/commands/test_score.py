@@ -104,8 +104,8 @@ def test_format_that_applies_to_nothing_is_wrong_usage(score, model_folder, fold
 def test_one_string_is_no_list_of_columns(model_folder, folder):
     model = gatewise.load(model_folder)
     with pytest.raises(TypeError, match="columns: expected a sequence of names"):
-        model.score(folder / "0.csv", folder / "o.csv", columns="id")
-    model.score(folder / "0.csv", folder / "o.csv", columns=["label"])
+        model.score_file(folder / "0.csv", folder / "o.csv", columns="id")
+    model.score_file(folder / "0.csv", folder / "o.csv", columns=["label"])
     assert (folder / "o.csv").read_text() == "label\nde\n"
 
 

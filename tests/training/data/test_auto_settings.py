@@ -8,6 +8,7 @@ from gatewise.training.config.config import ConfigError
 from gatewise.training.data.auto_settings import (
     with_epochs,
     with_linear_path,
+    with_pieces,
     with_refit,
     with_unit,
     with_vectors,
@@ -131,6 +132,26 @@ def test_the_path_of_more_rows_is_solved_where_that_is_quick(tmp_path, texts, la
     names = Labels(tuple(str(n) for n in range(labels)))
     rows = Rows(train, train.only(np.arange(len(train)) < 10), None, names, multi_label=False)
     assert with_linear_path(config.load(), rows).training.linear_path == linear_path
+
+
+@pytest.mark.parametrize(
+    ("assignments", "count", "pieces"),
+    [
+        (["tokens.unit=word"], 5000, 2000),
+        (["tokens.unit=word", "tokens.vocab_size=500"], 5000, 50),
+        (["tokens.unit=word"], 5001, 0),
+        (["tokens.unit=character"], 5000, 0),
+        (["tokens.unit=word", "tokens.pieces=7"], 5001, 7),
+    ],
+)
+def test_words_have_pieces_where_rows_are_few(assignments, count, pieces, tmp_path):
+    numbered = [Row("a", (str(n % 2),), Location("rows", n)) for n in range(count)]
+    train = store(numbered, tmp_path / "train.arrow")
+    no_rows, names = train.only(np.zeros(len(train), dtype=bool)), Labels(("0", "1"))
+    rows = Rows(train, no_rows, None, names, multi_label=False)
+    resolved = with_pieces(config.load(assignments=assignments), rows)
+    assert resolved.tokens.pieces == pieces
+    assert resolved.tokens.dictionary_options()["pieces"] == pieces
 
 
 def test_a_path_cannot_be_solved_for_probabilities(rows_of):

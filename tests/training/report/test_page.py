@@ -14,7 +14,7 @@ import pytest
 from benchmarks.lib import chromium
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config import config
-from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding, ExampleRow
+from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, ExampleRow
 from gatewise.training.data.duplicates import Finder
 from gatewise.training.data.row_survey import RowSurvey
 from gatewise.training.evaluation.baselines import Baselines, LinearBaseline
@@ -33,9 +33,10 @@ from gatewise.training.report.page import page
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer.coverage import Coverage
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from gatewise.vocab.tokenizer.encoding import Encoded
-from gatewise.vocab.tokenizer.tokenizer import CLS_ID, Coverage
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 SECTIONS = [
     *(

@@ -1,0 +1,260 @@
+"""`TextClassifier`: Gatewise as an estimator of scikit-learn, for texts in one column."""
+
+import inspect
+import threading
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from gatewise.model import Model
+from gatewise.service.model.scores import reached
+from gatewise.sources import label_values, text_values
+from gatewise.training.config.config import Config, placed, sections_of
+from gatewise.vocab.corpus.data_frames import column_names, column_values, is_table
+from gatewise.vocab.errors import ArgumentError, CorpusError, TextsError
+
+# How a file is read, and what `y` says by itself.
+_NOT_PARAMETERS = {
+    *("text_column", "label_column", "delimiter", "quoting", "encoding", "sheet"),
+    *("probability_prefix", "task"),
+}
+# TensorFlow's seeds and its session belong to the process.
+_ONE_FIT = threading.Lock()
+
+
+def _settings() -> Iterator[tuple[str, str, object]]:
+    """The parameter, the full name and the default of each setting."""
+    for section, field in Config.model_fields.items():
+        defaults = field.get_default().model_dump(mode="json")
+        for name, default in defaults.items():
+            if name not in _NOT_PARAMETERS:
+                parameter = name if len(sections_of(name)) == 1 else f"{section}_{name}"
+                yield parameter, f"{section}.{name}", default
+
+
+_FULL_NAMES = {parameter: name for parameter, name, _ in _settings()}
+_PARAMETERS = {name: parameter for parameter, name in _FULL_NAMES.items()}
+_DEFAULTS = {parameter: default for parameter, _, default in _settings()}
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # of no types
+    """A text classifier that scikit-learn can fit, clone, search and combine.
+
+    `X` is one column of texts. `y` has a label for each text, or is an indicator matrix with a
+    column for each label. Fits of one process run one after the other; processes, as `n_jobs` of
+    scikit-learn's searches starts them, are independent.
+
+    Attributes:
+        classes_: The labels, sorted and of their own type; with an indicator matrix, the numbers of
+            its columns.
+        model_: The `gatewise.Model`, whose files are in memory.
+
+    Args:
+        verbose: Whether to show progress on standard error.
+        settings: Settings of a training run by name, such as `epochs=3`, or in a dict for each
+            section, such as `network={"units": 32}`; the parameters of this estimator are the
+            settings by their names.
+    """
+
+    def __init__(self, *, verbose: bool = False, **settings: object) -> None:
+        self.verbose = verbose
+        for name, value in (_DEFAULTS | _by_parameter(settings)).items():
+            setattr(self, name, value)
+
+    def set_params(self, **params: object) -> Self:
+        """Sets parameters by name, as the constructor takes them.
+
+        Raises:
+            ConfigError: If a name is unknown.
+        """
+        verbose = {name: params.pop(name) for name in ("verbose",) if name in params}
+        super().set_params(**verbose, **_by_parameter(params))
+        return self
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803 — scikit-learn's name
+        y: Any,
+        sample_weight: object = None,
+        X_validation: Any = None,  # noqa: N803 — likewise
+        y_validation: Any = None,
+    ) -> Self:
+        """Trains a model.
+
+        Args:
+            X: The texts: a list, an array, a column, or a table with one column.
+            y: The labels, or an indicator matrix `(texts, labels)`.
+            sample_weight: Must be None: rows have no weights.
+            X_validation: Texts that choose the best epoch; None holds a share of the texts out.
+            y_validation: Their labels.
+
+        Raises:
+            GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
+        """
+        # TensorFlow and what else trains take seconds to import.
+        from gatewise.train_model import train  # noqa: PLC0415
+
+        if sample_weight is not None:
+            raise ArgumentError(
+                "sample_weight: expected None, because rows have no weights: repeat rows, or set "
+                "class_weights='balanced'"
+            )
+        texts, (labels, names, classes) = _texts(X), _targets(y)
+        validation = None
+        if X_validation is not None:
+            of_validation, _, others = _targets(y_validation)
+            _check_columns(labels, others, classes)
+            validation = (_texts(X_validation), of_validation)
+        settings = {full: getattr(self, name) for name, full in _FULL_NAMES.items()}
+        with _ONE_FIT:
+            progress = None if self.verbose else False
+            model = train(
+                texts, labels, settings=settings, validation=validation, progress=progress
+            ).without_folder()
+        order = [model.classes_.index(name) for name in names]
+        if model.reject is not None and classes.dtype.kind not in "OU":
+            raise CorpusError("y: expected labels that are strings where texts may be rejected")
+        self.model_, self.classes_, self._order = model, classes, np.array(order)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803 — likewise
+        """The label of each text, `(texts,)`, or an indicator matrix, `(texts, labels)`."""
+        probabilities, model = self._probabilities(X), self.model_
+        if model.thresholds is not None:
+            return reached(probabilities, model.thresholds)[:, self._order].astype(np.int64)
+        best = self.classes_[probabilities[:, self._order].argmax(axis=1)]
+        none = model.none_labels(probabilities)
+        if model.reject is None:
+            return np.asarray(best)
+        found = [each if no is None else no for each, no in zip(best, none, strict=True)]
+        return np.array(found, dtype=object)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
+        """The probability of each label, `(texts, labels)`, columns in the order of `classes_`."""
+        return self._probabilities(X)[:, self._order]
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803 — likewise
+        """The score of each label, `(texts, labels)`; of two labels, that of the second.
+
+        Of two labels and of an indicator matrix it is the log-odds, 0 where the prediction changes;
+        of more labels the logits.
+        """
+        check_is_fitted(self)
+        model: Model = self.model_
+        logits = model.logits(model.encode_nonempty(_texts_to_predict(X)))
+        logits = logits[:, self._order].astype(np.float64)
+        if model.thresholds is not None:
+            thresholds = np.array(model.thresholds)[self._order]
+            scores: NDArray[np.float64] = logits - np.log(thresholds / (1 - thresholds))
+            return scores
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _probabilities(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
+        """The probability of each label in the order of the model."""
+        check_is_fitted(self)
+        model: Model = self.model_
+        return model.predict_proba(_texts_to_predict(X))
+
+
+# What scikit-learn takes the parameters and their defaults from, and an editor its hints.
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+TextClassifier.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [
+        inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+        inspect.Parameter("verbose", _KEYWORD, default=False),
+        *(inspect.Parameter(name, _KEYWORD, default=value) for name, value in _DEFAULTS.items()),
+    ]
+)
+
+
+def _by_parameter(settings: dict[str, object]) -> dict[str, object]:
+    """Settings by the names of parameters, as the constructor and `set_params` take them."""
+    own = {name: value for name, value in settings.items() if name in _FULL_NAMES}
+    others = {name: value for name, value in settings.items() if name not in own}
+    for section, values in placed(others).items():
+        for name, value in values.items():
+            parameter = _PARAMETERS.get(f"{section}.{name}")
+            if parameter is None or parameter in own:
+                problem = "is no setting of an estimator" if parameter is None else "occurs twice"
+                raise ArgumentError(f"{section}.{name} {problem}")
+            own[parameter] = value
+    return own
+
+
+def _texts(X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
+    """The texts of one column, of whatever type."""
+    if is_table(X):
+        names = column_names(X)
+        if len(names) != 1:
+            raise TextsError(f"X: expected one column of texts, received {len(names)} columns")
+        return column_values(X[names[0]])
+    if getattr(X, "ndim", 1) == 2:
+        if X.shape[1] != 1:
+            raise TextsError(f"X: expected one column of texts, received {X.shape[1]} columns")
+        X = X.ravel()  # noqa: N806
+    return text_values(X)
+
+
+def _texts_to_predict(X: Any) -> list[str]:  # noqa: N803 — likewise
+    return _texts(X)  # type: ignore[return-value]  # the model checks each
+
+
+def _targets(y: Any) -> tuple[list[Any], list[str], NDArray[Any]]:
+    """The labels for a training run, the name of each class in it, and the classes."""
+    if y is None:
+        raise CorpusError(
+            "This TextClassifier estimator requires y to be passed, but the target y is None."
+        )
+    if hasattr(y, "toarray"):
+        y = y.toarray()
+    if is_table(y):
+        y = np.array([column_values(y[name]) for name in column_names(y)]).T
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+        if type_of_target(y) != "multilabel-indicator":
+            raise CorpusError(
+                "y: Unknown label type: expected a label for each text or an indicator matrix of "
+                f"zeros and ones, received a target of the kind {type_of_target(y)}"
+            )
+        matrix = np.asarray(y).astype(np.int64)
+        return matrix, list(map(str, range(matrix.shape[1]))), np.arange(matrix.shape[1])
+    if getattr(y, "ndim", 1) == 2:
+        y = column_or_1d(y, warn=True)
+    values = column_values(y)
+    if any(isinstance(value, list | tuple | set) for value in values):
+        raise CorpusError(
+            "y: expected a label for each text, received lists: MultiLabelBinarizer makes an "
+            "indicator matrix of them"
+        )
+    missing = next((place for place, value in enumerate(values) if value is None), None)
+    if missing is not None:
+        raise CorpusError(f"y: position {missing}: the label is missing")
+    names = [str(name) for name in label_values(values, "y")]
+    array = np.asarray(y if hasattr(y, "dtype") else values)
+    if array.dtype.kind == "O" and values and not isinstance(values[0], str):
+        array = np.asarray(values)
+    if array.dtype.kind == "f" and (array != array.round()).any():
+        raise CorpusError(
+            "y: Unknown label type: continuous: expected strings, integers or booleans, received "
+            f"{array[array != array.round()][0]}"
+        )
+    classes, first = np.unique(array, return_index=True)
+    return names, [names[index] for index in first], classes
+
+
+def _check_columns(labels: Any, others: NDArray[Any], classes: NDArray[Any]) -> None:
+    if getattr(labels, "ndim", 1) == 2 and len(others) != len(classes):
+        raise CorpusError(
+            f"y_validation: expected {len(classes)} columns as in y, received {len(others)}"
+        )

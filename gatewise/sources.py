@@ -1,0 +1,206 @@
+"""What a Python caller trains on or evaluates: a path, a table, or texts with their labels."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gatewise.vocab.corpus.data_frames import class_names, column_names, column_values, is_table
+from gatewise.vocab.corpus.memory_records import MemoryTable
+from gatewise.vocab.errors import CorpusError, TextsError
+
+if TYPE_CHECKING:
+    from gatewise.vocab.corpus.columns import Columns
+
+PROBABILITY_PREFIX = "probability_"
+"""What the names of the columns of probabilities begin with, where labels are such rows."""
+
+_KINDS = {str: "strings", bool: "booleans", int: "integers"}
+_EXPECTED_LABELS = (
+    "labels: expected a sequence of labels, of lists of labels, or of rows of probabilities"
+)
+
+
+def source_of(texts: object, labels: object, columns: "Columns", name: str) -> Path | MemoryTable:
+    """The corpus that a caller hands in.
+
+    Args:
+        texts: A path or a table, which hold the labels too; or the texts alone.
+        labels: The labels of the texts: strings, integers or booleans; lists of labels; a matrix of
+            indicators or probabilities, with a column for each label.
+        columns: The columns that a table is expected to have.
+        name: The name of the rows in messages, one of `records.MEMORY_NAMES`.
+
+    Raises:
+        CorpusError: The labels are not of one kind, or not as many as the texts.
+        TextsError: The texts are one string, or a table beside labels.
+    """
+    if labels is None:
+        if isinstance(texts, str | os.PathLike):
+            return Path(texts)
+        if is_table(texts):
+            return _table(texts, columns, name)
+        raise CorpusError(f"{_EXPECTED_LABELS}; received none")
+    found = text_values(texts)
+    of_labels = _label_columns(labels, columns)
+    count = len(next(iter(of_labels.values())))
+    if len(found) != count:
+        raise CorpusError(
+            f"{name}: expected a label or labels for each text, received {len(found):,} texts and "
+            f"{count:,} of labels"
+        )
+    if not found:
+        raise CorpusError(f"{name}: expected one text at least, received none")
+    values = {columns.text: found, **of_labels}
+    return MemoryTable(name, tuple(values), values)
+
+
+def pair_source(rows: object, columns: "Columns", name: str) -> Path | MemoryTable | None:
+    """The corpus of validation or test rows: a path, a table, or a pair of texts and labels."""
+    if rows is None:
+        return None
+    if isinstance(rows, tuple) and len(rows) == 2:
+        return source_of(*rows, columns, name)
+    if not (is_table(rows) or isinstance(rows, str | os.PathLike)):
+        raise CorpusError(
+            f"{name}: expected a path, a table, or a pair of texts and labels, received a value of "
+            f"type {type(rows).__name__}"
+        )
+    return source_of(rows, None, columns, name)
+
+
+def text_values(texts: Any) -> list[object]:
+    """The texts as a list, missing ones as None; each is checked as a row of a file is.
+
+    Raises:
+        TextsError: They are no sequence of texts.
+    """
+    if isinstance(texts, str | bytes | os.PathLike):
+        raise TextsError("texts: expected a sequence of texts, received one string")
+    if is_table(texts) or getattr(texts, "ndim", 1) != 1:
+        raise TextsError(
+            f"texts: expected one column of texts, received a table of type "
+            f'{type(texts).__name__}: choose one, such as frame["text"]'
+        )
+    if isinstance(texts, set | frozenset) or not hasattr(texts, "__iter__"):
+        raise TextsError(
+            f"texts: expected a sequence of texts, received a value of type {type(texts).__name__}"
+        )
+    return column_values(texts)
+
+
+def table_name(column: object) -> str:
+    """The name of a column as a string; a data frame may name columns by numbers."""
+    return column if isinstance(column, str) else str(column)
+
+
+def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
+    keys = {table_name(key): key for key in column_names(table)}
+    if len(keys) < len(column_names(table)):
+        raise CorpusError(f"{name}: expected columns with different names, received two of one")
+    labels = ("label", "labels") if columns.label is None else (columns.label,)
+    prefix = columns.probability_prefix
+    read = [
+        column
+        for column in keys
+        if column in (columns.text, *labels) or (prefix is not None and column.startswith(prefix))
+    ]
+    values = {column: column_values(table[keys[column]]) for column in read}
+    for column in labels:
+        if column in values:
+            values[column] = label_values(values[column], f"column {column!r}")
+    if len(lengths := {len(found) for found in values.values()}) > 1:
+        raise CorpusError(
+            f"{name}: expected columns of one length, received {min(lengths):,} and "
+            f"{max(lengths):,} rows"
+        )
+    if lengths == {0}:
+        raise CorpusError(f"{name}: expected one row at least, received none")
+    return MemoryTable(name, tuple(keys), values, class_names(table))
+
+
+def _label_columns(labels: Any, columns: "Columns") -> dict[str, list[Any]]:
+    """The labels as the columns that a file of such rows would have."""
+    single, several = columns.label or "label", columns.label or "labels"
+    if isinstance(labels, str | bytes):
+        raise CorpusError(f"{_EXPECTED_LABELS}; received one string")
+    if is_table(labels):
+        names = [table_name(key) for key in column_names(labels)]
+        cells = [column_values(labels[key]) for key in column_names(labels)]
+        return _matrix(list(zip(*cells, strict=True)), names, columns)
+    if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
+        labels = labels.ravel()
+    if getattr(labels, "ndim", 1) > 2 or not hasattr(labels, "__iter__"):
+        raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
+    if getattr(labels, "ndim", 1) == 2:
+        return _matrix(labels.tolist(), list(map(str, range(labels.shape[1]))), columns)
+    values = column_values(labels)
+    first = next((value for value in values if value is not None), None)
+    if isinstance(first, Mapping):
+        names = list(dict.fromkeys(name for row in values for name in row or ()))
+        rows = [[(row or {}).get(name, 0.0) for name in names] for row in values]
+        return _matrix(rows, [table_name(name) for name in names], columns)
+    if isinstance(first, list | tuple) and first and isinstance(first[0], float):
+        return _matrix(values, list(map(str, range(len(first)))), columns)
+    is_list = isinstance(first, list | tuple | set | frozenset)
+    return {several if is_list else single: label_values(values, "labels")}
+
+
+def _matrix(
+    rows: Sequence[Sequence[Any]], names: Sequence[str], columns: "Columns"
+) -> dict[str, list[Any]]:
+    """Indicators as a column of lists of labels; probabilities as a column for each label."""
+    for position, row in enumerate(rows):
+        if len(row) != len(names):
+            raise CorpusError(
+                f"labels: position {position}: expected {len(names)} numbers, one for each label, "
+                f"received {len(row)}"
+            )
+    if any(isinstance(cell, float) for row in rows for cell in row):
+        prefix = columns.probability_prefix or PROBABILITY_PREFIX
+        return {prefix + name: [row[index] for row in rows] for index, name in enumerate(names)}
+    for position, row in enumerate(rows):
+        if wrong := [cell for cell in row if cell not in (0, 1)]:
+            raise CorpusError(
+                f"labels: position {position}: expected 0 or 1 for each label, or probabilities, "
+                f"received {wrong[0]!r}"
+            )
+    lists = [[name for name, cell in zip(names, row, strict=True) if cell] for row in rows]
+    given = {name for row in lists for name in row}
+    if rows and (empty := [name for name in names if name not in given]):
+        raise CorpusError(
+            f"labels: expected a row of each label, but the column {empty[0]!r} has none: leave it "
+            "out, or give rows that have the label"
+        )
+    return {columns.label or "labels": lists}
+
+
+def label_values(values: list[Any], name: str) -> list[Any]:
+    """Labels as strings, integers, or lists of them; other values stay, to be refused as a row is.
+
+    Raises:
+        CorpusError: They are of different types.
+    """
+    converted: list[Any] = []
+    first: dict[str, str] = {}
+    for position, value in enumerate(values):
+        several = isinstance(value, list | tuple | set | frozenset)
+        items = [_label(item) for item in value] if several else [_label(value)]
+        for item in items:
+            if type(item) in _KINDS:
+                first.setdefault(_KINDS[type(item)], f"position {position}: {item!r}")
+        named = [str(item) if isinstance(item, bool) else item for item in items]
+        converted.append(named if several else named[0])
+    if len(first) > 1:
+        examples = ", ".join(f"{kind} ({place})" for kind, place in first.items())
+        raise CorpusError(f"{name}: expected labels of one type, received {examples}")
+    return converted
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value)
+    if hasattr(value, "item"):
+        value = value.item()
+    # A column of integers with missing ones becomes one of floats.
+    return int(value) if isinstance(value, float) and value.is_integer() else value

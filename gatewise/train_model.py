@@ -1,0 +1,140 @@
+"""`train`: the run of `gatewise train` and of `gatewise.train`, from their arguments to a model."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gatewise.inputs import bad_rows_policy, check_outputs
+from gatewise.model import Model
+from gatewise.service.model.model_folder import check_target
+from gatewise.sources import PROBABILITY_PREFIX, pair_source, source_of
+from gatewise.training.config.config import Config, of_settings
+from gatewise.training.data.corpora import Corpora
+from gatewise.training.fit.progress import Finding, OnProgress
+from gatewise.training.pipeline import train as run_training
+from gatewise.training.tracking.track import tracking
+from gatewise.vocab.corpus.memory_records import MemoryTable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gatewise.training.data.corpora import Source
+
+Shown = bool | Callable[..., None] | None
+"""How progress is shown: as `gatewise.train` takes it."""
+
+
+def train(
+    texts: object,
+    labels: object = None,
+    *,
+    settings: "Mapping[str, object]",
+    validation: object = None,
+    test: object = None,
+    out: str | os.PathLike[str] | None = None,
+    rejects: str | os.PathLike[str] | None = None,
+    config: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Shown = None,
+) -> Model:
+    """Trains a model; the arguments are those of `gatewise.train`."""
+    run_config, corpora = prepare(texts, labels, validation, test, settings, config)
+    aside = None if rejects is None else Path(rejects)
+    with ExitStack() as opened:
+        temporary = None if out is not None else opened.enter_context(_kept_if_whole())
+        target = temporary / "model" if temporary else Path(out or "")
+        sources: list[Source | None] = [corpora.train, corpora.validation, corpora.test]
+        of_teacher = (*run_config.teacher.folders, *run_config.teacher.unlabelled)
+        check_outputs(
+            [*(source for source in sources if isinstance(source, Path)), *of_teacher],
+            {"out": target, "rejects": aside},
+        )
+        check_target(target)
+        bad_rows = opened.enter_context(bad_rows_policy(aside))
+        on_progress = opened.enter_context(_reporting(progress))
+        track = opened.enter_context(tracking(run_config, target, resume=resume))
+        report = track.also(on_progress)
+        try:
+            run = run_training(corpora, target, run_config, bad_rows, report, resume=resume)
+        finally:
+            _free_session()
+        track.ended(run)
+        if track.trouble:
+            on_progress(Finding(track.trouble))
+        model = Model.load(target)
+        model.run = run
+        if temporary:
+            model.remove_with_it(temporary)
+    return model
+
+
+def prepare(
+    texts: object,
+    labels: object,
+    validation: object,
+    test: object,
+    settings: "Mapping[str, object]",
+    config: str | os.PathLike[str] | None = None,
+) -> tuple[Config, Corpora]:
+    """The settings and the corpora of a run."""
+    teacher = settings.get("teacher")
+    if isinstance(teacher, str | os.PathLike):
+        settings = {**settings, "teacher": {"folders": [teacher]}}
+    run_config = of_settings(settings, None if config is None else Path(config))
+    columns = run_config.corpus.columns()
+    corpora = Corpora(
+        source_of(texts, labels, columns, "training rows"),
+        pair_source(validation, columns, "validation rows"),
+        pair_source(test, columns, "test rows"),
+    )
+    if labels is not None and columns.probability_prefix is None and _is_soft(corpora.train):
+        soft = run_config.corpus.model_copy(update={"probability_prefix": PROBABILITY_PREFIX})
+        run_config = run_config.model_copy(update={"corpus": soft})
+    return run_config, corpora
+
+
+def _is_soft(source: "Source") -> bool:
+    """Whether the labels of rows in memory are probabilities."""
+    return isinstance(source, MemoryTable) and any(
+        name.startswith(PROBABILITY_PREFIX) for name in source.columns
+    )
+
+
+def _free_session() -> None:
+    # Unless the run ended before it imported TensorFlow.
+    if "tensorflow" in sys.modules:
+        from gatewise.training.fit.devices import free_session  # noqa: PLC0415
+
+        free_session()
+
+
+@contextmanager
+def _kept_if_whole() -> Iterator[Path]:
+    """A temporary folder, which an error removes."""
+    folder = Path(tempfile.mkdtemp(prefix="gatewise-"))
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _reporting(progress: Shown) -> Iterator[OnProgress]:
+    """The callback that shows progress."""
+    # The console imports rich, which a run that shows nothing does without.
+    from gatewise.console.notebook_progress import in_notebook, notebook_progress  # noqa: PLC0415
+    from gatewise.console.training_console import fitting_progress, is_terminal  # noqa: PLC0415
+
+    if callable(progress):
+        yield progress
+    elif progress is False or not (progress or in_notebook() or is_terminal()):
+        yield lambda _: None
+    else:
+        with notebook_progress() if in_notebook() else fitting_progress() as on_progress:
+            yield on_progress

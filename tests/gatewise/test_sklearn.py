@@ -1,0 +1,187 @@
+"""`gatewise.sklearn.TextClassifier`: an estimator among scikit-learn's."""
+
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import VotingClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import check_estimator
+
+from gatewise.sklearn import TextClassifier
+from gatewise.training.config.config import Config
+from gatewise.vocab.errors import GatewiseError
+
+FAST = {"units": 4, "embedding_size": 4, "buckets": 100, "spelling": (), "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def rows(reviews):
+    """Texts with labels that sort otherwise as numbers than as strings."""
+    texts, labels = reviews
+    return np.array(texts, dtype=object), np.where(np.array(labels) == "good", 10, 2)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return TextClassifier(refit=False, **FAST)
+
+
+@pytest.fixture(scope="module")
+def fitted(classifier, rows):
+    return clone(classifier).fit(*rows)
+
+
+def test_its_parameters_are_the_settings(classifier):
+    parameters = TextClassifier().get_params()
+    assert parameters["units"] == Config().network.units
+    assert parameters["ngrams"] == Config().network.ngrams
+    assert {"verbose", "epochs", "seed", "max_length", "out_of_scope"} <= parameters.keys()
+    assert not {"text_column", "task", "delimiter"} & parameters.keys()
+    nested = TextClassifier(network={"units": 4}, **{"training.epochs": 3})
+    assert (nested.units, nested.epochs) == (4, 3)
+    assert nested.set_params(network={"units": 5}, epochs=4).get_params()["units"] == 5
+    assert clone(nested).get_params() == nested.get_params()
+    assert repr(nested) == "TextClassifier(epochs=4, units=5)"
+    assert is_classifier(nested)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"unit_count": 3}, "unknown setting 'unit_count'"),
+        ({"text_column": "body"}, "corpus.text_column is no setting of an estimator"),
+        ({"units": 3, "network": {"units": 4}}, "network.units occurs twice"),
+    ],
+)
+def test_an_unknown_parameter_is_refused(settings, message):
+    with pytest.raises(GatewiseError, match=message) as caught:
+        TextClassifier(**settings)
+    assert isinstance(caught.value, ValueError)
+    with pytest.raises(ValueError, match=message):
+        TextClassifier().set_params(**settings)
+
+
+def test_integers_stay_integers_in_the_order_of_their_columns(fitted, rows):
+    texts, labels = rows
+    assert fitted.classes_.tolist() == [2, 10]
+    assert fitted.classes_.dtype.kind == "i"
+    assert fitted.model_.classes_ == ["10", "2"]
+    predicted, probabilities = fitted.predict(texts), fitted.predict_proba(texts)
+    assert predicted.dtype == fitted.classes_.dtype
+    assert fitted.score(texts, labels) > 0.9
+    np.testing.assert_array_equal(fitted.classes_[probabilities.argmax(axis=1)], predicted)
+    np.testing.assert_array_equal(np.where(fitted.decision_function(texts) > 0, 10, 2), predicted)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    frame = pd.DataFrame({"body": texts})
+    for column in (list(texts), frame, frame["body"], texts[:, None]):
+        np.testing.assert_array_equal(fitted.predict_proba(column), probabilities)
+
+
+def test_it_is_pickled_with_its_model(fitted, rows, tmp_path):
+    joblib.dump(fitted, tmp_path / "fitted.joblib")
+    assert "in memory" in str(fitted.model_._source.path)
+    for other in (pickle.loads(pickle.dumps(fitted)), joblib.load(tmp_path / "fitted.joblib")):
+        assert other.get_params() == fitted.get_params()
+        np.testing.assert_array_equal(other.predict_proba(rows[0]), fitted.predict_proba(rows[0]))
+    fitted.model_.save(tmp_path / "model")
+    assert (tmp_path / "model" / "onnx" / "model.onnx").is_file()
+
+
+def test_a_pipeline_is_searched_and_cross_validated(classifier, rows):
+    lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
+    search = GridSearchCV(
+        make_pipeline(lower, classifier),
+        {"textclassifier__epochs": [1, 2]},
+        cv=2,
+        error_score="raise",
+    )
+    search.fit(*rows)
+    assert search.best_params_["textclassifier__epochs"] in (1, 2)
+    assert search.score(*rows) > 0.9
+    assert cross_val_score(classifier, *rows, cv=2, error_score="raise").shape == (2,)
+
+
+def test_its_predictions_are_features_calibrated_and_voted_on(classifier, rows):
+    texts, labels = rows
+    frame = pd.DataFrame({"title": texts, "stars": np.arange(len(texts)) % 5})
+    probabilities = cross_val_predict(classifier, texts, labels, cv=2, method="predict_proba")
+    assert probabilities.shape == (len(texts), 2)
+    calibrated = CalibratedClassifierCV(classifier, cv=2).fit(texts, labels)
+    assert calibrated.score(texts, labels) > 0.8
+    linear = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    voting = VotingClassifier([("gatewise", classifier), ("linear", linear)], voting="soft")
+    assert voting.fit(texts, labels).score(texts, labels) > 0.8
+    # One column of a frame is a column of texts.
+    columns = ColumnTransformer([("text", "passthrough", ["title"])])
+    assert make_pipeline(columns, classifier).fit(frame, labels).score(frame, labels) > 0.8
+
+
+def test_an_indicator_matrix_gives_several_labels(classifier, rows):
+    texts, labels = rows
+    matrix = np.stack([labels == 10, labels == 2, np.arange(len(labels)) % 2 == 0], axis=1)
+    fitted = clone(classifier).fit(texts, matrix.astype(int))
+    assert fitted.classes_.tolist() == [0, 1, 2]
+    predicted, scores = fitted.predict(texts), fitted.decision_function(texts)
+    assert predicted.shape == scores.shape == fitted.predict_proba(texts).shape == matrix.shape
+    assert set(np.unique(predicted)) <= {0, 1}
+    assert ((scores >= 0) == predicted).mean() > 0.99
+    assert (predicted[:, 0] == matrix[:, 0]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        (["a", "b"], [1, "b"], "y: expected labels of one type"),
+        (["a", "b"], [1, None], "y: position 1: the label is missing"),
+        (["a", "b"], [1.0, float("nan")], "y: position 1: the label is missing"),
+        (["a", "b"], [0.5, 1.5], "y: Unknown label type: continuous"),
+        (["a", "b"], [["x"], ["y", "z"]], "received lists: MultiLabelBinarizer makes"),
+        (["a", "b"], None, "requires y to be passed, but the target y is None"),
+        (["a", "b"], [1, 1], "expected at least two different labels"),
+        (["a", "b"], [1, 2, 3], "received 2 texts and 3 of labels"),
+        ([], [], "expected one text at least, received none"),
+        (["a", None], [1, 2], "position 1: the text is missing"),
+        (["a", 3], [1, 2], "position 1: expected the text to be a string"),
+        (np.zeros((2, 2)), [1, 2], "X: expected one column of texts, received 2 columns"),
+        (pd.DataFrame({"a": ["x"], "b": ["y"]}), [1], "X: expected one column of texts"),
+        (["a", "b"], np.array([[1, 0], [1, 0]]), "expected a row of each label"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(classifier, texts, labels, message):
+    with pytest.raises(GatewiseError, match=message) as caught:
+        clone(classifier).fit(texts, labels)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_weights_of_rows_are_refused(classifier, rows):
+    with pytest.raises(GatewiseError, match="sample_weight: expected None"):
+        clone(classifier).fit(*rows, sample_weight=np.ones(len(rows[0])))
+
+
+def test_texts_to_predict_are_checked(classifier, fitted):
+    with pytest.raises(NotFittedError):
+        clone(classifier).predict(["a"])
+    with pytest.raises(ValueError, match="text 1, counted from 0: expected a string"):
+        fitted.predict(["a", None])
+    with pytest.raises(ValueError, match="text 1 is empty"):
+        fitted.predict(["fine", " "])
+
+
+def test_the_checks_of_scikit_learn_for_any_estimator_pass(classifier):
+    with warnings.catch_warnings():
+        # Of checks that feed numbers, which a classifier of texts is spared.
+        warnings.simplefilter("ignore", UserWarning)
+        results = check_estimator(clone(classifier), on_fail=None)
+    assert {result["status"] for result in results} == {"passed"}

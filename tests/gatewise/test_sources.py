@@ -1,0 +1,213 @@
+"""The rows of Python callers: what is taken for texts and labels, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from gatewise.sources import pair_source, source_of
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
+from gatewise.vocab.corpus.columns import Columns
+from gatewise.vocab.corpus.corpus_reader import open_corpus
+from gatewise.vocab.errors import GatewiseError
+
+TEXTS = ["one", "two", "three"]
+
+
+def rows_of(texts, labels=None, columns=None, known=None, bad_rows=None):
+    columns = columns or Columns()
+    source = source_of(texts, labels, columns, "training rows")
+    return list(open_corpus(source, columns).rows(bad_rows or StopAtBadRows(), known))
+
+
+def datasets_column(values):
+    datasets = pytest.importorskip("datasets")
+    return datasets.Dataset.from_dict({"values": values})["values"]
+
+
+CONTAINERS = {
+    "list": list,
+    "tuple": tuple,
+    "generator": iter,
+    "array": np.array,
+    "objects": lambda values: np.array(values, dtype=object),
+    "series": pd.Series,
+    "categorical": pd.Categorical,
+    "polars": pl.Series,
+    "arrow": pa.array,
+    "chunked": lambda values: pa.chunked_array([values[:1], values[1:]]),
+    "datasets": datasets_column,
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_kind_of_column_gives_the_same_rows(name):
+    make = CONTAINERS[name]
+    rows = rows_of(make(TEXTS), make(["a", "b", "a"]))
+    assert [(row.text, row.label) for row in rows] == [("one", "a"), ("two", "b"), ("three", "a")]
+    assert [str(row.location) for row in rows][1] == "training rows, position 1"
+    assert [type(row.text) for row in rows] == [str] * 3
+    if name != "categorical":
+        assert [row.label for row in rows_of(TEXTS, make([10, 2, 10]))] == ["10", "2", "10"]
+        assert [row.label for row in rows_of(TEXTS, make([True, False, True]))][:2] == [
+            "True",
+            "False",
+        ]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        lambda columns: columns,
+        pd.DataFrame,
+        pl.DataFrame,
+        pa.table,
+        pytest.importorskip("datasets").Dataset.from_dict,
+    ],
+)
+def test_a_table_is_read_by_the_names_of_its_columns(table):
+    made = table({"id": [1, 2, 3], "text": TEXTS, "label": ["a", "b", "a"], "topic": [1, 2, 3]})
+    assert [row.label for row in rows_of(made)] == ["a", "b", "a"]
+    assert [row.label for row in rows_of(made, columns=Columns(label="topic"))] == ["1", "2", "3"]
+    with pytest.raises(GatewiseError) as caught:
+        rows_of(made, columns=Columns(text="body"))
+    assert str(caught.value) == (
+        "training rows: no column 'body'; the columns are: id, text, label, topic. "
+        "Name the text column"
+    )
+    assert caught.value.option == "text_column"
+
+
+def test_the_names_of_class_labels_are_those_of_the_data_set():
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["ham", "spam"])}
+    )
+    made = datasets.Dataset.from_dict({"text": TEXTS, "label": [1, 0, 1]}, features=features)
+    assert [row.label for row in rows_of(made)] == ["spam", "ham", "spam"]
+
+
+def test_lists_and_indicators_are_several_labels():
+    expected = [("a", "b"), (), ("b",)]
+    matrix = np.array([[1, 1], [0, 0], [0, 1]])
+    for labels in (
+        [["b", "a"], [], ["b"]],
+        pd.Series([["a", "b"], [], ["b"]]),
+        pl.Series([["a", "b"], [], ["b"]]),
+        pd.DataFrame(matrix, columns=["a", "b"]),
+        pl.DataFrame({"a": [True, False, False], "b": [True, False, True]}),
+    ):
+        assert [row.labels for row in rows_of(TEXTS, labels)] == expected
+    assert [row.labels for row in rows_of(TEXTS, matrix)] == [("0", "1"), (), ("1",)]
+
+
+def test_rows_of_probabilities_are_soft_labels():
+    columns = Columns(probability_prefix="probability_")
+    shares = [[0.25, 0.75], [1.0, 0.0], [0.5, 0.5]]
+    for labels in (
+        pd.DataFrame(shares, columns=["a", "b"]),
+        [dict(zip("ab", row, strict=True)) for row in shares],
+    ):
+        rows = rows_of(TEXTS, labels, columns)
+        assert [row.probabilities for row in rows] == [tuple(row) for row in shares]
+        assert [row.label for row in rows] == ["b", "a", "a"]
+    assert [row.label for row in rows_of(TEXTS, np.array(shares), columns)] == ["1", "0", "0"]
+    with pytest.raises(BadRowsError, match=r"position 1: expected the probabilities to add up"):
+        rows_of(TEXTS, [[0.5, 0.5], [0.5, 0.6], [0.5, 0.5]], columns)
+
+
+def test_whole_floats_are_integers_and_a_missing_label_is_a_bad_row():
+    assert [row.label for row in rows_of(TEXTS, np.array([1.0, 0.0, 1.0]))] == ["1", "0", "1"]
+    with pytest.raises(BadRowsError) as caught:
+        rows_of(TEXTS, pd.Series([1, None, 0]))
+    assert str(caught.value) == (
+        "training rows: 1 bad row: position 1: the label is missing. Fix these rows, or write them "
+        "to a rejects file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["one", None, "three"], "position 1: the text is missing"),
+        (pd.Series(["one", float("nan"), pd.NA]), "position 1: the text is missing; position 2: "),
+        (["one", "  ", "three"], "position 1: the text is missing"),
+        (
+            [b"one", "two", "three"],
+            "position 0: expected the text to be a string, received a value",
+        ),
+        (np.array([1, 2, 3]), "position 0: expected the text to be a string, received a number"),
+        (
+            ["one", "\ud800", "three"],
+            r"position 1: column 'text' holds \\ud800, half of a surrogate",
+        ),
+    ],
+)
+def test_texts_that_cannot_be_used_are_bad_rows(texts, reason):
+    with pytest.raises(BadRowsError, match=reason) as caught:
+        rows_of(texts, ["a", "b", "a"])
+    assert isinstance(caught.value, ValueError)
+
+
+def test_bad_rows_are_written_to_a_rejects_file(tmp_path):
+    with RejectBadRows(tmp_path / "rejects.jsonl") as bad_rows:
+        rows = rows_of(["one", None, "three"], ["a", "b", "a"], bad_rows=bad_rows)
+    assert len(rows) == 2
+    line = (tmp_path / "rejects.jsonl").read_text(encoding="utf-8")
+    assert line == (
+        '{"file": "training rows", "line": 1, "reason": "the text is missing", '
+        '"content": "{\\"text\\": null, \\"label\\": \\"b\\"}"}\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "message"),
+    [
+        (TEXTS, ["a", "b"], "training rows: expected a label or labels for each text, received 3 "),
+        (TEXTS, None, "labels: expected a sequence of labels"),
+        ([], [], "training rows: expected one text at least, received none"),
+        ("one", ["a"], "texts: expected a sequence of texts, received one string"),
+        ({"one", "two"}, ["a", "b"], "texts: expected a sequence of texts, received a value"),
+        (pd.DataFrame({"text": TEXTS}), ["a", "b", "c"], "texts: expected one column of texts"),
+        (TEXTS, "abc", "labels: expected a sequence of labels"),
+        (TEXTS, 3, "labels: expected a sequence of labels"),
+        (
+            TEXTS,
+            ["a", 1, True],
+            (
+                r"labels: expected labels of one type, received strings \(position 0: 'a'\), "
+                r"integers \(position 1: 1\), booleans \(position 2: True\)"
+            ),
+        ),
+        (TEXTS, np.array([[1, 0], [1, 0], [1, 0]]), "labels: expected a row of each label, but"),
+        (TEXTS, np.array([[1, 2], [1, 0], [1, 1]]), "labels: position 0: expected 0 or 1 for each"),
+        (TEXTS, [[0.5, 0.5], [0.5], [1.0, 0.0]], "labels: position 1: expected 2 numbers"),
+        (pd.DataFrame({"text": [], "label": []}), None, "training rows: expected one row at least"),
+        ({"text": TEXTS, "label": ["a"]}, None, "training rows: expected columns of one length"),
+        (pd.DataFrame([TEXTS], columns=["a", "a", "b"]), None, "expected columns with different"),
+    ],
+)
+def test_what_is_not_texts_with_labels_is_refused(texts, labels, message):
+    with pytest.raises(GatewiseError, match=message) as caught:
+        rows_of(texts, labels)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_an_unknown_label_is_a_bad_row():
+    with pytest.raises(BadRowsError, match="position 2: label 'c' was never seen in training"):
+        rows_of(TEXTS, ["a", "b", "c"], known={"a", "b"})
+
+
+def test_validation_rows_are_a_path_a_table_or_a_pair():
+    columns = Columns()
+    assert pair_source(None, columns, "validation rows") is None
+    assert pair_source("a.csv", columns, "validation rows") == Path("a.csv")
+    assert pair_source((TEXTS, ["a", "b", "a"]), columns, "validation rows").columns == (
+        "text",
+        "label",
+    )
+    with pytest.raises(GatewiseError, match="validation rows: expected a path, a table, or a pair"):
+        pair_source([TEXTS, ["a"]], columns, "validation rows")

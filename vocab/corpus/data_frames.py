@@ -1,0 +1,71 @@
+"""Columns and tables that a Python caller holds in memory, of whatever library, as lists.
+
+Recognized by their attributes, so that no library is imported: lists, arrays of NumPy, columns and
+tables of pandas, polars, pyarrow and Hugging Face `datasets`, and mappings of columns.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+# Attributes of tables of pandas, polars, pyarrow and Hugging Face datasets, but of none of their
+# columns. Iterating over a table would yield the names of its columns, or its rows.
+_TABLE_ATTRIBUTES = ("columns", "column_names")
+
+
+def is_table(value: object) -> bool:
+    """Whether a value is a table with named columns.
+
+    >>> is_table({"text": ["one"]}), is_table(["one"])
+    (True, False)
+    """
+    return isinstance(value, Mapping) or any(hasattr(value, name) for name in _TABLE_ATTRIBUTES)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value stands for a missing one: None, NaN, or NA and NaT of pandas."""
+    # NA and NaT can be neither compared nor converted to a boolean.
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
+
+
+def column_names(table: Any) -> list[object]:
+    """The names of a table's columns, in order."""
+    if isinstance(table, Mapping):
+        return list(table)
+    # The `columns` of a pyarrow table are its columns.
+    return list(table.column_names if hasattr(table, "column_names") else table.columns)
+
+
+def column_values(column: Iterable[object]) -> list[Any]:
+    """The values of a column as Python values, missing ones as None.
+
+    >>> column_values(["one", float("nan")])
+    ['one', None]
+    """
+    converters = ("to_pylist", "to_list", "tolist")
+    found: Sequence[Callable[[], Any]] = [
+        getattr(column, name) for name in converters if hasattr(column, name)
+    ]
+    values = found[0]() if found else column
+    return [None if is_missing(value) else _python_value(value) for value in values]
+
+
+def class_names(table: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the labels that a `datasets` table holds as numbers, by column."""
+    features = getattr(table, "features", None)
+    if not isinstance(features, Mapping):
+        return {}
+    inner = {name: getattr(feature, "feature", feature) for name, feature in features.items()}
+    names = {name: getattr(feature, "names", None) for name, feature in inner.items()}
+    return {str(name): tuple(map(str, found)) for name, found in names.items() if found}
+
+
+def _python_value(value: Any) -> Any:
+    """A scalar of NumPy as a Python value, an array or a column in a cell as a list."""
+    if isinstance(value, str | bytes | int | float | list | tuple):
+        return value
+    return value.tolist() if hasattr(value, "tolist") else value
