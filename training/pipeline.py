@@ -240,8 +240,10 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         GatewiseError: If the rows, the vectors or the settings cannot be used.
     """
     config = auto_settings.with_refit(config, rows)
+    config = auto_settings.with_class_weights(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
+    config = auto_settings.with_pieces(config, rows)
     texts = rows.train.texts
     tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
     # A network that cannot be built is refused before the rows are encoded.
@@ -361,7 +363,7 @@ def _untrained(
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
-    count_ngrams(network, rows)
+    count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
         strength = solve_linear_path(
             network,

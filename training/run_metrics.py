@@ -7,7 +7,7 @@ from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.fit.progress import Fitted
 from gatewise.training.teacher.comparison import Comparison
 from gatewise.training.teacher.teaching import TeachingCounts
-from gatewise.vocab.tokenizer.tokenizer import Coverage
+from gatewise.vocab.tokenizer.coverage import Coverage
 
 
 @dataclass(frozen=True)

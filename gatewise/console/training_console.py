@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gatewise.training.mobile.mobile_export import Exported, ExportStep
     from gatewise.training.run_metrics import RunMetrics
     from gatewise.training.teacher.comparison import Comparison
-    from gatewise.vocab.tokenizer.tokenizer import Coverage
+    from gatewise.vocab.tokenizer.coverage import Coverage
 
 _LABELS_SHOWN = 40
 
@@ -201,9 +201,12 @@ def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool
     if as_json:
         print_json({"size": size, **asdict(coverage), "share": coverage.share})
         return
+    in_pieces = ""
+    if coverage.in_pieces:
+        in_pieces = f"; {coverage.in_pieces / coverage.tokens:.2%} are read as pieces of words"
     print_plainly(
         f"{size:,} tokens in the dictionary; it covers {coverage.share:.2%} of the "
-        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts"
+        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts{in_pieces}"
     )
     print_plainly(f"dictionary written to {out}")
 

@@ -7,6 +7,7 @@ logits are pooled.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from gatewise.service.model.texts import checked_texts
 from gatewise.service.model.window_pooling import pool_windows
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.errors import EmptyTextError
+from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoding import (
     Batch,
     Encoded,
@@ -74,6 +76,11 @@ class Classifier:
         self._session = open_session(loaded.model, loaded.model_file, threads)
         self._min_rows = min_batch_rows(loaded.manifest.operators)
         self._probe()
+
+    @cached_property
+    def coverage_counter(self) -> CoverageCounter:
+        """Counts the tokens of encoded texts that are in the vocabulary."""
+        return CoverageCounter(self.artifact.tokenizer)
 
     @property
     def score_function(self) -> ScoreFunction:

@@ -144,7 +144,7 @@ def never_predicted(
     never = [label for label, rows in reviewed.items() if rows and not predictions[label]]
     if not never:
         return []
-    named = [f"{_shown(label)} ({reviewed[label]:,} rows)" for label in never]
+    named = [f"{_shown(label)} ({_rows(reviewed[label])})" for label in never]
     advice = "Give it more rows"
     if config.training.class_weights == "none" and config.training.sampling == "natural":
         advice += ", or set training.class_weights=balanced"
@@ -408,13 +408,22 @@ def _unknown(
     share = 1 - coverage.share
     if share < _MANY_UNKNOWN:
         return
+    in_pieces = ""
+    if coverage.in_pieces:
+        in_pieces = (
+            f"; {coverage.in_pieces / coverage.tokens:.0%} are words that are read as pieces"
+        )
     advice = "Give more rows, or set tokens.unit=subword or tokens.unit=character"
     yield CorpusFinding(
         "unknown-words",
         "warning",
         f"{share:.0%} of the {coverage.tokens:,} tokens of the validation texts are in no training "
-        "text, or not in the dictionary",
-        {"tokens": coverage.tokens, "unknown": coverage.tokens - coverage.known},
+        f"text, or not in the dictionary{in_pieces}",
+        {
+            "tokens": coverage.tokens,
+            "unknown": coverage.unknown,
+            "in_pieces": coverage.in_pieces,
+        },
         "Give more rows" if config.tokens.unit in ("subword", "character") else advice,
     )
 

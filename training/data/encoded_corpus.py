@@ -24,9 +24,9 @@ from gatewise.vocab.corpus.corpus_reader import Row, at_least_one
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.coverage import Coverage, CoverageCounter, measure_coverage
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 from gatewise.vocab.tokenizer.encoding import Encoded, Encoder
-from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID, Coverage, measure_coverage
 
 _WINDOW = 4096
 
@@ -88,16 +88,12 @@ class EncodedSplit:
             tokenizer, chain.from_iterable(self.rows.only(self.truncated).texts())
         )
         complete = self.texts.only(~self.truncated)
-        known = 0
+        counter = CoverageCounter(tokenizer)
         for start in range(0, len(complete), _WINDOW):
-            for ids in complete.ids(np.arange(start, min(start + _WINDOW, len(complete)))):
-                known += int(np.count_nonzero(ids[1:] != UNKNOWN_ID))
-        return Coverage(
-            texts=len(self),
+            each = complete.ids(np.arange(start, min(start + _WINDOW, len(complete))))
             # Without the begin mark of each text.
-            tokens=found.tokens + complete.tokens - len(complete),
-            known=found.known + known,
-        )
+            found += counter.count([ids[1:] for ids in each])
+        return found
 
 
 @dataclass(frozen=True, eq=False)

@@ -88,7 +88,7 @@ Labels: {label_list(labels.names)}.
 
 {_comparison(run)}
 {_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
-tokens of the validation texts. The weights are those of epoch {best.number} of
+tokens of the validation texts{_in_pieces(run)}. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
 {_calibration(run, calibration)}{_rejection(run, rejection)}{_teacher(run)}
 `report.html` shows the learning curves and the mistakes; open it in a browser.
@@ -169,6 +169,13 @@ def _teacher(run: RunMetrics) -> str:
         + "\n".join(f"|{'|'.join(f' {cell} ' for cell in line)}|" for line in lines)
         + "\n"
     )
+
+
+def _in_pieces(run: RunMetrics) -> str:
+    found = run.coverage
+    if not found.in_pieces:
+        return ""
+    return f"; {found.in_pieces / found.tokens:.1%} are other words, read as pieces"
 
 
 def _refit(run: RunMetrics) -> str:

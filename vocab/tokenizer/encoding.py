@@ -17,6 +17,7 @@ from gatewise.vocab.tokenizer import text_limit
 from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit, unit_of
 from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID
+from gatewise.vocab.tokenizer.word_pieces import inside_words
 
 MAX_WINDOWS = 100
 """The largest number of windows that a model may read of a text."""
@@ -47,8 +48,8 @@ class EncodedWithOffsets:
 
     Attributes:
         encoded: The ids, as from `Encoder.encode`.
-        spans: The parts of the text that were read, ascending. Their `tokens` are indices in
-            `encoded.ids`; `[CLS]`, at index 0, is in none.
+        spans: The parts of the text that were read, ascending; the pieces of a word are one. Their
+            `tokens` are indices in `encoded.ids`; `[CLS]`, at index 0, is in none.
         boundary: Number of spans before the tokens that truncation left out; all spans if it left
             out none.
     """
@@ -171,6 +172,10 @@ class Encoder:
         self.keep = keep
 
     @cached_property
+    def _inside_words(self) -> NDArray[np.bool_]:
+        return inside_words(self._tokenizer)
+
+    @cached_property
     def _limit(self) -> TextLimit:
         return TextLimit(self.max_ids, self.keep, unit_of(self._tokenizer))
 
@@ -218,7 +223,9 @@ class Encoder:
                 kept = truncate(kept, self.max_ids, self.keep)
             encoded = Encoded(np.array(ids, dtype=np.int64)[kept], truncated)
             # [CLS] has no characters in the text.
-            spans = tuple(_kept_spans(token_offsets(text, encoding.offsets[1:]), kept))
+            tokens = token_offsets(text, encoding.offsets[1:])
+            words = _joined_pieces(tokens, self._inside_words[ids[1:]])
+            spans = tuple(_kept_spans(words, kept))
             gap = next((new for new, old in enumerate(kept) if new != old), len(kept))
             boundary = sum(span.tokens.start < gap for span in spans)
             located.append(EncodedWithOffsets(encoded, spans, boundary))
@@ -228,6 +235,24 @@ class Encoder:
         """The part of a text that is read, if it is one at the beginning; else the text."""
         cut = self.cut(text)
         return cut if text.startswith(cut) else text
+
+
+def _joined_pieces(spans: Sequence[Span], is_inside: NDArray[np.bool_]) -> list[Span]:
+    """The spans with the pieces of a word as one.
+
+    Args:
+        spans: Spans of tokens.
+        is_inside: Whether each token goes on the word before it, `(tokens,)`.
+    """
+    joined: list[Span] = []
+    for span in spans:
+        if joined and is_inside[span.tokens.start]:
+            first = joined[-1]
+            tokens = range(first.tokens.start, span.tokens.stop)
+            joined[-1] = Span(first.start, span.end, tokens)
+        else:
+            joined.append(span)
+    return joined
 
 
 def _kept_spans(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:

@@ -20,6 +20,9 @@ from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID, train_tokenizer
         (["windows=101"], "tokens.windows.*less than or equal to 100; received 101"),
         (["keep=middle"], "tokens.keep.*'head', 'tail' or 'both'; received 'middle'"),
         (["normalization=nfx"], "tokens.normalization.*received 'nfx'"),
+        (["pieces=-1"], "tokens.pieces.*received -1"),
+        (["pieces=20", "unit=character"], "tokens.pieces=20 requires tokens.unit=word"),
+        (["pieces=60", "vocab_size=100"], "at most half of tokens.vocab_size=100"),
         (["accents=drop"], "tokens.accents.*'keep' or 'strip'; received 'drop'"),
     ],
 )
@@ -33,6 +36,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(settings, reason):
     ("unit", "accents", "normalization"),
     [
         (["unit=word"], "keep", "none"),
+        (["unit=word", "pieces=40"], "keep", "none"),
         (["unit=subword"], "strip", "nfc"),
         (["unit=character"], "keep", "nfkd"),
         (["unit=ngram"], "strip", "nfkc"),

@@ -160,7 +160,7 @@ def test_a_label_without_validation_rows(check):
 
 def test_skew(check):
     rows = rows_of(positive=2000, negative=200)
-    found = check(rows)["skew"]
+    found = check(rows, "training.class_weights=none")["skew"]
     assert found.severity == "warning"
     assert found.message == (
         "'positive' has 1,800 rows, 'negative' 180 rows; training.class_weights=none leaves them "
@@ -170,6 +170,9 @@ def test_skew(check):
     balanced = check(rows, "training.sampling=balanced")["skew"]
     assert (balanced.severity, balanced.advice) == ("note", "")
     assert balanced.message.endswith("training.sampling=balanced balances them")
+    automatic = check(rows)["skew"]
+    assert (automatic.severity, automatic.advice) == ("note", "")
+    assert automatic.message.endswith("training.class_weights=balanced balances them")
 
 
 def test_texts_that_are_truncated(check):
@@ -190,8 +193,18 @@ def test_texts_that_are_truncated(check):
 def test_unknown_words(check):
     unseen = [(f"unheard{n} unseen{n} {text(n)}", "joy") for n in range(300)]
     found = check(GOOD, "tokens.unit=word", validation=[*unseen, (text(0), "love")])
-    assert found["unknown-words"].numbers == {"tokens": 2406, "unknown": 600}
+    numbers = {"tokens": 2406, "unknown": 600, "in_pieces": 0}
+    assert found["unknown-words"].numbers == numbers
     assert found["unknown-words"].message.startswith("25% of the 2,406 tokens")
+
+
+def test_words_in_pieces_are_unknown_words(check):
+    # Cut as river and ##er, stone and ##er, …; the dictionary has no z inside a word.
+    unseen = [(f"{WORDS[n % 8]}er seaz {text(n)}", "joy") for n in range(300)]
+    found = check(GOOD, "tokens.unit=word", validation=[*unseen, (text(0), "love")])
+    found = found["unknown-words"]
+    assert found.numbers == {"tokens": 2406, "unknown": 600, "in_pieces": 300}
+    assert found.message.endswith("in the dictionary; 12% are words that are read as pieces")
 
 
 def test_few_validation_rows(check):
