@@ -53,4 +53,5 @@ def train(
                     "gatewise: interrupted: --resume continues from the checkpoint", err=True
                 )
             raise
-    show_run(model.run, out)
+    if model.run is not None:
+        show_run(model.run, out)
