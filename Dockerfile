@@ -66,9 +66,11 @@ CMD ["--help"]
 
 FROM runtime AS service
 COPY --from=install-service /opt/gatewise /opt/gatewise
+# Several are named with `:` between them, as in spam=/model/spam:topics=/model/topics.
+ENV GATEWISE_MODEL=/model
 EXPOSE 8000
 # Requests under way are answered first, for GATEWISE_SHUTDOWN_SECONDS.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
-CMD ["gatewise", "serve", "/model", "--host", "0.0.0.0"]
+CMD ["gatewise", "serve", "--host", "0.0.0.0"]

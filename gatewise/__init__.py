@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gatewise.model import Model
     from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_texts import score_texts as score_texts
-    from gatewise.training.data.corpus_check import CorpusCheck
+    from gatewise.training.data.corpus_findings import CorpusCheck
 
 
 def load(
@@ -69,7 +69,7 @@ def train(
         progress: Whether to show progress on standard error, or a function to call with each
             `Progress` and `Finding` instead; None shows a bar in a notebook and on a terminal.
         settings: Settings by name, such as `epochs=3`, or in a dict for each section, such as
-            `network={"units": 32}`.
+            `network={"units": 32}`. `teacher` may also be the folder of the teacher.
 
     Raises:
         GatewiseError: If the rows or the settings cannot be used, a `ValueError` too; or if the

@@ -19,6 +19,8 @@ _EXTRAS = {
     "tensorboard": "tracking",
     "mlflow": "tracking",
     "sqlalchemy": "tracking",
+    "torch": "teacher",
+    "transformers": "teacher",
     "fastapi": "serve",
     "starlette": "serve",
     "uvicorn": "serve",

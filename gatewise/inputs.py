@@ -107,6 +107,9 @@ def labelled_rows(
 ) -> Iterator["EncodedRow"]:
     """The labelled rows of a corpus, encoded for a model; at least one.
 
+    Of a folder of splits, they are those of the test split. Labels that the model does not know are
+    accepted: they count as errors.
+
     Args:
         classifier: The model.
         corpus: A data file or a folder of them, or a table in memory.
@@ -118,12 +121,16 @@ def labelled_rows(
     # Imports pyarrow, which `gatewise predict` does without.
     from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
     from gatewise.vocab.corpus.corpus_reader import at_least_one, open_corpus  # noqa: PLC0415
+    from gatewise.vocab.corpus.dataset_folders import evaluated_split  # noqa: PLC0415
     from gatewise.vocab.tokenizer.encoded_rows import encode_rows  # noqa: PLC0415
 
+    note = None
+    if isinstance(corpus, Path):
+        corpus, note = evaluated_split(corpus)
     opened = open_corpus(corpus, Columns(*columns, classifier.task), options)
     if not quiet:
-        tell(opened.records.notes)
-    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope)
+        tell([*([note] if note else []), *opened.records.notes])
+    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope, accept_unknown=True)
     # Thousands of rows are encoded together: of a long text, only what is read is kept.
     short = (replace(row, text=classifier.cut(row.text)) for row in rows)
     encoded = bad_rows.keep(encode_rows(classifier.encode, short))

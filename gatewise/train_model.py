@@ -49,8 +49,9 @@ def train(
         temporary = None if out is not None else opened.enter_context(_kept_if_whole())
         target = temporary / "model" if temporary else Path(out or "")
         sources: list[Source | None] = [corpora.train, corpora.validation, corpora.test]
+        of_teacher = (*run_config.teacher.folders, *run_config.teacher.unlabelled)
         check_outputs(
-            [source for source in sources if isinstance(source, Path)],
+            [*(source for source in sources if isinstance(source, Path)), *of_teacher],
             {"out": target, "rejects": aside},
         )
         check_target(target)
@@ -81,6 +82,9 @@ def prepare(
     config: str | os.PathLike[str] | None = None,
 ) -> tuple[Config, Corpora]:
     """The settings and the corpora of a run."""
+    teacher = settings.get("teacher")
+    if isinstance(teacher, str | os.PathLike):
+        settings = {**settings, "teacher": {"folders": [teacher]}}
     run_config = of_settings(settings, None if config is None else Path(config))
     columns = run_config.corpus.columns()
     corpora = Corpora(

@@ -28,6 +28,10 @@ hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("drawn", deadline=None, max_examples=1000)
 hypothesis.settings.load_profile("same")
 
+# Tests build networks in their own process. As in a training run an operation has one thread: with
+# another number, which stays as it is once TensorFlow runs, a sum may differ in its last bits.
+os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
+
 # What a shell starts in the background ignores the interrupt, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -43,6 +47,7 @@ RESOURCES = dict(
 # A test that uses one of these fixtures needs what the fixture finds or starts.
 _FIXTURES = {
     "browser": ("browser", "chromium"),
+    "containers": ("podman",),
     "corpora": ("shared_data",),
     "deployment": (
         *("docker_compose", "hadolint", "haproxy", "program", "promtool", "systemd_analyze"),
@@ -257,10 +262,12 @@ def model_folder(trained):
 @pytest.fixture(scope="session")
 def forward_model_folder(once, languages, small_config, train):
     """A model folder, really trained, of a network that reads forward. Not to be changed."""
+    from gatewise.training.config.config import validated
+
     settings = small_config.model_dump(mode="json")
     settings["network"]["direction"] = "forward"
     settings["training"]["epochs"] = 1
-    forward = type(small_config).model_validate(settings)
+    forward = validated(settings)
     corpora = [languages / "train.csv", languages / "validation.csv"]
 
     def fill(folder):

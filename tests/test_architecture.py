@@ -27,6 +27,8 @@ TRAINING_PACKAGES = {
     *("optuna", "mlflow", "sqlalchemy", "tensorboard"),
 }
 
+TEACHER_PACKAGES = {"torch", "transformers", "safetensors", "sentence_transformers"}
+
 
 def imported_by(file):
     """The modules of every import of a file, also of those inside its functions."""
@@ -77,6 +79,8 @@ def test_heavy_packages_stay_in_their_room(room):
             assert not TRAINING_PACKAGES & packages - own, file
         if not file.is_relative_to(ROOT / "service" / "serving"):
             assert not HTTP_PACKAGES & packages, file
+        if file.parent != ROOT / "training" / "teacher":
+            assert not TEACHER_PACKAGES & packages, file
         if file.parent.name != "ray" and file != ROOT / "service" / "ray_cluster.py":
             assert "ray" not in packages, file
 

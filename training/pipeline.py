@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer
 
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
 from gatewise.training.data import auto_settings, corpus_check, examples
 from gatewise.training.data.corpora import Corpora, Rows, read
-from gatewise.training.data.corpus_check import CorpusCheck, CorpusFinding
+from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, refuse
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.data.examples import Examples
 from gatewise.training.data.row_survey import survey
+from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.evaluation import baselines, decision_rules, model_benchmark
 from gatewise.training.evaluation.baselines import Baselines
 from gatewise.training.evaluation.calibration import Calibration
@@ -31,12 +33,22 @@ from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnal
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.evaluation.model_benchmark import ExportedModel
 from gatewise.training.evaluation.rejection import Rejection
-from gatewise.training.fit.progress import Finding, Fitted, OnProgress
+from gatewise.training.fit.progress import Finding, Fitted, OnProgress, Progress
 from gatewise.training.network import parameters
 from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
-from gatewise.training.workspace import ALL_ROWS, Workspace, open_workspace
+from gatewise.training.teacher import comparison, labeller, teaching
+from gatewise.training.teacher.comparison import ComparedModel, Comparison, Scores
+from gatewise.training.teacher.teaching import Taught
+from gatewise.training.workspace import (
+    ALL_ROWS,
+    TAUGHT_ROWS,
+    UNTAUGHT,
+    Workspace,
+    open_workspace,
+    teacher_cache_of,
+)
 from gatewise.vocab.corpus.bad_row_policy import BadRows, CountBadRows
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
@@ -124,15 +136,18 @@ def train(
         return check.with_findings(findings)
 
     check_target(out)
+    labeller.check_folders(config)
+    teaching.check_settings(config)
     with open_workspace(out, keep_checkpoint=is_trial) as space:
         rows = read(corpora, config, bad_rows, space.data)
         for note in rows.notes:
             report(note)
         found = survey(rows)
         findings = corpus_check.check_rows(rows, found, config)
-        corpus_check.refuse(findings, config)
+        refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
-        prepared = prepare(rows, config, bad_rows, space.data)
+        taught = _teach(rows, config, bad_rows, out, space, on_progress)
+        prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
         if is_trial:
             prepared = replace(prepared, config=auto_settings.without_refit(prepared.config))
         check = reported(
@@ -158,8 +173,18 @@ def train(
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
         run = _metrics(model, prepared, fitted, evaluation)
+        if taught:
+            run = replace(run, rows=taught.counts.rows, teaching=taught.counts)
         if not is_trial:
-            run = replace(run, baselines=_baselines(prepared))
+            own = rows.train if taught else prepared.corpus.rows.train
+            run = replace(run, baselines=_baselines(prepared, own))
+            if taught:
+                run = replace(
+                    run,
+                    comparison=_compare(
+                        taught, rows, config, prepared, model, evaluation, space, on_progress
+                    ),
+                )
         contents = replace(
             _report_contents(model, prepared, run, decisions, evaluation),
             check=check,
@@ -215,8 +240,10 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         GatewiseError: If the rows, the vectors or the settings cannot be used.
     """
     config = auto_settings.with_refit(config, rows)
+    config = auto_settings.with_class_weights(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
+    config = auto_settings.with_pieces(config, rows)
     texts = rows.train.texts
     tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
     # A network that cannot be built is refused before the rows are encoded.
@@ -230,6 +257,21 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     )
 
 
+def _teach(
+    rows: Rows,
+    config: Config,
+    bad_rows: BadRows,
+    out: Path,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> Taught | None:
+    """The rows as a teacher labels them, and copies of them; None without a teacher."""
+    if not config.teacher.is_wanted:
+        return None
+    cache = config.teacher.cache or teacher_cache_of(out)
+    return teaching.teach(rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress)
+
+
 def _fit(
     prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
 ) -> tuple["keras.Model", Fitted]:
@@ -238,13 +280,15 @@ def _fit(
     from gatewise.training.fit.fit import fit
 
     corpus, settings = prepared.corpus, prepared.config.training
-    network, strength = _untrained(prepared, corpus.train)
+    max_length = prepared.config.tokens.max_length
+    train = corpus.train.windows(max_length)
+    network, strength = _untrained(prepared, train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
         settings,
-        corpus.train,
-        corpus.validation.examples,
+        train,
+        corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
         resume=resume,
@@ -266,12 +310,13 @@ def _refit(
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    network, _ = _untrained(prepared, rows, fitted.strength)
+    windows = rows.windows(prepared.config.tokens.max_length)
+    network, _ = _untrained(prepared, windows, fitted.strength)
     refit(
         network,
         _loss(prepared, rows),
         prepared.config.training,
-        rows,
+        windows,
         fitted,
         on_progress,
     )
@@ -318,7 +363,7 @@ def _untrained(
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
-    count_ngrams(network, rows)
+    count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
         strength = solve_linear_path(
             network,
@@ -442,6 +487,62 @@ def _never_predicted(evaluation: _Evaluation, config: Config) -> list[CorpusFind
     )
 
 
+def _compare(
+    taught: Taught,
+    rows: Rows,
+    config: Config,
+    prepared: Prepared,
+    model: "TrainedModel",
+    evaluation: _Evaluation,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> Comparison:
+    """The teacher beside the network that it taught, and beside the network without a teacher.
+
+    `rows` and `config` are those that the run was started with.
+    """
+    untaught = _untaught(rows, config, space, on_progress) if config.teacher.untaught else None
+    classifier = model.classifier()
+    student = _compared(classifier, evaluation.validation, evaluation.test)
+    found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, classifier)
+    if found.warning:
+        on_progress(Finding(found.warning))
+    return found
+
+
+def _untaught(
+    rows: Rows, config: Config, space: Workspace, on_progress: OnProgress
+) -> ComparedModel:
+    """Trains the network without the teacher, as a run of its own would."""
+
+    def progress(event: Progress | Finding) -> None:
+        if isinstance(event, Progress):
+            on_progress(Progress(event.step, event.steps, stage="fitting without the teacher"))
+
+    inner = Workspace(space.data / UNTAUGHT)
+    inner.data.mkdir(parents=True)
+    # Its bad rows are those of the run.
+    prepared = prepare(rows, config.without_teacher(), CountBadRows(), inner.data)
+    network, fitted = _fit(prepared, inner, progress, resume=False)
+    first_model, decisions = _decide(_export(network, prepared), prepared, lambda _: None)
+    model = first_model
+    if prepared.config.training.refit:
+        model = _refit(first_model, decisions, prepared, fitted, inner, progress)
+    corpus, classifier = prepared.corpus, model.classifier()
+    validation = evaluate(first_model.classifier(), corpus.validation)
+    return _compared(
+        classifier, validation, evaluate(classifier, corpus.test) if corpus.test else None
+    )
+
+
+def _compared(classifier: Classifier, validation: Report, test: Report | None) -> ComparedModel:
+    return ComparedModel(
+        bytes=len(classifier.artifact.model),
+        validation=Scores.of(validation),
+        test=Scores.of(test) if test else None,
+    )
+
+
 def _metrics(
     model: "TrainedModel", prepared: Prepared, fitted: Fitted, evaluation: _Evaluation
 ) -> RunMetrics:
@@ -462,9 +563,9 @@ def _metrics(
     )
 
 
-def _baselines(prepared: Prepared) -> Baselines:
+def _baselines(prepared: Prepared, train: StoredRows) -> Baselines:
     corpus = prepared.corpus
-    learnt = [corpus.rows.train]
+    learnt = [train]
     if prepared.config.training.refit and corpus.test:
         # As the model that classifies the test rows.
         learnt.append(corpus.rows.validation)

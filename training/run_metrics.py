@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from gatewise.training.evaluation.baselines import Baselines
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.fit.progress import Fitted
-from gatewise.vocab.tokenizer.tokenizer import Coverage
+from gatewise.training.teacher.comparison import Comparison
+from gatewise.training.teacher.teaching import TeachingCounts
+from gatewise.vocab.tokenizer.coverage import Coverage
 
 
 @dataclass(frozen=True)
@@ -13,7 +15,7 @@ class RunMetrics:
     """The metrics of a training run.
 
     Attributes:
-        rows: Training rows.
+        rows: Training rows; copies and unlabelled texts that a teacher labelled are left out.
         refit_rows: Rows of the second training, whose weights the model has, the validation rows
             among them; None if there was none.
         labels: Number of classes.
@@ -24,6 +26,8 @@ class RunMetrics:
         validation: Metrics on the validation rows, by which the best epoch was chosen.
         test: Metrics on the test rows, by which nothing was chosen; None without such rows.
         baselines: The baselines on the test rows, or on the validation rows without such rows.
+        teaching: What a teacher labelled; None without a teacher.
+        comparison: The teacher beside the network; None likewise.
     """
 
     rows: int
@@ -36,6 +40,8 @@ class RunMetrics:
     test: Report | None
     baselines: Baselines | None = None
     refit_rows: int | None = None
+    teaching: TeachingCounts | None = None
+    comparison: Comparison | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The metrics as a JSON object; the same run gives the same object."""
@@ -52,4 +58,7 @@ class RunMetrics:
             "validation": self.validation.as_dict(),
             "test": self.test.as_dict() if self.test else None,
             "baselines": self.baselines.as_dict() if self.baselines else None,
+            "teacher": {**self.teaching.as_dict(), **self.comparison.as_dict()}
+            if self.teaching and self.comparison
+            else None,
         }

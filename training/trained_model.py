@@ -186,6 +186,7 @@ class TrainedModel:
                     unit=self.config.tokens.unit,
                     max_length=self.config.tokens.max_length,
                     keep=self.config.tokens.keep,
+                    windows=self.config.tokens.windows,
                 ),
                 network=NetworkSettings(
                     cell=network.cell,

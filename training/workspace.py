@@ -20,8 +20,14 @@ _PARTS = ("train", "validation", "test")
 ALL_ROWS = "all"
 """Name of the part that the rows of the second training are stored under."""
 
+TAUGHT_ROWS = "taught.arrow"
+"""Name of the file of the rows as a teacher labelled them."""
+
+UNTAUGHT = "untaught"
+"""Name of the folder of the training without a teacher."""
+
 _IN_DATA = {f"{_DATA}/{name}" for part in _PARTS for name in (part, f"{part}.arrow")}
-_IN_DATA.add(f"{_DATA}/{ALL_ROWS}")
+_IN_DATA |= {f"{_DATA}/{name}" for name in (ALL_ROWS, TAUGHT_ROWS, UNTAUGHT)}
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,12 @@ class Workspace:
     def checkpoint(self) -> Path:
         """The state of the run."""
         return self.path / _CHECKPOINTS[0]
+
+
+def teacher_cache_of(out: Path) -> Path:
+    """The folder of a teacher's results beside a model folder, which outlives the run."""
+    folder = out.resolve()
+    return folder.with_name(f"{folder.name}.teacher")
 
 
 def workspace_of(out: Path) -> Workspace:

@@ -27,6 +27,10 @@ class CorpusError(GatewiseError, ValueError):
     """
 
 
+class EmptyFileError(CorpusError):
+    """A data file without a header or a line; among others, it is one without rows."""
+
+
 class OutputError(GatewiseError):
     """An output that cannot be written, or that cannot be resumed."""
 

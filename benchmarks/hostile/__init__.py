@@ -1,1 +1,1 @@
-"""Requests that nobody should send, and how the service answers them."""
+"""Hostile requests, and how the service answers them."""

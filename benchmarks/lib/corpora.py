@@ -1,4 +1,4 @@
-"""The corpora that benchmarks read: found, split the same way for everyone, cut and repeated.
+"""The corpora that benchmarks read: located, split deterministically, cut and repeated.
 
 A corpus is a folder with `train`, `test` and perhaps `valid`, or with `all`, as `.csv`, `.csv.gz`
 or `.jsonl` with the columns text and label, or labels where a text has several.

@@ -1,4 +1,4 @@
-"""Timing in turns: round by round, each beginning with another, so that a busy moment hits all."""
+"""Interleaved timing: the candidates run in rounds, so that a busy moment slows all of them."""
 
 import statistics
 import time

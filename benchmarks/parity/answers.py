@@ -1,4 +1,4 @@
-"""What runtimes are asked, what they answer, and how far answers are from the reference's."""
+"""Questions for a runtime, its answers, and their differences from the reference's."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The ways from the texts of a corpus to their labels, each timed in a process of its own.
+"""Candidates that classify the texts of a corpus, each timed in a process of its own.
 
 Two libraries in one process would compete for the threads; a process that waits for its turn takes
 nothing from the others. Two candidates are what cannot be saved: the tokenizer over all texts at

@@ -1,4 +1,4 @@
-"""Clients that send again as soon as they are answered, every answer of which is judged.
+"""Closed-loop load: each client sends its next request once the last is answered and checked.
 
 Slower than wrk, which inspects no answer: for what is answered, not for how fast.
 """

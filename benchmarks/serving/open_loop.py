@@ -1,4 +1,4 @@
-"""Requests at a rate, whatever becomes of them: clients that do not wait for each other.
+"""Open-loop load: requests at a fixed rate, whether or not the earlier ones are answered.
 
 Each request is due at a moment drawn from a Poisson process, and is then sent over a connection
 that is free, or over a new one.

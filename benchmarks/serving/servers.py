@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, asked and understood.
+"""The servers that are compared: how each is started, and the format of its requests and answers.
 
 Every one serves the same ONNX file and tokenizer in one process that answers, with one thread of
 onnxruntime, the way its own documentation shows.

@@ -1,1 +1,1 @@
-"""Questions that were asked once, with their answers and dates in README.md."""
+"""One-off studies: README.md has their questions, answers and dates."""

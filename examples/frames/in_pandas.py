@@ -11,7 +11,7 @@ import gatewise
 
 
 def main(model: str, source: str, output: str) -> None:
-    """Reads a CSV file, adds the columns `label` and `score`, and writes it."""
+    """Reads a CSV file, adds the columns `predicted_label` and `predicted_score`, and writes it."""
     frame = pd.read_csv(source, dtype=str)
     frame.assign(**gatewise.score_texts(frame["text"], model)).to_csv(output, index=False)
 

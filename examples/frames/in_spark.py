@@ -16,13 +16,13 @@ import gatewise
 
 
 def with_labels(frame: DataFrame, model: str) -> DataFrame:
-    """Adds the columns `label` and `score` to a frame with the column `text`."""
+    """Adds `predicted_label` and `predicted_score` to a frame with the column `text`."""
 
     def scored(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for batch in batches:
             yield batch.assign(**gatewise.score_texts(batch["text"], model, workers=1))
 
-    schema = f"{frame.schema.toDDL()}, label STRING, score FLOAT"
+    schema = f"{frame.schema.toDDL()}, predicted_label STRING, predicted_score FLOAT"
     return frame.mapInPandas(scored, schema)
 
 

@@ -1,5 +1,6 @@
 """`gatewise serve`: serves models over HTTP, on this machine or on a Ray cluster."""
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -9,12 +10,13 @@ from gatewise import command_options
 
 def serve(
     models: Annotated[
-        list[str],
+        list[str] | None,
         command_options.path_argument(
             metavar="MODEL...",
-            help="Model folders, zips of them, or folders of versions; NAME=PATH names one.",
+            help="Model folders, zips of them, or folders of versions; NAME=PATH names one. "
+            "GATEWISE_MODEL if there is none.",
         ),
-    ],
+    ] = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")
     ] = None,
@@ -57,7 +59,14 @@ def serve(
     if high and high < low:
         raise typer.BadParameter(f"--max-replicas {high}: expected at least --min-replicas {low}")
 
-    values: dict[str, Any] = {"model": models, "host": host, "port": port, "workers": workers}
+    if not models and not os.environ.get("GATEWISE_MODEL"):
+        raise typer.BadParameter("expected a MODEL, here or in GATEWISE_MODEL")
+    values: dict[str, Any] = {
+        "model": models or None,
+        "host": host,
+        "port": port,
+        "workers": workers,
+    }
     values = {name: value for name, value in values.items() if value is not None}
     if engine == "ray":
         # Imported first, so that a missing package is reported before anything else.

@@ -14,6 +14,18 @@ def train(
     out: Annotated[Path, command_options.path_option(help="The model folder to write.")],
     validation: command_options.Validation = None,
     test: command_options.Test = None,
+    teacher: Annotated[
+        list[Path] | None,
+        command_options.path_option(
+            metavar="FOLDER", help="An encoder, or a Gatewise model, that labels texts."
+        ),
+    ] = None,
+    unlabelled: Annotated[
+        list[Path] | None,
+        command_options.path_option(
+            metavar="FILE", help="Texts without labels, for the teacher to label."
+        ),
+    ] = None,
     config: command_options.ConfigFile = None,
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
@@ -34,7 +46,7 @@ def train(
 
     run_config = load_config(
         config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
-    )
+    ).taught_by(teacher, unlabelled)
     with fitting_progress() as on_progress:
         try:
             model = gatewise.train(
@@ -51,6 +63,11 @@ def train(
             if workspace_of(out).checkpoint.exists():
                 typer.echo(
                     "gatewise: interrupted: --resume continues from the checkpoint", err=True
+                )
+            elif run_config.teacher.is_wanted:
+                typer.echo(
+                    "gatewise: interrupted: what the teacher labelled is kept for the next run",
+                    err=True,
                 )
             raise
     if model.run is not None:

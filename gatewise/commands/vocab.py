@@ -26,7 +26,8 @@ def vocab(
     from gatewise.vocab.corpus.corpus_reader import texts_of
     from gatewise.vocab.corpus.record_stream import open_records
     from gatewise.vocab.corpus.text_spool import open_spool
-    from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
+    from gatewise.vocab.tokenizer.coverage import measure_coverage
+    from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
     from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
 
     check_outputs([corpus], {"out": out, "rejects": rejects})

@@ -8,7 +8,7 @@ from gatewise.console.output import print_json, print_plainly
 from gatewise.printable import printable
 
 if TYPE_CHECKING:
-    from gatewise.training.data.corpus_check import CorpusCheck
+    from gatewise.training.data.corpus_findings import CorpusCheck
 
 _LABELS_SHOWN = 40
 

@@ -1,5 +1,6 @@
 """What training, evaluation, export and inspection print: progress, metrics, model folders."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -30,34 +31,45 @@ if TYPE_CHECKING:
     from gatewise.training.fit.progress import Progress as FitProgress
     from gatewise.training.mobile.mobile_export import Exported, ExportStep
     from gatewise.training.run_metrics import RunMetrics
-    from gatewise.vocab.tokenizer.tokenizer import Coverage
+    from gatewise.training.teacher.comparison import Comparison
+    from gatewise.vocab.tokenizer.coverage import Coverage
 
 _LABELS_SHOWN = 40
 
 
 @contextmanager
 def fitting_progress() -> Iterator["OnProgress"]:
-    """A bar over updates and a line for each epoch and finding; lines alone without a terminal."""
-    from gatewise.training.fit.progress import Finding  # noqa: PLC0415
+    """A bar for each stage and a line for each epoch and finding; lines alone without a terminal.
+
+    Without a terminal, the stages of a teacher have a line for each tenth.
+    """
+    from gatewise.training.fit.progress import FITTING, LABELLING, Finding  # noqa: PLC0415
 
     console = Console(stderr=True)
     columns = (
-        TextColumn("fitting"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("updates"),
+        TextColumn("{task.fields[unit]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("fitting", total=None)
+        task = bar.add_task(FITTING, total=None, unit="updates")
+        tenths = _Tenths()
 
         def on_progress(progress: "FitProgress | Finding") -> None:
             if isinstance(progress, Finding):
                 line: str | None = progress.message
             else:
+                labels = progress.stage.startswith(LABELLING)
+                if bar.tasks[0].description != progress.stage:
+                    unit = "texts" if labels else "updates"
+                    bar.reset(task, description=progress.stage, unit=unit)
                 bar.update(task, completed=progress.step, total=progress.steps)
                 line = epoch_line(progress)
+                if labels and not console.is_terminal:
+                    line = tenths.line(progress)
             if line:
                 print_progress(console, line)
 
@@ -67,6 +79,27 @@ def fitting_progress() -> Iterator["OnProgress"]:
 def is_terminal() -> bool:
     """Whether standard error is a terminal, where a bar can move."""
     return Console(stderr=True).is_terminal
+
+
+class _Tenths:
+    """A line for each tenth of a stage, with the time left."""
+
+    def __init__(self) -> None:
+        self._stage, self._tenth, self._start = "", 0, 0.0
+
+    def line(self, progress: "FitProgress") -> str | None:
+        """The line at this point of a stage; None between tenths."""
+        if progress.stage != self._stage:
+            self._stage, self._tenth, self._start = progress.stage, 0, time.monotonic()
+        tenth = 10 * progress.step // max(progress.steps, 1)
+        if tenth <= self._tenth:
+            return None
+        self._tenth = tenth
+        left = (time.monotonic() - self._start) * (progress.steps / progress.step - 1)
+        return (
+            f"{progress.stage}: {progress.step:,} of {progress.steps:,} texts, "
+            f"about {left / 60:.0f} min left"
+        )
 
 
 def epoch_line(progress: "FitProgress") -> str | None:
@@ -89,6 +122,8 @@ def show_run(run: "RunMetrics", out: Path) -> None:
         show_report(run.validation, title="validation")
     if run.baselines:
         print_plainly(_baselines_line(run.baselines))
+    if run.comparison:
+        print_plainly(_comparison_line(run.comparison))
     best = run.fitted.best
     print_plainly(
         f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
@@ -103,6 +138,16 @@ def _baselines_line(baselines: "Baselines") -> str:
     found = f"{linear.accuracy:.4f}" if linear else f"not trained, because {baselines.why_not}"
     always = printable(", ".join(baselines.majority_labels) or "no label")
     return f"on the same rows: linear baseline {found}; always {always}: {baselines.majority:.4f}"
+
+
+def _comparison_line(comparison: "Comparison") -> str:
+    """The accuracy of teacher, student and untaught student."""
+    names = {"teacher": "teacher", "student": "taught", "untaught": "not taught"}
+    found = (
+        f"{names[name]} {model.scores(comparison.part).accuracy:.4f}"
+        for name, model in comparison.models().items()
+    )
+    return f"accuracy on the {comparison.part} rows: {', '.join(found)}"
 
 
 def show_report(report: "Report", *, title: str = "report", as_json: bool = False) -> None:
@@ -126,6 +171,10 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
     if labels > _LABELS_SHOWN:
         table.add_row(f"… and {labels - _LABELS_SHOWN} more, see --json")
     print_plainly(table)
+    if report.unknown_labels:
+        rows = sum(report.unknown_labels.values())
+        names = _shortened(tuple(report.unknown_labels))
+        print_plainly(f"{rows:,} rows with labels that the model lacks count as errors: {names}")
     micro_f1 = "" if report.micro_f1 is None else f"micro F1 {report.micro_f1:.4f}  "
     low, high = report.accuracy_interval
     print_plainly(
@@ -152,9 +201,12 @@ def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool
     if as_json:
         print_json({"size": size, **asdict(coverage), "share": coverage.share})
         return
+    in_pieces = ""
+    if coverage.in_pieces:
+        in_pieces = f"; {coverage.in_pieces / coverage.tokens:.2%} are read as pieces of words"
     print_plainly(
         f"{size:,} tokens in the dictionary; it covers {coverage.share:.2%} of the "
-        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts"
+        f"{coverage.tokens:,} tokens of {coverage.texts:,} texts{in_pieces}"
     )
     print_plainly(f"dictionary written to {out}")
 
@@ -214,7 +266,11 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
         **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
         "tokens": f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
-        f"at most {tokens.max_length} per text",
+        + (
+            f"at most {tokens.max_length} per text"
+            if tokens.windows == 1
+            else f"at most {tokens.windows} windows of {tokens.max_length} per text"
+        ),
         "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
         f"{token_input}, read-out {network.readout}",
         "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"

@@ -1,10 +1,13 @@
 """The classifier: texts to labels with onnxruntime, for evaluation, scoring and serving alike.
 
 A prediction never depends on the other texts of its batch: the graph sums time steps in order, and
-a batch of one uses the same kernels as a larger one.
+a batch of one uses the same kernels as a larger one. A text may be run as several windows, whose
+logits are pooled.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -17,14 +20,17 @@ from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
 from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked, reached
 from gatewise.service.model.texts import checked_texts
+from gatewise.service.model.window_pooling import pool_windows
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.errors import EmptyTextError
+from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoding import (
     Batch,
     Encoded,
     EncodedWithOffsets,
     Encoder,
     Ragged,
+    num_windows,
     pad,
 )
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
@@ -64,10 +70,17 @@ class Classifier:
         self.thresholds = loaded.config.label_thresholds() if self.multi_label else None
         self.reject = loaded.config.gatewise.reject
         tokens = loaded.config.gatewise.tokens
-        self._encoder = Encoder(loaded.tokenizer, tokens.max_length, tokens.keep)
+        # Longer ids are split into windows; None if a text is one window, however long it is.
+        self._window = tokens.max_length if tokens.windows > 1 else None
+        self._encoder = Encoder(loaded.tokenizer, tokens.max_length, tokens.keep, tokens.windows)
         self._session = open_session(loaded.model, loaded.model_file, threads)
         self._min_rows = min_batch_rows(loaded.manifest.operators)
         self._probe()
+
+    @cached_property
+    def coverage_counter(self) -> CoverageCounter:
+        """Counts the tokens of encoded texts that are in the vocabulary."""
+        return CoverageCounter(self.artifact.tokenizer)
 
     @property
     def score_function(self) -> ScoreFunction:
@@ -150,7 +163,7 @@ class Classifier:
     def logits(self, encoded: Sequence[Encoded] | Ragged) -> NDArray[np.float32]:
         """The logits of texts.
 
-        Texts of similar length are batched together to reduce padding.
+        Texts, or windows of them, of similar length are batched together to reduce padding.
 
         Returns:
             float32, shape `(texts, classes)`, in the order of the texts.
@@ -161,17 +174,20 @@ class Classifier:
         """The logits of texts, and the number of padding tokens in their batches."""
         if isinstance(encoded, Ragged):
             texts = encoded
-        elif len(encoded) == 1:
+        elif len(encoded) == 1 and len(encoded[0].ids) <= (self._window or math.inf):
             # A single text needs no grouping, whose overhead would show in its latency.
             return self._run(pad([encoded[0].ids])), 0
         else:
             texts = Ragged.of(encoded)
-        logits = np.empty((len(texts), len(self.classes_)), dtype=np.float32)
-        padding, starts = 0, texts.starts
-        for rows in _batches(texts.lengths):
-            batch = texts.batch(rows, starts)
+        windows = texts.windows(self._window) if self._window else texts
+        logits = np.empty((len(windows), len(self.classes_)), dtype=np.float32)
+        padding, starts = 0, windows.starts
+        for rows in _batches(windows.lengths):
+            batch = windows.batch(rows, starts)
             logits[rows] = self._run(batch)
-            padding += batch.attention_mask.size - int(texts.lengths[rows].sum())
+            padding += batch.attention_mask.size - int(windows.lengths[rows].sum())
+        if self._window and windows is not texts:
+            logits = pool_windows(logits, num_windows(texts.lengths, self._window))
         return logits, padding
 
     def scores(

@@ -44,6 +44,7 @@ class Attribution:
     # The drop in the label's log-odds without it; negative if it is evidence against the
     # label.
     share: float
+    unknown: bool  # whether none of its tokens is in the vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,9 @@ def explain(
             index=int(explained),
             log_odds=_rounded(odds[first]),
             shares=tuple(
-                Attribution(span.start, span.end, _rounded(odds[first] - without))
+                Attribution(
+                    span.start, span.end, _rounded(odds[first] - without), _is_unknown(text, span)
+                )
                 for span, without in zip(spans, odds[first + 1 :], strict=False)
             ),
             logits=logits[first],
@@ -111,6 +114,11 @@ def _spans(text: EncodedWithOffsets) -> list[Span]:
     # A span must not extend over the part that truncation removed.
     ordered = sorted(bounds | {text.boundary})
     return [_joined(spans[first:last]) for first, last in pairwise(ordered)]
+
+
+def _is_unknown(text: EncodedWithOffsets, span: Span) -> bool:
+    ids = text.encoded.ids[span.tokens.start : span.tokens.stop]
+    return bool((ids == UNKNOWN_ID).all())
 
 
 def _joined(spans: Sequence[Span]) -> Span:

@@ -6,8 +6,17 @@ Inference read; Gatewise's own settings are under its key `gatewise`.
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from gatewise.vocab.tokenizer.encoding import MAX_WINDOWS
 from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN
 
 Precision = Literal["fp32", "fp16", "int8"]
@@ -66,6 +75,16 @@ class TokenSettings(BaseModel):
     unit: Literal["word", "subword", "character", "ngram"]
     max_length: Annotated[_Number, Field(ge=2)]
     keep: Literal["head", "tail", "both"] = "head"
+    # Windows of `max_length` tokens that are read of a text, whose logits are pooled.
+    windows: Annotated[int, Field(ge=1, le=MAX_WINDOWS)] = 1
+
+    @model_serializer(mode="wrap")
+    def _only_if_several(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # A folder with one window is also read by versions that know no windows.
+        document: dict[str, object] = serialize(self)
+        if self.windows == 1:
+            del document["windows"]
+        return document
 
 
 class NetworkSettings(BaseModel):

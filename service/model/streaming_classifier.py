@@ -269,7 +269,8 @@ def _step_network(loaded: Artifact) -> tuple[bytes, IncrementalTokenizer]:
         tokenizer = IncrementalTokenizer(loaded.tokenizer)
     except TokenizerError as error:
         raise StreamingError(f"{loaded.folder.path}: {error}") from None
-    if loaded.step is None or loaded.precision != "fp32":
+    several = loaded.config.gatewise.tokens.windows > 1
+    if loaded.step is None or loaded.precision != "fp32" or several:
         raise StreamingError(f"{loaded.folder.path}: {_reason(loaded)}")
     return loaded.step, tokenizer
 
@@ -281,6 +282,11 @@ def _reason(loaded: Artifact) -> str:
         return (
             f"its network reads texts from their end (network.direction={direction}): to classify "
             "streamed texts, train with network.direction=forward"
+        )
+    if (windows := loaded.config.gatewise.tokens.windows) > 1:
+        return (
+            f"it classifies up to {windows} windows of a text, a stream is one: to classify "
+            "streamed texts, train with tokens.windows=1"
         )
     name = loaded.folder.name_of(loaded.folder.step)
     if loaded.step is not None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gatewise.service.scoring import row_format
-from gatewise.service.scoring.cell_values import cell_text, json_text
 from gatewise.service.scoring.output_columns import Column
+from gatewise.vocab.corpus.cell_values import cell_text, json_text
 
 _LINE_END = "\r\n"
 

@@ -3,22 +3,28 @@
 A plan is made before the first row is read. It is small and can be sent to another process.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
+from gatewise.service.scoring.input_schema import input_schema, json_columns
 from gatewise.service.scoring.output_columns import OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
-from gatewise.vocab.corpus.arrow_records import schema_of
+from gatewise.vocab.corpus.cell_values import cell_text
 from gatewise.vocab.corpus.corpus_reader import text_of
 from gatewise.vocab.corpus.data_files import DataFile, Format
+from gatewise.vocab.corpus.json_records import json_kind
+from gatewise.vocab.corpus.json_types import fits
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.records import BadRow, Record
-from gatewise.vocab.errors import ArgumentError, CorpusError
+from gatewise.vocab.corpus.shown_names import shown_names
+from gatewise.vocab.errors import ArgumentError
+
+_MAX_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,7 @@ class ScoringPlan:
     reject: RejectSettings | None
     row_format: RowFormat
     selects_columns: bool  # whether only some of the columns are written
+    json_types: Mapping[str, pa.DataType]  # what values of JSON must fit, of Parquet's columns
     # Whether the new columns are appended to the unchanged rows of the input, which takes the
     # same text format and all columns.
     appends: bool
@@ -69,13 +76,17 @@ class ScoringPlan:
             top_k=options.top_k,
             probabilities=options.probabilities,
         )
-        schema = pa.schema([*_input_schema(records, columns), *output_columns.fields])
+        types = _types(records, columns, output)
+        schema = pa.schema([*types, *output_columns.fields], metadata=types.metadata)
         if options.columns is not None:
             schema = _select(schema, options.columns)
         # The delimiter and the quotes may be others although the format is the same.
         same_format = {_dialect(table.file) for table in records.tables} == {_dialect(output)}
         delimited = output.format in (Format.CSV, Format.TSV)
-        same_columns = not delimited or all(table.columns == columns for table in records.tables)
+        # A file without columns has no rows.
+        same_columns = not delimited or all(
+            table.columns in (columns, ()) for table in records.tables
+        )
         return cls(
             text_column=options.text_column,
             input_columns=frozenset(columns),
@@ -83,6 +94,7 @@ class ScoringPlan:
             reject=reject_settings(classifier, options.none_below),
             row_format=RowFormat(output.format, output.compression, schema),
             selects_columns=options.columns is not None,
+            json_types=json_columns(records, schema) if output.format is Format.PARQUET else {},
             appends=options.columns is None
             and same_format
             and same_columns
@@ -98,6 +110,14 @@ class ScoringPlan:
                 f"the key {unexpected!r} is not among those of the first records, and the output "
                 "has no column for it"
             )
+        for name, kind in self.json_types.items():
+            value = record.values.get(name)
+            if not isinstance(value, pa.Scalar) and not fits(value, kind):
+                return record.bad(
+                    f"column {name!r}: expected values as in the first records, of type {kind}, "
+                    f"received {json_kind(value)}, {cell_text(value)[:_MAX_SHOWN]}; JSON Lines as "
+                    "the output hold values of any kind"
+                )
         return text_of(record, self.text_column)
 
     def _unexpected_key(self, record: Record) -> str | None:
@@ -146,26 +166,11 @@ def _dialect(file: DataFile) -> tuple[Format, str, bool]:
     return file.format, file.cell_delimiter, file.quoted
 
 
-def _input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
-    files = [table.file for table in records.tables]
-    if any(file.format not in (Format.PARQUET, Format.ARROW) for file in files):
-        return pa.schema([pa.field(name, pa.string()) for name in columns])
-    schemas = [schema_of(file) for file in files]
-    # A column that a file lacks is null in its rows, even if another file declares it not null.
-    in_all_files = set(columns).intersection(*(schema.names for schema in schemas))
-    schemas = [
-        pa.schema(
-            [field if field.name in in_all_files else field.with_nullable(True) for field in schema]
-        )
-        for schema in schemas
-    ]
-    try:
-        return pa.unify_schemas(schemas)
-    except (pa.ArrowException, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise CorpusError(
-            f"{records.path}: its files differ in their column types: {reason}"
-        ) from error
+def _types(records: RecordStream, columns: Sequence[str], output: DataFile) -> pa.Schema:
+    """The columns of the input; only Parquet uses their types."""
+    if output.format is Format.PARQUET:
+        return input_schema(records, columns)
+    return pa.schema([(name, pa.string()) for name in columns])
 
 
 def _select(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
@@ -176,9 +181,9 @@ def _select(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
     for name in columns:
         if name not in schema.names:
             raise ArgumentError(
-                f"columns: no column {name!r}; the columns are: {', '.join(schema.names)}",
+                f"columns: no column {name!r}; the columns are: {shown_names(schema.names)}",
                 option="columns",
             )
     if twice := [name for name in columns if list(columns).count(name) > 1]:
         raise ArgumentError(f"columns: {twice[0]!r} is named twice", option="columns")
-    return pa.schema([schema.field(name) for name in columns])
+    return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)

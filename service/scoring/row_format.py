@@ -16,7 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
-from gatewise.service.scoring.cell_values import cell_text, json_text
+from gatewise.vocab.corpus.cell_values import cell_text, json_text, labels_text
+from gatewise.vocab.corpus.columns import LABELS
+from gatewise.vocab.corpus.csv_records import holds_rows
 from gatewise.vocab.corpus.data_files import OUTPUT_SUFFIXES, DataFile, Format
 from gatewise.vocab.errors import OutputError
 
@@ -25,6 +27,7 @@ Row = Mapping[str, object]
 # A row group ends at whichever limit is reached first.
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 64 * 1024 * 1024
+_MAX_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,9 @@ class RowFormat:
     """The format of an output.
 
     Text formats are UTF-8 with LF line ends. CSV and TSV quote as in RFC 4180; null is an empty
-    cell, and values other than strings are JSON. In JSON, NaN and infinity become null, and dates
-    become strings in the order of ISO 8601.
+    cell, the list of the column `labels` is written as corpora have it, and other values than
+    strings are JSON. In JSON, NaN and infinity become null, dates, durations and decimals become
+    strings, and bytes become strings in base64.
     """
 
     format: Format
@@ -71,7 +75,11 @@ class RowFormat:
         if self.format is Format.JSON_LINES:
             return self.compress("".join([json_text(row) + "\n" for row in rows]))
         names = self.schema.names
-        cells = ([cell_text(row.get(name)) for name in names] for row in rows)
+        formats = [labels_text if name == LABELS else cell_text for name in names]
+        cells = (
+            [to_text(row.get(name)) for to_text, name in zip(formats, names, strict=True)]
+            for row in rows
+        )
         return self.compress(delimited(cells, self.delimiter))
 
     def compress(self, text: str) -> bytes:
@@ -96,10 +104,26 @@ def delimited(rows: Iterable[Sequence[str]], delimiter: str) -> str:
 
     The line end is replaced afterwards, because `csv` with `lineterminator="\n"` does not quote a
     cell with a lone `\r`, which strict readers refuse.
+
+    Raises:
+        OutputError: A row of TSV would be read as several by tools that know no quotes, and here.
     """
     lines = _Lines()
-    csv.writer(lines, delimiter=delimiter).writerows(rows)
+    writer = csv.writer(lines, delimiter=delimiter)
+    for cells in rows:
+        writer.writerow(cells)
+        if delimiter == "\t" and any("\n" in cell for cell in cells):
+            _check_row(lines.lines[-1], len(cells))
     return "\n".join([*(line[:-2] for line in lines.lines), ""])
+
+
+def _check_row(row: str, width: int) -> None:
+    lines = row[:-2].split("\n")
+    if holds_rows(lines, width, "\t"):
+        raise OutputError(
+            f"a row of TSV has tabs and line ends in a cell, each line of which would be read as a "
+            f"row: {lines[0][:_MAX_SHOWN]!r}: write .csv, .jsonl or .parquet instead"
+        )
 
 
 class _Lines:
@@ -110,15 +134,12 @@ class _Lines:
 
 def _array(field: pa.Field, values: list[object]) -> pa.Array:
     try:
-        if any(isinstance(value, pa.Scalar) and value.type == field.type for value in values):
+        if any(isinstance(value, pa.Scalar) for value in values) and not kinds.is_string(
+            field.type
+        ):
             # Arrow scalars are concatenated: `pa.array` refuses a null in a list of them, and is
             # slow for long lists.
-            return pa.concat_arrays(
-                [
-                    pa.repeat(pa.scalar(None, field.type) if value is None else value, 1)
-                    for value in values
-                ]
-            )
+            return pa.concat_arrays([pa.repeat(_scalar(value, field.type), 1) for value in values])
         if kinds.is_string(field.type):
             values = [
                 value if isinstance(value, str) else cell_text(value) or None for value in values
@@ -128,6 +149,20 @@ def _array(field: pa.Field, values: list[object]) -> pa.Array:
         raise OutputError(
             f"column {field.name!r}: expected values of type {field.type}: {error}"
         ) from error
+
+
+def _scalar(value: object, kind: pa.DataType) -> pa.Scalar:
+    """A value as a scalar of a type; files of one input may differ in their types."""
+    if not isinstance(value, pa.Scalar):
+        return pa.scalar(value, type=kind)
+    if value.type == kind:
+        return value
+    if not value.is_valid:
+        return pa.scalar(None, type=kind)
+    try:
+        return value.cast(kind)
+    except (pa.ArrowNotImplementedError, pa.ArrowTypeError):
+        return pa.scalar(value.as_py(), type=kind)
 
 
 class ParquetAssembler:

@@ -99,15 +99,15 @@ def score(
     changed, and the new columns are appended to it.
 
     A text without a token is a bad row. So is a JSON record with a key that has no column in the
-    output: the columns of CSV, TSV and Parquet are those of the input's first records. A bad row
-    ends the run unless there is a rejects file.
+    output, or with a value of another kind than its column: the columns of CSV, TSV and Parquet,
+    and the types of Parquet, are those of the input's first records. A bad row ends the run unless
+    there is a rejects file. An input without rows gives an output without rows.
 
     The output appears when it is complete. An interrupted run leaves a folder `.NAME.partial` next
     to it, from which a later run can resume; the output is then the same, byte for byte.
 
     Raises:
-        CorpusError: The input cannot be read or has no row that can be scored, or the output
-            cannot be written.
+        CorpusError: The input cannot be read, or the output cannot be written.
         BadRowsError: A row is bad and there is no rejects file.
         InterruptedRunError: One of these, and a later run can resume.
     """
@@ -132,7 +132,7 @@ def score(
             with closing(_score_chunks(classifier, plan, chunk_iterator, workers)) as results:
                 strict = destination.rejects is None
                 counts = _write(results, plan, output, on_written, strict=strict)
-            check_result(records, counts, output)
+            check_unchanged(records, output)
             destination.deliver(output, plan.row_format)
     return Summary.of(counts, plan, resumed=earlier.rows, seconds=time.perf_counter() - started)
 
@@ -203,12 +203,8 @@ def check_earlier_rejects(target: object, earlier: RowCounts, rejects: Path | No
         )
 
 
-def check_result(
-    records: RecordStream, counts: RowCounts, output: JournaledOutput | StdoutOutput
-) -> None:
-    """Checks that a finished run scored a row, and that the inputs have not changed meanwhile."""
-    if not counts.scored:
-        raise CorpusError(f"{records.path}: holds no rows that can be used")
+def check_unchanged(records: RecordStream, output: JournaledOutput | StdoutOutput) -> None:
+    """Checks that the inputs have not changed while they were read."""
     try:
         for table in records.tables:
             require_unchanged(table.file)

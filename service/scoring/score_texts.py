@@ -18,6 +18,7 @@ from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.options import reject_settings
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
 from gatewise.service.scoring.output_columns import OutputColumns
+from gatewise.vocab.corpus.columns import LABEL, LABELS
 from gatewise.vocab.corpus.data_files import Format
 
 
@@ -37,8 +38,8 @@ def score_texts(
     again after its folder has been replaced.
 
     Example:
-        `frame.assign(**score_texts(frame["text"], "model"))` adds the columns `label` and
-        `score`.
+        `frame.assign(**score_texts(frame["text"], "model"))` adds the columns
+        `predicted_label` and `predicted_score`.
 
     Args:
         texts: The texts; a missing one (None, NaN), or one without a token, has None in every
@@ -53,8 +54,9 @@ def score_texts(
             If several processes share the CPUs, as in Spark, 1 is best.
 
     Returns:
-        The values of each column, one per text: `label` and `score`, then `label_2` and so on;
-        with several labels per text, `labels` and `scores`, which are lists.
+        The values of each column, one per text: `predicted_label` and `predicted_score`, then
+        `predicted_label_2` and so on; with several labels per text, `predicted_labels` and
+        `predicted_scores`, which are lists.
 
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.
@@ -66,7 +68,8 @@ def score_texts(
     return columns_of_texts(
         classifier,
         texts,
-        (),
+        # `frame.assign` would replace the true labels of a frame by the predicted ones.
+        (LABEL, LABELS),
         str(model),
         top_k=top_k,
         probabilities=probabilities,

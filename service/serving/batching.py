@@ -21,7 +21,6 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.vocab.errors import EmptyTextError, GatewiseError
 from gatewise.vocab.tokenizer.encoding import Encoded
-from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +143,7 @@ class BatchStats:
     predicted: list[
         str
     ]  # the labels of the texts: of each one, or any number if it may have several
-    unknown: int  # tokens that are not in the vocabulary
+    unknown: int  # tokens that are not in the vocabulary; a word in pieces is one
     waited: list[float]  # seconds from creation to this batch of each job that it begins
 
 
@@ -418,13 +417,13 @@ def compute(
         # Another thread may run the rest of a long job: the last one merges the parts.
         if merged := job.merged():
             finished.append((job, merged))
-    ids = np.concatenate([text.ids for text in texts])
+    coverage = classifier.coverage_counter.count([text.ids for text in texts])
     return finished, BatchStats(
         texts=texts,
         padding=padding,
         best=own.max(axis=1),
         none=len(none) - none.count(None),
         predicted=classifier.predicted(own, none),
-        unknown=int(np.count_nonzero(ids == UNKNOWN_ID)),
+        unknown=coverage.unknown,
         waited=[now - job.created for job, start, _ in slices if not start],
     )

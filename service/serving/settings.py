@@ -254,7 +254,8 @@ def _check_names(environment: Mapping[str, str]) -> None:
     unknown = [
         name
         for name, value in environment.items()
-        if name.upper().startswith(PREFIX)
+        if value  # an empty variable counts as unset
+        and name.upper().startswith(PREFIX)
         and name.upper() not in known
         and not _is_service_link(name, value)
     ]

@@ -60,11 +60,11 @@ def default():
 def wait_until():
     """Waits until a condition holds."""
 
-    def wait(condition, what):
-        deadline = time.monotonic() + PATIENCE
+    def wait(condition, what, patience=PATIENCE):
+        deadline = time.monotonic() + patience
         while not condition():
             if time.monotonic() > deadline:
-                pytest.fail(f"in {PATIENCE} s there was no moment when {what}")
+                pytest.fail(f"in {patience} s there was no moment when {what}")
             time.sleep(0.02)
 
     return wait

@@ -1,4 +1,4 @@
-"""What Docker Compose itself makes of the compose file. It needs no engine for that."""
+"""The compose file as Docker Compose resolves it, which needs no engine."""
 
 import json
 import os
@@ -79,10 +79,12 @@ def test_the_settings_are_passed_on(config, services):
     changed = config(**given)["services"]
     passed = changed["gatewise"]["environment"]
     assert passed.pop("GATEWISE_API_KEYS_FILE") == ""
+    assert passed.pop("GATEWISE_MODEL") == "/model"
     decided = {variable(name) for name in decided}
     assert passed == {name: value for name, value in given.items() if name not in decided}
     # Empty is unset: without variables the service's own defaults hold.
-    environment = services["gatewise"]["environment"]
+    environment = {**services["gatewise"]["environment"]}
+    del environment["GATEWISE_MODEL"]
     assert set(environment.values()) == {""}
     assert all(name.startswith(PREFIX) for name in environment)
     # The proxy bounds bodies as the service does.
@@ -94,11 +96,11 @@ def test_the_settings_are_passed_on(config, services):
 def test_the_model_is_mounted_as_it_is(config, services, tmp_path):
     (default,) = services["gatewise"]["volumes"]
     assert default["source"] == str(ROOT / "model")
-    assert services["gatewise"]["command"][:3] == ["gatewise", "serve", "/model"]
+    assert services["gatewise"]["environment"]["GATEWISE_MODEL"] == default["target"]
     moved = config(MODEL=str(tmp_path), MODEL_PATH="/model/current")["services"]["gatewise"]
     (given,) = moved["volumes"]
     assert (given["source"], given["target"]) == (str(tmp_path), "/model")
-    assert moved["command"][:3] == ["gatewise", "serve", "/model/current"]
+    assert moved["environment"]["GATEWISE_MODEL"] == "/model/current"
 
 
 def test_folders_of_this_machine_are_only_read_and_never_made(services):

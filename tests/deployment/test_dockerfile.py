@@ -1,4 +1,4 @@
-"""No container engine is needed: the files are read, and their steps replayed in a folder."""
+"""The Dockerfile, read and replayed in a folder without a container engine."""
 
 import fnmatch
 import json
@@ -138,11 +138,12 @@ def test_a_linter_of_dockerfiles_has_nothing_to_say(hadolint):
 def test_the_command_line_takes_the_images_command():
     (command,) = of("service", "CMD")
     arguments = json.loads(command)
-    assert arguments[:3] == ["gatewise", "serve", "/model"]
+    assert arguments[:2] == ["gatewise", "serve"]
+    assert of("service", "ENV") == ["GATEWISE_MODEL=/model"]
     # A folder that is not there: 1 is its refusal, 2 would be wrong usage.
-    absent = ["no/such/model" if each == "/model" else each for each in arguments[1:]]
-    program = [sys.executable, "-m", "gatewise"]
-    ended = subprocess.run([*program, *absent], check=False, capture_output=True, text=True)
+    program = [sys.executable, "-m", "gatewise", *arguments[1:]]
+    absent = {**os.environ, "GATEWISE_MODEL": "no/such/model"}
+    ended = subprocess.run(program, check=False, capture_output=True, text=True, env=absent)
     assert ended.returncode == 1
     assert "no/such/model" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -226,14 +227,18 @@ def test_the_steps_give_what_serves_and_nothing_to_install_with(
     assert not {"service", "pip", "tensorflow", "keras", "onnx", "sklearn", "setuptools"} & packages
     port = free_port()
     (command,) = of("service", "CMD")
-    moved = {"/model": str(multi_label_folder), "0.0.0.0": "127.0.0.1"}
+    moved = {"0.0.0.0": "127.0.0.1"}
     arguments = [moved.get(each, each) for each in json.loads(command)]
     process = subprocess.Popen(
         [image / "bin" / arguments[0], *arguments[1:], "--port", str(port)],
         stderr=subprocess.PIPE,
         text=True,
         cwd=image,
-        env={"PATH": os.environ["PATH"], "HOME": "/nowhere"},
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": "/nowhere",
+            "GATEWISE_MODEL": str(multi_label_folder),
+        },
     )
     with process:
         try:

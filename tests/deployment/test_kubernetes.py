@@ -2,6 +2,8 @@
 
 import copy
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -60,8 +62,13 @@ def with_component(name):
                     assert (step["op"], last) == ("add", "-")
                     place.append(step["value"])
             else:
-                assert last not in place, "an `add` would put what is there aside"
+                # An `add` would put what is there aside, and a `replace` needs something.
+                assert (last in place) == (step["op"] == "replace")
                 place[last] = step["value"]
+    for file in component(name).get("resources", []):
+        document = yaml.safe_load((FOLDER / "components" / name / file).read_text())
+        if document["apiVersion"] in {"v1", "networking.k8s.io/v1"}:  # not of an operator's own
+            changed[document["kind"]] = document
     return changed
 
 
@@ -208,7 +215,8 @@ def test_what_is_mounted_is_there_and_the_model_is_only_read(documents):
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
     assert set(mounts) == {volume["name"] for volume in pod["volumes"]}
     assert mounts["model"]["readOnly"] is True
-    assert mounts["model"]["mountPath"] == container["args"][2]
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert f"ENV GATEWISE_MODEL={mounts['model']['mountPath']}\n" in dockerfile
     claims = {
         volume["persistentVolumeClaim"]["claimName"]
         for volume in pod["volumes"]
@@ -216,6 +224,62 @@ def test_what_is_mounted_is_there_and_the_model_is_only_read(documents):
     }
     known = documents.get("PersistentVolumeClaim", {}).get("metadata", {}).get("name")
     assert claims == ({known} if known else set())
+
+
+@pytest.mark.parametrize("name", ["model-from-hub", "model-from-store"])
+def test_a_step_before_the_service_fetches_the_model(name):
+    documents = with_component(name)
+    changed = documents["Deployment"]["spec"]["template"]["spec"]
+    (fetch,) = changed["initContainers"]
+    (container,) = changed["containers"]
+    assert fetch["securityContext"] == container["securityContext"]
+    mounts = {mount["name"]: mount for mount in fetch["volumeMounts"]}
+    assert mounts["model"] == {"name": "model", "mountPath": "/model"}
+    assert set(mounts) == {volume["name"] for volume in changed["volumes"]}
+    assert "emptyDir" in changed["volumes"][0]
+    ports = documents["NetworkPolicy"]["spec"]["egress"][0]["ports"]
+    assert {(port["port"], port["protocol"]) for port in ports} == {
+        *((53, "UDP"), (53, "TCP"), (443, "TCP"))
+    }
+    assert "/model" in fetch["args"]
+
+
+def test_the_step_of_the_hub_is_a_command_of_the_image():
+    (fetch,) = with_component("model-from-hub")["Deployment"]["spec"]["template"]["spec"][
+        "initContainers"
+    ]
+    program, command, _, *options = fetch["args"]
+    helped = subprocess.run(
+        [sys.executable, "-m", "huggingface_hub.cli.hf", command, "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    assert program == "hf"
+    for option in options:
+        assert not option.startswith("--") or option in helped
+
+
+def test_the_ingress_passes_on_every_route_but_the_metrics():
+    (rule,) = with_component("ingress")["Ingress"]["spec"]["rules"]
+    paths = rule["http"]["paths"]
+    service = manifests()["Service"]
+    for each in paths:
+        backend = each["backend"]["service"]
+        assert backend["name"] == service["metadata"]["name"]
+        assert backend["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}
+
+    def passes(route):
+        return any(
+            route == each["path"]
+            or (each["pathType"] == "Prefix" and route.startswith(f"{each['path']}/"))
+            for each in paths
+        )
+
+    routes = create_app(Settings(model="none")).openapi()["paths"]
+    own = ("/", "/docs", "/openapi.json", "/page/page.js", "/stream")
+    refused = {route for route in (*routes, *own) if not passes(route)}
+    assert refused == {"/metrics"}
 
 
 def test_keys_are_read_from_the_secret():

@@ -1,4 +1,4 @@
-"""The unit, by systemd's own checks, and what of it can be tried without being started by it."""
+"""The systemd unit: systemd's own checks, and its command run outside systemd."""
 
 import configparser
 import os

@@ -1,4 +1,4 @@
-"""What every page of the documents has in common: what it points to is there."""
+"""Every link, anchor and path on the pages of the documents exists."""
 
 import re
 from pathlib import Path

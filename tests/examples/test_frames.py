@@ -43,7 +43,13 @@ def test_a_frame_of_pandas(model_folder, tmp_path):
     run("in_pandas.py", model_folder, tmp_path / "in.csv", tmp_path / "out.csv")
     frame = pd.read_csv(tmp_path / "out.csv")
     assert list(frame["id"]) == list(range(len(TEXTS)))
-    found = list(zip(frame["label"], frame["score"].astype("float32").tolist(), strict=True))
+    found = list(
+        zip(
+            frame["predicted_label"],
+            frame["predicted_score"].astype("float32").tolist(),
+            strict=True,
+        )
+    )
     assert found == expected(model_folder)
 
 
@@ -58,5 +64,7 @@ def test_a_frame_of_spark(model_folder, tmp_path):
     run("in_spark.py", model_folder, tmp_path / "in", tmp_path / "out")
     table = pq.read_table(tmp_path / "out").sort_by("id")
     assert table["id"].to_pylist() == list(range(len(TEXTS)))
-    found = list(zip(table["label"].to_pylist(), table["score"].to_pylist(), strict=True))
+    found = list(
+        zip(table["predicted_label"].to_pylist(), table["predicted_score"].to_pylist(), strict=True)
+    )
     assert found == expected(model_folder)

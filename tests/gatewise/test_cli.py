@@ -96,18 +96,36 @@ class TestEvaluate:
         assert (code, json.loads(stdout)["rows"]) == (0, 1)
 
     def test_bad_rows_stop_it_or_are_rejected(self, gatewise, refused, model_folder, tmp_path):
-        corpus = write(tmp_path / "c.csv", [(FRENCH, "fr"), ("privet", "ru"), (GERMAN, "de")])
+        corpus = write(tmp_path / "c.csv", [(FRENCH, "fr"), ("privet", ""), (GERMAN, "de")])
         message = refused("evaluate", model_folder, corpus)
-        assert f"{corpus}: 1 bad row: line 3: label 'ru' was never seen in training" in message
+        assert f"{corpus}: 1 bad row: line 3: the label is missing" in message
         rejects = tmp_path / "rejects.jsonl"
         code, stdout, _ = gatewise("evaluate", model_folder, corpus, "--json", "--rejects", rejects)
         assert (code, json.loads(stdout)["rows"]) == (0, 2)
         (reject,) = map(json.loads, rejects.read_text(encoding="utf-8").splitlines())
-        assert (reject["line"], reject["content"]) == (3, "privet,ru")
+        assert (reject["line"], reject["content"]) == (3, "privet,")
         write(corpus, [("\x01", "fr")])
         message = refused("evaluate", model_folder, corpus, "--rejects", rejects)
         assert "holds no rows that can be used" in message
         assert len(rejects.read_text().splitlines()) == 1
+
+    def test_labels_that_the_model_lacks_count_as_errors(self, gatewise, model_folder, tmp_path):
+        rows = [(FRENCH, "fr"), ("privet", "ru"), (GERMAN, "de"), ("mir", "ru")]
+        corpus = write(tmp_path / "c.csv", rows)
+        code, stdout, _ = gatewise("evaluate", model_folder, corpus, "--json")
+        report = json.loads(stdout)
+        assert (code, report["rows"], report["unknown_labels"]) == (0, 4, {"ru": 2})
+        assert report["accuracy"] == 0.5
+        assert report["macro_f1"] == pytest.approx(sum(e["f1"] for e in report["labels"]) / 3)
+        stdout = gatewise("evaluate", model_folder, corpus).stdout
+        assert "2 rows with labels that the model lacks count as errors: 1: ru" in stdout
+
+    def test_of_a_folder_of_splits_the_test_rows_count(self, gatewise, model_folder, tmp_path):
+        write(tmp_path / "train.csv", [(FRENCH, "fr"), (FRENCH, "fr")])
+        write(tmp_path / "test.csv", [(GERMAN, "de")])
+        code, stdout, stderr = gatewise("evaluate", model_folder, tmp_path, "--json")
+        assert (code, json.loads(stdout)["rows"]) == (0, 1)
+        assert "its split test is evaluated, and not train" in stderr
 
 
 class TestScore:

@@ -54,8 +54,11 @@ def test_a_corpus_may_hold_nothing_else_than_rows_out_of_scope(
     report = json.loads(stdout)
     assert (code, report["rows"], report["out_of_scope_recall"]) == (0, 0, 1.0)
     path.write_text(f"text,label\n{UNSURE},another\n", encoding="utf-8")
-    code, _, stderr = gatewise("evaluate", rejecting_folder, path)
-    assert (code, "label 'another' was never seen in training" in stderr) == (1, True)
+    code, stdout, _ = gatewise("evaluate", rejecting_folder, path, "--json")
+    report = json.loads(stdout)
+    # A text with an unknown label is in scope: no label is a wrong answer to it.
+    assert (code, report["rows"], report["accuracy"]) == (0, 1, 0)
+    assert report["unknown_labels"] == {"another": 1}
 
 
 def test_score_writes_it_as_a_label(gatewise, rejecting_folder, corpus, tmp_path):

@@ -171,6 +171,21 @@ def test_the_part_of_a_long_text_is_the_one_that_the_model_keeps(ask, model_fold
         assert ask(folder.path, [text])["ids"] == [encoded.ids.tolist()]
 
 
+def test_the_windows_of_a_long_text_are_averaged_as_in_python(ask, model_folder, tmp_path):
+    from gatewise.service.model.model_folder import ModelFolder, seal_model_folder, write_json
+
+    folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
+    config = json.loads(folder.config.read_text(encoding="utf-8"))
+    config["gatewise"]["tokens"] |= {"windows": 5, "max_length": 8}
+    write_json(folder.config, config)
+    seal_model_folder(folder, read_model_folder(model_folder).manifest)
+    classifier = gatewise.load(folder.path)
+    answer = ask(folder.path, TEXTS, "all")
+    assert answer["ids"] == [each.ids.tolist() for each in classifier.encode(TEXTS)]
+    found = scores_of(answer["scores"], classifier.classes_)
+    np.testing.assert_allclose(found, classifier.predict_proba(TEXTS), atol=1e-5)
+
+
 def test_errors_are_told(ask, model_folder, text_model, tmp_path):
     damaged = shutil.copytree(model_folder, tmp_path / "damaged")
     with (damaged / "tokenizer.json").open("a") as stream:

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from gatewise.training.config.corpus_section import CorpusConfig
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.config.section import Section
+from gatewise.training.config.teacher_section import TeacherConfig
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.vocab.errors import GatewiseError
@@ -34,6 +35,22 @@ class Config(Section):
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     reject: RejectConfig = RejectConfig()
+    teacher: TeacherConfig = TeacherConfig()
+
+    def taught_by(
+        self, folders: Sequence[Path] | None, unlabelled: Sequence[Path] | None = None
+    ) -> "Config":
+        """The config of the same run with other teachers or unlabelled texts, if any are given."""
+        update: dict[str, Any] = {}
+        if folders:
+            update["folders"] = tuple(folders)
+        if unlabelled:
+            update["unlabelled"] = tuple(unlabelled)
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update=update)})
+
+    def without_teacher(self) -> "Config":
+        """The config of the same run without a teacher."""
+        return self.model_copy(update={"teacher": TeacherConfig()})
 
     def without_places(self) -> "Config":
         """The config without the addresses of logs, which may hold secrets."""

@@ -5,12 +5,15 @@ training text, as with names, with many languages or with a language of long com
 characters classify short texts better. The same holds for scripts without spaces.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.stored_rows import StoredRows
-from gatewise.vocab.tokenizer.tokenizer import Unit, measure_coverage, train_tokenizer
+from gatewise.vocab.tokenizer.coverage import measure_coverage
+from gatewise.vocab.tokenizer.tokenizer import Unit, train_tokenizer
 
 _MAX_UNKNOWN_SHARE = 0.13
 """Share of unknown words in the validation texts above which tokens are characters."""
@@ -30,6 +33,13 @@ _FEW_ROWS = 5_000
 _SOLVABLE_ROWS, _SOLVABLE_PAIRS = 20_000, 200_000
 """Training rows, and pairs of a row and a label, up to which the linear path of short texts is
 solved: more take the solver longer than descent takes."""
+
+_DOMINANT = 10
+"""Rows of the most frequent label, as a multiple of the mean of the others, from which few rows are
+weighted by their label: without weights the others are hardly ever predicted."""
+
+_ENTRIES_PER_PIECE = 10
+"""Of so many entries of the dictionary one is a piece of a word, where there are pieces."""
 
 _SAMPLE = 50_000
 """Texts of each part that are used, evenly spaced."""
@@ -54,6 +64,7 @@ def with_unit(config: Config, rows: Rows) -> Config:
             "unit": "word",
             "vocab_size": _KNOWN_WORDS,
             "min_frequency": 1,
+            "pieces": 0,
         }
         known = measure_coverage(train_tokenizer(train, **options), validation)
         characters = sum(len("".join(text.split())) for text in validation)
@@ -91,20 +102,35 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
         ConfigError: If the path cannot be solved for these rows.
     """
     training = config.training
-    # A row out of scope has a share of every label.
-    has_shares = (
-        config.corpus.probability_prefix is not None or config.reject.out_of_scope is not None
-    )
+    has_shares = _has_shares(config)
     if training.linear_path == "solved" and has_shares:
         raise ConfigError(
             "training.linear_path=solved: expected rows with their label or labels, received "
-            "probabilities or rows out of scope: set training.linear_path=descended"
+            "probabilities, a teacher or rows out of scope: set training.linear_path=descended"
         )
     if training.linear_path != "auto":
         return config
     is_solved = not has_shares and training.paths == "apart" and _is_solvable(rows)
     update = {"linear_path": "solved" if is_solved else "descended"}
     return config.model_copy(update={"training": training.model_copy(update=update)})
+
+
+def with_pieces(config: Config, rows: Rows) -> Config:
+    """Resolves `tokens.pieces`.
+
+    Where rows are few, many words of other texts are unknown, and their spelling helps. On a larger
+    corpus pieces of words cost more accuracy than they gave.
+
+    Args:
+        config: The run's settings, `tokens.unit` resolved.
+        rows: Its rows.
+    """
+    tokens = config.tokens
+    if tokens.pieces != "auto":
+        return config
+    has_pieces = tokens.unit == "word" and _are_few(rows)
+    pieces = tokens.vocab_size // _ENTRIES_PER_PIECE if has_pieces else 0
+    return config.model_copy(update={"tokens": tokens.model_copy(update={"pieces": pieces})})
 
 
 def with_refit(config: Config, rows: Rows) -> Config:
@@ -130,8 +156,26 @@ def with_refit(config: Config, rows: Rows) -> Config:
         )
     if training.refit != "auto":
         return config
-    refit = _are_few(rows) and rows.held_out and config.reject.out_of_scope is None
+    is_possible = config.reject.out_of_scope is None and not config.teacher.is_wanted
+    refit = _are_few(rows) and rows.held_out and is_possible
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
+
+
+def with_class_weights(config: Config, rows: Rows) -> Config:
+    """Resolves `training.class_weights`.
+
+    Args:
+        config: The run's settings.
+        rows: Its rows.
+    """
+    training = config.training
+    if training.class_weights != "auto":
+        return config
+    has_one = not (rows.multi_label or _has_shares(config))
+    is_possible = has_one and training.sampling == "natural" and _are_few(rows)
+    is_balanced = is_possible and _has_dominant_label(rows)
+    update = {"class_weights": "balanced" if is_balanced else "none"}
+    return config.model_copy(update={"training": training.model_copy(update=update)})
 
 
 def without_refit(config: Config) -> Config:
@@ -169,6 +213,21 @@ def resolved(given: Config, final: Config) -> tuple[str, ...]:
         for section, values in before.items()
         for name, value in values.items()
         if value == "auto" and after[section][name] != value
+    )
+
+
+def _has_dominant_label(rows: Rows) -> bool:
+    counts = Counter(label for row in rows.train for label in row.labels)
+    *others, most = sorted(counts.values())
+    return bool(others) and most >= _DOMINANT * sum(others) / len(others)
+
+
+def _has_shares(config: Config) -> bool:
+    # A row out of scope has a share of every label, and so has one that a teacher labelled.
+    return (
+        config.corpus.probability_prefix is not None
+        or config.reject.out_of_scope is not None
+        or config.teacher.is_wanted
     )
 
 

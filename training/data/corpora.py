@@ -6,7 +6,7 @@ few bytes a row.
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -64,6 +64,23 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class UnknownLabels:
+    """Labels of a part that no training row has.
+
+    Attributes:
+        part: The part; its rows with such labels are left out of validation, and kept in test.
+        rows: Number of these rows.
+        labels: How many of them have each label.
+        first: The first of them.
+    """
+
+    part: Part
+    rows: int
+    labels: Mapping[str, int]
+    first: Row
+
+
+@dataclass(frozen=True)
 class Rows:
     """The rows of a run.
 
@@ -78,6 +95,7 @@ class Rows:
         copies: Examples of them.
         notes: What was found out about how to read the corpora, one line each.
         held_out: Whether the validation rows are a part of the training corpus.
+        unknown: Labels of validation and test rows that no training row has.
     """
 
     train: StoredRows
@@ -89,6 +107,7 @@ class Rows:
     copies: tuple[Copy, ...] = ()
     notes: tuple[str, ...] = ()
     held_out: bool = False
+    unknown: tuple[UnknownLabels, ...] = ()
 
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
@@ -108,8 +127,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     Raises:
         ConfigError: If the settings do not fit the rows.
         CorpusError: If a corpus cannot be read, or holds fewer than two labels.
-        BadRowsError: If a row is bad, such as one with a label unknown to training, and the policy
-            is to stop.
+        BadRowsError: If a row is bad, and the policy is to stop.
     """
     columns, options = config.corpus.columns(), config.corpus.read_options()
     notes: list[str] = []
@@ -145,13 +163,22 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         )
     columns = replace(columns, task=reader.columns.task)
 
-    def others(source: Source, name: str) -> StoredRows:
+    unknown: list[UnknownLabels] = []
+
+    def others(source: Source, part: Part) -> StoredRows:
         corpus = open_corpus(source, columns, options)
         notes.extend(corpus.records.notes)
-        return store(corpus.rows(bad_rows, labels.names, out_of_scope), folder / name, limit)
+        rows = corpus.rows(bad_rows, labels.names, out_of_scope, accept_unknown=True)
+        seen = _UnknownCounts(labels, part)
+        stored = store(seen.noting(rows), folder / f"{part}.arrow", limit)
+        if found := seen.found():
+            unknown.append(found)
+        if not len(stored):
+            raise CorpusError(f"{corpus.records.path}: no row has a label of the training corpus")
+        return stored
 
     if corpora.validation:
-        validation = others(corpora.validation, "validation.arrow")
+        validation = others(corpora.validation, "validation")
     else:
         keys = counts.keys(labels)
         held_out = split(keys, config.corpus.validation_share, config.training.seed)
@@ -162,7 +189,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
                 option="validation",
             )
         train, validation = train.only(~held_out), train.only(held_out)
-    test = others(corpora.test, "test.arrow") if corpora.test else None
+    test = others(corpora.test, "test") if corpora.test else None
     found = Rows(
         train,
         validation,
@@ -171,6 +198,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         multi_label,
         notes=tuple(notes),
         held_out=corpora.validation is None,
+        unknown=tuple(unknown),
     )
     if config.corpus.duplicates == "ignore":
         return found
@@ -233,7 +261,9 @@ def _check_reject(config: Config, columns: FoundColumns) -> None:
 def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]:
     """Holds a share of each label's rows out (stratified split).
 
-    A label with a single row keeps it for training; every other label gives at least one row.
+    A label with a single row keeps it for training; every other label gives at least one row,
+    unless that would hold out more than twice the share: then only some of the labels with few rows
+    do.
 
     Args:
         keys: The label id of each row, `(rows,)`.
@@ -247,8 +277,14 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
     held_out = np.zeros(len(keys), dtype=np.bool_)
     order = np.argsort(keys, kind="stable")
     _, starts = np.unique(keys[order], return_index=True)
-    for rows in np.split(order, starts[1:]):
-        count = min(len(rows) - 1, max(1, round(share * len(rows))))
+    labels = np.split(order, starts[1:])
+    counts = [min(len(rows) - 1, max(1, round(share * len(rows)))) for rows in labels]
+    wanted = max(1, round(share * len(keys)))
+    if sum(counts) > 2 * wanted:
+        few = [number for number, rows in enumerate(labels) if round(share * len(rows)) < 1]
+        for number in generator.permutation(few)[: sum(counts) - wanted]:
+            counts[number] = 0
+    for rows, count in zip(labels, counts, strict=True):
         held_out[generator.permutation(rows)[:count]] = True
     return held_out
 
@@ -277,6 +313,36 @@ class _LabelCounts:
             rarest = min(names, key=lambda name: (self.of_labels[name], name), default=None)
             key_of[number] = len(labels) if rarest is None else labels.ids[rarest]
         return key_of[np.frombuffer(self._rows, dtype=np.int32)]
+
+
+class _UnknownCounts:
+    """The labels of validation or test rows that no training row has.
+
+    A row that has one is left out of validation, where everything is chosen by labels that the
+    model has. In test it stays, because it is an error of the model.
+    """
+
+    def __init__(self, labels: Labels, part: Part) -> None:
+        self._labels, self._part = labels, part
+        self._rows = 0
+        self._counts: Counter[str] = Counter()
+        self._first: Row | None = None
+
+    def noting(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            unknown = [label for label in row.labels if label not in self._labels.ids]
+            if unknown:
+                self._rows += 1
+                self._counts.update(unknown)
+                self._first = self._first or row
+            if not unknown or self._part == "test":
+                yield row
+
+    def found(self) -> UnknownLabels | None:
+        if self._first is None:
+            return None
+        counts = dict(self._counts.most_common())
+        return UnknownLabels(self._part, self._rows, counts, self._first)
 
 
 def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:

@@ -6,27 +6,21 @@ training unless `corpus.check` allows it. `gatewise.training.pipeline` calls the
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import PurePath
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Rows
+from gatewise.training.data.corpus_findings import CorpusFinding, ExampleRow, Severity
 from gatewise.training.data.encoded_corpus import EncodedCorpus
-from gatewise.training.data.label_checks import alike, listed
+from gatewise.training.data.label_checks import alike, combined, listed
 from gatewise.training.data.row_survey import RowSurvey, TextKind
 from gatewise.training.evaluation.interval import wilson
 from gatewise.vocab.corpus.bad_row_policy import CountBadRows
 from gatewise.vocab.corpus.corpus_reader import Row
-from gatewise.vocab.corpus.records import Location
-from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.encoding import Encoder
-
-Severity = Literal["error", "warning", "note"]
 
 FEW_ROWS = 5
 """Rows of a label below which it is rarely learnt."""
@@ -49,6 +43,9 @@ _MANY_UNKNOWN = 0.1
 _SOME_WORDLESS, _ALL_WORDLESS = 0.05, 0.9
 """Shares of texts without words from which the text column is in doubt, and is wrong."""
 
+_SOME_CONTRADICTIONS, _MANY_CONTRADICTIONS = 0.01, 0.2
+"""Shares of rows with contradicting labels from which they matter, and harm any model."""
+
 _LOCATED = 256
 """Truncated texts by which it is estimated how much of them is not read."""
 
@@ -57,103 +54,6 @@ _NAMED = 5
 
 _MAX_SHOWN = 60
 """Characters of a label or a text in a message."""
-
-
-@dataclass(frozen=True)
-class ExampleRow:
-    """A row that shows a finding.
-
-    Attributes:
-        file: Its file.
-        line: Its line, or its row in Parquet.
-        shown: The label or the text in question.
-    """
-
-    file: str
-    line: int
-    shown: str
-
-    @property
-    def place(self) -> str:
-        """The file without its folder, and the line in it."""
-        return str(Location(PurePath(self.file).name, self.line))
-
-
-@dataclass(frozen=True)
-class CorpusFinding:
-    """Something in a corpus that harms a model or its evaluation.
-
-    Attributes:
-        code: What it is, in one or two words that stay the same.
-        severity: An `error` stops training.
-        message: The finding with its numbers, one line.
-        numbers: The numbers.
-        advice: The setting or command that helps; empty if there is none.
-        example: A row that shows it; None if no single row does.
-    """
-
-    code: str
-    severity: Severity
-    message: str
-    numbers: Mapping[str, float]
-    advice: str = ""
-    example: ExampleRow | None = None
-
-    def __str__(self) -> str:
-        example = self.example
-        where = f" ({Location(example.file, example.line)}: {example.shown})" if example else ""
-        advice = f". {self.advice}" if self.advice else ""
-        return f"{self.code}: {self.message}{where}{advice}"
-
-    def as_dict(self, *, with_folder: bool = True) -> dict[str, object]:
-        """The finding as a JSON object.
-
-        Args:
-            with_folder: Whether the example's file is named with its folder.
-        """
-        document = asdict(self)
-        if self.example and not with_folder:
-            document["example"]["file"] = PurePath(self.example.file).name
-        return document
-
-
-@dataclass(frozen=True)
-class CorpusCheck:
-    """The result of a check.
-
-    Attributes:
-        survey: The rows, counted.
-        findings: What was found, the most severe first.
-        notes: What was found out about how to read the corpora, one line each.
-    """
-
-    survey: RowSurvey
-    findings: tuple[CorpusFinding, ...] = field(default=())
-    notes: tuple[str, ...] = ()
-
-    @property
-    def errors(self) -> tuple[CorpusFinding, ...]:
-        """The severe findings."""
-        return tuple(found for found in self.findings if found.severity == "error")
-
-    def with_findings(self, findings: Iterable[CorpusFinding]) -> "CorpusCheck":
-        """The check with further findings."""
-        order = ("error", "warning", "note")
-        every = [*self.findings, *findings]
-        ranked = sorted(every, key=lambda found: order.index(found.severity))
-        return replace(self, findings=tuple(ranked))
-
-    def as_dict(self) -> dict[str, object]:
-        """The check as a JSON object."""
-        return {
-            "rows": dict(self.survey.rows),
-            "labels": {
-                label: {part: rows[label] for part, rows in self.survey.labels.items()}
-                for label in self.survey.training_rows()
-            },
-            "findings": [found.as_dict() for found in self.findings],
-            "notes": list(self.notes),
-        }
 
 
 def check_rows(rows: Rows, found: RowSurvey, config: Config) -> list[CorpusFinding]:
@@ -176,7 +76,9 @@ def check_rows(rows: Rows, found: RowSurvey, config: Config) -> list[CorpusFindi
         return findings
     return [
         *findings,
-        *_same_labels(labels, found),
+        *_contradictions(rows),
+        *_unknown_labels(rows),
+        *_same_labels(labels, counts, found),
         *_listed_labels(labels, found),
         *_many_labels(labels, counts, total, found),
         *_few_rows(counts, found),
@@ -228,17 +130,6 @@ def check_bad_rows(bad_rows: CountBadRows) -> list[CorpusFinding]:
     ]
 
 
-def refuse(findings: Iterable[CorpusFinding], config: Config) -> None:
-    """Stops a run at severe findings, unless the settings allow them.
-
-    Raises:
-        CorpusError: If there is a severe finding.
-    """
-    errors = [str(found) for found in findings if found.severity == "error"]
-    if config.corpus.check == "stop" and errors:
-        raise CorpusError(f"{'; '.join(errors)}. To train all the same, set corpus.check=warn")
-
-
 def never_predicted(
     predictions: Mapping[str, int], reviewed: Mapping[str, int], part: str, config: Config
 ) -> list[CorpusFinding]:
@@ -253,7 +144,7 @@ def never_predicted(
     never = [label for label, rows in reviewed.items() if rows and not predictions[label]]
     if not never:
         return []
-    named = [f"{_shown(label)} ({reviewed[label]:,} rows)" for label in never]
+    named = [f"{_shown(label)} ({_rows(reviewed[label])})" for label in never]
     advice = "Give it more rows"
     if config.training.class_weights == "none" and config.training.sampling == "natural":
         advice += ", or set training.class_weights=balanced"
@@ -269,11 +160,55 @@ def never_predicted(
     ]
 
 
-def _same_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFinding]:
+def _contradictions(rows: Rows) -> Iterator[CorpusFinding]:
+    duplicates = rows.duplicates
+    if duplicates is None or not duplicates.conflicting:
+        return
+    count, total = duplicates.conflicting, sum(duplicates.rows.values())
+    share = count / total
+    severity: Severity = "note"
+    if share >= _SOME_CONTRADICTIONS:
+        severity = "error" if share >= _MANY_CONTRADICTIONS else "warning"
+    shown = "; ".join(
+        f"{_shown(one.text)} has {_labels(one)} at {one.location} and {_labels(two)} at "
+        f"{two.location}"
+        for one, two in (copy.rows for copy in rows.copies if copy.kind == "conflict")
+    )
+    yield CorpusFinding(
+        "contradicting-labels",
+        severity,
+        f"{_rows(count)} of {total:,} ({share:.1%}) have the text of a row with another label"
+        f"{': ' if shown else ''}{shown}",
+        {"rows": count, "share": round(share, 4)},
+        "Give a text one label in all rows, or several with corpus.task=multi_label",
+    )
+
+
+def _labels(row: Row) -> str:
+    return " | ".join(map(_shown, row.labels)) or "none"
+
+
+def _unknown_labels(rows: Rows) -> Iterator[CorpusFinding]:
+    for found in rows.unknown:
+        named = [f"{_shown(label)} ({_rows(count)})" for label, count in found.labels.items()]
+        what = "they are left out" if found.part == "validation" else "they count as errors"
+        yield CorpusFinding(
+            "unknown-labels",
+            "warning",
+            f"{_rows(found.rows)} of {found.part} with labels that no training row has: "
+            f"{_some(named)}; {what}",
+            {"rows": found.rows, "labels": len(found.labels)},
+            "Give training rows of these labels, or correct them",
+            _row(found.first, " | ".join(found.first.labels)),
+        )
+
+
+def _same_labels(
+    labels: Sequence[str], counts: Mapping[str, int], found: RowSurvey
+) -> Iterator[CorpusFinding]:
     groups = alike(labels)
     if not groups:
         return
-    counts = found.training_rows()
     named = [
         " and ".join(f"{shown} ({_rows(counts[label])})" for label, shown in _distinguished(group))
         for group in groups
@@ -292,15 +227,19 @@ def _same_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFind
 def _listed_labels(labels: Sequence[str], found: RowSurvey) -> Iterator[CorpusFinding]:
     known = frozenset(labels)
     lists = {label: parts for label in labels if (parts := listed(label, known)) is not None}
+    severity: Severity = "error"
+    if not lists:
+        lists, severity = combined(labels), "warning"
     if not lists:
         return
+    verb = _is(list(lists)) if severity == "error" else "may be"
     apart = {part for parts in lists.values() for part in parts}
     first = min(lists, key=lambda label: (label not in found.first, -len(lists[label])))
     yield CorpusFinding(
         "listed-labels",
-        "error",
-        f"{_of(len(lists), len(labels), 'labels')} {_is(list(lists))} a list of labels written as "
-        f"text, such as {_shown(first)}",
+        severity,
+        f"{_of(len(lists), len(labels), 'labels')} {verb} a list of labels written as text, such "
+        f"as {_shown(first)}",
         {"labels": len(lists), "labels_in_lists": len(apart)},
         "For several labels a text, set corpus.task=multi_label and separate them by | in CSV, or "
         "write a list in JSON Lines or Parquet",
@@ -314,12 +253,13 @@ def _many_labels(
     if 3 * len(labels) <= total:
         return
     rarest = min(labels, key=lambda label: counts[label])
-    is_severe = len(labels) > _FEW_LABELS
+    single = sum(counts[label] == 1 for label in labels)
+    is_severe = len(labels) > _FEW_LABELS and 2 * single > len(labels)
     yield CorpusFinding(
         "many-labels",
         "error" if is_severe else "warning",
         f"{len(labels):,} labels for {total:,} rows: fewer than three rows a label",
-        {"labels": len(labels), "rows": total},
+        {"labels": len(labels), "rows": total, "single": single},
         "Name the column of the labels with corpus.label_column, or give more rows"
         if is_severe
         else "Give more rows",
@@ -433,21 +373,23 @@ def _truncated(
     tokens, total = config.tokens, len(corpus.truncated)
     sample = truncated[:: -(-len(truncated) // _LOCATED)]
     rows = corpus.rows.train.at(sample.tolist())
-    encoder = Encoder(tokenizer, tokens.max_length, tokens.keep)
+    encoder = tokens.encoder(tokenizer)
     read = sum(_characters_read(row.text, encoder) for row in rows)
     unread = 1 - read / int(corpus.rows.train.characters[sample].sum())
     yield CorpusFinding(
         "truncated",
         "warning" if len(truncated) >= _MANY_TRUNCATED * total else "note",
         f"{len(truncated):,} of {total:,} training texts ({len(truncated) / total:.1%}) are longer "
-        f"than tokens.max_length={tokens.max_length}; "
+        f"than {'' if tokens.windows == 1 else f'tokens.windows={tokens.windows} of '}"
+        f"tokens.max_length={tokens.max_length}; "
         f"{'over 99%' if unread > 0.99 else f'{unread:.0%}'} of their characters are not read",
         {
             "texts": len(truncated),
             "share": round(len(truncated) / total, 4),
             "unread": round(unread, 4),
         },
-        "Raise tokens.max_length, or choose with tokens.keep which part is read",
+        "Raise tokens.max_length, read several windows of a text with tokens.windows, or choose "
+        "with tokens.keep which part is read",
         _row(rows[0], rows[0].text),
     )
 
@@ -466,13 +408,22 @@ def _unknown(
     share = 1 - coverage.share
     if share < _MANY_UNKNOWN:
         return
+    in_pieces = ""
+    if coverage.in_pieces:
+        in_pieces = (
+            f"; {coverage.in_pieces / coverage.tokens:.0%} are words that are read as pieces"
+        )
     advice = "Give more rows, or set tokens.unit=subword or tokens.unit=character"
     yield CorpusFinding(
         "unknown-words",
         "warning",
         f"{share:.0%} of the {coverage.tokens:,} tokens of the validation texts are in no training "
-        "text, or not in the dictionary",
-        {"tokens": coverage.tokens, "unknown": coverage.tokens - coverage.known},
+        f"text, or not in the dictionary{in_pieces}",
+        {
+            "tokens": coverage.tokens,
+            "unknown": coverage.unknown,
+            "in_pieces": coverage.in_pieces,
+        },
         "Give more rows" if config.tokens.unit in ("subword", "character") else advice,
     )
 

@@ -24,9 +24,9 @@ from gatewise.vocab.corpus.corpus_reader import Row, at_least_one
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.tokenizer.coverage import Coverage, CoverageCounter, measure_coverage
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
 from gatewise.vocab.tokenizer.encoding import Encoded, Encoder
-from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID, Coverage, measure_coverage
 
 _WINDOW = 4096
 
@@ -88,16 +88,12 @@ class EncodedSplit:
             tokenizer, chain.from_iterable(self.rows.only(self.truncated).texts())
         )
         complete = self.texts.only(~self.truncated)
-        known = 0
+        counter = CoverageCounter(tokenizer)
         for start in range(0, len(complete), _WINDOW):
-            for ids in complete.ids(np.arange(start, min(start + _WINDOW, len(complete)))):
-                known += int(np.count_nonzero(ids[1:] != UNKNOWN_ID))
-        return Coverage(
-            texts=len(self),
+            each = complete.ids(np.arange(start, min(start + _WINDOW, len(complete))))
             # Without the begin mark of each text.
-            tokens=found.tokens + complete.tokens - len(complete),
-            known=found.known + known,
-        )
+            found += counter.count([ids[1:] for ids in each])
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +134,7 @@ def encode_corpus(
     Raises:
         GatewiseError: If the rows cannot be trained on.
     """
-    encoder = Encoder(tokenizer, config.tokens.max_length, config.tokens.keep)
+    encoder = config.tokens.encoder(tokenizer)
     out_of_scope = config.reject.out_of_scope
     parts = {
         part: _Part(part, stored, rows, has_out_of_scope=out_of_scope is not None).encode(
@@ -173,7 +169,8 @@ def targets_of(
     Rows with and without soft labels may be mixed only where each target has a share for every
     label: in a multi-label task, and where the training rows are soft. A row out of scope of a
     single-label task has equal shares of all labels as its target (outlier exposure, Hendrycks et
-    al., 2019, https://arxiv.org/abs/1812.04606), or `NO_LABEL` where targets are label ids.
+    al., 2019, https://arxiv.org/abs/1812.04606), or `NO_LABEL` where targets are label ids. So has
+    a test row whose label is unknown, whose target nothing reads.
 
     Args:
         rows: The rows.
@@ -183,14 +180,14 @@ def targets_of(
     """
     window = list(rows)
     if not (multi_label or soft) and all(row.probabilities is None for row in window):
-        ids = [labels.ids[row.label] if row.labels else NO_LABEL for row in window]
+        ids = [labels.ids.get(row.label, NO_LABEL) if row.labels else NO_LABEL for row in window]
         return np.array(ids, dtype=np.int32)
     shares = np.zeros((len(window), len(labels)), dtype=np.float32)
     for target, row in zip(shares, window, strict=True):
         if not (row.labels or multi_label):
             target[:] = 1 / len(labels)
         elif row.probabilities is None:
-            target[[labels.ids[name] for name in row.labels]] = 1.0
+            target[[labels.ids[name] for name in row.labels if name in labels.ids]] = 1.0
         else:
             target[:] = row.probabilities
     return shares

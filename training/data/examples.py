@@ -1,16 +1,20 @@
 """Encoded texts with their targets, on disk: what a network is trained and validated on.
 
 Three flat files: the token ids of one text after another, the end of each text, and the targets.
-A batch reads only its own rows, so memory does not grow with the corpus.
+A batch reads only its own rows, so memory does not grow with the corpus. If a model reads several
+windows of a text, whole texts are stored, and each window is an example of its own.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gatewise.vocab.tokenizer.encoding import num_windows, window_lengths
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 Ids = NDArray[np.int64]
 """Token ids of one text, `(tokens,)`."""
@@ -73,6 +77,18 @@ class Examples:
         ]
         return shares
 
+    def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The weight of some examples in the loss, float32 `(rows,)`; their mean over all is 1."""
+        return np.ones(len(rows), dtype=np.float32)
+
+    def windows(self, max_length: int) -> "Examples":
+        """The windows of the texts as examples; the texts themselves if each is one window.
+
+        Args:
+            max_length: Tokens of a window, `[CLS]` included.
+        """
+        return self if self.longest <= max_length else Windows.of(self, max_length)
+
     def only(self, kept: NDArray[np.bool_]) -> "Examples":
         """Some of the texts.
 
@@ -102,6 +118,81 @@ class Examples:
     def _map(self, name: str, dtype: type) -> NDArray[Any]:
         # Mapped anew each time: pages of a file mapped for long would add up to its size.
         return np.asarray(np.memmap(self.folder / name, dtype=dtype, mode="r"))
+
+
+@dataclass(frozen=True, eq=False)
+class Windows(Examples):
+    """Windows of texts, each with the targets of its text.
+
+    The weights of a text's windows add up to the same for every text, so that a long text does not
+    count more than a short one.
+
+    Attributes:
+        texts: The texts.
+        counts: The number of windows of each text.
+        text_numbers: The text of each window, ascending, `(count,)`.
+        window_lengths: The tokens of each window, `[CLS]` included, `(count,)`.
+        skipped: The tokens of its text before each window, `[CLS]` not included, `(count,)`.
+    """
+
+    texts: Examples = field(kw_only=True)
+    counts: NDArray[np.int64] = field(kw_only=True)
+    text_numbers: NDArray[np.int64] = field(kw_only=True)
+    window_lengths: NDArray[np.int64] = field(kw_only=True)
+    skipped: NDArray[np.int64] = field(kw_only=True)
+
+    @classmethod
+    def of(cls, texts: Examples, max_length: int) -> "Windows":
+        """All windows of the texts; see `Examples.windows`."""
+        lengths = texts.lengths(np.arange(len(texts)))
+        counts = num_windows(lengths, max_length)
+        each = window_lengths(lengths, counts)
+        # Before a window are the tokens of all windows before it, less those of earlier texts.
+        before = (each - 1).cumsum() - (each - 1)
+        return cls(
+            folder=texts.folder,
+            count=len(each),
+            tokens=int(each.sum()),
+            longest=int(each.max()),
+            classes=texts.classes,
+            texts=texts,
+            counts=counts,
+            text_numbers=np.repeat(np.arange(len(texts)), counts),
+            window_lengths=each,
+            skipped=before - np.repeat((lengths - 1).cumsum() - (lengths - 1), counts),
+        )
+
+    def windows_of(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of all windows of some texts, one text after another."""
+        counts = self.counts[texts]
+        firsts = (self.counts.cumsum() - self.counts)[texts]
+        numbers = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        return np.repeat(firsts, counts) + numbers
+
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tokens of some windows, int64 `(rows,)`."""
+        return self.window_lengths[rows]
+
+    def ids(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Token ids of some windows."""
+        windows = []
+        ends = (self.skipped[rows] + self.window_lengths[rows]).tolist()
+        starts = self.skipped[rows].tolist()
+        texts = self.texts.ids(self.text_numbers[rows])
+        for ids, start, end in zip(texts, starts, ends, strict=True):
+            window = ids[start:end].copy()
+            window[0] = CLS_ID  # in place of the last token of the window before
+            windows.append(window)
+        return windows
+
+    def targets(self, rows: NDArray[np.int64]) -> Targets:
+        """Targets of the texts of some windows, see `Targets`."""
+        return self.texts.targets(self.text_numbers[rows])
+
+    def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The weight of some windows in the loss, float32 `(rows,)`; their mean over all is 1."""
+        windows_per_text = self.count / len(self.texts)
+        return np.asarray(windows_per_text / self.counts[self.text_numbers[rows]], np.float32)
 
 
 def store(windows: Iterable[tuple[Sequence[NDArray[np.int64]], Targets]], folder: Path) -> Examples:

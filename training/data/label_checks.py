@@ -1,10 +1,13 @@
 """Labels that look the same to a reader, and lists of labels that were read as one label."""
 
+import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable
 
 _SEPARATORS = "|;,"
+_FEWEST_COMBINED = 3
+_WHOLE = re.compile(r"([-+]?\d+)\.0+")
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 
 
@@ -12,13 +15,15 @@ def appearance(label: str) -> str:
     r"""The form in which labels that look the same to a reader are equal.
 
     Full width and other compatibility forms, case, white space and invisible characters do not
-    count.
+    count, nor do the decimals of a whole number, which a column with missing values gets.
 
-    >>> appearance(" Ｓpam\u200b  Mail ")
-    'spam mail'
+    >>> appearance(" Ｓpam\u200b  Mail "), appearance("1.0")
+    ('spam mail', '1')
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold())
-    return " ".join("".join(filter(_is_visible, folded)).split())
+    visible = " ".join("".join(filter(_is_visible, folded)).split())
+    whole = _WHOLE.fullmatch(visible)
+    return whole[1] if whole else visible
 
 
 def alike(labels: Iterable[str]) -> list[tuple[str, ...]]:
@@ -52,6 +57,35 @@ def listed(label: str, labels: Collection[str]) -> tuple[str, ...] | None:
         if len(parts) > 1 and all(part in labels for part in parts):
             return parts
     return None
+
+
+def combined(labels: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """The labels that look like lists although their parts are no labels, each with its parts.
+
+    Every part occurs in several of them. So `neg;x`, `neg;y`, `pos;x` and `pos;y` look like lists,
+    and `Paris, France` and `Lyon, France` do not.
+
+    >>> combined(["neg;x", "pos;x", "neg;y", "pos;y", "other"])["neg;y"]
+    ('neg', 'y')
+
+    Args:
+        labels: All labels of the corpus.
+    """
+    for separator in _SEPARATORS:
+        parts = {
+            label: tuple(part.strip() for part in label.split(separator))
+            for label in labels
+            if separator in label
+        }
+        counts = Counter(part for found in parts.values() for part in set(found))
+        recurring = {
+            label: found
+            for label, found in parts.items()
+            if all(counts[part] > 1 for part in found)
+        }
+        if len(recurring) >= _FEWEST_COMBINED:
+            return recurring
+    return {}
 
 
 def _is_visible(character: str) -> bool:

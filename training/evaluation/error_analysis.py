@@ -23,8 +23,8 @@ from gatewise.training.evaluation.calibration import (
 )
 from gatewise.training.evaluation.evaluate import predicted
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
-from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
 
 UNKNOWN_BINS = 20
 """Bins of the share of unknown tokens above zero; texts without any have a bin of their own."""
@@ -119,8 +119,8 @@ class ErrorAnalysis:
             task, rows without a predicted label are not among them.
         lengths: Texts by their number of ids, the begin mark included, from 0 on.
         truncated: Texts that were cut to the maximum length.
-        unknown: Texts by the share of their tokens that are not in the dictionary: zero, then
-            each of `UNKNOWN_BINS` equal bins from above 0 to 1.
+        unknown: Texts by the share of their tokens that are not in the dictionary, where a word
+            in pieces is one: zero, then each of `UNKNOWN_BINS` equal bins from above 0 to 1.
         trust: How often the best label is correct, by its probability, in bins of equal width; in
             a multi-label task, every label. Rows out of scope are left out.
     """
@@ -181,11 +181,13 @@ class ErrorAnalyzer:
         multi_label: bool = False,
         thresholds: Sequence[float] | None = None,
         min_probability: float | None = None,
+        coverage_counter: CoverageCounter | None = None,
     ) -> None:
         if multi_label != (thresholds is not None):
             raise ValueError("expected thresholds in a multi-label task, and there alone")
         self._names, self._multi_label = Labels(tuple(labels)), multi_label
         self._thresholds, self._min_probability = thresholds, min_probability
+        self._coverage_counter = coverage_counter or CoverageCounter()
         count = len(self._names)
         self._hits, self._missed, self._wrong = np.zeros((3, count), dtype=np.int64)
         self._confused = csr_array((count, count), dtype=np.int64)
@@ -199,7 +201,13 @@ class ErrorAnalyzer:
     def of(cls, classifier: Classifier) -> "ErrorAnalyzer":
         """An analyzer of a classifier's predictions."""
         minimum = classifier.reject.threshold if classifier.reject else None
-        return cls(classifier.classes_, classifier.multi_label, classifier.thresholds, minimum)
+        return cls(
+            classifier.classes_,
+            classifier.multi_label,
+            classifier.thresholds,
+            minimum,
+            classifier.coverage_counter,
+        )
 
     def add(self, rows: Sequence[EncodedRow], logits: NDArray[np.float32]) -> None:
         """Adds a window of rows.
@@ -254,9 +262,10 @@ class ErrorAnalyzer:
         counts[: len(self._lengths)] += self._lengths
         self._lengths = counts
         self._truncated += sum(row.encoded.truncated for row in rows)
-        unknown = np.array([np.count_nonzero(row.encoded.ids[1:] == UNKNOWN_ID) for row in rows])
+        found = [self._coverage_counter.count([row.encoded.ids[1:]]) for row in rows]
+        tokens, unknown = np.array([(each.tokens, each.unknown) for each in found]).T
         # Rounded up in whole numbers, so that 1 token of 20 falls into the first bin everywhere.
-        bins = -(-unknown * UNKNOWN_BINS // np.maximum(lengths - 1, 1))
+        bins = -(-unknown * UNKNOWN_BINS // np.maximum(tokens, 1))
         self._unknown += np.bincount(bins, minlength=1 + UNKNOWN_BINS)
 
     def _pairs(self) -> tuple[Confused, ...]:

@@ -4,9 +4,10 @@ The classifier is the one that serves, so the report is what users get. Rows are
 and not kept.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,9 @@ class Report:
         rows: Rows counted, those out of scope left out.
         labels: The metrics of each label that the macro F1 is over.
         labels_without_rows: The other labels: no row has them.
+        unknown_labels: Rows of each label that the model does not know; None if there are none.
+            Every such row is an error, and each of these labels has an F1 of 0. In a single-label
+            task the log loss leaves these rows out.
         micro_f1: F1 over all pairs of a row and a label; None in a single-label task, where it
             would be the accuracy.
         answered: Share of rows with a predicted label; None without a reject threshold.
@@ -85,6 +89,7 @@ class Report:
     out_of_scope_rows: int | None = None
     out_of_scope_recall: float | None = None
     labels_without_rows: tuple[str, ...] = ()
+    unknown_labels: Mapping[str, int] | None = None
 
     @property
     def accuracy_interval(self) -> Interval:
@@ -113,7 +118,7 @@ def evaluate(
 
     Args:
         classifier: The model.
-        rows: Rows encoded by it, with labels of the model; at least one.
+        rows: Rows encoded by it; at least one.
         on_window: Called with each window of rows and its logits, `(rows, labels)`.
     """
     names = Labels(tuple(classifier.classes_))
@@ -121,7 +126,9 @@ def evaluate(
     stream = iter(rows)
     while window := list(islice(stream, _WINDOW)):
         logits = classifier.logits([row.encoded for row in window])
-        counts.add(logits, names.matrix([row.row.labels for row in window]))
+        labels = [row.row.labels for row in window]
+        unknown = [[name for name in row if name not in names.ids] for row in labels]
+        counts.add(logits, names.matrix(labels), unknown)
         if on_window:
             on_window(window, logits)
     return counts.report(names)
@@ -157,23 +164,35 @@ class _Counts:
         self._of_labels = np.zeros((len(classifier.classes_), 2, 2), dtype=np.int64)
         self._rows = self._exact = self._answered = 0
         self._out_of_scope = self._rejected = 0  # rows out of scope, and those without a label
-        self._losses = 0.0
+        self._losses, self._with_loss = 0.0, 0
+        self._unknown: Counter[str] = Counter()
         self._trust = Reliability()
 
-    def add(self, logits: NDArray[np.float32], truth: NDArray[np.bool_]) -> None:
+    def add(
+        self,
+        logits: NDArray[np.float32],
+        truth: NDArray[np.bool_],
+        unknown_labels: Sequence[Sequence[str]],
+    ) -> None:
+        unknown = np.array([bool(names) for names in unknown_labels])
+        self._unknown.update(chain.from_iterable(unknown_labels))
         multi_label = self._classifier.multi_label
         minimum = self._reject.threshold if self._reject else None
         labels = predicted(logits, self._classifier.thresholds, minimum)
         self._of_labels += multilabel_confusion_matrix(truth, labels)
         if not multi_label:
-            in_scope = truth.any(axis=1)
+            in_scope = truth.any(axis=1) | unknown
             self._out_of_scope += int(np.count_nonzero(~in_scope))
             self._rejected += int(np.count_nonzero(~labels[~in_scope].any(axis=1)))
             logits, truth, labels = logits[in_scope], truth[in_scope], labels[in_scope]
+            unknown = unknown[in_scope]
         self._rows += len(logits)
-        self._exact += int(np.count_nonzero((truth == labels).all(axis=1)))
+        self._exact += int(np.count_nonzero((truth == labels).all(axis=1) & ~unknown))
         self._answered += int(np.count_nonzero(labels.any(axis=1)))
-        self._losses += float(_losses(logits, truth, multi_label=multi_label).sum())
+        has_loss = ~unknown | multi_label
+        self._with_loss += int(np.count_nonzero(has_loss))
+        losses = _losses(logits[has_loss], truth[has_loss], multi_label=multi_label)
+        self._losses += float(losses.sum())
         probabilities = apply(self._classifier.score_function, logits)
         self._trust.add(*predictions_of(probabilities, truth, multi_label=multi_label))
 
@@ -183,13 +202,14 @@ class _Counts:
         micro_f1 = None
         if thresholds is not None:
             hits = self._of_labels[:, 1, 1].sum()
-            micro_f1 = float(_share(2 * hits, _pairs(self._of_labels).sum()))
+            pairs = _pairs(self._of_labels).sum() + self._unknown.total()
+            micro_f1 = float(_share(2 * hits, pairs))
         knows_out_of_scope = self._reject is not None and self._reject.out_of_scope is not None
         answered = self._answered
         return Report(
             accuracy=self._exact / rows,
-            macro_f1=sum(label.f1 for label in labels) / max(len(labels), 1),
-            log_loss=self._losses / rows,
+            macro_f1=sum(label.f1 for label in labels) / max(len(labels) + len(self._unknown), 1),
+            log_loss=self._losses / max(self._with_loss, 1),
             ece=self._trust.error,
             rows=self._rows,
             labels=labels,
@@ -205,6 +225,7 @@ class _Counts:
                 for name, counts in zip(names.names, self._of_labels, strict=True)
                 if thresholds is None and not counts[1].sum()
             ),
+            unknown_labels=dict(self._unknown.most_common()) or None,
         )
 
 

@@ -112,7 +112,8 @@ def sequential_batches(examples: Examples, batch_size: int) -> Iterator[NDArray[
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 """Token ids and attention mask, int32 `(batch, tokens)`; targets, see
 `gatewise.training.data.examples.Targets`; and each row's weight in the loss, float32 `(batch,)`:
-one over the batch size, times its label's weight if labels have weights."""
+one over the batch size, times its label's weight if labels have weights; less for a window if its
+text has many."""
 
 
 def tensors(
@@ -131,7 +132,7 @@ def tensors(
     def make_batch(numbers: NDArray[np.int64]) -> Batch:
         batch = pad(examples.ids(numbers))
         targets = examples.targets(numbers)
-        weights = _row_weights(targets, class_weights) / len(numbers)
+        weights = _row_weights(targets, class_weights) * examples.weights(numbers) / len(numbers)
         return (
             tf.constant(batch.input_ids.astype(np.int32)),
             tf.constant(batch.attention_mask.astype(np.int32)),

@@ -9,16 +9,21 @@ from numpy.typing import NDArray
 from gatewise.training.data.examples import Examples, Targets
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.network.ngrams import NgramLogits
+from gatewise.training.network.word_splits import WordSplits
 
 _BATCH = 256
 
 
-def count_ngrams(model: keras.Model, train: Examples) -> None:
+def count_ngrams(model: keras.Model, train: Examples, words: WordSplits | None = None) -> None:
     """Counts document frequencies and sets the IDF of a network's linear path.
+
+    A piece of a word occurs only where the dictionary lacks a word, so seldom or never in the
+    training texts. Its frequency is that of texts in which every word of a single text is split.
 
     Args:
         model: From `gatewise.training.network.build`; unchanged if it has no linear path.
-        train: The training texts.
+        train: The training texts, or windows of them.
+        words: The pieces of the dictionary's words; None if it has none.
     """
     layers = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if not layers:
@@ -29,7 +34,22 @@ def count_ngrams(model: keras.Model, train: Examples) -> None:
         found, texts = np.unique(rows, return_counts=True)
         frequencies[found] += texts
     frequencies[0] = 0  # padding
-    layers[0].set_idf(frequencies, len(train))
+    table = layers[0].table
+    if words is None or 1 not in table.lengths:
+        layers[0].set_idf(frequencies, len(train))
+        return
+    in_a_single_text = [word for word in words.pieces if frequencies[word] == 1]
+    for word in in_a_single_text:
+        pieces = {piece for piece in words.pieces[word] if piece >= words.first_piece}
+        frequencies[list(pieces)] += 1
+    # Two words of one text may have a piece in common.
+    frequencies = np.minimum(frequencies, len(train))
+    layers[0].set_idf(frequencies, len(train), slice(words.first_piece, table.vocab_size))
+
+
+def counting_batches(examples: Examples) -> Iterator[NDArray[np.int64]]:
+    """The numbers of the texts of each batch of `ngram_rows`."""
+    return sequential_batches(examples, _BATCH)
 
 
 def ngram_rows(
@@ -46,6 +66,6 @@ def ngram_rows(
     """
     layer = model.get_layer("ngram_rows")
     for input_ids, attention_mask, targets, _ in tensors(
-        examples, sequential_batches(examples, _BATCH), None
+        examples, counting_batches(examples), None
     ):
         yield layer.call(input_ids, attention_mask).numpy(), targets.numpy()

@@ -8,7 +8,8 @@ is chosen by cross-validation on the training rows.
 
 The features are those that the exported network computes: each n-gram of tokens, scaled by its
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
-weights are added to those of the words that hold them.
+weights are added to those of the words that hold them. Of a text in several windows they are the
+mean of the windows' features, whose logits are the mean of the windows' logits.
 """
 
 import warnings
@@ -24,8 +25,8 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.svm import LinearSVC
 
 from gatewise.training.config.training_section import TrainingConfig
-from gatewise.training.data.examples import Examples
-from gatewise.training.fit.document_frequencies import ngram_rows
+from gatewise.training.data.examples import Examples, Targets, Windows
+from gatewise.training.fit.document_frequencies import counting_batches, ngram_rows
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.ngrams import MIN_NORM, SCALE, NgramLogits, inverse_frequencies
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
@@ -214,7 +215,12 @@ class _Solver:
         if self._multi_label:
             losses = np.logaddexp(0, np.where(targets >= 0.5, -logits, logits))
             return -float(losses.sum())
-        return float(np.count_nonzero(logits.argmax(axis=1) == targets))
+        is_right = logits.argmax(axis=1) == targets
+        if self._class_weight is None:
+            return float(np.count_nonzero(is_right))
+        # The sum of the recalls: every label counts the same.
+        rows = np.bincount(targets, minlength=self._classes)
+        return float((is_right / rows[targets]).sum())
 
 
 def _features(
@@ -245,13 +251,30 @@ def _features(
         else sparse.hstack([own, by_norm @ has[:, : table.vocab_size] @ spelling])
     )
     scales = weights[columns] / idf[columns]
+    matrix, of_texts = sparse.csr_matrix(matrix), np.concatenate(targets)
+    if isinstance(train, Windows):
+        matrix, of_texts = _pooled(matrix, train)
     return _Features(
-        sparse.csr_matrix(matrix),
-        np.concatenate(targets),
+        matrix,
+        of_texts,
         columns,
         scales,
         sparse.csr_matrix((table.vocab_size, 0)) if spelling is None else spelling,
     )
+
+
+def _pooled(matrix: sparse.csr_matrix, windows: Windows) -> tuple[sparse.csr_matrix, Targets]:
+    """The features and targets of texts from the features of their windows.
+
+    Args:
+        matrix: A row for each window, in the order of `ngram_rows`.
+        windows: The windows.
+    """
+    rows = np.concatenate(list(counting_batches(windows)))
+    places = (windows.text_numbers[rows], np.arange(len(rows)))
+    shares = 1 / windows.counts[windows.text_numbers[rows]]
+    mean = sparse.csr_matrix((shares, places), (len(windows.texts), len(rows)))
+    return mean @ matrix, windows.texts.targets(np.arange(len(windows.texts)))
 
 
 def _spelling(ngrams: CharNgrams | None, has: sparse.csr_matrix) -> sparse.csr_matrix | None:

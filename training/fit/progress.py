@@ -6,6 +6,12 @@ Imports neither Keras nor TensorFlow: the console and the logs read these classe
 from collections.abc import Callable
 from dataclasses import dataclass
 
+FITTING = "fitting"
+"""The stage in which the network of the run is trained."""
+
+LABELLING = "teacher: "
+"""What the names of a teacher's stages begin with."""
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -49,19 +55,21 @@ class RateTest:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far fitting has come, for a progress bar.
+    """How far a stage of a run has come, for a progress bar.
 
     Attributes:
-        step: Updates made.
-        steps: Updates that a run without early stopping makes.
+        step: Updates made; in the stages of a teacher, texts labelled.
+        steps: Updates that a run without early stopping makes, or texts in all.
         epoch: The epoch that just ended, if one did.
         metric: Name of the epoch's metric, if one ended.
+        stage: What is being done.
     """
 
     step: int
     steps: int
     epoch: Epoch | None = None
     metric: str | None = None
+    stage: str = FITTING
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import accuracy_score, f1_score
 
+from gatewise.service.model.window_pooling import pool_windows
 from gatewise.training.config.training_section import Metric
-from gatewise.training.data.examples import Examples
+from gatewise.training.data.examples import Examples, Windows
 from gatewise.training.evaluation.calibration import negative_log_likelihood, temperature
 from gatewise.training.evaluation.thresholds import choose
 from gatewise.training.fit.dataset import sequential_batches, tensors
@@ -77,7 +78,7 @@ def validate(
         else:
             classified.append(logits.argmax(axis=1))
             truth.append(targets if targets.ndim == 1 else targets.argmax(axis=1))
-    loss = total / len(examples)
+    loss = total / sum(map(len, truth))
     if not np.isfinite(loss):
         return ValidationScore(loss, loss)
     predictions, expected = np.concatenate(classified), np.concatenate(truth)
@@ -138,6 +139,19 @@ def _sample(stream: Iterator[_BatchLogits]) -> list[_BatchLogits]:
 
 
 def _logits(trainer: Trainer, examples: Examples) -> Iterator[_BatchLogits]:
-    """The logits and targets of each batch."""
+    """The logits and targets of each batch of texts; those of windows are pooled."""
+    if isinstance(examples, Windows):
+        yield from _pooled_logits(trainer, examples)
+        return
     for batch in tensors(examples, sequential_batches(examples, _BATCH), None):
         yield trainer.path_logits(batch), batch[2].numpy()
+
+
+def _pooled_logits(trainer: Trainer, windows: Windows) -> Iterator[_BatchLogits]:
+    texts, most = windows.texts, int(windows.counts.max())
+    groups = list(sequential_batches(texts, max(1, _BATCH // most)))
+    batches = tensors(windows, map(windows.windows_of, groups), None)
+    for group, batch in zip(groups, batches, strict=True):
+        paths = trainer.path_logits(batch)
+        counts = windows.counts[group]
+        yield [pool_windows(path, counts) for path in paths], texts.targets(group)

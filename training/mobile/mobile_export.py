@@ -82,6 +82,11 @@ def export_mobile(
     """
     mobile_folder.check_targets(out)
     loaded = read_model_folder(model, "fp32")
+    if (windows := loaded.config.gatewise.tokens.windows) > 1:
+        raise GatewiseError(
+            f"{model}: expected a model that reads one window of a text, received one that reads "
+            f"{windows}, which a device's runtime does not pool: train with tokens.windows=1"
+        )
     sampled = _sample(rows, loaded) if rows else []
     builder = VariantBuilder(loaded, sampled, with_text)
     steps: list[ExportStep] = []

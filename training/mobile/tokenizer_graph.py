@@ -5,12 +5,14 @@ that stay as they are, or one character that changes. Dropped characters match n
 of all texts of a batch then form one row, with an empty piece as a break before each text. The
 pieces of a word are joined by doubling: in each round a piece is joined with what the piece 1, 2,
 4, … positions ahead has gathered, if both are of the same word. So the work is proportional to the
-length of the texts, whatever the length of a word, without a loop. Words are then looked up, and
-the ids that the network reads are written side by side.
+length of the texts, whatever the length of a word, without a loop. Words are then looked up, those
+that the vocabulary lacks are split into pieces of it, and the ids that the network reads are
+written side by side.
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,8 @@ _BREAK = ""
 _SPECIAL_PATTERN = "|".join(map(re.escape, SPECIAL_TOKENS))
 # The default of the lowercase table; never a piece itself.
 _SAME = " "
+_ANY = "(?s:.)"
+"""RE2's pattern of any character."""
 # A character's code is four times its id, plus the kind of the character.
 _LETTER, _SPACE, _SPECIAL, _NONE = range(4)
 
@@ -90,10 +94,51 @@ class TextGraph(Graph):
         """One flag that is not set, `(1,)`."""
         return self.constant("no", [False], np.bool_)
 
+    def scatter(self, values: str, places: str, updates: str, axis: int = 0) -> str:
+        """The greatest of each value and those written to its place, int64.
+
+        Several may be written to one place.
+        """
+        return self.add("ScatterElements", values, places, updates, axis=axis, reduction="max")
+
+    def flat(self, values: str) -> str:
+        """Values in one row."""
+        return self.add("Reshape", values, self.integers(-1))
+
     def range(self, count: str) -> str:
         """The integers from 0 up to a count, `(1,)`, exclusive."""
         zero, one = (self.constant(f"step_{value}", value, np.int64) for value in (0, 1))
         return self.add("Range", zero, self.add("Squeeze", count), one)
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of all texts of a batch: names of results.
+
+    Attributes:
+        ids: The id of the token at each piece of the texts, in one row.
+        count: The number of tokens there: 0 for none, more than 1 for a word in pieces.
+        further: The tokens of words in pieces after the first; None if there are none.
+    """
+
+    ids: str
+    count: str
+    further: "_Further | None" = None
+
+
+@dataclass(frozen=True)
+class _Further:
+    """The second and further tokens of words, in one row: names of results.
+
+    Attributes:
+        ids: Their ids.
+        place: The piece of the texts at which the word begins.
+        rank: Number of tokens of the word before each.
+    """
+
+    ids: str
+    place: str
+    rank: str
 
 
 def add_ids(
@@ -105,16 +150,12 @@ def add_ids(
         The names of the ids and the attention mask, int64 `(batch, tokens)`.
     """
     add = _word_ids if tables.unit == "word" else _character_ids
-    ids, is_token = add(graph, text, tables)
-    rows = graph.add("Concat", graph.add("Shape", text), graph.integers(-1), axis=0)
-    ids, is_token = (graph.add("Reshape", row, rows) for row in (ids, is_token))
-    target = _targets(graph, is_token, max_length - 1, keep)
-    return _padded(graph, text, ids, target)
+    tokens = add(graph, text, tables)
+    return _padded(graph, text, tokens, max_length - 1, keep)
 
 
-def _word_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> tuple[str, str]:
-    """In one row, the id of the word that begins at each piece, and whether one begins there."""
-    alphabet = {letter for token in tables.ids for letter in token}
+def _word_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> _Tokens:
+    alphabet = {letter for token in (*tables.ids, *tables.pieces) for letter in token}
     # A word with any other letter is unknown, lowercased or not.
     lowercase = {a: b for a, b in tables.lowercase.items() if alphabet.issuperset(b)}
     changing = set(map(ord, lowercase)) - tables.isolated
@@ -135,10 +176,18 @@ def _word_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> tuple[str
     begins = graph.add("Not", graph.add("Or", is_break, continues))
 
     # More pieces than the longest word has letters form no known word: not all need be joined.
-    rounds = max(map(len, tables.ids), default=1).bit_length()
-    words = _joined(graph, pieces, continues, rounds)
+    longest = tables.longest_word + 1 if tables.pieces else max(map(len, tables.ids), default=1)
+    words = _joined(graph, pieces, continues, longest.bit_length())
     special = {token: number for number, token in enumerate(SPECIAL_TOKENS)}
-    return graph.look_up(words, {**tables.ids, **special}, UNKNOWN_ID), begins
+    ids = graph.look_up(words, {**tables.ids, **special}, UNKNOWN_ID)
+    tokens = _Tokens(ids, graph.add("Cast", begins, to=TensorProto.INT64))
+    if not tables.pieces:
+        return tokens
+    is_unknown = graph.add("Equal", ids, graph.integers(UNKNOWN_ID))
+    is_short = graph.add("RegexFullMatch", words, pattern=f"{_ANY}{{1,{tables.longest_word}}}")
+    for condition in (begins, of_word, is_short):
+        is_unknown = graph.add("And", is_unknown, condition)
+    return _with_pieces(graph, tokens, words, is_unknown, tables)
 
 
 def _joined(graph: TextGraph, pieces: str, continues: str, rounds: int) -> str:
@@ -160,11 +209,171 @@ def _joined(graph: TextGraph, pieces: str, continues: str, rounds: int) -> str:
         source = f"{first}_{number}" if number else first
         taken = graph.add("GatherElements", pieces, source, axis=1)
         pieces = graph.add("StringConcat", pieces, taken)
-    return pieces
+    return graph.flat(pieces)
 
 
-def _character_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> tuple[str, str]:
-    """In one row, the id of each character, and whether it is a token."""
+def _with_pieces(
+    graph: TextGraph, tokens: _Tokens, words: str, is_unknown: str, tables: TokenizerTables
+) -> _Tokens:
+    """The tokens with words that are not in the vocabulary split into pieces.
+
+    A word becomes its longest beginning that is in the vocabulary, then the longest piece that
+    fits, and so on; if none fits somewhere, it stays unknown. At each character of such a word, the
+    longest piece is found by itself; it points to the character after it. Which characters begin a
+    piece is then found by following the pointers from the first piece: each round follows those of
+    twice as many pieces. The word is split if they lead to its end.
+
+    Args:
+        graph: The graph.
+        tokens: The tokens, with unknown words.
+        words: The word that begins at each piece of the texts.
+        is_unknown: Which of them are to be split.
+        tables: The vocabulary.
+    """
+    chars = _Characters(graph, words, is_unknown)
+    zero, one = graph.integers(0), graph.integers(1)
+
+    heads, head_length = _heads(graph, chars, tables)
+    head_id = graph.add("Gather", heads, graph.add("Add", chars.starts, head_length))
+    length, piece_id = _longest_pieces(graph, chars, tables)
+
+    # Pointers: two more places, the end of the last word and one for a character without a piece.
+    nowhere = graph.add("Add", chars.count, one)
+    after = graph.add("Add", chars.place, length)
+    after = graph.add("Where", graph.add("Greater", length, zero), after, nowhere)
+    after = graph.add("Where", chars.begins, chars.place, after)
+    after = graph.add("Concat", after, chars.count, nowhere, axis=0)
+    first = graph.add("Add", graph.add("Add", chars.starts, head_length), one)
+    first = graph.add("Where", graph.add("Greater", head_length, zero), first, nowhere)
+    nothing = graph.add("Expand", zero, graph.add("Shape", after))
+    reached = graph.scatter(nothing, first, graph.add("Expand", one, graph.add("Shape", first)))
+    for _ in range(tables.longest_word.bit_length()):
+        reached = graph.scatter(reached, after, reached)
+        after = graph.add("Gather", after, after)
+
+    is_split = graph.add("Gather", reached, chars.ends)
+    of_split = graph.add("Gather", is_split, chars.word)
+    begins_piece = graph.add("Mul", graph.add("Gather", reached, chars.place), of_split)
+    begins_piece = graph.add("Where", chars.begins, zero, begins_piece)
+    is_piece = graph.add("Cast", begins_piece, to=TensorProto.BOOL)
+    rank = graph.cumulative_count(is_piece)
+    before = graph.add("Gather", rank, chars.starts)
+    pieces = graph.add("Sub", graph.add("Gather", rank, graph.add("Sub", chars.ends, one)), before)
+    rank = graph.add("Sub", rank, graph.add("Gather", before, chars.word))
+
+    old_ids = graph.add("Gather", tokens.ids, chars.of_text)
+    new_ids = graph.add("Where", graph.add("Cast", is_split, to=TensorProto.BOOL), head_id, old_ids)
+    counts = graph.add("Add", graph.add("Gather", tokens.count, chars.of_text), pieces)
+    return _Tokens(
+        ids=graph.add("ScatterElements", tokens.ids, chars.of_text, new_ids, axis=0),
+        count=graph.add("ScatterElements", tokens.count, chars.of_text, counts, axis=0),
+        further=_Further(
+            ids=graph.add("Compress", piece_id, is_piece, axis=0),
+            place=graph.add(
+                "Compress",
+                graph.add("Gather", chars.of_text, chars.word),
+                is_piece,
+                axis=0,
+            ),
+            rank=graph.add("Compress", rank, is_piece, axis=0),
+        ),
+    )
+
+
+class _Characters:
+    """The characters of some words in one row, an empty one before each word: names of results.
+
+    The first word is empty, so that there is always one.
+
+    Attributes:
+        of_text: The piece of the texts at which each word begins; 0 for the empty one.
+        row: The characters.
+        begins: Whether there is the empty character before a word.
+        count: Number of characters, `(1,)`.
+        place: The integers from 0 up to the count, exclusive.
+        word: The number of the word of each character.
+        starts: The place before each word.
+        ends: The place after each word.
+        offset: Characters of the word up to and including each; 0 for the empty one.
+    """
+
+    def __init__(self, graph: TextGraph, words: str, chosen: str) -> None:
+        zero, one = graph.integers(0), graph.integers(1)
+        places = graph.range(graph.add("Shape", words))
+        at = graph.add("Compress", places, chosen, axis=0)
+        self.of_text = graph.add("Concat", zero, at, axis=0)
+        empty = graph.strings("break", [_BREAK])
+        words = graph.add("Concat", empty, graph.add("Compress", words, chosen, axis=0), axis=0)
+
+        padded = graph.split(words, _ANY)
+        size = graph.add("Shape", padded)
+        width = graph.add("Div", size, graph.add("Shape", words))
+        column = graph.add("Mod", graph.range(size), width)
+        is_first = graph.add("Equal", column, zero)
+        is_character = graph.add("Not", graph.add("Equal", padded, empty))
+        used = graph.add("Or", is_first, is_character)
+        self.row = graph.add("Compress", padded, used, axis=0)
+        self.begins = graph.add("Compress", is_first, used, axis=0)
+
+        self.count = graph.add("Shape", self.row)
+        self.place = graph.range(self.count)
+        self.word = graph.add("Sub", graph.cumulative_count(self.begins), one)
+        self.starts = graph.add("Compress", self.place, self.begins, axis=0)
+        to_end = graph.integers(2**31)
+        later = graph.add("Slice", self.starts, one, to_end)
+        self.ends = graph.add("Concat", later, self.count, axis=0)
+        self.start = graph.add("Gather", self.starts, self.word)
+        self.offset = graph.add("Sub", self.place, self.start)
+
+
+def _heads(graph: TextGraph, chars: _Characters, tables: TokenizerTables) -> tuple[str, str]:
+    """The id of each beginning of a word, by its last character, and each word's longest one.
+
+    0 if there is none.
+    """
+    longest = max(map(len, tables.ids), default=1)
+    rounds = (longest - 1).bit_length()
+    prefix = chars.row
+    for number in range(rounds):
+        ahead = graph.add("Sub", chars.place, graph.integers(2**number))
+        source = graph.add("Max", ahead, chars.start)
+        prefix = graph.add("StringConcat", graph.add("Gather", prefix, source), prefix)
+    zero = graph.integers(0)
+    ids = graph.look_up(prefix, tables.ids, 0)
+    # Further on, the string is not the whole beginning.
+    is_whole = graph.add("LessOrEqual", chars.offset, graph.integers(2**rounds))
+    ids = graph.add("Where", is_whole, ids, zero)
+    length = graph.add("Where", graph.add("Greater", ids, zero), chars.offset, zero)
+    nothing = graph.add("Expand", zero, graph.add("Shape", chars.starts))
+    return ids, graph.scatter(nothing, chars.word, length)
+
+
+def _longest_pieces(
+    graph: TextGraph, chars: _Characters, tables: TokenizerTables
+) -> tuple[str, str]:
+    """Characters and id of the longest piece that begins at each character; 0 if there is none."""
+    zero = graph.integers(0)
+    length = piece_id = graph.add("Expand", zero, chars.count)
+    words = graph.add("Concat", chars.word, graph.integers(-1), axis=0)
+    string = chars.row
+    for size in range(1, max(map(len, tables.pieces)) + 1):
+        if size > 1:
+            ahead = graph.add("Add", chars.place, graph.integers(size - 1))
+            ahead = graph.add("Min", ahead, chars.count)
+            same = graph.add("Equal", graph.add("Gather", words, ahead), chars.word)
+            # Where the word has ended, the string stays shorter than the entries of the table.
+            ahead = graph.add("Where", same, ahead, zero)
+            string = graph.add("StringConcat", string, graph.add("Gather", chars.row, ahead))
+        table = {piece: id_ for piece, id_ in tables.pieces.items() if len(piece) == size}
+        if table:
+            found = graph.look_up(string, table, 0)
+            is_found = graph.add("Greater", found, zero)
+            length = graph.add("Where", is_found, graph.integers(size), length)
+            piece_id = graph.add("Where", is_found, found, piece_id)
+    return length, piece_id
+
+
+def _character_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> _Tokens:
     size = max(tables.ids.values(), default=UNKNOWN_ID) + 1
     codes = graph.look_up(
         graph.split(text, f"{_SPECIAL_PATTERN}|{negated_class(tables.dropped)}"),
@@ -185,12 +394,13 @@ def _character_ids(graph: TextGraph, text: str, tables: TokenizerTables) -> tupl
     is_token = graph.add("Or", is_letter, is_special)
     is_token = graph.add("Or", is_token, graph.add("And", is_space, between))
     if all(len(becomes) == 1 for becomes in tables.lowercase.values()):
-        return ids, is_token
+        return _Tokens(ids, graph.add("Cast", is_token, to=TensorProto.INT64))
     # A character whose lower case is two characters has the second one in a column of its own.
     second = graph.add("Div", ids, graph.integers(size))
     first = graph.add("Mod", ids, graph.integers(size))
     is_second = graph.add("Cast", second, to=TensorProto.BOOL)
-    return _columns(graph, first, second), _columns(graph, is_token, is_second)
+    count = graph.add("Cast", _columns(graph, is_token, is_second), to=TensorProto.INT64)
+    return _Tokens(_columns(graph, first, second), count)
 
 
 def _character_codes(tables: TokenizerTables, size: int) -> dict[str, int]:
@@ -219,40 +429,64 @@ def _columns(graph: TextGraph, *rows: str) -> str:
     )
 
 
-def _targets(graph: TextGraph, is_token: str, room: int, keep: Keep) -> str:
-    """The position of each token among the ids of its text, int64; 0 for all that is not kept.
+def _targets(graph: TextGraph, position: str, total: str, room: int, keep: Keep) -> str:
+    """The position of tokens among the kept ids of their text, int64; 0 for those not kept.
 
-    `is_token` is bool, `(batch, pieces)`; at most `room` tokens of a text are kept.
+    Args:
+        graph: The graph.
+        position: The position of each token in its text, from 1.
+        total: Number of tokens of its text.
+        room: Maximum number of tokens kept of a text.
+        keep: Which are kept.
     """
-    position = graph.cumulative_count(is_token, axis=1)
     head = {"head": room, "tail": 0, "both": room - room // 2}[keep]
     nowhere, limit = graph.integers(0), graph.integers(head)
     later = nowhere
     if head < room:
-        total = graph.add("ReduceMax", position, graph.integers(1))
         excess = graph.add("Max", graph.add("Sub", total, graph.integers(room)), nowhere)
         moved = graph.add("Sub", position, excess)
         later = graph.add("Where", graph.add("Greater", moved, limit), moved, nowhere)
-    target = graph.add("Where", graph.add("LessOrEqual", position, limit), position, later)
-    return graph.add("Where", is_token, target, nowhere)
+    return graph.add("Where", graph.add("LessOrEqual", position, limit), position, later)
 
 
-def _padded(graph: TextGraph, text: str, ids: str, target: str) -> tuple[str, str]:
+def _padded(graph: TextGraph, text: str, tokens: _Tokens, room: int, keep: Keep) -> tuple[str, str]:
     """`[CLS]` and the kept tokens of each text, padded on the right; and the attention mask.
 
-    Pieces with target 0 write `[CLS]` there: at least the break before each text does.
+    Pieces without a token write `[CLS]` to position 0: at least the break before each text does.
     """
-    last = graph.add("ReduceMax", target, graph.integers(1))
-    width = graph.add("ReduceMax", last, graph.integers(0), keepdims=0)
-    width = graph.add("Add", width, graph.integers(1))
+    zero, one = graph.integers(0), graph.integers(1)
+    rows = graph.add("Concat", graph.add("Shape", text), graph.integers(-1), axis=0)
+    ids, count = (graph.add("Reshape", row, rows) for row in (tokens.ids, tokens.count))
+    through = graph.add("CumSum", count, graph.constant("axis_1", 1, np.int64))
+    total = graph.add("ReduceMax", through, one)
+    # The position of the first token of each piece.
+    position = graph.add("Add", graph.add("Sub", through, count), one)
+    target = _targets(graph, position, total, room, keep)
+    target = graph.add("Where", graph.add("Greater", count, zero), target, zero)
+
+    last = graph.add("Min", total, graph.integers(room))
+    width = graph.add("Add", graph.add("ReduceMax", last, zero, keepdims=0), one)
     shape = graph.add("Concat", graph.add("Shape", text), width, axis=0)
     padding = graph.add("Expand", graph.integers(PAD_ID), shape)
-    kept = graph.add("Cast", target, to=TensorProto.BOOL)
-    written = graph.add("Where", kept, ids, graph.integers(CLS_ID))
-    # Several pieces write to position 0; reduction="max" makes the result defined.
-    input_ids = graph.add("ScatterElements", padding, target, written, axis=1, reduction="max")
+    input_ids = graph.scatter(padding, target, _if_kept(graph, target, ids), axis=1)
+    if further := tokens.further:
+        columns = graph.add("Gather", graph.add("Shape", ids), one)
+        row = graph.add("Div", further.place, columns)
+        begin = graph.add("Gather", graph.flat(position), further.place)
+        position = graph.add("Add", begin, further.rank)
+        total = graph.add("Gather", graph.flat(total), row)
+        target = _targets(graph, position, total, room, keep)
+        at = graph.add("Add", graph.add("Mul", row, width), target)
+        kept = _if_kept(graph, target, further.ids)
+        input_ids = graph.add("Reshape", graph.scatter(graph.flat(input_ids), at, kept), shape)
     filled = graph.add("LessOrEqual", graph.range(width), last)
     return input_ids, graph.add("Cast", filled, to=TensorProto.INT64)
+
+
+def _if_kept(graph: TextGraph, target: str, ids: str) -> str:
+    """The ids of tokens with a target; `[CLS]` for others, which are written to position 0."""
+    kept = graph.add("Cast", target, to=TensorProto.BOOL)
+    return graph.add("Where", kept, ids, graph.integers(CLS_ID))
 
 
 def negated_class(codes: Iterable[int]) -> str:

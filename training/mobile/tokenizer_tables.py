@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, normalizers
 from gatewise.vocab.errors import GatewiseError
 from gatewise.vocab.tokenizer import character_classes, pre_tokenization
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, Unit
+from gatewise.vocab.tokenizer.word_pieces import CONTINUATION
 
 SPACE = " "
 """The character token that a run of white space becomes."""
@@ -39,7 +40,9 @@ class TokenizerTables:
         isolated: Code points that are a token each if tokens are words; else empty.
         lowercase: The lower case of each character that changes. White space and dropped
             characters do not change; an isolated character becomes one isolated character.
-        ids: The id of each token that a text can contain, without special tokens.
+        ids: The id of each token that a text or a word can begin with, without special tokens.
+        pieces: The id of each piece inside a word, without the mark of one.
+        longest_word: Characters of a word; a longer one is unknown.
     """
 
     unit: Literal["word", "character"]
@@ -48,6 +51,8 @@ class TokenizerTables:
     isolated: frozenset[int]
     lowercase: Mapping[str, str]
     ids: Mapping[str, int]
+    pieces: Mapping[str, int]
+    longest_word: int
 
 
 def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
@@ -95,9 +100,16 @@ def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
         return 0 < len(token) <= max_length and not is_split
 
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
-    tokens = sorted(filter(is_reachable, vocabulary), key=vocabulary.__getitem__)
-    ids = {token: vocabulary[token] for token in tokens}
-    return TokenizerTables(unit, dropped, spaces, isolated, lowercase, ids)
+    entries = sorted(vocabulary, key=vocabulary.__getitem__)
+    ids = {token: vocabulary[token] for token in filter(is_reachable, entries)}
+    inside = [entry for entry in entries if unit == "word" and entry.startswith(CONTINUATION)]
+    bare = {entry.removeprefix(CONTINUATION): vocabulary[entry] for entry in inside}
+    pieces = {
+        piece: id_
+        for piece, id_ in bare.items()
+        if isolated.isdisjoint(map(ord, piece)) and is_reachable(piece)
+    }
+    return TokenizerTables(unit, dropped, spaces, isolated, lowercase, ids, pieces, max_length)
 
 
 def _lowercases(steps: set[str], unit: Unit) -> bool:

@@ -13,6 +13,7 @@ from gatewise.training.network import parameters, vectors
 from gatewise.training.network.char_ngrams import CharNgrams, char_ngrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
+from gatewise.training.network.word_splits import WordSplits, word_splits
 
 _SOLVER_LENGTHS = (2, 3, 4, 5)
 """Lengths of the character n-grams by which the linear path is solved."""
@@ -30,12 +31,14 @@ class Blueprint:
         vectors: Pretrained vectors; None without.
         char_ngrams: The character n-grams of each token; None if they are not used.
         solver_spelling: Those by which the linear path is solved; None if they are not used.
+        word_splits: The pieces of the dictionary's words; None if it has none.
     """
 
     shape: Shape
     vectors: Vectors | None = None
     char_ngrams: CharNgrams | None = None
     solver_spelling: CharNgrams | None = None
+    word_splits: WordSplits | None = None
 
     def with_buckets(self, config: Config, tokens: int) -> "Blueprint":
         """The blueprint with the n-gram buckets that suit so many tokens of training texts.
@@ -75,6 +78,7 @@ def blueprint(
         solver_spelling=char_ngrams(tokenizer, _SOLVER_LENGTHS, _SOLVER_NGRAMS)
         if lengths and config.training.linear_path == "solved"
         else None,
+        word_splits=word_splits(tokenizer),
         vectors=vectors.load(
             network.vectors, tokenizer, network.embedding_size, config.training.seed, texts
         )

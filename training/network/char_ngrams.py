@@ -14,13 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from gatewise.training.network.word_splits import word_splits
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
+from gatewise.vocab.tokenizer.word_pieces import CONTINUATION
 
 _MAX_NGRAMS = 24
 """N-grams used of one token by default, its first ones: those of some ten characters."""
 
 _MIN_TOKENS = 2
-"""Tokens that an n-gram must occur in: one of a single token adds nothing to that token's own."""
+"""Tokens that an n-gram must occur in: one of a single token adds nothing to that token's own.
+
+Pieces of words do not count: most occur in no training text.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ def char_ngrams(
 ) -> CharNgrams | None:
     """Finds the character n-grams of a vocabulary's tokens.
 
+    A piece of a word has no mark at an end where the word goes on, as most words with it do.
+
     Args:
         tokenizer: The tokenizer.
         lengths: Characters of an n-gram; the start and the end of a token count as one each.
@@ -50,12 +57,18 @@ def char_ngrams(
         None if no n-gram occurs in two tokens.
     """
     vocabulary = tokenizer.get_vocab()
+    splits = word_splits(tokenizer)
+    first_piece = splits.first_piece if splits else len(vocabulary)
+    final = splits.final_pieces() if splits else frozenset()
     tokens = sorted(
-        (id_, token) for token, id_ in vocabulary.items() if token not in SPECIAL_TOKENS
+        (id_, _marked(token, goes_on=id_ >= first_piece and id_ not in final))
+        for token, id_ in vocabulary.items()
+        if token not in SPECIAL_TOKENS
     )
     counts: Counter[str] = Counter()
-    for _, token in tokens:
-        counts.update(set(_ngrams_of(token, lengths)))
+    for id_, token in tokens:
+        if id_ < first_piece:
+            counts.update(set(_ngrams_of(token, lengths)))
     shared = (ngram for ngram, count in counts.items() if count >= _MIN_TOKENS)
     numbers = {ngram: number for number, ngram in enumerate(sorted(shared), start=1)}
     if not numbers:
@@ -69,15 +82,24 @@ def char_ngrams(
     return CharNgrams(rows[:, : max(1, int((rows > 0).sum(axis=1).max()))], len(numbers) + 1)
 
 
-def _ngrams_of(token: str, lengths: Sequence[int]) -> Iterator[str]:
-    """The n-grams of a token; a token of a single character has none.
+def _marked(token: str, *, goes_on: bool) -> str:
+    """A token between marks of a word's begin and end; a word of a single character has none.
 
-    >>> list(_ngrams_of("who", (3, 4)))
+    >>> _marked("who", goes_on=False), _marked("who", goes_on=True), _marked("##le", goes_on=False)
+    ('<who>', '<who', 'le>')
+    """
+    end = "" if goes_on else ">"
+    if token.startswith(CONTINUATION) and len(token) > len(CONTINUATION):
+        return token.removeprefix(CONTINUATION) + end
+    return f"<{token}{end}" if goes_on or len(token) > 1 else ""
+
+
+def _ngrams_of(token: str, lengths: Sequence[int]) -> Iterator[str]:
+    """The n-grams of a token between marks.
+
+    >>> list(_ngrams_of("<who>", (3, 4)))
     ['<wh', 'who', 'ho>', '<who', 'who>']
     """
-    if len(token) < 2:
-        return
-    marked = f"<{token}>"
     for length in lengths:
-        for start in range(len(marked) - length + 1):
-            yield marked[start : start + length]
+        for start in range(len(token) - length + 1):
+            yield token[start : start + length]

@@ -127,17 +127,21 @@ class NgramLogits(keras.layers.Layer):
             name="idf", shape=(self.table.rows,), initializer="ones", trainable=False
         )
 
-    def set_idf(self, frequencies: NDArray[np.int64], texts: int) -> None:
+    def set_idf(self, frequencies: NDArray[np.int64], texts: int, pieces: slice = slice(0)) -> None:
         """Sets each row's inverse document frequency, `1 + ln((1 + texts) / (1 + frequency))`.
 
         This is scikit-learn's smoothed IDF, except that an n-gram that occurs in no text has 0.
+        A piece of a word has weights that do not come from texts, so it keeps its IDF.
 
         Args:
             frequencies: Texts that contain the n-gram of each row, `(rows,)`.
             texts: Number of texts counted.
+            pieces: The rows of pieces of words.
         """
+        counts = frequencies > 0
+        counts[pieces] = True
         idf = inverse_frequencies(frequencies, texts)
-        self.idf.assign(np.where(frequencies > 0, idf, 0.0).astype(np.float32))
+        self.idf.assign(np.where(counts, idf, 0.0).astype(np.float32))
 
     def call(self, rows: tf.Tensor, extra_weights: tf.Tensor | None = None) -> tf.Tensor:
         """See the class."""

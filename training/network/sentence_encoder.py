@@ -24,7 +24,7 @@ from gatewise.training.network.vector_files import FoundVectors, VectorsError
 
 _MODELS = ("onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-_TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
+TOKEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
 _TEXT_OUTPUTS = ("sentence_embedding",)
 _BATCH = 32
 _MAX_TOKENS = 128
@@ -118,10 +118,10 @@ class _SentenceEncoder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._tokenizer = _tokenizer(folder)
-        self._session, self._output = _session(folder)
+        self._tokenizer = load_tokenizer(folder, _MAX_TOKENS)
+        self._session, self._output = open_encoder(folder)
         self._names = [value.name for value in self._session.get_inputs()]
-        self.per_token = self._output in _TOKEN_OUTPUTS
+        self.per_token = self._output in TOKEN_OUTPUTS
 
     def states(
         self, spans: list[_Passage]
@@ -236,7 +236,16 @@ def _batches(spans: list[_Passage]) -> Iterator[list[_Passage]]:
         yield ordered[start : start + _BATCH]
 
 
-def _tokenizer(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path, max_tokens: int) -> Tokenizer:
+    """The tokenizer of an encoder, which pads the texts of a batch and truncates long ones.
+
+    Args:
+        folder: The encoder's folder.
+        max_tokens: Tokens of a text that are read, at most.
+
+    Raises:
+        VectorsError: If there is none, or it cannot be used.
+    """
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise VectorsError(f"{folder}: expected a sentence encoder's tokenizer.json, found none")
@@ -247,14 +256,23 @@ def _tokenizer(folder: Path) -> Tokenizer:
     padding = tokenizer.padding or {}
     pad = padding.get("pad_token", "[PAD]")
     tokenizer.enable_padding(pad_id=padding.get("pad_id", 0), pad_token=pad)
-    tokenizer.enable_truncation(_MAX_TOKENS)
+    tokenizer.enable_truncation(max_tokens)
     return tokenizer
 
 
-def _session(folder: Path) -> tuple[ort.InferenceSession, str]:
-    """The model, and the name of the output to read."""
-    files = [folder / name for name in _MODELS if (folder / name).is_file()]
-    if not files:
+def model_file(folder: Path) -> Path | None:
+    """The most exact ONNX model of a folder; None if it has none."""
+    return next((folder / name for name in _MODELS if (folder / name).is_file()), None)
+
+
+def open_encoder(folder: Path) -> tuple[ort.InferenceSession, str]:
+    """The model, on one thread, and the name of the output to read.
+
+    Raises:
+        VectorsError: If the folder has no encoder, or it cannot be used.
+    """
+    file = model_file(folder)
+    if file is None:
         raise VectorsError(
             f"{folder}: expected a sentence encoder in one of {', '.join(_MODELS)}, found none"
         )
@@ -263,16 +281,16 @@ def _session(folder: Path) -> tuple[ort.InferenceSession, str]:
     # The order of sums depends on the number of threads.
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        session = ort.InferenceSession(str(files[0]), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
-        raise VectorsError(f"{files[0]}: onnxruntime cannot load it: {first_line(error)}") from None
+        raise VectorsError(f"{file}: onnxruntime cannot load it: {first_line(error)}") from None
     inputs = {value.name for value in session.get_inputs()}
     outputs = [value.name for value in session.get_outputs()]
-    known = (*_TOKEN_OUTPUTS, *_TEXT_OUTPUTS)
+    known = (*TOKEN_OUTPUTS, *_TEXT_OUTPUTS)
     output = next((name for name in known if name in outputs), None)
     if "input_ids" not in inputs or not inputs <= set(_INPUTS) or output is None:
         raise VectorsError(
-            f"{files[0]}: expected a sentence encoder with inputs among {', '.join(_INPUTS)} and "
+            f"{file}: expected a sentence encoder with inputs among {', '.join(_INPUTS)} and "
             f"an output {' or '.join(known)}, received inputs {', '.join(sorted(inputs))} and "
             f"outputs {', '.join(outputs)}"
         )

@@ -20,6 +20,8 @@ def streaming_obstacle(
         return f"network.direction={network.direction}: it reads texts from their end"
     if tokens.unit == "ngram":
         return "tokens.unit=ngram: the phrases of a text depend on its end"
+    if tokens.windows > 1:
+        return f"tokens.windows={tokens.windows}: a stream is read as one window"
     if (rows := len(ngrams) * tokens.max_length) > MAX_NGRAM_ROWS:
         return f"a text may have {rows:,} n-grams, more than the limit of {MAX_NGRAM_ROWS:,}"
     return None

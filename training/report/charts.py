@@ -13,12 +13,14 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.evaluation.calibration import Calibration, ReliabilityBin
 from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
 from gatewise.training.report.metric_names import metric_name
 from gatewise.training.report.svg import FIRST, INK, MARK, MUTED, SECOND, drawing, inline
+from gatewise.vocab.tokenizer.encoding import ids_of_windows
 
 _WIDTH, _HEIGHT = 440, 250
 """Size of a chart in SVG units: small, so that its text is readable on a phone."""
@@ -218,7 +220,7 @@ def confidences(reviewed: ErrorAnalysis) -> Markup:
 
 
 @drawing()
-def lengths(reviewed: ErrorAnalysis, max_length: int) -> Markup:
+def lengths(reviewed: ErrorAnalysis, tokens: TokensConfig) -> Markup:
     """A histogram of the texts by their number of tokens."""
     bins = reviewed.length_bins()
     longest = bins[-1].last
@@ -226,8 +228,10 @@ def lengths(reviewed: ErrorAnalysis, max_length: int) -> Markup:
     width = bins[0].last - bins[0].first + 1
     heights = [each.texts / reviewed.rows for each in bins]
     _bars(axes, [each.first - 0.5 for each in bins], heights, width)
-    if max_length <= 1.5 * longest:
-        _mark(axes, max_length + 0.5, f"max_length {max_length}")
+    most = ids_of_windows(tokens.windows, tokens.max_length)
+    if most <= 1.5 * longest:
+        windows = "" if tokens.windows == 1 else f"{tokens.windows} windows of "
+        _mark(axes, most + 0.5, f"{windows}max_length {tokens.max_length}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     return inline(
         figure,

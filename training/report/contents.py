@@ -8,7 +8,7 @@ from typing import Any, Literal
 from gatewise.service.model.model_documents import Manifest
 from gatewise.training.config.config import Config
 from gatewise.training.data.corpora import Copy
-from gatewise.training.data.corpus_check import CorpusCheck
+from gatewise.training.data.corpus_findings import CorpusCheck
 from gatewise.training.data.duplicates import Duplicates
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis
@@ -103,7 +103,8 @@ class ReportContents:
                     "texts_per_second": model.texts_per_second,
                 }
                 for model in self.models
-            },
+            }
+            | ({"teacher": asdict(self.run.comparison.speed)} if self.run.comparison else {}),
         }
         return {name: _finite(value) for name, value in document.items()}
 

@@ -43,9 +43,11 @@ def sentence(run: RunMetrics, config: Config) -> str:
     plural = "layer" if network.layers == 1 else "layers"
     answer = "any of" if run.validation.multi_label else "one of"
     unit = {"ngram": "n-gram"}.get(tokens.unit, tokens.unit)
+    windows = "" if tokens.windows == 1 else f"{tokens.windows} windows of "
     return (
         f"A {network.direction} {network.cell.upper()} network of {network.layers} {plural} with "
-        f"{network.units} units, which reads up to {tokens.max_length} {unit} tokens of a text, "
+        f"{network.units} units, which reads up to {windows}{tokens.max_length} {unit} tokens of a "
+        f"text, "
         f"has a dictionary of {run.tokens:,} tokens and predicts {answer} {run.labels:,} labels; "
         f"trained on {run.refit_rows or run.rows:,} texts."
     )
@@ -86,9 +88,9 @@ Labels: {label_list(labels.names)}.
 
 {_comparison(run)}
 {_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
-tokens of the validation texts. The weights are those of epoch {best.number} of
+tokens of the validation texts{_in_pieces(run)}. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
-{_calibration(run, calibration)}{_rejection(run, rejection)}
+{_calibration(run, calibration)}{_rejection(run, rejection)}{_teacher(run)}
 `report.html` shows the learning curves and the mistakes; open it in a browser.
 
 ```python
@@ -102,7 +104,7 @@ Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, s
 `tokenizer.json`. Output: `logits`, float, `[batch, {len(labels)}]`, in the order of `id2label` in
 `config.json`; {_SIGMOID if multi_label else _SOFTMAX} `manifest.json` holds
 the SHA-256 of every file.
-"""
+{_windows(config)}"""
 
 
 _SOFTMAX = "softmax turns them into probabilities."
@@ -114,6 +116,17 @@ _SUBSET_ACCURACY = (
     "Accuracy is the share of texts whose predicted labels are exactly their own. Each label has a"
     "\nthreshold of its own, chosen on the validation rows.\n\n"
 )
+
+
+def _windows(config: Config) -> str:
+    tokens = config.tokens
+    if tokens.windows == 1:
+        return ""
+    return f"""
+Gatewise classifies up to {tokens.windows} windows of {tokens.max_length} tokens of a text and
+averages their logits. Other runtimes, such as Transformers.js, read the first
+{tokens.max_length} tokens only: of a longer text they may give another answer.
+"""
 
 
 def _rejection(run: RunMetrics, rejection: Rejection | None) -> str:
@@ -131,6 +144,38 @@ def _rejection(run: RunMetrics, rejection: Rejection | None) -> str:
             "scope are rejected"
         )
     return f"{text}.\nA row that has a label and is rejected counts as wrong in the accuracy.\n"
+
+
+def _teacher(run: RunMetrics) -> str:
+    """Who labelled what, and the metrics of teacher and network side by side."""
+    if not (run.teaching and run.comparison):
+        return ""
+    teachers = ", ".join(
+        f"{as_code(card.name)} ({card.kind}; licence: {card.license or 'not told'})"
+        for card in run.teaching.teachers
+    )
+    learnt = f"{run.teaching.rows:,} rows and {run.teaching.copied:,} changed copies of them"
+    if run.teaching.unlabelled:
+        learnt += f" and {run.teaching.unlabelled.used:,} texts without labels"
+    part = run.comparison.part
+    lines = [["model", f"{part} accuracy", "macro F1", "bytes"], ["---"] * 4]
+    names = {"teacher": "teacher", "student": "this model", "untaught": "the same, not taught"}
+    for name, model in run.comparison.models().items():
+        scores = model.scores(part)
+        figures = [f"{scores.accuracy:.4f}", f"{scores.macro_f1:.4f}", f"{model.bytes:,}"]
+        lines.append([names[name], *figures])
+    return (
+        f"\n\nIt learned from probabilities that a teacher gave {learnt}: {teachers}.\n\n"
+        + "\n".join(f"|{'|'.join(f' {cell} ' for cell in line)}|" for line in lines)
+        + "\n"
+    )
+
+
+def _in_pieces(run: RunMetrics) -> str:
+    found = run.coverage
+    if not found.in_pieces:
+        return ""
+    return f"; {found.in_pieces / found.tokens:.1%} are other words, read as pieces"
 
 
 def _refit(run: RunMetrics) -> str:

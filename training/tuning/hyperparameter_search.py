@@ -101,6 +101,11 @@ def tune(
         GatewiseError: If the rows cannot be used, the folder cannot be written or holds another
             search, or no trial has a model.
     """
+    if config.teacher.is_wanted and config.teacher.cache is None:
+        raise ConfigError(
+            "teacher.folders: expected teacher.cache too in a search, so that a teacher reads "
+            "every text once and not in each trial: set it to a folder"
+        )
     folder = SearchFolder(out)
     study = open_search(folder, corpora, config, space, resume=resume)
     deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None

@@ -33,6 +33,11 @@ def find_classes(folder: Path) -> DataFile | None:
 
 def _checked(folder: Path, files: list[Path]) -> DataFile:
     for file in files:
+        if not file.parent.name.isprintable():
+            raise CorpusError(
+                f"{str(file.parent)!a}: the name of the folder, which is a label, holds a line "
+                "end or another control character: rename it"
+            )
         if file.suffix != _SUFFIX or not file.is_file():
             raise CorpusError(
                 f"{file}: expected text files ({_SUFFIX}) in the folder of a class, and no others"

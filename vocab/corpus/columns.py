@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 Task = Literal["single_label", "multi_label"]
 """Whether a text has exactly one label, or any number of labels, including none."""
 
-_LABEL, _LABELS = "label", "labels"
+LABEL, LABELS = "label", "labels"
+"""The columns that hold a label and a list of labels unless others are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,10 @@ class Columns:
         present = {name for table in records.tables for name in table.columns}
         label = self.label
         if label is None:
-            label = _LABELS if _LABELS in present and _LABEL not in present else _LABEL
+            label = LABELS if LABELS in present and LABEL not in present else LABEL
         task = self.task
         if task == "auto":
-            task = "multi_label" if label == _LABELS else "single_label"
+            task = "multi_label" if label == LABELS else "single_label"
         records.require(self.text, "text_column")
         prefix = self.probability_prefix
         soft = sorted(

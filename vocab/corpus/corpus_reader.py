@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gatewise.vocab.corpus.bad_row_policy import BadRows, T
 from gatewise.vocab.corpus.columns import Columns, FoundColumns
@@ -19,6 +20,7 @@ from gatewise.vocab.corpus.memory_records import MemoryRecords, MemoryTable
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
 from gatewise.vocab.corpus.records import BadRow, Location, Record
+from gatewise.vocab.corpus.shown_names import shown_names
 from gatewise.vocab.errors import CorpusError
 
 
@@ -65,6 +67,8 @@ class Corpus:
         bad_rows: BadRows,
         known_labels: Collection[str] | None = None,
         out_of_scope: str | None = None,
+        *,
+        accept_unknown: bool = False,
     ) -> Iterator[Row]:
         """Read the rows in a stream.
 
@@ -73,6 +77,7 @@ class Corpus:
             known_labels: The labels of the model; a row with any other is bad, and there must be
                 a probability column for each of them. None allows all labels.
             out_of_scope: In a single-label task, the label of rows without any of the labels.
+            accept_unknown: Whether a row may have other labels than those of the model.
 
         Returns:
             The rows in the order of the files, one at least.
@@ -87,7 +92,9 @@ class Corpus:
             self._check_probabilities(known)
         if known is not None and out_of_scope is not None:
             known |= {out_of_scope}
-        rows = bad_rows.keep(_rows(self.records, self.columns, known))
+        rows = bad_rows.keep(
+            _rows(self.records, self.columns, known, accept_unknown=accept_unknown)
+        )
         if out_of_scope is not None:
             rows = (
                 replace(row, labels=()) if row.labels == (out_of_scope,) else row for row in rows
@@ -101,7 +108,7 @@ class Corpus:
             CorpusError: It has none.
         """
         if not self.columns.labels:
-            names = ", ".join(self.records.tables[0].columns)
+            names = shown_names(self.records.tables[0].columns)
             raise CorpusError(
                 f"{self.records.path}: no column of probabilities; the columns are: {names}. Set "
                 "corpus.probability_prefix to what the names of those columns begin with"
@@ -223,11 +230,14 @@ def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
 
 
 def _rows(
-    records: RecordStream | MemoryRecords, columns: FoundColumns, known: frozenset[str] | None
+    records: RecordStream | MemoryRecords,
+    columns: FoundColumns,
+    known: frozenset[str] | None,
+    *,
+    accept_unknown: bool,
 ) -> Iterator[Row | BadRow]:
-    labels_of = _soft_row if columns.labels else _single_row
-    if columns.task == "multi_label" and not columns.labels:
-        labels_of = _multi_row
+    hard_row = _multi_row if columns.task == "multi_label" else _single_row
+    labels_of = _soft_row if columns.labels else partial(hard_row, accept_unknown=accept_unknown)
     for table in records.tables:
         names = table.class_names.get(columns.label)
         for item in table.records():
@@ -242,16 +252,26 @@ def _rows(
 
 
 def _single_row(
-    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+    record: Record,
+    text: str,
+    columns: FoundColumns,
+    known: frozenset[str] | None,
+    *,
+    accept_unknown: bool,
 ) -> Row | BadRow:
-    label = one_label(record, columns.label, known)
+    label = one_label(record, columns.label, known, accept_unknown=accept_unknown)
     return label if isinstance(label, BadRow) else Row(text, (label,), record.location)
 
 
 def _multi_row(
-    record: Record, text: str, columns: FoundColumns, known: frozenset[str] | None
+    record: Record,
+    text: str,
+    columns: FoundColumns,
+    known: frozenset[str] | None,
+    *,
+    accept_unknown: bool,
 ) -> Row | BadRow:
-    labels = several_labels(record, columns.label, known)
+    labels = several_labels(record, columns.label, known, accept_unknown=accept_unknown)
     return labels if isinstance(labels, BadRow) else Row(text, labels, record.location)
 
 

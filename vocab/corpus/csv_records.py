@@ -19,7 +19,7 @@ from typing import Literal
 from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_lines, too_long
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, EmptyFileError
 
 # A quote that is open for so many characters or lines counts as malformed.
 RECORD_LIMIT = LINE_LIMIT
@@ -185,7 +185,7 @@ def _header(parser: Parser, file: DataFile) -> tuple[str, ...]:
         try:
             cells = parser.step()
         except StopIteration:
-            raise CorpusError(f"{file}: the file is empty; expected a header line") from None
+            raise EmptyFileError(f"{file}: the file is empty; expected a header line") from None
         except csv.Error as error:
             reason = _quote_reason(error, len(parser.lines))
             raise CorpusError(

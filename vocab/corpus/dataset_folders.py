@@ -1,4 +1,6 @@
-"""Folders of Hugging Face `datasets`: the files of a saved data set, and the splits of a folder.
+"""Folders of splits, and those of Hugging Face's `datasets`.
+
+A folder may hold a file or a folder for each split, such as `train.csv` and `test.csv`.
 
 `save_to_disk` writes Arrow files that `state.json` lists; of several splits, each has such a
 folder, and `dataset_dict.json` lists them. A folder of the Hub has files such as
@@ -10,20 +12,26 @@ import json
 import re
 from pathlib import Path
 
+from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.errors import CorpusError
 
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.parquet")
-_VALIDATION = {"valid": "validation", "val": "validation", "dev": "validation"}
+_SYNONYMS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
 
 
 def splits_of(folder: Path) -> dict[str, Path]:
-    """The splits of a folder of `datasets`, each with the path or the pattern of its files.
+    """The splits of a folder, each with the path or the pattern of its files.
 
     `valid`, `val` and `dev` count as `validation`. A folder of any other kind has none.
 
     Raises:
-        CorpusError: `dataset_dict.json` is damaged.
+        CorpusError: `dataset_dict.json` is damaged, a split has two files, or there are other files
+            among those of splits.
     """
     if not folder.is_dir():
         return {}
@@ -31,16 +39,63 @@ def splits_of(folder: Path) -> dict[str, Path]:
         names = _read(folder / _SPLITS).get("splits")
         if not isinstance(names, list):
             raise CorpusError(f"{folder / _SPLITS}: expected a list of splits")
-        return {_VALIDATION.get(name, name): folder / name for name in map(str, names)}
+        return {_SYNONYMS.get(name, name): folder / name for name in map(str, names)}
     for place in (folder, folder / "data"):
         shards = filter(None, (_SHARD.fullmatch(file.name) for file in place.glob("*.parquet")))
         if names := sorted({shard[1] for shard in shards}):
             escaped = glob.escape(str(place))
             return {
-                _VALIDATION.get(name, name): Path(f"{escaped}/{glob.escape(name)}-*-of-*.parquet")
+                _SYNONYMS.get(name, name): Path(f"{escaped}/{glob.escape(name)}-*-of-*.parquet")
                 for name in names
             }
-    return {}
+    return _named_splits(folder)
+
+
+def evaluated_split(folder: Path) -> tuple[Path, str | None]:
+    """What is evaluated of a folder: its test split, else its validation split; and a note of it.
+
+    Raises:
+        CorpusError: See `splits_of`.
+    """
+    splits = splits_of(folder)
+    for name in ("test", "validation"):
+        if len(splits) > 1 and name in splits:
+            others = ", ".join(other for other in splits if other != name)
+            return splits[name], f"{folder}: its split {name} is evaluated, and not {others}"
+    return folder, None
+
+
+def _named_splits(folder: Path) -> dict[str, Path]:
+    """The splits of a folder whose files, or folders, have the names of splits."""
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if entry.name[:1] not in "._")
+    except OSError:
+        return {}
+    files: dict[str, list[Path]] = {}
+    for entry in entries:
+        stem = entry.name if entry.is_dir() else entry.name.partition(".")[0]
+        if split := _SYNONYMS.get(stem.lower()):
+            files.setdefault(split, []).append(entry)
+    if "train" not in files or len(files) < 2:
+        return {}
+    found = {split: of_split[0] for split, of_split in files.items()}
+    for split, of_split in files.items():
+        if len(of_split) > 1:
+            raise CorpusError(
+                f"{folder}: expected one file of the split {split!r}, received "
+                f"{', '.join(file.name for file in of_split)}"
+            )
+    others = [entry for entry in entries if entry not in found.values()]
+    if data := [entry for entry in others if entry.is_dir() or _is_data(entry)]:
+        raise CorpusError(
+            f"{folder}: holds the splits {', '.join(map(repr, found))}, and {data[0].name!r}, "
+            "which is none: name the files of one corpus, or move it elsewhere"
+        )
+    return found
+
+
+def _is_data(file: Path) -> bool:
+    return DataFile(str(file), Format.CSV).has_known_name and file.suffix not in (".txt", ".json")
 
 
 def saved_files(folder: Path) -> list[Path] | None:

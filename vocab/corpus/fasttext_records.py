@@ -10,7 +10,7 @@ from itertools import islice
 from gatewise.vocab.corpus.data_files import DataFile, open_lines, open_numbered_lines
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import EmptyFileError
 
 PREFIX = "__label__"
 # As in fastText, a label may stand anywhere in the line.
@@ -27,12 +27,13 @@ def columns_of(file: DataFile) -> tuple[str, ...]:
     """The columns: `text`, and that of the labels if the first lines have any.
 
     Raises:
-        CorpusError: The file cannot be read or decompressed, or holds nothing but blank lines.
+        EmptyFileError: It holds nothing but blank lines.
+        CorpusError: The file cannot be read or decompressed.
     """
     with open_lines(file) as lines:
         ahead = [line for line in islice(lines, _LINES_AHEAD) if not line.isspace()]
     if not ahead:
-        raise CorpusError(f"{file}: the file is empty; expected a text on each line")
+        raise EmptyFileError(f"{file}: the file is empty; expected a text on each line")
     is_labelled = any(_LABEL.search(line) for line in ahead)
     return ("text", file.label_column) if is_labelled else ("text",)
 

@@ -36,10 +36,11 @@ def data_files(
 ) -> tuple[DataFile, ...]:
     """List the data files of inputs, in order.
 
-    A folder means its files, sorted by name, without hidden files (`.name`); a folder inside it is
-    refused. A name with `*`, `?` or `[` that does not exist is a pattern and means the matching
-    files, sorted by name; `**` matches any number of folders. `-` alone is standard input. All
-    others may be URIs, in which a pattern's `?` is written `%3F`.
+    A folder means its files, sorted by name, without hidden files (`.name`) and the marks of Spark
+    and Hadoop, such as `_SUCCESS`; a folder inside it is refused. A name with `*`, `?` or `[` that
+    does not exist is a pattern and means the matching files, sorted by name; `**` matches any
+    number of folders. `-` alone is standard input. All others may be URIs, in which a pattern's `?`
+    is written `%3F`.
 
     Args:
         inputs: Paths, patterns and URIs.
@@ -47,7 +48,7 @@ def data_files(
             `COMPRESSIONS` if it is compressed, without the first dot.
 
     Raises:
-        CorpusError: A file is missing, empty, of no known kind or named twice, or a store does not
+        CorpusError: A file is missing, of no known kind or named twice, or a store does not
             answer.
         ArgumentError: There is no input, or standard input cannot be read as it is given.
     """
@@ -133,8 +134,10 @@ def _state(file: DataFile) -> DataFile | StoreEntry:
 
 def _expanded(item: str) -> tuple[bool, list[DataFile]]:
     """Whether an input is a folder, and its files."""
-    if not is_uri(item) and (classes := find_classes(Path(item))) is not None:
-        return True, [classes]
+    if not is_uri(item) and not splits_of(Path(item)):
+        classes = find_classes(Path(item))
+        if classes is not None:
+            return True, [classes]
     folder, found = _entries(item)
     return folder, list(map(_usable, found))
 
@@ -160,8 +163,9 @@ def _in_folder(item: str) -> list[StoreEntry]:
         if len(splits) > 1:
             names = ", ".join(map(repr, splits))
             first = next(iter(splits.values()))
+            every = f", or all as '{item}/*'" if first.is_file() else ""
             raise CorpusError(
-                f"{item}: holds the splits {names}; expected one of them, such as '{first}'"
+                f"{item}: holds the splits {names}; expected one of them, such as '{first}'{every}"
             )
         for pattern in splits.values():
             return _in_folder(str(pattern)) if pattern.is_dir() else _matching(str(pattern))
@@ -173,7 +177,7 @@ def _in_folder(item: str) -> list[StoreEntry]:
         )
     except OSError as error:
         raise CorpusError(f"{item}: cannot be read: {error.strerror}") from error
-    inside = _sorted(found for found in inside if not _parts(found.name)[-1].startswith("."))
+    inside = _sorted(found for found in inside if not _is_hidden(found.name))
     if not inside:
         raise CorpusError(f"{redact(item)}: the folder holds no data files")
     for found in inside:
@@ -183,6 +187,15 @@ def _in_folder(item: str) -> list[StoreEntry]:
             )
     _check_text_files(inside)
     return inside
+
+
+def _is_hidden(name: str) -> bool:
+    return _parts(name)[-1].startswith(".") or _is_mark(name)
+
+
+def _is_mark(name: str) -> bool:
+    """Whether a file says that a job has ended, or the like: `_SUCCESS`, `_metadata`."""
+    return _parts(name)[-1].startswith("_") and _kind(name) is None
 
 
 def _check_text_files(files: list[StoreEntry]) -> None:
@@ -206,6 +219,7 @@ def _matching(item: str) -> list[StoreEntry]:
         matched = object_stores.matching(item)
     else:
         matched = [_stat(name) for name in glob.glob(item, recursive=True)]
+    matched = [found for found in matched if not _is_mark(found.name)]
     if "**" in _parts(item):
         # It also matches folders on the way.
         matched = [found for found in matched if found.kind != FileType.Directory]
@@ -248,10 +262,6 @@ def _usable(found: StoreEntry) -> DataFile:
         raise CorpusError(f"{name}: no such file or folder")
     if found.kind != FileType.File:
         raise CorpusError(f"{name}: neither a file nor a folder")
-    if found.size == 0:
-        # An unknown format is reported first.
-        DataFile.named(found.name)
-        raise CorpusError(f"{name}: the file is empty")
     file = _of_known_kind(found.name)
     return replace(file, size=found.size, modified_ns=found.modified_ns)
 

@@ -9,13 +9,12 @@ read: `NaN`, numbers beyond a double, lone surrogates (`\ud800`) and duplicate k
 
 import json
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 
 from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, open_numbered_lines
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
-from gatewise.vocab.errors import CorpusError
 
 _RECORDS_AHEAD = 100
 _CHARACTERS_AHEAD = 1024 * 1024
@@ -24,29 +23,43 @@ _CHARACTERS_AHEAD = 1024 * 1024
 def columns_of(file: DataFile) -> tuple[str, ...]:
     """Collect the keys of the first good records; none if there is no good record.
 
+    Raises:
+        CorpusError: The file cannot be read or decompressed.
+    """
+    return tuple(dict.fromkeys(key for record in first_records(file) for key in record))
+
+
+def first_records(
+    file: DataFile, count: int | None = None, characters: int | None = None
+) -> list[Mapping[str, object]]:
+    """Read the first good records; a file without any is valid.
+
     After `LINE_LIMIT` characters of bad rows the search ends, because the part of standard input
     that was read is kept in memory.
 
+    Args:
+        file: The file.
+        count: The largest number of records; None for 100.
+        characters: About how many characters of them are read at most; None for a million.
+
     Raises:
-        CorpusError: The file cannot be read or decompressed, or holds nothing but blank lines.
+        CorpusError: The file cannot be read or decompressed.
     """
-    columns: dict[str, None] = {}
-    seen = records = characters = bad = 0
+    count, characters = count or _RECORDS_AHEAD, characters or _CHARACTERS_AHEAD
+    found: list[Mapping[str, object]] = []
+    read = bad = 0
     with closing(records_of(file)) as items:
-        for seen, item in enumerate(items, start=1):  # noqa: B007 (`seen` is used below)
+        for item in items:
             if isinstance(item, BadRow):
                 bad += len(item.content)
                 if bad > LINE_LIMIT:
                     break
                 continue
-            columns |= dict.fromkeys(item.values)
-            records += 1
-            characters += len(item.raw)
-            if records == _RECORDS_AHEAD or characters > _CHARACTERS_AHEAD:
+            found.append(item.values)
+            read += len(item.raw)
+            if len(found) == count or read > characters:
                 break
-    if not seen:
-        raise CorpusError(f"{file}: the file is empty; expected one JSON object per line")
-    return tuple(columns)
+    return found
 
 
 def records_of(

@@ -9,6 +9,7 @@ from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.corpus.json_records import json_kind
 from gatewise.vocab.corpus.label_lists import is_list, parse_list
 from gatewise.vocab.corpus.records import BadRow, Record
+from gatewise.vocab.corpus.shown_names import shown_names
 
 SEPARATOR = "|"
 """The separator between labels in a cell of text."""
@@ -16,12 +17,27 @@ SEPARATOR = "|"
 _TOLERANCE = 1e-3  # of the sum of the probabilities in a single-label task
 _MAX_NAMED_LABELS = 3
 _MAX_CHARACTERS = 60
+_OF_THE_MODEL = "the model gives a text exactly one"
 _SEVERAL = "for several labels per text, set corpus.task=multi_label"
 
 
-def one_label(record: Record, column: str, known: frozenset[str] | None = None) -> str | BadRow:
-    """The label of a record, or a bad row with the reason why there is none."""
+def one_label(
+    record: Record,
+    column: str,
+    known: frozenset[str] | None = None,
+    *,
+    accept_unknown: bool = False,
+) -> str | BadRow:
+    """The label of a record, or a bad row with the reason why there is none.
+
+    Args:
+        record: The record.
+        column: The column of the label.
+        known: The labels of the model; None if there is no model yet.
+        accept_unknown: Whether other labels are accepted.
+    """
     label = record.values.get(column)
+    advice = _SEVERAL if known is None else _OF_THE_MODEL
     if isinstance(label, int) and not isinstance(label, bool):
         label = str(label)
     if isinstance(label, str) and label and not label.isspace():
@@ -30,17 +46,23 @@ def one_label(record: Record, column: str, known: frozenset[str] | None = None) 
         if is_list(label):
             return record.bad(
                 f"expected one label, received a list written as text, {_printable(label)}; "
-                f"{_SEVERAL}"
+                f"{advice}"
             )
-        return label if known is None else record.bad(unknown_label(label, known))
+        if known is None or accept_unknown:
+            return label
+        return record.bad(unknown_label(label, known))
     if label is None or isinstance(label, str):
         return record.bad("the label is missing")
     reason = f"expected the label to be a string or an integer, received {json_kind(label)}"
-    return record.bad(f"{reason}; {_SEVERAL}" if isinstance(label, list) else reason)
+    return record.bad(f"{reason}; {advice}" if isinstance(label, list) else reason)
 
 
 def several_labels(
-    record: Record, column: str, known: frozenset[str] | None = None
+    record: Record,
+    column: str,
+    known: frozenset[str] | None = None,
+    *,
+    accept_unknown: bool = False,
 ) -> tuple[str, ...] | BadRow:
     """The labels of a record, sorted and distinct, or a bad row with the reason.
 
@@ -68,7 +90,7 @@ def several_labels(
             return record.bad(f"expected each label to be a string or an integer, received {kind}")
         if not label or label.isspace():
             return record.bad("one of the labels is empty")
-        if known is not None and label not in known:
+        if known is not None and label not in known and not accept_unknown:
             return record.bad(unknown_label(label, known))
         labels.add(label)
     return tuple(sorted(labels))
@@ -163,7 +185,7 @@ def likely_labels(
 
 def unknown_label(label: str, known: Collection[str]) -> str:
     """The reason why a row with an unknown label is bad."""
-    names = ", ".join(sorted(known)[:_MAX_NAMED_LABELS])
+    names = shown_names(sorted(known)[:_MAX_NAMED_LABELS])
     more = f" … ({len(known)})" if len(known) > _MAX_NAMED_LABELS else ""
     return f"label {_printable(label)} was never seen in training; known labels: {names}{more}"
 

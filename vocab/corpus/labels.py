@@ -56,10 +56,10 @@ class Labels:
         Raises:
             KeyError: A label is unknown; the corpus reader refuses such rows before.
         """
-        return [self.ids[label] for label in labels]
+        return [self.ids[label] for label in labels if label in self.ids]
 
     def matrix(self, rows: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
-        """Whether each row has each label.
+        """Whether each row has each label; labels that are none of these are left out.
 
         >>> Labels(("ham", "spam")).matrix([("spam",), ()]).tolist()
         [[False, True], [False, False]]
@@ -69,12 +69,14 @@ class Labels:
 
         Returns:
             bool, shape `(rows, labels)`.
-
-        Raises:
-            KeyError: As for `encode`.
         """
         matrix = np.zeros((len(rows), len(self)), dtype=np.bool_)
-        pairs = [(row, self.ids[label]) for row, labels in enumerate(rows) for label in labels]
+        pairs = [
+            (row, self.ids[label])
+            for row, labels in enumerate(rows)
+            for label in labels
+            if label in self.ids
+        ]
         if pairs:
             matrix[tuple(np.array(pairs).T)] = True
         return matrix

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as kinds
 
+from gatewise.vocab.corpus.cell_values import is_list_type
 from gatewise.vocab.corpus.data_files import DataFile, open_bytes
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
@@ -110,7 +111,7 @@ def _python_values(column: pa.Array) -> list[object]:
 
 
 def _is_exact_in_python(kind: pa.DataType) -> bool:
-    if kinds.is_dictionary(kind) or kinds.is_list(kind) or kinds.is_large_list(kind):
+    if kinds.is_dictionary(kind) or is_list_type(kind):
         return _is_exact_in_python(kind.value_type)
     return str(kind) in _EXACT_TYPES or kinds.is_integer(kind) or kinds.is_floating(kind)
 
@@ -119,7 +120,7 @@ def _escaped_values(column: pa.Array) -> list[object]:
     """Decode texts that are not all UTF-8, other bytes as lone surrogates."""
     if kinds.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if kinds.is_list(column.type) or kinds.is_large_list(column.type):
+    if is_list_type(column.type):
         return list(column)
     texts = column.cast(pa.large_binary()).to_pylist()
     return [None if text is None else text.decode(errors="surrogateescape") for text in texts]

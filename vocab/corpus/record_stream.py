@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import pyarrow as pa
+
 from gatewise.vocab.corpus import (
     arrow_records,
     class_folders,
@@ -16,13 +18,15 @@ from gatewise.vocab.corpus import (
 from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.corpus.excel_records import sheet_note
 from gatewise.vocab.corpus.input_files import data_files
+from gatewise.vocab.corpus.json_types import column_types
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Record
+from gatewise.vocab.corpus.shown_names import shown_names
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
 from gatewise.vocab.corpus.text_dialect import dialect_note, with_dialect
 from gatewise.vocab.corpus.uris import redact
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, EmptyFileError
 
 # How many of several inputs a message names.
 _MAX_NAMED = 3
@@ -47,6 +51,7 @@ class Table:
         file: The file.
         columns: Its columns in order; for JSON Lines, those of the first records, or none if no
             record is good.
+        types: Of JSON Lines, the types of the columns in the first records.
         class_names: The names of labels that a column holds as numbers from 0 on, as data sets of
             Hugging Face do.
     """
@@ -54,6 +59,7 @@ class Table:
     file: DataFile
     columns: tuple[str, ...]
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -69,6 +75,8 @@ class Table:
         Raises:
             CorpusError: The file cannot be read.
         """
+        if not self.columns and self.file.format is not Format.JSON_LINES:
+            return iter(())
         records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(
             self.file, progress
         )
@@ -86,7 +94,7 @@ class Table:
         """
         if self.columns and column not in self.columns:
             raise CorpusError(
-                f"{self.file}: no column {column!r}; the columns are: {', '.join(self.columns)}. "
+                f"{self.file}: no column {column!r}; the columns are: {shown_names(self.columns)}. "
                 f"Name the {option.replace('_', ' ')}",
                 option=option,
             )
@@ -154,14 +162,29 @@ def open_records(
         options: How the files are to be read.
 
     Raises:
-        CorpusError: A file is missing, empty, of no known kind or damaged, or its header is; its
-            encoding or its delimiter is doubtful; a pattern matches nothing; a file is named twice.
+        CorpusError: A file is missing, of no known kind or damaged, or its header is; all of them
+            are empty; the encoding or the delimiter of one is doubtful; a pattern matches nothing;
+            a file is named twice.
     """
     options = options or ReadOptions()
     files = data_files(*paths, standard_input=standard_input)
-    tables = tuple(_open_table(file, options) for file in files)
+    tables = _tables(files, options)
     names = [STANDARD_INPUT if path == "-" else redact(os.fspath(path)) for path in paths]
     return RecordStream(_shortened(names), tables, tuple(_notes(tables, options)))
+
+
+def _tables(files: Iterable[DataFile], options: ReadOptions) -> tuple[Table, ...]:
+    """The files with their columns; an empty file is one without rows if another has columns."""
+    tables, empty = [], None
+    for file in files:
+        try:
+            tables.append(_open_table(file, options))
+        except EmptyFileError as error:
+            empty = empty or error
+            tables.append(Table(file, ()))
+    if empty and not any(table.columns for table in tables):
+        raise empty
+    return tuple(tables)
 
 
 def _open_table(file: DataFile, options: ReadOptions) -> Table:
@@ -169,6 +192,9 @@ def _open_table(file: DataFile, options: ReadOptions) -> Table:
         file = with_dialect(file, options)
     elif file.format is Format.EXCEL:
         file = replace(file, sheet=options.sheet)
+    if file.format is Format.JSON_LINES:
+        types = column_types(json_records.first_records(file))
+        return Table(file, tuple(types), types=types)
     columns = _READERS[file.format].columns_of(file)
     has_schema = file.format in (Format.PARQUET, Format.ARROW)
     return Table(file, columns, arrow_records.class_names(file) if has_schema else {})

@@ -1,6 +1,5 @@
 """Records of data files, rows that are bad, and the location of each."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -78,7 +77,12 @@ class Record:
 
     def bad(self, reason: str) -> BadRow:
         """The record as a bad row."""
-        content = self.raw or json.dumps(dict(self.values), ensure_ascii=False, default=str)
+        content = self.raw
+        if not content:
+            # Imports pyarrow, which texts alone do without.
+            from gatewise.vocab.corpus.cell_values import json_text  # noqa: PLC0415
+
+            content = json_text(dict(self.values))
         return BadRow(self.location, reason, content.rstrip("\r\n"))
 
 

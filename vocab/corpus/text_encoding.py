@@ -64,6 +64,7 @@ _CONTEXT_BYTES = 1024
 
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
+_ORDINALS = "ºª"
 _CONTROL = re.compile("[\x80-\x9f]")
 _TYPOGRAPHIC = frozenset("’‘‚“”„…–—•€£¥§©®™°«»‹›½´µ×\N{NO-BREAK SPACE}\N{SOFT HYPHEN}")
 
@@ -167,7 +168,9 @@ def _fitting(text: str, alphabets: tuple[str, ...]) -> float:
 def _misplaced(text: str) -> Iterator[str]:
     """Letters in places that a wrong code page puts them: a capital in a word, beside a digit."""
     for before, after in pairwise(text):
-        if after > "\x7f" and ((before.islower() and after.isupper()) or before.isdigit()):
+        if after > "\x7f" and (
+            (before.islower() and after.isupper()) or (before.isdigit() and after not in _ORDINALS)
+        ):
             yield after
         elif before > "\x7f" and after.isdigit():
             yield before

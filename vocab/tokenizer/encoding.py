@@ -1,6 +1,7 @@
 """Encoding of texts: token ids, truncated to a maximum length and padded on the right.
 
-Training and serving both use it, so a model always reads ids of the kind it was trained on.
+Training and serving both use it, so a model always reads ids of the kind it was trained on. A model
+may read several windows of a text: its ids are split into them only where the network reads them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,11 @@ from tokenizers import Tokenizer
 from gatewise.vocab.tokenizer import text_limit
 from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit, unit_of
 from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
-from gatewise.vocab.tokenizer.tokenizer import PAD_ID
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID
+from gatewise.vocab.tokenizer.word_pieces import inside_words
+
+MAX_WINDOWS = 100
+"""The largest number of windows that a model may read of a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,9 @@ class Encoded:
     """One text as ids.
 
     Attributes:
-        ids: Token ids, int64, shape `(tokens,)`; the first is `[CLS]`.
-        truncated: Whether the text was longer than the maximum length.
+        ids: Token ids, int64, shape `(tokens,)`; the first is `[CLS]`. Of several windows all, one
+            after another, without the `[CLS]` of the later ones.
+        truncated: Whether the text was longer than what is read of it.
     """
 
     ids: NDArray[np.int64]
@@ -42,8 +48,8 @@ class EncodedWithOffsets:
 
     Attributes:
         encoded: The ids, as from `Encoder.encode`.
-        spans: The parts of the text that were read, ascending. Their `tokens` are indices in
-            `encoded.ids`; `[CLS]`, at index 0, is in none.
+        spans: The parts of the text that were read, ascending; the pieces of a word are one. Their
+            `tokens` are indices in `encoded.ids`; `[CLS]`, at index 0, is in none.
         boundary: Number of spans before the tokens that truncation left out; all spans if it left
             out none.
     """
@@ -73,7 +79,7 @@ class Ragged:
     Attributes:
         ids: Token ids of all texts, int64, shape `(tokens,)`; each text begins with `[CLS]`.
         lengths: Number of ids of each text, int64, shape `(texts,)`.
-        truncated: Whether a text was longer than the maximum length, bool, shape `(texts,)`.
+        truncated: Whether a text was longer than what is read of it, bool, shape `(texts,)`.
     """
 
     ids: NDArray[np.int64]
@@ -109,6 +115,26 @@ class Ragged:
         ids = self.ids[np.repeat(kept, self.lengths)]
         return Ragged(ids, self.lengths[kept], self.truncated[kept])
 
+    def windows(self, max_length: int) -> "Ragged":
+        """The windows of every text, one after another: `num_windows` of like length of a text.
+
+        >>> text = Ragged(np.array([2, 7, 8, 9]), np.array([4]), np.array([False]))
+        >>> text.windows(3).batch(np.array([0, 1]), np.array([0, 3])).input_ids.tolist()
+        [[2, 7, 8], [2, 9, 0]]
+
+        Args:
+            max_length: Ids of a window, `[CLS]` included.
+        """
+        if not len(self) or self.lengths.max() <= max_length:
+            return self
+        counts = num_windows(self.lengths, max_length)
+        lengths = window_lengths(self.lengths, counts)
+        inner = np.ones(lengths.sum(), dtype=np.bool_)
+        inner[lengths.cumsum() - lengths] = False
+        ids = np.full(len(inner), CLS_ID)
+        ids[inner] = np.delete(self.ids, self.starts)
+        return Ragged(ids, lengths, np.repeat(self.truncated, counts))
+
     def batch(self, rows: NDArray[np.int64], starts: NDArray[np.int64]) -> Batch:
         """A batch of some of the texts, at least one, padded on the right.
 
@@ -129,16 +155,29 @@ class Ragged:
 
 
 class Encoder:
-    """Encodes texts with a tokenizer, in at most `max_length` ids, `[CLS]` included."""
+    """Encodes texts with a tokenizer.
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int, keep: Keep = "head") -> None:
+    Args:
+        tokenizer: The tokenizer.
+        max_length: Ids of a window at most, `[CLS]` included.
+        keep: Which tokens of a longer text are read.
+        windows: Windows that are read of a text at most.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, max_length: int, keep: Keep = "head", windows: int = 1
+    ) -> None:
         self._tokenizer = tokenizer
-        self.max_length = max_length
+        self.max_ids = ids_of_windows(windows, max_length)
         self.keep = keep
 
     @cached_property
+    def _inside_words(self) -> NDArray[np.bool_]:
+        return inside_words(self._tokenizer)
+
+    @cached_property
     def _limit(self) -> TextLimit:
-        return TextLimit(self.max_length, self.keep, unit_of(self._tokenizer))
+        return TextLimit(self.max_ids, self.keep, unit_of(self._tokenizer))
 
     def cut(self, text: str) -> str:
         """A part of a text with the same encoding, so that the rest need not be kept."""
@@ -168,8 +207,8 @@ class Encoder:
         """
         for encoding in self._tokenizer.encode_batch_fast(list(map(self.cut, texts))):
             ids: list[int] = encoding.ids
-            if truncated := len(ids) > self.max_length:
-                ids = truncate(ids, self.max_length, self.keep)
+            if truncated := len(ids) > self.max_ids:
+                ids = truncate(ids, self.max_ids, self.keep)
             yield ids, truncated
 
     def locate(self, texts: Sequence[str]) -> list[EncodedWithOffsets]:
@@ -179,12 +218,14 @@ class Encoder:
         for text, encoding in zip(texts, self._tokenizer.encode_batch(texts), strict=True):
             ids = encoding.ids
             kept: Sequence[int] = range(len(ids))
-            truncated = len(ids) > self.max_length
+            truncated = len(ids) > self.max_ids
             if truncated:
-                kept = truncate(kept, self.max_length, self.keep)
+                kept = truncate(kept, self.max_ids, self.keep)
             encoded = Encoded(np.array(ids, dtype=np.int64)[kept], truncated)
             # [CLS] has no characters in the text.
-            spans = tuple(_kept_spans(token_offsets(text, encoding.offsets[1:]), kept))
+            tokens = token_offsets(text, encoding.offsets[1:])
+            words = _joined_pieces(tokens, self._inside_words[ids[1:]])
+            spans = tuple(_kept_spans(words, kept))
             gap = next((new for new, old in enumerate(kept) if new != old), len(kept))
             boundary = sum(span.tokens.start < gap for span in spans)
             located.append(EncodedWithOffsets(encoded, spans, boundary))
@@ -194,6 +235,24 @@ class Encoder:
         """The part of a text that is read, if it is one at the beginning; else the text."""
         cut = self.cut(text)
         return cut if text.startswith(cut) else text
+
+
+def _joined_pieces(spans: Sequence[Span], is_inside: NDArray[np.bool_]) -> list[Span]:
+    """The spans with the pieces of a word as one.
+
+    Args:
+        spans: Spans of tokens.
+        is_inside: Whether each token goes on the word before it, `(tokens,)`.
+    """
+    joined: list[Span] = []
+    for span in spans:
+        if joined and is_inside[span.tokens.start]:
+            first = joined[-1]
+            tokens = range(first.tokens.start, span.tokens.stop)
+            joined[-1] = Span(first.start, span.end, tokens)
+        else:
+            joined.append(span)
+    return joined
 
 
 def _kept_spans(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
@@ -206,6 +265,47 @@ def _kept_spans(spans: Sequence[Span], kept: Sequence[int]) -> Iterator[Span]:
         left = [new_indices[token] for token in span.tokens if token in new_indices]
         if left:
             yield replace(span, tokens=range(left[0], left[-1] + 1))
+
+
+def ids_of_windows(windows: int, max_length: int) -> int:
+    """Ids of a text that has so many full windows; it has `[CLS]` once, each window its own.
+
+    >>> ids_of_windows(2, 512)
+    1023
+    """
+    return windows * (max_length - 1) + 1
+
+
+def num_windows(lengths: NDArray[np.int64], max_length: int) -> NDArray[np.int64]:
+    """The number of windows of each text.
+
+    >>> num_windows(np.array([1, 3, 4]), 3).tolist()
+    [1, 1, 2]
+
+    Args:
+        lengths: Ids of each text, `[CLS]` included.
+        max_length: Ids of a window, `[CLS]` included.
+    """
+    counts: NDArray[np.int64] = np.maximum(-(-(lengths - 1) // (max_length - 1)), 1)
+    return counts
+
+
+def window_lengths(lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ids of each window: the tokens of a text are spread evenly over its windows.
+
+    >>> window_lengths(np.array([6, 2]), np.array([2, 1])).tolist()
+    [4, 3, 2]
+
+    Args:
+        lengths: Ids of each text, `[CLS]` included.
+        counts: Windows of each text.
+
+    Returns:
+        int64, shape `(windows,)`: of the first text, of the second, and so on.
+    """
+    tokens = np.repeat((lengths - 1) // counts, counts)
+    numbers = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+    return 1 + tokens + (numbers < np.repeat((lengths - 1) % counts, counts))
 
 
 def truncate(ids: Sequence[int], max_length: int, keep: Keep) -> list[int]:

@@ -1,4 +1,4 @@
-"""The tokenizer: trained on the texts of a corpus, its coverage, and a copy with fewer entries.
+"""The tokenizer: trained on the texts of a corpus, and a copy with fewer entries.
 
 It uses only those parts of Hugging Face `tokenizers` that JavaScript runtimes implement in the
 same way, so one `tokenizer.json` serves every runtime.
@@ -6,8 +6,6 @@ same way, so one `tokenizer.json` serves every runtime.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Literal
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
@@ -16,6 +14,7 @@ from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer import pre_tokenization, subwords
 from gatewise.vocab.tokenizer.vocabulary import BoundedCounter, VocabLimits
 from gatewise.vocab.tokenizer.word_ngrams import WordNgramCounts
+from gatewise.vocab.tokenizer.word_pieces import CONTINUATION, word_pieces
 
 Unit = Literal["word", "subword", "character", "ngram"]
 Accents = Literal["keep", "strip"]
@@ -25,32 +24,16 @@ PAD, UNKNOWN, CLS = "[PAD]", "[UNK]", "[CLS]"
 PAD_ID, UNKNOWN_ID, CLS_ID = 0, 1, 2
 SPECIAL_TOKENS = (PAD, UNKNOWN, CLS)
 
-CONTINUATION = "##"
-"""Prefix of a WordPiece entry inside a word; no vocabulary of Gatewise has such an entry."""
-
 MAX_WORD_CHARACTERS = 100
-"""Longest word in a vocabulary of words; a longer word is unknown."""
+"""Longest word in a vocabulary of words; a longer word is unknown, and not read as pieces.
 
-_BATCH_TEXTS = 4096
+The time to split a word into pieces grows with the square of its length.
+"""
 
 _Steps = list[normalizers.Normalizer]
 
 
-@dataclass(frozen=True)
-class Coverage:
-    """How many of the tokens of so many texts, `[CLS]` not counted, are in the vocabulary."""
-
-    texts: int
-    tokens: int
-    known: int
-
-    @property
-    def share(self) -> float:
-        """Share of tokens that are in the vocabulary."""
-        return self.known / self.tokens if self.tokens else 0.0
-
-
-def train_tokenizer(
+def train_tokenizer(  # noqa: PLR0913 — an argument for each setting
     texts: Iterable[str],
     *,
     unit: Unit = "word",
@@ -60,6 +43,7 @@ def train_tokenizer(
     ngram: int = 2,
     accents: Accents = "keep",
     normalization: Normalization = "none",
+    pieces: int = 0,
 ) -> Tokenizer:
     """Train a tokenizer on the texts of a corpus.
 
@@ -72,6 +56,8 @@ def train_tokenizer(
         ngram: Maximum number of words per token, for `unit="ngram"`.
         accents: Whether to keep or strip accents of Latin, Greek and Cyrillic letters.
         normalization: The Unicode normalization form.
+        pieces: Maximum number of entries that are pieces of words, for `unit="word"`; without, a
+            word that is not in the vocabulary is unknown.
 
     Raises:
         TokenizerError: The vocabulary is empty.
@@ -87,7 +73,7 @@ def train_tokenizer(
             for token in SPECIAL_TOKENS
         ]
     if unit == "word":
-        tokenizer = _train_words(texts, steps, limits)
+        tokenizer = _train_words(texts, steps, limits, pieces)
     elif unit == "character":
         tokenizer = _train_characters(texts, steps, limits)
     elif unit == "subword":
@@ -105,21 +91,8 @@ def train_tokenizer(
     return tokenizer
 
 
-def measure_coverage(tokenizer: Tokenizer, texts: Iterable[str]) -> Coverage:
-    """Count the tokens of a corpus, and those in the vocabulary."""
-    count = tokens = unknown = 0
-    stream = iter(texts)
-    while batch := list(islice(stream, _BATCH_TEXTS)):
-        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-            ids = encoding.ids
-            count += 1
-            tokens += len(ids)
-            unknown += ids.count(UNKNOWN_ID)
-    return Coverage(texts=count, tokens=tokens, known=tokens - unknown)
-
-
 def has_independent_entries(tokenizer: Tokenizer) -> bool:
-    """Whether a text's tokens stay the same when other entries are removed."""
+    """Whether entries can be removed without changing what the others stand for."""
     model = json.loads(tokenizer.to_str())["model"]
     return bool(model["type"] == "WordPiece" or model.get("merges") == [])
 
@@ -127,8 +100,8 @@ def has_independent_entries(tokenizer: Tokenizer) -> bool:
 def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
     """A tokenizer with a part of the entries, renumbered in their order.
 
-    Texts are split as before; a removed entry becomes the unknown token. Ids are kept in ascending
-    order, those of the special tokens among them.
+    Texts are split as before. A removed entry becomes the unknown token, or the pieces of a word if
+    the tokenizer has them. Ids are kept in ascending order, those of the special tokens among them.
 
     Raises:
         TokenizerError: Entries depend on each other, as merges do.
@@ -150,7 +123,9 @@ def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
     return Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
 
 
-def _train_words(texts: Iterable[str], steps: _Steps, limits: VocabLimits) -> Tokenizer:
+def _train_words(
+    texts: Iterable[str], steps: _Steps, limits: VocabLimits, pieces: int
+) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenization.between_words()
@@ -159,9 +134,13 @@ def _train_words(texts: Iterable[str], steps: _Steps, limits: VocabLimits) -> To
         for word in _most_frequent(tokenizer, texts, limits)
         if len(word) <= MAX_WORD_CHARACTERS
     ]
-    # WordPiece without entries inside a word looks up whole words, and every runtime has it.
+    found: list[str] = []
+    if pieces:
+        known = set(words)
+        found = [piece for piece in word_pieces(words, pieces) if piece not in known]
+    # Without pieces, WordPiece looks up whole words, and every runtime has it.
     tokenizer.model = models.WordPiece(
-        limits.numbered(words),
+        limits.numbered([*words[: max(0, limits.room - len(found))], *found]),
         unk_token=UNKNOWN,
         max_input_chars_per_word=MAX_WORD_CHARACTERS,
         continuing_subword_prefix=CONTINUATION,

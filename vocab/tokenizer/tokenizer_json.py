@@ -19,13 +19,13 @@ from gatewise.vocab.tokenizer.pre_tokenization import escape_special_token
 from gatewise.vocab.tokenizer.tokenizer import (
     CLS,
     CLS_ID,
-    CONTINUATION,
     MAX_WORD_CHARACTERS,
     SPECIAL_TOKENS,
     UNKNOWN,
     UNKNOWN_ID,
 )
 from gatewise.vocab.tokenizer.word_ngrams import MAX_ENTRY_CHARACTERS
+from gatewise.vocab.tokenizer.word_pieces import CONTINUATION
 
 # A character class as written in JSON, with doubled backslashes. The longest has 5,000 characters.
 _CLASS = re.compile(
@@ -208,7 +208,10 @@ def _check_normalizer(normalizer: Any) -> None:
         next((letter for letter, known in _STEPS if step == known), "?") for step in steps
     )
     if "u" in order:
-        raise _of_earlier_release("Unigram")
+        raise TokenizerError(
+            "its tokens are Unigram subwords of an earlier release, which this version of Gatewise "
+            "does not read: train the model again"
+        )
     if not _ORDER.fullmatch(order):
         raise _foreign("normalizer")
 
@@ -230,8 +233,6 @@ def _check_entries(kind: str, entries: dict[str, Any]) -> None:
         names, longest = list(vocabulary), math.inf
     if not names or not 0 < len(min(names, key=len)) <= len(max(names, key=len)) <= longest:
         raise _foreign("model.vocab")
-    if kind == "WordPiece" and any(name.startswith(CONTINUATION) for name in names):
-        raise _of_earlier_release("WordPiece")
     if (kind == "BPE") != _is_table(merges, (str, str)):
         raise _foreign("model.merges")
 
@@ -246,11 +247,4 @@ def _is_table(rows: Any, kinds: tuple[type, type]) -> bool:
 def _foreign(part: str) -> TokenizerError:
     return TokenizerError(
         f"its {part} is not as Gatewise writes it: this tokenizer was not trained by Gatewise"
-    )
-
-
-def _of_earlier_release(pieces: str) -> TokenizerError:
-    return TokenizerError(
-        f"its tokens are {pieces} subwords of an earlier release, which this version of Gatewise "
-        "does not read: train the model again"
     )

@@ -1,4 +1,4 @@
-"""The same bytes for whatever arrives, unread: the most that a load generator can be answered.
+"""A constant answer to every request, which is not read: the upper bound of a load generator.
 
     python constant.py PORT
 

@@ -1,4 +1,4 @@
-"""One network and one corpus for every framework, and what came of a training run.
+"""The network and the corpus that every framework trains, and the result of a training run.
 
 Imports no framework, nor Gatewise: each of those is imported by the process that uses it.
 """

@@ -73,7 +73,8 @@ export class TokenModel {
    */
   encode(text) {
     const { ids } = this.#tokenizer.encode(text.toWellFormed());
-    const { max_length: most, keep } = this.#tokens;
+    const { keep, max_length: length, windows = 1 } = this.#tokens;
+    const most = windows * (length - 1) + 1;
     if (ids.length <= most) return ids;
     const last = { head: 0, tail: most - 1, both: Math.floor((most - 1) / 2) }[keep];
     return [...ids.slice(0, most - last), ...ids.slice(ids.length - last)];
@@ -87,15 +88,35 @@ export class TokenModel {
   async scores(text) {
     const ids = this.encode(text);
     if (ids.length <= 1) return null;
+    const logits = [];
+    for (const window of this.#windows(ids)) logits.push(await this.#logits(window));
+    const scores = this.#function(logits.length > 1 ? mean(logits) : logits[0]);
+    const { reject } = this;
+    const isRejected = reject !== null && Math.max(...scores) < Math.fround(reject.threshold);
+    return { scores, rejected: isRejected ? reject.label : null, reached: this.#reached(scores) };
+  }
+
+  /** The parts of a text's ids that the network reads at a time, of like length. */
+  #windows(ids) {
+    const [begin, ...tokens] = ids;
+    const count = Math.ceil(tokens.length / (this.#tokens.max_length - 1));
+    const length = Math.floor(tokens.length / count);
+    const windows = [];
+    for (let start = 0; windows.length < count; ) {
+      const stop = start + length + (windows.length < tokens.length % count ? 1 : 0);
+      windows.push([begin, ...tokens.slice(start, stop)]);
+      start = stop;
+    }
+    return windows;
+  }
+
+  async #logits(ids) {
     const shape = [1, ids.length];
     const { logits } = await this.#session.run({
       input_ids: new this.#ort.Tensor("int64", BigInt64Array.from(ids, BigInt), shape),
       attention_mask: new this.#ort.Tensor("int64", new BigInt64Array(ids.length).fill(1n), shape),
     });
-    const scores = this.#function(logits.data);
-    const { reject } = this;
-    const isRejected = reject !== null && Math.max(...scores) < Math.fround(reject.threshold);
-    return { scores, rejected: isRejected ? reject.label : null, reached: this.#reached(scores) };
+    return logits.data;
   }
 
   #reached(scores) {
@@ -105,6 +126,15 @@ export class TokenModel {
   release() {
     return this.#session.release();
   }
+}
+
+/** The mean of several arrays of logits, element by element. */
+function mean(arrays) {
+  return arrays[0].map((_, index) => {
+    let sum = 0;
+    for (const each of arrays) sum += each[index];
+    return sum / arrays.length;
+  });
 }
 
 /** The name of the network of a precision; of the most exact one for undefined. */

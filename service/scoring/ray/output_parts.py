@@ -159,15 +159,16 @@ class OutputParts:
     def deliver(self, folder: Path, complete: Mapping[Split, RowCounts]) -> None:
         """Turns the parts into a folder that appears at once, in place of an earlier output.
 
-        A part whose rows were all rejected is left out.
+        A part without rows is left out, unless there is no other.
         """
         new, old = self.path.with_name("new"), self.path.with_name("old")
         with translate_write_errors(folder):
             for left_by_an_earlier_run in (new, old):
                 shutil.rmtree(left_by_an_earlier_run, ignore_errors=True)
             new.mkdir()
-            scored = [split for split in sorted(complete) if complete[split].scored]
-            for number, split in enumerate(scored):
+            splits = sorted(complete)
+            scored = [split for split in splits if complete[split].scored]
+            for number, split in enumerate(scored or splits[:1]):
                 path = self._file(split, self.suffix)
                 path.replace(new / f"part-{number:05}{self.suffix}")
             _check_earlier(folder)

@@ -23,7 +23,7 @@ from gatewise.service.scoring.ray.split_scorer import Outcome, SplitJob
 from gatewise.service.scoring.score_file import (
     OnProgress,
     check_earlier_rejects,
-    check_result,
+    check_unchanged,
     keeping_progress,
     run_conditions,
 )
@@ -56,8 +56,7 @@ def score_folder(
 
     Raises:
         ModelFolderError: The model cannot be loaded.
-        CorpusError: The input cannot be read or has no row that can be scored, or the output
-            cannot be written.
+        CorpusError: The input cannot be read, or the output cannot be written.
         BadRowsError: A row is bad and there is no rejects file.
         ClusterError: The cluster does not exist, has too few free CPUs, or has failed.
         InterruptedRunError: One of these, and a later run can resume.
@@ -108,7 +107,7 @@ def score_folder(
                     complete[outcome.split] = outcome.counts
                     journaled.resumable = journaled.resumable or outcome.counts.scored > 0
                     progress.add(outcome)
-            check_result(records, progress.counts, journaled)
+            check_unchanged(records, journaled)
             deliver_all_rejects()
             parts.deliver(output.folder, complete)
     return Summary.of(

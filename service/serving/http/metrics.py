@@ -154,7 +154,7 @@ class Metrics:
             for name, meaning in {
                 "tokens": "Tokens that were classified.",
                 "padding_tokens": "Padding tokens in the batches.",
-                "unknown_tokens": "Tokens that are not in the vocabulary.",
+                "unknown_tokens": "Tokens that are not in the vocabulary; a word in pieces is one.",
                 "truncated_texts": "Texts that are longer than the model reads.",
                 "none_texts": "Texts that got none of the labels.",
                 "stream_tokens": "Tokens of texts that came by streams.",

@@ -1,4 +1,4 @@
-"""The proxy in front of real services: who gets which request, and what becomes of it."""
+"""The proxy in front of real services: which replica gets a request, and how it is answered."""
 
 import signal
 import subprocess

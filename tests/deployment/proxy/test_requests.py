@@ -1,4 +1,4 @@
-"""What the proxy does to a request, seen from a replica that is none: it only writes down."""
+"""What the proxy does to a request, seen by a stand-in for a replica, which records it."""
 
 import base64
 import datetime

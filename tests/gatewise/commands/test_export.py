@@ -46,10 +46,10 @@ def test_a_size_that_cannot_be_had_is_one_line(export, model_folder, tmp_path):
 
 def test_a_bad_row_stops_it_and_is_named(export, model_folder, tmp_path):
     corpus = tmp_path / "rows.csv"
-    corpus.write_text("text,label\nein Wort,de\nmot,nowhere\n", encoding="utf-8")
+    corpus.write_text("text,label\nein Wort,de\nmot,\n", encoding="utf-8")
     code, _, stderr = export(model_folder, "--out", tmp_path / "phone", "--validation", corpus)
     assert code == 1
-    assert f"{corpus}: 1 bad row: line 3: label 'nowhere' was never seen" in stderr
+    assert f"{corpus}: 1 bad row: line 3: the label is missing" in stderr
     assert not (tmp_path / "phone").exists()
 
 

@@ -26,6 +26,17 @@ def test_wrong_usage(gatewise, arguments, reason):
     assert reason in " ".join(ended.stderr.split())
 
 
+def test_a_model_is_an_argument_or_a_variable(gatewise, monkeypatch):
+    monkeypatch.delenv("GATEWISE_MODEL", raising=False)
+    ended = gatewise("serve")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert "expected a MODEL, here or in GATEWISE_MODEL" in " ".join(ended.stderr.split())
+    monkeypatch.setenv("GATEWISE_MODEL", "spam=nowhere/spam:topics=nowhere/topics")
+    ended = gatewise("serve")
+    assert ended.code == 1
+    assert "nowhere/spam" in ended.stderr
+
+
 def test_usage_is_checked_without_the_model_and_ray(process):
     arguments = ("nowhere", "--engine", "ray", "--workers", "2")
     code, _, stderr = process("serve", *arguments, missing=["ray", "gatewise.service"])

@@ -1,4 +1,4 @@
-"""`gatewise vocab`: one reading of the corpus, two uses of its texts."""
+"""`gatewise vocab`: a dictionary and its coverage, from one reading of the corpus."""
 
 import csv
 import functools
@@ -47,3 +47,15 @@ def test_bad_row_ends_it_and_leaves_nothing(vocab, corpus, tmp_path, unit):
     (line,) = ended.stderr.splitlines()
     assert "line 3: the text is missing; line 6: the text is missing" in line
     assert list(tmp_path.iterdir()) == [corpus]
+
+
+def test_words_in_pieces_are_told(vocab, tmp_path):
+    corpus = tmp_path / "train.csv"
+    corpus.write_text("text,label\nlow low low slow slow lows slows,+\n", encoding="utf-8")
+    options = (corpus, "--out", tmp_path / "v.json", "--set", "tokens.vocab_size=12")
+    options += ("--set", "tokens.pieces=6")
+    summary = json.loads(vocab(*options, "--json").stdout)
+    # There is room for three words: slows is read as slow and ##s.
+    counts = {name: summary[name] for name in ("size", "tokens", "known", "in_pieces")}
+    assert counts == {"size": 12, "tokens": 7, "known": 6, "in_pieces": 1}
+    assert "7 tokens of 1 texts; 14.29% are read as pieces of words\n" in vocab(*options).stdout

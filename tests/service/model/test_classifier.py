@@ -1,6 +1,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -9,6 +10,7 @@ import pytest
 import gatewise
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.explanation import explain
 from gatewise.service.model.model_documents import PRECISIONS, Manifest
 from gatewise.service.model.model_folder import ModelFolder, read_model_folder, seal_model_folder
 from gatewise.training.config import config
@@ -18,6 +20,7 @@ from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.errors import EmptyTextError
 from gatewise.vocab.tokenizer.encoding import Encoded
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 SENTENCES = {
     "de": "Bitte geben Sie eine gültige Adresse ein und versuchen Sie es noch einmal.",
@@ -89,6 +92,58 @@ def test_prediction_does_not_depend_on_the_batch(model_folder, cell, readout, tm
         for row, text in enumerate(texts):
             alone = classifier.probabilities([text])[0]
             np.testing.assert_array_equal(alone, among_others[row])
+
+
+@pytest.fixture(scope="module")
+def windowed(model_folder):
+    """A classifier that reads five windows of eight tokens of a text."""
+    loaded = read_model_folder(model_folder)
+    settings = loaded.config.gatewise
+    tokens = settings.tokens.model_copy(update={"max_length": 8, "windows": 5})
+    changed = {"gatewise": settings.model_copy(update={"tokens": tokens})}
+    return Classifier(replace(loaded, config=loaded.config.model_copy(update=changed)))
+
+
+LONG_TEXTS = ["a", "seven77", "eight888", *SENTENCES.values(), "x" * 34, "y" * 35, "z" * 36]
+
+
+def test_windows_of_a_text_are_classified_and_their_logits_averaged(classifier, windowed):
+    """Against the network run by hand on each window of at most seven characters."""
+    encoded = windowed.encode(LONG_TEXTS)
+    assert [text.truncated for text in encoded[-3:]] == [False, False, True]
+    for text, logits in zip(encoded, windowed.logits(encoded), strict=True):
+        tokens = text.ids[1:]
+        parts = np.array_split(tokens, -(-len(tokens) // 7))
+        by_window = classifier.logits([Encoded(np.array([CLS_ID, *part]), False) for part in parts])
+        np.testing.assert_allclose(logits, by_window.mean(axis=0), rtol=0, atol=1e-6)
+
+
+def test_a_text_of_one_window_is_classified_as_without_windows(classifier, windowed):
+    texts = LONG_TEXTS[:2]
+    expected = classifier.logits(classifier.encode(texts))
+    np.testing.assert_array_equal(windowed.logits(windowed.encode(LONG_TEXTS))[:2], expected)
+
+
+def test_windows_do_not_depend_on_the_batch(windowed):
+    """Bit for bit, alone or among others, however the texts are encoded."""
+    texts = LONG_TEXTS * 30
+    among_others = windowed.logits(windowed.encode(texts))
+    together = windowed.logits(windowed.encode_together(texts))
+    np.testing.assert_array_equal(among_others, together)
+    reverse = windowed.logits(windowed.encode_together(texts[::-1]))[::-1]
+    np.testing.assert_array_equal(reverse, together)
+    for text, logits in zip(LONG_TEXTS, together[: len(LONG_TEXTS)], strict=True):
+        np.testing.assert_array_equal(windowed.logits(windowed.encode([text])), logits[None])
+
+
+def test_the_tokens_of_all_windows_are_explained(windowed):
+    text = SENTENCES["fr"]
+    (located,) = windowed.locate([text])
+    (found,) = explain(windowed, [located])
+    np.testing.assert_array_equal(found.logits[None], windowed.logits(windowed.encode([text])))
+    assert found.truncated
+    assert len(found.shares) == 35
+    assert any(share.share for share in found.shares[28:])
 
 
 def test_rows_come_back_in_the_order_given(classifier):

@@ -221,15 +221,19 @@ def test_failed_replacement_restores_the_earlier_model(copy, monkeypatch):
 
 
 def test_subwords_of_an_earlier_release_are_refused_with_what_to_do(copy):
-    document = json.loads(serialize_tokenizer(train_tokenizer(["learn to learn"])))
-    document["model"]["vocab"]["##ing"] = len(document["model"]["vocab"])
+    tokenizer = train_tokenizer(["learn to learn"] * 2, unit="ngram")
+    document = json.loads(serialize_tokenizer(tokenizer))
+    for step in document["normalizer"]["normalizers"]:
+        pattern = step.get("pattern", {})
+        # The mark at the end of a word.
+        pattern |= {kind: value.split("|(?<=")[0] for kind, value in pattern.items()}
     path = copy / "tokenizer.json"
     path.write_text(json.dumps(document), encoding="utf-8")
     reseal(copy)
     with pytest.raises(ModelFolderError) as caught:
         read_model_folder(copy)
     assert str(caught.value) == (
-        f"{path}: its tokens are WordPiece subwords of an earlier release, which this version of "
+        f"{path}: its tokens are Unigram subwords of an earlier release, which this version of "
         "Gatewise does not read: train the model again"
     )
 

@@ -258,6 +258,8 @@ def test_models_that_cannot_stream_are_refused(model_folder, forward_folder, tmp
         StreamingClassifier.load(model_folder)
     with pytest.raises(StreamingError, match=r"tokens\.unit=word, subword or character"):
         StreamingClassifier.load(forward_folder("tokens.unit=ngram"))
+    with pytest.raises(StreamingError, match=r"up to 2 windows .* train with tokens\.windows=1"):
+        StreamingClassifier.load(forward_folder("tokens.windows=2"))
     with pytest.raises(StreamingError, match="not int8: load the model in fp32"):
         StreamingClassifier(read_model_folder(forward_folder(), "int8"))
     folder = ModelFolder(shutil.copytree(forward_folder("network.ngrams=[]"), tmp_path / "model"))

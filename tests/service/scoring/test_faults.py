@@ -266,8 +266,13 @@ def test_two_errors_are_both_reported(classifier, tmp_path, monkeypatch):
     source, folder = tmp_path / "in.csv", tmp_path / "bad"
     folder.mkdir()
     source.write_text("text,id\n" + "no id\n" * 10)
-    on_progress = Step(folder.rmdir, 1)
-    with pytest.raises(OutputError, match=r"holds no rows that can be used; and .*no folder"):
+
+    def spoil():
+        folder.rmdir()
+        source.write_text("text,id\n")
+
+    on_progress = Step(spoil, 1)
+    with pytest.raises(OutputError, match=r"was changed while it was read.*; and .*no folder"):
         score_file(
             classifier,
             source,

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewise.service.scoring import row_format as row_formats
-from gatewise.service.scoring.cell_values import cell_text, json_text
 from gatewise.service.scoring.row_format import ParquetAssembler, RowFormat
+from gatewise.vocab.corpus.cell_values import cell_text, json_text
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
 from gatewise.vocab.errors import CorpusError, OutputError
@@ -61,7 +61,8 @@ def test_rows_are_read_back(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-CELL = st.text(st.characters(codec="utf-8"), max_size=12)
+# Cells of TSV with tabs and line ends may be refused, see `test_round_trip`.
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\t"), max_size=12)
 
 
 @given(
@@ -202,15 +203,6 @@ def test_parquet_values_become_json(tmp_path):
         "map": [["k", 1]],
     }
     assert (second["float"], second["when"], second["price"]) == (None, None, None)
-
-
-@pytest.mark.parametrize("name", ["bytes", "took"])
-def test_value_that_json_cannot_represent_is_refused(tmp_path, name):
-    pq.write_table(arrow_table().select([name]), tmp_path / "in.parquet")
-    rows = read(tmp_path / "in.parquet")
-    with pytest.raises(OutputError, match="cannot be written as text"):
-        write(tmp_path / "out.jsonl", rows)
-    assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
 
 def test_cells_and_json_of_single_values():

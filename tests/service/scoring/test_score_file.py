@@ -203,7 +203,9 @@ def test_parquet_files_must_have_the_same_types(tmp_path):
     folder.mkdir()
     for name, number in (("a", 1), ("b", "1")):
         pq.write_table(pa.table({"text": ["one"], "n": [number]}), folder / f"{name}.parquet")
-    with pytest.raises(CorpusError, match="its files differ in their column types"):
+    with pytest.raises(
+        CorpusError, match=r"b\.parquet: column 'n' has the type string, and in .*a\.parquet"
+    ):
         score(folder, tmp_path / "out.parquet")
 
 
@@ -319,13 +321,6 @@ def test_arguments_are_checked(source):
         score_file(ParityClassifier(), source, out, parallelism=Parallelism(workers=0))
     with pytest.raises(CorpusError, match="no column 'body'; the columns are: id, text, note"):
         score(source, out, text_column="body")
-
-
-def test_input_without_a_row_leaves_no_output(tmp_path):
-    (tmp_path / "in.csv").write_text("text\n")
-    with pytest.raises(CorpusError, match="holds no rows that can be used"):
-        score(tmp_path / "in.csv", tmp_path / "out.csv")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
 
 def test_input_is_never_the_output(source):

@@ -20,10 +20,10 @@ TEXTS = ["Wo ist der Bahnhof?", "where is the station", "駅はどこですか"]
 
 def test_labels_and_scores_are_those_of_the_classifier(model_folder, classifier):
     columns = gatewise.score_texts(TEXTS, model_folder)
-    assert list(columns) == ["label", "score"]
-    assert columns["label"] == classifier.predict(TEXTS)
+    assert list(columns) == ["predicted_label", "predicted_score"]
+    assert columns["predicted_label"] == classifier.predict(TEXTS)
     best = classifier.predict_proba(TEXTS).max(axis=1)
-    assert np.array(columns["score"], np.float32).tolist() == best.tolist()
+    assert np.array(columns["predicted_score"], np.float32).tolist() == best.tolist()
 
 
 def test_result_of_a_text_does_not_depend_on_the_others(model_folder):
@@ -46,22 +46,36 @@ def test_result_does_not_depend_on_chunks_and_workers(model_folder, monkeypatch)
 @pytest.mark.parametrize("missing", [None, math.nan, pd.NA, pd.NaT, "\x00"])
 def test_missing_text_has_none_in_every_column(model_folder, missing):
     columns = score_texts([missing, TEXTS[0], missing], model_folder, top_k=2)
-    assert list(columns) == ["label", "score", "label_2", "score_2"]
+    assert list(columns) == [
+        "predicted_label",
+        "predicted_score",
+        "predicted_label_2",
+        "predicted_score_2",
+    ]
     for values in columns.values():
         assert [values[0], values[2]] == [None, None]
         assert values[1] is not None
-    assert score_texts([], model_folder) == {"label": [], "score": []}
-    assert score_texts([missing], model_folder) == {"label": [None], "score": [None]}
+    assert score_texts([], model_folder) == {"predicted_label": [], "predicted_score": []}
+    assert score_texts([missing], model_folder) == {
+        "predicted_label": [None],
+        "predicted_score": [None],
+    }
 
 
 def test_multi_label_columns_are_lists(multi_label_folder):
     columns = score_texts(["blue reddish", "", "grey"], multi_label_folder)
-    assert columns["labels"] == [["blue", "red"], None, []]
-    assert [len(scores) if scores else scores for scores in columns["scores"]] == [2, None, []]
+    assert columns["predicted_labels"] == [["blue", "red"], None, []]
+    assert [len(scores) if scores else scores for scores in columns["predicted_scores"]] == [
+        2,
+        None,
+        [],
+    ]
 
 
 def test_none_below_rejects_texts(model_folder):
-    assert score_texts(TEXTS, model_folder, none_below=1)["label"] == ["none of these"] * 3
+    assert (
+        score_texts(TEXTS, model_folder, none_below=1)["predicted_label"] == ["none of these"] * 3
+    )
 
 
 def test_invalid_text_is_refused(model_folder):
@@ -121,3 +135,10 @@ def test_model_is_loaded_once_until_it_is_replaced(model_folder, tmp_path):
     os.utime(folder / "manifest.json", ns=(1, 1))
     score_texts(TEXTS, folder)
     assert texts._loaded.cache_info().misses == 3
+
+
+def test_a_label_column_of_the_frame_is_not_replaced(model_folder):
+    frame = pd.DataFrame({"text": TEXTS, "label": ["gold"] * 3, "labels": [["gold"]] * 3})
+    scored = frame.assign(**score_texts(frame["text"], model_folder))
+    assert scored["label"].tolist() == ["gold"] * 3
+    assert list(scored) == ["text", "label", "labels", "predicted_label", "predicted_score"]

@@ -30,7 +30,10 @@ def test_ngram_lengths_follow_the_unit_unless_set():
     ("assignment", "message"),
     [
         ("network.unit=3", r"unknown setting 'network\.unit': expected one of .*network\.units"),
-        ("net.units=3", r"unknown setting 'net': expected one of corpus, network, reject, tokens"),
+        (
+            "net.units=3",
+            r"unknown setting 'net': expected one of corpus, network, reject, teacher, tokens",
+        ),
         ("network.units=many", r"network\.units: .*valid integer.*received 'many'"),
         ("network.cell=transformer", r"network\.cell: .*'gru', 'lstm' or 'rnn'.*'transformer'"),
         ("training.learning_rate=inf", r"learning_rate: .*finite number; received inf"),

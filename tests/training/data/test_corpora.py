@@ -27,6 +27,16 @@ def test_a_split_keeps_a_row_of_every_label_for_training(labels, seed):
     assert (split(keys_of(labels), 0.2, seed) == aside).all()
 
 
+def test_a_split_of_few_rows_a_label_holds_out_no_more_than_the_share():
+    labels = [chr(100 + number) for number in range(30) for _ in range(2)]
+    aside = split(keys_of(labels), 0.1, seed=1)
+    assert aside.sum() == 6
+    assert len(set(np.array(labels)[aside])) == 6
+    # Among labels with many rows, one of a rare label costs little.
+    labels = ["a"] * 100 + ["b"] * 100 + ["c"] * 2
+    assert split(keys_of(labels), 0.1, seed=1)[-2:].sum() == 1
+
+
 def test_a_split_sets_the_same_share_of_each_label_aside():
     labels = ["a"] * 100 + ["b"] * 50 + ["c"]
     aside = split(keys_of(labels), 0.1, seed=1)

@@ -6,10 +6,11 @@ import tracemalloc
 
 import pytest
 
+from gatewise.training import pipeline
 from gatewise.training.config import config
-from gatewise.training.data import corpus_check
 from gatewise.training.data.corpora import Corpora
-from gatewise.training.data.corpus_check import never_predicted, refuse
+from gatewise.training.data.corpus_check import never_predicted
+from gatewise.training.data.corpus_findings import refuse
 from gatewise.training.pipeline import check_corpus
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.encoding import Encoder
@@ -34,15 +35,19 @@ def write(path, rows, header=("text", "label")):
     return path
 
 
+COPIES = ("duplicates", "contradicting-labels")
+"""Findings about texts that occur more than once, as most of `rows_of` do."""
+
+
 @pytest.fixture
 def check(tmp_path):
-    """Checks rows as `train.csv`: the findings by their code, without that about duplicates."""
+    """Checks rows as `train.csv`: the findings by their code, without those about copies."""
 
     def checked(rows, *assignments, header=("text", "label"), **others):
         corpora = {name: write(tmp_path / f"{name}.csv", more) for name, more in others.items()}
         train = write(tmp_path / "train.csv", rows, header)
         found = check_corpus(Corpora(train, **corpora), config.load(assignments=assignments))
-        return {each.code: each for each in found.findings if each.code != "duplicates"}
+        return {each.code: each for each in found.findings if each.code not in COPIES}
 
     return checked
 
@@ -67,8 +72,8 @@ def test_labels_that_look_the_same(check, variant, shown):
     found = check([*GOOD, *rows_of({variant: 10})])["same-labels"]
     assert found.severity == "error"
     assert found.numbers == {"groups": 1, "labels": 2}
-    assert f"{shown} (9 rows)" in found.message
-    assert "'joy' (1,080 rows)" in found.message
+    assert f"{shown} (10 rows)" in found.message
+    assert "'joy' (1,200 rows)" in found.message
     assert (found.example.file[-9:], found.example.shown) == ("train.csv", shown)
     # The line is that of a row with the rare one.
     assert 2402 <= found.example.line <= 2411
@@ -76,7 +81,7 @@ def test_labels_that_look_the_same(check, variant, shown):
 
 def test_labels_of_two_unicode_forms_are_distinguished(check):
     found = check([*GOOD, *rows_of({"caf\u00e9": 100, "cafe\u0301": 10})])["same-labels"]
-    assert r"'cafe\u0301' (9 rows) and 'caf\xe9' (90 rows)" in found.message
+    assert r"'cafe\u0301' (10 rows) and 'caf\xe9' (100 rows)" in found.message
 
 
 @pytest.mark.parametrize("written", ["joy|love", "joy, love"])
@@ -96,9 +101,11 @@ def test_labels_with_separators_are_no_lists(check):
 
 def test_many_labels(check):
     rows = [(text(n), f"order {n}") for n in range(60)]
-    found = check([*rows, *rows])["many-labels"]
+    found = check([*rows, *rows[:20]])["many-labels"]
     assert found.severity == "error"
-    assert found.numbers == {"labels": 60, "rows": 120}
+    assert found.numbers == {"labels": 60, "rows": 80, "single": 40}
+    twice = check([*rows, *rows])["many-labels"]
+    assert twice.severity == "warning"
     few = check(rows_of(joy=2, love=2))["many-labels"]
     assert few.severity == "warning"
 
@@ -113,6 +120,37 @@ def test_few_rows(check):
     assert found["few-rows"].numbers == {"labels": 1, "fewest": 4}
 
 
+def test_labels_that_share_their_parts_look_like_lists(check):
+    grid = [f"{first};{second}" for first in ("neg", "pos") for second in ("x", "y")]
+    found = check(rows_of(dict.fromkeys(grid, 60)))["listed-labels"]
+    assert found.severity == "warning"
+    assert found.numbers == {"labels": 4, "labels_in_lists": 4}
+    places = rows_of({"Paris, France": 600, "Lyon, France": 600, "Rome, Italy": 600})
+    assert "listed-labels" not in check(places)
+
+
+@pytest.mark.parametrize(
+    ("contradicting", "severity"), [(1, "note"), (20, "warning"), (400, "error")]
+)
+def test_contradicting_labels_by_their_share(tmp_path, contradicting, severity):
+    rows = [(f"{text(n)} {n}", ("joy", "love")[n % 2]) for n in range(2000)]
+    more = [(words, "love") for words, label in rows if label == "joy"][:contradicting]
+    found = check_corpus(Corpora(write(tmp_path / "train.csv", [*rows, *more])), config.load())
+    (finding,) = (each for each in found.findings if each.code == "contradicting-labels")
+    assert (finding.severity, finding.numbers["rows"]) == (severity, 2 * contradicting)
+    assert "has 'joy' at " in finding.message
+    assert "train.csv, line 2002" in finding.message
+
+
+def test_labels_that_no_training_row_has(check):
+    more = [*rows_of(joy=150, love=150), ("so so 1", "anger"), ("so so 2", "fear")]
+    found = check(GOOD, validation=more)["unknown-labels"]
+    assert found.severity == "warning"
+    assert "2 rows of validation with labels that no training row has" in found.message
+    assert "'anger' (1 row), 'fear' (1 row); they are left out" in found.message
+    assert found.example.line == 302
+
+
 def test_a_label_without_validation_rows(check):
     found = check([*GOOD, *rows_of(anger=400)], validation=rows_of(joy=150, love=150))
     assert found["no-validation-rows"].numbers == {"labels": 1}
@@ -122,7 +160,7 @@ def test_a_label_without_validation_rows(check):
 
 def test_skew(check):
     rows = rows_of(positive=2000, negative=200)
-    found = check(rows)["skew"]
+    found = check(rows, "training.class_weights=none")["skew"]
     assert found.severity == "warning"
     assert found.message == (
         "'positive' has 1,800 rows, 'negative' 180 rows; training.class_weights=none leaves them "
@@ -132,6 +170,9 @@ def test_skew(check):
     balanced = check(rows, "training.sampling=balanced")["skew"]
     assert (balanced.severity, balanced.advice) == ("note", "")
     assert balanced.message.endswith("training.sampling=balanced balances them")
+    automatic = check(rows)["skew"]
+    assert (automatic.severity, automatic.advice) == ("note", "")
+    assert automatic.message.endswith("training.class_weights=balanced balances them")
 
 
 def test_texts_that_are_truncated(check):
@@ -152,8 +193,18 @@ def test_texts_that_are_truncated(check):
 def test_unknown_words(check):
     unseen = [(f"unheard{n} unseen{n} {text(n)}", "joy") for n in range(300)]
     found = check(GOOD, "tokens.unit=word", validation=[*unseen, (text(0), "love")])
-    assert found["unknown-words"].numbers == {"tokens": 2406, "unknown": 600}
+    numbers = {"tokens": 2406, "unknown": 600, "in_pieces": 0}
+    assert found["unknown-words"].numbers == numbers
     assert found["unknown-words"].message.startswith("25% of the 2,406 tokens")
+
+
+def test_words_in_pieces_are_unknown_words(check):
+    # Cut as river and ##er, stone and ##er, …; the dictionary has no z inside a word.
+    unseen = [(f"{WORDS[n % 8]}er seaz {text(n)}", "joy") for n in range(300)]
+    found = check(GOOD, "tokens.unit=word", validation=[*unseen, (text(0), "love")])
+    found = found["unknown-words"]
+    assert found.numbers == {"tokens": 2406, "unknown": 600, "in_pieces": 300}
+    assert found.message.endswith("in the dictionary; 12% are words that are read as pieces")
 
 
 def test_few_validation_rows(check):
@@ -266,7 +317,7 @@ def test_memory_does_not_grow_with_the_number_of_long_texts(tmp_path):
 @pytest.mark.parametrize("words", ["so it is said by\n", "그렇게 그는 말했다 "])
 def test_only_the_beginning_of_a_long_text_reaches_the_tokenizer(tmp_path, words, monkeypatch):
     tokenized = []
-    train, encode = corpus_check.train_tokenizer, Encoder.encode
+    train, encode = pipeline.train_tokenizer, Encoder.encode
 
     def train_counting(texts, **options):
         texts = list(texts)
@@ -277,7 +328,7 @@ def test_only_the_beginning_of_a_long_text_reaches_the_tokenizer(tmp_path, words
         tokenized.extend(map(len, texts))
         return encode(self, texts)
 
-    monkeypatch.setattr(corpus_check, "train_tokenizer", train_counting)
+    monkeypatch.setattr(pipeline, "train_tokenizer", train_counting)
     monkeypatch.setattr(Encoder, "encode", encode_counting)
     rows = [(f"{n} {words * 20_000}", "ab"[n % 2]) for n in range(24)]
     check_corpus(Corpora(write(tmp_path / "train.csv", rows)), config.load())

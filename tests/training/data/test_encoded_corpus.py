@@ -5,8 +5,9 @@ from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora, read
 from gatewise.training.data.encoded_corpus import encode_corpus
 from gatewise.vocab.corpus.bad_row_policy import RejectBadRows
+from gatewise.vocab.tokenizer.coverage import measure_coverage
 from gatewise.vocab.tokenizer.encoding import Encoder
-from gatewise.vocab.tokenizer.tokenizer import measure_coverage, train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 MAX_LENGTH = 6
 TRAIN = [(f"word{number % 5} and more", "ab"[number % 2]) for number in range(20)]

@@ -33,3 +33,26 @@ def test_what_was_stored_comes_back(classes, tmp_path):
     # Rows of an earlier file are gone.
     again = examples.store([(texts(2), np.ones(2, np.int32)), ([], np.ones(0, np.int32))], tmp_path)
     assert again.targets(np.arange(len(again))).tolist() == [1, 1]
+
+
+def test_windows_are_examples_with_the_targets_of_their_texts(tmp_path):
+    ids = [np.array(text) for text in ([2, 10, 11, 12, 13, 14], [2, 20], [2, 30, 31, 32])]
+    stored = examples.store([(ids, np.array([5, 6, 7], np.int32))], tmp_path)
+    assert stored.windows(6) is stored
+    windows = stored.windows(4)
+    rows = np.array([3, 0, 1, 2])
+    assert [found.tolist() for found in windows.ids(rows)] == [
+        [2, 30, 31, 32],
+        [2, 10, 11, 12],
+        [2, 13, 14],
+        [2, 20],
+    ]
+    assert windows.lengths(rows).tolist() == [4, 4, 3, 2]
+    assert windows.targets(rows).tolist() == [7, 5, 5, 6]
+    assert (len(windows), windows.tokens, windows.longest) == (4, 13, 4)
+    assert windows.windows_of(np.array([2, 0])).tolist() == [3, 0, 1]
+    weights = windows.weights(np.arange(4))
+    # A text counts the same however many windows it has.
+    np.testing.assert_allclose(weights, np.array([1 / 2, 1 / 2, 1, 1]) * 4 / 3)
+    of_some = stored.only(np.array([True, False, True])).windows(4)
+    assert of_some.targets(np.arange(3)).tolist() == [5, 5, 7]

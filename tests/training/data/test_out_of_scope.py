@@ -1,4 +1,4 @@
-"""Rows that have none of the labels: read, split, and made into what is learnt from."""
+"""Rows out of scope, which have none of the labels: read, split, and encoded as targets."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from gatewise.training.config.config import ConfigError
 from gatewise.training.data import encoded_corpus
 from gatewise.training.data.corpora import Corpora, read
 from gatewise.training.data.encoded_corpus import encode_corpus, out_of_scope_repeats
-from gatewise.vocab.corpus.bad_row_policy import BadRowsError, StopAtBadRows
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
@@ -113,7 +113,7 @@ def test_rows_to_choose_by_are_needed(encoded):
 def test_without_the_setting_it_is_a_label_as_any_other(encoded):
     found = encoded(ROWS, settings=["corpus.duplicates=ignore"])
     assert found.rows.labels.names == ("a", "b", "oos")
-    with pytest.raises(BadRowsError, match="label 'oos' was never seen in training"):
+    with pytest.raises(CorpusError, match="no row has a label of"):
         encoded(INSIDE, [("x", "oos")], ["reject.target_precision=0.9"])
 
 

@@ -13,9 +13,10 @@ from gatewise.training.evaluation.error_analysis import (
 )
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 from gatewise.vocab.tokenizer.encoding import Encoded
-from gatewise.vocab.tokenizer.tokenizer import CLS_ID, UNKNOWN_ID
+from gatewise.vocab.tokenizer.tokenizer import CLS_ID, UNKNOWN_ID, train_tokenizer
 
 NAMES = ["a", "b", "c", "d"]
 
@@ -142,6 +143,16 @@ def test_lengths_and_unknown_tokens_are_counted():
     assert unknown == {0: 1, 1: 1, UNKNOWN_BINS // 2: 1, UNKNOWN_BINS: 1}
     bins = [(found.first, found.last, found.texts) for found in found.length_bins(max_bins=4)]
     assert bins == [(2, 6, 3), (7, 11, 0), (12, 16, 0), (17, 21, 1)]
+
+
+def test_a_word_in_pieces_is_one_unknown_word():
+    tokenizer = train_tokenizer(["low lower slow new"], pieces=50)
+    texts = ["slower", "slower low new low", "low", "zoo zoo"]
+    rows = [row(number, ["a"], tokenizer.encode(text).ids[1:]) for number, text in enumerate(texts)]
+    analyzer = ErrorAnalyzer(NAMES, coverage_counter=CoverageCounter(tokenizer))
+    analyzer.add(rows, np.zeros((4, 4), np.float32))
+    unknown = {index: texts for index, texts in enumerate(analyzer.result().unknown) if texts}
+    assert unknown == {0: 1, UNKNOWN_BINS // 4: 1, UNKNOWN_BINS: 2}
 
 
 def test_trust_compares_probabilities_with_the_share_that_is_right():

@@ -5,6 +5,7 @@ from gatewise.training.data import examples
 from gatewise.training.fit.document_frequencies import count_ngrams
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.word_splits import WordSplits
 
 
 def stored(texts, folder):
@@ -19,6 +20,19 @@ def test_texts_are_counted_and_not_occurrences(tmp_path):
     idf = model.get_layer("ngrams").idf.numpy()
     share = {2: 600, 5: 200, 6: 400, 7: 200, 8: 200, 9: 200}
     expected = [1 + np.log(601 / (1 + share[id_])) if id_ in share else 0 for id_ in range(12)]
+    np.testing.assert_allclose(idf, expected, rtol=1e-6)
+
+
+def test_pieces_are_counted_where_rare_words_would_be_split(tmp_path):
+    # 5 to 7 are words, 8 to 10 pieces; 5 is in one text.
+    texts = [[2, 6], [2, 6, 7], [2, 5, 7], [2, 7, 9]]
+    words = WordSplits(8, {5: [6, 8], 6: [9], 7: [9]})
+    model = build(NetworkConfig(units=4), Shape(11, 3, (1,)), seed=1)
+    count_ngrams(model, stored(texts, tmp_path), words)
+    idf = model.get_layer("ngrams").idf.numpy()
+    # 9 is in a text already; 10 is in no word, and has the weights of its spelling all the same.
+    counts = {2: 4, 5: 1, 6: 2, 7: 3, 8: 1, 9: 1, 10: 0}
+    expected = [1 + np.log(5 / (1 + counts[id_])) if id_ in counts else 0 for id_ in range(11)]
     np.testing.assert_allclose(idf, expected, rtol=1e-6)
 
 

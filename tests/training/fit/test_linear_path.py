@@ -13,6 +13,7 @@ from gatewise.training.fit.train_step import Trainer
 from gatewise.training.network.build import build
 from gatewise.training.network.char_ngrams import char_ngrams
 from gatewise.training.network.shape import Shape
+from gatewise.training.network.word_splits import word_splits
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 DEFAULT = TrainingConfig()
@@ -39,9 +40,11 @@ def solved(
     multi_label=False,
     spelled=True,
     config=DEFAULT,
+    max_length=100,
 ):
     """A network whose linear path is solved for some texts."""
     rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path / "rows")
+    rows = rows.windows(max_length)
     classes = targets.shape[1] if multi_label else int(targets.max()) + 1
     shape = Shape(tokenizer.get_vocab_size(), classes, (1, 2), buckets=1000, ngram_width=width)
     spelling = char_ngrams(tokenizer, (2, 3, 4)) if spelled else None
@@ -206,3 +209,57 @@ def test_balanced_labels_weigh_the_same(tmp_path):
         logits, labels = linear_logits(trainer, rows)
         rare.append(float((logits[labels == 1, 1] - logits[labels == 1, 0]).mean()))
     assert rare[1] > rare[0]
+
+
+def test_windows_are_solved_for_the_mean_of_their_logits(tmp_path):
+    """Each text has a window that its label follows from and one that says the opposite."""
+    texts = ["very good good odd", "odd very good good", "poor poor very odd", "odd odd poor very"]
+    tokenizer = train_tokenizer(texts)
+    labels = np.array([1, 1, 0, 0] * 3, np.int32)
+    trainer, windows = solved(tmp_path, tokenizer, texts * 3, labels, max_length=3)
+    assert len(windows) == 24
+    batches = [windows.windows_of(np.arange(12))]
+    (logits,) = [trainer.path_logits(batch)[1] for batch in tensors(windows, batches, None)]
+    pooled = logits.reshape(12, 2, 2).mean(axis=1)
+    assert (pooled.argmax(axis=1) == labels).all()
+
+
+def with_pieces(tmp_path, texts, targets):
+    """A network of words with pieces, solved for some texts, its tokenizer and those texts."""
+    tokenizer = train_tokenizer(texts, pieces=200)
+    rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path / "rows")
+    words = word_splits(tokenizer)
+    classes = int(targets.max()) + 1
+    shape = Shape(tokenizer.get_vocab_size(), classes, (1, 2), buckets=1000)
+    spelling = char_ngrams(tokenizer, (2, 3, 4))
+    model = build(NetworkConfig(units=4), shape, seed=1, char_ngrams=spelling)
+    count_ngrams(model, rows, words)
+    solve_linear_path(model, rows, spelling, DEFAULT, multi_label=False)
+    loss = make_loss(TrainingConfig(), rows, classes, multi_label=False)
+    return Trainer(model, loss, TrainingConfig(), averaging=0.5), tokenizer, rows
+
+
+def test_an_unknown_word_is_classified_by_its_pieces(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    trainer, tokenizer, rows = with_pieces(tmp_path, list(texts), np.array(labels, np.int32))
+    logits, targets = linear_logits(trainer, rows)
+    assert (logits.argmax(axis=1) == targets).all()
+    # Of the letters of the training words; none of them is a token.
+    unseen = ["stalked", "wanting", "sinker", "pills"]
+    tokens = [tokenizer.encode(word).tokens[1:] for word in unseen]
+    assert all(len(each) > 1 and "[UNK]" not in each for each in tokens)
+    new = [(encode(tokenizer, unseen), np.arange(4, dtype=np.int32))]
+    logits, targets = linear_logits(trainer, examples.store(new, tmp_path / "new"))
+    assert logits.argmax(axis=1).tolist() == targets.tolist()
+    assert np.isfinite(logits).all()
+    assert np.abs(logits).max() < 10 * np.abs(linear_logits(trainer, rows)[0]).max()
+
+
+def test_solving_with_pieces_gives_the_same_weights_again(tmp_path):
+    texts, labels = zip(*words(), strict=True)
+    targets = np.array(labels, np.int32)
+    first, second = (
+        with_pieces(tmp_path / name, list(texts), targets)[0].model.get_layer("ngrams")
+        for name in ("first", "second")
+    )
+    np.testing.assert_array_equal(first.weights_table.numpy(), second.weights_table.numpy())

@@ -59,3 +59,19 @@ def test_logits_that_are_not_finite_get_no_path_weights(tmp_path):
     stored = examples.store([([np.array([label]) for label in truth], truth)], tmp_path)
     assert balance_paths(Diverged(), stored, multi_label=False) == (1, 1)
     assert np.isnan(validate(Diverged(), stored, "accuracy", multi_label=False).loss)
+
+
+def test_the_logits_of_windows_are_pooled(tmp_path):
+    class Second(OnePath):
+        """Predicts the second token of each window: the first is `[CLS]`."""
+
+        def path_logits(self, batch):
+            return [np.eye(3, dtype=np.float32)[batch[0].numpy()[:, 1]]]
+
+    texts = [np.array([2, 0, 9, 1, 9, 1]), np.array([2, 0, 9, 0]), np.array([2, 2])]
+    stored = examples.store([(texts, np.array([1, 0, 2], np.int32))], tmp_path)
+    found = validate(Second(), stored.windows(3), "accuracy", multi_label=False)
+    logits = np.array([[1 / 3, 2 / 3, 0], [1, 0, 0], [0, 0, 1]])
+    losses = np.log(np.exp(logits).sum(axis=1)) - logits[[0, 1, 2], [1, 0, 2]]
+    assert found.metric == 1
+    assert found.loss == pytest.approx(losses.mean())

@@ -287,6 +287,19 @@ def test_labels_may_have_any_characters(model_folder, tmp_path):
     assert python_example(out).returncode == 0
 
 
+def test_a_model_of_windows_is_refused(model_folder, tmp_path):
+    def several(config):
+        tokens = config.gatewise.tokens.model_copy(update={"windows": 3})
+        return config.model_copy(
+            update={"gatewise": config.gatewise.model_copy(update={"tokens": tokens})}
+        )
+
+    folder = changed(model_folder, tmp_path / "model", several)
+    with pytest.raises(GatewiseError, match=r"reads 3, .* train with tokens\.windows=1"):
+        export_mobile(folder, tmp_path / "phone", on_step=ignore)
+    assert not (tmp_path / "phone").exists()
+
+
 @pytest.mark.parametrize("keep", ["tail", "both"])
 def test_the_python_example_truncates_like_the_model(model_folder, tmp_path, keep):
     def shorter(config):

@@ -65,11 +65,20 @@ EDGE_CASES = [
     "THE CAT " * 40,
 ]
 KEPT = [("head", 512), ("head", 5), ("tail", 6), ("both", 8)]
-units = pytest.mark.parametrize("unit", ["word", "character"])
+# The settings of a tokenizer for every kind of token.
+UNITS = {
+    "word": {"unit": "word"},
+    "pieces": {"unit": "word", "pieces": 75},
+    "character": {"unit": "character"},
+    "ngram": {"unit": "ngram"},
+}
+units = pytest.mark.parametrize("unit", [unit for unit in UNITS if unit != "ngram"])
 kinds = pytest.mark.parametrize(
     ("unit", "lowercase"),
-    [("word", True), ("word", False), ("character", True)],
-    ids=["words", "words-cased", "characters"],
+    [
+        *(("word", True), ("word", False), ("pieces", True), ("pieces", False)),
+        ("character", True),
+    ],
 )
 
 ODD = st.sampled_from(
@@ -108,7 +117,7 @@ def tokenizer_graph(loaded):
 def with_other_tokenizer(loaded, tokenizer, unit, max_length=512, keep="head"):
     """A model folder with another tokenizer; its network does not fit."""
     tokens = loaded.config.gatewise.tokens.model_copy(
-        update={"unit": unit, "max_length": max_length, "keep": keep}
+        update={"unit": UNITS[unit]["unit"], "max_length": max_length, "keep": keep}
     )
     gatewise = loaded.config.gatewise.model_copy(update={"tokens": tokens})
     config = loaded.config.model_copy(update={"gatewise": gatewise})
@@ -122,7 +131,7 @@ def graphs(multi_label_folder, onnx_session):
 
     @functools.cache
     def made(unit, lowercase, keep="head", max_length=512):
-        tokenizer = train_tokenizer(EDGE_CASES, unit=unit, lowercase=lowercase, vocab_size=150)
+        tokenizer = train_tokenizer(EDGE_CASES, lowercase=lowercase, vocab_size=150, **UNITS[unit])
         changed = with_other_tokenizer(loaded, tokenizer, unit, max_length, keep)
         return onnx_session(tokenizer_graph(changed)), Encoder(tokenizer, max_length, keep)
 
@@ -181,9 +190,56 @@ def test_very_long_texts_have_the_same_ids(graphs, unit, piece):
     assert_same_ids(session, encoder, [piece * (LONG // len(piece)), "the cat"])
 
 
+@pytest.fixture(scope="module")
+def with_pieces(multi_label_folder, onnx_session):
+    """From training texts to a session and an encoder, of words with pieces."""
+    loaded = read_model_folder(multi_label_folder)
+
+    def made(texts, pieces=1000):
+        tokenizer = train_tokenizer(texts, pieces=pieces)
+        changed = with_other_tokenizer(loaded, tokenizer, "pieces")
+        return onnx_session(tokenizer_graph(changed)), Encoder(tokenizer, 512)
+
+    return made
+
+
+def test_words_are_split_into_pieces(with_pieces):
+    session, encoder = with_pieces(["walk walks walking talk talking a the"])
+    texts = ["talks", "Walk the TALKS, walkz! stalk", "thewalk walking walkingtalking", "[UNK]a"]
+    assert_same_ids(session, encoder, texts)
+    walk, s, the = (encoder.encode([text])[0].ids for text in ("walk", "talks", "the"))
+    assert run(session, ["walk the talks"])[0][0].tolist() == [*walk, *the[1:], *s[1:]]
+    assert len(s) == 3
+
+
+LETTERS = st.text(alphabet="abAéÉİß한글\u0301\u200d猫x-", min_size=1, max_size=140)
+
+
+@settings(max_examples=100)
+@given(texts=st.lists(st.lists(LETTERS, max_size=5).map(" ".join), min_size=1, max_size=5))
+def test_any_words_are_split_into_the_same_pieces(split_letters, texts):
+    assert_same_ids(*split_letters, texts)
+
+
+@pytest.fixture(scope="module")
+def split_letters(with_pieces):
+    words = "a ab aab abb bab ba éa aé bé éab i̇a ai̇ ssß ßa 한글 글한 글글 ax xa bx xb aaaa bbbbbb"
+    return with_pieces([words], pieces=40)
+
+
+def test_the_longest_words_are_split_and_longer_ones_are_unknown(with_pieces):
+    session, encoder = with_pieces(["a aa aaa", "w" * 100, "w" * 65, "ww"], pieces=6)
+    texts = ["a" * size for size in (1, 4, 63, 64, 65, 99, 100, 101, 128, 129, LONG)]
+    texts += ["w" * size for size in (3, 64, 66, 98, 99, 100, 101)]
+    texts += ["aA" * 50, "aA" * 51, "Aw" * 50, f"{'w' * 65}{'a' * 35}", f"{'w' * 65}{'a' * 36}"]
+    assert_same_ids(session, encoder, texts)
+    for text in texts:
+        assert_same_ids(session, encoder, [text])
+
+
 @units
 def test_a_vocabulary_of_single_letters_has_the_same_ids(multi_label_folder, onnx_session, unit):
-    tokenizer = train_tokenizer(["a B"], unit=unit)
+    tokenizer = train_tokenizer(["a B"], **UNITS[unit])
     loaded = with_other_tokenizer(read_model_folder(multi_label_folder), tokenizer, unit)
     texts = ["a b", "AB", "A. b", ""]
     assert_same_ids(onnx_session(tokenizer_graph(loaded)), Encoder(tokenizer, 512), texts)
@@ -192,7 +248,7 @@ def test_a_vocabulary_of_single_letters_has_the_same_ids(multi_label_folder, onn
 @units
 def test_dropped_characters_take_precedence(multi_label_folder, onnx_session, unit):
     """Where classes overlap, as they could in another version of Unicode."""
-    document = json.loads(train_tokenizer(EDGE_CASES, unit=unit).to_str())
+    document = json.loads(train_tokenizer(EDGE_CASES, **UNITS[unit]).to_str())
     pattern = document["normalizer"]["normalizers"][0]["pattern"]
     dropped = character_classes.members(pattern["Regex"]) | set(map(ord, "\t\u3000#猫tT"))
     pattern["Regex"] = character_classes.class_of(dropped)
@@ -206,7 +262,7 @@ def test_dropped_characters_take_precedence(multi_label_folder, onnx_session, un
 def test_real_texts_have_the_same_ids(shared_data, multi_label_folder, onnx_session, name, unit):
     rows = read_rows(shared_data / name, bad_rows=StopAtBadRows())
     texts = [row.text for row, _ in zip(rows, range(4000), strict=False)]
-    tokenizer = train_tokenizer(texts[:2000], unit=unit)
+    tokenizer = train_tokenizer(texts[:2000], **UNITS[unit])
     loaded = with_other_tokenizer(
         read_model_folder(multi_label_folder), tokenizer, unit, 20, "both"
     )
@@ -345,7 +401,7 @@ def test_javascript_gives_the_same_answers(in_node, model_folder, languages):
 
 @units
 def test_javascript_gives_the_same_ids(in_node, multi_label_folder, unit):
-    tokenizer = train_tokenizer(EDGE_CASES, unit=unit, vocab_size=150)
+    tokenizer = train_tokenizer(EDGE_CASES, vocab_size=150, **UNITS[unit])
     loaded = with_other_tokenizer(
         read_model_folder(multi_label_folder), tokenizer, unit, 20, "tail"
     )

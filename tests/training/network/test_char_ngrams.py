@@ -4,8 +4,8 @@ from gatewise.training.network.char_ngrams import char_ngrams
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS, train_tokenizer
 
 
-def of(*texts, lengths=(3,), unit="word"):
-    tokenizer = train_tokenizer(list(texts), unit=unit)
+def of(*texts, lengths=(3,), **options):
+    tokenizer = train_tokenizer(list(texts), **options)
     return tokenizer, char_ngrams(tokenizer, lengths)
 
 
@@ -67,3 +67,28 @@ def test_numbers_do_not_depend_on_the_order_of_words():
         tokenizer, found = of(text, lengths=(2,))
         assert ngrams_of(tokenizer, found, "axe") == {1, 3, 5}  # <a, ax and e>
         assert found.count == 8
+
+
+def test_a_piece_of_a_word_has_no_mark_where_the_word_goes_on():
+    tokenizer, found = of("walk walks walking talk talking", lengths=(2, 3), pieces=100)
+    walk, talk, piece, inside, begin = (
+        ngrams_of(tokenizer, found, token) for token in ("walk", "talk", "##alk", "##ing", "wal")
+    )
+    assert piece < walk & talk  # al, lk, alk and neither k> nor lk>
+    assert len(piece) == 3
+    assert len(inside) == 5  # in, ng, ing, and g> and ng>: it ends more words than not
+    assert inside < ngrams_of(tokenizer, found, "walking")
+    assert begin < walk  # <w, wa, al, <wa and wal
+    assert len(begin) == 5
+    assert len(ngrams_of(tokenizer, found, "w")) == 1  # <w
+    assert len(ngrams_of(tokenizer, found, "##k")) == 1  # k>
+
+
+def test_pieces_add_no_ngrams():
+    texts = ("walk walks walking talk talking",)
+    _, without = of(*texts, lengths=(2, 3))
+    tokenizer, found = of(*texts, lengths=(2, 3), pieces=100)
+    assert found.count == without.count
+    count = len(without.rows)
+    np.testing.assert_array_equal(found.rows[:count, : without.rows.shape[1]], without.rows)
+    assert len(found.rows) == tokenizer.get_vocab_size() > count

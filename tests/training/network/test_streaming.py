@@ -10,6 +10,7 @@ from gatewise.training.network.streaming import MAX_NGRAM_ROWS, streaming_obstac
         (["network.direction=bidirectional"], "bidirectional"),
         (["network.direction=backward"], "backward"),
         (["network.direction=forward", "tokens.unit=ngram"], "phrases"),
+        (["network.direction=forward", "tokens.windows=2"], "tokens.windows=2"),
         (["network.direction=forward", "tokens.max_length=100000"], "200,000"),
         (["network.direction=forward", f"tokens.max_length={MAX_NGRAM_ROWS // 2}"], None),
         (["network.direction=forward", "network.readout=attention"], None),

@@ -11,7 +11,7 @@ from gatewise.training.fit.progress import Epoch, Fitted
 from gatewise.training.report.model_card import model_card, sentence
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.vocab.corpus.labels import Labels
-from gatewise.vocab.tokenizer.tokenizer import Coverage
+from gatewise.vocab.tokenizer.coverage import Coverage
 
 
 @pytest.fixture
@@ -42,6 +42,14 @@ def test_the_card_has_the_calibration_error(run):
     found = Calibration(1.2345, 20, 0.7, 0.6, 0.0654, 0.0321, (), ())
     card = card_of(run, found)
     assert "with temperature 1.23 took it from 6.5% to 3.2% on the validation rows." in card
+
+
+def test_the_card_has_the_share_of_words_in_pieces(run):
+    covered = "The dictionary covers 97.0% of the tokens of the validation texts"
+    assert f"{covered}." in " ".join(card_of(run).split())
+    run = replace(run, coverage=Coverage(20, 100, 97, in_pieces=2))
+    card = " ".join(card_of(run).split())
+    assert f"{covered}; 2.0% are other words, read as pieces." in card
 
 
 def test_the_card_has_the_rejection_threshold(run):

@@ -9,7 +9,7 @@ import pytest
 
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_rows
-from gatewise.vocab.corpus.dataset_folders import splits_of
+from gatewise.vocab.corpus.dataset_folders import evaluated_split, splits_of
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.errors import CorpusError
 
@@ -132,3 +132,45 @@ def test_damaged_and_indexed_data_sets_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.arrow").write_text("text,label\nx,a\n")
     with pytest.raises(CorpusError, match=r"a\.arrow: cannot be read: "):
         open_records(tmp_path / "a.arrow")
+
+
+def test_files_with_the_names_of_splits_are_splits(tmp_path):
+    for name in ("train.csv", "dev.jsonl.gz", "TEST.tsv", "README.md"):
+        (tmp_path / name).write_text("text,label\n")
+    assert splits_of(tmp_path) == {
+        "test": tmp_path / "TEST.tsv",
+        "validation": tmp_path / "dev.jsonl.gz",
+        "train": tmp_path / "train.csv",
+    }
+    assert evaluated_split(tmp_path)[0] == tmp_path / "TEST.tsv"
+    with pytest.raises(CorpusError, match=r"holds the splits .*expected one of them"):
+        open_records(tmp_path)
+
+
+def test_folders_with_the_names_of_splits_are_no_classes(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "texts" / split).mkdir(parents=True)
+        (tmp_path / "texts" / split / "a.txt").write_text("__label__en hello\n")
+        for label in ("neg", "pos"):
+            (tmp_path / "reviews" / split / label).mkdir(parents=True)
+            (tmp_path / "reviews" / split / label / "1.txt").write_text(f"a {label} review")
+    assert list(splits_of(tmp_path / "texts")) == ["test", "train"]
+    (record,) = open_records(splits_of(tmp_path / "texts")["train"])
+    assert record.values == {"text": "hello", "label": "en"}
+    reviews = open_records(splits_of(tmp_path / "reviews")["test"])
+    assert [record.values["label"] for record in reviews] == ["neg", "pos"]
+
+
+def test_other_folders_have_no_splits(tmp_path):
+    (tmp_path / "train.csv").write_text("text,label\n")
+    assert splits_of(tmp_path) == {}
+    (tmp_path / "more.csv").write_text("text,label\n")
+    assert splits_of(tmp_path) == {}
+    (tmp_path / "test.csv").write_text("text,label\n")
+    with pytest.raises(CorpusError, match=r"holds the splits .*'more\.csv', which is none"):
+        splits_of(tmp_path)
+    (tmp_path / "more.csv").rename(tmp_path / "train.jsonl")
+    with pytest.raises(
+        CorpusError, match=r"one file of the split 'train', received train\.csv, train\.jsonl"
+    ):
+        splits_of(tmp_path)

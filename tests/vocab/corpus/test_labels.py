@@ -25,5 +25,4 @@ def test_several_labels_become_a_row_of_yes_and_no():
     assert matrix.tolist() == [[True, False, True], [False] * 3, [False, True, False]]
     assert labels.matrix([]).shape == (0, 3)
     assert labels.matrix([()]).tolist() == [[False] * 3]
-    with pytest.raises(KeyError):
-        labels.matrix([("z",)])
+    assert labels.matrix([("z", "a")]).tolist() == [[True, False, False]]

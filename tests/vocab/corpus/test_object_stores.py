@@ -112,7 +112,7 @@ def test_a_listed_object_and_a_named_one_have_one_stamp(object_store, bucket: Pa
         ("logs", "s3://bucket/logs/2026-11-01: a folder inside the corpus folder"),
         ("logs/*", "s3://bucket/logs/2026-11-01: a folder that matches s3://bucket/logs/*"),
         ("notes.md", "s3://bucket/notes.md: unknown kind of file"),
-        ("empty.csv", "s3://bucket/empty.csv: the file is empty"),
+        ("empty.csv", "s3://bucket/empty.csv: the file is empty; expected a header line"),
         ("damaged.csv.gz", "s3://bucket/damaged.csv.gz: cannot be read: "),
     ],
 )

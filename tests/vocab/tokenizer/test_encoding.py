@@ -1,10 +1,11 @@
+from itertools import chain
 from types import SimpleNamespace
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewise.vocab.tokenizer.encoding import Encoder, pad
+from gatewise.vocab.tokenizer.encoding import Encoder, Ragged, num_windows, pad
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID, train_tokenizer
 
 TOKENIZER = train_tokenizer(["a b c d e f g"])
@@ -75,3 +76,30 @@ def test_encoding_together_gives_the_same_ids_and_batches(texts, data):
         kept = np.arange(len(texts)) % 2 == 0
         left = together.only(kept)
         assert left.ids.tolist() == [i for text in encoded[::2] for i in text.ids.tolist()]
+
+
+@given(
+    st.lists(st.lists(st.integers(3, 99), max_size=20), min_size=1, max_size=6), st.integers(2, 8)
+)
+def test_windows_are_the_tokens_of_a_text_in_order(texts, max_length):
+    lengths = np.array([1 + len(text) for text in texts])
+    ids = np.array([token for text in texts for token in (CLS_ID, *text)])
+    windows = Ragged(ids, lengths, np.zeros(len(texts), dtype=np.bool_)).windows(max_length)
+    counts = num_windows(lengths, max_length)
+    assert len(windows) == counts.sum()
+    assert windows.lengths.max() <= max_length
+    assert (windows.ids[windows.starts] == CLS_ID).all()
+    parts = iter(np.split(windows.ids, windows.starts[1:]))
+    for text, count in zip(texts, counts, strict=True):
+        of_text = [next(parts).tolist()[1:] for _ in range(count)]
+        assert list(chain.from_iterable(of_text)) == text
+        sizes = [len(part) for part in of_text]
+        assert max(sizes) - min(sizes) <= 1
+        assert sizes == sorted(sizes, reverse=True)
+
+
+def test_a_text_is_truncated_to_all_windows_together():
+    encoder = Encoder(TOKENIZER, max_length=3, windows=3)
+    complete, truncated = encoder.encode(["a b c d e f", "a b c d e f g"])
+    assert complete.ids.tolist() == truncated.ids.tolist() == TOKENIZER.encode("a b c d e f").ids
+    assert (complete.truncated, truncated.truncated) == (False, True)

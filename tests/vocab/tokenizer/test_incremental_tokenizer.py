@@ -33,6 +33,7 @@ KINDS = [
         itertools.product(FORMS, ["keep", "strip"], ["word", "character", "subword"])
     )
 ]
+KINDS += [{**kind, "pieces": 60} for kind in KINDS if kind["unit"] == "word"]
 # Letters, combining marks, white space, dropped and isolated characters, characters that decompose,
 # and parts of special tokens.
 PARTS = [

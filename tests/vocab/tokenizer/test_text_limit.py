@@ -63,6 +63,7 @@ TOKENIZERS = {
     for unit in UNITS
     for number, options in enumerate(NORMALIZATIONS)
 }
+WITH_PIECES = [train_tokenizer(TEXTS * 3, pieces=200, **options) for options in NORMALIZATIONS]
 
 
 @pytest.fixture
@@ -90,12 +91,14 @@ def test_what_is_read_stays_the_same(unit, keep, monkeypatch):
     @settings(max_examples=150, deadline=None)
     @given(pieces, st.integers(2, 12), st.integers(0, len(NORMALIZATIONS) - 1))
     def check(pieces, max_length, number):
-        tokenizer = TOKENIZERS[unit, number]
         text = "".join(piece * times for piece, times in pieces)
-        whole = read(tokenizer, text, max_length, keep, monkeypatch)
-        for known in {unit, *(["auto"] if unit != "subword" else [])}:
-            cut = TextLimit(max_length, keep, known).cut(text)
-            assert read(tokenizer, cut, max_length, keep, monkeypatch) == whole
+        tokenizers = [TOKENIZERS[unit, number]]
+        tokenizers += [WITH_PIECES[number]] if unit == "word" else []
+        for tokenizer in tokenizers:
+            whole = read(tokenizer, text, max_length, keep, monkeypatch)
+            for known in {unit, *(["auto"] if unit != "subword" else [])}:
+                cut = TextLimit(max_length, keep, known).cut(text)
+                assert read(tokenizer, cut, max_length, keep, monkeypatch) == whole
 
     check()
 

@@ -29,6 +29,8 @@ WORDS = [
 KINDS = [
     *({"unit": "word", **options} for options in WORDS),
     *({"unit": "character", **options} for options in WORDS),
+    {"unit": "word", "pieces": 60},
+    {"unit": "word", "pieces": 60, "normalization": "nfkd"},
     {"unit": "subword"},
     {"unit": "ngram", "ngram": 3},
 ]
@@ -151,3 +153,16 @@ def test_truncated_tokens_have_no_span(keep, expected, boundary):
     assert [list(span.tokens) for span in located.spans] == [[1], [2], [3]]
     assert located.encoded.truncated
     assert located.encoded.ids.tolist() == encoder.encode([text])[0].ids.tolist()
+
+
+def test_the_pieces_of_a_word_are_one_span():
+    tokenizer = train_tokenizer(["walk walks walking talk talking"], pieces=100)
+    encoder = Encoder(tokenizer, 512)
+    assert span_texts(encoder, "Talks  walk tatalk zoo") == ["Talks", "walk", "tatalk", "zoo"]
+    (located,) = encoder.locate(["talks walk"])
+    assert [span.tokens for span in located.spans] == [range(1, 3), range(3, 4)]
+    # Truncation may keep a part of a word.
+    (located,) = Encoder(tokenizer, 2).locate(["talks walk"])
+    assert [(span.start, span.end, span.tokens) for span in located.spans] == [(0, 5, range(1, 2))]
+    (located,) = Encoder(tokenizer, 3, "tail").locate(["walk talks"])
+    assert [(span.start, span.end, span.tokens) for span in located.spans] == [(5, 10, range(1, 3))]

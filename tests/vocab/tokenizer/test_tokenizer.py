@@ -16,7 +16,6 @@ from gatewise.vocab.tokenizer.tokenizer import (
     SPECIAL_TOKENS,
     UNKNOWN_ID,
     has_independent_entries,
-    measure_coverage,
     reduce_tokenizer,
     train_tokenizer,
 )
@@ -25,6 +24,7 @@ from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer, serialize_t
 # The settings for every kind of token.
 UNITS = {
     "word": {"unit": "word"},
+    "pieces": {"unit": "word", "pieces": 8},
     "bpe": {"unit": "subword"},
     "character": {"unit": "character"},
     "ngram": {"unit": "ngram", "ngram": 3},
@@ -51,7 +51,7 @@ def test_words_are_split_at_spaces_and_punctuation_and_characters_keep_single_sp
     assert tokenizer.encode(" \t a \n\u3000 b  ").tokens[1:] == ["a", " ", "b"]
 
 
-@pytest.mark.parametrize("kind", ["word", "bpe", "ngram"])
+@pytest.mark.parametrize("kind", ["word", "pieces", "bpe", "ngram"])
 def test_a_text_without_spaces_is_not_one_unknown_word(kind):
     for text in ("猫が好き", "แมวนั่ง", "ខ្មែរ", "ພາສາລາວ", "ကချင်", "ガギグ", "𠮷野家"):
         tokenizer = train_tokenizer(["abc", *text], **UNITS[kind])
@@ -162,7 +162,7 @@ def test_texts_are_read_in_a_stream(kind):
     assert 0 < max_alive < 1000
 
 
-@pytest.mark.parametrize("kind", ["word", "bpe"])
+@pytest.mark.parametrize("kind", ["word", "pieces", "bpe"])
 def test_an_error_of_the_stream_is_raised(kind):
     def texts():
         yield "a text"
@@ -175,12 +175,6 @@ def test_an_error_of_the_stream_is_raised(kind):
 def test_an_empty_vocabulary_is_refused():
     with pytest.raises(TokenizerError, match=r"no word occurs 3 times.*min_frequency"):
         train_tokenizer(["a b", "c"], min_frequency=3)
-
-
-def test_coverage_counts_unknown_tokens():
-    coverage = measure_coverage(train_tokenizer(["a b c"]), ["a b", "a x y"])
-    assert (coverage.texts, coverage.tokens, coverage.known) == (2, 5, 3)
-    assert coverage.share == 0.6
 
 
 @every_unit
@@ -226,6 +220,15 @@ def test_removed_entries_become_unknown(unit):
     for text in (*REDUCED, "Cat [UNK] zebra", ""):
         expected = [numbers.get(old, UNKNOWN_ID) for old in full.encode(text).ids]
         assert small.encode(text).ids == expected
+    parse_tokenizer(serialize_tokenizer(small, pretty=False))
+
+
+def test_a_removed_word_is_read_as_pieces_if_there_are_any():
+    full = train_tokenizer(["low lower lowest slow"], pieces=50)
+    kept = [id_ for entry, id_ in full.get_vocab().items() if entry != "lower"]
+    small = reduce_tokenizer(full, sorted(kept))
+    assert full.encode("lower").tokens[1:] == ["lower"]
+    assert small.encode("lower lowest").tokens[1:] == ["lowe", "##r", "lowest"]
     parse_tokenizer(serialize_tokenizer(small, pretty=False))
 
 

@@ -4,8 +4,8 @@ Source: the protocol's REST specification, version 2
 (https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md), with
 the parameters of its binary tensor data extension
 (https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol/binary-tensor-data-extension).
-The protocol leaves parameters open. Unknown parameters are ignored; parameters that would change
-the answer and are not supported here are refused.
+The protocol leaves parameters open. Unknown parameters are ignored; parameters of other servers and
+tasks that would change the answer and are not supported here are refused.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -49,8 +49,17 @@ class _Parameters(BaseModel):
 class InferParameters(_Parameters):
     """Parameters of a request."""
 
-    unsupported = ("sequence_id", "sequence_start", "sequence_end")
+    # Of stateful models, of Hugging Face's tasks, and of this service's other routes.
+    unsupported = (
+        *("sequence_id", "sequence_start", "sequence_end"),
+        *("return_all_scores", "truncation", "max_length", "candidate_labels", "multi_label"),
+        *("above_threshold", "threshold"),
+    )
 
+    content_type: Literal["str", "pd"] | None = Field(
+        None,
+        description="How MLServer's clients mark texts and tables of them; it changes nothing.",
+    )
     binary_data_output: bool | None = Field(
         None, description="Whether outputs without `binary_data` of their own are sent as bytes."
     )
@@ -67,8 +76,13 @@ class InferParameters(_Parameters):
 class InferInputParameters(_Parameters):
     """Parameters of an input."""
 
-    unsupported = ("shared_memory_region",)
+    unsupported = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
 
+    content_type: Literal["str", "base64"] | None = Field(
+        None,
+        description="What an element is: a text, or the base64 of a text in UTF-8. A text if "
+        "absent.",
+    )
     binary_data_size: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Bytes of the tensor that follow the JSON object, instead of `data`."
     )
@@ -77,8 +91,14 @@ class InferInputParameters(_Parameters):
 class InferOutputParameters(_Parameters):
     """Parameters of an output."""
 
-    unsupported = ("shared_memory_region", "classification")
+    unsupported = (
+        *("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"),
+        "classification",
+    )
 
+    content_type: Literal["str"] | None = Field(
+        None, description="What an element of BYTES is: a text."
+    )
     binary_data: bool | None = Field(
         None, description="Whether it is sent as bytes; overrides `binary_data_output`."
     )

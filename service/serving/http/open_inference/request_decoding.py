@@ -9,6 +9,7 @@ many bytes of UTF-8. Source: the specifications that
 Every length is checked against the bytes received, and texts are counted before they are decoded.
 """
 
+import base64
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ def decode(body: bytes, header_length: str | None, max_texts: int) -> DecodedReq
         texts = _binary_texts(tensor, shape, body[end:])
     parameters = request.parameters or InferParameters()
     return DecodedRequest(
-        texts,
+        _from_base64(texts) if _is_base64(tensor) else texts,
         shape,
         _requested_outputs(request, parameters.binary_data_output or False),
         request.id,
@@ -168,6 +169,22 @@ def _binary_texts(tensor: InferInput, shape: tuple[int, ...], data: bytes) -> li
             ) from None
     if len(texts) != shape[0]:
         raise _wrong_count(_INPUT, shape, str(len(texts)))
+    return texts
+
+
+def _is_base64(tensor: InferInput) -> bool:
+    return tensor.parameters is not None and tensor.parameters.content_type == "base64"
+
+
+def _from_base64(elements: Sequence[str]) -> list[str]:
+    texts = []
+    for index, element in enumerate(elements):
+        try:
+            texts.append(base64.b64decode(element, validate=True).decode())
+        except ValueError:  # of base64, and of UTF-8
+            raise _error_at(
+                (*_DATA, index), "expected the base64 of a text in UTF-8, as content_type says"
+            ) from None
     return texts
 
 

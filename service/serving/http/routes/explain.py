@@ -81,6 +81,7 @@ class TokenShare(BaseModel):
         description="The decrease of log_odds if the unknown token replaces it; negative if the "
         "token speaks against the label."
     )
+    unknown: bool = Field(description="Whether it is not in the model's vocabulary.")
 
 
 class Explained(BaseModel):
@@ -225,7 +226,11 @@ def _explained(
         log_odds=explanation.log_odds,
         tokens=[
             TokenShare(
-                start=each.start, end=each.end, text=text[each.start : each.end], share=each.share
+                start=each.start,
+                end=each.end,
+                text=text[each.start : each.end],
+                share=each.share,
+                unknown=each.unknown,
             )
             for each in explanation.shares
         ],

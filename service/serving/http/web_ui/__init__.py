@@ -1,1 +1,1 @@
-"""The page `/`."""
+"""The web UI: the page `/` and the page `/docs`."""

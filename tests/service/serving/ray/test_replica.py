@@ -1,4 +1,4 @@
-"""What a replica says of its own health, and what it makes of changes; without a cluster."""
+"""A Ray replica without a cluster: the health that it reports, and how it applies changes."""
 
 import gc
 import sys

@@ -1,6 +1,6 @@
-// The section of one model: its labels as bars, and the text with shaded words.
+// The section of one model, or of one of its versions: labels as bars, and the text with shaded words.
 
-import { Refusal, ask, routeOf } from "./service.js";
+import { Refusal, ask, curlOf, routeOf } from "./service.js";
 import { showWords, summary } from "./words.js";
 
 const PAUSE = 350; // milliseconds without typing before an explanation is requested
@@ -9,13 +9,15 @@ const FEW = 7; // up to this many labels are always shown: a button for two more
 
 export class Answer {
   /**
-   * @param {string} model The model's name.
+   * @param {{model: string, version: string|null}} place The model's name, and a version's unless
+   *   traffic shares choose.
    * @param {{task: string, none_label: string|null}} about The version, as in GET models.
-   * @param {{refused: (model: string, refusal: Refusal|null) => void, settled: () => void}} page
+   * @param {{refused: (title: string, refusal: Refusal|null) => void, settled: () => void}} page
    *   Called with a refusal, or null once it is over, and when an answer is complete.
    */
-  constructor(model, about, page) {
-    this.model = model;
+  constructor(place, about, page) {
+    this.place = place;
+    this.title = titleOf(place);
     this.multiLabel = about.task === "multi_label";
     this.none = about.none_label; // the label of rejected texts
     this.page = page;
@@ -27,8 +29,8 @@ export class Answer {
     this.all = false; // whether all labels are shown
     this.retry = 0;
     this.element = document.querySelector("#answer").content.firstElementChild.cloneNode(true);
-    this.find("h2").textContent = model;
-    this.element.setAttribute("aria-label", model);
+    this.find("h2").textContent = this.title;
+    this.element.setAttribute("aria-label", this.title);
     this.find(".labels").setAttribute(
       "aria-label",
       "Labels, best first. Press one to see what speaks for and against it.",
@@ -37,6 +39,7 @@ export class Answer {
       this.all = !this.all;
       this.showLabels();
     });
+    this.find(".copy").addEventListener("click", () => this.copy());
     this.clear();
   }
 
@@ -46,7 +49,7 @@ export class Answer {
 
   /** The result in words, for screen readers. */
   get spoken() {
-    return this.result ? `${this.model}: ${this.result}` : "";
+    return this.result ? `${this.title}: ${this.result}` : "";
   }
 
   /** Classifies a text and shows the result. */
@@ -56,7 +59,7 @@ export class Answer {
     this.stop();
     if (!text.trim()) {
       this.clear();
-      this.page.refused(this.model, null);
+      this.page.refused(this.title, null);
       return;
     }
     this.element.classList.add("stale");
@@ -104,8 +107,8 @@ export class Answer {
   }
 
   async predict(text, version) {
-    const path = routeOf(this.model, "predict");
-    const { answer, milliseconds } = await ask(path, { inputs: text });
+    const path = routeOf(this.place, "predict");
+    const { answer, version: answered, milliseconds } = await ask(path, { inputs: text });
     let given = null;
     if (this.multiLabel) {
       const parameters = { above_threshold: true };
@@ -113,9 +116,11 @@ export class Answer {
       given = above[0].map(({ label }) => label);
     }
     if (version !== this.version) return;
-    this.page.refused(this.model, null);
+    this.page.refused(this.title, null);
     this.element.hidden = false;
-    this.find(".time").textContent = `answered in ${inMilliseconds(milliseconds)}`;
+    const time = `answered in ${inMilliseconds(milliseconds)}`;
+    this.find(".time").textContent = answered ? `version ${answered}, ${time}` : time;
+    this.find(".copied").textContent = "";
     this.showVerdict(answer[0], given);
   }
 
@@ -126,7 +131,7 @@ export class Answer {
     const { text } = this;
     try {
       const { answer } = await ask(
-        routeOf(this.model, "explain"),
+        routeOf(this.place, "explain"),
         { inputs: text, parameters: { label } },
         this.explaining.signal,
       );
@@ -142,11 +147,11 @@ export class Answer {
   fail(error) {
     if (!(error instanceof Refusal)) throw error;
     if (error.kind === "empty-text") {
-      this.page.refused(this.model, null);
+      this.page.refused(this.title, null);
       this.clear("There is nothing in this text that the model can read.");
       return;
     }
-    this.page.refused(this.model, error);
+    this.page.refused(this.title, error);
     if (error.seconds) {
       clearTimeout(this.retry);
       this.retry = setTimeout(() => this.take(this.text), 1000 * error.seconds);
@@ -166,6 +171,18 @@ export class Answer {
     else if (given) note = "Each label is judged by itself. A tick marks those that reach their threshold.";
     this.showNote(note);
     this.showLabels();
+  }
+
+  /** Copies the request as a command; without access to the clipboard it is shown to be copied. */
+  async copy() {
+    const command = curlOf(routeOf(this.place, "predict"), { inputs: this.text });
+    const place = this.find(".copied");
+    try {
+      await navigator.clipboard.writeText(command);
+      place.textContent = "Copied.";
+    } catch {
+      place.textContent = command;
+    }
   }
 
   showNote(note) {
@@ -218,6 +235,11 @@ export class Answer {
     this.find(".summary").textContent = summary(text, tokens);
     this.find(".cut").hidden = !truncated;
   }
+}
+
+/** Returns the name of a model, or of one of its versions, as the page shows it. */
+export function titleOf({ model, version }) {
+  return version === null ? model : `${model}, version ${version}`;
 }
 
 function inMilliseconds(milliseconds) {

@@ -1,19 +1,19 @@
 // The page: the text, the selected models, and errors. answer.js shows the answer of one model.
 
-import { Answer } from "./answer.js";
+import { Answer, titleOf } from "./answer.js";
 import { Refusal, ask, useKey } from "./service.js";
 
 const MAX_SELECTED = 3; // of more models only the default one is selected at first
 
 const text = document.querySelector("#text");
-const answers = new Map(); // of the selected models, by name
-const abouts = new Map(); // the versions of the ready models, by name
-const refusals = new Map(); // the current refusals, by model
+const answers = new Map(); // of what is selected, by title
+const choices = new Map(); // each model and version that is ready, by title
+const refusals = new Map(); // the current refusals, by title
 
 const page = {
-  refused(model, refusal) {
-    if (refusal) refusals.set(model, refusal);
-    else refusals.delete(model);
+  refused(title, refusal) {
+    if (refusal) refusals.set(title, refusal);
+    else refusals.delete(title);
     showTrouble();
   },
   settled() {
@@ -41,40 +41,52 @@ function take() {
   for (const answer of answers.values()) answer.take(value);
 }
 
-function choose(name, chosen) {
-  if (chosen && !answers.has(name)) answers.set(name, new Answer(name, abouts.get(name), page));
+function choose(title, chosen) {
+  if (chosen && !answers.has(title)) {
+    const { place, about } = choices.get(title);
+    answers.set(title, new Answer(place, about, page));
+  }
   if (!chosen) {
-    answers.get(name)?.stop();
-    answers.delete(name);
-    page.refused(name, null);
+    answers.get(title)?.stop();
+    answers.delete(title);
+    page.refused(title, null);
   }
   const order = [...document.querySelectorAll("#models input")].map(({ value }) => value);
   const shown = order.map((each) => answers.get(each)?.element).filter(Boolean);
   document.querySelector("#answers").replaceChildren(...shown);
-  if (chosen) answers.get(name).take(text.value);
+  if (chosen) answers.get(title).take(text.value);
+}
+
+// A box for a model, or for one of its versions, so that two of them can be compared.
+function addBox(field, place, about) {
+  const title = titleOf(place);
+  const label = document.createElement("label");
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.value = title;
+  box.disabled = !about;
+  if (about) choices.set(title, { place, about });
+  box.addEventListener("change", () => choose(title, box.checked));
+  label.append(box, title, about ? "" : " (not ready)");
+  field.append(label);
+  return box;
 }
 
 function showModels(models) {
   const field = document.querySelector("#models");
-  field.hidden = models.length < 2;
   field.querySelectorAll("label").forEach((label) => label.remove());
-  for (const { name, versions } of models) {
-    const label = document.createElement("label");
-    const box = document.createElement("input");
-    box.type = "checkbox";
-    box.value = name;
+  for (const { name, default: isDefault, versions } of models) {
     const ready = versions.filter(({ state }) => state === "ready");
-    box.disabled = !ready.length;
     // The version with the most traffic; among equals the newest, which is last.
-    if (ready.length) abouts.set(name, ready.reduce((a, b) => (b.traffic < a.traffic ? a : b)));
-    box.addEventListener("change", () => choose(name, box.checked));
-    label.append(box, name, box.disabled ? " (not ready)" : "");
-    field.append(label);
-  }
-  for (const box of field.querySelectorAll("input:enabled")) {
-    box.checked = models.length <= MAX_SELECTED || models.find((m) => m.name === box.value).default;
+    const most = ready.length && ready.reduce((a, b) => (b.traffic < a.traffic ? a : b));
+    const box = addBox(field, { model: name, version: null }, most || null);
+    if (ready.length > 1) {
+      for (const about of ready) addBox(field, { model: name, version: about.version }, about);
+    }
+    box.checked = most && (models.length <= MAX_SELECTED || isDefault);
     if (box.checked) choose(box.value, true);
   }
+  field.hidden = field.querySelectorAll("input").length < 2;
 }
 
 async function start() {

@@ -28,7 +28,7 @@ export function useKey(secret) {
  * @param {string} path Relative to the page, which a proxy may serve below any path.
  * @param {object} [body] The JSON body of a POST; without it the request is a GET.
  * @param {AbortSignal} [signal]
- * @returns {Promise<{answer: any, milliseconds: number}>}
+ * @returns {Promise<{answer: any, version: string, milliseconds: number}>} The version that answered.
  * @throws {Refusal}
  */
 export async function ask(path, body, signal) {
@@ -49,13 +49,28 @@ export async function ask(path, body, signal) {
     throw new Refusal(0, {}, 2);
   }
   const milliseconds = performance.now() - start;
-  if (response.ok) return { answer: JSON.parse(contents), milliseconds };
+  const version = response.headers.get("Gatewise-Version") ?? "";
+  if (response.ok) return { answer: JSON.parse(contents), version, milliseconds };
   throw new Refusal(response.status, problemIn(contents), secondsToWait(response));
 }
 
-/** Returns the path of a model's route. */
-export function routeOf(model, route) {
-  return `models/${encodeURIComponent(model)}/${route}`;
+/**
+ * Returns the path of a route of a model, or of one of its versions.
+ *
+ * @param {{model: string, version: string|null}} place
+ * @param {string} route
+ */
+export function routeOf({ model, version }, route) {
+  const ofVersion = version === null ? "" : `versions/${encodeURIComponent(version)}/`;
+  return `models/${encodeURIComponent(model)}/${ofVersion}${route}`;
+}
+
+/** Returns the shell's command that sends the same request; it names no key. */
+export function curlOf(path, body) {
+  const quoted = (value) => `'${value.replaceAll("'", "'\\''")}'`;
+  const authorization = key ? ' -H "Authorization: Bearer $KEY"' : "";
+  const address = new URL(path, document.baseURI).href;
+  return `curl ${quoted(address)}${authorization} --json ${quoted(JSON.stringify(body))}`;
 }
 
 function problemIn(contents) {

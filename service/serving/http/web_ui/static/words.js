@@ -1,4 +1,4 @@
-// Shades the words of a text by their shares. Text enters the page as text, never as HTML.
+// Shades the words of a text by their shares, and marks those that the model does not know. Text enters the page as text, never as HTML.
 
 const FULL_SHARE = 1; // the smallest share with full shading: it multiplies the odds by e
 const MIN_WEIGHT = 0.08; // of the largest share: smaller shares are not shaded
@@ -8,7 +8,7 @@ const MIN_WEIGHT = 0.08; // of the largest share: smaller shares are not shaded
  *
  * @param {HTMLElement} place The element that shows it.
  * @param {string} text The text that was explained.
- * @param {{start: number, end: number, share: number}[]} tokens Offsets in code points.
+ * @param {{start: number, end: number, share: number, unknown: boolean}[]} tokens Offsets in code points.
  * @param {boolean} truncated Whether the model read only a part of it.
  */
 export function showWords(place, text, tokens, truncated) {
@@ -20,11 +20,12 @@ export function showWords(place, text, tokens, truncated) {
     const between = points.slice(position, end).join("");
     parts.push(truncated && /\S/.test(between) ? element("span", "unread", between) : between);
   };
-  for (const { start, end, share } of tokens) {
+  for (const { start, end, share, unknown } of tokens) {
     addUntil(start);
     const word = points.slice(start, end).join("");
     const weight = Math.abs(share) / largest;
-    parts.push(weight < MIN_WEIGHT ? word : shaded(word, share, weight));
+    if (unknown) parts.push(element("span", "unknown", word));
+    else parts.push(weight < MIN_WEIGHT ? word : shaded(word, share, weight));
     position = end;
   }
   addUntil(points.length);
@@ -42,7 +43,12 @@ export function summary(text, tokens) {
       .slice(0, 3)
       .map(({ start, end }) => points.slice(start, end).join(""))
       .join(", ");
-  return `Most for it: ${words(1) || "nothing"}. Most against it: ${words(-1) || "nothing"}.`;
+  const unknown = tokens.filter((token) => token.unknown);
+  const unread = unknown.map(({ start, end }) => points.slice(start, end).join("")).join(", ");
+  return (
+    `Most for it: ${words(1) || "nothing"}. Most against it: ${words(-1) || "nothing"}.` +
+    (unread && ` Unknown to the model: ${unread}.`)
+  );
 }
 
 function largestOf(tokens) {

@@ -1,5 +1,6 @@
 """Inference requests: decoded as they were encoded, by hand and by a client, or refused."""
 
+import base64
 import json
 import struct
 
@@ -99,6 +100,36 @@ class TestRequests:
         # The length of the header is also that of a body without binary data.
         decoded = decode(*body_of(document), 8)
         assert (decoded.texts, decoded.function_to_apply) == (["a", "b"], "none")
+
+    @pytest.mark.parametrize("binary", [False, True])
+    def test_base64_is_decoded(self, binary):
+        texts = ["late parcel", "größe", ""]
+        elements = [base64.b64encode(text.encode()).decode() for text in texts]
+        tensor = InferInput("text", [3], "BYTES")
+        array = np.array([element.encode() for element in elements], dtype=np.object_)
+        tensor.set_data_from_numpy(array, binary_data=binary)
+        body, length = InferenceServerClient.generate_request_body([tensor])
+        document = json.loads(body[:length])
+        document["inputs"][0].setdefault("parameters", {})["content_type"] = "base64"
+        head = json.dumps(document).encode()
+        rest = b"" if length is None else body[length:]
+        assert decode(head + rest, str(len(head)), 8).texts == texts
+
+    def test_what_is_not_base64_is_refused(self):
+        document = request(parameters={"content_type": "base64"}, data=["YQ==", "late parcel"])
+        assert error_of(json.dumps(document).encode()).startswith("#/inputs/0/data/1: expected the")
+
+    @pytest.mark.parametrize(
+        ("changes", "name"),
+        [
+            ({"parameters": {"truncation": True}}, "truncation"),
+            ({"parameters": {"above_threshold": True}}, "above_threshold"),
+            ({"parameters": {"content_type": "np"}}, "content_type"),
+            ({"outputs": [{"name": "label", "parameters": {"content_type": "base64"}}]}, "content"),
+        ],
+    )
+    def test_parameters_that_would_change_the_answer_are_refused(self, changes, name):
+        assert name in error_of(json.dumps(request() | changes).encode())
 
 
 class TestInvalidJson:

@@ -1,6 +1,7 @@
-"""The page in a real Chromium."""
+"""The web UI in a real Chromium."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import httpx
@@ -164,7 +165,7 @@ class TestTyping:
         ]
         assert page.evaluate(MARKS) == shades
         assert shades
-        assert page.text(".time").startswith("answered in ")
+        assert page.text(".time").startswith("version 2, answered in ")
         assert page.text(".time").endswith(" ms")
         assert page.text("#spoken") == f"languages: de, {shown(expected['score'])}"
         assert browser.complaints == []
@@ -210,6 +211,28 @@ class TestTyping:
         assert page.evaluate("document.title") == "Gatewise"
         assert browser.complaints == []
 
+    def test_words_that_the_model_does_not_know_are_marked(self, browser, several):
+        page = Opened(browser, several)
+        page.type("blue quixotic red")
+        section = "section[aria-label=colours]"
+        assert page.texts(f"{section} .words .unknown") == ["quixotic"]
+        assert "Unknown to the model: quixotic." in page.text(f"{section} .summary")
+        assert browser.complaints == []
+
+    def test_the_request_is_copied_as_a_command_for_the_shell(self, browser, one):
+        page = Opened(browser, one)
+        text = 'it\'s $HOME `id` "x"'
+        page.type(text)
+        # Without access to the clipboard the command is shown.
+        page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+        page.evaluate("document.querySelector('.copy').click()")
+        page.wait_for_text(".copied", "curl")
+        command = page.text(".copied")
+        assert "$KEY" not in command
+        answer = subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True)
+        assert json.loads(answer.stdout) == one.post("/predict", json={"inputs": text}).json()
+        assert browser.complaints == []
+
     def test_the_unread_part_of_a_long_text_is_marked(self, browser, one):
         page = Opened(browser, one, 360)
         page.type(GERMAN * 2300)
@@ -234,12 +257,29 @@ class TestModels:
         )
         explained = [path for path in requested if path.endswith("/explain")]
         assert sorted(explained) == sorted(f"/models/{name}/explain" for name in every)
-        box = "document.querySelectorAll('#models input')[1]"
+        box = "document.querySelector('#models input[value=colours]')"
         page.evaluate(f"{box}.click()")
         assert page.evaluate(names) == ["languages", "rejecting"]
         page.evaluate(f"{box}.click()")
         page.wait_for(SETTLED)
         assert page.evaluate(names) == every
+
+    def test_two_versions_stand_side_by_side(self, browser, one):
+        page = Opened(browser, one)
+        titles = ["languages", "languages, version 1", "languages, version 2"]
+        assert page.texts("#models label") == titles
+        for title in titles[1:]:
+            page.evaluate(f"document.querySelector('#models input[value=\"{title}\"]').click()")
+        page.type(GERMAN)
+        assert page.texts("h2") == titles
+        times = page.texts(".time")
+        assert [time.partition(",")[0] for time in times] == ["version 2", "version 1", "version 2"]
+        asked = page.evaluate(
+            "performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)"
+        )
+        for route in ("predict", "explain"):
+            assert f"/models/languages/versions/1/{route}" in asked
+        assert browser.complaints == []
 
     def test_labels_above_their_thresholds_and_none_of_these(self, browser, several):
         page = Opened(browser, several)
@@ -431,4 +471,4 @@ class TestFiles:
         for link in links:
             response = httpx.get(link, trust_env=False)
             assert response.status_code == 200
-            assert "script-src" not in response.headers.get("content-security-policy", "")
+            assert response.headers["content-security-policy"] != POLICY

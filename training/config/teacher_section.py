@@ -1,0 +1,78 @@
+"""The section `teacher`: a larger model that labels the texts which the network is trained on."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gatewise.training.config.section import Section
+
+_MAX_COPIES = 20
+_MAX_TEXTS = 100_000
+"""Changed copies of all rows, up to which there are `_MAX_COPIES` of each."""
+
+
+class TeacherConfig(Section):
+    """A larger model that labels the training texts and changed copies of them."""
+
+    folders: tuple[Path, ...] = Field(
+        (),
+        description="Folders of the teacher: a text encoder in the layout of Hugging Face (in ONNX "
+        "or safetensors), or a Gatewise model folder with the labels of the corpus. The "
+        "probabilities of several are averaged.",
+    )
+    mode: Literal["frozen"] = Field(
+        "frozen",
+        description="How an encoder is made a classifier: with its weights as they are (`frozen`), "
+        "by a logistic regression on its vectors of the training texts.",
+    )
+    unlabelled: tuple[Path, ...] = Field(
+        (),
+        description="Files of texts without labels, which the teacher labels: the same formats as "
+        "a corpus, of which the text column is read.",
+    )
+    copies: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = Field(
+        "auto",
+        description="Changed copies of each training text, labelled by the teacher; by default 20, "
+        "and fewer from 5,000 rows on, so that there are at most 100,000 of all texts.",
+    )
+    temperature: Annotated[float, Field(gt=0, le=20)] = Field(
+        1.0,
+        description="What the teacher's logits are divided by: above 1, improbable labels count "
+        "more in the targets.",
+    )
+    hard_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="Share of the true label in the target of a training row; the rest is the "
+        "teacher's probabilities. Copies and unlabelled texts have no true label.",
+    )
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Minutes that the teacher may take to label texts; copies that would take "
+        "longer are left out. By default unlimited.",
+    )
+    cache: Path | None = Field(
+        None,
+        description="Folder in which the teacher's results are kept, by text, for later runs; by "
+        "default one beside the model folder, with `.teacher` after its name.",
+    )
+    untaught: bool = Field(
+        True,
+        description="Whether the network is also trained without the teacher, to compare the two "
+        "in the report.",
+    )
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is a teacher."""
+        return bool(self.folders)
+
+    def copies_of(self, rows: int) -> int:
+        """The changed copies of each text, at most.
+
+        Args:
+            rows: Training rows.
+        """
+        if self.copies != "auto":
+            return self.copies
+        return min(_MAX_COPIES, _MAX_TEXTS // max(rows, 1))

@@ -1,0 +1,129 @@
+"""The teachers of a run: opened from their folders, their probabilities averaged, their speed."""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewise.training.config.config import Config
+from gatewise.training.teacher.encoder_folder import read_encoder_folder
+from gatewise.training.teacher.frozen_encoder import FrozenEncoder
+from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
+from gatewise.training.teacher.teacher import Teacher, TeacherCard
+from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
+from gatewise.vocab.corpus.labels import Labels
+
+
+def check_folders(config: Config) -> None:
+    """Finds the files of every teacher, so that a missing one is reported before rows are read.
+
+    Raises:
+        GatewiseError: If a folder has no teacher that can be used.
+    """
+    for path in config.teacher.folders:
+        if not is_gatewise_model(path):
+            read_encoder_folder(path)
+
+
+def open_teachers(config: Config, labels: Labels, *, multi_label: bool) -> list[Teacher]:
+    """Loads the teachers.
+
+    Raises:
+        GatewiseError: If one cannot be used, or has other labels.
+        ModuleNotFoundError: If one needs a package that is not installed.
+    """
+    return [
+        GatewiseModel(path, labels, multi_label=multi_label)
+        if is_gatewise_model(path)
+        else FrozenEncoder(read_encoder_folder(path), config.training.seed, multi_label=multi_label)
+        for path in config.teacher.folders
+    ]
+
+
+class Labeller:
+    """Gives texts the mean probabilities of some teachers.
+
+    Attributes:
+        seconds: Seconds in which texts were read by the teachers, those kept from before left out.
+        texts: Those texts.
+    """
+
+    def __init__(
+        self, teachers: Sequence[Teacher], cache: Path, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Takes the teachers.
+
+        Args:
+            teachers: One at least.
+            cache: Folder of what they gave for texts, locked while there are new ones.
+            clock: Measures how long they take.
+        """
+        self._teachers, self._clock = teachers, clock
+        self._caches = [VectorCache(teacher, cache) for teacher in teachers]
+        self.seconds, self.texts = 0.0, 0
+
+    @property
+    def cards(self) -> tuple[TeacherCard, ...]:
+        """What the teachers are."""
+        return tuple(teacher.card for teacher in self._teachers)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Digests of the teachers."""
+        return tuple(teacher.fingerprint for teacher in self._teachers)
+
+    @property
+    def seconds_per_text(self) -> float | None:
+        """How long a text takes; None before the first."""
+        return self.seconds / self.texts if self.texts else None
+
+    def count_missing(self, texts: Sequence[str]) -> int:
+        """How many of some texts the teachers have not read yet."""
+        return max(cache.count_missing(texts) for cache in self._caches)
+
+    def read(self, texts: Sequence[str], on_texts: OnTexts = lambda _: None) -> None:
+        """Has every teacher read some texts; `on_texts` counts those of the last one."""
+        missing, start = self.count_missing(texts), self._clock()
+        for number, cache in enumerate(self._caches, start=1):
+            cache.vectors(texts, on_texts if number == len(self._caches) else lambda _: None)
+        if missing:
+            self.seconds += self._clock() - start
+            self.texts += missing
+
+    def learn(self, texts: Sequence[str], truth: NDArray[np.bool_]) -> None:
+        """Has every teacher become a classifier, by texts and their labels, `(texts, labels)`."""
+        for teacher, cache in zip(self._teachers, self._caches, strict=True):
+            teacher.learn(cache.vectors(texts, lambda _: None), truth)
+
+    def probabilities(
+        self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
+    ) -> NDArray[np.float64]:
+        """The probability of each label for some texts, `(texts, labels)`."""
+        self.read(texts, on_texts)
+        found = [
+            teacher.probabilities(cache.vectors(texts, lambda _: None))
+            for teacher, cache in zip(self._teachers, self._caches, strict=True)
+        ]
+        return np.asarray(np.mean(found, axis=0))
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
+        """Vectors of some texts that are near if the texts are similar; None without such."""
+        for teacher, cache in zip(self._teachers, self._caches, strict=True):
+            if teacher.has_space:
+                return cache.vectors(texts, lambda _: None)
+        return None
+
+    def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Words of similar meaning, by the first teacher that knows any."""
+        for teacher in self._teachers:
+            if found := teacher.similar_words(words):
+                return found
+        return {}
+
+    def seconds_for(self, texts: Sequence[str]) -> float:
+        """How long the first teacher takes for some texts, now."""
+        start = self._clock()
+        self._teachers[0].vectors(texts)
+        return self._clock() - start

@@ -1,0 +1,79 @@
+"""What a teacher is: a model that gives each label a probability for any text."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewise.vocab.errors import GatewiseError
+
+
+class TeacherError(GatewiseError):
+    """A teacher that cannot be used."""
+
+
+@dataclass(frozen=True)
+class TeacherCard:
+    """What a teacher is, for reports.
+
+    Attributes:
+        name: Its name: the heading of its README, else the name of its folder.
+        kind: How it became a classifier.
+        bytes: The size of its weights.
+        license: The licence that its README tells; None if it tells none.
+    """
+
+    name: str
+    kind: str
+    bytes: int
+    license: str | None
+
+    def as_dict(self) -> dict[str, object]:
+        """The card as a JSON object."""
+        return asdict(self)
+
+
+class Teacher(Protocol):
+    """A model whose costly result for a text is a vector, which is kept and read again.
+
+    Attributes:
+        card: What it is.
+        fingerprint: Digest of everything that its vectors depend on.
+        width: Numbers of a vector.
+        has_space: Whether near vectors mean similar texts.
+    """
+
+    card: TeacherCard
+    fingerprint: str
+    width: int
+    has_space: bool
+
+    def learn(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_], /) -> None:
+        """Becomes a classifier of the labels, if it is none yet.
+
+        Args:
+            vectors: Those of the training texts, `(texts, width)`.
+            truth: Which labels each has, `(texts, labels)`.
+        """
+
+    def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The vectors of some texts, `(texts, width)`; this is what takes time."""
+
+    def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The probability of each label for some vectors, `(texts, labels)`."""
+
+    def similar_words(self, words: Collection[str], /) -> Mapping[str, tuple[str, ...]]:
+        """Words of similar meaning, for those of some words for which there are any."""
+
+
+def file_digest(*files: Path) -> str:
+    """One digest of the contents of several files."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,480 @@
+"""Teaching: the training rows, changed copies of them and unlabelled texts, labelled by teachers.
+
+The teachers read the rows of the corpus first, so that a frozen encoder becomes a classifier of
+them; then the unlabelled texts; then a copy of each row after another, as long as there is time.
+Validation and test rows are read to compare the teachers with the network; no copy is made of them,
+and no copy or unlabelled text is one of them.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewise.training.config.config import Config, ConfigError
+from gatewise.training.data.corpora import Rows
+from gatewise.training.data.encoded_corpus import update_digest
+from gatewise.training.data.minhash import normalized
+from gatewise.training.data.stored_rows import StoredRows, store
+from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
+from gatewise.training.teacher.changed_copies import TextChanger, units
+from gatewise.training.teacher.labeller import Labeller, open_teachers
+from gatewise.training.teacher.targets import mix, soften
+from gatewise.training.teacher.teacher import TeacherCard, TeacherError
+from gatewise.training.teacher.unlabelled_texts import (
+    Likeness,
+    UnlabelledCounts,
+    read_texts,
+    spelling_vectors,
+)
+from gatewise.training.teacher.vector_cache import locked
+from gatewise.vocab.atomic_files import atomic_write
+from gatewise.vocab.corpus.bad_row_policy import BadRows
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.tokenizer import character_classes
+
+_LIMITS_FILE = "limits.json"
+"""What earlier runs had time for, in the folder of the caches."""
+
+_WINDOW = 4096
+_MAX_LEARNT = 50_000
+"""Training rows that a teacher becomes a classifier by."""
+
+_MAX_POOL = 20_000
+"""Texts that words and ends of copies are drawn from."""
+
+
+@dataclass(frozen=True)
+class TeachingCounts:
+    """What the network learns from.
+
+    Attributes:
+        teachers: What the teachers are.
+        rows: Rows of the corpus.
+        copies: Changed copies of each row, at most.
+        copied: Changed copies in all, those left out that another text equals.
+        unlabelled: What became of the unlabelled texts; None if there are none.
+    """
+
+    teachers: tuple[TeacherCard, ...]
+    rows: int
+    copies: int
+    copied: int
+    unlabelled: UnlabelledCounts | None
+
+    @property
+    def texts(self) -> int:
+        """Texts that the network learns from."""
+        return self.rows + self.copied + (self.unlabelled.used if self.unlabelled else 0)
+
+    def as_dict(self) -> dict[str, object]:
+        """The counts as a JSON object."""
+        return {
+            "teachers": [card.as_dict() for card in self.teachers],
+            "copies": self.copies,
+            "copied_texts": self.copied,
+            "unlabelled": self.unlabelled.as_dict() if self.unlabelled else None,
+            "texts": self.texts,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """The rows of a run as teachers labelled them.
+
+    Attributes:
+        rows: The training rows with targets, and copies and unlabelled texts among them; the
+            validation and test rows as they were.
+        labeller: The teachers.
+        counts: What the training rows are.
+    """
+
+    rows: Rows
+    labeller: Labeller
+    counts: TeachingCounts
+
+
+def check_settings(config: Config) -> None:
+    """Refuses settings that exclude a teacher, and texts for a teacher without one.
+
+    Raises:
+        ConfigError: If there is such a setting.
+    """
+    if not config.teacher.is_wanted:
+        if config.teacher.unlabelled:
+            raise ConfigError(
+                "teacher.unlabelled: expected teacher.folders too, because nothing else labels "
+                "these texts"
+            )
+        return
+    excluded = {
+        "corpus.probability_prefix": (
+            config.corpus.probability_prefix is not None,
+            "the corpus is labelled by another teacher already",
+        ),
+        "training.refit=true": (
+            config.training.refit is True,
+            "the teacher's network is not trained on the rows held out",
+        ),
+        "reject.out_of_scope with teacher.unlabelled": (
+            config.reject.out_of_scope is not None and bool(config.teacher.unlabelled),
+            "a teacher gives every text a label",
+        ),
+    }
+    for setting, (is_set, reason) in excluded.items():
+        if is_set:
+            raise ConfigError(f"teacher.folders: not with {setting}: {reason}: leave one out")
+
+
+def teach(
+    rows: Rows,
+    config: Config,
+    bad_rows: BadRows,
+    file: Path,
+    cache_folder: Path,
+    on_progress: OnProgress,
+) -> Taught:
+    """Has the teachers of a run label its rows, copies of them, and unlabelled texts.
+
+    Args:
+        rows: The rows.
+        config: The run's settings.
+        bad_rows: What happens to an unlabelled text that cannot be used.
+        file: File in which the labelled rows are stored for the run.
+        cache_folder: Folder in which the teachers' results are kept beyond the run.
+        on_progress: Called as texts are labelled, and for each finding.
+
+    Raises:
+        GatewiseError: If a teacher cannot be used, or has no time for the rows themselves.
+    """
+    teachers = open_teachers(config, rows.labels, multi_label=rows.multi_label)
+    with locked(cache_folder):
+        labeller = Labeller(teachers, cache_folder)
+        teaching = _Teaching(rows, config, labeller, cache_folder, on_progress)
+        teaching.read_corpus()
+        stored = store(
+            teaching.rows(read_texts(config, bad_rows)),
+            file,
+            config.tokens.text_limit(),
+        )
+        teaching.keep_limits()
+    counts = teaching.counts()
+    on_progress(Finding(_summary(counts)))
+    return Taught(replace(rows, train=stored), labeller, counts)
+
+
+class _Teaching:
+    """The labelling of one run; see `teach`."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        config: Config,
+        labeller: Labeller,
+        cache_folder: Path,
+        on_progress: OnProgress,
+    ) -> None:
+        self._rows, self._config, self._labeller = rows, config, labeller
+        self._on_progress = on_progress
+        minutes = config.teacher.minutes
+        self._seconds = None if minutes is None else 60 * minutes
+        self._limits = _Limits(cache_folder, _identity(rows, config, labeller))
+        self._copies = self._copied = 0
+        self._unlabelled: UnlabelledCounts | None = None
+        # Of every text that the network learns from or is measured on.
+        self._seen: set[int] = set()
+
+    def read_corpus(self) -> None:
+        """Has the teachers read all rows, and become classifiers by the training rows."""
+        names = ", ".join(
+            f"{card.name} ({card.bytes / 1e6:,.0f} MB)" for card in self._labeller.cards
+        )
+        parts = list(self._rows.parts().values())
+        total = sum(map(len, parts))
+        self._report(f"teacher {names}: reads the {total:,} texts of the corpus")
+        stage = _Stage("reading the corpus", total, self._on_progress)
+        for stored in parts:
+            for texts in stored.texts():
+                self._seen.update(map(_key, texts))
+                for start in range(0, len(texts), 512):
+                    self._labeller.read(texts[start : start + 512], stage.add)
+                    self._check_time(total - stage.done)
+        texts, truth = self._learnt()
+        self._labeller.learn(texts, truth)
+
+    def rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
+        """The rows that the network learns from."""
+        rows = self._rows.train
+        yield from self._own_rows()
+        if self._config.teacher.unlabelled:
+            yield from self._unlabelled_rows(unlabelled)
+        copies = self._limits.copies
+        if copies is None:
+            copies = self._config.teacher.copies_of(len(rows))
+        if not copies:
+            return
+        self._tell_time(f"{copies} changed copies of each text", copies * len(rows))
+        stage = _Stage("labelling copies", copies * len(rows), self._on_progress)
+        changer = self._changer()
+        while self._copies < copies and self._has_time_for(len(rows)):
+            yield from self._copy_rows(changer, self._copies, stage)
+            self._copies += 1
+        if self._copies < copies:
+            self._report(
+                f"teacher.minutes={self._config.teacher.minutes:g}: time for {self._copies} of "
+                f"{copies} copies of each text"
+            )
+
+    def counts(self) -> TeachingCounts:
+        return TeachingCounts(
+            teachers=self._labeller.cards,
+            rows=len(self._rows.train),
+            copies=self._copies,
+            copied=self._copied,
+            unlabelled=self._unlabelled,
+        )
+
+    def keep_limits(self) -> None:
+        if self._seconds is not None:
+            read = self._unlabelled.read if self._unlabelled else 0
+            self._limits.keep(self._copies, read)
+
+    def _learnt(self) -> tuple[list[str], NDArray[np.bool_]]:
+        """The training rows in scope, evenly spaced if there are very many, and their labels."""
+        train = self._rows.train
+        step = -(-len(train) // _MAX_LEARNT)
+        chosen = [
+            row
+            for row in train.only(np.arange(len(train)) % step == 0)
+            if row.labels or self._rows.multi_label
+        ]
+        truth = self._rows.labels.matrix([row.labels for row in chosen])
+        return [row.text for row in chosen], truth
+
+    def _own_rows(self) -> Iterator[Row]:
+        for window in self._rows.train.windows():
+            targets = self._targets([row.text for row in window])
+            truth = self._rows.labels.matrix([row.labels for row in window])
+            mixed = mix(targets, truth, self._config.teacher.hard_share)
+            for row, target in zip(window, mixed, strict=True):
+                yield (
+                    replace(row, probabilities=tuple(target.tolist()))
+                    if self._in_scope(row)
+                    else row
+                )
+
+    def _unlabelled_rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
+        limit, used, known, unlike, read = self._limits.unlabelled, 0, 0, 0, 0
+        stage = _Stage("labelling unlabelled texts", 0, self._on_progress)
+        is_like = self._likeness()
+        file = str(self._config.teacher.unlabelled[0])
+        stream = unlabelled if limit is None else islice(unlabelled, limit)
+        while (window := list(islice(stream, 512))) and (
+            limit is not None or self._has_time_for(len(window))
+        ):
+            new = [text for text in window if self._is_new(text)]
+            self._labeller.read(new)
+            like = is_like(new) if new else np.zeros(0, dtype=np.bool_)
+            kept = [text for text, is_kept in zip(new, like, strict=True) if is_kept]
+            yield from self._labelled(kept, [Location(file, read + n) for n in range(len(kept))])
+            read, known = read + len(window), known + len(window) - len(new)
+            used, unlike = used + len(kept), unlike + len(new) - len(kept)
+            stage.add(len(window))
+        self._unlabelled = UnlabelledCounts(read, known, unlike, used)
+        self._report(str(self._unlabelled))
+
+    def _copy_rows(self, changer: TextChanger, number: int, stage: "_Stage") -> Iterator[Row]:
+        """A changed copy of each row."""
+        generator = np.random.default_rng([self._config.training.seed, number])
+        for window in self._rows.train.windows():
+            made = [
+                (changer.copy(row.text, generator, joins=self._in_scope(row)), row)
+                for row in window
+            ]
+            made = [(text, row) for text, row in made if self._is_new(text)]
+            stage.add(len(window) - len(made))
+            self._copied += len(made)
+            outside = [(text, row) for text, row in made if not self._in_scope(row)]
+            yield from (Row(text, (), row.location) for text, row in outside)
+            inside = [(text, row) for text, row in made if self._in_scope(row)]
+            stage.add(len(outside))
+            yield from self._labelled(
+                [text for text, _ in inside], [row.location for _, row in inside], stage
+            )
+
+    def _labelled(
+        self, texts: Sequence[str], locations: Sequence[Location], stage: "_Stage | None" = None
+    ) -> Iterator[Row]:
+        """Texts with the teachers' probabilities, and the labels that these tell."""
+        if not texts:
+            return
+        names = self._rows.labels.names
+        targets = self._targets(texts, stage)
+        best = targets >= 0.5
+        if not self._rows.multi_label:
+            best = targets.argmax(axis=1)[:, None] == np.arange(len(names))
+        for text, location, target, has in zip(texts, locations, targets, best, strict=True):
+            labels = tuple(names[label] for label in np.flatnonzero(has))
+            yield Row(text, labels, location, tuple(target.tolist()))
+
+    def _targets(self, texts: Sequence[str], stage: "_Stage | None" = None) -> NDArray[np.float64]:
+        found = self._labeller.probabilities(texts, stage.add if stage else lambda _: None)
+        return soften(found, self._config.teacher.temperature, multi_label=self._rows.multi_label)
+
+    def _changer(self) -> TextChanger:
+        pool = _sample(self._rows.train)
+        words = {unit.strip().lower() for text in pool for unit in units(text)}
+        return TextChanger(pool, self._labeller.similar_words(words))
+
+    def _likeness(self) -> Any:
+        """A function of texts, which tells which of them are like those of the corpus."""
+        train, validation = _sample(self._rows.train), _sample(self._rows.validation)
+        vectors = self._labeller.vectors(train)
+        if vectors is not None:
+            of_validation = self._labeller.vectors(validation)
+            likeness = Likeness(vectors, of_validation)
+            return lambda texts: likeness.is_like(self._labeller.vectors(texts))
+        vectorizer, of_train = spelling_vectors(train)
+        likeness = Likeness(of_train, vectorizer.transform(validation))
+        return lambda texts: likeness.is_like(vectorizer.transform(texts))
+
+    def _in_scope(self, row: Row) -> bool:
+        return bool(row.labels) or self._rows.multi_label
+
+    def _is_new(self, text: str) -> bool:
+        """Whether a text has a token and was not seen before; it then counts as seen."""
+        if not _has_token(text) or (key := _key(text)) in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+    def _has_time_for(self, texts: int) -> bool:
+        if self._seconds is None or self._limits.copies is not None:
+            return True
+        needed = texts * (self._labeller.seconds_per_text or 0.0)
+        return self._labeller.seconds + needed <= self._seconds
+
+    def _check_time(self, texts: int) -> None:
+        """Refuses to begin with what cannot be ended in time."""
+        if not self._has_time_for(texts):
+            needed = texts * (self._labeller.seconds_per_text or 0.0) + self._labeller.seconds
+            raise TeacherError(
+                f"teacher.minutes={self._config.teacher.minutes:g}: expected time for the texts of "
+                f"the corpus, which take about {duration(needed)}: allow more"
+            )
+
+    def _tell_time(self, what: str, texts: int) -> None:
+        speed = self._labeller.seconds_per_text
+        about = f", about {duration(texts * speed)} at most" if speed else ""
+        self._report(f"teacher labels {what}: {texts:,} texts{about}")
+
+    def _report(self, message: str) -> None:
+        self._on_progress(Finding(message))
+
+
+class _Stage:
+    """Reports how far a stage has come."""
+
+    def __init__(self, name: str, texts: int, on_progress: OnProgress) -> None:
+        self._name, self._texts, self._on_progress = name, texts, on_progress
+        self.done = 0
+
+    def add(self, texts: int) -> None:
+        """Counts texts as done."""
+        self.done += texts
+        steps = max(self._texts, self.done)
+        self._on_progress(Progress(self.done, steps, stage=LABELLING + self._name))
+
+
+class _Limits:
+    """What an earlier run of the same rows and settings had time for: a later one does the same.
+
+    Attributes:
+        copies: Copies of each text; None without an earlier run.
+        unlabelled: Unlabelled texts read; None likewise.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self._file, self._identity = folder / _LIMITS_FILE, identity
+        found = self._read().get(identity, {})
+        self.copies: int | None = found.get("copies")
+        self.unlabelled: int | None = found.get("unlabelled")
+
+    def keep(self, copies: int, unlabelled: int) -> None:
+        """Keeps what this run had time for."""
+        document = {
+            **self._read(),
+            self._identity: {"copies": copies, "unlabelled": unlabelled},
+        }
+        with atomic_write(self._file) as temporary:
+            temporary.write_text(json.dumps(document), encoding="utf-8")
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            document = json.loads(self._file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return document if isinstance(document, dict) else {}
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(40), duration(100), duration(9000)
+    ('a minute', '2 minutes', '2.5 hours')
+    """
+    minutes = seconds / 60
+    if minutes < 1.5:
+        return "a minute"
+    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+
+
+def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:
+    """Digest of what the labelled texts depend on, but for the time."""
+    digest = hashlib.sha256()
+    for row in chain(rows.train, rows.validation):
+        update_digest(digest, row)
+    teacher = config.teacher.model_dump(mode="json", exclude={"cache", "untaught", "folders"})
+    document = [teacher, config.training.seed, labeller.fingerprints]
+    digest.update(json.dumps(document).encode())
+    return digest.hexdigest()
+
+
+def _summary(counts: TeachingCounts) -> str:
+    parts = [f"{counts.rows:,} rows"]
+    if counts.copied:
+        parts.append(f"{counts.copied:,} changed copies of them")
+    if counts.unlabelled:
+        parts.append(f"{counts.unlabelled.used:,} unlabelled texts")
+    return f"the network learns from {', '.join(parts)}, as the teacher labels them"
+
+
+def _sample(rows: StoredRows) -> list[str]:
+    """Texts, evenly spaced."""
+    step = -(-len(rows) // _MAX_POOL)
+    chosen = rows.only(np.arange(len(rows)) % step == 0)
+    return list(chain.from_iterable(chosen.texts()))
+
+
+def _key(text: str) -> int:
+    """A number for all texts that differ in case and white space only."""
+    form = normalized(text).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(form, digest_size=8).digest(), "little")
+
+
+def _has_token(text: str) -> bool:
+    return bool(_dropped().sub("", text).strip())
+
+
+@cache
+def _dropped() -> re.Pattern[str]:
+    return re.compile(character_classes.python_class(character_classes.dropped()))

@@ -1,0 +1,70 @@
+"""The weights of an encoder in safetensors, run by PyTorch and transformers."""
+
+import inspect
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModel
+from transformers.utils import logging
+
+from gatewise.service.model.onnx_session import first_line
+from gatewise.training.teacher.encoder_folder import EncoderFolder
+from gatewise.training.teacher.teacher import TeacherError
+
+_UNUSED = "pooler."
+"""Weights of a layer that the vectors do not use, and that many folders leave out."""
+
+
+class TorchEncoder:
+    """An encoder that transformers knows, on the CPU or, if there is one, a GPU."""
+
+    per_token = True
+
+    def __init__(self, folder: EncoderFolder) -> None:
+        # What it reports is checked below.
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            model, report = AutoModel.from_pretrained(
+                str(folder.path),
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                dtype=torch.float32,
+            )
+        except Exception as error:  # of every kind: an unknown architecture, shapes that differ
+            raise TeacherError(
+                f"{folder.path}: transformers cannot load it: {first_line(error)}"
+            ) from None
+        missing = sorted(name for name in report["missing_keys"] if not name.startswith(_UNUSED))
+        if missing:
+            raise TeacherError(
+                f"{folder.path}: the weights do not fit config.json: {len(missing)} are missing, "
+                f"{missing[0]} among them"
+            )
+        # Texts are read on several threads instead, which leaves the order of sums as it is.
+        torch.set_num_threads(1)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = model.to(self._device).eval()
+        self._accepted = inspect.signature(model.forward).parameters.keys()
+
+    def run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """The state of each token, `(texts, tokens, width)`."""
+        tensors = {
+            name: torch.from_numpy(values).to(self._device)
+            for name, values in inputs.items()
+            if name in self._accepted
+        }
+        with torch.inference_mode():
+            states: Any = self._model(**tensors).last_hidden_state
+        found: NDArray[np.float32] = states.float().cpu().numpy()
+        return found
+
+    def word_vectors(self) -> NDArray[np.float32] | None:
+        """The vector of each token before the first layer, `(vocab, width)`."""
+        weight = self._model.get_input_embeddings().weight
+        found: NDArray[np.float32] = weight.detach().float().cpu().numpy()
+        return found

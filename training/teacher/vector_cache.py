@@ -1,0 +1,124 @@
+"""A teacher's vectors of texts on disk, by text, so that no text is read by it twice.
+
+A folder for each teacher, with two flat files that only grow: digests of texts, and their vectors
+in 16-bit floats. What a killed process left incomplete at the end of either is cut off.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from gatewise.training.teacher.teacher import Teacher, TeacherError
+from gatewise.vocab.atomic_files import translate_write_errors
+
+_DIGEST_BYTES = 16
+_CHUNK = 512
+"""Texts that are read and written together."""
+
+OnTexts = Callable[[int], None]
+"""Called with the number of texts that were just done."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Makes a folder of caches, and keeps other runs out of it.
+
+    Raises:
+        GatewiseError: If it cannot be written, or another run uses it.
+    """
+    lock = FileLock(folder / "lock")
+    with translate_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise TeacherError(
+                f"{folder}: another run keeps its teacher's results there: wait for its end, or "
+                "set teacher.cache to another folder"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class VectorCache:
+    """The vectors of one teacher."""
+
+    def __init__(self, teacher: Teacher, folder: Path) -> None:
+        """Reads which texts are there.
+
+        Args:
+            teacher: The teacher, which reads those that are not.
+            folder: Folder of the caches of several teachers, locked.
+        """
+        self._teacher = teacher
+        self._folder = folder / teacher.fingerprint[:32]
+        self._row_bytes = 2 * teacher.width
+        with translate_write_errors(self._folder):
+            self._folder.mkdir(exist_ok=True)
+            for name in ("digests", "vectors"):
+                (self._folder / name).touch()
+        self._rows = self._known()
+
+    def vectors(self, texts: Sequence[str], on_texts: OnTexts) -> NDArray[np.float32]:
+        """The vectors of some texts, `(texts, width)`.
+
+        Args:
+            texts: The texts.
+            on_texts: Called as they are done; those that were kept are done at once.
+        """
+        if not texts:
+            return np.empty((0, self._teacher.width), dtype=np.float32)
+        keys = [_digest(text) for text in texts]
+        missing = {
+            key: text for key, text in zip(keys, texts, strict=True) if key not in self._rows
+        }
+        on_texts(sum(key not in missing for key in keys))
+        items = list(missing.items())
+        for start in range(0, len(items), _CHUNK):
+            chunk = items[start : start + _CHUNK]
+            self._append([key for key, _ in chunk], self._teacher.vectors([t for _, t in chunk]))
+            done = {key for key, _ in chunk}
+            on_texts(sum(key in done for key in keys))
+        rows = np.array([self._rows[key] for key in keys], dtype=np.int64)
+        file = np.memmap(self._folder / "vectors", dtype=np.float16, mode="r")
+        found: NDArray[np.float32] = file.reshape(-1, self._teacher.width)[rows].astype(np.float32)
+        return found
+
+    def count_missing(self, texts: Sequence[str]) -> int:
+        """How many of some texts have no vector yet."""
+        return len({_digest(text) for text in texts} - self._rows.keys())
+
+    def _known(self) -> dict[bytes, int]:
+        """The row of each digest; what is incomplete is cut off."""
+        digests, vectors = self._folder / "digests", self._folder / "vectors"
+        count = min(
+            digests.stat().st_size // _DIGEST_BYTES, vectors.stat().st_size // self._row_bytes
+        )
+        for file, size in ((digests, _DIGEST_BYTES), (vectors, self._row_bytes)):
+            if file.stat().st_size != count * size:
+                with translate_write_errors(file), file.open("rb+") as opened:
+                    opened.truncate(count * size)
+        found = digests.read_bytes()
+        return {found[row * _DIGEST_BYTES : (row + 1) * _DIGEST_BYTES]: row for row in range(count)}
+
+    def _append(self, keys: list[bytes], vectors: NDArray[np.float32]) -> None:
+        with translate_write_errors(self._folder):
+            # The digests last: a row counts once both are there.
+            with (self._folder / "vectors").open("ab") as file:
+                file.write(vectors.astype(np.float16).tobytes())
+            with (self._folder / "digests").open("ab") as file:
+                file.write(b"".join(keys))
+        for key in keys:
+            self._rows[key] = len(self._rows)
+
+
+def _digest(text: str) -> bytes:
+    encoded = text.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
