@@ -240,6 +240,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         GatewiseError: If the rows, the vectors or the settings cannot be used.
     """
     config = auto_settings.with_refit(config, rows)
+    config = auto_settings.with_class_weights(config, rows)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
     config = auto_settings.with_pieces(config, rows)

@@ -78,10 +78,11 @@ class TrainingConfig(Section):
         "are chosen by them. By default if at most 5,000 rows are given, without a validation "
         "corpus.",
     )
-    class_weights: Literal["none", "balanced"] = Field(
-        "none",
+    class_weights: Literal["none", "balanced", "auto"] = Field(
+        "auto",
         description="Weights of the labels in the loss; `balanced` is rows / (labels × rows of "
-        "the label).",
+        "the label). By default balanced if there are at most 5,000 rows with one label each, and "
+        "the most frequent label has at least ten times the rows of the others in the mean.",
     )
     sampling: Literal["natural", "balanced"] = Field(
         "natural",

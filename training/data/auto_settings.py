@@ -5,6 +5,8 @@ training text, as with names, with many languages or with a language of long com
 characters classify short texts better. The same holds for scripts without spaces.
 """
 
+from collections import Counter
+
 import numpy as np
 
 from gatewise.training.config.config import Config, ConfigError
@@ -31,6 +33,10 @@ _FEW_ROWS = 5_000
 _SOLVABLE_ROWS, _SOLVABLE_PAIRS = 20_000, 200_000
 """Training rows, and pairs of a row and a label, up to which the linear path of short texts is
 solved: more take the solver longer than descent takes."""
+
+_DOMINANT = 10
+"""Rows of the most frequent label, as a multiple of the mean of the others, from which few rows are
+weighted by their label: without weights the others are hardly ever predicted."""
 
 _ENTRIES_PER_PIECE = 10
 """Of so many entries of the dictionary one is a piece of a word, where there are pieces."""
@@ -96,12 +102,7 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
         ConfigError: If the path cannot be solved for these rows.
     """
     training = config.training
-    # A row out of scope has a share of every label, and so has one that a teacher labelled.
-    has_shares = (
-        config.corpus.probability_prefix is not None
-        or config.reject.out_of_scope is not None
-        or config.teacher.is_wanted
-    )
+    has_shares = _has_shares(config)
     if training.linear_path == "solved" and has_shares:
         raise ConfigError(
             "training.linear_path=solved: expected rows with their label or labels, received "
@@ -160,6 +161,23 @@ def with_refit(config: Config, rows: Rows) -> Config:
     return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
 
 
+def with_class_weights(config: Config, rows: Rows) -> Config:
+    """Resolves `training.class_weights`.
+
+    Args:
+        config: The run's settings.
+        rows: Its rows.
+    """
+    training = config.training
+    if training.class_weights != "auto":
+        return config
+    has_one = not (rows.multi_label or _has_shares(config))
+    is_possible = has_one and training.sampling == "natural" and _are_few(rows)
+    is_balanced = is_possible and _has_dominant_label(rows)
+    update = {"class_weights": "balanced" if is_balanced else "none"}
+    return config.model_copy(update={"training": training.model_copy(update=update)})
+
+
 def without_refit(config: Config) -> Config:
     """The settings of a run whose network is trained once.
 
@@ -195,6 +213,21 @@ def resolved(given: Config, final: Config) -> tuple[str, ...]:
         for section, values in before.items()
         for name, value in values.items()
         if value == "auto" and after[section][name] != value
+    )
+
+
+def _has_dominant_label(rows: Rows) -> bool:
+    counts = Counter(label for row in rows.train for label in row.labels)
+    *others, most = sorted(counts.values())
+    return bool(others) and most >= _DOMINANT * sum(others) / len(others)
+
+
+def _has_shares(config: Config) -> bool:
+    # A row out of scope has a share of every label, and so has one that a teacher labelled.
+    return (
+        config.corpus.probability_prefix is not None
+        or config.reject.out_of_scope is not None
+        or config.teacher.is_wanted
     )
 
 

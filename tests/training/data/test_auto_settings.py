@@ -6,6 +6,7 @@ import pytest
 from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
 from gatewise.training.data.auto_settings import (
+    with_class_weights,
     with_epochs,
     with_linear_path,
     with_pieces,
@@ -47,6 +48,13 @@ def rows_of(tmp_path, write_csv):
         return read(corpora, config.load(), StopAtBadRows(), tmp_path / "rows")
 
     return rows
+
+
+def stored(folder, texts, labels):
+    """Training rows with a label each."""
+    numbered = enumerate(zip(texts, labels, strict=True), start=1)
+    rows = [Row(text, (label,), Location("rows", n)) for n, (text, label) in numbered]
+    return store(rows, folder / "train.arrow")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +135,7 @@ def test_the_linear_path_of_few_rows_with_labels_is_solved(assignments, linear_p
     ids=["short", "many labels", "many rows", "long"],
 )
 def test_the_path_of_more_rows_is_solved_where_that_is_quick(tmp_path, texts, labels, linear_path):
-    numbered = [Row(text, (str(n % labels),), Location("rows", n)) for n, text in enumerate(texts)]
-    train = store(numbered, tmp_path / "train.arrow")
+    train = stored(tmp_path, texts, [str(n % labels) for n in range(len(texts))])
     names = Labels(tuple(str(n) for n in range(labels)))
     rows = Rows(train, train.only(np.arange(len(train)) < 10), None, names, multi_label=False)
     assert with_linear_path(config.load(), rows).training.linear_path == linear_path
@@ -163,6 +170,27 @@ def test_a_path_cannot_be_solved_for_probabilities(rows_of):
 def test_a_path_that_is_solved_has_no_common_loss():
     with pytest.raises(ConfigError, match=r"expected training\.paths=apart"):
         config.load(assignments=["training.linear_path=solved", "training.paths=together"])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "counts", "weights"),
+    [
+        ([], {"a": 600, "b": 60}, "balanced"),
+        ([], {"a": 600, "b": 61}, "none"),
+        # Rare labels beside frequent ones, but none that is most of the rows.
+        ([], {"a": 600, "b": 600, "c": 10}, "none"),
+        ([], {"a": 600, "b": 20, "c": 30, "d": 40}, "balanced"),
+        (["training.class_weights=none"], {"a": 600, "b": 60}, "none"),
+        (["training.sampling=balanced"], {"a": 600, "b": 60}, "none"),
+        (["corpus.probability_prefix=p_"], {"a": 600, "b": 60}, "none"),
+    ],
+)
+def test_rare_labels_beside_a_dominant_one_are_weighted(assignments, counts, weights, tmp_path):
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    train = stored(tmp_path, ["text"] * len(labels), labels)
+    rows = Rows(train, train, None, Labels(tuple(counts)), multi_label=False)
+    found = with_class_weights(config.load(assignments=assignments), rows)
+    assert found.training.class_weights == weights
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_label_without_validation_rows(check):
 
 def test_skew(check):
     rows = rows_of(positive=2000, negative=200)
-    found = check(rows)["skew"]
+    found = check(rows, "training.class_weights=none")["skew"]
     assert found.severity == "warning"
     assert found.message == (
         "'positive' has 1,800 rows, 'negative' 180 rows; training.class_weights=none leaves them "
@@ -170,6 +170,9 @@ def test_skew(check):
     balanced = check(rows, "training.sampling=balanced")["skew"]
     assert (balanced.severity, balanced.advice) == ("note", "")
     assert balanced.message.endswith("training.sampling=balanced balances them")
+    automatic = check(rows)["skew"]
+    assert (automatic.severity, automatic.advice) == ("note", "")
+    assert automatic.message.endswith("training.class_weights=balanced balances them")
 
 
 def test_texts_that_are_truncated(check):
