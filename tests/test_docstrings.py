@@ -21,6 +21,8 @@ NAMES = sorted(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_are_true(name):
+    if name == "gatewise.training.teacher.torch_encoder":
+        pytest.importorskip("transformers", reason="of the extra teacher")
     module = importlib.import_module(name)
     finder = doctest.DocTestFinder(exclude_empty=True)
     runner = doctest.DocTestRunner()

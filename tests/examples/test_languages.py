@@ -240,18 +240,13 @@ def test_readme_shows_the_real_counts(entries):
     assert shown[-1][-1] == str(len(entries))
 
 
-def test_baseline_is_strong_and_not_perfect(corpus, languages, model_folder):
-    done = run_script("baseline", str(corpus), "--json")
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    assert set(result) == {"name", "accuracy", "macro_f1", "rows"}
-    assert 0.97 < result["accuracy"] < 1
-    assert 0.97 < result["macro_f1"] < 1
-    assert result["rows"] == len(rows_of(corpus / "test.csv")) - 1
+def test_baseline_in_json(languages, model_folder):
     done = run_script("baseline", str(languages), "--model", str(model_folder), "--json")
     assert done.returncode == 0, done.stderr
     linear, gatewise = json.loads(done.stdout)
-    assert (gatewise["name"], gatewise["rows"]) == ("Gatewise", linear["rows"])
+    assert set(linear) == {"name", "accuracy", "macro_f1", "rows"}
+    assert linear["rows"] == gatewise["rows"] == len(rows_of(languages / "test.csv")) - 1
+    assert gatewise["name"] == "Gatewise"
     assert gatewise["accuracy"] > 0.9
 
 
@@ -275,7 +270,9 @@ def test_the_whole_demo_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"train.csv", "validation.csv", "test.csv", "scored.csv", "model"}
-    assert "LinearSVC" in done.stdout
+    # The baseline is strong, and not perfect.
+    shown = re.search(r"LinearSVC │ (\S+)% +│ (\S+)% +│", done.stdout)
+    assert all(97 < float(percent) < 100 for percent in shown.groups())
     assert "Wo ist der nächste Bahnhof?" in done.stdout
     assert rows_of(tmp_path / "scored.csv")[0] == [
         *("text", "label", "predicted_label", "predicted_score")

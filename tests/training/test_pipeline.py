@@ -99,10 +99,10 @@ def test_the_logits_are_calibrated_and_a_target_reached_on_the_validation_rows(
     assert found["log_loss_before"] == pytest.approx(plain.validation.log_loss, rel=1e-5)
     assert found["log_loss"] == pytest.approx(result.validation.log_loss, rel=1e-4)
     assert result.validation.log_loss < plain.validation.log_loss
-    assert result.validation.accuracy == plain.validation.accuracy
     assert found["ece"] == pytest.approx(metrics["validation"]["ece"], abs=1e-4)
     before, after = Classifier.load(tmp_path / "plain"), Classifier.load(folder)
-    texts = ["Where is the station?", "最寄りの駅はどこですか"]
+    rows = open_corpus(languages / "validation.csv", Columns()).rows(StopAtBadRows())
+    texts = [row.text for row in rows]
     logits = after.logits(after.encode(texts)) * found["temperature"]
     np.testing.assert_allclose(logits, before.logits(before.encode(texts)), rtol=1e-4, atol=1e-5)
     assert plain.validation.accuracy_answered >= 0.99

@@ -144,7 +144,7 @@ def never_predicted(
     never = [label for label, rows in reviewed.items() if rows and not predictions[label]]
     if not never:
         return []
-    named = [f"{_shown(label)} ({reviewed[label]:,} rows)" for label in never]
+    named = [f"{_shown(label)} ({_rows(reviewed[label])})" for label in never]
     advice = "Give it more rows"
     if config.training.class_weights == "none" and config.training.sampling == "natural":
         advice += ", or set training.class_weights=balanced"

@@ -37,6 +37,8 @@ class Cost:
         weight: Weight of the moving average.
         epoch_sum: Sum over the rows of the current epoch.
         epoch_rows: Number of rows of the current epoch so far.
+        guess: Cost of giving every label the same probability. Where the linear path is solved, the
+            first batch may cost far less than the next ones.
     """
 
     first: float | None = None
@@ -44,6 +46,7 @@ class Cost:
     weight: float = 0.0
     epoch_sum: float = 0.0
     epoch_rows: int = 0
+    guess: float = 0.0
 
     def add(self, loss: float, rows: int = 1) -> None:
         """Adds the cost of one update, the mean over its rows."""
@@ -73,12 +76,14 @@ class Cost:
         """Whether the cost is not finite or far above that of the untrained network."""
         if self.first is None:
             return False
-        return not math.isfinite(self.now) or self.now > _DIVERGED * self.first
+        return not math.isfinite(self.now) or self.now > _DIVERGED * max(self.first, self.guess)
 
     @property
     def is_good(self) -> bool:
         """Whether the weights are worth restoring: not much worse than untrained ones."""
-        return self.first is not None and max(self.now, self.epoch_mean) <= _USABLE * self.first
+        if self.first is None:
+            return False
+        return max(self.now, self.epoch_mean) <= _USABLE * max(self.first, self.guess)
 
 
 def divergence(update: int, cost: Cost, rate: float, lowered: float) -> str:

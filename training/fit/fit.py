@@ -18,6 +18,7 @@ from gatewise.training.data.examples import Examples
 from gatewise.training.fit import diagnosis
 from gatewise.training.fit.checkpoint import Checkpoint, Checkpoints, TrainingState
 from gatewise.training.fit.dataset import Batch, Batches, tensors
+from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.loss import Loss
 from gatewise.training.fit.lr_range_test import range_test
 from gatewise.training.fit.progress import Epoch, Finding, Fitted, OnProgress, Progress
@@ -175,12 +176,14 @@ class _Run:
         )
 
     def _begin(self) -> None:
+        labels = 2 if self._loss.multi_label else self._loss.labels
+        cost = Cost(guess=math.log(labels))
         if self._config.learning_rate == "auto":
             numbers = (self._batches.epoch(epoch) for epoch in itertools.count(1))
             batches = self._tensors(itertools.chain.from_iterable(numbers))
             default = TrainingConfig.model_fields["learning_rate"].default
             test = range_test(self._trainer, batches, default=default)
-            self._state = TrainingState(peak=test.chosen, rate_test=test)
+            self._state = TrainingState(peak=test.chosen, rate_test=test, cost=cost)
             rate = f"training.learning_rate={test.chosen:.2g}"
             result = (
                 f"chose {rate}"
@@ -189,7 +192,7 @@ class _Run:
             )
             self._report(f"learning-rate range test: {result}")
         else:
-            self._state = TrainingState(peak=self._config.learning_rate)
+            self._state = TrainingState(peak=self._config.learning_rate, cost=cost)
         self._save()
         self._checkpoints.keep_first()
 

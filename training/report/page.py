@@ -39,6 +39,7 @@ def page(contents: ReportContents) -> str:
     environment = _environment()
     script = environment.get_template("page.js").render()
     reviewed, fitted = contents.reviewed, contents.run.fitted
+    settings = _settings(contents.config, contents.automatic)
     return environment.get_template("page.html").render(
         contents=contents,
         run=contents.run,
@@ -62,7 +63,8 @@ def page(contents: ReportContents) -> str:
         confidences=charts.confidences(reviewed),
         lengths=charts.lengths(reviewed, contents.config.tokens),
         unknown=charts.unknown_tokens(reviewed),
-        settings=_settings(contents.config, contents.automatic),
+        settings=settings,
+        automatic=[each for section in settings for each in section if each.is_automatic],
         # The package's own files, whose tags and quotes are not to be escaped.
         style=Markup(environment.get_template("style.css").render()),  # noqa: S704
         script=Markup(script),  # noqa: S704

@@ -143,6 +143,9 @@ def test_resumed_run_continues_where_the_other_ended(classifier, source, tmp_pat
 @pytest.mark.usefixtures("committing")
 def test_run_that_a_bad_row_ended_resumes_with_a_rejects_file(classifier, source, tmp_path):
     out, rejects = tmp_path / "out.csv", tmp_path / "rejects.jsonl"
+    lines = (source / "a.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    source = tmp_path / "in.csv"
+    source.write_text("".join(lines[:1001]), encoding="utf-8")
     with pytest.raises(
         InterruptedRunError, match=r"the first 3 bad rows: .* resume the run$"
     ) as error:

@@ -84,3 +84,17 @@ def test_a_run_whose_best_epoch_was_the_last_has_not_settled():
     assert ending(0.7, settled[:2], stopped=False, best_was_last=True) is None
     # Not if it is flat: more epochs of it would help nothing.
     assert ending(0.7, [0.7, 0.7, 0.7], stopped=False, best_was_last=True) is None
+
+
+def test_a_first_batch_that_costs_little_is_no_measure():
+    """A solved linear path may know all of a small first batch."""
+    cost = Cost(guess=math.log(2))
+    cost.add(0.01, rows=2)
+    for _ in range(50):
+        cost.add(0.6, rows=64)
+    assert not cost.diverges
+    assert cost.is_good
+    for _ in range(20):
+        cost.add(9, rows=64)
+    assert cost.diverges
+    assert not cost.is_good

@@ -301,6 +301,12 @@ def test_the_first_screen_has_the_interval_and_the_baselines():
     assert "Accuracy87.5%on 400 test rows83.9% to 90.4% with 95% confidence" in text
     assert "Linear baseline91.2%TF-IDF and a linear SVM, on the same rows" in text
     assert "Majority baseline51.2%always ham" in text
+    assert "no clear difference" not in text
+    close = Baselines(400, ("ham",), 0.84, replace(linear, accuracy=0.9))
+    text = words(page(replace(shown, run=replace(shown.run, baselines=close))))
+    unclear = "within the interval of the model: no clear difference"
+    assert f"on the same rows{unclear}" in text
+    assert f"always ham{unclear}" in text
     without = replace(found, linear=None, why_not="there are too many rows")
     text = words(page(replace(shown, run=replace(shown.run, baselines=without))))
     assert "Linear baseline–not trained: there are too many rows" in text
@@ -311,8 +317,14 @@ def test_what_the_check_found_is_shown():
     finding = CorpusFinding("few-rows", "warning", HOSTILE[1], {"labels": 1}, "Do this", example)
     shown = checked(contents(), finding)
     html = page(shown)
-    assert f"few-rows: {HOSTILE[1]} ({HOSTILE[0]}, train.csv, line 17). Do this" in words(html)
+    assert f"warning: few-rows: {HOSTILE[1]} ({HOSTILE[0]}, train.csv, line 17). Do this" in words(
+        html
+    )
     assert "/home/somebody" not in html
+    # On the first screen by their names, also on a phone.
+    assert "Read the metrics with care: few rows. What was found" in words(html)
+    note = replace(finding, severity="note")
+    assert "with care" not in words(page(checked(contents(), note)))
     (found,) = shown.as_dict()["check"]
     assert found["example"]["file"] == "train.csv"
     assert "The check of the corpus found nothing." in words(page(contents()))
@@ -341,6 +353,7 @@ def test_settings_that_the_rows_chose_are_not_changed():
     )
     assert badges["training.epochs"] == "auto"
     assert badges["network.units"] == "changed"
+    assert "Chosen by the rows: training.epochs = 9." in words(html)
 
 
 def test_calibration_is_shown_if_the_model_has_one():

@@ -1,0 +1,56 @@
+"""The example notebooks run from the first cell to the last, and show what they say."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NOTEBOOKS = sorted((EXAMPLES / "notebooks").glob("*.ipynb"))
+
+
+def test_every_notebook_is_listed_and_without_output():
+    readme = (EXAMPLES / "notebooks" / "README.md").read_text(encoding="utf-8")
+    for path in NOTEBOOKS:
+        assert f"({path.name})" in readme
+        cells = nbformat.read(path, as_version=4).cells
+        assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The first notebook, executed in a folder of its own that lies as the examples do."""
+    folder = tmp_path_factory.mktemp("examples")
+    (folder / "languages").symlink_to(EXAMPLES / "languages")
+    (folder / "notebooks").mkdir()
+    notebook = nbformat.read(EXAMPLES / "notebooks" / "frame_to_service.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=900, kernel_name="python3")
+    return client.execute(cwd=str(folder / "notebooks"))
+
+
+def outputs_after(notebook, code):
+    (cell,) = (cell for cell in notebook.cells if cell.source.startswith(code))
+    return cell.outputs
+
+
+def test_a_frame_becomes_a_served_model(executed):
+    table = outputs_after(executed, "model = gatewise.train")
+    assert "5: de, el, en, fr, ja" in table[-1].data["text/html"]
+    for figure in ("model.curves()", "model.confusion()"):
+        assert "image/png" in outputs_after(executed, figure)[-1].data
+    assert "<iframe srcdoc=" in outputs_after(executed, "model.report()")[-1].data["text/html"]
+    assert "<b>de</b>" in outputs_after(executed, "model.explain")[-1].data["text/html"]
+    assert "'label': 'en'" in outputs_after(executed, "import json")[-1].data["text/plain"]
+    assert outputs_after(executed, "server.terminate")[-1].data["text/plain"] in ("0", "-15")
+
+
+def test_nothing_but_progress_is_written_to_standard_error(executed):
+    streams = [
+        output.text
+        for cell in executed.cells
+        for output in cell.get("outputs", ())
+        if output.output_type == "stream" and output.name == "stderr"
+    ]
+    lines = [line for text in streams for line in text.replace("\r", "\n").splitlines()]
+    assert all(line.startswith("fitting") or not line.strip() for line in lines), lines
