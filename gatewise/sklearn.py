@@ -149,10 +149,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
         logits = model.logits(model.encode_nonempty(_texts_to_predict(X)))
         logits = logits[:, self._order].astype(np.float64)
         if model.thresholds is not None:
-            thresholds = np.array(model.thresholds)[self._order]
-            scores: NDArray[np.float64] = logits - np.log(thresholds / (1 - thresholds))
-            return scores
-        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+            thresholds = np.clip(np.array(model.thresholds)[self._order], 1e-7, 1 - 1e-7)
+            logits = logits - np.log(thresholds / (1 - thresholds))
+        elif len(self.classes_) == 2:
+            logits = logits[:, 1] - logits[:, 0]
+        return np.asarray(logits, dtype=np.float64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -211,7 +212,7 @@ def _texts_to_predict(X: Any) -> list[str]:  # noqa: N803 — likewise
     return _texts(X)  # type: ignore[return-value]  # the model checks each
 
 
-def _targets(y: Any) -> tuple[list[Any], list[str], NDArray[Any]]:
+def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     """The labels for a training run, the name of each class in it, and the classes."""
     if y is None:
         raise CorpusError(

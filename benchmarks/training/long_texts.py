@@ -5,6 +5,7 @@ cost beyond that is the reading of the file.
 """
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -42,14 +43,20 @@ class Usage:
 
 
 def texts(count: int, characters: int, script: Script) -> Iterator[tuple[str, str]]:
-    """Texts of frequent and rare words, each with its label, which every ninth word tells."""
+    """Texts of frequent and rare words, each with its label, which every ninth word tells.
+
+    Made of few words at a time: the peak of a process counts what its parent held when it started.
+    """
     random = np.random.default_rng(1)
     names = np.array([_name(number, script) for number in range(WORDS)])
     for number in range(count):
         label = ("first", "second")[number % 2]
-        words = names[np.minimum(random.zipf(1.3, characters // 2) - 1, WORDS - 1)]
-        words[::9] = names[-1 - number % 2]
-        yield " ".join(words)[:characters], label
+        text = io.StringIO()
+        while text.tell() < characters:
+            words = names[np.minimum(random.zipf(1.3, 9_000) - 1, WORDS - 1)]
+            words[::9] = names[-1 - number % 2]
+            text.write(" ".join(words) + " ")
+        yield text.getvalue()[:characters], label
 
 
 def _name(number: int, script: Script) -> str:

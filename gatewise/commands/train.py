@@ -70,4 +70,5 @@ def train(
                     err=True,
                 )
             raise
-    show_run(model.run, out)
+    if model.run is not None:
+        show_run(model.run, out)

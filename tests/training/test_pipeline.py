@@ -404,9 +404,9 @@ def test_a_model_of_windows_learns_from_the_end_of_texts(tmp_path, write_csv):
     assert model.predict(texts) == list(labels)
     lines, output = tmp_path / "texts.jsonl", tmp_path / "scores.jsonl"
     lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    model.score(lines, output)
+    model.score_file(lines, output)
     scored = [json.loads(line)["score"] for line in output.read_text().splitlines()]
     np.testing.assert_array_equal(
         np.array(scored, np.float32), model.predict_proba(texts).max(axis=1)
     )
-    assert gatewise.score_texts(texts, str(folder))["score"] == scored
+    assert gatewise.score_texts(texts, str(folder))["predicted_score"] == scored

@@ -119,10 +119,15 @@ def placed(settings: Mapping[str, object]) -> dict[str, dict[str, Any]]:
     given: dict[str, dict[str, Any]] = {}
     for key, value in settings.items():
         section, name = _place_of(key)
-        if name is None and not isinstance(value, Mapping):
+        entries: Mapping[str, Any]
+        if name is not None:
+            entries = {name: value}
+        elif isinstance(value, Mapping):
+            entries = value
+        else:
             raise ConfigError(f"setting {key}: expected a dict of settings, received {value!r}")
         table = given.setdefault(section, {})
-        for setting, chosen in dict(value if name is None else {name: value}).items():
+        for setting, chosen in entries.items():
             if setting in table:
                 raise ConfigError(f"setting {section}.{setting}: expected one value, received two")
             table[setting] = chosen

@@ -46,6 +46,10 @@ class Corpora:
     test: Source | None = None
 
 
+_FEW_HELD_OUT = 10
+"""Rows up to which every label gives one, whatever the share."""
+
+
 @dataclass(frozen=True)
 class Copy:
     """Two rows with the same or nearly the same text.
@@ -262,8 +266,8 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
     """Holds a share of each label's rows out (stratified split).
 
     A label with a single row keeps it for training; every other label gives at least one row,
-    unless that would hold out more than twice the share: then only some of the labels with few rows
-    do.
+    unless that would hold out more than twice the share, and more than ten rows: then only some of
+    the labels with few rows do.
 
     Args:
         keys: The label id of each row, `(rows,)`.
@@ -280,7 +284,7 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
     labels = np.split(order, starts[1:])
     counts = [min(len(rows) - 1, max(1, round(share * len(rows)))) for rows in labels]
     wanted = max(1, round(share * len(keys)))
-    if sum(counts) > 2 * wanted:
+    if sum(counts) > max(2 * wanted, _FEW_HELD_OUT):
         few = [number for number, rows in enumerate(labels) if round(share * len(rows)) < 1]
         for number in generator.permutation(few)[: sum(counts) - wanted]:
             counts[number] = 0

@@ -152,7 +152,7 @@ def open_corpus(
 
 
 def read_rows(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | MemoryTable,
     *,
     bad_rows: BadRows,
     columns: Columns | None = None,
