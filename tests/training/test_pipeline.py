@@ -60,7 +60,8 @@ def test_the_folder_has_the_metrics_of_the_run(trained, small_config):
     assert metrics["best_epoch"] == result.fitted.best.number
     resolved = {"linear_path": "solved", "class_weights": "none", "refit": False}
     training = small_config.training.model_copy(update=resolved)
-    expected = small_config.model_copy(update={"training": training})
+    tokens = small_config.tokens.model_copy(update={"pieces": 0})
+    expected = small_config.model_copy(update={"training": training, "tokens": tokens})
     assert metrics["config"] == expected.model_dump(mode="json")
     assert f"{result.test.accuracy:.4f}" in (folder / "README.md").read_text(encoding="utf-8")
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]

@@ -146,7 +146,7 @@ def never_predicted(
         return []
     named = [f"{_shown(label)} ({_rows(reviewed[label])})" for label in never]
     advice = "Give it more rows"
-    if config.training.class_weights == "none" and config.training.sampling == "natural":
+    if config.training.class_weights != "balanced" and config.training.sampling == "natural":
         advice += ", or set training.class_weights=balanced"
     return [
         CorpusFinding(
@@ -339,7 +339,7 @@ def _skew(found: RowSurvey, config: Config) -> Iterator[CorpusFinding]:
     if counts[most] < _SKEW * counts[fewest]:
         return
     training = config.training
-    is_balanced = training.class_weights != "none" or training.sampling != "natural"
+    is_balanced = training.class_weights == "balanced" or training.sampling != "natural"
     setting = (
         f"training.sampling={training.sampling}"
         if training.sampling != "natural"

@@ -24,7 +24,9 @@ def test_macro_f1_is_over_the_labels_that_occur(tmp_path):
     assert found.metric == pytest.approx((18 / 19 + 1) / 2)
     assert validate(OnePath(), stored, "accuracy", multi_label=False).metric == 0.95
     loss = validate(OnePath(), stored, "loss", multi_label=False)
-    assert loss.metric == loss.loss == pytest.approx(np.log(np.exp(5) + 2) - 5 * 19 / 20)
+    assert loss.loss == pytest.approx(np.log(np.exp(5) + 2) - 5 * 19 / 20)
+    # One of twenty is wrong at a probability of one percent: a temperature makes up for that.
+    assert 0.15 < loss.metric < loss.loss
 
 
 class TwoPaths:
