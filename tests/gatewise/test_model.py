@@ -31,8 +31,8 @@ def test_rows_in_memory_and_a_file_are_evaluated_alike(gatewise, reviewer, revie
     code, stdout, _ = gatewise("evaluate", reviewer.folder, tmp_path / "rows.csv", *columns)
     assert code == 0
     assert json.loads(stdout) == json.loads(json.dumps(reports[0].as_dict()))
-    with pytest.raises(GatewiseError, match="rows: 1 bad row: position 0: label 'odd' was never"):
-        reviewer.evaluate(["fine"], ["odd"])
+    with pytest.raises(ValueError, match="rows: 1 bad row: position 1: the text is missing"):
+        reviewer.evaluate(["fine", None], ["good", "bad"])
 
 
 def test_a_text_is_explained_token_by_token(gatewise, multi_label_folder):

@@ -85,7 +85,7 @@ def test_a_model_without_a_folder_of_its_own_has_a_temporary_one(reviews, fast_s
         ({"texts": [None, *["a"] * 95]}, "position 0: the text is missing"),
         (
             {"validation": (["fine"], ["odd"])},
-            "validation rows: 1 bad row: position 0: label 'odd'",
+            "validation rows: no row has a label of the training corpus",
         ),
         ({"epoch": 3}, "unknown setting 'epoch': expected one of epochs, …"),
         ({"epochs": 0}, "setting training.epochs: input should be greater than or equal to 1"),
