@@ -20,14 +20,15 @@ _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.parquet")
 _SYNONYMS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 
 
 def splits_of(folder: Path) -> dict[str, Path]:
     """The splits of a folder, each with the path or the pattern of its files.
 
-    `valid`, `val` and `dev` count as `validation`. A folder of any other kind has none.
+    `valid`, `val` and `dev` count as `validation`, `eval` and `evaluation` as `test`. A folder of
+    any other kind has none.
 
     Raises:
         CorpusError: `dataset_dict.json` is damaged, a split has two files, or there are other files
@@ -39,15 +40,14 @@ def splits_of(folder: Path) -> dict[str, Path]:
         names = _read(folder / _SPLITS).get("splits")
         if not isinstance(names, list):
             raise CorpusError(f"{folder / _SPLITS}: expected a list of splits")
-        return {_SYNONYMS.get(name, name): folder / name for name in map(str, names)}
+        return _by_split({name: folder / name for name in map(str, names)})
     for place in (folder, folder / "data"):
         shards = filter(None, (_SHARD.fullmatch(file.name) for file in place.glob("*.parquet")))
         if names := sorted({shard[1] for shard in shards}):
             escaped = glob.escape(str(place))
-            return {
-                _SYNONYMS.get(name, name): Path(f"{escaped}/{glob.escape(name)}-*-of-*.parquet")
-                for name in names
-            }
+            return _by_split(
+                {name: Path(f"{escaped}/{glob.escape(name)}-*-of-*.parquet") for name in names}
+            )
     return _named_splits(folder)
 
 
@@ -63,6 +63,12 @@ def evaluated_split(folder: Path) -> tuple[Path, str | None]:
             others = ", ".join(other for other in splits if other != name)
             return splits[name], f"{folder}: its split {name} is evaluated, and not {others}"
     return folder, None
+
+
+def _by_split(paths: dict[str, Path]) -> dict[str, Path]:
+    """The paths by their splits; beside `test`, a split `eval` keeps its name, and so on."""
+    splits = {name: _SYNONYMS.get(name, name) for name in paths}
+    return {name if splits[name] in paths else splits[name]: path for name, path in paths.items()}
 
 
 def _named_splits(folder: Path) -> dict[str, Path]:

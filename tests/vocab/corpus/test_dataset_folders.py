@@ -147,6 +147,20 @@ def test_files_with_the_names_of_splits_are_splits(tmp_path):
         open_records(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["eval", "evaluation"])
+def test_rows_for_evaluation_are_the_test_split(tmp_path, name):
+    for split in ("train", name):
+        (tmp_path / f"{split}.csv").write_text("text,label\n")
+    assert splits_of(tmp_path) == {
+        "test": tmp_path / f"{name}.csv",
+        "train": tmp_path / "train.csv",
+    }
+    # Beside a split `test` it is another one.
+    both = ["train", "test", name]
+    (tmp_path / "dataset_dict.json").write_text(json.dumps({"splits": both}))
+    assert splits_of(tmp_path) == {split: tmp_path / split for split in both}
+
+
 def test_folders_with_the_names_of_splits_are_no_classes(tmp_path):
     for split in ("train", "test"):
         (tmp_path / "texts" / split).mkdir(parents=True)
