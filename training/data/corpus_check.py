@@ -124,7 +124,7 @@ def check_bad_rows(bad_rows: CountBadRows) -> list[CorpusFinding]:
             "error",
             f"{_rows(bad_rows.count)} cannot be used, the first because {first.reason}",
             {"rows": bad_rows.count},
-            "Fix these rows, or write them to a rejects file with --rejects",
+            "Fix these rows, or write them to a rejects file when training",
             ExampleRow(first.location.file, first.location.line, _shown(first.content)),
         )
     ]

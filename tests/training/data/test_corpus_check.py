@@ -236,6 +236,7 @@ def test_rows_that_cannot_be_used(check):
     assert (found.severity, found.numbers) == ("error", {"rows": 4})
     assert "the text is missing" in found.message
     assert (found.example.line, found.example.shown) == (2402, "',joy'")
+    assert found.advice == "Fix these rows, or write them to a rejects file when training"
 
 
 def test_a_label_that_is_never_predicted():
