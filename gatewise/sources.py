@@ -42,7 +42,7 @@ def source_of(texts: object, labels: object, columns: "Columns", name: str) -> P
             return _table(texts, columns, name)
         raise CorpusError(f"{_EXPECTED_LABELS}; received none")
     found = text_values(texts)
-    of_labels = _label_columns(labels, columns)
+    of_labels = _label_columns(labels, columns, name)
     count = len(next(iter(of_labels.values())))
     if len(found) != count:
         raise CorpusError(
@@ -119,42 +119,67 @@ def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     return MemoryTable(name, tuple(keys), values, class_names(table))
 
 
-def _label_columns(labels: Any, columns: "Columns") -> dict[str, list[Any]]:
+def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str, list[Any]]:
     """The labels as the columns that a file of such rows would have."""
+    if hasattr(labels, "toarray"):  # a sparse matrix of SciPy
+        labels = labels.toarray()
     single, several = columns.label or "label", columns.label or "labels"
     if isinstance(labels, str | bytes):
         raise CorpusError(f"{_EXPECTED_LABELS}; received one string")
     if is_table(labels):
         names = [table_name(key) for key in column_names(labels)]
         cells = [column_values(labels[key]) for key in column_names(labels)]
-        return _matrix(list(zip(*cells, strict=True)), names, columns)
+        return _matrix(list(zip(*cells, strict=True)), names, columns, rows_name)
     if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
         labels = labels.ravel()
-    if getattr(labels, "ndim", 1) > 2 or not hasattr(labels, "__iter__"):
+    is_set = isinstance(labels, set | frozenset)  # of no order
+    if getattr(labels, "ndim", 1) > 2 or is_set or not hasattr(labels, "__iter__"):
         raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
     if getattr(labels, "ndim", 1) == 2:
-        return _matrix(labels.tolist(), list(map(str, range(labels.shape[1]))), columns)
+        return _matrix(labels.tolist(), list(map(str, range(labels.shape[1]))), columns, rows_name)
     values = column_values(labels)
     first = next((value for value in values if value is not None), None)
     if isinstance(first, Mapping):
-        names = list(dict.fromkeys(name for row in values for name in row or ()))
-        rows = [[(row or {}).get(name, 0.0) for name in names] for row in values]
-        return _matrix(rows, [table_name(name) for name in names], columns)
-    if isinstance(first, list | tuple) and first and isinstance(first[0], float):
-        return _matrix(values, list(map(str, range(len(first)))), columns)
+        for position, row in enumerate(values):
+            if not isinstance(row, Mapping):
+                raise CorpusError(
+                    f"labels: position {position}: expected a mapping of labels, received "
+                    f"{_received(row)}"
+                )
+        names = list(dict.fromkeys(name for row in values for name in row))
+        rows = [[row.get(name, 0) for name in names] for row in values]
+        return _matrix(rows, [table_name(name) for name in names], columns, rows_name)
+    is_soft = isinstance(first, list | tuple) and first and isinstance(first[0], float)
+    if is_soft or _is_indicators(values):
+        return _matrix(values, list(map(str, range(len(first)))), columns, rows_name)
     is_list = isinstance(first, list | tuple | set | frozenset)
     return {several if is_list else single: label_values(values, "labels")}
 
 
+def _is_indicators(values: list[Any]) -> bool:
+    """Whether lists are the rows of a matrix of 0 and 1, and not lists of labels."""
+    if not values or not all(isinstance(row, list | tuple) for row in values):
+        return False
+    length = len(values[0])
+    return length > 1 and all(len(row) == length and all(map(_is_bit, row)) for row in values)
+
+
+def _is_bit(cell: Any) -> bool:
+    """Whether a cell is the number 0 or 1, or a boolean, also of NumPy."""
+    value = cell.item() if hasattr(cell, "item") else cell
+    return isinstance(value, int | float) and value in (0, 1)
+
+
 def _matrix(
-    rows: Sequence[Sequence[Any]], names: Sequence[str], columns: "Columns"
+    rows: Sequence[Any], names: Sequence[str], columns: "Columns", rows_name: str
 ) -> dict[str, list[Any]]:
     """Indicators as a column of lists of labels; probabilities as a column for each label."""
     for position, row in enumerate(rows):
-        if len(row) != len(names):
+        if not isinstance(row, list | tuple) or len(row) != len(names):
+            found = len(row) if isinstance(row, list | tuple) else _received(row)
             raise CorpusError(
                 f"labels: position {position}: expected {len(names)} numbers, one for each label, "
-                f"received {len(row)}"
+                f"received {found}"
             )
     if any(isinstance(cell, float) for row in rows for cell in row):
         prefix = columns.probability_prefix or PROBABILITY_PREFIX
@@ -167,12 +192,18 @@ def _matrix(
             )
     lists = [[name for name, cell in zip(names, row, strict=True) if cell] for row in rows]
     given = {name for row in lists for name in row}
-    if rows and (empty := [name for name in names if name not in given]):
+    # Validation and test rows may lack a rare label.
+    empty = [name for name in names if name not in given] if rows_name == "training rows" else []
+    if rows and empty:
         raise CorpusError(
             f"labels: expected a row of each label, but the column {empty[0]!r} has none: leave it "
             "out, or give rows that have the label"
         )
     return {columns.label or "labels": lists}
+
+
+def _received(value: object) -> str:
+    return "a missing value" if value is None else f"a value of type {type(value).__name__}"
 
 
 def label_values(values: list[Any], name: str) -> list[Any]:

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from scipy.sparse import csr_matrix
 
 from gatewise.sources import pair_source, source_of
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, RejectBadRows, StopAtBadRows
@@ -101,7 +102,28 @@ def test_lists_and_indicators_are_several_labels():
         pl.DataFrame({"a": [True, False, False], "b": [True, False, True]}),
     ):
         assert [row.labels for row in rows_of(TEXTS, labels)] == expected
-    assert [row.labels for row in rows_of(TEXTS, matrix)] == [("0", "1"), (), ("1",)]
+    for labels in (
+        matrix,
+        matrix.tolist(),
+        (matrix == 1).tolist(),
+        list(matrix),
+        [list(row) for row in matrix],
+        csr_matrix(matrix),
+    ):
+        assert [row.labels for row in rows_of(TEXTS, labels)] == [("0", "1"), (), ("1",)]
+    counts = [{"a": 1, "b": 1}, {}, {"b": 1}]
+    assert [row.labels for row in rows_of(TEXTS, counts)] == expected
+    # Of different lengths, numbers are labels.
+    numbers = rows_of(TEXTS, [[0, 1], [], [1]])
+    assert [row.labels for row in numbers] == [("0", "1"), (), ("1",)]
+
+
+@pytest.mark.parametrize("name", ["validation rows", "test rows", "rows"])
+def test_only_training_rows_need_a_row_of_each_label(name):
+    columns = Columns()
+    source = source_of(TEXTS, np.array([[1, 0], [1, 0], [0, 0]]), columns, name)
+    rows = open_corpus(source, columns).rows(StopAtBadRows(), {"0", "1"})
+    assert [row.labels for row in rows] == [("0",), ("0",), ()]
 
 
 def test_rows_of_probabilities_are_soft_labels():
@@ -185,6 +207,33 @@ def test_bad_rows_are_written_to_a_rejects_file(tmp_path):
         (TEXTS, np.array([[1, 0], [1, 0], [1, 0]]), "labels: expected a row of each label, but"),
         (TEXTS, np.array([[1, 2], [1, 0], [1, 1]]), "labels: position 0: expected 0 or 1 for each"),
         (TEXTS, [[0.5, 0.5], [0.5], [1.0, 0.0]], "labels: position 1: expected 2 numbers"),
+        (
+            TEXTS,
+            [[0.2, 0.8], None, [1.0, 0.0]],
+            "labels: position 1: expected 2 numbers, one for each label, received a missing value",
+        ),
+        (
+            TEXTS,
+            [{"a": 1.0}, "a", {"b": 1.0}],
+            "labels: position 1: expected a mapping of labels, received a value of type str",
+        ),
+        (
+            TEXTS,
+            [None, {"a": 1.0}, {"b": 1.0}],
+            "labels: position 0: expected a mapping of labels, received a missing value",
+        ),
+        (TEXTS, {"a", "b", "c"}, "labels: expected .*; received a value of type set"),
+        (TEXTS, frozenset("abc"), "labels: expected .*; received a value of type frozenset"),
+        (
+            pl.DataFrame({"text": TEXTS, "label": TEXTS}).lazy(),
+            None,
+            r"expected a table in memory, received a LazyFrame: call collect\(\) first",
+        ),
+        (
+            TEXTS,
+            [["x\ud83d"], ["y"], ["y"]],
+            r"position 0: column 'labels' holds \\ud83d, half of a surrogate pair",
+        ),
         (pd.DataFrame({"text": [], "label": []}), None, "training rows: expected one row at least"),
         ({"text": TEXTS, "label": ["a"]}, None, "training rows: expected columns of one length"),
         (pd.DataFrame([TEXTS], columns=["a", "a", "b"]), None, "expected columns with different"),

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from gatewise.vocab.errors import CorpusError
+
 # Attributes of tables of pandas, polars, pyarrow and Hugging Face datasets, but of none of their
 # columns. Iterating over a table would yield the names of its columns, or its rows.
 _TABLE_ATTRIBUTES = ("columns", "column_names")
@@ -19,7 +21,14 @@ def is_table(value: object) -> bool:
     >>> is_table({"text": ["one"]}), is_table(["one"])
     (True, False)
     """
-    return isinstance(value, Mapping) or any(hasattr(value, name) for name in _TABLE_ATTRIBUTES)
+    # Asking a lazy table for its columns may run a query.
+    if isinstance(value, Mapping) or _is_lazy(value):
+        return True
+    return any(hasattr(value, name) for name in _TABLE_ATTRIBUTES)
+
+
+def _is_lazy(value: object) -> bool:
+    return type(value).__name__ == "LazyFrame"  # of polars
 
 
 def is_missing(value: object) -> bool:
@@ -33,7 +42,13 @@ def is_missing(value: object) -> bool:
 
 
 def column_names(table: Any) -> list[object]:
-    """The names of a table's columns, in order."""
+    """The names of a table's columns, in order.
+
+    Raises:
+        CorpusError: The table is a query of polars that has not run.
+    """
+    if _is_lazy(table):
+        raise CorpusError("expected a table in memory, received a LazyFrame: call collect() first")
     if isinstance(table, Mapping):
         return list(table)
     # The `columns` of a pyarrow table are its columns.

@@ -37,7 +37,12 @@ class MemoryTable:
         names = tuple(self.values)
         for position, cells in enumerate(zip(*self.values.values(), strict=True)):
             record = Record(dict(zip(names, cells, strict=True)), Location(self.name, position), "")
-            texts = [(name, cell) for name, cell in record.values.items() if isinstance(cell, str)]
+            texts = [
+                (name, part)
+                for name, cell in record.values.items()
+                for part in (cell if isinstance(cell, list) else [cell])
+                if isinstance(part, str)
+            ]
             if all(is_unicode(text) for _, text in texts):
                 yield record
             else:
