@@ -18,7 +18,7 @@ Missing = Literal["raise", "skip"]
 def predict_frame(
     classifier: "Classifier",
     frame: Any,
-    text: str = "text",
+    text: str | int = "text",
     *,
     top_k: int | None = None,
     probabilities: bool = False,
@@ -30,6 +30,9 @@ def predict_frame(
     if missing not in ("raise", "skip"):
         raise ArgumentError(f"missing: expected raise or skip, received {missing!r}")
     keys = {table_name(key): key for key in column_names(frame)}
+    if len(keys) < len(column_names(frame)):
+        raise CorpusError("the frame: expected columns with different names, received two of one")
+    text = table_name(text)
     if text not in keys:
         raise CorpusError(f"no column {text!r}; the columns are: {', '.join(keys)}", option="text")
     values = column_values(frame[keys[text]])

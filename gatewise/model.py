@@ -132,7 +132,7 @@ class Model(Classifier):
     def predict_frame(
         self,
         frame: Any,
-        text: str = "text",
+        text: str | int = "text",
         *,
         top_k: int | None = None,
         probabilities: bool = False,
@@ -295,8 +295,7 @@ class Model(Classifier):
                 input.
 
         Raises:
-            CorpusError: The input cannot be read or holds no row that can be scored, or the
-                output cannot be written.
+            CorpusError: The input cannot be read, or the output cannot be written.
             BadRowsError: A row is bad and there is no file for it.
             InterruptedRunError: One of these, after so much work that it was kept.
             TypeError: If the columns are one string instead of a sequence of them.

@@ -106,6 +106,11 @@ def test_missing_texts_are_told_by_position_or_have_no_prediction(model_folder):
             model.predict_frame(frame, **wrong)
     with pytest.raises(ValueError, match="expected a data frame, received a value of type list"):
         model.predict_frame(["a"])
+    numbered = pd.DataFrame({0: ["Wo ist der Bahnhof?"]})
+    assert model.predict_frame(numbered, text=0)["label"][0] == found["label"][0]
+    twice = pd.DataFrame([["a", "b"]], columns=["text", "text"])
+    with pytest.raises(GatewiseError, match="the frame: expected columns with different names"):
+        model.predict_frame(twice)
 
 
 def test_a_notebook_shows_a_table_the_report_and_figures(reviewer, tmp_path, multi_label_folder):
