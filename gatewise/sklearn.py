@@ -23,6 +23,8 @@ _NOT_PARAMETERS = {
     *("text_column", "label_column", "delimiter", "quoting", "encoding", "sheet"),
     *("probability_prefix", "task"),
 }
+# The settings with which a text may get no label.
+_REJECTING = ("target_precision", "out_of_scope")
 # TensorFlow's seeds and its session belong to the process.
 _ONE_FIT = threading.Lock()
 
@@ -50,8 +52,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
     scikit-learn's searches starts them, are independent.
 
     Attributes:
-        classes_: The labels, sorted and of their own type; with an indicator matrix, the numbers of
-            its columns.
+        classes_: The labels, sorted and of their own type, without that of rows out of scope; with
+            an indicator matrix, the numbers of its columns.
         model_: The `gatewise.Model`, whose files are in memory.
 
     Args:
@@ -111,15 +113,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
             _check_columns(labels, others, classes)
             validation = (_texts(X_validation), of_validation)
         settings = {full: getattr(self, name) for name, full in _FULL_NAMES.items()}
+        rejects = any(settings[f"reject.{name}"] is not None for name in _REJECTING)
+        if rejects and classes.dtype.kind not in "OU":
+            raise CorpusError("y: expected labels that are strings where texts may be rejected")
         with _ONE_FIT:
-            progress = None if self.verbose else False
+            progress = bool(self.verbose)
             model = train(
                 texts, labels, settings=settings, validation=validation, progress=progress
             ).without_folder()
-        order = [model.classes_.index(name) for name in names]
-        if model.reject is not None and classes.dtype.kind not in "OU":
-            raise CorpusError("y: expected labels that are strings where texts may be rejected")
-        self.model_, self.classes_, self._order = model, classes, np.array(order)
+        # The label of rows out of scope is no class of the model.
+        kept = [place for place, name in enumerate(names) if name in model.classes_]
+        order = [model.classes_.index(names[place]) for place in kept]
+        self.model_, self.classes_, self._order = model, classes[kept], np.array(order)
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803 — likewise
@@ -232,6 +237,10 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         return matrix, list(map(str, range(matrix.shape[1]))), np.arange(matrix.shape[1])
     if getattr(y, "ndim", 1) == 2:
         y = column_or_1d(y, warn=True)
+    if isinstance(y, str | bytes | set | frozenset) or not hasattr(y, "__iter__"):
+        raise CorpusError(
+            f"y: expected a label for each text, received a value of type {type(y).__name__}"
+        )
     values = column_values(y)
     if any(isinstance(value, list | tuple | set) for value in values):
         raise CorpusError(

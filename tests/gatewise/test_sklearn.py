@@ -165,6 +165,34 @@ def test_what_cannot_be_fitted_is_refused(classifier, texts, labels, message):
     assert isinstance(caught.value, ValueError)
 
 
+@pytest.mark.parametrize("labels", [5, "abc", {1, 2}])
+def test_labels_that_are_no_sequence_are_refused(classifier, labels):
+    with pytest.raises(GatewiseError) as caught:
+        clone(classifier).fit(["a", "b"], labels)
+    assert str(caught.value) == (
+        f"y: expected a label for each text, received a value of type {type(labels).__name__}"
+    )
+
+
+@pytest.mark.parametrize("setting", [{"out_of_scope": "10"}, {"target_precision": 0.9}])
+def test_labels_are_strings_where_texts_may_be_rejected(classifier, rows, monkeypatch, setting):
+    monkeypatch.setattr("gatewise.train_model.train", None)  # refused before any training
+    with pytest.raises(GatewiseError, match="y: expected labels that are strings where texts may"):
+        clone(classifier).set_params(**setting).fit(*rows)
+
+
+def test_rows_out_of_scope_are_no_class(reviews, capsys):
+    texts, labels = reviews
+    labels = ["oos" if "song" in text else label for text, label in zip(texts, labels, strict=True)]
+    rejecting = TextClassifier(refit=False, out_of_scope="oos", verbose=True, **FAST)
+    fitted = rejecting.fit(texts, labels)
+    assert fitted.classes_.tolist() == ["bad", "good"]
+    assert fitted.predict_proba(texts).shape == (len(texts), 2)
+    assert set(fitted.predict(texts)) <= {"bad", "good", fitted.model_.reject.label}
+    # Progress is shown without a terminal too.
+    assert "epoch" in capsys.readouterr().err.lower()
+
+
 def test_weights_of_rows_are_refused(classifier, rows):
     with pytest.raises(GatewiseError, match="sample_weight: expected None"):
         clone(classifier).fit(*rows, sample_weight=np.ones(len(rows[0])))
