@@ -97,8 +97,8 @@ def scores_of(answer, labels):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_ids_and_scores_are_those_of_python(ask, asked, model):
-    question = asked[model]
+def test_ids_and_scores_are_those_of_python(ask, questions, model):
+    question = questions[model]
     # Gatewise refuses a text without a token, in either language.
     kept = [number for number, ids in enumerate(question.ids) if len(ids) > 1]
     texts = [question.texts[number] for number in kept]
