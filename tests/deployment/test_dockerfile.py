@@ -246,4 +246,6 @@ def test_the_steps_give_what_serves_and_nothing_to_install_with(
             assert health_check(str(image / "bin" / "python"), port).returncode == 0
         finally:
             process.terminate()
+            # It tells how it stops: a pipe that is closed would be an error.
+            process.communicate()
     assert process.returncode == 0

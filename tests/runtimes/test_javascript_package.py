@@ -1,5 +1,6 @@
 """The package gatewise-js, as npm packs it, gives Python's answers in Node and in Chromium."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -96,8 +97,8 @@ def scores_of(answer, labels):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_ids_and_scores_are_those_of_python(ask, asked, model):
-    question = asked[model]
+def test_ids_and_scores_are_those_of_python(ask, questions, model):
+    question = questions[model]
     # Gatewise refuses a text without a token, in either language.
     kept = [number for number, ids in enumerate(question.ids) if len(ids) > 1]
     texts = [question.texts[number] for number in kept]
@@ -214,11 +215,16 @@ def test_another_format_is_refused(ask, model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "later")
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["gatewise"]["format"] = 99
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    contents = json.dumps(config).encode()
+    (folder / "config.json").write_bytes(contents)
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    del manifest["files"]["config.json"]
+    manifest["files"]["config.json"]["sha256"] = hashlib.sha256(contents).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert "of format 2, found format 99" in ask(folder, "x")["message"]
+    del manifest["files"]["config.json"]
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert "manifest.json does not list config.json" in ask(folder, "x")["message"]
+    assert "cannot be fetched" in ask("http://127.0.0.1:9/model", "x")["message"]
 
 
 def test_the_archive_holds_the_sources_and_no_more(packed):
@@ -258,4 +264,4 @@ def test_a_page_gives_the_answers_of_python(app, model_folder, text_model, tmp_p
         )
         precise = gatewise.load(model_folder, precision="int8").predict_proba(TEXTS[:1])
         np.testing.assert_allclose(scores_of([answer], expected.classes_), precise, atol=1e-5)
-    assert not [url for url in browser.asked if "transformers" in url]
+    assert not [url for url in browser.requested if "transformers" in url]

@@ -10,7 +10,7 @@ export class Classifier extends BaseClassifier {
     const runtime = ort ?? (await import("onnxruntime-web/wasm"));
     // More threads need a page that is isolated from others, and do not help networks this small.
     runtime.env.wasm.numThreads ||= 1;
-    const address = new URL(place, document.baseURI);
+    const address = new URL(place, globalThis.document?.baseURI ?? globalThis.location.href);
     return this.open(address.href, fetchedFiles, runtime, options);
   }
 }

@@ -57,9 +57,15 @@ export function fetchedFiles(address) {
   const folder = new URL(address);
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
   return new Files(folder.href, async (name) => {
-    const response = await fetch(new URL(name, folder));
+    const url = new URL(name, folder);
+    let response;
+    try {
+      response = await fetch(url);
+    } catch (error) {
+      throw new GatewiseError(`${url}: cannot be fetched: ${error.message}`);
+    }
     if (!response.ok) {
-      throw new GatewiseError(`${response.url}: the server answered with ${response.status}`);
+      throw new GatewiseError(`${url}: the server answered with ${response.status}`);
     }
     return new Uint8Array(await response.arrayBuffer());
   });

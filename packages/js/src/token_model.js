@@ -47,6 +47,11 @@ export class TokenModel {
     const digests = Object.fromEntries(
       Object.entries(manifest.files ?? {}).map(([name, file]) => [name, file.sha256]),
     );
+    for (const name of ["config.json", "tokenizer.json"]) {
+      if (!(name in digests)) {
+        throw new GatewiseError(`${files.place}: manifest.json does not list ${name}`);
+      }
+    }
     const network = networkOf(digests, precision, files);
     const [config, tokenizer, weights] = await Promise.all([
       files.json("config.json", digests),

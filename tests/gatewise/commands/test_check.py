@@ -12,7 +12,7 @@ WORDS = ["river", "stone", "cloud", "apple", "tiger", "violin", "copper", "garde
 
 def write(path, counts, header=("text", "label")):
     rows = [
-        (f"{WORDS[n % 10]} and {WORDS[n // 10 % 10]}", label)
+        (f"{WORDS[n % 10]} and {WORDS[n // 10 % 10]}, {label}", label)
         for label, count in counts.items()
         for n in range(count)
     ]

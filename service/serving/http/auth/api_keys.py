@@ -91,7 +91,8 @@ def make_key(
         The key, which is not kept anywhere, and its entry in the file.
 
     Raises:
-        KeysError: If the name is too long, or has characters that could garble a log.
+        KeysError: If the name is too long, or has characters that could garble a log; or if the
+            rate is no number that a key may have.
     """
     key = PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
     digest = _sha256(key.encode()).hex()
@@ -103,7 +104,12 @@ def make_key(
             expires=expires,
             requests_per_second=requests_per_second,
         )
-    except ValidationError:
+    except ValidationError as error:
+        if any(each["loc"][:1] == ("requests_per_second",) for each in error.errors()):
+            raise KeysError(
+                "expected requests a second above 0 and at most 1,000,000, received "
+                f"{requests_per_second}"
+            ) from None
         raise KeysError(
             "expected a name of 1 to 64 letters, digits, blanks and . @ : / + - _, received "
             f"{name[:80]!r}"

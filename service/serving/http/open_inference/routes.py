@@ -101,10 +101,11 @@ async def server_live() -> ServerLive:
 
 @routes.get("/health/ready", summary="Readiness", responses=inference_responses(problems.NOT_READY))
 async def server_ready(request: Request) -> ServerReady:
-    """Answers 200 once every model is ready."""
-    models = app_context(request).models
-    for name in models.names():
-        find_described(models, name, None)
+    """Answers 200 once every model is ready, until the service begins to stop."""
+    context = app_context(request)
+    # No key is needed, so no model is named.
+    if context.process.is_draining() or not context.models.is_ready:
+        raise ProblemError(problems.NOT_READY, "the service is loading or stopping")
     return ServerReady(ready=True)
 
 

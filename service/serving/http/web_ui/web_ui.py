@@ -5,6 +5,7 @@ The page classifies texts by the routes that any other client uses.
 
 import gzip
 import hashlib
+from functools import lru_cache
 from importlib import resources
 
 from fastapi import APIRouter, Request
@@ -79,15 +80,26 @@ def routes() -> APIRouter:
 def _compressed(request: Request, name: str, contents: bytes) -> Response:
     """Returns a file that is kept compressed, and is sent so to all but very simple clients."""
     if "gzip" not in request.headers.get("accept-encoding", ""):
-        return _response(request, name, gzip.decompress(contents))
+        return _response(request, name, _decompressed(contents))
     response = _response(request, name, contents)
     response.headers["Content-Encoding"] = "gzip"
     response.headers["Vary"] = "Accept-Encoding"
     return response
 
 
+# Once for all requests: a file is a megabyte.
+@lru_cache(maxsize=8)
+def _decompressed(contents: bytes) -> bytes:
+    return gzip.decompress(contents)
+
+
+@lru_cache(maxsize=64)
+def _etag(contents: bytes) -> str:
+    return f'"{hashlib.sha256(contents).hexdigest()[:32]}"'
+
+
 def _response(request: Request, name: str, contents: bytes, policy: str = POLICY) -> Response:
-    etag = f'"{hashlib.sha256(contents).hexdigest()[:32]}"'
+    etag = _etag(contents)
     headers = {
         # Browsers revalidate each time: another version of the service has another page.
         "Cache-Control": "no-cache",

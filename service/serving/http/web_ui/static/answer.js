@@ -63,6 +63,7 @@ export class Answer {
       return;
     }
     this.element.classList.add("stale");
+    this.answeredBy = null;
     this.classify();
     this.pause = setTimeout(() => this.explain(null), PAUSE);
   }
@@ -110,12 +111,15 @@ export class Answer {
     const path = routeOf(this.place, "predict");
     const { answer, version: answered, milliseconds } = await ask(path, { inputs: text });
     let given = null;
+    // The version that has answered, where several share the traffic.
+    const at = answered ? { ...this.place, version: answered } : this.place;
     if (this.multiLabel) {
       const parameters = { above_threshold: true };
-      const { answer: above } = await ask(path, { inputs: text, parameters });
+      const { answer: above } = await ask(routeOf(at, "predict"), { inputs: text, parameters });
       given = above[0].map(({ label }) => label);
     }
     if (version !== this.version) return;
+    this.answeredBy = at;
     this.page.refused(this.title, null);
     this.element.hidden = false;
     const time = `answered in ${inMilliseconds(milliseconds)}`;
@@ -131,7 +135,7 @@ export class Answer {
     const { text } = this;
     try {
       const { answer } = await ask(
-        routeOf(this.place, "explain"),
+        routeOf(this.answeredBy ?? this.place, "explain"),
         { inputs: text, parameters: { label } },
         this.explaining.signal,
       );

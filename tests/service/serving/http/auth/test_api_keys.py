@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import os
 import stat
 import time
@@ -81,6 +82,11 @@ class TestMaking:
     def test_a_name_that_could_garble_a_log_is_refused(self, name):
         with pytest.raises(KeysError, match="expected a name of 1 to 64 letters"):
             make_key(name, Role.PREDICT)
+
+    @pytest.mark.parametrize("rate", [0, 2e6, math.inf, math.nan])
+    def test_a_rate_that_is_none(self, rate):
+        with pytest.raises(KeysError, match="expected requests a second above 0"):
+            make_key("web", Role.PREDICT, requests_per_second=rate)
 
     @pytest.mark.parametrize("name", ["Büro 7", "a/b:c+d-e_f.@"])
     def test_a_name_may_have_letters_of_any_language(self, name):

@@ -245,6 +245,8 @@ class TestErrors:
         assert client.get("/v2/health/live").json() == {"live": True}
         for path in ("/v2/health/ready", "/v2/models/slow/ready", "/v2/models/slow"):
             assert error_of(client.get(path), 503)
+        # Asked without a key, it names no model.
+        assert "slow" not in client.get("/v2/health/ready").text
         ready = client.get("/v2/models/languages/ready").json()
         assert ready == {"name": "languages", "ready": True}
         assert error_of(client.post("/v2/models/slow/infer", json=infer_body(["who"])), 503)

@@ -63,4 +63,4 @@ def test_a_browser_shows_the_routes_without_a_complaint(client, tmp_path):
         page.wait_for("document.querySelectorAll('.opblock').length > 20", 20)
         assert browser.complaints == []
         own = (str(client.base_url), "about:", "data:", "chrome:", "chrome-untrusted:")
-        assert [url for url in browser.asked if not url.startswith(own)] == []
+        assert [url for url in browser.requested if not url.startswith(own)] == []
