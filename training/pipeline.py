@@ -136,8 +136,8 @@ def train(
         return check.with_findings(findings)
 
     check_target(out)
-    labeller.check_folders(config)
     teaching.check_settings(config)
+    labeller.check_folders(config)
     with open_workspace(out, keep_checkpoint=is_trial) as space:
         rows = read(corpora, config, bad_rows, space.data)
         for note in rows.notes:

@@ -116,7 +116,7 @@ def _without_weights(path: Path) -> TeacherError:
 
 def _settings_files(path: Path) -> tuple[Path, ...]:
     names = ("config.json", "1_Pooling/config.json", "sentence_bert_config.json")
-    return tuple(path / name for name in names)
+    return tuple(path / name for name in (*names, "tokenizer_config.json"))
 
 
 def _document(file: Path) -> dict[str, Any]:

@@ -105,6 +105,11 @@ class FrozenEncoder:
         if not self._multi_label:
             # A label that no row has, as in a fold, is never given.
             biases = np.full(count, -30.0)
+            classes = np.unique(truth.argmax(axis=1))
+            if len(classes) == 1:
+                # The other labels have no row in this fold, and there is nothing to separate.
+                biases[classes] = 0.0
+                return weights, biases
             model = _regression(strength).fit(vectors, truth.argmax(axis=1))
             if len(model.classes_) == 2:
                 # scikit-learn keeps the weights of the second of two labels only.

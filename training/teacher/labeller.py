@@ -14,17 +14,22 @@ from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_
 from gatewise.training.teacher.teacher import Teacher, TeacherCard
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.record_stream import open_records
 
 
 def check_folders(config: Config) -> None:
-    """Finds the files of every teacher, so that a missing one is reported before rows are read.
+    """Finds the files of every teacher and of the unlabelled texts, before rows are read.
 
     Raises:
-        GatewiseError: If a folder has no teacher that can be used.
+        GatewiseError: If a folder has no teacher that can be used, or a file of unlabelled texts
+            is missing or has no text column.
     """
     for path in config.teacher.folders:
         if not is_gatewise_model(path):
             read_encoder_folder(path)
+    for path in config.teacher.unlabelled:
+        records = open_records(path, options=config.corpus.read_options())
+        records.require(config.corpus.text_column, "text_column")
 
 
 def open_teachers(config: Config, labels: Labels, *, multi_label: bool) -> list[Teacher]:

@@ -28,7 +28,7 @@ from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progr
 from gatewise.training.teacher.changed_copies import TextChanger, units
 from gatewise.training.teacher.labeller import Labeller, open_teachers
 from gatewise.training.teacher.targets import mix, soften
-from gatewise.training.teacher.teacher import TeacherCard, TeacherError
+from gatewise.training.teacher.teacher import TeacherCard, TeacherError, file_digest
 from gatewise.training.teacher.unlabelled_texts import (
     Likeness,
     UnlabelledCounts,
@@ -121,6 +121,10 @@ def check_settings(config: Config) -> None:
             config.corpus.probability_prefix is not None,
             "the corpus is labelled by another teacher already",
         ),
+        "training.linear_path=solved": (
+            config.training.linear_path == "solved",
+            "a path is solved for labels, and a teacher gives probabilities",
+        ),
         "training.refit=true": (
             config.training.refit is True,
             "the teacher's network is not trained on the rows held out",
@@ -166,6 +170,9 @@ def teach(
             file,
             config.tokens.text_limit(),
         )
+        # Those of the rows were cut already: their lengths are those from before that.
+        lengths = np.concatenate([rows.train.characters, stored.lengths[len(rows.train) :]])
+        stored = replace(stored, lengths=lengths)
         teaching.keep_limits()
     counts = teaching.counts()
     on_progress(Finding(_summary(counts)))
@@ -202,12 +209,14 @@ class _Teaching:
         total = sum(map(len, parts))
         self._report(f"teacher {names}: reads the {total:,} texts of the corpus")
         stage = _Stage("reading the corpus", total, self._on_progress)
-        for stored in parts:
-            for texts in stored.texts():
-                self._seen.update(map(_key, texts))
-                for start in range(0, len(texts), 512):
-                    self._labeller.read(texts[start : start + 512], stage.add)
-                    self._check_time(total - stage.done)
+        # Those that the teachers read for an earlier run take no time.
+        missing = [self._labeller.count_missing(texts) for texts in _chunks(parts)]
+        unread = sum(missing)
+        for texts, new in zip(_chunks(parts), missing, strict=True):
+            self._seen.update(map(_key, texts))
+            self._labeller.read(texts, stage.add)
+            unread -= new
+            self._check_time(unread)
         texts, truth = self._learnt()
         self._labeller.learn(texts, truth)
 
@@ -444,7 +453,8 @@ def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:
     for row in chain(rows.train, rows.validation):
         update_digest(digest, row)
     teacher = config.teacher.model_dump(mode="json", exclude={"cache", "untaught", "folders"})
-    document = [teacher, config.training.seed, labeller.fingerprints]
+    files = [file_digest(path) for path in config.teacher.unlabelled if path.is_file()]
+    document = [teacher, config.training.seed, labeller.fingerprints, files]
     digest.update(json.dumps(document).encode())
     return digest.hexdigest()
 
@@ -456,6 +466,14 @@ def _summary(counts: TeachingCounts) -> str:
     if counts.unlabelled:
         parts.append(f"{counts.unlabelled.used:,} unlabelled texts")
     return f"the network learns from {', '.join(parts)}, as the teacher labels them"
+
+
+def _chunks(parts: Sequence[StoredRows]) -> Iterator[list[str]]:
+    """The texts of some rows, hundreds at a time."""
+    for stored in parts:
+        for texts in stored.texts():
+            for start in range(0, len(texts), 512):
+                yield texts[start : start + 512]
 
 
 def _sample(rows: StoredRows) -> list[str]:

@@ -134,13 +134,19 @@ def _train_words(
         for word in _most_frequent(tokenizer, texts, limits)
         if len(word) <= MAX_WORD_CHARACTERS
     ]
-    found: list[str] = []
-    if pieces:
-        known = set(words)
-        found = [piece for piece in word_pieces(words, pieces) if piece not in known]
+    candidates = word_pieces(words, pieces) if pieces else []
+    kept = words
+    while True:
+        known = set(kept)
+        found = [piece for piece in candidates if piece not in known]
+        left = words[: max(0, limits.room - len(found))]
+        if len(left) == len(kept):
+            break
+        # A word that makes room for the pieces may be a piece itself, which then needs room too.
+        kept = left
     # Without pieces, WordPiece looks up whole words, and every runtime has it.
     tokenizer.model = models.WordPiece(
-        limits.numbered([*words[: max(0, limits.room - len(found))], *found]),
+        limits.numbered([*kept, *found]),
         unk_token=UNKNOWN,
         max_input_chars_per_word=MAX_WORD_CHARACTERS,
         continuing_subword_prefix=CONTINUATION,

@@ -38,6 +38,12 @@ def test_another_pooling_is_another_fingerprint(encoder, folder):
     assert read_encoder_folder(folder).fingerprint != read_encoder_folder(encoder).fingerprint
 
 
+def test_another_longest_text_is_another_fingerprint(encoder, folder):
+    (folder / "tokenizer_config.json").write_text('{"model_max_length": 16}')
+    assert read_encoder_folder(folder).tokenizer.truncation["max_length"] == 16
+    assert read_encoder_folder(folder).fingerprint != read_encoder_folder(encoder).fingerprint
+
+
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
 def test_a_vector_is_pooled_from_the_states_of_its_text_alone(folder, pooling):
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": pooling}))

@@ -53,6 +53,15 @@ def test_one_row_a_label_is_enough(encoder):
     ]
 
 
+def test_a_fold_may_have_rows_of_one_label_only(encoder):
+    vectors = np.random.default_rng(0).normal(size=(21, 16)).astype(np.float32)
+    truth = np.eye(2, dtype=np.bool_)[[0] * 20 + [1]]
+    vectors[20] = 5
+    found = teacher(encoder)
+    found.learn(vectors, truth)
+    assert (found.probabilities(vectors).argmax(axis=1) == truth.argmax(axis=1)).all()
+
+
 def test_words_of_its_topics_are_similar(encoder):
     found = teacher(encoder).similar_words(["bread", "hotel", "the", "unheard"])
     assert {"soup", "cheese"} <= set(found["bread"])

@@ -12,9 +12,10 @@ from gatewise.training.data.corpora import Corpora, read
 from gatewise.training.fit.progress import Finding
 from gatewise.training.teacher import teaching
 from gatewise.training.teacher.frozen_encoder import FrozenEncoder
-from gatewise.training.teacher.labeller import Labeller
+from gatewise.training.teacher.labeller import Labeller, check_folders
 from gatewise.training.teacher.teacher import TeacherError
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.errors import CorpusError
 
 
 @pytest.fixture
@@ -142,6 +143,59 @@ def test_copies_end_with_the_time_and_a_later_run_makes_as_many(
         teach(corpus, *settings, folders=[encoder], cache="other")
 
 
+def test_texts_that_were_read_before_take_no_time(
+    corpus, teach, encoder, write_csv, topic_rows, tmp_path, monkeypatch
+):
+    teach(corpus, "teacher.copies=0", folders=[encoder])
+    ticks = iter(range(1_000_000))
+    monkeypatch.setattr(
+        teaching, "Labeller", lambda *args: Labeller(*args, clock=lambda: 2 * next(ticks))
+    )
+    more = [*topic_rows("train", 20, 1), ("an unheard of bread", "food")]
+    grown = Corpora(write_csv(tmp_path / "grown.csv", more), test=corpus.test)
+    # At the two seconds that the new text takes, the others would take more than half a minute.
+    _, found, _ = teach(grown, "teacher.copies=0", "teacher.minutes=0.5", folders=[encoder])
+    assert (found.labeller.texts, found.labeller.seconds) == (1, 2)
+
+
+def test_a_file_of_unlabelled_texts_that_grew_is_read_to_its_end(
+    corpus, teach, encoder, topic_rows, tmp_path
+):
+    file = tmp_path / "texts.txt"
+    texts = [text for text, _ in topic_rows("test", 10, 5)]
+    for count in (10, 30):
+        file.write_text("\n".join(texts[:count]))
+        settings = ("teacher.copies=0", "teacher.minutes=60")
+        _, found, _ = teach(corpus, *settings, folders=[encoder], unlabelled=[file])
+        assert found.counts.unlabelled.read == count
+
+
+def test_the_lengths_of_rows_are_those_before_they_were_cut(
+    write_csv, topic_rows, tmp_path, teach, encoder
+):
+    long = ("bread and soup " * 2000, "food")
+    train = write_csv(tmp_path / "train.csv", [long, *topic_rows("train", 10, 1)])
+    corpora = Corpora(train, write_csv(tmp_path / "validation.csv", topic_rows("test", 10, 2)))
+    rows, found, _ = teach(corpora, "teacher.copies=0", "tokens.max_length=4", folders=[encoder])
+    assert len(learnt(found)[0].text) < found.rows.train.characters[0] == len(long[0])
+    assert found.rows.train.characters.tolist() == rows.train.characters.tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "texts.csv"), ("note,label\nbread,food\n", "no column 'text'")],
+)
+def test_unlabelled_texts_that_cannot_be_read_are_refused_at_once(
+    encoder, tmp_path, content, message
+):
+    file = tmp_path / "texts.csv"
+    if content:
+        file.write_text(content)
+    settings = config.load().taught_by([encoder], [file])
+    with pytest.raises(CorpusError, match=message):
+        check_folders(settings)
+
+
 def test_several_labels_a_text(write_csv, tmp_path, teach, encoder):
     rows = [
         (f"some {a} and {b}", f"food{c}")
@@ -176,6 +230,7 @@ def test_a_row_out_of_scope_has_copies_out_of_scope(
     ("assignments", "message"),
     [
         (["corpus.probability_prefix=p_"], "not with corpus.probability_prefix"),
+        (["training.linear_path=solved"], "not with training.linear_path=solved"),
         (["training.refit=true"], "not with training.refit=true"),
         (
             ["reject.out_of_scope=x", 'teacher.unlabelled=["a.txt"]'],

@@ -56,6 +56,14 @@ def test_frequent_words_leave_room_for_pieces():
     assert len(tokenizer.encode("word149").ids) > 2
 
 
+def test_a_word_that_makes_room_for_pieces_stays_one_if_it_is_a_piece():
+    words = ["aa", "ab", "ac", "ad", "za", "ze", "zi", "zo"]
+    texts = [" ".join([*words, *words]), "z"]
+    tokenizer = train_tokenizer(texts, vocab_size=len(SPECIAL_TOKENS) + 9, pieces=9)
+    assert tokenizer.encode("zb").tokens[1:] == ["z", "##b"]
+    assert tokenizer.get_vocab_size() == len(SPECIAL_TOKENS) + 9
+
+
 @given(st.lists(st.text("abcé한", min_size=1, max_size=8), min_size=1, max_size=30, unique=True))
 def test_words_are_split_as_the_tokenizer_splits_them(words):
     tokenizer = train_tokenizer([" ".join(words)], pieces=100)
