@@ -159,7 +159,8 @@ def collect(data: Path | None, count: int) -> list[str]:
     if folders:
         wanted = rest - round(rest * _RANDOM_SHARE)
         for path in folders:
-            texts = read_texts(path, bad_rows=StopAtBadRows())
+            # All files of a corpus, whose names may be those of splits.
+            texts = read_texts(f"{path}/*", bad_rows=StopAtBadRows())
             real += reservoir(texts, -(-wanted // len(folders)), SEED)
         del real[wanted:]
     return [*listed, *real, *random_texts(rest - len(real), SEED)]
