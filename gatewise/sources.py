@@ -138,7 +138,7 @@ def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str,
     if getattr(labels, "ndim", 1) == 2:
         return _matrix(labels.tolist(), list(map(str, range(labels.shape[1]))), columns, rows_name)
     values = column_values(labels)
-    first = next((value for value in values if value is not None), None)
+    first: Any = next((value for value in values if value is not None), None)
     if isinstance(first, Mapping):
         for position, row in enumerate(values):
             if not isinstance(row, Mapping):
