@@ -78,9 +78,9 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
         if progress is not None:
             size, rows = raw.size(), max(table.metadata.num_rows, 1)
             followers.enter_context(progress.following(lambda: size * rows_read // rows))
-        yield from records_of_batches(
-            counted(table.iter_batches(batch_size=_BATCH_ROWS)), str(file)
-        )
+        # pyarrow 18 cannot iterate over a file without row groups.
+        batches = table.iter_batches(batch_size=_BATCH_ROWS) if table.num_row_groups else iter(())
+        yield from records_of_batches(counted(batches), str(file))
 
 
 def records_of_batches(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[Record | BadRow]:
