@@ -140,9 +140,8 @@ class BatchStats:
     padding: int  # padding tokens
     best: NDArray[np.float32]  # the highest probability of each text, float32, shape `(texts,)`
     none: int  # texts that got none of the labels
-    predicted: list[
-        str
-    ]  # the labels of the texts: of each one, or any number if it may have several
+    # The labels of the texts: of each one, or any number if it may have several.
+    predicted: list[str]
     unknown: int  # tokens that are not in the vocabulary; a word in pieces is one
     waited: list[float]  # seconds from creation to this batch of each job that it begins
 
@@ -417,13 +416,12 @@ def compute(
         # Another thread may run the rest of a long job: the last one merges the parts.
         if merged := job.merged():
             finished.append((job, merged))
-    coverage = classifier.coverage_counter.count([text.ids for text in texts])
     return finished, BatchStats(
         texts=texts,
         padding=padding,
         best=own.max(axis=1),
         none=len(none) - none.count(None),
         predicted=classifier.predicted(own, none),
-        unknown=coverage.unknown,
+        unknown=classifier.coverage_counter.count_unknown([text.ids for text in texts]),
         waited=[now - job.created for job, start, _ in slices if not start],
     )

@@ -71,7 +71,10 @@ class VersionMetrics:
             self.queue_seconds.observe(seconds)
         for score in stats.best.tolist():
             self.best_score.observe(score)
-        for label, count in Tally(stats.predicted).items():
+        predicted = stats.predicted
+        # A text alone, as most are where requests are few, needs no tally.
+        tally = Tally(predicted).items() if len(predicted) > 1 else [(one, 1) for one in predicted]
+        for label, count in tally:
             (self.predictions.get(label) or self.predictions[_OTHER_LABELS]).inc(count)
         counts = {
             "tokens": sum(len(text.ids) for text in stats.texts),

@@ -29,6 +29,8 @@ def test_words_of_different_texts_are_apart():
     assert counter.has_pieces
     texts = [np.array([low, piece, piece]), np.array([low]), np.array([UNKNOWN_ID])]
     assert counter.count(texts) == Coverage(texts=3, tokens=3, known=1, in_pieces=1)
+    assert counter.count_unknown(texts) == 2
+    assert [counter.count_unknown([text]) for text in texts] == [1, 0, 1]
     # The begin of a text that was cut off: its word is not counted.
     assert counter.count([np.array([piece, low])]) == Coverage(1, 1, 1)
 
@@ -42,3 +44,4 @@ def test_other_tokenizers_have_no_pieces_of_words(unit):
     ids = np.arange(tokenizer.get_vocab_size())
     assert counter.count([ids]) == Coverage(1, len(ids), len(ids) - 1)
     assert CoverageCounter().count([ids]) == counter.count([ids])
+    assert counter.count_unknown([ids]) == counter.count_unknown([ids[:2], ids[2:]]) == 1
