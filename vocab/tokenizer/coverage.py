@@ -81,7 +81,7 @@ class CoverageCounter:
         return Coverage(len(texts), words, words - unknown - in_pieces, in_pieces)
 
     def count_unknown(self, texts: Sequence[NDArray[np.int64]]) -> int:
-        """`Coverage.unknown` of texts as ids; at least one text. In less time, for every request."""
+        """`Coverage.unknown` of texts as ids, at least one; faster, for every request."""
         ids = texts[0] if len(texts) == 1 else np.concatenate(texts)
         unknown = int(np.count_nonzero(ids == UNKNOWN_ID))
         return unknown + self._in_pieces(ids) if self.has_pieces else unknown
