@@ -93,8 +93,7 @@ def prepare(
         pair_source(test, columns, "test rows"),
     )
     if labels is not None and columns.probability_prefix is None and _is_soft(corpora.train):
-        soft = run_config.corpus.model_copy(update={"probability_prefix": PROBABILITY_PREFIX})
-        run_config = run_config.model_copy(update={"corpus": soft})
+        run_config = run_config.changed("corpus", probability_prefix=PROBABILITY_PREFIX)
     return run_config, corpora
 
 

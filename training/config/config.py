@@ -37,6 +37,15 @@ class Config(Section):
     reject: RejectConfig = RejectConfig()
     teacher: TeacherConfig = TeacherConfig()
 
+    def changed(self, section: str, **values: object) -> "Config":
+        """The config with other values, which are not checked, in a section.
+
+        >>> Config().changed("training", epochs=3).training.epochs
+        3
+        """
+        settings: Section = getattr(self, section)
+        return self.model_copy(update={section: settings.model_copy(update=values)})
+
     def taught_by(
         self, folders: Sequence[Path] | None, unlabelled: Sequence[Path] | None = None
     ) -> "Config":
@@ -46,7 +55,7 @@ class Config(Section):
             update["folders"] = tuple(folders)
         if unlabelled:
             update["unlabelled"] = tuple(unlabelled)
-        return self.model_copy(update={"teacher": self.teacher.model_copy(update=update)})
+        return self.changed("teacher", **update)
 
     def without_teacher(self) -> "Config":
         """The config of the same run without a teacher."""
@@ -54,8 +63,7 @@ class Config(Section):
 
     def without_places(self) -> "Config":
         """The config without the addresses of logs, which may hold secrets."""
-        places = {"tensorboard": None, "mlflow": None}
-        return self.model_copy(update={"training": self.training.model_copy(update=places)})
+        return self.changed("training", tensorboard=None, mlflow=None)
 
 
 def load(

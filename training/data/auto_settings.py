@@ -70,7 +70,7 @@ def with_unit(config: Config, rows: Rows) -> Config:
         characters = sum(len("".join(text.split())) for text in validation)
         if known.share < 1 - _MAX_UNKNOWN_SHARE or characters < _MIN_WORD_LENGTH * known.tokens:
             unit = "character"
-    return config.model_copy(update={"tokens": tokens.model_copy(update={"unit": unit})})
+    return config.changed("tokens", unit=unit)
 
 
 def with_vectors(config: Config) -> Config:
@@ -85,10 +85,7 @@ def with_vectors(config: Config) -> Config:
     network = config.network
     if network.vectors is None or network.train_vectors != "auto":
         return config
-    trained = not network.vectors.is_dir()
-    return config.model_copy(
-        update={"network": network.model_copy(update={"train_vectors": trained})}
-    )
+    return config.changed("network", train_vectors=not network.vectors.is_dir())
 
 
 def with_linear_path(config: Config, rows: Rows) -> Config:
@@ -111,8 +108,7 @@ def with_linear_path(config: Config, rows: Rows) -> Config:
     if training.linear_path != "auto":
         return config
     is_solved = not has_shares and training.paths == "apart" and _is_solvable(rows)
-    update = {"linear_path": "solved" if is_solved else "descended"}
-    return config.model_copy(update={"training": training.model_copy(update=update)})
+    return config.changed("training", linear_path="solved" if is_solved else "descended")
 
 
 def with_pieces(config: Config, rows: Rows) -> Config:
@@ -130,7 +126,7 @@ def with_pieces(config: Config, rows: Rows) -> Config:
         return config
     has_pieces = tokens.unit == "word" and _are_few(rows)
     pieces = tokens.vocab_size // _ENTRIES_PER_PIECE if has_pieces else 0
-    return config.model_copy(update={"tokens": tokens.model_copy(update={"pieces": pieces})})
+    return config.changed("tokens", pieces=pieces)
 
 
 def with_refit(config: Config, rows: Rows) -> Config:
@@ -157,8 +153,7 @@ def with_refit(config: Config, rows: Rows) -> Config:
     if training.refit != "auto":
         return config
     is_possible = config.reject.out_of_scope is None and not config.teacher.is_wanted
-    refit = _are_few(rows) and rows.held_out and is_possible
-    return config.model_copy(update={"training": training.model_copy(update={"refit": refit})})
+    return config.changed("training", refit=_are_few(rows) and rows.held_out and is_possible)
 
 
 def with_class_weights(config: Config, rows: Rows) -> Config:
@@ -174,8 +169,7 @@ def with_class_weights(config: Config, rows: Rows) -> Config:
     has_one = not (rows.multi_label or _has_shares(config))
     is_possible = has_one and training.sampling == "natural" and _are_few(rows)
     is_balanced = is_possible and _has_dominant_label(rows)
-    update = {"class_weights": "balanced" if is_balanced else "none"}
-    return config.model_copy(update={"training": training.model_copy(update=update)})
+    return config.changed("training", class_weights="balanced" if is_balanced else "none")
 
 
 def without_refit(config: Config) -> Config:
@@ -184,8 +178,7 @@ def without_refit(config: Config) -> Config:
     Args:
         config: The run's settings.
     """
-    training = config.training.model_copy(update={"refit": False})
-    return config.model_copy(update={"training": training})
+    return config.changed("training", refit=False)
 
 
 def with_epochs(config: Config, tokens: int) -> Config:
@@ -195,9 +188,7 @@ def with_epochs(config: Config, tokens: int) -> Config:
         config: The run's settings.
         tokens: Tokens of the training texts.
     """
-    epochs = config.training.epochs_over(tokens)
-    training = config.training.model_copy(update={"epochs": epochs})
-    return config.model_copy(update={"training": training})
+    return config.changed("training", epochs=config.training.epochs_over(tokens))
 
 
 def resolved(given: Config, final: Config) -> tuple[str, ...]:
