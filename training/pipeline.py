@@ -9,6 +9,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,33 @@ class _Decisions:
 
 
 @dataclass(frozen=True)
+class _Learnt:
+    """A model, as its networks were trained and everything was chosen.
+
+    Attributes:
+        fitted: How the network was fitted.
+        first_model: The model as it was trained without the validation rows.
+        model: The model of the folder: the same, unless it was trained again on all rows.
+        decisions: What was chosen on the validation rows.
+    """
+
+    fitted: Fitted
+    first_model: "TrainedModel"
+    model: "TrainedModel"
+    decisions: _Decisions
+
+    @cached_property
+    def served(self) -> Classifier:
+        """The classifier of the model."""
+        return self.model.classifier()
+
+    @cached_property
+    def validated(self) -> Classifier:
+        """The classifier that has not learnt from the validation rows."""
+        return self.served if self.first_model is self.model else self.first_model.classifier()
+
+
+@dataclass(frozen=True)
 class _Evaluation:
     """What the classifiers that serve the model do with the validation and test rows."""
 
@@ -149,7 +177,7 @@ def train(
         taught = _teach(rows, config, bad_rows, out, space, on_progress)
         prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
         if is_trial:
-            prepared = replace(prepared, config=auto_settings.without_refit(prepared.config))
+            prepared = replace(prepared, config=prepared.config.changed("training", refit=False))
         check = reported(
             check,
             corpus_check.check_texts(prepared.corpus, prepared.tokenizer, found, prepared.config),
@@ -158,21 +186,19 @@ def train(
             report(f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one")
         if resume and not space.checkpoint.exists():
             report("no checkpoint: the run begins at the start")
-        network, fitted = _fit(prepared, space, on_progress, resume=resume)
-        model, decisions = _decide(_export(network, prepared), prepared, report)
-        first_model = model
+        learnt = _learn(prepared, space, on_progress, report, resume=resume)
+        model = learnt.model
         if prepared.config.training.refit:
-            model = _refit(model, decisions, prepared, fitted, space, on_progress)
-            learnt, aside = len(prepared.corpus.rows.train), len(prepared.corpus.validation)
+            fitted, aside = len(prepared.corpus.rows.train), len(prepared.corpus.validation)
             report(
-                f"trained again on all {learnt + aside:,} rows, once everything was chosen on the "
+                f"trained again on all {fitted + aside:,} rows, once everything was chosen on the "
                 f"{aside:,} held out: the validation metrics are those of the first training"
             )
-        evaluation = _evaluate(first_model, model, prepared.corpus)
+        evaluation = _evaluate(learnt, prepared.corpus)
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
-        run = _metrics(model, prepared, fitted, evaluation)
+        run = _metrics(model, prepared, learnt.fitted, evaluation)
         if taught:
             run = replace(run, rows=taught.counts.rows, teaching=taught.counts)
         if not is_trial:
@@ -182,11 +208,11 @@ def train(
                 run = replace(
                     run,
                     comparison=_compare(
-                        taught, rows, config, prepared, model, evaluation, space, on_progress
+                        taught, rows, config, prepared, learnt, evaluation, space, on_progress
                     ),
                 )
         contents = replace(
-            _report_contents(model, prepared, run, decisions, evaluation),
+            _report_contents(model, prepared, run, learnt.decisions, evaluation),
             check=check,
             automatic=auto_settings.resolved(config, prepared.config),
         )
@@ -270,6 +296,23 @@ def _teach(
         return None
     cache = config.teacher.cache or teacher_cache_of(out)
     return teaching.teach(rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress)
+
+
+def _learn(
+    prepared: Prepared,
+    space: Workspace,
+    on_progress: OnProgress,
+    report: Callable[[str], None],
+    *,
+    resume: bool,
+) -> _Learnt:
+    """Trains the network, chooses everything else, and trains again if the settings say so."""
+    network, fitted = _fit(prepared, space, on_progress, resume=resume)
+    first_model, decisions = _decide(_export(network, prepared), prepared, report)
+    model = first_model
+    if prepared.config.training.refit:
+        model = _refit(first_model, decisions, prepared, fitted, space, on_progress)
+    return _Learnt(fitted, first_model, model, decisions)
 
 
 def _fit(
@@ -451,23 +494,16 @@ def _decide(
     return model, _Decisions(calibration, rejection)
 
 
-def _evaluate(
-    first_model: "TrainedModel", model: "TrainedModel", corpus: EncodedCorpus
-) -> _Evaluation:
-    """Evaluates the classifiers that serve the model, in every precision, and times them.
-
-    Args:
-        first_model: The model as it was trained without the validation rows.
-        model: The model of the folder.
-        corpus: The rows.
-    """
-    served = model.classifier()
-    validated = served if first_model is model else first_model.classifier()
+def _evaluate(learnt: _Learnt, corpus: EncodedCorpus) -> _Evaluation:
+    """Evaluates the classifiers that serve the model, in every precision, and times them."""
+    served, validated = learnt.served, learnt.validated
     review = ErrorAnalyzer.of(served)
     validation = evaluate(validated, corpus.validation, None if corpus.test else review.add)
     test = evaluate(served, corpus.test, review.add) if corpus.test else None
     texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
-    measured, classifier = (model, served) if corpus.test else (first_model, validated)
+    measured, classifier = (
+        (learnt.model, served) if corpus.test else (learnt.first_model, validated)
+    )
     models = [model_benchmark.measure(classifier, test or validation, texts)]
     for precision in PRECISIONS[1:]:
         smaller = measured.classifier(precision)
@@ -492,7 +528,7 @@ def _compare(
     rows: Rows,
     config: Config,
     prepared: Prepared,
-    model: "TrainedModel",
+    learnt: _Learnt,
     evaluation: _Evaluation,
     space: Workspace,
     on_progress: OnProgress,
@@ -502,9 +538,8 @@ def _compare(
     `rows` and `config` are those that the run was started with.
     """
     untaught = _untaught(rows, config, space, on_progress) if config.teacher.untaught else None
-    classifier = model.classifier()
-    student = _compared(classifier, evaluation.validation, evaluation.test)
-    found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, classifier)
+    student = _compared(learnt, evaluation.validation, evaluation.test)
+    found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, learnt.served)
     if found.warning:
         on_progress(Finding(found.warning))
     return found
@@ -523,21 +558,17 @@ def _untaught(
     inner.data.mkdir(parents=True)
     # Its bad rows are those of the run.
     prepared = prepare(rows, config.without_teacher(), CountBadRows(), inner.data)
-    network, fitted = _fit(prepared, inner, progress, resume=False)
-    first_model, decisions = _decide(_export(network, prepared), prepared, lambda _: None)
-    model = first_model
-    if prepared.config.training.refit:
-        model = _refit(first_model, decisions, prepared, fitted, inner, progress)
-    corpus, classifier = prepared.corpus, model.classifier()
-    validation = evaluate(first_model.classifier(), corpus.validation)
+    learnt = _learn(prepared, inner, progress, lambda _: None, resume=False)
+    corpus = prepared.corpus
+    validation = evaluate(learnt.validated, corpus.validation)
     return _compared(
-        classifier, validation, evaluate(classifier, corpus.test) if corpus.test else None
+        learnt, validation, evaluate(learnt.served, corpus.test) if corpus.test else None
     )
 
 
-def _compared(classifier: Classifier, validation: Report, test: Report | None) -> ComparedModel:
+def _compared(learnt: _Learnt, validation: Report, test: Report | None) -> ComparedModel:
     return ComparedModel(
-        bytes=len(classifier.artifact.model),
+        bytes=len(learnt.served.artifact.model),
         validation=Scores.of(validation),
         test=Scores.of(test) if test else None,
     )

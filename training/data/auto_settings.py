@@ -172,15 +172,6 @@ def with_class_weights(config: Config, rows: Rows) -> Config:
     return config.changed("training", class_weights="balanced" if is_balanced else "none")
 
 
-def without_refit(config: Config) -> Config:
-    """The settings of a run whose network is trained once.
-
-    Args:
-        config: The run's settings.
-    """
-    return config.changed("training", refit=False)
-
-
 def with_epochs(config: Config, tokens: int) -> Config:
     """Resolves `training.epochs`.
 
