@@ -36,6 +36,9 @@ Corpus = Annotated[
 ]
 Validation = Annotated[Path | None, path_option(help="Rows that choose the best epoch.")]
 Test = Annotated[Path | None, path_option(help="Rows to report on at the end.")]
+Texts = Annotated[
+    list[str], typer.Argument(metavar="TEXT...", help="Texts; - reads lines from stdin.")
+]
 ConfigFile = Annotated[Path | None, path_option("--config", help="Settings as TOML.")]
 Assignments = Annotated[
     list[str] | None,

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from gatewise.service.scoring.score_texts import columns_of_texts
-from gatewise.sources import table_name
-from gatewise.vocab.corpus.data_frames import column_names, column_values, is_table
+from gatewise.sources import table_keys, table_name
+from gatewise.vocab.corpus.data_frames import column_values, is_table
 from gatewise.vocab.errors import ArgumentError, CorpusError, EmptyTextError, TextsError
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ def predict_frame(
         raise TextsError(f"expected a data frame, received a value of type {type(frame).__name__}")
     if missing not in ("raise", "skip"):
         raise ArgumentError(f"missing: expected raise or skip, received {missing!r}")
-    keys = {table_name(key): key for key in column_names(frame)}
-    if len(keys) < len(column_names(frame)):
-        raise CorpusError("the frame: expected columns with different names, received two of one")
+    keys = table_keys(frame, "the frame")
     text = table_name(text)
     if text not in keys:
         raise CorpusError(f"no column {text!r}; the columns are: {', '.join(keys)}", option="text")

@@ -94,10 +94,21 @@ def table_name(column: object) -> str:
     return column if isinstance(column, str) else str(column)
 
 
-def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
-    keys = {table_name(key): key for key in column_names(table)}
-    if len(keys) < len(column_names(table)):
+def table_keys(table: Any, name: str) -> dict[str, object]:
+    """The keys of a table's columns by their names.
+
+    Raises:
+        CorpusError: Two columns have one name.
+    """
+    keys = column_names(table)
+    by_name = {table_name(key): key for key in keys}
+    if len(by_name) < len(keys):
         raise CorpusError(f"{name}: expected columns with different names, received two of one")
+    return by_name
+
+
+def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
+    keys = table_keys(table, name)
     labels = ("label", "labels") if columns.label is None else (columns.label,)
     prefix = columns.probability_prefix
     read = [

@@ -10,10 +10,7 @@ from gatewise.inputs import standard_input, texts_of
 
 def explain(
     model: command_options.Model,
-    texts: Annotated[
-        list[str],
-        typer.Argument(metavar="TEXT...", help="Texts; - reads lines from stdin."),
-    ],
+    texts: command_options.Texts,
     label: Annotated[
         str | None, typer.Option(help="The label to explain.  [default: the best of each text]")
     ] = None,

@@ -14,9 +14,7 @@ TRUNCATED = "a text is longer than the model reads: only its first {} tokens cou
 
 def predict(
     model: command_options.Model,
-    texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT...", help="Texts; - reads lines from stdin.")
-    ],
+    texts: command_options.Texts,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, help="Labels shown for each text.  [default: the predicted ones]"),

@@ -53,7 +53,7 @@ def listed(label: str, labels: Collection[str]) -> tuple[str, ...] | None:
     """
     text = label.strip()
     for separator in _SEPARATORS:
-        parts = tuple(part.strip() for part in text.split(separator))
+        parts = _parts(text, separator)
         if len(parts) > 1 and all(part in labels for part in parts):
             return parts
     return None
@@ -72,11 +72,7 @@ def combined(labels: Collection[str]) -> dict[str, tuple[str, ...]]:
         labels: All labels of the corpus.
     """
     for separator in _SEPARATORS:
-        parts = {
-            label: tuple(part.strip() for part in label.split(separator))
-            for label in labels
-            if separator in label
-        }
+        parts = {label: _parts(label, separator) for label in labels if separator in label}
         counts = Counter(part for found in parts.values() for part in set(found))
         recurring = {
             label: found
@@ -86,6 +82,10 @@ def combined(labels: Collection[str]) -> dict[str, tuple[str, ...]]:
         if len(recurring) >= _FEWEST_COMBINED:
             return recurring
     return {}
+
+
+def _parts(text: str, separator: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(separator))
 
 
 def _is_visible(character: str) -> bool:

@@ -76,18 +76,18 @@ class CoverageCounter:
         unknown = int(np.count_nonzero(ids == UNKNOWN_ID))
         if not self.has_pieces:
             return Coverage(len(texts), len(ids), len(ids) - unknown)
-        in_pieces = self._in_pieces(ids)
-        words = len(ids) - int(np.count_nonzero(self._is_inside[ids]))
+        is_inside = self._is_inside[ids]
+        in_pieces = self._in_pieces(ids, is_inside)
+        words = len(ids) - int(np.count_nonzero(is_inside))
         return Coverage(len(texts), words, words - unknown - in_pieces, in_pieces)
 
     def count_unknown(self, texts: Sequence[NDArray[np.int64]]) -> int:
         """`Coverage.unknown` of texts as ids, at least one; faster, for every request."""
         ids = texts[0] if len(texts) == 1 else np.concatenate(texts)
         unknown = int(np.count_nonzero(ids == UNKNOWN_ID))
-        return unknown + self._in_pieces(ids) if self.has_pieces else unknown
+        return unknown + self._in_pieces(ids, self._is_inside[ids]) if self.has_pieces else unknown
 
-    def _in_pieces(self, ids: NDArray[np.int64]) -> int:
-        is_inside = self._is_inside[ids]
+    def _in_pieces(self, ids: NDArray[np.int64], is_inside: NDArray[np.bool_]) -> int:
         goes_on = np.append(is_inside[1:], False)
         return int(np.count_nonzero(~is_inside & (goes_on | (ids >= self.first_piece))))
 
