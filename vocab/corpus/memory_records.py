@@ -10,7 +10,7 @@ from gatewise.vocab.corpus.records import (
     is_unicode,
     not_unicode_reason,
 )
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.corpus.shown_names import no_column
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,7 @@ class MemoryTable:
             CorpusError: There is none.
         """
         if column not in self.columns:
-            raise CorpusError(
-                f"{self.name}: no column {column!r}; the columns are: {', '.join(self.columns)}. "
-                f"Name the {option.replace('_', ' ')}",
-                option=option,
-            )
+            raise no_column(self.name, column, self.columns, option)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ from gatewise.vocab.corpus.json_types import column_types
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Record
-from gatewise.vocab.corpus.shown_names import shown_names
+from gatewise.vocab.corpus.shown_names import no_column
 from gatewise.vocab.corpus.standard_input import NAME as STANDARD_INPUT
 from gatewise.vocab.corpus.text_dialect import dialect_note, with_dialect
 from gatewise.vocab.corpus.uris import redact
-from gatewise.vocab.errors import CorpusError, EmptyFileError
+from gatewise.vocab.errors import EmptyFileError
 
 # How many of several inputs a message names.
 _MAX_NAMED = 3
@@ -93,11 +93,7 @@ class Table:
             CorpusError: The column is missing.
         """
         if self.columns and column not in self.columns:
-            raise CorpusError(
-                f"{self.file}: no column {column!r}; the columns are: {shown_names(self.columns)}. "
-                f"Name the {option.replace('_', ' ')}",
-                option=option,
-            )
+            raise no_column(self.name, column, self.columns, option)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from gatewise.vocab.errors import CorpusError
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -28,3 +30,12 @@ def shown_names(names: Iterable[str]) -> str:
     "id, 'text '"
     """
     return ", ".join(map(shown_name, names))
+
+
+def no_column(source: str, column: str, columns: Iterable[str], option: str) -> CorpusError:
+    """The error of a source that lacks a column; `option` is the parameter that names it."""
+    return CorpusError(
+        f"{source}: no column {column!r}; the columns are: {shown_names(columns)}. "
+        f"Name the {option.replace('_', ' ')}",
+        option=option,
+    )
