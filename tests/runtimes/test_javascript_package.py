@@ -40,8 +40,10 @@ def packed(tmp_path_factory):
         pytest.skip(reason)
     folder = tmp_path_factory.mktemp("packed")
     command = ["npm", "pack", "--json", "--pack-destination", str(folder)]
-    told = subprocess.run(command, cwd=PACKAGE, capture_output=True, encoding="utf-8", check=True)
-    (archive,) = json.loads(told.stdout)
+    finished = subprocess.run(
+        command, cwd=PACKAGE, capture_output=True, encoding="utf-8", check=True
+    )
+    (archive,) = json.loads(finished.stdout)
     return folder / archive["filename"], {file["path"] for file in archive["files"]}
 
 
@@ -236,8 +238,8 @@ def test_the_types_fit_their_use(app):
     compiler = NODE_MODULES / ".bin" / "tsc"
     command = [compiler, "--noEmit", "--strict", "--module", "nodenext", "--target", "es2022"]
     command += ["--types", "", "use.mts"]
-    told = subprocess.run(command, cwd=app, capture_output=True, encoding="utf-8", check=False)
-    assert told.returncode == 0, told.stdout
+    finished = subprocess.run(command, cwd=app, capture_output=True, encoding="utf-8", check=False)
+    assert finished.returncode == 0, finished.stdout
 
 
 @pytest.mark.browser

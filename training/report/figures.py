@@ -17,7 +17,7 @@ _NUMBERS_SHOWN = 12
 
 
 class NotebookFigure(Figure):
-    """A figure that a notebook shows although pyplot knows nothing of it."""
+    """A figure that a notebook shows although pyplot does not manage it."""
 
     def _repr_png_(self) -> bytes:
         written = io.BytesIO()

@@ -151,7 +151,7 @@ def _teacher(run: RunMetrics) -> str:
     if not (run.teaching and run.comparison):
         return ""
     teachers = ", ".join(
-        f"{as_code(card.name)} ({card.kind}; licence: {card.license or 'not told'})"
+        f"{as_code(card.name)} ({card.kind}; licence: {card.license or 'not stated'})"
         for card in run.teaching.teachers
     )
     learnt = f"{run.teaching.rows:,} rows and {run.teaching.copied:,} changed copies of them"

@@ -29,7 +29,7 @@ class Weights(Protocol):
         """The state of each token, or the vector of each text."""
 
     def word_vectors(self) -> NDArray[np.float32] | None:
-        """The vector of each token before the first layer; None if it cannot be told."""
+        """The vector of each token before the first layer; None if it is unknown."""
 
 
 class TextEncoder:

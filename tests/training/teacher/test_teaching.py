@@ -26,17 +26,19 @@ def corpus(write_csv, topic_rows, tmp_path):
 
 @pytest.fixture
 def teach(tmp_path):
-    """Reads and labels the rows of a corpus; returns what was labelled, and what was told."""
+    """Reads and labels the rows of a corpus; returns the rows, the result and the findings."""
 
     def taught(corpora, *assignments, folders, unlabelled=(), cache="cache", clock=None):
         settings = config.load(assignments=["corpus.duplicates=ignore", *assignments]).taught_by(
             folders, unlabelled
         )
-        told = []
+        reported = []
         rows = read(corpora, settings, StopAtBadRows(), tmp_path)
         file = tmp_path / "taught.arrow"
-        found = teaching.teach(rows, settings, StopAtBadRows(), file, tmp_path / cache, told.append)
-        return rows, found, [each.message for each in told if isinstance(each, Finding)]
+        found = teaching.teach(
+            rows, settings, StopAtBadRows(), file, tmp_path / cache, reported.append
+        )
+        return rows, found, [each.message for each in reported if isinstance(each, Finding)]
 
     return taught
 
@@ -46,7 +48,7 @@ def learnt(found):
 
 
 def test_copies_are_labelled_by_what_the_teacher_knows(corpus, teach, encoder):
-    rows, found, told = teach(corpus, "teacher.copies=5", folders=[encoder])
+    rows, found, reported = teach(corpus, "teacher.copies=5", folders=[encoder])
     counts, all_rows = found.counts, learnt(found)
     assert (counts.rows, counts.copies) == (len(rows.train), 5)
     assert 0 < counts.copied <= 5 * len(rows.train)
@@ -59,7 +61,7 @@ def test_copies_are_labelled_by_what_the_teacher_knows(corpus, teach, encoder):
         assert sum(row.probabilities) == pytest.approx(1)
         if row.labels:
             assert rows.labels.names[int(np.argmax(row.probabilities))] == row.labels[0]
-    assert any("5 changed copies of each text" in line for line in told)
+    assert any("5 changed copies of each text" in line for line in reported)
 
 
 def test_no_copy_is_a_validation_or_test_text_or_occurs_twice(corpus, teach, encoder):
@@ -109,7 +111,7 @@ def test_unlabelled_texts_are_new_and_like_the_corpus(corpus, teach, encoder, to
     known = [text for text, _ in rows[:3]] * 2
     unlike = [f"zork {number} quux blub xyzzy" for number in range(5)]
     file.write_text("\n".join([*(text for text, _ in rows), *known, *unlike]))
-    _, found, told = teach(corpus, "teacher.copies=0", folders=[encoder], unlabelled=[file])
+    _, found, reported = teach(corpus, "teacher.copies=0", folders=[encoder], unlabelled=[file])
     counts = found.counts.unlabelled
     assert counts.read == len(rows) + 6 + 5
     assert counts.unlike >= 5
@@ -119,7 +121,7 @@ def test_unlabelled_texts_are_new_and_like_the_corpus(corpus, teach, encoder, to
     used = learnt(found)[found.counts.rows :]
     assert len(used) == counts.used
     assert all(row.labels == (labels[row.text],) for row in used)
-    assert str(counts) in told
+    assert str(counts) in reported
 
 
 def test_copies_end_with_the_time_and_a_later_run_makes_as_many(
@@ -131,9 +133,9 @@ def test_copies_end_with_the_time_and_a_later_run_makes_as_many(
 
     monkeypatch.setattr(teaching, "Labeller", slow(2))
     settings = ("teacher.copies=20", "teacher.minutes=0.5")
-    _, found, told = teach(corpus, *settings, folders=[encoder])
+    _, found, reported = teach(corpus, *settings, folders=[encoder])
     assert 0 < found.counts.copies < 20
-    assert any(f"time for {found.counts.copies} of 20 copies" in line for line in told)
+    assert any(f"time for {found.counts.copies} of 20 copies" in line for line in reported)
     monkeypatch.setattr(teaching, "Labeller", slow(0))
     _, again, _ = teach(corpus, *settings, folders=[encoder])
     assert again.counts == found.counts
