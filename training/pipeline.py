@@ -1,49 +1,40 @@
 """A training run, step by step: corpora in, a model folder out; and the check of its corpora.
 
-Read `train` first; every step after it is a function here, in the order in which they run.
-TensorFlow is imported by the step that builds the network, so that most mistakes are reported
-before those seconds.
+Read `train` first; every step after it is a function here, in the order in which they run, or a
+module beside this one: `preparation` and `learning`. TensorFlow is imported by the step that builds
+the network, so that most mistakes are reported before those seconds.
 """
 
-import hashlib
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
-
-from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
-from gatewise.training.data import auto_settings, corpus_check, examples
+from gatewise.training.data import auto_settings, corpus_check
 from gatewise.training.data.corpora import Corpora, Rows, read
 from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, refuse
-from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
-from gatewise.training.data.examples import Examples
+from gatewise.training.data.encoded_corpus import EncodedCorpus
 from gatewise.training.data.row_survey import survey
 from gatewise.training.data.stored_rows import StoredRows
-from gatewise.training.evaluation import baselines, decision_rules, model_benchmark
+from gatewise.training.evaluation import baselines, model_benchmark
 from gatewise.training.evaluation.baselines import Baselines
-from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.evaluation.model_benchmark import ExportedModel
-from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Finding, Fitted, OnProgress, Progress
+from gatewise.training.learning import Decisions, Learnt, learn
 from gatewise.training.network import parameters
-from gatewise.training.network.blueprint import Blueprint, blueprint
+from gatewise.training.preparation import Prepared, prepare
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.teacher import comparison, labeller, teaching
 from gatewise.training.teacher.comparison import ComparedModel, Comparison, Scores
 from gatewise.training.teacher.teaching import Taught
 from gatewise.training.workspace import (
-    ALL_ROWS,
     TAUGHT_ROWS,
     UNTAUGHT,
     Workspace,
@@ -52,70 +43,11 @@ from gatewise.training.workspace import (
 )
 from gatewise.vocab.corpus.bad_row_policy import BadRows, CountBadRows
 from gatewise.vocab.errors import CorpusError
-from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
-    import keras
-
-    from gatewise.training.fit.loss import Loss
     from gatewise.training.trained_model import TrainedModel
 
 _TIMED_TEXTS = 256
-
-_NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
-"""Settings that may change when a run is resumed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prepared:
-    """Everything that a network is built from and trained on.
-
-    Attributes:
-        config: The run's settings, those left to the rows filled in.
-        tokenizer: The dictionary.
-        blueprint: What the network is built from.
-        corpus: The rows as ids and targets.
-    """
-
-    config: Config
-    tokenizer: Tokenizer
-    blueprint: Blueprint
-    corpus: EncodedCorpus
-
-
-@dataclass(frozen=True)
-class _Decisions:
-    """What was chosen on the validation rows; None where the task or the settings need none."""
-
-    calibration: Calibration | None
-    rejection: Rejection | None
-
-
-@dataclass(frozen=True)
-class _Learnt:
-    """A model, as its networks were trained and everything was chosen.
-
-    Attributes:
-        fitted: How the network was fitted.
-        first_model: The model as it was trained without the validation rows.
-        model: The model of the folder: the same, unless it was trained again on all rows.
-        decisions: What was chosen on the validation rows.
-    """
-
-    fitted: Fitted
-    first_model: "TrainedModel"
-    model: "TrainedModel"
-    decisions: _Decisions
-
-    @cached_property
-    def served(self) -> Classifier:
-        """The classifier of the model."""
-        return self.model.classifier()
-
-    @cached_property
-    def validated(self) -> Classifier:
-        """The classifier that has not learnt from the validation rows."""
-        return self.served if self.first_model is self.model else self.first_model.classifier()
 
 
 @dataclass(frozen=True)
@@ -186,7 +118,7 @@ def train(
             report(f"vectors: {vectors.found:,} of the dictionary's {vectors.of:,} tokens have one")
         if resume and not space.checkpoint.exists():
             report("no checkpoint: the run begins at the start")
-        learnt = _learn(prepared, space, on_progress, report, resume=resume)
+        learnt = learn(prepared, space, on_progress, report, resume=resume)
         model = learnt.model
         if prepared.config.training.refit:
             fitted, aside = len(prepared.corpus.rows.train), len(prepared.corpus.validation)
@@ -253,36 +185,6 @@ def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:
     return CorpusCheck(found, notes=rows.notes).with_findings(findings)
 
 
-def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
-    """Builds the dictionary, plans the network and encodes the rows.
-
-    Args:
-        rows: From `gatewise.training.data.corpora.read`.
-        config: The run's settings.
-        bad_rows: What happens to a row whose text holds no token.
-        folder: Folder in which ids and targets are kept for the run.
-
-    Raises:
-        GatewiseError: If the rows, the vectors or the settings cannot be used.
-    """
-    config = auto_settings.with_refit(config, rows)
-    config = auto_settings.with_class_weights(config, rows)
-    config = auto_settings.with_linear_path(config, rows)
-    config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
-    config = auto_settings.with_pieces(config, rows)
-    texts = rows.train.texts
-    tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
-    # A network that cannot be built is refused before the rows are encoded.
-    planned = blueprint(config, tokenizer, len(rows.labels), chain.from_iterable(texts()))
-    corpus = encode_corpus(rows, tokenizer, config, bad_rows, folder)
-    return Prepared(
-        config=auto_settings.with_epochs(config, corpus.train.tokens),
-        tokenizer=tokenizer,
-        blueprint=planned.with_buckets(config, corpus.train.tokens),
-        corpus=corpus,
-    )
-
-
 def _teach(
     rows: Rows,
     config: Config,
@@ -298,203 +200,7 @@ def _teach(
     return teaching.teach(rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress)
 
 
-def _learn(
-    prepared: Prepared,
-    space: Workspace,
-    on_progress: OnProgress,
-    report: Callable[[str], None],
-    *,
-    resume: bool,
-) -> _Learnt:
-    """Trains the network, chooses everything else, and trains again if the settings say so."""
-    network, fitted = _fit(prepared, space, on_progress, resume=resume)
-    first_model, decisions = _decide(_export(network, prepared), prepared, report)
-    model = first_model
-    if prepared.config.training.refit:
-        model = _refit(first_model, decisions, prepared, fitted, space, on_progress)
-    return _Learnt(fitted, first_model, model, decisions)
-
-
-def _fit(
-    prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
-) -> tuple["keras.Model", Fitted]:
-    """Builds the network and trains it."""
-    from gatewise.training.fit.checkpoint import Checkpoints
-    from gatewise.training.fit.fit import fit
-
-    corpus, settings = prepared.corpus, prepared.config.training
-    max_length = prepared.config.tokens.max_length
-    train = corpus.train.windows(max_length)
-    network, strength = _untrained(prepared, train)
-    fitted = fit(
-        network,
-        _loss(prepared, corpus.train),
-        settings,
-        train,
-        corpus.validation.examples.windows(max_length),
-        Checkpoints(space.checkpoint, _identity(prepared)),
-        on_progress,
-        resume=resume,
-    )
-    return network, replace(fitted, strength=strength)
-
-
-def _refit(
-    chosen: "TrainedModel",
-    decisions: "_Decisions",
-    prepared: Prepared,
-    fitted: Fitted,
-    space: Workspace,
-    on_progress: OnProgress,
-) -> "TrainedModel":
-    """Trains another network on all rows, with what was chosen on those held out of the first."""
-    from gatewise.training.fit.fit import refit
-
-    corpus = prepared.corpus
-    parts = (corpus.train, corpus.validation.texts)
-    rows = examples.concatenate(parts, space.data / ALL_ROWS)
-    windows = rows.windows(prepared.config.tokens.max_length)
-    network, _ = _untrained(prepared, windows, fitted.strength)
-    refit(
-        network,
-        _loss(prepared, rows),
-        prepared.config.training,
-        windows,
-        fitted,
-        on_progress,
-    )
-    model = replace(
-        _export(network, prepared),
-        thresholds=chosen.thresholds,
-        reject=chosen.reject,
-        corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
-    )
-    if decisions.calibration and decisions.calibration.temperature != 1:
-        model = model.divided_by(decisions.calibration.temperature)
-    return model
-
-
-def _untrained(
-    prepared: Prepared, rows: Examples, strength: float | None = None
-) -> tuple["keras.Model", float | None]:
-    """The network with its initial weights, for these training rows; the linear path is solved.
-
-    Args:
-        prepared: The run.
-        rows: The training rows.
-        strength: The C by which the path is solved; None to choose it by cross-validation.
-
-    Returns:
-        The network, and the C; None if the path is not solved.
-    """
-    from gatewise.training.fit import devices
-    from gatewise.training.fit.document_frequencies import count_ngrams
-    from gatewise.training.fit.linear_path import solve_linear_path
-    from gatewise.training.fit.output_bias import set_output_bias
-    from gatewise.training.network.build import build
-
-    config, planned = prepared.config, prepared.blueprint
-    devices.set_operation_threads(config.training.threads)
-    with devices.strategy().scope():
-        network = build(
-            config.network,
-            planned.shape,
-            config.training.seed,
-            planned.vectors,
-            planned.char_ngrams,
-        )
-    multi_label = prepared.corpus.rows.multi_label
-    if multi_label:
-        set_output_bias(network, rows)
-    count_ngrams(network, rows, planned.word_splits)
-    if config.training.linear_path == "solved":
-        strength = solve_linear_path(
-            network,
-            rows,
-            planned.solver_spelling,
-            config.training,
-            multi_label=multi_label,
-            strength=strength,
-        )
-    return network, strength
-
-
-def _loss(prepared: Prepared, rows: Examples) -> "Loss":
-    from gatewise.training.fit.loss import make_loss
-
-    corpus = prepared.corpus.rows
-    return make_loss(
-        prepared.config.training, rows, len(corpus.labels), multi_label=corpus.multi_label
-    )
-
-
-def _digest_of(*digests: str) -> str:
-    """One digest of several."""
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
-
-
-def _identity(prepared: Prepared) -> dict[str, Any]:
-    """What must be the same for a checkpoint to be resumed."""
-    settings = prepared.config.model_dump(mode="json", exclude=_NOT_IDENTITY)
-    vectors = prepared.blueprint.vectors
-    return {
-        **{
-            f"{section}.{name}": value
-            for section, values in settings.items()
-            for name, value in values.items()
-        },
-        "training rows": prepared.corpus.train_sha256,
-        "validation rows": prepared.corpus.validation_sha256,
-        "pretrained vectors": hashlib.sha256(vectors.matrix.tobytes()).hexdigest()
-        if vectors
-        else None,
-    }
-
-
-def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
-    """Writes the network as ONNX, in memory."""
-    from gatewise.training.network.build import exported_parameters
-    from gatewise.training.onnx_export.keras_to_onnx import to_onnx
-    from gatewise.training.trained_model import TrainedModel
-
-    rows = prepared.corpus.rows
-    return TrainedModel(
-        lowered=to_onnx(network, prepared.config.network),
-        tokenizer=prepared.tokenizer,
-        labels=rows.labels,
-        multi_label=rows.multi_label,
-        shape=prepared.blueprint.shape,
-        config=prepared.config,
-        parameters=exported_parameters(network),
-        corpus_sha256=prepared.corpus.train_sha256,
-    )
-
-
-def _decide(
-    model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
-) -> tuple["TrainedModel", _Decisions]:
-    """Chooses the temperature and then the thresholds, on the validation rows."""
-    config, validation = prepared.config, prepared.corpus.validation
-    calibration = rejection = None
-    if config.training.calibration:
-        calibration = decision_rules.calibration(model.classifier(), validation)
-        if calibration.temperature != 1:
-            model = model.divided_by(calibration.temperature)
-    if model.multi_label:
-        thresholds = decision_rules.label_thresholds(model.classifier(), validation)
-        model = replace(model, thresholds=thresholds)
-    elif config.reject.is_wanted:
-        rejection = decision_rules.rejection(model.classifier(), validation, config.reject)
-        model = replace(model, reject=rejection.settings())
-        if not rejection.reached:
-            report(
-                f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
-                f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
-            )
-    return model, _Decisions(calibration, rejection)
-
-
-def _evaluate(learnt: _Learnt, corpus: EncodedCorpus) -> _Evaluation:
+def _evaluate(learnt: Learnt, corpus: EncodedCorpus) -> _Evaluation:
     """Evaluates the classifiers that serve the model, in every precision, and times them."""
     served, validated = learnt.served, learnt.validated
     review = ErrorAnalyzer.of(served)
@@ -528,7 +234,7 @@ def _compare(
     rows: Rows,
     config: Config,
     prepared: Prepared,
-    learnt: _Learnt,
+    learnt: Learnt,
     evaluation: _Evaluation,
     space: Workspace,
     on_progress: OnProgress,
@@ -558,7 +264,7 @@ def _untaught(
     inner.data.mkdir(parents=True)
     # Its bad rows are those of the run.
     prepared = prepare(rows, config.without_teacher(), CountBadRows(), inner.data)
-    learnt = _learn(prepared, inner, progress, lambda _: None, resume=False)
+    learnt = learn(prepared, inner, progress, lambda _: None, resume=False)
     corpus = prepared.corpus
     validation = evaluate(learnt.validated, corpus.validation)
     return _compared(
@@ -566,7 +272,7 @@ def _untaught(
     )
 
 
-def _compared(learnt: _Learnt, validation: Report, test: Report | None) -> ComparedModel:
+def _compared(learnt: Learnt, validation: Report, test: Report | None) -> ComparedModel:
     return ComparedModel(
         bytes=len(learnt.served.artifact.model),
         validation=Scores.of(validation),
@@ -612,7 +318,7 @@ def _report_contents(
     model: "TrainedModel",
     prepared: Prepared,
     run: RunMetrics,
-    decisions: _Decisions,
+    decisions: Decisions,
     evaluation: _Evaluation,
 ) -> ReportContents:
     """What metrics, report and model card are made from."""

@@ -34,7 +34,7 @@ from gatewise.training.data import corpora as reading
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.data.examples import Examples
 from gatewise.training.network.shape import Shape
-from gatewise.training.pipeline import prepare
+from gatewise.training.preparation import prepare
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
 

@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from gatewise.training import pipeline
+from gatewise.training import preparation
 from gatewise.training.config import config
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.data.corpus_check import never_predicted
@@ -318,7 +318,7 @@ def test_memory_does_not_grow_with_the_number_of_long_texts(tmp_path):
 @pytest.mark.parametrize("words", ["so it is said by\n", "그렇게 그는 말했다 "])
 def test_only_the_beginning_of_a_long_text_reaches_the_tokenizer(tmp_path, words, monkeypatch):
     tokenized = []
-    train, encode = pipeline.train_tokenizer, Encoder.encode
+    train, encode = preparation.train_tokenizer, Encoder.encode
 
     def train_counting(texts, **options):
         texts = list(texts)
@@ -329,7 +329,7 @@ def test_only_the_beginning_of_a_long_text_reaches_the_tokenizer(tmp_path, words
         tokenized.extend(map(len, texts))
         return encode(self, texts)
 
-    monkeypatch.setattr(pipeline, "train_tokenizer", train_counting)
+    monkeypatch.setattr(preparation, "train_tokenizer", train_counting)
     monkeypatch.setattr(Encoder, "encode", encode_counting)
     rows = [(f"{n} {words * 20_000}", "ab"[n % 2]) for n in range(24)]
     check_corpus(Corpora(write(tmp_path / "train.csv", rows)), config.load())

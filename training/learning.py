@@ -1,0 +1,261 @@
+"""A network that is trained, and everything that is chosen after it: `learn`, step by step.
+
+With few rows a second network is trained on all of them, once everything was chosen on those held
+out of the first. TensorFlow is imported by the step that builds the network.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gatewise.service.model.classifier import Classifier
+from gatewise.training.data import examples
+from gatewise.training.data.examples import Examples
+from gatewise.training.evaluation import decision_rules
+from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.rejection import Rejection
+from gatewise.training.fit.progress import Fitted, OnProgress
+from gatewise.training.preparation import Prepared
+from gatewise.training.workspace import ALL_ROWS, Workspace
+
+if TYPE_CHECKING:
+    import keras
+
+    from gatewise.training.fit.loss import Loss
+    from gatewise.training.trained_model import TrainedModel
+
+_NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
+"""Settings that may change when a run is resumed."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What was chosen on the validation rows; None where the task or the settings need none."""
+
+    calibration: Calibration | None
+    rejection: Rejection | None
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """A model, as its networks were trained and everything was chosen.
+
+    Attributes:
+        fitted: How the network was fitted.
+        first_model: The model as it was trained without the validation rows.
+        model: The model of the folder: the same, unless it was trained again on all rows.
+        decisions: What was chosen on the validation rows.
+    """
+
+    fitted: Fitted
+    first_model: "TrainedModel"
+    model: "TrainedModel"
+    decisions: Decisions
+
+    @cached_property
+    def served(self) -> Classifier:
+        """The classifier of the model."""
+        return self.model.classifier()
+
+    @cached_property
+    def validated(self) -> Classifier:
+        """The classifier that has not learnt from the validation rows."""
+        return self.served if self.first_model is self.model else self.first_model.classifier()
+
+
+def learn(
+    prepared: Prepared,
+    space: Workspace,
+    on_progress: OnProgress,
+    report: Callable[[str], None],
+    *,
+    resume: bool,
+) -> Learnt:
+    """Trains the network, chooses everything else, and trains again if the settings say so."""
+    network, fitted = _fit(prepared, space, on_progress, resume=resume)
+    first_model, decisions = _decide(_export(network, prepared), prepared, report)
+    model = first_model
+    if prepared.config.training.refit:
+        model = _refit(first_model, decisions, prepared, fitted, space, on_progress)
+    return Learnt(fitted, first_model, model, decisions)
+
+
+def _fit(
+    prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
+) -> tuple["keras.Model", Fitted]:
+    """Builds the network and trains it."""
+    from gatewise.training.fit.checkpoint import Checkpoints
+    from gatewise.training.fit.fit import fit
+
+    corpus, settings = prepared.corpus, prepared.config.training
+    max_length = prepared.config.tokens.max_length
+    train = corpus.train.windows(max_length)
+    network, strength = _untrained(prepared, train)
+    fitted = fit(
+        network,
+        _loss(prepared, corpus.train),
+        settings,
+        train,
+        corpus.validation.examples.windows(max_length),
+        Checkpoints(space.checkpoint, _identity(prepared)),
+        on_progress,
+        resume=resume,
+    )
+    return network, replace(fitted, strength=strength)
+
+
+def _refit(
+    chosen: "TrainedModel",
+    decisions: Decisions,
+    prepared: Prepared,
+    fitted: Fitted,
+    space: Workspace,
+    on_progress: OnProgress,
+) -> "TrainedModel":
+    """Trains another network on all rows, with what was chosen on those held out of the first."""
+    from gatewise.training.fit.fit import refit
+
+    corpus = prepared.corpus
+    parts = (corpus.train, corpus.validation.texts)
+    rows = examples.concatenate(parts, space.data / ALL_ROWS)
+    windows = rows.windows(prepared.config.tokens.max_length)
+    network, _ = _untrained(prepared, windows, fitted.strength)
+    refit(
+        network,
+        _loss(prepared, rows),
+        prepared.config.training,
+        windows,
+        fitted,
+        on_progress,
+    )
+    model = replace(
+        _export(network, prepared),
+        thresholds=chosen.thresholds,
+        reject=chosen.reject,
+        corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
+    )
+    if decisions.calibration and decisions.calibration.temperature != 1:
+        model = model.divided_by(decisions.calibration.temperature)
+    return model
+
+
+def _untrained(
+    prepared: Prepared, rows: Examples, strength: float | None = None
+) -> tuple["keras.Model", float | None]:
+    """The network with its initial weights, for these training rows; the linear path is solved.
+
+    Args:
+        prepared: The run.
+        rows: The training rows.
+        strength: The C by which the path is solved; None to choose it by cross-validation.
+
+    Returns:
+        The network, and the C; None if the path is not solved.
+    """
+    from gatewise.training.fit import devices
+    from gatewise.training.fit.document_frequencies import count_ngrams
+    from gatewise.training.fit.linear_path import solve_linear_path
+    from gatewise.training.fit.output_bias import set_output_bias
+    from gatewise.training.network.build import build
+
+    config, planned = prepared.config, prepared.blueprint
+    devices.set_operation_threads(config.training.threads)
+    with devices.strategy().scope():
+        network = build(
+            config.network,
+            planned.shape,
+            config.training.seed,
+            planned.vectors,
+            planned.char_ngrams,
+        )
+    multi_label = prepared.corpus.rows.multi_label
+    if multi_label:
+        set_output_bias(network, rows)
+    count_ngrams(network, rows, planned.word_splits)
+    if config.training.linear_path == "solved":
+        strength = solve_linear_path(
+            network,
+            rows,
+            planned.solver_spelling,
+            config.training,
+            multi_label=multi_label,
+            strength=strength,
+        )
+    return network, strength
+
+
+def _loss(prepared: Prepared, rows: Examples) -> "Loss":
+    from gatewise.training.fit.loss import make_loss
+
+    corpus = prepared.corpus.rows
+    return make_loss(
+        prepared.config.training, rows, len(corpus.labels), multi_label=corpus.multi_label
+    )
+
+
+def _digest_of(*digests: str) -> str:
+    """One digest of several."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _identity(prepared: Prepared) -> dict[str, Any]:
+    """What must be the same for a checkpoint to be resumed."""
+    settings = prepared.config.model_dump(mode="json", exclude=_NOT_IDENTITY)
+    vectors = prepared.blueprint.vectors
+    return {
+        **{
+            f"{section}.{name}": value
+            for section, values in settings.items()
+            for name, value in values.items()
+        },
+        "training rows": prepared.corpus.train_sha256,
+        "validation rows": prepared.corpus.validation_sha256,
+        "pretrained vectors": hashlib.sha256(vectors.matrix.tobytes()).hexdigest()
+        if vectors
+        else None,
+    }
+
+
+def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
+    """Writes the network as ONNX, in memory."""
+    from gatewise.training.network.build import exported_parameters
+    from gatewise.training.onnx_export.keras_to_onnx import to_onnx
+    from gatewise.training.trained_model import TrainedModel
+
+    rows = prepared.corpus.rows
+    return TrainedModel(
+        lowered=to_onnx(network, prepared.config.network),
+        tokenizer=prepared.tokenizer,
+        labels=rows.labels,
+        multi_label=rows.multi_label,
+        shape=prepared.blueprint.shape,
+        config=prepared.config,
+        parameters=exported_parameters(network),
+        corpus_sha256=prepared.corpus.train_sha256,
+    )
+
+
+def _decide(
+    model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
+) -> tuple["TrainedModel", Decisions]:
+    """Chooses the temperature and then the thresholds, on the validation rows."""
+    config, validation = prepared.config, prepared.corpus.validation
+    calibration = rejection = None
+    if config.training.calibration:
+        calibration = decision_rules.calibration(model.classifier(), validation)
+        if calibration.temperature != 1:
+            model = model.divided_by(calibration.temperature)
+    if model.multi_label:
+        thresholds = decision_rules.label_thresholds(model.classifier(), validation)
+        model = replace(model, thresholds=thresholds)
+    elif config.reject.is_wanted:
+        rejection = decision_rules.rejection(model.classifier(), validation, config.reject)
+        model = replace(model, reject=rejection.settings())
+        if not rejection.reached:
+            report(
+                f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
+                f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
+            )
+    return model, Decisions(calibration, rejection)
