@@ -1,4 +1,4 @@
-"""Gatewise: `train` and `load` a model, `score_texts` in memory, `check` a corpus; the command.
+"""Gatewise: `train`, `load`, `check`, `label` and `score_texts` as functions; the command.
 
 Imports are lazy, so that a command loads only what it uses.
 """
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from gatewise.label_texts import LabelledTexts
     from gatewise.model import Model
     from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_texts import score_texts as score_texts
@@ -69,7 +70,8 @@ def train(
         progress: Whether to show progress on standard error, or a function to call with each
             `Progress` and `Finding` instead; None shows a bar in a notebook and on a terminal.
         settings: Settings by name, such as `epochs=3`, or in a dict for each section, such as
-            `network={"units": 32}`. `teacher` may also be the folder of the teacher.
+            `network={"units": 32}`. `teacher` may also be the folder of the teacher, or the URL of
+            an endpoint.
 
     Raises:
         GatewiseError: If the rows or the settings cannot be used, a `ValueError` too; or if the
@@ -123,6 +125,51 @@ def check(
 
     run_config, corpora = prepare(texts, labels, validation, test, settings, config)
     return check_corpus(corpora, run_config)
+
+
+def label(
+    texts: object,
+    labels: "Sequence[str]",
+    *,
+    out: "str | os.PathLike[str] | None" = None,
+    rejects: "str | os.PathLike[str] | None" = None,
+    config: "str | os.PathLike[str] | None" = None,
+    progress: "bool | Callable[..., None] | None" = None,
+    **settings: object,
+) -> "LabelledTexts":
+    """Labels texts by a teacher, as `gatewise label` does.
+
+    Args:
+        texts: The texts: a list, an array, a column of a data frame, or a path.
+        labels: The names of the labels.
+        out: A file to write, in the format of its suffix: a corpus with the columns `text`,
+            `label`, and `probability_<label>` for each label.
+        rejects: A file for rows that cannot be used and texts that get no label; without it the
+            former end the call, and the latter have no label in `out`.
+        config: Settings as TOML, which the other settings override.
+        progress: As in `train`.
+        settings: Settings by name: `teacher`, the URL of a language model's endpoint or a Gatewise
+            model folder; `model`, the name of the endpoint's model; `cache`, the folder in which
+            its answers are kept, by default one beside `out`.
+
+    Returns:
+        The texts, their labels and the probabilities.
+
+    Raises:
+        GatewiseError: If the texts, the labels or the teacher cannot be used.
+    """
+    # Needs the extras `train` and, for an endpoint, `teacher`.
+    from gatewise.label_texts import label  # noqa: PLC0415
+
+    return label(
+        texts,
+        labels,
+        settings=settings,
+        out=out,
+        rejects=rejects,
+        config=config,
+        progress=progress,
+    )
 
 
 def __getattr__(name: str) -> object:

@@ -18,6 +18,7 @@ from gatewise.commands.explain import explain
 from gatewise.commands.export import export
 from gatewise.commands.inspect import inspect
 from gatewise.commands.key import key
+from gatewise.commands.label import label
 from gatewise.commands.predict import predict
 from gatewise.commands.score import score
 from gatewise.commands.serve import serve
@@ -54,7 +55,7 @@ def _options(
 
 
 for _command in (
-    *(check, train, tune, vocab, evaluate, predict, explain, score),
+    *(check, label, train, tune, vocab, evaluate, predict, explain, score),
     *(serve, key, export, inspect),
 ):
     app.command()(_command)

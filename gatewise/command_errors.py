@@ -19,6 +19,7 @@ _EXTRAS = {
     "tensorboard": "tracking",
     "mlflow": "tracking",
     "sqlalchemy": "tracking",
+    "httpx": "teacher",
     "torch": "teacher",
     "transformers": "teacher",
     "fastapi": "serve",

@@ -14,6 +14,7 @@ from gatewise.model import Model
 from gatewise.service.model.model_folder import check_target
 from gatewise.sources import PROBABILITY_PREFIX, pair_source, source_of
 from gatewise.training.config.config import Config, of_settings
+from gatewise.training.config.teacher_section import is_url
 from gatewise.training.data.corpora import Corpora
 from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.pipeline import train as run_training
@@ -56,7 +57,7 @@ def train(
         )
         check_target(target)
         bad_rows = opened.enter_context(bad_rows_policy(aside))
-        on_progress = opened.enter_context(_reporting(progress))
+        on_progress = opened.enter_context(reporting(progress))
         track = opened.enter_context(tracking(run_config, target, resume=resume))
         report = track.also(on_progress)
         try:
@@ -82,10 +83,7 @@ def prepare(
     config: str | os.PathLike[str] | None = None,
 ) -> tuple[Config, Corpora]:
     """The settings and the corpora of a run."""
-    teacher = settings.get("teacher")
-    if isinstance(teacher, str | os.PathLike):
-        settings = {**settings, "teacher": {"folders": [teacher]}}
-    run_config = of_settings(settings, None if config is None else Path(config))
+    run_config = of_settings(named_teacher(settings), None if config is None else Path(config))
     columns = run_config.corpus.columns()
     corpora = Corpora(
         source_of(texts, labels, columns, "training rows"),
@@ -95,6 +93,15 @@ def prepare(
     if labels is not None and columns.probability_prefix is None and _is_soft(corpora.train):
         run_config = run_config.changed("corpus", probability_prefix=PROBABILITY_PREFIX)
     return run_config, corpora
+
+
+def named_teacher(settings: "Mapping[str, object]") -> "Mapping[str, object]":
+    """Settings with the section `teacher` where a caller named a folder or the URL of one alone."""
+    teacher = settings.get("teacher")
+    if not isinstance(teacher, str | os.PathLike):
+        return settings
+    is_endpoint = is_url(os.fspath(teacher))
+    return {**settings, "teacher": {"url": teacher} if is_endpoint else {"folders": [teacher]}}
 
 
 def _is_soft(source: "Source") -> bool:
@@ -124,7 +131,7 @@ def _kept_if_whole() -> Iterator[Path]:
 
 
 @contextmanager
-def _reporting(progress: Shown) -> Iterator[OnProgress]:
+def reporting(progress: Shown) -> Iterator[OnProgress]:
     """The callback that shows progress."""
     # The console imports rich, which a run that shows nothing does without.
     from gatewise.console.notebook_progress import in_notebook, notebook_progress  # noqa: PLC0415

@@ -15,9 +15,11 @@ def train(
     validation: command_options.Validation = None,
     test: command_options.Test = None,
     teacher: Annotated[
-        list[Path] | None,
-        command_options.path_option(
-            metavar="FOLDER", help="An encoder, or a Gatewise model, that labels texts."
+        list[str] | None,
+        typer.Option(
+            metavar="TEACHER",
+            help="What labels texts: the folder of an encoder or of a Gatewise model, or the URL "
+            "of a language model's endpoint.",
         ),
     ] = None,
     unlabelled: Annotated[

@@ -21,6 +21,26 @@ class TeacherConfig(Section):
         "or safetensors), or a Gatewise model folder with the labels of the corpus. The "
         "probabilities of several are averaged.",
     )
+    url: str | None = Field(
+        None,
+        description="Base URL of an endpoint with OpenAI's chat completions, such as "
+        "`http://127.0.0.1:8080/v1`: its language model labels texts. The key, if it wants one, is "
+        "in the environment variable `OPENAI_API_KEY`.",
+    )
+    model: str | None = Field(
+        None,
+        description="Name of the endpoint's model; needed where it has several.",
+    )
+    descriptions: dict[str, str] = Field(
+        {},
+        description="What labels mean, by label, for the prompt of the endpoint; the others are "
+        "given to it by their names alone.",
+    )
+    votes: Annotated[int, Field(ge=1, le=100)] = Field(
+        5,
+        description="Answers to each text where the endpoint gives no log-probabilities: the "
+        "probability of a label is its share of them.",
+    )
     mode: Literal["frozen"] = Field(
         "frozen",
         description="How an encoder is made a classifier: with its weights as they are (`frozen`), "
@@ -34,7 +54,8 @@ class TeacherConfig(Section):
     copies: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = Field(
         "auto",
         description="Changed copies of each training text, labelled by the teacher; by default 20, "
-        "and fewer from 5,000 rows on, so that there are at most 100,000 of all texts.",
+        "and fewer from 5,000 rows on, so that there are at most 100,000 of all texts; none by "
+        "default with an endpoint, where each costs a request.",
     )
     temperature: Annotated[float, Field(gt=0, le=20)] = Field(
         1.0,
@@ -65,7 +86,7 @@ class TeacherConfig(Section):
     @property
     def is_wanted(self) -> bool:
         """Whether there is a teacher."""
-        return bool(self.folders)
+        return bool(self.folders) or self.url is not None
 
     def copies_of(self, rows: int) -> int:
         """The changed copies of each text, at most.
@@ -75,4 +96,15 @@ class TeacherConfig(Section):
         """
         if self.copies != "auto":
             return self.copies
+        if self.url is not None:
+            return 0
         return min(_MAX_COPIES, _MAX_TEXTS // max(rows, 1))
+
+
+def is_url(teacher: str) -> bool:
+    """Whether a teacher is named by the URL of an endpoint, and not by a folder.
+
+    >>> is_url("https://127.0.0.1/v1"), is_url("http")
+    (True, False)
+    """
+    return teacher.startswith(("http://", "https://"))

@@ -67,6 +67,7 @@ class ReportContents:
         The same seed, settings and rows give the same object, except for `latency`.
         """
         fitted = self.run.fitted
+        speed = self.run.comparison.speed if self.run.comparison else None
         document = {
             **self.run.as_dict(),
             "metric": fitted.metric,
@@ -104,7 +105,7 @@ class ReportContents:
                 }
                 for model in self.models
             }
-            | ({"teacher": asdict(self.run.comparison.speed)} if self.run.comparison else {}),
+            | ({"teacher": asdict(speed)} if speed else {}),
         }
         return {name: _finite(value) for name, value in document.items()}
 

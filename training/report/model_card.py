@@ -162,7 +162,8 @@ def _teacher(run: RunMetrics) -> str:
     names = {"teacher": "teacher", "student": "this model", "untaught": "the same, not taught"}
     for name, model in run.comparison.models().items():
         scores = model.scores(part)
-        figures = [f"{scores.accuracy:.4f}", f"{scores.macro_f1:.4f}", f"{model.bytes:,}"]
+        size = "unknown" if model.bytes is None else f"{model.bytes:,}"
+        figures = [f"{scores.accuracy:.4f}", f"{scores.macro_f1:.4f}", size]
         lines.append([names[name], *figures])
     return (
         f"\n\nIt learned from probabilities that a teacher gave {learnt}: {teachers}.\n\n"

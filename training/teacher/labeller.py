@@ -1,20 +1,25 @@
-"""The teachers of a run: opened from their folders, their probabilities averaged, their speed."""
+"""The teachers of a run: opened, their probabilities averaged, their speed."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config
 from gatewise.training.teacher.encoder_folder import read_encoder_folder
+from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
 from gatewise.training.teacher.frozen_encoder import FrozenEncoder
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
-from gatewise.training.teacher.teacher import Teacher, TeacherCard
+from gatewise.training.teacher.teacher import Teacher, TeacherCard, TeacherError
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.record_stream import open_records
+
+if TYPE_CHECKING:
+    from gatewise.training.teacher.chat_endpoint import ChatEndpoint
 
 
 def check_folders(config: Config) -> None:
@@ -24,6 +29,8 @@ def check_folders(config: Config) -> None:
         GatewiseError: If a folder has no teacher that can be used, or a file of unlabelled texts
             is missing or has no text column.
     """
+    if config.teacher.url is not None:
+        _endpoint(config)
     for path in config.teacher.folders:
         if not is_gatewise_model(path):
             read_encoder_folder(path)
@@ -32,25 +39,59 @@ def check_folders(config: Config) -> None:
         records.require(config.corpus.text_column, "text_column")
 
 
-def open_teachers(config: Config, labels: Labels, *, multi_label: bool) -> list[Teacher]:
+def open_teachers(
+    config: Config,
+    labels: Labels,
+    *,
+    multi_label: bool,
+    report: Callable[[str], None] = lambda _: None,
+) -> list[Teacher]:
     """Loads the teachers.
+
+    Args:
+        config: The run's settings.
+        labels: The labels of the corpus.
+        multi_label: Whether a text may have several.
+        report: Called with what an endpoint has cost so far.
 
     Raises:
         GatewiseError: If one cannot be used, or has other labels.
         ModuleNotFoundError: If one needs a package that is not installed.
     """
-    return [
+    teachers: list[Teacher] = [
         GatewiseModel(path, labels, multi_label=multi_label)
         if is_gatewise_model(path)
         else FrozenEncoder(read_encoder_folder(path), config.training.seed, multi_label=multi_label)
         for path in config.teacher.folders
     ]
+    if config.teacher.url is not None:
+        if multi_label:
+            raise TeacherError(
+                f"{config.teacher.url}: an endpoint gives each text one label: expected a corpus "
+                "with one label a text, received one with any number of labels a text"
+            )
+        teachers.append(open_endpoint(config, labels, report))
+    return teachers
+
+
+def open_endpoint(config: Config, labels: Labels, report: Callable[[str], None]) -> EndpointTeacher:
+    """Opens the endpoint of `teacher.url`; see `EndpointTeacher`."""
+    settings = config.teacher
+    return EndpointTeacher(_endpoint(config), labels, settings.descriptions, settings.votes, report)
+
+
+def _endpoint(config: Config) -> "ChatEndpoint":
+    # Needs httpx, of the extra `teacher`.
+    from gatewise.training.teacher.chat_endpoint import ChatEndpoint  # noqa: PLC0415
+
+    return ChatEndpoint(config.teacher.url or "", config.teacher.model)
 
 
 class Labeller:
     """Gives texts the mean probabilities of some teachers.
 
     Attributes:
+        endpoints: Those of the teachers that are asked over the network.
         seconds: Seconds in which texts were read by the teachers, those kept from before left out.
         texts: Those texts.
     """
@@ -66,7 +107,13 @@ class Labeller:
             clock: Measures how long they take.
         """
         self._teachers, self._clock = teachers, clock
-        self._caches = [VectorCache(teacher, cache) for teacher in teachers]
+        self.endpoints = [each for each in teachers if isinstance(each, EndpointTeacher)]
+        for endpoint in self.endpoints:
+            endpoint.keep_in(cache)
+        self._caches = [
+            teacher if isinstance(teacher, EndpointTeacher) else VectorCache(teacher, cache)
+            for teacher in teachers
+        ]
         self.seconds, self.texts = 0.0, 0
 
     @property

@@ -23,13 +23,13 @@ class TeacherCard:
     Attributes:
         name: Its name: the heading of its README, else the name of its folder.
         kind: How it became a classifier.
-        bytes: The size of its weights.
+        bytes: The size of its weights; None if it is unknown.
         license: The licence that its README tells; None if it tells none.
     """
 
     name: str
     kind: str
-    bytes: int
+    bytes: int | None
     license: str | None
 
     def as_dict(self) -> dict[str, object]:

@@ -112,8 +112,8 @@ def check_settings(config: Config) -> None:
     if not config.teacher.is_wanted:
         if config.teacher.unlabelled:
             raise ConfigError(
-                "teacher.unlabelled: expected teacher.folders too, because nothing else labels "
-                "these texts"
+                "teacher.unlabelled: expected teacher.folders too, or teacher.url, because nothing "
+                "else labels these texts"
             )
         return
     excluded = {
@@ -136,7 +136,7 @@ def check_settings(config: Config) -> None:
     }
     for setting, (is_set, reason) in excluded.items():
         if is_set:
-            raise ConfigError(f"teacher.folders: not with {setting}: {reason}: leave one out")
+            raise ConfigError(f"teacher: not with {setting}: {reason}: leave one out")
 
 
 def teach(
@@ -160,7 +160,11 @@ def teach(
     Raises:
         GatewiseError: If a teacher cannot be used, or has no time for the rows themselves.
     """
-    teachers = open_teachers(config, rows.labels, multi_label=rows.multi_label)
+
+    def report(message: str) -> None:
+        on_progress(Finding(message))
+
+    teachers = open_teachers(config, rows.labels, multi_label=rows.multi_label, report=report)
     with locked(cache_folder):
         labeller = Labeller(teachers, cache_folder)
         teaching = _Teaching(rows, config, labeller, cache_folder, on_progress)
@@ -174,6 +178,8 @@ def teach(
         lengths = np.concatenate([rows.train.characters, stored.lengths[len(rows.train) :]])
         stored = replace(stored, lengths=lengths)
         teaching.keep_limits()
+        for endpoint in labeller.endpoints:
+            endpoint.report_use()
     counts = teaching.counts()
     on_progress(Finding(_summary(counts)))
     return Taught(replace(rows, train=stored), labeller, counts)
@@ -203,11 +209,14 @@ class _Teaching:
     def read_corpus(self) -> None:
         """Has the teachers read all rows, and become classifiers by the training rows."""
         names = ", ".join(
-            f"{card.name} ({card.bytes / 1e6:,.0f} MB)" for card in self._labeller.cards
+            card.name if card.bytes is None else f"{card.name} ({card.bytes / 1e6:,.0f} MB)"
+            for card in self._labeller.cards
         )
         parts = list(self._rows.parts().values())
         total = sum(map(len, parts))
         self._report(f"teacher {names}: reads the {total:,} texts of the corpus")
+        for endpoint in self._labeller.endpoints:
+            endpoint.report_cost(chain.from_iterable(_chunks(parts)))
         stage = _Stage("reading the corpus", total, self._on_progress)
         # Those that the teachers read for an earlier run take no time.
         missing = [self._labeller.count_missing(texts) for texts in _chunks(parts)]
@@ -452,7 +461,9 @@ def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:
     digest = hashlib.sha256()
     for row in chain(rows.train, rows.validation):
         update_digest(digest, row)
-    teacher = config.teacher.model_dump(mode="json", exclude={"cache", "untaught", "folders"})
+    teacher = config.teacher.model_dump(
+        mode="json", exclude={"cache", "untaught", "folders", "url"}
+    )
     files = [file_digest(path) for path in config.teacher.unlabelled if path.is_file()]
     document = [teacher, config.training.seed, labeller.fingerprints, files]
     digest.update(json.dumps(document).encode())
