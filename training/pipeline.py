@@ -107,7 +107,11 @@ def train(
         refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
         taught = _teach(rows, config, bad_rows, out, space, on_progress)
-        prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
+        prepared = (
+            prepare(taught.rows, taught.config, bad_rows, space.data)
+            if taught
+            else prepare(rows, config, bad_rows, space.data)
+        )
         if is_trial:
             prepared = replace(prepared, config=prepared.config.changed("training", refit=False))
         check = reported(
