@@ -259,9 +259,12 @@ class _Run:
             return
         reported = any(diagnosis.FLAT in finding for finding in state.findings)
         enough = epoch.updates >= _MIN_UPDATES_FLAT and (epoch.number > 1 or state.finished)
+        # A path that is solved fits the training rows before the first update.
+        solved = self._config.linear_path == "solved"
+        start = max(first, state.cost.guess) if solved else first
         # The training cost is with dropout, so the validation loss must be flat too.
-        if not reported and enough and diagnosis.flatness(first, epoch.validation_loss, 1.0):
-            flat = diagnosis.flatness(first, epoch.loss, state.peak)
+        if not reported and enough and diagnosis.flatness(start, epoch.validation_loss, 1.0):
+            flat = diagnosis.flatness(start, epoch.loss, state.peak)
             if flat:
                 auto = self._config.learning_rate == "auto"
                 self._report(flat if auto else f"{flat}. Try training.learning_rate=auto")
