@@ -23,6 +23,7 @@ from gatewise.training.workspace import ALL_ROWS, Workspace
 if TYPE_CHECKING:
     import keras
 
+    from gatewise.training.fit.linear_path import Solution
     from gatewise.training.fit.loss import Loss
     from gatewise.training.trained_model import TrainedModel
 
@@ -88,11 +89,12 @@ def _fit(
     """Builds the network and trains it."""
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.fit import fit
+    from gatewise.training.fit.path_weights import solved_prior
 
     corpus, settings = prepared.corpus, prepared.config.training
     max_length = prepared.config.tokens.max_length
     train = corpus.train.windows(max_length)
-    network, strength = _untrained(prepared, train)
+    network, solution = _untrained(prepared, train)
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
@@ -101,9 +103,10 @@ def _fit(
         corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
+        prior=solved_prior(solution.scale) if solution and solution.scale else None,
         resume=resume,
     )
-    return network, replace(fitted, strength=strength)
+    return network, replace(fitted, strength=solution.strength if solution else None)
 
 
 def _refit(
@@ -143,7 +146,7 @@ def _refit(
 
 def _untrained(
     prepared: Prepared, rows: Examples, strength: float | None = None
-) -> tuple["keras.Model", float | None]:
+) -> tuple["keras.Model", "Solution | None"]:
     """The network with its initial weights, for these training rows; the linear path is solved.
 
     Args:
@@ -152,7 +155,7 @@ def _untrained(
         strength: The C by which the path is solved; None to choose it by cross-validation.
 
     Returns:
-        The network, and the C; None if the path is not solved.
+        The network, and how its path was solved; None if it is not.
     """
     from gatewise.training.fit import devices
     from gatewise.training.fit.document_frequencies import count_ngrams
@@ -170,12 +173,13 @@ def _untrained(
             planned.vectors,
             planned.char_ngrams,
         )
+    solution = None
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
-        strength = solve_linear_path(
+        solution = solve_linear_path(
             network,
             rows,
             planned.solver_spelling,
@@ -183,7 +187,7 @@ def _untrained(
             multi_label=multi_label,
             strength=strength,
         )
-    return network, strength
+    return network, solution
 
 
 def _loss(prepared: Prepared, rows: Examples) -> "Loss":
