@@ -15,6 +15,7 @@ from gatewise.training.data import examples
 from gatewise.training.data.examples import Examples
 from gatewise.training.evaluation import decision_rules
 from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Fitted, OnProgress
 from gatewise.training.preparation import Prepared
@@ -37,6 +38,7 @@ class Decisions:
 
     calibration: Calibration | None
     rejection: Rejection | None
+    cascade: CascadeChoice | None
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def _refit(
         _export(network, prepared),
         thresholds=chosen.thresholds,
         reject=chosen.reject,
+        cascade=chosen.cascade,
         corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
     )
     if decisions.calibration and decisions.calibration.temperature != 1:
@@ -244,7 +247,7 @@ def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
 def _decide(
     model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
 ) -> tuple["TrainedModel", Decisions]:
-    """Chooses the temperature and then the thresholds, on the validation rows."""
+    """Chooses the temperature, the thresholds and the cascade, on the validation rows."""
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
     if config.training.calibration:
@@ -262,4 +265,7 @@ def _decide(
                 f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
                 f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
             )
-    return model, Decisions(calibration, rejection)
+    cascade = None if model.multi_label else decision_rules.cascade(model.classifier(), validation)
+    if cascade:
+        model = replace(model, cascade=cascade.settings)
+    return model, Decisions(calibration, rejection, cascade)

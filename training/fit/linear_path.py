@@ -26,12 +26,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.svm import LinearSVC
 
+from gatewise.service.model.linear_path import MIN_NORM, SCALE
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data.examples import Examples, Targets, Windows
 from gatewise.training.evaluation.calibration import negative_log_likelihood
 from gatewise.training.fit.document_frequencies import counting_batches, ngram_rows
 from gatewise.training.network.char_ngrams import CharNgrams
-from gatewise.training.network.ngrams import MIN_NORM, SCALE, NgramLogits, inverse_frequencies
+from gatewise.training.network.ngrams import NgramLogits, inverse_frequencies
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 _STRENGTHS = {False: (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), True: (1.0, 3.0, 10.0, 30.0, 100.0)}
