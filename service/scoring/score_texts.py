@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision, RejectSettings
@@ -65,7 +66,7 @@ def score_texts(
         GatewiseError: An argument is out of range.
     """
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
-    return columns_of_texts(
+    columns, _ = columns_of_texts(
         classifier,
         texts,
         # `frame.assign` would replace the true labels of a frame by the predicted ones.
@@ -76,6 +77,7 @@ def score_texts(
         none_below=none_below,
         workers=workers,
     )
+    return columns
 
 
 def columns_of_texts(
@@ -88,8 +90,8 @@ def columns_of_texts(
     probabilities: bool = False,
     none_below: float | None = None,
     workers: int | None = None,
-) -> dict[str, list[object]]:
-    """The columns of `score_texts` by a model that is loaded.
+) -> tuple[dict[str, list[object]], tuple[pa.Field, ...]]:
+    """The columns of `score_texts` by a model that is loaded, and their types.
 
     Args:
         classifier: The model.
@@ -117,7 +119,7 @@ def columns_of_texts(
     for result in results:
         for name, values in zip(output_columns.names, result, strict=True):
             columns[name] += values
-    return columns
+    return columns, output_columns.fields
 
 
 def _columns(
