@@ -62,7 +62,7 @@ def train(
         try:
             run = run_training(corpora, target, run_config, bad_rows, report, resume=resume)
         finally:
-            _free_session()
+            free_session()
         track.ended(run)
         if track.trouble:
             on_progress(Finding(track.trouble))
@@ -104,7 +104,8 @@ def _is_soft(source: "Source") -> bool:
     )
 
 
-def _free_session() -> None:
+def free_session() -> None:
+    """Frees what TensorFlow keeps of the networks of a run."""
     # Unless the run ended before it imported TensorFlow.
     if "tensorflow" in sys.modules:
         from gatewise.training.fit.devices import free_session  # noqa: PLC0415

@@ -55,7 +55,7 @@ class Copy:
     """Two rows with the same or nearly the same text.
 
     Attributes:
-        kind: `exact`, `near`, or `conflict` for an exact copy with another label.
+        kind: See `gatewise.training.data.duplicates.Example`.
         similarity: Estimated similarity of the texts.
         parts: The parts that the two rows belong to.
         rows: The rows.
@@ -351,13 +351,8 @@ class _UnknownCounts:
 
 def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
     """Finds duplicates and, if the config says so, removes them."""
-    finder = Finder(config.corpus.similarity, folder)
-    for part, stored in rows.parts().items():
-        for window in stored.windows():
-            labels = [" | ".join(row.labels) for row in window]
-            finder.add(part, [row.text for row in window], labels)
-    found = finder.found()
-    rows = replace(rows, duplicates=found, copies=tuple(_copies(rows, found)))
+    found, copies = find_duplicates(rows.parts(), config.corpus.similarity, folder)
+    rows = replace(rows, duplicates=found, copies=copies)
     if config.corpus.duplicates != "remove":
         return rows
     kept = {
@@ -372,8 +367,30 @@ def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
     return replace(rows, train=kept["train"], validation=kept["validation"], test=kept.get("test"))
 
 
-def _copies(rows: Rows, found: Duplicates) -> Iterator[Copy]:
-    parts = rows.parts()
+def find_duplicates(
+    parts: Mapping[Part, StoredRows],
+    similarity: float,
+    folder: Path,
+    max_conflicts: int | None = None,
+) -> tuple[Duplicates, tuple[Copy, ...]]:
+    """The duplicates among the rows of some parts, and the rows of their examples.
+
+    Args:
+        parts: The rows.
+        similarity: Similarity from which on texts are near-duplicates.
+        folder: Folder for a temporary file.
+        max_conflicts: See `gatewise.training.data.duplicates.Finder`.
+    """
+    finder = Finder(similarity, folder, max_conflicts=max_conflicts)
+    for part, stored in parts.items():
+        for window in stored.windows():
+            labels = [" | ".join(row.labels) for row in window]
+            finder.add(part, [row.text for row in window], labels)
+    found = finder.found()
+    return found, tuple(_copies(parts, found))
+
+
+def _copies(parts: Mapping[Part, StoredRows], found: Duplicates) -> Iterator[Copy]:
     for example in found.examples:
         (first,), (second,) = (
             parts[part].at([number]) for part, number in (example.first, example.second)
