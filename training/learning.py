@@ -144,7 +144,9 @@ def _refit(
 def _untrained(
     prepared: Prepared, rows: Examples, strength: float | None = None
 ) -> tuple["keras.Model", float | None]:
-    """The network with its initial weights, for these training rows; the linear path is solved.
+    """The network with its initial weights for these training rows, or those of an earlier model.
+
+    The linear path is solved, if the settings say so.
 
     Args:
         prepared: The run.
@@ -174,6 +176,8 @@ def _untrained(
     if multi_label:
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
+    if prepared.earlier:
+        prepared.earlier.set_weights(network, config, prepared.corpus.rows.labels)
     if config.training.linear_path == "solved":
         strength = solve_linear_path(
             network,
@@ -215,6 +219,7 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
         "pretrained vectors": hashlib.sha256(vectors.matrix.tobytes()).hexdigest()
         if vectors
         else None,
+        "earlier model": prepared.earlier.sha256 if prepared.earlier else None,
     }
 
 
