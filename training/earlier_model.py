@@ -1,7 +1,7 @@
 """An earlier model that a run starts from: its dictionary, its settings and its weights.
 
 The run has other rows, and may have further labels and words. Its network has the earlier one's
-sizes, so that the weights fit; the weights of new labels and words are those of a fresh network.
+sizes, so that the weights fit.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.errors import ArgumentError
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
-from gatewise.vocab.tokenizer.tokenizer import grow_tokenizer, train_tokenizer
+from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID, grow_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     import keras
@@ -167,22 +167,31 @@ class EarlierModel:
         width = classes if kernel is None else len(kernel)
         return config.changed("network", ngram_width=width)
 
-    def set_weights(self, network: "keras.Model", config: Config, labels: Labels) -> None:
+    def set_weights(
+        self, network: "keras.Model", config: Config, tokenizer: Tokenizer, labels: Labels
+    ) -> None:
         """Sets the weights of the run's network to those of the model.
 
         Args:
             network: The fresh network; its document frequencies are counted.
             config: The run's settings.
+            tokenizer: The dictionary of the run.
             labels: The labels of the run.
         """
         from gatewise.training.onnx_export.onnx_to_keras import set_exported_weights
 
+        own = self.classifier.artifact.tokenizer
+        size = own.get_vocab_size()
+        new = {token: id_ for token, id_ in tokenizer.get_vocab().items() if id_ >= size}
+        read = own.encode_batch(list(new), add_special_tokens=False)
+        pieces = {id_: each.ids for id_, each in zip(new.values(), read, strict=True)}
         set_exported_weights(
             network,
             config.network,
             self._constants,
-            self.classifier.artifact.tokenizer.get_vocab_size(),
+            size,
             np.array([labels.ids[name] for name in self.labels]),
+            {id_: ids for id_, ids in pieces.items() if ids and UNKNOWN_ID not in ids},
         )
 
     def evaluate(self, rows: StoredRows) -> Report:

@@ -177,7 +177,9 @@ def _untrained(
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
     if prepared.earlier:
-        prepared.earlier.set_weights(network, config, prepared.corpus.rows.labels)
+        prepared.earlier.set_weights(
+            network, config, prepared.tokenizer, prepared.corpus.rows.labels
+        )
     if config.training.linear_path == "solved":
         strength = solve_linear_path(
             network,

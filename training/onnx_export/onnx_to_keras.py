@@ -1,7 +1,8 @@
 """Sets the weights of a Keras network from an exported one: the inverse of `keras_to_onnx`.
 
-The network may have more tokens and more classes than the exported one: their weights stay as they
-are, those of a fresh network.
+The network may have more tokens and more classes than the exported one. A token that the exported
+network reads as pieces begins with their weights; the others, and the new classes, have those of a
+fresh network.
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ def set_exported_weights(
     constants: Constants,
     vocab_size: int,
     classes: NDArray[np.int64],
+    pieces: Mapping[int, list[int]],
 ) -> None:
     """Sets the weights of a network.
 
@@ -47,13 +49,17 @@ def set_exported_weights(
         constants: The weights of the exported network.
         vocab_size: Its tokens, the first ones of the network.
         classes: For each of its classes, the class of the network.
+        pieces: Of new tokens, the tokens that the exported network reads instead.
     """
     if config.input == "embedding":
         layer = model.get_layer("embedding")
         table = layer.embeddings.numpy()
         # The export adds the vectors of character n-grams.
         added = add_char_ngrams(model, "spelling", np.zeros_like(table))
-        table[:vocab_size] = constants["embedding.weight"] - added[:vocab_size]
+        exported = constants["embedding.weight"]
+        table[:vocab_size] = exported - added[:vocab_size]
+        for token, parts in pieces.items():
+            table[token] = exported[parts].mean(axis=0) - added[token]
         layer.embeddings.assign(table)
     for number in range(config.layers):
         _set_recurrent(model.get_layer(f"recurrent_{number}"), config, constants, vocab_size)
@@ -74,7 +80,7 @@ def set_exported_weights(
     classifier.set_weights([kernel, bias])
     for layer in model.layers:
         if isinstance(layer, NgramLogits):
-            _set_ngrams(layer, constants, vocab_size, classes)
+            _set_ngrams(layer, constants, vocab_size, classes, pieces)
 
 
 def _set_recurrent(
@@ -107,7 +113,11 @@ def _set_recurrent(
 
 
 def _set_ngrams(
-    layer: NgramLogits, constants: Constants, vocab_size: int, classes: NDArray[np.int64]
+    layer: NgramLogits,
+    constants: Constants,
+    vocab_size: int,
+    classes: NDArray[np.int64],
+    pieces: Mapping[int, list[int]],
 ) -> None:
     """Sets the linear path; an n-gram that the exported network knows keeps its IDF."""
     hashed = layer.table.rows - layer.table.vocab_size
@@ -119,6 +129,9 @@ def _set_ngrams(
     columns = classes if layer.kernel is None else np.arange(layer.table.width)
     # The export multiplies the weights of an n-gram by its IDF.
     table[np.ix_(rows[known], columns)] = exported[known] / exported_idf[known, None]
+    for token, parts in pieces.items() if 1 in layer.table.lengths else ():
+        if idf[token]:
+            table[token, columns] = exported[parts].sum(axis=0) / idf[token]
     layer.idf.assign(idf)
     layer.weights_table.assign(table)
     if layer.kernel is not None:

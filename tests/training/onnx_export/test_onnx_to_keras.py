@@ -51,7 +51,7 @@ def test_a_larger_network_gives_the_same_logits_for_known_tokens(
     )
     untouched = fresh.get_layer("classifier").get_weights()[0][:, [1, 4]]
     constants = constants_of(to_onnx(earlier, config).SerializeToString())
-    set_exported_weights(fresh, config, constants, TOKENS, CLASSES)
+    set_exported_weights(fresh, config, constants, TOKENS, CLASSES, {TOKENS: [3, 4]})
     generator = np.random.default_rng(0)
     texts = [generator.integers(1, TOKENS, length) for length in (1, 2, 9, 30)]
     found, expected = keras_logits(fresh, texts), keras_logits(earlier, texts)
