@@ -43,8 +43,9 @@ def train(
     start_from: Model | str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Shown = None,
+    with_report: bool = True,
 ) -> Model:
-    """Trains a model; the arguments are those of `gatewise.train`."""
+    """Trains a model; the arguments are those of `gatewise.train`, and whether there is a report."""
     run_config, corpora = prepare(texts, labels, validation, test, settings, config)
     aside = None if rejects is None else Path(rejects)
     with ExitStack() as opened:
@@ -64,7 +65,14 @@ def train(
         report = track.also(on_progress)
         try:
             run = run_training(
-                corpora, target, run_config, bad_rows, report, resume=resume, earlier=earlier
+                corpora,
+                target,
+                run_config,
+                bad_rows,
+                report,
+                resume=resume,
+                earlier=earlier,
+                with_report=with_report,
             )
         finally:
             _free_session()

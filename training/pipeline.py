@@ -72,6 +72,7 @@ def train(
     resume: bool = False,
     is_trial: bool = False,
     earlier: EarlierModel | None = None,
+    with_report: bool = True,
 ) -> RunMetrics:
     """Trains a classifier and writes its model folder, whole or not at all.
 
@@ -86,6 +87,8 @@ def train(
         is_trial: Whether the model is compared with others first: there are no baselines and no
             second training, and the checkpoint stays, from which a resumed run makes both up.
         earlier: The model that the run starts from; None for a fresh network.
+        with_report: Whether the folder has a report and a model card; without, there are no
+            baselines, and the exported models are neither compared nor timed.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
@@ -134,7 +137,7 @@ def train(
                 f"trained again on all {fitted + aside:,} rows, once everything was chosen on the "
                 f"{aside:,} held out: the validation metrics are those of the first training"
             )
-        evaluation = _evaluate(learnt, prepared.corpus)
+        evaluation = _evaluate(learnt, prepared.corpus, with_models=with_report)
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
@@ -143,7 +146,7 @@ def train(
             run = replace(run, rows=taught.counts.rows, teaching=taught.counts)
         if earlier:
             run = replace(run, earlier=_earlier(earlier, prepared.corpus, run, report))
-        if not is_trial:
+        if with_report and not is_trial:
             own = rows.train if taught else prepared.corpus.rows.train
             run = replace(run, baselines=_baselines(prepared, own))
             if taught:
@@ -159,7 +162,7 @@ def train(
             automatic=auto_settings.resolved(config, prepared.config),
         )
         with write_model_folder(out) as folder:
-            model.write(folder, contents)
+            model.write(folder, contents, with_report=with_report)
         return run
 
 
@@ -210,12 +213,20 @@ def _teach(
     return teaching.teach(rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress)
 
 
-def _evaluate(learnt: Learnt, corpus: EncodedCorpus) -> _Evaluation:
-    """Evaluates the classifiers that serve the model, in every precision, and times them."""
+def _evaluate(learnt: Learnt, corpus: EncodedCorpus, *, with_models: bool) -> _Evaluation:
+    """Evaluates the classifiers that serve the model.
+
+    Args:
+        learnt: The model.
+        corpus: The rows.
+        with_models: Whether every precision is evaluated and timed.
+    """
     served, validated = learnt.served, learnt.validated
     review = ErrorAnalyzer.of(served)
     validation = evaluate(validated, corpus.validation, None if corpus.test else review.add)
     test = evaluate(served, corpus.test, review.add) if corpus.test else None
+    if not with_models:
+        return _Evaluation(validation, test, review.result(), ())
     texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
     measured, classifier = (
         (learnt.model, served) if corpus.test else (learnt.first_model, validated)
