@@ -45,7 +45,7 @@ def train(
     progress: Shown = None,
     with_report: bool = True,
 ) -> Model:
-    """Trains a model; the arguments are those of `gatewise.train`, and whether there is a report."""
+    """Trains a model; the arguments are those of `gatewise.train`, and those of the pipeline."""
     run_config, corpora = prepare(texts, labels, validation, test, settings, config)
     aside = None if rejects is None else Path(rejects)
     with ExitStack() as opened:

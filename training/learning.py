@@ -15,6 +15,7 @@ from gatewise.training.data import examples
 from gatewise.training.data.examples import Examples
 from gatewise.training.evaluation import decision_rules
 from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Fitted, OnProgress
 from gatewise.training.preparation import Prepared
@@ -23,6 +24,7 @@ from gatewise.training.workspace import ALL_ROWS, Workspace
 if TYPE_CHECKING:
     import keras
 
+    from gatewise.training.fit.linear_path import Solution
     from gatewise.training.fit.loss import Loss
     from gatewise.training.fit.train_step import Trainer
     from gatewise.training.trained_model import TrainedModel
@@ -37,6 +39,7 @@ class Decisions:
 
     calibration: Calibration | None
     rejection: Rejection | None
+    cascade: CascadeChoice | None
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,13 @@ def _fit(
     """Trains the network."""
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.fit import fit
+    from gatewise.training.fit.path_weights import solved_prior
     from gatewise.training.fit.train_step import Trainer
 
     corpus, settings = prepared.corpus, prepared.config.training
     max_length = prepared.config.tokens.max_length
     train = corpus.train.windows(max_length)
-    strength = _initialize(network, prepared, train)
+    solution = _initialize(network, prepared, train)
     trainer = Trainer(network, _loss(prepared, corpus.train), settings)
     fitted = fit(
         trainer,
@@ -113,9 +117,10 @@ def _fit(
         corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
+        prior=solved_prior(solution.scale) if solution and solution.scale else None,
         resume=resume,
     )
-    return trainer, replace(fitted, strength=strength)
+    return trainer, replace(fitted, strength=solution.strength if solution else None)
 
 
 def _refit(
@@ -147,6 +152,7 @@ def _refit(
         _export(trainer.model, prepared),
         thresholds=chosen.thresholds,
         reject=chosen.reject,
+        cascade=chosen.cascade,
         corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
     )
     if decisions.calibration and decisions.calibration.temperature != 1:
@@ -173,7 +179,7 @@ def _build(prepared: Prepared) -> "keras.Model":
 
 def _initialize(
     network: "keras.Model", prepared: Prepared, rows: Examples, strength: float | None = None
-) -> float | None:
+) -> "Solution | None":
     """Sets the weights that follow from the training rows, or those of an earlier model.
 
     Args:
@@ -183,13 +189,14 @@ def _initialize(
         strength: The C by which the linear path is solved; None to choose it by cross-validation.
 
     Returns:
-        The C; None if the path is not solved.
+        How the path was solved; None if it is not.
     """
     from gatewise.training.fit.document_frequencies import count_ngrams
     from gatewise.training.fit.linear_path import solve_linear_path
     from gatewise.training.fit.output_bias import set_output_bias
 
     config, planned = prepared.config, prepared.blueprint
+    solution = None
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
@@ -199,7 +206,7 @@ def _initialize(
             network, config, prepared.tokenizer, prepared.corpus.rows.labels
         )
     if config.training.linear_path == "solved":
-        strength = solve_linear_path(
+        solution = solve_linear_path(
             network,
             rows,
             planned.solver_spelling,
@@ -207,7 +214,7 @@ def _initialize(
             multi_label=multi_label,
             strength=strength,
         )
-    return strength
+    return solution
 
 
 def _loss(prepared: Prepared, rows: Examples) -> "Loss":
@@ -265,7 +272,7 @@ def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
 def _decide(
     model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
 ) -> tuple["TrainedModel", Decisions]:
-    """Chooses the temperature and then the thresholds, on the validation rows."""
+    """Chooses the temperature, the thresholds and the cascade, on the validation rows."""
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
     if config.training.calibration:
@@ -283,4 +290,7 @@ def _decide(
                 f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
                 f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
             )
-    return model, Decisions(calibration, rejection)
+    cascade = None if model.multi_label else decision_rules.cascade(model.classifier(), validation)
+    if cascade:
+        model = replace(model, cascade=cascade.settings)
+    return model, Decisions(calibration, rejection, cascade)

@@ -62,7 +62,7 @@ class _Evaluation:
     models: tuple[ExportedModel, ...]
 
 
-def train(
+def train(  # noqa: PLR0913 — everything that a run begins with
     corpora: Corpora,
     out: Path,
     config: Config,
@@ -376,6 +376,7 @@ def _report_contents(
         layers=parameters.parameters(prepared.config.network, planned.shape),
         calibration=decisions.calibration,
         rejection=decisions.rejection,
+        cascade=decisions.cascade,
         models=evaluation.models,
         duplicates=rows.duplicates,
         copies=rows.copies,
