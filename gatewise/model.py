@@ -250,7 +250,7 @@ class Model(Classifier):
         contents = self.contents()
         if name not in contents:
             raise ModelFolderError(
-                f"{self.folder}: expected {name}, which the folder of a training run has"
+                f"{self.folder}: expected {name}, as gatewise train and gatewise.train write it"
             )
         return contents[name]
 

@@ -52,7 +52,7 @@ def solved(
     count_ngrams(model, rows)
     solve_linear_path(model, rows, spelling, config, multi_label=multi_label)
     loss = make_loss(TrainingConfig(), rows, classes, multi_label=multi_label)
-    return Trainer(model, loss, TrainingConfig(), averaging=0.5), rows
+    return Trainer(model, loss, TrainingConfig(averaging=0.5)), rows
 
 
 def linear_logits(trainer, rows):
@@ -276,7 +276,7 @@ def with_pieces(tmp_path, texts, targets):
     count_ngrams(model, rows, words)
     solve_linear_path(model, rows, spelling, DEFAULT, multi_label=False)
     loss = make_loss(TrainingConfig(), rows, classes, multi_label=False)
-    return Trainer(model, loss, TrainingConfig(), averaging=0.5), tokenizer, rows
+    return Trainer(model, loss, TrainingConfig(averaging=0.5)), tokenizer, rows
 
 
 def test_an_unknown_word_is_classified_by_its_pieces(tmp_path):
