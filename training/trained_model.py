@@ -18,6 +18,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import (
     FORMAT,
     PRECISIONS,
+    CascadeSettings,
     GatewiseSettings,
     Manifest,
     ModelConfig,
@@ -67,6 +68,7 @@ class TrainedModel:
         corpus_sha256: Digest of the training rows.
         thresholds: In a multi-label task, the score from which on each label is predicted.
         reject: When no label is predicted for a text; None if there always is one.
+        cascade: When the linear path alone classifies a text; None if it never may.
     """
 
     lowered: onnx.ModelProto
@@ -79,6 +81,7 @@ class TrainedModel:
     corpus_sha256: str
     thresholds: tuple[float, ...] | None = None
     reject: RejectSettings | None = None
+    cascade: CascadeSettings | None = None
 
     def divided_by(self, temperature: float) -> "TrainedModel":
         """The same model with every logit divided by a temperature."""
@@ -202,6 +205,7 @@ class TrainedModel:
                 ),
                 thresholds=self.thresholds,
                 reject=self.reject,
+                cascade=self.cascade,
             ),
         )
 
