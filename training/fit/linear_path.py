@@ -245,22 +245,14 @@ class _Solver:
         parts: list[_Part],
     ) -> NDArray[np.float64]:
         """The logits of the rows held out, in the order of the folds."""
-        return np.concatenate([self.logits(matrix, targets, strength, *part) for part in parts])
-
-    def logits(
-        self,
-        matrix: sparse.csr_matrix,
-        targets: NDArray[Any],
-        strength: float,
-        fitted: NDArray[np.int64],
-        held_out: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
-        """The logits of held-out rows; -inf for a label that no fitted row has."""
-        weights = self.fit(matrix[fitted], targets[fitted], strength)
-        logits: NDArray[np.float64] = matrix[held_out] @ weights.T
-        if not self._multi_label:
-            logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
-        return logits
+        by_fold = []
+        for fitted, held_out in parts:
+            weights = self.fit(matrix[fitted], targets[fitted], strength)
+            logits = matrix[held_out] @ weights.T
+            if not self._multi_label:
+                logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
+            by_fold.append(logits)
+        return np.concatenate(by_fold)
 
     def fit(
         self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
