@@ -211,7 +211,7 @@ def test_the_scale_makes_logits_of_other_rows_probabilities(tmp_path):
     model = build(NetworkConfig(units=4), shape, seed=1)
     count_ngrams(model, rows)
     used = solve_linear_path(model, rows, None, DEFAULT, multi_label=False)
-    trainer = Trainer(model, make_loss(DEFAULT, rows, 2, multi_label=False), DEFAULT, averaging=0.5)
+    trainer = Trainer(model, make_loss(DEFAULT, rows, 2, multi_label=False), DEFAULT)
     logits, _ = linear_logits(trainer, rows)
     margins = used.scale * np.abs(logits[:, 1] - logits[:, 0])
     np.testing.assert_allclose(1 / (1 + np.exp(-margins)), 0.75, atol=0.03)
