@@ -48,6 +48,7 @@ def train(
     out: "str | os.PathLike[str] | None" = None,
     rejects: "str | os.PathLike[str] | None" = None,
     config: "str | os.PathLike[str] | None" = None,
+    start_from: "Model | str | os.PathLike[str] | None" = None,
     resume: bool = False,
     progress: "bool | Callable[..., None] | None" = None,
     **settings: object,
@@ -69,6 +70,8 @@ def train(
             which lives as long as the model: see `Model.save`.
         rejects: A file for rows that cannot be used; without it such a row ends the run.
         config: Settings as TOML, which the other settings override.
+        start_from: An earlier model, or its folder, whose weights the training starts from. Its
+            dictionary gets the new words, and the model has the labels of both.
         resume: Whether to continue a run that was stopped; it needs the same `out`.
         progress: Whether to show progress on standard error, or a function to call with each
             `Progress` and `Finding` instead; None shows a bar in a notebook and on a terminal.
@@ -91,6 +94,7 @@ def train(
         out=out,
         rejects=rejects,
         config=config,
+        start_from=start_from,
         resume=resume,
         progress=progress,
     )

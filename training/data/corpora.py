@@ -92,14 +92,15 @@ class Rows:
         train: Training rows.
         validation: Validation rows.
         test: Test rows; None without a test corpus.
-        labels: The labels of the training rows. With `reject.out_of_scope`, every part may hold
-            rows that have none of them.
+        labels: The labels of the training rows, and those that the task has besides. With
+            `reject.out_of_scope`, every part may hold rows that have none of them.
         multi_label: Whether a text may have several of them, or none.
         duplicates: The texts that occur more than once; None if they were not searched for.
         copies: Examples of them.
         notes: What was found out about how to read the corpora, one line each.
         held_out: Whether the validation rows are a part of the training corpus.
         unknown: Labels of validation and test rows that no training row has.
+        known_labels: Labels that need no training row.
     """
 
     train: StoredRows
@@ -112,6 +113,7 @@ class Rows:
     notes: tuple[str, ...] = ()
     held_out: bool = False
     unknown: tuple[UnknownLabels, ...] = ()
+    known_labels: tuple[str, ...] = ()
 
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
@@ -119,7 +121,13 @@ class Rows:
         return {**parts, "test": self.test} if self.test else parts
 
 
-def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> Rows:
+def read(
+    corpora: Corpora,
+    config: Config,
+    bad_rows: BadRows,
+    folder: Path,
+    known_labels: tuple[str, ...] = (),
+) -> Rows:
     """Reads the corpora of a run, and holds validation rows out if there is no such corpus.
 
     Args:
@@ -127,6 +135,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         config: The run's settings.
         bad_rows: What happens to a row that cannot be used.
         folder: Folder in which the rows are stored for the run.
+        known_labels: Labels of the task that need no training row.
 
     Raises:
         ConfigError: If the settings do not fit the rows.
@@ -157,7 +166,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     train = store(counts.noting(rows), folder / "train.arrow", limit)
     try:
         # Before the other corpora are read.
-        labels = Labels.of(reader.columns.labels or counts.of_labels)
+        labels = Labels.of([*(reader.columns.labels or counts.of_labels), *known_labels])
     except CorpusError as error:
         raise CorpusError(f"{corpora.train}: {error}") from None
     if config.reject.is_wanted and config.reject.label in labels.ids:
@@ -203,6 +212,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         notes=tuple(notes),
         held_out=corpora.validation is None,
         unknown=tuple(unknown),
+        known_labels=known_labels,
     )
     if config.corpus.duplicates == "ignore":
         return found

@@ -250,12 +250,19 @@ def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator
     ):
         try:
             yield iter(partial(stream.readline, LINE_LIMIT), "")
-        except UnicodeDecodeError as error:
-            raise CorpusError(
-                f"{file}: cannot be read as {file.encoding}: {error.reason}. Name its encoding, or "
-                "save it as UTF-8",
-                option="encoding",
-            ) from error
+        except UnicodeError as error:
+            raise undecodable(file, error) from error
+
+
+def undecodable(file: DataFile, error: UnicodeError) -> CorpusError:
+    """The error for a text file that cannot be decoded."""
+    # UTF-16 without a byte order mark raises an error without a reason of its own.
+    reason = getattr(error, "reason", error)
+    return CorpusError(
+        f"{file}: cannot be read as {file.encoding}: {reason}. Name its encoding, or save it as "
+        "UTF-8",
+        option="encoding",
+    )
 
 
 def codec_of(file: DataFile) -> tuple[str, str]:
