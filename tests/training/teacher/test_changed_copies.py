@@ -39,7 +39,7 @@ def test_words_are_replaced_by_their_neighbours_in_their_case():
     found = copies(TextChanger([], {"invoice": ("bill",), "hotel": ("inn",)}), TEXT)
     assert any(" Bill " in text for text in found)
     assert any(" inn," in text for text in found)
-    assert not any(" bill" in text or "Inn" in text for text in found)
+    assert not any(" bill" in text or "Inn" in text.split() for text in found)
 
 
 @pytest.mark.usefixtures("no_random_words")
