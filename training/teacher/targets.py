@@ -22,8 +22,10 @@ def score(
 ) -> tuple[float, float]:
     """How good a teacher is on validation rows; the greater score is the better.
 
-    >>> score(np.array([[0.2, 0.8], [0.5, 0.5]]), np.array([[0, 1], [0, 1]]) > 0, multi_label=False)
-    (0.5, -0.458...)
+    >>> truth = np.array([[False, True], [False, True]])
+    >>> accuracy, gain = score(np.array([[0.2, 0.8], [0.5, 0.5]]), truth, multi_label=False)
+    >>> accuracy, round(gain, 3)
+    (0.5, -0.458)
 
     Returns:
         The accuracy (with several labels a text the micro-F1 at a threshold of a half), and the
