@@ -47,7 +47,7 @@ _TEXT = "text"
 
 
 @dataclass(frozen=True, eq=False)
-class LabelledTexts:
+class TeacherLabels:
     """Texts with the labels that a teacher gave them.
 
     Attributes:
@@ -78,7 +78,7 @@ def label(
     rejects: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
     progress: "Shown" = None,
-) -> LabelledTexts:
+) -> TeacherLabels:
     """Labels texts; the arguments are those of `gatewise.label`."""
     run_config = of_settings(named_teacher(settings), None if config is None else Path(config))
     names = _labels(labels)
@@ -143,7 +143,7 @@ def _labelled(
     config: Config,
     cache: Path | None,
     on_progress: OnProgress,
-) -> LabelledTexts:
+) -> TeacherLabels:
     done = 0
 
     def add(count: int) -> None:
@@ -176,7 +176,7 @@ def _labelled(
     has_label = ~np.isnan(found[:, 0])
     best = np.where(has_label, np.nan_to_num(found).argmax(axis=1), -1)
     names = tuple(labels.names[index] if index >= 0 else None for index in best)
-    return LabelledTexts(texts, labels.names, names, found)
+    return TeacherLabels(texts, labels.names, names, found)
 
 
 def _gatewise_model(config: Config, labels: Labels) -> GatewiseModel:
@@ -199,7 +199,7 @@ def _windows(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + _WINDOW]
 
 
-def _write(found: LabelledTexts, is_written: NDArray[np.bool_], destination: Destination) -> None:
+def _write(found: TeacherLabels, is_written: NDArray[np.bool_], destination: Destination) -> None:
     """Writes the texts with label and probabilities, the whole file or none."""
     columns = [PROBABILITY_PREFIX + name for name in found.classes]
     schema = pa.schema(

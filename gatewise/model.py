@@ -96,7 +96,8 @@ class Model(Classifier):
         Args:
             texts: The texts; or, without labels, a path or a data frame, as `gatewise.train` takes
                 them.
-            labels: The labels of the texts.
+            labels: The labels of the texts; the columns of a matrix without names are those of
+                `classes_`.
             text_column: Column of the texts in a file or a data frame.
             label_column: Column of the label or labels; None for `label`, else `labels`.
             rejects: A file for bad rows; without it a bad row ends the run.
@@ -111,7 +112,7 @@ class Model(Classifier):
         from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
 
         columns = (text_column, label_column)
-        source = source_of(texts, labels, Columns(*columns, self.task), "rows")
+        source = source_of(texts, labels, Columns(*columns, self.task), "rows", self.classes_)
         with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
             return evaluate(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
 
@@ -249,7 +250,7 @@ class Model(Classifier):
         contents = self.contents()
         if name not in contents:
             raise ModelFolderError(
-                f"{self.folder}: expected {name}, which the folder of a training run has"
+                f"{self.folder}: expected {name}, as gatewise train and gatewise.train write it"
             )
         return contents[name]
 
@@ -267,6 +268,7 @@ class Model(Classifier):
         top_k: int | None = None,
         probabilities: bool = False,
         none_below: float | None = None,
+        cascade: bool = False,
         rejects: str | os.PathLike[str] | None = None,
         resume: bool = False,
         workers: int | None = None,
@@ -288,6 +290,8 @@ class Model(Classifier):
             probabilities: Whether each label has a column with its probability.
             none_below: Give no label below this probability, 0 to always give one; None for the
                 model's own threshold.
+            cascade: Whether the linear path alone scores the rows that it is sure of, several times
+                as fast, the whole network the rest.
             rejects: A file for bad rows; without it a bad row ends the run.
             resume: Whether to continue an interrupted run.
             workers: Cores to use; None for all.
@@ -319,6 +323,7 @@ class Model(Classifier):
                 chosen,
                 none_below,
                 ReadOptions(delimiter, encoding, sheet, quoting),
+                cascade,
             ),
             rejects=rejects,
             resume=resume,
