@@ -76,6 +76,14 @@ export class Answer {
     this.explaining?.abort();
   }
 
+  /** Ends it: what is on its way is neither shown nor repeated. */
+  close() {
+    this.closed = true;
+    this.text = "";
+    this.version += 1;
+    this.stop();
+  }
+
   clear(note = "") {
     this.labels = [];
     this.result = "";
@@ -150,6 +158,7 @@ export class Answer {
 
   fail(error) {
     if (!(error instanceof Refusal)) throw error;
+    if (this.closed) return;
     if (error.kind === "empty-text") {
       this.page.refused(this.title, null);
       this.clear("There is nothing in this text that the model can read.");
