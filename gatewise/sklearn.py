@@ -35,6 +35,8 @@ def _settings() -> Iterator[tuple[str, str, object]]:
         defaults = field.get_default().model_dump(mode="json")
         for name, default in defaults.items():
             if name not in _NOT_PARAMETERS:
+                # A default that is shared must not be mutable.
+                default = tuple(default) if isinstance(default, list) else default  # noqa: PLW2901
                 parameter = name if len(sections_of(name)) == 1 else f"{section}_{name}"
                 yield parameter, f"{section}.{name}", default
 
@@ -54,7 +56,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
     Attributes:
         classes_: The labels, sorted and of their own type, without that of rows out of scope; with
             an indicator matrix, the numbers of its columns.
-        model_: The `gatewise.Model`, whose files are in memory.
+        model_: The `gatewise.Model`, whose files are in memory. It has metrics and no report: the
+            search for parameters trains many.
 
     Args:
         verbose: Whether to show progress on standard error.
@@ -119,7 +122,12 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
         with _ONE_FIT:
             progress = bool(self.verbose)
             model = train(
-                texts, labels, settings=settings, validation=validation, progress=progress
+                texts,
+                labels,
+                settings=settings,
+                validation=validation,
+                progress=progress,
+                with_report=False,
             ).without_folder()
         # The label of rows out of scope is no class of the model.
         kept = [place for place, name in enumerate(names) if name in model.classes_]
@@ -223,10 +231,7 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         raise CorpusError(
             "This TextClassifier estimator requires y to be passed, but the target y is None."
         )
-    if hasattr(y, "toarray"):
-        y = y.toarray()
-    if is_table(y):
-        y = np.array([column_values(y[name]) for name in column_names(y)]).T
+    y = _matrix_of(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
         if type_of_target(y) != "multilabel-indicator":
             raise CorpusError(
@@ -261,6 +266,20 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         )
     classes, first = np.unique(array, return_index=True)
     return names, [names[index] for index in first], classes
+
+
+def _matrix_of(y: Any) -> Any:
+    """A sparse matrix, a table, or rows of zeros and ones as an array; others as they are."""
+    if hasattr(y, "toarray"):
+        return y.toarray()
+    if is_table(y):
+        return np.array([column_values(y[name]) for name in column_names(y)]).T
+    if hasattr(y, "__array__") and not hasattr(y, "__iter__"):
+        return np.asarray(y)
+    is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | np.ndarray) for row in y)
+    if is_rows and len({len(row) for row in y}) == 1:
+        return np.array(y) if type_of_target(y) == "multilabel-indicator" else y
+    return y
 
 
 def _check_columns(labels: Any, others: NDArray[Any], classes: NDArray[Any]) -> None:

@@ -115,6 +115,15 @@ class RejectSettings(BaseModel):
     out_of_scope: str | None = None
 
 
+class CascadeSettings(BaseModel):
+    """When the linear path alone classifies a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Annotated[float, Field(gt=0, le=1)]  # the probability that its best label must reach
+    temperature: Annotated[float, Field(gt=0, le=100)]  # that its logits are divided by
+
+
 class GatewiseSettings(BaseModel):
     """The key `gatewise` of `config.json`, which only Gatewise reads."""
 
@@ -125,8 +134,17 @@ class GatewiseSettings(BaseModel):
     network: NetworkSettings
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
     reject: RejectSettings | None = None
+    cascade: CascadeSettings | None = None
 
     _check_format_first = model_validator(mode="before")(_check_format)
+
+    @model_serializer(mode="wrap")
+    def _cascade_only_if_any(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # A folder without one is also read by versions that know no cascade.
+        document: dict[str, object] = serialize(self)
+        if self.cascade is None:
+            del document["cascade"]
+        return document
 
 
 class ModelConfig(BaseModel):

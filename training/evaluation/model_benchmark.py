@@ -99,6 +99,8 @@ def costs_too_much(exact: float, smaller: float) -> bool:
 
 def accuracy_losses(models: Sequence[ExportedModel]) -> list[str]:
     """A message for each model that is less accurate than the first by more than 0.2 points."""
+    if not models:
+        return []
     exact = models[0]
     return [
         f"{model.name} ({model.file}): accuracy {model.accuracy:.4f}, where {exact.name} have "

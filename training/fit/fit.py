@@ -8,7 +8,6 @@ import itertools
 import math
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from gatewise.training.fit.dataset import Batch, Batches, tensors
 from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.loss import Loss
 from gatewise.training.fit.lr_range_test import range_test
+from gatewise.training.fit.path_weights import Prior
 from gatewise.training.fit.progress import Epoch, Finding, Fitted, OnProgress, Progress
 from gatewise.training.fit.schedule import LearningRate
 from gatewise.training.fit.train_step import Arrays, Trainer
@@ -42,14 +42,14 @@ class DivergedError(GatewiseError):
 
 
 def fit(
-    model: keras.Model,
-    loss: Loss,
+    trainer: Trainer,
     config: TrainingConfig,
     train: Examples,
     validation: Examples,
     checkpoints: Checkpoints,
     on_progress: OnProgress,
     *,
+    prior: Prior | None = None,
     resume: bool = False,
 ) -> Fitted:
     """Trains a network, which has the weights of its best epoch at the end.
@@ -59,13 +59,13 @@ def fit(
     machine, whether or not the run was interrupted.
 
     Args:
-        model: From `gatewise.training.network.build.build`, built in the strategy's scope.
-        loss: The loss to minimize.
+        trainer: The network, with its initial weights, and the loss.
         config: The training settings.
         train: The training rows.
         validation: The rows by which the best epoch is chosen.
         checkpoints: The run's checkpoint file.
         on_progress: Called after each update and each epoch, and for each finding.
+        prior: What is known of the weights of the paths before the validation rows.
         resume: Whether to resume from the checkpoint, if there is one.
 
     Raises:
@@ -74,22 +74,22 @@ def fit(
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    run = _Run(model, loss, config, train, validation, checkpoints, on_progress)
+    run = _Run(trainer, config, train, validation, checkpoints, on_progress, prior)
     return run.run(resume=resume)
 
 
 def refit(
-    model: keras.Model,
+    trainer: Trainer,
     loss: Loss,
     config: TrainingConfig,
     train: Examples,
     fitted: Fitted,
     on_progress: OnProgress,
 ) -> None:
-    """Trains a new network in the same way, as far as the best epoch of an earlier run.
+    """Trains a network again in the same way, as far as the best epoch of an earlier run.
 
     Args:
-        model: The network, with its initial weights.
+        trainer: That of the run; its network has initial weights.
         loss: The loss to minimize.
         config: The training settings of the earlier run.
         train: The training rows, more than in that run.
@@ -99,7 +99,7 @@ def refit(
     batches = Batches(train, config.batch_size, config.seed, balanced=config.sampling == "balanced")
     updates = _updates(batches, config, train)
     schedule = LearningRate(config.schedule, fitted.peak_rate, updates, config.warmup)
-    trainer = Trainer(model, loss, config, _averaging(config, updates))
+    trainer.restart(_averaging(config, updates), loss)
     epochs = (batches.epoch(number) for number in range(1, fitted.best.number + 1))
     made = min(fitted.best.number * len(batches), updates)
     rows = itertools.islice(itertools.chain.from_iterable(epochs), made)
@@ -125,23 +125,24 @@ class _Run:
 
     def __init__(
         self,
-        model: keras.Model,
-        loss: Loss,
+        trainer: Trainer,
         config: TrainingConfig,
         train: Examples,
         validation: Examples,
         checkpoints: Checkpoints,
         on_progress: OnProgress,
+        prior: Prior | None,
     ) -> None:
-        self._loss, self._config = loss, config
+        self._trainer, self._loss, self._config = trainer, trainer.loss, config
+        self._prior = prior
         self._train, self._validation = train, validation
         self._checkpoints, self._on_progress = checkpoints, on_progress
-        self._metric = metric_of(config, multi_label=loss.multi_label)
+        self._metric = metric_of(config, multi_label=self._loss.multi_label)
         self._batches = Batches(
             train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
         self._updates = _updates(self._batches, config, train)
-        self._trainer = Trainer(model, loss, config, _averaging(config, self._updates))
+        trainer.restart(_averaging(config, self._updates))
         self._state = TrainingState(peak=math.nan)
         self._best_weights: Arrays = []
 
@@ -162,7 +163,10 @@ class _Run:
         factors: tuple[float, ...] = ()
         if self._trainer.separate_losses:
             factors = balance_paths(
-                self._trainer, self._validation, multi_label=self._loss.multi_label
+                self._trainer,
+                self._validation,
+                multi_label=self._loss.multi_label,
+                prior=self._prior,
             )
             self._trainer.scale_paths(factors)
         return Fitted(
@@ -227,6 +231,7 @@ class _Run:
                 self._validation,
                 self._metric,
                 multi_label=self._loss.multi_label,
+                prior=self._prior,
             )
             weights = self._trainer.weights()
         if not math.isfinite(score.loss):
@@ -259,9 +264,12 @@ class _Run:
             return
         reported = any(diagnosis.FLAT in finding for finding in state.findings)
         enough = epoch.updates >= _MIN_UPDATES_FLAT and (epoch.number > 1 or state.finished)
+        # A path that is solved fits the training rows before the first update.
+        solved = self._config.linear_path == "solved"
+        start = max(first, state.cost.guess) if solved else first
         # The training cost is with dropout, so the validation loss must be flat too.
-        if not reported and enough and diagnosis.flatness(first, epoch.validation_loss, 1.0):
-            flat = diagnosis.flatness(first, epoch.loss, state.peak)
+        if not reported and enough and diagnosis.flatness(start, epoch.validation_loss, 1.0):
+            flat = diagnosis.flatness(start, epoch.loss, state.peak)
             if flat:
                 auto = self._config.learning_rate == "auto"
                 self._report(flat if auto else f"{flat}. Try training.learning_rate=auto")

@@ -19,7 +19,7 @@ from gatewise.training.data.examples import Examples, Windows
 from gatewise.training.evaluation.calibration import negative_log_likelihood, temperature
 from gatewise.training.evaluation.thresholds import choose
 from gatewise.training.fit.dataset import sequential_batches, tensors
-from gatewise.training.fit.path_weights import fit_path_weights
+from gatewise.training.fit.path_weights import Prior, fit_path_weights
 from gatewise.training.fit.train_step import Trainer
 
 _BATCH = 256
@@ -47,7 +47,12 @@ _MAX_LOGITS = 2**20
 
 
 def validate(
-    trainer: Trainer, examples: Examples, metric: Metric, *, multi_label: bool
+    trainer: Trainer,
+    examples: Examples,
+    metric: Metric,
+    *,
+    multi_label: bool,
+    prior: Prior | None = None,
 ) -> ValidationScore:
     """Classifies the validation rows with the weights as they are.
 
@@ -59,10 +64,11 @@ def validate(
         examples: The validation rows.
         metric: The validation metric.
         multi_label: Whether a text may have several labels.
+        prior: The prior of the weights of the paths.
     """
     stream = _logits(trainer, examples)
     sample = _sample(stream) if trainer.separate_losses else []
-    factors = _factors(trainer, sample, multi_label=multi_label)
+    factors = _factors(trainer, sample, prior, multi_label=multi_label)
     total = 0.0
     classified, truth = [], []
     for by_path, targets in chain(sample, stream):
@@ -97,23 +103,26 @@ def validate(
     return ValidationScore(loss, float(f1))
 
 
-def balance_paths(trainer: Trainer, examples: Examples, *, multi_label: bool) -> tuple[float, ...]:
+def balance_paths(
+    trainer: Trainer, examples: Examples, *, multi_label: bool, prior: Prior | None = None
+) -> tuple[float, ...]:
     """The factor of each path's logits; see `gatewise.training.fit.path_weights`.
 
     Args:
         trainer: The network.
         examples: The validation rows.
         multi_label: Whether a text may have several labels.
+        prior: The prior of the weights of the paths.
 
     Returns:
         A factor for each path; 1 for each if they have one loss on their sum.
     """
     sample = _sample(_logits(trainer, examples)) if trainer.separate_losses else []
-    return _factors(trainer, sample, multi_label=multi_label)
+    return _factors(trainer, sample, prior, multi_label=multi_label)
 
 
 def _factors(
-    trainer: Trainer, sample: list[_BatchLogits], *, multi_label: bool
+    trainer: Trainer, sample: list[_BatchLogits], prior: Prior | None, *, multi_label: bool
 ) -> tuple[float, ...]:
     if not trainer.separate_losses:
         return (1.0,) * trainer.path_count
@@ -122,7 +131,9 @@ def _factors(
         return (1.0,) * trainer.path_count
     targets = np.concatenate([truth for _, truth in sample])
     return fit_path_weights(
-        paths, lambda logits: negative_log_likelihood(logits, targets, multi_label=multi_label)
+        paths,
+        lambda logits: negative_log_likelihood(logits, targets, multi_label=multi_label),
+        prior,
     )
 
 

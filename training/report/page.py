@@ -26,21 +26,21 @@ from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.metric_names import metric_name
 from gatewise.training.report.model_card import sentence
 
-_MAX_PAIRS = 30
+MAX_PAIRS = 30
+"""Most confused pairs of labels shown."""
 _MISTAKES_FIRST = 10
 """Mistakes shown before anything is unfolded."""
 
-_TEXT_SHOWN = 320
+TEXT_SHOWN = 320
 """Characters of a mistake's text shown before it is unfolded."""
 
 
 def page(contents: ReportContents) -> str:
     """The report as HTML; the same contents give the same bytes."""
-    environment = _environment()
-    script = environment.get_template("page.js").render()
+    templates = environment()
     reviewed, fitted = contents.reviewed, contents.run.fitted
     settings = _settings(contents.config, contents.automatic)
-    return environment.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         contents=contents,
         run=contents.run,
         report=contents.report,
@@ -51,12 +51,12 @@ def page(contents: ReportContents) -> str:
         rates=charts.learning_rates(fitted),
         rate_test=_range_test(fitted),
         matrix=None if reviewed.multi_label else matrix(reviewed),
-        confused=reviewed.confused[:_MAX_PAIRS],
+        confused=reviewed.confused[:MAX_PAIRS],
         label_rows={each.label: each.hits + each.missed for each in reviewed.labels},
         labels=_label_rows(contents),
         baselines=contents.run.baselines,
         mistakes_first=_MISTAKES_FIRST,
-        text_shown=_TEXT_SHOWN,
+        text_shown=TEXT_SHOWN,
         reliability=charts.reliability(reviewed),
         calibration=contents.calibration and charts.calibration(contents.calibration),
         coverage=contents.rejection and charts.coverage(contents.rejection),
@@ -65,11 +65,19 @@ def page(contents: ReportContents) -> str:
         unknown=charts.unknown_tokens(reviewed),
         settings=settings,
         automatic=[each for section in settings for each in section if each.is_automatic],
-        # The package's own files, whose tags and quotes are not to be escaped.
-        style=Markup(environment.get_template("style.css").render()),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **inline_files(templates),
     )
+
+
+def inline_files(templates: Environment) -> dict[str, str]:
+    """The style and the script of a page, and the script's digest for the security policy."""
+    script = templates.get_template("page.js").render()
+    return {
+        # The package's own files, whose tags and quotes are not to be escaped.
+        "style": Markup(templates.get_template("style.css").render()),  # noqa: S704
+        "script": Markup(script),  # noqa: S704
+        "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
 
 
 def _range_test(fitted: Fitted) -> Markup | None:
@@ -152,7 +160,8 @@ def _setting_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of the pages, with their filters."""
     environment = Environment(
         loader=PackageLoader("gatewise.training.report"),
         autoescape=True,

@@ -44,6 +44,7 @@ class Format(StrEnum):
     EXCEL = "Excel"
     ARROW = "Arrow"
     CLASS_FOLDERS = "folders of text files"
+    ANNOTATIONS = "annotations"
 
     @property
     def delimiter(self) -> str:
@@ -103,7 +104,8 @@ class DataFile:
         encoding: The encoding of its text, as Python names it.
         delimiter: The delimiter of CSV and TSV if it is not the usual one; see `cell_delimiter`.
         quoted: Whether cells of CSV and TSV may stand in double quotes (RFC 4180).
-        label_column: The column of the labels of a fastText file: `labels` if a text has several.
+        label_column: The column of the labels of a fastText file or of annotations: `labels` if a
+            text has several.
         sheet: The sheet of an Excel workbook; None for the first.
         pipe: The source of the bytes of standard input.
     """

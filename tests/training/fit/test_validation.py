@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gatewise.training.data import examples
+from gatewise.training.fit.path_weights import Prior
 from gatewise.training.fit.validation import balance_paths, validate
 
 
@@ -46,6 +47,12 @@ def test_paths_with_separate_losses_are_weighted_for_the_metric(tmp_path):
     first, second = balance_paths(TwoPaths(), stored, multi_label=False)
     assert first * 2 > second * 6
     assert validate(TwoPaths(), stored, "accuracy", multi_label=False).metric == 1
+    # A prior that is certain decides against the rows.
+    certain = Prior((0.1, 1.0), (1e-3, 1e-3))
+    found = balance_paths(TwoPaths(), stored, multi_label=False, prior=certain)
+    assert found == pytest.approx((0.1, 1.0), rel=0.01)
+    wrong = validate(TwoPaths(), stored, "accuracy", multi_label=False, prior=certain)
+    assert wrong.metric == 0
     together = TwoPaths()
     together.separate_losses = False
     assert balance_paths(together, stored, multi_label=False) == (1, 1)
