@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.data import examples
 from gatewise.training.data.examples import Examples
-from gatewise.training.evaluation import decision_rules
+from gatewise.training.evaluation import decision_rules, intervals
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Fitted, OnProgress
@@ -134,6 +134,7 @@ def _refit(
         _export(network, prepared),
         thresholds=chosen.thresholds,
         reject=chosen.reject,
+        interval=chosen.interval,
         corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
     )
     if decisions.calibration and decisions.calibration.temperature != 1:
@@ -181,6 +182,7 @@ def _untrained(
             planned.solver_spelling,
             config.training,
             multi_label=multi_label,
+            is_regression=prepared.corpus.rows.scale is not None,
             strength=strength,
         )
     return network, strength
@@ -191,7 +193,11 @@ def _loss(prepared: Prepared, rows: Examples) -> "Loss":
 
     corpus = prepared.corpus.rows
     return make_loss(
-        prepared.config.training, rows, len(corpus.labels), multi_label=corpus.multi_label
+        prepared.config.training,
+        rows,
+        len(corpus.labels),
+        multi_label=corpus.multi_label,
+        scale=corpus.scale,
     )
 
 
@@ -225,29 +231,38 @@ def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
     from gatewise.training.trained_model import TrainedModel
 
     rows = prepared.corpus.rows
-    return TrainedModel(
+    model = TrainedModel(
         lowered=to_onnx(network, prepared.config.network),
         tokenizer=prepared.tokenizer,
         labels=rows.labels,
-        multi_label=rows.multi_label,
+        task=rows.task,
         shape=prepared.blueprint.shape,
         config=prepared.config,
         parameters=exported_parameters(network),
         corpus_sha256=prepared.corpus.train_sha256,
     )
+    return model if rows.scale is None else model.in_units_of(rows.scale)
 
 
 def _decide(
     model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
 ) -> tuple["TrainedModel", Decisions]:
-    """Chooses the temperature and then the thresholds, on the validation rows."""
+    """Chooses the temperature and then the thresholds, or the interval, on the validation rows."""
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
+    if model.task == "regression":
+        interval = intervals.conformal(model.classifier(), validation)
+        if interval is None:
+            report(
+                f"no interval: {len(validation)} validation rows are too few for one with a "
+                f"confidence of {intervals.CONFIDENCE:.0%}"
+            )
+        return replace(model, interval=interval), Decisions(None, None)
     if config.training.calibration:
         calibration = decision_rules.calibration(model.classifier(), validation)
         if calibration.temperature != 1:
             model = model.divided_by(calibration.temperature)
-    if model.multi_label:
+    if model.task == "multi_label":
         thresholds = decision_rules.label_thresholds(model.classifier(), validation)
         model = replace(model, thresholds=thresholds)
     elif config.reject.is_wanted:

@@ -3,8 +3,8 @@
 Gradient descent needs many updates to fit a table in which most n-grams occur once or twice. Where
 the rows are few, a solver finds the optimum in seconds: with one label a text, a linear support
 vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
-for Large Linear Classification"); with several, a logistic regression for each. The regularization
-is chosen by cross-validation on the training rows.
+for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
+ridge regression. The regularization is chosen by cross-validation on the training rows.
 
 The features are those that the exported network computes: each n-gram of tokens, scaled by its
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.svm import LinearSVC
 
@@ -79,6 +79,7 @@ def solve_linear_path(
     config: TrainingConfig,
     *,
     multi_label: bool,
+    is_regression: bool = False,
     strength: float | None = None,
 ) -> float | None:
     """Sets the weights of a network's linear path, and keeps them from being trained further.
@@ -90,6 +91,7 @@ def solve_linear_path(
         spelling: The character n-grams of each token; None to use none.
         config: The training settings: the seed, and whether labels are balanced.
         multi_label: Whether a text may have several labels.
+        is_regression: Whether the targets are standardized numbers.
         strength: The C, the inverse of the regularization; None to choose it by cross-validation.
 
     Returns:
@@ -100,7 +102,11 @@ def solve_linear_path(
         return None
     (layer,) = layers
     features = _features(model, layer, train, spelling)
-    solver = _Solver(layer.classes, config, multi_label=multi_label)
+    solver = (
+        _RidgeSolver(layer.classes, config, multi_label=False)
+        if is_regression
+        else _Solver(layer.classes, config, multi_label=multi_label)
+    )
     if strength is None:
         strength = solver.strength(features.matrix, features.targets)
     weights = solver.fit(features.matrix, features.targets, strength)
@@ -127,8 +133,7 @@ class _Solver:
         From the first value on, smaller or larger ones are tried for as long as they are better.
         """
         first = _FIRST_STRENGTH[self._multi_label]
-        most = len(targets) if self._multi_label else np.bincount(targets).max()
-        if most < _FOLDS:
+        if self._most(targets) < _FOLDS:
             return first  # no label has a row for each fold
         parts = self._parts(matrix, targets)
         values = _STRENGTHS[self._multi_label]
@@ -144,6 +149,10 @@ class _Solver:
             if best != before:
                 break
         return best
+
+    def _most(self, targets: NDArray[Any]) -> int:
+        """The rows of the most frequent label, or all where no fold needs one of each label."""
+        return len(targets) if self._multi_label else int(np.bincount(targets).max())
 
     def _parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> list[_Part]:
         """The rows that are fitted and those that are held out, for each fold."""
@@ -170,10 +179,14 @@ class _Solver:
         for fitted, held_out in parts:
             weights = self.fit(matrix[fitted], targets[fitted], strength)
             logits = matrix[held_out] @ weights.T
-            if not self._multi_label:
-                logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
-            score += self._score(logits, targets[held_out])
+            score += self._score(self._possible(logits, targets[fitted]), targets[held_out])
         return score
+
+    def _possible(self, logits: NDArray[np.float64], fitted: NDArray[Any]) -> NDArray[np.float64]:
+        """The logits without those of labels that no fitted row has."""
+        if not self._multi_label:
+            logits[:, ~np.isin(np.arange(self._classes), fitted)] = -np.inf
+        return logits
 
     def fit(
         self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
@@ -221,6 +234,32 @@ class _Solver:
         # The sum of the recalls: every label counts the same.
         rows = np.bincount(targets, minlength=self._classes)
         return float((is_right / rows[targets]).sum())
+
+
+class _RidgeSolver(_Solver):
+    """The ridge regression of numbers; C is the inverse of scikit-learn's alpha."""
+
+    def _most(self, targets: NDArray[Any]) -> int:
+        return len(targets)
+
+    def _parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> list[_Part]:
+        folds = KFold(_FOLDS, shuffle=True, random_state=self._seed)
+        return list(folds.split(matrix, targets))
+
+    def _possible(self, logits: NDArray[np.float64], fitted: NDArray[Any]) -> NDArray[np.float64]:
+        del fitted
+        return logits
+
+    def fit(
+        self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
+    ) -> NDArray[np.float64]:
+        """The weights of the number, float64 `(1, columns)`."""
+        # Standardized targets and the begin mark, which every text has, leave out an intercept.
+        ridge = Ridge(alpha=1 / strength, fit_intercept=False, solver="sparse_cg")
+        return np.atleast_2d(ridge.fit(matrix, targets.ravel().astype(np.float64)).coef_)
+
+    def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
+        return -float(np.square(logits - targets).sum())
 
 
 def _features(

@@ -23,12 +23,15 @@ _DIGITS = 4
 def fit_path_weights(
     paths: Sequence[NDArray[np.float32]],
     loss: Callable[[NDArray[np.float64]], float],
+    *,
+    is_relative: bool = True,
 ) -> tuple[float, ...]:
-    """The factor of each path's logits; the mean of the factors is one.
+    """The factor of each path's logits.
 
     Args:
         paths: Logits of each path, float32 `(rows, labels)`, of rows not used in training.
         loss: Maps logits to the mean loss of the rows, in nats.
+        is_relative: Whether only the factors' ratio counts: their mean is then one.
     """
     wide = [path.astype(np.float64) for path in paths]
     prior = 1 / (2 * _PRIOR_DEVIATION**2 * len(wide[0]))
@@ -42,5 +45,6 @@ def fit_path_weights(
         cost, np.full(len(wide), np.log(1 / len(wide))), method="Powell", bounds=bounds
     )
     factors = np.exp(found.x)
-    factors = factors / factors.mean()
+    if is_relative:
+        factors = factors / factors.mean()
     return tuple(float(f"{factor:.{_DIGITS}g}") for factor in factors)

@@ -3,8 +3,9 @@
 The metrics of the finished model are in `gatewise.training.evaluation.evaluate`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from gatewise.service.model.window_pooling import pool_windows
 from gatewise.training.config.training_section import Metric
 from gatewise.training.data.examples import Examples, Windows
+from gatewise.training.data.value_scale import ValueScale
 from gatewise.training.evaluation.calibration import negative_log_likelihood, temperature
 from gatewise.training.evaluation.thresholds import choose
 from gatewise.training.fit.dataset import sequential_batches, tensors
@@ -30,9 +32,11 @@ class ValidationScore:
     """The result of a validation.
 
     Attributes:
-        loss: Mean cross-entropy, in nats.
+        loss: Mean cross-entropy, in nats; in a regression the mean squared error of the
+            standardized numbers.
         metric: The value of the validation metric. The metric `loss` is the mean cross-entropy of
-            the logits divided by the temperature that fits these rows, as in the finished model.
+            the logits divided by the temperature that fits these rows, as in the finished model;
+            `rmse` is in the units of the numbers.
     """
 
     loss: float
@@ -47,7 +51,12 @@ _MAX_LOGITS = 2**20
 
 
 def validate(
-    trainer: Trainer, examples: Examples, metric: Metric, *, multi_label: bool
+    trainer: Trainer,
+    examples: Examples,
+    metric: Metric,
+    *,
+    multi_label: bool,
+    scale: ValueScale | None = None,
 ) -> ValidationScore:
     """Classifies the validation rows with the weights as they are.
 
@@ -59,17 +68,19 @@ def validate(
         examples: The validation rows.
         metric: The validation metric.
         multi_label: Whether a text may have several labels.
+        scale: In a regression, how the numbers are standardized.
     """
+    mean_loss = _mean_loss(multi_label=multi_label, scale=scale)
     stream = _logits(trainer, examples)
     sample = _sample(stream) if trainer.separate_losses else []
-    factors = _factors(trainer, sample, multi_label=multi_label)
+    factors = _factors(trainer, sample, mean_loss, scale=scale)
     total = 0.0
     classified, truth = [], []
     for by_path, targets in chain(sample, stream):
         logits = sum(factor * path for factor, path in zip(factors, by_path, strict=True))
         logits = np.asarray(logits, dtype=np.float32)
-        total += negative_log_likelihood(logits, targets, multi_label=multi_label) * len(logits)
-        if metric == "loss":
+        total += mean_loss(logits, targets) * len(logits)
+        if metric == "loss" or scale is not None:
             classified.append(logits)
             truth.append(targets)
         elif multi_label:
@@ -81,6 +92,8 @@ def validate(
     loss = total / sum(map(len, truth))
     if not np.isfinite(loss):
         return ValidationScore(loss, loss)
+    if scale is not None:
+        return ValidationScore(loss, loss if metric == "loss" else loss**0.5 * scale.deviation)
     predictions, expected = np.concatenate(classified), np.concatenate(truth)
     if metric == "loss":
         divided = predictions / temperature(predictions, expected, multi_label=multi_label)
@@ -97,23 +110,45 @@ def validate(
     return ValidationScore(loss, float(f1))
 
 
-def balance_paths(trainer: Trainer, examples: Examples, *, multi_label: bool) -> tuple[float, ...]:
+def balance_paths(
+    trainer: Trainer,
+    examples: Examples,
+    *,
+    multi_label: bool,
+    scale: ValueScale | None = None,
+) -> tuple[float, ...]:
     """The factor of each path's logits; see `gatewise.training.fit.path_weights`.
 
     Args:
         trainer: The network.
         examples: The validation rows.
         multi_label: Whether a text may have several labels.
+        scale: In a regression, how the numbers are standardized.
 
     Returns:
         A factor for each path; 1 for each if they have one loss on their sum.
     """
     sample = _sample(_logits(trainer, examples)) if trainer.separate_losses else []
-    return _factors(trainer, sample, multi_label=multi_label)
+    mean_loss = _mean_loss(multi_label=multi_label, scale=scale)
+    return _factors(trainer, sample, mean_loss, scale=scale)
+
+
+_MeanLoss = Callable[[NDArray[Any], Any], float]
+"""Maps logits and targets to the mean loss of the rows."""
+
+
+def _mean_loss(*, multi_label: bool, scale: ValueScale | None) -> _MeanLoss:
+    if scale is not None:
+        return lambda logits, targets: float(np.square(logits - targets, dtype=np.float64).mean())
+    return partial(negative_log_likelihood, multi_label=multi_label)
 
 
 def _factors(
-    trainer: Trainer, sample: list[_BatchLogits], *, multi_label: bool
+    trainer: Trainer,
+    sample: list[_BatchLogits],
+    mean_loss: _MeanLoss,
+    *,
+    scale: ValueScale | None,
 ) -> tuple[float, ...]:
     if not trainer.separate_losses:
         return (1.0,) * trainer.path_count
@@ -121,8 +156,9 @@ def _factors(
     if not all(np.isfinite(path).all() for path in paths):
         return (1.0,) * trainer.path_count
     targets = np.concatenate([truth for _, truth in sample])
+    # The temperature scales the logits of labels later; nothing scales numbers.
     return fit_path_weights(
-        paths, lambda logits: negative_log_likelihood(logits, targets, multi_label=multi_label)
+        paths, lambda logits: mean_loss(logits, targets), is_relative=scale is None
     )
 
 
