@@ -237,18 +237,22 @@ class Model(Classifier):
             "folder": self.folder,
         }
         if self.run is not None:
+            # Loaded by the run.
+            from gatewise.training.evaluation.regression import RegressionReport  # noqa: PLC0415
+
             part, report = (
                 ("test", self.run.test) if self.run.test else ("validation", self.run.validation)
             )
-            if self.task == "regression":
-                metrics = "  ".join(f"{value:.4g}" for value in report.main_metrics.values())
-                rows["RMSE, MAE"] = f"{metrics} on {report.rows:,} {part} rows"
-                return html_table(rows)
-            low, high = report.accuracy_interval
-            rows["accuracy"] = (
-                f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval {low:.4f} to "
-                f"{high:.4f}), macro F1 {report.macro_f1:.4f}"
-            )
+            if isinstance(report, RegressionReport):
+                rows["RMSE"] = (
+                    f"{report.rmse:.4g} on {report.rows:,} {part} rows, MAE {report.mae:.4g}"
+                )
+            else:
+                low, high = report.accuracy_interval
+                rows["accuracy"] = (
+                    f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval "
+                    f"{low:.4f} to {high:.4f}), macro F1 {report.macro_f1:.4f}"
+                )
         return html_table(rows)
 
     def _document(self, name: str) -> bytes:
