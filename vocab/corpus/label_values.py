@@ -103,6 +103,8 @@ def number_of(record: Record, column: str) -> float | BadRow:
     value = record.values.get(column)
     if value is None or value == "":
         return record.bad("the number is missing")
+    if hasattr(value, "as_py"):  # a scalar of Arrow
+        value = value.as_py()
     number = _number(float(value) if isinstance(value, Decimal) else value)
     if number is None or abs(number) > _MAX_NUMBER:
         return record.bad(
