@@ -277,6 +277,7 @@ class Model(Classifier):
         top_k: int | None = None,
         probabilities: bool = False,
         none_below: float | None = None,
+        cascade: bool = False,
         rejects: str | os.PathLike[str] | None = None,
         resume: bool = False,
         workers: int | None = None,
@@ -298,6 +299,8 @@ class Model(Classifier):
             probabilities: Whether each label has a column with its probability.
             none_below: Give no label below this probability, 0 to always give one; None for the
                 model's own threshold.
+            cascade: Whether the linear path alone scores the rows that it is sure of, several times
+                as fast, the whole network the rest.
             rejects: A file for bad rows; without it a bad row ends the run.
             resume: Whether to continue an interrupted run.
             workers: Cores to use; None for all.
@@ -329,6 +332,7 @@ class Model(Classifier):
                 chosen,
                 none_below,
                 ReadOptions(delimiter, encoding, sheet, quoting),
+                cascade,
             ),
             rejects=rejects,
             resume=resume,

@@ -15,6 +15,7 @@ from gatewise.training.data import examples
 from gatewise.training.data.examples import Examples
 from gatewise.training.evaluation import decision_rules, intervals
 from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Fitted, OnProgress
 from gatewise.training.preparation import Prepared
@@ -23,6 +24,7 @@ from gatewise.training.workspace import ALL_ROWS, Workspace
 if TYPE_CHECKING:
     import keras
 
+    from gatewise.training.fit.linear_path import Solution
     from gatewise.training.fit.loss import Loss
     from gatewise.training.trained_model import TrainedModel
 
@@ -36,6 +38,7 @@ class Decisions:
 
     calibration: Calibration | None
     rejection: Rejection | None
+    cascade: CascadeChoice | None
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,13 @@ def _fit(
     """Builds the network and trains it."""
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.fit import fit
+    from gatewise.training.fit.path_weights import NUMBERS_PRIOR, solved_prior
 
     corpus, settings = prepared.corpus, prepared.config.training
     max_length = prepared.config.tokens.max_length
     train = corpus.train.windows(max_length)
-    network, strength = _untrained(prepared, train)
+    network, solution = _untrained(prepared, train)
+    prior = solved_prior(solution.scale) if solution and solution.scale else None
     fitted = fit(
         network,
         _loss(prepared, corpus.train),
@@ -101,9 +106,10 @@ def _fit(
         corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
+        prior=prior if corpus.rows.scale is None else NUMBERS_PRIOR,
         resume=resume,
     )
-    return network, replace(fitted, strength=strength)
+    return network, replace(fitted, strength=solution.strength if solution else None)
 
 
 def _refit(
@@ -135,6 +141,7 @@ def _refit(
         thresholds=chosen.thresholds,
         reject=chosen.reject,
         interval=chosen.interval,
+        cascade=chosen.cascade,
         corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
     )
     if decisions.calibration and decisions.calibration.temperature != 1:
@@ -144,7 +151,7 @@ def _refit(
 
 def _untrained(
     prepared: Prepared, rows: Examples, strength: float | None = None
-) -> tuple["keras.Model", float | None]:
+) -> tuple["keras.Model", "Solution | None"]:
     """The network with its initial weights, for these training rows; the linear path is solved.
 
     Args:
@@ -153,7 +160,7 @@ def _untrained(
         strength: The C by which the path is solved; None to choose it by cross-validation.
 
     Returns:
-        The network, and the C; None if the path is not solved.
+        The network, and how its path was solved; None if it is not.
     """
     from gatewise.training.fit import devices
     from gatewise.training.fit.document_frequencies import count_ngrams
@@ -171,12 +178,13 @@ def _untrained(
             planned.vectors,
             planned.char_ngrams,
         )
+    solution = None
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
     if config.training.linear_path == "solved":
-        strength = solve_linear_path(
+        solution = solve_linear_path(
             network,
             rows,
             planned.solver_spelling,
@@ -185,7 +193,7 @@ def _untrained(
             is_regression=prepared.corpus.rows.scale is not None,
             strength=strength,
         )
-    return network, strength
+    return network, solution
 
 
 def _loss(prepared: Prepared, rows: Examples) -> "Loss":
@@ -247,7 +255,7 @@ def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
 def _decide(
     model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
 ) -> tuple["TrainedModel", Decisions]:
-    """Chooses the temperature and then the thresholds, or the interval, on the validation rows."""
+    """Chooses temperature, thresholds and cascade, or the interval, on the validation rows."""
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
     if model.task == "regression":
@@ -257,7 +265,7 @@ def _decide(
                 f"no interval: {len(validation)} validation rows are too few for one with a "
                 f"confidence of {intervals.CONFIDENCE:.0%}"
             )
-        return replace(model, interval=interval), Decisions(None, None)
+        return replace(model, interval=interval), Decisions(None, None, None)
     if config.training.calibration:
         calibration = decision_rules.calibration(model.classifier(), validation)
         if calibration.temperature != 1:
@@ -273,4 +281,11 @@ def _decide(
                 f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
                 f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
             )
-    return model, Decisions(calibration, rejection)
+    cascade = (
+        None
+        if model.task == "multi_label"
+        else decision_rules.cascade(model.classifier(), validation)
+    )
+    if cascade:
+        model = replace(model, cascade=cascade.settings)
+    return model, Decisions(calibration, rejection, cascade)

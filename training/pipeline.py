@@ -347,6 +347,7 @@ def _report_contents(
         layers=parameters.parameters(prepared.config.network, planned.shape),
         calibration=decisions.calibration,
         rejection=decisions.rejection,
+        cascade=decisions.cascade,
         models=evaluation.models,
         duplicates=rows.duplicates,
         copies=rows.copies,

@@ -19,6 +19,7 @@ from gatewise.service.model.model_documents import (
     FORMAT,
     PRECISIONS,
     PROBLEM_TYPES,
+    CascadeSettings,
     GatewiseSettings,
     IntervalSettings,
     Manifest,
@@ -72,6 +73,7 @@ class TrainedModel:
         thresholds: In a multi-label task, the score from which on each label is predicted.
         reject: When no label is predicted for a text; None if there always is one.
         interval: In a regression, the interval around each number; None without.
+        cascade: When the linear path alone classifies a text; None if it never may.
     """
 
     lowered: onnx.ModelProto
@@ -85,6 +87,7 @@ class TrainedModel:
     thresholds: tuple[float, ...] | None = None
     reject: RejectSettings | None = None
     interval: IntervalSettings | None = None
+    cascade: CascadeSettings | None = None
 
     def divided_by(self, temperature: float) -> "TrainedModel":
         """The same model with every logit divided by a temperature."""
@@ -211,6 +214,7 @@ class TrainedModel:
                 thresholds=self.thresholds,
                 reject=self.reject,
                 interval=self.interval,
+                cascade=self.cascade,
             ),
         )
 

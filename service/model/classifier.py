@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gatewise.service.model.cascade import Cascade
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
@@ -93,6 +94,15 @@ class Classifier:
     def coverage_counter(self) -> CoverageCounter:
         """Counts the tokens of encoded texts that are in the vocabulary."""
         return CoverageCounter(self.artifact.tokenizer)
+
+    @cached_property
+    def cascade(self) -> Cascade:
+        """The cascade of the model.
+
+        Raises:
+            ArgumentError: It has none.
+        """
+        return Cascade(self.artifact, self.probabilities)
 
     @property
     def score_function(self) -> ScoreFunction:

@@ -130,6 +130,15 @@ class IntervalSettings(BaseModel):
     half_width: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+class CascadeSettings(BaseModel):
+    """When the linear path alone classifies a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Annotated[float, Field(gt=0, le=1)]  # the probability that its best label must reach
+    temperature: Annotated[float, Field(gt=0, le=100)]  # that its logits are divided by
+
+
 class GatewiseSettings(BaseModel):
     """The key `gatewise` of `config.json`, which only Gatewise reads."""
 
@@ -141,15 +150,17 @@ class GatewiseSettings(BaseModel):
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
     reject: RejectSettings | None = None
     interval: IntervalSettings | None = None
+    cascade: CascadeSettings | None = None
 
     _check_format_first = model_validator(mode="before")(_check_format)
 
     @model_serializer(mode="wrap")
-    def _only_of_numbers(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        # A folder of a classifier is also read by versions that know no intervals.
+    def _only_if_any(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # A folder without them is also read by versions that know no cascade and no interval.
         document: dict[str, object] = serialize(self)
-        if self.interval is None:
-            del document["interval"]
+        for name in ("cascade", "interval"):
+            if getattr(self, name) is None:
+                del document[name]
         return document
 
 
@@ -228,6 +239,10 @@ class ModelConfig(BaseModel):
             raise ValueError(
                 f"expected one label in id2label with problem_type regression, found "
                 f"{len(self.id2label)}"
+            )
+        if is_regression and self.gatewise.cascade:
+            raise ValueError(
+                "gatewise.cascade: expected a problem_type with labels, found regression"
             )
         if self.gatewise.interval and not is_regression:
             raise ValueError(

@@ -41,6 +41,8 @@ class ScoringOptions:
     # threshold.
     none_below: float | None = None
     read: ReadOptions = field(default_factory=ReadOptions)
+    # Whether the linear path alone scores the rows that it is sure of; see `Cascade`.
+    cascade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class ScoringPlan:
     input_columns: frozenset[str]  # the input's columns, those of all files together
     output_columns: OutputColumns | NumberColumns
     reject: RejectSettings | None
+    cascade: bool
     row_format: RowFormat
     selects_columns: bool  # whether only some of the columns are written
     json_types: Mapping[str, pa.DataType]  # what values of JSON must fit, of Parquet's columns
@@ -68,6 +71,8 @@ class ScoringPlan:
     ) -> "ScoringPlan":
         """Makes the plan of a run."""
         records.require(options.text_column, "text_column")
+        if options.cascade:
+            _ = classifier.cascade  # refused here if the model has none
         columns = tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
         output_columns = OutputColumns.for_input(
             classifier,
@@ -93,6 +98,7 @@ class ScoringPlan:
             input_columns=frozenset(columns),
             output_columns=output_columns,
             reject=reject_settings(classifier, options.none_below),
+            cascade=options.cascade,
             row_format=RowFormat(output.format, output.compression, schema),
             selects_columns=options.columns is not None,
             json_types=json_columns(records, schema) if output.format is Format.PARQUET else {},

@@ -64,7 +64,8 @@ def score_records(
                 bad[indices[number]] = item.bad(EMPTY_TEXT_REASON)
         indices = [index for index, is_empty in zip(indices, empty, strict=True) if not is_empty]
         encoded = encoded.only(~empty)
-    probabilities = classifier.probabilities(encoded)
+    scored_by = classifier.cascade if plan.cascade else classifier
+    probabilities = scored_by.probabilities(encoded)
     columns = plan.output_columns.columns(probabilities, none_labels(plan.reject, probabilities))
     records = [item for index in indices if isinstance(item := items[index], Record)]
     return ScoredChunk(

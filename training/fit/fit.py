@@ -21,6 +21,7 @@ from gatewise.training.fit.dataset import Batch, Batches, tensors
 from gatewise.training.fit.diagnosis import Cost
 from gatewise.training.fit.loss import Loss
 from gatewise.training.fit.lr_range_test import range_test
+from gatewise.training.fit.path_weights import Prior
 from gatewise.training.fit.progress import Epoch, Finding, Fitted, OnProgress, Progress
 from gatewise.training.fit.schedule import LearningRate
 from gatewise.training.fit.train_step import Arrays, Trainer
@@ -41,7 +42,7 @@ class DivergedError(GatewiseError):
     """The cost diverged at every learning rate tried."""
 
 
-def fit(
+def fit(  # noqa: PLR0913 — everything that a run begins with
     model: keras.Model,
     loss: Loss,
     config: TrainingConfig,
@@ -50,6 +51,7 @@ def fit(
     checkpoints: Checkpoints,
     on_progress: OnProgress,
     *,
+    prior: Prior | None = None,
     resume: bool = False,
 ) -> Fitted:
     """Trains a network, which has the weights of its best epoch at the end.
@@ -66,6 +68,7 @@ def fit(
         validation: The rows by which the best epoch is chosen.
         checkpoints: The run's checkpoint file.
         on_progress: Called after each update and each epoch, and for each finding.
+        prior: What is known of the weights of the paths before the validation rows.
         resume: Whether to resume from the checkpoint, if there is one.
 
     Raises:
@@ -74,7 +77,7 @@ def fit(
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    run = _Run(model, loss, config, train, validation, checkpoints, on_progress)
+    run = _Run(model, loss, config, train, validation, checkpoints, on_progress, prior)
     return run.run(resume=resume)
 
 
@@ -134,8 +137,9 @@ class _Run:
         validation: Examples,
         checkpoints: Checkpoints,
         on_progress: OnProgress,
+        prior: Prior | None,
     ) -> None:
-        self._loss, self._config = loss, config
+        self._loss, self._config, self._prior = loss, config, prior
         self._train, self._validation = train, validation
         self._checkpoints, self._on_progress = checkpoints, on_progress
         self._metric = metric_of(config, loss)
@@ -168,6 +172,7 @@ class _Run:
                 self._validation,
                 multi_label=self._loss.multi_label,
                 scale=self._loss.scale,
+                prior=self._prior,
             )
             self._trainer.scale_paths(factors)
         return Fitted(
@@ -232,6 +237,7 @@ class _Run:
                 self._metric,
                 multi_label=self._loss.multi_label,
                 scale=self._loss.scale,
+                prior=self._prior,
             )
             weights = self._trainer.weights()
         if not math.isfinite(score.loss):
@@ -264,9 +270,12 @@ class _Run:
             return
         reported = any(diagnosis.FLAT in finding for finding in state.findings)
         enough = epoch.updates >= _MIN_UPDATES_FLAT and (epoch.number > 1 or state.finished)
+        # A path that is solved fits the training rows before the first update.
+        solved = self._config.linear_path == "solved"
+        start = max(first, state.cost.guess) if solved else first
         # The training cost is with dropout, so the validation loss must be flat too.
-        if not reported and enough and diagnosis.flatness(first, epoch.validation_loss, 1.0):
-            flat = diagnosis.flatness(first, epoch.loss, state.peak)
+        if not reported and enough and diagnosis.flatness(start, epoch.validation_loss, 1.0):
+            flat = diagnosis.flatness(start, epoch.loss, state.peak)
             if flat:
                 auto = self._config.learning_rate == "auto"
                 self._report(flat if auto else f"{flat}. Try training.learning_rate=auto")

@@ -4,7 +4,9 @@ Gradient descent needs many updates to fit a table in which most n-grams occur o
 the rows are few, a solver finds the optimum in seconds: with one label a text, a linear support
 vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
 for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
-ridge regression. The regularization is chosen by cross-validation on the training rows.
+ridge regression. The regularization
+is chosen by cross-validation on the training rows, and so is the factor that makes margins of
+support vector machines log-odds.
 
 The features are those that the exported network computes: each n-gram of tokens, scaled by its
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
@@ -20,15 +22,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.optimize import minimize_scalar
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.svm import LinearSVC
 
+from gatewise.service.model.linear_path import MIN_NORM, SCALE
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data.examples import Examples, Targets, Windows
+from gatewise.training.evaluation.calibration import negative_log_likelihood
 from gatewise.training.fit.document_frequencies import counting_batches, ngram_rows
 from gatewise.training.network.char_ngrams import CharNgrams
-from gatewise.training.network.ngrams import MIN_NORM, SCALE, NgramLogits, inverse_frequencies
+from gatewise.training.network.ngrams import NgramLogits, inverse_frequencies
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 _STRENGTHS = {False: (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), True: (1.0, 3.0, 10.0, 30.0, 100.0)}
@@ -36,6 +41,13 @@ _STRENGTHS = {False: (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), True: (1.0, 3.0, 10.0, 30
 
 _FIRST_STRENGTH = {False: 1.0, True: 3.0}
 """The value of C that is tried first."""
+
+_USUAL_SCALE, _SCALE_DEVIATION = 8.0, 0.5
+"""Median of the factor of the logits, and the standard deviation of its logarithm, in the prior:
+about those of other corpora."""
+
+_SCALES = (0.1, 100.0)
+"""Bounds of the factor."""
 
 _FOLDS = 3
 
@@ -45,11 +57,28 @@ with the same results in cross-validation."""
 
 _MAX_ITERATIONS = 1000
 
+_DIGITS = 4
+"""Significant digits of the factor: more would be noise of the search."""
+
 _SPELLING_WEIGHT = 0.5
 """Factor of the features of character n-grams, beside those of the tokens."""
 
 _Part = tuple[NDArray[np.int64], NDArray[np.int64]]
 """The numbers of the rows of a fold: those that are fitted and those held out."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What was chosen by cross-validation, for a linear path to be solved.
+
+    Attributes:
+        strength: The C, the inverse of the regularization.
+        scale: The factor that makes the logits log-odds; None if C was given, and of logistic
+            regressions, whose logits are log-odds.
+    """
+
+    strength: float
+    scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +110,7 @@ def solve_linear_path(
     multi_label: bool,
     is_regression: bool = False,
     strength: float | None = None,
-) -> float | None:
+) -> Solution | None:
     """Sets the weights of a network's linear path, and keeps them from being trained further.
 
     Args:
@@ -95,28 +124,28 @@ def solve_linear_path(
         strength: The C, the inverse of the regularization; None to choose it by cross-validation.
 
     Returns:
-        The C that was used; None if the network has no linear path.
+        The C that was used, and the factor; None if the network has no linear path.
     """
     layers = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if not layers:
         return None
     (layer,) = layers
     features = _features(model, layer, train, spelling)
-    solver = (
-        _RidgeSolver(layer.classes, config, multi_label=False)
-        if is_regression
-        else _Solver(layer.classes, config, multi_label=multi_label)
-    )
+    kind = _RidgeSolver if is_regression else _Solver
+    # Folds of numbers, as those of several labels, need no row of each label.
+    solver = kind(layer.classes, config, multi_label=multi_label or is_regression)
     if strength is None:
-        strength = solver.strength(features.matrix, features.targets)
-    weights = solver.fit(features.matrix, features.targets, strength)
+        solution = solver.choose(features.matrix, features.targets)
+    else:
+        solution = Solution(strength)
+    weights = solver.fit(features.matrix, features.targets, solution.strength)
     _set_weights(layer, features, weights)
     layer.trainable = False
     for shared in model.layers:
         if shared.name == "ngram_spelling":
             # The weights of character n-grams are in the table, added to those of the tokens.
             shared.trainable = False
-    return strength
+    return solution
 
 
 class _Solver:
@@ -124,35 +153,37 @@ class _Solver:
 
     def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
         self._classes, self._seed, self._multi_label = classes, config.seed, multi_label
+        self._strengths, self._first = _STRENGTHS[multi_label], _FIRST_STRENGTH[multi_label]
         balanced = "balanced" in (config.class_weights, config.sampling)
         self._class_weight = "balanced" if balanced else None
 
-    def strength(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> float:
-        """The C, the inverse of the regularization, that is best in cross-validation.
+    def choose(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> Solution:
+        """The C that is best in cross-validation, and the factor of its logits.
 
         From the first value on, smaller or larger ones are tried for as long as they are better.
         """
-        first = _FIRST_STRENGTH[self._multi_label]
-        if self._most(targets) < _FOLDS:
-            return first  # no label has a row for each fold
+        first = self._first
+        most = len(targets) if self._multi_label else np.bincount(targets).max()
+        if most < _FOLDS:
+            # No label has a row for each fold.
+            return Solution(first, None if self._multi_label else _USUAL_SCALE)
         parts = self._parts(matrix, targets)
-        values = _STRENGTHS[self._multi_label]
+        truth = targets[np.concatenate([held_out for _, held_out in parts])]
+        values = self._strengths
         start = values.index(first)
-        best, highest = first, self._cross_validated(matrix, targets, first, parts)
+        best, best_logits = first, self._held_out(matrix, targets, first, parts)
+        highest = self._score(best_logits, truth)
         for others in (reversed(values[:start]), values[start + 1 :]):
             before = best
             for value in others:
-                score = self._cross_validated(matrix, targets, value, parts)
+                logits = self._held_out(matrix, targets, value, parts)
+                score = self._score(logits, truth)
                 if score <= highest:
                     break
-                best, highest = value, score
+                best, best_logits, highest = value, logits, score
             if best != before:
                 break
-        return best
-
-    def _most(self, targets: NDArray[Any]) -> int:
-        """The rows of the most frequent label, or all where no fold needs one of each label."""
-        return len(targets) if self._multi_label else int(np.bincount(targets).max())
+        return Solution(best, None if self._multi_label else _scale(best_logits, truth))
 
     def _parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> list[_Part]:
         """The rows that are fitted and those that are held out, for each fold."""
@@ -167,26 +198,22 @@ class _Solver:
         # A label with a single row may leave another alone.
         return [part for part in parts if len(np.unique(targets[part[0]])) > 1]
 
-    def _cross_validated(
+    def _held_out(
         self,
         matrix: sparse.csr_matrix,
         targets: NDArray[Any],
         strength: float,
         parts: list[_Part],
-    ) -> float:
-        """How good the classifier is on the rows held out; greater is better."""
-        score = 0.0
+    ) -> NDArray[np.float64]:
+        """The logits of the rows held out, in the order of the folds."""
+        by_fold = []
         for fitted, held_out in parts:
             weights = self.fit(matrix[fitted], targets[fitted], strength)
             logits = matrix[held_out] @ weights.T
-            score += self._score(self._possible(logits, targets[fitted]), targets[held_out])
-        return score
-
-    def _possible(self, logits: NDArray[np.float64], fitted: NDArray[Any]) -> NDArray[np.float64]:
-        """The logits without those of labels that no fitted row has."""
-        if not self._multi_label:
-            logits[:, ~np.isin(np.arange(self._classes), fitted)] = -np.inf
-        return logits
+            if not self._multi_label:
+                logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
+            by_fold.append(logits)
+        return np.concatenate(by_fold)
 
     def fit(
         self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
@@ -239,16 +266,9 @@ class _Solver:
 class _RidgeSolver(_Solver):
     """The ridge regression of numbers; C is the inverse of scikit-learn's alpha."""
 
-    def _most(self, targets: NDArray[Any]) -> int:
-        return len(targets)
-
-    def _parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> list[_Part]:
-        folds = KFold(_FOLDS, shuffle=True, random_state=self._seed)
-        return list(folds.split(matrix, targets))
-
-    def _possible(self, logits: NDArray[np.float64], fitted: NDArray[Any]) -> NDArray[np.float64]:
-        del fitted
-        return logits
+    def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
+        super().__init__(classes, config, multi_label=multi_label)
+        self._strengths, self._first = _STRENGTHS[False], _FIRST_STRENGTH[False]
 
     def fit(
         self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
@@ -260,6 +280,21 @@ class _RidgeSolver(_Solver):
 
     def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
         return -float(np.square(logits - targets).sum())
+
+
+def _scale(logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
+    """The factor that makes the logits of rows held out log-odds."""
+    # A fold may lack the label of a row that it holds out.
+    known = np.isfinite(logits[np.arange(len(targets)), targets])
+    logits, targets = logits[known], targets[known]
+
+    def cost(logarithm: float) -> float:
+        distance = (logarithm - np.log(_USUAL_SCALE)) / _SCALE_DEVIATION
+        loss = negative_log_likelihood(np.exp(logarithm) * logits, targets)
+        return loss + float(distance**2) / (2 * len(targets))
+
+    found = minimize_scalar(cost, bounds=np.log(_SCALES), method="bounded")
+    return float(f"{np.exp(found.x):.{_DIGITS}g}")
 
 
 def _features(

@@ -2,49 +2,75 @@
 
 Paths trained with separate losses are as confident as they became on the training rows, and one
 that overfits is overconfident. The weights are those of a logistic regression with one coefficient
-for each path, whose cost is convex.
+for each path, with a Gaussian prior of the weights' logarithms, which decides where validation rows
+are few. Of a linear path that is solved, cross-validation over all training rows tells the weight.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-
-_PRIOR_DEVIATION = 1.0
-"""Standard deviation of the Gaussian prior of a weight's logarithm, which keeps the weights near
-one with few rows, and bounded for a path that is never wrong."""
 
 _LOWEST, _HIGHEST = 0.02, 50.0
 _DIGITS = 4
 """Significant digits of a weight: more would be noise of the search."""
 
 
+@dataclass(frozen=True)
+class Prior:
+    """What is known of the weights before the validation rows.
+
+    Attributes:
+        medians: The median of each weight.
+        deviations: The standard deviation of each weight's logarithm.
+    """
+
+    medians: tuple[float, ...]
+    deviations: tuple[float, ...]
+
+
+NUMBERS_PRIOR = Prior(medians=(0.5, 0.5), deviations=(1.0, 1.0))
+"""The prior of the weights of two paths that predict standardized numbers, each by itself."""
+
+
+def solved_prior(scale: float) -> Prior:
+    """The prior of the weights of the recurrent path and of a linear path that is solved.
+
+    Args:
+        scale: The factor that makes the logits of the linear path log-odds.
+    """
+    return Prior(medians=(0.5, scale), deviations=(0.5, 0.25))
+
+
 def fit_path_weights(
     paths: Sequence[NDArray[np.float32]],
     loss: Callable[[NDArray[np.float64]], float],
-    *,
-    is_relative: bool = True,
+    prior: Prior | None = None,
 ) -> tuple[float, ...]:
     """The factor of each path's logits.
 
     Args:
         paths: Logits of each path, float32 `(rows, labels)`, of rows not used in training.
         loss: Maps logits to the mean loss of the rows, in nats.
-        is_relative: Whether only the factors' ratio counts: their mean is then one.
+        prior: The prior; None if nothing is known of the scales of the paths. Then it keeps the
+            weights near one, and bounded for a path that is never wrong, and the factors are
+            divided by their mean.
     """
     wide = [path.astype(np.float64) for path in paths]
-    prior = 1 / (2 * _PRIOR_DEVIATION**2 * len(wide[0]))
+    medians = np.log(prior.medians) if prior else np.zeros(len(wide))
+    deviations = np.array(prior.deviations) if prior else np.ones(len(wide))
 
     def cost(logarithms: NDArray[np.float64]) -> float:
         logits = sum(np.exp(factor) * path for factor, path in zip(logarithms, wide, strict=True))
-        return loss(np.asarray(logits)) + prior * float(np.square(logarithms).sum())
+        distances = (logarithms - medians) / deviations
+        return loss(np.asarray(logits)) + float(np.square(distances).sum()) / (2 * len(wide[0]))
 
+    start = medians if prior else np.full(len(wide), np.log(1 / len(wide)))
     bounds = [(np.log(_LOWEST), np.log(_HIGHEST))] * len(wide)
-    found = minimize(
-        cost, np.full(len(wide), np.log(1 / len(wide))), method="Powell", bounds=bounds
-    )
+    found = minimize(cost, start, method="Powell", bounds=bounds)
     factors = np.exp(found.x)
-    if is_relative:
+    if prior is None:
         factors = factors / factors.mean()
     return tuple(float(f"{factor:.{_DIGITS}g}") for factor in factors)

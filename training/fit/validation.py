@@ -21,7 +21,7 @@ from gatewise.training.data.value_scale import ValueScale
 from gatewise.training.evaluation.calibration import negative_log_likelihood, temperature
 from gatewise.training.evaluation.thresholds import choose
 from gatewise.training.fit.dataset import sequential_batches, tensors
-from gatewise.training.fit.path_weights import fit_path_weights
+from gatewise.training.fit.path_weights import Prior, fit_path_weights
 from gatewise.training.fit.train_step import Trainer
 
 _BATCH = 256
@@ -57,6 +57,7 @@ def validate(
     *,
     multi_label: bool,
     scale: ValueScale | None = None,
+    prior: Prior | None = None,
 ) -> ValidationScore:
     """Classifies the validation rows with the weights as they are.
 
@@ -69,11 +70,12 @@ def validate(
         metric: The validation metric.
         multi_label: Whether a text may have several labels.
         scale: In a regression, how the numbers are standardized.
+        prior: The prior of the weights of the paths.
     """
     mean_loss = _mean_loss(multi_label=multi_label, scale=scale)
     stream = _logits(trainer, examples)
     sample = _sample(stream) if trainer.separate_losses else []
-    factors = _factors(trainer, sample, mean_loss, scale=scale)
+    factors = _factors(trainer, sample, prior, mean_loss)
     total = 0.0
     classified, truth = [], []
     for by_path, targets in chain(sample, stream):
@@ -116,6 +118,7 @@ def balance_paths(
     *,
     multi_label: bool,
     scale: ValueScale | None = None,
+    prior: Prior | None = None,
 ) -> tuple[float, ...]:
     """The factor of each path's logits; see `gatewise.training.fit.path_weights`.
 
@@ -124,13 +127,13 @@ def balance_paths(
         examples: The validation rows.
         multi_label: Whether a text may have several labels.
         scale: In a regression, how the numbers are standardized.
+        prior: The prior of the weights of the paths.
 
     Returns:
         A factor for each path; 1 for each if they have one loss on their sum.
     """
     sample = _sample(_logits(trainer, examples)) if trainer.separate_losses else []
-    mean_loss = _mean_loss(multi_label=multi_label, scale=scale)
-    return _factors(trainer, sample, mean_loss, scale=scale)
+    return _factors(trainer, sample, prior, _mean_loss(multi_label=multi_label, scale=scale))
 
 
 _MeanLoss = Callable[[NDArray[Any], Any], float]
@@ -144,11 +147,7 @@ def _mean_loss(*, multi_label: bool, scale: ValueScale | None) -> _MeanLoss:
 
 
 def _factors(
-    trainer: Trainer,
-    sample: list[_BatchLogits],
-    mean_loss: _MeanLoss,
-    *,
-    scale: ValueScale | None,
+    trainer: Trainer, sample: list[_BatchLogits], prior: Prior | None, mean_loss: _MeanLoss
 ) -> tuple[float, ...]:
     if not trainer.separate_losses:
         return (1.0,) * trainer.path_count
@@ -156,10 +155,7 @@ def _factors(
     if not all(np.isfinite(path).all() for path in paths):
         return (1.0,) * trainer.path_count
     targets = np.concatenate([truth for _, truth in sample])
-    # The temperature scales the logits of labels later; nothing scales numbers.
-    return fit_path_weights(
-        paths, lambda logits: mean_loss(logits, targets), is_relative=scale is None
-    )
+    return fit_path_weights(paths, lambda logits: mean_loss(logits, targets), prior)
 
 
 def _sample(stream: Iterator[_BatchLogits]) -> list[_BatchLogits]:

@@ -114,5 +114,5 @@ class VariantBuilder:
         if plan.width is not None and EMBEDDING in self.network:
             network = network.model_copy(update={"embedding_size": plan.width})
         tokens = config.vocab_size if plan.tokens is None else len(plan.tokens)
-        gatewise = config.gatewise.model_copy(update={"network": network})
+        gatewise = config.gatewise.model_copy(update={"network": network, "cascade": None})
         return config.model_copy(update={"vocab_size": tokens, "gatewise": gatewise})

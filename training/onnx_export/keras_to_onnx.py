@@ -19,9 +19,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from gatewise.service.model.linear_path import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
-from gatewise.training.network.ngrams import MIN_NORM, MULTIPLIERS, SCALE, NgramLogits
+from gatewise.training.network.ngrams import NgramLogits
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, Graph
 from gatewise.training.onnx_export.pooling import pool

@@ -11,6 +11,7 @@ from gatewise.training.data.corpora import Copy
 from gatewise.training.data.corpus_findings import CorpusCheck
 from gatewise.training.data.duplicates import Duplicates
 from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.model_benchmark import ExportedModel
@@ -35,6 +36,7 @@ class ReportContents:
         models: The exported models, with their timings.
         calibration: The temperature of the model and its effect; None without calibration.
         rejection: The threshold below which a text is rejected; None without.
+        cascade: When the linear path alone classifies a text; None without a linear path.
         duplicates: The texts that occur more than once; None if the corpus was not searched.
         copies: Examples of them.
         vectors: The pretrained vectors, which cover a part of the dictionary; None without.
@@ -51,6 +53,7 @@ class ReportContents:
     models: tuple[ExportedModel, ...]
     calibration: Calibration | None = None
     rejection: Rejection | None = None
+    cascade: CascadeChoice | None = None
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
     vectors: Vectors | None = None
@@ -81,6 +84,7 @@ class ReportContents:
             "review": self.reviewed.as_dict(),
             "calibration": self.calibration.as_dict() if self.calibration else None,
             "reject": self.rejection.as_dict() if self.rejection else None,
+            "cascade": self.cascade.as_dict() if self.cascade else None,
             "layers": [asdict(layer) for layer in self.layers],
             "duplicates": self.duplicates.as_dict() if self.duplicates else None,
             "vectors": self.vectors.as_dict() if self.vectors else None,

@@ -7,7 +7,7 @@ from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data import examples
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.fit.document_frequencies import count_ngrams
-from gatewise.training.fit.linear_path import solve_linear_path
+from gatewise.training.fit.linear_path import Solution, solve_linear_path
 from gatewise.training.fit.loss import make_loss
 from gatewise.training.fit.train_step import Trainer
 from gatewise.training.network.build import build
@@ -192,10 +192,50 @@ def test_the_regularization_is_chosen_or_given(tmp_path):
         model = build(NetworkConfig(units=4), shape, seed=1, char_ngrams=spelling)
         count_ngrams(model, rows)
         used = solve_linear_path(model, rows, spelling, DEFAULT, multi_label=False, strength=given)
-        tables[used] = model.get_layer("ngrams").weights_table.numpy()
+        assert (used.scale is None) == (given is not None)
+        tables[used.strength] = model.get_layer("ngrams").weights_table.numpy()
     chosen, given = tables
     assert chosen > given == 0.001
     assert np.abs(tables[given]).max() < np.abs(tables[chosen]).max()
+
+
+def test_the_scale_makes_logits_of_other_rows_probabilities(tmp_path):
+    generator = np.random.default_rng(1)
+    labels = generator.integers(0, 2, 1200).astype(np.int32)
+    # The word follows from the label for three rows of four.
+    words = labels ^ (generator.random(1200) < 0.25)
+    texts = [("yes", "no")[word] for word in words]
+    tokenizer = train_tokenizer(texts)
+    rows = examples.store([(encode(tokenizer, texts), labels)], tmp_path)
+    shape = Shape(tokenizer.get_vocab_size(), 2, (1,), buckets=100)
+    model = build(NetworkConfig(units=4), shape, seed=1)
+    count_ngrams(model, rows)
+    used = solve_linear_path(model, rows, None, DEFAULT, multi_label=False)
+    trainer = Trainer(model, make_loss(DEFAULT, rows, 2, multi_label=False), DEFAULT, averaging=0.5)
+    logits, _ = linear_logits(trainer, rows)
+    margins = used.scale * np.abs(logits[:, 1] - logits[:, 0])
+    np.testing.assert_allclose(1 / (1 + np.exp(-margins)), 0.75, atol=0.03)
+
+
+def test_too_few_rows_for_folds_have_the_usual_scale(tmp_path):
+    texts = ["red", "green", "blue"]
+    tokenizer = train_tokenizer(texts)
+    rows = examples.store([(encode(tokenizer, texts), np.arange(3, dtype=np.int32))], tmp_path)
+    model = build(NetworkConfig(units=4), Shape(tokenizer.get_vocab_size(), 3, (1,)), seed=1)
+    count_ngrams(model, rows)
+    used = solve_linear_path(model, rows, None, DEFAULT, multi_label=False)
+    assert used == Solution(strength=1.0, scale=8.0)
+
+
+def test_rows_that_are_all_right_when_held_out_do_not_drive_the_scale_up(tmp_path):
+    texts = ["red wine", "blue sky"] * 6
+    tokenizer = train_tokenizer(texts)
+    targets = np.array([0, 1] * 6, np.int32)
+    rows = examples.store([(encode(tokenizer, texts), targets)], tmp_path)
+    model = build(NetworkConfig(units=4), Shape(tokenizer.get_vocab_size(), 2, (1,)), seed=1)
+    count_ngrams(model, rows)
+    used = solve_linear_path(model, rows, None, DEFAULT, multi_label=False)
+    assert 8 / 2 < used.scale < 8 * 2
 
 
 def test_balanced_labels_weigh_the_same(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from gatewise.training.evaluation.calibration import negative_log_likelihood
-from gatewise.training.fit.path_weights import fit_path_weights
+from gatewise.training.fit.path_weights import Prior, fit_path_weights, solved_prior
 
 
 def drawn(weights, count=4000, labels=4, seed=1, multi_label=False):
@@ -59,6 +59,25 @@ def test_the_weight_of_a_path_that_is_always_right_is_bounded():
     noise = np.random.default_rng(1).normal(size=(6, 2)).astype(np.float32)
     first, second = fit_path_weights([right, noise], loss_of(truth))
     assert first > second > 0.02
+
+
+def test_few_rows_hardly_move_the_weights_of_a_solved_path():
+    """Twenty rows that the recurrent path alone has right do not decide against the linear path."""
+    truth = np.arange(20) % 2
+    right = 4 * np.eye(2, dtype=np.float32)[truth]
+    linear = np.random.default_rng(1).normal(0, 0.1, (20, 2)).astype(np.float32)
+    recurrent_factor, linear_factor = fit_path_weights(
+        [right, linear], loss_of(truth), solved_prior(8.0)
+    )
+    assert 0.5 < recurrent_factor < 1.5
+    assert 6 < linear_factor < 10
+
+
+@pytest.mark.parametrize("weights", [(1.5, 0.5), (0.3, 9)])
+def test_many_rows_outweigh_the_prior(weights):
+    paths, targets = drawn(weights, count=20_000)
+    found = fit_path_weights(paths, loss_of(targets), Prior((0.5, 3.0), (0.5, 0.25)))
+    np.testing.assert_allclose(found, weights, rtol=0.1)
 
 
 @pytest.mark.parametrize("weights", [(3, 0.1), (0.05, 0.3), (1, 0)])

@@ -3,6 +3,7 @@ import pytest
 
 from gatewise.training.data import examples
 from gatewise.training.data.value_scale import ValueScale
+from gatewise.training.fit.path_weights import NUMBERS_PRIOR, Prior
 from gatewise.training.fit.validation import balance_paths, validate
 
 
@@ -47,6 +48,12 @@ def test_paths_with_separate_losses_are_weighted_for_the_metric(tmp_path):
     first, second = balance_paths(TwoPaths(), stored, multi_label=False)
     assert first * 2 > second * 6
     assert validate(TwoPaths(), stored, "accuracy", multi_label=False).metric == 1
+    # A prior that is certain decides against the rows.
+    certain = Prior((0.1, 1.0), (1e-3, 1e-3))
+    found = balance_paths(TwoPaths(), stored, multi_label=False, prior=certain)
+    assert found == pytest.approx((0.1, 1.0), rel=0.01)
+    wrong = validate(TwoPaths(), stored, "accuracy", multi_label=False, prior=certain)
+    assert wrong.metric == 0
     together = TwoPaths()
     together.separate_losses = False
     assert balance_paths(together, stored, multi_label=False) == (1, 1)
@@ -94,10 +101,11 @@ def test_paths_that_predict_numbers_are_weighted_by_their_squared_error(tmp_path
     numbers = np.array([[1], [2], [3], [4]] * 50, dtype=np.float32)
     stored = examples.store([([row.astype(np.int64) for row in numbers], numbers)], tmp_path)
     scale = ValueScale(0.0, 10.0)
-    first, second = balance_paths(NumberPaths(), stored, multi_label=False, scale=scale)
+    settings = {"multi_label": False, "scale": scale, "prior": NUMBERS_PRIOR}
+    first, second = balance_paths(NumberPaths(), stored, **settings)
     # The first path twice is exact; the prior keeps the weights a little nearer to one.
     assert 1.8 < first < 2
     assert second < 0.3
-    found = validate(NumberPaths(), stored, "rmse", multi_label=False, scale=scale)
+    found = validate(NumberPaths(), stored, "rmse", **settings)
     assert found.metric == pytest.approx(10 * np.sqrt(found.loss))
     assert found.loss < 0.05
