@@ -324,23 +324,18 @@ def _few_validation_rows(found: RowSurvey, *, is_regression: bool) -> Iterator[C
     if rows >= _FEW_VALIDATION_ROWS:
         return
     if is_regression:
-        # The standard error of a standard deviation of normal errors, twice.
+        # Twice the standard error of the standard deviation of normal errors.
         share = 2 / (2 * rows) ** 0.5
-        yield CorpusFinding(
-            "few-validation-rows",
-            "warning",
-            f"{_rows(rows)} to validate with: the RMSE on them may be {share:.0%} off",
-            {"rows": rows, "share": round(share, 4)},
-            "Give more rows, a validation corpus, or a larger corpus.validation_share",
-        )
-        return
-    low, high = wilson(0.8, rows)
+        numbers, doubt = {"share": share}, f"the RMSE on them may be {share:.0%} off"
+    else:
+        low, high = wilson(0.8, rows)
+        numbers = {"low": low, "high": high}
+        doubt = f"an accuracy of 80% on them may be {low:.0%} to {high:.0%} in truth"
     yield CorpusFinding(
         "few-validation-rows",
         "warning",
-        f"{_rows(rows)} to validate with: an accuracy of 80% on them may be {low:.0%} to "
-        f"{high:.0%} in truth",
-        {"rows": rows, "low": round(low, 4), "high": round(high, 4)},
+        f"{_rows(rows)} to validate with: {doubt}",
+        {"rows": rows, **{name: round(value, 4) for name, value in numbers.items()}},
         "Give more rows, a validation corpus, or a larger corpus.validation_share",
     )
 
