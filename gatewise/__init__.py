@@ -1,4 +1,6 @@
-"""Gatewise: `train` and `load` a model, `score_texts` in memory, `check` a corpus; the command.
+"""Gatewise: `train` and `load` a model, `score_texts` in memory; the command.
+
+`check` and `audit` look for faults of a corpus, `suggest` for texts to label next.
 
 Imports are lazy, so that a command loads only what it uses.
 """
@@ -7,13 +9,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from gatewise.model import Model
     from gatewise.service.model.model_documents import Precision
     from gatewise.service.scoring.score_texts import score_texts as score_texts
     from gatewise.training.data.corpus_findings import CorpusCheck
+    from gatewise.training.labelling.audit import Audit
+    from gatewise.training.labelling.suggestions import Suggestion
 
 
 def load(
@@ -44,6 +48,7 @@ def train(
     out: "str | os.PathLike[str] | None" = None,
     rejects: "str | os.PathLike[str] | None" = None,
     config: "str | os.PathLike[str] | None" = None,
+    start_from: "Model | str | os.PathLike[str] | None" = None,
     resume: bool = False,
     progress: "bool | Callable[..., None] | None" = None,
     **settings: object,
@@ -66,6 +71,8 @@ def train(
             which lives as long as the model: see `Model.save`.
         rejects: A file for rows that cannot be used; without it such a row ends the run.
         config: Settings as TOML, which the other settings override.
+        start_from: An earlier model, or its folder, whose weights the training starts from. Its
+            dictionary gets the new words, and the model has the labels of both.
         resume: Whether to continue a run that was stopped; it needs the same `out`.
         progress: Whether to show progress on standard error, or a function to call with each
             `Progress` and `Finding` instead; None shows a bar in a notebook and on a terminal.
@@ -88,6 +95,7 @@ def train(
         out=out,
         rejects=rejects,
         config=config,
+        start_from=start_from,
         resume=resume,
         progress=progress,
     )
@@ -124,6 +132,74 @@ def check(
 
     run_config, corpora = prepare(texts, labels, validation, test, settings, config)
     return check_corpus(corpora, run_config)
+
+
+def audit(
+    texts: object,
+    labels: object = None,
+    *,
+    validation: object = None,
+    test: object = None,
+    rejects: "str | os.PathLike[str] | None" = None,
+    config: "str | os.PathLike[str] | None" = None,
+    **settings: object,
+) -> "Audit":
+    """Looks for wrong labels, as `gatewise audit` does; nothing is written but by `Audit.save`.
+
+    Args:
+        texts: The rows to audit, as `train` takes training rows: a path, a data frame, or the
+            texts.
+        labels: The labels of the texts.
+        validation: The validation rows, in which copies of the others are looked for.
+        test: The test rows, likewise.
+        rejects: A file for rows that cannot be used; without it such a row ends the audit.
+        config: Settings as TOML, which the other settings override.
+        settings: Settings by name, such as `text_column="body"`.
+
+    Returns:
+        Every row with its doubt, the most doubtful first; copies and confused labels.
+
+    Raises:
+        GatewiseError: If the rows or the settings cannot be used.
+    """
+    from pathlib import Path  # noqa: PLC0415 — likewise
+
+    # Needs the extra `audit`.
+    from gatewise.inputs import bad_rows_policy  # noqa: PLC0415
+    from gatewise.train_model import free_session, prepare  # noqa: PLC0415
+    from gatewise.training.labelling.audit import audit  # noqa: PLC0415
+
+    run_config, corpora = prepare(texts, labels, validation, test, settings, config)
+    with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
+        try:
+            return audit(corpora, run_config, bad_rows)
+        finally:
+            free_session()
+
+
+def suggest(
+    model: "str | Path | Model", texts: "Iterable[object]", n: int = 100
+) -> "list[Suggestion]":
+    """Chooses which texts to label next, as `gatewise suggest` does.
+
+    Args:
+        model: A model, or the folder of one.
+        texts: Texts without labels.
+        n: How many texts to choose, at most.
+
+    Returns:
+        The texts of which most is to be learnt, the first one first: those the model is unsure of,
+        and that differ from each other. The same texts give the same choice.
+
+    Raises:
+        GatewiseError: If the model cannot be loaded, or a text is missing.
+    """
+    from gatewise.model import Model  # noqa: PLC0415 — likewise
+    from gatewise.service.model.texts import checked_texts  # noqa: PLC0415
+    from gatewise.training.labelling.suggestions import suggest  # noqa: PLC0415
+
+    loaded = model if isinstance(model, Model) else Model.load(model)
+    return suggest(loaded, checked_texts(texts), n)
 
 
 def __getattr__(name: str) -> object:

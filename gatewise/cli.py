@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from gatewise.command_errors import exit_code_of
+from gatewise.commands.audit import audit
 from gatewise.commands.check import check
 from gatewise.commands.evaluate import evaluate
 from gatewise.commands.explain import explain
@@ -21,6 +22,7 @@ from gatewise.commands.key import key
 from gatewise.commands.predict import predict
 from gatewise.commands.score import score
 from gatewise.commands.serve import serve
+from gatewise.commands.suggest import suggest
 from gatewise.commands.train import train
 from gatewise.commands.tune import tune
 from gatewise.commands.vocab import vocab
@@ -54,8 +56,8 @@ def _options(
 
 
 for _command in (
-    *(check, train, tune, vocab, evaluate, predict, explain, score),
-    *(serve, key, export, inspect),
+    *(check, audit, train, tune, vocab, evaluate, predict, explain, score),
+    *(suggest, serve, key, export, inspect),
 ):
     app.command()(_command)
 

@@ -16,6 +16,7 @@ _EXTRAS = {
     "onnx": "train",
     "sklearn": "train",
     "optuna": "train",
+    "cleanlab": "audit",
     "tensorboard": "tracking",
     "mlflow": "tracking",
     "sqlalchemy": "tracking",

@@ -97,7 +97,8 @@ class Model(Classifier):
         Args:
             texts: The texts; or, without labels, a path or a data frame, as `gatewise.train` takes
                 them.
-            labels: The labels of the texts, or their numbers.
+            labels: The labels of the texts, or their numbers; the columns of a matrix without names
+                are those of `classes_`.
             text_column: Column of the texts in a file or a data frame.
             label_column: Column of the label or labels; None for `label`, else `labels`, or for
                 `value`.
@@ -113,7 +114,7 @@ class Model(Classifier):
         from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
 
         columns = (text_column, label_column)
-        source = source_of(texts, labels, Columns(*columns, self.task), "rows")
+        source = source_of(texts, labels, Columns(*columns, self.task), "rows", self.classes_)
         with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
             return report_on(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
 
@@ -259,7 +260,7 @@ class Model(Classifier):
         contents = self.contents()
         if name not in contents:
             raise ModelFolderError(
-                f"{self.folder}: expected {name}, which the folder of a training run has"
+                f"{self.folder}: expected {name}, as gatewise train and gatewise.train write it"
             )
         return contents[name]
 

@@ -82,7 +82,12 @@ class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
         with _ONE_FIT:
             progress = bool(self.verbose)
             return train(
-                texts, targets, settings=settings, validation=validation, progress=progress
+                texts,
+                targets,
+                settings=settings,
+                validation=validation,
+                progress=progress,
+                with_report=False,
             ).without_folder()
 
 
@@ -96,7 +101,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # 
     Attributes:
         classes_: The labels, sorted and of their own type, without that of rows out of scope; with
             an indicator matrix, the numbers of its columns.
-        model_: The `gatewise.Model`, whose files are in memory.
+        model_: The `gatewise.Model`, whose files are in memory. It has metrics and no report: the
+            search for parameters trains many.
 
     Args:
         verbose: Whether to show progress on standard error.
@@ -297,6 +303,8 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         )
     if hasattr(y, "toarray"):
         y = y.toarray()
+    if _is_list_of_rows(y) and type_of_target(y) == "multilabel-indicator":
+        y = np.array(y)
     if is_table(y):
         y = np.array([column_values(y[name]) for name in column_names(y)]).T
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
@@ -333,6 +341,13 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         )
     classes, first = np.unique(array, return_index=True)
     return names, [names[index] for index in first], classes
+
+
+def _is_list_of_rows(y: Any) -> bool:
+    """Whether a target is a list of lists or arrays of one length."""
+    if not isinstance(y, list | tuple) or not all(isinstance(row, list | np.ndarray) for row in y):
+        return False
+    return len({len(row) for row in y}) == 1
 
 
 def _check_columns(labels: Any, others: NDArray[Any], classes: NDArray[Any]) -> None:

@@ -23,7 +23,13 @@ _EXPECTED_LABELS = (
 )
 
 
-def source_of(texts: object, labels: object, columns: "Columns", name: str) -> Path | MemoryTable:
+def source_of(
+    texts: object,
+    labels: object,
+    columns: "Columns",
+    name: str,
+    classes: Sequence[str] | None = None,
+) -> Path | MemoryTable:
     """The corpus that a caller hands in.
 
     Args:
@@ -34,6 +40,8 @@ def source_of(texts: object, labels: object, columns: "Columns", name: str) -> P
             predict.
         columns: The columns that a table is expected to have.
         name: The name of the rows in messages, one of `records.MEMORY_NAMES`.
+        classes: The labels of a model that is there already, which are those of a matrix without
+            names; None for its numbers of columns.
 
     Raises:
         CorpusError: The labels are not of one kind, or not as many as the texts.
@@ -46,7 +54,7 @@ def source_of(texts: object, labels: object, columns: "Columns", name: str) -> P
             return _table(texts, columns, name)
         raise CorpusError(f"{_EXPECTED_LABELS}; received none")
     found = text_values(texts)
-    of_labels = _label_columns(labels, columns, name)
+    of_labels = _label_columns(labels, columns, name, classes)
     count = len(next(iter(of_labels.values())))
     if len(found) != count:
         raise CorpusError(
@@ -134,7 +142,9 @@ def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     return MemoryTable(name, tuple(keys), values, class_names(table))
 
 
-def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str, list[Any]]:
+def _label_columns(
+    labels: Any, columns: "Columns", rows_name: str, classes: Sequence[str] | None
+) -> dict[str, list[Any]]:
     """The labels as the columns that a file of such rows would have."""
     if hasattr(labels, "toarray"):  # a sparse matrix of SciPy
         labels = labels.toarray()
@@ -151,7 +161,8 @@ def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str,
     if getattr(labels, "ndim", 1) > 2 or is_set or not hasattr(labels, "__iter__"):
         raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
     if getattr(labels, "ndim", 1) == 2:
-        return _matrix(labels.tolist(), list(map(str, range(labels.shape[1]))), columns, rows_name)
+        names = list(classes or map(str, range(labels.shape[1])))
+        return _matrix(labels.tolist(), names, columns, rows_name)
     values = column_values(labels)
     if columns.task == "regression" or (columns.task == "auto" and _are_continuous(values)):
         return {columns.label or VALUE: values}
@@ -168,7 +179,8 @@ def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str,
         return _matrix(rows, [table_name(name) for name in names], columns, rows_name)
     is_soft = isinstance(first, list | tuple) and first and isinstance(first[0], float)
     if is_soft or _is_indicators(values):
-        return _matrix(values, list(map(str, range(len(first)))), columns, rows_name)
+        names = list(classes or map(str, range(len(first))))
+        return _matrix(values, names, columns, rows_name)
     is_list = isinstance(first, list | tuple | set | frozenset)
     return {several if is_list else single: label_values(values, "labels")}
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from gatewise.training.fit.linear_path import Solution
     from gatewise.training.fit.loss import Loss
+    from gatewise.training.fit.train_step import Trainer
     from gatewise.training.trained_model import TrainedModel
 
 _NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
@@ -77,30 +78,41 @@ def learn(
     resume: bool,
 ) -> Learnt:
     """Trains the network, chooses everything else, and trains again if the settings say so."""
-    network, fitted = _fit(prepared, space, on_progress, resume=resume)
+    network = _build(prepared)
+    # Those of the second training, too; the states of random generators are among them.
+    initial = [v.numpy() for v in network.variables] if prepared.config.training.refit else []
+    trainer, fitted = _fit(network, prepared, space, on_progress, resume=resume)
     first_model, decisions = _decide(_export(network, prepared), prepared, report)
     model = first_model
     if prepared.config.training.refit:
-        model = _refit(first_model, decisions, prepared, fitted, space, on_progress)
+        for variable, value in zip(network.variables, initial, strict=True):
+            variable.assign(value)
+        model = _refit(trainer, first_model, decisions, prepared, fitted, space, on_progress)
     return Learnt(fitted, first_model, model, decisions)
 
 
 def _fit(
-    prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
-) -> tuple["keras.Model", Fitted]:
-    """Builds the network and trains it."""
+    network: "keras.Model",
+    prepared: Prepared,
+    space: Workspace,
+    on_progress: OnProgress,
+    *,
+    resume: bool,
+) -> tuple["Trainer", Fitted]:
+    """Trains the network."""
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.fit import fit
     from gatewise.training.fit.path_weights import NUMBERS_PRIOR, solved_prior
+    from gatewise.training.fit.train_step import Trainer
 
     corpus, settings = prepared.corpus, prepared.config.training
     max_length = prepared.config.tokens.max_length
     train = corpus.train.windows(max_length)
-    network, solution = _untrained(prepared, train)
+    solution = _initialize(network, prepared, train)
     prior = solved_prior(solution.scale) if solution and solution.scale else None
+    trainer = Trainer(network, _loss(prepared, corpus.train), settings)
     fitted = fit(
-        network,
-        _loss(prepared, corpus.train),
+        trainer,
         settings,
         train,
         corpus.validation.examples.windows(max_length),
@@ -109,10 +121,11 @@ def _fit(
         prior=prior if corpus.rows.scale is None else NUMBERS_PRIOR,
         resume=resume,
     )
-    return network, replace(fitted, strength=solution.strength if solution else None)
+    return trainer, replace(fitted, strength=solution.strength if solution else None)
 
 
 def _refit(
+    trainer: "Trainer",
     chosen: "TrainedModel",
     decisions: Decisions,
     prepared: Prepared,
@@ -120,16 +133,16 @@ def _refit(
     space: Workspace,
     on_progress: OnProgress,
 ) -> "TrainedModel":
-    """Trains another network on all rows, with what was chosen on those held out of the first."""
+    """Trains the network again, on all rows, with what was chosen on those held out before."""
     from gatewise.training.fit.fit import refit
 
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
     windows = rows.windows(prepared.config.tokens.max_length)
-    network, _ = _untrained(prepared, windows, fitted.strength)
+    _initialize(trainer.model, prepared, windows, fitted.strength)
     refit(
-        network,
+        trainer,
         _loss(prepared, rows),
         prepared.config.training,
         windows,
@@ -137,7 +150,7 @@ def _refit(
         on_progress,
     )
     model = replace(
-        _export(network, prepared),
+        _export(trainer.model, prepared),
         thresholds=chosen.thresholds,
         reject=chosen.reject,
         interval=chosen.interval,
@@ -149,40 +162,51 @@ def _refit(
     return model
 
 
-def _untrained(
-    prepared: Prepared, rows: Examples, strength: float | None = None
-) -> tuple["keras.Model", "Solution | None"]:
-    """The network with its initial weights, for these training rows; the linear path is solved.
-
-    Args:
-        prepared: The run.
-        rows: The training rows.
-        strength: The C by which the path is solved; None to choose it by cross-validation.
-
-    Returns:
-        The network, and how its path was solved; None if it is not.
-    """
+def _build(prepared: Prepared) -> "keras.Model":
+    """The network with random weights."""
     from gatewise.training.fit import devices
-    from gatewise.training.fit.document_frequencies import count_ngrams
-    from gatewise.training.fit.linear_path import solve_linear_path
-    from gatewise.training.fit.output_bias import set_output_bias
     from gatewise.training.network.build import build
 
     config, planned = prepared.config, prepared.blueprint
     devices.set_operation_threads(config.training.threads)
     with devices.strategy().scope():
-        network = build(
+        return build(
             config.network,
             planned.shape,
             config.training.seed,
             planned.vectors,
             planned.char_ngrams,
         )
+
+
+def _initialize(
+    network: "keras.Model", prepared: Prepared, rows: Examples, strength: float | None = None
+) -> "Solution | None":
+    """Sets the weights that follow from the training rows, or those of an earlier model.
+
+    Args:
+        network: The network with random weights.
+        prepared: The run.
+        rows: The training rows.
+        strength: The C by which the linear path is solved; None to choose it by cross-validation.
+
+    Returns:
+        How the path was solved; None if it is not.
+    """
+    from gatewise.training.fit.document_frequencies import count_ngrams
+    from gatewise.training.fit.linear_path import solve_linear_path
+    from gatewise.training.fit.output_bias import set_output_bias
+
+    config, planned = prepared.config, prepared.blueprint
     solution = None
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
+    if prepared.earlier:
+        prepared.earlier.set_weights(
+            network, config, prepared.tokenizer, prepared.corpus.rows.labels
+        )
     if config.training.linear_path == "solved":
         solution = solve_linear_path(
             network,
@@ -193,7 +217,7 @@ def _untrained(
             is_regression=prepared.corpus.rows.scale is not None,
             strength=strength,
         )
-    return network, solution
+    return solution
 
 
 def _loss(prepared: Prepared, rows: Examples) -> "Loss":
@@ -229,6 +253,7 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
         "pretrained vectors": hashlib.sha256(vectors.matrix.tobytes()).hexdigest()
         if vectors
         else None,
+        "earlier model": prepared.earlier.sha256 if prepared.earlier else None,
     }
 
 

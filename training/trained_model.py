@@ -109,12 +109,19 @@ class TrainedModel:
         manifest = self._manifest([network])
         return Classifier(artifact_of(_IN_MEMORY, manifest, documents, precision))
 
-    def write(self, folder: ModelFolder, contents: ReportContents | None = None) -> None:
+    def write(
+        self,
+        folder: ModelFolder,
+        contents: ReportContents | None = None,
+        *,
+        with_report: bool = True,
+    ) -> None:
         """Writes the folder.
 
         Args:
             folder: Where to.
             contents: What metrics, report and model card are made from; None leaves them out.
+            with_report: Whether report and model card are written.
 
         Raises:
             ModelFolderError: If the written folder could not be loaded.
@@ -126,7 +133,8 @@ class TrainedModel:
         manifest = self.manifest()
         artifact_of(folder, manifest, documents)
         if contents is not None:
-            documents |= self._report(contents)
+            documents[_IN_MEMORY.metrics.name] = json_bytes(contents.as_dict())
+            documents |= self._report(contents) if with_report else {}
         for name, document in documents.items():
             (folder.path / name).write_bytes(document)
         seal_model_folder(folder, manifest)
@@ -162,7 +170,7 @@ class TrainedModel:
         }
 
     def _report(self, contents: ReportContents) -> dict[str, bytes]:
-        """The contents of the files that tell about the run, by name."""
+        """The contents of the report and the model card, by name."""
         # Only now: the modules of the report take a second to import.
         from gatewise.training.report.page import page  # noqa: PLC0415
 
@@ -170,7 +178,6 @@ class TrainedModel:
             contents.run, self.labels, self.config, contents.calibration, contents.rejection
         )
         return {
-            _IN_MEMORY.metrics.name: json_bytes(contents.as_dict()),
             _IN_MEMORY.report.name: page(contents).encode(),
             _IN_MEMORY.card.name: card.encode(),
         }

@@ -81,11 +81,11 @@ def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
         rows[BOUND] = rows[TOKENIZING]
     rates = {name: [rows[name] / turn.seconds for turn in counted[name]] for name in counted}
     return [
-        _row(name, rows[name], rates)
-        | {
+        {
+            **_row(name, rows[name], rates),
             "processor, µs a row": 1e6
             * float(np.median([turn.processor for turn in counted[name]]))
-            / rows[name]
+            / rows[name],
         }
         for name in counted
     ]

@@ -14,6 +14,12 @@ def train(
     out: Annotated[Path, command_options.path_option(help="The model folder to write.")],
     validation: command_options.Validation = None,
     test: command_options.Test = None,
+    start_from: Annotated[
+        Path | None,
+        command_options.path_option(
+            "--from", metavar="MODEL", help="An earlier model, whose weights training starts from."
+        ),
+    ] = None,
     teacher: Annotated[
         list[Path] | None,
         command_options.path_option(
@@ -55,9 +61,10 @@ def train(
                 test=test,
                 out=out,
                 rejects=rejects,
+                start_from=start_from,
                 resume=resume,
                 progress=on_progress,
-                **run_config.model_dump(mode="json"),
+                **run_config.model_dump(mode="json", exclude_unset=True),
             )
         except KeyboardInterrupt:
             if workspace_of(out).checkpoint.exists():

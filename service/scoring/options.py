@@ -11,7 +11,7 @@ import pyarrow as pa
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
 from gatewise.service.model.scores import NO_LABELS
-from gatewise.service.scoring.input_schema import input_schema, json_columns
+from gatewise.service.scoring.input_schema import has_named_labels, input_schema, json_columns
 from gatewise.service.scoring.output_columns import NumberColumns, OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.cell_values import cell_text
@@ -60,6 +60,8 @@ class ScoringPlan:
     # Whether the new columns are appended to the unchanged rows of the input, which takes the
     # same text format and all columns.
     appends: bool
+    # The names of class labels, which the output has instead of their numbers: by file and column.
+    class_names: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -101,6 +103,9 @@ class ScoringPlan:
             cascade=options.cascade,
             row_format=RowFormat(output.format, output.compression, schema),
             selects_columns=options.columns is not None,
+            class_names={table.name: table.class_names for table in records.tables}
+            if has_named_labels(records, output.format)
+            else {},
             json_types=json_columns(records, schema) if output.format is Format.PARQUET else {},
             appends=options.columns is None
             and same_format

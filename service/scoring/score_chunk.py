@@ -18,6 +18,7 @@ from gatewise.service.scoring.output_columns import Column
 from gatewise.service.scoring.row_format import Row
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, first_bad_rows, rejected_line
 from gatewise.vocab.corpus.data_files import Format
+from gatewise.vocab.corpus.label_values import named_values
 from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
 
@@ -96,7 +97,10 @@ def _rows(plan: ScoringPlan, records: Sequence[Record], columns: Sequence[Column
     names = plan.output_columns.names
     selected = plan.row_format.schema.names if plan.selects_columns else None
     for record, values in zip(records, zip(*map(_values, columns), strict=True), strict=True):
-        row = {**record.values, **dict(zip(names, values, strict=True))}
+        kept = record.values
+        if of_file := plan.class_names.get(record.location.file):
+            kept = named_values(kept, of_file)
+        row = {**kept, **dict(zip(names, values, strict=True))}
         yield row if selected is None else {name: row[name] for name in selected if name in row}
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
@@ -70,7 +71,7 @@ def score_texts(
         GatewiseError: An argument is out of range.
     """
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
-    return columns_of_texts(
+    columns, _ = columns_of_texts(
         classifier,
         texts,
         # `frame.assign` would replace the true labels of a frame by the predicted ones.
@@ -82,6 +83,7 @@ def score_texts(
         cascade=cascade,
         workers=workers,
     )
+    return columns
 
 
 def columns_of_texts(  # noqa: PLR0913 — an argument for each option
@@ -95,8 +97,8 @@ def columns_of_texts(  # noqa: PLR0913 — an argument for each option
     none_below: float | None = None,
     cascade: bool = False,
     workers: int | None = None,
-) -> dict[str, list[object]]:
-    """The columns of `score_texts` by a model that is loaded.
+) -> tuple[dict[str, list[object]], tuple[pa.Field, ...]]:
+    """The columns of `score_texts` by a model that is loaded, and their types.
 
     Args:
         classifier: The model.
@@ -129,7 +131,7 @@ def columns_of_texts(  # noqa: PLR0913 — an argument for each option
     for result in results:
         for name, values in zip(output_columns.names, result, strict=True):
             columns[name] += values
-    return columns
+    return columns, output_columns.fields
 
 
 def _columns(

@@ -19,14 +19,23 @@ def test_every_notebook_is_listed_and_without_output():
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """The first notebook, executed in a folder of its own that lies as the examples do."""
-    folder = tmp_path_factory.mktemp("examples")
-    (folder / "languages").symlink_to(EXAMPLES / "languages")
-    (folder / "notebooks").mkdir()
-    notebook = nbformat.read(EXAMPLES / "notebooks" / "frame_to_service.ipynb", as_version=4)
-    client = NotebookClient(notebook, timeout=900, kernel_name="python3")
-    return client.execute(cwd=str(folder / "notebooks"))
+def execute(tmp_path_factory):
+    """Executes a notebook in a folder of its own that lies as the examples do."""
+
+    def run(name):
+        folder = tmp_path_factory.mktemp("examples")
+        (folder / "languages").symlink_to(EXAMPLES / "languages")
+        (folder / "notebooks").mkdir()
+        notebook = nbformat.read(EXAMPLES / "notebooks" / f"{name}.ipynb", as_version=4)
+        client = NotebookClient(notebook, timeout=900, kernel_name="python3")
+        return client.execute(cwd=str(folder / "notebooks"))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def executed(execute):
+    return execute("frame_to_service")
 
 
 def outputs_after(notebook, code):
@@ -54,3 +63,24 @@ def test_nothing_but_progress_is_written_to_standard_error(executed):
     ]
     lines = [line for text in streams for line in text.replace("\r", "\n").splitlines()]
     assert all(line.startswith("fitting") or not line.strip() for line in lines), lines
+
+
+def test_swapped_labels_are_found(execute):
+    pytest.importorskip("cleanlab")
+    notebook = execute("finding_wrong_labels")
+    assert "suggested" in outputs_after(notebook, "import gatewise")[-1].data["text/html"]
+    found = outputs_after(notebook, "first = ")[0].text
+    assert int(found.partition("%")[0]) >= 60
+    files = outputs_after(notebook, "found.save")[-1].data["text/plain"]
+    assert files == "['audit.html', 'label-studio.json', 'rows.csv']"
+    lines = outputs_after(notebook, "settings = ")[-1].text.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["all rows", "without the doubtful"]
+
+
+def test_a_model_gets_better_with_what_it_asked_for(execute):
+    notebook = execute("labelling_in_rounds")
+    table = outputs_after(notebook, "import gatewise")[-1].data["text/plain"]
+    rounds = [line.split() for line in table.splitlines()[-4:]]
+    assert [labels for labels, _ in rounds] == ["40", "80", "120", "160"]
+    assert float(rounds[-1][1]) > float(rounds[0][1])
+    assert "'predictions'" in outputs_after(notebook, "import json")[-1].data["text/plain"]

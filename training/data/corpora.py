@@ -56,7 +56,7 @@ class Copy:
     """Two rows with the same or nearly the same text.
 
     Attributes:
-        kind: `exact`, `near`, or `conflict` for an exact copy with another label.
+        kind: See `gatewise.training.data.duplicates.Example`.
         similarity: Estimated similarity of the texts.
         parts: The parts that the two rows belong to.
         rows: The rows.
@@ -93,14 +93,15 @@ class Rows:
         train: Training rows.
         validation: Validation rows.
         test: Test rows; None without a test corpus.
-        labels: The labels of the training rows. With `reject.out_of_scope`, every part may hold
-            rows that have none of them.
+        labels: The labels of the training rows, and those that the task has besides. With
+            `reject.out_of_scope`, every part may hold rows that have none of them.
         multi_label: Whether a text may have several of them, or none.
         duplicates: The texts that occur more than once; None if they were not searched for.
         copies: Examples of them.
         notes: What was found out about how to read the corpora, one line each.
         held_out: Whether the validation rows are a part of the training corpus.
         unknown: Labels of validation and test rows that no training row has.
+        known_labels: Labels that need no training row.
         scale: In a regression, how the numbers are standardized: `labels` is then `value` alone;
             None in other tasks.
     """
@@ -115,6 +116,7 @@ class Rows:
     notes: tuple[str, ...] = ()
     held_out: bool = False
     unknown: tuple[UnknownLabels, ...] = ()
+    known_labels: tuple[str, ...] = ()
     scale: ValueScale | None = None
 
     @property
@@ -130,7 +132,13 @@ class Rows:
         return {**parts, "test": self.test} if self.test else parts
 
 
-def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> Rows:
+def read(
+    corpora: Corpora,
+    config: Config,
+    bad_rows: BadRows,
+    folder: Path,
+    known_labels: tuple[str, ...] = (),
+) -> Rows:
     """Reads the corpora of a run, and holds validation rows out if there is no such corpus.
 
     Args:
@@ -138,6 +146,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         config: The run's settings.
         bad_rows: What happens to a row that cannot be used.
         folder: Folder in which the rows are stored for the run.
+        known_labels: Labels of the task that need no training row.
 
     Raises:
         ConfigError: If the settings do not fit the rows.
@@ -163,7 +172,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     train = store(counts.noting(rows), folder / "train.arrow", limit)
     try:
         # Before the other corpora are read.
-        found_labels = reader.columns.labels or counts.of_labels
+        found_labels = [*(reader.columns.labels or counts.of_labels), *known_labels]
         labels = Labels((VALUE,)) if is_regression else Labels.of(found_labels)
     except CorpusError as error:
         raise CorpusError(f"{corpora.train}: {error}") from None
@@ -210,6 +219,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         notes=tuple(notes),
         held_out=corpora.validation is None,
         unknown=tuple(unknown),
+        known_labels=known_labels,
     )
     if config.corpus.duplicates != "ignore":
         found = _with_duplicates(found, config, folder)
@@ -396,13 +406,8 @@ class _UnknownCounts:
 
 def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
     """Finds duplicates and, if the config says so, removes them."""
-    finder = Finder(config.corpus.similarity, folder)
-    for part, stored in rows.parts().items():
-        for window in stored.windows():
-            labels = [" | ".join(row.labels) for row in window]
-            finder.add(part, [row.text for row in window], labels)
-    found = finder.found()
-    rows = replace(rows, duplicates=found, copies=tuple(_copies(rows, found)))
+    found, copies = find_duplicates(rows.parts(), config.corpus.similarity, folder)
+    rows = replace(rows, duplicates=found, copies=copies)
     if config.corpus.duplicates != "remove":
         return rows
     kept = {
@@ -417,8 +422,30 @@ def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
     return replace(rows, train=kept["train"], validation=kept["validation"], test=kept.get("test"))
 
 
-def _copies(rows: Rows, found: Duplicates) -> Iterator[Copy]:
-    parts = rows.parts()
+def find_duplicates(
+    parts: Mapping[Part, StoredRows],
+    similarity: float,
+    folder: Path,
+    max_conflicts: int | None = None,
+) -> tuple[Duplicates, tuple[Copy, ...]]:
+    """The duplicates among the rows of some parts, and the rows of their examples.
+
+    Args:
+        parts: The rows.
+        similarity: Similarity from which on texts are near-duplicates.
+        folder: Folder for a temporary file.
+        max_conflicts: See `gatewise.training.data.duplicates.Finder`.
+    """
+    finder = Finder(similarity, folder, max_conflicts=max_conflicts)
+    for part, stored in parts.items():
+        for window in stored.windows():
+            labels = [" | ".join(row.labels) for row in window]
+            finder.add(part, [row.text for row in window], labels)
+    found = finder.found()
+    return found, tuple(_copies(parts, found))
+
+
+def _copies(parts: Mapping[Part, StoredRows], found: Duplicates) -> Iterator[Copy]:
     for example in found.examples:
         (first,), (second,) = (
             parts[part].at([number]) for part, number in (example.first, example.second)

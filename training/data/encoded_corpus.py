@@ -261,7 +261,8 @@ class _Part:
         is_repeated = has_out_of_scope and part == "train"
         self._repeats = out_of_scope_repeats(stored) if is_repeated else 0
         self._with_tokens = np.ones(len(stored), dtype=np.bool_)
-        self._learnt = np.zeros(len(rows.labels), dtype=np.bool_)
+        # An earlier model has learnt its labels already.
+        self._learnt = np.isin(rows.labels.names, rows.known_labels)
         self._truncated: list[NDArray[np.bool_]] = []
         self._in_scope: list[NDArray[np.bool_]] = []
         self._digest = hashlib.sha256()

@@ -107,6 +107,8 @@ def costs_too_much(exact: Mapping[str, float], smaller: Mapping[str, float]) -> 
 
 def accuracy_losses(models: Sequence[ExportedModel]) -> list[str]:
     """A message for each model that is worse than the first by more than is allowed."""
+    if not models:
+        return []
     exact = models[0]
     name = "RMSE" if "rmse" in exact.metrics else "accuracy"
     return [

@@ -8,7 +8,6 @@ import itertools
 import math
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -42,9 +41,8 @@ class DivergedError(GatewiseError):
     """The cost diverged at every learning rate tried."""
 
 
-def fit(  # noqa: PLR0913 — everything that a run begins with
-    model: keras.Model,
-    loss: Loss,
+def fit(
+    trainer: Trainer,
     config: TrainingConfig,
     train: Examples,
     validation: Examples,
@@ -61,8 +59,7 @@ def fit(  # noqa: PLR0913 — everything that a run begins with
     machine, whether or not the run was interrupted.
 
     Args:
-        model: From `gatewise.training.network.build.build`, built in the strategy's scope.
-        loss: The loss to minimize.
+        trainer: The network, with its initial weights, and the loss.
         config: The training settings.
         train: The training rows.
         validation: The rows by which the best epoch is chosen.
@@ -77,22 +74,22 @@ def fit(  # noqa: PLR0913 — everything that a run begins with
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    run = _Run(model, loss, config, train, validation, checkpoints, on_progress, prior)
+    run = _Run(trainer, config, train, validation, checkpoints, on_progress, prior)
     return run.run(resume=resume)
 
 
 def refit(
-    model: keras.Model,
+    trainer: Trainer,
     loss: Loss,
     config: TrainingConfig,
     train: Examples,
     fitted: Fitted,
     on_progress: OnProgress,
 ) -> None:
-    """Trains a new network in the same way, as far as the best epoch of an earlier run.
+    """Trains a network again in the same way, as far as the best epoch of an earlier run.
 
     Args:
-        model: The network, with its initial weights.
+        trainer: That of the run; its network has initial weights.
         loss: The loss to minimize.
         config: The training settings of the earlier run.
         train: The training rows, more than in that run.
@@ -102,7 +99,7 @@ def refit(
     batches = Batches(train, config.batch_size, config.seed, balanced=config.sampling == "balanced")
     updates = _updates(batches, config, train)
     schedule = LearningRate(config.schedule, fitted.peak_rate, updates, config.warmup)
-    trainer = Trainer(model, loss, config, _averaging(config, updates))
+    trainer.restart(_averaging(config, updates), loss)
     epochs = (batches.epoch(number) for number in range(1, fitted.best.number + 1))
     made = min(fitted.best.number * len(batches), updates)
     rows = itertools.islice(itertools.chain.from_iterable(epochs), made)
@@ -130,8 +127,7 @@ class _Run:
 
     def __init__(
         self,
-        model: keras.Model,
-        loss: Loss,
+        trainer: Trainer,
         config: TrainingConfig,
         train: Examples,
         validation: Examples,
@@ -139,15 +135,16 @@ class _Run:
         on_progress: OnProgress,
         prior: Prior | None,
     ) -> None:
-        self._loss, self._config, self._prior = loss, config, prior
+        self._trainer, self._loss, self._config = trainer, trainer.loss, config
+        self._prior = prior
         self._train, self._validation = train, validation
         self._checkpoints, self._on_progress = checkpoints, on_progress
-        self._metric = metric_of(config, loss)
+        self._metric = metric_of(config, trainer.loss)
         self._batches = Batches(
             train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
         self._updates = _updates(self._batches, config, train)
-        self._trainer = Trainer(model, loss, config, _averaging(config, self._updates))
+        trainer.restart(_averaging(config, self._updates))
         self._state = TrainingState(peak=math.nan)
         self._best_weights: Arrays = []
 

@@ -148,6 +148,45 @@ def solve_linear_path(
     return solution
 
 
+def held_out_logits(
+    model: keras.Model,
+    rows: Examples,
+    spelling: CharNgrams | None,
+    config: TrainingConfig,
+    *,
+    multi_label: bool,
+    strength: float,
+    folds: int,
+) -> NDArray[np.float64]:
+    """The logits that a solved linear path gives each text when it is fitted without it.
+
+    Args:
+        model: From `gatewise.training.network.build`, its document frequencies counted; it is not
+            changed.
+        rows: The rows, with a label or labels each.
+        spelling: The character n-grams of each token; None to use none.
+        config: The training settings: the seed, and whether labels are balanced.
+        multi_label: Whether a text may have several labels.
+        strength: The C, the inverse of the regularization.
+        folds: The number of folds of the cross-validation.
+
+    Returns:
+        float64 `(texts, classes)`; -inf for a label that no fitted row of the fold has.
+    """
+    layer: NgramLogits = model.get_layer("ngrams")
+    features = _features(model, layer, rows, spelling)
+    matrix, targets = features.matrix, features.targets
+    solver = _Solver(layer.classes, config, multi_label=multi_label)
+    logits = np.empty((len(targets), layer.classes))
+    for fitted, held_out in solver.parts(matrix, targets, folds):
+        logits[held_out] = solver.logits(matrix, targets, strength, fitted, held_out)
+    if isinstance(rows, Windows):
+        return logits
+    in_order = np.empty_like(logits)
+    in_order[np.concatenate(list(counting_batches(rows)))] = logits
+    return in_order
+
+
 class _Solver:
     """The linear classifier of a task."""
 
@@ -167,7 +206,7 @@ class _Solver:
         if most < _FOLDS:
             # No label has a row for each fold.
             return Solution(first, None if self._multi_label else _USUAL_SCALE)
-        parts = self._parts(matrix, targets)
+        parts = self.parts(matrix, targets, _FOLDS)
         truth = targets[np.concatenate([held_out for _, held_out in parts])]
         values = self._strengths
         start = values.index(first)
@@ -185,13 +224,13 @@ class _Solver:
                 break
         return Solution(best, None if self._multi_label else _scale(best_logits, truth))
 
-    def _parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> list[_Part]:
+    def parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any], count: int) -> list[_Part]:
         """The rows that are fitted and those that are held out, for each fold."""
         folds = KFold if self._multi_label else StratifiedKFold
         with warnings.catch_warnings():
             # Of labels with fewer rows than folds, which some folds then lack.
             warnings.simplefilter("ignore", UserWarning)
-            split = folds(_FOLDS, shuffle=True, random_state=self._seed).split(matrix, targets)
+            split = folds(count, shuffle=True, random_state=self._seed).split(matrix, targets)
             parts = list(split)
         if self._multi_label:
             return parts
@@ -206,14 +245,22 @@ class _Solver:
         parts: list[_Part],
     ) -> NDArray[np.float64]:
         """The logits of the rows held out, in the order of the folds."""
-        by_fold = []
-        for fitted, held_out in parts:
-            weights = self.fit(matrix[fitted], targets[fitted], strength)
-            logits = matrix[held_out] @ weights.T
-            if not self._multi_label:
-                logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
-            by_fold.append(logits)
-        return np.concatenate(by_fold)
+        return np.concatenate([self.logits(matrix, targets, strength, *part) for part in parts])
+
+    def logits(
+        self,
+        matrix: sparse.csr_matrix,
+        targets: NDArray[Any],
+        strength: float,
+        fitted: NDArray[np.int64],
+        held_out: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """The logits of held-out rows; -inf for a label that no fitted row has."""
+        weights = self.fit(matrix[fitted], targets[fitted], strength)
+        logits: NDArray[np.float64] = matrix[held_out] @ weights.T
+        if not self._multi_label:
+            logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
+        return logits
 
     def fit(
         self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float

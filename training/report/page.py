@@ -27,21 +27,21 @@ from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.metric_names import metric_name
 from gatewise.training.report.model_card import sentence
 
-_MAX_PAIRS = 30
+MAX_PAIRS = 30
+"""Most confused pairs of labels shown."""
 _MISTAKES_FIRST = 10
 """Mistakes shown before anything is unfolded."""
 
-_TEXT_SHOWN = 320
+TEXT_SHOWN = 320
 """Characters of a mistake's text shown before it is unfolded."""
 
 
 def page(contents: ReportContents) -> str:
     """The report as HTML; the same contents give the same bytes."""
-    environment = _environment()
-    script = environment.get_template("page.js").render()
+    templates = environment()
     reviewed, fitted = contents.reviewed, contents.run.fitted
     settings = _settings(contents.config, contents.automatic)
-    return environment.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         contents=contents,
         run=contents.run,
         report=contents.report,
@@ -59,15 +59,12 @@ def page(contents: ReportContents) -> str:
         ),
         baselines=contents.run.baselines,
         mistakes_first=_MISTAKES_FIRST,
-        text_shown=_TEXT_SHOWN,
+        text_shown=TEXT_SHOWN,
         lengths=charts.lengths(reviewed, contents.config.tokens),
         unknown=charts.unknown_tokens(reviewed),
         settings=settings,
         automatic=[each for section in settings for each in section if each.is_automatic],
-        # The package's own files, whose tags and quotes are not to be escaped.
-        style=Markup(environment.get_template("style.css").render()),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **inline_files(templates),
     )
 
 
@@ -76,7 +73,7 @@ def _of_labels(contents: ReportContents, reviewed: ErrorAnalysis) -> dict[str, A
     return {
         "title": f"Text classifier with {contents.run.labels} labels",
         "matrix": None if reviewed.multi_label else matrix(reviewed),
-        "confused": reviewed.confused[:_MAX_PAIRS],
+        "confused": reviewed.confused[:MAX_PAIRS],
         "label_rows": {each.label: each.hits + each.missed for each in reviewed.labels},
         "labels": _label_rows(contents, reviewed),
         "reliability": charts.reliability(reviewed),
@@ -92,6 +89,17 @@ def _of_numbers(reviewed: ResidualAnalysis) -> dict[str, Any]:
         "title": "Text regression",
         "predicted": number_charts.predicted(reviewed),
         "residuals": number_charts.residuals(reviewed),
+    }
+
+
+def inline_files(templates: Environment) -> dict[str, str]:
+    """The style and the script of a page, and the script's digest for the security policy."""
+    script = templates.get_template("page.js").render()
+    return {
+        # The package's own files, whose tags and quotes are not to be escaped.
+        "style": Markup(templates.get_template("style.css").render()),  # noqa: S704
+        "script": Markup(script),  # noqa: S704
+        "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
 
 
@@ -177,7 +185,8 @@ def _setting_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of the pages, with their filters."""
     environment = Environment(
         loader=PackageLoader("gatewise.training.report"),
         autoescape=True,

@@ -1,7 +1,7 @@
 """What a record has as its target: a label, several, a probability for each label, or a number."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
@@ -136,6 +136,31 @@ def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | B
         named.append(None if number == -1 else names[number])
     label = named if isinstance(value, list) else named[0]
     return replace(record, values={**record.values, column: label})
+
+
+def named_values(
+    values: Mapping[str, object], names: Mapping[str, Sequence[str]]
+) -> Mapping[str, object]:
+    """The values of a row with the names of class labels instead of their numbers.
+
+    >>> named_values({"text": "a", "label": 1}, {"label": ("ham", "spam")})
+    {'text': 'a', 'label': 'spam'}
+
+    Args:
+        values: Column to value.
+        names: The names by number, of each column of class labels. A number without a name stays.
+    """
+
+    def named(value: object, of_column: Sequence[str]) -> object:
+        if isinstance(value, list):
+            return [named(item, of_column) for item in value]
+        is_number = isinstance(value, int) and -1 <= value < len(of_column)
+        return (None if value == -1 else of_column[value]) if is_number else value
+
+    return {
+        column: named(value, names[column]) if column in names else value
+        for column, value in values.items()
+    }
 
 
 def _items(cell: str) -> list[object] | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from gatewise.vocab.tokenizer import text_limit
+from gatewise.vocab.tokenizer.ascii_words import AsciiWords
 from gatewise.vocab.tokenizer.character_ids import CharacterIds
 from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit, unit_of
 from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
@@ -22,6 +23,9 @@ from gatewise.vocab.tokenizer.word_pieces import inside_words
 
 MAX_WINDOWS = 100
 """The largest number of windows that a model may read of a text."""
+
+_MAX_UNCUT = 16 * text_limit.MIN_CHARACTERS
+"""Longest text whose words are looked up without cutting it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +185,10 @@ class Encoder:
         return CharacterIds.of(self._tokenizer)
 
     @cached_property
+    def _ascii_words(self) -> AsciiWords | None:
+        return AsciiWords.of(self._tokenizer)
+
+    @cached_property
     def _limit(self) -> TextLimit:
         return TextLimit(self.max_ids, self.keep, unit_of(self._tokenizer))
 
@@ -203,10 +211,17 @@ class Encoder:
             encoded := characters.encode(list(map(self.cut, texts)))
         ):
             return self._truncated_together(*encoded)
-        each, truncated = zip(*self._truncated(texts), strict=True)
+        if self._ascii_words:
+            # Looking words up takes less time than cutting a text, unless it is very long.
+            each = self._ascii_words.encode(
+                [text if len(text) <= _MAX_UNCUT else self.cut(text) for text in texts]
+            )
+        else:
+            encodings = self._tokenizer.encode_batch_fast(list(map(self.cut, texts)))
+            each = [encoding.ids for encoding in encodings]
         lengths = np.fromiter(map(len, each), dtype=np.int64, count=len(each))
         ids = np.fromiter(chain.from_iterable(each), dtype=np.int64, count=int(lengths.sum()))
-        return Ragged(ids, lengths, np.array(truncated, dtype=np.bool_))
+        return self._truncated_together(ids, lengths)
 
     def _truncated_together(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Ragged:
         """Texts, given by their ids in one array and the number of ids of each, truncated."""

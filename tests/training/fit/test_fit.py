@@ -55,9 +55,9 @@ class Fit:
             if stop_at is not None and progress.step == stop_at:
                 raise StoppedError
 
+        loss = make_loss(self.config, self.train, self.shape.classes, multi_label=False)
         return fit(
-            self.model,
-            make_loss(self.config, self.train, self.shape.classes, multi_label=False),
+            Trainer(self.model, loss, self.config),
             self.config,
             self.train,
             self.validation,
@@ -123,9 +123,9 @@ def test_every_optimizer_makes_updates(optimizer, tmp_path):
     logits = keras.layers.Dense(2, name="classifier")(mean)
     model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)
     train = two_topics(tmp_path, 32, seed=3)
-    config = TrainingConfig(optimizer=optimizer, clip_norm=1.0, batch_size=16)
+    config = TrainingConfig(optimizer=optimizer, clip_norm=1.0, batch_size=16, averaging=0.9)
     loss = make_loss(config, train, 2, multi_label=False)
-    trainer = Trainer(model, loss, config, 0.9)
+    trainer = Trainer(model, loss, config)
     before = trainer.weights()
     for batch in tensors(train, Batches(train, 16, seed=1).epoch(1), None):
         assert np.isfinite(trainer.update(batch, 0.1))

@@ -153,6 +153,19 @@ class TestTheTritonClient:
 
         assert words(asyncio.run(ask()).as_numpy("label")) == classifier.predict(TEXTS)
 
+    def test_the_model_and_version_of_the_body(self, client):
+        def infer(path="languages", **named):
+            answer = client.post(f"/v2/models/{path}/infer", json={**infer_body(["who"]), **named})
+            body = answer.json()
+            return answer.status_code, body.get("error", body.get("model_version"))
+
+        assert infer(model_name="languages", model_version="2") == (200, "2")
+        assert infer(model_version="1") == infer("languages/versions/1") == (200, "1")
+        for wrong in ({"model_name": "colours"}, {"model_version": "1"}):
+            status, error = infer("languages/versions/2", **wrong)
+            assert (status, "which the path names" in error) == (400, True)
+        assert infer(model_version="9")[0] == 404
+
     def test_parameters(self, triton_client, classifier):
         answer = triton_client.infer(
             "languages",
