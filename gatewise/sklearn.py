@@ -35,6 +35,8 @@ def _settings() -> Iterator[tuple[str, str, object]]:
         defaults = field.get_default().model_dump(mode="json")
         for name, default in defaults.items():
             if name not in _NOT_PARAMETERS:
+                # A default that is shared must not be mutable.
+                default = tuple(default) if isinstance(default, list) else default  # noqa: PLW2901
                 parameter = name if len(sections_of(name)) == 1 else f"{section}_{name}"
                 yield parameter, f"{section}.{name}", default
 
@@ -301,12 +303,7 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         raise CorpusError(
             "This TextClassifier estimator requires y to be passed, but the target y is None."
         )
-    if hasattr(y, "toarray"):
-        y = y.toarray()
-    if _is_list_of_rows(y) and type_of_target(y) == "multilabel-indicator":
-        y = np.array(y)
-    if is_table(y):
-        y = np.array([column_values(y[name]) for name in column_names(y)]).T
+    y = _matrix_of(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
         if type_of_target(y) != "multilabel-indicator":
             raise CorpusError(
@@ -343,11 +340,18 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     return names, [names[index] for index in first], classes
 
 
-def _is_list_of_rows(y: Any) -> bool:
-    """Whether a target is a list of lists or arrays of one length."""
-    if not isinstance(y, list | tuple) or not all(isinstance(row, list | np.ndarray) for row in y):
-        return False
-    return len({len(row) for row in y}) == 1
+def _matrix_of(y: Any) -> Any:
+    """A sparse matrix, a table, or rows of zeros and ones as an array; others as they are."""
+    if hasattr(y, "toarray"):
+        return y.toarray()
+    if is_table(y):
+        return np.array([column_values(y[name]) for name in column_names(y)]).T
+    if hasattr(y, "__array__") and not hasattr(y, "__iter__"):
+        return np.asarray(y)
+    is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | np.ndarray) for row in y)
+    if is_rows and len({len(row) for row in y}) == 1:
+        return np.array(y) if type_of_target(y) == "multilabel-indicator" else y
+    return y
 
 
 def _check_columns(labels: Any, others: NDArray[Any], classes: NDArray[Any]) -> None:

@@ -127,6 +127,8 @@ def labels_needed(drawn: Draw, step: int, chooser: Chooser) -> tuple[int, float]
             return len(known), float(whole)
         pool = np.setdiff1d(np.arange(len(labels)), known)
         decisions = model.decision_function(train[pool])
+        if decisions.ndim == 1:
+            decisions = np.stack([-decisions, decisions], axis=1)
         margins = margins_of(softmax(_SCALE * decisions, axis=1))
         chosen = chooser(margins, [ids[row] for row in pool.tolist()], step, generator)
         known = np.concatenate([known, pool[chosen]])

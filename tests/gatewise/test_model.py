@@ -159,7 +159,5 @@ def test_a_notebook_shows_a_table_the_report_and_figures(reviewer, tmp_path, mul
     assert [label.get_text() for label in axes.get_xticklabels()] == ["bad", "good"]
     assert sum(int(text.get_text()) for text in axes.texts) == reviewer.metrics["review"]["rows"]
     assert curves._repr_png_().startswith(b"\x89PNG")
-    with pytest.raises(
-        GatewiseError, match=r"expected report\.html, which the folder of a training"
-    ):
+    with pytest.raises(GatewiseError, match=r"expected report\.html, as gatewise train and"):
         package.load(multi_label_folder).report()

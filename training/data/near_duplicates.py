@@ -209,8 +209,8 @@ class _Search:
         np.bitwise_or.at(self.earlier, second, held & others)
         self._keep_examples(first, second, equal)
         differing = self._have_different_labels(first, second)
-        pairs = zip(first[differing].tolist(), second[differing].tolist(), strict=True)
-        self.conflicts.update(zip(pairs, (equal[differing] / LANES).tolist(), strict=True))
+        found = zip(first[differing].tolist(), second[differing].tolist(), strict=True)
+        self.conflicts.update(zip(found, (equal[differing] / LANES).tolist(), strict=True))
 
     def _have_different_labels(
         self, first: NDArray[np.integer], second: NDArray[np.integer]

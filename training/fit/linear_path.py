@@ -148,7 +148,7 @@ def solve_linear_path(
     return solution
 
 
-def held_out_logits(
+def held_out_log_odds(
     model: keras.Model,
     rows: Examples,
     spelling: CharNgrams | None,
@@ -158,7 +158,7 @@ def held_out_logits(
     strength: float,
     folds: int,
 ) -> NDArray[np.float64]:
-    """The logits that a solved linear path gives each text when it is fitted without it.
+    """The log-odds that a solved linear path gives each text when it is fitted without it.
 
     Args:
         model: From `gatewise.training.network.build`, its document frequencies counted; it is not
@@ -168,22 +168,28 @@ def held_out_logits(
         config: The training settings: the seed, and whether labels are balanced.
         multi_label: Whether a text may have several labels.
         strength: The C, the inverse of the regularization.
-        folds: The number of folds of the cross-validation.
+        folds: The number of folds of the cross-validation; fewer if no label has as many rows.
 
     Returns:
-        float64 `(texts, classes)`; -inf for a label that no fitted row of the fold has.
+        float64 `(texts, classes)`; -inf for a label that no fitted row of the fold has. A text
+        without which there is nothing to fit has the same for all labels.
     """
     layer: NgramLogits = model.get_layer("ngrams")
     features = _features(model, layer, rows, spelling)
     matrix, targets = features.matrix, features.targets
     solver = _Solver(layer.classes, config, multi_label=multi_label)
-    logits = np.empty((len(targets), layer.classes))
-    for fitted, held_out in solver.parts(matrix, targets, folds):
-        logits[held_out] = solver.logits(matrix, targets, strength, fitted, held_out)
-    if isinstance(rows, Windows):
-        return logits
-    in_order = np.empty_like(logits)
-    in_order[np.concatenate(list(counting_batches(rows)))] = logits
+    in_order = np.zeros((len(targets), layer.classes))
+    most = len(targets) if multi_label else int(np.bincount(targets).max())
+    parts = solver.parts(matrix, targets, min(folds, most)) if most > 1 else []
+    if not parts:
+        return in_order
+    order = np.concatenate([held_out for _, held_out in parts])
+    log_odds = solver.held_out(matrix, targets, strength, parts)
+    if not multi_label:
+        log_odds *= _scale(log_odds, targets[order])
+    if not isinstance(rows, Windows):
+        order = np.concatenate(list(counting_batches(rows)))[order]
+    in_order[order] = log_odds
     return in_order
 
 
@@ -210,12 +216,12 @@ class _Solver:
         truth = targets[np.concatenate([held_out for _, held_out in parts])]
         values = self._strengths
         start = values.index(first)
-        best, best_logits = first, self._held_out(matrix, targets, first, parts)
+        best, best_logits = first, self.held_out(matrix, targets, first, parts)
         highest = self._score(best_logits, truth)
         for others in (reversed(values[:start]), values[start + 1 :]):
             before = best
             for value in others:
-                logits = self._held_out(matrix, targets, value, parts)
+                logits = self.held_out(matrix, targets, value, parts)
                 score = self._score(logits, truth)
                 if score <= highest:
                     break
@@ -237,7 +243,7 @@ class _Solver:
         # A label with a single row may leave another alone.
         return [part for part in parts if len(np.unique(targets[part[0]])) > 1]
 
-    def _held_out(
+    def held_out(
         self,
         matrix: sparse.csr_matrix,
         targets: NDArray[Any],
@@ -245,22 +251,14 @@ class _Solver:
         parts: list[_Part],
     ) -> NDArray[np.float64]:
         """The logits of the rows held out, in the order of the folds."""
-        return np.concatenate([self.logits(matrix, targets, strength, *part) for part in parts])
-
-    def logits(
-        self,
-        matrix: sparse.csr_matrix,
-        targets: NDArray[Any],
-        strength: float,
-        fitted: NDArray[np.int64],
-        held_out: NDArray[np.int64],
-    ) -> NDArray[np.float64]:
-        """The logits of held-out rows; -inf for a label that no fitted row has."""
-        weights = self.fit(matrix[fitted], targets[fitted], strength)
-        logits: NDArray[np.float64] = matrix[held_out] @ weights.T
-        if not self._multi_label:
-            logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
-        return logits
+        by_fold = []
+        for fitted, held_out in parts:
+            weights = self.fit(matrix[fitted], targets[fitted], strength)
+            logits = matrix[held_out] @ weights.T
+            if not self._multi_label:
+                logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
+            by_fold.append(logits)
+        return np.concatenate(by_fold)
 
     def fit(
         self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float

@@ -7,6 +7,7 @@ Learning: Estimating Uncertainty in Dataset Labels") on out-of-fold probabilitie
 import csv
 import os
 import tempfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,8 +268,10 @@ def _label_quality(
         probabilities: The probability of each, of the same shape.
         multi_label: Whether a text may have several labels.
     """
-    # Takes seconds to import.
-    from cleanlab import count, multilabel_classification, rank  # noqa: PLC0415
+    with warnings.catch_warnings():
+        # Of tqdm in a notebook without widgets. It takes seconds to import.
+        warnings.simplefilter("ignore")
+        from cleanlab import count, multilabel_classification, rank  # noqa: PLC0415
 
     if multi_label:
         labels = [np.flatnonzero(row).tolist() for row in truth]

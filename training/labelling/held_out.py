@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, softmax
 
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data import auto_settings
 from gatewise.training.data.corpora import Rows
-from gatewise.training.evaluation.calibration import negative_log_likelihood
 from gatewise.training.preparation import Prepared, prepare
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 
@@ -23,12 +21,6 @@ FOLDS = 5
 _STRENGTH = {False: 0.3, True: 3.0}
 """C, the inverse of the regularization, by whether a text may have several labels. Small: fitted
 more closely, the classifier learns wrong labels too."""
-
-_UNFITTED = -30.0
-"""The logit of a label that no fitted row of the fold has."""
-
-_LOG_SCALES = (-3.0, 5.0)
-"""Bounds of the logarithm of what the logits are multiplied by."""
 
 
 def held_out_probabilities(
@@ -51,7 +43,7 @@ def held_out_probabilities(
     """
     from gatewise.training.fit import devices
     from gatewise.training.fit.document_frequencies import count_ngrams
-    from gatewise.training.fit.linear_path import held_out_logits
+    from gatewise.training.fit.linear_path import held_out_log_odds
     from gatewise.training.network.build import build
 
     # What the rows decide is decided while the validation rows are apart.
@@ -64,7 +56,7 @@ def held_out_probabilities(
     devices.set_operation_threads(settings.training.threads)
     network = build(settings.network, planned.shape, settings.training.seed)
     count_ngrams(network, texts, planned.word_splits)
-    logits = held_out_logits(
+    log_odds = held_out_log_odds(
         network,
         texts,
         planned.solver_spelling,
@@ -73,10 +65,7 @@ def held_out_probabilities(
         strength=_STRENGTH[rows.multi_label],
         folds=FOLDS,
     )
-    if rows.multi_label:
-        return expit(logits), prepared
-    targets = prepared.corpus.train.targets(np.arange(len(logits)))
-    return _calibrated(logits, targets), prepared
+    return expit(log_odds) if rows.multi_label else softmax(log_odds, axis=1), prepared
 
 
 def whole(rows: Rows) -> Rows:
@@ -85,14 +74,3 @@ def whole(rows: Rows) -> Rows:
         return rows
     train = replace(rows.train, kept=rows.train.kept | rows.validation.kept)
     return replace(rows, train=train)
-
-
-def _calibrated(logits: NDArray[np.float64], targets: NDArray[np.int32]) -> NDArray[np.float64]:
-    """Probabilities from the margins of a support vector machine, scaled to the best likelihood."""
-    logits = np.maximum(logits, _UNFITTED)
-    scale = minimize_scalar(
-        lambda log: negative_log_likelihood(logits * np.exp(log), targets),
-        bounds=_LOG_SCALES,
-        method="bounded",
-    ).x
-    return np.asarray(softmax(logits * np.exp(scale), axis=1))

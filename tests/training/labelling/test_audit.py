@@ -133,6 +133,12 @@ def test_two_audits_are_alike(audited, rows):
     assert again.page() == audited.page()
 
 
+def test_a_few_rows_are_audited_as_far_as_there_is_something_to_fit():
+    found = package.audit(["a fine film", "a poor film", "a fine book"], ["good", "bad", "good"])
+    assert sorted(row.line for row in found.rows) == [0, 1, 2]
+    assert all(0 <= row.score <= 1 for row in found.rows)
+
+
 def test_probabilities_are_refused():
     with pytest.raises(GatewiseError, match="expected labels to audit"):
         package.audit(["a", "b"], [[0.5, 0.5], [0.1, 0.9]])
