@@ -38,7 +38,8 @@ def curves(metrics: Mapping[str, Any]) -> NotebookFigure:
     losses, metric = figure.subplots(1, 2)
     for key, label in (("loss", "training"), ("validation_loss", "validation")):
         losses.plot(numbers, [epoch[key] for epoch in epochs], marker="o", label=label)
-    losses.set_ylabel("loss")
+    # The standardized squared error of a regression has no unit.
+    losses.set_ylabel("loss" if metrics["metric"] == "rmse" else "loss, in nats")
     metric.plot(numbers, [epoch["metric"] for epoch in epochs], marker="o", label="validation")
     metric.set_ylabel(name)
     for axes in (losses, metric):
