@@ -123,8 +123,8 @@ def train(  # noqa: PLR0913 — everything that a run begins with
         refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
         taught = _teach(rows, config, bad_rows, out, space, on_progress)
-        used = taught.rows if taught else rows
-        prepared = prepare(used, config, bad_rows, space.data, earlier)
+        used, settings = (taught.rows, taught.config) if taught else (rows, config)
+        prepared = prepare(used, settings, bad_rows, space.data, earlier)
         if is_trial:
             prepared = replace(prepared, config=prepared.config.changed("training", refit=False))
         check = reported(

@@ -7,9 +7,10 @@ from pydantic import Field
 
 from gatewise.training.config.section import Section
 
-_MAX_COPIES = 20
-_MAX_TEXTS = 100_000
-"""Changed copies of all rows, up to which there are `_MAX_COPIES` of each."""
+_COPIES, _MAX_COPIES = 20, 100
+_FEW_TEXTS, _MAX_TEXTS = 20_000, 100_000
+"""Changed copies of all rows: below the first there are more than `_COPIES` of each row, and above
+the second fewer."""
 
 
 class TeacherConfig(Section):
@@ -21,10 +22,13 @@ class TeacherConfig(Section):
         "or safetensors), or a Gatewise model folder with the labels of the corpus. The "
         "probabilities of several are averaged.",
     )
-    mode: Literal["frozen"] = Field(
-        "frozen",
+    mode: Literal["auto", "frozen", "fine_tuned"] = Field(
+        "auto",
         description="How an encoder is made a classifier: with its weights as they are (`frozen`), "
-        "by a logistic regression on its vectors of the training texts.",
+        "by a logistic regression on its vectors of the training texts; or with all its weights "
+        "trained on these texts (`fine_tuned`), from safetensors. `auto` takes the better on the "
+        "validation rows, and does not fine-tune if that would take longer than "
+        "`teacher.minutes`, by default 20.",
     )
     unlabelled: tuple[Path, ...] = Field(
         (),
@@ -33,8 +37,9 @@ class TeacherConfig(Section):
     )
     copies: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = Field(
         "auto",
-        description="Changed copies of each training text, labelled by the teacher; by default 20, "
-        "and fewer from 5,000 rows on, so that there are at most 100,000 of all texts.",
+        description="Changed copies of each training text, labelled by the teacher; by default 20; "
+        "more of fewer than 1,000 rows, up to 100, for 20,000 in all; fewer from 5,000 rows on, "
+        "so that there are at most 100,000.",
     )
     temperature: Annotated[float, Field(gt=0, le=20)] = Field(
         1.0,
@@ -48,8 +53,8 @@ class TeacherConfig(Section):
     )
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Minutes that the teacher may take to label texts; copies that would take "
-        "longer are left out. By default unlimited.",
+        description="Minutes that the teacher may take to be fine-tuned and to label texts; "
+        "copies that would take longer are left out. By default unlimited.",
     )
     cache: Path | None = Field(
         None,
@@ -75,4 +80,5 @@ class TeacherConfig(Section):
         """
         if self.copies != "auto":
             return self.copies
-        return min(_MAX_COPIES, _MAX_TEXTS // max(rows, 1))
+        copies = min(_MAX_COPIES, max(_COPIES, _FEW_TEXTS // max(rows, 1)))
+        return min(copies, _MAX_TEXTS // max(rows, 1))

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,7 +114,7 @@ class Audit:
                 self.confused,
                 self.duplicates,
                 self.conflicts,
-                tuple(copy for copy in self.copies if copy not in self.conflicts),
+                tuple(copy for copy in self.copies if copy.kind in ("exact", "near")),
                 self.single,
             )
         )
@@ -175,6 +176,7 @@ def audit(corpora: Corpora, config: Config, bad_rows: BadRows) -> Audit:
     Raises:
         GatewiseError: If the rows or the settings cannot be used.
     """
+    _cleanlab()  # before minutes of work
     if config.corpus.probability_prefix is not None:
         raise ConfigError("expected labels to audit, received probabilities")
     similarity = config.corpus.similarity if config.corpus.similarity < 1 else _SIMILARITY
@@ -268,24 +270,29 @@ def _label_quality(
         probabilities: The probability of each, of the same shape.
         multi_label: Whether a text may have several labels.
     """
-    with warnings.catch_warnings():
-        # Of tqdm in a notebook without widgets. It takes seconds to import.
-        warnings.simplefilter("ignore")
-        from cleanlab import count, multilabel_classification, rank  # noqa: PLC0415
-
+    cleanlab = _cleanlab()
     if multi_label:
         labels = [np.flatnonzero(row).tolist() for row in truth]
-        quality = multilabel_classification.get_label_quality_scores(labels, probabilities)
-        wrong = multilabel_classification.filter.find_label_issues(
+        quality = cleanlab.multilabel_classification.get_label_quality_scores(labels, probabilities)
+        wrong = cleanlab.multilabel_classification.filter.find_label_issues(
             labels, probabilities, filter_by="confident_learning", n_jobs=1
         ).sum()
     else:
         ids = truth.argmax(axis=1)
-        quality = rank.get_label_quality_scores(ids, probabilities)
-        wrong = count.num_label_issues(ids, probabilities)
+        quality = cleanlab.rank.get_label_quality_scores(ids, probabilities)
+        wrong = cleanlab.count.num_label_issues(ids, probabilities)
     suspect = np.zeros(len(truth), dtype=np.bool_)
     suspect[np.argsort(quality, kind="stable")[: int(wrong)]] = True
     return np.array(quality, np.float64), suspect
+
+
+def _cleanlab() -> Any:
+    """The package, which takes seconds to import and may be missing."""
+    with warnings.catch_warnings():
+        # Of tqdm in a notebook without widgets.
+        warnings.simplefilter("ignore")
+        import cleanlab  # noqa: PLC0415
+    return cleanlab
 
 
 def _confused(

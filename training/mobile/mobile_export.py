@@ -12,6 +12,7 @@ from gatewise.training.data.sampling import reservoir, sample_of_size
 from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.mobile import mobile_folder
 from gatewise.training.mobile.size_search import within
+from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError, read_tables
 from gatewise.training.mobile.variants import Variant, VariantBuilder
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.errors import GatewiseError
@@ -44,9 +45,10 @@ class ExportStep:
 class Exported:
     """The result of an export.
 
-    `size` is what an app carries: the network, the tokenizer and `config.json`, or the text model
-    if that is larger. `rows` is the number of validation rows that the steps were measured on,
-    `tokens` the size of the vocabulary, and `text_model` the bytes of the model that takes texts.
+    An app carries the `text_model`, which takes texts, or the `parts`: the network, the tokenizer
+    and `config.json`; `size` is the larger of the two, all in bytes. `without_text` says why there
+    is no text model where one was wanted. `rows` is the number of validation rows that the steps
+    were measured on, `tokens` the size of the vocabulary.
     """
 
     precision: Precision
@@ -56,6 +58,8 @@ class Exported:
     tokens: int
     steps: tuple[ExportStep, ...]
     text_model: int | None
+    parts: int
+    without_text: str | None
     archive: Path
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def export_mobile(
     *,
     precision: Precision | None = None,
     max_size: int | None = None,
-    with_text: bool = False,
+    with_text: bool | None = None,
     rows: Callable[[Classifier], Iterable[Row]] | None = None,
     on_step: Callable[[ExportStep], None],
 ) -> Exported:
@@ -84,7 +88,7 @@ def export_mobile(
         out: The folder to write.
         precision: How weights are stored; None to choose.
         max_size: Bytes that an app carries, at most; None for any number.
-        with_text: Whether to write a model that takes texts, too.
+        with_text: Whether to write a model that takes texts, too; None if the tokenizer allows it.
         rows: Returns the validation rows for a classifier, each with at least one token.
         on_step: Called after each step.
 
@@ -98,8 +102,14 @@ def export_mobile(
             f"{model}: expected a model that reads one window of a text, received one that reads "
             f"{windows}, which a device's runtime does not pool: train with tokens.windows=1"
         )
+    without_text = None
+    if with_text is None:
+        try:
+            read_tables(loaded.tokenizer, loaded.config.gatewise.tokens.unit)
+        except TokenizerTablesError as error:
+            without_text = str(error)
     sampled = _sample(rows, loaded) if rows else []
-    builder = VariantBuilder(loaded, sampled, with_text)
+    builder = VariantBuilder(loaded, sampled, with_text is not False and not without_text)
     steps: list[ExportStep] = []
 
     def take(what: str, variant: Variant) -> None:
@@ -121,6 +131,8 @@ def export_mobile(
         tokens=variant.artifact.config.vocab_size,
         steps=tuple(steps),
         text_model=variant.text_model.ByteSize() if variant.text_model else None,
+        parts=variant.parts_size,
+        without_text=without_text,
         archive=mobile_folder.zip_of(out),
     )
     export = exported.as_dict()

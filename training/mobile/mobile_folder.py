@@ -113,7 +113,7 @@ pipeline_tag: text-classification
 
 Labels: {label_list(loaded.labels.names)}.
 
-An app carries {export["size"]:,} bytes: the network in ONNX, the tokenizer and `config.json`.
+{_carried(export)}
 
 | file | contents |
 |---|---|
@@ -132,6 +132,16 @@ An app carries {export["size"]:,} bytes: the network in ONNX, the tokenizer and 
 
 {_steps(export)}
 """
+
+
+def _carried(export: Mapping[str, Any]) -> str:
+    parts = f"{export['parts']:,} bytes: the network in ONNX, the tokenizer and `config.json`."
+    if export["text_model"] is None:
+        return f"Besides onnxruntime, an app carries {parts}"
+    return (
+        f"Besides onnxruntime, an app carries one file of {export['text_model']:,} bytes, which "
+        f"takes texts; or, if it makes token ids itself, {parts}"
+    )
 
 
 def _steps(export: Mapping[str, Any]) -> str:

@@ -53,13 +53,14 @@ class Variant:
         return (self.artifact.config.model_dump_json() + "\n").encode()
 
     @property
-    def size(self) -> int:
-        """Bytes that an app carries: the network in ONNX, the tokenizer and `config.json`.
+    def parts_size(self) -> int:
+        """Bytes of the network in ONNX, the tokenizer and `config.json`."""
+        return len(self.artifact.model) + len(self.tokenizer_bytes) + len(self.config_bytes)
 
-        Or the text model if it is larger.
-        """
-        parts = len(self.artifact.model) + len(self.tokenizer_bytes) + len(self.config_bytes)
-        return max(parts, self.text_model.ByteSize() if self.text_model else 0)
+    @property
+    def size(self) -> int:
+        """Bytes that an app carries of it: its parts, or the text model if that is larger."""
+        return max(self.parts_size, self.text_model.ByteSize() if self.text_model else 0)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ fresh network.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,14 +16,13 @@ from onnx import numpy_helper
 
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.ngrams import NgramLogits
-from gatewise.training.onnx_export.graph_builder import Array
 from gatewise.training.onnx_export.keras_to_onnx import (
     DIRECTIONS,
     add_char_ngrams,
     weights_by_direction,
 )
 
-Constants = Mapping[str, Array]
+Constants = Mapping[str, NDArray[Any]]
 """The weights of an exported network by name."""
 
 

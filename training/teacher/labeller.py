@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config
-from gatewise.training.teacher.encoder_folder import read_encoder_folder
-from gatewise.training.teacher.frozen_encoder import FrozenEncoder
+from gatewise.training.fit.progress import OnProgress
+from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
-from gatewise.training.teacher.teacher import Teacher, TeacherCard
+from gatewise.training.teacher.teacher import LabelledTexts, Teacher, TeacherCard
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.record_stream import open_records
@@ -23,17 +23,36 @@ def check_folders(config: Config) -> None:
     Raises:
         GatewiseError: If a folder has no teacher that can be used, or a file of unlabelled texts
             is missing or has no text column.
+        ModuleNotFoundError: If fine-tuning needs a package that is not installed.
     """
     for path in config.teacher.folders:
         if not is_gatewise_model(path):
-            read_encoder_folder(path)
+            check_encoder(path, config)
     for path in config.teacher.unlabelled:
         records = open_records(path, options=config.corpus.read_options())
         records.require(config.corpus.text_column, "text_column")
 
 
-def open_teachers(config: Config, labels: Labels, *, multi_label: bool) -> list[Teacher]:
+def open_teachers(
+    config: Config,
+    labels: Labels,
+    train: LabelledTexts,
+    validation: LabelledTexts,
+    cache: Path,
+    on_progress: OnProgress,
+    *,
+    multi_label: bool,
+) -> list[Teacher]:
     """Loads the teachers.
+
+    Args:
+        config: The run's settings.
+        labels: The labels of the corpus.
+        train: What an encoder is fine-tuned on.
+        validation: What its epoch is chosen by.
+        cache: Folder of the teachers' results, locked.
+        on_progress: Called while an encoder is fine-tuned.
+        multi_label: Whether a text may have several labels.
 
     Raises:
         GatewiseError: If one cannot be used, or has other labels.
@@ -42,7 +61,9 @@ def open_teachers(config: Config, labels: Labels, *, multi_label: bool) -> list[
     return [
         GatewiseModel(path, labels, multi_label=multi_label)
         if is_gatewise_model(path)
-        else FrozenEncoder(read_encoder_folder(path), config.training.seed, multi_label=multi_label)
+        else open_encoder(
+            path, config, train, validation, cache, on_progress, multi_label=multi_label
+        )
         for path in config.teacher.folders
     ]
 

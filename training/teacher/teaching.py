@@ -9,6 +9,7 @@ and no copy or unlabelled text is one of them.
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config, ConfigError
+from gatewise.training.data.auto_settings import with_unit
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.encoded_corpus import update_digest
 from gatewise.training.data.minhash import normalized
@@ -28,7 +30,13 @@ from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progr
 from gatewise.training.teacher.changed_copies import TextChanger, units
 from gatewise.training.teacher.labeller import Labeller, open_teachers
 from gatewise.training.teacher.targets import mix, soften
-from gatewise.training.teacher.teacher import TeacherCard, TeacherError, file_digest
+from gatewise.training.teacher.teacher import (
+    LabelledTexts,
+    TeacherCard,
+    TeacherError,
+    duration,
+    file_digest,
+)
 from gatewise.training.teacher.unlabelled_texts import (
     Likeness,
     UnlabelledCounts,
@@ -47,7 +55,7 @@ _LIMITS_FILE = "limits.json"
 
 _WINDOW = 4096
 _MAX_LEARNT = 50_000
-"""Training rows that a teacher becomes a classifier by."""
+"""Rows of a part that a teacher becomes a classifier by."""
 
 _MAX_POOL = 20_000
 """Texts that words and ends of copies are drawn from."""
@@ -94,11 +102,13 @@ class Taught:
     Attributes:
         rows: The training rows with targets, and copies and unlabelled texts among them; the
             validation and test rows as they were.
+        config: The run's settings, `tokens.unit` chosen for these rows.
         labeller: The teachers.
         counts: What the training rows are.
     """
 
     rows: Rows
+    config: Config
     labeller: Labeller
     counts: TeachingCounts
 
@@ -160,11 +170,22 @@ def teach(
     Raises:
         GatewiseError: If a teacher cannot be used, or has no time for the rows themselves.
     """
-    teachers = open_teachers(config, rows.labels, multi_label=rows.multi_label)
+    train, validation = (_labelled(part, rows) for part in (rows.train, rows.validation))
     with locked(cache_folder):
+        begun = time.monotonic()
+        teachers = open_teachers(
+            config,
+            rows.labels,
+            train,
+            validation,
+            cache_folder,
+            on_progress,
+            multi_label=rows.multi_label,
+        )
+        spent = time.monotonic() - begun
         labeller = Labeller(teachers, cache_folder)
-        teaching = _Teaching(rows, config, labeller, cache_folder, on_progress)
-        teaching.read_corpus()
+        teaching = _Teaching(rows, config, labeller, cache_folder, on_progress, spent)
+        teaching.read_corpus(train)
         stored = store(
             teaching.rows(read_texts(config, bad_rows)),
             file,
@@ -176,7 +197,9 @@ def teach(
         teaching.keep_limits()
     counts = teaching.counts()
     on_progress(Finding(_summary(counts)))
-    return Taught(replace(rows, train=stored), labeller, counts)
+    taught = replace(rows, train=stored)
+    config = with_unit(config, taught, has_neighbours=teaching.has_neighbours)
+    return Taught(taught, config, labeller, counts)
 
 
 class _Teaching:
@@ -189,18 +212,20 @@ class _Teaching:
         labeller: Labeller,
         cache_folder: Path,
         on_progress: OnProgress,
+        spent: float,
     ) -> None:
         self._rows, self._config, self._labeller = rows, config, labeller
         self._on_progress = on_progress
         minutes = config.teacher.minutes
-        self._seconds = None if minutes is None else 60 * minutes
+        self._seconds = None if minutes is None else 60 * minutes - spent
         self._limits = _Limits(cache_folder, _identity(rows, config, labeller))
         self._copies = self._copied = 0
+        self.has_neighbours = False
         self._unlabelled: UnlabelledCounts | None = None
         # Of every text that the network learns from or is measured on.
         self._seen: set[int] = set()
 
-    def read_corpus(self) -> None:
+    def read_corpus(self, train: LabelledTexts) -> None:
         """Has the teachers read all rows, and become classifiers by the training rows."""
         names = ", ".join(
             f"{card.name} ({card.bytes / 1e6:,.0f} MB)" for card in self._labeller.cards
@@ -217,8 +242,7 @@ class _Teaching:
             self._labeller.read(texts, stage.add)
             unread -= new
             self._check_time(unread)
-        texts, truth = self._learnt()
-        self._labeller.learn(texts, truth)
+        self._labeller.learn(train.texts, train.truth)
 
     def rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
         """The rows that the network learns from."""
@@ -256,18 +280,6 @@ class _Teaching:
         if self._seconds is not None:
             read = self._unlabelled.read if self._unlabelled else 0
             self._limits.keep(self._copies, read)
-
-    def _learnt(self) -> tuple[list[str], NDArray[np.bool_]]:
-        """The training rows in scope, evenly spaced if there are very many, and their labels."""
-        train = self._rows.train
-        step = -(-len(train) // _MAX_LEARNT)
-        chosen = [
-            row
-            for row in train.only(np.arange(len(train)) % step == 0)
-            if row.labels or self._rows.multi_label
-        ]
-        truth = self._rows.labels.matrix([row.labels for row in chosen])
-        return [row.text for row in chosen], truth
 
     def _own_rows(self) -> Iterator[Row]:
         for window in self._rows.train.windows():
@@ -342,7 +354,9 @@ class _Teaching:
     def _changer(self) -> TextChanger:
         pool = _sample(self._rows.train)
         words = {unit.strip().lower() for text in pool for unit in units(text)}
-        return TextChanger(pool, self._labeller.similar_words(words))
+        neighbours = self._labeller.similar_words(words)
+        self.has_neighbours = bool(neighbours)
+        return TextChanger(pool, neighbours)
 
     def _likeness(self) -> Any:
         """A function of texts, which tells which of them are like those of the corpus."""
@@ -435,16 +449,14 @@ class _Limits:
         return document if isinstance(document, dict) else {}
 
 
-def duration(seconds: float) -> str:
-    """A time in words.
-
-    >>> duration(40), duration(100), duration(9000)
-    ('a minute', '2 minutes', '2.5 hours')
-    """
-    minutes = seconds / 60
-    if minutes < 1.5:
-        return "a minute"
-    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+def _labelled(part: StoredRows, rows: Rows) -> LabelledTexts:
+    """The rows of a part that are in scope, evenly spaced if there are very many."""
+    step = -(-len(part) // _MAX_LEARNT)
+    chosen = [
+        row for row in part.only(np.arange(len(part)) % step == 0) if row.labels or rows.multi_label
+    ]
+    truth = rows.labels.matrix([row.labels for row in chosen])
+    return LabelledTexts([row.text for row in chosen], truth)
 
 
 def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:

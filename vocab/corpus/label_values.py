@@ -154,8 +154,9 @@ def named_values(
     def named(value: object, of_column: Sequence[str]) -> object:
         if isinstance(value, list):
             return [named(item, of_column) for item in value]
-        is_number = isinstance(value, int) and -1 <= value < len(of_column)
-        return (None if value == -1 else of_column[value]) if is_number else value
+        if isinstance(value, int) and -1 <= value < len(of_column):
+            return None if value == -1 else of_column[value]
+        return value
 
     return {
         column: named(value, names[column]) if column in names else value

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -68,6 +69,14 @@ def test_a_copy_of_a_test_row_is_leakage(audited):
     assert audited.duplicates.overlaps["test", "train"].exact == 1
     assert "1 of 1 test rows repeat a train row exactly" in audited.duplicates.summary()
     assert "validation" not in audited.duplicates.rows
+
+
+def test_validation_rows_are_searched_for_copies_and_not_audited(rows):
+    texts, labels = map(list, zip(*rows[:60], strict=True))
+    found = package.audit(texts, labels, validation=(texts[:2], labels[:2]))
+    assert sorted(row.line for row in found.rows) == list(range(60))
+    assert found.duplicates.overlaps["validation", "train"].exact == 2
+    assert "exact copy" in found.page()
 
 
 def test_the_folder_has_a_page_every_row_and_the_doubtful_ones_for_a_tool(audited, rows, tmp_path):
@@ -157,3 +166,10 @@ def test_the_command_writes_the_folder_and_prints_the_first_rows(gatewise, rows,
     code, _, stderr = gatewise("audit", corpus, "--out", tmp_path)
     assert code == 1
     assert "not the folder of an audit" in stderr
+
+
+def test_without_cleanlab_the_extra_is_named(gatewise, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    code, _, stderr = gatewise("audit", tmp_path / "rows.csv", "--out", tmp_path / "audit")
+    assert code == 1
+    assert "pip install 'gatewise[audit]'" in stderr
