@@ -55,16 +55,17 @@ def train(
     progress: "bool | Callable[..., None] | None" = None,
     **settings: object,
 ) -> "Model":
-    """Trains a classifier, as `gatewise train` does.
+    """Trains a classifier, or a model that predicts a number, as `gatewise train` does.
 
     Args:
         texts: The texts: a list, an array, a column of a data frame. Without labels: a path, as the
-            command takes it, or a data frame with the columns `text` and `label` or `labels`, or
-            those that `text_column` and `label_column` name.
+            command takes it, or a data frame with the columns `text` and `label`, `labels` or
+            `value`, or those that `text_column` and `label_column` name.
         labels: The labels of the texts: strings, integers or booleans. For several labels a text:
             lists of labels, or a matrix of zeros and ones with a column for each label. Rows of
             probabilities, with a column for each label, are soft labels. A matrix without names
-            numbers its labels from 0.
+            numbers its labels from 0. Floats that are not all whole are numbers to predict;
+            `task="regression"` says so of others.
         validation: Rows that choose the best epoch: a path, a data frame, or a pair of texts and
             labels. None holds a share of the training rows out.
         test: Rows to report on at the end, likewise; nothing is chosen by them.

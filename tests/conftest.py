@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pickle
+import random
 import re
 import shutil
 import signal
@@ -279,6 +280,49 @@ def forward_model_folder(once, languages, small_config, train):
         train(folder / "languages", forward, *corpora)
 
     return once("forward-trained", fill) / "languages"
+
+
+# What each word adds to the number of a text, around 100.
+_WORTH = {"awful": -30, "poor": -20, "plain": 0, "fine": 10, "good": 20, "superb": 40}
+_FILLERS = ("the", "film", "was", "a", "story", "with", "and", "music", "long", "scene")
+
+
+@pytest.fixture(scope="session")
+def numbers_corpus(once):
+    """A folder with train.csv and test.csv: texts with a number, which their words add up to."""
+
+    def fill(folder):
+        generator = random.Random(5)
+        for name, count in (("train", 400), ("test", 200)):
+            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["text", "value"])
+                for _ in range(count):
+                    telling = generator.choices(list(_WORTH), k=2)
+                    words = telling + generator.choices(_FILLERS, k=4)
+                    generator.shuffle(words)
+                    number = 100 + sum(map(_WORTH.get, telling)) + generator.gauss(0, 3)
+                    writer.writerow([" ".join(words), round(number, 2)])
+
+    return once("numbers", fill)
+
+
+@pytest.fixture(scope="session")
+def numbers_run(once, numbers_corpus, train):
+    """A training run that predicts numbers, and its folder: `(run, path)`. Not to be changed."""
+    from gatewise.training.config import config
+
+    settings = ["units=8", "embedding_size=16", "buckets=1000"]
+    assignments = [f"network.{setting}" for setting in settings]
+    settings = config.load(assignments=[*assignments, "tokens.unit=word", "training.epochs=4"])
+
+    def fill(folder):
+        paths = numbers_corpus / "train.csv", None, numbers_corpus / "test.csv"
+        run = train(folder / "model", settings, *paths)
+        (folder / "run.pickle").write_bytes(pickle.dumps(run))
+
+    folder = once("numbers-trained", fill)
+    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
 
 
 @pytest.fixture(scope="session")

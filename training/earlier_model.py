@@ -135,6 +135,11 @@ class EarlierModel:
         Raises:
             ArgumentError: If texts have one label in one of the two, and several in the other.
         """
+        if "regression" in (rows.task, self.classifier.task):
+            raise ArgumentError(
+                f"{self._path}: a run that predicts a number cannot start from an earlier model, "
+                "nor any run from a model that does: train it from the start"
+            )
         if rows.multi_label != self.classifier.multi_label:
             kinds = {False: "one label a text", True: "any number of labels a text"}
             raise ArgumentError(

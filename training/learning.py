@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.data import examples
 from gatewise.training.data.examples import Examples
-from gatewise.training.evaluation import decision_rules
+from gatewise.training.evaluation import decision_rules, intervals
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.rejection import Rejection
@@ -102,13 +102,14 @@ def _fit(
     """Trains the network."""
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.fit import fit
-    from gatewise.training.fit.path_weights import solved_prior
+    from gatewise.training.fit.path_weights import NUMBERS_PRIOR, solved_prior
     from gatewise.training.fit.train_step import Trainer
 
     corpus, settings = prepared.corpus, prepared.config.training
     max_length = prepared.config.tokens.max_length
     train = corpus.train.windows(max_length)
     solution = _initialize(network, prepared, train)
+    prior = solved_prior(solution.scale) if solution and solution.scale else None
     trainer = Trainer(network, _loss(prepared, corpus.train), settings)
     fitted = fit(
         trainer,
@@ -117,7 +118,7 @@ def _fit(
         corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
-        prior=solved_prior(solution.scale) if solution and solution.scale else None,
+        prior=prior if corpus.rows.scale is None else NUMBERS_PRIOR,
         resume=resume,
     )
     return trainer, replace(fitted, strength=solution.strength if solution else None)
@@ -152,6 +153,7 @@ def _refit(
         _export(trainer.model, prepared),
         thresholds=chosen.thresholds,
         reject=chosen.reject,
+        interval=chosen.interval,
         cascade=chosen.cascade,
         corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
     )
@@ -212,6 +214,7 @@ def _initialize(
             planned.solver_spelling,
             config.training,
             multi_label=multi_label,
+            is_regression=prepared.corpus.rows.scale is not None,
             strength=strength,
         )
     return solution
@@ -222,7 +225,11 @@ def _loss(prepared: Prepared, rows: Examples) -> "Loss":
 
     corpus = prepared.corpus.rows
     return make_loss(
-        prepared.config.training, rows, len(corpus.labels), multi_label=corpus.multi_label
+        prepared.config.training,
+        rows,
+        len(corpus.labels),
+        multi_label=corpus.multi_label,
+        scale=corpus.scale,
     )
 
 
@@ -257,29 +264,38 @@ def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
     from gatewise.training.trained_model import TrainedModel
 
     rows = prepared.corpus.rows
-    return TrainedModel(
+    model = TrainedModel(
         lowered=to_onnx(network, prepared.config.network),
         tokenizer=prepared.tokenizer,
         labels=rows.labels,
-        multi_label=rows.multi_label,
+        task=rows.task,
         shape=prepared.blueprint.shape,
         config=prepared.config,
         parameters=exported_parameters(network),
         corpus_sha256=prepared.corpus.train_sha256,
     )
+    return model if rows.scale is None else model.in_units_of(rows.scale)
 
 
 def _decide(
     model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
 ) -> tuple["TrainedModel", Decisions]:
-    """Chooses the temperature, the thresholds and the cascade, on the validation rows."""
+    """Chooses temperature, thresholds and cascade, or the interval, on the validation rows."""
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
+    if model.task == "regression":
+        interval = intervals.conformal(model.classifier(), validation)
+        if interval is None:
+            report(
+                f"no interval: {len(validation)} validation rows are too few for one with a "
+                f"confidence of {intervals.CONFIDENCE:.0%}"
+            )
+        return replace(model, interval=interval), Decisions(None, None, None)
     if config.training.calibration:
         calibration = decision_rules.calibration(model.classifier(), validation)
         if calibration.temperature != 1:
             model = model.divided_by(calibration.temperature)
-    if model.multi_label:
+    if model.task == "multi_label":
         thresholds = decision_rules.label_thresholds(model.classifier(), validation)
         model = replace(model, thresholds=thresholds)
     elif config.reject.is_wanted:
@@ -290,7 +306,11 @@ def _decide(
                 f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
                 f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
             )
-    cascade = None if model.multi_label else decision_rules.cascade(model.classifier(), validation)
+    cascade = (
+        None
+        if model.task == "multi_label"
+        else decision_rules.cascade(model.classifier(), validation)
+    )
     if cascade:
         model = replace(model, cascade=cascade.settings)
     return model, Decisions(calibration, rejection, cascade)

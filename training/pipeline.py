@@ -23,10 +23,16 @@ from gatewise.training.data.row_survey import survey
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.evaluation import baselines, model_benchmark
-from gatewise.training.evaluation.baselines import Baselines
+from gatewise.training.evaluation.baselines import Baselines, NumberBaselines
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.evaluation.model_benchmark import ExportedModel
+from gatewise.training.evaluation.regression import (
+    RegressionReport,
+    ResidualAnalysis,
+    ResidualAnalyzer,
+    report_on,
+)
 from gatewise.training.fit.progress import Finding, Fitted, OnProgress, Progress
 from gatewise.training.learning import Decisions, Learnt, learn
 from gatewise.training.network import parameters
@@ -56,9 +62,9 @@ _TIMED_TEXTS = 256
 class _Evaluation:
     """What the classifiers that serve the model do with the validation and test rows."""
 
-    validation: Report
-    test: Report | None
-    reviewed: ErrorAnalysis
+    validation: Report | RegressionReport
+    test: Report | RegressionReport | None
+    reviewed: ErrorAnalysis | ResidualAnalysis
     models: tuple[ExportedModel, ...]
 
 
@@ -222,9 +228,13 @@ def _evaluate(learnt: Learnt, corpus: EncodedCorpus, *, with_models: bool) -> _E
         with_models: Whether every precision is evaluated and timed.
     """
     served, validated = learnt.served, learnt.validated
-    review = ErrorAnalyzer.of(served)
-    validation = evaluate(validated, corpus.validation, None if corpus.test else review.add)
-    test = evaluate(served, corpus.test, review.add) if corpus.test else None
+    review = (
+        ErrorAnalyzer.of(served)
+        if corpus.rows.scale is None
+        else ResidualAnalyzer(served.coverage_counter)
+    )
+    validation = report_on(validated, corpus.validation, None if corpus.test else review.add)
+    test = report_on(served, corpus.test, review.add) if corpus.test else None
     if not with_models:
         return _Evaluation(validation, test, review.result(), ())
     texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
@@ -234,7 +244,7 @@ def _evaluate(learnt: Learnt, corpus: EncodedCorpus, *, with_models: bool) -> _E
     models = [model_benchmark.measure(classifier, test or validation, texts)]
     for precision in PRECISIONS[1:]:
         smaller = measured.classifier(precision)
-        report = evaluate(smaller, corpus.test or corpus.validation)
+        report = report_on(smaller, corpus.test or corpus.validation)
         models.append(model_benchmark.measure(smaller, report, texts))
     return _Evaluation(validation, test, review.result(), tuple(models))
 
@@ -246,7 +256,7 @@ def _earlier(
     validation = earlier.evaluate(corpus.validation.rows)
     report(
         f"of the validation rows the earlier model gets {validation.accuracy:.4f} right, the new "
-        f"one {run.validation.accuracy:.4f}"
+        f"one {_on_labels(run.validation).accuracy:.4f}"
     )
     test = earlier.evaluate(corpus.test.rows) if corpus.test else None
     return ComparedModel(
@@ -256,8 +266,17 @@ def _earlier(
     )
 
 
+def _on_labels(report: Report | RegressionReport) -> Report:
+    """A report on labels, which every run with a teacher or an earlier model has."""
+    if isinstance(report, RegressionReport):
+        raise TypeError("expected a report on labels, received one on numbers")
+    return report
+
+
 def _never_predicted(evaluation: _Evaluation, config: Config) -> list[CorpusFinding]:
     """The labels that the finished model predicts for none of the rows it was reviewed on."""
+    if isinstance(evaluation.reviewed, ResidualAnalysis):
+        return []
     labels, part = evaluation.reviewed.labels, "test" if evaluation.test else "validation"
     return corpus_check.never_predicted(
         {each.label: each.hits + each.wrong for each in labels},
@@ -284,7 +303,8 @@ def _compare(
     untaught = None
     if config.teacher.untaught:
         untaught = _untaught(rows, config, space, on_progress, prepared.earlier)
-    student = _compared(learnt, evaluation.validation, evaluation.test)
+    test = _on_labels(evaluation.test) if evaluation.test else None
+    student = _compared(learnt, _on_labels(evaluation.validation), test)
     found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, learnt.served)
     if found.warning:
         on_progress(Finding(found.warning))
@@ -344,17 +364,17 @@ def _metrics(
     )
 
 
-def _baselines(prepared: Prepared, train: StoredRows) -> Baselines:
+def _baselines(prepared: Prepared, train: StoredRows) -> Baselines | NumberBaselines:
     corpus = prepared.corpus
     learnt = [train]
     if prepared.config.training.refit and corpus.test:
         # As the model that classifies the test rows.
         learnt.append(corpus.rows.validation)
+    evaluated = corpus.test or corpus.validation
+    if corpus.rows.scale is not None:
+        return baselines.measure_numbers(learnt, evaluated)
     return baselines.measure(
-        learnt,
-        corpus.test or corpus.validation,
-        corpus.rows.labels,
-        multi_label=corpus.rows.multi_label,
+        learnt, evaluated, corpus.rows.labels, multi_label=corpus.rows.multi_label
     )
 
 

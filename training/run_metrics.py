@@ -2,8 +2,9 @@
 
 from dataclasses import asdict, dataclass
 
-from gatewise.training.evaluation.baselines import Baselines
+from gatewise.training.evaluation.baselines import Baselines, NumberBaselines
 from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.fit.progress import Fitted
 from gatewise.training.teacher.comparison import ComparedModel, Comparison
 from gatewise.training.teacher.teaching import TeachingCounts
@@ -38,9 +39,9 @@ class RunMetrics:
     parameters: int
     coverage: Coverage
     fitted: Fitted
-    validation: Report
-    test: Report | None
-    baselines: Baselines | None = None
+    validation: Report | RegressionReport
+    test: Report | RegressionReport | None
+    baselines: Baselines | NumberBaselines | None = None
     refit_rows: int | None = None
     teaching: TeachingCounts | None = None
     comparison: Comparison | None = None

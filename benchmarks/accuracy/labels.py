@@ -78,7 +78,7 @@ def audit_swapped(corpus: Corpus, share: float, seed: int, *, train: bool) -> Ro
 def _accuracy(train: Rows, test: Rows, seed: int) -> float:
     labels, expected = ([label for (label,) in rows.labels] for rows in (train, test))
     model = gatewise.train(list(train.texts), labels, seed=seed, progress=False)
-    return float(model.evaluate(list(test.texts), expected).accuracy)
+    return model.evaluate(list(test.texts), expected).main_metrics["accuracy"]
 
 
 Chooser = Callable[[NDArray[np.float64], Sequence[NDArray[np.int64]], int, Any], NDArray[np.int64]]

@@ -28,7 +28,7 @@ from gatewise.service.model.onnx_session import open_session
 from gatewise.service.model.scores import apply
 from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.ordered_pool import in_order
-from gatewise.service.scoring.output_columns import Column, OutputColumns
+from gatewise.service.scoring.output_columns import Column, NumberColumns, OutputColumns
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.record_stream import open_records
@@ -191,7 +191,7 @@ CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
 }
 
 
-def _columns(model: Classifier) -> OutputColumns:
+def _columns(model: Classifier) -> OutputColumns | NumberColumns:
     return OutputColumns.for_input(model, (), "the corpus", Format.PARQUET)
 
 

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
+from gatewise.service.model.scores import NO_LABELS
 from gatewise.service.scoring.input_schema import has_named_labels, input_schema, json_columns
-from gatewise.service.scoring.output_columns import OutputColumns
+from gatewise.service.scoring.output_columns import NumberColumns, OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.cell_values import cell_text
 from gatewise.vocab.corpus.corpus_reader import text_of
@@ -50,7 +51,7 @@ class ScoringPlan:
 
     text_column: str
     input_columns: frozenset[str]  # the input's columns, those of all files together
-    output_columns: OutputColumns
+    output_columns: OutputColumns | NumberColumns
     reject: RejectSettings | None
     cascade: bool
     row_format: RowFormat
@@ -152,6 +153,8 @@ def reject_settings(classifier: Classifier, none_below: float | None) -> RejectS
     """
     if none_below is None:
         return classifier.reject
+    if classifier.task == "regression":
+        raise ArgumentError(NO_LABELS.format("none_below"), option="none_below")
     if classifier.multi_label:
         raise ArgumentError(
             "none_below: expected a model that gives each text exactly one label; this one gives "

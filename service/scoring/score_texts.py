@@ -19,7 +19,7 @@ from gatewise.service.model.texts import checked_texts
 from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.options import reject_settings
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
-from gatewise.service.scoring.output_columns import OutputColumns
+from gatewise.service.scoring.output_columns import NumberColumns, OutputColumns
 from gatewise.vocab.corpus.columns import LABEL, LABELS
 from gatewise.vocab.corpus.data_files import Format
 
@@ -61,7 +61,8 @@ def score_texts(
     Returns:
         The values of each column, one per text: `predicted_label` and `predicted_score`, then
         `predicted_label_2` and so on; with several labels per text, `predicted_labels` and
-        `predicted_scores`, which are lists.
+        `predicted_scores`, which are lists; of a model that predicts numbers, `prediction`, and
+        `low` and `high`, the bounds of its interval.
 
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.
@@ -134,7 +135,7 @@ def columns_of_texts(  # noqa: PLR0913 — an argument for each option
 
 
 def _columns(
-    output_columns: OutputColumns,
+    output_columns: OutputColumns | NumberColumns,
     reject: RejectSettings | None,
     scores: NDArray[np.float32],
     has_tokens: NDArray[np.bool_],

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.duplicates import Duplicates, Finder, Part
 from gatewise.training.data.stored_rows import StoredRows, store
+from gatewise.training.data.value_scale import ValueScale
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.corpus.columns import Columns, FoundColumns
+from gatewise.vocab.corpus.columns import LABEL, LABELS, VALUE, Columns, FoundColumns, Task
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
 from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
@@ -101,6 +102,8 @@ class Rows:
         held_out: Whether the validation rows are a part of the training corpus.
         unknown: Labels of validation and test rows that no training row has.
         known_labels: Labels that need no training row.
+        scale: In a regression, how the numbers are standardized: `labels` is then `value` alone;
+            None in other tasks.
     """
 
     train: StoredRows
@@ -114,6 +117,14 @@ class Rows:
     held_out: bool = False
     unknown: tuple[UnknownLabels, ...] = ()
     known_labels: tuple[str, ...] = ()
+    scale: ValueScale | None = None
+
+    @property
+    def task(self) -> Task:
+        """Whether a text has one label, several, or a number."""
+        if self.scale is not None:
+            return "regression"
+        return "multi_label" if self.multi_label else "single_label"
 
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
@@ -152,13 +163,8 @@ def read(
     if columns.probability_prefix is not None:
         reader.require_probabilities()
     multi_label = reader.columns.task == "multi_label"
-    if config.reject.is_wanted:
-        _check_reject(config, reader.columns)
-    if multi_label and config.training.sampling == "balanced":
-        raise ConfigError(
-            "training.sampling=balanced: expected a task with one label a text, received one with "
-            "several: set training.class_weights=balanced instead"
-        )
+    is_regression = reader.columns.task == "regression"
+    _check_task(config, reader.columns)
     counts = _LabelCounts()
     out_of_scope = config.reject.out_of_scope
     rows = reader.rows(bad_rows, out_of_scope=out_of_scope)
@@ -166,7 +172,8 @@ def read(
     train = store(counts.noting(rows), folder / "train.arrow", limit)
     try:
         # Before the other corpora are read.
-        labels = Labels.of([*(reader.columns.labels or counts.of_labels), *known_labels])
+        found_labels = [*(reader.columns.labels or counts.of_labels), *known_labels]
+        labels = Labels((VALUE,)) if is_regression else Labels.of(found_labels)
     except CorpusError as error:
         raise CorpusError(f"{corpora.train}: {error}") from None
     if config.reject.is_wanted and config.reject.label in labels.ids:
@@ -214,9 +221,9 @@ def read(
         unknown=tuple(unknown),
         known_labels=known_labels,
     )
-    if config.corpus.duplicates == "ignore":
-        return found
-    return _with_duplicates(found, config, folder)
+    if config.corpus.duplicates != "ignore":
+        found = _with_duplicates(found, config, folder)
+    return replace(found, scale=ValueScale.of(found.train)) if is_regression else found
 
 
 def _with_splits(folder: Path, corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
@@ -235,7 +242,7 @@ def _has_labels(path: Path, columns: Columns, options: ReadOptions) -> bool:
     first = next(iter(open_records(path, options=options)), None)
     if columns.probability_prefix is not None or not isinstance(first, Record):
         return True
-    names = ("label", "labels") if columns.label is None else (columns.label,)
+    names = (LABEL, LABELS, VALUE) if columns.label is None else (columns.label,)
     return any(first.values.get(name) not in (None, -1) for name in names)
 
 
@@ -248,6 +255,44 @@ def _split_notes(folder: Path, corpora: Corpora) -> Iterator[str]:
     yield f"{folder}: its splits are used as such: {', '.join(used)}"
     if "test" in splits and corpora.test is None:
         yield f"{folder}: its split test has no labels and is left out"
+
+
+def _check_task(config: Config, columns: FoundColumns) -> None:
+    """Refuses settings that make no sense for the task.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    training = config.training
+    if columns.task == "regression":
+        unusable = {
+            "reject": config.reject.is_wanted,
+            "teacher": config.teacher.is_wanted,
+            "corpus.probability_prefix": config.corpus.probability_prefix is not None,
+            "training.class_weights": training.class_weights == "balanced",
+            "training.sampling": training.sampling == "balanced",
+            "training.label_smoothing": training.label_smoothing > 0,
+            "training.metric": training.metric not in ("auto", "rmse", "loss"),
+        }
+        for name in (name for name, is_set in unusable.items() if is_set):
+            raise ConfigError(
+                f"{name}: expected a corpus with labels, received one with numbers to predict: "
+                "leave the setting out"
+            )
+        return
+    for name in ("metric", "loss"):
+        if getattr(training, name) in ("rmse", "huber"):
+            raise ConfigError(
+                f"training.{name}={getattr(training, name)}: expected a corpus with numbers to "
+                "predict, received one with labels: leave the setting out"
+            )
+    if config.reject.is_wanted:
+        _check_reject(config, columns)
+    if columns.task == "multi_label" and training.sampling == "balanced":
+        raise ConfigError(
+            "training.sampling=balanced: expected a task with one label a text, received one with "
+            "several: set training.class_weights=balanced instead"
+        )
 
 
 def _check_reject(config: Config, columns: FoundColumns) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gatewise.training.config.training_section import Metric, TrainingConfig
+from gatewise.training.config.training_section import MINIMIZED, Metric, TrainingConfig
 from gatewise.training.data.examples import Examples
 from gatewise.training.fit import diagnosis
 from gatewise.training.fit.checkpoint import Checkpoint, Checkpoints, TrainingState
@@ -113,11 +113,13 @@ def refit(
         trainer.scale_paths(fitted.paths)
 
 
-def metric_of(config: TrainingConfig, *, multi_label: bool) -> Metric:
+def metric_of(config: TrainingConfig, loss: Loss) -> Metric:
     """The validation metric by which the best epoch is chosen."""
     if config.metric != "auto":
         return config.metric
-    return "macro_f1" if multi_label else "accuracy"
+    if loss.scale is not None:
+        return "rmse"
+    return "macro_f1" if loss.multi_label else "accuracy"
 
 
 class _Run:
@@ -137,7 +139,7 @@ class _Run:
         self._prior = prior
         self._train, self._validation = train, validation
         self._checkpoints, self._on_progress = checkpoints, on_progress
-        self._metric = metric_of(config, multi_label=self._loss.multi_label)
+        self._metric = metric_of(config, trainer.loss)
         self._batches = Batches(
             train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
@@ -166,6 +168,7 @@ class _Run:
                 self._trainer,
                 self._validation,
                 multi_label=self._loss.multi_label,
+                scale=self._loss.scale,
                 prior=self._prior,
             )
             self._trainer.scale_paths(factors)
@@ -180,8 +183,7 @@ class _Run:
         )
 
     def _begin(self) -> None:
-        labels = 2 if self._loss.multi_label else self._loss.labels
-        cost = Cost(guess=math.log(labels))
+        cost = Cost(guess=self._loss.guess)
         if self._config.learning_rate == "auto":
             numbers = (self._batches.epoch(epoch) for epoch in itertools.count(1))
             batches = self._tensors(itertools.chain.from_iterable(numbers))
@@ -231,6 +233,7 @@ class _Run:
                 self._validation,
                 self._metric,
                 multi_label=self._loss.multi_label,
+                scale=self._loss.scale,
                 prior=self._prior,
             )
             weights = self._trainer.weights()
@@ -325,7 +328,7 @@ class _Run:
 
     def _order(self, epoch: Epoch) -> tuple[float, float]:
         """A sort key of epochs: greater is better."""
-        metric = -epoch.metric if self._metric == "loss" else epoch.metric
+        metric = -epoch.metric if self._metric in MINIMIZED else epoch.metric
         return metric, -epoch.validation_loss
 
     def _tensors(self, rows: Iterator[NDArray[np.int64]]) -> Iterator[Batch]:

@@ -3,7 +3,8 @@
 Gradient descent needs many updates to fit a table in which most n-grams occur once or twice. Where
 the rows are few, a solver finds the optimum in seconds: with one label a text, a linear support
 vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
-for Large Linear Classification"); with several, a logistic regression for each. The regularization
+for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
+ridge regression. The regularization
 is chosen by cross-validation on the training rows, and so is the factor that makes margins of
 support vector machines log-odds.
 
@@ -22,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.svm import LinearSVC
 
@@ -107,6 +108,7 @@ def solve_linear_path(
     config: TrainingConfig,
     *,
     multi_label: bool,
+    is_regression: bool = False,
     strength: float | None = None,
 ) -> Solution | None:
     """Sets the weights of a network's linear path, and keeps them from being trained further.
@@ -118,6 +120,7 @@ def solve_linear_path(
         spelling: The character n-grams of each token; None to use none.
         config: The training settings: the seed, and whether labels are balanced.
         multi_label: Whether a text may have several labels.
+        is_regression: Whether the targets are standardized numbers.
         strength: The C, the inverse of the regularization; None to choose it by cross-validation.
 
     Returns:
@@ -128,7 +131,9 @@ def solve_linear_path(
         return None
     (layer,) = layers
     features = _features(model, layer, train, spelling)
-    solver = _Solver(layer.classes, config, multi_label=multi_label)
+    kind = _RidgeSolver if is_regression else _Solver
+    # Folds of numbers, as those of several labels, need no row of each label.
+    solver = kind(layer.classes, config, multi_label=multi_label or is_regression)
     if strength is None:
         solution = solver.choose(features.matrix, features.targets)
     else:
@@ -193,6 +198,7 @@ class _Solver:
 
     def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
         self._classes, self._seed, self._multi_label = classes, config.seed, multi_label
+        self._strengths, self._first = _STRENGTHS[multi_label], _FIRST_STRENGTH[multi_label]
         balanced = "balanced" in (config.class_weights, config.sampling)
         self._class_weight = "balanced" if balanced else None
 
@@ -201,14 +207,14 @@ class _Solver:
 
         From the first value on, smaller or larger ones are tried for as long as they are better.
         """
-        first = _FIRST_STRENGTH[self._multi_label]
+        first = self._first
         most = len(targets) if self._multi_label else np.bincount(targets).max()
         if most < _FOLDS:
             # No label has a row for each fold.
             return Solution(first, None if self._multi_label else _USUAL_SCALE)
         parts = self.parts(matrix, targets, _FOLDS)
         truth = targets[np.concatenate([held_out for _, held_out in parts])]
-        values = _STRENGTHS[self._multi_label]
+        values = self._strengths
         start = values.index(first)
         best, best_logits = first, self.held_out(matrix, targets, first, parts)
         highest = self._score(best_logits, truth)
@@ -300,6 +306,25 @@ class _Solver:
         # The sum of the recalls: every label counts the same.
         rows = np.bincount(targets, minlength=self._classes)
         return float((is_right / rows[targets]).sum())
+
+
+class _RidgeSolver(_Solver):
+    """The ridge regression of numbers; C is the inverse of scikit-learn's alpha."""
+
+    def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
+        super().__init__(classes, config, multi_label=multi_label)
+        self._strengths, self._first = _STRENGTHS[False], _FIRST_STRENGTH[False]
+
+    def fit(
+        self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
+    ) -> NDArray[np.float64]:
+        """The weights of the number, float64 `(1, columns)`."""
+        # Standardized targets and the begin mark, which every text has, leave out an intercept.
+        ridge = Ridge(alpha=1 / strength, fit_intercept=False, solver="sparse_cg")
+        return np.atleast_2d(ridge.fit(matrix, targets.ravel().astype(np.float64)).coef_)
+
+    def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
+        return -float(np.square(logits - targets).sum())
 
 
 def _scale(logits: NDArray[np.float64], targets: NDArray[Any]) -> float:

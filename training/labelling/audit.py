@@ -29,7 +29,7 @@ from gatewise.vocab.corpus.annotation_records import SUFFIXES, Annotation, Tool
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.corpus.label_values import SEPARATOR
 from gatewise.vocab.corpus.records import Location
-from gatewise.vocab.errors import OutputError
+from gatewise.vocab.errors import CorpusError, OutputError
 
 PAGE, TABLE = "audit.html", "rows.csv"
 """The files of an audit, besides one for an annotation tool."""
@@ -187,6 +187,10 @@ def audit(corpora: Corpora, config: Config, bad_rows: BadRows) -> Audit:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = read(corpora, config, bad_rows, folder)
+        if rows.task == "regression":
+            raise CorpusError(
+                f"{corpora.train}: expected labels to audit, received numbers to predict"
+            )
         parts = whole(rows).parts()
         if rows.held_out:
             del parts["validation"]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.scores import NO_LABELS
 from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 from gatewise.vocab.corpus import annotation_records
 from gatewise.vocab.corpus.annotation_records import Annotation, Tool
@@ -67,6 +68,8 @@ def suggest(classifier: Classifier, texts: Sequence[str], count: int) -> list[Su
     """
     if count < 1:
         raise ArgumentError(f"n: expected 1 or more texts to choose, received {count}")
+    if classifier.task == "regression":
+        raise ArgumentError(NO_LABELS.format("suggest"))
     probabilities = np.zeros((len(texts), len(classifier.classes_)), dtype=np.float32)
     readable = np.ones(len(texts), dtype=np.bool_)
     for start in range(0, len(texts), _WINDOW):

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.training.data.sampling import reservoir, sample_of_size
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.mobile import mobile_folder
 from gatewise.training.mobile.size_search import within
 from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError, read_tables
@@ -36,6 +38,7 @@ class ExportStep:
     size: int
     accuracy: float | None
     log_loss: float | None
+    rmse: float | None = None  # of a model that predicts numbers, which has no other metric
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class Exported:
     parts: int
     without_text: str | None
     archive: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        document = {**asdict(self), "archive": str(self.archive)}
+        for step in document["steps"]:
+            if step["rmse"] is None:
+                del step["rmse"]
+        return document
 
 
 def export_mobile(
@@ -103,8 +114,12 @@ def export_mobile(
 
     def take(what: str, variant: Variant) -> None:
         report = variant.report
-        metrics = (report.accuracy, report.log_loss) if report else (None, None)
-        steps.append(ExportStep(what, variant.size, *metrics))
+        accuracy = log_loss = rmse = None
+        if isinstance(report, RegressionReport):
+            rmse = report.rmse
+        elif report:
+            accuracy, log_loss = report.accuracy, report.log_loss
+        steps.append(ExportStep(what, variant.size, accuracy, log_loss, rmse))
         on_step(steps[-1])
 
     variant = within(builder, max_size, precision, take)
@@ -120,7 +135,7 @@ def export_mobile(
         without_text=without_text,
         archive=mobile_folder.zip_of(out),
     )
-    export = asdict(exported)
+    export = exported.as_dict()
     del export["archive"]
     mobile_folder.write(variant, out, export)
     return exported

@@ -146,7 +146,11 @@ def _carried(export: Mapping[str, Any]) -> str:
 
 def _steps(export: Mapping[str, Any]) -> str:
     steps = export["steps"]
-    if steps[-1]["accuracy"] is None:
+    if "rmse" in steps[-1]:
+        note = f"The RMSE is that of {export['rows']:,} validation rows."
+        head = "| step | bytes | RMSE |\n|---|--:|--:|"
+        rows = [f"| {step['what']} | {step['size']:,} | {step['rmse']:.4g} |" for step in steps]
+    elif steps[-1]["accuracy"] is None:
         note = "There were no validation rows, so the accuracy of these steps is not known."
         head = "| step | bytes |\n|---|--:|"
         rows = [f"| {step['what']} | {step['size']:,} |" for step in steps]

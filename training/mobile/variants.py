@@ -12,7 +12,8 @@ import onnx
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import ModelConfig, Precision
 from gatewise.service.model.model_folder import Artifact
-from gatewise.training.evaluation.evaluate import Report, evaluate
+from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.regression import RegressionReport, report_on
 from gatewise.training.mobile.onnx_parts import EMBEDDING, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, prune
 from gatewise.training.mobile.text_model import with_tokenizer
@@ -33,7 +34,7 @@ class Variant:
 
     artifact: Artifact
     plan: PruningPlan
-    report: Report | None
+    report: Report | RegressionReport | None
     text_model: onnx.ModelProto | None = None
 
     @property
@@ -103,10 +104,10 @@ class VariantBuilder:
         text_model = with_tokenizer(artifact) if self.with_text else None
         return Variant(artifact, plan, report, text_model)
 
-    def _report(self, artifact: Artifact) -> Report:
+    def _report(self, artifact: Artifact) -> Report | RegressionReport:
         classifier = Classifier(artifact)
         encoded = encode_rows(classifier.encode, self.rows)
-        return evaluate(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
+        return report_on(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
 
     def _config(self, plan: PruningPlan) -> ModelConfig:
         config = self.original.config

@@ -15,6 +15,7 @@ from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.model_benchmark import ExportedModel
+from gatewise.training.evaluation.regression import RegressionReport, ResidualAnalysis
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.network.parameters import LayerParameters
 from gatewise.training.network.vectors import Vectors
@@ -46,7 +47,7 @@ class ReportContents:
     run: RunMetrics
     config: Config
     manifest: Manifest
-    reviewed: ErrorAnalysis
+    reviewed: ErrorAnalysis | ResidualAnalysis
     part: Literal["validation", "test"]
     layers: tuple[LayerParameters, ...]
     models: tuple[ExportedModel, ...]
@@ -60,7 +61,7 @@ class ReportContents:
     automatic: tuple[str, ...] = ()
 
     @property
-    def report(self) -> Report:
+    def report(self) -> Report | RegressionReport:
         """The metrics of the analyzed rows."""
         return self.run.test if self.part == "test" and self.run.test else self.run.validation
 
@@ -94,8 +95,7 @@ class ReportContents:
                     "precision": model.precision,
                     "file": model.file,
                     "bytes": model.bytes,
-                    "accuracy": model.accuracy,
-                    "macro_f1": model.macro_f1,
+                    **model.metrics,
                 }
                 for model in self.models
             ],

@@ -227,6 +227,11 @@ def _report_epoch(trial: Suggestion, progress: Progress, deadline: float | None)
     """Reports an epoch, and ends the trial if it is hopeless or the time is up."""
     epoch = progress.epoch
     if epoch and progress.metric:
+        if progress.metric == "rmse" and not trial.minimizes:
+            raise SearchError(
+                "expected training.metric=rmse in a search where numbers are predicted, so that "
+                "less counts as better from the start: set it"
+            )
         trial.report(epoch.number, epoch.metric, progress.metric)
     if progress.step == progress.steps:
         return  # the last update: the trial ends by itself

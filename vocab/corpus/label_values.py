@@ -1,8 +1,9 @@
-"""The labels of a record: one label, several labels, or a probability for each label."""
+"""What a record has as its target: a label, several, a probability for each label, or a number."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from numbers import Real
 
 from gatewise.vocab.corpus.columns import Task
@@ -15,6 +16,7 @@ SEPARATOR = "|"
 """The separator between labels in a cell of text."""
 
 _TOLERANCE = 1e-3  # of the sum of the probabilities in a single-label task
+_MAX_NUMBER = 1e30  # its square, too, is far from what 64-bit floats can hold
 _MAX_NAMED_LABELS = 3
 _MAX_CHARACTERS = 60
 _OF_THE_MODEL = "the model gives a text exactly one"
@@ -94,6 +96,22 @@ def several_labels(
             return record.bad(unknown_label(label, known))
         labels.add(label)
     return tuple(sorted(labels))
+
+
+def number_of(record: Record, column: str) -> float | BadRow:
+    """The number of a record, or a bad row with the reason why there is none."""
+    value = record.values.get(column)
+    if value is None or value == "":
+        return record.bad("the number is missing")
+    if hasattr(value, "as_py"):  # a scalar of Arrow
+        value = value.as_py()
+    number = _number(float(value) if isinstance(value, Decimal) else value)
+    if number is None or abs(number) > _MAX_NUMBER:
+        return record.bad(
+            f"column {column!r}: expected a finite number such as 3.5, received "
+            f"{_printable(value)}; for labels, set corpus.task=single_label"
+        )
+    return number
 
 
 def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | BadRow:
