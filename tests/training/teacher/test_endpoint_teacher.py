@@ -8,7 +8,7 @@ import pytest
 
 from gatewise.training.config import config
 from gatewise.training.teacher.labeller import Labeller, check_folders, open_teachers
-from gatewise.training.teacher.teacher import TeacherError
+from gatewise.training.teacher.teacher import LabelledTexts, TeacherError
 from gatewise.training.teacher.vector_cache import locked
 from gatewise.vocab.corpus.labels import Labels
 
@@ -27,7 +27,16 @@ def opened(endpoint, tmp_path):
         settings = config.load(assignments=assignments).taught_by([endpoint.url])
         check_folders(settings)
         lines = []
-        (found,) = open_teachers(settings, labels, multi_label=multi_label, report=lines.append)
+        none = LabelledTexts([], labels.matrix([]))
+        (found,) = open_teachers(
+            settings,
+            labels,
+            none,
+            none,
+            tmp_path,
+            lambda finding: lines.append(finding.message),
+            multi_label=multi_label,
+        )
         found.keep_in(tmp_path)
         found.lines = lines
         return found
