@@ -24,8 +24,8 @@ from gatewise.training.workspace import ALL_ROWS, Workspace
 if TYPE_CHECKING:
     import keras
 
-    from gatewise.training.fit.linear_path import Solution
     from gatewise.training.fit.loss import Loss
+    from gatewise.training.fit.path_solver import Solution
     from gatewise.training.fit.train_step import Trainer
     from gatewise.training.trained_model import TrainedModel
 
@@ -194,8 +194,8 @@ def _initialize(
         How the path was solved; None if it is not.
     """
     from gatewise.training.fit.document_frequencies import count_ngrams
-    from gatewise.training.fit.linear_path import solve_linear_path
     from gatewise.training.fit.output_bias import set_output_bias
+    from gatewise.training.fit.path_solver import solve_linear_path
 
     config, planned = prepared.config, prepared.blueprint
     solution = None

@@ -43,7 +43,7 @@ def held_out_probabilities(
     """
     from gatewise.training.fit import devices
     from gatewise.training.fit.document_frequencies import count_ngrams
-    from gatewise.training.fit.linear_path import held_out_log_odds
+    from gatewise.training.fit.path_solver import held_out_log_odds
     from gatewise.training.network.build import build
 
     # What the rows decide is decided while the validation rows are apart.

@@ -30,7 +30,7 @@ class AnswerToken:
 
 
 @dataclass(frozen=True)
-class Answer:
+class CompletionAnswer:
     """An answer to a request.
 
     Attributes:
@@ -52,7 +52,7 @@ class Completion:
         written: Tokens of the answers, likewise.
     """
 
-    answers: tuple[Answer, ...]
+    answers: tuple[CompletionAnswer, ...]
     read: int | None
     written: int | None
 
@@ -64,16 +64,18 @@ class Completion:
         answers = [_answer(_mapping(choice)) for choice in listed]
         counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
         read, written = (count if isinstance(count, int) else None for count in counts)
-        return cls(tuple(answers) or (Answer("", None),), read, written)
+        return cls(tuple(answers) or (CompletionAnswer("", None),), read, written)
 
 
-def _answer(choice: Mapping[str, Any]) -> Answer:
+def _answer(choice: Mapping[str, Any]) -> CompletionAnswer:
     text = _mapping(choice.get("message")).get("content")
     content = _mapping(choice.get("logprobs")).get("content")
     tokens = [_token(_mapping(token)) for token in content] if isinstance(content, list) else []
     known = [token for token in tokens if token]
     complete = bool(known) and len(known) == len(tokens)
-    return Answer(text if isinstance(text, str) else "", tuple(known) if complete else None)
+    return CompletionAnswer(
+        text if isinstance(text, str) else "", tuple(known) if complete else None
+    )
 
 
 def _token(token: Mapping[str, Any]) -> AnswerToken | None:

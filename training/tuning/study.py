@@ -142,7 +142,7 @@ class Study:
         every = self._study.get_trials(deepcopy=False)
         return not self._settled() and not any(trial.intermediate_values for trial in every)
 
-    def ask(self) -> "Suggestion":
+    def ask(self) -> "SuggestedTrial":
         """The next trial."""
         settled = self._settled()
         seed = np.random.SeedSequence([self._seed, len(settled)]).generate_state(1)[0]
@@ -155,7 +155,7 @@ class Study:
             for name, distribution in self._space.items()
         }
         trial.set_user_attr(_SETTINGS, settings)
-        return Suggestion(self._study, trial, settled, settings)
+        return SuggestedTrial(self._study, trial, settled, settings)
 
     def _settled(self) -> list[FrozenTrial]:
         ended = self._study.get_trials(deepcopy=False, states=tuple(_STATES))
@@ -176,7 +176,7 @@ class Study:
         )
 
 
-class Suggestion:
+class SuggestedTrial:
     """A running trial, counted from one; `is_resumed` if an interrupted one continues."""
 
     def __init__(

@@ -37,7 +37,7 @@ class TensorConfig(BaseModel):
     dims: list[int] = Field(description="Its shape; -1 for any length.")
 
 
-class ModelConfig(BaseModel):
+class TritonModelConfig(BaseModel):
     """The configuration of a model, as far as a client of Triton uses it."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -77,7 +77,7 @@ class RepositoryVersion(BaseModel):
 )
 async def model_configuration(
     request: Request, name: str, version: str | None = None
-) -> ModelConfig:
+) -> TritonModelConfig:
     """Returns the inputs and outputs of a model in the form of Triton's configuration."""
     models = app_context(request).models
     served = find_described(models, name, version)
@@ -119,8 +119,8 @@ async def repository_index(request: Request) -> list[RepositoryVersion]:
     ]
 
 
-def _config(model: ModelMetadata) -> ModelConfig:
-    return ModelConfig(
+def _config(model: ModelMetadata) -> TritonModelConfig:
+    return TritonModelConfig(
         name=model.name,
         platform=model.platform,
         backend="onnxruntime",

@@ -7,8 +7,8 @@ from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data import examples
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.fit.document_frequencies import count_ngrams
-from gatewise.training.fit.linear_path import Solution, solve_linear_path
 from gatewise.training.fit.loss import make_loss
+from gatewise.training.fit.path_solver import Solution, solve_linear_path
 from gatewise.training.fit.train_step import Trainer
 from gatewise.training.network.build import build
 from gatewise.training.network.char_ngrams import char_ngrams
