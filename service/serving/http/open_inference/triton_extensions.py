@@ -14,6 +14,7 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
 )
 from gatewise.service.serving.http.open_inference.response_encoding import metadata
 from gatewise.service.serving.http.open_inference.routes import (
+    BYTES_TYPE,
     MODEL_RESPONSES,
     find_described,
     inference_responses,
@@ -103,7 +104,10 @@ async def model_configuration(
 )
 async def repository_index(request: Request) -> list[RepositoryVersion]:
     """Returns every version of every model, or those that are ready."""
-    body = await request_body.receive_bytes(request.scope, request.receive, _MAX_INDEX_BYTES)
+    # tritonclient.http.aio sends an empty body of this type.
+    body = await request_body.receive_bytes(
+        request.scope, request.receive, _MAX_INDEX_BYTES, BYTES_TYPE
+    )
     only_ready = False
     if body:
         try:

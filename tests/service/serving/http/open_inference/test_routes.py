@@ -77,6 +77,9 @@ class TestTheTritonClient:
         assert index[0] == {"name": "languages", "version": "1", "state": "READY", "reason": ""}
         assert {each["name"] for each in index} == {"languages", "colours", "rejecting"}
         assert client.post("/v2/repository/index", json={"ready": True}).json() == index
+        # As tritonclient.http.aio asks.
+        octets = {"content-type": "application/octet-stream"}
+        assert client.post("/v2/repository/index", content=b"", headers=octets).json() == index
         # A parameter that would change the answer is honoured or refused.
         refused = client.post("/v2/repository/index", json={"model": "languages"})
         assert "#/model" in error_of(refused, 400)
