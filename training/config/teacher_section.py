@@ -24,16 +24,16 @@ class TeacherConfig(Section):
     )
     url: str | None = Field(
         None,
-        description="Base URL of an endpoint with OpenAI's chat completions, such as "
-        "`http://127.0.0.1:8080/v1`: its language model labels texts. The key, if it wants one, is "
+        description="Base URL of an endpoint with OpenAI's chat completions: its "
+        "language model labels texts. The key, if it wants one, is "
         "in the environment variable `OPENAI_API_KEY`.",
     )
     model: str | None = Field(
         None,
         description="Name of the endpoint's model; needed where it has several.",
     )
-    descriptions: dict[str, str] = Field(
-        {},
+    descriptions: dict[str, str] | None = Field(
+        None,
         description="What labels mean, by label, for the prompt of the endpoint; the others are "
         "given to it by their names alone.",
     )

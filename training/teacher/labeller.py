@@ -88,7 +88,8 @@ def open_teachers(
 def open_endpoint(config: Config, labels: Labels, report: Callable[[str], None]) -> EndpointTeacher:
     """Opens the endpoint of `teacher.url`; see `EndpointTeacher`."""
     settings = config.teacher
-    return EndpointTeacher(_endpoint(config), labels, settings.descriptions, settings.votes, report)
+    descriptions = settings.descriptions or {}
+    return EndpointTeacher(_endpoint(config), labels, descriptions, settings.votes, report)
 
 
 def _endpoint(config: Config) -> "ChatEndpoint":

@@ -77,7 +77,7 @@ def recognized(file: DataFile) -> DataFile:
     if read is _plain and not _is_list(file):
         return file
     several = any(
-        len(labels) != 1 for answers in _answers(first, read) for labels in answers.values()
+        len(labels) > 1 for answers in _answers(first, read) for labels in answers.values()
     )
     column = "labels" if several else "label"
     return replace(file, format=Format.ANNOTATIONS, label_column=column)
@@ -120,6 +120,8 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
             continue
         fields, answers = found
         for name, labels in answers.items():
+            if file.label_column == "label" and not labels:
+                continue
             is_one = file.label_column == "label" and len(labels) == 1
             column = file.label_column if is_single else name
             fields[column] = labels[0] if is_one else labels
@@ -176,6 +178,9 @@ def _objects(file: DataFile, progress: ReadProgress | None = None) -> Iterator[R
         line += text.count("\n", place, start)
         location = Location(str(file), line)
         if text.startswith("]", start):
+            if rest := text[start + 1 :].strip():
+                reason = "invalid JSON list: expected the end of the file after it"
+                yield BadRow(location, reason, rest[:_SHOWN])
             return
         try:
             values, end = scan(text, start)
@@ -202,9 +207,10 @@ def _reader_of(first: Sequence[_Object]) -> "_Reader":
 def _read(read: "_Reader", item: _Object) -> tuple[dict[str, object], _Answers] | None:
     """The fields of an object and its answers; None if it is of another form."""
     try:
-        return read(item)
+        fields, answers = read(item)
     except (AttributeError, KeyError, TypeError):
         return None
+    return (fields, answers) if all(isinstance(each, list) for each in answers.values()) else None
 
 
 def _answers(items: Iterable[_Object], read: "_Reader") -> list[_Answers]:
@@ -249,7 +255,8 @@ def _argilla(item: _Object) -> tuple[dict[str, object], _Answers]:
 
 
 def _doccano(item: _Object) -> tuple[dict[str, object], _Answers]:
-    return {"text": item["text"]}, {_QUESTION: item["label"]}
+    fields = _texts({name: item[name] for name in item if name != "label"})
+    return fields, {_QUESTION: item["label"]}
 
 
 def _texts(fields: _Object) -> dict[str, object]:
@@ -283,7 +290,11 @@ _READERS: tuple[tuple[Callable[[_Object], bool], _Reader], ...] = (
         _argilla,
     ),
     (
-        lambda item: "text" in item and item.get("answer") in ("accept", "reject", "ignore"),
+        lambda item: (
+            "text" in item
+            and item.get("answer") in ("accept", "reject", "ignore")
+            and bool(item.keys() & {"label", "accept", "options"})
+        ),
         _prodigy,
     ),
     (lambda item: {"id", "text"} <= item.keys() and isinstance(item.get("label"), list), _doccano),

@@ -63,7 +63,8 @@ class AsciiWords:
                     unknown[place] = words
                 else:
                     whole.append(place)
-        new = list(dict.fromkeys(chain.from_iterable(unknown.values())).keys() - known.keys())
+        needed = dict.fromkeys(chain.from_iterable(unknown.values()))
+        new = [word for word in needed if word not in known]
         if len(known) + len(new) > _MAX_WORDS:
             # Later calls begin with none; this one, and others that run, keep what they know.
             self._known = {}

@@ -30,7 +30,7 @@ from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
 class OneLabel:
     """A classifier that gives every text the same label."""
 
-    multi_label, thresholds, reject = False, None, None
+    task, multi_label, thresholds, reject = "single_label", False, None, None
     classes_ = ("no", "yes")
     artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
 

@@ -27,7 +27,7 @@ from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
 class ParityClassifier:
     """A classifier of the parity of the number of words; it reads at most ten tokens."""
 
-    multi_label, thresholds, reject = False, None, None
+    task, multi_label, thresholds, reject = "single_label", False, None, None
     artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
 
     def __init__(self):

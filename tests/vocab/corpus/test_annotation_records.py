@@ -5,6 +5,7 @@ import pytest
 from gatewise.vocab.corpus.annotation_records import SUFFIXES, Annotation, write
 from gatewise.vocab.corpus.bad_row_policy import CountBadRows, StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import open_corpus, read_rows, read_texts
+from gatewise.vocab.corpus.record_stream import open_records
 
 
 def label_studio(text, *choices, cancelled=False, question="sentiment"):
@@ -222,3 +223,30 @@ def test_a_tool_gets_the_text_with_its_labels_and_the_suggestion(tmp_path, tool)
     )
     assert found == [EXPECTED[tool]] * 2
     assert list(read_texts(path, bad_rows=StopAtBadRows())) == ["so sad"] * 2
+
+
+ANSWERS = (("a", ["x"]), ("b", None))
+
+
+def test_what_follows_a_list_is_not_lost(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('[{"text": "a", "label": "x"}]\n[{"text": "b", "label": "y"}]\n')
+    record, bad = open_records(path)
+    assert record.values == {"text": "a", "label": "x"}
+    assert bad.reason == "invalid JSON list: expected the end of the file after it"
+
+
+def test_an_answer_that_is_no_list_is_a_bad_row(tmp_path):
+    path = tmp_path / "a.jsonl"
+    rows = ({"text": text, "accept": accept, "answer": "accept"} for text, accept in ANSWERS)
+    path.write_text("\n".join(map(json.dumps, rows)))
+    record, bad = open_records(path)
+    assert record.values == {"text": "a", "label": "x"}
+    assert "of the same form as the first ones" in bad.reason
+
+
+def test_a_column_called_answer_makes_no_annotations(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "a", "category": "s", "answer": "accept"}\n')
+    (record,) = open_records(path)
+    assert record.values == {"text": "a", "category": "s", "answer": "accept"}
