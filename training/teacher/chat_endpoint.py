@@ -124,11 +124,15 @@ class ChatEndpoint:
             wait = self._first_wait * 2**number
             try:
                 response = self._client.request(method, f"{self.url}{path}", json=body)
-            except httpx.TimeoutException:
-                trouble = f"gave no answer in {_TIMEOUT_SECONDS:g} seconds"
-            except httpx.TransportError as error:
-                trouble = f"cannot be reached: {self._shown(str(error)) or type(error).__name__}"
-                if not self._has_answered:
+            except httpx.RequestError as error:
+                is_late = isinstance(error, httpx.TimeoutException)
+                is_reached = is_late and not isinstance(error, httpx.ConnectTimeout)
+                trouble = (
+                    f"gave no answer in {_TIMEOUT_SECONDS:g} seconds"
+                    if is_late
+                    else f"cannot be reached: {self._shown(str(error)) or type(error).__name__}"
+                )
+                if not is_reached and not self._has_answered:
                     break
             else:
                 self._has_answered = True
@@ -202,8 +206,11 @@ def _checked(url: str) -> str:
         parts = urlsplit(url)
         host, has_credentials = parts.hostname, parts.username is not None
         _ = parts.port
-    except ValueError as error:
-        raise TeacherError(f"{expected}: {error}", option="teacher") from None
+    except ValueError:
+        # Without the reason, which repeats a part of the URL.
+        raise TeacherError(
+            f"{expected}, received one that is not valid", option="teacher"
+        ) from None
     if has_credentials or parts.query or parts.fragment:
         # Not repeated, because it may hold a secret.
         raise TeacherError(

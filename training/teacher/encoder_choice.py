@@ -72,7 +72,7 @@ def open_encoder(
         from gatewise.training.teacher.fine_tuning import fine_tune
 
         folder = read_encoder_folder(path, safetensors=True)
-        fingerprint = _fingerprint(folder, train, validation, seed)
+        fingerprint = _fingerprint(folder, train, validation, seed, multi_label=multi_label)
         kept = cache / fingerprint[:32]
         with translate_write_errors(kept):
             kept.mkdir(exist_ok=True)
@@ -119,6 +119,9 @@ def open_encoder(
     except TooLongError as error:
         report(f"frozen, because {error}, and {minutes or _AUTO_MINUTES:g} minutes are allowed")
         return frozen
+    except TeacherError as error:
+        report(f"frozen, because it cannot be fine-tuned: {error}")
+        return frozen
     of_other = score_of(other)
     is_better = of_other > of_frozen
     report(
@@ -137,10 +140,15 @@ def _why_frozen(path: Path) -> str | None:
 
 
 def _fingerprint(
-    folder: EncoderFolder, train: LabelledTexts, validation: LabelledTexts, seed: int
+    folder: EncoderFolder,
+    train: LabelledTexts,
+    validation: LabelledTexts,
+    seed: int,
+    *,
+    multi_label: bool,
 ) -> str:
     """Digest of what a fine-tuned encoder depends on."""
-    digest = hashlib.sha256(f"fine-tuned {folder.fingerprint} {seed}".encode())
+    digest = hashlib.sha256(f"fine-tuned {folder.fingerprint} {seed} {multi_label}".encode())
     for part in (train, validation):
         digest.update(json.dumps(list(part.texts)).encode())
         digest.update(part.truth.tobytes())

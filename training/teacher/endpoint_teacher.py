@@ -112,6 +112,10 @@ class EndpointTeacher:
                     self._ask_all(missing[:1], lambda text: on_texts(counts[text]))
                     missing = missing[1:]
                 self._ask_all(missing, lambda text: on_texts(counts[text]))
+            # Others were answered, so these were refused for what they hold.
+            for text in self._refused & counts.keys():
+                self._kept().end(text, None)
+            self._refused -= counts.keys()
         except TeacherError as error:
             raise TeacherError(f"{error}{self._kept_so_far()}", option=error.option) from None
         found = {text: self._result(text) for text in counts}
@@ -186,7 +190,7 @@ class EndpointTeacher:
                 rejected = self._ask_once(text, kept, rejected)
             except RefusedTextError:
                 # The first text of all is refused for what is in every request.
-                if not self._requests:
+                if not self._requests and not self._kept().labelled:
                     raise
                 self._refused.add(text)
         self._check_labels(text, rejected)
@@ -206,7 +210,7 @@ class EndpointTeacher:
         self._count(done.read, done.written)
         labels = [self._prompt.label_of(answer.text) for answer in done.answers]
         first = done.answers[0]
-        if self._gives_probabilities is None:
+        if self._gives_probabilities is None and first.text:
             self._gives_probabilities = first.tokens is not None
         if self._gives_probabilities and labels[0] is not None:
             found = self._prompt.probabilities(first.tokens or (), labels[0])

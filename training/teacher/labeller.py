@@ -65,6 +65,11 @@ def open_teachers(
         GatewiseError: If one cannot be used, or has other labels.
         ModuleNotFoundError: If one needs a package that is not installed.
     """
+    if config.teacher.url is not None and multi_label:
+        raise TeacherError(
+            f"{config.teacher.url}: an endpoint gives each text one label: expected a corpus "
+            "with one label a text, received one with any number of labels a text"
+        )
     teachers: list[Teacher] = [
         GatewiseModel(path, labels, multi_label=multi_label)
         if is_gatewise_model(path)
@@ -74,11 +79,6 @@ def open_teachers(
         for path in config.teacher.folders
     ]
     if config.teacher.url is not None:
-        if multi_label:
-            raise TeacherError(
-                f"{config.teacher.url}: an endpoint gives each text one label: expected a corpus "
-                "with one label a text, received one with any number of labels a text"
-            )
         teachers.append(
             open_endpoint(config, labels, lambda message: on_progress(Finding(message)))
         )

@@ -49,16 +49,21 @@ def soften(
 
     >>> soften(np.array([[0.2, 0.8]]), 2.0, multi_label=False).round(3).tolist()
     [[0.333, 0.667]]
+    >>> soften(np.array([[0.2, 0.8]]), 0.001, multi_label=True).tolist()
+    [[0.0, 1.0]]
 
     Args:
         probabilities: Shape `(texts, labels)`.
         temperature: Above 1, they become more equal.
         multi_label: Whether each label has a probability of its own, instead of all adding up to 1.
     """
-    powers = probabilities ** (1 / temperature)
+    # Divided by the highest, so that a low temperature leaves one number that is not zero.
     if multi_label:
-        others = (1 - probabilities) ** (1 / temperature)
+        highest = np.maximum(probabilities, 1 - probabilities)
+        powers = (probabilities / highest) ** (1 / temperature)
+        others = ((1 - probabilities) / highest) ** (1 / temperature)
         return np.asarray(powers / (powers + others))
+    powers = (probabilities / probabilities.max(axis=1, keepdims=True)) ** (1 / temperature)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 

@@ -393,7 +393,7 @@ class _Teaching:
 
     def _check_time(self, texts: int) -> None:
         """Refuses to begin with what cannot be ended in time."""
-        if not self._has_time_for(texts):
+        if texts and not self._has_time_for(texts):
             needed = texts * (self._labeller.seconds_per_text or 0.0) + self._labeller.seconds
             raise TeacherError(
                 f"teacher.minutes={self._config.teacher.minutes:g}: expected time for the texts of "

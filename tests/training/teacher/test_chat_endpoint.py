@@ -152,7 +152,7 @@ def test_the_model_is_named_where_there_are_several(endpoint):
     [
         ("ftp://127.0.0.1/v1", "received 'ftp://127.0.0.1/v1'"),
         ("http:///v1", "received 'http:///v1'"),
-        ("http://127.0.0.1:port/v1", "such as http://127.0.0.1:8080/v1: "),
+        ("http://me:sk-secret@h:port/v1", "such as http://127.0.0.1:8080/v1, received one"),
         ("http://me:sk-secret@127.0.0.1/v1", "the key belongs in the environment variable OPENAI"),
         ("http://127.0.0.1/v1?key=sk-secret", "received one with credentials, a query"),
     ],

@@ -143,8 +143,11 @@ def test_a_text_that_is_refused_gets_no_label(endpoint, opened):
     with pytest.raises(TeacherError, match="the context has 512 places"):
         teacher.vectors(["long"])
     teacher = opened()
-    assert best(teacher.vectors(["bread", "long", "cash"])) == ["food", None, "money"]
-    assert teacher.count_missing(["long"]) == 0
+    for _ in range(2):
+        assert best(teacher.vectors(["bread", "long", "cash"])) == ["food", None, "money"]
+        assert teacher.count_missing(["long"]) == 0
+        # The next run knows that it was refused.
+        teacher = opened()
 
 
 def test_a_run_that_the_quota_ends_goes_on_from_there(endpoint, opened, tmp_path):
