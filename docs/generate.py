@@ -88,7 +88,7 @@ def type_in_words(schema: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "array":
         return f"list of {type_in_words(schema['items']).replace('integer,', 'integers,')}"
-    plain = {"string": "text", "boolean": "`true` or `false`"}
+    plain = {"string": "text", "boolean": "`true` or `false`", "object": "table of texts"}
     kind = str(schema["type"])
     return plain.get(kind, kind) + _bounds(schema)
 

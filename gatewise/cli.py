@@ -12,15 +12,18 @@ from typing import Annotated
 import typer
 
 from gatewise.command_errors import exit_code_of
+from gatewise.commands.audit import audit
 from gatewise.commands.check import check
 from gatewise.commands.evaluate import evaluate
 from gatewise.commands.explain import explain
 from gatewise.commands.export import export
 from gatewise.commands.inspect import inspect
 from gatewise.commands.key import key
+from gatewise.commands.label import label
 from gatewise.commands.predict import predict
 from gatewise.commands.score import score
 from gatewise.commands.serve import serve
+from gatewise.commands.suggest import suggest
 from gatewise.commands.train import train
 from gatewise.commands.tune import tune
 from gatewise.commands.vocab import vocab
@@ -54,8 +57,8 @@ def _options(
 
 
 for _command in (
-    *(check, train, tune, vocab, evaluate, predict, explain, score),
-    *(serve, key, export, inspect),
+    *(check, audit, label, train, tune, vocab, evaluate, predict, explain, score),
+    *(suggest, serve, key, export, inspect),
 ):
     app.command()(_command)
 

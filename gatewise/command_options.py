@@ -82,6 +82,11 @@ Precision = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ToolName = Literal["label-studio", "prodigy", "argilla", "doccano"]
+Tool = Annotated[
+    ToolName | None,
+    typer.Option("--format", help="Write texts in the form that this annotation tool imports."),
+]
 EngineName = Literal["local", "ray"]
 Address = Annotated[
     str | None,

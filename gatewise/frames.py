@@ -1,5 +1,6 @@
 """Predictions as columns of the data frame that the texts are in."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ def predict_frame(
     if text not in keys:
         raise CorpusError(f"no column {text!r}; the columns are: {', '.join(keys)}", option="text")
     values = column_values(frame[keys[text]])
-    columns = columns_of_texts(
+    columns, fields = columns_of_texts(
         classifier, values, list(keys), "the frame", top_k=top_k, probabilities=probabilities
     )
     if missing == "raise":
@@ -46,24 +47,28 @@ def predict_frame(
                 )
             if found is None:
                 raise EmptyTextError(f"text {position} is empty: it holds no token to classify")
-    return _with_columns(frame, frame[keys[text]], columns)
+    return _with_columns(frame, frame[keys[text]], columns, fields)
 
 
-def _with_columns(frame: Any, like: Any, columns: dict[str, list[object]]) -> Any:
+def _with_columns(
+    frame: Any, like: Any, columns: dict[str, list[object]], fields: Iterable[pa.Field]
+) -> Any:
     """The frame with columns added, of its own type.
 
     Args:
         frame: A table of pandas, polars, pyarrow or `datasets`, or a mapping of columns.
         like: One of its columns.
         columns: The columns to add.
+        fields: Their types, which no value shows where there is none.
     """
     if hasattr(frame, "assign"):  # pandas
         return frame.assign(**columns)
+    typed = {field.name: pa.array(columns[field.name], type=field.type) for field in fields}
     if hasattr(frame, "with_columns"):  # polars
-        return frame.with_columns(type(like)(name, values) for name, values in columns.items())
+        return frame.with_columns(type(like)(name, values) for name, values in typed.items())
     if hasattr(frame, "append_column"):  # pyarrow
-        for name, values in columns.items():
-            frame = frame.append_column(name, pa.array(values))
+        for name, values in typed.items():
+            frame = frame.append_column(name, values)
         return frame
     if hasattr(frame, "add_column"):  # datasets
         for name, values in columns.items():

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gatewise.service.scoring.score_file import OnProgress
     from gatewise.service.scoring.summary import Summary
     from gatewise.training.evaluation.evaluate import Report
+    from gatewise.training.evaluation.regression import RegressionReport
     from gatewise.training.report.figures import NotebookFigure
     from gatewise.training.run_metrics import RunMetrics
     from gatewise.vocab.corpus.read_options import Quoting
@@ -90,15 +91,17 @@ class Model(Classifier):
         text_column: str = "text",
         label_column: str | None = None,
         rejects: str | os.PathLike[str] | None = None,
-    ) -> "Report":
+    ) -> "Report | RegressionReport":
         """Classifies labelled texts and compares, as `gatewise evaluate` does.
 
         Args:
             texts: The texts; or, without labels, a path or a data frame, as `gatewise.train` takes
                 them.
-            labels: The labels of the texts.
+            labels: The labels of the texts, or their numbers; the columns of a matrix without names
+                are those of `classes_`.
             text_column: Column of the texts in a file or a data frame.
-            label_column: Column of the label or labels; None for `label`, else `labels`.
+            label_column: Column of the label or labels; None for `label`, else `labels`, or for
+                `value`.
             rejects: A file for bad rows; without it a bad row ends the run.
 
         Raises:
@@ -107,13 +110,13 @@ class Model(Classifier):
         # Needs scikit-learn, which predicting does without; files are read with pyarrow.
         from gatewise.inputs import bad_rows_policy, labelled_rows  # noqa: PLC0415
         from gatewise.sources import source_of  # noqa: PLC0415
-        from gatewise.training.evaluation.evaluate import evaluate  # noqa: PLC0415
+        from gatewise.training.evaluation.regression import report_on  # noqa: PLC0415
         from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
 
         columns = (text_column, label_column)
-        source = source_of(texts, labels, Columns(*columns, self.task), "rows")
+        source = source_of(texts, labels, Columns(*columns, self.task), "rows", self.classes_)
         with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
-            return evaluate(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
+            return report_on(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
 
     def explain(self, text: str, label: str | None = None) -> "ExplainedText":
         """How much each token of a text speaks for a label; a notebook shades them.
@@ -235,21 +238,29 @@ class Model(Classifier):
             "folder": self.folder,
         }
         if self.run is not None:
+            # Loaded by the run.
+            from gatewise.training.evaluation.regression import RegressionReport  # noqa: PLC0415
+
             part, report = (
                 ("test", self.run.test) if self.run.test else ("validation", self.run.validation)
             )
-            low, high = report.accuracy_interval
-            rows["accuracy"] = (
-                f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval {low:.4f} to "
-                f"{high:.4f}), macro F1 {report.macro_f1:.4f}"
-            )
+            if isinstance(report, RegressionReport):
+                rows["RMSE"] = (
+                    f"{report.rmse:.4g} on {report.rows:,} {part} rows, MAE {report.mae:.4g}"
+                )
+            else:
+                low, high = report.accuracy_interval
+                rows["accuracy"] = (
+                    f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval "
+                    f"{low:.4f} to {high:.4f}), macro F1 {report.macro_f1:.4f}"
+                )
         return html_table(rows)
 
     def _document(self, name: str) -> bytes:
         contents = self.contents()
         if name not in contents:
             raise ModelFolderError(
-                f"{self.folder}: expected {name}, which the folder of a training run has"
+                f"{self.folder}: expected {name}, as gatewise train and gatewise.train write it"
             )
         return contents[name]
 
@@ -267,6 +278,7 @@ class Model(Classifier):
         top_k: int | None = None,
         probabilities: bool = False,
         none_below: float | None = None,
+        cascade: bool = False,
         rejects: str | os.PathLike[str] | None = None,
         resume: bool = False,
         workers: int | None = None,
@@ -288,6 +300,8 @@ class Model(Classifier):
             probabilities: Whether each label has a column with its probability.
             none_below: Give no label below this probability, 0 to always give one; None for the
                 model's own threshold.
+            cascade: Whether the linear path alone scores the rows that it is sure of, several times
+                as fast, the whole network the rest.
             rejects: A file for bad rows; without it a bad row ends the run.
             resume: Whether to continue an interrupted run.
             workers: Cores to use; None for all.
@@ -319,6 +333,7 @@ class Model(Classifier):
                 chosen,
                 none_below,
                 ReadOptions(delimiter, encoding, sheet, quoting),
+                cascade,
             ),
             rejects=rejects,
             resume=resume,

@@ -1,4 +1,4 @@
-"""`TextClassifier`: Gatewise as an estimator of scikit-learn, for texts in one column."""
+"""`TextClassifier` and `TextRegressor`: estimators of scikit-learn, for texts in one column."""
 
 import inspect
 import threading
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
@@ -35,6 +35,8 @@ def _settings() -> Iterator[tuple[str, str, object]]:
         defaults = field.get_default().model_dump(mode="json")
         for name, default in defaults.items():
             if name not in _NOT_PARAMETERS:
+                # A default that is shared must not be mutable.
+                default = tuple(default) if isinstance(default, list) else default  # noqa: PLW2901
                 parameter = name if len(sections_of(name)) == 1 else f"{section}_{name}"
                 yield parameter, f"{section}.{name}", default
 
@@ -44,24 +46,8 @@ _PARAMETERS = {name: parameter for parameter, name in _FULL_NAMES.items()}
 _DEFAULTS = {parameter: default for parameter, _, default in _settings()}
 
 
-class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # of no types
-    """A text classifier that scikit-learn can fit, clone, search and combine.
-
-    `X` is one column of texts. `y` has a label for each text, or is an indicator matrix with a
-    column for each label. Fits of one process run one after the other; processes, as `n_jobs` of
-    scikit-learn's searches starts them, are independent.
-
-    Attributes:
-        classes_: The labels, sorted and of their own type, without that of rows out of scope; with
-            an indicator matrix, the numbers of its columns.
-        model_: The `gatewise.Model`, whose files are in memory.
-
-    Args:
-        verbose: Whether to show progress on standard error.
-        settings: Settings of a training run by name, such as `epochs=3`, or in a dict for each
-            section, such as `network={"units": 32}`; the parameters of this estimator are the
-            settings by their names.
-    """
+class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
+    """The parameters of both estimators, and the training run with them."""
 
     def __init__(self, *, verbose: bool = False, **settings: object) -> None:
         self.verbose = verbose
@@ -77,6 +63,55 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
         verbose = {name: params.pop(name) for name in ("verbose",) if name in params}
         super().set_params(**verbose, **_by_parameter(params))
         return self
+
+    def _train(
+        self,
+        texts: list[object],
+        targets: Any,
+        validation: tuple[list[object], Any] | None,
+        sample_weight: object,
+        **settings: object,
+    ) -> Model:
+        # TensorFlow and what else trains take seconds to import.
+        from gatewise.train_model import train  # noqa: PLC0415
+
+        if sample_weight is not None:
+            raise ArgumentError(
+                "sample_weight: expected None, because rows have no weights: repeat rows, or set "
+                "class_weights='balanced'"
+            )
+        settings |= {full: getattr(self, name) for name, full in _FULL_NAMES.items()}
+        with _ONE_FIT:
+            progress = bool(self.verbose)
+            return train(
+                texts,
+                targets,
+                settings=settings,
+                validation=validation,
+                progress=progress,
+                with_report=False,
+            ).without_folder()
+
+
+class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # of no types
+    """A text classifier that scikit-learn can fit, clone, search and combine.
+
+    `X` is one column of texts. `y` has a label for each text, or is an indicator matrix with a
+    column for each label. Fits of one process run one after the other; processes, as `n_jobs` of
+    scikit-learn's searches starts them, are independent.
+
+    Attributes:
+        classes_: The labels, sorted and of their own type, without that of rows out of scope; with
+            an indicator matrix, the numbers of its columns.
+        model_: The `gatewise.Model`, whose files are in memory. It has metrics and no report: the
+            search for parameters trains many.
+
+    Args:
+        verbose: Whether to show progress on standard error.
+        settings: Settings of a training run by name, such as `epochs=3`, or in a dict for each
+            section, such as `network={"units": 32}`; the parameters of this estimator are the
+            settings by their names.
+    """
 
     def fit(
         self,
@@ -98,29 +133,16 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
         Raises:
             GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
         """
-        # TensorFlow and what else trains take seconds to import.
-        from gatewise.train_model import train  # noqa: PLC0415
-
-        if sample_weight is not None:
-            raise ArgumentError(
-                "sample_weight: expected None, because rows have no weights: repeat rows, or set "
-                "class_weights='balanced'"
-            )
         texts, (labels, names, classes) = _texts(X), _targets(y)
         validation = None
         if X_validation is not None:
             of_validation, _, others = _targets(y_validation)
             _check_columns(labels, others, classes)
             validation = (_texts(X_validation), of_validation)
-        settings = {full: getattr(self, name) for name, full in _FULL_NAMES.items()}
-        rejects = any(settings[f"reject.{name}"] is not None for name in _REJECTING)
+        rejects = any(getattr(self, name) is not None for name in _REJECTING)
         if rejects and classes.dtype.kind not in "OU":
             raise CorpusError("y: expected labels that are strings where texts may be rejected")
-        with _ONE_FIT:
-            progress = bool(self.verbose)
-            model = train(
-                texts, labels, settings=settings, validation=validation, progress=progress
-            ).without_folder()
+        model = self._train(texts, labels, validation, sample_weight)
         # The label of rows out of scope is no class of the model.
         kept = [place for place, name in enumerate(names) if name in model.classes_]
         order = [model.classes_.index(names[place]) for place in kept]
@@ -174,9 +196,56 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # o
         return model.predict_proba(_texts_to_predict(X))
 
 
+class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]  # of no types
+    """A model that predicts a number for each text; see `TextClassifier`.
+
+    `X` is one column of texts, `y` a number for each.
+
+    Attributes:
+        model_: The `gatewise.Model`, whose files are in memory.
+
+    Args:
+        verbose: Whether to show progress on standard error.
+        settings: Settings of training, by the names of `TextClassifier`.
+    """
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803 — scikit-learn's name
+        y: Any,
+        sample_weight: object = None,
+        X_validation: Any = None,  # noqa: N803 — likewise
+        y_validation: Any = None,
+    ) -> Self:
+        """Trains a model; the arguments are those of `TextClassifier.fit`, with numbers as `y`.
+
+        Raises:
+            GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
+        """
+        texts, numbers = _texts(X), _numbers(y)
+        validation = None
+        if X_validation is not None:
+            validation = (_texts(X_validation), _numbers(y_validation))
+        task = {"corpus.task": "regression"}
+        self.model_ = self._train(texts, numbers, validation, sample_weight, **task)
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
+        """The number of each text, `(texts,)`."""
+        check_is_fitted(self)
+        model: Model = self.model_
+        return np.asarray(model.predict(_texts_to_predict(X)))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
 # What scikit-learn takes the parameters and their defaults from, and an editor its hints.
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
-TextClassifier.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+_TextEstimator.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
         inspect.Parameter("verbose", _KEYWORD, default=False),
@@ -217,16 +286,24 @@ def _texts_to_predict(X: Any) -> list[str]:  # noqa: N803 — likewise
     return _texts(X)  # type: ignore[return-value]  # the model checks each
 
 
+def _numbers(y: Any) -> list[object]:
+    """The numbers of the texts; each is checked as in a row of a file."""
+    if y is None:
+        raise CorpusError(
+            "This TextRegressor estimator requires y to be passed, but the target y is None."
+        )
+    if is_table(y):
+        y = np.array([column_values(y[name]) for name in column_names(y)]).T
+    return column_values(column_or_1d(y, warn=True))
+
+
 def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     """The labels for a training run, the name of each class in it, and the classes."""
     if y is None:
         raise CorpusError(
             "This TextClassifier estimator requires y to be passed, but the target y is None."
         )
-    if hasattr(y, "toarray"):
-        y = y.toarray()
-    if is_table(y):
-        y = np.array([column_values(y[name]) for name in column_names(y)]).T
+    y = _matrix_of(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
         if type_of_target(y) != "multilabel-indicator":
             raise CorpusError(
@@ -261,6 +338,20 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         )
     classes, first = np.unique(array, return_index=True)
     return names, [names[index] for index in first], classes
+
+
+def _matrix_of(y: Any) -> Any:
+    """A sparse matrix, a table, or rows of zeros and ones as an array; others as they are."""
+    if hasattr(y, "toarray"):
+        return y.toarray()
+    if is_table(y):
+        return np.array([column_values(y[name]) for name in column_names(y)]).T
+    if hasattr(y, "__array__") and not hasattr(y, "__iter__"):
+        return np.asarray(y)
+    is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | np.ndarray) for row in y)
+    if is_rows and len({len(row) for row in y}) == 1:
+        return np.array(y) if type_of_target(y) == "multilabel-indicator" else y
+    return y
 
 
 def _check_columns(labels: Any, others: NDArray[Any], classes: NDArray[Any]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gatewise.vocab.corpus.columns import LABEL, LABELS, VALUE
 from gatewise.vocab.corpus.data_frames import class_names, column_names, column_values, is_table
 from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.errors import CorpusError, TextsError
@@ -17,19 +18,30 @@ PROBABILITY_PREFIX = "probability_"
 
 _KINDS = {str: "strings", bool: "booleans", int: "integers"}
 _EXPECTED_LABELS = (
-    "labels: expected a sequence of labels, of lists of labels, or of rows of probabilities"
+    "labels: expected a sequence of labels, of lists of labels, of numbers to predict, or of rows "
+    "of probabilities"
 )
 
 
-def source_of(texts: object, labels: object, columns: "Columns", name: str) -> Path | MemoryTable:
+def source_of(
+    texts: object,
+    labels: object,
+    columns: "Columns",
+    name: str,
+    classes: Sequence[str] | None = None,
+) -> Path | MemoryTable:
     """The corpus that a caller hands in.
 
     Args:
         texts: A path or a table, which hold the labels too; or the texts alone.
         labels: The labels of the texts: strings, integers or booleans; lists of labels; a matrix of
-            indicators or probabilities, with a column for each label.
+            indicators or probabilities, with a column for each label. Floats that are no whole
+            numbers, and all floats and integers if `columns` is of a regression, are numbers to
+            predict.
         columns: The columns that a table is expected to have.
         name: The name of the rows in messages, one of `records.MEMORY_NAMES`.
+        classes: The labels of a model that is there already, which are those of a matrix without
+            names; None for its numbers of columns.
 
     Raises:
         CorpusError: The labels are not of one kind, or not as many as the texts.
@@ -42,7 +54,7 @@ def source_of(texts: object, labels: object, columns: "Columns", name: str) -> P
             return _table(texts, columns, name)
         raise CorpusError(f"{_EXPECTED_LABELS}; received none")
     found = text_values(texts)
-    of_labels = _label_columns(labels, columns, name)
+    of_labels = _label_columns(labels, columns, name, classes)
     count = len(next(iter(of_labels.values())))
     if len(found) != count:
         raise CorpusError(
@@ -109,7 +121,7 @@ def table_keys(table: Any, name: str) -> dict[str, object]:
 
 def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     keys = table_keys(table, name)
-    labels = ("label", "labels") if columns.label is None else (columns.label,)
+    labels = (LABEL, LABELS, VALUE) if columns.label is None else (columns.label,)
     prefix = columns.probability_prefix
     read = [
         column
@@ -118,7 +130,7 @@ def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     ]
     values = {column: column_values(table[keys[column]]) for column in read}
     for column in labels:
-        if column in values:
+        if column in values and column != VALUE and columns.task != "regression":
             values[column] = label_values(values[column], f"column {column!r}")
     if len(lengths := {len(found) for found in values.values()}) > 1:
         raise CorpusError(
@@ -130,11 +142,13 @@ def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     return MemoryTable(name, tuple(keys), values, class_names(table))
 
 
-def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str, list[Any]]:
+def _label_columns(
+    labels: Any, columns: "Columns", rows_name: str, classes: Sequence[str] | None
+) -> dict[str, list[Any]]:
     """The labels as the columns that a file of such rows would have."""
     if hasattr(labels, "toarray"):  # a sparse matrix of SciPy
         labels = labels.toarray()
-    single, several = columns.label or "label", columns.label or "labels"
+    single, several = columns.label or LABEL, columns.label or LABELS
     if isinstance(labels, str | bytes):
         raise CorpusError(f"{_EXPECTED_LABELS}; received one string")
     if is_table(labels):
@@ -147,8 +161,11 @@ def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str,
     if getattr(labels, "ndim", 1) > 2 or is_set or not hasattr(labels, "__iter__"):
         raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
     if getattr(labels, "ndim", 1) == 2:
-        return _matrix(labels.tolist(), list(map(str, range(labels.shape[1]))), columns, rows_name)
+        names = list(classes or map(str, range(labels.shape[1])))
+        return _matrix(labels.tolist(), names, columns, rows_name)
     values = column_values(labels)
+    if columns.task == "regression" or (columns.task == "auto" and _are_continuous(values)):
+        return {columns.label or VALUE: values}
     first: Any = next((value for value in values if value is not None), None)
     if isinstance(first, Mapping):
         for position, row in enumerate(values):
@@ -162,9 +179,21 @@ def _label_columns(labels: Any, columns: "Columns", rows_name: str) -> dict[str,
         return _matrix(rows, [table_name(name) for name in names], columns, rows_name)
     is_soft = isinstance(first, list | tuple) and first and isinstance(first[0], float)
     if is_soft or _is_indicators(values):
-        return _matrix(values, list(map(str, range(len(first)))), columns, rows_name)
+        names = list(classes or map(str, range(len(first))))
+        return _matrix(values, names, columns, rows_name)
     is_list = isinstance(first, list | tuple | set | frozenset)
     return {several if is_list else single: label_values(values, "labels")}
+
+
+def _are_continuous(values: list[Any]) -> bool:
+    """Whether labels are numbers to predict: floats, and not all of them whole.
+
+    A column of integers with missing ones becomes one of whole floats, which stay labels.
+    """
+    numbers = [value for value in values if value is not None]
+    return all(isinstance(value, float) for value in numbers) and any(
+        not value.is_integer() for value in numbers
+    )
 
 
 def _is_indicators(values: list[Any]) -> bool:

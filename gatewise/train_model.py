@@ -14,7 +14,9 @@ from gatewise.model import Model
 from gatewise.service.model.model_folder import check_target
 from gatewise.sources import PROBABILITY_PREFIX, pair_source, source_of
 from gatewise.training.config.config import Config, of_settings
+from gatewise.training.config.teacher_section import is_url
 from gatewise.training.data.corpora import Corpora
+from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.pipeline import train as run_training
 from gatewise.training.tracking.track import tracking
@@ -39,10 +41,12 @@ def train(
     out: str | os.PathLike[str] | None = None,
     rejects: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | None = None,
+    start_from: Model | str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Shown = None,
+    with_report: bool = True,
 ) -> Model:
-    """Trains a model; the arguments are those of `gatewise.train`."""
+    """Trains a model; the arguments are those of `gatewise.train`, and those of the pipeline."""
     run_config, corpora = prepare(texts, labels, validation, test, settings, config)
     aside = None if rejects is None else Path(rejects)
     with ExitStack() as opened:
@@ -55,14 +59,24 @@ def train(
             {"out": target, "rejects": aside},
         )
         check_target(target)
+        earlier = None if start_from is None else _earlier_model(start_from)
         bad_rows = opened.enter_context(bad_rows_policy(aside))
-        on_progress = opened.enter_context(_reporting(progress))
+        on_progress = opened.enter_context(reporting(progress))
         track = opened.enter_context(tracking(run_config, target, resume=resume))
         report = track.also(on_progress)
         try:
-            run = run_training(corpora, target, run_config, bad_rows, report, resume=resume)
+            run = run_training(
+                corpora,
+                target,
+                run_config,
+                bad_rows,
+                report,
+                resume=resume,
+                earlier=earlier,
+                with_report=with_report,
+            )
         finally:
-            _free_session()
+            free_session()
         track.ended(run)
         if track.trouble:
             on_progress(Finding(track.trouble))
@@ -82,10 +96,7 @@ def prepare(
     config: str | os.PathLike[str] | None = None,
 ) -> tuple[Config, Corpora]:
     """The settings and the corpora of a run."""
-    teacher = settings.get("teacher")
-    if isinstance(teacher, str | os.PathLike):
-        settings = {**settings, "teacher": {"folders": [teacher]}}
-    run_config = of_settings(settings, None if config is None else Path(config))
+    run_config = of_settings(named_teacher(settings), None if config is None else Path(config))
     columns = run_config.corpus.columns()
     corpora = Corpora(
         source_of(texts, labels, columns, "training rows"),
@@ -97,6 +108,15 @@ def prepare(
     return run_config, corpora
 
 
+def named_teacher(settings: "Mapping[str, object]") -> "Mapping[str, object]":
+    """Settings with the section `teacher` where a caller named a folder or the URL of one alone."""
+    teacher = settings.get("teacher")
+    if not isinstance(teacher, str | os.PathLike):
+        return settings
+    is_endpoint = is_url(os.fspath(teacher))
+    return {**settings, "teacher": {"url": teacher} if is_endpoint else {"folders": [teacher]}}
+
+
 def _is_soft(source: "Source") -> bool:
     """Whether the labels of rows in memory are probabilities."""
     return isinstance(source, MemoryTable) and any(
@@ -104,7 +124,13 @@ def _is_soft(source: "Source") -> bool:
     )
 
 
-def _free_session() -> None:
+def _earlier_model(start_from: Model | str | os.PathLike[str]) -> EarlierModel:
+    model = start_from if isinstance(start_from, Model) else Model.load(Path(start_from))
+    return EarlierModel.of(model, model.metrics)
+
+
+def free_session() -> None:
+    """Frees what TensorFlow keeps of the networks of a run."""
     # Unless the run ended before it imported TensorFlow.
     if "tensorflow" in sys.modules:
         from gatewise.training.fit.devices import free_session  # noqa: PLC0415
@@ -124,7 +150,7 @@ def _kept_if_whole() -> Iterator[Path]:
 
 
 @contextmanager
-def _reporting(progress: Shown) -> Iterator[OnProgress]:
+def reporting(progress: Shown) -> Iterator[OnProgress]:
     """The callback that shows progress."""
     # The console imports rich, which a run that shows nothing does without.
     from gatewise.console.notebook_progress import in_notebook, notebook_progress  # noqa: PLC0415

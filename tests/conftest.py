@@ -1,19 +1,25 @@
-"""What tests share: what they need beyond Python, a real corpus, and models trained on it."""
+"""What tests share: what they need beyond Python, a real corpus, models, and an endpoint."""
 
 import csv
 import importlib.util
 import io
+import json
+import math
 import os
 import pickle
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import tomllib
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -276,6 +282,49 @@ def forward_model_folder(once, languages, small_config, train):
     return once("forward-trained", fill) / "languages"
 
 
+# What each word adds to the number of a text, around 100.
+_WORTH = {"awful": -30, "poor": -20, "plain": 0, "fine": 10, "good": 20, "superb": 40}
+_FILLERS = ("the", "film", "was", "a", "story", "with", "and", "music", "long", "scene")
+
+
+@pytest.fixture(scope="session")
+def numbers_corpus(once):
+    """A folder with train.csv and test.csv: texts with a number, which their words add up to."""
+
+    def fill(folder):
+        generator = random.Random(5)
+        for name, count in (("train", 400), ("test", 200)):
+            with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["text", "value"])
+                for _ in range(count):
+                    telling = generator.choices(list(_WORTH), k=2)
+                    words = telling + generator.choices(_FILLERS, k=4)
+                    generator.shuffle(words)
+                    number = 100 + sum(map(_WORTH.get, telling)) + generator.gauss(0, 3)
+                    writer.writerow([" ".join(words), round(number, 2)])
+
+    return once("numbers", fill)
+
+
+@pytest.fixture(scope="session")
+def numbers_run(once, numbers_corpus, train):
+    """A training run that predicts numbers, and its folder: `(run, path)`. Not to be changed."""
+    from gatewise.training.config import config
+
+    settings = ["units=8", "embedding_size=16", "buckets=1000"]
+    assignments = [f"network.{setting}" for setting in settings]
+    settings = config.load(assignments=[*assignments, "tokens.unit=word", "training.epochs=4"])
+
+    def fill(folder):
+        paths = numbers_corpus / "train.csv", None, numbers_corpus / "test.csv"
+        run = train(folder / "model", settings, *paths)
+        (folder / "run.pickle").write_bytes(pickle.dumps(run))
+
+    folder = once("numbers-trained", fill)
+    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
+
+
 @pytest.fixture(scope="session")
 def rejecting_folder(model_folder, tmp_path_factory):
     """The model of languages, which gives the text `1 2` none. Not to be changed by a test."""
@@ -510,3 +559,105 @@ def object_store(tmp_path_factory):
             yield ObjectStore(folder, int(found[1]), key, secret)
         finally:
             server.terminate()
+
+
+class FakeEndpoint:
+    """An endpoint on loopback that answers by a function of the text, and counts requests.
+
+    Attributes:
+        url: Its base URL.
+        lock: Held while a request is answered.
+        requests: The bodies of the requests for chat completions, in their order.
+        headers: The headers of the last request.
+    """
+
+    def __init__(self, url):
+        self.url = url
+        self.requests = []
+        self.headers = {}
+        self.answers = lambda text: "food"
+        self.faults = []
+        self.models = ["small"]
+        self.with_logprobs = True
+        self.lock = threading.Lock()
+        self.usage = {"prompt_tokens": 100, "completion_tokens": 2}
+
+    @property
+    def texts(self):
+        """The text of each request."""
+        return [text_of(body["messages"]) for body in self.requests]
+
+    def response(self, body):
+        """Status, headers and body of the response to a request."""
+        self.requests.append(body)
+        if self.faults and (fault := self.faults.pop(0)):
+            return fault
+        answer = self.answers(text_of(body["messages"]))
+        if isinstance(answer, dict):
+            tokens = [
+                {"token": token, "logprob": math.log(share)} for token, share in answer.items()
+            ]
+            chosen = max(tokens, key=lambda token: token["logprob"])
+            logprobs = {"content": [{**chosen, "top_logprobs": tokens}]}
+            content = chosen["token"]
+        else:
+            content, token = answer, {"token": answer, "logprob": 0.0}
+            logprobs = {"content": [{**token, "top_logprobs": [token]}]}
+        choice = {"message": {"role": "assistant", "content": content}}
+        if self.with_logprobs and body.get("logprobs"):
+            choice["logprobs"] = logprobs
+        return 200, {}, json.dumps({"choices": [choice], "usage": self.usage})
+
+
+def text_of(messages):
+    """The text that a conversation is about."""
+    return messages[0]["content"].rpartition("\n\nLabel:")[0].rpartition("Text: ")[2]
+
+
+@contextmanager
+def serving_endpoint():
+    """A `FakeEndpoint` on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            names = [{"id": name} for name in fake.models]
+            self.respond(200, {}, json.dumps({"data": names}))
+
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with fake.lock:
+                fake.headers = dict(self.headers)
+                response = fake.response(body)
+            self.respond(*response)
+
+        def respond(self, status, headers, body):
+            contents = body.encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(contents))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(contents)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    fake = FakeEndpoint(f"http://127.0.0.1:{server.server_port}/v1")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    """An endpoint of a language model, with no key in the environment."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with serving_endpoint() as fake:
+        yield fake

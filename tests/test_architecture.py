@@ -27,7 +27,7 @@ TRAINING_PACKAGES = {
     *("optuna", "mlflow", "sqlalchemy", "tensorboard"),
 }
 
-TEACHER_PACKAGES = {"torch", "transformers", "safetensors", "sentence_transformers"}
+TEACHER_PACKAGES = {"httpx", "torch", "transformers", "safetensors", "sentence_transformers"}
 
 
 def imported_by(file):

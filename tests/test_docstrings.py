@@ -18,10 +18,15 @@ NAMES = sorted(
     }
 )
 
+_OF_EXTRA_TEACHER = tuple(
+    f"gatewise.training.teacher.{name}" for name in ("fine_tuning", "torch_encoder")
+)
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_are_true(name):
-    if name == "gatewise.training.teacher.torch_encoder":
+    if name in _OF_EXTRA_TEACHER:
+        pytest.importorskip("torch", reason="of the extra teacher")
         pytest.importorskip("transformers", reason="of the extra teacher")
     module = importlib.import_module(name)
     finder = doctest.DocTestFinder(exclude_empty=True)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.data import examples
 from gatewise.training.data.examples import Examples
-from gatewise.training.evaluation import decision_rules
+from gatewise.training.evaluation import decision_rules, intervals
 from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Fitted, OnProgress
 from gatewise.training.preparation import Prepared
@@ -23,8 +24,9 @@ from gatewise.training.workspace import ALL_ROWS, Workspace
 if TYPE_CHECKING:
     import keras
 
-    from gatewise.training.fit.linear_path import Solution
     from gatewise.training.fit.loss import Loss
+    from gatewise.training.fit.path_solver import Solution
+    from gatewise.training.fit.train_step import Trainer
     from gatewise.training.trained_model import TrainedModel
 
 _NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
@@ -37,6 +39,7 @@ class Decisions:
 
     calibration: Calibration | None
     rejection: Rejection | None
+    cascade: CascadeChoice | None
 
 
 @dataclass(frozen=True)
@@ -75,41 +78,54 @@ def learn(
     resume: bool,
 ) -> Learnt:
     """Trains the network, chooses everything else, and trains again if the settings say so."""
-    network, fitted = _fit(prepared, space, on_progress, resume=resume)
+    network = _build(prepared)
+    # Those of the second training, too; the states of random generators are among them.
+    initial = [v.numpy() for v in network.variables] if prepared.config.training.refit else []
+    trainer, fitted = _fit(network, prepared, space, on_progress, resume=resume)
     first_model, decisions = _decide(_export(network, prepared), prepared, report)
     model = first_model
     if prepared.config.training.refit:
-        model = _refit(first_model, decisions, prepared, fitted, space, on_progress)
+        for variable, value in zip(network.variables, initial, strict=True):
+            variable.assign(value)
+        model = _refit(trainer, first_model, decisions, prepared, fitted, space, on_progress)
     return Learnt(fitted, first_model, model, decisions)
 
 
 def _fit(
-    prepared: Prepared, space: Workspace, on_progress: OnProgress, *, resume: bool
-) -> tuple["keras.Model", Fitted]:
-    """Builds the network and trains it."""
+    network: "keras.Model",
+    prepared: Prepared,
+    space: Workspace,
+    on_progress: OnProgress,
+    *,
+    resume: bool,
+) -> tuple["Trainer", Fitted]:
+    """Trains the network."""
     from gatewise.training.fit.checkpoint import Checkpoints
     from gatewise.training.fit.fit import fit
-    from gatewise.training.fit.path_weights import solved_prior
+    from gatewise.training.fit.path_weights import NUMBERS_PRIOR, solved_prior
+    from gatewise.training.fit.train_step import Trainer
 
     corpus, settings = prepared.corpus, prepared.config.training
     max_length = prepared.config.tokens.max_length
     train = corpus.train.windows(max_length)
-    network, solution = _untrained(prepared, train)
+    solution = _initialize(network, prepared, train)
+    prior = solved_prior(solution.scale) if solution and solution.scale else None
+    trainer = Trainer(network, _loss(prepared, corpus.train), settings)
     fitted = fit(
-        network,
-        _loss(prepared, corpus.train),
+        trainer,
         settings,
         train,
         corpus.validation.examples.windows(max_length),
         Checkpoints(space.checkpoint, _identity(prepared)),
         on_progress,
-        prior=solved_prior(solution.scale) if solution and solution.scale else None,
+        prior=prior if corpus.rows.scale is None else NUMBERS_PRIOR,
         resume=resume,
     )
-    return network, replace(fitted, strength=solution.strength if solution else None)
+    return trainer, replace(fitted, strength=solution.strength if solution else None)
 
 
 def _refit(
+    trainer: "Trainer",
     chosen: "TrainedModel",
     decisions: Decisions,
     prepared: Prepared,
@@ -117,16 +133,16 @@ def _refit(
     space: Workspace,
     on_progress: OnProgress,
 ) -> "TrainedModel":
-    """Trains another network on all rows, with what was chosen on those held out of the first."""
+    """Trains the network again, on all rows, with what was chosen on those held out before."""
     from gatewise.training.fit.fit import refit
 
     corpus = prepared.corpus
     parts = (corpus.train, corpus.validation.texts)
     rows = examples.concatenate(parts, space.data / ALL_ROWS)
     windows = rows.windows(prepared.config.tokens.max_length)
-    network, _ = _untrained(prepared, windows, fitted.strength)
+    _initialize(trainer.model, prepared, windows, fitted.strength)
     refit(
-        network,
+        trainer,
         _loss(prepared, rows),
         prepared.config.training,
         windows,
@@ -134,9 +150,11 @@ def _refit(
         on_progress,
     )
     model = replace(
-        _export(network, prepared),
+        _export(trainer.model, prepared),
         thresholds=chosen.thresholds,
         reject=chosen.reject,
+        interval=chosen.interval,
+        cascade=chosen.cascade,
         corpus_sha256=_digest_of(corpus.train_sha256, corpus.validation_sha256),
     )
     if decisions.calibration and decisions.calibration.temperature != 1:
@@ -144,40 +162,51 @@ def _refit(
     return model
 
 
-def _untrained(
-    prepared: Prepared, rows: Examples, strength: float | None = None
-) -> tuple["keras.Model", "Solution | None"]:
-    """The network with its initial weights, for these training rows; the linear path is solved.
-
-    Args:
-        prepared: The run.
-        rows: The training rows.
-        strength: The C by which the path is solved; None to choose it by cross-validation.
-
-    Returns:
-        The network, and how its path was solved; None if it is not.
-    """
+def _build(prepared: Prepared) -> "keras.Model":
+    """The network with random weights."""
     from gatewise.training.fit import devices
-    from gatewise.training.fit.document_frequencies import count_ngrams
-    from gatewise.training.fit.linear_path import solve_linear_path
-    from gatewise.training.fit.output_bias import set_output_bias
     from gatewise.training.network.build import build
 
     config, planned = prepared.config, prepared.blueprint
     devices.set_operation_threads(config.training.threads)
     with devices.strategy().scope():
-        network = build(
+        return build(
             config.network,
             planned.shape,
             config.training.seed,
             planned.vectors,
             planned.char_ngrams,
         )
+
+
+def _initialize(
+    network: "keras.Model", prepared: Prepared, rows: Examples, strength: float | None = None
+) -> "Solution | None":
+    """Sets the weights that follow from the training rows, or those of an earlier model.
+
+    Args:
+        network: The network with random weights.
+        prepared: The run.
+        rows: The training rows.
+        strength: The C by which the linear path is solved; None to choose it by cross-validation.
+
+    Returns:
+        How the path was solved; None if it is not.
+    """
+    from gatewise.training.fit.document_frequencies import count_ngrams
+    from gatewise.training.fit.output_bias import set_output_bias
+    from gatewise.training.fit.path_solver import solve_linear_path
+
+    config, planned = prepared.config, prepared.blueprint
     solution = None
     multi_label = prepared.corpus.rows.multi_label
     if multi_label:
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
+    if prepared.earlier:
+        prepared.earlier.set_weights(
+            network, config, prepared.tokenizer, prepared.corpus.rows.labels
+        )
     if config.training.linear_path == "solved":
         solution = solve_linear_path(
             network,
@@ -185,9 +214,10 @@ def _untrained(
             planned.solver_spelling,
             config.training,
             multi_label=multi_label,
+            is_regression=prepared.corpus.rows.scale is not None,
             strength=strength,
         )
-    return network, solution
+    return solution
 
 
 def _loss(prepared: Prepared, rows: Examples) -> "Loss":
@@ -195,7 +225,11 @@ def _loss(prepared: Prepared, rows: Examples) -> "Loss":
 
     corpus = prepared.corpus.rows
     return make_loss(
-        prepared.config.training, rows, len(corpus.labels), multi_label=corpus.multi_label
+        prepared.config.training,
+        rows,
+        len(corpus.labels),
+        multi_label=corpus.multi_label,
+        scale=corpus.scale,
     )
 
 
@@ -219,6 +253,7 @@ def _identity(prepared: Prepared) -> dict[str, Any]:
         "pretrained vectors": hashlib.sha256(vectors.matrix.tobytes()).hexdigest()
         if vectors
         else None,
+        "earlier model": prepared.earlier.sha256 if prepared.earlier else None,
     }
 
 
@@ -229,29 +264,38 @@ def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
     from gatewise.training.trained_model import TrainedModel
 
     rows = prepared.corpus.rows
-    return TrainedModel(
+    model = TrainedModel(
         lowered=to_onnx(network, prepared.config.network),
         tokenizer=prepared.tokenizer,
         labels=rows.labels,
-        multi_label=rows.multi_label,
+        task=rows.task,
         shape=prepared.blueprint.shape,
         config=prepared.config,
         parameters=exported_parameters(network),
         corpus_sha256=prepared.corpus.train_sha256,
     )
+    return model if rows.scale is None else model.in_units_of(rows.scale)
 
 
 def _decide(
     model: "TrainedModel", prepared: Prepared, report: Callable[[str], None]
 ) -> tuple["TrainedModel", Decisions]:
-    """Chooses the temperature and then the thresholds, on the validation rows."""
+    """Chooses temperature, thresholds and cascade, or the interval, on the validation rows."""
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
+    if model.task == "regression":
+        interval = intervals.conformal(model.classifier(), validation)
+        if interval is None:
+            report(
+                f"no interval: {len(validation)} validation rows are too few for one with a "
+                f"confidence of {intervals.CONFIDENCE:.0%}"
+            )
+        return replace(model, interval=interval), Decisions(None, None, None)
     if config.training.calibration:
         calibration = decision_rules.calibration(model.classifier(), validation)
         if calibration.temperature != 1:
             model = model.divided_by(calibration.temperature)
-    if model.multi_label:
+    if model.task == "multi_label":
         thresholds = decision_rules.label_thresholds(model.classifier(), validation)
         model = replace(model, thresholds=thresholds)
     elif config.reject.is_wanted:
@@ -262,4 +306,11 @@ def _decide(
                 f"reject.target_precision={rejection.target_precision}: no threshold reaches it on "
                 f"the validation rows; {rejection.chosen.threshold:.4g} comes nearest"
             )
-    return model, Decisions(calibration, rejection)
+    cascade = (
+        None
+        if model.task == "multi_label"
+        else decision_rules.cascade(model.classifier(), validation)
+    )
+    if cascade:
+        model = replace(model, cascade=cascade.settings)
+    return model, Decisions(calibration, rejection, cascade)

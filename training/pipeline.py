@@ -6,6 +6,7 @@ the network, so that most mistakes are reported before those seconds.
 """
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -20,11 +21,18 @@ from gatewise.training.data.corpus_findings import CorpusCheck, CorpusFinding, r
 from gatewise.training.data.encoded_corpus import EncodedCorpus
 from gatewise.training.data.row_survey import survey
 from gatewise.training.data.stored_rows import StoredRows
+from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.evaluation import baselines, model_benchmark
-from gatewise.training.evaluation.baselines import Baselines
+from gatewise.training.evaluation.baselines import Baselines, NumberBaselines
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis, ErrorAnalyzer
 from gatewise.training.evaluation.evaluate import Report, evaluate
 from gatewise.training.evaluation.model_benchmark import ExportedModel
+from gatewise.training.evaluation.regression import (
+    RegressionReport,
+    ResidualAnalysis,
+    ResidualAnalyzer,
+    report_on,
+)
 from gatewise.training.fit.progress import Finding, Fitted, OnProgress, Progress
 from gatewise.training.learning import Decisions, Learnt, learn
 from gatewise.training.network import parameters
@@ -54,13 +62,13 @@ _TIMED_TEXTS = 256
 class _Evaluation:
     """What the classifiers that serve the model do with the validation and test rows."""
 
-    validation: Report
-    test: Report | None
-    reviewed: ErrorAnalysis
+    validation: Report | RegressionReport
+    test: Report | RegressionReport | None
+    reviewed: ErrorAnalysis | ResidualAnalysis
     models: tuple[ExportedModel, ...]
 
 
-def train(
+def train(  # noqa: PLR0913 — everything that a run begins with
     corpora: Corpora,
     out: Path,
     config: Config,
@@ -69,6 +77,8 @@ def train(
     *,
     resume: bool = False,
     is_trial: bool = False,
+    earlier: EarlierModel | None = None,
+    with_report: bool = True,
 ) -> RunMetrics:
     """Trains a classifier and writes its model folder, whole or not at all.
 
@@ -82,6 +92,9 @@ def train(
         resume: Whether to resume an interrupted run of the same settings and rows.
         is_trial: Whether the model is compared with others first: there are no baselines and no
             second training, and the checkpoint stays, from which a resumed run makes both up.
+        earlier: The model that the run starts from; None for a fresh network.
+        with_report: Whether the folder has a report and a model card; without, there are no
+            baselines, and the exported models are neither compared nor timed.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
@@ -98,8 +111,11 @@ def train(
     check_target(out)
     teaching.check_settings(config)
     labeller.check_folders(config)
+    config = earlier.settings(config) if earlier else config
     with open_workspace(out, keep_checkpoint=is_trial) as space:
-        rows = read(corpora, config, bad_rows, space.data)
+        rows = read(corpora, config, bad_rows, space.data, earlier.labels if earlier else ())
+        if earlier:
+            earlier.check_task(rows)
         for note in rows.notes:
             report(note)
         found = survey(rows)
@@ -107,7 +123,8 @@ def train(
         refuse(findings, config)
         check = reported(CorpusCheck(found), findings)
         taught = _teach(rows, config, bad_rows, out, space, on_progress)
-        prepared = prepare(taught.rows if taught else rows, config, bad_rows, space.data)
+        used, settings = (taught.rows, taught.config) if taught else (rows, config)
+        prepared = prepare(used, settings, bad_rows, space.data, earlier)
         if is_trial:
             prepared = replace(prepared, config=prepared.config.changed("training", refit=False))
         check = reported(
@@ -126,14 +143,16 @@ def train(
                 f"trained again on all {fitted + aside:,} rows, once everything was chosen on the "
                 f"{aside:,} held out: the validation metrics are those of the first training"
             )
-        evaluation = _evaluate(learnt, prepared.corpus)
+        evaluation = _evaluate(learnt, prepared.corpus, with_models=with_report)
         for finding in model_benchmark.accuracy_losses(evaluation.models):
             report(finding)
         check = reported(check, _never_predicted(evaluation, prepared.config))
         run = _metrics(model, prepared, learnt.fitted, evaluation)
         if taught:
             run = replace(run, rows=taught.counts.rows, teaching=taught.counts)
-        if not is_trial:
+        if earlier:
+            run = replace(run, earlier=_earlier(earlier, prepared.corpus, run, report))
+        if with_report and not is_trial:
             own = rows.train if taught else prepared.corpus.rows.train
             run = replace(run, baselines=_baselines(prepared, own))
             if taught:
@@ -149,7 +168,7 @@ def train(
             automatic=auto_settings.resolved(config, prepared.config),
         )
         with write_model_folder(out) as folder:
-            model.write(folder, contents)
+            model.write(folder, contents, with_report=with_report)
         return run
 
 
@@ -200,12 +219,24 @@ def _teach(
     return teaching.teach(rows, config, bad_rows, space.data / TAUGHT_ROWS, cache, on_progress)
 
 
-def _evaluate(learnt: Learnt, corpus: EncodedCorpus) -> _Evaluation:
-    """Evaluates the classifiers that serve the model, in every precision, and times them."""
+def _evaluate(learnt: Learnt, corpus: EncodedCorpus, *, with_models: bool) -> _Evaluation:
+    """Evaluates the classifiers that serve the model.
+
+    Args:
+        learnt: The model.
+        corpus: The rows.
+        with_models: Whether every precision is evaluated and timed.
+    """
     served, validated = learnt.served, learnt.validated
-    review = ErrorAnalyzer.of(served)
-    validation = evaluate(validated, corpus.validation, None if corpus.test else review.add)
-    test = evaluate(served, corpus.test, review.add) if corpus.test else None
+    review = (
+        ErrorAnalyzer.of(served)
+        if corpus.rows.scale is None
+        else ResidualAnalyzer(served.coverage_counter)
+    )
+    validation = report_on(validated, corpus.validation, None if corpus.test else review.add)
+    test = report_on(served, corpus.test, review.add) if corpus.test else None
+    if not with_models:
+        return _Evaluation(validation, test, review.result(), ())
     texts = list(islice(chain.from_iterable(corpus.rows.validation.texts()), _TIMED_TEXTS))
     measured, classifier = (
         (learnt.model, served) if corpus.test else (learnt.first_model, validated)
@@ -213,13 +244,39 @@ def _evaluate(learnt: Learnt, corpus: EncodedCorpus) -> _Evaluation:
     models = [model_benchmark.measure(classifier, test or validation, texts)]
     for precision in PRECISIONS[1:]:
         smaller = measured.classifier(precision)
-        report = evaluate(smaller, corpus.test or corpus.validation)
+        report = report_on(smaller, corpus.test or corpus.validation)
         models.append(model_benchmark.measure(smaller, report, texts))
     return _Evaluation(validation, test, review.result(), tuple(models))
 
 
+def _earlier(
+    earlier: EarlierModel, corpus: EncodedCorpus, run: RunMetrics, report: Callable[[str], None]
+) -> ComparedModel:
+    """The model that the run started from, on the rows of this run."""
+    validation = earlier.evaluate(corpus.validation.rows)
+    report(
+        f"of the validation rows the earlier model gets {validation.accuracy:.4f} right, the new "
+        f"one {_on_labels(run.validation).accuracy:.4f}"
+    )
+    test = earlier.evaluate(corpus.test.rows) if corpus.test else None
+    return ComparedModel(
+        bytes=len(earlier.classifier.artifact.model),
+        validation=Scores.of(validation),
+        test=Scores.of(test) if test else None,
+    )
+
+
+def _on_labels(report: Report | RegressionReport) -> Report:
+    """A report on labels, which every run with a teacher or an earlier model has."""
+    if isinstance(report, RegressionReport):
+        raise TypeError("expected a report on labels, received one on numbers")
+    return report
+
+
 def _never_predicted(evaluation: _Evaluation, config: Config) -> list[CorpusFinding]:
     """The labels that the finished model predicts for none of the rows it was reviewed on."""
+    if isinstance(evaluation.reviewed, ResidualAnalysis):
+        return []
     labels, part = evaluation.reviewed.labels, "test" if evaluation.test else "validation"
     return corpus_check.never_predicted(
         {each.label: each.hits + each.wrong for each in labels},
@@ -243,8 +300,11 @@ def _compare(
 
     `rows` and `config` are those that the run was started with.
     """
-    untaught = _untaught(rows, config, space, on_progress) if config.teacher.untaught else None
-    student = _compared(learnt, evaluation.validation, evaluation.test)
+    untaught = None
+    if config.teacher.untaught:
+        untaught = _untaught(rows, config, space, on_progress, prepared.earlier)
+    test = _on_labels(evaluation.test) if evaluation.test else None
+    student = _compared(learnt, _on_labels(evaluation.validation), test)
     found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, learnt.served)
     if found.warning:
         on_progress(Finding(found.warning))
@@ -252,7 +312,11 @@ def _compare(
 
 
 def _untaught(
-    rows: Rows, config: Config, space: Workspace, on_progress: OnProgress
+    rows: Rows,
+    config: Config,
+    space: Workspace,
+    on_progress: OnProgress,
+    earlier: EarlierModel | None,
 ) -> ComparedModel:
     """Trains the network without the teacher, as a run of its own would."""
 
@@ -263,7 +327,7 @@ def _untaught(
     inner = Workspace(space.data / UNTAUGHT)
     inner.data.mkdir(parents=True)
     # Its bad rows are those of the run.
-    prepared = prepare(rows, config.without_teacher(), CountBadRows(), inner.data)
+    prepared = prepare(rows, config.without_teacher(), CountBadRows(), inner.data, earlier)
     learnt = learn(prepared, inner, progress, lambda _: None, resume=False)
     corpus = prepared.corpus
     validation = evaluate(learnt.validated, corpus.validation)
@@ -300,17 +364,17 @@ def _metrics(
     )
 
 
-def _baselines(prepared: Prepared, train: StoredRows) -> Baselines:
+def _baselines(prepared: Prepared, train: StoredRows) -> Baselines | NumberBaselines:
     corpus = prepared.corpus
     learnt = [train]
     if prepared.config.training.refit and corpus.test:
         # As the model that classifies the test rows.
         learnt.append(corpus.rows.validation)
+    evaluated = corpus.test or corpus.validation
+    if corpus.rows.scale is not None:
+        return baselines.measure_numbers(learnt, evaluated)
     return baselines.measure(
-        learnt,
-        corpus.test or corpus.validation,
-        corpus.rows.labels,
-        multi_label=corpus.rows.multi_label,
+        learnt, evaluated, corpus.rows.labels, multi_label=corpus.rows.multi_label
     )
 
 
@@ -332,6 +396,7 @@ def _report_contents(
         layers=parameters.parameters(prepared.config.network, planned.shape),
         calibration=decisions.calibration,
         rejection=decisions.rejection,
+        cascade=decisions.cascade,
         models=evaluation.models,
         duplicates=rows.duplicates,
         copies=rows.copies,

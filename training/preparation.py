@@ -13,6 +13,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.data import auto_settings
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
+from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.network.blueprint import Blueprint, blueprint
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
@@ -27,15 +28,23 @@ class Prepared:
         tokenizer: The dictionary.
         blueprint: What the network is built from.
         corpus: The rows as ids and targets.
+        earlier: The model that the run starts from; None for a fresh network.
     """
 
     config: Config
     tokenizer: Tokenizer
     blueprint: Blueprint
     corpus: EncodedCorpus
+    earlier: EarlierModel | None = None
 
 
-def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
+def prepare(
+    rows: Rows,
+    config: Config,
+    bad_rows: BadRows,
+    folder: Path,
+    earlier: EarlierModel | None = None,
+) -> Prepared:
     """Builds the dictionary, plans the network and encodes the rows.
 
     Args:
@@ -43,6 +52,7 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         config: The run's settings.
         bad_rows: What happens to a row whose text holds no token.
         folder: Folder in which ids and targets are kept for the run.
+        earlier: The model that the run starts from, whose settings these are.
 
     Raises:
         GatewiseError: If the rows, the vectors or the settings cannot be used.
@@ -53,7 +63,12 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
     config = auto_settings.with_pieces(config, rows)
     texts = rows.train.texts
-    tokenizer = train_tokenizer(chain.from_iterable(texts()), **config.tokens.dictionary_options())
+    if earlier:
+        config = earlier.with_ngram_width(config, len(rows.labels))
+        tokenizer = earlier.tokenizer(chain.from_iterable(texts()), config)
+    else:
+        options = config.tokens.dictionary_options()
+        tokenizer = train_tokenizer(chain.from_iterable(texts()), **options)
     # A network that cannot be built is refused before the rows are encoded.
     planned = blueprint(config, tokenizer, len(rows.labels), chain.from_iterable(texts()))
     corpus = encode_corpus(rows, tokenizer, config, bad_rows, folder)
@@ -62,4 +77,5 @@ def prepare(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prep
         tokenizer=tokenizer,
         blueprint=planned.with_buckets(config, corpus.train.tokens),
         corpus=corpus,
+        earlier=earlier,
     )

@@ -2,10 +2,11 @@
 
 from dataclasses import asdict, dataclass
 
-from gatewise.training.evaluation.baselines import Baselines
+from gatewise.training.evaluation.baselines import Baselines, NumberBaselines
 from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.fit.progress import Fitted
-from gatewise.training.teacher.comparison import Comparison
+from gatewise.training.teacher.comparison import ComparedModel, Comparison
 from gatewise.training.teacher.teaching import TeachingCounts
 from gatewise.vocab.tokenizer.coverage import Coverage
 
@@ -28,6 +29,8 @@ class RunMetrics:
         baselines: The baselines on the test rows, or on the validation rows without such rows.
         teaching: What a teacher labelled; None without a teacher.
         comparison: The teacher beside the network; None likewise.
+        earlier: The metrics of the model that the run started from, on the same rows; None if it
+            started from a fresh network.
     """
 
     rows: int
@@ -36,12 +39,13 @@ class RunMetrics:
     parameters: int
     coverage: Coverage
     fitted: Fitted
-    validation: Report
-    test: Report | None
-    baselines: Baselines | None = None
+    validation: Report | RegressionReport
+    test: Report | RegressionReport | None
+    baselines: Baselines | NumberBaselines | None = None
     refit_rows: int | None = None
     teaching: TeachingCounts | None = None
     comparison: Comparison | None = None
+    earlier: ComparedModel | None = None
 
     def as_dict(self) -> dict[str, object]:
         """The metrics as a JSON object; the same run gives the same object."""
@@ -61,4 +65,5 @@ class RunMetrics:
             "teacher": {**self.teaching.as_dict(), **self.comparison.as_dict()}
             if self.teaching and self.comparison
             else None,
+            **({"earlier": asdict(self.earlier)} if self.earlier else {}),
         }

@@ -18,7 +18,10 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import (
     FORMAT,
     PRECISIONS,
+    PROBLEM_TYPES,
+    CascadeSettings,
     GatewiseSettings,
+    IntervalSettings,
     Manifest,
     ModelConfig,
     NetworkSettings,
@@ -35,6 +38,7 @@ from gatewise.service.model.model_folder import (
 )
 from gatewise.service.model.onnx_validation.onnx_parser import OPSET
 from gatewise.training.config.config import Config
+from gatewise.training.data.value_scale import ValueScale
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.streaming import streaming_obstacle
 from gatewise.training.onnx_export.graph_builder import OLDEST_ONNXRUNTIME
@@ -44,6 +48,7 @@ from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.training.onnx_export.step_model import build_step_model
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.model_card import model_card
+from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.tokenizer import PAD_ID
 from gatewise.vocab.tokenizer.tokenizer_json import serialize_tokenizer
@@ -60,29 +65,37 @@ class TrainedModel:
         lowered: The network in ONNX.
         tokenizer: The dictionary.
         labels: The classes in the order of the network's outputs.
-        multi_label: Whether a text may have several of them.
+        task: Whether a text has one of them, several, or a number.
         shape: The sizes that followed from the corpus.
         config: The run's settings.
         parameters: Number of trained parameters.
         corpus_sha256: Digest of the training rows.
         thresholds: In a multi-label task, the score from which on each label is predicted.
         reject: When no label is predicted for a text; None if there always is one.
+        interval: In a regression, the interval around each number; None without.
+        cascade: When the linear path alone classifies a text; None if it never may.
     """
 
     lowered: onnx.ModelProto
     tokenizer: Tokenizer
     labels: Labels
-    multi_label: bool
+    task: Task
     shape: Shape
     config: Config
     parameters: int
     corpus_sha256: str
     thresholds: tuple[float, ...] | None = None
     reject: RejectSettings | None = None
+    interval: IntervalSettings | None = None
+    cascade: CascadeSettings | None = None
 
     def divided_by(self, temperature: float) -> "TrainedModel":
         """The same model with every logit divided by a temperature."""
         return replace(self, lowered=scale_logits(self.lowered, 1 / temperature))
+
+    def in_units_of(self, scale: ValueScale) -> "TrainedModel":
+        """The same model of standardized numbers, which predicts the numbers themselves."""
+        return replace(self, lowered=scale_logits(self.lowered, scale.deviation, scale.mean))
 
     def classifier(self, precision: Precision = "fp32") -> Classifier:
         """The classifier that a folder of this model gives, made in memory.
@@ -96,12 +109,19 @@ class TrainedModel:
         manifest = self._manifest([network])
         return Classifier(artifact_of(_IN_MEMORY, manifest, documents, precision))
 
-    def write(self, folder: ModelFolder, contents: ReportContents | None = None) -> None:
+    def write(
+        self,
+        folder: ModelFolder,
+        contents: ReportContents | None = None,
+        *,
+        with_report: bool = True,
+    ) -> None:
         """Writes the folder.
 
         Args:
             folder: Where to.
             contents: What metrics, report and model card are made from; None leaves them out.
+            with_report: Whether report and model card are written.
 
         Raises:
             ModelFolderError: If the written folder could not be loaded.
@@ -113,7 +133,8 @@ class TrainedModel:
         manifest = self.manifest()
         artifact_of(folder, manifest, documents)
         if contents is not None:
-            documents |= self._report(contents)
+            documents[_IN_MEMORY.metrics.name] = json_bytes(contents.as_dict())
+            documents |= self._report(contents) if with_report else {}
         for name, document in documents.items():
             (folder.path / name).write_bytes(document)
         seal_model_folder(folder, manifest)
@@ -149,7 +170,7 @@ class TrainedModel:
         }
 
     def _report(self, contents: ReportContents) -> dict[str, bytes]:
-        """The contents of the files that tell about the run, by name."""
+        """The contents of the report and the model card, by name."""
         # Only now: the modules of the report take a second to import.
         from gatewise.training.report.page import page  # noqa: PLC0415
 
@@ -157,7 +178,6 @@ class TrainedModel:
             contents.run, self.labels, self.config, contents.calibration, contents.rejection
         )
         return {
-            _IN_MEMORY.metrics.name: json_bytes(contents.as_dict()),
             _IN_MEMORY.report.name: page(contents).encode(),
             _IN_MEMORY.card.name: card.encode(),
         }
@@ -170,9 +190,7 @@ class TrainedModel:
             # nothing of BERT's inside is expected.
             model_type="bert",
             architectures=("BertForSequenceClassification",),
-            problem_type="multi_label_classification"
-            if self.multi_label
-            else "single_label_classification",
+            problem_type=PROBLEM_TYPES[self.task],
             id2label=dict(enumerate(self.labels.names)),
             label2id=self.labels.ids,
             vocab_size=self.shape.vocab_size,
@@ -202,6 +220,8 @@ class TrainedModel:
                 ),
                 thresholds=self.thresholds,
                 reject=self.reject,
+                interval=self.interval,
+                cascade=self.cascade,
             ),
         )
 

@@ -96,7 +96,7 @@ def build_network(cell: Cell, folder: Path) -> TimedNetwork:
         lowered=to_onnx(model, config.network),
         tokenizer=train_tokenizer(words()),
         labels=Labels.of(f"class {number}" for number in range(CLASSES)),
-        multi_label=False,
+        task="single_label",
         shape=shape,
         config=config,
         parameters=model.count_params(),

@@ -1,8 +1,8 @@
 """Candidates that classify the texts of a corpus, each timed in a process of its own.
 
 Two libraries in one process would compete for the threads; a process that waits for its turn takes
-nothing from the others. Two candidates are what cannot be saved: the tokenizer over all texts at
-once, and the network over batches that were packed beforehand.
+nothing from the others. Two candidates are what cannot be saved: the encoding of the texts, and the
+network over batches that were packed beforehand.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from gatewise.service.model.onnx_session import open_session
 from gatewise.service.model.scores import apply
 from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.ordered_pool import in_order
-from gatewise.service.scoring.output_columns import Column, OutputColumns
+from gatewise.service.scoring.output_columns import Column, NumberColumns, OutputColumns
 from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.record_stream import open_records
@@ -36,6 +36,7 @@ from gatewise.vocab.corpus.records import Record
 
 TOKENIZING, INFERENCE = "tokenizing alone", "inference alone"
 FROM_STRINGS = "Gatewise, strings to labels"
+CASCADE = "Gatewise with the cascade, strings to labels"
 TO_CSV, TO_PARQUET = "Gatewise, csv.gz to csv", "Gatewise, csv.gz to Parquet"
 LINEAR, FASTTEXT = "TF-IDF and LinearSVC, predict", "fastText, predict"
 
@@ -70,10 +71,11 @@ class Candidate:
 
 
 def tokenizing(settings: Settings) -> Candidate:
-    """The tokenizer alone, over all texts in one call, on as many threads as there are cores."""
+    """The encoding of chunks of texts alone, on as many threads as there are cores."""
     texts, _ = settings.rows()
-    tokenizer = read_model_folder(settings.model).tokenizer
-    return Candidate(len(texts), lambda: tokenizer.encode_batch_fast(texts))
+    encode = Classifier.load(settings.model).encode_together
+    chunks = list(chunked(texts, len))
+    return Candidate(len(texts), lambda: list(in_order(encode, chunks, settings.cores)))
 
 
 def inference(settings: Settings) -> Candidate:
@@ -107,10 +109,11 @@ def inference(settings: Settings) -> Candidate:
     return Candidate(len(texts), run, labels)
 
 
-def from_strings(settings: Settings) -> Candidate:
+def from_strings(settings: Settings, *, cascade: bool = False) -> Candidate:
     """What `gatewise score` does from the strings of its chunks to their labels."""
     texts, _ = settings.rows()
     model = Classifier.load(settings.model)
+    scored_by = model.cascade if cascade else model
     output_columns = _columns(model)
     chunks = list(chunked(texts, len))
 
@@ -118,13 +121,17 @@ def from_strings(settings: Settings) -> Candidate:
         encoded = model.encode_together(chunk)
         if (empty := encoded.is_empty).any():
             encoded = encoded.only(~empty)
-        scores = model.probabilities(encoded)
+        scores = scored_by.probabilities(encoded)
         return output_columns.columns(scores, model.none_labels(scores))
+
+    def labels(found: list[list[Column]]) -> list[str]:
+        return [label for columns in found for label in _labels(columns)]
 
     return Candidate(
         len(texts),
         run=lambda: list(in_order(work, chunks, settings.cores)),
-        labels=lambda found: [label for columns in found for label in _labels(columns)],
+        # Those of the cascade are nearly the same, not all.
+        labels=None if cascade else labels,
     )
 
 
@@ -176,6 +183,7 @@ CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
     TOKENIZING: tokenizing,
     INFERENCE: inference,
     FROM_STRINGS: from_strings,
+    CASCADE: partial(from_strings, cascade=True),
     TO_CSV: partial(file_to_file, suffix=".csv"),
     TO_PARQUET: partial(file_to_file, suffix=".parquet"),
     LINEAR: linear,
@@ -183,7 +191,7 @@ CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
 }
 
 
-def _columns(model: Classifier) -> OutputColumns:
+def _columns(model: Classifier) -> OutputColumns | NumberColumns:
     return OutputColumns.for_input(model, (), "the corpus", Format.PARQUET)
 
 
@@ -207,13 +215,22 @@ def prepare(name: str, settings: Settings) -> int:
     return _prepared[0].rows
 
 
-def take_turn() -> tuple[float, str | None]:
-    """How many seconds a turn takes, and a digest of its labels if they are compared."""
+@dataclass(frozen=True)
+class Turn:
+    """A turn of a candidate: wall clock and processor time, in seconds, and a digest of labels."""
+
+    seconds: float
+    processor: float
+    labels: str | None  # None if they are not compared
+
+
+def take_turn() -> Turn:
+    """Has the candidate of this process classify its rows."""
     candidate = _prepared[0]
-    start = time.perf_counter()
+    start, before = time.perf_counter(), time.process_time()
     found = candidate.run()
-    seconds = time.perf_counter() - start
+    seconds, processor = time.perf_counter() - start, time.process_time() - before
     if candidate.labels is None:
-        return seconds, None
+        return Turn(seconds, processor, None)
     labels = "\n".join(candidate.labels(found))
-    return seconds, hashlib.sha256(labels.encode()).hexdigest()
+    return Turn(seconds, processor, hashlib.sha256(labels.encode()).hexdigest())

@@ -24,15 +24,18 @@ from benchmarks.lib.subprocesses import environment, gatewise_command
 from benchmarks.lib.timing import rotated
 from benchmarks.scoring.candidates import (
     CANDIDATES,
+    CASCADE,
     FASTTEXT,
     FROM_STRINGS,
     INFERENCE,
     LINEAR,
     TOKENIZING,
     Settings,
+    Turn,
     prepare,
     take_turn,
 )
+from gatewise.service.model.model_folder import read_model_folder
 from gatewise.service.threads import available_cpus as all_cores
 
 T = TypeVar("T")
@@ -50,8 +53,7 @@ def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
     Raises:
         BenchmarkError: If one fails, or two candidates of Gatewise give different labels.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    digests: dict[str, str | None] = {}
+    turns: dict[str, list[Turn]] = {name: [] for name in names}
     with ExitStack() as stack:
         pools = {
             name: stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
@@ -66,16 +68,27 @@ def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
 
         rows = {name: result(name, prepare, name, settings) for name in names}
         for name in rotated(names, rounds + 1):
-            took, digests[name] = result(name, take_turn)
-            seconds[name].append(took)
-    check_labels(digests)
-    counted = {name: each[1:] for name, each in seconds.items()}
+            turns[name].append(result(name, take_turn))
+    check_labels({name: each[0].labels for name, each in turns.items()})
+    counted = {name: each[1:] for name, each in turns.items()}
     if {TOKENIZING, INFERENCE} <= counted.keys():
         halves = zip(counted[TOKENIZING], counted[INFERENCE], strict=True)
-        counted = {BOUND: list(map(sum, halves)), **counted}
+        both = [
+            Turn(one.seconds + two.seconds, one.processor + two.processor, None)
+            for one, two in halves
+        ]
+        counted = {BOUND: both, **counted}
         rows[BOUND] = rows[TOKENIZING]
-    rates = {name: [rows[name] / each for each in counted[name]] for name in counted}
-    return [_row(name, rows[name], rates) for name in counted]
+    rates = {name: [rows[name] / turn.seconds for turn in counted[name]] for name in counted}
+    return [
+        {
+            **_row(name, rows[name], rates),
+            "processor, µs a row": 1e6
+            * float(np.median([turn.processor for turn in counted[name]]))
+            / rows[name],
+        }
+        for name in counted
+    ]
 
 
 def check_labels(digests: Mapping[str, str | None]) -> None:
@@ -112,6 +125,12 @@ def limited(cores: int) -> Iterator[int]:
         os.sched_setaffinity(0, before)
 
 
+def has_cascade(model: Path) -> bool:
+    """Whether a model folder has a cascade."""
+    config = read_model_folder(model).config
+    return config.gatewise.cascade is not None
+
+
 def train_if_missing(model: Path, corpus: Path) -> Path:
     """The model folder; trained on the corpus first if it is not there."""
     if not model.exists():
@@ -144,6 +163,9 @@ def main(  # noqa: PLR0913, PLR0917 — an argument for each option
         if name in names and find_spec(package) is None:
             typer.echo(f'{name} is left out: pip install "gatewise[benchmark]"', err=True)
             names.remove(name)
+    if CASCADE in names and model.exists() and not has_cascade(model):
+        typer.echo(f"{CASCADE} is left out: the model has none", err=True)
+        names.remove(CASCADE)
     source = corpora.find(folder, "all", "test", "train")
     with tempfile.TemporaryDirectory() as scratch, limited(cores or all_cores()) as count:
         settings = Settings(

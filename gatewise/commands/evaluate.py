@@ -17,10 +17,10 @@ def evaluate(
     rejects: command_options.Rejects = None,
     as_json: command_options.AsJson = False,
 ) -> None:
-    """Classify labelled rows and report the metrics."""
+    """Classify labelled rows, or predict their numbers, and report the metrics."""
     from gatewise.console.training_console import show_report
     from gatewise.service.model.classifier import Classifier
-    from gatewise.training.evaluation.evaluate import evaluate as report_on
+    from gatewise.training.evaluation.regression import report_on
     from gatewise.vocab.corpus.read_options import ReadOptions
 
     read_options = ReadOptions(delimiter, encoding, sheet, quoting)

@@ -35,9 +35,13 @@ def export(
         Path | None, command_options.path_option(help="Rows that smaller variants are compared on.")
     ] = None,
     with_tokenizer: Annotated[
-        bool,
-        typer.Option("--with-tokenizer", help="Also write a model that takes raw texts."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--with-tokenizer/--without-tokenizer",
+            help="Whether to write a model that takes raw texts, too.  [default: if the tokenizer "
+            "allows it]",
+        ),
+    ] = None,
     text_column: command_options.TextColumn = "text",
     label_column: command_options.LabelColumn = None,
     delimiter: command_options.Delimiter = None,

@@ -1,4 +1,4 @@
-"""`gatewise predict`: classifies texts from the command line or standard input."""
+"""`gatewise predict`: labels or numbers of texts from the command line or standard input."""
 
 import json
 from typing import Annotated
@@ -24,8 +24,12 @@ def predict(
 ) -> None:
     """Classify texts given on the command line or on standard input."""
     from gatewise.service.model.classifier import Classifier
+    from gatewise.service.model.scores import NO_LABELS, predicted_number
+    from gatewise.vocab.errors import ArgumentError
 
     classifier = Classifier.load(model, precision=precision)
+    if top_k is not None and classifier.task == "regression":
+        raise ArgumentError(NO_LABELS.format("top_k"), option="top_k")
     for window in texts_of(texts, standard_input):
         names, lines = [*window], [*window.values()]
         encoded = classifier.encode_nonempty(lines, names.__getitem__)
@@ -33,7 +37,13 @@ def predict(
             best = classifier.best(row, top_k)
             if cut.truncated:
                 typer.echo(f"gatewise: {TRUNCATED.format(len(cut.ids))}", err=True)
-            if as_json:
+            if classifier.task == "regression":
+                number = predicted_number(row[0], classifier.interval)
+                if as_json:
+                    typer.echo(json.dumps({"text": text, **number}, ensure_ascii=False))
+                else:
+                    typer.echo(f"{number['prediction']}\t{printable(text)}")
+            elif as_json:
                 predictions = [{"label": label, "score": score} for label, score in best]
                 line = {"text": text, "predictions": predictions}
                 typer.echo(json.dumps(line, ensure_ascii=False))

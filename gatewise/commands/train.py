@@ -14,10 +14,18 @@ def train(
     out: Annotated[Path, command_options.path_option(help="The model folder to write.")],
     validation: command_options.Validation = None,
     test: command_options.Test = None,
-    teacher: Annotated[
-        list[Path] | None,
+    start_from: Annotated[
+        Path | None,
         command_options.path_option(
-            metavar="FOLDER", help="An encoder, or a Gatewise model, that labels texts."
+            "--from", metavar="MODEL", help="An earlier model, whose weights training starts from."
+        ),
+    ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEACHER",
+            help="What labels texts: the folder of an encoder or of a Gatewise model, or the URL "
+            "of a language model's endpoint.",
         ),
     ] = None,
     unlabelled: Annotated[
@@ -55,9 +63,10 @@ def train(
                 test=test,
                 out=out,
                 rejects=rejects,
+                start_from=start_from,
                 resume=resume,
                 progress=on_progress,
-                **run_config.model_dump(mode="json"),
+                **run_config.model_dump(mode="json", exclude_unset=True),
             )
         except KeyboardInterrupt:
             if workspace_of(out).checkpoint.exists():

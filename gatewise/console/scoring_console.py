@@ -80,8 +80,7 @@ def show_summary(summary: "Summary", written_to: str, *, err: bool, as_json: boo
         f"{summary.seconds:.1f} s, {rate:,.0f} rows/s",
         err=err,
     )
-    print_plainly(
-        f"columns {summary.label_column} and {summary.score_column}{more} added; written to "
-        f"{written_to}",
-        err=err,
-    )
+    columns = f"columns {summary.label_column} and {summary.score_column}{more}"
+    if summary.score_column is None:
+        columns = f"column {summary.label_column}, with its interval if the model has one,"
+    print_plainly(f"{columns} added; written to {written_to}", err=err)

@@ -23,10 +23,11 @@ from gatewise.printable import printable
 from gatewise.training.report.metric_names import metric_name
 
 if TYPE_CHECKING:
-    from gatewise.service.model.model_documents import RejectSettings
+    from gatewise.service.model.model_documents import IntervalSettings, RejectSettings
     from gatewise.service.model.model_folder import Artifact
-    from gatewise.training.evaluation.baselines import Baselines
+    from gatewise.training.evaluation.baselines import Baselines, NumberBaselines
     from gatewise.training.evaluation.evaluate import Report
+    from gatewise.training.evaluation.regression import RegressionReport
     from gatewise.training.fit.progress import OnProgress
     from gatewise.training.fit.progress import Progress as FitProgress
     from gatewise.training.mobile.mobile_export import Exported, ExportStep
@@ -133,7 +134,17 @@ def show_run(run: "RunMetrics", out: Path) -> None:
     print_plainly(f"model written to {out}")
 
 
-def _baselines_line(baselines: "Baselines") -> str:
+def _baselines_line(baselines: "Baselines | NumberBaselines") -> str:
+    from gatewise.training.evaluation.baselines import NumberBaselines  # noqa: PLC0415 — likewise
+
+    if isinstance(baselines, NumberBaselines):
+        found = f"not trained, because {baselines.why_not}"
+        if baselines.linear:
+            found = f"RMSE {baselines.linear.rmse:.4g}"
+        return (
+            f"on the same rows: ridge regression {found}; always the mean "
+            f"{baselines.mean_value:.4g}: RMSE {baselines.mean.rmse:.4g}"
+        )
     linear = baselines.linear
     found = f"{linear.accuracy:.4f}" if linear else f"not trained, because {baselines.why_not}"
     always = printable(", ".join(baselines.majority_labels) or "no label")
@@ -150,10 +161,18 @@ def _comparison_line(comparison: "Comparison") -> str:
     return f"accuracy on the {comparison.part} rows: {', '.join(found)}"
 
 
-def show_report(report: "Report", *, title: str = "report", as_json: bool = False) -> None:
+def show_report(
+    report: "Report | RegressionReport", *, title: str = "report", as_json: bool = False
+) -> None:
     """Prints the metrics of a model over labelled rows."""
+    # Needs scikit-learn, which `gatewise inspect` does without.
+    from gatewise.training.evaluation.regression import RegressionReport  # noqa: PLC0415
+
     if as_json:
         print_json(report.as_dict())
+        return
+    if isinstance(report, RegressionReport):
+        print_plainly(f"{title}: {number_metrics(report)}  rows {report.rows}")
         return
     table = Table(title=title, title_justify="left")
     table.add_column("label")
@@ -196,6 +215,18 @@ def show_report(report: "Report", *, title: str = "report", as_json: bool = Fals
         )
 
 
+def number_metrics(report: "RegressionReport") -> str:
+    """The metrics of a model that predicts numbers, on one line."""
+    shown = f"RMSE {report.rmse:.4g}  MAE {report.mae:.4g}"
+    if report.r2 is not None:
+        shown += f"  R² {report.r2:.4f}"
+    if report.spearman is not None:
+        shown += f"  Spearman {report.spearman:.4f}"
+    if report.coverage is not None:
+        shown += f"  within the {report.confidence:.0%} interval {report.coverage:.1%}"
+    return shown
+
+
 def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool) -> None:
     """Prints the size of a dictionary and its coverage of the corpus."""
     if as_json:
@@ -213,30 +244,48 @@ def show_dictionary(size: int, coverage: "Coverage", out: Path, *, as_json: bool
 
 def show_step(step: "ExportStep") -> None:
     """Prints a line for a step of an export, to standard error."""
-    accuracy = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
-    print_progress(Console(stderr=True), f"{step.size:,} bytes{accuracy}: {step.what}")
+    measured = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
+    if step.rmse is not None:
+        measured = f", RMSE {step.rmse:.4f}"
+    print_progress(Console(stderr=True), f"{step.size:,} bytes{measured}: {step.what}")
+
+
+RUNTIME_SIZES = (
+    "and onnxruntime: some 14 MB in a page (2.4 MB with Brotli), 25 MB of machine code (10 MB "
+    "zipped) for 64-bit ARM, less in a reduced build; see docs/mobile.md"
+)
+"""The last line about what an app carries. Measured for docs/mobile.md."""
 
 
 def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
     """Prints the steps by which an export made a model smaller, and the files written."""
     if as_json:
-        print_json({**asdict(exported), "archive": str(exported.archive)})
+        print_json(exported.as_dict())
         return
-    measured = exported.steps[-1].accuracy is not None
+    last = exported.steps[-1]
+    metrics = {"accuracy": last.accuracy, "log loss": last.log_loss, "RMSE": last.rmse}
+    names = [name for name, value in metrics.items() if value is not None]
     table = Table("step")
-    for name in ("bytes", *(("accuracy", "log loss") if measured else ())):
+    for name in ("bytes", *names):
         table.add_column(name, justify="right")
     for step in exported.steps:
-        metrics = (step.accuracy, step.log_loss) if measured else ()
-        table.add_row(step.what, f"{step.size:,}", *(f"{metric:.4f}" for metric in metrics))
+        values = (step.accuracy, step.log_loss, step.rmse)
+        shown = (f"{value:.4f}" for value in values if value is not None)
+        table.add_row(step.what, f"{step.size:,}", *shown)
     print_plainly(table)
     limit = "" if exported.limit is None else f" of {exported.limit:,}"
-    print_plainly(
-        f"an app carries {exported.size:,} bytes{limit}: network, dictionary and config.json"
-    )
+    parts = f"{exported.parts:,} bytes{limit}: network, tokenizer.json and config.json"
     if exported.text_model is not None:
-        print_plainly(f"or one file that takes raw texts: {exported.text_model:,} bytes")
-    if not measured:
+        print_plainly(
+            f"an app that gives raw texts carries one file of {exported.text_model:,} bytes{limit}"
+        )
+        print_plainly(f"one that gives token ids carries {parts}")
+    else:
+        print_plainly(f"an app carries {parts}")
+    if exported.without_text:
+        print_plainly(f"no model takes raw texts: {exported.without_text}")
+    print_plainly(RUNTIME_SIZES)
+    if not names:
         print_plainly("accuracy was not measured: give rows with --validation")
     print_plainly(f"written to {out} and {exported.archive}")
 
@@ -265,6 +314,7 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         "labels": _shortened(artifact.labels.names),
         **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
         **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
+        **({"interval": _interval(config.gatewise.interval)} if config.gatewise.interval else {}),
         "tokens": f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
         + (
             f"at most {tokens.max_length} per text"
@@ -295,6 +345,10 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
 def _rejecting(reject: "RejectSettings") -> str:
     outside = f"; out of scope is {reject.out_of_scope}" if reject.out_of_scope else ""
     return printable(f"below {reject.threshold:.4f} a text is given: {reject.label}{outside}")
+
+
+def _interval(interval: "IntervalSettings") -> str:
+    return f"± {interval.half_width:.4g}, with a confidence of {interval.confidence:.0%}"
 
 
 def _range(numbers: tuple[float, ...]) -> str:

@@ -1,4 +1,4 @@
-"""The classifier: texts to labels with onnxruntime, for evaluation, scoring and serving alike.
+"""The classifier: texts to labels or numbers with onnxruntime, wherever a model is used.
 
 A prediction never depends on the other texts of its batch: the graph sums time steps in order, and
 a batch of one uses the same kernels as a larger one. A text may be run as several windows, whose
@@ -14,15 +14,23 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gatewise.service.model.cascade import Cascade
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
-from gatewise.service.model.scores import ScoreFunction, apply, none_labels, ranked, reached
+from gatewise.service.model.scores import (
+    SCORE_FUNCTIONS,
+    ScoreFunction,
+    apply,
+    none_labels,
+    ranked,
+    reached,
+)
 from gatewise.service.model.texts import checked_texts
 from gatewise.service.model.window_pooling import pool_windows
 from gatewise.vocab.corpus.columns import Task
-from gatewise.vocab.errors import EmptyTextError
+from gatewise.vocab.errors import ArgumentError, EmptyTextError
 from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoding import (
     Batch,
@@ -55,20 +63,25 @@ class Classifier:
     """A loaded model; safe to call from several threads.
 
     Attributes:
-        classes_: The labels, sorted, in the order of every score array's columns.
+        classes_: The labels, sorted, in the order of every score array's columns; `value` alone
+            in a regression.
+        task: Whether a text has exactly one label, any number of them, or a number.
         multi_label: Whether a text may have several labels, or none, instead of exactly one.
         thresholds: The threshold of each label, in the order of `classes_`; None if a text has
             exactly one label.
         reject: When a text is rejected; None for never.
+        interval: In a regression, the interval around each number; None if there is none.
         artifact: The contents of its model folder.
     """
 
     def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
         self.artifact = loaded
         self.classes_: list[str] = list(loaded.labels.names)
+        self.task: Task = loaded.config.task
         self.multi_label = loaded.config.multi_label
         self.thresholds = loaded.config.label_thresholds() if self.multi_label else None
         self.reject = loaded.config.gatewise.reject
+        self.interval = loaded.config.gatewise.interval
         tokens = loaded.config.gatewise.tokens
         # Longer ids are split into windows; None if a text is one window, however long it is.
         self._window = tokens.max_length if tokens.windows > 1 else None
@@ -82,10 +95,19 @@ class Classifier:
         """Counts the tokens of encoded texts that are in the vocabulary."""
         return CoverageCounter(self.artifact.tokenizer)
 
+    @cached_property
+    def cascade(self) -> Cascade:
+        """The cascade of the model.
+
+        Raises:
+            ArgumentError: It has none.
+        """
+        return Cascade(self.artifact, self.probabilities)
+
     @property
     def score_function(self) -> ScoreFunction:
-        """The function that turns the logits into probabilities."""
-        return "sigmoid" if self.multi_label else "softmax"
+        """The function that turns the logits into probabilities, or leaves numbers as they are."""
+        return SCORE_FUNCTIONS[self.task]
 
     @property
     def out_of_scope(self) -> str | None:
@@ -96,11 +118,6 @@ class Classifier:
     def none_label(self) -> str | None:
         """The label of a rejected text; None if no text is rejected."""
         return self.reject.label if self.reject else None
-
-    @property
-    def task(self) -> Task:
-        """Whether a text has exactly one label or any number of them."""
-        return "multi_label" if self.multi_label else "single_label"
 
     @classmethod
     def load(
@@ -195,14 +212,33 @@ class Classifier:
     ) -> NDArray[np.float32]:
         """The logits with a score function applied.
 
-        By default it is the model's own: sigmoid if a text may have several labels, else softmax.
+        By default it is the model's own: sigmoid if a text may have several labels, none in a
+        regression, else softmax.
+
+        Raises:
+            ArgumentError: The scores of a regression would be no probabilities.
         """
+        self.check_function(function_to_apply)
         return apply(function_to_apply or self.score_function, self.logits(encoded))
+
+    def check_function(self, function_to_apply: ScoreFunction | None) -> None:
+        """Checks that a score function suits the model.
+
+        Raises:
+            ArgumentError: It makes probabilities, and the model predicts numbers.
+        """
+        if self.task == "regression" and function_to_apply not in (None, "none"):
+            raise ArgumentError(
+                f"function_to_apply: expected none, because the model predicts a number, received "
+                f"{function_to_apply}",
+                option="function_to_apply",
+            )
 
     def probabilities(self, encoded: Sequence[Encoded] | Ragged) -> NDArray[np.float32]:
         """The probability of each label, float32, shape `(texts, classes)`.
 
-        A text's probabilities add up to 1, unless the text may have several labels.
+        A text's probabilities add up to 1, unless the text may have several labels. In a regression
+        it is the number instead.
         """
         return self.scores(encoded)
 
@@ -218,17 +254,24 @@ class Classifier:
         Raises:
             TextsError: `texts` is not a sequence of strings; also a TypeError and a ValueError.
             EmptyTextError: A text has no token.
+            ArgumentError: The model predicts numbers, which have no probabilities.
         """
+        if self.task == "regression":
+            raise ArgumentError("predict_proba: the model predicts a number: use predict")
         return self.probabilities(self.encode_nonempty(checked_texts(texts)))
 
-    def predict(self, texts: Iterable[str]) -> list[str] | list[tuple[str, ...]]:
-        """The predicted label of each text; raises as `predict_proba` does.
+    def predict(
+        self, texts: Iterable[str]
+    ) -> list[str] | list[tuple[str, ...]] | NDArray[np.float32]:
+        """The predicted label or number of each text; raises as `predict_proba` does.
 
         Returns:
             The most probable label of each text, or `reject.label` if the text is rejected. If a
             text may have several labels: a tuple of the labels that reach their thresholds, best
-            first.
+            first. In a regression: an array of the numbers, float32 `(texts,)`.
         """
+        if self.task == "regression":
+            return self.probabilities(self.encode_nonempty(checked_texts(texts)))[:, 0]
         probabilities = self.predict_proba(texts)
         if self.thresholds is None:
             best = (self.classes_[index] for index in probabilities.argmax(axis=1))

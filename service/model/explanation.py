@@ -1,6 +1,7 @@
 """Explains a prediction by occlusion: how much each token contributes to a label's log-odds.
 
-A token's share is the drop in log-odds when the unknown token replaces it. A text and all its
+A token's share is the drop in log-odds when the unknown token replaces it; where the model predicts
+a number, the drop in that number takes their place. A text and all its
 variants are one batch; no gradient is needed.
 
 The unknown token is used because word dropout shows it to the network in training, because the

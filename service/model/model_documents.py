@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.tokenizer.encoding import MAX_WINDOWS
 from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN
 
@@ -115,6 +116,29 @@ class RejectSettings(BaseModel):
     out_of_scope: str | None = None
 
 
+class IntervalSettings(BaseModel):
+    """The interval around a predicted number, from split conformal prediction.
+
+    `half_width` is the quantile of the absolute errors on the validation rows for which a new row
+    is within it with at least this confidence (Lei et al., 2018,
+    https://doi.org/10.1080/01621459.2017.1307116).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    half_width: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class CascadeSettings(BaseModel):
+    """When the linear path alone classifies a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Annotated[float, Field(gt=0, le=1)]  # the probability that its best label must reach
+    temperature: Annotated[float, Field(gt=0, le=100)]  # that its logits are divided by
+
+
 class GatewiseSettings(BaseModel):
     """The key `gatewise` of `config.json`, which only Gatewise reads."""
 
@@ -125,8 +149,28 @@ class GatewiseSettings(BaseModel):
     network: NetworkSettings
     thresholds: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = None
     reject: RejectSettings | None = None
+    interval: IntervalSettings | None = None
+    cascade: CascadeSettings | None = None
 
     _check_format_first = model_validator(mode="before")(_check_format)
+
+    @model_serializer(mode="wrap")
+    def _only_if_any(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # A folder without them is also read by versions that know no cascade and no interval.
+        document: dict[str, object] = serialize(self)
+        for name in ("cascade", "interval"):
+            if getattr(self, name) is None:
+                del document[name]
+        return document
+
+
+_TASKS: dict[str, Task] = {
+    "single_label_classification": "single_label",
+    "multi_label_classification": "multi_label",
+    "regression": "regression",
+}
+PROBLEM_TYPES = {task: problem_type for problem_type, task in _TASKS.items()}
+"""Hugging Face's name of each task."""
 
 
 class ModelConfig(BaseModel):
@@ -136,7 +180,7 @@ class ModelConfig(BaseModel):
 
     model_type: str
     architectures: tuple[str, ...]
-    problem_type: Literal["single_label_classification", "multi_label_classification"]
+    problem_type: Literal["single_label_classification", "multi_label_classification", "regression"]
     id2label: dict[int, str]
     label2id: dict[str, int]
     vocab_size: _Number
@@ -178,7 +222,7 @@ class ModelConfig(BaseModel):
         reject = self.gatewise.reject
         if reject is None:
             return self
-        if self.multi_label:
+        if self.task != "single_label":
             raise ValueError(
                 "gatewise.reject: expected problem_type single_label_classification, found "
                 f"{self.problem_type}"
@@ -188,10 +232,33 @@ class ModelConfig(BaseModel):
                 raise ValueError(f"gatewise.reject.{key} is {name!r}, which is one of the labels")
         return self
 
+    @model_validator(mode="after")
+    def _check_numbers(self) -> "ModelConfig":
+        is_regression = self.task == "regression"
+        if is_regression and len(self.id2label) != 1:
+            raise ValueError(
+                f"expected one label in id2label with problem_type regression, found "
+                f"{len(self.id2label)}"
+            )
+        if is_regression and self.gatewise.cascade:
+            raise ValueError(
+                "gatewise.cascade: expected a problem_type with labels, found regression"
+            )
+        if self.gatewise.interval and not is_regression:
+            raise ValueError(
+                f"gatewise.interval: expected problem_type regression, found {self.problem_type}"
+            )
+        return self
+
+    @property
+    def task(self) -> Task:
+        """Whether a text has one label, any number of labels, or a number."""
+        return _TASKS[self.problem_type]
+
     @property
     def multi_label(self) -> bool:
         """Whether a text may have several labels, or none."""
-        return self.problem_type == "multi_label_classification"
+        return self.task == "multi_label"
 
     def label_thresholds(self) -> tuple[float, ...]:
         """The threshold of each label, in the order of the model's outputs; 0.5 by default."""

@@ -6,9 +6,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewise.service.model.model_documents import RejectSettings
+from gatewise.service.model.model_documents import IntervalSettings, RejectSettings
+from gatewise.vocab.corpus.columns import Task
 
 ScoreFunction = Literal["softmax", "sigmoid", "none"]
+
+SCORE_FUNCTIONS: dict[Task, ScoreFunction] = {
+    "single_label": "softmax",
+    "multi_label": "sigmoid",
+    "regression": "none",
+}
+"""What turns the logits of each task into its scores: probabilities, or the number itself."""
 
 
 def apply(function: ScoreFunction, logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -39,7 +47,8 @@ def log_odds(
 ) -> NDArray[np.float64]:
     """ln(p / (1 - p)) of one label a row, computed from the logits.
 
-    It stays exact where probabilities round to 0 or 1. For sigmoid it is the logit itself.
+    It stays exact where probabilities round to 0 or 1. For sigmoid it is the logit itself, and so
+    is the number of a regression, which has no odds.
 
     >>> log_odds("softmax", np.array([[3.0, 1.0]], dtype=np.float32), np.array([0])).tolist()
     [2.0]
@@ -123,6 +132,24 @@ def none_labels(
         return [None] * len(probabilities)
     accepted = reached(probabilities.max(axis=1), reject.threshold)
     return [None if each else reject.label for each in accepted]
+
+
+NO_LABELS = "{}: expected a model that predicts labels; this one predicts a number"
+"""Why an option that is about labels or probabilities is refused."""
+
+
+def predicted_number(
+    number: np.float32, interval: IntervalSettings | None = None
+) -> dict[str, float]:
+    """The predicted number of a text, and the bounds of its interval if there is one.
+
+    >>> predicted_number(np.float32(3.5), IntervalSettings(confidence=0.9, half_width=1.25))
+    {'prediction': 3.5, 'low': 2.25, 'high': 4.75}
+    """
+    found = {"prediction": number}
+    if interval:
+        found |= {"low": number - interval.half_width, "high": number + interval.half_width}
+    return {name: shortest(np.float32(value)) for name, value in found.items()}
 
 
 def shortest(score: np.float32) -> float:

@@ -16,7 +16,7 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
 from gatewise.service.model.onnx_validation.onnx_parser import NEXT, OUTPUT, STATE, TOKEN
-from gatewise.service.model.scores import ScoreFunction, apply
+from gatewise.service.model.scores import SCORE_FUNCTIONS, apply
 from gatewise.vocab.errors import EmptyTextError, GatewiseError, TokenizerError
 from gatewise.vocab.tokenizer.incremental_tokenizer import IncrementalTokenizer
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
@@ -102,9 +102,8 @@ class StreamingClassifier:
         return Stream(self)
 
     def scores(self, logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The probabilities of each label, `(rows, classes)`."""
-        function: ScoreFunction = "sigmoid" if self.artifact.config.multi_label else "softmax"
-        return apply(function, np.stack(logits))
+        """The probability of each label, or the number, `(rows, classes)`."""
+        return apply(SCORE_FUNCTIONS[self.artifact.config.task], np.stack(logits))
 
     def read(self, token: int, checkpoint: _Checkpoint) -> _Checkpoint:
         """Runs the network on one more token."""

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.types as kinds
 
 from gatewise.vocab.corpus import json_records
-from gatewise.vocab.corpus.arrow_records import schema_of
+from gatewise.vocab.corpus.arrow_records import METADATA, schema_of
+from gatewise.vocab.corpus.cell_values import is_list_type
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.json_types import column_types
 from gatewise.vocab.corpus.record_stream import RecordStream, Table
@@ -36,7 +37,8 @@ def input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
             read.
     """
     tables = [table for table in records.tables if table.columns]
-    schemas = [_schema(table) for table in tables]
+    named = has_named_labels(records, Format.PARQUET)
+    schemas = [_named(table, _schema(table)) if named else _schema(table) for table in tables]
     fields = []
     for name in columns:
         found = [
@@ -49,6 +51,25 @@ def input_schema(records: RecordStream, columns: Sequence[str]) -> pa.Schema:
         fields.append(kept)
     is_typed = bool(tables) and all(table.file.format in _TYPED for table in tables)
     return pa.schema(fields, metadata=schemas[0].metadata if is_typed else None)
+
+
+def has_named_labels(records: RecordStream, output: Format) -> bool:
+    """Whether class labels get their names in an output.
+
+    In Parquet they stay numbers if its metadata, that of the first file, has the names of all.
+
+    Raises:
+        CorpusError: A file cannot be read.
+    """
+    tables = [table for table in records.tables if table.columns]
+    if not any(table.class_names for table in tables):
+        return False
+    first = tables[0]
+    is_described = first.file.format in _TYPED and METADATA in (
+        schema_of(first.file).metadata or ()
+    )
+    is_of_all = all(table.class_names == first.class_names for table in tables)
+    return output is not Format.PARQUET or not (is_described and is_of_all)
 
 
 def json_columns(records: RecordStream, schema: pa.Schema) -> Mapping[str, pa.DataType]:
@@ -78,6 +99,18 @@ def _schema(table: Table) -> pa.Schema:
     return pa.schema([(name, types[name]) for name in table.columns])
 
 
+def _named(table: Table, schema: pa.Schema) -> pa.Schema:
+    """A schema with strings for the numbers of class labels."""
+    for column in table.class_names:
+        number = schema.get_field_index(column)
+        field = schema.field(number)
+        is_list = is_list_type(field.type)
+        kind = pa.list_(pa.string()) if is_list else pa.string()
+        schema = schema.set(number, field.with_type(kind))
+    metadata = {key: each for key, each in (schema.metadata or {}).items() if key != METADATA}
+    return schema.with_metadata(metadata or None)
+
+
 def _united(name: str, found: Sequence[tuple[Table, pa.Field]]) -> pa.DataType:
     first, kind = found[0][0], found[0][1].type
     for table, field in found[1:]:
@@ -102,6 +135,9 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     try:
         united = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowException, TypeError):
+        return None
+    if kinds.is_floating(united) and (kinds.is_decimal(one) or kinds.is_decimal(other)):
+        # A double holds hardly any decimal exactly.
         return None
     # Bytes that are not UTF-8 would make texts of bytes.
     mixes_bytes = kinds.is_binary(united) or kinds.is_large_binary(united)

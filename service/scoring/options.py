@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
-from gatewise.service.scoring.input_schema import input_schema, json_columns
-from gatewise.service.scoring.output_columns import OutputColumns
+from gatewise.service.model.scores import NO_LABELS
+from gatewise.service.scoring.input_schema import has_named_labels, input_schema, json_columns
+from gatewise.service.scoring.output_columns import NumberColumns, OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.cell_values import cell_text
 from gatewise.vocab.corpus.corpus_reader import text_of
@@ -40,6 +41,8 @@ class ScoringOptions:
     # threshold.
     none_below: float | None = None
     read: ReadOptions = field(default_factory=ReadOptions)
+    # Whether the linear path alone scores the rows that it is sure of; see `Cascade`.
+    cascade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,17 @@ class ScoringPlan:
 
     text_column: str
     input_columns: frozenset[str]  # the input's columns, those of all files together
-    output_columns: OutputColumns
+    output_columns: OutputColumns | NumberColumns
     reject: RejectSettings | None
+    cascade: bool
     row_format: RowFormat
     selects_columns: bool  # whether only some of the columns are written
     json_types: Mapping[str, pa.DataType]  # what values of JSON must fit, of Parquet's columns
     # Whether the new columns are appended to the unchanged rows of the input, which takes the
     # same text format and all columns.
     appends: bool
+    # The names of class labels, which the output has instead of their numbers: by file and column.
+    class_names: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -67,6 +73,8 @@ class ScoringPlan:
     ) -> "ScoringPlan":
         """Makes the plan of a run."""
         records.require(options.text_column, "text_column")
+        if options.cascade:
+            _ = classifier.cascade  # refused here if the model has none
         columns = tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
         output_columns = OutputColumns.for_input(
             classifier,
@@ -92,8 +100,12 @@ class ScoringPlan:
             input_columns=frozenset(columns),
             output_columns=output_columns,
             reject=reject_settings(classifier, options.none_below),
+            cascade=options.cascade,
             row_format=RowFormat(output.format, output.compression, schema),
             selects_columns=options.columns is not None,
+            class_names={table.name: table.class_names for table in records.tables}
+            if has_named_labels(records, output.format)
+            else {},
             json_types=json_columns(records, schema) if output.format is Format.PARQUET else {},
             appends=options.columns is None
             and same_format
@@ -141,6 +153,8 @@ def reject_settings(classifier: Classifier, none_below: float | None) -> RejectS
     """
     if none_below is None:
         return classifier.reject
+    if classifier.task == "regression":
+        raise ArgumentError(NO_LABELS.format("none_below"), option="none_below")
     if classifier.multi_label:
         raise ArgumentError(
             "none_below: expected a model that gives each text exactly one label; this one gives "

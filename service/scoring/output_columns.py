@@ -1,4 +1,4 @@
-"""The columns that scoring adds: labels, scores, probabilities; their names, types and values."""
+"""The columns that scoring adds: labels, scores, probabilities, or numbers with their interval."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.scores import ranked
+from gatewise.service.model.model_documents import IntervalSettings
+from gatewise.service.model.scores import NO_LABELS, ranked
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.label_values import SEPARATOR
 from gatewise.vocab.errors import ArgumentError, CorpusError, OutputError
@@ -46,8 +47,15 @@ class OutputColumns:
         *,
         top_k: int | None = None,
         probabilities: bool = False,
-    ) -> "OutputColumns":
+    ) -> "OutputColumns | NumberColumns":
         """Chooses column names that the input does not use."""
+        if classifier.task == "regression":
+            for option, is_set in (("top_k", top_k is not None), ("probabilities", probabilities)):
+                if is_set:
+                    raise ArgumentError(NO_LABELS.format(option), option=option)
+            numbers = NumberColumns(classifier.interval)
+            _check_free(numbers.names, set(columns), source)
+            return numbers
         if top_k is not None and top_k < 1:
             raise ArgumentError(
                 f"top_k: expected one label at least, received {top_k}", option="top_k"
@@ -76,11 +84,7 @@ class OutputColumns:
         output_columns = (
             prefixed if {name for pair in short.pairs for name in pair} & used else short
         )
-        if conflicts := sorted(set(output_columns.names) & used):
-            raise CorpusError(
-                f"{source}: the column {conflicts[0]!r} exists already, and scoring adds one of "
-                "that name; rename it"
-            )
+        _check_free(output_columns.names, used, source)
         return output_columns
 
     @property
@@ -154,6 +158,44 @@ class OutputColumns:
         if self.as_text:
             return [list(map(SEPARATOR.join, labels)), [_joined(row) for row in scores]]
         return [labels, scores]
+
+
+@dataclass(frozen=True, slots=True)
+class NumberColumns:
+    """The columns that scoring adds where the model predicts numbers.
+
+    They are `prediction`, and the bounds of its interval, `low` and `high`, if there is one.
+    """
+
+    interval: IntervalSettings | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return ("prediction", "low", "high") if self.interval else ("prediction",)
+
+    @property
+    def fields(self) -> tuple[pa.Field, ...]:
+        """The columns with their types, in order."""
+        return tuple(pa.field(name, pa.float32()) for name in self.names)
+
+    def columns(self, numbers: NDArray[np.float32], none: Sequence[str | None]) -> list[Column]:
+        """The values of the columns, in the order of `names`; no text is rejected."""
+        del none
+        found = numbers[:, 0]
+        if self.interval is None:
+            return [found]
+        half = self.interval.half_width
+        return [found, *((found + each).astype(np.float32) for each in (-half, half))]
+
+
+def _check_free(names: Iterable[str], used: set[str], source: str) -> None:
+    """Checks that the input has no column of these names."""
+    if conflicts := sorted(set(names) & used):
+        raise CorpusError(
+            f"{source}: the column {conflicts[0]!r} exists already, and scoring adds one of that "
+            "name; rename it"
+        )
 
 
 def _joined(scores: Sequence[float]) -> str:

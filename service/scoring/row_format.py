@@ -145,7 +145,7 @@ def _array(field: pa.Field, values: list[object]) -> pa.Array:
                 value if isinstance(value, str) else cell_text(value) or None for value in values
             ]
         return pa.array(values, type=field.type)
-    except (pa.ArrowException, TypeError) as error:
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         raise OutputError(
             f"column {field.name!r}: expected values of type {field.type}: {error}"
         ) from error

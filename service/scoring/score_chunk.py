@@ -18,6 +18,7 @@ from gatewise.service.scoring.output_columns import Column
 from gatewise.service.scoring.row_format import Row
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, first_bad_rows, rejected_line
 from gatewise.vocab.corpus.data_files import Format
+from gatewise.vocab.corpus.label_values import named_values
 from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.tokenizer.encoded_rows import EMPTY_TEXT_REASON
 
@@ -64,7 +65,8 @@ def score_records(
                 bad[indices[number]] = item.bad(EMPTY_TEXT_REASON)
         indices = [index for index, is_empty in zip(indices, empty, strict=True) if not is_empty]
         encoded = encoded.only(~empty)
-    probabilities = classifier.probabilities(encoded)
+    scored_by = classifier.cascade if plan.cascade else classifier
+    probabilities = scored_by.probabilities(encoded)
     columns = plan.output_columns.columns(probabilities, none_labels(plan.reject, probabilities))
     records = [item for index in indices if isinstance(item := items[index], Record)]
     return ScoredChunk(
@@ -95,7 +97,10 @@ def _rows(plan: ScoringPlan, records: Sequence[Record], columns: Sequence[Column
     names = plan.output_columns.names
     selected = plan.row_format.schema.names if plan.selects_columns else None
     for record, values in zip(records, zip(*map(_values, columns), strict=True), strict=True):
-        row = {**record.values, **dict(zip(names, values, strict=True))}
+        kept = record.values
+        if of_file := plan.class_names.get(record.location.file):
+            kept = named_values(kept, of_file)
+        row = {**kept, **dict(zip(names, values, strict=True))}
         yield row if selected is None else {name: row[name] for name in selected if name in row}
 
 

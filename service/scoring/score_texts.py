@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision, RejectSettings
@@ -17,7 +19,7 @@ from gatewise.service.model.texts import checked_texts
 from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.options import reject_settings
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
-from gatewise.service.scoring.output_columns import OutputColumns
+from gatewise.service.scoring.output_columns import NumberColumns, OutputColumns
 from gatewise.vocab.corpus.columns import LABEL, LABELS
 from gatewise.vocab.corpus.data_files import Format
 
@@ -29,6 +31,7 @@ def score_texts(
     top_k: int | None = None,
     probabilities: bool = False,
     none_below: float | None = None,
+    cascade: bool = False,
     precision: Precision | None = None,
     workers: int | None = None,
 ) -> dict[str, list[object]]:
@@ -49,6 +52,8 @@ def score_texts(
         probabilities: Whether each label has a column with its probability.
         none_below: The probability below which a text is rejected, 0 for never; None for the
             model's threshold.
+        cascade: Whether the linear path alone scores the texts that it is sure of, several times as
+            fast, the whole network the rest.
         precision: Which of the networks; None for the most exact one.
         workers: The number of threads, each of which scores a chunk of texts; None for one per CPU.
             If several processes share the CPUs, as in Spark, 1 is best.
@@ -56,7 +61,8 @@ def score_texts(
     Returns:
         The values of each column, one per text: `predicted_label` and `predicted_score`, then
         `predicted_label_2` and so on; with several labels per text, `predicted_labels` and
-        `predicted_scores`, which are lists.
+        `predicted_scores`, which are lists; of a model that predicts numbers, `prediction`, and
+        `low` and `high`, the bounds of its interval.
 
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.
@@ -65,7 +71,7 @@ def score_texts(
         GatewiseError: An argument is out of range.
     """
     classifier = _loaded(str(model), precision, _stamp(Path(model)))
-    return columns_of_texts(
+    columns, _ = columns_of_texts(
         classifier,
         texts,
         # `frame.assign` would replace the true labels of a frame by the predicted ones.
@@ -74,11 +80,13 @@ def score_texts(
         top_k=top_k,
         probabilities=probabilities,
         none_below=none_below,
+        cascade=cascade,
         workers=workers,
     )
+    return columns
 
 
-def columns_of_texts(
+def columns_of_texts(  # noqa: PLR0913 — an argument for each option
     classifier: Classifier,
     texts: Iterable[object],
     taken: Iterable[str],
@@ -87,9 +95,10 @@ def columns_of_texts(
     top_k: int | None = None,
     probabilities: bool = False,
     none_below: float | None = None,
+    cascade: bool = False,
     workers: int | None = None,
-) -> dict[str, list[object]]:
-    """The columns of `score_texts` by a model that is loaded.
+) -> tuple[dict[str, list[object]], tuple[pa.Field, ...]]:
+    """The columns of `score_texts` by a model that is loaded, and their types.
 
     Args:
         classifier: The model.
@@ -99,6 +108,7 @@ def columns_of_texts(
         top_k: See `score_texts`, as for the others.
         probabilities: Likewise.
         none_below: Likewise.
+        cascade: Likewise.
         workers: Likewise.
     """
     checked = checked_texts(texts, missing="")
@@ -106,10 +116,14 @@ def columns_of_texts(
         classifier, taken, source, Format.PARQUET, top_k=top_k, probabilities=probabilities
     )
     reject = reject_settings(classifier, none_below)
+    scored_by = classifier.cascade if cascade else classifier
     columns: dict[str, list[object]] = {name: [] for name in output_columns.names}
 
     def score(chunk: list[str]) -> list[list[object]]:
-        return _columns(classifier, output_columns, reject, chunk)
+        encoded = classifier.encode_together(chunk)
+        has_tokens = ~encoded.is_empty
+        scores = scored_by.probabilities(encoded.only(has_tokens))
+        return _columns(output_columns, reject, scores, has_tokens)
 
     chunks = list(chunked(checked, len))
     threads = min(worker_count(workers), len(chunks))
@@ -117,24 +131,21 @@ def columns_of_texts(
     for result in results:
         for name, values in zip(output_columns.names, result, strict=True):
             columns[name] += values
-    return columns
+    return columns, output_columns.fields
 
 
 def _columns(
-    classifier: Classifier,
-    output_columns: OutputColumns,
+    output_columns: OutputColumns | NumberColumns,
     reject: RejectSettings | None,
-    texts: list[str],
+    scores: NDArray[np.float32],
+    has_tokens: NDArray[np.bool_],
 ) -> list[list[object]]:
-    """The columns of some texts; a text without a token has None in each."""
-    encoded = classifier.encode_together(texts)
-    has_tokens = ~encoded.is_empty
-    scores = classifier.probabilities(encoded.only(has_tokens))
+    """The columns of some texts; a text without a token has no scores and None in each."""
     indices = np.flatnonzero(has_tokens).tolist()
     columns: list[list[object]] = []
     for column in output_columns.columns(scores, none_labels(reject, scores)):
         found = map(shortest, column) if isinstance(column, np.ndarray) else column
-        values: list[object] = [None] * len(texts)
+        values: list[object] = [None] * len(has_tokens)
         for index, value in zip(indices, found, strict=True):
             values[index] = value
         columns.append(values)

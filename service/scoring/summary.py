@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from gatewise.service.scoring.options import ScoringPlan
+from gatewise.service.scoring.output_columns import NumberColumns
 from gatewise.service.scoring.score_chunk import ScoredChunk
 
 
@@ -43,9 +44,11 @@ class Summary:
     resumed: int  # rows that were read by the earlier run which this one resumed
     seconds: float  # wall time of this run
     # The column of the best label: `label`, or `predicted_label` if the input has a column of
-    # that name. With several labels per text: `labels` or `predicted_labels`.
+    # that name. With several labels per text: `labels` or `predicted_labels`; of a number:
+    # `prediction`.
     label_column: str
-    score_column: str  # the column of its probability, or of the list of probabilities
+    # The column of its probability, or of the list of probabilities; None of predicted numbers.
+    score_column: str | None
     probability_columns: int = 0  # the number of columns with the probability of one label each
 
     @classmethod
@@ -59,7 +62,9 @@ class Summary:
             truncated=counts.truncated,
             resumed=resumed,
             seconds=seconds,
-            label_column=columns.label_column,
-            score_column=columns.score_column,
-            probability_columns=len(columns.classes) if columns.probabilities else 0,
+            label_column=columns.names[0],
+            score_column=None if isinstance(columns, NumberColumns) else columns.score_column,
+            probability_columns=0
+            if isinstance(columns, NumberColumns) or not columns.probabilities
+            else len(columns.classes),
         )

@@ -138,7 +138,8 @@ class BatchStats:
 
     texts: list[Encoded]
     padding: int  # padding tokens
-    best: NDArray[np.float32]  # the highest probability of each text, float32, shape `(texts,)`
+    # The highest probability of each text, float32, shape `(texts,)`; empty of predicted numbers.
+    best: NDArray[np.float32]
     none: int  # texts that got none of the labels
     # The labels of the texts: of each one, or any number if it may have several.
     predicted: list[str]
@@ -419,7 +420,7 @@ def compute(
     return finished, BatchStats(
         texts=texts,
         padding=padding,
-        best=own.max(axis=1),
+        best=own.max(axis=1) if classifier.task != "regression" else own[:0, 0],
         none=len(none) - none.count(None),
         predicted=classifier.predicted(own, none),
         unknown=classifier.coverage_counter.count_unknown([text.ids for text in texts]),

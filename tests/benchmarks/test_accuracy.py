@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from benchmarks.accuracy import candidates, curves
+from benchmarks.accuracy import candidates, curves, labels
 from benchmarks.accuracy.draws import draw
 from benchmarks.lib import corpora
 from benchmarks.lib.corpora import Corpus, Rows
@@ -98,3 +98,12 @@ def test_sizes_are_measured(run, data, tmp_path):
     accuracy, kilobytes = row["Gatewise, 1,000 KB"].split(" ")
     assert 0 < float(accuracy) <= 100
     assert 0 < float(kilobytes.strip("()")) <= 1000
+
+
+def test_the_labels_that_an_audit_finds_and_a_choice_saves(run, data):
+    pytest.importorskip("cleanlab")
+    options = ("--data", data, "--sets", "trec6", "--seeds", "1")
+    (found,) = run(labels.wrong, *options, "--no-train")["8% of the labels swapped"]
+    assert found["swapped among as many first"].endswith("%")
+    (needed,) = run(labels.following, *options, "--step", "10")["labels for 95% of the accuracy"]
+    assert set(labels.CHOOSERS) <= set(needed)

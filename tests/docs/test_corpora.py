@@ -176,13 +176,17 @@ def test_the_columns_are_those(tables):
     # tests/vocab/corpus/test_columns.py.
     assert (CorpusConfig().label_column, documented["corpus.label_column"]) == (
         None,
-        "`label`, else `labels`",
+        "`label`, else `labels`, else `value`",
     )
 
 
 def test_the_corpora_shown_are_read_as_documented(page, tmp_path):
-    several, soft = page("corpora").partition("## Several labels a text")[2].split("## Soft labels")
-    blocks = (("several.jsonl", several), ("soft.csv", soft.partition("## ")[0]))
+    sections = dict(part.split("\n", 1) for part in page("corpora").split("\n## ")[1:])
+    blocks = (
+        ("several.jsonl", sections["Several labels a text"]),
+        ("numbers.csv", sections["Numbers"]),
+        ("soft.csv", sections["Soft labels"]),
+    )
     rows = {}
     for name, section in blocks:
         (block,) = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
@@ -190,6 +194,7 @@ def test_the_corpora_shown_are_read_as_documented(page, tmp_path):
         columns = Columns(probability_prefix="probability_")
         rows[name] = list(read_rows(tmp_path / name, bad_rows=StopAtBadRows(), columns=columns))
     assert [row.labels for row in rows["several.jsonl"]] == [("joy", "surprise"), ()]
+    assert [row.value for row in rows["numbers.csv"]] == [4.5, 1]
     assert [row.label for row in rows["soft.csv"]] == ["ham", "spam"]
     assert rows["soft.csv"][0].probabilities == (0.98, 0.02)
 

@@ -28,6 +28,7 @@ def quickly(monkeypatch):
 
 
 def test_the_code_runs(page, tmp_path, monkeypatch, quickly):
+    pytest.importorskip("cleanlab")
     words = {"good": ["fine", "great", "happy"], "bad": ["awful", "poor", "sad"]}
     things = ("film", "book", "song", "play", "show")
     rows = [
@@ -44,7 +45,8 @@ def test_the_code_runs(page, tmp_path, monkeypatch, quickly):
     assert names["explained"].label == "good"
     added = {"predicted_label", "predicted_score", "predicted_label_2", "predicted_score_2"}
     assert set(names["scored"].columns) == {"text", "label"} | added
-    assert names["report"].rows == len(rows)
+    assert names["report"].rows == len(names["found"].rows) == len(rows)
+    assert names["suggestion"].text in ("a fine film", "fine weather", "a poor book")
     assert set(names["search"].best_params_) == {"units"}
 
 

@@ -1,5 +1,6 @@
 """The example notebooks run from the first cell to the last, and show what they say."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -19,19 +20,33 @@ def test_every_notebook_is_listed_and_without_output():
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """The first notebook, executed in a folder of its own that lies as the examples do."""
-    folder = tmp_path_factory.mktemp("examples")
-    (folder / "languages").symlink_to(EXAMPLES / "languages")
-    (folder / "notebooks").mkdir()
-    notebook = nbformat.read(EXAMPLES / "notebooks" / "frame_to_service.ipynb", as_version=4)
-    client = NotebookClient(notebook, timeout=900, kernel_name="python3")
-    return client.execute(cwd=str(folder / "notebooks"))
+def execute(tmp_path_factory):
+    """Executes a notebook in a folder of its own that lies as the examples do."""
+
+    def run(name):
+        folder = tmp_path_factory.mktemp("examples")
+        (folder / "languages").symlink_to(EXAMPLES / "languages")
+        (folder / "notebooks").mkdir()
+        notebook = nbformat.read(EXAMPLES / "notebooks" / f"{name}.ipynb", as_version=4)
+        client = NotebookClient(notebook, timeout=900, kernel_name="python3")
+        return client.execute(cwd=str(folder / "notebooks"))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def executed(execute):
+    return execute("frame_to_service")
 
 
 def outputs_after(notebook, code):
     (cell,) = (cell for cell in notebook.cells if cell.source.startswith(code))
     return cell.outputs
+
+
+def printed_after(notebook, code):
+    outputs = outputs_after(notebook, code)
+    return "".join(each.text for each in outputs if each.get("name") == "stdout")
 
 
 def test_a_frame_becomes_a_served_model(executed):
@@ -54,3 +69,27 @@ def test_nothing_but_progress_is_written_to_standard_error(executed):
     ]
     lines = [line for text in streams for line in text.replace("\r", "\n").splitlines()]
     assert all(line.startswith("fitting") or not line.strip() for line in lines), lines
+
+
+def test_swapped_labels_are_found(execute):
+    pytest.importorskip("cleanlab")
+    notebook = execute("finding_wrong_labels")
+    assert "suggested" in outputs_after(notebook, "import gatewise")[-1].data["text/html"]
+    found = printed_after(notebook, "first = ")
+    assert int(found.partition("%")[0]) >= 60
+    files = outputs_after(notebook, "found.save")[-1].data["text/plain"]
+    assert files == "['audit.html', 'label-studio.json', 'rows.csv']"
+    shares = re.findall(
+        r"([\d.]+)% of the labels are right", printed_after(notebook, "corrected = ")
+    )
+    before, after = map(float, shares)
+    assert (before, after > before) == (92.0, True)
+
+
+def test_a_model_gets_better_with_what_it_asked_for(execute):
+    notebook = execute("labelling_in_rounds")
+    table = outputs_after(notebook, "import gatewise")[-1].data["text/plain"]
+    rounds = [line.split() for line in table.splitlines()[-4:]]
+    assert [labels for labels, _ in rounds] == ["40", "80", "120", "160"]
+    assert float(rounds[-1][1]) > float(rounds[0][1])
+    assert "'predictions'" in outputs_after(notebook, "import json")[-1].data["text/plain"]

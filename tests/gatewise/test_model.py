@@ -88,6 +88,36 @@ def test_predictions_are_columns_of_the_same_kind_of_frame(kind, model_folder):
     assert "predicted_label" in map(str, column_names(again))
 
 
+def test_predictions_have_their_types_where_no_value_shows_them(model_folder, multi_label_folder):
+    one, several = map(package.load, (model_folder, multi_label_folder))
+    rows = pa.table({"text": pa.array([None], pa.string())})
+    for table in (rows, rows[:0]):
+        found = one.predict_frame(table, missing="skip")
+        assert found.schema.types[1:] == [pa.string(), pa.float32()]
+        found = several.predict_frame(table, missing="skip")
+        assert found.schema.types[1:] == [pa.list_(pa.string()), pa.list_(pa.float32())]
+        found = one.predict_frame(pl.from_arrow(table), missing="skip")
+        assert found.dtypes[1:] == [pl.String, pl.Float32]
+
+
+def test_a_matrix_without_names_has_the_labels_of_the_model(multi_label_folder):
+    model = package.load(multi_label_folder)
+    texts = ["blue", "red blue", "grey"]
+    named = model.evaluate(texts, [["blue"], ["blue", "red"], []])
+    assert model.evaluate(texts, np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0]])) == named
+    with pytest.raises(GatewiseError, match="position 0: expected 3 numbers, one for each label"):
+        model.evaluate(texts, np.array([[1, 0], [1, 1], [0, 0]]))
+
+
+def test_a_value_in_place_of_a_column_is_refused(multi_label_folder):
+    model = package.load(multi_label_folder)
+    for table in ({"text": "red"}, {"text": 1}):
+        with pytest.raises(GatewiseError, match="expected a column of values, received one of"):
+            model.predict_frame(table)
+        with pytest.raises(GatewiseError, match="expected a column of values, received one of"):
+            model.evaluate({**table, "labels": [["red"]]})
+
+
 def test_missing_texts_are_told_by_position_or_have_no_prediction(model_folder):
     model = package.load(model_folder)
     frame = pd.DataFrame({"text": ["Wo ist der Bahnhof?", None, " "]})
@@ -129,7 +159,5 @@ def test_a_notebook_shows_a_table_the_report_and_figures(reviewer, tmp_path, mul
     assert [label.get_text() for label in axes.get_xticklabels()] == ["bad", "good"]
     assert sum(int(text.get_text()) for text in axes.texts) == reviewer.metrics["review"]["rows"]
     assert curves._repr_png_().startswith(b"\x89PNG")
-    with pytest.raises(
-        GatewiseError, match=r"expected report\.html, which the folder of a training"
-    ):
+    with pytest.raises(GatewiseError, match=r"expected report\.html, as gatewise train and"):
         package.load(multi_label_folder).report()

@@ -1,7 +1,6 @@
 """`gatewise.sklearn.TextClassifier`: an estimator among scikit-learn's."""
 
 import pickle
-import warnings
 
 import joblib
 import numpy as np
@@ -17,7 +16,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils.estimator_checks import check_estimator
 
 from gatewise.sklearn import TextClassifier
 from gatewise.training.config.config import Config
@@ -138,6 +136,9 @@ def test_an_indicator_matrix_gives_several_labels(classifier, rows):
     assert set(np.unique(predicted)) <= {0, 1}
     assert ((scores >= 0) == predicted).mean() > 0.99
     assert (predicted[:, 0] == matrix[:, 0]).mean() > 0.9
+    with pytest.raises(GatewiseError, match=r"expected report\.html, as gatewise train"):
+        fitted.model_.report()
+    assert fitted.model_.metrics["baselines"] is None
 
 
 @pytest.mark.parametrize(
@@ -205,11 +206,3 @@ def test_texts_to_predict_are_checked(classifier, fitted):
         fitted.predict(["a", None])
     with pytest.raises(ValueError, match="text 1 is empty"):
         fitted.predict(["fine", " "])
-
-
-def test_the_checks_of_scikit_learn_for_any_estimator_pass(classifier):
-    with warnings.catch_warnings():
-        # Of checks that feed numbers, which a classifier of texts is spared.
-        warnings.simplefilter("ignore", UserWarning)
-        results = check_estimator(clone(classifier), on_fail=None)
-    assert {result["status"] for result in results} == {"passed"}

@@ -260,3 +260,20 @@ def test_validation_rows_are_a_path_a_table_or_a_pair():
     )
     with pytest.raises(GatewiseError, match="validation rows: expected a path, a table, or a pair"):
         pair_source([TEXTS, ["a"]], columns, "validation rows")
+
+
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series])
+def test_floats_that_are_not_whole_are_numbers_to_predict(kind):
+    found = source_of(["a", "b", "c"], kind([1.0, 2.5, 3.0]), Columns(), "training rows")
+    assert found.columns == ("text", "value")
+    assert found.values["value"] == [1.0, 2.5, 3.0]
+
+
+def test_whole_floats_are_labels_unless_the_task_says_otherwise():
+    numbers = pd.Series([1, None, 3])  # a missing one makes floats of integers
+    assert source_of(["a", "b", "c"], numbers, Columns(), "training rows").values["label"] == [
+        *(1, None, 3)
+    ]
+    regression = Columns(task="regression")
+    found = source_of(["a", "b", "c"], numbers, regression, "training rows")
+    assert found.values["value"] == [1, None, 3]

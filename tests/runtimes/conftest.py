@@ -84,7 +84,9 @@ def export(model_folder, out):
     """The model made so small that some of its tokens and n-grams are left out."""
     from gatewise.training.mobile.mobile_export import export_mobile
 
-    exported = export_mobile(model_folder, out, max_size=20_000, on_step=lambda _: None)
+    exported = export_mobile(
+        model_folder, out, max_size=20_000, with_text=False, on_step=lambda _: None
+    )
     steps = " ".join(step.what for step in exported.steps)
     assert "tokens" in steps
     assert "n-gram" in steps

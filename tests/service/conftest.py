@@ -74,7 +74,7 @@ def _write_forward(assignments, labels, multi_label, folder):
         lowered=to_onnx(model, settings.network),
         tokenizer=tokenizer,
         labels=Labels(tuple(f"label {number}" for number in range(labels))),
-        multi_label=multi_label,
+        task="multi_label" if multi_label else "single_label",
         shape=shape,
         config=settings,
         parameters=model.count_params(),

@@ -67,8 +67,8 @@ def test_the_folder_has_the_metrics_of_the_run(trained, small_config):
     assert Classifier.load(folder).classes_ == ["de", "el", "en", "fr", "ja"]
     # The two paths have separate losses, and weights in their sum.
     assert metrics["paths"] == list(result.fitted.paths)
-    assert len(metrics["paths"]) == 2
-    assert sum(metrics["paths"]) == pytest.approx(2, abs=1e-3)
+    recurrent, linear = metrics["paths"]
+    assert 0 < recurrent < linear
     # The exported network has the accuracy that the best epoch was chosen by.
     assert result.validation.accuracy == pytest.approx(result.fitted.best.metric)
 

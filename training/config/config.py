@@ -13,7 +13,7 @@ from gatewise.training.config.corpus_section import CorpusConfig
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.config.section import Section
-from gatewise.training.config.teacher_section import TeacherConfig
+from gatewise.training.config.teacher_section import TeacherConfig, is_url
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.vocab.errors import GatewiseError
@@ -47,12 +47,24 @@ class Config(Section):
         return self.model_copy(update={section: settings.model_copy(update=values)})
 
     def taught_by(
-        self, folders: Sequence[Path] | None, unlabelled: Sequence[Path] | None = None
+        self, teachers: Sequence[str | Path] | None, unlabelled: Sequence[Path] | None = None
     ) -> "Config":
-        """The config of the same run with other teachers or unlabelled texts, if any are given."""
+        """The config of the same run with other teachers or unlabelled texts, if any are given.
+
+        Args:
+            teachers: Folders, and the URL of one endpoint at most.
+            unlabelled: Files of texts.
+
+        Raises:
+            ConfigError: If there are several URLs.
+        """
         update: dict[str, Any] = {}
-        if folders:
-            update["folders"] = tuple(folders)
+        if teachers:
+            urls = [teacher for teacher in map(str, teachers) if is_url(teacher)]
+            if len(urls) > 1:
+                raise ConfigError("teacher: expected one endpoint at most, received two")
+            update["url"] = urls[0] if urls else None
+            update["folders"] = tuple(Path(each) for each in teachers if str(each) not in urls)
         if unlabelled:
             update["unlabelled"] = tuple(unlabelled)
         return self.changed("teacher", **update)
@@ -62,8 +74,9 @@ class Config(Section):
         return self.model_copy(update={"teacher": TeacherConfig()})
 
     def without_places(self) -> "Config":
-        """The config without the addresses of logs, which may hold secrets."""
-        return self.changed("training", tensorboard=None, mlflow=None)
+        """The config without the addresses of logs and endpoints, which may hold secrets."""
+        logs = self.changed("training", tensorboard=None, mlflow=None)
+        return logs.changed("teacher", url=None)
 
 
 def load(

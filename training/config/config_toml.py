@@ -21,5 +21,7 @@ def to_toml(config: Config) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_value(key)} = {_value(of)}" for key, of in value.items()) + "}"
     # JSON and TOML agree on numbers, booleans, lists, and strings except for one character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -18,8 +18,8 @@ class CorpusConfig(Section):
     text_column: str = Field("text", description="Column that holds the text.")
     label_column: str | None = Field(
         None,
-        description="Column that holds the label, or the labels. By default `label` if there is "
-        "one, else `labels`.",
+        description="Column that holds the label, the labels, or the number to predict. By default "
+        "`label` if there is one, else `labels`, else `value`.",
     )
     delimiter: str | None = Field(
         None,
@@ -42,8 +42,9 @@ class CorpusConfig(Section):
     )
     task: Task | Literal["auto"] = Field(
         "auto",
-        description="Whether a text has one label or any number of them; by default several if "
-        "the label column is called `labels`.",
+        description="Whether a text has one label, any number of them, or a number to predict; by "
+        "default several if the label column is called `labels`, and a number if it is called "
+        "`value`.",
     )
     probability_prefix: Annotated[str, Field(min_length=1)] | None = Field(
         None,

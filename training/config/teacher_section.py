@@ -7,9 +7,10 @@ from pydantic import Field
 
 from gatewise.training.config.section import Section
 
-_MAX_COPIES = 20
-_MAX_TEXTS = 100_000
-"""Changed copies of all rows, up to which there are `_MAX_COPIES` of each."""
+_COPIES, _MAX_COPIES = 20, 100
+_FEW_TEXTS, _MAX_TEXTS = 20_000, 100_000
+"""Changed copies of all rows: below the first there are more than `_COPIES` of each row, and above
+the second fewer."""
 
 
 class TeacherConfig(Section):
@@ -21,10 +22,33 @@ class TeacherConfig(Section):
         "or safetensors), or a Gatewise model folder with the labels of the corpus. The "
         "probabilities of several are averaged.",
     )
-    mode: Literal["frozen"] = Field(
-        "frozen",
+    url: str | None = Field(
+        None,
+        description="Base URL of an endpoint with OpenAI's chat completions: its "
+        "language model labels texts. The key, if it wants one, is "
+        "in the environment variable `OPENAI_API_KEY`.",
+    )
+    model: str | None = Field(
+        None,
+        description="Name of the endpoint's model; needed where it has several.",
+    )
+    descriptions: dict[str, str] | None = Field(
+        None,
+        description="What labels mean, by label, for the prompt of the endpoint; the others are "
+        "given to it by their names alone.",
+    )
+    votes: Annotated[int, Field(ge=1, le=100)] = Field(
+        5,
+        description="Answers to each text where the endpoint gives no log-probabilities: the "
+        "probability of a label is its share of them.",
+    )
+    mode: Literal["auto", "frozen", "fine_tuned"] = Field(
+        "auto",
         description="How an encoder is made a classifier: with its weights as they are (`frozen`), "
-        "by a logistic regression on its vectors of the training texts.",
+        "by a logistic regression on its vectors of the training texts; or with all its weights "
+        "trained on these texts (`fine_tuned`), from safetensors. `auto` takes the better on the "
+        "validation rows, and does not fine-tune if that would take longer than "
+        "`teacher.minutes`, by default 20.",
     )
     unlabelled: tuple[Path, ...] = Field(
         (),
@@ -33,8 +57,10 @@ class TeacherConfig(Section):
     )
     copies: Annotated[int, Field(ge=0, le=100)] | Literal["auto"] = Field(
         "auto",
-        description="Changed copies of each training text, labelled by the teacher; by default 20, "
-        "and fewer from 5,000 rows on, so that there are at most 100,000 of all texts.",
+        description="Changed copies of each training text, labelled by the teacher; by default 20; "
+        "more of fewer than 1,000 rows, up to 100, for 20,000 in all; fewer from 5,000 rows on, "
+        "so that there are at most 100,000; none by default with an endpoint, where each costs a "
+        "request.",
     )
     temperature: Annotated[float, Field(gt=0, le=20)] = Field(
         1.0,
@@ -48,8 +74,8 @@ class TeacherConfig(Section):
     )
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Minutes that the teacher may take to label texts; copies that would take "
-        "longer are left out. By default unlimited.",
+        description="Minutes that the teacher may take to be fine-tuned and to label texts; "
+        "copies that would take longer are left out. By default unlimited.",
     )
     cache: Path | None = Field(
         None,
@@ -65,7 +91,7 @@ class TeacherConfig(Section):
     @property
     def is_wanted(self) -> bool:
         """Whether there is a teacher."""
-        return bool(self.folders)
+        return bool(self.folders) or self.url is not None
 
     def copies_of(self, rows: int) -> int:
         """The changed copies of each text, at most.
@@ -75,4 +101,16 @@ class TeacherConfig(Section):
         """
         if self.copies != "auto":
             return self.copies
-        return min(_MAX_COPIES, _MAX_TEXTS // max(rows, 1))
+        if self.url is not None:
+            return 0
+        copies = min(_MAX_COPIES, max(_COPIES, _FEW_TEXTS // max(rows, 1)))
+        return min(copies, _MAX_TEXTS // max(rows, 1))
+
+
+def is_url(teacher: str) -> bool:
+    """Whether a teacher is named by the URL of an endpoint, and not by a folder.
+
+    >>> is_url("https://127.0.0.1/v1"), is_url("http")
+    (True, False)
+    """
+    return teacher.startswith(("http://", "https://"))

@@ -9,7 +9,10 @@ from gatewise.training.config.section import Section
 
 Optimizer = Literal["adamw", "adam", "sgd", "adagrad"]
 Schedule = Literal["cosine", "linear", "constant"]
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss", "rmse"]
+
+MINIMIZED: frozenset[str] = frozenset({"loss", "rmse"})
+"""The metrics of which less is better."""
 
 
 _MAX_EPOCHS, _MIN_EPOCHS = 12, 4
@@ -95,7 +98,13 @@ class TrainingConfig(Section):
     metric: Metric | Literal["auto"] = Field(
         "auto",
         description="Validation metric that the best epoch is chosen by; by default the accuracy, "
-        "and the macro-F1 if a text may have several labels.",
+        "the macro-F1 if a text may have several labels, and the RMSE in a regression.",
+    )
+    loss: Literal["squared", "huber"] = Field(
+        "squared",
+        description="Loss of a regression: the squared error, or Huber's, which grows linearly "
+        "beyond one standard deviation and so counts outliers less. A solved n-gram path has the "
+        "squared error in any case.",
     )
     patience: Annotated[int, Field(ge=1, le=100_000)] = Field(
         6, description="Epochs without a better validation metric after which training stops."

@@ -18,6 +18,10 @@ from gatewise.vocab.tokenizer.tokenizer import Unit, train_tokenizer
 _MAX_UNKNOWN_SHARE = 0.13
 """Share of unknown words in the validation texts above which tokens are characters."""
 
+_MAX_UNKNOWN_WITH_NEIGHBOURS = 0.5
+"""The same share where copies of the texts hold words of similar meaning, from a teacher that knows
+many more words than the texts have."""
+
 _KNOWN_WORDS = 20_000
 """The most frequent words of the training texts, which count as known."""
 
@@ -45,12 +49,13 @@ _SAMPLE = 50_000
 """Texts of each part that are used, evenly spaced."""
 
 
-def with_unit(config: Config, rows: Rows) -> Config:
+def with_unit(config: Config, rows: Rows, *, has_neighbours: bool = False) -> Config:
     """Resolves `tokens.unit`.
 
     Args:
         config: The run's settings.
         rows: Its rows.
+        has_neighbours: Whether words of similar meaning are among the training texts.
     """
     tokens = config.tokens
     if tokens.unit != "auto":
@@ -68,7 +73,8 @@ def with_unit(config: Config, rows: Rows) -> Config:
         }
         known = measure_coverage(train_tokenizer(train, **options), validation)
         characters = sum(len("".join(text.split())) for text in validation)
-        if known.share < 1 - _MAX_UNKNOWN_SHARE or characters < _MIN_WORD_LENGTH * known.tokens:
+        unknown = _MAX_UNKNOWN_WITH_NEIGHBOURS if has_neighbours else _MAX_UNKNOWN_SHARE
+        if known.share < 1 - unknown or characters < _MIN_WORD_LENGTH * known.tokens:
             unit = "character"
     return config.changed("tokens", unit=unit)
 

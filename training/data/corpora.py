@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from gatewise.training.config.config import Config, ConfigError
 from gatewise.training.data.duplicates import Duplicates, Finder, Part
 from gatewise.training.data.stored_rows import StoredRows, store
+from gatewise.training.data.value_scale import ValueScale
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.corpus.columns import Columns, FoundColumns
+from gatewise.vocab.corpus.columns import LABEL, LABELS, VALUE, Columns, FoundColumns, Task
 from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
 from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
@@ -55,7 +56,7 @@ class Copy:
     """Two rows with the same or nearly the same text.
 
     Attributes:
-        kind: `exact`, `near`, or `conflict` for an exact copy with another label.
+        kind: See `gatewise.training.data.duplicates.Example`.
         similarity: Estimated similarity of the texts.
         parts: The parts that the two rows belong to.
         rows: The rows.
@@ -92,14 +93,17 @@ class Rows:
         train: Training rows.
         validation: Validation rows.
         test: Test rows; None without a test corpus.
-        labels: The labels of the training rows. With `reject.out_of_scope`, every part may hold
-            rows that have none of them.
+        labels: The labels of the training rows, and those that the task has besides. With
+            `reject.out_of_scope`, every part may hold rows that have none of them.
         multi_label: Whether a text may have several of them, or none.
         duplicates: The texts that occur more than once; None if they were not searched for.
         copies: Examples of them.
         notes: What was found out about how to read the corpora, one line each.
         held_out: Whether the validation rows are a part of the training corpus.
         unknown: Labels of validation and test rows that no training row has.
+        known_labels: Labels that need no training row.
+        scale: In a regression, how the numbers are standardized: `labels` is then `value` alone;
+            None in other tasks.
     """
 
     train: StoredRows
@@ -112,6 +116,15 @@ class Rows:
     notes: tuple[str, ...] = ()
     held_out: bool = False
     unknown: tuple[UnknownLabels, ...] = ()
+    known_labels: tuple[str, ...] = ()
+    scale: ValueScale | None = None
+
+    @property
+    def task(self) -> Task:
+        """Whether a text has one label, several, or a number."""
+        if self.scale is not None:
+            return "regression"
+        return "multi_label" if self.multi_label else "single_label"
 
     def parts(self) -> dict[Part, StoredRows]:
         """The rows of each part, test only if there is one."""
@@ -119,7 +132,13 @@ class Rows:
         return {**parts, "test": self.test} if self.test else parts
 
 
-def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> Rows:
+def read(
+    corpora: Corpora,
+    config: Config,
+    bad_rows: BadRows,
+    folder: Path,
+    known_labels: tuple[str, ...] = (),
+) -> Rows:
     """Reads the corpora of a run, and holds validation rows out if there is no such corpus.
 
     Args:
@@ -127,6 +146,7 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         config: The run's settings.
         bad_rows: What happens to a row that cannot be used.
         folder: Folder in which the rows are stored for the run.
+        known_labels: Labels of the task that need no training row.
 
     Raises:
         ConfigError: If the settings do not fit the rows.
@@ -143,13 +163,8 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     if columns.probability_prefix is not None:
         reader.require_probabilities()
     multi_label = reader.columns.task == "multi_label"
-    if config.reject.is_wanted:
-        _check_reject(config, reader.columns)
-    if multi_label and config.training.sampling == "balanced":
-        raise ConfigError(
-            "training.sampling=balanced: expected a task with one label a text, received one with "
-            "several: set training.class_weights=balanced instead"
-        )
+    is_regression = reader.columns.task == "regression"
+    _check_task(config, reader.columns)
     counts = _LabelCounts()
     out_of_scope = config.reject.out_of_scope
     rows = reader.rows(bad_rows, out_of_scope=out_of_scope)
@@ -157,7 +172,8 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
     train = store(counts.noting(rows), folder / "train.arrow", limit)
     try:
         # Before the other corpora are read.
-        labels = Labels.of(reader.columns.labels or counts.of_labels)
+        found_labels = [*(reader.columns.labels or counts.of_labels), *known_labels]
+        labels = Labels((VALUE,)) if is_regression else Labels.of(found_labels)
     except CorpusError as error:
         raise CorpusError(f"{corpora.train}: {error}") from None
     if config.reject.is_wanted and config.reject.label in labels.ids:
@@ -203,10 +219,11 @@ def read(corpora: Corpora, config: Config, bad_rows: BadRows, folder: Path) -> R
         notes=tuple(notes),
         held_out=corpora.validation is None,
         unknown=tuple(unknown),
+        known_labels=known_labels,
     )
-    if config.corpus.duplicates == "ignore":
-        return found
-    return _with_duplicates(found, config, folder)
+    if config.corpus.duplicates != "ignore":
+        found = _with_duplicates(found, config, folder)
+    return replace(found, scale=ValueScale.of(found.train)) if is_regression else found
 
 
 def _with_splits(folder: Path, corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
@@ -225,7 +242,7 @@ def _has_labels(path: Path, columns: Columns, options: ReadOptions) -> bool:
     first = next(iter(open_records(path, options=options)), None)
     if columns.probability_prefix is not None or not isinstance(first, Record):
         return True
-    names = ("label", "labels") if columns.label is None else (columns.label,)
+    names = (LABEL, LABELS, VALUE) if columns.label is None else (columns.label,)
     return any(first.values.get(name) not in (None, -1) for name in names)
 
 
@@ -238,6 +255,44 @@ def _split_notes(folder: Path, corpora: Corpora) -> Iterator[str]:
     yield f"{folder}: its splits are used as such: {', '.join(used)}"
     if "test" in splits and corpora.test is None:
         yield f"{folder}: its split test has no labels and is left out"
+
+
+def _check_task(config: Config, columns: FoundColumns) -> None:
+    """Refuses settings that make no sense for the task.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    training = config.training
+    if columns.task == "regression":
+        unusable = {
+            "reject": config.reject.is_wanted,
+            "teacher": config.teacher.is_wanted,
+            "corpus.probability_prefix": config.corpus.probability_prefix is not None,
+            "training.class_weights": training.class_weights == "balanced",
+            "training.sampling": training.sampling == "balanced",
+            "training.label_smoothing": training.label_smoothing > 0,
+            "training.metric": training.metric not in ("auto", "rmse", "loss"),
+        }
+        for name in (name for name, is_set in unusable.items() if is_set):
+            raise ConfigError(
+                f"{name}: expected a corpus with labels, received one with numbers to predict: "
+                "leave the setting out"
+            )
+        return
+    for name in ("metric", "loss"):
+        if getattr(training, name) in ("rmse", "huber"):
+            raise ConfigError(
+                f"training.{name}={getattr(training, name)}: expected a corpus with numbers to "
+                "predict, received one with labels: leave the setting out"
+            )
+    if config.reject.is_wanted:
+        _check_reject(config, columns)
+    if columns.task == "multi_label" and training.sampling == "balanced":
+        raise ConfigError(
+            "training.sampling=balanced: expected a task with one label a text, received one with "
+            "several: set training.class_weights=balanced instead"
+        )
 
 
 def _check_reject(config: Config, columns: FoundColumns) -> None:
@@ -351,13 +406,8 @@ class _UnknownCounts:
 
 def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
     """Finds duplicates and, if the config says so, removes them."""
-    finder = Finder(config.corpus.similarity, folder)
-    for part, stored in rows.parts().items():
-        for window in stored.windows():
-            labels = [" | ".join(row.labels) for row in window]
-            finder.add(part, [row.text for row in window], labels)
-    found = finder.found()
-    rows = replace(rows, duplicates=found, copies=tuple(_copies(rows, found)))
+    found, copies = find_duplicates(rows.parts(), config.corpus.similarity, folder)
+    rows = replace(rows, duplicates=found, copies=copies)
     if config.corpus.duplicates != "remove":
         return rows
     kept = {
@@ -372,8 +422,30 @@ def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
     return replace(rows, train=kept["train"], validation=kept["validation"], test=kept.get("test"))
 
 
-def _copies(rows: Rows, found: Duplicates) -> Iterator[Copy]:
-    parts = rows.parts()
+def find_duplicates(
+    parts: Mapping[Part, StoredRows],
+    similarity: float,
+    folder: Path,
+    max_conflicts: int | None = None,
+) -> tuple[Duplicates, tuple[Copy, ...]]:
+    """The duplicates among the rows of some parts, and the rows of their examples.
+
+    Args:
+        parts: The rows.
+        similarity: Similarity from which on texts are near-duplicates.
+        folder: Folder for a temporary file.
+        max_conflicts: See `gatewise.training.data.duplicates.Finder`.
+    """
+    finder = Finder(similarity, folder, max_conflicts=max_conflicts)
+    for part, stored in parts.items():
+        for window in stored.windows():
+            labels = [" | ".join(row.labels) for row in window]
+            finder.add(part, [row.text for row in window], labels)
+    found = finder.found()
+    return found, tuple(_copies(parts, found))
+
+
+def _copies(parts: Mapping[Part, StoredRows], found: Duplicates) -> Iterator[Copy]:
     for example in found.examples:
         (first,), (second,) = (
             parts[part].at([number]) for part, number in (example.first, example.second)

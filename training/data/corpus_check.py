@@ -5,6 +5,7 @@ Each finding has a stable code, its numbers, an example row, and the setting or 
 training unless `corpus.check` allows it. `gatewise.training.pipeline` calls them.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -52,6 +53,8 @@ _LOCATED = 256
 _NAMED = 5
 """Labels or groups of labels named in a message."""
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
+
 _MAX_SHOWN = 60
 """Characters of a label or a text in a message."""
 
@@ -83,7 +86,8 @@ def check_rows(rows: Rows, found: RowSurvey, config: Config) -> list[CorpusFindi
         *_many_labels(labels, counts, total, found),
         *_few_rows(counts, found),
         *_without_validation(labels, found),
-        *_few_validation_rows(found),
+        *_few_validation_rows(found, is_regression=rows.scale is not None),
+        *_numeric_labels(rows),
         *_wordless("number", found, config),
         *_wordless("id", found, config),
     ]
@@ -300,17 +304,38 @@ def _without_validation(labels: Sequence[str], found: RowSurvey) -> Iterator[Cor
     )
 
 
-def _few_validation_rows(found: RowSurvey) -> Iterator[CorpusFinding]:
+def _numeric_labels(rows: Rows) -> Iterator[CorpusFinding]:
+    """Labels that are numbers, which may be meant as such."""
+    labels = rows.labels.names
+    if rows.task != "single_label" or len(labels) <= _FEW_LABELS:
+        return
+    if all(_NUMBER.fullmatch(label) for label in labels):
+        yield CorpusFinding(
+            "numeric-labels",
+            "note",
+            f"the {len(labels)} labels are numbers, each of them a label of its own, without order",
+            {"labels": len(labels)},
+            "If they are amounts, set corpus.task=regression to predict a number",
+        )
+
+
+def _few_validation_rows(found: RowSurvey, *, is_regression: bool) -> Iterator[CorpusFinding]:
     rows = found.in_scope["validation"]
     if rows >= _FEW_VALIDATION_ROWS:
         return
-    low, high = wilson(0.8, rows)
+    if is_regression:
+        # Twice the standard error of the standard deviation of normal errors.
+        share = 2 / (2 * rows) ** 0.5
+        numbers, doubt = {"share": share}, f"the RMSE on them may be {share:.0%} off"
+    else:
+        low, high = wilson(0.8, rows)
+        numbers = {"low": low, "high": high}
+        doubt = f"an accuracy of 80% on them may be {low:.0%} to {high:.0%} in truth"
     yield CorpusFinding(
         "few-validation-rows",
         "warning",
-        f"{_rows(rows)} to validate with: an accuracy of 80% on them may be {low:.0%} to "
-        f"{high:.0%} in truth",
-        {"rows": rows, "low": round(low, 4), "high": round(high, 4)},
+        f"{_rows(rows)} to validate with: {doubt}",
+        {"rows": rows, **{name: round(value, 4) for name, value in numbers.items()}},
         "Give more rows, a validation corpus, or a larger corpus.validation_share",
     )
 

@@ -18,13 +18,19 @@ from numpy.typing import NDArray
 
 from gatewise.training.data.exact_duplicates import ExactDuplicates, group
 from gatewise.training.data.minhash import normalized, signatures
-from gatewise.training.data.near_duplicates import EXAMPLES, NearTexts, SignatureFile, find
+from gatewise.training.data.near_duplicates import (
+    EXAMPLES,
+    NearPair,
+    NearTexts,
+    SignatureFile,
+    find,
+)
 
 Part = Literal["train", "validation", "test"]
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
-Kind = Literal["exact", "conflict", "near"]
+Kind = Literal["exact", "conflict", "near", "near-conflict"]
 
 Place = tuple[Part, int]
 """A row: its part, and its number in it from zero."""
@@ -49,7 +55,8 @@ class Example:
     """Two rows that are duplicates.
 
     Attributes:
-        kind: `conflict` is an exact copy with another label.
+        kind: `conflict` is an exact copy with another label, `near-conflict` a near-duplicate with
+            another label.
         first: One row.
         second: The other row, of the same part or a later one.
         similarity: Estimated share of word n-grams that they have in common.
@@ -116,14 +123,19 @@ class Duplicates:
 class Finder:
     """Finds the duplicates of a corpus, which it takes window by window."""
 
-    def __init__(self, similarity: float, scratch: Path | None = None) -> None:
+    def __init__(
+        self, similarity: float, scratch: Path | None = None, *, max_conflicts: int | None = None
+    ) -> None:
         """Starts with no rows.
 
         Args:
             similarity: Share of common word n-grams from which on texts are near-duplicates; 1
                 finds exact copies only.
             scratch: Folder for an unnamed file of 256 bytes a row; the system's own if None.
+            max_conflicts: Up to how many examples of each kind of conflict are kept; None keeps a
+                few of exact copies and looks for no near-duplicates with other labels.
         """
+        self._max_conflicts = max_conflicts
         self._similarity = similarity
         self._signatures = SignatureFile(scratch) if similarity < 1 else None
         self._signed = array("b")
@@ -161,13 +173,14 @@ class Finder:
         ends = [max(ends[: number + 1]) for number in range(len(PARTS))]
         copies = group(np.frombuffer(self._texts, dtype=np.uint64), ends)
         self._texts = array("Q")  # its memory is needed for the rest
-        near = self._near_texts(copies)
+        labels = np.frombuffer(self._labels, dtype=np.uint32) if self._labels else None
+        near = self._near_texts(copies, labels if self._max_conflicts else None)
         counted = _Counted(copies, near)
         conflicting: int | None = None
         disputed: list[tuple[int, int]] = []
-        if self._labels:
-            labels = np.frombuffer(self._labels, dtype=np.uint32)
-            conflicting, disputed = copies.conflicts(labels, EXAMPLES)
+        if labels is not None:
+            conflicting, disputed = copies.conflicts(labels, self._max_conflicts or EXAMPLES)
+        firsts = np.flatnonzero(copies.leading).tolist()
         parts = [part for part in PARTS if part in self._ends]
         return Duplicates(
             similarity=self._similarity,
@@ -179,34 +192,51 @@ class Finder:
             removed={part: np.flatnonzero(counted.superfluous(part)) for part in PARTS},
             examples=(
                 *(counted.example("conflict", first, second) for first, second in disputed),
+                *(
+                    counted.example(
+                        "near-conflict", firsts[pair.first], firsts[pair.second], pair.similarity
+                    )
+                    for pair in near.conflicts[: self._max_conflicts]
+                ),
                 *counted.examples(),
             ),
         )
 
-    def _near_texts(self, copies: ExactDuplicates) -> NearTexts:
-        """The texts that have near-duplicates, among all texts."""
+    def _near_texts(self, copies: ExactDuplicates, labels: NDArray[np.uint32] | None) -> NearTexts:
+        """The texts that have near-duplicates, among all texts.
+
+        Args:
+            copies: The exact copies.
+            labels: A hash of each row's label, `(rows,)`; None looks for no conflicts.
+        """
         near = np.zeros(len(copies.parts), dtype=np.uint8)
         earlier = np.zeros(len(copies.parts), dtype=np.uint8)
         if self._signatures is None:
             return NearTexts(near, earlier, {})
         signed = np.frombuffer(self._signed, dtype=np.bool_)
         # One row of each text: ten thousand copies of it would all be similar.
-        texts = copies.text_of[signed & copies.leading]
+        rows = signed & copies.leading
+        texts = copies.text_of[rows]
         try:
             found = find(
-                self._signatures, copies.leading[signed], copies.parts[texts], self._similarity
+                self._signatures,
+                copies.leading[signed],
+                copies.parts[texts],
+                self._similarity,
+                None if labels is None else labels[rows],
             )
         finally:
             self._signatures.close()
         near[texts], earlier[texts] = found.near, found.earlier
-        examples = {
-            parts: [
+
+        def among_all(pairs: Sequence[NearPair]) -> list[NearPair]:
+            return [
                 replace(pair, first=int(texts[pair.first]), second=int(texts[pair.second]))
                 for pair in pairs
             ]
-            for parts, pairs in found.examples.items()
-        }
-        return NearTexts(near, earlier, examples)
+
+        examples = {parts: among_all(pairs) for parts, pairs in found.examples.items()}
+        return NearTexts(near, earlier, examples, tuple(among_all(found.conflicts)))
 
 
 @dataclass(frozen=True, eq=False)

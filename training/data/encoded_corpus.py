@@ -19,6 +19,7 @@ from gatewise.training.data.corpora import Rows
 from gatewise.training.data.duplicates import Part
 from gatewise.training.data.examples import NO_LABEL, Examples, Ids, Targets
 from gatewise.training.data.stored_rows import StoredRows
+from gatewise.training.data.value_scale import ValueScale
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.corpus.corpus_reader import Row, at_least_one
 from gatewise.vocab.corpus.labels import Labels
@@ -162,7 +163,12 @@ def encode_corpus(
 
 
 def targets_of(
-    rows: Iterable[Row], labels: Labels, *, multi_label: bool, soft: bool = False
+    rows: Iterable[Row],
+    labels: Labels,
+    *,
+    multi_label: bool,
+    soft: bool = False,
+    scale: ValueScale | None = None,
 ) -> Targets:
     """The targets of some rows; see `gatewise.training.data.examples.Targets`.
 
@@ -177,8 +183,11 @@ def targets_of(
         labels: The labels, in the order of the network's outputs.
         multi_label: Whether a text may have several.
         soft: Whether each target has a share for every label in any case.
+        scale: In a regression, how the numbers are standardized.
     """
     window = list(rows)
+    if scale is not None:
+        return scale.standardized(window)
     if not (multi_label or soft) and all(row.probabilities is None for row in window):
         ids = [labels.ids.get(row.label, NO_LABEL) if row.labels else NO_LABEL for row in window]
         return np.array(ids, dtype=np.int32)
@@ -252,7 +261,8 @@ class _Part:
         is_repeated = has_out_of_scope and part == "train"
         self._repeats = out_of_scope_repeats(stored) if is_repeated else 0
         self._with_tokens = np.ones(len(stored), dtype=np.bool_)
-        self._learnt = np.zeros(len(rows.labels), dtype=np.bool_)
+        # An earlier model has learnt its labels already.
+        self._learnt = np.isin(rows.labels.names, rows.known_labels)
         self._truncated: list[NDArray[np.bool_]] = []
         self._in_scope: list[NDArray[np.bool_]] = []
         self._digest = hashlib.sha256()
@@ -299,6 +309,7 @@ class _Part:
                 labels,
                 multi_label=multi_label,
                 soft=self._repeats > 0,
+                scale=self._rows.scale,
             )
             learnt = targets[in_scope[chosen]]
             if learnt.ndim == 1:
@@ -330,7 +341,8 @@ def update_digest(digest: "hashlib._Hash", row: Row) -> None:
     two different corpora never give the same sequence of bytes.
     """
     shares = () if row.probabilities is None else row.probabilities
-    parts = [row.text, *row.labels, *map(repr, shares)]
+    value = [] if row.value is None else [row.value]
+    parts = [row.text, *row.labels, *map(repr, (*shares, *value))]
     for count in (len(row.labels), len(shares)):
         digest.update(count.to_bytes(8, "little"))
     for part in parts:

@@ -26,7 +26,8 @@ _WINDOW = 4096
 """Texts read at a time."""
 
 Targets = NDArray[np.int32] | NDArray[np.float32]
-"""A label id for each text, int32 `(texts,)`, or each label's share, float32 `(texts, labels)`."""
+"""A label id for each text, int32 `(texts,)`; or each label's share, or in a regression the
+standardized number, float32 `(texts, labels)`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,11 +106,13 @@ class NearTexts:
         near: In which parts each text has near-duplicates, `(texts,)`.
         earlier: In which of its own parts each text has one with a lower number, `(texts,)`.
         examples: The most similar pairs of each pair of parts, by the numbers of the parts.
+        conflicts: The pairs with different labels, the most similar first; none without labels.
     """
 
     near: NDArray[np.uint8]
     earlier: NDArray[np.uint8]
     examples: dict[tuple[int, int], list[NearPair]]
+    conflicts: tuple[NearPair, ...] = ()
 
 
 def find(
@@ -118,6 +120,7 @@ def find(
     chosen: NDArray[np.bool_],
     parts: NDArray[np.uint8],
     similarity: float,
+    labels: NDArray[np.uint32] | None = None,
 ) -> NearTexts:
     """Finds the texts that have near-duplicates.
 
@@ -130,13 +133,16 @@ def find(
         chosen: Which of them to compare, `(signatures,)`; these texts are numbered from zero.
         parts: In which parts each of these texts occurs, `(texts,)`.
         similarity: Estimated similarity from which on two texts are near-duplicates.
+        labels: A hash of each text's label, `(texts,)`, by which conflicts are found.
     """
-    search = _Search(signatures, chosen, parts, math.ceil(similarity * LANES - 1e-9))
+    search = _Search(signatures, chosen, parts, math.ceil(similarity * LANES - 1e-9), labels)
     width = band_width(similarity)
     for start in range(0, LANES - width + 1, width):
         search.add_band(start, width)
     search.compare()
-    return NearTexts(search.near, search.earlier, search.examples)
+    conflicts = (NearPair(share, *pair) for pair, share in search.conflicts.items())
+    ranked = sorted(conflicts, key=lambda pair: (-pair.similarity, pair.first, pair.second))
+    return NearTexts(search.near, search.earlier, search.examples, tuple(ranked))
 
 
 def band_width(similarity: float) -> int:
@@ -160,9 +166,11 @@ class _Search:
     chosen: NDArray[np.bool_]
     parts: NDArray[np.uint8]
     needed: int
+    labels: NDArray[np.uint32] | None = None
     near: NDArray[np.uint8] = field(init=False)
     earlier: NDArray[np.uint8] = field(init=False)
     examples: dict[tuple[int, int], list[NearPair]] = field(default_factory=dict)
+    conflicts: dict[tuple[int, int], float] = field(default_factory=dict)
     pending: list[NDArray[np.int64]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -200,6 +208,16 @@ class _Search:
         np.bitwise_or.at(self.near, second, held)
         np.bitwise_or.at(self.earlier, second, held & others)
         self._keep_examples(first, second, equal)
+        differing = self._have_different_labels(first, second)
+        found = zip(first[differing].tolist(), second[differing].tolist(), strict=True)
+        self.conflicts.update(zip(found, (equal[differing] / LANES).tolist(), strict=True))
+
+    def _have_different_labels(
+        self, first: NDArray[np.integer], second: NDArray[np.integer]
+    ) -> NDArray[np.bool_]:
+        if self.labels is None:
+            return np.zeros(len(first), dtype=np.bool_)
+        return np.asarray(self.labels[first] != self.labels[second])
 
     def _lane(self, number: int) -> NDArray[np.uint16]:
         return self.signatures.lane(number)[self.chosen]
@@ -223,7 +241,7 @@ class _Search:
         new = others & ~self.near[first]
         new |= held & ~self.near[second]
         new |= held & others & ~self.earlier[second]
-        is_new = new != 0
+        is_new = (new != 0) | self._have_different_labels(first, second)
         self.pending.append(first[is_new].astype(np.int64) * len(self.parts) + second[is_new])
         # Reading the file pays once there are as many candidates as texts.
         limit = min(_PENDING, len(self.parts))

@@ -29,6 +29,7 @@ _SCHEMA = pa.schema(
         ("text", pa.large_string()),
         ("labels", pa.large_list(pa.large_string())),
         ("probabilities", pa.large_list(pa.float64())),
+        ("value", pa.float64()),
         # A file name need not be UTF-8.
         ("file", pa.large_binary()),
         ("line", pa.int64()),
@@ -127,6 +128,7 @@ def store(rows: Iterable[Row], path: Path, limit: TextLimit | None = None) -> St
                         [row.text for row in window],
                         [row.labels for row in window],
                         [row.probabilities for row in window],
+                        [row.value for row in window],
                         [os.fsencode(row.location.file) for row in window],
                         [row.location.line for row in window],
                     ],
@@ -144,6 +146,7 @@ def _rows(batch: pa.RecordBatch) -> list[Row]:
             labels=tuple(labels),
             location=Location(os.fsdecode(file), line),
             probabilities=None if probabilities is None else tuple(probabilities),
+            value=value,
         )
-        for text, labels, probabilities, file, line in zip(*columns, strict=True)
+        for text, labels, probabilities, value, file, line in zip(*columns, strict=True)
     ]

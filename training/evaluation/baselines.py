@@ -2,7 +2,8 @@
 
 The majority baseline predicts the most frequent label for every text. The linear one is a support
 vector machine on TF-IDF features of word and character n-grams, with scikit-learn's defaults. It is
-trained only on a small corpus, where it takes seconds. Nothing is chosen by either.
+trained only on a small corpus, where it takes seconds. Nothing is chosen by either. For numbers,
+their mean and a ridge regression on the same features take their places.
 """
 
 import warnings
@@ -14,6 +15,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -21,6 +23,8 @@ from sklearn.svm import LinearSVC
 
 from gatewise.training.data.encoded_corpus import EncodedSplit
 from gatewise.training.data.stored_rows import StoredRows
+from gatewise.training.data.value_scale import values_of
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.vocab.corpus.labels import Labels
 
 _MAX_CHARACTERS = 1_000_000
@@ -102,6 +106,53 @@ def measure(
     return Baselines(len(truth), majority, hits / max(len(truth), 1), linear, why_not)
 
 
+@dataclass(frozen=True)
+class NumberBaselines:
+    """The baselines of a model that predicts numbers.
+
+    Attributes:
+        rows: Rows evaluated.
+        mean_value: The mean of the training rows.
+        mean: The metrics of predicting it for every row.
+        linear: The metrics of the ridge regression; None if it was not trained.
+        why_not: Why it was not trained; None if it was.
+    """
+
+    rows: int
+    mean_value: float
+    mean: RegressionReport
+    linear: RegressionReport | None
+    why_not: str | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The baselines as a JSON object."""
+        return asdict(self)
+
+
+def measure_numbers(train: Sequence[StoredRows], evaluated: EncodedSplit) -> NumberBaselines:
+    """Measures the baselines of a regression.
+
+    Args:
+        train: The training rows, in one part or several.
+        evaluated: The rows to evaluate on.
+    """
+    learnt, truth = values_of(chain.from_iterable(train)), values_of(evaluated.rows)
+    mean = float(learnt.mean())
+    of_mean = RegressionReport.of(truth, np.full_like(truth, mean))
+    longest = max(int(rows.characters.sum()) for rows in (*train, evaluated.rows))
+    linear, why_not = None, f"the texts have more than {_MAX_CHARACTERS:,} characters"
+    if longest <= _MAX_CHARACTERS:
+        model = make_pipeline(_features(), Ridge(solver="sparse_cg"))
+        try:
+            model.fit([row.text for row in chain.from_iterable(train)], learnt)
+        except ValueError:  # an empty vocabulary
+            why_not = "the texts have no words"
+        else:
+            found = model.predict([row.text for row in evaluated.rows])
+            linear = RegressionReport.of(truth, found)
+    return NumberBaselines(len(truth), mean, of_mean, linear, None if linear else why_not)
+
+
 def _linear(
     train: Sequence[StoredRows], evaluated: StoredRows, labels: Labels, *, multi_label: bool
 ) -> LinearBaseline | None:
@@ -127,14 +178,19 @@ def _linear(
 
 
 def _model(*, multi_label: bool) -> Pipeline:
-    features = FeatureUnion(
+    classifier = LinearSVC(random_state=0)
+    return make_pipeline(
+        _features(), OneVsRestClassifier(classifier) if multi_label else classifier
+    )
+
+
+def _features() -> FeatureUnion:
+    return FeatureUnion(
         [
             ("words", TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+")),  # noqa: S106
             ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5))),
         ]
     )
-    classifier = LinearSVC(random_state=0)
-    return make_pipeline(features, OneVsRestClassifier(classifier) if multi_label else classifier)
 
 
 def _metrics(

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.linear_path import LinearPath
 from gatewise.service.model.scores import apply
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.data.encoded_corpus import EncodedSplit
 from gatewise.training.data.examples import Targets
-from gatewise.training.evaluation import thresholds
+from gatewise.training.evaluation import cascade_choice, thresholds
 from gatewise.training.evaluation.calibration import (
     Calibration,
     Reliability,
@@ -24,8 +25,10 @@ from gatewise.training.evaluation.calibration import (
     predictions_of,
     temperature,
 )
+from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.rejection import Rejection, choose, curve
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.tokenizer.encoding import Ragged
 
 _MAX_LOGITS = 2**24
 """Logits held in memory, at most: of more validation rows, an evenly spaced sample is used."""
@@ -40,10 +43,7 @@ def calibration(classifier: Classifier, validation: EncodedSplit) -> Calibration
         classifier: The model, its logits as the network was trained.
         validation: The validation rows.
     """
-    step = math.ceil(len(validation) * len(classifier.classes_) / _MAX_LOGITS)
-    sample = validation.only(np.arange(len(validation)) % step == 0)
-    # A row out of scope has no correct label for a probability to be measured against.
-    sample = sample.only(sample.in_scope)
+    sample = _sample(classifier, validation)
     windows = list(_classified(classifier, sample))
     return _calibration(
         np.concatenate([logits for logits, _ in windows]),
@@ -91,6 +91,48 @@ def rejection(classifier: Classifier, validation: EncodedSplit, config: RejectCo
         chosen=chosen,
         curve=found.thinned(),
     )
+
+
+def cascade(classifier: Classifier, validation: EncodedSplit) -> CascadeChoice | None:
+    """Chooses how sure the linear path must be to classify a text alone.
+
+    Args:
+        classifier: The model, its temperature already chosen.
+        validation: The validation rows.
+
+    Returns:
+        None if the model has no linear path.
+    """
+    path = LinearPath.of(classifier.artifact)
+    if path is None:
+        return None
+    sample = _sample(classifier, validation)
+    linear, network, labelled = [], [], []
+    rows = iter(sample)
+    while window := list(islice(rows, _WINDOW)):
+        linear.append(path.logits(Ragged.of([row.encoded for row in window])))
+    for logits, truth in _classified(classifier, sample):
+        network.append(apply("softmax", logits))
+        labelled.append(truth)
+    logits = np.concatenate(linear)
+    found = temperature(logits, sample.texts.targets(np.arange(len(sample))))
+    return cascade_choice.choose(
+        logits,
+        np.concatenate(network),
+        np.concatenate(labelled),
+        found,
+        classifier.reject.threshold if classifier.reject else 0,
+    )
+
+
+def _sample(classifier: Classifier, validation: EncodedSplit) -> EncodedSplit:
+    """The rows that logits are held in memory of.
+
+    A row out of scope is not among them: no label is correct for it.
+    """
+    step = math.ceil(len(validation) * len(classifier.classes_) / _MAX_LOGITS)
+    sample = validation.only(np.arange(len(validation)) % step == 0)
+    return sample.only(sample.in_scope)
 
 
 def _calibration(

@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,8 +105,76 @@ class LengthBin:
     texts: int
 
 
+class ReadTexts:
+    """What the analysis of some rows has of their texts, whatever the task.
+
+    Attributes:
+        rows: Rows analyzed.
+        lengths: Texts by their number of ids, the begin mark included, from 0 on.
+        truncated: Texts that were cut to the maximum length.
+        unknown: Texts by the share of their tokens that are not in the dictionary, where a word
+            in pieces is one: zero, then each of `UNKNOWN_BINS` equal bins from above 0 to 1.
+    """
+
+    rows: int
+    lengths: tuple[int, ...]
+    truncated: int
+    unknown: tuple[int, ...]
+
+    def length_bins(self, max_bins: int = 32) -> tuple[LengthBin, ...]:
+        """The texts by their length in bins of equal width, from the shortest to the longest.
+
+        Args:
+            max_bins: Number of bins, at most.
+        """
+        occurring = [length for length, texts in enumerate(self.lengths) if texts]
+        if not occurring:
+            return ()
+        shortest, longest = occurring[0], occurring[-1]
+        width = -(-(longest - shortest + 1) // max_bins)
+        return tuple(
+            LengthBin(first, first + width - 1, sum(self.lengths[first : first + width]))
+            for first in range(shortest, longest + 1, width)
+        )
+
+
+class TextCounter:
+    """Counts texts by their length and by their unknown tokens; see `ReadTexts`.
+
+    Args:
+        coverage_counter: Counts the tokens that are in the dictionary.
+    """
+
+    def __init__(self, coverage_counter: CoverageCounter) -> None:
+        self._coverage_counter = coverage_counter
+        self._truncated = 0
+        self._lengths = np.zeros(0, dtype=np.int64)
+        self._unknown = np.zeros(1 + UNKNOWN_BINS, dtype=np.int64)
+
+    def add(self, rows: Sequence[EncodedRow]) -> None:
+        """Adds the texts of a window of rows."""
+        lengths = np.array([len(row.encoded.ids) for row in rows], dtype=np.int64)
+        counts = np.bincount(lengths, minlength=len(self._lengths))
+        counts[: len(self._lengths)] += self._lengths
+        self._lengths = counts
+        self._truncated += sum(row.encoded.truncated for row in rows)
+        found = [self._coverage_counter.count([row.encoded.ids[1:]]) for row in rows]
+        tokens, unknown = np.array([(each.tokens, each.unknown) for each in found]).T
+        # Rounded up in whole numbers, so that 1 token of 20 falls into the first bin everywhere.
+        bins = -(-unknown * UNKNOWN_BINS // np.maximum(tokens, 1))
+        self._unknown += np.bincount(bins, minlength=1 + UNKNOWN_BINS)
+
+    def counts(self) -> dict[str, Any]:
+        """The attributes of `ReadTexts` but the number of rows."""
+        return {
+            "lengths": tuple(self._lengths.tolist()),
+            "truncated": self._truncated,
+            "unknown": tuple(self._unknown.tolist()),
+        }
+
+
 @dataclass(frozen=True)
-class ErrorAnalysis:
+class ErrorAnalysis(ReadTexts):
     """The result of an error analysis.
 
     Attributes:
@@ -135,22 +204,6 @@ class ErrorAnalysis:
     truncated: int
     unknown: tuple[int, ...]
     trust: tuple[ReliabilityBin, ...]
-
-    def length_bins(self, max_bins: int = 32) -> tuple[LengthBin, ...]:
-        """The texts by their length in bins of equal width, from the shortest to the longest.
-
-        Args:
-            max_bins: Number of bins, at most.
-        """
-        occurring = [length for length, texts in enumerate(self.lengths) if texts]
-        if not occurring:
-            return ()
-        shortest, longest = occurring[0], occurring[-1]
-        width = -(-(longest - shortest + 1) // max_bins)
-        return tuple(
-            LengthBin(first, first + width - 1, sum(self.lengths[first : first + width]))
-            for first in range(shortest, longest + 1, width)
-        )
 
     @property
     def calibration_error(self) -> float:
@@ -187,14 +240,12 @@ class ErrorAnalyzer:
             raise ValueError("expected thresholds in a multi-label task, and there alone")
         self._names, self._multi_label = Labels(tuple(labels)), multi_label
         self._thresholds, self._min_probability = thresholds, min_probability
-        self._coverage_counter = coverage_counter or CoverageCounter()
+        self._texts = TextCounter(coverage_counter or CoverageCounter())
         count = len(self._names)
         self._hits, self._missed, self._wrong = np.zeros((3, count), dtype=np.int64)
         self._confused = csr_array((count, count), dtype=np.int64)
         self._mistakes = _WorstMistakes(self._names.names, multi_label=multi_label)
-        self._mistaken_rows = self._rows = self._truncated = 0
-        self._lengths = np.zeros(0, dtype=np.int64)
-        self._unknown = np.zeros(1 + UNKNOWN_BINS, dtype=np.int64)
+        self._mistaken_rows = self._rows = 0
         self._trust = Reliability()
 
     @classmethod
@@ -232,7 +283,7 @@ class ErrorAnalyzer:
         self._trust.add(
             *predictions_of(probabilities[in_scope], truth[in_scope], multi_label=self._multi_label)
         )
-        self._add_texts(rows)
+        self._texts.add(rows)
 
     def result(self) -> ErrorAnalysis:
         """The analysis of the rows so far."""
@@ -250,23 +301,9 @@ class ErrorAnalyzer:
             confused=self._pairs(),
             mistaken_rows=self._mistaken_rows,
             mistakes=self._mistakes.worst(),
-            lengths=tuple(self._lengths.tolist()),
-            truncated=self._truncated,
-            unknown=tuple(self._unknown.tolist()),
+            **self._texts.counts(),
             trust=self._trust.bins(),
         )
-
-    def _add_texts(self, rows: Sequence[EncodedRow]) -> None:
-        lengths = np.array([len(row.encoded.ids) for row in rows], dtype=np.int64)
-        counts = np.bincount(lengths, minlength=len(self._lengths))
-        counts[: len(self._lengths)] += self._lengths
-        self._lengths = counts
-        self._truncated += sum(row.encoded.truncated for row in rows)
-        found = [self._coverage_counter.count([row.encoded.ids[1:]]) for row in rows]
-        tokens, unknown = np.array([(each.tokens, each.unknown) for each in found]).T
-        # Rounded up in whole numbers, so that 1 token of 20 falls into the first bin everywhere.
-        bins = -(-unknown * UNKNOWN_BINS // np.maximum(tokens, 1))
-        self._unknown += np.bincount(bins, minlength=1 + UNKNOWN_BINS)
 
     def _pairs(self) -> tuple[Confused, ...]:
         found = self._confused.tocoo()
@@ -330,8 +367,8 @@ class _WorstMistakes:
         for index in np.flatnonzero(wrong).tolist():
             column = int(worst[index])
             mistake = Mistake(
-                text=_truncated(rows[index].row.text),
-                place=_place(rows[index]),
+                text=shown_text(rows[index].row.text),
+                place=place_of(rows[index]),
                 right=self._names(truth[index]),
                 given=self._names(given[index]),
                 label=self._labels[column],
@@ -355,11 +392,13 @@ class _WorstMistakes:
         return tuple(self._labels[index] for index in np.flatnonzero(chosen).tolist())
 
 
-def _truncated(text: str) -> str:
+def shown_text(text: str) -> str:
+    """The first `TEXT_LENGTH` characters of a text, with an ellipsis if there are more."""
     return text if len(text) <= TEXT_LENGTH else text[:TEXT_LENGTH] + "…"
 
 
-def _place(row: EncodedRow) -> str:
+def place_of(row: EncodedRow) -> str:
+    """The name of a row's file and the line in it."""
     # Without the folder: the same run elsewhere gives the same report.
     location = row.row.location
     return f"{PurePath(location.file).name}, {location.place}"

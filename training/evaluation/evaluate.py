@@ -97,6 +97,16 @@ class Report:
         return wilson(self.accuracy, self.rows)
 
     @property
+    def main_metrics(self) -> dict[str, float]:
+        """The metrics that models are compared by, by name."""
+        return {"accuracy": self.accuracy, "macro_f1": self.macro_f1}
+
+    @property
+    def cost(self) -> float:
+        """Log loss plus error rate: less is better."""
+        return self.log_loss - self.accuracy
+
+    @property
     def multi_label(self) -> bool:
         """Whether a row may have several labels, or none."""
         return self.micro_f1 is not None

@@ -40,11 +40,11 @@ def count_ngrams(model: keras.Model, train: Examples, words: WordSplits | None =
         return
     in_a_single_text = [word for word in words.pieces if frequencies[word] == 1]
     for word in in_a_single_text:
-        pieces = {piece for piece in words.pieces[word] if piece >= words.first_piece}
+        pieces = {piece for piece in words.pieces[word] if piece in words.piece_ids}
         frequencies[list(pieces)] += 1
     # Two words of one text may have a piece in common.
     frequencies = np.minimum(frequencies, len(train))
-    layers[0].set_idf(frequencies, len(train), slice(words.first_piece, table.vocab_size))
+    layers[0].set_idf(frequencies, len(train), slice(words.piece_ids.start, words.piece_ids.stop))
 
 
 def counting_batches(examples: Examples) -> Iterator[NDArray[np.int64]]:

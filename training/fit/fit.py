@@ -8,12 +8,11 @@ import itertools
 import math
 from collections.abc import Iterator
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gatewise.training.config.training_section import Metric, TrainingConfig
+from gatewise.training.config.training_section import MINIMIZED, Metric, TrainingConfig
 from gatewise.training.data.examples import Examples
 from gatewise.training.fit import diagnosis
 from gatewise.training.fit.checkpoint import Checkpoint, Checkpoints, TrainingState
@@ -42,9 +41,8 @@ class DivergedError(GatewiseError):
     """The cost diverged at every learning rate tried."""
 
 
-def fit(  # noqa: PLR0913 — everything that a run begins with
-    model: keras.Model,
-    loss: Loss,
+def fit(
+    trainer: Trainer,
     config: TrainingConfig,
     train: Examples,
     validation: Examples,
@@ -61,8 +59,7 @@ def fit(  # noqa: PLR0913 — everything that a run begins with
     machine, whether or not the run was interrupted.
 
     Args:
-        model: From `gatewise.training.network.build.build`, built in the strategy's scope.
-        loss: The loss to minimize.
+        trainer: The network, with its initial weights, and the loss.
         config: The training settings.
         train: The training rows.
         validation: The rows by which the best epoch is chosen.
@@ -77,22 +74,22 @@ def fit(  # noqa: PLR0913 — everything that a run begins with
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    run = _Run(model, loss, config, train, validation, checkpoints, on_progress, prior)
+    run = _Run(trainer, config, train, validation, checkpoints, on_progress, prior)
     return run.run(resume=resume)
 
 
 def refit(
-    model: keras.Model,
+    trainer: Trainer,
     loss: Loss,
     config: TrainingConfig,
     train: Examples,
     fitted: Fitted,
     on_progress: OnProgress,
 ) -> None:
-    """Trains a new network in the same way, as far as the best epoch of an earlier run.
+    """Trains a network again in the same way, as far as the best epoch of an earlier run.
 
     Args:
-        model: The network, with its initial weights.
+        trainer: That of the run; its network has initial weights.
         loss: The loss to minimize.
         config: The training settings of the earlier run.
         train: The training rows, more than in that run.
@@ -102,7 +99,7 @@ def refit(
     batches = Batches(train, config.batch_size, config.seed, balanced=config.sampling == "balanced")
     updates = _updates(batches, config, train)
     schedule = LearningRate(config.schedule, fitted.peak_rate, updates, config.warmup)
-    trainer = Trainer(model, loss, config, _averaging(config, updates))
+    trainer.restart(_averaging(config, updates), loss)
     epochs = (batches.epoch(number) for number in range(1, fitted.best.number + 1))
     made = min(fitted.best.number * len(batches), updates)
     rows = itertools.islice(itertools.chain.from_iterable(epochs), made)
@@ -116,11 +113,13 @@ def refit(
         trainer.scale_paths(fitted.paths)
 
 
-def metric_of(config: TrainingConfig, *, multi_label: bool) -> Metric:
+def metric_of(config: TrainingConfig, loss: Loss) -> Metric:
     """The validation metric by which the best epoch is chosen."""
     if config.metric != "auto":
         return config.metric
-    return "macro_f1" if multi_label else "accuracy"
+    if loss.scale is not None:
+        return "rmse"
+    return "macro_f1" if loss.multi_label else "accuracy"
 
 
 class _Run:
@@ -128,8 +127,7 @@ class _Run:
 
     def __init__(
         self,
-        model: keras.Model,
-        loss: Loss,
+        trainer: Trainer,
         config: TrainingConfig,
         train: Examples,
         validation: Examples,
@@ -137,15 +135,16 @@ class _Run:
         on_progress: OnProgress,
         prior: Prior | None,
     ) -> None:
-        self._loss, self._config, self._prior = loss, config, prior
+        self._trainer, self._loss, self._config = trainer, trainer.loss, config
+        self._prior = prior
         self._train, self._validation = train, validation
         self._checkpoints, self._on_progress = checkpoints, on_progress
-        self._metric = metric_of(config, multi_label=loss.multi_label)
+        self._metric = metric_of(config, trainer.loss)
         self._batches = Batches(
             train, config.batch_size, config.seed, balanced=config.sampling == "balanced"
         )
         self._updates = _updates(self._batches, config, train)
-        self._trainer = Trainer(model, loss, config, _averaging(config, self._updates))
+        trainer.restart(_averaging(config, self._updates))
         self._state = TrainingState(peak=math.nan)
         self._best_weights: Arrays = []
 
@@ -169,6 +168,7 @@ class _Run:
                 self._trainer,
                 self._validation,
                 multi_label=self._loss.multi_label,
+                scale=self._loss.scale,
                 prior=self._prior,
             )
             self._trainer.scale_paths(factors)
@@ -183,8 +183,7 @@ class _Run:
         )
 
     def _begin(self) -> None:
-        labels = 2 if self._loss.multi_label else self._loss.labels
-        cost = Cost(guess=math.log(labels))
+        cost = Cost(guess=self._loss.guess)
         if self._config.learning_rate == "auto":
             numbers = (self._batches.epoch(epoch) for epoch in itertools.count(1))
             batches = self._tensors(itertools.chain.from_iterable(numbers))
@@ -234,6 +233,7 @@ class _Run:
                 self._validation,
                 self._metric,
                 multi_label=self._loss.multi_label,
+                scale=self._loss.scale,
                 prior=self._prior,
             )
             weights = self._trainer.weights()
@@ -267,9 +267,12 @@ class _Run:
             return
         reported = any(diagnosis.FLAT in finding for finding in state.findings)
         enough = epoch.updates >= _MIN_UPDATES_FLAT and (epoch.number > 1 or state.finished)
+        # A path that is solved fits the training rows before the first update.
+        solved = self._config.linear_path == "solved"
+        start = max(first, state.cost.guess) if solved else first
         # The training cost is with dropout, so the validation loss must be flat too.
-        if not reported and enough and diagnosis.flatness(first, epoch.validation_loss, 1.0):
-            flat = diagnosis.flatness(first, epoch.loss, state.peak)
+        if not reported and enough and diagnosis.flatness(start, epoch.validation_loss, 1.0):
+            flat = diagnosis.flatness(start, epoch.loss, state.peak)
             if flat:
                 auto = self._config.learning_rate == "auto"
                 self._report(flat if auto else f"{flat}. Try training.learning_rate=auto")
@@ -325,7 +328,7 @@ class _Run:
 
     def _order(self, epoch: Epoch) -> tuple[float, float]:
         """A sort key of epochs: greater is better."""
-        metric = -epoch.metric if self._metric == "loss" else epoch.metric
+        metric = -epoch.metric if self._metric in MINIMIZED else epoch.metric
         return metric, -epoch.validation_loss
 
     def _tensors(self, rows: Iterator[NDArray[np.int64]]) -> Iterator[Batch]:

@@ -1,5 +1,6 @@
-"""The training loss: cross-entropy of a softmax or of a sigmoid per label, with class weights."""
+"""The training loss: cross-entropy of a softmax or of a sigmoid per label, or the squared error."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data.examples import Examples
+from gatewise.training.data.value_scale import ValueScale
 
 _WINDOW = 65_536
 """Rows whose labels are counted at a time."""
@@ -17,7 +19,7 @@ _WINDOW = 65_536
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of a task.
+    """The loss of a task with labels.
 
     Attributes:
         labels: Number of labels.
@@ -26,12 +28,19 @@ class Loss:
             in a multi-label task.
         class_weights: The weight of a row by its label, float32 `(labels,)`; in a multi-label
             task the weights of yes (first row) and no for each label, `(2, labels)`; None for 1.
+        scale: How the numbers of a regression are standardized; None in other tasks.
     """
 
     labels: int
     multi_label: bool
     smoothing: float
     class_weights: NDArray[np.float32] | None
+    scale: ValueScale | None = None
+
+    @property
+    def guess(self) -> float:
+        """The loss of an untrained network: all labels equally probable."""
+        return math.log(2 if self.multi_label else self.labels)
 
     @property
     def row_weights(self) -> NDArray[np.float32] | None:
@@ -65,8 +74,44 @@ class Loss:
         return ops.mean(losses, axis=1)
 
 
+@dataclass(frozen=True)
+class SquaredError(Loss):
+    """The squared error of a regression's standardized numbers: 1 for their mean.
+
+    Attributes:
+        is_huber: Whether the loss in training is Huber's (1964, "Robust Estimation of a Location
+            Parameter"), which grows linearly beyond one standard deviation.
+    """
+
+    is_huber: bool = False
+
+    @property
+    def guess(self) -> float:
+        """The loss of predicting the mean."""
+        return 1.0
+
+    def per_text(self, logits: Any, targets: Any, *, smoothed: bool) -> Any:
+        """The loss of each text, float32 `(batch,)`.
+
+        Args:
+            logits: float32 `(batch, 1)`.
+            targets: The standardized numbers, float32 `(batch, 1)`.
+            smoothed: Whether it is Huber's, if that is what is trained on.
+        """
+        error = ops.squeeze(logits - targets, axis=1)
+        if smoothed and self.is_huber:
+            size = ops.abs(error)
+            return ops.where(size <= 1, ops.square(error), 2 * size - 1)
+        return ops.square(error)
+
+
 def make_loss(
-    config: TrainingConfig, examples: Examples, labels: int, *, multi_label: bool
+    config: TrainingConfig,
+    examples: Examples,
+    labels: int,
+    *,
+    multi_label: bool,
+    scale: ValueScale | None = None,
 ) -> Loss:
     """The loss for the settings of a run.
 
@@ -75,7 +120,10 @@ def make_loss(
         examples: The training rows, whose labels are counted for class weights.
         labels: Number of labels.
         multi_label: Whether a text may have several labels.
+        scale: In a regression, how the numbers are standardized.
     """
+    if scale is not None:
+        return SquaredError(1, False, 0.0, None, scale, is_huber=config.loss == "huber")
     weights = None
     if config.class_weights == "balanced":
         weights = _balanced_weights(examples, labels, multi_label=multi_label)

@@ -31,6 +31,10 @@ class Prior:
     deviations: tuple[float, ...]
 
 
+NUMBERS_PRIOR = Prior(medians=(0.5, 0.5), deviations=(1.0, 1.0))
+"""The prior of the weights of two paths that predict standardized numbers, each by itself."""
+
+
 def solved_prior(scale: float) -> Prior:
     """The prior of the weights of the recurrent path and of a linear path that is solved.
 

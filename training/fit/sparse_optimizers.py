@@ -36,13 +36,15 @@ class _RowOptimizer:
 
     Args:
         table: A variable, float32 `(rows, width)`.
-        averaging: Momentum of the moving average of the weights; 0 for none.
+        averaging: Momentum of the moving average of the weights, a float32 variable; None for none.
     """
 
-    def __init__(self, table: tf.Variable, averaging: float) -> None:
+    def __init__(self, table: tf.Variable, averaging: tf.Variable | None) -> None:
         self._table = table
         self._averaging = averaging
-        self._average = tf.Variable(table.read_value(), trainable=False) if averaging else None
+        self._average = None
+        if averaging is not None:
+            self._average = tf.Variable(table.read_value(), trainable=False)
         # The number of updates made when a row's average was last updated.
         self._averaged_at = tf.Variable(tf.zeros(table.shape[0], tf.int32), trainable=False)
 
@@ -50,6 +52,12 @@ class _RowOptimizer:
     def variables(self) -> list[tf.Variable]:
         """Every variable that changes, except for the table."""
         return [] if self._average is None else [self._average, self._averaged_at]
+
+    def restart(self) -> None:
+        """Sets every variable to its value before the first update of the table as it is."""
+        if self._average is not None:
+            self._average.assign(self._table)
+            self._averaged_at.assign(tf.zeros_like(self._averaged_at))
 
     def averaged(self, made: Any) -> Any:
         """The moving average of every row, float32 `(rows, width)`.
@@ -82,12 +90,14 @@ class RowAdamW(_RowOptimizer):
 
     Args:
         table: A variable, float32 `(rows, width)`.
-        averaging: Momentum of the moving average of the weights; 0 for none.
+        averaging: Momentum of the moving average of the weights, a float32 variable; None for none.
         weight_decay: Decoupled weight decay of the gathered rows, as a share of the learning rate
             (Loshchilov and Hutter 2019).
     """
 
-    def __init__(self, table: tf.Variable, averaging: float, weight_decay: float) -> None:
+    def __init__(
+        self, table: tf.Variable, averaging: tf.Variable | None, weight_decay: float
+    ) -> None:
         super().__init__(table, averaging)
         self._weight_decay = weight_decay
         self._means = tf.Variable(tf.zeros(table.shape), trainable=False)
@@ -97,6 +107,12 @@ class RowAdamW(_RowOptimizer):
     def variables(self) -> list[tf.Variable]:
         """Every variable that changes, except for the table."""
         return [self._means, self._squares, *super().variables]
+
+    def restart(self) -> None:
+        """See `_RowOptimizer`."""
+        super().restart()
+        for moments in (self._means, self._squares):
+            moments.assign(tf.zeros_like(moments))
 
     def update(self, rows: Any, gradients: Any, rate: Any, made: Any) -> None:
         """Updates some rows.
@@ -127,10 +143,10 @@ class RowAdagrad(_RowOptimizer):
 
     Args:
         table: A variable, float32 `(rows, width)`.
-        averaging: Momentum of the moving average of the weights; 0 for none.
+        averaging: Momentum of the moving average of the weights, a float32 variable; None for none.
     """
 
-    def __init__(self, table: tf.Variable, averaging: float) -> None:
+    def __init__(self, table: tf.Variable, averaging: tf.Variable | None) -> None:
         super().__init__(table, averaging)
         self._squares = tf.Variable(tf.fill(table.shape, _INITIAL_SQUARES), trainable=False)
 
@@ -138,6 +154,11 @@ class RowAdagrad(_RowOptimizer):
     def variables(self) -> list[tf.Variable]:
         """Every variable that changes, except for the table."""
         return [self._squares, *super().variables]
+
+    def restart(self) -> None:
+        """See `_RowOptimizer`."""
+        super().restart()
+        self._squares.assign(tf.fill(self._squares.shape, _INITIAL_SQUARES))
 
     def update(self, rows: Any, gradients: Any, rate: Any, made: Any, texts: Any) -> None:
         """Updates some rows.
@@ -165,7 +186,7 @@ def sum_by_row(gradient: tf.IndexedSlices) -> tuple[Any, Any]:
     return rows, tf.math.unsorted_segment_sum(values, positions, tf.size(rows))
 
 
-def _moving_average(average: Any, value: Any, momentum: float, times: Any) -> Any:
+def _moving_average(average: Any, value: Any, momentum: Any, times: Any) -> Any:
     """A moving average after some updates with the same value."""
     share = tf.pow(momentum, times)
     return share * average + (1 - share) * value

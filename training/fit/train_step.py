@@ -43,27 +43,24 @@ class Trainer:
         model: From `gatewise.training.network.build`; it is trained on the devices of the strategy
             in whose scope it was built.
         loss: The loss to minimize.
-        config: The training settings.
-        averaging: Momentum of the moving average of the weights; 0 for none.
+        config: The training settings, whose momentum of the average is used without `restart`.
     """
 
-    def __init__(
-        self,
-        model: keras.Model,
-        loss: Loss,
-        config: TrainingConfig,
-        averaging: float,
-    ) -> None:
+    def __init__(self, model: keras.Model, loss: Loss, config: TrainingConfig) -> None:
         self.model = model
         self._paths = path_outputs(model)
         self.path_count = len(self._paths.outputs)
         self.separate_losses = self.path_count > 1 and config.paths == "apart"
-        self._loss = loss
+        self.loss = loss
         self._strategy = model.distribute_strategy
-        options: dict[str, Any] = {"use_ema": True, "ema_momentum": averaging} if averaging else {}
+        options: dict[str, Any] = {"use_ema": True} if config.averaging else {}
         if config.optimizer == "sgd":
             options["momentum"] = 0.9
         by_rows = config.optimizer in _BY_ROWS and self._strategy.num_replicas_in_sync == 1
+        with self._strategy.scope():
+            # A variable, so that another training needs no new graph.
+            self._averaging = tf.Variable(config.averaging, trainable=False, dtype=tf.float32)
+        averaging = self._averaging if config.averaging else None
         self._tables: dict[int, RowAdamW | RowAdagrad] = {}
         for table in lookup_tables(model) if by_rows else ():
             weights = table.weights.value
@@ -83,14 +80,33 @@ class Trainer:
                 **options,
             )
             self._optimizer.build(self._dense)
+        self._optimizer.ema_momentum = self._averaging
+        self._fresh_optimizer = _copies(self._optimizer.variables)
         self._clip_norm = config.clip_norm
-        self._averaged = bool(averaging)
+        self._averaged = bool(config.averaging)
         self._variables = [
             *model.variables,
             *self._optimizer.variables,
             *(variable for table in self._tables.values() for variable in table.variables),
         ]
         self._traced: dict[tuple[bool, int], Any] = {}
+
+    def restart(self, averaging: float, loss: Loss | None = None) -> None:
+        """Begins a training from the weights as they are.
+
+        Args:
+            averaging: Momentum of the moving average of the weights, unless the settings have none.
+            loss: The loss to minimize; None for the same.
+        """
+        self._averaging.assign(averaging)
+        for variable, value in zip(self._optimizer.variables, self._fresh_optimizer, strict=True):
+            variable.assign(value)
+        for table in self._tables.values():
+            table.restart()
+        if loss is not None:
+            self.loss = loss
+            if loss.class_weights is not None:
+                self._traced.clear()  # a graph has them as constants
 
     def update(self, batch: Sequence[tf.Tensor], rate: float) -> float:
         """Makes one update of the weights.
@@ -183,8 +199,11 @@ class Trainer:
             with tf.GradientTape() as tape:
                 by_path = _as_list(self._paths(inputs, training=True))
                 logits = tf.add_n(by_path)
+                if self.separate_losses and self.loss.scale is not None:
+                    # Each path predicts the number by itself: their sum would be a multiple of it.
+                    logits /= len(by_path)
                 losses = [
-                    self._loss.per_text(part, targets, smoothed=True)
+                    self.loss.per_text(part, targets, smoothed=True)
                     for part in (by_path if self.separate_losses else [logits])
                 ]
                 loss = tf.reduce_sum(tf.add_n(losses) * weights)
@@ -194,7 +213,7 @@ class Trainer:
             self._apply(tape.gradient(loss, variables), variables, tf.shape(input_ids)[0])
             # Only the rows that fill up a batch have no weight.
             real = tf.cast(weights > 0, tf.float32)
-            plain = self._loss.per_text(logits, targets, smoothed=False)
+            plain = self.loss.per_text(logits, targets, smoothed=False)
             return tf.reduce_sum(plain * real), tf.reduce_sum(real)
 
         total, rows = self._strategy.run(step, args=tuple(batch))

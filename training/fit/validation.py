@@ -3,8 +3,9 @@
 The metrics of the finished model are in `gatewise.training.evaluation.evaluate`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from gatewise.service.model.window_pooling import pool_windows
 from gatewise.training.config.training_section import Metric
 from gatewise.training.data.examples import Examples, Windows
+from gatewise.training.data.value_scale import ValueScale
 from gatewise.training.evaluation.calibration import negative_log_likelihood, temperature
 from gatewise.training.evaluation.thresholds import choose
 from gatewise.training.fit.dataset import sequential_batches, tensors
@@ -30,9 +32,11 @@ class ValidationScore:
     """The result of a validation.
 
     Attributes:
-        loss: Mean cross-entropy, in nats.
+        loss: Mean cross-entropy, in nats; in a regression the mean squared error of the
+            standardized numbers.
         metric: The value of the validation metric. The metric `loss` is the mean cross-entropy of
-            the logits divided by the temperature that fits these rows, as in the finished model.
+            the logits divided by the temperature that fits these rows, as in the finished model;
+            `rmse` is in the units of the numbers.
     """
 
     loss: float
@@ -52,6 +56,7 @@ def validate(
     metric: Metric,
     *,
     multi_label: bool,
+    scale: ValueScale | None = None,
     prior: Prior | None = None,
 ) -> ValidationScore:
     """Classifies the validation rows with the weights as they are.
@@ -64,18 +69,20 @@ def validate(
         examples: The validation rows.
         metric: The validation metric.
         multi_label: Whether a text may have several labels.
+        scale: In a regression, how the numbers are standardized.
         prior: The prior of the weights of the paths.
     """
+    mean_loss = _mean_loss(multi_label=multi_label, scale=scale)
     stream = _logits(trainer, examples)
     sample = _sample(stream) if trainer.separate_losses else []
-    factors = _factors(trainer, sample, prior, multi_label=multi_label)
+    factors = _factors(trainer, sample, prior, mean_loss)
     total = 0.0
     classified, truth = [], []
     for by_path, targets in chain(sample, stream):
         logits = sum(factor * path for factor, path in zip(factors, by_path, strict=True))
         logits = np.asarray(logits, dtype=np.float32)
-        total += negative_log_likelihood(logits, targets, multi_label=multi_label) * len(logits)
-        if metric == "loss":
+        total += mean_loss(logits, targets) * len(logits)
+        if metric == "loss" or scale is not None:
             classified.append(logits)
             truth.append(targets)
         elif multi_label:
@@ -87,6 +94,8 @@ def validate(
     loss = total / sum(map(len, truth))
     if not np.isfinite(loss):
         return ValidationScore(loss, loss)
+    if scale is not None:
+        return ValidationScore(loss, loss if metric == "loss" else loss**0.5 * scale.deviation)
     predictions, expected = np.concatenate(classified), np.concatenate(truth)
     if metric == "loss":
         divided = predictions / temperature(predictions, expected, multi_label=multi_label)
@@ -104,7 +113,12 @@ def validate(
 
 
 def balance_paths(
-    trainer: Trainer, examples: Examples, *, multi_label: bool, prior: Prior | None = None
+    trainer: Trainer,
+    examples: Examples,
+    *,
+    multi_label: bool,
+    scale: ValueScale | None = None,
+    prior: Prior | None = None,
 ) -> tuple[float, ...]:
     """The factor of each path's logits; see `gatewise.training.fit.path_weights`.
 
@@ -112,17 +126,28 @@ def balance_paths(
         trainer: The network.
         examples: The validation rows.
         multi_label: Whether a text may have several labels.
+        scale: In a regression, how the numbers are standardized.
         prior: The prior of the weights of the paths.
 
     Returns:
         A factor for each path; 1 for each if they have one loss on their sum.
     """
     sample = _sample(_logits(trainer, examples)) if trainer.separate_losses else []
-    return _factors(trainer, sample, prior, multi_label=multi_label)
+    return _factors(trainer, sample, prior, _mean_loss(multi_label=multi_label, scale=scale))
+
+
+_MeanLoss = Callable[[NDArray[Any], Any], float]
+"""Maps logits and targets to the mean loss of the rows."""
+
+
+def _mean_loss(*, multi_label: bool, scale: ValueScale | None) -> _MeanLoss:
+    if scale is not None:
+        return lambda logits, targets: float(np.square(logits - targets, dtype=np.float64).mean())
+    return partial(negative_log_likelihood, multi_label=multi_label)
 
 
 def _factors(
-    trainer: Trainer, sample: list[_BatchLogits], prior: Prior | None, *, multi_label: bool
+    trainer: Trainer, sample: list[_BatchLogits], prior: Prior | None, mean_loss: _MeanLoss
 ) -> tuple[float, ...]:
     if not trainer.separate_losses:
         return (1.0,) * trainer.path_count
@@ -130,11 +155,7 @@ def _factors(
     if not all(np.isfinite(path).all() for path in paths):
         return (1.0,) * trainer.path_count
     targets = np.concatenate([truth for _, truth in sample])
-    return fit_path_weights(
-        paths,
-        lambda logits: negative_log_likelihood(logits, targets, multi_label=multi_label),
-        prior,
-    )
+    return fit_path_weights(paths, lambda logits: mean_loss(logits, targets), prior)
 
 
 def _sample(stream: Iterator[_BatchLogits]) -> list[_BatchLogits]:

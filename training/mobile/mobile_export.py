@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.training.data.sampling import reservoir, sample_of_size
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.mobile import mobile_folder
 from gatewise.training.mobile.size_search import within
+from gatewise.training.mobile.tokenizer_tables import TokenizerTablesError, read_tables
 from gatewise.training.mobile.variants import Variant, VariantBuilder
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.errors import GatewiseError
@@ -35,15 +38,17 @@ class ExportStep:
     size: int
     accuracy: float | None
     log_loss: float | None
+    rmse: float | None = None  # of a model that predicts numbers, which has no other metric
 
 
 @dataclass(frozen=True)
 class Exported:
     """The result of an export.
 
-    `size` is what an app carries: the network, the tokenizer and `config.json`, or the text model
-    if that is larger. `rows` is the number of validation rows that the steps were measured on,
-    `tokens` the size of the vocabulary, and `text_model` the bytes of the model that takes texts.
+    An app carries the `text_model`, which takes texts, or the `parts`: the network, the tokenizer
+    and `config.json`; `size` is the larger of the two, all in bytes. `without_text` says why there
+    is no text model where one was wanted. `rows` is the number of validation rows that the steps
+    were measured on, `tokens` the size of the vocabulary.
     """
 
     precision: Precision
@@ -53,7 +58,17 @@ class Exported:
     tokens: int
     steps: tuple[ExportStep, ...]
     text_model: int | None
+    parts: int
+    without_text: str | None
     archive: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as a JSON object."""
+        document = {**asdict(self), "archive": str(self.archive)}
+        for step in document["steps"]:
+            if step["rmse"] is None:
+                del step["rmse"]
+        return document
 
 
 def export_mobile(
@@ -62,7 +77,7 @@ def export_mobile(
     *,
     precision: Precision | None = None,
     max_size: int | None = None,
-    with_text: bool = False,
+    with_text: bool | None = None,
     rows: Callable[[Classifier], Iterable[Row]] | None = None,
     on_step: Callable[[ExportStep], None],
 ) -> Exported:
@@ -73,7 +88,7 @@ def export_mobile(
         out: The folder to write.
         precision: How weights are stored; None to choose.
         max_size: Bytes that an app carries, at most; None for any number.
-        with_text: Whether to write a model that takes texts, too.
+        with_text: Whether to write a model that takes texts, too; None if the tokenizer allows it.
         rows: Returns the validation rows for a classifier, each with at least one token.
         on_step: Called after each step.
 
@@ -87,14 +102,24 @@ def export_mobile(
             f"{model}: expected a model that reads one window of a text, received one that reads "
             f"{windows}, which a device's runtime does not pool: train with tokens.windows=1"
         )
+    without_text = None
+    if with_text is None:
+        try:
+            read_tables(loaded.tokenizer, loaded.config.gatewise.tokens.unit)
+        except TokenizerTablesError as error:
+            without_text = str(error)
     sampled = _sample(rows, loaded) if rows else []
-    builder = VariantBuilder(loaded, sampled, with_text)
+    builder = VariantBuilder(loaded, sampled, with_text is not False and not without_text)
     steps: list[ExportStep] = []
 
     def take(what: str, variant: Variant) -> None:
         report = variant.report
-        metrics = (report.accuracy, report.log_loss) if report else (None, None)
-        steps.append(ExportStep(what, variant.size, *metrics))
+        accuracy = log_loss = rmse = None
+        if isinstance(report, RegressionReport):
+            rmse = report.rmse
+        elif report:
+            accuracy, log_loss = report.accuracy, report.log_loss
+        steps.append(ExportStep(what, variant.size, accuracy, log_loss, rmse))
         on_step(steps[-1])
 
     variant = within(builder, max_size, precision, take)
@@ -106,9 +131,11 @@ def export_mobile(
         tokens=variant.artifact.config.vocab_size,
         steps=tuple(steps),
         text_model=variant.text_model.ByteSize() if variant.text_model else None,
+        parts=variant.parts_size,
+        without_text=without_text,
         archive=mobile_folder.zip_of(out),
     )
-    export = asdict(exported)
+    export = exported.as_dict()
     del export["archive"]
     mobile_folder.write(variant, out, export)
     return exported

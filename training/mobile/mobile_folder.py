@@ -113,7 +113,7 @@ pipeline_tag: text-classification
 
 Labels: {label_list(loaded.labels.names)}.
 
-An app carries {export["size"]:,} bytes: the network in ONNX, the tokenizer and `config.json`.
+{_carried(export)}
 
 | file | contents |
 |---|---|
@@ -134,9 +134,23 @@ An app carries {export["size"]:,} bytes: the network in ONNX, the tokenizer and 
 """
 
 
+def _carried(export: Mapping[str, Any]) -> str:
+    parts = f"{export['parts']:,} bytes: the network in ONNX, the tokenizer and `config.json`."
+    if export["text_model"] is None:
+        return f"Besides onnxruntime, an app carries {parts}"
+    return (
+        f"Besides onnxruntime, an app carries one file of {export['text_model']:,} bytes, which "
+        f"takes texts; or, if it makes token ids itself, {parts}"
+    )
+
+
 def _steps(export: Mapping[str, Any]) -> str:
     steps = export["steps"]
-    if steps[-1]["accuracy"] is None:
+    if "rmse" in steps[-1]:
+        note = f"The RMSE is that of {export['rows']:,} validation rows."
+        head = "| step | bytes | RMSE |\n|---|--:|--:|"
+        rows = [f"| {step['what']} | {step['size']:,} | {step['rmse']:.4g} |" for step in steps]
+    elif steps[-1]["accuracy"] is None:
         note = "There were no validation rows, so the accuracy of these steps is not known."
         head = "| step | bytes |\n|---|--:|"
         rows = [f"| {step['what']} | {step['size']:,} |" for step in steps]

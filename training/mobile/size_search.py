@@ -3,9 +3,9 @@
 Weights are first stored in fewer bits. If that is not enough, n-grams that occur in no training
 text are removed, which changes no answer. Then each step takes the candidate with the lowest cost
 per byte saved: fewer tokens, fewer n-grams, or fewer dimensions of the vectors of either. The cost
-is the increase of log loss plus error rate on the validation rows; without rows, the step that
-saves the most bytes is taken. Before the last step, steps of half and a quarter of the length come
-closer to the size.
+is the increase of log loss plus error rate on the validation rows, or of the RMSE as a share of the
+numbers' deviation; without rows, the step that saves the most bytes is taken. Before the last step,
+steps of half and a quarter of the length come closer to the size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -59,8 +59,8 @@ def within(
     """Searches for the most accurate variant of at most so many bytes; None for any size.
 
     Without a given precision, the most exact that fits is taken. Without a limit, that is 8-bit
-    integers, or 16-bit floats if integers cost more than 0.2 points of accuracy on the validation
-    rows.
+    integers, or 16-bit floats if integers cost more than 0.2 points of accuracy, or 1 % of RMSE, on
+    the validation rows.
 
     Raises:
         SizeError: If no variant fits.
@@ -83,7 +83,7 @@ def _costs_too_much(exact: Variant, smaller: Variant) -> bool:
     """Whether 8-bit integers cost more accuracy than allowed."""
     if exact.report is None or smaller.report is None or smaller.precision != "int8":
         return False
-    return costs_too_much(exact.report.accuracy, smaller.report.accuracy)
+    return costs_too_much(exact.report.main_metrics, smaller.report.main_metrics)
 
 
 class _PruningSearch:
@@ -107,8 +107,8 @@ class _PruningSearch:
             )
         self._ngram_effect = None
         if NGRAMS in network:
-            multi_label = builder.original.config.multi_label
-            self._ngram_effect = ngram_effect(network, multi_label=multi_label)
+            is_softmax = builder.original.config.task == "single_label"
+            self._ngram_effect = ngram_effect(network, multi_label=not is_softmax)
         self._token_effect = token_effect(network, self._ngram_effect)
 
     def run(self, start: Variant, on_step: OnStep) -> Variant:
@@ -236,6 +236,4 @@ def cost_per_byte(now: Variant, then: Variant) -> float:
     saved = now.size - then.size
     if now.report is None or then.report is None:
         return -float(saved)
-    worse = then.report.log_loss - now.report.log_loss
-    worse += now.report.accuracy - then.report.accuracy
-    return (worse + _COST_OFFSET) / saved
+    return (then.report.cost - now.report.cost + _COST_OFFSET) / saved

@@ -61,7 +61,10 @@ def _add_outputs(graph: TextGraph, loaded: Artifact) -> list[onnx.ValueInfoProto
     config = loaded.config
     classes = len(loaded.labels)
     wide = graph.add("Cast", _NETWORK + "logits", to=TensorProto.DOUBLE)
-    wide = graph.add("Sigmoid", wide) if config.multi_label else graph.add("Softmax", wide, axis=1)
+    if config.task != "regression":
+        wide = (
+            graph.add("Sigmoid", wide) if config.multi_label else graph.add("Softmax", wide, axis=1)
+        )
     scores = graph.add("Cast", wide, to=TensorProto.FLOAT)
     names = graph.strings("label_names", loaded.labels.names)
     results = {"scores": scores, "classes": names}

@@ -12,7 +12,8 @@ import onnx
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import ModelConfig, Precision
 from gatewise.service.model.model_folder import Artifact
-from gatewise.training.evaluation.evaluate import Report, evaluate
+from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.regression import RegressionReport, report_on
 from gatewise.training.mobile.onnx_parts import EMBEDDING, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, prune
 from gatewise.training.mobile.text_model import with_tokenizer
@@ -33,7 +34,7 @@ class Variant:
 
     artifact: Artifact
     plan: PruningPlan
-    report: Report | None
+    report: Report | RegressionReport | None
     text_model: onnx.ModelProto | None = None
 
     @property
@@ -52,13 +53,14 @@ class Variant:
         return (self.artifact.config.model_dump_json() + "\n").encode()
 
     @property
-    def size(self) -> int:
-        """Bytes that an app carries: the network in ONNX, the tokenizer and `config.json`.
+    def parts_size(self) -> int:
+        """Bytes of the network in ONNX, the tokenizer and `config.json`."""
+        return len(self.artifact.model) + len(self.tokenizer_bytes) + len(self.config_bytes)
 
-        Or the text model if it is larger.
-        """
-        parts = len(self.artifact.model) + len(self.tokenizer_bytes) + len(self.config_bytes)
-        return max(parts, self.text_model.ByteSize() if self.text_model else 0)
+    @property
+    def size(self) -> int:
+        """Bytes that an app carries of it: its parts, or the text model if that is larger."""
+        return max(self.parts_size, self.text_model.ByteSize() if self.text_model else 0)
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,10 @@ class VariantBuilder:
         text_model = with_tokenizer(artifact) if self.with_text else None
         return Variant(artifact, plan, report, text_model)
 
-    def _report(self, artifact: Artifact) -> Report:
+    def _report(self, artifact: Artifact) -> Report | RegressionReport:
         classifier = Classifier(artifact)
         encoded = encode_rows(classifier.encode, self.rows)
-        return evaluate(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
+        return report_on(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
 
     def _config(self, plan: PruningPlan) -> ModelConfig:
         config = self.original.config
@@ -113,5 +115,5 @@ class VariantBuilder:
         if plan.width is not None and EMBEDDING in self.network:
             network = network.model_copy(update={"embedding_size": plan.width})
         tokens = config.vocab_size if plan.tokens is None else len(plan.tokens)
-        gatewise = config.gatewise.model_copy(update={"network": network})
+        gatewise = config.gatewise.model_copy(update={"network": network, "cascade": None})
         return config.model_copy(update={"vocab_size": tokens, "gatewise": gatewise})

@@ -58,16 +58,16 @@ def char_ngrams(
     """
     vocabulary = tokenizer.get_vocab()
     splits = word_splits(tokenizer)
-    first_piece = splits.first_piece if splits else len(vocabulary)
+    pieces = splits.piece_ids if splits else range(0)
     final = splits.final_pieces() if splits else frozenset()
     tokens = sorted(
-        (id_, _marked(token, goes_on=id_ >= first_piece and id_ not in final))
+        (id_, _marked(token, goes_on=id_ in pieces and id_ not in final))
         for token, id_ in vocabulary.items()
         if token not in SPECIAL_TOKENS
     )
     counts: Counter[str] = Counter()
     for id_, token in tokens:
-        if id_ < first_piece:
+        if id_ not in pieces:
             counts.update(set(_ngrams_of(token, lengths)))
     shared = (ngram for ngram, count in counts.items() if count >= _MIN_TOKENS)
     numbers = {ngram: number for number, ngram in enumerate(sorted(shared), start=1)}

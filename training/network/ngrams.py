@@ -18,26 +18,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from gatewise.service.model.linear_path import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.training.network.shape import NgramTable
-
-SCALE = 10.0
-"""Factor of the path's logits: the table starts at zero and would otherwise learn too slowly."""
-
-MIN_NORM = 1e-6
-"""Lower bound of the norm of a text's features: without a known n-gram its logits are zero."""
-
-# One odd multiplier for each position in an n-gram. Below 2^30, and ids below 2^20, so the sum of
-# eight products stays below 2^53 and is exact also where integers are stored in 64-bit floats.
-MULTIPLIERS = (
-    805_306_457,
-    402_653_189,
-    1_000_000_007,
-    536_870_923,
-    268_435_459,
-    939_524_129,
-    671_088_667,
-    134_217_757,
-)
 
 
 def inverse_frequencies(frequencies: NDArray[np.int64], texts: int) -> NDArray[np.float64]:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.tokenizer import SPECIAL_TOKENS
-from gatewise.vocab.tokenizer.word_pieces import split_word
+from gatewise.vocab.tokenizer.word_pieces import piece_ids, split_word
 
 
 @dataclass(frozen=True)
@@ -20,12 +19,12 @@ class WordSplits:
     """The pieces of words.
 
     Attributes:
-        first_piece: Id of the first entry that is no word.
+        piece_ids: The ids of the entries that are no words.
         pieces: By the id of a word, the ids of the entries that it would be split into; some of
             them may be words. Words of which a character is no piece are left out.
     """
 
-    first_piece: int
+    piece_ids: range
     pieces: Mapping[int, list[int]]
 
     def final_pieces(self) -> frozenset[int]:
@@ -39,16 +38,16 @@ class WordSplits:
 
 def word_splits(tokenizer: Tokenizer) -> WordSplits | None:
     """The pieces of the words of a dictionary; None if it has no pieces."""
-    counter = CoverageCounter(tokenizer)
-    if not counter.has_pieces:
+    pieces_at = piece_ids(tokenizer)
+    if not pieces_at:
         return None
     ids = tokenizer.get_vocab(with_added_tokens=False)
     entries = {entry: id_ for entry, id_ in ids.items() if entry not in SPECIAL_TOKENS}
     split = {
         id_: split_word(word, entries)
         for word, id_ in sorted(entries.items(), key=lambda entry: entry[1])
-        if id_ < counter.first_piece
+        if id_ not in pieces_at
     }
     return WordSplits(
-        counter.first_piece, {id_: pieces for id_, pieces in split.items() if pieces is not None}
+        pieces_at, {id_: pieces for id_, pieces in split.items() if pieces is not None}
     )

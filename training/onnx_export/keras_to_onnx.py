@@ -19,9 +19,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+from gatewise.service.model.linear_path import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
-from gatewise.training.network.ngrams import MIN_NORM, MULTIPLIERS, SCALE, NgramLogits
+from gatewise.training.network.ngrams import NgramLogits
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, Graph
 from gatewise.training.onnx_export.pooling import pool
@@ -29,11 +30,13 @@ from gatewise.training.onnx_export.pooling import pool
 OPERATORS = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
 """The ONNX operator of each cell."""
 
-_DIRECTIONS = {
+DIRECTIONS = {
     "forward": ("forward",),
     "backward": ("reverse",),
     "bidirectional": ("forward", "reverse"),
 }
+"""ONNX's names of the directions of a recurrent layer."""
+
 _TO_END = np.iinfo(np.int64).max
 """The end of a Slice that has none."""
 
@@ -86,7 +89,7 @@ def _states(
     inputs = ""
     if config.input == "embedding":
         (table,) = model.get_layer("embedding").get_weights()
-        table = _add_char_ngrams(model, "spelling", table)
+        table = add_char_ngrams(model, "spelling", table)
         inputs = graph.add("Gather", graph.constant("embedding.weight", table), ids)
     states = last = ""
     for number in range(config.layers):
@@ -95,7 +98,7 @@ def _states(
             inputs = graph.add("Transpose", states, perm=[0, 2, 1, 3])
             inputs = graph.add("Reshape", inputs, graph.integers(0, 0, -1))
         name = f"recurrent_{number}"
-        weights = _weights_by_direction(model.get_layer(name).get_weights(), config)
+        weights = weights_by_direction(model.get_layer(name).get_weights(), config)
         if inputs:
             names = _constants(graph, name, weights)
             states, last = _operator(graph, config, inputs, names, lengths)
@@ -114,7 +117,7 @@ def _one_hot_layer(
 ) -> tuple[str, str]:
     """The first layer over one-hot tokens: gathers the rows of its kernels."""
     results = []
-    for number, direction in enumerate(_DIRECTIONS[config.direction]):
+    for number, direction in enumerate(DIRECTIONS[config.direction]):
         kernel, recurrent, bias = (weights[part][number] for part in "WRB")
         prefix = f"{name}.{direction}"
         inputs = graph.add("Gather", graph.constant(f"{prefix}.rows", kernel.T), ids)
@@ -150,7 +153,7 @@ def _operator(
     lengths: str,
     directions: tuple[str, ...] = (),
 ) -> tuple[str, str]:
-    directions = directions or _DIRECTIONS[config.direction]
+    directions = directions or DIRECTIONS[config.direction]
     attributes = {"linear_before_reset": int(config.reset_after)} if config.cell == "gru" else {}
     states = graph.add(
         OPERATORS[config.cell],
@@ -165,7 +168,7 @@ def _operator(
     return states, f"{states}_1"
 
 
-def _weights_by_direction(weights: list[Array], config: NetworkConfig) -> dict[str, list[Array]]:
+def weights_by_direction(weights: list[Array], config: NetworkConfig) -> dict[str, list[Array]]:
     """Keras's kernel, recurrent kernel and bias as ONNX's W, R and B, for each direction.
 
     W: `(gates x units, features)`; R: `(gates x units, units)`; B: `(2 x gates x units,)`, the
@@ -190,7 +193,7 @@ def _reorder_gates(matrix: Array, config: NetworkConfig) -> Array:
     return np.concatenate([inputs, output, forget, candidate], axis=-1)
 
 
-def _add_char_ngrams(model: keras.Model, name: str, table: Array) -> Array:
+def add_char_ngrams(model: keras.Model, name: str, table: Array) -> Array:
     """A table whose first rows are tokens, plus the vectors of a `CharNgramEmbedding`."""
     for layer in model.layers:
         if isinstance(layer, CharNgramEmbedding) and layer.name == name:
@@ -204,7 +207,7 @@ def _ngram_logits(graph: Graph, model: keras.Model, layer: NgramLogits, ids: str
     """The arithmetic of `gatewise.training.network.ngrams`, time first."""
     table: NgramTable = layer.table
     idf = np.array(layer.idf.numpy())
-    weights = _add_char_ngrams(model, "ngram_spelling", layer.weights_table.numpy())
+    weights = add_char_ngrams(model, "ngram_spelling", layer.weights_table.numpy())
     weights = weights * idf[:, None]
     # Padding has row 0, which is zero.
     weights[0] = idf[0] = 0.0

@@ -19,9 +19,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from gatewise.service.model.linear_path import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.service.model.onnx_validation.onnx_parser import BATCH, TOKEN
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.ngrams import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, CarriedState, Graph
 from gatewise.training.onnx_export.keras_to_onnx import OPERATORS, identity

@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from gatewise.training.config.tokens_section import TokensConfig
+from gatewise.training.config.training_section import MINIMIZED
 from gatewise.training.evaluation.calibration import Calibration, ReliabilityBin
-from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis
+from gatewise.training.evaluation.error_analysis import UNKNOWN_BINS, ErrorAnalysis, ReadTexts
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.fit.progress import Epoch, Fitted, RateTest
 from gatewise.training.report.metric_names import metric_name
@@ -36,7 +37,9 @@ _SHORT_NUMBER = "{x:.6g}"
 def losses(fitted: Fitted) -> Markup:
     """Training and validation loss by epoch."""
     epochs, best = fitted.epochs, fitted.best
-    figure, axes = _chart("epoch", "loss, in nats")
+    # The standardized squared error of a regression has no unit.
+    unit = "loss" if fitted.metric == "rmse" else "loss, in nats"
+    figure, axes = chart("epoch", unit)
     _curve(axes, epochs, [epoch.loss for epoch in epochs], "training", FIRST, "-")
     validation = [epoch.validation_loss for epoch in epochs]
     _curve(axes, epochs, validation, "validation", SECOND, "--")
@@ -58,11 +61,11 @@ def metric(fitted: Fitted) -> Markup:
     """By epoch, the validation metric that the best epoch is chosen by."""
     epochs, best = fitted.epochs, fitted.best
     name = metric_name(fitted.metric)
-    figure, axes = _chart("epoch", f"validation {name}")
+    figure, axes = chart("epoch", f"validation {name}")
     values = [epoch.metric for epoch in epochs]
     _curve(axes, epochs, values, f"validation {name}", SECOND, "--")
     # Away from the curve: a loss ends low, every other metric ends high.
-    end: Literal["top", "bottom"] = "top" if fitted.metric == "loss" else "bottom"
+    end: Literal["top", "bottom"] = "top" if fitted.metric in MINIMIZED else "bottom"
     _mark(axes, best.number, f"kept: epoch {best.number}", end)
     _legend(axes)
     return inline(
@@ -78,7 +81,7 @@ def metric(fitted: Fitted) -> Markup:
 def learning_rates(fitted: Fitted) -> Markup:
     """The learning rate at the end of each epoch."""
     epochs = fitted.epochs
-    figure, axes = _chart("epoch", "learning rate")
+    figure, axes = chart("epoch", "learning rate")
     values = [epoch.learning_rate for epoch in epochs]
     _curve(axes, epochs, values, "rate of the epoch's last update", FIRST, "-")
     axes.set_ylim(0, 1.08 * max(values) or 1)
@@ -101,7 +104,7 @@ def lr_range_test(test: RateTest) -> Markup:
         for rate, loss in zip(test.rates, test.losses, strict=True)
         if math.isfinite(loss)
     ]
-    figure, axes = _chart("learning rate", "training loss, in nats")
+    figure, axes = chart("learning rate", "training loss, in nats")
     axes.plot(*zip(*points, strict=True), color=FIRST)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(_SHORT_NUMBER)
@@ -147,7 +150,7 @@ def _reliability(
     name: str, title: str, description: str, curves: Mapping[str, Sequence[ReliabilityBin]]
 ) -> Markup:
     """A reliability diagram with one curve or two, the last of which is the main one."""
-    figure, axes = _chart("predicted probability", "share of correct predictions")
+    figure, axes = chart("predicted probability", "share of correct predictions")
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":", label="perfect calibration")
     styles = [(SECOND, "--"), (FIRST, "-")][-len(curves) :]
     for (label, bins), (colour, dash) in zip(curves.items(), styles, strict=True):
@@ -174,7 +177,7 @@ def coverage(rejection: Rejection) -> Markup:
     recalls = [
         point.out_of_scope_recall for point in points if point.out_of_scope_recall is not None
     ]
-    figure, axes = _chart("share of rows answered", "share of rows")
+    figure, axes = chart("share of rows answered", "share of rows")
     answered = [point.answered for point in points]
     accuracies = [point.accuracy_answered for point in points]
     axes.plot(answered, accuracies, color=FIRST, label="answered: correct")
@@ -204,7 +207,7 @@ def confidences(reviewed: ErrorAnalysis) -> Markup:
     bins = reviewed.trust
     total = sum(each.predictions for each in bins)
     width = 1 / len(bins)
-    figure, axes = _chart("predicted probability", "share of predictions")
+    figure, axes = chart("predicted probability", "share of predictions")
     shares = [each.predictions / total for each in bins]
     edges = [index * width for index in range(len(bins))]
     _bars(axes, edges, shares, width)
@@ -220,11 +223,11 @@ def confidences(reviewed: ErrorAnalysis) -> Markup:
 
 
 @drawing()
-def lengths(reviewed: ErrorAnalysis, tokens: TokensConfig) -> Markup:
+def lengths(reviewed: ReadTexts, tokens: TokensConfig) -> Markup:
     """A histogram of the texts by their number of tokens."""
     bins = reviewed.length_bins()
     longest = bins[-1].last
-    figure, axes = _chart("tokens of a text", "share of texts")
+    figure, axes = chart("tokens of a text", "share of texts")
     width = bins[0].last - bins[0].first + 1
     heights = [each.texts / reviewed.rows for each in bins]
     _bars(axes, [each.first - 0.5 for each in bins], heights, width)
@@ -243,11 +246,11 @@ def lengths(reviewed: ErrorAnalysis, tokens: TokensConfig) -> Markup:
 
 
 @drawing()
-def unknown_tokens(reviewed: ErrorAnalysis) -> Markup:
+def unknown_tokens(reviewed: ReadTexts) -> Markup:
     """A histogram of the texts by their share of tokens that are not in the dictionary."""
     counts = reviewed.unknown
     filled = max((index for index, texts in enumerate(counts) if texts), default=0)
-    figure, axes = _chart("unknown tokens in a text", "share of texts")
+    figure, axes = chart("unknown tokens in a text", "share of texts")
     step = 1 / UNKNOWN_BINS
     heights = [texts / reviewed.rows for texts in counts]
     _bars(axes, [-step], heights[:1], step, SECOND)
@@ -266,7 +269,8 @@ def unknown_tokens(reviewed: ErrorAnalysis) -> Markup:
     )
 
 
-def _chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+def chart(x_label: str, y_label: str) -> tuple[Figure, Axes]:
+    """An empty chart of the size of all others."""
     # The axes have a fixed position, which does not depend on the fonts of the machine.
     figure = Figure(figsize=(_WIDTH / 72, _HEIGHT / 72))
     axes = figure.add_axes((0.16, 0.19, 0.81, 0.68))

@@ -11,9 +11,11 @@ from gatewise.training.data.corpora import Copy
 from gatewise.training.data.corpus_findings import CorpusCheck
 from gatewise.training.data.duplicates import Duplicates
 from gatewise.training.evaluation.calibration import Calibration
+from gatewise.training.evaluation.cascade_choice import CascadeChoice
 from gatewise.training.evaluation.error_analysis import ErrorAnalysis
 from gatewise.training.evaluation.evaluate import Report
 from gatewise.training.evaluation.model_benchmark import ExportedModel
+from gatewise.training.evaluation.regression import RegressionReport, ResidualAnalysis
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.network.parameters import LayerParameters
 from gatewise.training.network.vectors import Vectors
@@ -34,6 +36,7 @@ class ReportContents:
         models: The exported models, with their timings.
         calibration: The temperature of the model and its effect; None without calibration.
         rejection: The threshold below which a text is rejected; None without.
+        cascade: When the linear path alone classifies a text; None without a linear path.
         duplicates: The texts that occur more than once; None if the corpus was not searched.
         copies: Examples of them.
         vectors: The pretrained vectors, which cover a part of the dictionary; None without.
@@ -44,12 +47,13 @@ class ReportContents:
     run: RunMetrics
     config: Config
     manifest: Manifest
-    reviewed: ErrorAnalysis
+    reviewed: ErrorAnalysis | ResidualAnalysis
     part: Literal["validation", "test"]
     layers: tuple[LayerParameters, ...]
     models: tuple[ExportedModel, ...]
     calibration: Calibration | None = None
     rejection: Rejection | None = None
+    cascade: CascadeChoice | None = None
     duplicates: Duplicates | None = None
     copies: tuple[Copy, ...] = ()
     vectors: Vectors | None = None
@@ -57,7 +61,7 @@ class ReportContents:
     automatic: tuple[str, ...] = ()
 
     @property
-    def report(self) -> Report:
+    def report(self) -> Report | RegressionReport:
         """The metrics of the analyzed rows."""
         return self.run.test if self.part == "test" and self.run.test else self.run.validation
 
@@ -67,6 +71,7 @@ class ReportContents:
         The same seed, settings and rows give the same object, except for `latency`.
         """
         fitted = self.run.fitted
+        speed = self.run.comparison.speed if self.run.comparison else None
         document = {
             **self.run.as_dict(),
             "metric": fitted.metric,
@@ -80,6 +85,7 @@ class ReportContents:
             "review": self.reviewed.as_dict(),
             "calibration": self.calibration.as_dict() if self.calibration else None,
             "reject": self.rejection.as_dict() if self.rejection else None,
+            "cascade": self.cascade.as_dict() if self.cascade else None,
             "layers": [asdict(layer) for layer in self.layers],
             "duplicates": self.duplicates.as_dict() if self.duplicates else None,
             "vectors": self.vectors.as_dict() if self.vectors else None,
@@ -89,8 +95,7 @@ class ReportContents:
                     "precision": model.precision,
                     "file": model.file,
                     "bytes": model.bytes,
-                    "accuracy": model.accuracy,
-                    "macro_f1": model.macro_f1,
+                    **model.metrics,
                 }
                 for model in self.models
             ],
@@ -104,7 +109,7 @@ class ReportContents:
                 }
                 for model in self.models
             }
-            | ({"teacher": asdict(self.run.comparison.speed)} if self.run.comparison else {}),
+            | ({"teacher": asdict(speed)} if speed else {}),
         }
         return {name: _finite(value) for name, value in document.items()}
 

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from gatewise.training.evaluation.error_analysis import Confused, LabelCounts
 from gatewise.training.report.confusion_matrix import matrix_of
 from gatewise.training.report.metric_names import metric_name
+from gatewise.vocab.errors import ArgumentError
 
 _NUMBERS_SHOWN = 12
 """Up to this many labels each cell of a confusion matrix has its number."""
@@ -37,7 +38,8 @@ def curves(metrics: Mapping[str, Any]) -> NotebookFigure:
     losses, metric = figure.subplots(1, 2)
     for key, label in (("loss", "training"), ("validation_loss", "validation")):
         losses.plot(numbers, [epoch[key] for epoch in epochs], marker="o", label=label)
-    losses.set_ylabel("loss, in nats")
+    # The standardized squared error of a regression has no unit.
+    losses.set_ylabel("loss" if metrics["metric"] == "rmse" else "loss, in nats")
     metric.plot(numbers, [epoch["metric"] for epoch in epochs], marker="o", label="validation")
     metric.set_ylabel(name)
     for axes in (losses, metric):
@@ -57,6 +59,10 @@ def confusion(metrics: Mapping[str, Any]) -> NotebookFigure:
         metrics: The contents of `metrics.json`.
     """
     review = metrics["review"]
+    if "points" in review:
+        raise ArgumentError(
+            "confusion: the model predicts a number, which is not confused: use report"
+        )
     title = f"{review['rows']:,} {metrics['reviewed']} rows"
     confused = [Confused(**pair) for pair in review["confused"]]
     if review["multi_label"]:

@@ -1,6 +1,6 @@
 """Names of metrics as reports, model cards and the console write them."""
 
-_NAMES = {"macro_f1": "macro F1", "micro_f1": "micro F1"}
+_NAMES = {"macro_f1": "macro F1", "micro_f1": "micro F1", "rmse": "RMSE", "mae": "MAE"}
 
 
 def metric_name(metric: str) -> str:

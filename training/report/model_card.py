@@ -4,8 +4,10 @@ import re
 from collections.abc import Sequence
 
 from gatewise.training.config.config import Config
+from gatewise.training.evaluation.baselines import Baselines, NumberBaselines
 from gatewise.training.evaluation.calibration import Calibration
 from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.evaluation.rejection import Rejection
 from gatewise.training.report.metric_names import metric_name
 from gatewise.training.run_metrics import RunMetrics
@@ -41,14 +43,18 @@ def sentence(run: RunMetrics, config: Config) -> str:
     """The model in one sentence."""
     network, tokens = config.network, config.tokens
     plural = "layer" if network.layers == 1 else "layers"
-    answer = "any of" if run.validation.multi_label else "one of"
+    answer = f"one of {run.labels:,} labels"
+    if isinstance(run.validation, RegressionReport):
+        answer = "a number"
+    elif run.validation.multi_label:
+        answer = f"any of {run.labels:,} labels"
     unit = {"ngram": "n-gram"}.get(tokens.unit, tokens.unit)
     windows = "" if tokens.windows == 1 else f"{tokens.windows} windows of "
     return (
         f"A {network.direction} {network.cell.upper()} network of {network.layers} {plural} with "
         f"{network.units} units, which reads up to {windows}{tokens.max_length} {unit} tokens of a "
         f"text, "
-        f"has a dictionary of {run.tokens:,} tokens and predicts {answer} {run.labels:,} labels; "
+        f"has a dictionary of {run.tokens:,} tokens and predicts {answer}; "
         f"trained on {run.refit_rows or run.rows:,} texts."
     )
 
@@ -69,7 +75,11 @@ def model_card(
         calibration: The temperature and its effect; None without calibration.
         rejection: The threshold below which a text is rejected; None without.
     """
-    reports = [("validation", run.validation)] + ([("test", run.test)] if run.test else [])
+    if isinstance(run.validation, RegressionReport):
+        return _regression_card(run, config)
+    reports = [("validation", run.validation)]
+    if isinstance(run.test, Report):
+        reports.append(("test", run.test))
     best = run.fitted.best
     metric = metric_name(run.fitted.metric)
     multi_label = run.validation.multi_label
@@ -104,6 +114,57 @@ Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, s
 `tokenizer.json`. Output: `logits`, float, `[batch, {len(labels)}]`, in the order of `id2label` in
 `config.json`; {_SIGMOID if multi_label else _SOFTMAX} `manifest.json` holds
 the SHA-256 of every file.
+{_windows(config)}"""
+
+
+def _regression_card(run: RunMetrics, config: Config) -> str:
+    best = run.fitted.best
+    lines = []
+    for part, report in (("validation", run.validation), ("test", run.test)):
+        if isinstance(report, RegressionReport):
+            figures = (report.rmse, report.mae, report.r2, report.spearman, report.coverage)
+            cells = ("–" if figure is None else f"{figure:.4g}" for figure in figures)
+            lines.append(f"| {part} | {' | '.join(cells)} | {report.rows} |")
+    table = "\n".join(lines)
+    found = run.baselines
+    baselines = ""
+    if isinstance(found, NumberBaselines):
+        ridge = (
+            f"has {found.linear.rmse:.4g}" if found.linear else f"was not trained: {found.why_not}"
+        )
+        baselines = (
+            f"\nOn the same {found.rows:,} rows, predicting the mean, {found.mean_value:.4g}, has "
+            f"an RMSE of {found.mean.rmse:.4g};\na ridge regression on TF-IDF features {ridge}.\n"
+        )
+    return f"""---
+library_name: gatewise
+pipeline_tag: text-classification
+---
+
+# Text regression: a number for each text
+
+{sentence(run, config)} {run.parameters:,} parameters.
+
+| rows | RMSE | MAE | R² | Spearman | within the interval | number of rows |
+|---|---|---|---|---|---|---|
+{table}
+{baselines}
+The dictionary covers {run.coverage.share:.1%} of the tokens of the validation texts\
+{_in_pieces(run)}. The weights are those of epoch {best.number} of {len(run.fitted.epochs)}, the
+best by validation {metric_name(run.fitted.metric)} ({best.metric:.4g}){_refit(run)}.
+
+`report.html` shows the learning curves and the largest errors; open it in a browser.
+
+```python
+import gatewise
+
+model = gatewise.load("path/to/this/folder")
+model.predict(["a text"])
+```
+
+Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, sequence]`, from
+`tokenizer.json`. Output: `logits`, float, `[batch, 1]`, the number itself; `gatewise.interval` in
+`config.json` is the interval around it. `manifest.json` holds the SHA-256 of every file.
 {_windows(config)}"""
 
 
@@ -162,7 +223,8 @@ def _teacher(run: RunMetrics) -> str:
     names = {"teacher": "teacher", "student": "this model", "untaught": "the same, not taught"}
     for name, model in run.comparison.models().items():
         scores = model.scores(part)
-        figures = [f"{scores.accuracy:.4f}", f"{scores.macro_f1:.4f}", f"{model.bytes:,}"]
+        size = "unknown" if model.bytes is None else f"{model.bytes:,}"
+        figures = [f"{scores.accuracy:.4f}", f"{scores.macro_f1:.4f}", size]
         lines.append([names[name], *figures])
     return (
         f"\n\nIt learned from probabilities that a teacher gave {learnt}: {teachers}.\n\n"
@@ -199,7 +261,10 @@ def _calibration(run: RunMetrics, calibration: Calibration | None) -> str:
 
 
 def _reported(run: RunMetrics) -> tuple[str, Report]:
-    return ("test", run.test) if run.test else ("validation", run.validation)
+    part, report = ("test", run.test) if run.test else ("validation", run.validation)
+    if isinstance(report, RegressionReport):
+        raise TypeError("expected a report on labels, received one on numbers")
+    return part, report
 
 
 def _comparison(run: RunMetrics) -> str:
@@ -208,7 +273,7 @@ def _comparison(run: RunMetrics) -> str:
     low, high = report.accuracy_interval
     text = f"With 95% confidence the accuracy on {rows} rows like these is {low:.4f} to {high:.4f}."
     found = run.baselines
-    if found:
+    if isinstance(found, Baselines):
         always = ", ".join(map(as_code, found.majority_labels)) or "no label"
         text += (
             f" On the same\n{found.rows:,} rows, predicting {always} for every text has an "

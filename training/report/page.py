@@ -17,30 +17,31 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from gatewise.training.config.config import Config
-from gatewise.training.evaluation.error_analysis import LabelCounts
+from gatewise.training.evaluation.error_analysis import ErrorAnalysis, LabelCounts
 from gatewise.training.evaluation.evaluate import LabelMetrics
+from gatewise.training.evaluation.regression import RegressionReport, ResidualAnalysis
 from gatewise.training.fit.progress import Fitted
-from gatewise.training.report import charts
+from gatewise.training.report import charts, number_charts
 from gatewise.training.report.confusion_matrix import matrix
 from gatewise.training.report.contents import ReportContents
 from gatewise.training.report.metric_names import metric_name
 from gatewise.training.report.model_card import sentence
 
-_MAX_PAIRS = 30
+MAX_PAIRS = 30
+"""Most confused pairs of labels shown."""
 _MISTAKES_FIRST = 10
 """Mistakes shown before anything is unfolded."""
 
-_TEXT_SHOWN = 320
+TEXT_SHOWN = 320
 """Characters of a mistake's text shown before it is unfolded."""
 
 
 def page(contents: ReportContents) -> str:
     """The report as HTML; the same contents give the same bytes."""
-    environment = _environment()
-    script = environment.get_template("page.js").render()
+    templates = environment()
     reviewed, fitted = contents.reviewed, contents.run.fitted
     settings = _settings(contents.config, contents.automatic)
-    return environment.get_template("page.html").render(
+    return templates.get_template("page.html").render(
         contents=contents,
         run=contents.run,
         report=contents.report,
@@ -50,26 +51,56 @@ def page(contents: ReportContents) -> str:
         curves=[charts.losses(fitted), charts.metric(fitted)],
         rates=charts.learning_rates(fitted),
         rate_test=_range_test(fitted),
-        matrix=None if reviewed.multi_label else matrix(reviewed),
-        confused=reviewed.confused[:_MAX_PAIRS],
-        label_rows={each.label: each.hits + each.missed for each in reviewed.labels},
-        labels=_label_rows(contents),
+        is_regression=isinstance(reviewed, ResidualAnalysis),
+        **(
+            _of_numbers(reviewed)
+            if isinstance(reviewed, ResidualAnalysis)
+            else _of_labels(contents, reviewed)
+        ),
         baselines=contents.run.baselines,
         mistakes_first=_MISTAKES_FIRST,
-        text_shown=_TEXT_SHOWN,
-        reliability=charts.reliability(reviewed),
-        calibration=contents.calibration and charts.calibration(contents.calibration),
-        coverage=contents.rejection and charts.coverage(contents.rejection),
-        confidences=charts.confidences(reviewed),
+        text_shown=TEXT_SHOWN,
         lengths=charts.lengths(reviewed, contents.config.tokens),
         unknown=charts.unknown_tokens(reviewed),
         settings=settings,
         automatic=[each for section in settings for each in section if each.is_automatic],
-        # The package's own files, whose tags and quotes are not to be escaped.
-        style=Markup(environment.get_template("style.css").render()),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **inline_files(templates),
     )
+
+
+def _of_labels(contents: ReportContents, reviewed: ErrorAnalysis) -> dict[str, Any]:
+    """What only the page of a classifier has."""
+    return {
+        "title": f"Text classifier with {contents.run.labels} labels",
+        "matrix": None if reviewed.multi_label else matrix(reviewed),
+        "confused": reviewed.confused[:MAX_PAIRS],
+        "label_rows": {each.label: each.hits + each.missed for each in reviewed.labels},
+        "labels": _label_rows(contents, reviewed),
+        "reliability": charts.reliability(reviewed),
+        "calibration": contents.calibration and charts.calibration(contents.calibration),
+        "coverage": contents.rejection and charts.coverage(contents.rejection),
+        "confidences": charts.confidences(reviewed),
+    }
+
+
+def _of_numbers(reviewed: ResidualAnalysis) -> dict[str, Any]:
+    """What only the page of a model that predicts numbers has."""
+    return {
+        "title": "Text regression",
+        "predicted": number_charts.predicted(reviewed),
+        "residuals": number_charts.residuals(reviewed),
+    }
+
+
+def inline_files(templates: Environment) -> dict[str, str]:
+    """The style and the script of a page, and the script's digest for the security policy."""
+    script = templates.get_template("page.js").render()
+    return {
+        # The package's own files, whose tags and quotes are not to be escaped.
+        "style": Markup(templates.get_template("style.css").render()),  # noqa: S704
+        "script": Markup(script),  # noqa: S704
+        "script_digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    }
 
 
 def _range_test(fitted: Fitted) -> Markup | None:
@@ -97,13 +128,15 @@ class _LabelRow:
         return self.counts.hits + self.counts.missed
 
 
-def _label_rows(contents: ReportContents) -> list[_LabelRow]:
+def _label_rows(contents: ReportContents, reviewed: ErrorAnalysis) -> list[_LabelRow]:
     """The labels, lowest F1 first, and at the end those without a reviewed row."""
-    metrics = {each.label: each for each in contents.report.labels}
+    report = contents.report
+    of_labels = () if isinstance(report, RegressionReport) else report.labels
+    metrics = {each.label: each for each in of_labels}
     training = contents.check.survey.training_rows() if contents.check else {}
     rows = [
         _LabelRow(counts, metrics.get(counts.label), training.get(counts.label))
-        for counts in contents.reviewed.labels
+        for counts in reviewed.labels
     ]
     return sorted(
         rows, key=lambda row: (row.metrics is None, row.metrics and row.metrics.f1, row.label)
@@ -152,7 +185,8 @@ def _setting_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of the pages, with their filters."""
     environment = Environment(
         loader=PackageLoader("gatewise.training.report"),
         autoescape=True,
@@ -164,6 +198,7 @@ def _environment() -> Environment:
     environment.filters["count"] = "{:,}".format
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["metric"] = "{:.4f}".format
+    environment.filters["number"] = "{:.4g}".format
     environment.filters["size"] = _size
     return environment
 

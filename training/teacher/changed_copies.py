@@ -16,11 +16,12 @@ _SPAN_SHARE, _JOINED_SHARE, _MISTYPED_SHARE = 0.2, 0.2, 0.1
 """Shares of the copies that are a span of a text, that are joined to the end of another text, and
 that have a mistyped character."""
 
-_REPLACED_SHARES = (0.1, 0.2, 0.4)
+_REPLACED_SHARES = (0.2, 0.4, 0.8)
 """The chance of a word to be replaced by a neighbour, drawn for each text."""
 
-_DROPPED_SHARE, _RANDOM_SHARE = 0.08, 0.04
-"""The chances of a word to be dropped, and to be replaced by any word of the texts."""
+_DROPPED_SHARE, _RANDOM_SHARE = 0.08, 0.15
+"""The chances of a word to be dropped, and to be replaced by any word of the texts or any neighbour
+of one."""
 
 _MIN_MISTYPED = 4
 """Characters of the shortest text in which one is mistyped."""
@@ -33,14 +34,15 @@ class TextChanger:
         """Takes what copies are made with.
 
         Args:
-            texts: Texts of the corpus: words are drawn from them as often as they occur, and their
-                ends are joined to others.
+            texts: Texts of the corpus: words are drawn from them as often as they occur, or from
+                the neighbours, and their ends are joined to others.
             neighbours: The words by which a word, in lower case, may be replaced.
         """
         self._texts, self._neighbours = texts, neighbours
-        self._words = [
-            unit.strip() for text in texts for unit in units(text) if unit.strip().isalpha()
-        ]
+        words = [unit.strip() for text in texts for unit in units(text) if unit.strip().isalpha()]
+        near = sorted({word for words in neighbours.values() for word in words})
+        # About as many of either, however long the texts are.
+        self._words = words + near * max(1, len(words) // max(len(near), 1))
 
     def copy(self, text: str, generator: np.random.Generator, *, joins: bool = True) -> str:
         """A changed copy of a text; it may be the text itself, and it may be empty.

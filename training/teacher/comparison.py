@@ -46,12 +46,13 @@ class ComparedModel:
     """One of the models that are compared.
 
     Attributes:
-        bytes: The size of its weights in 32-bit floats, or as a teacher has them.
+        bytes: The size of its weights in 32-bit floats, or as a teacher has them; None if it is
+            unknown.
         validation: Its metrics on the validation rows.
         test: Its metrics on the test rows; None without such rows.
     """
 
-    bytes: int
+    bytes: int | None
     validation: Scores
     test: Scores | None
 
@@ -93,7 +94,7 @@ class Comparison:
         student: The network of the run.
         untaught: The same network without a teacher; None if it was not trained.
         differences: The rows that one of teacher and student gets right.
-        speed: How fast the teacher is.
+        speed: How fast the teacher is; None for an endpoint, where every request is paid for.
     """
 
     part: Part
@@ -101,7 +102,7 @@ class Comparison:
     student: ComparedModel
     untaught: ComparedModel | None
     differences: Differences
-    speed: TeacherSpeed
+    speed: TeacherSpeed | None
 
     def models(self) -> dict[str, ComparedModel]:
         """The models by name."""
@@ -167,7 +168,9 @@ def compare(
     return Comparison(
         part=part,
         teacher=ComparedModel(
-            sum(card.bytes for card in labeller.cards), scores["validation"], scores.get("test")
+            sum(card.bytes or 0 for card in labeller.cards) or None,
+            scores["validation"],
+            scores.get("test"),
         ),
         student=student,
         untaught=untaught,
@@ -177,7 +180,7 @@ def compare(
             student_only=int(np.count_nonzero(~right & own)),
             neither=int(np.count_nonzero(~right & ~own)),
         ),
-        speed=_speed(labeller, parts[part]),
+        speed=None if labeller.endpoints else _speed(labeller, parts[part]),
     )
 
 

@@ -56,8 +56,17 @@ class EncoderFolder:
         return file_digest(*self.files)
 
 
-def read_encoder_folder(path: Path) -> EncoderFolder:
+def has_safetensors(path: Path) -> bool:
+    """Whether a folder has weights as safetensors."""
+    return any((path / name).is_file() for name in _SAFETENSORS)
+
+
+def read_encoder_folder(path: Path, *, safetensors: bool = False) -> EncoderFolder:
     """Finds the files of an encoder; its weights are not loaded.
+
+    Args:
+        path: The folder.
+        safetensors: Whether the weights must be safetensors, even if there is an ONNX model.
 
     Raises:
         GatewiseError: If it is no such folder, has no tokenizer, or weights of no safe format.
@@ -67,9 +76,15 @@ def read_encoder_folder(path: Path) -> EncoderFolder:
             f"{path}: expected the folder of a teacher, found none", option="teacher"
         )
     onnx = sentence_encoder.model_file(path)
-    safetensors = [path / name for name in _SAFETENSORS if (path / name).is_file()]
-    if onnx is None and not safetensors:
-        raise _without_weights(path)
+    if not has_safetensors(path):
+        if onnx is None:
+            raise _without_weights(path)
+        if safetensors:
+            raise TeacherError(
+                f"{path}: expected model.safetensors, which fine-tuning starts from, received an "
+                "encoder in ONNX only: set teacher.mode=frozen"
+            )
+    onnx = None if safetensors else onnx
     tokenizer = sentence_encoder.load_tokenizer(path, _max_tokens(path))
     pad_id = (tokenizer.padding or {}).get("pad_id", 0)
     tokenizer.no_padding()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
+from scipy.special import softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -14,6 +14,7 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from gatewise.training.teacher.encoder_folder import EncoderFolder
+from gatewise.training.teacher.targets import probabilities_of
 from gatewise.training.teacher.text_encoder import TextEncoder
 from gatewise.training.teacher.word_neighbours import neighbours
 
@@ -62,7 +63,7 @@ class FrozenEncoder:
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """The probability of each label."""
         logits = vectors.astype(np.float64) @ self._weights.T + self._biases
-        return np.asarray(expit(logits) if self._multi_label else softmax(logits, axis=1))
+        return probabilities_of(logits, multi_label=self._multi_label)
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Words whose vectors are near, before the encoder's first layer."""

@@ -1,20 +1,25 @@
-"""The teachers of a run: opened from their folders, their probabilities averaged, their speed."""
+"""The teachers of a run: opened, their probabilities averaged, their speed."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config
-from gatewise.training.teacher.encoder_folder import read_encoder_folder
-from gatewise.training.teacher.frozen_encoder import FrozenEncoder
+from gatewise.training.fit.progress import Finding, OnProgress
+from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
+from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
-from gatewise.training.teacher.teacher import Teacher, TeacherCard
+from gatewise.training.teacher.teacher import LabelledTexts, Teacher, TeacherCard, TeacherError
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.record_stream import open_records
+
+if TYPE_CHECKING:
+    from gatewise.training.teacher.chat_endpoint import ChatEndpoint
 
 
 def check_folders(config: Config) -> None:
@@ -23,34 +28,82 @@ def check_folders(config: Config) -> None:
     Raises:
         GatewiseError: If a folder has no teacher that can be used, or a file of unlabelled texts
             is missing or has no text column.
+        ModuleNotFoundError: If fine-tuning needs a package that is not installed.
     """
+    if config.teacher.url is not None:
+        _endpoint(config)
     for path in config.teacher.folders:
         if not is_gatewise_model(path):
-            read_encoder_folder(path)
+            check_encoder(path, config)
     for path in config.teacher.unlabelled:
         records = open_records(path, options=config.corpus.read_options())
         records.require(config.corpus.text_column, "text_column")
 
 
-def open_teachers(config: Config, labels: Labels, *, multi_label: bool) -> list[Teacher]:
+def open_teachers(
+    config: Config,
+    labels: Labels,
+    train: LabelledTexts,
+    validation: LabelledTexts,
+    cache: Path,
+    on_progress: OnProgress,
+    *,
+    multi_label: bool,
+) -> list[Teacher]:
     """Loads the teachers.
+
+    Args:
+        config: The run's settings.
+        labels: The labels of the corpus.
+        train: What an encoder is fine-tuned on.
+        validation: What its epoch is chosen by.
+        cache: Folder of the teachers' results, locked.
+        on_progress: Called while an encoder is fine-tuned, and with what an endpoint has cost.
+        multi_label: Whether a text may have several labels.
 
     Raises:
         GatewiseError: If one cannot be used, or has other labels.
         ModuleNotFoundError: If one needs a package that is not installed.
     """
-    return [
+    if config.teacher.url is not None and multi_label:
+        raise TeacherError(
+            f"{config.teacher.url}: an endpoint gives each text one label: expected a corpus "
+            "with one label a text, received one with any number of labels a text"
+        )
+    teachers: list[Teacher] = [
         GatewiseModel(path, labels, multi_label=multi_label)
         if is_gatewise_model(path)
-        else FrozenEncoder(read_encoder_folder(path), config.training.seed, multi_label=multi_label)
+        else open_encoder(
+            path, config, train, validation, cache, on_progress, multi_label=multi_label
+        )
         for path in config.teacher.folders
     ]
+    if config.teacher.url is not None:
+        teachers.append(
+            open_endpoint(config, labels, lambda message: on_progress(Finding(message)))
+        )
+    return teachers
+
+
+def open_endpoint(config: Config, labels: Labels, report: Callable[[str], None]) -> EndpointTeacher:
+    """Opens the endpoint of `teacher.url`; see `EndpointTeacher`."""
+    settings = config.teacher
+    descriptions = settings.descriptions or {}
+    return EndpointTeacher(_endpoint(config), labels, descriptions, settings.votes, report)
+
+
+def _endpoint(config: Config) -> "ChatEndpoint":
+    # Needs httpx, of the extra `teacher`.
+    from gatewise.training.teacher.chat_endpoint import ChatEndpoint  # noqa: PLC0415
+
+    return ChatEndpoint(config.teacher.url or "", config.teacher.model)
 
 
 class Labeller:
     """Gives texts the mean probabilities of some teachers.
 
     Attributes:
+        endpoints: Those of the teachers that are asked over the network.
         seconds: Seconds in which texts were read by the teachers, those kept from before left out.
         texts: Those texts.
     """
@@ -66,7 +119,13 @@ class Labeller:
             clock: Measures how long they take.
         """
         self._teachers, self._clock = teachers, clock
-        self._caches = [VectorCache(teacher, cache) for teacher in teachers]
+        self.endpoints = [each for each in teachers if isinstance(each, EndpointTeacher)]
+        for endpoint in self.endpoints:
+            endpoint.keep_in(cache)
+        self._caches = [
+            teacher if isinstance(teacher, EndpointTeacher) else VectorCache(teacher, cache)
+            for teacher in teachers
+        ]
         self.seconds, self.texts = 0.0, 0
 
     @property

@@ -16,6 +16,23 @@ class TeacherError(GatewiseError):
     """A teacher that cannot be used."""
 
 
+class TooLongError(TeacherError):
+    """Fine-tuning would take longer than it may."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledTexts:
+    """Texts of the corpus with their true labels.
+
+    Attributes:
+        texts: The texts.
+        truth: Which labels each has, `(texts, labels)`.
+    """
+
+    texts: Sequence[str]
+    truth: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class TeacherCard:
     """What a teacher is, for reports.
@@ -23,13 +40,13 @@ class TeacherCard:
     Attributes:
         name: Its name: the heading of its README, else the name of its folder.
         kind: How it became a classifier.
-        bytes: The size of its weights.
+        bytes: The size of its weights; None if it is unknown.
         license: The licence that its README tells; None if it tells none.
     """
 
     name: str
     kind: str
-    bytes: int
+    bytes: int | None
     license: str | None
 
     def as_dict(self) -> dict[str, object]:
@@ -68,6 +85,18 @@ class Teacher(Protocol):
 
     def similar_words(self, words: Collection[str], /) -> Mapping[str, tuple[str, ...]]:
         """Words of similar meaning, for those of some words for which there are any."""
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(40), duration(100), duration(9000)
+    ('a minute', '2 minutes', '2.5 hours')
+    """
+    minutes = seconds / 60
+    if minutes < 1.5:
+        return "a minute"
+    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
 
 
 def file_digest(*files: Path) -> str:

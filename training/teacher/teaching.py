@@ -9,6 +9,7 @@ and no copy or unlabelled text is one of them.
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config, ConfigError
+from gatewise.training.data.auto_settings import with_unit
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.encoded_corpus import update_digest
 from gatewise.training.data.minhash import normalized
@@ -28,7 +30,13 @@ from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progr
 from gatewise.training.teacher.changed_copies import TextChanger, units
 from gatewise.training.teacher.labeller import Labeller, open_teachers
 from gatewise.training.teacher.targets import mix, soften
-from gatewise.training.teacher.teacher import TeacherCard, TeacherError, file_digest
+from gatewise.training.teacher.teacher import (
+    LabelledTexts,
+    TeacherCard,
+    TeacherError,
+    duration,
+    file_digest,
+)
 from gatewise.training.teacher.unlabelled_texts import (
     Likeness,
     UnlabelledCounts,
@@ -47,7 +55,7 @@ _LIMITS_FILE = "limits.json"
 
 _WINDOW = 4096
 _MAX_LEARNT = 50_000
-"""Training rows that a teacher becomes a classifier by."""
+"""Rows of a part that a teacher becomes a classifier by."""
 
 _MAX_POOL = 20_000
 """Texts that words and ends of copies are drawn from."""
@@ -94,11 +102,13 @@ class Taught:
     Attributes:
         rows: The training rows with targets, and copies and unlabelled texts among them; the
             validation and test rows as they were.
+        config: The run's settings, `tokens.unit` chosen for these rows.
         labeller: The teachers.
         counts: What the training rows are.
     """
 
     rows: Rows
+    config: Config
     labeller: Labeller
     counts: TeachingCounts
 
@@ -112,8 +122,8 @@ def check_settings(config: Config) -> None:
     if not config.teacher.is_wanted:
         if config.teacher.unlabelled:
             raise ConfigError(
-                "teacher.unlabelled: expected teacher.folders too, because nothing else labels "
-                "these texts"
+                "teacher.unlabelled: expected teacher.folders too, or teacher.url, because nothing "
+                "else labels these texts"
             )
         return
     excluded = {
@@ -136,7 +146,7 @@ def check_settings(config: Config) -> None:
     }
     for setting, (is_set, reason) in excluded.items():
         if is_set:
-            raise ConfigError(f"teacher.folders: not with {setting}: {reason}: leave one out")
+            raise ConfigError(f"teacher: not with {setting}: {reason}: leave one out")
 
 
 def teach(
@@ -160,11 +170,22 @@ def teach(
     Raises:
         GatewiseError: If a teacher cannot be used, or has no time for the rows themselves.
     """
-    teachers = open_teachers(config, rows.labels, multi_label=rows.multi_label)
+    train, validation = (_labelled(part, rows) for part in (rows.train, rows.validation))
     with locked(cache_folder):
+        begun = time.monotonic()
+        teachers = open_teachers(
+            config,
+            rows.labels,
+            train,
+            validation,
+            cache_folder,
+            on_progress,
+            multi_label=rows.multi_label,
+        )
+        spent = time.monotonic() - begun
         labeller = Labeller(teachers, cache_folder)
-        teaching = _Teaching(rows, config, labeller, cache_folder, on_progress)
-        teaching.read_corpus()
+        teaching = _Teaching(rows, config, labeller, cache_folder, on_progress, spent)
+        teaching.read_corpus(train)
         stored = store(
             teaching.rows(read_texts(config, bad_rows)),
             file,
@@ -174,9 +195,13 @@ def teach(
         lengths = np.concatenate([rows.train.characters, stored.lengths[len(rows.train) :]])
         stored = replace(stored, lengths=lengths)
         teaching.keep_limits()
+        for endpoint in labeller.endpoints:
+            endpoint.report_use()
     counts = teaching.counts()
     on_progress(Finding(_summary(counts)))
-    return Taught(replace(rows, train=stored), labeller, counts)
+    taught = replace(rows, train=stored)
+    config = with_unit(config, taught, has_neighbours=teaching.has_neighbours)
+    return Taught(taught, config, labeller, counts)
 
 
 class _Teaching:
@@ -189,25 +214,30 @@ class _Teaching:
         labeller: Labeller,
         cache_folder: Path,
         on_progress: OnProgress,
+        spent: float,
     ) -> None:
         self._rows, self._config, self._labeller = rows, config, labeller
         self._on_progress = on_progress
         minutes = config.teacher.minutes
-        self._seconds = None if minutes is None else 60 * minutes
+        self._seconds = None if minutes is None else 60 * minutes - spent
         self._limits = _Limits(cache_folder, _identity(rows, config, labeller))
         self._copies = self._copied = 0
+        self.has_neighbours = False
         self._unlabelled: UnlabelledCounts | None = None
         # Of every text that the network learns from or is measured on.
         self._seen: set[int] = set()
 
-    def read_corpus(self) -> None:
+    def read_corpus(self, train: LabelledTexts) -> None:
         """Has the teachers read all rows, and become classifiers by the training rows."""
         names = ", ".join(
-            f"{card.name} ({card.bytes / 1e6:,.0f} MB)" for card in self._labeller.cards
+            card.name if card.bytes is None else f"{card.name} ({card.bytes / 1e6:,.0f} MB)"
+            for card in self._labeller.cards
         )
         parts = list(self._rows.parts().values())
         total = sum(map(len, parts))
         self._report(f"teacher {names}: reads the {total:,} texts of the corpus")
+        for endpoint in self._labeller.endpoints:
+            endpoint.report_cost(chain.from_iterable(_chunks(parts)))
         stage = _Stage("reading the corpus", total, self._on_progress)
         # Those that the teachers read for an earlier run take no time.
         missing = [self._labeller.count_missing(texts) for texts in _chunks(parts)]
@@ -217,8 +247,7 @@ class _Teaching:
             self._labeller.read(texts, stage.add)
             unread -= new
             self._check_time(unread)
-        texts, truth = self._learnt()
-        self._labeller.learn(texts, truth)
+        self._labeller.learn(train.texts, train.truth)
 
     def rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
         """The rows that the network learns from."""
@@ -256,18 +285,6 @@ class _Teaching:
         if self._seconds is not None:
             read = self._unlabelled.read if self._unlabelled else 0
             self._limits.keep(self._copies, read)
-
-    def _learnt(self) -> tuple[list[str], NDArray[np.bool_]]:
-        """The training rows in scope, evenly spaced if there are very many, and their labels."""
-        train = self._rows.train
-        step = -(-len(train) // _MAX_LEARNT)
-        chosen = [
-            row
-            for row in train.only(np.arange(len(train)) % step == 0)
-            if row.labels or self._rows.multi_label
-        ]
-        truth = self._rows.labels.matrix([row.labels for row in chosen])
-        return [row.text for row in chosen], truth
 
     def _own_rows(self) -> Iterator[Row]:
         for window in self._rows.train.windows():
@@ -342,7 +359,9 @@ class _Teaching:
     def _changer(self) -> TextChanger:
         pool = _sample(self._rows.train)
         words = {unit.strip().lower() for text in pool for unit in units(text)}
-        return TextChanger(pool, self._labeller.similar_words(words))
+        neighbours = self._labeller.similar_words(words)
+        self.has_neighbours = bool(neighbours)
+        return TextChanger(pool, neighbours)
 
     def _likeness(self) -> Any:
         """A function of texts, which tells which of them are like those of the corpus."""
@@ -374,7 +393,7 @@ class _Teaching:
 
     def _check_time(self, texts: int) -> None:
         """Refuses to begin with what cannot be ended in time."""
-        if not self._has_time_for(texts):
+        if texts and not self._has_time_for(texts):
             needed = texts * (self._labeller.seconds_per_text or 0.0) + self._labeller.seconds
             raise TeacherError(
                 f"teacher.minutes={self._config.teacher.minutes:g}: expected time for the texts of "
@@ -435,16 +454,14 @@ class _Limits:
         return document if isinstance(document, dict) else {}
 
 
-def duration(seconds: float) -> str:
-    """A time in words.
-
-    >>> duration(40), duration(100), duration(9000)
-    ('a minute', '2 minutes', '2.5 hours')
-    """
-    minutes = seconds / 60
-    if minutes < 1.5:
-        return "a minute"
-    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+def _labelled(part: StoredRows, rows: Rows) -> LabelledTexts:
+    """The rows of a part that are in scope, evenly spaced if there are very many."""
+    step = -(-len(part) // _MAX_LEARNT)
+    chosen = [
+        row for row in part.only(np.arange(len(part)) % step == 0) if row.labels or rows.multi_label
+    ]
+    truth = rows.labels.matrix([row.labels for row in chosen])
+    return LabelledTexts([row.text for row in chosen], truth)
 
 
 def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:
@@ -452,7 +469,9 @@ def _identity(rows: Rows, config: Config, labeller: Labeller) -> str:
     digest = hashlib.sha256()
     for row in chain(rows.train, rows.validation):
         update_digest(digest, row)
-    teacher = config.teacher.model_dump(mode="json", exclude={"cache", "untaught", "folders"})
+    teacher = config.teacher.model_dump(
+        mode="json", exclude={"cache", "untaught", "folders", "url"}
+    )
     files = [file_digest(path) for path in config.teacher.unlabelled if path.is_file()]
     document = [teacher, config.training.seed, labeller.fingerprints, files]
     digest.update(json.dumps(document).encode())

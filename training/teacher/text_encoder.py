@@ -5,7 +5,7 @@ number of cores.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -17,7 +17,8 @@ from gatewise.service.model.onnx_session import first_line
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.teacher import TeacherError
 
-_BATCH = 32
+BATCH = 32
+"""Texts of a batch."""
 
 
 class Weights(Protocol):
@@ -39,48 +40,38 @@ class TextEncoder:
         width: Numbers of a vector.
     """
 
-    def __init__(self, folder: EncoderFolder) -> None:
+    def __init__(self, folder: EncoderFolder, weights: Weights | None = None) -> None:
+        """Loads the weights of the folder, unless others of the same inputs are given."""
         self._folder = folder
-        self.weights = _weights(folder)
+        self.weights = weights or _weights(folder)
         self.width = self._probe()
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of some texts, of unit length, `(texts, width)`."""
-        encodings = self._encoded(texts)
+        outputs = self.outputs(texts)
+        norms = np.linalg.norm(outputs, axis=1, keepdims=True)
+        found: NDArray[np.float32] = outputs / np.maximum(norms, 1e-12)
+        return found
+
+    def outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """What the weights give for some texts, pooled over their tokens, `(texts, width)`."""
+        encodings = encode(self._folder, texts)
         found = np.empty((len(texts), self.width), dtype=np.float32)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            batches = list(_batches(encodings))
-            vectors = pool.map(lambda rows: self._pooled([encodings[row] for row in rows]), batches)
-            for rows, of_batch in zip(batches, vectors, strict=True):
+            batches = similar_lengths(encodings)
+            outputs = pool.map(lambda rows: self._pooled([encodings[row] for row in rows]), batches)
+            for rows, of_batch in zip(batches, outputs, strict=True):
                 found[rows] = of_batch
         if not np.isfinite(found).all():
             raise TeacherError(f"{self._folder.path}: the encoder's vectors are not finite")
         return found
 
-    def _encoded(self, texts: Sequence[str]) -> list[Encoding]:
-        try:
-            return self._folder.tokenizer.encode_batch(list(texts))
-        except Exception as error:  # the Rust side raises Exception itself
-            raise TeacherError(
-                f"{self._folder.path}: the tokenizer cannot encode a text: {first_line(error)}"
-            ) from None
-
     def _pooled(self, encodings: list[Encoding]) -> NDArray[np.float32]:
-        longest = max(len(encoding.ids) for encoding in encodings)
-        mask, types = np.zeros((2, len(encodings), max(longest, 1)), dtype=np.int64)
-        ids = np.full_like(mask, self._folder.pad_id)
-        for row, encoding in enumerate(encodings):
-            length = len(encoding.ids)
-            ids[row, :length], types[row, :length] = encoding.ids, encoding.type_ids
-            mask[row, :length] = 1
-        output = self.weights.run(
-            {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
-        )
+        inputs = padded(encodings, self._folder.pad_id)
+        output = self.weights.run(inputs)
         if self.weights.per_token:
-            output = self._pool(output, mask[:, :, None].astype(np.float32))
-        norms = np.linalg.norm(output, axis=1, keepdims=True)
-        found: NDArray[np.float32] = output / np.maximum(norms, 1e-12)
-        return found
+            output = self._pool(output, inputs["attention_mask"][:, :, None].astype(np.float32))
+        return output
 
     def _pool(self, states: NDArray[np.float32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._folder.pooling == "cls":
@@ -120,8 +111,44 @@ def _weights(folder: EncoderFolder) -> Weights:
     return TorchEncoder(folder)
 
 
-def _batches(encodings: Sequence[Encoding]) -> Iterator[list[int]]:
-    """Rows of similar length, which need little padding."""
-    order = sorted(range(len(encodings)), key=lambda row: len(encodings[row].ids))
-    for start in range(0, len(order), _BATCH):
-        yield order[start : start + _BATCH]
+def encode(folder: EncoderFolder, texts: Sequence[str]) -> list[Encoding]:
+    """The tokens of some texts.
+
+    Raises:
+        TeacherError: If the tokenizer fails.
+    """
+    try:
+        return folder.tokenizer.encode_batch(list(texts))
+    except Exception as error:  # the Rust side raises Exception itself
+        raise TeacherError(
+            f"{folder.path}: the tokenizer cannot encode a text: {first_line(error)}"
+        ) from None
+
+
+def padded(encodings: Sequence[Encoding], pad_id: int) -> dict[str, NDArray[np.int64]]:
+    """The inputs of an encoder for a batch, each `(texts, tokens)`."""
+    longest = max(len(encoding.ids) for encoding in encodings)
+    mask, types = np.zeros((2, len(encodings), max(longest, 1)), dtype=np.int64)
+    ids = np.full_like(mask, pad_id)
+    for row, encoding in enumerate(encodings):
+        length = len(encoding.ids)
+        ids[row, :length], types[row, :length] = encoding.ids, encoding.type_ids
+        mask[row, :length] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+def similar_lengths(
+    encodings: Sequence[Encoding], order: Iterable[int] | None = None
+) -> list[list[int]]:
+    """Batches of texts of similar length, which need little padding, the shortest first.
+
+    Args:
+        encodings: The tokens of all texts.
+        order: The places of those in the batches, in the order of those of one length; all of
+            them by default.
+    """
+    places = sorted(
+        range(len(encodings)) if order is None else order,
+        key=lambda place: len(encodings[place].ids),
+    )
+    return [places[start : start + BATCH] for start in range(0, len(places), BATCH)]

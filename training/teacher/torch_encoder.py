@@ -1,7 +1,6 @@
 """The weights of an encoder in safetensors, run by PyTorch and transformers."""
 
 import inspect
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,12 @@ _UNUSED = "pooler."
 
 
 class TorchEncoder:
-    """An encoder that transformers knows, on the CPU or, if there is one, a GPU."""
+    """An encoder that transformers knows, on the CPU or, if there is one, a GPU.
+
+    Attributes:
+        model: Its layers.
+        device: Where they are.
+    """
 
     per_token = True
 
@@ -47,24 +51,28 @@ class TorchEncoder:
             )
         # Texts are read on several threads instead, which leaves the order of sums as it is.
         torch.set_num_threads(1)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = model.to(self._device).eval()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.model = model.to(self.device).eval()
         self._accepted = inspect.signature(model.forward).parameters.keys()
 
     def run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         """The state of each token, `(texts, tokens, width)`."""
+        with torch.inference_mode():
+            found: NDArray[np.float32] = self.states(inputs).float().cpu().numpy()
+        return found
+
+    def states(self, inputs: dict[str, NDArray[np.int64]]) -> torch.Tensor:
+        """The state of each token as a tensor on the device, for training too."""
         tensors = {
-            name: torch.from_numpy(values).to(self._device)
+            name: torch.from_numpy(values).to(self.device)
             for name, values in inputs.items()
             if name in self._accepted
         }
-        with torch.inference_mode():
-            states: Any = self._model(**tensors).last_hidden_state
-        found: NDArray[np.float32] = states.float().cpu().numpy()
-        return found
+        states: torch.Tensor = self.model(**tensors).last_hidden_state
+        return states
 
     def word_vectors(self) -> NDArray[np.float32] | None:
         """The vector of each token before the first layer, `(vocab, width)`."""
-        weight = self._model.get_input_embeddings().weight
+        weight = self.model.get_input_embeddings().weight
         found: NDArray[np.float32] = weight.detach().float().cpu().numpy()
         return found

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from gatewise.training.config.config import Config
 from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.fit.progress import Epoch, Finding, OnProgress, Progress
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.workspace import workspace_of
@@ -141,15 +142,25 @@ def _epoch_metrics(epoch: Epoch, metric: str) -> dict[str, float]:
     }
 
 
-def _report_metrics(part: str, report: Report) -> dict[str, float]:
-    metrics = {
-        "accuracy": report.accuracy,
-        "macro_f1": report.macro_f1,
-        "micro_f1": report.micro_f1,
-        "log_loss": report.log_loss,
-        "ece": report.ece,
-        "answered": report.answered,
-        "accuracy_answered": report.accuracy_answered,
-        "out_of_scope_recall": report.out_of_scope_recall,
-    }
+def _report_metrics(part: str, report: Report | RegressionReport) -> dict[str, float]:
+    metrics = (
+        {
+            "rmse": report.rmse,
+            "mae": report.mae,
+            "r2": report.r2,
+            "spearman": report.spearman,
+            "coverage": report.coverage,
+        }
+        if isinstance(report, RegressionReport)
+        else {
+            "accuracy": report.accuracy,
+            "macro_f1": report.macro_f1,
+            "micro_f1": report.micro_f1,
+            "log_loss": report.log_loss,
+            "ece": report.ece,
+            "answered": report.answered,
+            "accuracy_answered": report.accuracy_answered,
+            "out_of_scope_recall": report.out_of_scope_recall,
+        }
+    )
     return {f"{part}_{name}": value for name, value in metrics.items() if value is not None}

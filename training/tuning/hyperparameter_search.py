@@ -21,7 +21,7 @@ from gatewise.training.tracking.track import tracking
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_folder import SearchFolder, open_search, tidy
 from gatewise.training.tuning.search_space import Space
-from gatewise.training.tuning.study import SearchError, Study, Suggestion, Trial
+from gatewise.training.tuning.study import SearchError, Study, SuggestedTrial, Trial
 from gatewise.training.workspace import workspace_of
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.errors import TokenizerError
@@ -115,7 +115,7 @@ def tune(
         trial = study.ask()
         callbacks.on_trial(Trial(trial.number, "running", None, trial.settings))
 
-        def on_update(progress: Progress | Finding, trial: Suggestion = trial) -> None:
+        def on_update(progress: Progress | Finding, trial: SuggestedTrial = trial) -> None:
             callbacks.on_progress(progress)
             if isinstance(progress, Progress):
                 _report_epoch(trial, progress, deadline)
@@ -148,7 +148,7 @@ def _continues(trials: Sequence[Trial], max_trials: int) -> bool:
 
 
 def _run(
-    trial: Suggestion,
+    trial: SuggestedTrial,
     folder: SearchFolder,
     corpora: Corpora,
     config: Config,
@@ -223,10 +223,15 @@ def _finish(
         train(corpora, out, settings, policy, on_progress, resume=True)
 
 
-def _report_epoch(trial: Suggestion, progress: Progress, deadline: float | None) -> None:
+def _report_epoch(trial: SuggestedTrial, progress: Progress, deadline: float | None) -> None:
     """Reports an epoch, and ends the trial if it is hopeless or the time is up."""
     epoch = progress.epoch
     if epoch and progress.metric:
+        if progress.metric == "rmse" and not trial.minimizes:
+            raise SearchError(
+                "expected training.metric=rmse in a search where numbers are predicted, so that "
+                "less counts as better from the start: set it"
+            )
         trial.report(epoch.number, epoch.metric, progress.metric)
     if progress.step == progress.steps:
         return  # the last update: the trial ends by itself

@@ -8,6 +8,7 @@ from typing import Any
 
 from gatewise.training.config.config import Config
 from gatewise.training.config.config_toml import to_toml
+from gatewise.training.config.training_section import MINIMIZED
 from gatewise.training.data.corpora import Corpora, Source
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_space import Space
@@ -77,7 +78,7 @@ def open_search(
 
 
 def _study(folder: SearchFolder, config: Config, space: Space) -> Study:
-    minimize = config.training.metric == "loss"
+    minimize = config.training.metric in MINIMIZED
     return Study(folder.journal, space, config.training.seed, minimize=minimize)
 
 

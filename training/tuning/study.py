@@ -14,6 +14,7 @@ import numpy as np
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from gatewise.training.tuning.search_space import Space, value_of
@@ -141,7 +142,7 @@ class Study:
         every = self._study.get_trials(deepcopy=False)
         return not self._settled() and not any(trial.intermediate_values for trial in every)
 
-    def ask(self) -> "Suggestion":
+    def ask(self) -> "SuggestedTrial":
         """The next trial."""
         settled = self._settled()
         seed = np.random.SeedSequence([self._seed, len(settled)]).generate_state(1)[0]
@@ -154,7 +155,7 @@ class Study:
             for name, distribution in self._space.items()
         }
         trial.set_user_attr(_SETTINGS, settings)
-        return Suggestion(self._study, trial, settled, settings)
+        return SuggestedTrial(self._study, trial, settled, settings)
 
     def _settled(self) -> list[FrozenTrial]:
         ended = self._study.get_trials(deepcopy=False, states=tuple(_STATES))
@@ -175,7 +176,7 @@ class Study:
         )
 
 
-class Suggestion:
+class SuggestedTrial:
     """A running trial, counted from one; `is_resumed` if an interrupted one continues."""
 
     def __init__(
@@ -195,6 +196,11 @@ class Suggestion:
         if self.is_resumed:
             # The epochs before the interruption, which are not trained again.
             self._copy(before[-1])
+
+    @property
+    def minimizes(self) -> bool:
+        """Whether less of the metric is better."""
+        return self._study.direction is StudyDirection.MINIMIZE
 
     def report(self, epoch: int, value: float, metric: str) -> None:
         """Reports the metric of an epoch."""

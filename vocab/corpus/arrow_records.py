@@ -17,7 +17,9 @@ from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.corpus.uris import is_uri
 
 _FILE_MAGIC = b"ARROW1"
-_METADATA = b"huggingface"
+METADATA = b"huggingface"
+"""The key under which a schema has the features of a data set, class labels among them."""
+
 _INFO = "dataset_info.json"
 
 
@@ -65,7 +67,7 @@ def class_names(file: DataFile) -> dict[str, tuple[str, ...]]:
         CorpusError: The file cannot be read.
     """
     metadata = schema_of(file).metadata or {}
-    info = _parsed(metadata.get(_METADATA, b"{}")).get("info")
+    info = _parsed(metadata.get(METADATA, b"{}")).get("info")
     if not isinstance(info, dict) and file.format is Format.ARROW and not is_uri(file.name):
         beside = file.path.with_name(_INFO)
         info = _parsed(beside.read_bytes()) if beside.is_file() else None

@@ -137,6 +137,9 @@ def _duration(nanoseconds: int) -> str:
 
 
 def _finite(value: object) -> object:
+    # Scalars of structs and maps are mappings too.
+    if isinstance(value, pa.Scalar):
+        return _of_arrow(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -7,7 +7,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from gatewise.vocab.corpus.data_files import LINE_LIMIT, DataFile, Format, codec_of, reading
+from gatewise.vocab.corpus.data_files import (
+    LINE_LIMIT,
+    DataFile,
+    Format,
+    codec_of,
+    reading,
+    undecodable,
+)
 from gatewise.vocab.corpus.read_progress import ReadProgress
 from gatewise.vocab.corpus.records import BadRow, Location, Record, is_unicode, not_unicode_reason
 from gatewise.vocab.errors import CorpusError
@@ -83,8 +90,8 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
             location = Location(str(path), 1)
             try:
                 text = contents.decode(*codec_of(file))
-            except UnicodeDecodeError as error:
-                reason = f"cannot be read as {file.encoding}: {error.reason}"
+            except UnicodeError as error:
+                reason = str(undecodable(file, error)).removeprefix(f"{file}: ")
                 yield BadRow(location, reason, repr(contents[:_SHOWN_BYTES]))
                 continue
             values = {"text": text, "label": path.parent.name}

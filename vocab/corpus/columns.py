@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from gatewise.vocab.corpus.memory_records import MemoryRecords
     from gatewise.vocab.corpus.record_stream import RecordStream
 
-Task = Literal["single_label", "multi_label"]
-"""Whether a text has exactly one label, or any number of labels, including none."""
+Task = Literal["single_label", "multi_label", "regression"]
+"""Whether a text has exactly one label, any number of labels, including none, or a number."""
 
-LABEL, LABELS = "label", "labels"
-"""The columns that hold a label and a list of labels unless others are named."""
+LABEL, LABELS, VALUE = "label", "labels", "value"
+"""The columns that hold a label, a list of labels and a number unless others are named; a model
+that predicts numbers calls its one output `value`, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,8 @@ class FoundColumns:
 
     Attributes:
         text: The text column.
-        label: The column of the label or the labels.
-        task: Whether a text has one label or several.
+        label: The column of the label, the labels or the number.
+        task: Whether a text has one label, several, or a number.
         probability_prefix: Prefix of the names of probability columns.
         labels: The labels, sorted, that have a probability column; the column `label` is then not
             read and may be missing. Empty without probability columns.
@@ -43,10 +44,10 @@ class Columns:
 
     Attributes:
         text: The text column.
-        label: The column of the label or the labels; None takes `label` if a file has it, else
-            `labels`.
-        task: Whether a text has one label or several; `auto` takes several where the label
-            column is called `labels`.
+        label: The column of the label, the labels or the number; None takes the first that a file
+            has of `label`, `labels` and `value`.
+        task: Whether a text has one label, several, or a number; `auto` takes several where the
+            label column is called `labels`, and a number where it is called `value`.
         probability_prefix: Prefix of the names of probability columns, if there may be any.
     """
 
@@ -66,10 +67,12 @@ class Columns:
         present = {name for table in records.tables for name in table.columns}
         label = self.label
         if label is None:
-            label = LABELS if LABELS in present and LABEL not in present else LABEL
+            named = (VALUE,) if self.task == "regression" else (LABEL, LABELS, VALUE)
+            label = next((name for name in named if name in present), named[0])
         task = self.task
         if task == "auto":
-            task = "multi_label" if label == LABELS else "single_label"
+            of_names: dict[str, Task] = {LABELS: "multi_label", VALUE: "regression"}
+            task = of_names.get(label, "single_label")
         records.require(self.text, "text_column")
         prefix = self.probability_prefix
         soft = sorted(

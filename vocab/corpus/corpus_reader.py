@@ -1,4 +1,4 @@
-"""The rows of a corpus: text and labels, each checked, from files of any format or from memory."""
+"""The rows of a corpus: text and target, each checked, from files of any format or from memory."""
 
 import os
 from collections.abc import Collection, Iterator
@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gatewise.vocab.corpus.bad_row_policy import BadRows, T
-from gatewise.vocab.corpus.columns import Columns, FoundColumns
+from gatewise.vocab.corpus.columns import VALUE, Columns, FoundColumns
 from gatewise.vocab.corpus.json_records import json_kind
 from gatewise.vocab.corpus.label_values import (
     likely_labels,
     name_labels,
+    number_of,
     one_label,
     probabilities,
     several_labels,
@@ -26,22 +27,24 @@ from gatewise.vocab.errors import CorpusError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text with its labels.
+    """A text with its labels, or with its number.
 
     Attributes:
         text: The text as in the file; never blank.
         labels: Its labels, sorted and distinct: exactly one in a single-label task, any number in a
             multi-label task. An integer label becomes a decimal string. An out-of-scope row of a
-            single-label task has none.
+            single-label task has none. In a regression, the name of the number, `value`.
         location: Where the row starts.
         probabilities: With soft labels, the probability of each label of the task, in the order
             of the sorted labels.
+        value: In a regression, the number to predict; None in other tasks.
     """
 
     text: str
     labels: tuple[str, ...]
     location: Location
     probabilities: tuple[float, ...] | None = None
+    value: float | None = None
 
     @property
     def label(self) -> str:
@@ -236,7 +239,7 @@ def _rows(
     *,
     accept_unknown: bool,
 ) -> Iterator[Row | BadRow]:
-    hard_row = _multi_row if columns.task == "multi_label" else _single_row
+    hard_row = _ROW_OF[columns.task]
     labels_of = _soft_row if columns.labels else partial(hard_row, accept_unknown=accept_unknown)
     for table in records.tables:
         names = table.class_names.get(columns.label)
@@ -273,6 +276,22 @@ def _multi_row(
 ) -> Row | BadRow:
     labels = several_labels(record, columns.label, known, accept_unknown=accept_unknown)
     return labels if isinstance(labels, BadRow) else Row(text, labels, record.location)
+
+
+def _value_row(
+    record: Record,
+    text: str,
+    columns: FoundColumns,
+    known: frozenset[str] | None,
+    *,
+    accept_unknown: bool,
+) -> Row | BadRow:
+    del known, accept_unknown
+    value = number_of(record, columns.label)
+    return value if isinstance(value, BadRow) else Row(text, (VALUE,), record.location, value=value)
+
+
+_ROW_OF = {"single_label": _single_row, "multi_label": _multi_row, "regression": _value_row}
 
 
 def _soft_row(

@@ -44,6 +44,7 @@ class Format(StrEnum):
     EXCEL = "Excel"
     ARROW = "Arrow"
     CLASS_FOLDERS = "folders of text files"
+    ANNOTATIONS = "annotations"
 
     @property
     def delimiter(self) -> str:
@@ -103,7 +104,8 @@ class DataFile:
         encoding: The encoding of its text, as Python names it.
         delimiter: The delimiter of CSV and TSV if it is not the usual one; see `cell_delimiter`.
         quoted: Whether cells of CSV and TSV may stand in double quotes (RFC 4180).
-        label_column: The column of the labels of a fastText file: `labels` if a text has several.
+        label_column: The column of the labels of a fastText file or of annotations: `labels` if a
+            text has several.
         sheet: The sheet of an Excel workbook; None for the first.
         pipe: The source of the bytes of standard input.
     """
@@ -248,12 +250,19 @@ def open_lines(file: DataFile, progress: ReadProgress | None = None) -> Iterator
     ):
         try:
             yield iter(partial(stream.readline, LINE_LIMIT), "")
-        except UnicodeDecodeError as error:
-            raise CorpusError(
-                f"{file}: cannot be read as {file.encoding}: {error.reason}. Name its encoding, or "
-                "save it as UTF-8",
-                option="encoding",
-            ) from error
+        except UnicodeError as error:
+            raise undecodable(file, error) from error
+
+
+def undecodable(file: DataFile, error: UnicodeError) -> CorpusError:
+    """The error for a text file that cannot be decoded."""
+    # UTF-16 without a byte order mark raises an error without a reason of its own.
+    reason = getattr(error, "reason", error)
+    return CorpusError(
+        f"{file}: cannot be read as {file.encoding}: {reason}. Name its encoding, or save it as "
+        "UTF-8",
+        option="encoding",
+    )
 
 
 def codec_of(file: DataFile) -> tuple[str, str]:

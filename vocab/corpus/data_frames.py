@@ -60,7 +60,14 @@ def column_values(column: Iterable[object]) -> list[Any]:
 
     >>> column_values(["one", float("nan")])
     ['one', None]
+
+    Raises:
+        CorpusError: It is one value, such as a string, whose letters would be the values.
     """
+    if isinstance(column, str | bytes) or not isinstance(column, Iterable):
+        raise CorpusError(
+            f"expected a column of values, received one of type {type(column).__name__}"
+        )
     converters = ("to_pylist", "to_list", "tolist")
     found: Sequence[Callable[[], Any]] = [
         getattr(column, name) for name in converters if hasattr(column, name)

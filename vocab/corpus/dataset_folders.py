@@ -1,6 +1,7 @@
 """Folders of splits, and those of Hugging Face's `datasets`.
 
-A folder may hold a file or a folder for each split, such as `train.csv` and `test.csv`.
+A folder may hold a file or a folder for each split, such as `train.csv` and `test.csv`, or
+`reviews_train_1.csv`, `reviews_train_2.csv` and `reviews_test.csv`.
 
 `save_to_disk` writes Arrow files that `state.json` lists; of several splits, each has such a
 folder, and `dataset_dict.json` lists them. A folder of the Hub has files such as
@@ -17,6 +18,7 @@ from gatewise.vocab.errors import CorpusError
 
 _STATE, _INFO, _SPLITS = "state.json", "dataset_info.json", "dataset_dict.json"
 _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.parquet")
+_WORD = re.compile(r"[^\W\d_]+")
 _SYNONYMS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -78,26 +80,52 @@ def _named_splits(folder: Path) -> dict[str, Path]:
     except OSError:
         return {}
     files: dict[str, list[Path]] = {}
+    other_words = set()
     for entry in entries:
-        stem = entry.name if entry.is_dir() else entry.name.partition(".")[0]
-        if split := _SYNONYMS.get(stem.lower()):
+        if named := _split_in(entry):
+            split, words = named
             files.setdefault(split, []).append(entry)
-    if "train" not in files or len(files) < 2:
+            other_words.add(words)
+    if "train" not in files or len(files) < 2 or len(other_words) > 1:
         return {}
-    found = {split: of_split[0] for split, of_split in files.items()}
-    for split, of_split in files.items():
-        if len(of_split) > 1:
-            raise CorpusError(
-                f"{folder}: expected one file of the split {split!r}, received "
-                f"{', '.join(file.name for file in of_split)}"
-            )
-    others = [entry for entry in entries if entry not in found.values()]
+    found = {split: _one_path(folder, split, of_split) for split, of_split in files.items()}
+    others = [entry for entry in entries if not _split_in(entry)]
     if data := [entry for entry in others if entry.is_dir() or _is_data(entry)]:
         raise CorpusError(
             f"{folder}: holds the splits {', '.join(map(repr, found))}, and {data[0].name!r}, "
             "which is none: name the files of one corpus, or move it elsewhere"
         )
     return found
+
+
+def _split_in(entry: Path) -> tuple[str, tuple[str, ...]] | None:
+    """The split in the name of a file or folder, and the other words of the name.
+
+    Numbers count for nothing: `train_1.csv` is a part of `train`.
+    """
+    if entry.is_dir():
+        # A folder may as well be a class.
+        split = _SYNONYMS.get(entry.name.lower())
+        return (split, ()) if split else None
+    words = _WORD.findall(entry.name.partition(".")[0].lower())
+    splits = [_SYNONYMS[word] for word in words if word in _SYNONYMS]
+    others = tuple(word for word in words if word not in _SYNONYMS)
+    return (splits[0], others) if len(splits) == 1 else None
+
+
+def _one_path(folder: Path, split: str, files: list[Path]) -> Path:
+    """The path of a split's file, or the pattern of files that differ in their numbers only."""
+    if len(files) == 1:
+        return files[0]
+    parts = {tuple(re.split(r"\d+", file.name)) for file in files}
+    if len(parts) == 1:
+        pattern = "[0-9]*".join(map(glob.escape, next(iter(parts))))
+        if sorted(folder.glob(pattern)) == files:
+            return Path(glob.escape(str(folder)), pattern)
+    raise CorpusError(
+        f"{folder}: expected one file of the split {split!r}, received "
+        f"{', '.join(file.name for file in files)}; several may differ in numbers only"
+    )
 
 
 def _is_data(file: Path) -> bool:

@@ -74,9 +74,7 @@ def records_of(
     Raises:
         CorpusError: The file cannot be read or decompressed, or a line is too long.
     """
-    decode = json.JSONDecoder(
-        object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
-    ).decode
+    decode = decoder().decode
     name = str(file)
     with open_numbered_lines(file, progress) as lines:
         for number, line in lines:
@@ -84,7 +82,7 @@ def records_of(
             values: object = None
             try:
                 values = decode(line)
-                reason = _defect(values, line, file.encoding)
+                reason = defect(values, line, file.encoding)
             except json.JSONDecodeError as error:
                 reason = _syntax_reason(error, line)
             except ValueError as error:
@@ -97,7 +95,21 @@ def records_of(
                 yield BadRow(location, str(reason), line.rstrip("\r\n"))
 
 
-def _defect(values: object, line: str, encoding: str) -> str | None:
+def decoder() -> json.JSONDecoder:
+    """A decoder that refuses duplicate keys and numbers that others cannot read."""
+    return json.JSONDecoder(
+        object_pairs_hook=_unique, parse_float=_finite, parse_constant=_no_constant
+    )
+
+
+def defect(values: object, line: str, encoding: str) -> str | None:
+    """Why a decoded value is no record; None if it is one.
+
+    Args:
+        values: The value.
+        line: The JSON that it was decoded from.
+        encoding: The encoding of the file.
+    """
     if not isinstance(values, dict):
         return f"expected a JSON object, received {json_kind(values)}"
     # A lone surrogate comes from a byte that is not UTF-8 or from an escape; both are rare.

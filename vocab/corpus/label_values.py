@@ -1,8 +1,9 @@
-"""The labels of a record: one label, several labels, or a probability for each label."""
+"""What a record has as its target: a label, several, a probability for each label, or a number."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from numbers import Real
 
 from gatewise.vocab.corpus.columns import Task
@@ -15,6 +16,7 @@ SEPARATOR = "|"
 """The separator between labels in a cell of text."""
 
 _TOLERANCE = 1e-3  # of the sum of the probabilities in a single-label task
+_MAX_NUMBER = 1e30  # its square, too, is far from what 64-bit floats can hold
 _MAX_NAMED_LABELS = 3
 _MAX_CHARACTERS = 60
 _OF_THE_MODEL = "the model gives a text exactly one"
@@ -96,6 +98,22 @@ def several_labels(
     return tuple(sorted(labels))
 
 
+def number_of(record: Record, column: str) -> float | BadRow:
+    """The number of a record, or a bad row with the reason why there is none."""
+    value = record.values.get(column)
+    if value is None or value == "":
+        return record.bad("the number is missing")
+    if hasattr(value, "as_py"):  # a scalar of Arrow
+        value = value.as_py()
+    number = _number(float(value) if isinstance(value, Decimal) else value)
+    if number is None or abs(number) > _MAX_NUMBER:
+        return record.bad(
+            f"column {column!r}: expected a finite number such as 3.5, received "
+            f"{_printable(value)}; for labels, set corpus.task=single_label"
+        )
+    return number
+
+
 def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | BadRow:
     """A record with the names of its labels instead of their numbers, or a bad row.
 
@@ -118,6 +136,32 @@ def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | B
         named.append(None if number == -1 else names[number])
     label = named if isinstance(value, list) else named[0]
     return replace(record, values={**record.values, column: label})
+
+
+def named_values(
+    values: Mapping[str, object], names: Mapping[str, Sequence[str]]
+) -> Mapping[str, object]:
+    """The values of a row with the names of class labels instead of their numbers.
+
+    >>> named_values({"text": "a", "label": 1}, {"label": ("ham", "spam")})
+    {'text': 'a', 'label': 'spam'}
+
+    Args:
+        values: Column to value.
+        names: The names by number, of each column of class labels. A number without a name stays.
+    """
+
+    def named(value: object, of_column: Sequence[str]) -> object:
+        if isinstance(value, list):
+            return [named(item, of_column) for item in value]
+        if isinstance(value, int) and -1 <= value < len(of_column):
+            return None if value == -1 else of_column[value]
+        return value
+
+    return {
+        column: named(value, names[column]) if column in names else value
+        for column, value in values.items()
+    }
 
 
 def _items(cell: str) -> list[object] | None:

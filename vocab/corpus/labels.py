@@ -38,7 +38,7 @@ class Labels:
             received = f"only {names[0]!r}" if names else "none"
             raise CorpusError(
                 f"expected at least two different labels in the training corpus, received "
-                f"{received}: a classifier needs classes to tell apart"
+                f"{received}: a classifier needs more than one class"
             )
         return cls(names)
 

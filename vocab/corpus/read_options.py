@@ -1,5 +1,6 @@
 """How files are to be read where their names leave it open."""
 
+import codecs
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -55,6 +56,8 @@ def _text_encoding(name: str) -> str:
     try:
         # It refuses encodings of bytes, such as base64, too.
         is_utf_8 = "é".encode(name) == "é".encode()
+        # That of names in URLs, idna, passes over no damaged byte.
+        codecs.getincrementaldecoder(name)("surrogateescape").decode(b"a")
     except UnicodeEncodeError:
         is_utf_8 = False
     except (LookupError, ValueError) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from gatewise.vocab.corpus import (
+    annotation_records,
     arrow_records,
     class_folders,
     csv_records,
@@ -40,6 +41,7 @@ _READERS = {
     Format.EXCEL: excel_records,
     Format.ARROW: arrow_records,
     Format.CLASS_FOLDERS: class_folders,
+    Format.ANNOTATIONS: annotation_records,
 }
 
 
@@ -188,6 +190,8 @@ def _open_table(file: DataFile, options: ReadOptions) -> Table:
         file = with_dialect(file, options)
     elif file.format is Format.EXCEL:
         file = replace(file, sheet=options.sheet)
+    if file.format is Format.JSON_LINES:
+        file = annotation_records.recognized(file)
     if file.format is Format.JSON_LINES:
         types = column_types(json_records.first_records(file))
         return Table(file, tuple(types), types=types)

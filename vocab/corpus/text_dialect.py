@@ -10,7 +10,14 @@ from dataclasses import replace
 
 from gatewise.vocab.corpus.class_folders import first_texts
 from gatewise.vocab.corpus.csv_delimiter import find_delimiters, is_quoted
-from gatewise.vocab.corpus.data_files import UTF_8, DataFile, Format, codec_of, first_bytes
+from gatewise.vocab.corpus.data_files import (
+    UTF_8,
+    DataFile,
+    Format,
+    codec_of,
+    first_bytes,
+    undecodable,
+)
 from gatewise.vocab.corpus.fasttext_records import has_several_labels
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.text_encoding import find_encodings
@@ -91,7 +98,10 @@ def _encoding(file: DataFile, sample: bytes, *, is_whole: bool) -> str:
 
 def _lines(file: DataFile, sample: bytes, *, is_whole: bool) -> list[str]:
     encoding, _ = codec_of(file)
-    text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(sample)
+    try:
+        text = codecs.getincrementaldecoder(encoding)(errors="replace").decode(sample)
+    except UnicodeError as error:
+        raise undecodable(file, error) from error
     lines = list(io.StringIO(text, newline="\n"))
     if not is_whole and len(lines) > 1:
         lines.pop()

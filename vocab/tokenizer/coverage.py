@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from gatewise.vocab.tokenizer.tokenizer import UNKNOWN_ID
-from gatewise.vocab.tokenizer.word_pieces import inside_words
+from gatewise.vocab.tokenizer.word_pieces import inside_words, piece_ids
 
 _BATCH_TEXTS = 4096
 
@@ -57,8 +57,6 @@ class CoverageCounter:
 
     Attributes:
         has_pieces: Whether words that the vocabulary lacks are read as pieces.
-        first_piece: Id of the first entry that is a piece; the number of entries if none is. An
-            entry after it is a piece too, one at the begin of a word if it has no mark.
 
     Args:
         tokenizer: The tokenizer; None for any that has no pieces of words.
@@ -67,8 +65,7 @@ class CoverageCounter:
     def __init__(self, tokenizer: Tokenizer | None = None) -> None:
         self._is_inside = inside_words(tokenizer) if tokenizer else np.zeros(0, dtype=np.bool_)
         self.has_pieces = bool(self._is_inside.any())
-        count = len(self._is_inside)
-        self.first_piece = int(self._is_inside.argmax()) if self.has_pieces else count
+        self._pieces = piece_ids(tokenizer) if tokenizer else range(0)
 
     def count(self, texts: Sequence[NDArray[np.int64]]) -> Coverage:
         """The coverage of texts as ids; at least one text."""
@@ -89,7 +86,8 @@ class CoverageCounter:
 
     def _in_pieces(self, ids: NDArray[np.int64], is_inside: NDArray[np.bool_]) -> int:
         goes_on = np.append(is_inside[1:], False)
-        return int(np.count_nonzero(~is_inside & (goes_on | (ids >= self.first_piece))))
+        is_piece = (ids >= self._pieces.start) & (ids < self._pieces.stop)
+        return int(np.count_nonzero(~is_inside & (goes_on | is_piece)))
 
 
 def measure_coverage(tokenizer: Tokenizer, texts: Iterable[str]) -> Coverage:

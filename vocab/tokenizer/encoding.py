@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from gatewise.vocab.tokenizer import text_limit
+from gatewise.vocab.tokenizer.ascii_words import AsciiWords
+from gatewise.vocab.tokenizer.character_ids import CharacterIds
 from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit, unit_of
 from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID
@@ -21,6 +23,9 @@ from gatewise.vocab.tokenizer.word_pieces import inside_words
 
 MAX_WINDOWS = 100
 """The largest number of windows that a model may read of a text."""
+
+_MAX_UNCUT = 16 * text_limit.MIN_CHARACTERS
+"""Longest text whose words are looked up without cutting it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,14 @@ class Encoder:
         return inside_words(self._tokenizer)
 
     @cached_property
+    def _character_ids(self) -> CharacterIds | None:
+        return CharacterIds.of(self._tokenizer)
+
+    @cached_property
+    def _ascii_words(self) -> AsciiWords | None:
+        return AsciiWords.of(self._tokenizer)
+
+    @cached_property
     def _limit(self) -> TextLimit:
         return TextLimit(self.max_ids, self.keep, unit_of(self._tokenizer))
 
@@ -194,10 +207,32 @@ class Encoder:
         """The ids of many texts in one array: the same as from `encode`, in less time."""
         if not texts:
             return Ragged.of([])
-        each, truncated = zip(*self._truncated(texts), strict=True)
+        if (characters := self._character_ids) and (
+            encoded := characters.encode(list(map(self.cut, texts)))
+        ):
+            return self._truncated_together(*encoded)
+        if self._ascii_words:
+            # Looking words up takes less time than cutting a text, unless it is very long.
+            each = self._ascii_words.encode(
+                [text if len(text) <= _MAX_UNCUT else self.cut(text) for text in texts]
+            )
+        else:
+            encodings = self._tokenizer.encode_batch_fast(list(map(self.cut, texts)))
+            each = [encoding.ids for encoding in encodings]
         lengths = np.fromiter(map(len, each), dtype=np.int64, count=len(each))
         ids = np.fromiter(chain.from_iterable(each), dtype=np.int64, count=int(lengths.sum()))
-        return Ragged(ids, lengths, np.array(truncated, dtype=np.bool_))
+        return self._truncated_together(ids, lengths)
+
+    def _truncated_together(self, ids: NDArray[np.int64], lengths: NDArray[np.int64]) -> Ragged:
+        """Texts, given by their ids in one array and the number of ids of each, truncated."""
+        truncated = lengths > self.max_ids
+        if truncated.any():
+            last = last_kept(self.max_ids, self.keep)
+            places = np.arange(len(ids)) - np.repeat(lengths.cumsum() - lengths, lengths)
+            left = np.where(truncated, lengths - last, 0).repeat(lengths)
+            ids = ids[(places < self.max_ids - last) | (places >= left)]
+            lengths = np.minimum(lengths, self.max_ids)
+        return Ragged(ids, lengths, truncated)
 
     def _truncated(self, texts: Sequence[str]) -> Iterator[tuple[list[int], bool]]:
         """The ids of each text, and whether it was truncated.
@@ -308,13 +343,18 @@ def window_lengths(lengths: NDArray[np.int64], counts: NDArray[np.int64]) -> NDA
     return 1 + tokens + (numbers < np.repeat((lengths - 1) % counts, counts))
 
 
+def last_kept(max_length: int, keep: Keep) -> int:
+    """How many of the last ids of a text that has more than `max_length` are kept."""
+    return {"head": 0, "tail": max_length - 1, "both": (max_length - 1) // 2}[keep]
+
+
 def truncate(ids: Sequence[int], max_length: int, keep: Keep) -> list[int]:
     """The first `[CLS]` and the ids that are kept of a text that has more than `max_length`.
 
     >>> truncate([2, 11, 12, 13, 14, 15], 4, "both")
     [2, 11, 12, 15]
     """
-    last = {"head": 0, "tail": max_length - 1, "both": (max_length - 1) // 2}[keep]
+    last = last_kept(max_length, keep)
     return [*ids[: max_length - last], *ids[len(ids) - last :]]
 
 

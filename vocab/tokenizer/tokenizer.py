@@ -1,4 +1,4 @@
-"""The tokenizer: trained on the texts of a corpus, and a copy with fewer entries.
+"""The tokenizer: trained on the texts of a corpus, and copies with fewer entries and with more.
 
 It uses only those parts of Hugging Face `tokenizers` that JavaScript runtimes implement in the
 same way, so one `tokenizer.json` serves every runtime.
@@ -14,7 +14,12 @@ from gatewise.vocab.errors import TokenizerError
 from gatewise.vocab.tokenizer import pre_tokenization, subwords
 from gatewise.vocab.tokenizer.vocabulary import BoundedCounter, VocabLimits
 from gatewise.vocab.tokenizer.word_ngrams import WordNgramCounts
-from gatewise.vocab.tokenizer.word_pieces import CONTINUATION, word_pieces
+from gatewise.vocab.tokenizer.word_pieces import (
+    CONTINUATION,
+    END_OF_PIECES,
+    inside_words,
+    word_pieces,
+)
 
 Unit = Literal["word", "subword", "character", "ngram"]
 Accents = Literal["keep", "strip"]
@@ -120,6 +125,32 @@ def reduce_tokenizer(tokenizer: Tokenizer, kept: Sequence[int]) -> Tokenizer:
         for entry, old in sorted(model["vocab"].items(), key=lambda item: item[1])
         if old in new_ids
     }
+    return Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
+
+
+def grow_tokenizer(tokenizer: Tokenizer, other: Tokenizer, vocab_size: int) -> Tokenizer:
+    """A tokenizer with the entries of another one, trained with the same options, after its own.
+
+    Entries that depend on each other, as merges do, do not grow: the tokenizer stays as it is. So
+    do the pieces of words.
+
+    Args:
+        tokenizer: The tokenizer, whose ids stay.
+        other: The tokenizer of further texts; its first entries are taken first.
+        vocab_size: Maximum number of entries, special tokens included.
+    """
+    if not has_independent_entries(tokenizer):
+        return tokenizer
+    document = json.loads(tokenizer.to_str())
+    entries = document["model"]["vocab"]
+    added = other.get_vocab(with_added_tokens=False)
+    new = [entry for entry in sorted(added, key=added.__getitem__) if entry not in entries]
+    if inside_words(tokenizer).any():
+        new = [entry for entry in new if not entry.startswith(CONTINUATION)]
+        if END_OF_PIECES not in entries:
+            new.insert(0, END_OF_PIECES)
+    for entry in new[: max(0, vocab_size - len(entries))]:
+        entries[entry] = len(entries)
     return Tokenizer.from_str(json.dumps(document, ensure_ascii=False))
 
 

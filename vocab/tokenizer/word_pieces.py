@@ -6,7 +6,8 @@ right. The pieces are the most frequent parts of the words of the training texts
 first, so that a word is unknown only if a character of it is.
 
 In a vocabulary, the words come first, then the pieces inside a word, then those at its begin: so a
-vocabulary tells by itself which of its entries are words.
+vocabulary tells by itself which of its entries are words. Words that are added later follow an
+entry that ends the pieces.
 """
 
 from collections import Counter
@@ -18,6 +19,9 @@ from tokenizers import Tokenizer, models
 
 CONTINUATION = "##"
 """Prefix of a piece that does not begin a word."""
+
+END_OF_PIECES = CONTINUATION
+"""The entry between the pieces and words that were added later; no text is split into it."""
 
 MAX_PIECE_CHARACTERS = 6
 """Longest piece."""
@@ -70,6 +74,15 @@ def inside_words(tokenizer: Tokenizer) -> NDArray[np.bool_]:
         inside = [id_ for entry, id_ in entries.items() if entry.startswith(CONTINUATION)]
         found[inside] = True
     return found
+
+
+def piece_ids(tokenizer: Tokenizer) -> range:
+    """The ids of the pieces; without pieces an empty range after the last entry."""
+    is_inside = inside_words(tokenizer)
+    if not is_inside.any():
+        return range(len(is_inside), len(is_inside))
+    end = tokenizer.token_to_id(END_OF_PIECES)
+    return range(int(is_inside.argmax()), len(is_inside) if end is None else end + 1)
 
 
 def split_word(word: str, ids: Mapping[str, int]) -> list[int] | None:

@@ -64,7 +64,7 @@ def fit(recipe: Recipe, train: EncodedTexts, test: EncodedTexts) -> TrainingRun:
             for part, name in ((train, "train"), (test, "test"))
         )
         loss = make_loss(config.training, train_rows, recipe.classes, multi_label=False)
-        trainer = Trainer(model, loss, config.training, config.training.averaging)
+        trainer = Trainer(model, loss, config.training)
         batches = Batches(train_rows, recipe.batch_size, recipe.seed)
         epochs = EpochTimer()
         for number in range(1, recipe.epochs + 1):

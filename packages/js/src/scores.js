@@ -1,6 +1,6 @@
 // Logits to scores to labels, as `service/model/scores.py` computes them.
 
-/** The score functions by name; both are computed in 64 bits and rounded to 32. */
+/** The score functions by name; they are computed in 64 bits and rounded to 32. */
 export const FUNCTIONS = {
   softmax(logits) {
     const largest = Math.max(...logits);
@@ -15,6 +15,11 @@ export const FUNCTIONS = {
       const small = Math.exp(-Math.abs(logit));
       return Math.fround(logit >= 0 ? 1 / (1 + small) : small / (1 + small));
     });
+  },
+
+  /** Of a model that predicts a number. */
+  none(logits) {
+    return Array.from(logits);
   },
 };
 

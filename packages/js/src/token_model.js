@@ -6,6 +6,7 @@ import { GatewiseError } from "./errors.js";
 import { FUNCTIONS } from "./scores.js";
 
 const FORMAT = 2;
+const SCORES = { multi_label_classification: "sigmoid", regression: "none" };
 const NETWORKS = {
   fp32: "onnx/model.onnx",
   fp16: "onnx/model_fp16.onnx",
@@ -26,7 +27,7 @@ export class TokenModel {
       .sort((one, other) => one - other)
       .map((id) => id2label[id]);
     this.multiLabel = problem === "multi_label_classification";
-    this.#function = FUNCTIONS[this.multiLabel ? "sigmoid" : "softmax"];
+    this.#function = FUNCTIONS[SCORES[problem] ?? "softmax"];
     this.thresholds = this.multiLabel
       ? this.labels.map((_, index) => Math.fround(gatewise.thresholds?.[index] ?? 0.5))
       : null;

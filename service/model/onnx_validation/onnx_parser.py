@@ -8,12 +8,13 @@ Source of the fields and their numbers: onnx.proto of the ONNX specification
 (https://onnx.ai/onnx/repo-docs/IR.html).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gatewise.service.model.errors import NetworkError
 from gatewise.service.model.onnx_validation.protobuf_reader import (
@@ -193,6 +194,19 @@ def parse_network(contents: bytes) -> ParsedNetwork:
 def parse_step_network(contents: bytes) -> ParsedNetwork:
     """Reads a network that takes one token and states, and returns logits and the next states."""
     return _parse(contents, _step_signature)
+
+
+def read_weights(contents: bytes, names: Container[str]) -> dict[str, NDArray[Any]]:
+    """The constants of some names, of those that a network has; it was parsed before."""
+    graph = Message(Message(memoryview(contents), _MODEL).bytes("graph"), _GRAPH)
+    tensors = (Message(data, _TENSOR) for data in graph.list("initializer"))
+    found = {}
+    for tensor in tensors:
+        if (name := str(tensor.bytes("name"), "ascii")) in names:
+            dtype = DTYPES[tensor.integer("data_type")].newbyteorder("<")
+            values = np.frombuffer(tensor.bytes("raw_data"), dtype)
+            found[name] = values.reshape(tensor.integers("dims"))
+    return found
 
 
 def _parse(contents: bytes, signature_of: Callable[[Message], Signature]) -> ParsedNetwork:

@@ -34,6 +34,7 @@ _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 _VERSION = ("model", "version")
+_IDENTITY = (*_VERSION, "sha256")
 _MAX_LABELS = 200
 _OTHER_LABELS = "(other)"
 """Stands for the labels of a model beyond so many: each is a series of its own."""
@@ -210,7 +211,7 @@ class Metrics:
         )
         self._too_many = self._requests.labels("other", "", "", "429")
         self._children: dict[tuple[object, ...], object] = {}
-        self._served: set[tuple[str, str, str]] = set()
+        self._served: set[tuple[str, ...]] | None = None  # not known before `update_gauges`
 
     def observe_request(self, request: RequestContext, seconds: float) -> None:
         """Counts a request and the seconds that its answer took."""
@@ -264,7 +265,7 @@ class Metrics:
         """Sets the gauges: versions, their shares and queues, open connections and streams."""
         self._connections.set(connections)
         self._open_streams.set(streams)
-        served_now = set()
+        self._served = set()
         for name in models.names():
             model = models.model(name)
             for version, share in model.traffic.items():
@@ -272,17 +273,16 @@ class Metrics:
                 self._queued.labels(name, version).set(served.waiting)
                 self._traffic.labels(name, version).set(share)
                 self._info.labels(name, version, served.sha256).set(1)
-                served_now.add((name, version, served.sha256))
-        for name, version, sha256 in self._served - served_now:
-            self._info.remove(name, version, sha256)
-            if not any((name, version) == served[:2] for served in served_now):
-                self._queued.remove(name, version)
-                self._traffic.remove(name, version)
-        self._served = served_now
+                self._served |= {(name, version), (name, version, served.sha256)}
 
     def exposition(self) -> bytes:
-        """Returns all metrics in Prometheus's text format."""
-        return exposition.generate_latest(self._registry)
+        """Returns the metrics of what is served, in Prometheus's text format.
+
+        Those of versions that are no longer served are left out, or each reload would add some.
+        """
+        registry = CollectorRegistry()
+        registry.register(_OfServed(self._registry, self._served))
+        return exposition.generate_latest(registry)
 
     def _child(self, key: tuple[object, ...], make: Callable[[], _Child]) -> _Child:
         """Returns a metric with its labels; the library's own lookup is slow."""
@@ -304,6 +304,22 @@ def shared_by_processes() -> Iterator[Callable[[int], None]]:
             yield lambda pid: multiprocess.mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
         finally:
             del os.environ[_MULTIPROCESS_FOLDER]
+
+
+class _OfServed(Collector):
+    def __init__(self, registry: CollectorRegistry, served: set[tuple[str, ...]] | None) -> None:
+        self._registry, self._served = registry, served
+
+    def collect(self) -> Iterable[prometheus_client.Metric]:
+        """Returns the metrics without the samples of versions that are not served."""
+        for metric in self._registry.collect():
+            metric.samples = [s for s in metric.samples if self._is_served(s.labels)]
+            yield metric
+
+    def _is_served(self, labels: Mapping[str, str]) -> bool:
+        if self._served is None or not labels.get("version"):
+            return True
+        return tuple(labels[name] for name in _IDENTITY if name in labels) in self._served
 
 
 class _Replicas(Collector):

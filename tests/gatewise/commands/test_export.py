@@ -18,20 +18,25 @@ def export(gatewise):
 
 def test_steps_are_shown_with_what_they_cost(export, model_folder, languages, tmp_path):
     out = tmp_path / "phone"
-    options = ("--target", "mobile", "--max-size", "45KB", "--with-tokenizer")
+    options = ("--target", "mobile", "--max-size", "45KB")
     code, stdout, stderr = export(
         model_folder, "--out", out, *options, "--validation", languages / "validation.csv"
     )
     assert code == 0, stderr
     assert "weights as 8-bit integers" in stdout
-    assert "of 45,000: network, dictionary and config.json" in stdout
+    assert "an app that gives raw texts carries one file of" in stdout
+    assert "of 45,000: network, tokenizer.json and config.json" in stdout
+    assert "and onnxruntime: some 14 MB in a page" in stdout
+    assert (out / "onnx" / "model_text.onnx").exists()
     assert f"written to {out} and {out}.zip" in stdout
     assert stderr.count("accuracy") >= 4
 
 
 def test_json(export, model_folder, tmp_path):
-    code, stdout, _ = export(model_folder, "--out", tmp_path / "phone", "--json")
+    options = ("--without-tokenizer", "--json")
+    code, stdout, _ = export(model_folder, "--out", tmp_path / "phone", *options)
     document = json.loads(stdout)
+    assert document["text_model"] is None
     assert (code, document["precision"], document["limit"]) == (0, "int8", None)
     assert document["archive"] == str(tmp_path / "phone.zip")
 

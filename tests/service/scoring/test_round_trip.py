@@ -30,7 +30,7 @@ from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
 class OneLabel:
     """A classifier that gives every text the same label."""
 
-    multi_label, thresholds, reject = False, None, None
+    task, multi_label, thresholds, reject = "single_label", False, None, None
     classes_ = ("no", "yes")
     artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
 
@@ -259,14 +259,22 @@ def test_parts_of_different_types_are_united(tmp_path, name):
     assert written["v"].to_pylist() == values
 
 
-def test_parts_that_cannot_be_united_are_named_before_the_first_row(tmp_path):
+@pytest.mark.parametrize(
+    ("parts", "types"),
+    [
+        ((["a"], [1]), ("int64", "string")),
+        (([decimal.Decimal("0.1")], [0.5]), ("double", "decimal")),
+    ],
+)
+def test_parts_that_cannot_be_united_are_named_before_the_first_row(tmp_path, parts, types):
     (tmp_path / "in").mkdir()
-    for number, values in enumerate((["a"], [1])):
+    for number, values in enumerate(parts):
         pq.write_table(
             pa.table({"text": ["late"], "v": values}), tmp_path / "in" / f"{number}.parquet"
         )
     with pytest.raises(
-        CorpusError, match=r"1\.parquet: column 'v' has the type int64, and in .*0\.parquet"
+        CorpusError,
+        match=rf"1\.parquet: column 'v' has the type {types[0]}, and in .*0\.parquet.* {types[1]}",
     ):
         score(tmp_path / "in", tmp_path / "out.parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

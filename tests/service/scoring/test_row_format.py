@@ -187,6 +187,12 @@ def test_nan_and_infinity_are_empty_cells(tmp_path):
     assert [row["n"] for row in read(write(tmp_path / "out.parquet", rows))] == [None] * 4
 
 
+def test_a_map_beside_nan_is_json_like_any_other(tmp_path):
+    pairs = pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int8()))
+    for value, text in zip(pairs, ('[["a", 1]]', "[]"), strict=True):
+        assert json_text({"x": math.nan, "m": value}) == f'{{"x": null, "m": {text}}}'
+
+
 def test_parquet_values_become_json(tmp_path):
     table = arrow_table().drop_columns(["bytes", "fixed", "took", "struct"])
     pq.write_table(table, tmp_path / "in.parquet")
@@ -211,6 +217,11 @@ def test_cells_and_json_of_single_values():
     assert cell_text(pa.scalar(None, pa.date32())) == ""
     assert cell_text(pa.scalar({"a": when.date()})) == '{"a": "2024-02-29"}'
     assert json_text({"a": [float("inf"), (float("nan"),)]}) == '{"a": [null, [null]]}'
+
+
+def test_value_beyond_every_integer_of_its_column_type_is_refused(tmp_path):
+    with pytest.raises(OutputError, match="column 'n': expected values of type int64"):
+        write(tmp_path / "out.parquet", [{"n": 2**64 - 1}], pa.schema([("n", pa.int64())]))
 
 
 def test_value_out_of_the_range_of_its_column_type_is_refused(tmp_path):

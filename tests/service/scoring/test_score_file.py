@@ -27,7 +27,7 @@ from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
 class ParityClassifier:
     """A classifier of the parity of the number of words; it reads at most ten tokens."""
 
-    multi_label, thresholds, reject = False, None, None
+    task, multi_label, thresholds, reject = "single_label", False, None, None
     artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
 
     def __init__(self):
@@ -79,6 +79,40 @@ def test_columns_of_arrow_keep_their_types(tmp_path: Path) -> None:
     found = pq.read_table(tmp_path / "out.parquet")
     assert found.schema.field("id").type == pa.int8()
     assert found["id"].to_pylist() == [1, 2]
+
+
+def class_labels(path: Path, *names: str) -> Path:
+    """A Parquet file with class labels, as numbers, as Hugging Face's `datasets` writes them."""
+    features = {"label": {"names": names, "_type": "ClassLabel"}}
+    features["tags"] = {"feature": features["label"], "_type": "List"}
+    made = pa.table({"text": ["one", "one two"], "label": [1, -1], "tags": [[0, 1], None]})
+    info = json.dumps({"info": {"features": features}})
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(made.replace_schema_metadata({"huggingface": info}), path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_class_labels_have_their_names_in_text(tmp_path: Path, suffix: str) -> None:
+    score(class_labels(tmp_path / "in.parquet", "ham", "spam"), tmp_path / f"out.{suffix}")
+    first, second = rows_of(tmp_path / f"out.{suffix}")
+    tags = ["ham", "spam"] if suffix == "jsonl" else '["ham", "spam"]'
+    assert (first["label"], first["tags"]) == ("spam", tags)
+    assert not second["label"]
+
+
+def test_class_labels_stay_numbers_where_the_file_has_their_names(tmp_path: Path) -> None:
+    class_labels(tmp_path / "in" / "a.parquet", "ham", "spam")
+    score(tmp_path / "in", tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet")["label"].to_pylist() == [1, -1]
+    assert open_records(tmp_path / "out.parquet").tables[0].class_names["label"] == ("ham", "spam")
+    # The number 1 stands for another label in another file.
+    class_labels(tmp_path / "in" / "b.parquet", "spam", "ham")
+    score(tmp_path / "in", tmp_path / "out.parquet")
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert found["label"].to_pylist() == ["spam", None, "ham", None]
+    assert found["tags"].to_pylist() == [["ham", "spam"], None, ["spam", "ham"], None]
+    assert b"huggingface" not in (found.schema.metadata or {})
 
 
 def test_only_some_formats_are_written(source: Path) -> None:

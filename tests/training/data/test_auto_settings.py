@@ -76,6 +76,13 @@ def test_the_unit_follows_from_the_texts(rows_of, texts, settings, unit):
     assert with_unit(config.load(assignments=settings), rows_of(texts)).tokens.unit == unit
 
 
+def test_more_unknown_words_are_allowed_beside_similar_ones(rows_of):
+    # Two words of about six occur once, as in a few questions on many topics.
+    rows = rows_of([f"{text} {text[0]}{number} x{number}" for number, text in enumerate(ENGLISH)])
+    assert with_unit(config.load(), rows).tokens.unit == "character"
+    assert with_unit(config.load(), rows, has_neighbours=True).tokens.unit == "word"
+
+
 def test_other_settings_are_left_alone(rows_of):
     given = config.load(assignments=["tokens.lowercase=false", "training.seed=4"])
     found = with_unit(given, rows_of(NAMES))

@@ -192,3 +192,17 @@ def test_exact_copies_are_always_found_however_the_rows_come(train, validation, 
     assert (found.conflicting or 0) == sum(
         len(of_text) for of_text in labels_of.values() if len(set(of_text)) > 1
     )
+
+
+def test_near_duplicates_with_another_label_are_found_on_request():
+    texts = [nearly(last=str(number)) for number in range(3)] + ["something else altogether here"]
+    labels = ["x", "x", "y", "y"]
+    finder = Finder(0.8, max_conflicts=10)
+    finder.add("train", texts, labels)
+    pairs = [(each.first[1], each.second[1]) for each in conflicts(finder.found())]
+    assert sorted(pairs) == [(0, 2), (1, 2)]
+    assert not conflicts(look(train=texts, labels={"train": labels}))
+
+
+def conflicts(found):
+    return [example for example in found.examples if example.kind == "near-conflict"]

@@ -17,7 +17,7 @@ def test_a_model_is_measured_as_it_serves(multi_label_folder):
     assert (found.name, found.precision) == ("32-bit floats", "fp32")
     assert found.file == "onnx/model.onnx"
     assert found.bytes == len(classifier.artifact.folder.model.read_bytes())
-    assert (found.accuracy, found.macro_f1) == (0.9, 0.8)
+    assert found.metrics == {"accuracy": 0.9, "macro_f1": 0.8}
     assert found.tokens == 4  # the begin mark and the three words of the text in the middle
     assert found.latency_ms > 0
     assert found.texts_per_second > 0
@@ -28,10 +28,19 @@ def test_a_model_is_measured_as_it_serves(multi_label_folder):
 
 def test_a_precision_that_costs_more_than_the_budget_is_reported(multi_label_folder):
     exact = measure(Classifier.load(multi_label_folder), METRICS, ["red"])
-    halves = replace(exact, precision="fp16", file="onnx/model_fp16.onnx", accuracy=0.898)
-    integers = replace(exact, precision="int8", file="onnx/model_quantized.onnx", accuracy=0.897)
+    metrics = [{"accuracy": accuracy, "macro_f1": 0.8} for accuracy in (0.898, 0.897)]
+    halves = replace(exact, precision="fp16", file="onnx/model_fp16.onnx", metrics=metrics[0])
+    file = "onnx/model_quantized.onnx"
+    integers = replace(exact, precision="int8", file=file, metrics=metrics[1])
     (finding,) = accuracy_losses([exact, halves, integers])
     assert finding == (
         "8-bit integers (onnx/model_quantized.onnx): accuracy 0.8970, where 32-bit floats have "
         "0.9000: use onnx/model.onnx where that counts"
     )
+
+
+def test_a_precision_that_predicts_numbers_worse_is_reported(multi_label_folder):
+    exact = measure(Classifier.load(multi_label_folder), METRICS, ["red"])
+    models = [replace(exact, metrics={"rmse": rmse, "mae": 1.0}) for rmse in (2.0, 2.01, 2.03)]
+    (finding,) = accuracy_losses(models)
+    assert "RMSE 2.0300, where 32-bit floats have 2.0000" in finding

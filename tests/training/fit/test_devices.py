@@ -31,7 +31,9 @@ random = np.random.default_rng(1)
 ids = [random.integers(3, 30, random.integers(2, 9)) for _ in range(50)]
 labels = random.integers(0, 2, 50).astype(np.int32)
 train = examples.store([(ids, labels)], Path(sys.argv[1]))
-config = TrainingConfig(batch_size=7, optimizer="sgd", class_weights="balanced", clip_norm=0.05)
+config = TrainingConfig(
+    batch_size=7, optimizer="sgd", class_weights="balanced", clip_norm=0.05, averaging=0.9
+)
 shape = Shape(vocab_size=30, classes=2, ngrams=(1, 2), buckets=10)
 drops = dict.fromkeys(["dropout", "word_dropout", "input_dropout"], 0.0)
 still = NetworkConfig(units=4, embedding_size=4, **drops)
@@ -40,7 +42,7 @@ for strategy in (devices.strategy(), devices.strategy(["CPU:0", "CPU:1"])):
     with strategy.scope():
         model = build(still, shape, seed=1)
     loss = make_loss(config, train, 2, multi_label=False)
-    trainer = Trainer(model, loss, config, 0.9)
+    trainer = Trainer(model, loss, config)
     # The last batch has one text, fewer than there are replicas.
     batches = tensors(train, Batches(train, 7, seed=1).epoch(1), loss.row_weights)
     losses = [trainer.update(batch, 0.1) for batch in batches]

@@ -26,7 +26,7 @@ def test_texts_are_counted_and_not_occurrences(tmp_path):
 def test_pieces_are_counted_where_rare_words_would_be_split(tmp_path):
     # 5 to 7 are words, 8 to 10 pieces; 5 is in one text.
     texts = [[2, 6], [2, 6, 7], [2, 5, 7], [2, 7, 9]]
-    words = WordSplits(8, {5: [6, 8], 6: [9], 7: [9]})
+    words = WordSplits(range(8, 11), {5: [6, 8], 6: [9], 7: [9]})
     model = build(NetworkConfig(units=4), Shape(11, 3, (1,)), seed=1)
     count_ngrams(model, stored(texts, tmp_path), words)
     idf = model.get_layer("ngrams").idf.numpy()

@@ -45,17 +45,19 @@ class Fit:
         self.path = folder / "checkpoint.npz"
         self.progress = []
 
-    def run(self, resume=False, stop_at=None):
+    def run(self, resume=False, stop_at=None, weights=None):
         self.model = build(self.network_config, self.shape, self.config.seed)
+        if weights:
+            self.model.set_weights(weights)
 
         def on_progress(progress):
             self.progress.append(progress)
             if stop_at is not None and progress.step == stop_at:
                 raise StoppedError
 
+        loss = make_loss(self.config, self.train, self.shape.classes, multi_label=False)
         return fit(
-            self.model,
-            make_loss(self.config, self.train, self.shape.classes, multi_label=False),
+            Trainer(self.model, loss, self.config),
             self.config,
             self.train,
             self.validation,
@@ -121,9 +123,9 @@ def test_every_optimizer_makes_updates(optimizer, tmp_path):
     logits = keras.layers.Dense(2, name="classifier")(mean)
     model = keras.Model({"input_ids": ids, "attention_mask": mask}, logits)
     train = two_topics(tmp_path, 32, seed=3)
-    config = TrainingConfig(optimizer=optimizer, clip_norm=1.0, batch_size=16)
+    config = TrainingConfig(optimizer=optimizer, clip_norm=1.0, batch_size=16, averaging=0.9)
     loss = make_loss(config, train, 2, multi_label=False)
-    trainer = Trainer(model, loss, config, 0.9)
+    trainer = Trainer(model, loss, config)
     before = trainer.weights()
     for batch in tensors(train, Batches(train, 16, seed=1).epoch(1), None):
         assert np.isfinite(trainer.update(batch, 0.1))
@@ -238,6 +240,18 @@ def test_a_flat_cost_is_reported(tmp_path):
     result = Fit(tmp_path, learning_rate=1e-7, epochs=3).run()
     assert "the cost is flat" in result.findings[0]
     assert "learning rate 1e-07 is too small" in result.findings[0]
+
+
+@pytest.mark.parametrize(("path", "is_flat"), [("solved", False), ("descended", True)])
+def test_a_network_that_fits_before_the_first_update_is_flat_unless_its_path_is_solved(
+    path, is_flat, tmp_path
+):
+    trained = Fit(tmp_path, epochs=3)
+    trained.run()
+    again = Fit(tmp_path / "again", linear_path=path, learning_rate=1e-6, epochs=3, seed=5)
+    again.validation = two_topics(tmp_path, 100, seed=2, noise=0.3)
+    findings = again.run(weights=trained.model.get_weights()).findings
+    assert any("the cost is flat" in finding for finding in findings) == is_flat
 
 
 def test_the_learning_rate_range_test(tmp_path):

@@ -5,6 +5,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data import examples
+from gatewise.training.data.value_scale import ValueScale
 from gatewise.training.fit.loss import Loss, make_loss
 
 LOGITS = np.random.default_rng(1).normal(size=(6, 3)).astype(np.float32)
@@ -78,3 +79,15 @@ def test_in_a_multi_label_task_yes_and_no_are_balanced_for_each_label(tmp_path):
 def test_without_class_weights_there_are_none(tmp_path):
     loss = make_loss(TrainingConfig(), stored(tmp_path, LABELS), 3, multi_label=False)
     assert loss.class_weights is None
+
+
+def test_numbers_have_the_squared_error_or_that_of_huber(tmp_path):
+    scale = ValueScale(100.0, 20.0)
+    targets = np.array([[0.0], [1.0], [-1.0]], dtype=np.float32)
+    logits = np.array([[0.5], [1.0], [2.0]], dtype=np.float32)
+    rows = examples.store([([np.array([2])] * 3, targets)], tmp_path)
+    for name, expected in (("squared", [0.25, 0, 9]), ("huber", [0.25, 0, 5])):
+        loss = make_loss(TrainingConfig(loss=name), rows, 1, multi_label=False, scale=scale)
+        assert loss.per_text(logits, targets, smoothed=True).numpy().tolist() == expected
+        assert loss.per_text(logits, targets, smoothed=False).numpy().tolist() == [0.25, 0, 9]
+        assert loss.guess == 1

@@ -17,6 +17,10 @@ def gradient(step):
     return np.random.default_rng(100 + step).normal(size=(ROWS, WIDTH)).astype(np.float32)
 
 
+def averaging_of(momentum):
+    return tf.Variable(momentum) if momentum else None
+
+
 def update(table, step, rows, *others):
     rows = np.array(rows, dtype=np.int32)
     given = (tf.constant(rows), tf.constant(gradient(step)[rows]))
@@ -26,10 +30,10 @@ def update(table, step, rows, *others):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_with_every_row_in_every_batch_it_is_keras_s_adamw(momentum):
     variable = tf.Variable(first_values())
-    table = RowAdamW(variable, momentum, weight_decay=0.02)
+    table = RowAdamW(variable, averaging_of(momentum), weight_decay=0.02)
     theirs = keras.Variable(first_values())
-    averaging = {"use_ema": True, "ema_momentum": momentum} if momentum else {}
-    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.02, **averaging)
+    options = {"use_ema": True, "ema_momentum": momentum} if momentum else {}
+    optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.02, **options)
     optimizer.build([theirs])
     for step, rate in enumerate(RATES):
         update(table, step, np.random.default_rng(step).permutation(ROWS))
@@ -49,8 +53,8 @@ def row_optimizer(kind, momentum):
     """The variable, its optimizer, and what its updates take besides."""
     variable = tf.Variable(first_values())
     if kind is RowAdamW:
-        return variable, RowAdamW(variable, momentum, 0.1), []
-    return variable, RowAdagrad(variable, momentum), [tf.constant(4.0)]
+        return variable, RowAdamW(variable, averaging_of(momentum), 0.1), []
+    return variable, RowAdagrad(variable, averaging_of(momentum)), [tf.constant(4.0)]
 
 
 @pytest.mark.parametrize("kind", [RowAdamW, RowAdagrad])

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from gatewise.training.data import examples
-from gatewise.training.fit.path_weights import Prior
+from gatewise.training.data.value_scale import ValueScale
+from gatewise.training.fit.path_weights import NUMBERS_PRIOR, Prior
 from gatewise.training.fit.validation import balance_paths, validate
 
 
@@ -84,3 +85,27 @@ def test_the_logits_of_windows_are_pooled(tmp_path):
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[[0, 1, 2], [1, 0, 2]]
     assert found.metric == 1
     assert found.loss == pytest.approx(losses.mean())
+
+
+class NumberPaths:
+    """A stub of a trainer whose paths predict half and twice the first token of each text."""
+
+    separate_losses, path_count = True, 2
+
+    def path_logits(self, batch):
+        ids = batch[0].numpy()[:, :1].astype(np.float32)
+        return [ids / 2, ids * 0 + 1]
+
+
+def test_paths_that_predict_numbers_are_weighted_by_their_squared_error(tmp_path):
+    numbers = np.array([[1], [2], [3], [4]] * 50, dtype=np.float32)
+    stored = examples.store([([row.astype(np.int64) for row in numbers], numbers)], tmp_path)
+    scale = ValueScale(0.0, 10.0)
+    settings = {"multi_label": False, "scale": scale, "prior": NUMBERS_PRIOR}
+    first, second = balance_paths(NumberPaths(), stored, **settings)
+    # The first path twice is exact; the prior keeps the weights a little nearer to one.
+    assert 1.8 < first < 2
+    assert second < 0.3
+    found = validate(NumberPaths(), stored, "rmse", **settings)
+    assert found.metric == pytest.approx(10 * np.sqrt(found.loss))
+    assert found.loss < 0.05

@@ -81,6 +81,7 @@ def test_the_result_describes_the_files(exported, rows):
     carried = ("onnx/model_quantized.onnx", "tokenizer.json", "config.json")
     parts = sum((folder / name).stat().st_size for name in carried)
     assert result.text_model == (folder / "onnx/model_text.onnx").stat().st_size
+    assert result.parts == parts
     assert result.size == max(parts, result.text_model)
     assert result.size <= result.limit == 45_000
     assert result.tokens == read_model_folder(folder).config.vocab_size
@@ -91,7 +92,8 @@ def test_the_result_describes_the_files(exported, rows):
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["export"]
     assert (metrics["size"], metrics["steps"][-1]["accuracy"]) == (result.size, accuracy)
     card = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"{result.size:,} bytes" in card
+    assert f"one file of {result.text_model:,} bytes" in card
+    assert f"{parts:,} bytes: the network in ONNX" in card
     assert f"{accuracy:.4f}" in card
 
 
@@ -172,7 +174,7 @@ def test_the_javascript_example_runs(model_folder, tmp_path, precision):
 
 def test_an_artifact_is_replaced_and_its_bytes_follow_from_the_model(model_folder, tmp_path):
     one, two = (tmp_path / name / "phone" for name in ("one", "two"))
-    result = export_mobile(model_folder, one, precision="fp16", on_step=ignore)
+    result = export_mobile(model_folder, one, precision="fp16", with_text=False, on_step=ignore)
     assert [step.accuracy for step in result.steps] == [None]  # without rows
     assert result.text_model is None
     assert read_model_folder(one).precision == "fp16"
@@ -193,7 +195,7 @@ def test_a_multi_label_artifact_uses_the_sigmoid(multi_label_folder, tmp_path):
     export_mobile(multi_label_folder, out, with_text=True, on_step=ignore)
     assert vectors(out)["score_function"] == "sigmoid"
     assert python_example(out).returncode == 0
-    export_mobile(multi_label_folder, out, on_step=ignore)
+    export_mobile(multi_label_folder, out, with_text=False, on_step=ignore)
     assert "sigmoid(logits)" in (out / "examples" / "TextClassifier.kt").read_text(encoding="utf-8")
 
 
@@ -214,7 +216,9 @@ def test_subwords_are_refused_with_a_text_model(subword_folder, tmp_path):
     out = tmp_path / "phone"
     with pytest.raises(TokenizerTablesError, match="subword"):
         export_mobile(subword_folder, out, with_text=True, on_step=pytest.fail)
-    export_mobile(subword_folder, out, on_step=ignore)
+    result = export_mobile(subword_folder, out, on_step=ignore)
+    assert result.text_model is None
+    assert "received subword" in result.without_text
     assert Classifier.load(out).predict(["ein Wort"])
 
 

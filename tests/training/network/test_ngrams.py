@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfTransformer
 
-from gatewise.training.network.ngrams import MULTIPLIERS, SCALE, NgramLogits, NgramRows
+from gatewise.service.model.linear_path import MULTIPLIERS, SCALE
+from gatewise.training.network.ngrams import NgramLogits, NgramRows
 from gatewise.training.network.shape import NgramTable
 
 TABLE = NgramTable(lengths=(1, 2), vocab_size=20, buckets=1000, width=3)

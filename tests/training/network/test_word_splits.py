@@ -14,12 +14,12 @@ def test_a_word_is_split_into_what_it_would_be_read_as_without_it():
     assert pieces["walks"] == ["walk", "##s"]
     assert pieces["talking"] == ["talk", "##ing"]
     assert pieces["the"] == ["t", "##h", "##e"]
-    assert splits.first_piece == 3 + len(WORDS)
+    assert splits.piece_ids.start == 3 + len(WORDS)
     assert set(splits.pieces) == set(range(3, 3 + len(WORDS)))
 
 
 def test_final_pieces_end_more_words_than_they_are_inside_of():
-    splits = WordSplits(10, {3: [10, 11], 4: [12, 11], 5: [10, 11, 12], 6: [10, 13, 13]})
+    splits = WordSplits(range(10, 14), {3: [10, 11], 4: [12, 11], 5: [10, 11, 12], 6: [10, 13, 13]})
     # 12 ends a word and begins another; 13 is inside of one and ends it.
     assert splits.final_pieces() == {11}
 

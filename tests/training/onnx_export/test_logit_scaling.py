@@ -33,3 +33,11 @@ def test_logits_are_scaled_and_the_graph_stays(network, onnx_logits, options, ng
     assert (after.argmax(axis=1) == before.argmax(axis=1)).all()
     assert scaled.graph.node == proto.graph.node
     assert (onnx_logits(proto, TEXTS) == before).all()  # the argument is not changed
+
+
+def test_a_shift_is_added_to_every_scaled_logit(network, onnx_logits):
+    config = NetworkConfig(units=5, embedding_size=6, buckets=20)
+    proto = to_onnx(network(config, Shape(50, 1, (1, 2)), spread=0.3), config)
+    found = onnx_logits(scale_logits(proto, 30.0, 500.0), TEXTS)
+    expected = 30 * onnx_logits(proto, TEXTS).astype(np.float64) + 500
+    np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -141,7 +141,17 @@ def contents(labels=("ham", "spam"), *, several=False, texts=None, rows=400, epo
         reviewed=reviewed,
         part="test",
         layers=parameters.parameters(settings.network, Shape(321, count, (1, 2))),
-        models=(ExportedModel("fp32", "onnx/model.onnx", 1_480_000, 0.9, 0.8, 9, 0.2468, 5432.1),),
+        models=(
+            ExportedModel(
+                "fp32",
+                "onnx/model.onnx",
+                1_480_000,
+                {"accuracy": 0.9, "macro_f1": 0.8},
+                9,
+                0.2468,
+                5432.1,
+            ),
+        ),
         calibration=Calibration(1.42, rows, 0.45, 0.4, 0.08, 0.02, reviewed.trust, reviewed.trust),
         duplicates=finder.found(),
         vectors=Vectors(np.zeros((321, 8), dtype=np.float32), found=200, of=318),
@@ -251,7 +261,9 @@ def test_labels_and_texts_are_escaped(several, count):
 def test_templates_never_mark_a_text_as_safe():
     templates = Path(page.__code__.co_filename).parent / "templates"
     found = sorted(templates.iterdir())
-    assert {file.name for file in found} == {"page.html", "page.js", "parts.html", "style.css"}
+    assert {file.name for file in found} == {
+        *("page.html", "page.js", "parts.html", "style.css", "audit.html"),
+    }
     for file in found:
         assert not re.search(r"\|\s*safe|autoescape|Markup", file.read_text("utf-8")), file
 

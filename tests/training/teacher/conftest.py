@@ -1,5 +1,6 @@
 """A small encoder in the layout of Hugging Face, and rows that it knows more of than they tell."""
 
+import importlib.util
 import json
 import random
 
@@ -72,6 +73,26 @@ def encoder(tmp_path_factory):
 def write_encoder():
     """Writes such an encoder to a folder."""
     return written
+
+
+@pytest.fixture
+def safetensors(write_encoder, tmp_path):
+    """A BERT of one layer with random weights, with the tokenizer of the encoder in ONNX.
+
+    PyTorch is not among the packages that the tests install, for it takes gigabytes on Linux.
+    """
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"this machine lacks the Python package {package}")
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    folder = write_encoder(tmp_path / "bert")
+    (folder / "onnx" / "model.onnx").unlink()
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=55, intermediate_size=16, **size)).save_pretrained(folder)
+    return folder
 
 
 def sentences(words, count, seed):

@@ -109,6 +109,36 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(corpora, encoder, tmp_p
     assert trained[0] == trained[1]
 
 
+def test_an_endpoint_teaches_and_is_compared(gatewise, corpora, endpoint, topic_rows, tmp_path):
+    """Its address stays out of the model folder, and each text is asked for once."""
+    words = {"tomato": "food", "tram": "travel"}
+    for part in ("train", "test"):
+        words |= {
+            word: topic
+            for text, topic in topic_rows(part, 99, 0)
+            for word in text.split()
+            if len(word) > 2 and word not in ("need", "some", "and", "about", "the", "please")
+        }
+    endpoint.answers = lambda text: next(words[word] for word in text.split() if word in words)
+    out, unlabelled = tmp_path / "model", tmp_path / "texts.txt"
+    unlabelled.write_text("please tomato to a bean\nabout the tram of my bus\n", encoding="utf-8")
+    command = ("train", corpora[0], "--test", corpora[1], "--out", out)
+    command += ("--teacher", endpoint.url, "--unlabelled", unlabelled)
+    settings = arguments("teacher.untaught=false", 'teacher.copies="auto"')
+    code, stdout, stderr = gatewise(*command, *settings)
+    assert code == 0, stderr
+    assert "teacher small: reads the" in stderr
+    assert f"{len(endpoint.requests):,} requests, " in stderr
+    assert len(set(endpoint.texts)) == len(endpoint.texts)
+    assert "accuracy on the test rows: teacher 1.0000, taught" in stdout
+    taught = json.loads((out / "metrics.json").read_text(encoding="utf-8"))["teacher"]
+    assert taught["teachers"][0]["name"] == "small"
+    assert (taught["teacher"]["bytes"], taught["copies"]) == (None, 0)
+    assert 'id="teacher"' in (out / "report.html").read_text(encoding="utf-8")
+    written = [file.read_bytes() for file in out.rglob("*") if file.is_file()]
+    assert not any(endpoint.url.encode() in contents for contents in written)
+
+
 def test_several_labels_a_text_are_taught(gatewise, write_csv, encoder, tmp_path):
     rows = [
         (f"some {a} and {b}", f"food|{c}" if a != "the" else c)
@@ -132,7 +162,10 @@ def test_several_labels_a_text_are_taught(gatewise, write_csv, encoder, tmp_path
     [
         (["--teacher", "none"], "none: expected the folder of a teacher, found none (--teacher)"),
         (["--unlabelled", "x.txt"], "teacher.unlabelled: expected teacher.folders too"),
-        (["--set", "teacher.mode=fine_tuned"], "setting teacher.mode: input should be 'frozen'"),
+        (
+            ["--set", "teacher.mode=thawed"],
+            "setting teacher.mode: input should be 'auto', 'frozen'",
+        ),
     ],
 )
 def test_what_cannot_be_taught_by_is_refused_before_a_row_is_read(

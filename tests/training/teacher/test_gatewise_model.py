@@ -6,7 +6,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.training.config import config
 from gatewise.training.teacher.gatewise_model import GatewiseModel
 from gatewise.training.teacher.labeller import Labeller, check_folders, open_teachers
-from gatewise.training.teacher.teacher import TeacherError
+from gatewise.training.teacher.teacher import LabelledTexts, TeacherError
 from gatewise.vocab.corpus.labels import Labels
 
 TEXTS = ["red and blue", "grey", "reddish"]
@@ -32,7 +32,9 @@ def test_several_are_averaged(multi_label_folder, tmp_path):
     names = labels("blue", "green", "red")
     settings = config.load().taught_by([multi_label_folder, other])
     check_folders(settings)
-    teachers = open_teachers(settings, names, multi_label=True)
+    # Nothing is fine-tuned.
+    none = LabelledTexts([], names.matrix([]))
+    teachers = open_teachers(settings, names, none, none, tmp_path, print, multi_label=True)
     labeller = Labeller(teachers, tmp_path)
     expected = Classifier.load(other).predict_proba(TEXTS)
     assert labeller.probabilities(TEXTS) == pytest.approx(expected, abs=1e-3)

@@ -15,24 +15,6 @@ from gatewise.training.teacher.word_neighbours import neighbours
 pytestmark = pytest.mark.teacher
 
 
-@pytest.fixture
-def safetensors(write_encoder, tmp_path):
-    """A BERT of one layer with random weights, with the tokenizer of the encoder in ONNX.
-
-    PyTorch is not among the packages that the tests install, for it takes gigabytes on Linux.
-    """
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"this machine lacks the Python package {package}")
-    from transformers import BertConfig, BertModel
-
-    folder = write_encoder(tmp_path / "bert")
-    (folder / "onnx" / "model.onnx").unlink()
-    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    BertModel(BertConfig(vocab_size=55, intermediate_size=16, **size)).save_pretrained(folder)
-    return folder
-
-
 def test_its_vectors_do_not_depend_on_the_other_texts(safetensors):
     encoder = TextEncoder(read_encoder_folder(safetensors))
     assert encoder.width == 8

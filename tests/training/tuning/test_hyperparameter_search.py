@@ -14,7 +14,7 @@ from gatewise.training.fit.progress import Epoch, Finding, Progress
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.hyperparameter_search import Callbacks, SearchLimits, tune
 from gatewise.training.tuning.search_folder import SearchFolder
-from gatewise.training.tuning.study import SearchError, Suggestion
+from gatewise.training.tuning.study import SearchError, SuggestedTrial
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
 
@@ -203,7 +203,7 @@ def test_a_time_budget_stops_the_trial_in_progress(search, tmp_path):
 
 @pytest.mark.usefixtures("stub")
 def test_a_hopeless_trial_is_stopped(search, tmp_path, monkeypatch):
-    monkeypatch.setattr(Suggestion, "is_hopeless", lambda trial: trial.number == 1)
+    monkeypatch.setattr(SuggestedTrial, "is_hopeless", lambda trial: trial.number == 1)
     result = search(tmp_path / "search")
     first, second = result.trials
     assert (first.state, first.epochs, second.state) == ("pruned", 1, "complete")

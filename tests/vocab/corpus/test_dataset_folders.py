@@ -147,6 +147,28 @@ def test_files_with_the_names_of_splits_are_splits(tmp_path):
         open_records(tmp_path)
 
 
+def test_numbers_and_a_common_name_beside_that_of_a_split(tmp_path):
+    folder = tmp_path / "all [1]"
+    folder.mkdir()
+    for name in ("mail-train_1", "mail-train_2", "mail-test1"):
+        (folder / f"{name}.csv").write_text(f"text,label\n{name},x\n")
+    splits = splits_of(folder)
+    texts = {split: [text for text, _ in rows(path)] for split, path in splits.items()}
+    assert texts == {"train": ["mail-train_1", "mail-train_2"], "test": ["mail-test1"]}
+    # Of another corpus, so that none of them is a split of the others.
+    (folder / "news-test.csv").write_text("text,label\nx,y\n")
+    assert splits_of(folder) == {}
+
+
+def test_files_of_a_split_with_other_names_are_refused(tmp_path):
+    for name in ("train.csv", "training.csv", "test.csv"):
+        (tmp_path / name).write_text("text,label\nx,y\n")
+    with pytest.raises(
+        CorpusError, match=r"split 'train', received train\.csv, training\.csv; sev"
+    ):
+        splits_of(tmp_path)
+
+
 @pytest.mark.parametrize("name", ["eval", "evaluation"])
 def test_rows_for_evaluation_are_the_test_split(tmp_path, name):
     for split in ("train", name):

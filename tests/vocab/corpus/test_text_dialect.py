@@ -89,6 +89,16 @@ def test_what_is_set_is_taken(tmp_path: Path) -> None:
     assert record.values == {"text,label": "señor,a", "more": "b"}
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt"])
+def test_bytes_that_an_encoding_does_not_have_are_no_traceback(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / name, b'{"text": 1}\n' * 3)
+    with pytest.raises(CorpusError, match=r"cannot be read as utf-16: .*Name its encoding") as told:
+        list(open_records(path, options=ReadOptions(encoding="utf-16")))
+    assert told.value.option == "encoding"
+    with pytest.raises(ArgumentError, match="encoding: expected one that Python knows"):
+        ReadOptions(encoding="idna")
+
+
 def test_a_delimiter_in_doubt_is_refused_with_the_candidates(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b"a;b|text\n1;2|x\n")
     with pytest.raises(CorpusError) as caught:

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from gatewise.training.network.word_splits import word_splits
 from gatewise.vocab.errors import CorpusError, TokenizerError
+from gatewise.vocab.tokenizer.coverage import measure_coverage
 from gatewise.vocab.tokenizer.tokenizer import (
     CLS_ID,
     MAX_WORD_CHARACTERS,
     PAD_ID,
     SPECIAL_TOKENS,
     UNKNOWN_ID,
+    grow_tokenizer,
     has_independent_entries,
     reduce_tokenizer,
     train_tokenizer,
@@ -238,3 +241,33 @@ def test_entries_that_depend_on_each_other_cannot_be_removed(unit):
     assert not has_independent_entries(pieces)
     with pytest.raises(TokenizerError, match="depend on each other"):
         reduce_tokenizer(pieces, [0, 1, 2, 3])
+
+
+def test_new_words_follow_the_pieces_and_old_ids_stay():
+    first = train_tokenizer(["walk walks walking talk"], pieces=30)
+    grown = grow_tokenizer(first, train_tokenizer(["talks walk sing"]), 100)
+    old, new = (each.get_vocab(with_added_tokens=False) for each in (first, grown))
+    assert old.items() <= new.items()
+    added = sorted(new.keys() - old.keys(), key=new.__getitem__)
+    assert added == ["##", "sing", "talks"]
+    assert grown.encode("Sing walks #").tokens == ["[CLS]", "sing", "walks", "[UNK]"]
+    assert parse_tokenizer(serialize_tokenizer(grown)).to_str() == grown.to_str()
+    # They are words; a word that neither knows is read as pieces.
+    assert word_splits(grown).pieces.keys() >= {new["talks"]}
+    coverage = measure_coverage(grown, ["talks walkin sing"])
+    assert (coverage.known, coverage.in_pieces) == (2, 1)
+    again = grow_tokenizer(grown, train_tokenizer(["ring ##"]), 100)
+    assert again.get_vocab_size() == grown.get_vocab_size() + 2
+    assert grow_tokenizer(first, train_tokenizer(["ring"]), 3).to_str() == first.to_str()
+
+
+def test_characters_grow_and_merges_do_not():
+    characters, merges = (train_tokenizer(["abc abd"], unit=u) for u in ("character", "subword"))
+    grown = grow_tokenizer(characters, train_tokenizer(["xa"], unit="character"), 100)
+    assert grown.encode("ax").ids == [
+        CLS_ID,
+        characters.token_to_id("a"),
+        len(characters.get_vocab()),
+    ]
+    other = train_tokenizer(["xyz"], unit="subword")
+    assert grow_tokenizer(merges, other, 100).to_str() == merges.to_str()

@@ -4,6 +4,7 @@ from importlib.resources import files
 
 from gatewise.service.model.model_documents import DTYPES
 from gatewise.service.model.model_folder import Artifact
+from gatewise.service.model.scores import SCORE_FUNCTIONS
 
 # The vectors that the program in JavaScript compares, by the part of a long text that is kept.
 _COMPARED = {
@@ -30,10 +31,14 @@ def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
         "TextClassifier.kt": "kotlin_text" if with_text else "kotlin",
         "TextClassifier.swift": "swift_text" if with_text else "swift",
     }
+    is_regression = loaded.config.task == "regression"
+    if is_regression:
+        # Its pipeline takes the softmax of every model with one output.
+        del sources["classify.mjs"]
     keep = loaded.config.gatewise.tokens.keep
     filled = {
         "@DTYPE@": DTYPES[loaded.precision],
-        "@SCORES@": "sigmoid" if loaded.config.multi_label else "softmax",
+        "@SCORES@": "number" if is_regression else SCORE_FUNCTIONS[loaded.config.task],
         "@COMPARED@": _COMPARED["head" if keep == "head" else "other"],
     }
     contents = {}

@@ -4,11 +4,11 @@ Source: the protocol's REST specification, version 2
 (https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md), with
 the parameters of its binary tensor data extension
 (https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol/binary-tensor-data-extension).
-The protocol leaves parameters open. Unknown parameters are ignored; parameters of other servers and
-tasks that would change the answer and are not supported here are refused.
+The protocol leaves parameters open. Here, unknown ones are refused, because they are meant to
+change the answer; those of other servers that do not are accepted.
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,37 +24,31 @@ MAX_JSON_TEXTS = 8192
 DEFAULT_OUTPUTS: tuple[OutputName, ...] = ("label", "score")
 """The outputs of a request that names none."""
 
+_OF_TRITON = "Of Triton's scheduler, which this service has none of; it changes no answer."
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
 
 
 class _Parameters(BaseModel):
-    """Parameters; those named in `unsupported` are refused, other unknown ones are ignored."""
+    """Parameters; others are refused, for they would be meant to change the answer."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-    unsupported: ClassVar[tuple[str, ...]] = ()
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_unsupported(cls, data: Any) -> Any:
-        found = [name for name in cls.unsupported if isinstance(data, dict) and name in data]
-        if found:
+        names = data if isinstance(data, dict) else ()
+        unsupported = next((name for name in names if name not in cls.model_fields), None)
+        if unsupported is not None:
             raise PydanticCustomError(
                 "not_supported",
                 "expected no {name}: this service does not support it",
-                {"name": found[0]},
+                {"name": f"{unsupported:.200}"},
             )
         return data
 
 
 class InferParameters(_Parameters):
     """Parameters of a request."""
-
-    # Of stateful models, of Hugging Face's tasks, and of this service's other routes.
-    unsupported = (
-        *("sequence_id", "sequence_start", "sequence_end"),
-        *("return_all_scores", "truncation", "max_length", "candidate_labels", "multi_label"),
-        *("above_threshold", "threshold"),
-    )
 
     content_type: Literal["str", "pd"] | None = Field(
         None,
@@ -71,12 +65,14 @@ class InferParameters(_Parameters):
     function_to_apply: ScoreFunction | None = Field(
         None, description="The function that turns logits into scores; the model's own if absent."
     )
+    priority: Any = Field(None, description=_OF_TRITON)
+    timeout: Any = Field(None, description=_OF_TRITON)
+    triton_enable_empty_final_response: Any = Field(None, description=_OF_TRITON)
+    headers: Any = Field(None, description="Of MLServer; it changes nothing.")
 
 
 class InferInputParameters(_Parameters):
     """Parameters of an input."""
-
-    unsupported = ("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size")
 
     content_type: Literal["str", "base64"] | None = Field(
         None,
@@ -90,11 +86,6 @@ class InferInputParameters(_Parameters):
 
 class InferOutputParameters(_Parameters):
     """Parameters of an output."""
-
-    unsupported = (
-        *("shared_memory_region", "shared_memory_offset", "shared_memory_byte_size"),
-        "classification",
-    )
 
     content_type: Literal["str"] | None = Field(
         None, description="What an element of BYTES is: a text."
@@ -162,8 +153,10 @@ class InferRequest(BaseModel):
     )
 
     id: str | None = Field(None, description="Any text; the response repeats it.")
-    model_name: str | None = Field(None, description="Ignored: the path names the model.")
-    model_version: str | None = Field(None, description="Ignored: the path names the version.")
+    model_name: str | None = Field(None, description="The model, as the path names it.")
+    model_version: str | None = Field(
+        None, description="The version, as the path names it; it is chosen if the path names none."
+    )
     parameters: InferParameters | None = None
     inputs: Annotated[list[InferInput], Field(min_length=1, max_length=1, fail_fast=True)]
     outputs: Annotated[list[InferOutput], Field(max_length=5, fail_fast=True)] | None = Field(

@@ -67,6 +67,9 @@ class DecodedRequest:
     top_k: int | None = None
     # The score function; None for the model's own.
     function_to_apply: ScoreFunction | None = None
+    # The model and the version that the body names, if any.
+    model_name: str | None = None
+    model_version: str | None = None
 
 
 def decode(body: bytes, header_length: str | None, max_texts: int) -> DecodedRequest:
@@ -92,6 +95,8 @@ def decode(body: bytes, header_length: str | None, max_texts: int) -> DecodedReq
         request.id,
         parameters.top_k,
         parameters.function_to_apply,
+        request.model_name or None,
+        request.model_version or None,
     )
 
 

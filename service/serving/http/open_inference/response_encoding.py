@@ -27,6 +27,7 @@ from gatewise.service.serving.http.open_inference.request_decoding import (
     DecodedRequest,
     InferFormatError,
 )
+from gatewise.vocab.errors import ArgumentError
 
 _LENGTH_BYTES = 4
 
@@ -66,6 +67,10 @@ def metadata(name: str, versions: list[str], classifier: Classifier) -> ModelMet
 
 def check(request: DecodedRequest, classifier: Classifier) -> None:
     """Checks that a model can answer a request."""
+    try:
+        classifier.check_function(request.function_to_apply)
+    except ArgumentError as error:
+        raise InferFormatError(f"#/parameters/function_to_apply: {error}") from None
     names = [output.name for output in request.outputs]
     function = request.function_to_apply or classifier.score_function
     if classifier.multi_label and "given" in names and function != classifier.score_function:

@@ -166,6 +166,13 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     served = context.models.find(name, version)
     record.model, record.version = served.name, served.version
     decoded = decode(body, request.headers.get(HEADER_LENGTH), settings.max_texts)
+    if decoded.model_name not in (None, served.name):
+        raise _other_than_path("model_name", served.name, decoded.model_name)
+    if decoded.model_version not in (None, served.version):
+        if version is not None:
+            raise _other_than_path("model_version", served.version, decoded.model_version)
+        served = context.models.find(name, decoded.model_version)
+        record.version = served.version
     if settings.log_texts:
         record.texts = decoded.texts
     response_encoding.check(decoded, served.classifier)
@@ -187,6 +194,11 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
         return Response(content, headers=headers, media_type="application/json")
     headers[HEADER_LENGTH] = str(header_length)
     return Response(content, headers=headers, media_type=BYTES_TYPE)
+
+
+def _other_than_path(place: str, expected: str, received: str | None) -> ProblemError:
+    detail = f"#/{place}: expected {expected!r}, which the path names, received {received!r:.200}"
+    return ProblemError(problems.INVALID_INFERENCE, detail)
 
 
 def find_described(models: ModelRegistry, name: str, version: str | None) -> ServedModel:

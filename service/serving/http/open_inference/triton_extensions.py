@@ -14,6 +14,7 @@ from gatewise.service.serving.http.open_inference.inference_schemas import (
 )
 from gatewise.service.serving.http.open_inference.response_encoding import metadata
 from gatewise.service.serving.http.open_inference.routes import (
+    BYTES_TYPE,
     MODEL_RESPONSES,
     find_described,
     inference_responses,
@@ -37,7 +38,7 @@ class TensorConfig(BaseModel):
     dims: list[int] = Field(description="Its shape; -1 for any length.")
 
 
-class ModelConfig(BaseModel):
+class TritonModelConfig(BaseModel):
     """The configuration of a model, as far as a client of Triton uses it."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -77,7 +78,7 @@ class RepositoryVersion(BaseModel):
 )
 async def model_configuration(
     request: Request, name: str, version: str | None = None
-) -> ModelConfig:
+) -> TritonModelConfig:
     """Returns the inputs and outputs of a model in the form of Triton's configuration."""
     models = app_context(request).models
     served = find_described(models, name, version)
@@ -103,7 +104,10 @@ async def model_configuration(
 )
 async def repository_index(request: Request) -> list[RepositoryVersion]:
     """Returns every version of every model, or those that are ready."""
-    body = await request_body.receive_bytes(request.scope, request.receive, _MAX_INDEX_BYTES)
+    # tritonclient.http.aio sends an empty body of this type.
+    body = await request_body.receive_bytes(
+        request.scope, request.receive, _MAX_INDEX_BYTES, BYTES_TYPE
+    )
     only_ready = False
     if body:
         try:
@@ -119,8 +123,8 @@ async def repository_index(request: Request) -> list[RepositoryVersion]:
     ]
 
 
-def _config(model: ModelMetadata) -> ModelConfig:
-    return ModelConfig(
+def _config(model: ModelMetadata) -> TritonModelConfig:
+    return TritonModelConfig(
         name=model.name,
         platform=model.platform,
         backend="onnxruntime",

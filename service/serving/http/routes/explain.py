@@ -26,7 +26,12 @@ from gatewise.service.serving.http.protocol.problems import (
     ProblemError,
     pointer,
 )
-from gatewise.service.serving.http.routes.predict import LabelScore, TextsRequest, read_texts
+from gatewise.service.serving.http.routes.predict import (
+    LabelScore,
+    TextsRequest,
+    check_function,
+    read_texts,
+)
 from gatewise.vocab.corpus.columns import Task
 
 MAX_TOKENS = 2**18
@@ -90,10 +95,14 @@ class Explained(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     labels: list[LabelScore] = Field(description="The response of /predict.")
-    task: Task = Field(description="Whether a text has exactly one label or any number of them.")
+    task: Task = Field(
+        description="Whether a text has exactly one label, any number of them, or a number."
+    )
     label: str = Field(description="The label that is explained.")
-    score: float = Field(description="Its probability.")
-    log_odds: float = Field(description="ln(p / (1 - p)), where p is its probability.")
+    score: float = Field(description="Its probability; the number if one is predicted.")
+    log_odds: float = Field(
+        description="ln(p / (1 - p)), where p is its probability; the number if one is predicted."
+    )
     tokens: list[TokenShare] = Field(description="The tokens that the model reads, in order.")
     truncated: bool = Field(description="Whether the text is longer than the model reads.")
 
@@ -196,6 +205,7 @@ def explain_request(classifier: Classifier, request: ExplainRequest) -> list[Exp
             f"that take {tokens}: send them in several requests"
         )
         raise problems.invalid_request([FieldError(detail=detail, pointer="#/inputs")])
+    check_function(classifier, parameters.function_to_apply)
     explanations = explain(classifier, encoded, index)
     logits = np.stack([explanation.logits for explanation in explanations])
     own = classifier.score_function

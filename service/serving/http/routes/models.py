@@ -34,7 +34,7 @@ class Version(BaseModel):
     sha256: str | None = Field(None, description="The SHA-256 of its manifest.")
     labels: int | None = Field(None, description="The number of labels.")
     task: Task | None = Field(
-        None, description="Whether a text has exactly one label or any number of them."
+        None, description="Whether a text has exactly one label, any number of them, or a number."
     )
     none_label: str | None = Field(
         None, description="The label of rejected texts; null if the model rejects none."

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.scores import ScoreFunction, best_first
 from gatewise.service.serving.batching import EmptyTextsError, Scored
 from gatewise.service.serving.http.app_context import AppContext
@@ -32,7 +33,7 @@ from gatewise.service.serving.http.protocol.problems import (
     ProblemError,
     pointer,
 )
-from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.errors import ArgumentError, GatewiseError
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ class PredictRequest(TextsRequest):
 
 
 class LabelScore(BaseModel):
-    """A label and its score."""
+    """A label and its score; of a model that predicts numbers, `value` and the number."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -129,7 +130,7 @@ class LabelScore(BaseModel):
 
 
 _NO_THRESHOLDS = FieldError(
-    detail="expected no above_threshold: this model gives every text exactly one label",
+    detail="expected no above_threshold: this model gives every text exactly one label or number",
     pointer=pointer(("parameters", "above_threshold")),
 )
 _DEFAULT_PARAMETERS = PredictParameters()
@@ -190,6 +191,7 @@ class Predict:
         try:
             served = self._context.models.find(name, version)
             record.model, record.version = served.name, served.version
+            check_function(served.classifier, parameters.function_to_apply)
             thresholds = served.classifier.thresholds if parameters.above_threshold else None
             if parameters.above_threshold and thresholds is None:
                 raise problems.invalid_request([_NO_THRESHOLDS])
@@ -265,6 +267,15 @@ def routes(predict: Predict) -> APIRouter:
         return await predict.respond(request, name, version)
 
     return router
+
+
+def check_function(classifier: Classifier, function_to_apply: ScoreFunction | None) -> None:
+    """Checks that a score function suits a model."""
+    try:
+        classifier.check_function(function_to_apply)
+    except ArgumentError as error:
+        place = pointer(("parameters", "function_to_apply"))
+        raise problems.invalid_request([FieldError(detail=str(error), pointer=place)]) from None
 
 
 async def read_texts(

@@ -19,6 +19,7 @@ export class Answer {
     this.place = place;
     this.title = titleOf(place);
     this.multiLabel = about.task === "multi_label";
+    this.isNumber = about.task === "regression";
     this.none = about.none_label; // the label of rejected texts
     this.page = page;
     this.text = "";
@@ -74,6 +75,14 @@ export class Answer {
     clearTimeout(this.retry);
     this.retry = 0;
     this.explaining?.abort();
+  }
+
+  /** Ends it: what is on its way is neither shown nor repeated. */
+  close() {
+    this.closed = true;
+    this.text = "";
+    this.version += 1;
+    this.stop();
   }
 
   clear(note = "") {
@@ -150,6 +159,7 @@ export class Answer {
 
   fail(error) {
     if (!(error instanceof Refusal)) throw error;
+    if (this.closed) return;
     if (error.kind === "empty-text") {
       this.page.refused(this.title, null);
       this.clear("There is nothing in this text that the model can read.");
@@ -167,9 +177,9 @@ export class Answer {
     this.labels = none === null ? labels : labels.slice(1);
     this.given = new Set(given ?? (none === null ? [labels[0].label] : []));
     const verdict = none ?? (given ? given.join(", ") : labels[0].label);
-    this.find(".verdict").textContent = verdict || "No label";
     const best = this.labels[0];
-    this.result = `${verdict || "no label"}${none === null && !given ? `, ${inPercent(best.score)}` : ""}`;
+    this.find(".verdict").textContent = this.isNumber ? this.inWords(best.score) : verdict || "No label";
+    this.result = `${verdict || "no label"}${none === null && !given ? `, ${this.inWords(best.score)}` : ""}`;
     let note = "";
     if (none !== null) note = "The model is not sure enough of any label.";
     else if (given) note = "Each label is judged by itself. A tick marks those that reach their threshold.";
@@ -219,13 +229,18 @@ export class Answer {
     const button = row.querySelector("button");
     const given = this.given.has(label);
     button.dataset.label = label;
-    button.setAttribute("aria-label", `${label}, ${inPercent(score)}${given ? ", given" : ""}`);
+    button.setAttribute("aria-label", `${label}, ${this.inWords(score)}${given ? ", given" : ""}`);
     button.setAttribute("aria-pressed", label === this.explained);
     row.classList.toggle("given", given);
     row.classList.toggle("ticked", given && this.multiLabel);
     row.querySelector(".name").textContent = label;
-    row.querySelector(".score").textContent = inPercent(score);
-    row.querySelector(".bar").style.setProperty("--score", score);
+    row.querySelector(".score").textContent = this.inWords(score);
+    row.querySelector(".bar").style.setProperty("--score", this.isNumber ? 0 : score);
+  }
+
+  /** A probability in percent, or a predicted number. */
+  inWords(score) {
+    return this.isNumber ? String(Number(score.toPrecision(6))) : inPercent(score);
   }
 
   showWhy(text, { label, tokens, truncated }) {

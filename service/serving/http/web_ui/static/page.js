@@ -47,7 +47,7 @@ function choose(title, chosen) {
     answers.set(title, new Answer(place, about, page));
   }
   if (!chosen) {
-    answers.get(title)?.stop();
+    answers.get(title)?.close();
     answers.delete(title);
     page.refused(title, null);
   }

@@ -91,10 +91,9 @@ class TestRequests:
         decoded = decode(json.dumps(document).encode(), None, 8)
         assert decoded.outputs == tuple(RequestedOutput(*each) for each in expected)
 
-    def test_unknown_parameters_are_ignored(self):
+    def test_parameters_of_schedulers_change_nothing(self):
         document = request(parameters={"content_type": "str"}) | {
             "parameters": {"priority": 1, "timeout": 5, "function_to_apply": "none"},
-            "model_name": "as the examples of the binary extension have it",
             "outputs": [{"name": "label", "parameters": {"content_type": "str"}}],
         }
         # The length of the header is also that of a body without binary data.
@@ -124,6 +123,8 @@ class TestRequests:
         [
             ({"parameters": {"truncation": True}}, "truncation"),
             ({"parameters": {"above_threshold": True}}, "above_threshold"),
+            ({"parameters": {"text_pair": "b"}}, "#/parameters: expected no text_pair"),
+            ({"outputs": [{"name": "label", "parameters": {"top": 2}}]}, "#/outputs/0/parameters"),
             ({"parameters": {"content_type": "np"}}, "content_type"),
             ({"outputs": [{"name": "label", "parameters": {"content_type": "base64"}}]}, "content"),
         ],

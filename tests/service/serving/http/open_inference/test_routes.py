@@ -77,6 +77,9 @@ class TestTheTritonClient:
         assert index[0] == {"name": "languages", "version": "1", "state": "READY", "reason": ""}
         assert {each["name"] for each in index} == {"languages", "colours", "rejecting"}
         assert client.post("/v2/repository/index", json={"ready": True}).json() == index
+        # As tritonclient.http.aio asks.
+        octets = {"content-type": "application/octet-stream"}
+        assert client.post("/v2/repository/index", content=b"", headers=octets).json() == index
         # A parameter that would change the answer is honoured or refused.
         refused = client.post("/v2/repository/index", json={"model": "languages"})
         assert "#/model" in error_of(refused, 400)
@@ -152,6 +155,19 @@ class TestTheTritonClient:
                 return await opened.infer("languages", [texts_tensor(TEXTS)])
 
         assert words(asyncio.run(ask()).as_numpy("label")) == classifier.predict(TEXTS)
+
+    def test_the_model_and_version_of_the_body(self, client):
+        def infer(path="languages", **named):
+            answer = client.post(f"/v2/models/{path}/infer", json={**infer_body(["who"]), **named})
+            body = answer.json()
+            return answer.status_code, body.get("error", body.get("model_version"))
+
+        assert infer(model_name="languages", model_version="2") == (200, "2")
+        assert infer(model_version="1") == infer("languages/versions/1") == (200, "1")
+        for wrong in ({"model_name": "colours"}, {"model_version": "1"}):
+            status, error = infer("languages/versions/2", **wrong)
+            assert (status, "which the path names" in error) == (400, True)
+        assert infer(model_version="9")[0] == 404
 
     def test_parameters(self, triton_client, classifier):
         answer = triton_client.infer(

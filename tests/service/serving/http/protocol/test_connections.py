@@ -202,7 +202,8 @@ def test_an_error_is_not_sent_in_place_of_an_answer(port):
         time.sleep(0.02)  # the request is running
         connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
         with contextlib.suppress(OSError):
-            assert b" 400 " not in read_all(connection)
+            # The error of what follows may come after the answer, on a fast machine.
+            assert not read_all(connection).startswith(b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])

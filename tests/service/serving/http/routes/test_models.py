@@ -97,6 +97,19 @@ def test_who_changed_what_is_recorded(client, keys, caplog):
     assert lines[0].getMessage().startswith('audit="share" by="admin" model="m" ')
 
 
+def test_metrics_are_of_the_versions_that_are_served(client, keys):
+    def series():
+        metrics = client.get("/metrics", headers=keys.admin).text
+        return {version for version in ("1", "2") if f'model="m",version="{version}"' in metrics}
+
+    for version in ("1", "2"):
+        path = f"/models/m/versions/{version}/predict"
+        assert client.post(path, json=BODY).status_code == 200
+    assert series() == {"1", "2"}
+    assert client.delete("/models/m/versions/1", headers=keys.admin).status_code == 200
+    assert series() == {"2"}
+
+
 def test_a_version_that_does_not_load_changes_nothing(client, versions, model_folder, put, keys):
     put(model_folder, versions / "3")
     (versions / "3" / "config.json").write_text("{}")

@@ -7,8 +7,8 @@ from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data import examples
 from gatewise.training.fit.dataset import sequential_batches, tensors
 from gatewise.training.fit.document_frequencies import count_ngrams
-from gatewise.training.fit.linear_path import Solution, solve_linear_path
 from gatewise.training.fit.loss import make_loss
+from gatewise.training.fit.path_solver import Solution, solve_linear_path
 from gatewise.training.fit.train_step import Trainer
 from gatewise.training.network.build import build
 from gatewise.training.network.char_ngrams import char_ngrams
@@ -52,7 +52,7 @@ def solved(
     count_ngrams(model, rows)
     solve_linear_path(model, rows, spelling, config, multi_label=multi_label)
     loss = make_loss(TrainingConfig(), rows, classes, multi_label=multi_label)
-    return Trainer(model, loss, TrainingConfig(), averaging=0.5), rows
+    return Trainer(model, loss, TrainingConfig(averaging=0.5)), rows
 
 
 def linear_logits(trainer, rows):
@@ -211,7 +211,7 @@ def test_the_scale_makes_logits_of_other_rows_probabilities(tmp_path):
     model = build(NetworkConfig(units=4), shape, seed=1)
     count_ngrams(model, rows)
     used = solve_linear_path(model, rows, None, DEFAULT, multi_label=False)
-    trainer = Trainer(model, make_loss(DEFAULT, rows, 2, multi_label=False), DEFAULT, averaging=0.5)
+    trainer = Trainer(model, make_loss(DEFAULT, rows, 2, multi_label=False), DEFAULT)
     logits, _ = linear_logits(trainer, rows)
     margins = used.scale * np.abs(logits[:, 1] - logits[:, 0])
     np.testing.assert_allclose(1 / (1 + np.exp(-margins)), 0.75, atol=0.03)
@@ -276,7 +276,7 @@ def with_pieces(tmp_path, texts, targets):
     count_ngrams(model, rows, words)
     solve_linear_path(model, rows, spelling, DEFAULT, multi_label=False)
     loss = make_loss(TrainingConfig(), rows, classes, multi_label=False)
-    return Trainer(model, loss, TrainingConfig(), averaging=0.5), tokenizer, rows
+    return Trainer(model, loss, TrainingConfig(averaging=0.5)), tokenizer, rows
 
 
 def test_an_unknown_word_is_classified_by_its_pieces(tmp_path):

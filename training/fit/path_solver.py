@@ -3,7 +3,8 @@
 Gradient descent needs many updates to fit a table in which most n-grams occur once or twice. Where
 the rows are few, a solver finds the optimum in seconds: with one label a text, a linear support
 vector machine for each label against the others (liblinear, Fan et al. 2008, "LIBLINEAR: A Library
-for Large Linear Classification"); with several, a logistic regression for each. The regularization
+for Large Linear Classification"); with several, a logistic regression for each; for numbers, a
+ridge regression. The regularization
 is chosen by cross-validation on the training rows, and so is the factor that makes margins of
 support vector machines log-odds.
 
@@ -22,16 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize_scalar
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.svm import LinearSVC
 
+from gatewise.service.model.linear_path import MIN_NORM, SCALE
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data.examples import Examples, Targets, Windows
 from gatewise.training.evaluation.calibration import negative_log_likelihood
 from gatewise.training.fit.document_frequencies import counting_batches, ngram_rows
 from gatewise.training.network.char_ngrams import CharNgrams
-from gatewise.training.network.ngrams import MIN_NORM, SCALE, NgramLogits, inverse_frequencies
+from gatewise.training.network.ngrams import NgramLogits, inverse_frequencies
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 _STRENGTHS = {False: (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), True: (1.0, 3.0, 10.0, 30.0, 100.0)}
@@ -106,6 +108,7 @@ def solve_linear_path(
     config: TrainingConfig,
     *,
     multi_label: bool,
+    is_regression: bool = False,
     strength: float | None = None,
 ) -> Solution | None:
     """Sets the weights of a network's linear path, and keeps them from being trained further.
@@ -117,6 +120,7 @@ def solve_linear_path(
         spelling: The character n-grams of each token; None to use none.
         config: The training settings: the seed, and whether labels are balanced.
         multi_label: Whether a text may have several labels.
+        is_regression: Whether the targets are standardized numbers.
         strength: The C, the inverse of the regularization; None to choose it by cross-validation.
 
     Returns:
@@ -127,7 +131,9 @@ def solve_linear_path(
         return None
     (layer,) = layers
     features = _features(model, layer, train, spelling)
-    solver = _Solver(layer.classes, config, multi_label=multi_label)
+    kind = _RidgeSolver if is_regression else _Solver
+    # Folds of numbers, as those of several labels, need no row of each label.
+    solver = kind(layer.classes, config, multi_label=multi_label or is_regression)
     if strength is None:
         solution = solver.choose(features.matrix, features.targets)
     else:
@@ -142,11 +148,57 @@ def solve_linear_path(
     return solution
 
 
+def held_out_log_odds(
+    model: keras.Model,
+    rows: Examples,
+    spelling: CharNgrams | None,
+    config: TrainingConfig,
+    *,
+    multi_label: bool,
+    strength: float,
+    folds: int,
+) -> NDArray[np.float64]:
+    """The log-odds that a solved linear path gives each text when it is fitted without it.
+
+    Args:
+        model: From `gatewise.training.network.build`, its document frequencies counted; it is not
+            changed.
+        rows: The rows, with a label or labels each.
+        spelling: The character n-grams of each token; None to use none.
+        config: The training settings: the seed, and whether labels are balanced.
+        multi_label: Whether a text may have several labels.
+        strength: The C, the inverse of the regularization.
+        folds: The number of folds of the cross-validation; fewer if no label has as many rows.
+
+    Returns:
+        float64 `(texts, classes)`; -inf for a label that no fitted row of the fold has. A text
+        without which there is nothing to fit has the same for all labels.
+    """
+    layer: NgramLogits = model.get_layer("ngrams")
+    features = _features(model, layer, rows, spelling)
+    matrix, targets = features.matrix, features.targets
+    solver = _Solver(layer.classes, config, multi_label=multi_label)
+    in_order = np.zeros((len(targets), layer.classes))
+    most = len(targets) if multi_label else int(np.bincount(targets).max())
+    parts = solver.parts(matrix, targets, min(folds, most)) if most > 1 else []
+    if not parts:
+        return in_order
+    order = np.concatenate([held_out for _, held_out in parts])
+    log_odds = solver.held_out(matrix, targets, strength, parts)
+    if not multi_label:
+        log_odds *= _scale(log_odds, targets[order])
+    if not isinstance(rows, Windows):
+        order = np.concatenate(list(counting_batches(rows)))[order]
+    in_order[order] = log_odds
+    return in_order
+
+
 class _Solver:
     """The linear classifier of a task."""
 
     def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
         self._classes, self._seed, self._multi_label = classes, config.seed, multi_label
+        self._strengths, self._first = _STRENGTHS[multi_label], _FIRST_STRENGTH[multi_label]
         balanced = "balanced" in (config.class_weights, config.sampling)
         self._class_weight = "balanced" if balanced else None
 
@@ -155,21 +207,21 @@ class _Solver:
 
         From the first value on, smaller or larger ones are tried for as long as they are better.
         """
-        first = _FIRST_STRENGTH[self._multi_label]
+        first = self._first
         most = len(targets) if self._multi_label else np.bincount(targets).max()
         if most < _FOLDS:
             # No label has a row for each fold.
             return Solution(first, None if self._multi_label else _USUAL_SCALE)
-        parts = self._parts(matrix, targets)
+        parts = self.parts(matrix, targets, _FOLDS)
         truth = targets[np.concatenate([held_out for _, held_out in parts])]
-        values = _STRENGTHS[self._multi_label]
+        values = self._strengths
         start = values.index(first)
-        best, best_logits = first, self._held_out(matrix, targets, first, parts)
+        best, best_logits = first, self.held_out(matrix, targets, first, parts)
         highest = self._score(best_logits, truth)
         for others in (reversed(values[:start]), values[start + 1 :]):
             before = best
             for value in others:
-                logits = self._held_out(matrix, targets, value, parts)
+                logits = self.held_out(matrix, targets, value, parts)
                 score = self._score(logits, truth)
                 if score <= highest:
                     break
@@ -178,20 +230,20 @@ class _Solver:
                 break
         return Solution(best, None if self._multi_label else _scale(best_logits, truth))
 
-    def _parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> list[_Part]:
+    def parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any], count: int) -> list[_Part]:
         """The rows that are fitted and those that are held out, for each fold."""
         folds = KFold if self._multi_label else StratifiedKFold
         with warnings.catch_warnings():
             # Of labels with fewer rows than folds, which some folds then lack.
             warnings.simplefilter("ignore", UserWarning)
-            split = folds(_FOLDS, shuffle=True, random_state=self._seed).split(matrix, targets)
+            split = folds(count, shuffle=True, random_state=self._seed).split(matrix, targets)
             parts = list(split)
         if self._multi_label:
             return parts
         # A label with a single row may leave another alone.
         return [part for part in parts if len(np.unique(targets[part[0]])) > 1]
 
-    def _held_out(
+    def held_out(
         self,
         matrix: sparse.csr_matrix,
         targets: NDArray[Any],
@@ -254,6 +306,25 @@ class _Solver:
         # The sum of the recalls: every label counts the same.
         rows = np.bincount(targets, minlength=self._classes)
         return float((is_right / rows[targets]).sum())
+
+
+class _RidgeSolver(_Solver):
+    """The ridge regression of numbers; C is the inverse of scikit-learn's alpha."""
+
+    def __init__(self, classes: int, config: TrainingConfig, *, multi_label: bool) -> None:
+        super().__init__(classes, config, multi_label=multi_label)
+        self._strengths, self._first = _STRENGTHS[False], _FIRST_STRENGTH[False]
+
+    def fit(
+        self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
+    ) -> NDArray[np.float64]:
+        """The weights of the number, float64 `(1, columns)`."""
+        # Standardized targets and the begin mark, which every text has, leave out an intercept.
+        ridge = Ridge(alpha=1 / strength, fit_intercept=False, solver="sparse_cg")
+        return np.atleast_2d(ridge.fit(matrix, targets.ravel().astype(np.float64)).coef_)
+
+    def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
+        return -float(np.square(logits - targets).sum())
 
 
 def _scale(logits: NDArray[np.float64], targets: NDArray[Any]) -> float:

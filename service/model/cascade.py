@@ -1,0 +1,67 @@
+"""The cascade: the linear path alone classifies the texts that it is sure of, the network the rest.
+
+It is sure of a text if its best label has the probability that was chosen on validation rows, so
+that its labels are nearly always those of the network. Which of the two classifies a text depends
+on that text alone.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewise.service.model.linear_path import LinearPath
+from gatewise.service.model.model_folder import Artifact
+from gatewise.service.model.scores import apply, reached
+from gatewise.vocab.errors import ArgumentError
+from gatewise.vocab.tokenizer.encoding import Ragged
+
+Probabilities = NDArray[np.float32]
+
+
+class Cascade:
+    """The cascade of a model; safe to use from several threads.
+
+    Args:
+        artifact: The model.
+        network: The probabilities of texts by the whole network.
+
+    Raises:
+        ArgumentError: The model has no cascade.
+    """
+
+    def __init__(self, artifact: Artifact, network: Callable[[Ragged], Probabilities]) -> None:
+        settings = artifact.config.gatewise.cascade
+        path = LinearPath.of(artifact) if settings and artifact.precision == "fp32" else None
+        if settings is None or path is None:
+            raise ArgumentError(f"cascade: {_obstacle(artifact)}", option="cascade")
+        self._settings, self._path, self._network = settings, path, network
+
+    def probabilities(self, texts: Ragged) -> Probabilities:
+        """The probability of each label, float32, `(texts, classes)`, as either gives it."""
+        found = linear_probabilities(self._path.logits(texts), self._settings.temperature)
+        unsure = ~reached(found.max(axis=1, initial=0), self._settings.threshold)
+        if unsure.any():
+            found[unsure] = self._network(texts.only(unsure))
+        return found
+
+
+def linear_probabilities(logits: NDArray[np.float32], temperature: float) -> Probabilities:
+    """The probability of each label by the linear path alone."""
+    return apply("softmax", logits / np.float32(temperature))
+
+
+def _obstacle(artifact: Artifact) -> str:
+    """Why a model has no cascade, and what to do."""
+    if artifact.config.gatewise.cascade and artifact.precision != "fp32":
+        return f"it was chosen for the network in fp32, not in {artifact.precision}"
+    if artifact.config.task == "regression":
+        return "it is for models that predict labels; this one predicts a number"
+    if artifact.config.multi_label:
+        return "it is for models that give each text exactly one label; this one gives several"
+    if not artifact.config.gatewise.network.ngrams:
+        return "the network has no linear path: train it with network.ngrams=auto"
+    return (
+        "the model has none, for want of validation rows on which it agrees with the network: "
+        "train it with 1,000 of them or more, or score without"
+    )

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from gatewise.training.data.value_scale import ValueScale, values_of
+from gatewise.vocab.corpus.corpus_reader import Row
+from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.errors import CorpusError
+
+
+def rows(*values):
+    return [Row("text", ("value",), Location("a.csv", 2), value=value) for value in values]
+
+
+def test_training_rows_have_mean_zero_and_deviation_one():
+    given = rows(2.0, 4.0, 9.0)
+    scale = ValueScale.of(given)
+    assert scale.mean == 5
+    assert scale.deviation == pytest.approx(np.std([2, 4, 9]))
+    found = scale.standardized(given)
+    assert found.shape == (3, 1)
+    assert found.mean() == pytest.approx(0, abs=1e-7)
+    assert found.std() == pytest.approx(1)
+
+
+def test_large_numbers_that_differ_little_keep_their_differences():
+    given = rows(1e9, 1e9 + 1, 1e9 + 2)
+    found = ValueScale.of(given).standardized(given)
+    np.testing.assert_allclose(found[:, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
+
+
+def test_equal_numbers_are_refused():
+    with pytest.raises(CorpusError, match=r"received 0\.1 in every row"):
+        ValueScale.of(rows(0.1, 0.1, 0.1))
+
+
+def test_rows_of_another_task_have_no_numbers():
+    with pytest.raises(ValueError, match="another task"):
+        values_of(rows(1.0, None))

@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewise.vocab.tokenizer import ascii_words
+from gatewise.vocab.tokenizer.ascii_words import AsciiWords
+from gatewise.vocab.tokenizer.encoding import Encoder
+from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
+
+CORPUS = ["The cat's mat_1 [PAD] sat, and the cats are sitting on it. Ünique!"]
+TOKENIZERS = {
+    "words": train_tokenizer(CORPUS),
+    "both cases": train_tokenizer(CORPUS, lowercase=False),
+    "pieces": train_tokenizer(CORPUS, pieces=40, accents="strip"),
+    "subwords": train_tokenizer(CORPUS * 3, unit="subword", vocab_size=60, normalization="nfkc"),
+}
+PIECES = [
+    *("The", "cats", "sit", "'", "_", "1", ".", "[", "]", " ", "\n", "\t", "\x1c", "\x00", "é"),
+    *("[PAD]", "[\x00PAD]", "PAD", "Ü", "=\u0338", "x" * 40, "y" * 120),
+]
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS)
+@given(
+    texts=st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), max_size=5),
+    keep=st.sampled_from(["head", "tail", "both"]),
+)
+def test_ids_are_the_tokenizer_s(tokenizer, texts, keep):
+    encoder = Encoder(tokenizer, max_length=6, keep=keep)
+    encoded = encoder.encode(texts)
+    for together in (encoder.encode_together(texts), encoder.encode_together(texts)):
+        assert together.ids.tolist() == [id_ for text in encoded for id_ in text.ids.tolist()]
+        assert together.lengths.tolist() == [len(text.ids) for text in encoded]
+        assert together.truncated.tolist() == [text.truncated for text in encoded]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_ids_of_any_text_are_the_tokenizer_s(text):
+    for tokenizer in TOKENIZERS.values():
+        assert AsciiWords(tokenizer).encode([text]) == [tokenizer.encode(text).ids]
+
+
+def test_words_are_forgotten_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(ascii_words, "_MAX_WORDS", 3)
+    tokenizer = TOKENIZERS["words"]
+    words = AsciiWords(tokenizer)
+    for text in ("the cat sat", "it sat", "on the mat", "the cats are sitting, and"):
+        assert words.encode([text, "the"]) == [tokenizer.encode(each).ids for each in (text, "the")]
+
+
+def test_only_tokenizers_of_words_have_them():
+    assert AsciiWords.of(TOKENIZERS["subwords"]) is not None
+    assert AsciiWords.of(train_tokenizer(CORPUS, unit="character")) is None
+    assert AsciiWords.of(train_tokenizer(CORPUS, unit="ngram")) is None

@@ -1,0 +1,42 @@
+"""The charts of a report on predicted numbers, as inline SVG."""
+
+from markupsafe import Markup
+
+from gatewise.training.evaluation.regression import ResidualAnalysis
+from gatewise.training.report.charts import chart
+from gatewise.training.report.svg import FIRST, MUTED, drawing, inline
+
+_BINS = 31
+
+
+@drawing()
+def predicted(reviewed: ResidualAnalysis) -> Markup:
+    """Predicted by true numbers, a point for each row."""
+    truth, found = zip(*reviewed.points, strict=True)
+    figure, axes = chart("true number", "predicted number")
+    ends = [min(*truth, *found), max(*truth, *found)]
+    axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle=":")
+    axes.scatter(truth, found, s=9, color=FIRST, alpha=0.5, linewidths=0)
+    return inline(
+        figure,
+        "predicted",
+        "Predicted by true number",
+        f"{len(truth)} rows: true numbers from {min(truth):.4g} to {max(truth):.4g}, predicted "
+        f"ones from {min(found):.4g} to {max(found):.4g}.",
+    )
+
+
+@drawing()
+def residuals(reviewed: ResidualAnalysis) -> Markup:
+    """A histogram of the errors."""
+    errors = [found - truth for truth, found in reviewed.points]
+    figure, axes = chart("predicted minus true number", "rows")
+    axes.hist(errors, bins=_BINS, color=FIRST)
+    axes.axvline(0, color=MUTED, linewidth=1, linestyle=":")
+    return inline(
+        figure,
+        "residuals",
+        "Rows by their error",
+        f"Errors from {min(errors):.4g} to {max(errors):.4g}, {sum(errors) / len(errors):.4g} in "
+        "the mean.",
+    )

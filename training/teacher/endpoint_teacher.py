@@ -1,0 +1,281 @@
+"""A teacher that is a language model behind an endpoint: it is asked for the label of each text.
+
+The probabilities of the labels are those of the tokens of its answer, if the endpoint gives them,
+else the shares of the labels in several answers. An answer that is no label is asked for once more.
+"""
+
+import hashlib
+import math
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewise.training.teacher.answer_cache import AnswerCache, KeptAnswers
+from gatewise.training.teacher.completion import RefusedTextError
+from gatewise.training.teacher.label_prompt import LabelPrompt
+from gatewise.training.teacher.teacher import TeacherCard, TeacherError
+from gatewise.training.teacher.vector_cache import OnTexts
+from gatewise.vocab.corpus.labels import Labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gatewise.training.teacher.chat_endpoint import ChatEndpoint
+
+_CONCURRENT = 8
+"""Requests at a time."""
+
+_ALTERNATIVES = 20
+"""Tokens whose probabilities are asked for; no endpoint allows more."""
+
+_MAX_UNLABELLED_IN_A_ROW = 20
+_CHARACTERS_OF_TOKEN = 4
+
+
+class EndpointTeacher:
+    """See `gatewise.training.teacher.teacher.Teacher`; its vectors are its probabilities.
+
+    It keeps its answers itself, one by one, where a `VectorCache` keeps vectors by the hundred.
+    """
+
+    has_space = False
+
+    def __init__(
+        self,
+        endpoint: "ChatEndpoint",
+        labels: Labels,
+        descriptions: Mapping[str, str],
+        votes: int,
+        report: "Callable[[str], None]",
+    ) -> None:
+        """Takes the endpoint; nothing is sent yet.
+
+        Args:
+            endpoint: The endpoint.
+            labels: The labels.
+            descriptions: What some of them mean.
+            votes: Answers to each text, where an endpoint gives no log-probabilities.
+            report: Called with what requests have cost so far.
+
+        Raises:
+            TeacherError: If a description is of another label.
+        """
+        self._endpoint, self._votes, self._report = endpoint, votes, report
+        self._prompt = LabelPrompt(labels.names, descriptions)
+        self.width = len(labels)
+        self.fingerprint = f"{self._prompt.digest}-{endpoint.model}"
+        self.card = TeacherCard(endpoint.model, "language model behind an endpoint", None, None)
+        self._cache: AnswerCache | None = None
+        self._gives_probabilities: bool | None = None
+        self._lock = threading.Lock()
+        self._requests = self._read = self._written = 0
+        self._next_report = 10
+        self._unlabelled_in_a_row = 0
+        self._without: set[str] = set()
+        self._refused: set[str] = set()
+
+    def keep_in(self, folder: Path) -> None:
+        """Keeps answers in a folder, which exists and is locked, and reads those that are there."""
+        about = {"model": self._endpoint.model, "prompt": self._prompt.messages("…")[0]["content"]}
+        digest = hashlib.sha256(self.fingerprint.encode()).hexdigest()[:32]
+        self._cache = AnswerCache(folder / f"answers-{digest}.jsonl", about)
+
+    def learn(self, _: NDArray[np.float32], __: NDArray[np.bool_]) -> None:
+        """Nothing: it knows what labels mean."""
+
+    def vectors(
+        self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
+    ) -> NDArray[np.float32]:
+        """The probability of each label for some texts; NaN for a text without any.
+
+        Args:
+            texts: The texts.
+            on_texts: Called as they are done; those that were kept are done at once.
+
+        Raises:
+            TeacherError: If the endpoint does not answer, or not with labels. What it answered
+                before is kept.
+        """
+        counts = Counter(texts)
+        missing = [text for text in counts if not self._is_done(text)]
+        on_texts(len(texts) - sum(counts[text] for text in missing))
+        try:
+            with self._endpoint.connected():
+                if missing and self._gives_probabilities is None:
+                    # Alone: the first answer tells what the endpoint gives, or what is wrong.
+                    self._ask_all(missing[:1], lambda text: on_texts(counts[text]))
+                    missing = missing[1:]
+                self._ask_all(missing, lambda text: on_texts(counts[text]))
+            # Others were answered, so these were refused for what they hold.
+            for text in self._refused & counts.keys():
+                self._kept().end(text, None)
+            self._refused -= counts.keys()
+        except TeacherError as error:
+            raise TeacherError(f"{error}{self._kept_so_far()}", option=error.option) from None
+        found = {text: self._result(text) for text in counts}
+        self._without |= {text for text, row in found.items() if math.isnan(row[0])}
+        return np.array([found[text] for text in texts], np.float32).reshape(-1, self.width)
+
+    def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The same in the precision of targets; all labels are as probable if there is none."""
+        wide = np.where(np.isnan(vectors), 1 / self.width, vectors.astype(np.float64))
+        return np.asarray(wide / wide.sum(axis=1, keepdims=True))
+
+    def similar_words(self, _: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """None."""
+        return {}
+
+    def count_missing(self, texts: Sequence[str]) -> int:
+        """How many of some texts are not labelled yet."""
+        return sum(not self._is_done(text) for text in set(texts))
+
+    def report_cost(self, texts: Iterable[str]) -> None:
+        """Reports what labelling some texts will cost, before it begins."""
+        missing = characters = 0
+        for text in set(texts):
+            if not self._is_done(text):
+                missing, characters = missing + 1, characters + len(text)
+        tokens = (missing * self._prompt.characters + characters) // _CHARACTERS_OF_TOKEN
+        several = (
+            ""
+            if self._gives_probabilities or self._votes == 1
+            else f", up to {self._votes} times as many without log-probabilities (teacher.votes)"
+        )
+        self._report(
+            f"teacher {self.card.name}: {missing:,} texts to label that it has not answered before:"
+            f" about {tokens:,} tokens to read, at four characters each{several}"
+        )
+
+    def report_use(self) -> None:
+        """Reports what the requests of this run have cost, and the texts without a label."""
+        without = f"; {len(self._without):,} texts got no label" if self._without else ""
+        self._report(f"teacher {self.card.name}: {self._use()}{without}")
+
+    def _use(self) -> str:
+        tokens = (
+            f"{self._read:,} tokens read and {self._written:,} written"
+            if self._read or not self._requests
+            else "the endpoint does not count its tokens"
+        )
+        return f"{self._requests:,} requests, {tokens}"
+
+    def _ask_all(self, texts: Sequence[str], on_text: "Callable[[str], None]") -> None:
+        with ThreadPoolExecutor(_CONCURRENT) as pool:
+            asked = {pool.submit(self._ask, text): text for text in texts}
+            try:
+                for done in as_completed(asked):
+                    done.result()
+                    on_text(asked[done])
+                    if self._requests >= self._next_report:
+                        self._next_report = 10 * self._requests
+                        self._report(f"teacher {self.card.name}: so far {self._use()}")
+            except BaseException:
+                # The requests on their way are paid for: their answers are still kept.
+                self._endpoint.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _ask(self, text: str) -> None:
+        """Asks for the label of a text until it is done."""
+        rejected: str | None = None
+        while not self._is_done(text):
+            kept = self._answers(text)
+            try:
+                rejected = self._ask_once(text, kept, rejected)
+            except RefusedTextError:
+                # The first text of all is refused for what is in every request.
+                if not self._requests and not self._kept().labelled:
+                    raise
+                self._refused.add(text)
+        self._check_labels(text, rejected)
+
+    def _ask_once(self, text: str, kept: KeptAnswers, rejected: str | None) -> str | None:
+        """Sends a request and keeps its answers; returns one that is no label."""
+        several = self._gives_probabilities is False
+        given = len(kept.votes)
+        wanted = self._votes - sum(vote is not None for vote in kept.votes)
+        count = min(wanted, 2 * self._votes - given) if several else 1
+        options: dict[str, object] = {"max_tokens": self._prompt.max_tokens}
+        if several:
+            options |= {"temperature": 1, **({"n": count} if count > 1 else {})}
+        else:
+            options |= {"temperature": 0, "logprobs": True, "top_logprobs": _ALTERNATIVES}
+        done = self._endpoint.complete(self._prompt.messages(text, rejected), options)
+        self._count(done.read, done.written)
+        labels = [self._prompt.label_of(answer.text) for answer in done.answers]
+        first = done.answers[0]
+        if self._gives_probabilities is None and first.text:
+            self._gives_probabilities = first.tokens is not None
+        if self._gives_probabilities and labels[0] is not None:
+            found = self._prompt.probabilities(first.tokens or (), labels[0])
+            self._kept().end(text, found.tolist())
+            return None
+        self._kept().add_votes(text, labels)
+        if self._gives_probabilities and given:
+            self._kept().end(text, None)
+        bad = [of.text for of, label in zip(done.answers, labels, strict=True) if label is None]
+        return bad[0] if bad else None
+
+    def _count(self, read: int | None, written: int | None) -> None:
+        with self._lock:
+            self._requests += 1
+            self._read += read or 0
+            self._written += written or 0
+
+    def _check_labels(self, text: str, rejected: str | None) -> None:
+        """Stops where one text after another gets no label."""
+        with self._lock:
+            has_label = not math.isnan(self._result(text)[0])
+            self._unlabelled_in_a_row = 0 if has_label else self._unlabelled_in_a_row + 1
+            if self._unlabelled_in_a_row < _MAX_UNLABELLED_IN_A_ROW:
+                return
+        reason = "the requests were refused"
+        if rejected is not None:
+            reason = f"the last answer was {' '.join(rejected.split())[:100]!r}"
+        raise TeacherError(
+            f"teacher {self.card.name}: expected the name of a label as the answer, received none "
+            f"for {_MAX_UNLABELLED_IN_A_ROW} texts one after another: {reason}: choose another "
+            "model, or describe the labels (teacher.descriptions)"
+        )
+
+    def _is_done(self, text: str) -> bool:
+        kept = self._answers(text)
+        good = sum(vote is not None for vote in kept.votes)
+        return (
+            kept.is_final
+            or good >= self._votes
+            or len(kept.votes) >= 2 * self._votes
+            or text in self._refused
+        )
+
+    def _result(self, text: str) -> Sequence[float]:
+        kept = self._answers(text)
+        if kept.probabilities is not None:
+            return kept.probabilities
+        good = [vote for vote in kept.votes if vote is not None]
+        if kept.is_final or not good:
+            return [math.nan] * self.width
+        return [good.count(label) / len(good) for label in range(self.width)]
+
+    def _kept_so_far(self) -> str:
+        labelled = self._kept().labelled
+        if not labelled:
+            return ""
+        return (
+            f". What it answered for {labelled:,} texts is kept in {self._kept().file}: "
+            "the same run goes on from there"
+        )
+
+    def _answers(self, text: str) -> KeptAnswers:
+        return self._kept().answers(text)
+
+    def _kept(self) -> AnswerCache:
+        if self._cache is None:
+            raise RuntimeError("EndpointTeacher is used before keep_in")
+        return self._cache

@@ -1,0 +1,278 @@
+"""Fine-tuning: an encoder and a linear layer on its pooled states are trained on labelled texts.
+
+The usual recipe (Mosbach et al., 2021, https://arxiv.org/abs/2006.04884): AdamW, a warm-up and then
+a straight line to zero, batches of similar length, and more epochs for few rows. The epoch with the
+best validation score is kept. A run that was stopped resumes after its last saved epoch, to the
+same weights.
+"""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
+from gatewise.training.teacher.encoder_folder import EncoderFolder
+from gatewise.training.teacher.targets import probabilities_of, score
+from gatewise.training.teacher.teacher import LabelledTexts, TeacherError, TooLongError, duration
+from gatewise.training.teacher.text_encoder import BATCH, encode, padded, similar_lengths
+from gatewise.training.teacher.torch_encoder import TorchEncoder
+from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
+
+_RATE, _HEAD_RATE, _WEIGHT_DECAY = 1e-4, 1e-3, 0.01
+_WARMUP, _CLIP_NORM = 0.1, 1.0
+_EPOCHS, _MIN_UPDATES = 4, 200
+"""Epochs, and updates that there are at least, in more epochs of few rows."""
+
+_POOL = 32
+"""Batches whose texts are sorted by length together."""
+
+_TIMED_UPDATES = 8
+"""Updates by which the time is estimated; the first of them, which is slower, is left out."""
+
+_SAVE_SECONDS = 60.0
+"""Seconds of training that may be lost if the run is stopped, at the end of an epoch."""
+
+_BYTES_PER_PARAMETER = 16
+"""The weight, its gradient and two moments, in 32-bit floats."""
+
+_WEIGHTS_FILE, _STATE_FILE = "weights.safetensors", "state.pt"
+
+
+class TunedWeights:
+    """An encoder with a linear layer, which gives the logit of each label; see `Weights`.
+
+    Attributes:
+        modules: Both.
+        device: Where they are.
+    """
+
+    per_token = False
+
+    def __init__(self, folder: EncoderFolder, labels: int) -> None:
+        self._folder = folder
+        self._encoder = TorchEncoder(folder)
+        width = self._encoder.states(padded(encode(folder, ["a"]), folder.pad_id)).shape[-1]
+        self.device = self._encoder.device
+        self._head = nn.Linear(width, labels).to(self.device)
+        self.modules = nn.ModuleDict({"encoder": self._encoder.model, "head": self._head})
+
+    def run(self, inputs: dict[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        """The logits of a batch, `(texts, labels)`."""
+        with torch.inference_mode():
+            found: NDArray[np.float32] = self.logits(inputs).float().cpu().numpy()
+        return found
+
+    def logits(self, inputs: dict[str, NDArray[np.int64]]) -> Tensor:
+        """The logits of a batch as a tensor on the device."""
+        states = self._encoder.states(inputs)
+        mask = torch.from_numpy(inputs["attention_mask"]).to(states.device)[:, :, None]
+        if self._folder.pooling == "cls":
+            pooled = states[:, 0]
+        elif self._folder.pooling == "max":
+            pooled = states.masked_fill(mask == 0, -torch.inf).amax(1).nan_to_num(neginf=0.0)
+        else:
+            pooled = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+        logits: Tensor = self._head(pooled)
+        return logits
+
+    def word_vectors(self) -> NDArray[np.float32] | None:
+        """The vector of each token before the first layer, `(vocab, width)`."""
+        return self._encoder.word_vectors()
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The weights by learning rate, for an optimizer."""
+        return [
+            {"params": list(self._encoder.model.parameters()), "lr": _RATE},
+            {"params": list(self._head.parameters()), "lr": _HEAD_RATE},
+        ]
+
+
+def fine_tune(
+    folder: EncoderFolder,
+    train: LabelledTexts,
+    validation: LabelledTexts,
+    seed: int,
+    kept: Path,
+    on_progress: OnProgress,
+    *,
+    multi_label: bool,
+    seconds: float | None = None,
+) -> TunedWeights:
+    """Trains an encoder to classify texts, unless that was done before.
+
+    Args:
+        folder: Its files, with safetensors.
+        train: The texts that it learns from.
+        validation: The texts by which the best epoch is chosen.
+        seed: Seed of the linear layer, of the order of the texts and of dropout.
+        kept: Folder in which the state and the result are kept.
+        on_progress: Called after each update, and with the estimated time.
+        multi_label: Whether a text may have several labels.
+        seconds: How long it may take; None for as long as it takes.
+
+    Raises:
+        TooLongError: If it would take longer, by the time of the first updates.
+        TeacherError: If the encoder cannot be loaded, or gives no finite numbers.
+    """
+    torch.manual_seed(seed)
+    weights = TunedWeights(folder, train.truth.shape[1])
+    if (kept / _WEIGHTS_FILE).is_file():
+        weights.modules.load_state_dict(load_file(kept / _WEIGHTS_FILE))
+    else:
+        tuning = _Tuning(weights, folder, train, validation, seed, kept, multi_label=multi_label)
+        tuning.run(seconds, on_progress)
+    weights.modules.eval()
+    return weights
+
+
+class _Tuning:
+    """One training; see `fine_tune`."""
+
+    def __init__(
+        self,
+        weights: TunedWeights,
+        folder: EncoderFolder,
+        train: LabelledTexts,
+        validation: LabelledTexts,
+        seed: int,
+        kept: Path,
+        *,
+        multi_label: bool,
+    ) -> None:
+        self._weights, self._folder, self._seed, self._kept = weights, folder, seed, kept
+        self._multi_label = multi_label
+        self._train = encode(folder, train.texts)
+        self._truth = torch.from_numpy(train.truth.astype(np.float32))
+        self._validation = encode(folder, validation.texts)
+        self._validation_truth = validation.truth
+        self._per_epoch = -(-len(self._train) // BATCH)
+        self._epochs = max(_EPOCHS, -(-_MIN_UPDATES // self._per_epoch))
+        self._patience = max(2, self._epochs // 4)
+        self._optimizer = torch.optim.AdamW(weights.groups(), weight_decay=_WEIGHT_DECAY)
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
+        self._epoch = self._best_epoch = 0
+        self._best: dict[str, Tensor] = {}
+        self._best_score = (-math.inf, -math.inf)
+
+    def run(self, seconds: float | None, on_progress: OnProgress) -> None:
+        """Trains from the beginning, or from the last epoch that was saved."""
+        self._resume()
+        begun = saved = time.monotonic()
+        first = self._epoch * self._per_epoch
+        while self._epoch < self._epochs and self._epoch - self._best_epoch < self._patience:
+            torch.manual_seed(self._seed + self._epoch)
+            for update, rows in enumerate(self._batches(), start=self._epoch * self._per_epoch):
+                self._update(rows, update)
+                on_progress(Progress(update + 1, self._total, stage=f"{LABELLING}fine-tuning"))
+                if update == first:
+                    timed_from = time.monotonic()
+                elif update == first + _TIMED_UPDATES:
+                    of_one = (time.monotonic() - timed_from) / _TIMED_UPDATES
+                    left = (self._total - update - 1) * of_one
+                    self._check_time(left, timed_from - begun + _TIMED_UPDATES * of_one, seconds)
+                    on_progress(Finding(self._plan(left)))
+            self._epoch += 1
+            self._validate()
+            if time.monotonic() - saved >= _SAVE_SECONDS:
+                self._save()
+                saved = time.monotonic()
+        self._weights.modules.load_state_dict(self._best)
+        with translate_write_errors(self._kept), atomic_write(self._kept / _WEIGHTS_FILE) as file:
+            save_file(self._best, file)
+        (self._kept / _STATE_FILE).unlink(missing_ok=True)
+
+    @property
+    def _total(self) -> int:
+        return self._epochs * self._per_epoch
+
+    def _batches(self) -> list[list[int]]:
+        """The rows of each batch of the next epoch, of similar length."""
+        generator = np.random.default_rng([self._seed, self._epoch])
+        order = generator.permutation(len(self._train)).tolist()
+        pools = [
+            order[start : start + _POOL * BATCH] for start in range(0, len(order), _POOL * BATCH)
+        ]
+        batches = [batch for pool in pools for batch in similar_lengths(self._train, pool)]
+        return [batches[place] for place in generator.permutation(len(batches))]
+
+    def _update(self, rows: list[int], update: int) -> None:
+        """Trains on a batch."""
+        done = update / self._total
+        factor = min((update + 1) / max(_WARMUP * self._total, 1), (1 - done) / (1 - _WARMUP))
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = factor * rate
+        self._weights.modules.train()
+        logits = self._weights.logits(
+            padded([self._train[row] for row in rows], self._folder.pad_id)
+        )
+        truth = self._truth[rows].to(logits.device)
+        if self._multi_label:
+            loss = nn.functional.binary_cross_entropy_with_logits(logits, truth)
+        else:
+            loss = nn.functional.cross_entropy(logits, truth)
+        if not torch.isfinite(loss):
+            raise TeacherError(f"{self._folder.path}: fine-tuning fails: the loss is not finite")
+        self._optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._weights.modules.parameters(), _CLIP_NORM)
+        self._optimizer.step()
+
+    def _validate(self) -> None:
+        """Keeps the weights of the epoch that just ended, if they are the best."""
+        self._weights.modules.eval()
+        logits = np.empty(self._validation_truth.shape, dtype=np.float32)
+        for rows in similar_lengths(self._validation):
+            batch = [self._validation[row] for row in rows]
+            logits[rows] = self._weights.run(padded(batch, self._folder.pad_id))
+        probabilities = probabilities_of(logits, multi_label=self._multi_label)
+        found = score(probabilities, self._validation_truth, multi_label=self._multi_label)
+        if found > self._best_score or not self._best:
+            self._best_score, self._best_epoch = found, self._epoch
+            state = self._weights.modules.state_dict()
+            self._best = {name: weight.detach().cpu().clone() for name, weight in state.items()}
+
+    def _check_time(self, left: float, spent: float, seconds: float | None) -> None:
+        if seconds is not None and spent + left > seconds:
+            raise TooLongError(
+                f"{self._folder.card.name}: fine-tuning takes about {duration(spent + left)}"
+            )
+
+    def _plan(self, left: float) -> str:
+        """How long the rest takes, and how much memory."""
+        parameters = sum(weight.numel() for weight in self._weights.modules.parameters())
+        return (
+            f"teacher {self._folder.card.name}: fine-tuning on {len(self._train):,} texts, at most "
+            f"{self._epochs} epochs: about {duration(left)} on the {self._weights.device}; "
+            f"{_BYTES_PER_PARAMETER * parameters / 1e6:,.0f} MB of memory for its weights, more "
+            "for a batch"
+        )
+
+    def _save(self) -> None:
+        state = {
+            "weights": self._weights.modules.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "best": self._best,
+            "best_score": self._best_score,
+            "best_epoch": self._best_epoch,
+            "epoch": self._epoch,
+        }
+        with translate_write_errors(self._kept), atomic_write(self._kept / _STATE_FILE) as file:
+            torch.save(state, file)
+
+    def _resume(self) -> None:
+        """Continues after the last epoch that was saved, if there is one."""
+        file = self._kept / _STATE_FILE
+        if not file.is_file():
+            return
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        self._weights.modules.load_state_dict(state["weights"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._best, self._best_score = state["best"], tuple(state["best_score"])
+        self._best_epoch, self._epoch = state["best_epoch"], state["epoch"]

@@ -1,0 +1,150 @@
+"""The question that a language model is asked about a text, and what its answers mean.
+
+The labels are numbered and named; an answer is the name or the number of one and nothing else.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewise.training.teacher.completion import AnswerToken
+from gatewise.training.teacher.teacher import TeacherError
+
+_AROUND = " \t\r\n\"'`*."
+"""What an answer may have around the name of a label."""
+
+_MAX_QUOTED = 200
+
+Message = dict[str, str]
+
+
+class LabelPrompt:
+    """The prompt of some labels."""
+
+    def __init__(self, labels: Sequence[str], descriptions: Mapping[str, str]) -> None:
+        """Takes the labels.
+
+        Args:
+            labels: Two or more.
+            descriptions: What those labels mean whose names do not say it.
+
+        Raises:
+            TeacherError: If a description is of another label.
+        """
+        if unknown := sorted(set(descriptions) - set(labels)):
+            raise TeacherError(
+                f"teacher.descriptions: expected descriptions of the labels {_listed(labels)}, "
+                f"received one of {unknown[0]!r}"
+            )
+        # Where labels are numbers themselves, others would be confused with them.
+        numbered = not any(label.strip().isdecimal() for label in labels)
+        numbers = [f"{number}" for number in range(1, len(labels) + 1)] if numbered else []
+        self._labels = labels
+        self._answers: dict[str, set[int]] = {}
+        for index, label in enumerate(labels):
+            spellings = [label]
+            if numbered:
+                spellings += [numbers[index], f"{numbers[index]}. {label}"]
+            for spelling in spellings:
+                self._answers.setdefault(spelling.casefold(), set()).add(index)
+        lines = []
+        for index, label in enumerate(labels):
+            mark = f"{numbers[index]}." if numbered else "-"
+            meaning = f": {descriptions[label]}" if label in descriptions else ""
+            lines.append(f"{mark} {label}{meaning}")
+        self._question = (
+            "Which of these labels fits the text best?\n\n"
+            f"{chr(10).join(lines)}\n\n"
+            "Answer with the name of one label, exactly as it is written here, and nothing else."
+        )
+
+    @property
+    def digest(self) -> str:
+        """Digest of what the question depends on but for the text."""
+        document = json.dumps([self._question, list(self._labels)])
+        return hashlib.sha256(document.encode()).hexdigest()
+
+    @property
+    def characters(self) -> int:
+        """Characters of the question without a text."""
+        return len(self._question)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens that an answer may have: no name has more tokens than bytes."""
+        return 8 + max(len(label.encode("utf-8", "surrogatepass")) for label in self._labels)
+
+    def messages(self, text: str, rejected: str | None = None) -> list[Message]:
+        """The conversation about a text.
+
+        Args:
+            text: The text.
+            rejected: An earlier answer that was no label; None for the first question.
+        """
+        question = {"role": "user", "content": f"{self._question}\n\nText: {text}\n\nLabel:"}
+        if rejected is None:
+            return [question]
+        again = f"That is none of the labels. Answer with one of: {_listed(self._labels)}"
+        return [
+            question,
+            {"role": "assistant", "content": rejected[:_MAX_QUOTED] or "-"},
+            {"role": "user", "content": again},
+        ]
+
+    def label_of(self, answer: str) -> int | None:
+        """The label that an answer is, by its index; None if it is none, or prose.
+
+        >>> LabelPrompt(["ham", "spam"], {}).label_of(' "Spam".')
+        1
+        >>> LabelPrompt(["ham", "spam"], {}).label_of("It is spam") is None
+        True
+        """
+        for form in (answer, answer.strip(), answer.strip(_AROUND)):
+            if form in self._labels:
+                return self._labels.index(form)
+        found = self._answers.get(answer.strip(_AROUND).casefold(), set())
+        return next(iter(found)) if len(found) == 1 else None
+
+    def probabilities(self, tokens: Sequence[AnswerToken], label: int) -> NDArray[np.float64]:
+        """The probability of each label from the tokens of an answer, `(labels,)`.
+
+        A token that was not chosen stands for the labels that it begins, or goes on with.
+
+        >>> answer = [AnswerToken("sp", {"sp": 0.6, "ham": 0.2, "I": 0.2}), AnswerToken("am", {})]
+        >>> LabelPrompt(["ham", "spam"], {}).probabilities(answer, 1).round(2).tolist()
+        [0.25, 0.75]
+
+        Args:
+            tokens: The tokens of the answer.
+            label: The label that it is.
+        """
+        found = np.zeros(len(self._labels))
+        begun, share = "", 1.0
+        for token in tokens:
+            for other, probability in token.probabilities.items():
+                if other != token.text:
+                    begins = self._begun_by(begun + other)
+                    found[begins] += share * probability / max(len(begins), 1)
+            begun, share = begun + token.text, share * token.probabilities.get(token.text, 1.0)
+            if self._begun_by(begun) in ([label], []):
+                break
+        found[label] += share
+        total = found.sum()
+        return found / total if total > 0 else np.eye(len(self._labels))[label]
+
+    def _begun_by(self, text: str) -> list[int]:
+        """The labels whose answer is some text, or begins with it if none is."""
+        form = text.lstrip().casefold()
+        if not form:
+            return []
+        if form in self._answers:
+            return sorted(self._answers[form])
+        begun = [of for answer, of in self._answers.items() if answer.startswith(form)]
+        return sorted(set().union(*begun))
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(labels)
