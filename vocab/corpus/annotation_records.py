@@ -1,6 +1,6 @@
 """Files of annotation tools: Label Studio, Prodigy, Argilla and doccano, as records and as outputs.
 
-Read are what the tools export, as a JSON list or as JSON Lines, told apart by their structure; any
+Read are what the tools export, as a JSON list or as JSON Lines, recognized by their structure; any
 other JSON list of objects is read too. A list is held in memory as a whole. Written are texts to be
 labelled or corrected, with the labels that a model suggests, as the tools import them.
 """
@@ -72,9 +72,10 @@ def recognized(file: DataFile) -> DataFile:
     """
     if file.pipe is not None:
         return file
-    first = _first_objects(file)
+    is_list = _is_list(file)
+    first = _first_objects(file, is_list=is_list)
     read = _reader_of(first)
-    if read is _plain and not _is_list(file):
+    if read is _plain and not is_list:
         return file
     several = any(
         len(labels) > 1 for answers in _answers(first, read) for labels in answers.values()
@@ -107,10 +108,11 @@ def records_of(file: DataFile, progress: ReadProgress | None = None) -> Iterator
     Raises:
         CorpusError: The file cannot be read or decompressed.
     """
-    first = _first_objects(file)
+    is_list = _is_list(file)
+    first = _first_objects(file, is_list=is_list)
     read = _reader_of(first)
     is_single = len({name for answers in _answers(first, read) for name in answers}) <= 1
-    for item in _objects(file, progress):
+    for item in _objects(file, progress, is_list=is_list):
         if isinstance(item, BadRow):
             yield item
             continue
@@ -149,10 +151,11 @@ def write(path: Path, tool: Tool, rows: Iterable[Annotation], labels: Sequence[s
             file.write("[" + ",\n".join(lines) + "]\n")
 
 
-def _first_objects(file: DataFile) -> list[_Object]:
-    if not _is_list(file):
+def _first_objects(file: DataFile, *, is_list: bool) -> list[_Object]:
+    if not is_list:
         return [dict(values) for values in json_records.first_records(file)]
-    objects = (dict(item.values) for item in _objects(file) if isinstance(item, Record))
+    items = _objects(file, is_list=is_list)
+    objects = (dict(item.values) for item in items if isinstance(item, Record))
     return list(islice(objects, _AHEAD))
 
 
@@ -162,9 +165,11 @@ def _is_list(file: DataFile) -> bool:
     return _LIST.match(first) is not None
 
 
-def _objects(file: DataFile, progress: ReadProgress | None = None) -> Iterator[Record | BadRow]:
+def _objects(
+    file: DataFile, progress: ReadProgress | None = None, *, is_list: bool
+) -> Iterator[Record | BadRow]:
     """The objects of a list, or of JSON Lines."""
-    if not _is_list(file):
+    if not is_list:
         yield from json_records.records_of(file, progress)
         return
     with open_lines(file, progress) as lines:

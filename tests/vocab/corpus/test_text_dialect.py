@@ -92,9 +92,11 @@ def test_what_is_set_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt"])
 def test_bytes_that_an_encoding_does_not_have_are_no_traceback(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, b'{"text": 1}\n' * 3)
-    with pytest.raises(CorpusError, match=r"cannot be read as utf-16: .*Name its encoding") as told:
+    with pytest.raises(
+        CorpusError, match=r"cannot be read as utf-16: .*Name its encoding"
+    ) as raised:
         list(open_records(path, options=ReadOptions(encoding="utf-16")))
-    assert told.value.option == "encoding"
+    assert raised.value.option == "encoding"
     with pytest.raises(ArgumentError, match="encoding: expected one that Python knows"):
         ReadOptions(encoding="idna")
 
