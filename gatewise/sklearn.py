@@ -64,6 +64,12 @@ class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
         super().set_params(**verbose, **_by_parameter(params))
         return self
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
     def _train(
         self,
         texts: list[object],
@@ -184,8 +190,6 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # 
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
         tags.classifier_tags.multi_label = True
         return tags
 
@@ -235,12 +239,6 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]  # of
         check_is_fitted(self)
         model: Model = self.model_
         return np.asarray(model.predict(_texts_to_predict(X)))
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
 
 
 # What scikit-learn takes the parameters and their defaults from, and an editor its hints.

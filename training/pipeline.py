@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import PRECISIONS
 from gatewise.service.model.model_folder import check_target, write_model_folder
 from gatewise.training.config.config import Config
@@ -259,11 +260,7 @@ def _earlier(
         f"one {_on_labels(run.validation).accuracy:.4f}"
     )
     test = earlier.evaluate(corpus.test.rows) if corpus.test else None
-    return ComparedModel(
-        bytes=len(earlier.classifier.artifact.model),
-        validation=Scores.of(validation),
-        test=Scores.of(test) if test else None,
-    )
+    return _compared(earlier.classifier, validation, test)
 
 
 def _on_labels(report: Report | RegressionReport) -> Report:
@@ -304,7 +301,7 @@ def _compare(
     if config.teacher.untaught:
         untaught = _untaught(rows, config, space, on_progress, prepared.earlier)
     test = _on_labels(evaluation.test) if evaluation.test else None
-    student = _compared(learnt, _on_labels(evaluation.validation), test)
+    student = _compared(learnt.served, _on_labels(evaluation.validation), test)
     found = comparison.compare(taught.labeller, prepared.corpus, student, untaught, learnt.served)
     if found.warning:
         on_progress(Finding(found.warning))
@@ -331,14 +328,13 @@ def _untaught(
     learnt = learn(prepared, inner, progress, lambda _: None, resume=False)
     corpus = prepared.corpus
     validation = evaluate(learnt.validated, corpus.validation)
-    return _compared(
-        learnt, validation, evaluate(learnt.served, corpus.test) if corpus.test else None
-    )
+    test = evaluate(learnt.served, corpus.test) if corpus.test else None
+    return _compared(learnt.served, validation, test)
 
 
-def _compared(learnt: Learnt, validation: Report, test: Report | None) -> ComparedModel:
+def _compared(classifier: Classifier, validation: Report, test: Report | None) -> ComparedModel:
     return ComparedModel(
-        bytes=len(learnt.served.artifact.model),
+        bytes=len(classifier.artifact.model),
         validation=Scores.of(validation),
         test=Scores.of(test) if test else None,
     )

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.targets import probabilities_of
 from gatewise.training.teacher.text_encoder import TextEncoder, Weights
-from gatewise.training.teacher.word_neighbours import neighbours
 
 
 class FineTunedEncoder:
@@ -46,5 +45,4 @@ class FineTunedEncoder:
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Words whose vectors are near, before the encoder's first layer."""
-        vectors = self._encoder.weights.word_vectors()
-        return {} if vectors is None else neighbours(self._folder.tokenizer, vectors, words)
+        return self._encoder.similar_words(words)

@@ -16,7 +16,6 @@ from threadpoolctl import threadpool_limits
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.targets import probabilities_of
 from gatewise.training.teacher.text_encoder import TextEncoder
-from gatewise.training.teacher.word_neighbours import neighbours
 
 _STRENGTHS = (1.0, 10.0, 100.0)
 """The values of C, the inverse of the regularization, that are tried. With greater ones the teacher
@@ -67,8 +66,7 @@ class FrozenEncoder:
 
     def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         """Words whose vectors are near, before the encoder's first layer."""
-        vectors = self._encoder.weights.word_vectors()
-        return {} if vectors is None else neighbours(self._folder.tokenizer, vectors, words)
+        return self._encoder.similar_words(words)
 
     def _strength(self, vectors: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
         rows = np.random.default_rng(self._seed).permutation(len(vectors))[:_MAX_TRIED_ROWS]

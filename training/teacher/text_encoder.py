@@ -5,7 +5,7 @@ number of cores.
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from tokenizers import Encoding
 from gatewise.service.model.onnx_session import first_line
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.teacher import TeacherError
+from gatewise.training.teacher.word_neighbours import neighbours
 
 BATCH = 32
 """Texts of a batch."""
@@ -52,6 +53,11 @@ class TextEncoder:
         norms = np.linalg.norm(outputs, axis=1, keepdims=True)
         found: NDArray[np.float32] = outputs / np.maximum(norms, 1e-12)
         return found
+
+    def similar_words(self, words: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """Words whose vectors are near, before the encoder's first layer; none if it has none."""
+        vectors = self.weights.word_vectors()
+        return {} if vectors is None else neighbours(self._folder.tokenizer, vectors, words)
 
     def outputs(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """What the weights give for some texts, pooled over their tokens, `(texts, width)`."""
