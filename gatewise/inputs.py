@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gatewise.vocab.corpus.bad_row_policy import BadRows
     from gatewise.vocab.corpus.memory_records import MemoryTable
     from gatewise.vocab.corpus.read_options import Quoting, ReadOptions
-    from gatewise.vocab.corpus.records import BadRow, Location
+    from gatewise.vocab.corpus.records import Location
     from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
 _WINDOW = 256
@@ -143,20 +143,13 @@ def pool_of(
 ) -> "list[tuple[str, Location]]":
     """The texts of a pool of unlabelled ones, each with its place; at least one."""
     # Imports pyarrow, which `gatewise predict` does without.
-    from gatewise.vocab.corpus.corpus_reader import at_least_one, text_of  # noqa: PLC0415
+    from gatewise.vocab.corpus.corpus_reader import texts_with_records  # noqa: PLC0415
     from gatewise.vocab.corpus.record_stream import open_records  # noqa: PLC0415
-    from gatewise.vocab.corpus.records import BadRow  # noqa: PLC0415
 
     records = open_records(pool, options=options)
     tell(records.notes)
-    records.require(text_column, "text_column")
-
-    def located() -> "Iterator[tuple[str, Location] | BadRow]":
-        for record in records:
-            text = record if isinstance(record, BadRow) else text_of(record, text_column)
-            yield text if isinstance(text, BadRow) else (text, record.location)
-
-    return list(at_least_one(bad_rows.keep(located()), records.path))
+    found = texts_with_records(records, bad_rows=bad_rows, text_column=text_column)
+    return [(text, record.location) for text, record in found]
 
 
 def tell(notes: Iterable[str]) -> None:

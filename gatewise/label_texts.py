@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from gatewise.inputs import bad_rows_policy, check_outputs
 from gatewise.service.model.scores import shortest
 from gatewise.service.scoring.destination import Destination
-from gatewise.service.scoring.output_columns import PROBABILITY_PREFIX
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.sources import text_values
 from gatewise.train_model import named_teacher, reporting
@@ -26,19 +25,17 @@ from gatewise.training.teacher.labeller import open_endpoint
 from gatewise.training.teacher.teacher import TeacherError
 from gatewise.training.teacher.vector_cache import locked
 from gatewise.training.workspace import teacher_cache_of
-from gatewise.vocab.corpus.columns import LABEL
-from gatewise.vocab.corpus.corpus_reader import at_least_one, text_of
+from gatewise.vocab.corpus.columns import LABEL, PROBABILITY_PREFIX
+from gatewise.vocab.corpus.corpus_reader import texts_with_records
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.memory_records import MemoryRecords, MemoryTable
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
-from gatewise.vocab.corpus.records import BadRow, Record
 from gatewise.vocab.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gatewise.train_model import Shown
-    from gatewise.vocab.corpus.bad_row_policy import BadRows
 
 T = TypeVar("T")
 
@@ -98,12 +95,12 @@ def label(
             records = MemoryRecords(MemoryTable("rows", (_TEXT,), {_TEXT: text_values(texts)}))
         for note in records.notes:
             on_progress(Finding(note))
-        rows = list(_rows(records, column, bad_rows))
-        found = _labelled(tuple(text for _, text in rows), names, run_config, cache, on_progress)
+        rows = list(texts_with_records(records, bad_rows=bad_rows, text_column=column))
+        found = _labelled(tuple(text for text, _ in rows), names, run_config, cache, on_progress)
         is_written = [name is not None or aside is None for name in found.labels]
         if destination:
             _write(found, np.array(is_written), destination)
-        without = [record for (record, _), kept in zip(rows, is_written, strict=True) if not kept]
+        without = [record for (_, record), kept in zip(rows, is_written, strict=True) if not kept]
         list(bad_rows.keep(record.bad("the teacher gave the text no label") for record in without))
     return found
 
@@ -117,24 +114,6 @@ def _labels(labels: Sequence[str]) -> Labels:
             option="labels",
         )
     return Labels.of(labels)
-
-
-def _rows(
-    records: RecordStream | MemoryRecords, column: str, bad_rows: "BadRows"
-) -> Iterator[tuple[Record, str]]:
-    """The records with their texts."""
-
-    def read() -> Iterator[tuple[Record, str] | BadRow]:
-        for table in records.tables:
-            table.require(column, "text_column")
-            for record in table.records():
-                if isinstance(record, BadRow):
-                    yield record
-                    continue
-                text = text_of(record, column)
-                yield text if isinstance(text, BadRow) else (record, text)
-
-    return at_least_one(bad_rows.keep(read()), records.path)
 
 
 def _labelled(

@@ -5,16 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gatewise.vocab.corpus.columns import LABEL, LABELS, VALUE
+from gatewise.vocab.corpus.columns import LABEL, LABELS, PROBABILITY_PREFIX, VALUE
 from gatewise.vocab.corpus.data_frames import class_names, column_names, column_values, is_table
 from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.errors import CorpusError, TextsError
 
 if TYPE_CHECKING:
     from gatewise.vocab.corpus.columns import Columns
-
-PROBABILITY_PREFIX = "probability_"
-"""What the names of the columns of probabilities begin with, where labels are such rows."""
 
 _KINDS = {str: "strings", bool: "booleans", int: "integers"}
 _EXPECTED_LABELS = (

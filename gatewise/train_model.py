@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gatewise.inputs import bad_rows_policy, check_outputs
 from gatewise.model import Model
 from gatewise.service.model.model_folder import check_target
-from gatewise.sources import PROBABILITY_PREFIX, pair_source, source_of
+from gatewise.sources import pair_source, source_of
 from gatewise.training.config.config import Config, of_settings
 from gatewise.training.config.teacher_section import is_url
 from gatewise.training.data.corpora import Corpora
@@ -20,6 +20,7 @@ from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.pipeline import train as run_training
 from gatewise.training.tracking.track import tracking
+from gatewise.vocab.corpus.columns import PROBABILITY_PREFIX
 from gatewise.vocab.corpus.memory_records import MemoryTable
 
 if TYPE_CHECKING:

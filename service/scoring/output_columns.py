@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import IntervalSettings
 from gatewise.service.model.scores import NO_LABELS, ranked
+from gatewise.vocab.corpus.columns import PROBABILITY_PREFIX
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.label_values import SEPARATOR
 from gatewise.vocab.errors import ArgumentError, CorpusError, OutputError
-
-PROBABILITY_PREFIX = "probability_"
-"""The prefix of a probability column's name; the label follows."""
 
 Column = Sequence[object] | NDArray[np.float32]
 """The values of a column: labels, lists of labels, or scores as float32."""

@@ -17,6 +17,9 @@ LABEL, LABELS, VALUE = "label", "labels", "value"
 """The columns that hold a label, a list of labels and a number unless others are named; a model
 that predicts numbers calls its one output `value`, too."""
 
+PROBABILITY_PREFIX = "probability_"
+"""Prefix of the columns with the probability of each label, where none is named."""
+
 
 @dataclass(frozen=True, slots=True)
 class FoundColumns:

@@ -186,7 +186,15 @@ def read_texts(
 def texts_of(
     records: RecordStream, *, bad_rows: BadRows, text_column: str = "text"
 ) -> Iterator[str]:
-    """Read the texts of records in a stream; they need no labels.
+    """Read the texts of records in a stream; see `texts_with_records`."""
+    found = texts_with_records(records, bad_rows=bad_rows, text_column=text_column)
+    return (text for text, _ in found)
+
+
+def texts_with_records(
+    records: RecordStream | MemoryRecords, *, bad_rows: BadRows, text_column: str = "text"
+) -> Iterator[tuple[str, Record]]:
+    """Read the texts of records in a stream, each with its record; they need no labels.
 
     Args:
         records: The records.
@@ -202,10 +210,16 @@ def texts_of(
         BadRowsError: A row is bad and the policy is to stop; raised by the iterator.
     """
     records.require(text_column, "text_column")
-    texts = (
-        record if isinstance(record, BadRow) else text_of(record, text_column) for record in records
-    )
-    return at_least_one(bad_rows.keep(texts), records.path)
+
+    def read() -> Iterator[tuple[str, Record] | BadRow]:
+        for record in records:
+            if isinstance(record, BadRow):
+                yield record
+                continue
+            text = text_of(record, text_column)
+            yield text if isinstance(text, BadRow) else (text, record)
+
+    return at_least_one(bad_rows.keep(read()), records.path)
 
 
 def text_of(record: Record, column: str) -> str | BadRow:
