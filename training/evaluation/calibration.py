@@ -86,27 +86,6 @@ def error_of(bins: tuple[ReliabilityBin, ...]) -> float:
     return sum(gaps) / total if total else 0.0
 
 
-def expected_calibration_error(
-    probabilities: NDArray[np.floating], truth: NDArray[np.bool_]
-) -> float:
-    """Mean gap between probability and share of correct predictions, in bins of the probability.
-
-    Four predictions of 0.8, three of them correct, and one of 0.3 that is wrong:
-
-    >>> truth = np.array([1, 1, 1, 0, 0], dtype=bool)
-    >>> error = expected_calibration_error(np.array([0.8, 0.8, 0.8, 0.8, 0.3]), truth)
-    >>> round(error, 4)  # (4 * 0.05 + 1 * 0.3) / 5
-    0.1
-
-    Args:
-        probabilities: The probability of each prediction, `(predictions,)`.
-        truth: Whether each is correct, `(predictions,)`.
-    """
-    counted = Reliability()
-    counted.add(probabilities, truth)
-    return counted.error
-
-
 def predictions_of(
     probabilities: NDArray[np.floating], truth: NDArray[np.bool_], *, multi_label: bool
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:

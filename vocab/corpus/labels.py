@@ -50,14 +50,6 @@ class Labels:
         """The id of each label."""
         return {name: index for index, name in enumerate(self.names)}
 
-    def encode(self, labels: Sequence[str]) -> list[int]:
-        """The id of each row's label.
-
-        Raises:
-            KeyError: A label is unknown; the corpus reader refuses such rows before.
-        """
-        return [self.ids[label] for label in labels if label in self.ids]
-
     def matrix(self, rows: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
         """Whether each row has each label; labels that are none of these are left out.
 

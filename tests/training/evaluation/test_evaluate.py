@@ -10,7 +10,7 @@ from sklearn import metrics
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import RejectSettings
 from gatewise.training.evaluation import evaluate as evaluation
-from gatewise.training.evaluation.calibration import expected_calibration_error
+from gatewise.training.evaluation.calibration import BINS
 from gatewise.training.evaluation.evaluate import evaluate
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.corpus.records import Location
@@ -20,6 +20,13 @@ from gatewise.vocab.tokenizer.encoding import Encoded
 NAMES = ["a", "b", "c", "d", "never"]
 THRESHOLDS = (0.5, 0.3, 0.8, 0.95, 0.5)
 LOGITS = np.random.default_rng(4).normal(0, 2, (500, len(NAMES))).astype(np.float32)
+
+
+def calibration_error(probabilities, right):
+    """The gaps between probability and share of correct predictions, bin by bin."""
+    places = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    gaps = [abs((right - probabilities)[places == place].sum()) for place in range(BINS)]
+    return sum(gaps) / len(right)
 
 
 class Recorded:
@@ -57,7 +64,7 @@ def test_the_metrics_of_one_label_are_scikit_learns():
     assert report.accuracy == pytest.approx(metrics.accuracy_score(truth, predicted))
     loss = metrics.log_loss(truth, probabilities, labels=range(5))
     assert report.log_loss == pytest.approx(loss, abs=1e-6)
-    error = expected_calibration_error(probabilities.max(axis=1), predicted == truth)
+    error = calibration_error(probabilities.max(axis=1), predicted == truth)
     assert report.ece == pytest.approx(error, abs=1e-6)
     expected = metrics.precision_recall_fscore_support(truth, predicted, labels=range(4))
     found = [(each.precision, each.recall, each.f1, each.rows) for each in report.labels]
@@ -89,7 +96,7 @@ def test_the_metrics_of_several_labels_are_scikit_learns():
         for average in ("macro", "micro")
     )
     assert (report.macro_f1, report.micro_f1) == pytest.approx((macro, micro))
-    every = expected_calibration_error(probabilities.reshape(-1), truth.reshape(-1))
+    every = calibration_error(probabilities.reshape(-1), truth.reshape(-1))
     assert report.ece == pytest.approx(every, abs=1e-6)
     losses = -np.log(np.where(truth, probabilities, 1 - probabilities))
     assert report.log_loss == pytest.approx(losses.mean(), abs=1e-6)
@@ -157,7 +164,7 @@ def test_the_metrics_with_a_rejection_threshold():
         assert found.recall == pytest.approx((given[truth == index] == index).mean())
     # Metrics of probabilities are of rows in scope.
     best = probabilities.max(axis=1)[inside]
-    assert report.ece == pytest.approx(expected_calibration_error(best, right[inside]), abs=1e-6)
+    assert report.ece == pytest.approx(calibration_error(best, right[inside]), abs=1e-6)
     losses = -np.log(probabilities[inside][np.arange(inside.sum()), truth[inside]])
     assert report.log_loss == pytest.approx(losses.mean(), rel=1e-5)
 
