@@ -157,7 +157,9 @@ def _quantize_table(weights: Weights) -> _Stored:
         _quantize(weights, weights.shape[1:], 0, is_root=is_root) for is_root in (False, True)
     )
     linear_error, root_error = (
-        float(np.square(stored.decoded() - weights).sum()) for stored in (linear, roots)
+        # In 64 bits: the squares of weights of any size.
+        float(np.square((stored.decoded() - weights).astype(np.float64)).sum())
+        for stored in (linear, roots)
     )
     return roots if root_error < linear_error else linear
 
