@@ -51,7 +51,11 @@ Rejects = Annotated[
 TextColumnSetting = Annotated[str | None, typer.Option(help="Column of the text.  [default: text]")]
 TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
 LabelColumn = Annotated[
-    str | None, typer.Option(help="Column of the label or labels.  [default: label, else labels]")
+    str | None,
+    typer.Option(
+        help="Column of the label or labels, or of the number.  "
+        "[default: label, else labels, else value]"
+    ),
 ]
 Delimiter = Annotated[
     str | None,

@@ -79,13 +79,13 @@ class ExplainedText:
             parts.append(escape(self.text[end : token.start]))
             parts.append(
                 f'<span style="background: rgba({colour}, {opacity:.2f}); border-radius: 3px" '
-                f'title="{token.share:+.2f}">{escape(token.text)}</span>'
+                f'title="{token.share:+.3g}">{escape(token.text)}</span>'
             )
             end = token.end
         parts.append(escape(self.text[end:]))
         cut = " (the text is longer than the model reads)" if self.truncated else ""
         return (
-            f"<div><p><b>{escape(self.label)}</b> {self.probability:.4f}{cut}</p>"
+            f"<div><p><b>{escape(self.label)}</b> {self.probability:.4g}{cut}</p>"
             f'<p style="white-space: pre-wrap; line-height: 1.7">{"".join(parts)}</p></div>'
         )
 

@@ -1,6 +1,7 @@
 """`label`: the work of `gatewise label` and of `gatewise.label`, texts labelled by a teacher."""
 
 import os
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +21,7 @@ from gatewise.sources import text_values
 from gatewise.train_model import named_teacher, reporting
 from gatewise.training.config.config import Config, ConfigError, of_settings
 from gatewise.training.fit.progress import LABELLING, Finding, OnProgress, Progress
+from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
 from gatewise.training.teacher.labeller import open_endpoint
 from gatewise.training.teacher.teacher import TeacherError
@@ -95,8 +97,10 @@ def label(
             records = MemoryRecords(MemoryTable("rows", (_TEXT,), {_TEXT: text_values(texts)}))
         for note in records.notes:
             on_progress(Finding(note))
+        teacher = _teacher(run_config, names, cache, on_progress)
         rows = list(texts_with_records(records, bad_rows=bad_rows, text_column=column))
-        found = _labelled(tuple(text for text, _ in rows), names, run_config, cache, on_progress)
+        texts = tuple(text for text, _ in rows)
+        found = _labelled(texts, names, teacher, cache, run_config.teacher.minutes, on_progress)
         is_written = [name is not None or aside is None for name in found.labels]
         if destination:
             _write(found, np.array(is_written), destination)
@@ -116,40 +120,52 @@ def _labels(labels: Sequence[str]) -> Labels:
     return Labels.of(labels)
 
 
+def _teacher(
+    config: Config, labels: Labels, cache: Path | None, on_progress: OnProgress
+) -> EndpointTeacher | GatewiseModel:
+    """The teacher of the settings, opened before a text is read."""
+    if config.teacher.url is None or config.teacher.folders:
+        return _gatewise_model(config, labels)
+    if cache is None:
+        raise ConfigError(
+            "teacher.cache: expected a folder in which the answers are kept, or out, a file to "
+            "write, beside which they are: every answer is paid for"
+        )
+    return open_endpoint(config, labels, lambda line: on_progress(Finding(line)))
+
+
 def _labelled(
     texts: tuple[str, ...],
     labels: Labels,
-    config: Config,
+    teacher: EndpointTeacher | GatewiseModel,
     cache: Path | None,
+    minutes: float | None,
     on_progress: OnProgress,
 ) -> TeacherLabels:
-    done = 0
+    done, begun = 0, time.monotonic()
 
     def add(count: int) -> None:
         nonlocal done
         done += count
         on_progress(Progress(done, len(texts), stage=f"{LABELLING}labelling texts"))
-
-    teacher = config.teacher
-    if teacher.url is not None and not teacher.folders:
-        if cache is None:
-            raise ConfigError(
-                "teacher.cache: expected a folder in which the answers are kept, or out, a file to "
-                "write, beside which they are: every answer is paid for"
+        if minutes is not None and done < len(texts) and time.monotonic() - begun > 60 * minutes:
+            raise TeacherError(
+                f"teacher.minutes={minutes:g}: expected time for {len(texts):,} texts, received it "
+                f"for {done:,}: allow more"
             )
-        endpoint = open_endpoint(config, labels, lambda line: on_progress(Finding(line)))
+
+    windows = []
+    if isinstance(teacher, EndpointTeacher) and cache:
         with locked(cache):
-            endpoint.keep_in(cache)
-            endpoint.report_cost(texts)
+            teacher.keep_in(cache)
+            teacher.report_cost(texts)
             try:
-                windows = [endpoint.vectors(window, add) for window in _windows(texts)]
+                windows = [teacher.vectors(window, add) for window in _windows(texts)]
             finally:
-                endpoint.report_use()
+                teacher.report_use()
     else:
-        model = _gatewise_model(config, labels)
-        windows = []
         for window in _windows(texts):
-            windows.append(model.vectors(window))
+            windows.append(teacher.vectors(window))
             add(len(window))
     found = np.concatenate(windows)
     has_label = ~np.isnan(found[:, 0])

@@ -64,6 +64,12 @@ def source_of(
     return MemoryTable(name, tuple(values), values)
 
 
+def are_numbers(labels: MemoryTable, columns: "Columns") -> bool:
+    """Whether the labels that a caller handed in beside texts are numbers to predict."""
+    found = labels.values.get(columns.label or VALUE)
+    return found is not None and _are_continuous(list(found))
+
+
 def pair_source(rows: object, columns: "Columns", name: str) -> Path | MemoryTable | None:
     """The corpus of validation or test rows: a path, a table, or a pair of texts and labels."""
     if rows is None:
@@ -118,7 +124,7 @@ def table_keys(table: Any, name: str) -> dict[str, object]:
 
 def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     keys = table_keys(table, name)
-    labels = (LABEL, LABELS, VALUE) if columns.label is None else (columns.label,)
+    labels = columns.label_names
     prefix = columns.probability_prefix
     read = [
         column
@@ -127,7 +133,7 @@ def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     ]
     values = {column: column_values(table[keys[column]]) for column in read}
     for column in labels:
-        if column in values and column != VALUE and columns.task != "regression":
+        if column in values and columns.task_of(column) != "regression":
             values[column] = label_values(values[column], f"column {column!r}")
     if len(lengths := {len(found) for found in values.values()}) > 1:
         raise CorpusError(

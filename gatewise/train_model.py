@@ -6,16 +6,17 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gatewise.inputs import bad_rows_policy, check_outputs
 from gatewise.model import Model
 from gatewise.service.model.model_folder import check_target
-from gatewise.sources import pair_source, source_of
+from gatewise.sources import are_numbers, pair_source, source_of
 from gatewise.training.config.config import Config, of_settings
 from gatewise.training.config.teacher_section import is_url
-from gatewise.training.data.corpora import Corpora
+from gatewise.training.data.corpora import Corpora, task_of
 from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.pipeline import train as run_training
@@ -99,14 +100,21 @@ def prepare(
     """The settings and the corpora of a run."""
     run_config = of_settings(named_teacher(settings), None if config is None else Path(config))
     columns = run_config.corpus.columns()
-    corpora = Corpora(
-        source_of(texts, labels, columns, "training rows"),
-        pair_source(validation, columns, "validation rows"),
-        pair_source(test, columns, "test rows"),
+    train = source_of(texts, labels, columns, "training rows")
+    if labels is not None and isinstance(train, MemoryTable):
+        if columns.task == "auto" and are_numbers(train, columns):
+            run_config = run_config.changed("corpus", task="regression")
+        if columns.probability_prefix is None and _is_soft(train):
+            run_config = run_config.changed("corpus", probability_prefix=PROBABILITY_PREFIX)
+    columns = run_config.corpus.columns()
+    if isinstance(validation, tuple) or isinstance(test, tuple):
+        # Labels in memory are of the task of the training rows, whatever they look like.
+        columns = replace(columns, task=task_of(train, run_config))
+    others = (
+        pair_source(rows, columns, f"{part} rows")
+        for part, rows in (("validation", validation), ("test", test))
     )
-    if labels is not None and columns.probability_prefix is None and _is_soft(corpora.train):
-        run_config = run_config.changed("corpus", probability_prefix=PROBABILITY_PREFIX)
-    return run_config, corpora
+    return run_config, Corpora(train, *others)
 
 
 def named_teacher(settings: "Mapping[str, object]") -> "Mapping[str, object]":
@@ -118,11 +126,9 @@ def named_teacher(settings: "Mapping[str, object]") -> "Mapping[str, object]":
     return {**settings, "teacher": {"url": teacher} if is_endpoint else {"folders": [teacher]}}
 
 
-def _is_soft(source: "Source") -> bool:
+def _is_soft(source: MemoryTable) -> bool:
     """Whether the labels of rows in memory are probabilities."""
-    return isinstance(source, MemoryTable) and any(
-        name.startswith(PROBABILITY_PREFIX) for name in source.columns
-    )
+    return any(name.startswith(PROBABILITY_PREFIX) for name in source.columns)
 
 
 def _earlier_model(start_from: Model | str | os.PathLike[str]) -> EarlierModel:

@@ -326,6 +326,30 @@ def numbers_run(once, numbers_corpus, train):
 
 
 @pytest.fixture(scope="session")
+def scaled_numbers(numbers_run, tmp_path_factory):
+    """Makes a folder of the model that predicts numbers, with each multiplied by a factor."""
+    import onnx
+
+    from gatewise.service.model.model_folder import (
+        ModelFolder,
+        read_model_folder,
+        seal_model_folder,
+    )
+    from gatewise.training.onnx_export.logit_scaling import scale_logits
+
+    def make(factor):
+        folder = ModelFolder(tmp_path_factory.mktemp("scaled") / "model")
+        shutil.copytree(numbers_run[1], folder.path)
+        loaded = read_model_folder(folder.path, "fp32")
+        scaled = scale_logits(onnx.load_from_string(loaded.model), factor)
+        folder.model.write_bytes(scaled.SerializeToString(deterministic=True))
+        seal_model_folder(folder, loaded.manifest)
+        return folder.path
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def rejecting_folder(model_folder, tmp_path_factory):
     """The model of languages, which gives the text `1 2` none. Not to be changed by a test."""
     from gatewise.service.model.classifier import Classifier

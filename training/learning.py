@@ -284,7 +284,7 @@ def _decide(
     config, validation = prepared.config, prepared.corpus.validation
     calibration = rejection = None
     if model.task == "regression":
-        interval = intervals.conformal(model.classifier(), validation)
+        _, interval = intervals.conformal(model.classifier(), validation)
         if interval is None:
             report(
                 f"no interval: {len(validation)} validation rows are too few for one with a "

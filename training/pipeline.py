@@ -111,7 +111,7 @@ def train(  # noqa: PLR0913 — everything that a run begins with
 
     check_target(out)
     teaching.check_settings(config)
-    labeller.check_folders(config)
+    config = labeller.check_teachers(config)
     config = earlier.settings(config) if earlier else config
     with open_workspace(out, keep_checkpoint=is_trial) as space:
         rows = read(corpora, config, bad_rows, space.data, earlier.labels if earlier else ())

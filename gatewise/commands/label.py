@@ -62,10 +62,12 @@ def label(
                 **run_config.model_dump(mode="json"),
             )
         except KeyboardInterrupt:
-            typer.echo(
-                "gatewise: interrupted: what the teacher labelled is kept for the next run",
-                err=True,
-            )
+            # The probabilities of a model folder are computed again: that costs nothing.
+            if run_config.teacher.url is not None:
+                typer.echo(
+                    "gatewise: interrupted: what the teacher labelled is kept for the next run",
+                    err=True,
+                )
             raise
     counts = ", ".join(
         f"{'no label' if name is None else printable(name)} {count:,}"

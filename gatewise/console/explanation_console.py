@@ -17,9 +17,9 @@ def show_explanation(explained: "ExplainedText", *, as_json: bool) -> None:
         print_json(explained.as_dict())
         return
     cut = "; the text is longer than the model reads" if explained.truncated else ""
-    print_plainly(printable(f"{explained.label} {explained.probability:.4f}{cut}"))
+    print_plainly(printable(f"{explained.label} {explained.probability:.4g}{cut}"))
     table = Table("token")
     table.add_column("share", justify="right")
     for token in explained.tokens:
-        table.add_row(printable(token.text), f"{token.share:+.4f}")
+        table.add_row(printable(token.text), f"{token.share:+.4g}")
     print_plainly(table)

@@ -246,7 +246,7 @@ def show_step(step: "ExportStep") -> None:
     """Prints a line for a step of an export, to standard error."""
     measured = "" if step.accuracy is None else f", accuracy {step.accuracy:.4f}"
     if step.rmse is not None:
-        measured = f", RMSE {step.rmse:.4f}"
+        measured = f", RMSE {step.rmse:.4g}"
     print_progress(Console(stderr=True), f"{step.size:,} bytes{measured}: {step.what}")
 
 
@@ -269,8 +269,8 @@ def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
     for name in ("bytes", *names):
         table.add_column(name, justify="right")
     for step in exported.steps:
-        values = (step.accuracy, step.log_loss, step.rmse)
-        shown = (f"{value:.4f}" for value in values if value is not None)
+        shown = [f"{value:.4f}" for value in (step.accuracy, step.log_loss) if value is not None]
+        shown += [] if step.rmse is None else [f"{step.rmse:.4g}"]
         table.add_row(step.what, f"{step.size:,}", *shown)
     print_plainly(table)
     limit = "" if exported.limit is None else f" of {exported.limit:,}"
@@ -284,6 +284,8 @@ def show_exported(exported: "Exported", out: Path, *, as_json: bool) -> None:
         print_plainly(f"an app carries {parts}")
     if exported.without_text:
         print_plainly(f"no model takes raw texts: {exported.without_text}")
+    if exported.without_interval:
+        print_plainly(f"the numbers have no interval: {exported.without_interval}")
     print_plainly(RUNTIME_SIZES)
     if not names:
         print_plainly("accuracy was not measured: give rows with --validation")

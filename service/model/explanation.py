@@ -13,6 +13,7 @@ Source of the method: J. Li, W. Monroe, D. Jurafsky: Understanding Neural Networ
 Representation Erasure, 2016.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,8 +33,8 @@ MAX_SPANS = 128
 MAX_TOKENS = 2**16
 """The largest number of tokens in the variants of a text, unless two variants have more."""
 
-# Further decimals are noise of the 32-bit logits.
-_DECIMALS = 4
+# Further decimals are noise of the 32-bit logits, and further digits noise of a 32-bit number.
+_DECIMALS, _DIGITS = 4, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +90,26 @@ def explain(
     firsts = np.cumsum([0, *counts[:-1]])
     chosen = logits[firsts].argmax(axis=1) if index is None else np.full(len(texts), index)
     odds = log_odds(classifier.score_function, logits, np.repeat(chosen, counts))
-    return [
-        Explanation(
-            index=int(explained),
-            log_odds=_rounded(odds[first]),
-            shares=tuple(
-                Attribution(
-                    span.start, span.end, _rounded(odds[first] - without), _is_unknown(text, span)
-                )
-                for span, without in zip(spans, odds[first + 1 :], strict=False)
-            ),
-            logits=logits[first],
-            truncated=text.encoded.truncated,
+    explanations = []
+    for text, spans, first, explained in zip(texts, span_lists, firsts, chosen, strict=True):
+        found = odds[first : first + len(spans) + 1]
+        decimals = _decimals(found) if classifier.task == "regression" else _DECIMALS
+        explanations.append(
+            Explanation(
+                index=int(explained),
+                log_odds=_rounded(found[0], decimals),
+                shares=tuple(
+                    Attribution(
+                        *(span.start, span.end, _rounded(found[0] - without, decimals)),
+                        _is_unknown(text, span),
+                    )
+                    for span, without in zip(spans, found[1:], strict=True)
+                ),
+                logits=logits[first],
+                truncated=text.encoded.truncated,
+            )
         )
-        for text, spans, first, explained in zip(texts, span_lists, firsts, chosen, strict=True)
-    ]
+    return explanations
 
 
 def _spans(text: EncodedWithOffsets) -> list[Span]:
@@ -136,6 +142,12 @@ def _variants(text: Encoded, spans: Sequence[Span]) -> Iterator[Encoded]:
         yield Encoded(ids, text.truncated)
 
 
-def _rounded(value: np.float64) -> float:
+def _decimals(numbers: NDArray[np.float64]) -> int:
+    """The decimals of predicted numbers, which may be of any size."""
+    largest = float(np.abs(numbers).max())
+    return max(_DECIMALS, _DIGITS - 1 - math.floor(math.log10(largest))) if largest else _DECIMALS
+
+
+def _rounded(value: np.float64, decimals: int) -> float:
     # Adding zero turns -0.0 into 0.0.
-    return round(float(value), _DECIMALS) + 0.0
+    return round(float(value), decimals) + 0.0

@@ -136,12 +136,22 @@ def _common(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
         united = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
     except (pa.ArrowException, TypeError):
         return None
-    if kinds.is_floating(united) and (kinds.is_decimal(one) or kinds.is_decimal(other)):
-        # A double holds hardly any decimal exactly.
+    if _loses_decimals(one, united) or _loses_decimals(other, united):
         return None
     # Bytes that are not UTF-8 would make texts of bytes.
     mixes_bytes = kinds.is_binary(united) or kinds.is_large_binary(united)
     return None if mixes_bytes and united not in (one, other) else united
+
+
+def _loses_decimals(kind: pa.DataType, united: pa.DataType) -> bool:
+    """Whether decimals, also nested ones, become doubles, which hold hardly any of them exactly."""
+    if kinds.is_decimal(kind):
+        return bool(kinds.is_floating(united))
+    if kinds.is_struct(kind):
+        return any(_loses_decimals(field.type, united.field(field.name).type) for field in kind)
+    if is_list_type(kind):
+        return _loses_decimals(kind.value_type, united.value_type)
+    return bool(kinds.is_map(kind)) and _loses_decimals(kind.item_type, united.item_type)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

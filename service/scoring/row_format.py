@@ -35,9 +35,9 @@ class RowFormat:
     """The format of an output.
 
     Text formats are UTF-8 with LF line ends. CSV and TSV quote as in RFC 4180; null is an empty
-    cell, the list of the column `labels` is written as corpora have it, and other values than
-    strings are JSON. In JSON, NaN and infinity become null, dates, durations and decimals become
-    strings, and bytes become strings in base64.
+    cell, infinity `inf`, the list of the column `labels` is written as corpora have it, and other
+    values than strings are JSON. In JSON, NaN and infinity become null, dates, durations and
+    decimals become strings, and bytes become strings in base64.
     """
 
     format: Format

@@ -1,6 +1,7 @@
 """`gatewise label` and `gatewise.label`: texts become a corpus with labels and probabilities."""
 
 import json
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -159,3 +160,38 @@ def test_arguments_that_cannot_be_used(endpoint, texts, labels, settings, messag
     with pytest.raises(GatewiseError, match=message):
         package.label(texts, labels, progress=False, **{"teacher": endpoint.url, **settings})
     assert not endpoint.requests
+
+
+def test_the_time_is_bounded_and_what_was_answered_is_kept(
+    refused, endpoint, gatewise, lines, tmp_path
+):
+    command = ("label", lines, *LABELS, "--teacher", endpoint.url, "--out", tmp_path / "a.csv")
+    code, stdout, stderr = gatewise(*command, "--set", "teacher.minutes=1e-9")
+    assert (code, stdout) == (1, "")
+    assert "teacher.minutes=1e-09: expected time for 5 texts, received it for 0" in stderr
+    assert not (tmp_path / "a.csv").exists()
+    code, _, stderr = gatewise(*command, "--set", "teacher.minutes=60")
+    assert code == 0, stderr
+
+
+def test_a_package_that_is_missing_is_named_before_texts_are_read(refused, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    monkeypatch.delitem(sys.modules, "gatewise.training.teacher.chat_endpoint", raising=False)
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"text": "bread"}\n{"text": 1}\n', encoding="utf-8")
+    command = ("label", texts, *LABELS, "--teacher", "http://127.0.0.1:9/v1", "--out")
+    assert "gatewise[teacher]" in refused(*command, tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("is_endpoint", [True, False])
+def test_an_interrupted_command_says_only_what_is_true(
+    gatewise, endpoint, model_folder, lines, tmp_path, monkeypatch, is_endpoint
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(package, "label", interrupted)
+    teacher = endpoint.url if is_endpoint else model_folder
+    out = tmp_path / "a.csv"
+    _, _, stderr = gatewise("label", lines, *LABELS, "--teacher", teacher, "--out", out)
+    assert ("kept for the next run" in stderr) == is_endpoint

@@ -277,3 +277,10 @@ def test_whole_floats_are_labels_unless_the_task_says_otherwise():
     regression = Columns(task="regression")
     found = source_of(["a", "b", "c"], numbers, regression, "training rows")
     assert found.values["value"] == [1, None, 3]
+
+
+def test_labels_in_a_frame_are_converted_whatever_their_column_is_called():
+    frame = pd.DataFrame({"text": ["a", "b", "c"], "value": [1.0, None, 3.0]})
+    columns = Columns(label="value", task="single_label")
+    assert source_of(frame, None, columns, "training rows").values["value"] == [1, None, 3]
+    assert source_of(frame, None, Columns(), "training rows").values["value"] == [1.0, None, 3.0]

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 import gatewise as package
+from gatewise.train_model import prepare
+from gatewise.training.data.corpora import read
 from gatewise.training.fit.progress import Progress
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import GatewiseError
 
 
@@ -135,3 +138,40 @@ def test_a_corpus_in_memory_is_checked(reviews):
     assert [each.code for each in found.errors] == ["same-labels"]
     assert found.errors[0].example.place == "training rows, position 95"
     assert not Path("training rows").exists()
+
+
+NUMBERS = [0.5, 1.0, 2.0] * 10
+TRAINING = [f"text {number}" for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "settings", "task"),
+    [
+        (TRAINING, NUMBERS, {}, "regression"),
+        (TRAINING, NUMBERS, {"label_column": "stars"}, "regression"),
+        ({"text": TRAINING, "value": NUMBERS}, None, {}, "regression"),
+        (TRAINING, ["good", "bad", "1"] * 10, {}, "single_label"),
+        ({"text": TRAINING, "labels": [["good"], ["bad"], []] * 10}, None, {}, "multi_label"),
+    ],
+)
+def test_the_task_is_that_of_the_training_rows(tmp_path, texts, labels, settings, task):
+    # Alone, the numbers would be taken for labels.
+    others = {
+        "regression": [1.0, 2.0],
+        "single_label": ["good", "bad"],
+        "multi_label": [["bad"], []],
+    }[task]
+    run_config, corpora = prepare(texts, labels, (["x", "y"], others), None, settings)
+    rows = read(corpora, run_config, StopAtBadRows(), tmp_path)
+    assert rows.task == task
+    if task == "regression":
+        assert [row.value for row in rows.validation] == [1.0, 2.0]
+
+
+def test_the_task_of_a_file_is_that_of_its_validation_pair(tmp_path):
+    train = tmp_path / "train.csv"
+    lines = [f"{text},{number}" for text, number in zip(TRAINING, NUMBERS, strict=True)]
+    train.write_text("\n".join(["text,value", *lines]) + "\n", encoding="utf-8")
+    run_config, corpora = prepare(train, None, (["x", "y"], [1, 2]), None, {})
+    rows = read(corpora, run_config, StopAtBadRows(), tmp_path)
+    assert [row.value for row in rows.validation] == [1.0, 2.0]

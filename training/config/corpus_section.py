@@ -43,8 +43,8 @@ class CorpusConfig(Section):
     task: Task | Literal["auto"] = Field(
         "auto",
         description="Whether a text has one label, any number of them, or a number to predict; by "
-        "default several if the label column is called `labels`, and a number if it is called "
-        "`value`.",
+        "default several if the label column is called `labels`, and a number if it is `value` "
+        "and was not named by `corpus.label_column`.",
     )
     probability_prefix: Annotated[str, Field(min_length=1)] | None = Field(
         None,

@@ -47,8 +47,8 @@ class TeacherConfig(Section):
         description="How an encoder is made a classifier: with its weights as they are (`frozen`), "
         "by a logistic regression on its vectors of the training texts; or with all its weights "
         "trained on these texts (`fine_tuned`), from safetensors. `auto` takes the better on the "
-        "validation rows, and does not fine-tune if that would take longer than "
-        "`teacher.minutes`, by default 20.",
+        "validation rows, and does not fine-tune if that would take longer than half of "
+        "`teacher.minutes`, by default 20 minutes.",
     )
     unlabelled: tuple[Path, ...] = Field(
         (),
@@ -74,8 +74,8 @@ class TeacherConfig(Section):
     )
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         None,
-        description="Minutes that the teacher may take to be fine-tuned and to label texts; "
-        "copies that would take longer are left out. By default unlimited.",
+        description="Minutes that the teacher may take to be fine-tuned, half of them at most, and "
+        "to label texts; copies that would take longer are left out. By default unlimited.",
     )
     cache: Path | None = Field(
         None,

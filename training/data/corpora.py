@@ -18,8 +18,8 @@ from gatewise.training.data.duplicates import Duplicates, Finder, Part
 from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.training.data.value_scale import ValueScale
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.corpus.columns import LABEL, LABELS, VALUE, Columns, FoundColumns, Task
-from gatewise.vocab.corpus.corpus_reader import Row, open_corpus
+from gatewise.vocab.corpus.columns import VALUE, Columns, FoundColumns, Task
+from gatewise.vocab.corpus.corpus_reader import Corpus, Row, open_corpus
 from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.memory_records import MemoryTable
@@ -154,12 +154,10 @@ def read(
         BadRowsError: If a row is bad, and the policy is to stop.
     """
     columns, options = config.corpus.columns(), config.corpus.read_options()
-    notes: list[str] = []
-    if isinstance(path := corpora.train, Path):
-        corpora = _with_splits(path, corpora, columns, options)
-        notes += _split_notes(path, corpora)
+    given = corpora
+    corpora = _with_splits(corpora)
     reader = open_corpus(corpora.train, columns, options)
-    notes += reader.records.notes
+    notes = [*reader.records.notes, *_task_notes(reader, columns)]
     if columns.probability_prefix is not None:
         reader.require_probabilities()
     multi_label = reader.columns.task == "multi_label"
@@ -209,6 +207,14 @@ def read(
                 option="validation",
             )
         train, validation = train.only(~held_out), train.only(held_out)
+    # Only now: whether -1 is a label is known from the training rows.
+    if (
+        given.test is None
+        and isinstance(corpora.test, Path)
+        and not _has_labels(corpora.test, columns, options, labels)
+    ):
+        corpora = replace(corpora, test=None)
+    notes = [*_split_notes(given.train, corpora), *notes]
     test = others(corpora.test, "test") if corpora.test else None
     found = Rows(
         train,
@@ -226,35 +232,70 @@ def read(
     return replace(found, scale=ValueScale.of(found.train)) if is_regression else found
 
 
-def _with_splits(folder: Path, corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
+def task_of(source: Source, config: Config) -> Task:
+    """The task of a training corpus, by its columns.
+
+    Raises:
+        CorpusError: If it cannot be read.
+    """
+    train = _with_splits(Corpora(source)).train
+    return open_corpus(train, config.corpus.columns(), config.corpus.read_options()).columns.task
+
+
+def _with_splits(corpora: Corpora) -> Corpora:
     """The corpora with the splits of the training corpus, if it is a folder of them."""
-    splits = splits_of(folder)
+    splits = splits_of(corpora.train) if isinstance(corpora.train, Path) else {}
     if "train" not in splits:
         return corpora
-    test = corpora.test
-    if test is None and "test" in splits and _has_labels(splits["test"], columns, options):
-        test = splits["test"]
-    return Corpora(splits["train"], corpora.validation or splits.get("validation"), test)
+    return Corpora(
+        splits["train"],
+        corpora.validation or splits.get("validation"),
+        corpora.test or splits.get("test"),
+    )
 
 
-def _has_labels(path: Path, columns: Columns, options: ReadOptions) -> bool:
+def _has_labels(path: Path, columns: Columns, options: ReadOptions, labels: Labels) -> bool:
     """Whether the first row has a label; public data sets often hide those of their test split."""
-    first = next(iter(open_records(path, options=options)), None)
+    records = open_records(path, options=options)
+    first = next(iter(records), None)
     if columns.probability_prefix is not None or not isinstance(first, Record):
         return True
-    names = (LABEL, LABELS, VALUE) if columns.label is None else (columns.label,)
-    return any(first.values.get(name) not in (None, -1) for name in names)
+    # Only of several labels, an empty cell means none.
+    missing = (None,) if columns.task == "multi_label" else (None, "")
+    given = [name for name in columns.label_names if first.values.get(name) not in missing]
+    if not given or columns.task == "regression":
+        return bool(given)
+    # -1 stands for a hidden label, unless it is a label: the number of a named one never is.
+    is_numbered = any(given[0] in table.class_names for table in records.tables)
+    is_label = "-1" in labels.ids and not is_numbered
+    return is_label or str(first.values[given[0]]) not in ("-1", "[-1]")
 
 
-def _split_notes(folder: Path, corpora: Corpora) -> Iterator[str]:
-    splits = splits_of(folder)
-    if splits.get("train") != corpora.train:
+def _split_notes(given: Source, corpora: Corpora) -> Iterator[str]:
+    splits = splits_of(given) if isinstance(given, Path) else {}
+    if not splits or splits.get("train") != corpora.train:
         return
     used = [part for part in ("train", "validation", "test") if part in splits]
     used = [part for part in used if splits[part] == getattr(corpora, part)]
-    yield f"{folder}: its splits are used as such: {', '.join(used)}"
+    yield f"{given}: its splits are used as such: {', '.join(used)}"
     if "test" in splits and corpora.test is None:
-        yield f"{folder}: its split test has no labels and is left out"
+        yield f"{given}: its split test has no labels and is left out"
+
+
+def _task_notes(reader: Corpus, columns: Columns) -> Iterator[str]:
+    """What is made of a column `value` where the settings leave the task open."""
+    if reader.columns.label != VALUE or columns.task != "auto" or reader.columns.labels:
+        return
+    if reader.columns.task == "regression":
+        yield (
+            f"{reader.records.path}: the column {VALUE!r} is read as numbers to predict; for "
+            f"labels, set corpus.label_column={VALUE}"
+        )
+    else:
+        yield (
+            f"{reader.records.path}: the column {VALUE!r} is read as labels, because it was named; "
+            "for numbers to predict, set corpus.task=regression"
+        )
 
 
 def _check_task(config: Config, columns: FoundColumns) -> None:
@@ -439,7 +480,7 @@ def find_duplicates(
     finder = Finder(similarity, folder, max_conflicts=max_conflicts)
     for part, stored in parts.items():
         for window in stored.windows():
-            labels = [" | ".join(row.labels) for row in window]
+            labels = [" | ".join(row.targets) for row in window]
             finder.add(part, [row.text for row in window], labels)
     found = finder.found()
     return found, tuple(_copies(parts, found))

@@ -170,9 +170,12 @@ def _contradictions(rows: Rows) -> Iterator[CorpusFinding]:
         return
     count, total = duplicates.conflicting, sum(duplicates.rows.values())
     share = count / total
+    is_regression = rows.task == "regression"
     severity: Severity = "note"
     if share >= _SOME_CONTRADICTIONS:
-        severity = "error" if share >= _MANY_CONTRADICTIONS else "warning"
+        # Two people may give a text two numbers, and the mean of them is learnt.
+        is_severe = share >= _MANY_CONTRADICTIONS and not is_regression
+        severity = "error" if is_severe else "warning"
     shown = "; ".join(
         f"{_shown(one.text)} has {_labels(one)} at {one.location} and {_labels(two)} at "
         f"{two.location}"
@@ -181,14 +184,18 @@ def _contradictions(rows: Rows) -> Iterator[CorpusFinding]:
     yield CorpusFinding(
         "contradicting-labels",
         severity,
-        f"{_rows(count)} of {total:,} ({share:.1%}) have the text of a row with another label"
-        f"{': ' if shown else ''}{shown}",
+        f"{_rows(count)} of {total:,} ({share:.1%}) have the text of a row with another "
+        f"{'number' if is_regression else 'label'}{': ' if shown else ''}{shown}",
         {"rows": count, "share": round(share, 4)},
-        "Give a text one label in all rows, or several with corpus.task=multi_label",
+        "Give a text one number in all rows"
+        if is_regression
+        else "Give a text one label in all rows, or several with corpus.task=multi_label",
     )
 
 
 def _labels(row: Row) -> str:
+    if row.value is not None:
+        return str(row.value)
     return " | ".join(map(_shown, row.labels)) or "none"
 
 

@@ -55,8 +55,8 @@ class Example:
     """Two rows that are duplicates.
 
     Attributes:
-        kind: `conflict` is an exact copy with another label, `near-conflict` a near-duplicate with
-            another label.
+        kind: `conflict` is an exact copy with another label or number, `near-conflict` a
+            near-duplicate with another label.
         first: One row.
         second: The other row, of the same part or a later one.
         similarity: Estimated share of word n-grams that they have in common.
@@ -77,7 +77,7 @@ class Duplicates:
         rows: How many rows each part has.
         overlaps: For each pair of parts, how many rows of the first are also in the second; for a
             part and itself, how many repeat one of its earlier rows.
-        conflicting: Rows that have an exact copy with another label; None without labels.
+        conflicting: Rows that have an exact copy with another label or number; None without any.
         removed: The rows of each part that are removed on request, sorted: those of train that
             are in validation or test, those of validation that are in test, and within train all
             but the first. No row of test is removed, and none of validation for a copy within it.
@@ -116,7 +116,7 @@ class Duplicates:
                     f"{overlap.near:,} nearly"
                 )
         if self.conflicting:
-            lines.append(f"{self.conflicting:,} rows have a copy with another label")
+            lines.append(f"{self.conflicting:,} rows have a copy with another label or number")
         return "; ".join(lines) or "no text occurs more than once"
 
 
@@ -149,7 +149,7 @@ class Finder:
         Args:
             part: The part that the rows belong to.
             texts: Their texts.
-            labels: Their labels, a string each; in every call or in none.
+            labels: Their labels or numbers, a string each; in every call or in none.
 
         Raises:
             ValueError: If rows of a later part were added before.

@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from gatewise.vocab.corpus.corpus_reader import Row
 from gatewise.vocab.errors import CorpusError
 
+_MIN_SHARE = 1e-5
+"""The least standard deviation, as a share of the mean: a hundred times the rounding of a float."""
+
+_MIN_DEVIATION = 1e-30
+"""The least standard deviation at all; smaller floats have fewer digits."""
+
 
 @dataclass(frozen=True)
 class ValueScale:
@@ -31,7 +37,8 @@ class ValueScale:
         """The scale of some training rows.
 
         Raises:
-            CorpusError: All of them have the same number.
+            CorpusError: All of them have the same number, or numbers that a model cannot tell
+                apart, because it predicts in 32-bit floats.
         """
         values = values_of(rows)
         mean, deviation = float(values.mean()), float(values.std())
@@ -40,6 +47,12 @@ class ValueScale:
             raise CorpusError(
                 f"training rows: expected different numbers, received {mean:g} in every row: there "
                 "is nothing to learn"
+            )
+        if deviation < max(_MIN_SHARE * abs(mean), _MIN_DEVIATION):
+            raise CorpusError(
+                f"training rows: expected numbers that 32-bit floats can tell apart, in which a "
+                f"model predicts, received a mean of {mean:g} and a standard deviation of "
+                f"{deviation:g}: subtract the mean from the numbers, or give them in another unit"
             )
         return cls(mean, deviation)
 

@@ -6,32 +6,43 @@ is (Lei et al., 2018, "Distribution-Free Predictive Inference for Regression").
 """
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import IntervalSettings
-from gatewise.training.data.encoded_corpus import EncodedSplit
 from gatewise.training.data.value_scale import values_of
-from gatewise.vocab.tokenizer.encoding import Encoded
+from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.regression import RegressionReport, report_on
+from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
 CONFIDENCE = 0.9
 
 
-def conformal(classifier: Classifier, validation: EncodedSplit) -> IntervalSettings | None:
-    """The interval of a model; None if the rows are too few for the confidence.
+def conformal(
+    classifier: Classifier, validation: Iterable[EncodedRow]
+) -> tuple[Report | RegressionReport, IntervalSettings | None]:
+    """The metrics of a model on validation rows, and the interval that follows from its errors.
 
     Args:
         classifier: The model, of a regression.
         validation: The validation rows.
+
+    Returns:
+        The metrics, and the interval; None if the rows are too few for the confidence.
     """
-    encoded: list[Encoded] = [row.encoded for row in validation]
-    found = classifier.logits(encoded)[:, 0].astype(np.float64)
-    half_width = quantile(np.abs(found - values_of(validation.rows)), CONFIDENCE)
+    errors: list[NDArray[np.float64]] = []
+
+    def add(rows: Sequence[EncodedRow], numbers: NDArray[np.float32]) -> None:
+        errors.append(np.abs(numbers[:, 0].astype(np.float64) - values_of(row.row for row in rows)))
+
+    report = report_on(classifier, validation, add)
+    half_width = quantile(np.concatenate(errors), CONFIDENCE)
     if half_width is None:
-        return None
-    return IntervalSettings(confidence=CONFIDENCE, half_width=half_width)
+        return report, None
+    return report, IntervalSettings(confidence=CONFIDENCE, half_width=half_width)
 
 
 def quantile(errors: NDArray[np.float64], confidence: float) -> float | None:

@@ -28,7 +28,7 @@ from gatewise.vocab.corpus import annotation_records
 from gatewise.vocab.corpus.annotation_records import SUFFIXES, Annotation, Tool
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.corpus.label_values import SEPARATOR
-from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.corpus.records import Location, readable
 from gatewise.vocab.errors import CorpusError, OutputError
 
 PAGE, TABLE = "audit.html", "rows.csv"
@@ -161,7 +161,7 @@ class Audit:
             for row in self.rows:
                 labels, suggested = map(SEPARATOR.join, (row.labels, row.suggested))
                 flag = str(row.is_suspect).lower()
-                place = (os.fsencode(row.file).decode("utf-8", "replace"), row.line)
+                place = (readable(row.file), row.line)
                 writer.writerow((*place, row.text, labels, suggested, f"{row.score:.6f}", flag))
 
 

@@ -20,7 +20,7 @@ from gatewise.vocab.atomic_files import atomic_write, translate_write_errors
 from gatewise.vocab.corpus import annotation_records
 from gatewise.vocab.corpus.annotation_records import Annotation, Tool
 from gatewise.vocab.corpus.label_values import SEPARATOR
-from gatewise.vocab.corpus.records import Location
+from gatewise.vocab.corpus.records import Location, readable
 from gatewise.vocab.errors import ArgumentError
 
 _CANDIDATES = 5
@@ -134,7 +134,8 @@ def write(
                 place = places[each.position]
                 suggested = SEPARATOR.join(each.label)
                 scores = (f"{each.score:.6f}", f"{each.margin:.6f}")
-                writer.writerow((place.file, place.line, each.text, "", suggested, *scores))
+                file_name = readable(place.file)
+                writer.writerow((file_name, place.line, each.text, "", suggested, *scores))
 
 
 def margins_of(

@@ -47,7 +47,8 @@ class Exported:
 
     An app carries the `text_model`, which takes texts, or the `parts`: the network, the tokenizer
     and `config.json`; `size` is the larger of the two, all in bytes. `without_text` says why there
-    is no text model where one was wanted. `rows` is the number of validation rows that the steps
+    is no text model where one was wanted, `without_interval` why there is no interval where the
+    original model has one. `rows` is the number of validation rows that the steps
     were measured on, `tokens` the size of the vocabulary.
     """
 
@@ -60,6 +61,7 @@ class Exported:
     text_model: int | None
     parts: int
     without_text: str | None
+    without_interval: str | None
     archive: Path
 
     def as_dict(self) -> dict[str, Any]:
@@ -133,12 +135,20 @@ def export_mobile(
         text_model=variant.text_model.ByteSize() if variant.text_model else None,
         parts=variant.parts_size,
         without_text=without_text,
+        without_interval=_why_without_interval(loaded, variant),
         archive=mobile_folder.zip_of(out),
     )
     export = exported.as_dict()
     del export["archive"]
     mobile_folder.write(variant, out, export)
     return exported
+
+
+def _why_without_interval(loaded: Artifact, variant: Variant) -> str | None:
+    if not loaded.config.gatewise.interval or variant.artifact.config.gatewise.interval:
+        return None
+    of_rows = "too few validation rows" if variant.report else "no validation rows"
+    return f"that of the original model is not its own, and there were {of_rows} to measure one on"
 
 
 def _sample(rows: Callable[[Classifier], Iterable[Row]], loaded: Artifact) -> list[Row]:

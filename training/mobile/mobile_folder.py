@@ -146,12 +146,18 @@ def _carried(export: Mapping[str, Any]) -> str:
 
 def _steps(export: Mapping[str, Any]) -> str:
     steps = export["steps"]
+    no_interval = ""
+    if export["without_interval"]:
+        no_interval = f" The numbers have no interval: {export['without_interval']}."
     if "rmse" in steps[-1]:
-        note = f"The RMSE is that of {export['rows']:,} validation rows."
+        note = f"The RMSE is that of {export['rows']:,} validation rows.{no_interval}"
         head = "| step | bytes | RMSE |\n|---|--:|--:|"
         rows = [f"| {step['what']} | {step['size']:,} | {step['rmse']:.4g} |" for step in steps]
     elif steps[-1]["accuracy"] is None:
-        note = "There were no validation rows, so the accuracy of these steps is not known."
+        note = (
+            "There were no validation rows, so the accuracy of these steps is not known."
+            f"{no_interval}"
+        )
         head = "| step | bytes |\n|---|--:|"
         rows = [f"| {step['what']} | {step['size']:,} |" for step in steps]
     else:

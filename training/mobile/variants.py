@@ -10,9 +10,10 @@ from functools import cached_property
 import onnx
 
 from gatewise.service.model.classifier import Classifier
-from gatewise.service.model.model_documents import ModelConfig, Precision
+from gatewise.service.model.model_documents import IntervalSettings, ModelConfig, Precision
 from gatewise.service.model.model_folder import Artifact
 from gatewise.training.evaluation.evaluate import Report
+from gatewise.training.evaluation.intervals import conformal
 from gatewise.training.evaluation.regression import RegressionReport, report_on
 from gatewise.training.mobile.onnx_parts import EMBEDDING, OnnxParts
 from gatewise.training.mobile.pruning import PruningPlan, prune
@@ -100,14 +101,25 @@ class VariantBuilder:
             precision=precision,
             model=model.SerializeToString(deterministic=True),
         )
-        report = self._report(artifact) if self.rows else None
+        report = None
+        if self.rows:
+            report, interval = self._measured(artifact)
+            artifact = _with_interval(artifact, interval)
+        elif artifact.model != self.original.model:
+            artifact = _with_interval(artifact, None)
         text_model = with_tokenizer(artifact) if self.with_text else None
         return Variant(artifact, plan, report, text_model)
 
-    def _report(self, artifact: Artifact) -> Report | RegressionReport:
+    def _measured(
+        self, artifact: Artifact
+    ) -> tuple[Report | RegressionReport, IntervalSettings | None]:
+        """Metrics and, in a regression, the interval of this variant, whose errors are its own."""
         classifier = Classifier(artifact)
         encoded = encode_rows(classifier.encode, self.rows)
-        return report_on(classifier, (row for row in encoded if isinstance(row, EncodedRow)))
+        rows = (row for row in encoded if isinstance(row, EncodedRow))
+        if classifier.task == "regression":
+            return conformal(classifier, rows)
+        return report_on(classifier, rows), None
 
     def _config(self, plan: PruningPlan) -> ModelConfig:
         config = self.original.config
@@ -117,3 +129,8 @@ class VariantBuilder:
         tokens = config.vocab_size if plan.tokens is None else len(plan.tokens)
         gatewise = config.gatewise.model_copy(update={"network": network, "cascade": None})
         return config.model_copy(update={"vocab_size": tokens, "gatewise": gatewise})
+
+
+def _with_interval(artifact: Artifact, interval: IntervalSettings | None) -> Artifact:
+    gatewise = artifact.config.gatewise.model_copy(update={"interval": interval})
+    return replace(artifact, config=artifact.config.model_copy(update={"gatewise": gatewise}))

@@ -29,7 +29,7 @@ _PRODUCTS = {"MatMul": (1,), "Gemm": (1,), "GRU": (1, 2), "LSTM": (1, 2), "RNN":
 """Operators, and their inputs that are matrices to multiply by."""
 
 _MAX_INT8 = 127
-_MAX_FP16 = float(np.finfo(np.float16).max)
+_MIN_FP16, _MAX_FP16 = (float(getattr(np.finfo(np.float16), name)) for name in ("tiny", "max"))
 
 Weights = NDArray[np.float32]
 
@@ -140,7 +140,8 @@ def _stored_weights(graph: onnx.GraphProto, precision: Precision) -> dict[str, _
         if weights.size < _MIN_WEIGHTS:
             continue
         if precision == "fp16":
-            if np.abs(weights).max() <= _MAX_FP16:
+            # Those of a regression are as small or as large as its numbers.
+            if _MIN_FP16 <= np.abs(weights).max() <= _MAX_FP16 or not weights.any():
                 stored[name] = _Stored(weights.astype(np.float16))
             continue
         (kind,) = kinds
@@ -156,7 +157,9 @@ def _quantize_table(weights: Weights) -> _Stored:
         _quantize(weights, weights.shape[1:], 0, is_root=is_root) for is_root in (False, True)
     )
     linear_error, root_error = (
-        float(np.square(stored.decoded() - weights).sum()) for stored in (linear, roots)
+        # In 64 bits: the squares of weights of any size.
+        float(np.square((stored.decoded() - weights).astype(np.float64)).sum())
+        for stored in (linear, roots)
     )
     return roots if root_error < linear_error else linear
 

@@ -1,5 +1,6 @@
 """The charts of a report on predicted numbers, as inline SVG."""
 
+import numpy as np
 from markupsafe import Markup
 
 from gatewise.training.evaluation.regression import ResidualAnalysis
@@ -31,7 +32,7 @@ def residuals(reviewed: ResidualAnalysis) -> Markup:
     """A histogram of the errors."""
     errors = [found - truth for truth, found in reviewed.points]
     figure, axes = chart("predicted minus true number", "rows")
-    axes.hist(errors, bins=_BINS, color=FIRST)
+    axes.hist(errors, bins=_edges(min(errors), max(errors)), color=FIRST)
     axes.axvline(0, color=MUTED, linewidth=1, linestyle=":")
     return inline(
         figure,
@@ -40,3 +41,13 @@ def residuals(reviewed: ResidualAnalysis) -> Markup:
         f"Errors from {min(errors):.4g} to {max(errors):.4g}, {sum(errors) / len(errors):.4g} in "
         "the mean.",
     )
+
+
+def _edges(low: float, high: float) -> list[float]:
+    """The edges of the bins, all of them different, also where the errors are (nearly) equal."""
+    edges = np.linspace(low, high, _BINS + 1)
+    if not (np.diff(edges) > 0).all():
+        margin = 1e-3 * max(abs(low), abs(high)) or 0.5
+        edges = np.linspace(low - margin, high + margin, _BINS + 1)
+    found: list[float] = edges.tolist()
+    return found

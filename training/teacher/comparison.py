@@ -159,6 +159,8 @@ def compare(
     for part, rows in parts.items():
         probabilities, truth = _labelled(labeller, rows, labels)
         found = probabilities.argmax(axis=1)[:, None] == np.arange(len(labels))
+        # A text without a label is a wrong answer.
+        found &= ~np.isnan(probabilities)
         if limits is not None:
             found = probabilities >= np.array(limits)
         scores[part] = _scores(truth, found, multi_label=multi_label)

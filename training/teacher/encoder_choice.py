@@ -25,17 +25,19 @@ _PACKAGES = ("torch", "transformers")
 _AUTO_MINUTES = 20.0
 """Minutes that `teacher.mode=auto` allows by default."""
 
+_TUNING_SHARE = 0.5
+"""Share of `teacher.minutes` that fine-tuning may take: the rest is for labelling."""
+
 
 def check_encoder(path: Path, config: Config) -> None:
     """Finds the files and packages that an encoder needs, before rows are read.
 
     Raises:
         TeacherError: If the folder has no encoder, or only one in ONNX, which cannot be fine-tuned.
-        ModuleNotFoundError: If fine-tuning needs a package that is not installed.
+        ModuleNotFoundError: If safetensors need a package that is not installed.
     """
-    fine_tuned = config.teacher.mode == "fine_tuned"
-    read_encoder_folder(path, safetensors=fine_tuned)
-    if fine_tuned:
+    folder = read_encoder_folder(path, safetensors=config.teacher.mode == "fine_tuned")
+    if folder.onnx is None:
         for package in _PACKAGES:
             if find_spec(package) is None:
                 raise ModuleNotFoundError(f"No module named {package!r}", name=package)
@@ -66,7 +68,8 @@ def open_encoder(
         TeacherError: If it cannot be loaded, or not be fine-tuned in the time allowed.
         ModuleNotFoundError: If it needs a package that is not installed.
     """
-    mode, minutes, seed = config.teacher.mode, config.teacher.minutes, config.training.seed
+    mode, seed = config.teacher.mode, config.training.seed
+    minutes = config.teacher.minutes and _TUNING_SHARE * config.teacher.minutes
 
     def tuned(minutes: float | None) -> FineTunedEncoder:
         from gatewise.training.teacher.fine_tuning import fine_tune
@@ -93,7 +96,8 @@ def open_encoder(
             return tuned(minutes)
         except TooLongError as error:
             raise TeacherError(
-                f"teacher.minutes={minutes}: {error}: allow more, or set teacher.mode=frozen"
+                f"teacher.minutes={config.teacher.minutes:g}, of which half is for labelling: "
+                f"{error}: allow more, or set teacher.mode=frozen"
             ) from None
     frozen = FrozenEncoder(read_encoder_folder(path), seed, multi_label=multi_label)
     if mode == "frozen":

@@ -69,7 +69,7 @@ class EndpointTeacher:
         self._endpoint, self._votes, self._report = endpoint, votes, report
         self._prompt = LabelPrompt(labels.names, descriptions)
         self.width = len(labels)
-        self.fingerprint = f"{self._prompt.digest}-{endpoint.model}"
+        self.fingerprint = f"{self._prompt.digest}-{endpoint.url}-{endpoint.model}"
         self.card = TeacherCard(endpoint.model, "language model behind an endpoint", None, None)
         self._cache: AnswerCache | None = None
         self._gives_probabilities: bool | None = None
@@ -123,8 +123,8 @@ class EndpointTeacher:
         return np.array([found[text] for text in texts], np.float32).reshape(-1, self.width)
 
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The same in the precision of targets; all labels are as probable if there is none."""
-        wide = np.where(np.isnan(vectors), 1 / self.width, vectors.astype(np.float64))
+        """The same in the precision of targets; NaN for a text without any."""
+        wide = vectors.astype(np.float64)
         return np.asarray(wide / wide.sum(axis=1, keepdims=True))
 
     def similar_words(self, _: Collection[str]) -> Mapping[str, tuple[str, ...]]:

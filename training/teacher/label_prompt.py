@@ -129,7 +129,7 @@ class LabelPrompt:
                     begins = self._begun_by(begun + other)
                     found[begins] += share * probability / max(len(begins), 1)
             begun, share = begun + token.text, share * token.probabilities.get(token.text, 1.0)
-            if self._begun_by(begun) in ([label], []):
+            if begun.strip(_AROUND) and self._begun_by(begun) in ([label], []):
                 break
         found[label] += share
         total = found.sum()
@@ -137,13 +137,14 @@ class LabelPrompt:
 
     def _begun_by(self, text: str) -> list[int]:
         """The labels whose answer is some text, or begins with it if none is."""
-        form = text.lstrip().casefold()
-        if not form:
-            return []
-        if form in self._answers:
-            return sorted(self._answers[form])
-        begun = [of for answer, of in self._answers.items() if answer.startswith(form)]
-        return sorted(set().union(*begun))
+        # A label may itself begin with what an answer may have around it.
+        for form in (text.lstrip().casefold(), text.lstrip(_AROUND).casefold()):
+            if form in self._answers:
+                return sorted(self._answers[form])
+            begun = [of for answer, of in self._answers.items() if form and answer.startswith(form)]
+            if begun:
+                return sorted(set().union(*begun))
+        return []
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -22,22 +22,26 @@ if TYPE_CHECKING:
     from gatewise.training.teacher.chat_endpoint import ChatEndpoint
 
 
-def check_folders(config: Config) -> None:
+def check_teachers(config: Config) -> Config:
     """Finds the files of every teacher and of the unlabelled texts, before rows are read.
+
+    Returns:
+        The settings, with the name of the endpoint's only model where none is set.
 
     Raises:
         GatewiseError: If a folder has no teacher that can be used, or a file of unlabelled texts
             is missing or has no text column.
-        ModuleNotFoundError: If fine-tuning needs a package that is not installed.
+        ModuleNotFoundError: If a teacher needs a package that is not installed.
     """
     if config.teacher.url is not None:
-        _endpoint(config)
+        config = config.changed("teacher", model=_endpoint(config).model)
     for path in config.teacher.folders:
         if not is_gatewise_model(path):
             check_encoder(path, config)
     for path in config.teacher.unlabelled:
         records = open_records(path, options=config.corpus.read_options())
         records.require(config.corpus.text_column, "text_column")
+    return config
 
 
 def open_teachers(
@@ -164,13 +168,19 @@ class Labeller:
     def probabilities(
         self, texts: Sequence[str], on_texts: OnTexts = lambda _: None
     ) -> NDArray[np.float64]:
-        """The probability of each label for some texts, `(texts, labels)`."""
+        """The probability of each label for some texts, `(texts, labels)`.
+
+        The mean of the teachers that give a text a label; NaN where none does.
+        """
         self.read(texts, on_texts)
-        found = [
-            teacher.probabilities(cache.vectors(texts, lambda _: None))
-            for teacher, cache in zip(self._teachers, self._caches, strict=True)
-        ]
-        return np.asarray(np.mean(found, axis=0))
+        found = np.array(
+            [
+                teacher.probabilities(cache.vectors(texts, lambda _: None))
+                for teacher, cache in zip(self._teachers, self._caches, strict=True)
+            ]
+        )
+        counts = np.count_nonzero(~np.isnan(found), axis=0)
+        return np.asarray(np.nansum(found, axis=0) / np.where(counts, counts, np.nan))
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32] | None:
         """Vectors of some texts that are near if the texts are similar; None without such."""

@@ -81,7 +81,10 @@ class Teacher(Protocol):
         """The vectors of some texts, `(texts, width)`; this is what takes time."""
 
     def probabilities(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The probability of each label for some vectors, `(texts, labels)`."""
+        """The probability of each label for some vectors, `(texts, labels)`.
+
+        NaN for a text to which the teacher gives no label.
+        """
 
     def similar_words(self, words: Collection[str], /) -> Mapping[str, tuple[str, ...]]:
         """Words of similar meaning, for those of some words for which there are any."""

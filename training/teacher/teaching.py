@@ -291,6 +291,7 @@ class _Teaching:
             targets = self._targets([row.text for row in window])
             truth = self._rows.labels.matrix([row.labels for row in window])
             mixed = mix(targets, truth, self._config.teacher.hard_share)
+            mixed = np.where(np.isnan(mixed), truth, mixed)
             for row, target in zip(window, mixed, strict=True):
                 yield (
                     replace(row, probabilities=tuple(target.tolist()))
@@ -299,7 +300,7 @@ class _Teaching:
                 )
 
     def _unlabelled_rows(self, unlabelled: Iterator[str]) -> Iterator[Row]:
-        limit, used, known, unlike, read = self._limits.unlabelled, 0, 0, 0, 0
+        limit, used, known, unlike, without, read = self._limits.unlabelled, 0, 0, 0, 0, 0
         stage = _Stage("labelling unlabelled texts", 0, self._on_progress)
         is_like = self._likeness()
         file = str(self._config.teacher.unlabelled[0])
@@ -311,11 +312,15 @@ class _Teaching:
             self._labeller.read(new)
             like = is_like(new) if new else np.zeros(0, dtype=np.bool_)
             kept = [text for text, is_kept in zip(new, like, strict=True) if is_kept]
-            yield from self._labelled(kept, [Location(file, read + n) for n in range(len(kept))])
+            labelled = list(
+                self._labelled(kept, [Location(file, read + n) for n in range(len(kept))])
+            )
+            yield from labelled
             read, known = read + len(window), known + len(window) - len(new)
-            used, unlike = used + len(kept), unlike + len(new) - len(kept)
+            used, unlike = used + len(labelled), unlike + len(new) - len(kept)
+            without += len(kept) - len(labelled)
             stage.add(len(window))
-        self._unlabelled = UnlabelledCounts(read, known, unlike, used)
+        self._unlabelled = UnlabelledCounts(read, known, unlike, without, used)
         self._report(str(self._unlabelled))
 
     def _copy_rows(self, changer: TextChanger, number: int, stage: "_Stage") -> Iterator[Row]:
@@ -328,19 +333,25 @@ class _Teaching:
             ]
             made = [(text, row) for text, row in made if self._is_new(text)]
             stage.add(len(window) - len(made))
-            self._copied += len(made)
             outside = [(text, row) for text, row in made if not self._in_scope(row)]
             yield from (Row(text, (), row.location) for text, row in outside)
             inside = [(text, row) for text, row in made if self._in_scope(row)]
             stage.add(len(outside))
-            yield from self._labelled(
-                [text for text, _ in inside], [row.location for _, row in inside], stage
+            labelled = list(
+                self._labelled(
+                    [text for text, _ in inside], [row.location for _, row in inside], stage
+                )
             )
+            yield from labelled
+            self._copied += len(outside) + len(labelled)
 
     def _labelled(
         self, texts: Sequence[str], locations: Sequence[Location], stage: "_Stage | None" = None
     ) -> Iterator[Row]:
-        """Texts with the teachers' probabilities, and the labels that these tell."""
+        """Texts with the teachers' probabilities, and the labels that these tell.
+
+        A text that no teacher gives a label is left out.
+        """
         if not texts:
             return
         names = self._rows.labels.names
@@ -349,6 +360,8 @@ class _Teaching:
         if not self._rows.multi_label:
             best = targets.argmax(axis=1)[:, None] == np.arange(len(names))
         for text, location, target, has in zip(texts, locations, targets, best, strict=True):
+            if np.isnan(target[0]):
+                continue
             labels = tuple(names[label] for label in np.flatnonzero(has))
             yield Row(text, labels, location, tuple(target.tolist()))
 

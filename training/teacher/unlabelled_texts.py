@@ -30,12 +30,14 @@ class UnlabelledCounts:
         read: Texts read.
         known: Texts that occur twice, or in the corpus.
         unlike: Texts unlike those of the corpus.
+        without_label: Texts that no teacher gives a label.
         used: The others.
     """
 
     read: int
     known: int
     unlike: int
+    without_label: int
     used: int
 
     def as_dict(self) -> dict[str, int]:
@@ -43,9 +45,12 @@ class UnlabelledCounts:
         return asdict(self)
 
     def __str__(self) -> str:
+        without = self.without_label
+        refused = f", {without:,} got no label and are left out" if without else ""
         return (
             f"{self.read:,} unlabelled texts: {self.used:,} are used, {self.known:,} are known "
             f"already and left out, {self.unlike:,} are unlike those of the corpus and left out"
+            f"{refused}"
         )
 
 

@@ -1,8 +1,8 @@
 """Files of annotation tools: Label Studio, Prodigy, Argilla and doccano, as records and as outputs.
 
 Read are what the tools export, as a JSON list or as JSON Lines, recognized by their structure; any
-other JSON list of objects is read too. A list is held in memory as a whole. Written are texts to be
-labelled or corrected, with the labels that a model suggests, as the tools import them.
+other JSON list of objects is read too, a part of it at a time. Written are texts to be labelled or
+corrected, with the labels that a model suggests, as the tools import them.
 """
 
 import json
@@ -19,7 +19,7 @@ from gatewise.vocab.corpus import json_records
 from gatewise.vocab.corpus.data_files import DataFile, Format, open_lines
 from gatewise.vocab.corpus.json_records import decoder, defect
 from gatewise.vocab.corpus.read_progress import ReadProgress
-from gatewise.vocab.corpus.records import BadRow, Location, Record
+from gatewise.vocab.corpus.records import BadRow, Location, Record, readable
 
 Tool = Literal["label-studio", "prodigy", "argilla", "doccano"]
 
@@ -28,6 +28,9 @@ _AHEAD = 100
 
 _SHOWN = 200
 """Characters shown of a list that is damaged."""
+
+_PART = 1024 * 1024
+"""Characters of a list that are read at a time, unless one object has more."""
 
 _QUESTION = "label"
 """The name of the question, or of the control, in written files."""
@@ -142,7 +145,7 @@ def write(path: Path, tool: Tool, rows: Iterable[Annotation], labels: Sequence[s
     Raises:
         OutputError: The file cannot be written.
     """
-    items = [_WRITERS[tool](row, labels) for row in rows]
+    items = [_WRITERS[tool](replace(row, file=readable(row.file)), labels) for row in rows]
     lines = (json.dumps(item, ensure_ascii=False) for item in items)
     with translate_write_errors(path), path.open("w", encoding="utf-8") as file:
         if SUFFIXES[tool] == ".jsonl":
@@ -173,32 +176,64 @@ def _objects(
         yield from json_records.records_of(file, progress)
         return
     with open_lines(file, progress) as lines:
-        text = "".join(lines)
+        yield from _items(lines, str(file), file.encoding)
+
+
+def _items(lines: Iterator[str], name: str, encoding: str) -> Iterator[Record | BadRow]:
+    """The objects of a list, parsed while it is read."""
     scan = decoder().raw_decode
+    text, is_whole = _part(lines), False
+    while "[" not in text:
+        text += _part(lines)
     place = text.index("[") + 1
     line = 1 + text.count("\n", 0, place)
     while True:
         between = _BETWEEN.match(text, place)
         start = between.end() if between else place
+        is_end = text.startswith("]", start)
+        values: Any = None
+        end, error = start + 1, None
+        if not is_end:
+            try:
+                values, end = scan(text, start)
+            except (ValueError, RecursionError) as caught:
+                error = caught
+            is_cut = end >= len(text) if error is None else isinstance(error, json.JSONDecodeError)
+            if is_cut and not is_whole:
+                # As much again as there is, so that a long object is not parsed for each part.
+                part = _part(lines, len(text) - place)
+                text, place, is_whole = text[place:] + part, 0, not part
+                continue
         line += text.count("\n", place, start)
-        location = Location(str(file), line)
-        if text.startswith("]", start):
-            if rest := text[start + 1 :].strip():
+        location, raw = Location(name, line), text[start:end]
+        if is_end:
+            rest = text[end:]
+            while not rest.strip() and (part := _part(lines)):
+                rest = part
+            if rest := rest.strip():
                 reason = "invalid JSON list: expected the end of the file after it"
                 yield BadRow(location, reason, rest[:_SHOWN])
             return
-        try:
-            values, end = scan(text, start)
-        except (ValueError, RecursionError) as error:
+        if error is not None:
             reason = str(getattr(error, "msg", error))
             reason = f"invalid JSON list: {reason[:1].lower()}{reason[1:]}"
             yield BadRow(location, reason, text[start : start + _SHOWN])
             return
-        raw = text[start:end]
-        wrong = defect(values, raw, file.encoding)
+        wrong = defect(values, raw, encoding)
         yield BadRow(location, wrong, raw) if wrong else Record(values, location, raw)
         line += text.count("\n", start, end)
         place = end
+
+
+def _part(lines: Iterator[str], size: int = 0) -> str:
+    """The next lines, about `_PART` characters or `size` if that is more; empty at the end."""
+    found, length = [], 0
+    for line in lines:
+        found.append(line)
+        length += len(line)
+        if length >= max(size, _PART):
+            break
+    return "".join(found)
 
 
 def _reader_of(first: Sequence[_Object]) -> "_Reader":
@@ -302,7 +337,13 @@ _READERS: tuple[tuple[Callable[[_Object], bool], _Reader], ...] = (
         ),
         _prodigy,
     ),
-    (lambda item: {"id", "text"} <= item.keys() and isinstance(item.get("label"), list), _doccano),
+    (
+        # Without the comments, it may as well be a plain corpus of several labels a text.
+        lambda item: (
+            {"id", "text", "Comments"} <= item.keys() and isinstance(item.get("label"), list)
+        ),
+        _doccano,
+    ),
 )
 
 

@@ -27,6 +27,11 @@ def cell_text(value: object) -> str:
         return value
     if value is None:
         return ""
+    if isinstance(value, pa.Scalar) and kinds.is_floating(value.type):
+        value = value.as_py()
+    if isinstance(value, float) and math.isinf(value):
+        # A cell can hold it, unlike JSON.
+        return str(value)
     plain = _json_value(value) if not isinstance(value, list | dict | int | float) else value
     if isinstance(plain, str):
         # A value that is a string in JSON, such as a date, has no quotes in a cell.

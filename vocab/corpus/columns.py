@@ -47,10 +47,10 @@ class Columns:
 
     Attributes:
         text: The text column.
-        label: The column of the label, the labels or the number; None takes the first that a file
-            has of `label`, `labels` and `value`.
+        label: The column of the label, the labels or the number; None takes the first of
+            `label_names` that a file has.
         task: Whether a text has one label, several, or a number; `auto` takes several where the
-            label column is called `labels`, and a number where it is called `value`.
+            label column is called `labels`, and a number where it is `value` and was not named.
         probability_prefix: Prefix of the names of probability columns, if there may be any.
     """
 
@@ -58,6 +58,23 @@ class Columns:
     label: str | None = None
     task: Task | Literal["auto"] = "auto"
     probability_prefix: str | None = None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names that the label column may have, the first of them before the others."""
+        if self.label is not None:
+            return (self.label,)
+        if self.task == "regression":
+            return (VALUE,)
+        return (LABEL, LABELS, VALUE) if self.task == "auto" else (LABEL, LABELS)
+
+    def task_of(self, label: str) -> Task:
+        """The task of a corpus with this label column."""
+        if self.task != "auto":
+            return self.task
+        if label == VALUE and self.label is None:
+            return "regression"
+        return "multi_label" if label == LABELS else "single_label"
 
     def found_in(self, records: "RecordStream | MemoryRecords") -> FoundColumns:
         """Find the columns in the files or the table of a corpus.
@@ -68,21 +85,18 @@ class Columns:
             CorpusError: A file lacks a column, or the probability columns are inconsistent.
         """
         present = {name for table in records.tables for name in table.columns}
-        label = self.label
-        if label is None:
-            named = (VALUE,) if self.task == "regression" else (LABEL, LABELS, VALUE)
-            label = next((name for name in named if name in present), named[0])
-        task = self.task
-        if task == "auto":
-            of_names: dict[str, Task] = {LABELS: "multi_label", VALUE: "regression"}
-            task = of_names.get(label, "single_label")
         records.require(self.text, "text_column")
-        prefix = self.probability_prefix
+        names, prefix = self.label_names, self.probability_prefix
         soft = sorted(
             name[len(prefix) :]
-            for name in present - {self.text, label}
+            for name in present - {self.text, *names}
             if prefix is not None and name.startswith(prefix)
         )
+        if soft and self.task == "auto":
+            # Probabilities are of labels: a column of numbers beside them is not read.
+            names = tuple(name for name in names if name != VALUE or name == self.label)
+        label = next((name for name in names if name in present), names[0])
+        task = self.task_of(label)
         if prefix is None or not soft:
             records.require(label, "label_column")
             return FoundColumns(self.text, label, task)

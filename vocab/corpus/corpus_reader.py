@@ -52,6 +52,11 @@ class Row:
         (label,) = self.labels
         return label
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Its labels or, in a regression, its number as text."""
+        return self.labels if self.value is None else (str(self.value),)
+
 
 @dataclass(frozen=True, slots=True)
 class Corpus:

@@ -19,6 +19,7 @@ _TOLERANCE = 1e-3  # of the sum of the probabilities in a single-label task
 _MAX_NUMBER = 1e30  # its square, too, is far from what 64-bit floats can hold
 _MAX_NAMED_LABELS = 3
 _MAX_CHARACTERS = 60
+_MAX_BITS = 200  # of an integer in a message, which are as many digits
 _OF_THE_MODEL = "the model gives a text exactly one"
 _SEVERAL = "for several labels per text, set corpus.task=multi_label"
 
@@ -105,11 +106,12 @@ def number_of(record: Record, column: str) -> float | BadRow:
         return record.bad("the number is missing")
     if hasattr(value, "as_py"):  # a scalar of Arrow
         value = value.as_py()
-    number = _number(float(value) if isinstance(value, Decimal) else value)
+    number = _number(value)
     if number is None or abs(number) > _MAX_NUMBER:
         return record.bad(
             f"column {column!r}: expected a finite number such as 3.5, received "
-            f"{_printable(value)}; for labels, set corpus.task=single_label"
+            f"{_printable(value)}; for labels, set corpus.label_column={column} and "
+            "corpus.task=single_label"
         )
     return number
 
@@ -239,19 +241,17 @@ def _printable(value: object) -> str:
         cut = value if len(value) <= _MAX_CHARACTERS else value[:_MAX_CHARACTERS] + "…"
         return repr(cut)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return repr(value) if is_number else json_kind(value)
+    is_huge = isinstance(value, int) and value.bit_length() > _MAX_BITS
+    return repr(value) if is_number and not is_huge else json_kind(value)
 
 
 def _number(value: object) -> float | None:
     """A finite number, also from a cell of text; None for anything else."""
-    if isinstance(value, str):
-        try:
-            # float() would accept an underscore between digits.
-            number = math.nan if "_" in value else float(value)
-        except ValueError:
-            return None
-    elif isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
-    else:
+    if isinstance(value, bool) or not isinstance(value, str | Real | Decimal):
+        return None
+    try:
+        # float() would accept an underscore between digits.
+        number = math.nan if isinstance(value, str) and "_" in value else float(value)
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None

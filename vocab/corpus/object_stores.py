@@ -19,6 +19,12 @@ import pyarrow.fs as pafs
 from gatewise.vocab.corpus.uris import Uri, redact, redact_message
 from gatewise.vocab.errors import CorpusError, OutputError
 
+_ANSWER_SECONDS = 15
+"""Seconds in which a store must answer the first request, where it would be tried far longer."""
+
+_GIVEN_UP = "Retry policy exhausted"
+"""What the client of Google's store says if it has no answer."""
+
 _SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs", "file")
 
 
@@ -191,5 +197,28 @@ def _file_system(store: str, _process: int) -> tuple[pafs.FileSystem, str]:
         raise pa.ArrowInvalid(
             f"{uri.scheme}:// is not supported. Expected s3://, gs://, abfs://, hdfs:// or file://"
         )
+    if uri.scheme.lower() in ("gs", "gcs") and "retry_limit_seconds=" not in uri.query:
+        _check_answer(store, uri.query)
     system, root = pafs.FileSystem.from_uri(store)
     return system, str(root)
+
+
+def _check_answer(store: str, query: str) -> None:
+    """Checks that Google's store can be reached, which would be tried for a quarter of an hour.
+
+    Later requests may be tried as long as that, because a large object takes a while.
+
+    Raises:
+        OSError: It does not answer.
+    """
+    limit = f"{'&' if query else '?'}retry_limit_seconds={_ANSWER_SECONDS}"
+    system, root = pafs.FileSystem.from_uri(store + limit)
+    try:
+        system.get_file_info(root)
+    except OSError as error:
+        # Whatever else it answers, such as that the bucket may not be described, is an answer.
+        if _GIVEN_UP in str(error):
+            raise OSError(
+                f"no answer in {_ANSWER_SECONDS} seconds: check the network and the credentials, "
+                f"or set another limit in the URI, such as ?retry_limit_seconds=300: {error}"
+            ) from None

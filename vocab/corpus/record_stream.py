@@ -51,8 +51,8 @@ class Table:
 
     Attributes:
         file: The file.
-        columns: Its columns in order; for JSON Lines, those of the first records, or none if no
-            record is good.
+        columns: Its columns in order; for JSON, those of the first records, or none if no record
+            is good.
         types: Of JSON Lines, the types of the columns in the first records.
         class_names: The names of labels that a column holds as numbers from 0 on, as data sets of
             Hugging Face do.
@@ -77,7 +77,8 @@ class Table:
         Raises:
             CorpusError: The file cannot be read.
         """
-        if not self.columns and self.file.format is not Format.JSON_LINES:
+        # JSON without a good record has no columns, but bad rows.
+        if not self.columns and self.file.format not in (Format.JSON_LINES, Format.ANNOTATIONS):
             return iter(())
         records: Iterator[Record | BadRow] = _READERS[self.file.format].records_of(
             self.file, progress

@@ -97,6 +97,15 @@ def is_unicode(text: str) -> bool:
     return True
 
 
+def readable(name: str) -> str:
+    r"""A file name as text that can be written: it need not be Unicode.
+
+    >>> readable("f\udcfcr.csv") == "f\N{REPLACEMENT CHARACTER}r.csv"
+    True
+    """
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", name)
+
+
 def not_unicode_reason(cells: Iterable[tuple[str, str]], raw: str, encoding: str = "UTF-8") -> str:
     r"""The reason why a row is not Unicode, with the cell.
 

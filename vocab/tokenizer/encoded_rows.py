@@ -41,5 +41,9 @@ def encode_rows(
 
 
 def _content(row: Row) -> str:
-    labels = {"label": row.label} if len(row.labels) == 1 else {"labels": row.labels}
-    return json.dumps({"text": row.text, **labels}, ensure_ascii=False)
+    target: dict[str, object] = {"labels": row.labels}
+    if row.value is not None:
+        target = {"value": row.value}
+    elif len(row.labels) == 1:
+        target = {"label": row.label}
+    return json.dumps({"text": row.text, **target}, ensure_ascii=False)

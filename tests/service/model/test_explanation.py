@@ -129,3 +129,15 @@ class TestLimits:
         assert max(widths) <= -(-999 // sixty) + 1
         if keep == "both":
             assert any(share.end in (499, 500) for share in found.shares)
+
+
+def test_small_numbers_keep_their_digits(numbers_run, scaled_numbers):
+    text = "the film was superb"
+    expected, found = (
+        explain(classifier, classifier.locate([text]))[0]
+        for classifier in map(Classifier.load, (numbers_run[1], scaled_numbers(1e-7)))
+    )
+    assert found.log_odds == pytest.approx(1e-7 * expected.log_odds, rel=1e-5)
+    shares = [each.share for each in found.shares]
+    assert shares == pytest.approx([1e-7 * each.share for each in expected.shares], abs=1e-10)
+    assert max(map(abs, shares)) > 1e-7

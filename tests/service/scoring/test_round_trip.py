@@ -264,6 +264,11 @@ def test_parts_of_different_types_are_united(tmp_path, name):
     [
         ((["a"], [1]), ("int64", "string")),
         (([decimal.Decimal("0.1")], [0.5]), ("double", "decimal")),
+        (([[decimal.Decimal("0.1")]], [[0.5]]), ("list<element: double>", "list<.*decimal")),
+        (
+            ([{"x": [decimal.Decimal("0.1")]}], [{"x": [0.5]}]),
+            ("struct<.*double>>", "type struct<"),
+        ),
     ],
 )
 def test_parts_that_cannot_be_united_are_named_before_the_first_row(tmp_path, parts, types):

@@ -181,10 +181,19 @@ def test_nulls_in_nested_parquet_columns_are_kept(tmp_path, column):
     assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "in.parquet"))
 
 
-def test_nan_and_infinity_are_empty_cells(tmp_path):
-    rows = [{"text": "a", "n": value} for value in (math.nan, math.inf, pa.scalar(math.nan), None)]
-    assert [row["n"] for row in read(write(tmp_path / "out.csv", rows))] == [""] * 4
-    assert [row["n"] for row in read(write(tmp_path / "out.parquet", rows))] == [None] * 4
+def test_nan_is_an_empty_cell(tmp_path):
+    rows = [{"text": "a", "n": value} for value in (math.nan, pa.scalar(math.nan), None)]
+    assert [row["n"] for row in read(write(tmp_path / "out.csv", rows))] == [""] * 3
+    assert [row["n"] for row in read(write(tmp_path / "out.parquet", rows))] == [None] * 3
+
+
+@pytest.mark.parametrize("kind", [float, pa.scalar, lambda value: pa.scalar(value, pa.float32())])
+def test_infinity_is_read_back_from_a_cell(tmp_path, kind):
+    rows = [{"text": "a", "n": kind(value)} for value in (math.inf, -math.inf)]
+    for name in ("out.csv", "out.tsv"):
+        found = [row["n"] for row in read(write(tmp_path / name, rows))]
+        assert [float(cell) for cell in found] == [math.inf, -math.inf]
+    assert [row["n"] for row in read(write(tmp_path / "out.jsonl", rows))] == [None, None]
 
 
 def test_a_map_beside_nan_is_json_like_any_other(tmp_path):

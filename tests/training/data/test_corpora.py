@@ -103,6 +103,64 @@ def test_a_test_split_without_labels_is_left_out(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("header", "train", "test", "is_read"),
+    [
+        (("text", "label"), ["-1", "0", "1"], ["-1"], True),
+        (("text", "label"), ["0", "1"], ["-1"], False),
+        (("text", "label"), ["0", "1"], [""], False),
+        (("text", "labels"), ["0", "0|1"], [""], True),
+        (("text", "value"), ["-1", "0.5", "1"], ["-1"], True),
+        (("text", "value"), ["-1", "0.5", "1"], [""], False),
+    ],
+)
+def test_minus_one_is_a_label_where_training_rows_have_it(
+    tmp_path, write_csv, header, train, test, is_read
+):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    rows = [(f"text {number}", label) for number, label in enumerate(train * 10)]
+    write_csv(folder / "train.csv", rows, header)
+    write_csv(folder / "test.csv", [("x", label) for label in test], header)
+    rows = rows_of(tmp_path / "data", Corpora(folder))
+    assert (rows.test is not None) == is_read
+
+
+def test_hidden_labels_beside_a_column_of_numbers_are_left_out(tmp_path):
+    folder = write_splits(tmp_path / "set", train=[0, 1] * 9, test=[-1, -1])
+    for path in folder.iterdir():
+        table = pq.read_table(path)
+        pq.write_table(table.append_column("value", pa.array([0.5] * len(table))), path)
+    rows = rows_of(tmp_path / "data", Corpora(folder))
+    assert rows.test is None
+    assert rows.labels.names == ("a", "b")
+
+
+def test_what_is_made_of_a_column_called_value_is_told(tmp_path, write_csv):
+    rows = [(f"text {number}", number % 3) for number in range(30)]
+    train = write_csv(tmp_path / "train.csv", rows, ("text", "value"))
+    found = rows_of(tmp_path / "data", Corpora(train))
+    assert found.task == "regression"
+    (note,) = found.notes
+    assert "'value' is read as numbers to predict" in note
+    found = rows_of(tmp_path / "data", Corpora(train), "corpus.label_column=value")
+    assert found.labels.names == ("0", "1", "2")
+    (note,) = found.notes
+    assert "'value' is read as labels, because it was named" in note
+    for task in ("regression", "single_label"):
+        settings = ("corpus.label_column=value", f"corpus.task={task}")
+        assert rows_of(tmp_path / "data", Corpora(train), *settings).notes == ()
+
+
+def test_equal_texts_with_other_numbers_contradict_each_other(tmp_path, write_csv):
+    rows = [(f"text {number}", number) for number in range(30)]
+    rows += [("text 3", 3), ("text 4", 40)]
+    train = write_csv(tmp_path / "train.csv", rows, ("text", "value"))
+    found = rows_of(tmp_path / "data", Corpora(train))
+    assert found.duplicates.conflicting == 2
+    assert {row.targets for copy in found.copies[:1] for row in copy.rows} == {("4.0",), ("40.0",)}
+
+
 def test_the_parts_hold_the_rows_in_their_order(tmp_path, write_csv):
     train = write_csv(tmp_path / "train.csv", [(f"text {i}", "ab"[i % 2]) for i in range(50)])
     test = write_csv(tmp_path / "test.csv", [("x", "a"), ("y", "b"), ("z", "a")])

@@ -161,7 +161,7 @@ def test_figures_and_summary():
     assert found.summary() == (
         "1 of 2 train rows repeat an earlier one exactly, 0 nearly; "
         "0 of 2 test rows repeat an earlier one exactly, 1 nearly; "
-        "2 rows have a copy with another label"
+        "2 rows have a copy with another label or number"
     )
 
 

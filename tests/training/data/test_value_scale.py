@@ -23,9 +23,15 @@ def test_training_rows_have_mean_zero_and_deviation_one():
 
 
 def test_large_numbers_that_differ_little_keep_their_differences():
-    given = rows(1e9, 1e9 + 1, 1e9 + 2)
+    given = rows(1e9, 1e9 + 1e5, 1e9 + 2e5)
     found = ValueScale.of(given).standardized(given)
     np.testing.assert_allclose(found[:, 0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("numbers", [(1e9, 1e9 + 1, 1e9 + 2), (1e-40, 2e-40)])
+def test_numbers_that_a_model_cannot_tell_apart_are_refused(numbers):
+    with pytest.raises(CorpusError, match="numbers that 32-bit floats can tell apart"):
+        ValueScale.of(rows(*numbers))
 
 
 def test_equal_numbers_are_refused():

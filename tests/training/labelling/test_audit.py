@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 
 import gatewise as package
 from gatewise.training.labelling.audit import PAGE, TABLE
+from gatewise.vocab.corpus.annotation_records import SUFFIXES
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_rows
+from gatewise.vocab.corpus.records import Location
 from gatewise.vocab.errors import GatewiseError, OutputError
 
 pytest.importorskip("cleanlab")
@@ -98,6 +101,21 @@ def test_the_folder_has_a_page_every_row_and_the_doubtful_ones_for_a_tool(audite
     audited.save(folder)
     assert {file.name for file in folder.iterdir()} == {PAGE, TABLE}
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_file_name_need_not_be_unicode(audited, tmp_path):
+    name = "f\udcfcr.csv"
+    copies = [
+        replace(copy, rows=tuple(replace(row, location=Location(name, 2)) for row in copy.rows))
+        for copy in audited.copies
+    ]
+    assert copies
+    rows = tuple(replace(row, file=name) for row in audited.rows)
+    renamed = replace(audited, rows=rows, copies=tuple(copies))
+    for tool in SUFFIXES:
+        renamed.save(tmp_path / "audit", tool)
+        for file in (tmp_path / "audit").iterdir():
+            assert "f\N{REPLACEMENT CHARACTER}r.csv" in file.read_text(encoding="utf-8")
 
 
 def test_a_folder_of_something_else_is_not_touched(audited, tmp_path):

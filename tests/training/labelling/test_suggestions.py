@@ -9,6 +9,7 @@ import pytest
 import gatewise as package
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.labelling.suggestions import choose, margins_of, ngram_vectors, suggest
+from gatewise.vocab.corpus.annotation_records import SUFFIXES
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import read_texts
 from gatewise.vocab.errors import ArgumentError, TextsError
@@ -104,6 +105,15 @@ def test_the_command_writes_what_a_tool_imports(gatewise, multi_label_folder, po
     code, _, stderr = gatewise("suggest", multi_label_folder, pool, "--format", "prodigy")
     assert code == 2
     assert "--out" in stderr
+
+
+@pytest.mark.parametrize("options", [(), *(("--format", tool) for tool in SUFFIXES)], ids=str)
+def test_a_file_name_need_not_be_unicode(gatewise, multi_label_folder, pool, tmp_path, options):
+    renamed = pool.rename(tmp_path / "f\udcfcr.csv")
+    out = tmp_path / "next.txt"
+    code, _, stderr = gatewise("suggest", multi_label_folder, renamed, "--out", out, *options)
+    assert code == 0, stderr
+    assert "f\N{REPLACEMENT CHARACTER}r.csv" in out.read_text(encoding="utf-8")
 
 
 def test_in_python_a_model_or_its_folder(multi_label_folder):

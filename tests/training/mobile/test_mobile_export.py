@@ -23,8 +23,10 @@ from gatewise.service.model.model_folder import (
 )
 from gatewise.training.mobile.mobile_export import export_mobile
 from gatewise.training.mobile.mobile_folder import zip_of
+from gatewise.training.mobile.pruning import PruningPlan
 from gatewise.training.mobile.size_search import SizeError
 from gatewise.training.mobile.text_model import TokenizerTablesError
+from gatewise.training.mobile.variants import VariantBuilder
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import Row, read_rows
 from gatewise.vocab.corpus.records import Location
@@ -153,6 +155,42 @@ def test_the_python_example_runs(exported, tmp_path):
     document["vectors"][3]["scores"][0] += 0.01
     (copy / "test_vectors.json").write_text(json.dumps(document), encoding="utf-8")
     assert python_example(copy).returncode == 1
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1, 1e6])
+def test_the_python_example_compares_numbers_by_their_size(scaled_numbers, tmp_path, factor):
+    out = tmp_path / "phone"
+    export_mobile(scaled_numbers(factor), out, precision="fp32", on_step=ignore)
+    proof = python_example(out)
+    assert b"test vectors: all match" in proof.stdout, proof.stderr.decode()
+    document = vectors(out)
+    document["vectors"][3]["scores"][0] *= 1.01
+    (out / "test_vectors.json").write_text(json.dumps(document), encoding="utf-8")
+    assert python_example(out).returncode == 1
+
+
+def test_a_smaller_model_has_an_interval_of_its_own_or_none(numbers_run, numbers_corpus, tmp_path):
+    _, folder = numbers_run
+    rows = list(read_rows(numbers_corpus / "test.csv", bad_rows=StopAtBadRows()))
+    options = {"with_text": False, "on_step": ignore}
+    original = Classifier.load(folder)
+    narrow = VariantBuilder(original.artifact, rows).variant("int8", PruningPlan(width=2))
+    smaller = Classifier(narrow.artifact)
+    errors = np.abs(smaller.predict([row.text for row in rows]) - [row.value for row in rows])
+    assert smaller.interval.half_width == pytest.approx(np.sort(errors)[180])  # 0.9 of 201
+    assert smaller.interval.half_width > 1.05 * original.interval.half_width
+    exported = export_mobile(
+        folder, tmp_path / "a", precision="int8", rows=lambda _: rows, **options
+    )
+    assert exported.without_interval is None
+    assert Classifier.load(tmp_path / "a").interval
+    exported = export_mobile(folder, tmp_path / "b", precision="int8", **options)
+    assert Classifier.load(tmp_path / "b").interval is None
+    assert "no validation rows" in exported.without_interval
+    card = (tmp_path / "b" / "README.md").read_text(encoding="utf-8")
+    assert f"The numbers have no interval: {exported.without_interval}." in card
+    export_mobile(folder, tmp_path / "c", precision="fp32", **options)
+    assert Classifier.load(tmp_path / "c").interval == original.interval
 
 
 @pytest.mark.node

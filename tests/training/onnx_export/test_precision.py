@@ -138,3 +138,11 @@ def test_a_table_with_another_use_and_a_small_one_stay_as_they_are():
         assert stored(convert_precision(proto, precision)).dtype == np.float32
     small = table_of(np.ones((100, 3), dtype=np.float32))
     assert convert_precision(small, "int8") == small
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-8, 1, 1e8, 1e25])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp16", 1e-3), ("int8", 0.02)])
+def test_weights_of_any_size_keep_their_digits(found_in, scale, precision, tolerance):
+    table = np.random.default_rng(1).normal(0, scale, (400, 3)).astype(np.float32)
+    found = found_in(convert_precision(table_of(table), precision), 400)
+    np.testing.assert_allclose(found, table, rtol=1e-3, atol=tolerance * scale)

@@ -5,7 +5,7 @@ import pytest
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.config import config
 from gatewise.training.teacher.gatewise_model import GatewiseModel
-from gatewise.training.teacher.labeller import Labeller, check_folders, open_teachers
+from gatewise.training.teacher.labeller import Labeller, check_teachers, open_teachers
 from gatewise.training.teacher.teacher import LabelledTexts, TeacherError
 from gatewise.vocab.corpus.labels import Labels
 
@@ -31,7 +31,7 @@ def test_several_are_averaged(multi_label_folder, tmp_path):
     other = shutil.copytree(multi_label_folder, tmp_path / "other")
     names = labels("blue", "green", "red")
     settings = config.load().taught_by([multi_label_folder, other])
-    check_folders(settings)
+    check_teachers(settings)
     # Nothing is fine-tuned.
     none = LabelledTexts([], names.matrix([]))
     teachers = open_teachers(settings, names, none, none, tmp_path, print, multi_label=True)

@@ -85,3 +85,20 @@ def test_an_answer_by_number_has_the_probabilities_of_numbers(prompt):
 def test_without_probabilities_the_answer_is_certain(prompt):
     assert prompt.probabilities([], 1).tolist() == [0, 1, 0]
     assert prompt.probabilities([AnswerToken("x", {"x": 0.0})], 1).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("before", ["\n", " ", "\n\n ", '"', "**"])
+def test_what_an_answer_may_begin_with_says_nothing_yet(prompt, before):
+    tokens = [
+        AnswerToken(before, {before: 0.8, "other": 0.2}),
+        AnswerToken("other", {"other": 0.75, "card_linking": 0.25}),
+        AnswerToken("\n", {"\n": 1.0}),
+    ]
+    assert prompt.label_of(f"{before}other\n") == 2
+    assert prompt.probabilities(tokens, 2).tolist() == pytest.approx([0, 0.2, 0.8])
+
+
+def test_a_label_may_begin_with_what_an_answer_has_around_it():
+    prompt = LabelPrompt([".net", "net"], {})
+    tokens = [AnswerToken(".", {".": 0.75, "net": 0.25}), AnswerToken("net", {"net": 1.0})]
+    assert prompt.probabilities(tokens, 0).tolist() == pytest.approx([0.75, 0.25])

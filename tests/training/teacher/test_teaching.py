@@ -12,7 +12,7 @@ from gatewise.training.data.corpora import Corpora, read
 from gatewise.training.fit.progress import Finding
 from gatewise.training.teacher import teaching
 from gatewise.training.teacher.frozen_encoder import FrozenEncoder
-from gatewise.training.teacher.labeller import Labeller, check_folders
+from gatewise.training.teacher.labeller import Labeller, check_teachers
 from gatewise.training.teacher.teacher import TeacherError
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.errors import CorpusError
@@ -195,7 +195,7 @@ def test_unlabelled_texts_that_cannot_be_read_are_refused_at_once(
         file.write_text(content)
     settings = config.load().taught_by([encoder], [file])
     with pytest.raises(CorpusError, match=message):
-        check_folders(settings)
+        check_teachers(settings)
 
 
 def test_several_labels_a_text(write_csv, tmp_path, teach, encoder):
@@ -254,3 +254,27 @@ def test_a_damaged_file_of_limits_counts_as_none(corpus, teach, encoder, tmp_pat
     file.write_text("[")
     _, again, _ = teach(corpus, *settings, folders=[encoder])
     assert again.counts == found.counts
+
+
+def test_a_text_without_a_label_is_not_learnt_as_if_all_were_as_likely(
+    corpus, teach, endpoint, tmp_path
+):
+    endpoint.answers = lambda text: "?" if "soup" in text or "train" in text else "food"
+    pool = tmp_path / "pool.txt"
+    pool.write_text("please bread to a pepper\nplease soup to a pepper\n", encoding="utf-8")
+    _, found, reported = teach(
+        corpus,
+        "teacher.copies=0",
+        "teacher.hard_share=0.5",
+        folders=[endpoint.url],
+        unlabelled=[pool],
+    )
+    rows = learnt(found)
+    without = [row for row in rows[: found.counts.rows] if endpoint.answers(row.text) == "?"]
+    assert without
+    for row in without:
+        assert max(row.probabilities) == 1
+        assert found.rows.labels.names[row.probabilities.index(1)] == row.label
+    assert [row.text for row in rows[found.counts.rows :]] == ["please bread to a pepper"]
+    assert found.counts.unlabelled.without_label == 1
+    assert any("1 got no label and are left out" in line for line in reported)

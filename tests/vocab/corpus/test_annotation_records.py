@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from gatewise.vocab.corpus import annotation_records, data_files
 from gatewise.vocab.corpus.annotation_records import SUFFIXES, Annotation, write
 from gatewise.vocab.corpus.bad_row_policy import CountBadRows, StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import open_corpus, read_rows, read_texts
@@ -148,6 +149,53 @@ def test_a_list_reports_the_lines_of_its_objects_and_where_it_is_damaged(tmp_pat
     assert [(row.text, row.location.line) for row in rows] == [("a", 2), ("c", 4)]
     assert (bad_rows.count, bad_rows.first.location.line) == (2, 3)
     assert bad_rows.first.reason == "expected a JSON object, received a string"
+
+
+def test_plain_rows_with_lists_of_labels_are_no_annotations(tmp_path):
+    rows = [{"id": 1, "text": "a", "label": ["x", "y"], "price": 2.5}]
+    record, *_ = open_records(written(tmp_path, rows * 2, ".jsonl"))
+    assert record.values == rows[0]
+
+
+@pytest.mark.parametrize("part", [1, 7, 50])
+def test_a_list_is_read_in_parts(tmp_path, monkeypatch, part):
+    rows = [
+        *({"text": f"text {number}", "label": "[]{},"[number % 5] * 20} for number in range(200)),
+        {"text": "x" * 1000, "label": "y"},
+    ]
+    texts = {
+        "lines.json": json.dumps(rows, indent=1),
+        "line.json": json.dumps(rows),
+        "after.json": json.dumps(rows, indent=1) + "\n\n{}\n",
+    }
+    expected = {}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(f"\n\n{text}", encoding="utf-8")
+        expected[name] = list(open_records(tmp_path / name))
+    read = []
+    monkeypatch.setattr(annotation_records, "_PART", part)
+    monkeypatch.setattr(data_files, "LINE_LIMIT", 300)  # of a line that is the whole list
+    with monkeypatch.context() as counted:
+        whole = annotation_records._part
+        counted.setattr(
+            annotation_records, "_part", lambda *of: read.append(len(found := whole(*of))) or found
+        )
+        records = open_records(tmp_path / "lines.json")
+        assert sum(read) < len(texts["lines.json"]) * 1.8
+    for name in texts:
+        assert list(open_records(tmp_path / name)) == expected[name]
+    assert [record.values for record in records] == rows
+    assert expected["after.json"][-1].reason.endswith("expected the end of the file after it")
+
+
+@pytest.mark.parametrize("text", ['[{"text": "a"}, {"te', '[{"text": "a"} 12', "[{}", "[ "])
+def test_a_list_that_ends_in_the_middle_is_a_bad_row(tmp_path, monkeypatch, text):
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="utf-8")
+    expected = list(open_records(path))
+    monkeypatch.setattr(annotation_records, "_PART", 2)
+    assert list(open_records(path)) == expected
+    assert expected[-1].reason.startswith("invalid JSON list: ")
 
 
 def test_an_item_of_another_form_is_a_bad_row(tmp_path):

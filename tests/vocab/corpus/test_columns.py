@@ -26,10 +26,26 @@ def found(tmp_path):
         ("text,label", {"task": "multi_label"}, "label", "multi_label"),
         ("text,labels", {"task": "single_label"}, "labels", "single_label"),
         ("text,topics", {"label": "topics", "task": "multi_label"}, "topics", "multi_label"),
+        ("text,value", {}, "value", "regression"),
+        ("text,labels,value", {}, "labels", "multi_label"),
+        # A column that is named holds labels, and so does every column of a model of labels.
+        ("text,value", {"label": "value"}, "value", "single_label"),
+        ("text,value,stars", {"label": "stars", "task": "regression"}, "stars", "regression"),
     ],
 )
 def test_the_label_column_and_the_task(found, header, options, label, task):
     assert found(header, **options) == FoundColumns("text", label, task)
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_a_column_of_numbers_holds_no_labels(found, task):
+    with pytest.raises(CorpusError, match=r"no column 'label'; the columns are: text, value"):
+        found("text,value", task=task)
+
+
+def test_a_column_of_numbers_beside_probabilities_is_not_read(found):
+    columns = found("text,value,p_a,p_b", probability_prefix="p_")
+    assert (columns.labels, columns.task) == (("a", "b"), "single_label")
 
 
 def test_labels_come_from_the_probability_columns(found):

@@ -9,6 +9,7 @@ import pytest
 from gatewise.vocab.corpus.bad_row_policy import BadRowsError, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import open_corpus, read_rows
+from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.errors import CorpusError
 
 
@@ -56,7 +57,9 @@ def test_a_label_column_goes_before_a_column_of_numbers(tmp_path):
     assert values(path, task="regression") == [4.0]
 
 
-@pytest.mark.parametrize("cell", ["nan", "inf", "-Infinity", "1e31", "3,5", "1_000", "high", ""])
+@pytest.mark.parametrize(
+    "cell", ["nan", "inf", "-Infinity", "1e31", "3,5", "1_000", "high", "", "9" * 400]
+)
 def test_a_cell_that_is_no_finite_number_is_a_bad_row(tmp_path, cell):
     path = tmp_path / "a.csv"
     path.write_text(f'text,value\nfine,3\npoor,"{cell}"\n', encoding="utf-8")
@@ -69,6 +72,12 @@ def test_a_boolean_is_no_number(tmp_path):
     path.write_text('{"text": "fine", "value": true}\n', encoding="utf-8")
     with pytest.raises(BadRowsError, match="expected a finite number"):
         values(path)
+
+
+def test_a_huge_integer_is_a_bad_row():
+    table = MemoryTable("rows", ("text", "value"), {"text": ["fine"], "value": [10**400]})
+    with pytest.raises(BadRowsError, match=r"expected a finite number such as 3\.5, received"):
+        values(table)
 
 
 def test_a_corpus_without_the_column_is_refused(tmp_path):

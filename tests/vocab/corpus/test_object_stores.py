@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -231,3 +232,12 @@ def test_an_upload_that_fails_midway_leaves_no_object(
         server.shutdown()
     assert (bucket / "small.csv").read_bytes() == b"small"
     assert not (bucket / "cut.csv").exists()
+
+
+def test_a_store_that_does_not_answer_is_given_up(monkeypatch):
+    monkeypatch.setattr(object_stores, "_ANSWER_SECONDS", 1)
+    with socket.socket() as taken:  # bound, but not listening: nothing can connect
+        taken.bind(("127.0.0.1", 0))
+        options = f"scheme=http&endpoint_override=127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(CorpusError, match="no answer in 1 seconds: check the network"):
+            open_records(f"gs://anonymous@bucket/a.csv?{options}")

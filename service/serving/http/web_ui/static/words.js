@@ -58,7 +58,7 @@ function largestOf(tokens) {
 function shaded(word, share, weight) {
   const mark = element("mark", share > 0 ? "for" : "against", word);
   mark.style.setProperty("--weight", weight.toFixed(3));
-  mark.title = `${share > 0 ? "+" : "−"}${Math.abs(share).toFixed(2)}`;
+  mark.title = `${share > 0 ? "+" : "−"}${Number(Math.abs(share).toPrecision(3))}`;
   return mark;
 }
 
