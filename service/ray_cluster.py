@@ -1,4 +1,8 @@
-"""The connection to a Ray cluster: a running one, or one that is started on this machine."""
+"""The connection to a Ray cluster: a running one, or one that is started on this machine.
+
+The two packages that use Ray import this module first, for Ray reads its variables when it is
+imported.
+"""
 
 import logging
 import os
@@ -11,10 +15,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import ray
-import ray.exceptions
-
 from gatewise.vocab.errors import GatewiseError
+
+# They turn off usage statistics, the deduplication of similar log lines, the prefix of log lines,
+# and the copy of the replicas' logs on standard error.
+for _name, _value in (
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+    ("RAY_DEDUP_LOGS", "0"),
+    ("RAY_DISABLE_WORKER_LOG_PREFIX", "1"),
+    ("RAY_SERVE_LOG_TO_STDERR", "0"),
+):
+    os.environ.setdefault(_name, _value)
+
+import ray  # noqa: E402
+import ray.exceptions  # noqa: E402
 
 NAMESPACE = "gatewise"
 

@@ -77,6 +77,15 @@ class ModelVersions:
         return {version: share / total for version, share in shares.items()}
 
     @property
+    def unavailable(self) -> dict[str, str]:
+        """The versions that could not be loaded and are not served, with the reasons."""
+        return {
+            version: reason
+            for version, (_, reason) in self.failed.items()
+            if version not in self.served
+        }
+
+    @property
     def newest(self) -> ServedModel:
         """The newest loaded version, whatever its share."""
         if not self.served:

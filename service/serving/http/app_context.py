@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.serving.http.auth.api_keys import ApiKeys
 from gatewise.service.serving.http.metrics import Metrics
-from gatewise.service.serving.http.stream.open_streams import StreamLimits, Streams
+from gatewise.service.serving.http.stream.open_streams import Streams
 from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
 from gatewise.service.serving.model_sources import ModelSource
 from gatewise.service.serving.settings import Settings
@@ -65,20 +65,12 @@ class AppContext:
         )
         for name, classifier in (classifiers or {}).items():
             models.add(name, "1", classifier)
-        limits = StreamLimits(
-            streams=settings.max_streams,
-            message_bytes=settings.max_stream_message_bytes,
-            text_characters=settings.max_stream_characters,
-            idle_seconds=settings.stream_idle_seconds,
-            threads=settings.stream_threads,
-            origins=settings.origins(),
-        )
         return cls(
             settings=settings,
             keys=ApiKeys(settings.api_keys_file),
             metrics=metrics,
             models=models,
-            streams=Streams(limits, metrics),
+            streams=Streams(settings.max_streams, settings.stream_threads),
             process=process or ServerProcess(),
         )
 

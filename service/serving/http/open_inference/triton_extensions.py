@@ -145,7 +145,6 @@ def _versions(name: str, model: ModelVersions) -> list[RepositoryVersion]:
     ]
     failed = [
         RepositoryVersion(name=name, version=version, state="UNAVAILABLE", reason=reason)
-        for version, (_, reason) in model.failed.items()
-        if version not in model.served
+        for version, reason in model.unavailable.items()
     ]
     return ready + failed

@@ -109,7 +109,7 @@ class _Connection:
         self._websocket = websocket
         self._context = app_context(websocket)
         self._streams = self._context.streams
-        self._limits = self._streams.limits
+        self._settings = self._context.settings
         self._record = request_context(websocket.scope)
         self._characters = 0
         self._tokens = 0
@@ -142,10 +142,9 @@ class _Connection:
         except _DISCONNECTED:
             return
         finally:
-            if self._streams.metrics:
-                self._streams.metrics.streamed(
-                    self._record.model, self._record.version, end, self._tokens
-                )
+            self._context.metrics.streamed(
+                self._record.model, self._record.version, end, self._tokens
+            )
 
     async def _close(self, error: ProblemError) -> None:
         await self._send(problems.document(self._websocket.scope["path"], error))
@@ -164,7 +163,7 @@ class _Connection:
             while True:
                 piece = request_body.parse(Piece, await self._receive())
                 self._characters += len(piece.text)
-                limit = self._limits.text_characters
+                limit = self._settings.max_stream_characters
                 if self._characters > limit:
                     raise ProblemError(
                         problems.TEXT_TOO_LONG, f"expected at most {limit:,} characters of a text"
@@ -195,7 +194,8 @@ class _Connection:
 
     async def _receive(self) -> str:
         """Receives the next message."""
-        seconds, limit = self._limits.idle_seconds, self._limits.message_bytes
+        seconds = self._settings.stream_idle_seconds
+        limit = self._settings.max_stream_message_bytes
         try:
             async with asyncio.timeout(seconds):
                 message = await self._websocket.receive()
@@ -217,7 +217,7 @@ class _Connection:
         return text
 
     async def _send(self, message: str) -> None:
-        async with asyncio.timeout(self._limits.idle_seconds):
+        async with asyncio.timeout(self._settings.stream_idle_seconds):
             await self._websocket.send_text(message)
 
     def _top_k(self) -> int | None:
@@ -235,7 +235,7 @@ class _Connection:
         Browsers apply no same-origin policy to WebSockets, so the service checks the origin.
         """
         origin = self._websocket.headers.get("origin")
-        if origin is None or {"*", origin} & set(self._limits.origins):
+        if origin is None or {"*", origin} & set(self._settings.origins()):
             return False
         try:
             return urlsplit(origin).netloc != self._websocket.headers.get("host")

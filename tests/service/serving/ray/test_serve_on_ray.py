@@ -20,9 +20,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from gatewise.service.serving.app import create_app
+from gatewise.service.serving.http.auth import api_keys
+from gatewise.service.serving.http.auth.api_keys import Role, make_key
 from gatewise.service.serving.http.routes.explain import MAX_WAITING
 from gatewise.service.serving.settings import Settings
 
@@ -61,6 +64,8 @@ BAD = [
     ("GET", "/nowhere", b""),
     ("POST", "/models/none/predict", b'{"inputs": "a"}'),
     ("POST", "/v2/models/none/infer", b'{"inputs": []}'),
+    ("POST", "/v2/models/m/infer", b'{"inputs": [], "parameters": {"class_count": 2}}'),
+    ("HEAD", "/models/none", b""),
 ]
 
 
@@ -196,8 +201,17 @@ def versions(model_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def settings(keys):
-    return {"api_keys_file": str(keys.file), "max_texts": "8", "max_body_bytes": "65536"}
+def once_key():
+    """A key that may send one request in a long time, and its entry in the file."""
+    return make_key("once", Role.PREDICT, requests_per_second=1e-4)
+
+
+@pytest.fixture(scope="module")
+def settings(keys, once_key, tmp_path_factory):
+    file = shutil.copy(keys.file, tmp_path_factory.mktemp("keys"))
+    api_keys.add(Path(file), once_key[1])
+    limits = {"max_texts": "8", "max_body_bytes": "65536"}
+    return {"api_keys_file": str(file), "root_path": "/clf", **limits}
 
 
 @pytest.fixture(scope="module")
@@ -220,17 +234,21 @@ def local_service(serve_app, versions, forward_model_folder, keys, settings, wai
     return client
 
 
+def samples(serving, name, **labels):
+    """The samples of a metric with these labels, by `GET /metrics`."""
+    families = text_string_to_metric_families(serving.client.get("/metrics").text)
+    return [
+        sample
+        for family in families
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+
+
 def replicas_of(serving):
-    """How many requests to /predict each replica has answered, by `GET /metrics`."""
-    text = serving.client.get("/metrics").text
-    return {
-        found[1]: float(found[2])
-        for found in re.finditer(
-            r'^gatewise_requests_total\{.*replica="(\w+)",route="/predict",status="200".*\} (\S+)$',
-            text,
-            re.MULTILINE,
-        )
-    }
+    """How many requests to /predict each replica has answered."""
+    answered = samples(serving, "gatewise_requests_total", route="/predict", status="200")
+    return {sample.labels["replica"]: sample.value for sample in answered}
 
 
 def descendants(pid):
@@ -277,6 +295,26 @@ def test_problems_equal_those_of_the_local_service(ray_service, local_service):
         assert ours.headers["content-type"] == expected.headers["content-type"]
 
 
+def test_head_and_a_prefix_are_answered_as_by_the_local_service(ray_service, local_service):
+    for method, path in (
+        *(("HEAD", path) for path in ("/", "/docs", "/health/ready", "/models", "/v2/models/m")),
+        *(("GET", f"/clf{path}") for path in ("/", "/docs", "/openapi.json", "/models/m")),
+    ):
+        ours = ray_service.client.request(method, path)
+        expected = local_service.request(method, path)
+        assert (ours.status_code, ours.content) == (200, expected.content), path
+        assert ours.headers["content-length"] == expected.headers["content-length"]
+
+
+def test_a_key_has_its_rate_limit_in_each_replica(ray_service, once_key):
+    url, headers = f"{ray_service.url}/v2", {"X-API-Key": once_key[0]}
+    answers = [httpx.get(url, headers=headers, trust_env=False) for _ in range(16)]
+    statuses = [answer.status_code for answer in answers]
+    assert statuses.count(200) == 2
+    assert statuses.count(429) == 14
+    assert all(int(one.headers["retry-after"]) > 1000 for one in answers if one.is_error)
+
+
 def test_settings_hold_in_every_replica_and_a_request_has_one_id(ray_service):
     # The environment of the cluster does not have the settings.
     for _ in range(16):
@@ -287,13 +325,23 @@ def test_settings_hold_in_every_replica_and_a_request_has_one_id(ray_service):
 
 
 def test_every_replica_answers_and_metrics_list_each(ray_service):
-    before = sum(replicas_of(ray_service).values())
+    def counts():
+        labelled = samples(ray_service, "gatewise_predictions_total", model="m", label=label)
+        by_key = samples(ray_service, "gatewise_key_requests_total", key="admin", status="200")
+        return [sum(one.value for one in found) for found in (labelled, by_key)]
+
+    ((best, *_),) = ray_service.client.post("/predict", json={"inputs": "who"}).json()
+    label = best["label"]
+    before, (labelled, by_key) = sum(replicas_of(ray_service).values()), counts()
     for _ in range(40):
         assert ray_service.client.post("/predict", json={"inputs": "who"}).status_code == 200
     requests = replicas_of(ray_service)
     assert len(requests) == 2
     assert sum(requests.values()) == before + 40
     assert min(requests.values()) > 0
+    more_labelled, more_by_key = counts()
+    assert more_labelled == labelled + 40
+    assert more_by_key >= by_key + 40  # and those of /metrics
 
 
 def test_a_stream_is_answered_by_one_replica(ray_service, local_service, keys):
@@ -390,12 +438,22 @@ def test_a_model_that_a_node_lacks(cluster, environment, tmp_path):
     assert cluster.applications() == ["other"]
 
 
-def test_without_an_address_a_cluster_is_started_and_ended(environment, model_folder):
+def test_without_an_address_a_cluster_is_started_and_ended(environment, model_folder, keys):
     """With more replicas than CPUs, for which Ray would wait forever if it counted CPUs only."""
     replicas = (os.cpu_count() or 1) + 1
     number = ("--min-replicas", str(replicas), "--max-replicas", str(replicas))
-    with served(environment, model_folder, "--port", "0", *number) as serving:
-        assert serving.client.post("/predict", json={"inputs": "who"}).status_code == 200
+    settings = {"access_log": "true", "api_keys_file": str(keys.file)}
+    with served(environment, f"m={model_folder}", "--port", "0", *number, **settings) as serving:
+        serving.client.headers.update(keys.admin)
+        for count in range(20):
+            headers = {"X-Request-ID": f"mine-{count}"}
+            assert serving.client.get("/v2", headers=headers).status_code == 200
+        assert serving.client.post("/models/m/reload").status_code == 200
+        # Every line reaches the log, also those that are alike, in the form of the local service.
+        form = r"^[\d-]+ [\d:,]+ INFO "
+        serving.line(rf'{form}audit="reload" by="admin" model="m" client="127.0.0.1" request_id="')
+        for count in range(20):
+            serving.line(rf'{form}request_id="mine-{count}" .*key="admin"')
         assert len(replicas_below(serving.process.pid)) == replicas
         started = descendants(serving.process.pid)
         assert serving.stop(signal.SIGINT) == (0, "")

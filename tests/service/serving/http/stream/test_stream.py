@@ -20,7 +20,7 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.scores import ranked
 from gatewise.service.serving.http.protocol import problems
-from gatewise.service.serving.http.stream.open_streams import StreamLimits, Streams
+from gatewise.service.serving.http.stream.open_streams import Streams
 
 TEXT = "one two three one tw"
 
@@ -430,7 +430,7 @@ def test_a_client_that_receives_nothing_is_closed(serve_app, make_app, forward_f
 
 @pytest.mark.anyio
 async def test_the_streaming_classifier_of_an_unloaded_model_is_freed(forward_folder):
-    streams = Streams(StreamLimits())
+    streams = Streams(1, 1)
     classifier = Classifier.load(forward_folder())
     first, again = await streams.streaming(classifier), await streams.streaming(classifier)
     assert first is again
