@@ -176,6 +176,7 @@ def _build(prepared: Prepared) -> "keras.Model":
             config.training.seed,
             planned.vectors,
             planned.char_ngrams,
+            planned.scale,
         )
 
 
@@ -203,7 +204,7 @@ def _initialize(
     if multi_label:
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
-    if prepared.earlier:
+    if prepared.earlier and prepared.tokenizer is not None:
         prepared.earlier.set_weights(
             network, config, prepared.tokenizer, prepared.corpus.rows.labels
         )
