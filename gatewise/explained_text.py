@@ -101,8 +101,9 @@ def explain_text(classifier: "Classifier", text: str, label: str | None = None) 
     Raises:
         TextsError: The text is not a string.
         EmptyTextError: It has no token.
-        ArgumentError: The model has no such label.
+        ArgumentError: The model has no such label, or reads sequences of numbers.
     """
+    classifier.artifact.require_texts()
     checked_texts([text])
     if label is not None and label not in classifier.classes_:
         raise ArgumentError(

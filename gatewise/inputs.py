@@ -128,10 +128,19 @@ def labelled_rows(
     note = None
     if isinstance(corpus, Path):
         corpus, note = evaluated_split(corpus)
-    opened = open_corpus(corpus, Columns(*columns, classifier.task), options)
+    text, label = columns
+    encoding = classifier.encoding
+    expected = Columns(encoding.column_of(text), label, classifier.task, input=encoding.input)
+    opened = open_corpus(corpus, expected, options)
     if not quiet:
         tell([*([note] if note else []), *opened.records.notes])
-    rows = opened.rows(bad_rows, classifier.classes_, classifier.out_of_scope, accept_unknown=True)
+    rows = opened.rows(
+        bad_rows,
+        classifier.classes_,
+        classifier.out_of_scope,
+        accept_unknown=True,
+        features=encoding.features or None,
+    )
     # Thousands of rows are encoded together: of a long text, only what is read is kept.
     short = (replace(row, text=classifier.cut(row.text)) for row in rows)
     encoded = bad_rows.keep(encode_rows(classifier.encode, short))

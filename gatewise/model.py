@@ -114,7 +114,9 @@ class Model(Classifier):
         from gatewise.vocab.corpus.columns import Columns  # noqa: PLC0415
 
         columns = (text_column, label_column)
-        source = source_of(texts, labels, Columns(*columns, self.task), "rows", self.classes_)
+        text, kind = self.encoding.column_of(text_column), self.encoding.input
+        expected = Columns(text, label_column, self.task, input=kind)
+        source = source_of(texts, labels, expected, "rows", self.classes_)
         with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
             return report_on(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
 

@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gatewise.vocab.corpus.columns import LABEL, LABELS, PROBABILITY_PREFIX, VALUE
+from gatewise.vocab.corpus.columns import (
+    LABEL,
+    LABELS,
+    PROBABILITY_PREFIX,
+    SEQUENCE,
+    TEXT,
+    VALUE,
+)
 from gatewise.vocab.corpus.data_frames import class_names, column_names, column_values, is_table
 from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.errors import CorpusError, TextsError
@@ -30,7 +37,8 @@ def source_of(
     """The corpus that a caller hands in.
 
     Args:
-        texts: A path or a table, which hold the labels too; or the texts alone.
+        texts: A path or a table, which hold the labels too; or the texts alone, or sequences of
+            numbers.
         labels: The labels of the texts: strings, integers or booleans; lists of labels; a matrix of
             indicators or probabilities, with a column for each label. Floats that are no whole
             numbers, and all floats and integers if `columns` is of a regression, are numbers to
@@ -50,7 +58,7 @@ def source_of(
         if is_table(texts):
             return _table(texts, columns, name)
         raise CorpusError(f"{_EXPECTED_LABELS}; received none")
-    found = text_values(texts)
+    column, found = _inputs(texts, columns)
     of_labels = _label_columns(labels, columns, name, classes)
     count = len(next(iter(of_labels.values())))
     if len(found) != count:
@@ -60,7 +68,7 @@ def source_of(
         )
     if not found:
         raise CorpusError(f"{name}: expected one text at least, received none")
-    values = {columns.text: found, **of_labels}
+    values = {column: found, **of_labels}
     return MemoryTable(name, tuple(values), values)
 
 
@@ -82,6 +90,18 @@ def pair_source(rows: object, columns: "Columns", name: str) -> Path | MemoryTab
             f"type {type(rows).__name__}"
         )
     return source_of(rows, None, columns, name)
+
+
+def _inputs(texts: Any, columns: "Columns") -> tuple[str, list[object]]:
+    """The texts, or the sequences of numbers, and the name of the column that a file would have."""
+    is_list = isinstance(texts, list | tuple)
+    is_sequences = getattr(texts, "ndim", 1) in (2, 3) and not is_table(texts)
+    if is_list or getattr(texts, "ndim", 0) == 1:
+        first = next((each for each in texts if each is not None), None)
+        is_sequences = isinstance(first, list | tuple) or getattr(first, "ndim", 0) in (1, 2)
+    if not is_sequences or columns.input == "text":
+        return columns.text, text_values(texts)
+    return (SEQUENCE if columns.text == TEXT else columns.text), list(texts)
 
 
 def text_values(texts: Any) -> list[object]:
@@ -124,12 +144,13 @@ def table_keys(table: Any, name: str) -> dict[str, object]:
 
 def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     keys = table_keys(table, name)
+    text = SEQUENCE if columns.text == TEXT and TEXT not in keys else columns.text
     labels = columns.label_names
     prefix = columns.probability_prefix
     read = [
         column
         for column in keys
-        if column in (columns.text, *labels) or (prefix is not None and column.startswith(prefix))
+        if column in (text, *labels) or (prefix is not None and column.startswith(prefix))
     ]
     values = {column: column_values(table[keys[column]]) for column in read}
     for column in labels:

@@ -325,6 +325,65 @@ def numbers_run(once, numbers_corpus, train):
     return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
 
 
+def sequences_of_gestures(count, seed):
+    """Sequences of two features and 10 to 20 steps, which rise, fall or stay, with their labels."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    sequences, labels = [], []
+    for _ in range(count):
+        label = ("fall", "rise", "stay")[generator.integers(3)]
+        steps = int(generator.integers(10, 21))
+        slope = {"fall": -1, "rise": 1, "stay": 0}[label]
+        rising = 500 + 30 * slope * np.linspace(-1, 1, steps) + generator.normal(0, 5, steps)
+        numbers = np.stack([rising, generator.normal(0, 0.01, steps)], axis=1).astype(np.float32)
+        numbers[generator.random(numbers.shape) < 0.05] = np.nan
+        sequences.append(numbers)
+        labels.append(label)
+    return sequences, labels
+
+
+@pytest.fixture(scope="session")
+def gestures():
+    """A function to make gestures: `gestures(count, seed)`, see `sequences_of_gestures`."""
+    return sequences_of_gestures
+
+
+@pytest.fixture(scope="session")
+def gestures_corpus(once):
+    """A folder with train.jsonl and test.parquet: gestures in the column `sequence`."""
+
+    def fill(folder):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with (folder / "train.jsonl").open("w", encoding="utf-8") as file:
+            for numbers, label in zip(*sequences_of_gestures(300, 1), strict=True):
+                plain = [[None if math.isnan(x) else x for x in row] for row in numbers.tolist()]
+                file.write(json.dumps({"sequence": plain, "label": label}) + "\n")
+        sequences, labels = sequences_of_gestures(100, 2)
+        table = {"sequence": [numbers.tolist() for numbers in sequences], "label": labels}
+        pq.write_table(pa.table(table), folder / "test.parquet")
+
+    return once("gestures", fill)
+
+
+@pytest.fixture(scope="session")
+def gestures_run(once, gestures_corpus, train):
+    """A training run on sequences of numbers, and its folder: `(run, path)`. Not to be changed."""
+    from gatewise.training.config import config
+
+    settings = ["network.units=8", "network.cell=gru", "network.dropout=0.1", "training.epochs=20"]
+
+    def fill(folder):
+        paths = gestures_corpus / "train.jsonl", None, gestures_corpus / "test.parquet"
+        run = train(folder / "model", config.load(assignments=settings), *paths)
+        (folder / "run.pickle").write_bytes(pickle.dumps(run))
+
+    folder = once("gestures-trained", fill)
+    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
+
+
 @pytest.fixture(scope="session")
 def scaled_numbers(numbers_run, tmp_path_factory):
     """Makes a folder of the model that predicts numbers, with each multiplied by a factor."""

@@ -63,6 +63,7 @@ class EarlierModel:
             ArgumentError: If the folder does not have what a run needs.
         """
         loaded = classifier.artifact
+        loaded.require_texts()
         if loaded.precision != "fp32":
             raise ArgumentError(
                 f"{loaded.folder.path}: expected a model with its weights in 32-bit floats, "

@@ -180,6 +180,7 @@ def _build(prepared: Prepared) -> "keras.Model":
             config.training.seed,
             planned.vectors,
             planned.char_ngrams,
+            planned.scale,
         )
 
 
@@ -207,7 +208,7 @@ def _initialize(
     if multi_label:
         set_output_bias(network, rows)
     count_ngrams(network, rows, planned.word_splits)
-    if prepared.earlier:
+    if prepared.earlier and prepared.tokenizer is not None:
         prepared.earlier.set_weights(
             network, config, prepared.tokenizer, prepared.corpus.rows.labels
         )

@@ -14,7 +14,7 @@ from gatewise.training.data import auto_settings
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.encoded_corpus import EncodedCorpus, encode_corpus
 from gatewise.training.earlier_model import EarlierModel
-from gatewise.training.network.blueprint import Blueprint, blueprint
+from gatewise.training.network.blueprint import Blueprint, blueprint, sequence_blueprint
 from gatewise.vocab.corpus.bad_row_policy import BadRows
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
@@ -25,14 +25,14 @@ class Prepared:
 
     Attributes:
         config: The run's settings, those left to the rows filled in.
-        tokenizer: The dictionary.
+        tokenizer: The dictionary; None of sequences of numbers.
         blueprint: What the network is built from.
         corpus: The rows as ids and targets.
         earlier: The model that the run starts from; None for a fresh network.
     """
 
     config: Config
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     blueprint: Blueprint
     corpus: EncodedCorpus
     earlier: EarlierModel | None = None
@@ -59,6 +59,8 @@ def prepare(
     """
     config = auto_settings.with_refit(config, rows)
     config = auto_settings.with_class_weights(config, rows)
+    if rows.features:
+        return _prepared_sequences(rows, config, bad_rows, folder)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
     config = auto_settings.with_pieces(config, rows)
@@ -79,3 +81,13 @@ def prepare(
         corpus=corpus,
         earlier=earlier,
     )
+
+
+def _prepared_sequences(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
+    """The same of sequences of numbers, which have no dictionary and no linear path."""
+    config = config.changed("tokens", unit="vector").changed("training", linear_path="descended")
+    sequences = chain.from_iterable(rows.train.texts())
+    planned = sequence_blueprint(config, rows.features, len(rows.labels), sequences)
+    corpus = encode_corpus(rows, None, config, bad_rows, folder)
+    config = auto_settings.with_epochs(config, corpus.train.tokens)
+    return Prepared(config, None, planned, corpus)

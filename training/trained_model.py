@@ -63,7 +63,7 @@ class TrainedModel:
 
     Attributes:
         lowered: The network in ONNX.
-        tokenizer: The dictionary.
+        tokenizer: The dictionary; None of sequences of numbers.
         labels: The classes in the order of the network's outputs.
         task: Whether a text has one of them, several, or a number.
         shape: The sizes that followed from the corpus.
@@ -78,7 +78,7 @@ class TrainedModel:
     """
 
     lowered: onnx.ModelProto
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | None
     labels: Labels
     task: Task
     shape: Shape
@@ -165,10 +165,13 @@ class TrainedModel:
     def _documents(self) -> dict[str, bytes]:
         """The contents of the files that are the same in every precision, by name."""
         config = self._model_config()
+        documents = {_IN_MEMORY.config.name: json_bytes(config.model_dump(mode="json"))}
+        if self.tokenizer is None:
+            return documents
         return {
             _IN_MEMORY.tokenizer.name: serialize_tokenizer(self.tokenizer),
             _IN_MEMORY.tokenizer_config.name: json_bytes(tokenizer_config(config)),
-            _IN_MEMORY.config.name: json_bytes(config.model_dump(mode="json")),
+            **documents,
         }
 
     def _report(self, contents: ReportContents) -> dict[str, bytes]:
@@ -212,6 +215,7 @@ class TrainedModel:
                     max_length=self.config.tokens.max_length,
                     keep=self.config.tokens.keep,
                     windows=self.config.tokens.windows,
+                    features=self.shape.features,
                 ),
                 network=NetworkSettings(
                     cell=network.cell,

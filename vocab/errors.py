@@ -52,3 +52,7 @@ class TextsError(GatewiseError, TypeError, ValueError):
 
     It is a `TypeError` and a `ValueError`, so that callers catch it as either.
     """
+
+
+class SequenceError(TextsError):
+    """Something other than a sequence of numbers, or one of other steps than the model reads."""

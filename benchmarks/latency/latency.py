@@ -78,7 +78,7 @@ def candidates(cell: Cell, tokens: int, folder: Path) -> list[Candidate]:
 
 def _in_keras(model: tf.keras.Model, batch: Batch) -> list[Candidate]:
     """Keras itself, on as many threads as TensorFlow takes, from NumPy arrays to a NumPy array."""
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
     given = {name: value.astype(np.int32) for name, value in inputs.items()}
     function = tf.function(lambda values: model(values, training=False))
     runs = {

@@ -64,7 +64,7 @@ def in_onnxruntime(model: onnx.ModelProto, batch: Batch) -> Callable[[], NDArray
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     types = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
-    given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    given = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
     inputs = {each.name: given[each.name].astype(types[each.type]) for each in session.get_inputs()}
 
     def run() -> NDArray[np.float32]:

@@ -66,7 +66,7 @@ def in_ort_format(question: Question) -> Answers:
 
     def scores_of(ids: Sequence[int]) -> NDArray[np.float32]:
         batch = pad([np.array(ids, dtype=np.int64)])
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
         return apply(function, session.run(["logits"], inputs)[0])
 
     return Answers(ORT_FORMAT, None, np.concatenate(list(map(scores_of, question.ids))))

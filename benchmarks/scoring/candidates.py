@@ -90,8 +90,8 @@ def inference(settings: Settings) -> Candidate:
     rows = list(classifier._batches(encoded.lengths))[::-1]
     inputs: list[dict[str, NDArray[np.int64]]] = []
     for batch in (encoded.batch(each, starts) for each in rows):
-        values = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        times = fewest if len(batch.input_ids) < fewest else 1
+        values = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
+        times = fewest if len(batch.inputs) < fewest else 1
         inputs.append({name: np.tile(value, (times, 1)) for name, value in values.items()})
     session = open_session(loaded.model, loaded.model_file, 1)
 

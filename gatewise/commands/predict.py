@@ -1,4 +1,7 @@
-"""`gatewise predict`: labels or numbers of texts from the command line or standard input."""
+"""`gatewise predict`: labels or numbers of texts from the command line or standard input.
+
+A model of sequences of numbers reads each as JSON, such as `[1.5, 2, null]`.
+"""
 
 import json
 from typing import Annotated
@@ -10,6 +13,7 @@ from gatewise.inputs import standard_input, texts_of
 from gatewise.printable import printable
 
 TRUNCATED = "a text is longer than the model reads: only its first {} tokens count"
+TRUNCATED_SEQUENCE = "a sequence is longer than the model reads: only {} of its steps count"
 
 
 def predict(
@@ -28,24 +32,28 @@ def predict(
     from gatewise.vocab.errors import ArgumentError
 
     classifier = Classifier.load(model, precision=precision)
+    encoding = classifier.encoding
+    truncated = TRUNCATED if encoding.input == "text" else TRUNCATED_SEQUENCE
     if top_k is not None and classifier.task == "regression":
         raise ArgumentError(NO_LABELS.format("top_k"), option="top_k")
     for window in texts_of(texts, standard_input):
         names, lines = [*window], [*window.values()]
-        encoded = classifier.encode_nonempty(lines, names.__getitem__)
+        items = [encoding.parsed(line, name) for name, line in window.items()]
+        encoded = classifier.encode_nonempty(items, names.__getitem__)
         for text, cut, row in zip(lines, encoded, classifier.probabilities(encoded), strict=True):
             best = classifier.best(row, top_k)
+            given = {"text": text} if encoding.input == "text" else {"sequence": json.loads(text)}
             if cut.truncated:
-                typer.echo(f"gatewise: {TRUNCATED.format(len(cut.ids))}", err=True)
+                typer.echo(f"gatewise: {truncated.format(len(cut.ids))}", err=True)
             if classifier.task == "regression":
                 number = predicted_number(row[0], classifier.interval)
                 if as_json:
-                    typer.echo(json.dumps({"text": text, **number}, ensure_ascii=False))
+                    typer.echo(json.dumps({**given, **number}, ensure_ascii=False))
                 else:
                     typer.echo(f"{number['prediction']}\t{printable(text)}")
             elif as_json:
                 predictions = [{"label": label, "score": score} for label, score in best]
-                line = {"text": text, "predictions": predictions}
+                line = {**given, "predictions": predictions}
                 typer.echo(json.dumps(line, ensure_ascii=False))
             else:
                 answer = "  ".join(f"{printable(label)} {score:.4f}" for label, score in best)

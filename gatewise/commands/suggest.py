@@ -43,6 +43,7 @@ def suggest(
         raise typer.BadParameter("--format has no effect without --out")
     check_outputs([pool, model], {"out": out, "rejects": rejects})
     classifier = Classifier.load(model, precision=precision)
+    classifier.artifact.require_texts()
     with bad_rows_policy(rejects) as bad_rows:
         options = ReadOptions(delimiter, encoding, sheet, quoting)
         located = pool_of(pool, bad_rows, text_column, options)

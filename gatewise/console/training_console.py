@@ -126,10 +126,11 @@ def show_run(run: "RunMetrics", out: Path) -> None:
     if run.comparison:
         print_plainly(_comparison_line(run.comparison))
     best = run.fitted.best
+    dictionary = f"{run.tokens:,} tokens in the dictionary, " if run.tokens else ""
     print_plainly(
-        f"{run.labels} labels, {run.tokens:,} tokens in the dictionary, {run.parameters:,} "
-        f"parameters; best of {len(run.fitted.epochs)} epochs: {best.number} "
-        f"(validation {metric_name(run.fitted.metric)} {best.metric:.4f})"
+        f"{run.labels} labels, {dictionary}{run.parameters:,} parameters; best of "
+        f"{len(run.fitted.epochs)} epochs: {best.number} (validation "
+        f"{metric_name(run.fitted.metric)} {best.metric:.4f})"
     )
     print_plainly(f"model written to {out}")
 
@@ -304,9 +305,13 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         )
         return
     network, tokens = config.gatewise.network, config.gatewise.tokens
-    token_input = (
+    first_layer = (
         f"embedding {network.embedding_size}" if network.input == "embedding" else "one-hot"
     )
+    reading = f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
+    if tokens.features:
+        first_layer = "numbers"
+        reading = f"the steps of sequences, {tokens.features} numbers each, "
     table = Table(show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
@@ -317,14 +322,14 @@ def show_artifact(artifact: "Artifact", *, as_json: bool) -> None:
         **({"thresholds": _range(config.label_thresholds())} if config.multi_label else {}),
         **({"reject": _rejecting(config.gatewise.reject)} if config.gatewise.reject else {}),
         **({"interval": _interval(config.gatewise.interval)} if config.gatewise.interval else {}),
-        "tokens": f"{tokens.unit}, {config.vocab_size:,} in the dictionary, "
+        "tokens": reading
         + (
             f"at most {tokens.max_length} per text"
             if tokens.windows == 1
             else f"at most {tokens.windows} windows of {tokens.max_length} per text"
         ),
         "network": f"{network.direction} {network.cell}, {network.layers} x {network.units} units, "
-        f"{token_input}, read-out {network.readout}",
+        f"{first_layer}, read-out {network.readout}",
         "n-gram path": f"lengths {', '.join(map(str, network.ngrams))}; {network.buckets:,} buckets"
         if network.ngrams
         else "none",

@@ -1,6 +1,7 @@
 """The classifier: texts to labels or numbers with onnxruntime, wherever a model is used.
 
-A prediction never depends on the other texts of its batch: the graph sums time steps in order, and
+A model may read sequences of numbers in place of texts; what it reads is its `encoding`. A
+prediction never depends on the other texts of its batch: the graph sums time steps in order, and
 a batch of one uses the same kernels as a larger one. A text may be run as several windows, whose
 logits are pooled.
 """
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from gatewise.service.model.cascade import Cascade
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.input_encoding import InputCounter, Item, encoding_of
 from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
 from gatewise.service.model.onnx_session import first_line, open_session
@@ -27,21 +29,17 @@ from gatewise.service.model.scores import (
     ranked,
     reached,
 )
-from gatewise.service.model.texts import checked_texts
 from gatewise.service.model.window_pooling import pool_windows
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.errors import ArgumentError, EmptyTextError
-from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoding import (
     Batch,
     Encoded,
     EncodedWithOffsets,
-    Encoder,
     Ragged,
     num_windows,
     pad,
 )
-from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 FULL_BATCH_TEXTS = 32
 """The largest number of texts in a batch. More are not faster, and differ more in length."""
@@ -71,6 +69,7 @@ class Classifier:
             exactly one label.
         reject: When a text is rejected; None for never.
         interval: In a regression, the interval around each number; None if there is none.
+        encoding: What the model reads: texts, or sequences of numbers.
         artifact: The contents of its model folder.
     """
 
@@ -85,15 +84,15 @@ class Classifier:
         tokens = loaded.config.gatewise.tokens
         # Longer ids are split into windows; None if a text is one window, however long it is.
         self._window = tokens.max_length if tokens.windows > 1 else None
-        self._encoder = Encoder(loaded.tokenizer, tokens.max_length, tokens.keep, tokens.windows)
+        self.encoding = encoding_of(loaded)
         self._session = open_session(loaded.model, loaded.model_file, threads)
         self._min_rows = min_batch_rows(loaded.manifest.operators)
         self._probe()
 
     @cached_property
-    def coverage_counter(self) -> CoverageCounter:
-        """Counts the tokens of encoded texts that are in the vocabulary."""
-        return CoverageCounter(self.artifact.tokenizer)
+    def coverage_counter(self) -> InputCounter:
+        """Counts the tokens of encoded texts that are in the vocabulary, or missing numbers."""
+        return self.encoding.counter()
 
     @cached_property
     def cascade(self) -> Cascade:
@@ -143,24 +142,28 @@ class Classifier:
             )
         return cls(read_model_folder(folder, precision), threads=threads)
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+    def encode(self, texts: Sequence[Item]) -> list[Encoded]:
         """The token ids of each text."""
-        return self._encoder.encode(texts)
+        return self.encoding.encode(texts)
 
     def cut(self, text: str) -> str:
         """A part of a long text with the same token ids, so that the rest need not be kept."""
-        return self._encoder.cut(text)
+        return self.encoding.cut(text)
 
-    def encode_together(self, texts: Sequence[str]) -> Ragged:
+    def encode_together(self, texts: Sequence[Item]) -> Ragged:
         """The token ids of many texts in one array, which is faster than `encode`."""
-        return self._encoder.encode_together(texts)
+        return self.encoding.encode_together(texts)
 
     def locate(self, texts: Sequence[str]) -> list[EncodedWithOffsets]:
-        """The token ids of each text, with their character offsets."""
-        return self._encoder.locate(texts)
+        """The token ids of each text, with their character offsets.
+
+        Raises:
+            ArgumentError: The model reads sequences of numbers.
+        """
+        return self.encoding.locate(texts)
 
     def encode_nonempty(
-        self, texts: Sequence[str], name: Callable[[int], str] = "text {}".format
+        self, texts: Sequence[Item], name: Callable[[int], str] = "text {}".format
     ) -> list[Encoded]:
         """The token ids of texts that must not be empty.
 
@@ -242,26 +245,28 @@ class Classifier:
         """
         return self.scores(encoded)
 
-    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
+    def predict_proba(self, texts: Iterable[object]) -> NDArray[np.float32]:
         """The probability of each label for each text; see `probabilities`.
 
         Args:
-            texts: A list, a tuple, an array, a column of a data frame, or an iterator.
+            texts: A list, a tuple, an array, a column of a data frame, or an iterator. For a model
+                of sequences, sequences of numbers: a list of arrays `(steps,)` or `(steps,
+                features)`, or an array `(sequences, steps, features)`; NaN or None is missing.
 
         Returns:
             float32, shape `(texts, classes)`, columns in the order of `classes_`.
 
         Raises:
-            TextsError: `texts` is not a sequence of strings; also a TypeError and a ValueError.
+            TextsError: `texts` is not what the model reads; also a TypeError and a ValueError.
             EmptyTextError: A text has no token.
             ArgumentError: The model predicts numbers, which have no probabilities.
         """
         if self.task == "regression":
             raise ArgumentError("predict_proba: the model predicts a number: use predict")
-        return self.probabilities(self.encode_nonempty(checked_texts(texts)))
+        return self._probabilities_of(texts)
 
     def predict(
-        self, texts: Iterable[str]
+        self, texts: Iterable[object]
     ) -> list[str] | list[tuple[str, ...]] | NDArray[np.float32]:
         """The predicted label or number of each text; raises as `predict_proba` does.
 
@@ -271,13 +276,16 @@ class Classifier:
             first. In a regression: an array of the numbers, float32 `(texts,)`.
         """
         if self.task == "regression":
-            return self.probabilities(self.encode_nonempty(checked_texts(texts)))[:, 0]
+            return self._probabilities_of(texts)[:, 0]
         probabilities = self.predict_proba(texts)
         if self.thresholds is None:
             best = (self.classes_[index] for index in probabilities.argmax(axis=1))
             none = self.none_labels(probabilities)
             return [label if no is None else no for label, no in zip(best, none, strict=True)]
         return [tuple(label for label, _ in self.best(row)) for row in probabilities]
+
+    def _probabilities_of(self, texts: Iterable[object]) -> NDArray[np.float32]:
+        return self.probabilities(self.encode_nonempty(self.encoding.checked(texts)))
 
     def predicted(
         self, probabilities: NDArray[np.float32], none: Sequence[str | None]
@@ -312,20 +320,21 @@ class Classifier:
         return ranked(self.classes_, probabilities, top_k or 1, none=none)
 
     def _probe(self) -> None:
-        """Runs the network with the largest token id, so that a broken one fails on loading."""
-        ids = np.array([CLS_ID, self.artifact.config.vocab_size - 1])
-        self._run(pad([ids, ids[:1]]))
+        """Runs the network once, so that a broken one fails on loading."""
+        self._run(pad(self.encoding.probe()))
 
     def _run(self, batch: Batch) -> NDArray[np.float32]:
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        rows = len(batch.input_ids)
+        inputs = batch.by_name
+        rows = len(batch.inputs)
         if rows < self._min_rows:
-            inputs = {name: np.tile(values, (self._min_rows, 1)) for name, values in inputs.items()}
+            inputs = {
+                name: np.repeat(each, self._min_rows, axis=0) for name, each in inputs.items()
+            }
         try:
             (output,) = self._session.run(["logits"], inputs)
         except Exception as error:  # onnxruntime's own classes derive from Exception alone
             raise self._failure(f"the network fails: {first_line(error)}") from None
-        expected = (len(inputs["input_ids"]), len(self.classes_))
+        expected = (max(rows, self._min_rows), len(self.classes_))
         if output.shape != expected or output.dtype != np.float32:
             raise self._failure(
                 f"expected logits of shape {expected} and type float32, the network returns "

@@ -77,19 +77,35 @@ class TokenSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    unit: Literal["word", "subword", "character", "ngram"]
+    # `vector` of a model of sequences of numbers: the vector of a step is its token.
+    unit: Literal["word", "subword", "character", "ngram", "vector"]
     max_length: Annotated[_Number, Field(ge=2)]
     keep: Literal["head", "tail", "both"] = "head"
     # Windows of `max_length` tokens that are read of a text, whose logits are pooled.
     windows: Annotated[int, Field(ge=1, le=MAX_WINDOWS)] = 1
+    # Numbers of a step of a sequence; 0 for texts.
+    features: _Number = 0
 
     @model_serializer(mode="wrap")
-    def _only_if_several(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        # A folder with one window is also read by versions that know no windows.
+    def _only_if_any(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # A folder with one window is also read by versions that know no windows, or no sequences.
         document: dict[str, object] = serialize(self)
         if self.windows == 1:
             del document["windows"]
+        if not self.features:
+            del document["features"]
         return document
+
+    @model_validator(mode="after")
+    def _check_features(self) -> "TokenSettings":
+        if (self.unit == "vector") != (self.features > 0):
+            raise ValueError(
+                f"expected features with the unit vector, and there alone, found {self.features} "
+                f"with {self.unit}"
+            )
+        if self.features and self.windows > 1:
+            raise ValueError("expected one window of a sequence of numbers")
+        return self
 
 
 class NetworkSettings(BaseModel):

@@ -38,7 +38,7 @@ from gatewise.service.model.onnx_validation.onnx_parser import OPSET
 from gatewise.service.model.onnx_validation.operator_allowlist import validate_network
 from gatewise.vocab.atomic_files import replace_folder
 from gatewise.vocab.corpus.labels import Labels
-from gatewise.vocab.errors import TokenizerError
+from gatewise.vocab.errors import ArgumentError, TokenizerError
 from gatewise.vocab.tokenizer.tokenizer_json import parse_tokenizer
 
 _Document = TypeVar("_Document", bound=BaseModel)
@@ -92,7 +92,7 @@ class Artifact:
         folder: The paths of its files.
         config: `config.json`.
         manifest: `manifest.json`.
-        tokenizer: The tokenizer.
+        dictionary: The tokenizer; None if the model reads sequences of numbers.
         labels: The classes in the order of the model's outputs.
         precision: The precision of `model`.
         model: The serialized ONNX model.
@@ -103,12 +103,30 @@ class Artifact:
     folder: ModelFolder
     config: ModelConfig
     manifest: Manifest
-    tokenizer: Tokenizer
+    dictionary: Tokenizer | None
     labels: Labels
     precision: Precision
     model: bytes
     sha256: str
     step: bytes | None = None
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer; raises as `require_texts` does."""
+        return self.require_texts()
+
+    def require_texts(self) -> Tokenizer:
+        """Checks that the model reads texts, and gives its tokenizer.
+
+        Raises:
+            ArgumentError: It reads sequences of numbers.
+        """
+        if self.dictionary is None:
+            raise ArgumentError(
+                f"{self.folder.path}: expected a model of texts, received one of sequences of "
+                "numbers"
+            )
+        return self.dictionary
 
     @property
     def model_file(self) -> Path:
@@ -184,33 +202,46 @@ def artifact_of(
     """
     precision = precision or _most_exact(folder, contents)
     model = folder.model_in(precision)
-    for required in (folder.config, folder.tokenizer, model):
-        if folder.name_of(required) not in contents:
-            raise ModelFolderError(
-                f"{folder.manifest}: {folder.name_of(required)} is not among the listed files"
-            )
+    for required in (folder.config, model):
+        _require(folder, required, contents)
     config = _parse(ModelConfig, folder.config, contents[folder.name_of(folder.config)])
-    try:
-        tokenizer = parse_tokenizer(contents[folder.name_of(folder.tokenizer)])
-    except TokenizerError as error:
-        raise ModelFolderError(f"{folder.tokenizer}: {error}") from None
-    size = tokenizer.get_vocab_size()  # `parse_tokenizer` requires the ids 0, 1, 2, …
-    if size != config.vocab_size:
-        raise ModelFolderError(
-            f"{folder.tokenizer}: expected {config.vocab_size} tokens by config.json, found {size}"
-        )
+    dictionary = None
+    if not config.gatewise.tokens.features:
+        dictionary = _dictionary(folder, contents, config.vocab_size)
     _validate_networks(folder, contents, manifest, config)
     return Artifact(
         folder=folder,
         config=config,
         manifest=manifest,
-        tokenizer=tokenizer,
+        dictionary=dictionary,
         labels=Labels(config.label_names()),
         precision=precision,
         model=contents[folder.name_of(model)],
         sha256=sha256,
         step=contents.get(folder.name_of(folder.step)),
     )
+
+
+def _require(folder: ModelFolder, file: Path, contents: Container[str]) -> None:
+    if folder.name_of(file) not in contents:
+        raise ModelFolderError(
+            f"{folder.manifest}: {folder.name_of(file)} is not among the listed files"
+        )
+
+
+def _dictionary(folder: ModelFolder, contents: Mapping[str, bytes], vocab_size: int) -> Tokenizer:
+    """The tokenizer of a model of texts."""
+    _require(folder, folder.tokenizer, contents)
+    try:
+        tokenizer = parse_tokenizer(contents[folder.name_of(folder.tokenizer)])
+    except TokenizerError as error:
+        raise ModelFolderError(f"{folder.tokenizer}: {error}") from None
+    size = tokenizer.get_vocab_size()  # `parse_tokenizer` requires the ids 0, 1, 2, …
+    if size != vocab_size:
+        raise ModelFolderError(
+            f"{folder.tokenizer}: expected {vocab_size} tokens by config.json, found {size}"
+        )
+    return tokenizer
 
 
 def _most_exact(folder: ModelFolder, names: Container[str]) -> Precision:
@@ -229,7 +260,12 @@ def _validate_networks(
         if name.endswith(folder.model.suffix) and name != folder.name_of(folder.text_model):
             is_step = name == folder.name_of(folder.step)
             try:
-                network = validate_network(data, len(config.id2label), is_step=is_step)
+                network = validate_network(
+                    data,
+                    len(config.id2label),
+                    is_step=is_step,
+                    features=config.gatewise.tokens.features,
+                )
             except NetworkError as error:
                 raise ModelFolderError(f"{folder.path / name}: {error}") from None
             operators |= network.operators

@@ -264,6 +264,10 @@ def is_streamed(loaded: Artifact) -> bool:
 
 def _step_network(loaded: Artifact) -> tuple[bytes, IncrementalTokenizer]:
     """The step network of a model, and its tokenizer for texts that arrive in pieces."""
+    if loaded.dictionary is None:
+        raise StreamingError(
+            f"{loaded.folder.path}: it reads sequences of numbers, and only texts are streamed"
+        )
     try:
         tokenizer = IncrementalTokenizer(loaded.tokenizer)
     except TokenizerError as error:

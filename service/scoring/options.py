@@ -9,19 +9,21 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import Item
 from gatewise.service.model.model_documents import NONE_LABEL, RejectSettings
 from gatewise.service.model.scores import NO_LABELS
 from gatewise.service.scoring.input_schema import has_named_labels, input_schema, json_columns
 from gatewise.service.scoring.output_columns import NumberColumns, OutputColumns
 from gatewise.service.scoring.row_format import RowFormat
 from gatewise.vocab.corpus.cell_values import cell_text
-from gatewise.vocab.corpus.corpus_reader import text_of
+from gatewise.vocab.corpus.corpus_reader import sequence_of, text_of
 from gatewise.vocab.corpus.data_files import DataFile, Format
 from gatewise.vocab.corpus.json_records import json_kind
 from gatewise.vocab.corpus.json_types import fits
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream
 from gatewise.vocab.corpus.records import BadRow, Record
+from gatewise.vocab.corpus.sequences import as_numbers
 from gatewise.vocab.corpus.shown_names import shown_names
 from gatewise.vocab.errors import ArgumentError
 
@@ -50,6 +52,7 @@ class ScoringPlan:
     """How rows of the input become rows of the output."""
 
     text_column: str
+    features: int  # numbers of a step of a sequence; 0 of texts
     input_columns: frozenset[str]  # the input's columns, those of all files together
     output_columns: OutputColumns | NumberColumns
     reject: RejectSettings | None
@@ -72,7 +75,8 @@ class ScoringPlan:
         options: ScoringOptions,
     ) -> "ScoringPlan":
         """Makes the plan of a run."""
-        records.require(options.text_column, "text_column")
+        text_column = classifier.encoding.column_of(options.text_column)
+        records.require(text_column, "text_column")
         if options.cascade:
             _ = classifier.cascade  # refused here if the model has none
         columns = tuple(dict.fromkeys(name for table in records.tables for name in table.columns))
@@ -96,7 +100,8 @@ class ScoringPlan:
             table.columns in (columns, ()) for table in records.tables
         )
         return cls(
-            text_column=options.text_column,
+            text_column=text_column,
+            features=classifier.encoding.features,
             input_columns=frozenset(columns),
             output_columns=output_columns,
             reject=reject_settings(classifier, options.none_below),
@@ -113,8 +118,8 @@ class ScoringPlan:
             and output.format is not Format.PARQUET,
         )
 
-    def text(self, record: Record) -> str | BadRow:
-        """The text of a record, or a bad row if the record does not fit the output."""
+    def text(self, record: Record) -> Item | BadRow:
+        """The text or sequence of a record, or a bad row if the record does not fit the output."""
         if not record.values.keys() <= self.input_columns and (
             unexpected := self._unexpected_key(record)
         ):
@@ -130,6 +135,8 @@ class ScoringPlan:
                     f"received {json_kind(value)}, {cell_text(value)[:_MAX_SHOWN]}; JSON Lines as "
                     "the output hold values of any kind"
                 )
+        if self.features:
+            return sequence_of(record, self.text_column, self.features, as_numbers)
         return text_of(record, self.text_column)
 
     def _unexpected_key(self, record: Record) -> str | None:

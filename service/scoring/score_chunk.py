@@ -11,6 +11,7 @@ from itertools import chain, repeat
 import numpy as np
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import Item
 from gatewise.service.model.scores import none_labels, shortest
 from gatewise.service.scoring.append_columns import append_cells, append_keys
 from gatewise.service.scoring.options import ScoringPlan
@@ -49,14 +50,14 @@ def score_records(
     """Scores the records of a chunk."""
     bad: dict[int, BadRow] = {}
     indices: list[int] = []
-    texts: list[str] = []
+    texts: list[Item] = []
     for index, item in enumerate(items):
         text = item if isinstance(item, BadRow) else plan.text(item)
-        if isinstance(text, str):
+        if isinstance(text, BadRow):
+            bad[index] = text
+        else:
             indices.append(index)
             texts.append(text)
-        else:
-            bad[index] = text
     encoded = classifier.encode_together(texts)
     if (empty := encoded.is_empty).any():
         for number in np.flatnonzero(empty).tolist():

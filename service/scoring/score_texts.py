@@ -13,9 +13,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import Item
 from gatewise.service.model.model_documents import Precision, RejectSettings
 from gatewise.service.model.scores import none_labels, shortest
-from gatewise.service.model.texts import checked_texts
 from gatewise.service.scoring.chunks import chunked
 from gatewise.service.scoring.options import reject_settings
 from gatewise.service.scoring.ordered_pool import in_order, worker_count
@@ -45,8 +45,8 @@ def score_texts(
         `predicted_label` and `predicted_score`.
 
     Args:
-        texts: The texts; a missing one (None, NaN), or one without a token, has None in every
-            column.
+        texts: The texts, or sequences of numbers; a missing one (None, NaN), or one without a
+            token, has None in every column.
         model: A model folder, or a zip of one.
         top_k: The number of labels per text; see `OutputColumns`.
         probabilities: Whether each label has a column with its probability.
@@ -111,7 +111,7 @@ def columns_of_texts(  # noqa: PLR0913 — an argument for each option
         cascade: Likewise.
         workers: Likewise.
     """
-    checked = checked_texts(texts, missing="")
+    checked = classifier.encoding.checked(texts, may_be_missing=True)
     output_columns = OutputColumns.for_input(
         classifier, taken, source, Format.PARQUET, top_k=top_k, probabilities=probabilities
     )
@@ -119,7 +119,7 @@ def columns_of_texts(  # noqa: PLR0913 — an argument for each option
     scored_by = classifier.cascade if cascade else classifier
     columns: dict[str, list[object]] = {name: [] for name in output_columns.names}
 
-    def score(chunk: list[str]) -> list[list[object]]:
+    def score(chunk: list[Item]) -> list[list[object]]:
         encoded = classifier.encode_together(chunk)
         has_tokens = ~encoded.is_empty
         scores = scored_by.probabilities(encoded.only(has_tokens))

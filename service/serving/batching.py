@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import Item
 from gatewise.service.model.scores import ScoreFunction, apply
 from gatewise.vocab.errors import EmptyTextError, GatewiseError
 from gatewise.vocab.tokenizer.encoding import Encoded
@@ -83,7 +84,7 @@ class Scored:
 class Job:
     """The texts of one caller."""
 
-    texts: Sequence[str]
+    texts: Sequence[Item]
     # The score function; None for the model's own.
     function: ScoreFunction | None
     deadline: float  # when the answer becomes useless, on `time.monotonic`'s clock
@@ -99,8 +100,8 @@ class Job:
 
     @property
     def characters(self) -> int:
-        """The number of characters of all texts."""
-        return sum(map(len, self.texts))
+        """The number of characters of all texts, or of numbers of all sequences."""
+        return _characters(self.texts)
 
     def is_wanted(self) -> bool:
         """Whether the caller still waits; called before the job costs anything."""
@@ -337,7 +338,7 @@ class Batcher:
     def _mark_started(self, job: Job, end: int) -> None:
         """Counts a job's texts before `end` as no longer waiting."""
         self._waiting -= end - job.started
-        self._characters -= sum(map(len, job.texts[job.started : end]))
+        self._characters -= _characters(job.texts[job.started : end])
         job.started = end
 
     def _drop_useless(self, jobs: list[Job]) -> list[Job]:
@@ -379,6 +380,10 @@ class Batcher:
                     finished.append(job)
         if finished:
             self._done(finished)
+
+
+def _characters(texts: Sequence[Item]) -> int:
+    return sum(len(text) if isinstance(text, str) else text.size for text in texts)
 
 
 def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list[Answered]]:

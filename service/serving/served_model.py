@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import Item
 from gatewise.service.model.scores import ScoreFunction
 from gatewise.service.model.streaming_classifier import is_streamed
 from gatewise.service.serving.batching import (
@@ -19,9 +20,6 @@ from gatewise.service.serving.batching import (
     QueueFullError,
     Scored,
 )
-
-_WARM_UP = ("a", "a b c d e f g", "a b c d e f g " * 8)
-"""Texts of several lengths: the first run of a shape is slower than the others."""
 
 _TICK = 0.05
 """Seconds between two checks of the pending requests: a timer for each would cost more."""
@@ -78,19 +76,21 @@ class ServedModel:
 
     def warm_up(self) -> None:
         """Runs some texts, so that the first caller does not wait for one-time preparations."""
-        for texts in ([_WARM_UP[0]], _WARM_UP):
+        samples = self.classifier.encoding.samples()
+        # The first run of a shape is slower than the others.
+        for texts in (samples[:1], samples):
             self.classifier.scores(self.classifier.encode(texts))
 
     def check(self) -> None:
         """Checks its health by a text that no metric counts."""
-        self.classifier.scores(self.classifier.encode(_WARM_UP[:1]))
+        self.classifier.scores(self.classifier.encode(self.classifier.encoding.samples()[:1]))
         stalled = self._batcher.stalled
         if stalled > max(_STALLED_SECONDS, self.capacity.seconds):
             raise DeadlineError(f"{self.waiting} texts wait, without progress for {stalled:.0f} s")
 
     def ask(
         self,
-        texts: Sequence[str],
+        texts: Sequence[Item],
         function_to_apply: ScoreFunction | None = None,
         *,
         inline: bool = False,
@@ -142,7 +142,7 @@ class ServedModel:
             asyncio.get_running_loop().call_later(_TICK, self._check_pending)
 
     async def scores(
-        self, texts: Sequence[str], function_to_apply: ScoreFunction | None = None
+        self, texts: Sequence[Item], function_to_apply: ScoreFunction | None = None
     ) -> Scored:
         """Returns the score of every class for every text."""
         return await self.ask(texts, function_to_apply)

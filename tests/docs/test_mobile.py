@@ -63,7 +63,7 @@ def test_the_units_that_it_takes_are_those(tables, multi_label_folder, unit):
     tokens = loaded.config.gatewise.tokens.model_copy(update={"unit": unit})
     settings = loaded.config.gatewise.model_copy(update={"tokens": tokens})
     config = loaded.config.model_copy(update={"gatewise": settings})
-    loaded = replace(loaded, tokenizer=train_tokenizer(["blue red"], unit=unit), config=config)
+    loaded = replace(loaded, dictionary=train_tokenizer(["blue red"], unit=unit), config=config)
     if documented.startswith("exactly"):
         with_tokenizer(loaded)
     else:

@@ -56,7 +56,7 @@ def test_the_network_itself_gives_the_numbers(model, test_rows):
     assert (found.dtype, found.shape) == (np.float32, (200,))
     session = ort.InferenceSession(model.artifact.model)
     batch = pad([each.ids for each in model.encode(texts)])
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
     np.testing.assert_allclose(session.run(["logits"], inputs)[0][:, 0], found, rtol=1e-5)
     report = model.evaluate(texts, truth)
     assert report.rmse == pytest.approx(np.sqrt(np.square(found - truth).mean()))

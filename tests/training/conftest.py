@@ -69,7 +69,7 @@ def subword_folder(once, languages, train):
 
 def _inputs(texts):
     batch = pad(texts)
-    return {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    return {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
 
 
 @pytest.fixture(scope="session")

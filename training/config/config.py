@@ -13,6 +13,7 @@ from gatewise.training.config.corpus_section import CorpusConfig
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.config.section import Section
+from gatewise.training.config.sequence_section import SequenceConfig
 from gatewise.training.config.teacher_section import TeacherConfig, is_url
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.config.training_section import TrainingConfig
@@ -32,10 +33,20 @@ class Config(Section):
 
     corpus: CorpusConfig = CorpusConfig()
     tokens: TokensConfig = TokensConfig()
+    sequence: SequenceConfig = SequenceConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     reject: RejectConfig = RejectConfig()
     teacher: TeacherConfig = TeacherConfig()
+
+    def value_of(self, name: str) -> object:
+        """The value of a setting.
+
+        >>> Config().value_of("tokens.max_length")
+        512
+        """
+        section, _, setting = name.partition(".")
+        return getattr(getattr(self, section), setting)
 
     def changed(self, section: str, **values: object) -> "Config":
         """The config with other values, which are not checked, in a section.

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gatewise.training.config.section import Section
-from gatewise.vocab.corpus.columns import Columns, Task
+from gatewise.vocab.corpus.columns import TEXT, Columns, Input, Task
 from gatewise.vocab.corpus.read_options import Quoting, ReadOptions
 
 Duplicates = Literal["report", "remove", "ignore"]
@@ -15,7 +15,11 @@ Check = Literal["stop", "warn", "ignore"]
 class CorpusConfig(Section):
     """How the rows are read."""
 
-    text_column: str = Field("text", description="Column that holds the text.")
+    text_column: str = Field(
+        TEXT,
+        description="Column that holds the text, or the sequence of numbers. By default `text`, or "
+        "`sequence` in a corpus without a column `text`.",
+    )
     label_column: str | None = Field(
         None,
         description="Column that holds the label, the labels, or the number to predict. By default "
@@ -45,6 +49,11 @@ class CorpusConfig(Section):
         description="Whether a text has one label, any number of them, or a number to predict; by "
         "default several if the label column is called `labels`, and a number if it is `value` "
         "and was not named by `corpus.label_column`.",
+    )
+    input: Input | Literal["auto"] = Field(
+        "auto",
+        description="Whether a row is a text or a sequence of numbers; by default a sequence if "
+        "there is a column `sequence` and none `text`.",
     )
     probability_prefix: Annotated[str, Field(min_length=1)] | None = Field(
         None,
@@ -78,7 +87,9 @@ class CorpusConfig(Section):
 
     def columns(self) -> Columns:
         """The columns of a corpus."""
-        return Columns(self.text_column, self.label_column, self.task, self.probability_prefix)
+        return Columns(
+            self.text_column, self.label_column, self.task, self.probability_prefix, self.input
+        )
 
     def read_options(self) -> ReadOptions:
         """How the files of a corpus are to be read."""

@@ -108,7 +108,7 @@ class NetworkConfig(Section):
         0.3,
         description="Share of each recurrent layer's inputs set to zero, the same ones at every "
         "step of a text (variational dropout); with a one-hot input, a share of the dictionary "
-        "for each text.",
+        "for each text. The numbers of a sequence are never dropped.",
     )
     recurrent_dropout: _Share = Field(
         0.0,
@@ -144,13 +144,15 @@ class NetworkConfig(Section):
         """Whether the embedding is trained."""
         return self.train_vectors is not False
 
-    def ngram_lengths(self, unit: Unit | Literal["auto"]) -> tuple[int, ...]:
+    def ngram_lengths(self, unit: Unit | Literal["vector", "auto"]) -> tuple[int, ...]:
         """The n-gram lengths, in ascending order, for a unit of tokens."""
+        if unit == "vector":
+            return ()
         if self.ngrams == "auto":
             return (1, 2, 3, 4) if unit == "character" else (1, 2)
         return tuple(sorted(set(self.ngrams)))
 
-    def spelling_lengths(self, unit: Unit | Literal["auto"]) -> tuple[int, ...]:
+    def spelling_lengths(self, unit: Unit | Literal["vector", "auto"]) -> tuple[int, ...]:
         """The lengths of character n-grams, in ascending order, for a unit of tokens."""
         if self.spelling == "auto":
             return (3, 4) if unit == "word" and self.input == "embedding" else ()

@@ -14,12 +14,12 @@ from gatewise.vocab.tokenizer.tokenizer import Accents, Normalization, Unit
 class TokensConfig(Section):
     """How text is tokenized."""
 
-    unit: Unit | Literal["auto"] = Field(
+    unit: Unit | Literal["vector", "auto"] = Field(
         "auto",
         description="What a token is: a word, a subword, a character, or a frequent n-gram of "
-        "words. By default words; characters if texts are short and their script has no spaces, "
-        "or more than 13% of the words in the validation texts are not among the 20,000 most "
-        "frequent words of the training texts.",
+        "words; of a sequence of numbers the vector of a step. By default words; characters if "
+        "texts are short and their script has no spaces, or more than 13% of the words in the "
+        "validation texts are not among the 20,000 most frequent words of the training texts.",
     )
     ngram: Annotated[int, Field(ge=2, le=5)] = Field(
         2, description="N-grams only: words of a token, at most."
@@ -38,11 +38,14 @@ class TokensConfig(Section):
         description="Tokens with fewer occurrences in the training texts are left out.",
     )
     max_length: Annotated[int, Field(ge=2, le=100_000)] = Field(
-        512, description="Tokens read of a text, at most, the begin mark included."
+        512,
+        description="Tokens read of a text, at most, the begin mark included; or steps of a "
+        "sequence of numbers.",
     )
     keep: Keep = Field(
         "head",
-        description="Which tokens of a longer text are read: the first, the last, or half of each.",
+        description="Which tokens of a longer text, or steps of a sequence, are read: the first, "
+        "the last, or half of each.",
     )
     windows: Annotated[int, Field(ge=1, le=MAX_WINDOWS)] = Field(
         1,
@@ -82,6 +85,8 @@ class TokensConfig(Section):
 
     def text_limit(self) -> TextLimit:
         """Cuts a text to what can be read of it."""
+        if self.unit == "vector":
+            raise ValueError("expected a unit of texts, received that of sequences of numbers")
         return TextLimit(ids_of_windows(self.windows, self.max_length), self.keep, self.unit)
 
     def encoder(self, tokenizer: Tokenizer) -> Encoder:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatewise.training.config.config import Config, ConfigError
+from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.training.data.duplicates import Duplicates, Finder, Part
 from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.training.data.value_scale import ValueScale
@@ -26,6 +27,7 @@ from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
+from gatewise.vocab.corpus.sequences import as_numbers
 from gatewise.vocab.errors import CorpusError
 
 Source = Path | MemoryTable
@@ -104,6 +106,7 @@ class Rows:
         known_labels: Labels that need no training row.
         scale: In a regression, how the numbers are standardized: `labels` is then `value` alone;
             None in other tasks.
+        features: Numbers of a step, if the rows are sequences of numbers; 0 of texts.
     """
 
     train: StoredRows
@@ -118,6 +121,7 @@ class Rows:
     unknown: tuple[UnknownLabels, ...] = ()
     known_labels: tuple[str, ...] = ()
     scale: ValueScale | None = None
+    features: int = 0
 
     @property
     def task(self) -> Task:
@@ -160,13 +164,12 @@ def read(
     notes = [*reader.records.notes, *_task_notes(reader, columns)]
     if columns.probability_prefix is not None:
         reader.require_probabilities()
-    multi_label = reader.columns.task == "multi_label"
     is_regression = reader.columns.task == "regression"
     _check_task(config, reader.columns)
-    counts = _LabelCounts()
-    out_of_scope = config.reject.out_of_scope
+    _check_input(config, reader.columns)
+    counts, out_of_scope = _LabelCounts(), config.reject.out_of_scope
     rows = reader.rows(bad_rows, out_of_scope=out_of_scope)
-    limit = config.tokens.text_limit()
+    limit = config.tokens.text_limit() if reader.columns.input == "text" else None
     train = store(counts.noting(rows), folder / "train.arrow", limit)
     try:
         # Before the other corpora are read.
@@ -179,14 +182,26 @@ def read(
             f"reject.label={config.reject.label}: expected a name that no label has, but it is a "
             f"label of {corpora.train}: set reject.label to another"
         )
-    columns = replace(columns, task=reader.columns.task)
+    features = as_numbers(next(iter(train)).text).shape[1] if limit is None else 0
+    columns = replace(
+        columns,
+        task=reader.columns.task,
+        text=reader.columns.text,
+        input=reader.columns.input,
+    )
 
     unknown: list[UnknownLabels] = []
 
     def others(source: Source, part: Part) -> StoredRows:
         corpus = open_corpus(source, columns, options)
         notes.extend(corpus.records.notes)
-        rows = corpus.rows(bad_rows, labels.names, out_of_scope, accept_unknown=True)
+        rows = corpus.rows(
+            bad_rows,
+            labels.names,
+            out_of_scope,
+            accept_unknown=True,
+            features=features or None,
+        )
         seen = _UnknownCounts(labels, part)
         stored = store(seen.noting(rows), folder / f"{part}.arrow", limit)
         if found := seen.found():
@@ -207,13 +222,8 @@ def read(
                 option="validation",
             )
         train, validation = train.only(~held_out), train.only(held_out)
-    # Only now: whether -1 is a label is known from the training rows.
-    if (
-        given.test is None
-        and isinstance(corpora.test, Path)
-        and not _has_labels(corpora.test, columns, options, labels)
-    ):
-        corpora = replace(corpora, test=None)
+    if given.test is None:
+        corpora = _with_labelled_test(corpora, columns, options, labels)
     notes = [*_split_notes(given.train, corpora), *notes]
     test = others(corpora.test, "test") if corpora.test else None
     found = Rows(
@@ -221,11 +231,12 @@ def read(
         validation,
         test,
         labels,
-        multi_label,
+        reader.columns.task == "multi_label",
         notes=tuple(notes),
         held_out=corpora.validation is None,
         unknown=tuple(unknown),
         known_labels=known_labels,
+        features=features,
     )
     if config.corpus.duplicates != "ignore":
         found = _with_duplicates(found, config, folder)
@@ -252,6 +263,19 @@ def _with_splits(corpora: Corpora) -> Corpora:
         corpora.validation or splits.get("validation"),
         corpora.test or splits.get("test"),
     )
+
+
+def _with_labelled_test(
+    corpora: Corpora, columns: Columns, options: ReadOptions, labels: Labels
+) -> Corpora:
+    """The corpora, without the test split of a folder if its labels are hidden.
+
+    The labels of the training rows tell whether -1 is one.
+    """
+    test = corpora.test
+    if not isinstance(test, Path) or _has_labels(test, columns, options, labels):
+        return corpora
+    return replace(corpora, test=None)
 
 
 def _has_labels(path: Path, columns: Columns, options: ReadOptions, labels: Labels) -> bool:
@@ -333,6 +357,45 @@ def _check_task(config: Config, columns: FoundColumns) -> None:
         raise ConfigError(
             "training.sampling=balanced: expected a task with one label a text, received one with "
             "several: set training.class_weights=balanced instead"
+        )
+
+
+_READ_OF_SEQUENCES = {"unit", "max_length", "keep"}
+_OF_TEXTS = (
+    *(f"tokens.{name}" for name in TokensConfig.model_fields if name not in _READ_OF_SEQUENCES),
+    *("network.input", "network.embedding_size", "network.vectors", "network.train_vectors"),
+    *("network.ngrams", "network.buckets", "network.ngram_width", "network.spelling"),
+    *("network.word_dropout", "network.embedding_dropout", "training.paths"),
+    *("training.linear_path", "corpus.similarity"),
+)
+"""Settings that mean nothing for sequences of numbers."""
+
+
+def _check_input(config: Config, columns: FoundColumns) -> None:
+    """Refuses settings that mean nothing for what the rows are.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    if columns.input == "text":
+        for name in ("tokens.unit=vector", "sequence.scale=none"):
+            place, _, value = name.partition("=")
+            if config.value_of(place) == value:
+                raise ConfigError(
+                    f"{name}: expected a corpus of sequences of numbers, received one of texts: "
+                    "leave the setting out"
+                )
+        return
+    default = Config()
+    unusable = [name for name in _OF_TEXTS if config.value_of(name) != default.value_of(name)]
+    if config.tokens.unit not in ("auto", "vector"):
+        unusable.append("tokens.unit")
+    if config.teacher.is_wanted:
+        unusable.append("teacher")
+    for name in unusable:
+        raise ConfigError(
+            f"{name}: expected a corpus of texts, received one of sequences of numbers: leave the "
+            "setting out"
         )
 
 
@@ -447,7 +510,9 @@ class _UnknownCounts:
 
 def _with_duplicates(rows: Rows, config: Config, folder: Path) -> Rows:
     """Finds duplicates and, if the config says so, removes them."""
-    found, copies = find_duplicates(rows.parts(), config.corpus.similarity, folder)
+    # The windows of one series share most of their numbers and are none the less different rows.
+    similarity = 1.0 if rows.features else config.corpus.similarity
+    found, copies = find_duplicates(rows.parts(), similarity, folder)
     rows = replace(rows, duplicates=found, copies=copies)
     if config.corpus.duplicates != "remove":
         return rows

@@ -94,18 +94,24 @@ def check_rows(rows: Rows, found: RowSurvey, config: Config) -> list[CorpusFindi
 
 
 def check_texts(
-    corpus: EncodedCorpus, tokenizer: Tokenizer, found: RowSurvey, config: Config
+    corpus: EncodedCorpus, tokenizer: Tokenizer | None, found: RowSurvey, config: Config
 ) -> list[CorpusFinding]:
     """The findings about tokenized rows, and about what the settings make of them.
 
     Args:
         corpus: The rows as tokens.
-        tokenizer: The dictionary.
+        tokenizer: The dictionary; None of sequences of numbers.
         found: The survey of the rows.
         config: The settings of the run, those left to the rows filled in.
     """
     if config.corpus.check == "ignore":
         return []
+    if tokenizer is None:
+        return [
+            *_skew(found, config),
+            *_truncated_sequences(corpus, config),
+            *_missing_numbers(corpus),
+        ]
     return [
         *_skew(found, config),
         *_truncated(corpus, tokenizer, config),
@@ -423,6 +429,36 @@ def _truncated(
         "Raise tokens.max_length, read several windows of a text with tokens.windows, or choose "
         "with tokens.keep which part is read",
         _row(rows[0], rows[0].text),
+    )
+
+
+def _truncated_sequences(corpus: EncodedCorpus, config: Config) -> Iterator[CorpusFinding]:
+    truncated, total = np.flatnonzero(corpus.truncated), len(corpus.truncated)
+    if not len(truncated):
+        return
+    (row,) = corpus.rows.train.at(truncated[:1].tolist())
+    yield CorpusFinding(
+        "truncated",
+        "warning" if len(truncated) >= _MANY_TRUNCATED * total else "note",
+        f"{len(truncated):,} of {total:,} training sequences ({len(truncated) / total:.1%}) are "
+        f"longer than tokens.max_length={config.tokens.max_length}",
+        {"texts": len(truncated), "share": round(len(truncated) / total, 4)},
+        "Raise tokens.max_length, or choose with tokens.keep which steps are read",
+        _row(row, row.text),
+    )
+
+
+def _missing_numbers(corpus: EncodedCorpus) -> Iterator[CorpusFinding]:
+    coverage = corpus.validation.coverage(None)
+    if 1 - coverage.share < _MANY_UNKNOWN:
+        return
+    yield CorpusFinding(
+        "missing-numbers",
+        "warning",
+        f"{1 - coverage.share:.0%} of the {coverage.tokens:,} numbers of the validation sequences "
+        "are missing; each counts as the mean of its feature",
+        {"numbers": coverage.tokens, "missing": coverage.unknown},
+        "Fill them in, or leave out the features that have few numbers",
     )
 
 

@@ -17,7 +17,7 @@ from gatewise.training.config.config import Config
 from gatewise.training.data import examples
 from gatewise.training.data.corpora import Rows
 from gatewise.training.data.duplicates import Part
-from gatewise.training.data.examples import NO_LABEL, Examples, Ids, Targets
+from gatewise.training.data.examples import NO_LABEL, Examples, Targets
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.data.value_scale import ValueScale
 from gatewise.vocab.corpus.bad_row_policy import BadRows
@@ -27,7 +27,8 @@ from gatewise.vocab.corpus.records import BadRow
 from gatewise.vocab.errors import CorpusError
 from gatewise.vocab.tokenizer.coverage import Coverage, CoverageCounter, measure_coverage
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow, encode_rows
-from gatewise.vocab.tokenizer.encoding import Encoded, Encoder
+from gatewise.vocab.tokenizer.encoding import Encoded, Encoder, Ids, without_mark
+from gatewise.vocab.tokenizer.sequence_encoding import MissingCounter, SequenceEncoder
 
 _WINDOW = 4096
 
@@ -83,17 +84,22 @@ class EncodedSplit:
             self.rows.only(kept), self.texts.only(kept), self.truncated[kept], self.in_scope[kept]
         )
 
-    def coverage(self, tokenizer: Tokenizer) -> Coverage:
-        """Counts how many tokens of the texts the dictionary knows, as far as they are stored."""
-        found = measure_coverage(
-            tokenizer, chain.from_iterable(self.rows.only(self.truncated).texts())
-        )
-        complete = self.texts.only(~self.truncated)
-        counter = CoverageCounter(tokenizer)
+    def coverage(self, tokenizer: Tokenizer | None) -> Coverage:
+        """Counts how many tokens of the texts the dictionary knows, as far as they are stored.
+
+        Of sequences it counts the numbers that are read, and those that are not missing.
+        """
+        counter: CoverageCounter | MissingCounter = MissingCounter()
+        found, complete = Coverage(0, 0, 0), self.texts
+        if tokenizer is not None:
+            found = measure_coverage(
+                tokenizer, chain.from_iterable(self.rows.only(self.truncated).texts())
+            )
+            complete = self.texts.only(~self.truncated)
+            counter = CoverageCounter(tokenizer)
         for start in range(0, len(complete), _WINDOW):
             each = complete.ids(np.arange(start, min(start + _WINDOW, len(complete))))
-            # Without the begin mark of each text.
-            found += counter.count([ids[1:] for ids in each])
+            found += counter.count([without_mark(ids) for ids in each])
         return found
 
 
@@ -121,13 +127,13 @@ class EncodedCorpus:
 
 
 def encode_corpus(
-    rows: Rows, tokenizer: Tokenizer, config: Config, bad_rows: BadRows, folder: Path
+    rows: Rows, tokenizer: Tokenizer | None, config: Config, bad_rows: BadRows, folder: Path
 ) -> EncodedCorpus:
     """Encodes every part of a corpus.
 
     Args:
         rows: From `gatewise.training.data.corpora.read`.
-        tokenizer: The dictionary.
+        tokenizer: The dictionary; None of sequences of numbers.
         config: The run's settings.
         bad_rows: What happens to a row whose text holds no token.
         folder: Folder in which ids and targets are kept for the run.
@@ -135,7 +141,11 @@ def encode_corpus(
     Raises:
         GatewiseError: If the rows cannot be trained on.
     """
-    encoder = config.tokens.encoder(tokenizer)
+    encoder: Encoder | SequenceEncoder
+    if tokenizer is None:
+        encoder = SequenceEncoder(rows.features, config.tokens.max_length, config.tokens.keep)
+    else:
+        encoder = config.tokens.encoder(tokenizer)
     out_of_scope = config.reject.out_of_scope
     parts = {
         part: _Part(part, stored, rows, has_out_of_scope=out_of_scope is not None).encode(
@@ -267,7 +277,9 @@ class _Part:
         self._in_scope: list[NDArray[np.bool_]] = []
         self._digest = hashlib.sha256()
 
-    def encode(self, encoder: Encoder, bad_rows: BadRows, folder: Path) -> _EncodedPart:
+    def encode(
+        self, encoder: Encoder | SequenceEncoder, bad_rows: BadRows, folder: Path
+    ) -> _EncodedPart:
         encoded = self._without_empty(encode_rows(encoder.encode, self._stored))
         kept = at_least_one(bad_rows.keep(encoded), f"{self._part} rows")
         texts = examples.store(self._windows(kept), folder)

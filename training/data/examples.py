@@ -1,5 +1,7 @@
 """Encoded texts with their targets, on disk: what a network is trained and validated on.
 
+Sequences of numbers are stored likewise, the vectors of their steps in place of token ids.
+
 Three flat files: the token ids of one text after another, the end of each text, and the targets.
 A batch reads only its own rows, so memory does not grow with the corpus. If a model reads several
 windows of a text, whole texts are stored, and each window is an example of its own.
@@ -13,11 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewise.vocab.tokenizer.encoding import num_windows, window_lengths
+from gatewise.vocab.tokenizer.encoding import Ids, num_windows, window_lengths
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
-
-Ids = NDArray[np.int64]
-"""Token ids of one text, `(tokens,)`."""
 
 NO_LABEL = -1
 """Label id of a row out of scope among rows whose target is a label id."""
@@ -40,6 +39,7 @@ class Examples:
         tokens: Tokens of all texts.
         longest: Tokens of the longest text.
         classes: Width of a row of targets; 0 if a target is a label id.
+        features: Numbers of a step of a sequence; 0 for texts.
         chosen: The numbers of these texts in the files, `(count,)`; None if they are all of them.
     """
 
@@ -48,6 +48,7 @@ class Examples:
     tokens: int
     longest: int
     classes: int
+    features: int = 0
     chosen: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -58,12 +59,14 @@ class Examples:
         starts, ends = self._bounds(rows)
         return ends - starts
 
-    def ids(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def ids(self, rows: NDArray[np.int64]) -> list[Ids]:
         """Token ids of some texts."""
         starts, ends = self._bounds(rows)
-        ids = self._map("ids", np.int32)
+        ids, wide = self._map("ids", np.int32), "int64"
+        if self.features:
+            ids, wide = self._map("ids", np.float32).reshape(-1, self.features), "float32"
         return [
-            ids[start:end].astype(np.int64)
+            ids[start:end].astype(wide)
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
         ]
 
@@ -174,7 +177,7 @@ class Windows(Examples):
         """Tokens of some windows, int64 `(rows,)`."""
         return self.window_lengths[rows]
 
-    def ids(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def ids(self, rows: NDArray[np.int64]) -> list[Ids]:
         """Token ids of some windows."""
         windows = []
         ends = (self.skipped[rows] + self.window_lengths[rows]).tolist()
@@ -196,7 +199,7 @@ class Windows(Examples):
         return np.asarray(windows_per_text / self.counts[self.text_numbers[rows]], np.float32)
 
 
-def store(windows: Iterable[tuple[Sequence[NDArray[np.int64]], Targets]], folder: Path) -> Examples:
+def store(windows: Iterable[tuple[Sequence[Ids], Targets]], folder: Path) -> Examples:
     """Writes encoded texts and their targets to disk.
 
     Args:
@@ -204,7 +207,7 @@ def store(windows: Iterable[tuple[Sequence[NDArray[np.int64]], Targets]], folder
         folder: Folder for the files; it is made, and files of an earlier call are replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    count = tokens = longest = classes = 0
+    count = tokens = longest = classes = features = 0
     with (
         (folder / "ids").open("wb") as id_file,
         (folder / "ends").open("wb") as end_file,
@@ -214,14 +217,16 @@ def store(windows: Iterable[tuple[Sequence[NDArray[np.int64]], Targets]], folder
             if not len(texts):
                 continue
             lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-            id_file.write(np.concatenate(texts).astype(np.int32).tobytes())
+            ids = np.concatenate(texts)
+            features = ids.shape[1] if ids.ndim == 2 else 0
+            id_file.write(ids.astype(np.float32 if features else np.int32).tobytes())
             end_file.write((tokens + np.cumsum(lengths)).tobytes())
             target_file.write(np.ascontiguousarray(targets).tobytes())
             count += len(texts)
             tokens += int(lengths.sum())
             longest = max(longest, int(lengths.max()))
             classes = targets.shape[1] if targets.ndim == 2 else 0
-    return Examples(folder, count, tokens, longest, classes)
+    return Examples(folder, count, tokens, longest, classes, features)
 
 
 def concatenate(parts: Sequence[Examples], folder: Path) -> Examples:
@@ -232,7 +237,7 @@ def concatenate(parts: Sequence[Examples], folder: Path) -> Examples:
         folder: See `store`.
     """
 
-    def windows() -> Iterator[tuple[list[NDArray[np.int64]], Targets]]:
+    def windows() -> Iterator[tuple[list[Ids], Targets]]:
         for part in parts:
             for start in range(0, len(part), _WINDOW):
                 rows = np.arange(start, min(start + _WINDOW, len(part)))

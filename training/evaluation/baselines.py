@@ -3,7 +3,8 @@
 The majority baseline predicts the most frequent label for every text. The linear one is a support
 vector machine on TF-IDF features of word and character n-grams, with scikit-learn's defaults. It is
 trained only on a small corpus, where it takes seconds. Nothing is chosen by either. For numbers,
-their mean and a ridge regression on the same features take their places.
+their mean and a ridge regression on the same features take their places. Of sequences of numbers
+the features are their last steps, standardized: the regression is an autoregression then.
 """
 
 import warnings
@@ -15,10 +16,12 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.metrics import f1_score
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 from gatewise.training.data.encoded_corpus import EncodedSplit
@@ -26,9 +29,16 @@ from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.data.value_scale import values_of
 from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.vocab.corpus.labels import Labels
+from gatewise.vocab.corpus.sequences import as_numbers
 
 _MAX_CHARACTERS = 1_000_000
 """Characters of the training texts, and of the evaluated texts, up to which it is trained."""
+
+_MAX_JSON = 20_000_000
+"""The same of sequences of numbers, as JSON."""
+
+_MAX_STEPS, _MAX_NUMBERS = 256, 20_000_000
+"""Last steps of a sequence that it reads, at most, and numbers of all training rows."""
 
 _MAX_TARGETS = 300_000
 """Training rows times labels up to which it is trained: it is one classifier for each label."""
@@ -95,13 +105,15 @@ def measure(
         longest += len(row.text)
     hits = truth.count(majority)
     why_not = None
-    if max(characters, longest) > _MAX_CHARACTERS:
-        why_not = f"the texts have more than {_MAX_CHARACTERS:,} characters"
+    limit = _limit(evaluated)
+    if max(characters, longest) > limit:
+        why_not = f"the texts have more than {limit:,} characters"
     elif sets.total() * len(labels) > _MAX_TARGETS:
         why_not = f"rows times labels are more than {_MAX_TARGETS:,}"
     linear = None
     if why_not is None:
-        linear = _linear(train, rows, labels, multi_label=multi_label)
+        features = _features(train, evaluated.texts.features)
+        linear = _linear(train, rows, labels, features, multi_label=multi_label)
         why_not = None if linear else "the texts have no words"
     return Baselines(len(truth), majority, hits / max(len(truth), 1), linear, why_not)
 
@@ -140,9 +152,12 @@ def measure_numbers(train: Sequence[StoredRows], evaluated: EncodedSplit) -> Num
     mean = float(learnt.mean())
     of_mean = RegressionReport.of(truth, np.full_like(truth, mean))
     longest = max(int(rows.characters.sum()) for rows in (*train, evaluated.rows))
-    linear, why_not = None, f"the texts have more than {_MAX_CHARACTERS:,} characters"
-    if longest <= _MAX_CHARACTERS:
-        model = make_pipeline(_features(), Ridge(solver="sparse_cg"))
+    limit = _limit(evaluated)
+    linear, why_not = None, f"the texts have more than {limit:,} characters"
+    if longest <= limit:
+        features = evaluated.texts.features
+        solver = "auto" if features else "sparse_cg"
+        model = make_pipeline(_features(train, features), Ridge(solver=solver))
         try:
             model.fit([row.text for row in chain.from_iterable(train)], learnt)
         except ValueError:  # an empty vocabulary
@@ -153,11 +168,21 @@ def measure_numbers(train: Sequence[StoredRows], evaluated: EncodedSplit) -> Num
     return NumberBaselines(len(truth), mean, of_mean, linear, None if linear else why_not)
 
 
+def _limit(evaluated: EncodedSplit) -> int:
+    return _MAX_JSON if evaluated.texts.features else _MAX_CHARACTERS
+
+
 def _linear(
-    train: Sequence[StoredRows], evaluated: StoredRows, labels: Labels, *, multi_label: bool
+    train: Sequence[StoredRows],
+    evaluated: StoredRows,
+    labels: Labels,
+    features: FeatureUnion | Pipeline,
+    *,
+    multi_label: bool,
 ) -> LinearBaseline | None:
     learnt = [row for row in chain.from_iterable(train) if row.labels or multi_label]
-    model = _model(multi_label=multi_label)
+    classifier = LinearSVC(random_state=0)
+    model = make_pipeline(features, OneVsRestClassifier(classifier) if multi_label else classifier)
     targets = labels.matrix([row.labels for row in learnt])
     with warnings.catch_warnings():
         # Of a label that every row has, or that needs more iterations: it is a baseline as it is.
@@ -177,20 +202,32 @@ def _linear(
     )
 
 
-def _model(*, multi_label: bool) -> Pipeline:
-    classifier = LinearSVC(random_state=0)
-    return make_pipeline(
-        _features(), OneVsRestClassifier(classifier) if multi_label else classifier
-    )
-
-
-def _features() -> FeatureUnion:
+def _features(train: Sequence[StoredRows], features: int) -> FeatureUnion | Pipeline:
+    """TF-IDF features of texts; the last steps of sequences, with so many numbers each."""
+    if features:
+        lengths = [len(as_numbers(row.text)) for row in chain.from_iterable(train)]
+        fitting = _MAX_NUMBERS // (len(lengths) * features)
+        steps = max(1, min(max(lengths), _MAX_STEPS, fitting))
+        return make_pipeline(
+            FunctionTransformer(lambda sequences: _last_steps(sequences, steps, features)),
+            SimpleImputer(keep_empty_features=True),
+            StandardScaler(),
+        )
     return FeatureUnion(
         [
             ("words", TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+")),  # noqa: S106
             ("characters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5))),
         ]
     )
+
+
+def _last_steps(sequences: Sequence[str], steps: int, features: int) -> NDArray[np.float32]:
+    """The last steps of each sequence, `(sequences, steps x features)`; NaN where it has none."""
+    matrix = np.full((len(sequences), steps, features), np.nan, dtype=np.float32)
+    for row, sequence in zip(matrix, sequences, strict=True):
+        numbers = as_numbers(sequence)[-steps:]
+        row[steps - len(numbers) :] = numbers
+    return matrix.reshape(len(sequences), -1)
 
 
 def _metrics(

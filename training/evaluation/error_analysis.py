@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import InputCounter
 from gatewise.service.model.scores import apply, shortest
 from gatewise.training.evaluation.calibration import (
     Reliability,
@@ -26,6 +27,7 @@ from gatewise.training.evaluation.evaluate import predicted
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
+from gatewise.vocab.tokenizer.encoding import without_mark
 
 UNKNOWN_BINS = 20
 """Bins of the share of unknown tokens above zero; texts without any have a bin of their own."""
@@ -142,10 +144,10 @@ class TextCounter:
     """Counts texts by their length and by their unknown tokens; see `ReadTexts`.
 
     Args:
-        coverage_counter: Counts the tokens that are in the dictionary.
+        coverage_counter: Counts the tokens that are in the dictionary, or missing numbers.
     """
 
-    def __init__(self, coverage_counter: CoverageCounter) -> None:
+    def __init__(self, coverage_counter: InputCounter) -> None:
         self._coverage_counter = coverage_counter
         self._truncated = 0
         self._lengths = np.zeros(0, dtype=np.int64)
@@ -158,7 +160,7 @@ class TextCounter:
         counts[: len(self._lengths)] += self._lengths
         self._lengths = counts
         self._truncated += sum(row.encoded.truncated for row in rows)
-        found = [self._coverage_counter.count([row.encoded.ids[1:]]) for row in rows]
+        found = [self._coverage_counter.count([without_mark(row.encoded.ids)]) for row in rows]
         tokens, unknown = np.array([(each.tokens, each.unknown) for each in found]).T
         # Rounded up in whole numbers, so that 1 token of 20 falls into the first bin everywhere.
         bins = -(-unknown * UNKNOWN_BINS // np.maximum(tokens, 1))
@@ -234,7 +236,7 @@ class ErrorAnalyzer:
         multi_label: bool = False,
         thresholds: Sequence[float] | None = None,
         min_probability: float | None = None,
-        coverage_counter: CoverageCounter | None = None,
+        coverage_counter: InputCounter | None = None,
     ) -> None:
         if multi_label != (thresholds is not None):
             raise ValueError("expected thresholds in a multi-label task, and there alone")

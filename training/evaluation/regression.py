@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import InputCounter
 from gatewise.service.model.model_documents import IntervalSettings
 from gatewise.training.data.value_scale import values_of
 from gatewise.training.evaluation.error_analysis import (
@@ -25,7 +26,6 @@ from gatewise.training.evaluation.error_analysis import (
     shown_text,
 )
 from gatewise.training.evaluation.evaluate import OnWindow, Report, evaluate
-from gatewise.vocab.tokenizer.coverage import CoverageCounter
 from gatewise.vocab.tokenizer.encoded_rows import EncodedRow
 
 _WINDOW = 8192
@@ -167,7 +167,7 @@ class ResidualAnalysis(ReadTexts):
 class ResidualAnalyzer:
     """Analyzes rows in windows; `add` is an `on_window` of `report_on`."""
 
-    coverage_counter: CoverageCounter
+    coverage_counter: InputCounter
     _points: list[tuple[float, float]] = field(default_factory=list)
     # (error, -number of the row, miss): no two rows have the same number.
     _heap: list[tuple[float, int, Miss]] = field(default_factory=list)

@@ -110,7 +110,8 @@ def sequential_batches(examples: Examples, batch_size: int) -> Iterator[NDArray[
 
 
 Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
-"""Token ids and attention mask, int32 `(batch, tokens)`; targets, see
+"""Token ids and attention mask, int32 `(batch, tokens)`, or numbers in place of ids, float32
+`(batch, steps, features)`; targets, see
 `gatewise.training.data.examples.Targets`; and each row's weight in the loss, float32 `(batch,)`:
 one over the batch size, times its label's weight if labels have weights; less for a window if its
 text has many."""
@@ -133,8 +134,9 @@ def tensors(
         batch = pad(examples.ids(numbers))
         targets = examples.targets(numbers)
         weights = _row_weights(targets, class_weights) * examples.weights(numbers) / len(numbers)
+        is_ids = batch.inputs.dtype.kind == "i"
         return (
-            tf.constant(batch.input_ids.astype(np.int32)),
+            tf.constant(batch.inputs.astype(np.int32) if is_ids else batch.inputs),
             tf.constant(batch.attention_mask.astype(np.int32)),
             tf.constant(targets),
             tf.constant(weights.astype(np.float32)),

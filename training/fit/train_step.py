@@ -16,7 +16,13 @@ from numpy.typing import NDArray
 from gatewise.training.config.training_section import Optimizer, TrainingConfig
 from gatewise.training.fit.loss import Loss
 from gatewise.training.fit.sparse_optimizers import RowAdagrad, RowAdamW, sum_by_row
-from gatewise.training.network.build import lookup_tables, path_outputs, scale_paths
+from gatewise.training.network.build import (
+    input_name,
+    lookup_tables,
+    path_outputs,
+    scale_paths,
+)
+from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK
 
 Arrays = list[NDArray[np.generic]]
 
@@ -49,6 +55,7 @@ class Trainer:
     def __init__(self, model: keras.Model, loss: Loss, config: TrainingConfig) -> None:
         self.model = model
         self._paths = path_outputs(model)
+        self._input = input_name(model)
         self.path_count = len(self._paths.outputs)
         self.separate_losses = self.path_count > 1 and config.paths == "apart"
         self.loss = loss
@@ -193,8 +200,8 @@ class Trainer:
     def _traced_update(self, *arguments: Any) -> Any:
         *batch, rate = arguments
 
-        def step(input_ids: Any, attention_mask: Any, targets: Any, weights: Any) -> Any:
-            inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        def step(ids: Any, attention_mask: Any, targets: Any, weights: Any) -> Any:
+            inputs = {self._input: ids, ATTENTION_MASK: attention_mask}
             variables = self.model.trainable_variables
             with tf.GradientTape() as tape:
                 by_path = _as_list(self._paths(inputs, training=True))
@@ -210,7 +217,7 @@ class Trainer:
             if self._strategy.num_replicas_in_sync == 1:
                 # Inside the graph, which saves a call.
                 self._optimizer.learning_rate.assign(rate)
-            self._apply(tape.gradient(loss, variables), variables, tf.shape(input_ids)[0])
+            self._apply(tape.gradient(loss, variables), variables, tf.shape(ids)[0])
             # Only the rows that fill up a batch have no weight.
             real = tf.cast(weights > 0, tf.float32)
             plain = self.loss.per_text(logits, targets, smoothed=False)
@@ -257,11 +264,9 @@ class Trainer:
         # The optimizer sums the gradients of the replicas.
         return [part / replicas for part in clipped]
 
-    def _traced_logits(
-        self, input_ids: Any, attention_mask: Any, targets: Any, weights: Any
-    ) -> Any:
+    def _traced_logits(self, ids: Any, attention_mask: Any, targets: Any, weights: Any) -> Any:
         del targets, weights
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        inputs = {self._input: ids, ATTENTION_MASK: attention_mask}
         return _as_list(self._paths(inputs, training=False))
 
 
@@ -271,9 +276,11 @@ def _as_list(logits: Any) -> list[Any]:
 
 
 def _any_size(part: tf.Tensor) -> tf.TensorSpec:
-    """The specification of a part of a batch: rows and tokens vary, labels do not."""
-    labels = part.shape[1:] if part.dtype == tf.float32 else [None] * (len(part.shape) - 1)
-    return tf.TensorSpec([None, *labels], part.dtype)
+    """The specification of a part of a batch: rows, tokens and steps vary, labels do not."""
+    sizes = part.shape[1:] if part.dtype == tf.float32 else [None] * (len(part.shape) - 1)
+    if len(part.shape) == 3:  # numbers
+        sizes = [None, part.shape[2]]
+    return tf.TensorSpec([None, *sizes], part.dtype)
 
 
 def _copies(variables: Sequence[Any]) -> Arrays:

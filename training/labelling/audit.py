@@ -187,6 +187,10 @@ def audit(corpora: Corpora, config: Config, bad_rows: BadRows) -> Audit:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = read(corpora, config, bad_rows, folder)
+        if rows.features:
+            raise CorpusError(
+                f"{corpora.train}: expected texts to audit, received sequences of numbers"
+            )
         if rows.task == "regression":
             raise CorpusError(
                 f"{corpora.train}: expected labels to audit, received numbers to predict"

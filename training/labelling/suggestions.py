@@ -64,8 +64,9 @@ def suggest(classifier: Classifier, texts: Sequence[str], count: int) -> list[Su
         count: How many to choose, at most; a text without a token is never chosen.
 
     Raises:
-        ArgumentError: The count is not positive.
+        ArgumentError: The count is not positive, or the model reads sequences of numbers.
     """
+    classifier.artifact.require_texts()
     if count < 1:
         raise ArgumentError(f"n: expected 1 or more texts to choose, received {count}")
     if classifier.task == "regression":

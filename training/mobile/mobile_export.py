@@ -99,6 +99,7 @@ def export_mobile(
     """
     mobile_folder.check_targets(out)
     loaded = read_model_folder(model, "fp32")
+    loaded.require_texts()
     if (windows := loaded.config.gatewise.tokens.windows) > 1:
         raise GatewiseError(
             f"{model}: expected a model that reads one window of a text, received one that reads "

@@ -55,7 +55,7 @@ class TokenizerTables:
     longest_word: int
 
 
-def read_tables(tokenizer: Tokenizer, unit: Unit) -> TokenizerTables:
+def read_tables(tokenizer: Tokenizer, unit: Unit | Literal["vector"]) -> TokenizerTables:
     """The tables of a tokenizer that `parse_tokenizer` accepts, with tokens of a unit.
 
     Raises:

@@ -97,7 +97,7 @@ class VariantBuilder:
             self.original,
             config=self._config(plan),
             manifest=manifest,
-            tokenizer=tokenizer,
+            dictionary=tokenizer,
             precision=precision,
             model=model.SerializeToString(deterministic=True),
         )

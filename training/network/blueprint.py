@@ -1,5 +1,7 @@
 """What a network is built from: its sizes, the character n-grams of its tokens, their vectors.
 
+Of sequences of numbers it is their scale.
+
 TensorFlow is not imported: a network that cannot be built is refused before a text is encoded.
 """
 
@@ -9,6 +11,7 @@ from dataclasses import dataclass, replace
 from tokenizers import Tokenizer
 
 from gatewise.training.config.config import Config
+from gatewise.training.data.feature_scale import FeatureScale
 from gatewise.training.network import parameters, vectors
 from gatewise.training.network.char_ngrams import CharNgrams, char_ngrams
 from gatewise.training.network.shape import Shape
@@ -32,6 +35,7 @@ class Blueprint:
         char_ngrams: The character n-grams of each token; None if they are not used.
         solver_spelling: Those by which the linear path is solved; None if they are not used.
         word_splits: The pieces of the dictionary's words; None if it has none.
+        scale: How the numbers of sequences are standardized; None for texts.
     """
 
     shape: Shape
@@ -39,6 +43,7 @@ class Blueprint:
     char_ngrams: CharNgrams | None = None
     solver_spelling: CharNgrams | None = None
     word_splits: WordSplits | None = None
+    scale: FeatureScale | None = None
 
     def with_buckets(self, config: Config, tokens: int) -> "Blueprint":
         """The blueprint with the n-gram buckets that suit so many tokens of training texts.
@@ -50,6 +55,21 @@ class Blueprint:
         shape = replace(self.shape, buckets=config.network.ngram_buckets(tokens, width))
         parameters.check_size(config.network, config.tokens, shape)
         return replace(self, shape=shape)
+
+
+def sequence_blueprint(
+    config: Config, features: int, classes: int, sequences: Iterable[str]
+) -> Blueprint:
+    """The blueprint of a network that reads sequences of numbers.
+
+    Raises:
+        ConfigError: If no model folder could hold the network.
+    """
+    shape = Shape(vocab_size=0, classes=classes, ngrams=(), features=features)
+    parameters.check_size(config.network, config.tokens, shape)
+    is_scaled = config.sequence.scale == "standard"
+    scale = FeatureScale.of(sequences) if is_scaled else FeatureScale.none(features)
+    return Blueprint(shape, scale=scale)
 
 
 def blueprint(

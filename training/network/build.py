@@ -1,5 +1,8 @@
 """Builds the network: embedding, recurrent layers, pooling and the linear n-gram path.
 
+For sequences of numbers, their standardization takes the place of the embedding, and there is no
+n-gram path.
+
 Uses Keras's functional interface; `gatewise.training.onnx_export` finds each layer by its name.
 """
 
@@ -12,12 +15,14 @@ import numpy as np
 from keras import ops
 
 from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.data.feature_scale import FeatureScale
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.layers import (
     AttentionPooling,
     EmbeddingDropout,
     MaskedPooling,
+    Standardization,
     WordDropout,
     output_layer,
 )
@@ -25,6 +30,7 @@ from gatewise.training.network.ngrams import NgramLogits, NgramRows
 from gatewise.training.network.recurrence import Recurrence, RecurrentDropout
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.vectors import Vectors
+from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_VALUES
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,13 @@ def build(
     seed: int,
     vectors: Vectors | None = None,
     char_ngrams: CharNgrams | None = None,
+    scale: FeatureScale | None = None,
 ) -> keras.Model:
     """Builds the network, from token ids to logits.
 
     Inputs `input_ids` and `attention_mask`, int32 `(batch, tokens)`, padded on the right; output
-    `logits`, float32 `(batch, classes)`.
+    `logits`, float32 `(batch, classes)`. With a scale, the input is `input_values`, float32
+    `(batch, steps, features)`, in place of ids.
 
     Args:
         config: The network's settings.
@@ -58,15 +66,21 @@ def build(
         seed: Seed of the initial weights and of dropout.
         vectors: Initial values of the embedding; None for small random numbers.
         char_ngrams: The character n-grams of each token; None to use none.
+        scale: How the numbers of sequences are standardized; None for texts.
     """
     keras.config.set_floatx("float32")  # a keras.json in the home directory may say otherwise
     keras.utils.set_random_seed(seed)
     seeds = _seeds(seed)
-    input_ids = keras.Input((None,), dtype="int32", name="input_ids")
-    attention_mask = keras.Input((None,), dtype="int32", name="attention_mask")
-    tokens = WordDropout(config.word_dropout, next(seeds), name="word_dropout")(input_ids)
-
-    states = _recurrent(config, shape, tokens, attention_mask, (vectors, char_ngrams), seeds)
+    attention_mask = keras.Input((None,), dtype="int32", name=ATTENTION_MASK)
+    tokens = factors = None
+    if scale is not None:
+        inputs = keras.Input((None, shape.features), dtype="float32", name=INPUT_VALUES)
+        states = Standardization(scale, name="standardization")(inputs)
+    else:
+        inputs = keras.Input((None,), dtype="int32", name=INPUT_IDS)
+        tokens = WordDropout(config.word_dropout, next(seeds), name="word_dropout")(inputs)
+        states, factors = _embedded(config, shape, tokens, vectors, char_ngrams, seeds)
+    states = _recurrent(config, shape, states, factors, attention_mask, seeds)
     if config.readout == "attention":
         states = AttentionPooling(config.units, name="readout")(states, attention_mask)
     elif config.readout != "last":
@@ -83,10 +97,16 @@ def build(
             extra_weights = [layer(token_ids)]
         logits = logits + NgramLogits(table, shape.classes, name="ngrams")(rows, *extra_weights)
     return keras.Model(
-        inputs={"input_ids": input_ids, "attention_mask": attention_mask},
+        inputs={inputs.name: inputs, ATTENTION_MASK: attention_mask},
         outputs=logits,
         name="gatewise",
     )
+
+
+def input_name(model: keras.Model) -> str:
+    """The name of the input that is no mask: `input_ids`, or `input_values` of sequences."""
+    (name,) = (each.name for each in model.inputs if each.name != ATTENTION_MASK)
+    return str(name)
 
 
 def lookup_tables(model: keras.Model) -> list[LookupTable]:
@@ -155,15 +175,15 @@ def _names(model: keras.Model) -> list[str]:
     return [layer.name for layer in model.layers]
 
 
-def _recurrent(
+def _embedded(
     config: NetworkConfig,
     shape: Shape,
     tokens: Any,
-    attention_mask: Any,
-    token_data: tuple[Vectors | None, CharNgrams | None],
+    vectors: Vectors | None,
+    char_ngrams: CharNgrams | None,
     seeds: Iterator[int],
-) -> Any:
-    """Token ids to the output of the last recurrent layer."""
+) -> tuple[Any, Any]:
+    """Token ids to the input of the first recurrent layer, and the factors of one-hot tokens."""
     one_hot = config.input == "one_hot"
     # The features of a one-hot vector are the tokens of the vocabulary.
     text_rate = config.input_dropout if one_hot else 0.0
@@ -177,22 +197,31 @@ def _recurrent(
             name="embedding_dropout",
         )
         factors = dropout(tokens)
-    states = tokens
-    if not one_hot:
-        vectors, char_ngrams = token_data
-        states = _embedding(config, shape, vectors)(tokens)
-        # Frozen vectors stay as they are, in the exported network too.
-        if char_ngrams and config.trains_vectors:
-            layer = CharNgramEmbedding(
-                char_ngrams, config.embedding_size, "uniform", name="spelling"
-            )
-            states = states + layer(tokens)
-        states = states if factors is None else states * factors
+    if one_hot:
+        return tokens, factors
+    states = _embedding(config, shape, vectors)(tokens)
+    # Frozen vectors stay as they are, in the exported network too.
+    if char_ngrams and config.trains_vectors:
+        layer = CharNgramEmbedding(char_ngrams, config.embedding_size, "uniform", name="spelling")
+        states = states + layer(tokens)
+    return (states if factors is None else states * factors), None
 
+
+def _recurrent(
+    config: NetworkConfig,
+    shape: Shape,
+    states: Any,
+    factors: Any,
+    attention_mask: Any,
+    seeds: Iterator[int],
+) -> Any:
+    """The input of the first recurrent layer to the output of the last."""
     lengths = ops.sum(attention_mask, axis=1)
     for number in range(config.layers):
-        on_ids = one_hot and number == 0
-        if config.input_dropout and not on_ids:
+        on_ids = config.input == "one_hot" and number == 0 and not shape.features
+        # Of a few numbers each tells too much to be dropped.
+        is_dropped = not on_ids and not (shape.features and number == 0)
+        if config.input_dropout and is_dropped:
             name = f"input_dropout_{number}"
             states = keras.layers.SpatialDropout1D(
                 config.input_dropout, seed=next(seeds), name=name

@@ -9,10 +9,27 @@ import keras
 from keras import ops
 
 from gatewise.training.config.network_section import Readout
+from gatewise.training.data.feature_scale import FeatureScale
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, UNKNOWN_ID
 
 _MAX_TEXT_DRAWS = 4096
 """Random draws for each text in the dropout of a one-hot input; larger vocabularies share them."""
+
+
+class Standardization(keras.layers.Layer):
+    """Standardizes the numbers of sequences; a missing one becomes zero, the mean of its feature.
+
+    It has no weights. Input and output: float32 `(batch, steps, features)`, NaN where missing.
+    """
+
+    def __init__(self, scale: FeatureScale, **options: object) -> None:
+        super().__init__(**options)
+        self.scale = scale
+
+    def call(self, numbers: Any) -> Any:
+        """See the class."""
+        standardized = (numbers - self.scale.mean) / self.scale.deviation
+        return ops.where(ops.isnan(numbers), 0.0, standardized)
 
 
 class WordDropout(keras.layers.Layer):

@@ -42,8 +42,8 @@ def parameters(config: NetworkConfig, shape: Shape) -> tuple[LayerParameters, ..
     Character n-gram embeddings are not counted: the export adds them to other layers' tables.
     """
     layers = []
-    features = shape.vocab_size
-    if config.input == "embedding":
+    features = shape.features or shape.vocab_size
+    if config.input == "embedding" and not shape.features:
         features = config.embedding_size
         layers.append(
             LayerParameters(
@@ -95,7 +95,7 @@ def check_size(config: NetworkConfig, tokens: TokensConfig, shape: Shape) -> Non
     largest = max(layers, key=lambda layer: layer.count)
     settings = {"ngrams": "network.buckets or network.ngrams", "embedding": "tokens.vocab_size"}
     advice = settings.get(largest.layer, "network.units")
-    if largest.layer == "recurrent_0" and config.input == "one_hot":
+    if largest.layer == "recurrent_0" and config.input == "one_hot" and not shape.features:
         advice = "tokens.vocab_size or network.units"
     raise ConfigError(
         f"the weights of the network would take {needed / 1e9:.1f} GB in all files, more than the "

@@ -13,6 +13,7 @@ class Shape:
         ngrams: n-gram lengths of the linear path, ascending; empty for none.
         buckets: Hash buckets of each n-gram length above one.
         ngram_width: Length of an n-gram's vector; None for one weight per class.
+        features: Numbers of a step, if the network reads sequences of numbers; 0 for texts.
     """
 
     vocab_size: int
@@ -20,6 +21,7 @@ class Shape:
     ngrams: tuple[int, ...]
     buckets: int = 50_000
     ngram_width: int | None = None
+    features: int = 0
 
     def table(self) -> "NgramTable":
         """The layout of the n-gram table."""

@@ -18,6 +18,7 @@ from gatewise.service.model.onnx_validation.onnx_parser import (
     STATE,
     TOKEN,
 )
+from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_VALUES
 
 OLDEST_ONNXRUNTIME = "1.15.0"
 """The oldest onnxruntime known to load the exported models; the tests run with it."""
@@ -72,11 +73,17 @@ class Graph:
         """Adds a constant of 64-bit integers."""
         return self.constant("int_" + "_".join(map(str, values)), values, np.int64)
 
-    def model(self, logits: str, classes: int) -> onnx.ModelProto:
-        """The finished, checked model: token ids to logits, which are the result of this name."""
+    def model(self, logits: str, classes: int, features: int = 0) -> onnx.ModelProto:
+        """The finished, checked model: token ids to logits, which are the result of this name.
+
+        With features it takes sequences of numbers in place of ids.
+        """
+        sizes = (BATCH, "sequence")
         inputs = [
-            helper.make_tensor_value_info(name, TensorProto.INT64, (BATCH, "sequence"))
-            for name in ("input_ids", "attention_mask")
+            helper.make_tensor_value_info(INPUT_VALUES, TensorProto.FLOAT, (*sizes, features))
+            if features
+            else helper.make_tensor_value_info(INPUT_IDS, TensorProto.INT64, sizes),
+            helper.make_tensor_value_info(ATTENTION_MASK, TensorProto.INT64, sizes),
         ]
         return self.finish(inputs, [self._logits(logits, classes)])
 

@@ -10,6 +10,9 @@ on exactly; each direction then is an operator of its own.
 
 The vectors of character n-grams are added to the tables of tokens here.
 
+Sequences of numbers are standardized by the graph, so that a runtime gives plain numbers. A number
+that is not equal to itself is NaN, a missing one.
+
 Gate order and biases follow the operator definitions (https://onnx.ai/onnx/operators/): ONNX has
 z, r, h for GRU, as Keras, and i, o, f, c for LSTM, where Keras has i, f, c, o.
 """
@@ -21,11 +24,15 @@ from onnx import TensorProto
 
 from gatewise.service.model.linear_path import MIN_NORM, MULTIPLIERS, SCALE
 from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.data.feature_scale import FeatureScale
+from gatewise.training.network.build import input_name
 from gatewise.training.network.char_ngram_embedding import CharNgramEmbedding
+from gatewise.training.network.layers import Standardization
 from gatewise.training.network.ngrams import NgramLogits
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, Graph
 from gatewise.training.onnx_export.pooling import pool
+from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK
 
 OPERATORS = {"gru": "GRU", "lstm": "LSTM", "rnn": "RNN"}
 """The ONNX operator of each cell."""
@@ -45,7 +52,8 @@ def to_onnx(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     """Exports a trained network to ONNX.
 
     Inputs `input_ids` and `attention_mask`, int64 `(batch, sequence)`; output `logits`, float32
-    `(batch, classes)`. Dropout layers are left out.
+    `(batch, classes)`. Dropout layers are left out. In place of ids a network of sequences takes
+    `input_values`, float32 `(batch, sequence, features)`.
 
     Args:
         model: From `gatewise.training.network.build.build`.
@@ -53,10 +61,13 @@ def to_onnx(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     """
     graph = Graph()
     # Time comes first inside the graph, as onnxruntime's recurrent operators want it.
-    ids = graph.add("Transpose", "input_ids", perm=[1, 0])
-    mask = graph.add("Transpose", "attention_mask", perm=[1, 0])
+    scales = [layer.scale for layer in model.layers if isinstance(layer, Standardization)]
+    perm = [1, 0, 2] if scales else [1, 0]
+    ids = graph.add("Transpose", input_name(model), perm=perm)
+    mask = graph.add("Transpose", ATTENTION_MASK, perm=[1, 0])
     length = graph.add("ReduceSum", mask, graph.integers(0), keepdims=0)
-    states = _states(graph, model, config, ids, length)
+    scale = scales[0] if scales else None
+    states = _states(graph, model, config, ids, length, scale)
     features = pool(graph, model, config.readout, states, mask, length)
     kernel, bias = model.get_layer("classifier").get_weights()
     logits = graph.add(
@@ -68,7 +79,7 @@ def to_onnx(model: keras.Model, config: NetworkConfig) -> onnx.ModelProto:
     linear = [layer for layer in model.layers if isinstance(layer, NgramLogits)]
     if linear:
         logits = graph.add("Add", logits, _ngram_logits(graph, model, linear[0], ids, mask))
-    return graph.model(logits, classes=len(bias))
+    return graph.model(logits, classes=len(bias), features=len(scale.mean) if scale else 0)
 
 
 def operators(*models: onnx.ModelProto) -> tuple[str, ...]:
@@ -76,21 +87,40 @@ def operators(*models: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(sorted({node.op_type for model in models for node in model.graph.node}))
 
 
+def _standardized(graph: Graph, numbers: str, scale: FeatureScale) -> str:
+    """The numbers `(steps, batch, features)` as `Standardization` gives them."""
+    distances = graph.add("Sub", numbers, graph.constant("standardization.mean", scale.mean))
+    deviation = graph.constant("standardization.deviation", scale.deviation)
+    standardized = graph.add("Div", distances, deviation)
+    is_known = graph.add("Equal", numbers, numbers)
+    return graph.add("Where", is_known, standardized, graph.constant("zero", 0.0))
+
+
+def _embedded(graph: Graph, model: keras.Model, config: NetworkConfig, ids: str) -> str:
+    """The vectors of ids `(tokens, batch)`; empty if they are one-hot."""
+    if config.input != "embedding":
+        return ""
+    (table,) = model.get_layer("embedding").get_weights()
+    table = add_char_ngrams(model, "spelling", table)
+    return graph.add("Gather", graph.constant("embedding.weight", table), ids)
+
+
 def _states(
-    graph: Graph, model: keras.Model, config: NetworkConfig, ids: str, length: str
+    graph: Graph,
+    model: keras.Model,
+    config: NetworkConfig,
+    ids: str,
+    length: str,
+    scale: FeatureScale | None,
 ) -> tuple[str, str]:
-    """From ids `(tokens, batch)` to the output of the last recurrent layer.
+    """From ids `(tokens, batch)`, or numbers, to the output of the last recurrent layer.
 
     Returns:
         Every state, `(tokens, directions, batch, units)`, and the last, `(directions, batch,
         units)`.
     """
     lengths = graph.add("Cast", length, to=TensorProto.INT32)
-    inputs = ""
-    if config.input == "embedding":
-        (table,) = model.get_layer("embedding").get_weights()
-        table = add_char_ngrams(model, "spelling", table)
-        inputs = graph.add("Gather", graph.constant("embedding.weight", table), ids)
+    inputs = _standardized(graph, ids, scale) if scale else _embedded(graph, model, config, ids)
     states = last = ""
     for number in range(config.layers):
         if number:

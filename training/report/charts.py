@@ -227,7 +227,8 @@ def lengths(reviewed: ReadTexts, tokens: TokensConfig) -> Markup:
     """A histogram of the texts by their number of tokens."""
     bins = reviewed.length_bins()
     longest = bins[-1].last
-    figure, axes = chart("tokens of a text", "share of texts")
+    unit, what = ("steps", "sequence") if tokens.unit == "vector" else ("tokens", "text")
+    figure, axes = chart(f"{unit} of a {what}", f"share of {what}s")
     width = bins[0].last - bins[0].first + 1
     heights = [each.texts / reviewed.rows for each in bins]
     _bars(axes, [each.first - 0.5 for each in bins], heights, width)
@@ -239,18 +240,23 @@ def lengths(reviewed: ReadTexts, tokens: TokensConfig) -> Markup:
     return inline(
         figure,
         "lengths",
-        "Texts by their number of tokens",
-        f"From {bins[0].first} to at most {longest} tokens, [CLS] included; "
-        f"{reviewed.truncated} of {reviewed.rows} texts were truncated.",
+        f"{what.capitalize()}s by their number of {unit}",
+        f"From {bins[0].first} to at most {longest} {unit}"
+        f"{', [CLS] included' if what == 'text' else ''}; "
+        f"{reviewed.truncated} of {reviewed.rows} {what}s were truncated.",
     )
 
 
 @drawing()
-def unknown_tokens(reviewed: ReadTexts) -> Markup:
-    """A histogram of the texts by their share of tokens that are not in the dictionary."""
+def unknown_tokens(reviewed: ReadTexts, *, is_sequence: bool = False) -> Markup:
+    """A histogram of the texts by their share of tokens that are not in the dictionary.
+
+    Of sequences, it is that of missing numbers.
+    """
+    noun, what = ("missing numbers", "sequence") if is_sequence else ("unknown tokens", "text")
     counts = reviewed.unknown
     filled = max((index for index, texts in enumerate(counts) if texts), default=0)
-    figure, axes = chart("unknown tokens in a text", "share of texts")
+    figure, axes = chart(f"{noun} in a {what}", f"share of {what}s")
     step = 1 / UNKNOWN_BINS
     heights = [texts / reviewed.rows for texts in counts]
     _bars(axes, [-step], heights[:1], step, SECOND)
@@ -263,9 +269,9 @@ def unknown_tokens(reviewed: ReadTexts) -> Markup:
     return inline(
         figure,
         "unknown",
-        "Texts by their share of unknown tokens",
-        f"{counts[0]} of {reviewed.rows} texts have no unknown token; the largest share of "
-        f"unknown tokens in a text is {filled * step:.0%} or slightly less.",
+        f"{what.capitalize()}s by their share of {noun}",
+        f"{counts[0]} of {reviewed.rows} {what}s have no {noun[:-1]}; the largest share of "
+        f"{noun} in a {what} is {filled * step:.0%} or slightly less.",
     )
 
 

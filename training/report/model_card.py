@@ -48,6 +48,13 @@ def sentence(run: RunMetrics, config: Config) -> str:
         answer = "a number"
     elif run.validation.multi_label:
         answer = f"any of {run.labels:,} labels"
+    if tokens.unit == "vector":
+        return (
+            f"A {network.direction} {network.cell.upper()} network of {network.layers} {plural} "
+            f"with {network.units} units, which reads up to {tokens.max_length} steps of a "
+            f"sequence of numbers and predicts {answer}; trained on "
+            f"{run.refit_rows or run.rows:,} sequences."
+        )
     unit = {"ngram": "n-gram"}.get(tokens.unit, tokens.unit)
     windows = "" if tokens.windows == 1 else f"{tokens.windows} windows of "
     return (
@@ -90,7 +97,7 @@ library_name: gatewise
 pipeline_tag: text-classification
 {_widget(examples or {})}---
 
-# Text classifier with {len(labels)} labels
+# {_kind(run)} classifier with {len(labels)} labels
 
 Labels: {label_list(labels.names)}.
 
@@ -100,9 +107,9 @@ Labels: {label_list(labels.names)}.
 
 {_comparison(run)}
 {_examples(examples or {})}\
-{_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
-tokens of the validation texts{_in_pieces(run)}. The weights are those of epoch {best.number} of
-{len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
+{_SUBSET_ACCURACY if multi_label else ""}{_coverage(run)}.
+The weights are those of epoch {best.number} of {len(run.fitted.epochs)}, the best by validation
+{metric} ({best.metric:.4f}){_refit(run)}.
 {_calibration(run, calibration)}{_rejection(run, rejection)}{_teacher(run)}
 `report.html` shows the learning curves and the mistakes; open it in a browser.
 
@@ -110,12 +117,12 @@ tokens of the validation texts{_in_pieces(run)}. The weights are those of epoch 
 import gatewise
 
 classifier = gatewise.load("path/to/this/folder")
-classifier.predict(["a text"])
+classifier.predict({_example(run)})
 ```
 
-Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, sequence]`, from
-`tokenizer.json`. Output: `logits`, float, `[batch, {len(labels)}]`, in the order of `id2label` in
-`config.json`; {_SIGMOID if multi_label else _SOFTMAX} `manifest.json` holds
+Inputs of `onnx/model.onnx`: {_inputs(run)}.
+Output: `logits`, float, `[batch, {len(labels)}]`, in the order of `id2label` in `config.json`;
+{_SIGMOID if multi_label else _SOFTMAX} `manifest.json` holds
 the SHA-256 of every file.
 {_windows(config)}"""
 
@@ -171,7 +178,7 @@ library_name: gatewise
 pipeline_tag: text-classification
 ---
 
-# Text regression: a number for each text
+# {_kind(run)} regression: a number for each {_kind(run).lower()}
 
 {sentence(run, config)} {run.parameters:,} parameters.
 
@@ -179,8 +186,7 @@ pipeline_tag: text-classification
 |---|---|---|---|---|---|---|
 {table}
 {baselines}
-The dictionary covers {run.coverage.share:.1%} of the tokens of the validation texts\
-{_in_pieces(run)}. The weights are those of epoch {best.number} of {len(run.fitted.epochs)}, the
+{_coverage(run)}. The weights are those of epoch {best.number} of {len(run.fitted.epochs)}, the
 best by validation {metric_name(run.fitted.metric)} ({best.metric:.4g}){_refit(run)}.
 
 `report.html` shows the learning curves and the largest errors; open it in a browser.
@@ -189,12 +195,12 @@ best by validation {metric_name(run.fitted.metric)} ({best.metric:.4g}){_refit(r
 import gatewise
 
 model = gatewise.load("path/to/this/folder")
-model.predict(["a text"])
+model.predict({_example(run)})
 ```
 
-Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, sequence]`, from
-`tokenizer.json`. Output: `logits`, float, `[batch, 1]`, the number itself; `gatewise.interval` in
-`config.json` is the interval around it. `manifest.json` holds the SHA-256 of every file.
+Inputs of `onnx/model.onnx`: {_inputs(run)}.
+Output: `logits`, float, `[batch, 1]`, the number itself; `gatewise.interval` in `config.json` is
+the interval around it. `manifest.json` holds the SHA-256 of every file.
 {_windows(config)}"""
 
 
@@ -207,6 +213,34 @@ _SUBSET_ACCURACY = (
     "Accuracy is the share of texts whose predicted labels are exactly their own. Each label has a"
     "\nthreshold of its own, chosen on the validation rows.\n\n"
 )
+
+
+def _kind(run: RunMetrics) -> str:
+    return "Text" if run.tokens else "Sequence"
+
+
+def _example(run: RunMetrics) -> str:
+    return '["a text"]' if run.tokens else "sequences"
+
+
+def _coverage(run: RunMetrics) -> str:
+    if not run.tokens:
+        share = f"{run.coverage.share:.1%}"
+        return f"Of the numbers of the validation sequences, {share} are not missing"
+    return (
+        f"The dictionary covers {run.coverage.share:.1%} of the tokens of the validation texts"
+        f"{_in_pieces(run)}"
+    )
+
+
+def _inputs(run: RunMetrics) -> str:
+    if not run.tokens:
+        return (
+            "`input_values`, float, `[batch, sequence, features]`, the numbers as\nthey are, NaN "
+            "where missing, and `attention_mask`, int64, `[batch, sequence]`, 1 at steps and 0\n"
+            "after the end"
+        )
+    return "`input_ids` and `attention_mask`, int64, `[batch, sequence]`, from `tokenizer.json`"
 
 
 def _windows(config: Config) -> str:

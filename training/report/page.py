@@ -53,7 +53,7 @@ def page(contents: ReportContents) -> str:
         rate_test=_range_test(fitted),
         is_regression=isinstance(reviewed, ResidualAnalysis),
         **(
-            _of_numbers(reviewed)
+            _of_numbers(contents, reviewed)
             if isinstance(reviewed, ResidualAnalysis)
             else _of_labels(contents, reviewed)
         ),
@@ -61,7 +61,7 @@ def page(contents: ReportContents) -> str:
         mistakes_first=_MISTAKES_FIRST,
         text_shown=TEXT_SHOWN,
         lengths=charts.lengths(reviewed, contents.config.tokens),
-        unknown=charts.unknown_tokens(reviewed),
+        unknown=charts.unknown_tokens(reviewed, is_sequence=not contents.run.tokens),
         settings=settings,
         automatic=[each for section in settings for each in section if each.is_automatic],
         **inline_files(templates),
@@ -71,7 +71,7 @@ def page(contents: ReportContents) -> str:
 def _of_labels(contents: ReportContents, reviewed: ErrorAnalysis) -> dict[str, Any]:
     """What only the page of a classifier has."""
     return {
-        "title": f"Text classifier with {contents.run.labels} labels",
+        "title": f"{_kind(contents)} classifier with {contents.run.labels} labels",
         "matrix": None if reviewed.multi_label else matrix(reviewed),
         "confused": reviewed.confused[:MAX_PAIRS],
         "label_rows": {each.label: each.hits + each.missed for each in reviewed.labels},
@@ -83,10 +83,14 @@ def _of_labels(contents: ReportContents, reviewed: ErrorAnalysis) -> dict[str, A
     }
 
 
-def _of_numbers(reviewed: ResidualAnalysis) -> dict[str, Any]:
+def _kind(contents: ReportContents) -> str:
+    return "Text" if contents.run.tokens else "Sequence"
+
+
+def _of_numbers(contents: ReportContents, reviewed: ResidualAnalysis) -> dict[str, Any]:
     """What only the page of a model that predicts numbers has."""
     return {
-        "title": "Text regression",
+        "title": f"{_kind(contents)} regression",
         "predicted": number_charts.predicted(reviewed),
         "residuals": number_charts.residuals(reviewed),
     }

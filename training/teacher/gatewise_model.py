@@ -31,6 +31,7 @@ class GatewiseModel:
         """
         self._classifier = Classifier.load(path)
         loaded = self._classifier.artifact
+        loaded.require_texts()
         _check_labels(path, self._classifier, labels, multi_label=multi_label)
         self.width = len(labels)
         self.fingerprint = loaded.manifest.files[loaded.folder.name_of(loaded.model_file)].sha256

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 Task = Literal["single_label", "multi_label", "regression"]
 """Whether a text has exactly one label, any number of labels, including none, or a number."""
 
+Input = Literal["text", "sequence"]
+"""Whether a row is a text or a sequence of numbers."""
+
+TEXT, SEQUENCE = "text", "sequence"
+"""The columns that hold a text and a sequence of numbers unless others are named."""
+
 LABEL, LABELS, VALUE = "label", "labels", "value"
 """The columns that hold a label, a list of labels and a number unless others are named; a model
 that predicts numbers calls its one output `value`, too."""
@@ -26,12 +32,13 @@ class FoundColumns:
     """The columns of a corpus, as found in its files.
 
     Attributes:
-        text: The text column.
+        text: The column of the text or of the sequence.
         label: The column of the label, the labels or the number.
         task: Whether a text has one label, several, or a number.
         probability_prefix: Prefix of the names of probability columns.
         labels: The labels, sorted, that have a probability column; the column `label` is then not
             read and may be missing. Empty without probability columns.
+        input: Whether the rows are texts or sequences of numbers.
     """
 
     text: str
@@ -39,6 +46,7 @@ class FoundColumns:
     task: Task
     probability_prefix: str = ""
     labels: tuple[str, ...] = ()
+    input: Input = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +54,22 @@ class Columns:
     """The columns that a corpus is expected to have.
 
     Attributes:
-        text: The text column.
+        text: The column of the text or of the sequence; where files have no column `text`, that is
+            `sequence`.
         label: The column of the label, the labels or the number; None takes the first of
             `label_names` that a file has.
         task: Whether a text has one label, several, or a number; `auto` takes several where the
             label column is called `labels`, and a number where it is `value` and was not named.
         probability_prefix: Prefix of the names of probability columns, if there may be any.
+        input: Whether the rows are texts or sequences; `auto` takes sequences where there is a
+            column `sequence` and none `text`.
     """
 
-    text: str = "text"
+    text: str = TEXT
     label: str | None = None
     task: Task | Literal["auto"] = "auto"
     probability_prefix: str | None = None
+    input: Input | Literal["auto"] = "auto"
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -85,11 +97,15 @@ class Columns:
             CorpusError: A file lacks a column, or the probability columns are inconsistent.
         """
         present = {name for table in records.tables for name in table.columns}
-        records.require(self.text, "text_column")
+        text, input_ = self.text, self.input
+        if input_ != "text" and text == TEXT and TEXT not in present and SEQUENCE in present:
+            text, input_ = SEQUENCE, "sequence"
+        input_ = "text" if input_ == "auto" else input_
+        records.require(text, "text_column")
         names, prefix = self.label_names, self.probability_prefix
         soft = sorted(
             name[len(prefix) :]
-            for name in present - {self.text, *names}
+            for name in present - {text, *names}
             if prefix is not None and name.startswith(prefix)
         )
         if soft and self.task == "auto":
@@ -99,9 +115,9 @@ class Columns:
         task = self.task_of(label)
         if prefix is None or not soft:
             records.require(label, "label_column")
-            return FoundColumns(self.text, label, task)
+            return FoundColumns(text, label, task, input=input_)
         _check_soft(records, prefix, soft)
-        return FoundColumns(self.text, label, task, prefix, tuple(soft))
+        return FoundColumns(text, label, task, prefix, tuple(soft), input_)
 
 
 def _check_soft(records: "RecordStream | MemoryRecords", prefix: str, labels: list[str]) -> None:

@@ -1,7 +1,10 @@
-"""The rows of a corpus: text and target, each checked, from files of any format or from memory."""
+"""The rows of a corpus: text and target, each checked, from files of any format or from memory.
+
+In place of a text a row may have a sequence of numbers, which it carries as JSON.
+"""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,8 +24,9 @@ from gatewise.vocab.corpus.memory_records import MemoryRecords, MemoryTable
 from gatewise.vocab.corpus.read_options import ReadOptions
 from gatewise.vocab.corpus.record_stream import RecordStream, open_records
 from gatewise.vocab.corpus.records import BadRow, Location, Record
+from gatewise.vocab.corpus.sequences import as_json, as_numbers
 from gatewise.vocab.corpus.shown_names import shown_names
-from gatewise.vocab.errors import CorpusError
+from gatewise.vocab.errors import CorpusError, SequenceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Row:
     """A text with its labels, or with its number.
 
     Attributes:
-        text: The text as in the file; never blank.
+        text: The text as in the file, never blank; or a sequence of numbers as JSON.
         labels: Its labels, sorted and distinct: exactly one in a single-label task, any number in a
             multi-label task. An integer label becomes a decimal string. An out-of-scope row of a
             single-label task has none. In a regression, the name of the number, `value`.
@@ -77,6 +81,7 @@ class Corpus:
         out_of_scope: str | None = None,
         *,
         accept_unknown: bool = False,
+        features: int | None = None,
     ) -> Iterator[Row]:
         """Read the rows in a stream.
 
@@ -86,6 +91,7 @@ class Corpus:
                 a probability column for each of them. None allows all labels.
             out_of_scope: In a single-label task, the label of rows without any of the labels.
             accept_unknown: Whether a row may have other labels than those of the model.
+            features: Numbers of a step of every sequence; None for as many as the first row has.
 
         Returns:
             The rows in the order of the files, one at least.
@@ -100,14 +106,31 @@ class Corpus:
             self._check_probabilities(known)
         if known is not None and out_of_scope is not None:
             known |= {out_of_scope}
+        read = self._sequences(features) if self.columns.input == "sequence" else self._text
         rows = bad_rows.keep(
-            _rows(self.records, self.columns, known, accept_unknown=accept_unknown)
+            _rows(self.records, self.columns, read, known, accept_unknown=accept_unknown)
         )
         if out_of_scope is not None:
             rows = (
                 replace(row, labels=()) if row.labels == (out_of_scope,) else row for row in rows
             )
         return at_least_one(rows, self.records.path)
+
+    def _text(self, record: Record) -> str | BadRow:
+        return text_of(record, self.columns.text)
+
+    def _sequences(self, features: int | None) -> Callable[[Record], str | BadRow]:
+        """Reads the sequences of records, all of which have steps of one width."""
+        width = features
+
+        def read(record: Record) -> str | BadRow:
+            nonlocal width
+            sequence = sequence_of(record, self.columns.text, width, as_json)
+            if width is None and isinstance(sequence, str):
+                width = as_numbers(sequence).shape[1]
+            return sequence
+
+        return read
 
     def require_probabilities(self) -> None:
         """Check that the corpus has probability columns.
@@ -237,6 +260,29 @@ def text_of(record: Record, column: str) -> str | BadRow:
     return record.bad(f"expected the text to be a string, received {json_kind(text)}")
 
 
+def sequence_of(
+    record: Record,
+    column: str,
+    features: int | None,
+    form: Callable[[object, int | None], T],
+) -> T | BadRow:
+    """The sequence of a record, or a bad row with the reason why there is none.
+
+    Args:
+        record: The record.
+        column: The column of the sequence.
+        features: Numbers of a step; None for any.
+        form: `as_json` or `as_numbers` of `gatewise.vocab.corpus.sequences`.
+    """
+    value = record.values.get(column)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return record.bad("the sequence is missing")
+    try:
+        return form(value, features)
+    except SequenceError as error:
+        return record.bad(str(error))
+
+
 def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
     """Yield the items of a stream, and refuse an empty one.
 
@@ -254,6 +300,7 @@ def at_least_one(items: Iterator[T], path: str) -> Iterator[T]:
 def _rows(
     records: RecordStream | MemoryRecords,
     columns: FoundColumns,
+    read: Callable[[Record], str | BadRow],
     known: frozenset[str] | None,
     *,
     accept_unknown: bool,
@@ -269,7 +316,7 @@ def _rows(
             if isinstance(record, BadRow):
                 yield record
                 continue
-            text = text_of(record, columns.text)
+            text = read(record)
             yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
 
 

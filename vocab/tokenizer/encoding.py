@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID
 from gatewise.vocab.tokenizer.word_pieces import inside_words
 
+INPUT_IDS, INPUT_VALUES, ATTENTION_MASK = "input_ids", "input_values", "attention_mask"
+"""The names of a network's inputs: token ids or numbers, and the mask."""
+
 MAX_WINDOWS = 100
 """The largest number of windows that a model may read of a text."""
 
@@ -28,23 +32,33 @@ _MAX_UNCUT = 16 * text_limit.MIN_CHARACTERS
 """Longest text whose words are looked up without cutting it first."""
 
 
+Ids = NDArray[Any]
+"""Token ids, int64 `(tokens,)`; or the steps of a sequence of numbers, float32 `(steps, features)`,
+which take the place of tokens and have no `[CLS]` before them."""
+
+
+def without_mark(ids: Ids) -> Ids:
+    """What ids stand for: all but the `[CLS]` of a text."""
+    return ids[1:] if ids.ndim == 1 else ids
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One text as ids.
+    """One text as ids, or one sequence of numbers.
 
     Attributes:
-        ids: Token ids, int64, shape `(tokens,)`; the first is `[CLS]`. Of several windows all, one
-            after another, without the `[CLS]` of the later ones.
+        ids: See `Ids`; the first of a text is `[CLS]`. Of several windows all, one after another,
+            without the `[CLS]` of the later ones.
         truncated: Whether the text was longer than what is read of it.
     """
 
-    ids: NDArray[np.int64]
+    ids: Ids
     truncated: bool
 
     @property
     def is_empty(self) -> bool:
         """Whether the text has no token besides `[CLS]`."""
-        return len(self.ids) <= 1
+        return not len(without_mark(self.ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +83,19 @@ class Batch:
     """The texts of a batch, padded on the right to the longest.
 
     Attributes:
-        input_ids: int64, shape `(texts, tokens)`, `PAD_ID` as padding.
+        inputs: int64, shape `(texts, tokens)`, `PAD_ID` as padding; of sequences of numbers
+            float32, shape `(sequences, steps, features)`.
         attention_mask: int64, shape `(texts, tokens)`, 1 for tokens and 0 for padding.
     """
 
-    input_ids: NDArray[np.int64]
+    inputs: Ids
     attention_mask: NDArray[np.int64]
+
+    @property
+    def by_name(self) -> dict[str, Ids]:
+        """The inputs of a network by their names."""
+        name = INPUT_IDS if self.inputs.ndim == 2 else INPUT_VALUES
+        return {name: self.inputs, ATTENTION_MASK: self.attention_mask}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +103,12 @@ class Ragged:
     """The ids of many texts, one after another in one array.
 
     Attributes:
-        ids: Token ids of all texts, int64, shape `(tokens,)`; each text begins with `[CLS]`.
+        ids: The ids of all texts, see `Ids`; each text begins with `[CLS]`.
         lengths: Number of ids of each text, int64, shape `(texts,)`.
         truncated: Whether a text was longer than what is read of it, bool, shape `(texts,)`.
     """
 
-    ids: NDArray[np.int64]
+    ids: Ids
     lengths: NDArray[np.int64]
     truncated: NDArray[np.bool_]
 
@@ -107,7 +128,7 @@ class Ragged:
     @property
     def is_empty(self) -> NDArray[np.bool_]:
         """Whether a text has no token, bool, shape `(texts,)`; see `Encoded.is_empty`."""
-        return self.lengths <= 1
+        return self.lengths <= (self.ids.ndim == 1)
 
     @property
     def starts(self) -> NDArray[np.int64]:
@@ -124,7 +145,7 @@ class Ragged:
         """The windows of every text, one after another: `num_windows` of like length of a text.
 
         >>> text = Ragged(np.array([2, 7, 8, 9]), np.array([4]), np.array([False]))
-        >>> text.windows(3).batch(np.array([0, 1]), np.array([0, 3])).input_ids.tolist()
+        >>> text.windows(3).batch(np.array([0, 1]), np.array([0, 3])).inputs.tolist()
         [[2, 7, 8], [2, 9, 0]]
 
         Args:
@@ -144,7 +165,7 @@ class Ragged:
         """A batch of some of the texts, at least one, padded on the right.
 
         >>> texts = Ragged(np.array([2, 7, 2, 5, 6]), np.array([2, 3]), np.array([False, False]))
-        >>> texts.batch(np.array([1, 0]), texts.starts).input_ids.tolist()
+        >>> texts.batch(np.array([1, 0]), texts.starts).inputs.tolist()
         [[2, 5, 6], [2, 7, 0]]
 
         Args:
@@ -155,8 +176,9 @@ class Ragged:
         steps = np.arange(lengths.max())
         filled = steps < lengths
         # Indices past the last text are clipped; `filled` masks what they point to.
-        ids = self.ids.take(starts[rows, None] + steps, mode="clip")
-        return Batch(np.where(filled, ids, PAD_ID), filled.astype(np.int64))
+        ids = self.ids.take(starts[rows, None] + steps, axis=0, mode="clip")
+        ids[~filled] = PAD_ID
+        return Batch(ids, filled.astype(np.int64))
 
 
 class Encoder:
@@ -358,20 +380,19 @@ def truncate(ids: Sequence[int], max_length: int, keep: Keep) -> list[int]:
     return [*ids[: max_length - last], *ids[len(ids) - last :]]
 
 
-def pad(ids: Sequence[NDArray[np.int64]]) -> Batch:
+def pad(ids: Sequence[Ids]) -> Batch:
     """A batch of texts of different lengths.
 
-    >>> pad([np.array([2, 7]), np.array([2, 5, 6])]).input_ids.tolist()
+    >>> pad([np.array([2, 7]), np.array([2, 5, 6])]).inputs.tolist()
     [[2, 7, 0], [2, 5, 6]]
 
     Args:
-        ids: Token ids of each text; at least one text.
+        ids: The ids of each text; at least one text.
     """
     if len(ids) == 1:
-        alone = ids[0][None]
-        return Batch(input_ids=alone, attention_mask=np.ones_like(alone))
+        return Batch(ids[0][None], np.ones((1, len(ids[0])), dtype=np.int64))
     lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
     filled = np.arange(lengths.max()) < lengths[:, None]
-    input_ids = np.full(filled.shape, PAD_ID, dtype=np.int64)
-    input_ids[filled] = np.concatenate(ids)
-    return Batch(input_ids=input_ids, attention_mask=filled.astype(np.int64))
+    inputs = np.full((*filled.shape, *ids[0].shape[1:]), PAD_ID, dtype=ids[0].dtype)
+    inputs[filled] = np.concatenate(ids)
+    return Batch(inputs, filled.astype(np.int64))

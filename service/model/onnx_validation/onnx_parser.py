@@ -10,6 +10,7 @@ Source of the fields and their numbers: onnx.proto of the ONNX specification
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -23,6 +24,7 @@ from gatewise.service.model.onnx_validation.protobuf_reader import (
     MessageSchema,
     ProtobufError,
 )
+from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_VALUES
 
 OPSET = 17
 """The ONNX opset of every network: the newest that onnxruntime has read since version 1.12."""
@@ -30,7 +32,6 @@ OPSET = 17
 IR_VERSION = 8
 """The version of the ONNX file format of every network, of the same age."""
 
-INPUTS = ("attention_mask", "input_ids")
 OUTPUT = "logits"
 
 TOKEN, STATE, NEXT = "input_ids", "state.", "next."
@@ -182,13 +183,15 @@ class ParsedNetwork:
         return frozenset(node.operator for node in self.nodes)
 
 
-def parse_network(contents: bytes) -> ParsedNetwork:
+def parse_network(contents: bytes, features: int = 0) -> ParsedNetwork:
     """Reads a network that takes `input_ids` and `attention_mask`, and returns logits.
+
+    With features it takes the numbers of sequences, `input_values`, in place of ids.
 
     Raises:
         NetworkError: The bytes are not ONNX, or contain anything that Gatewise does not write.
     """
-    return _parse(contents, _text_signature)
+    return _parse(contents, partial(_signature, features=features))
 
 
 def parse_step_network(contents: bytes) -> ParsedNetwork:
@@ -300,23 +303,31 @@ def _attribute(operator: str, key: str, attribute: Message) -> Attribute:
     raise NetworkError(f"the operator {operator}: {key} is neither an integer, a list nor a string")
 
 
-def _text_signature(graph: Message) -> Signature:
-    """Checks that the graph takes ids and a mask of any size, and returns logits."""
+def _signature(graph: Message, features: int) -> Signature:
+    """Checks that the graph takes ids, or numbers, and a mask of any size, and returns logits."""
     inputs, outputs = _values(graph, "input"), _values(graph, "output")
     input_names, output_names = sorted(name for name, _ in inputs), [name for name, _ in outputs]
-    if input_names != list(INPUTS) or output_names != [OUTPUT]:
+    expected = [ATTENTION_MASK, INPUT_VALUES if features else INPUT_IDS]
+    if input_names != expected or output_names != [OUTPUT]:
         raise NetworkError(
-            f"expected inputs {' and '.join(INPUTS)} and an output {OUTPUT}, found inputs "
+            f"expected inputs {' and '.join(expected)} and an output {OUTPUT}, found inputs "
             f"{_first_names(input_names)} and an output {_first_names(output_names)}"
         )
     for name, value in inputs:
         code, dimensions = _tensor_type(value)
-        if DTYPES.get(code) != _INT64 or len(dimensions) != 2:
+        if name == INPUT_VALUES:
+            is_float = DTYPES.get(code) == _FLOAT and len(dimensions) == 3
+            if not is_float or dimensions[2].integer("dim_value") != features:
+                raise NetworkError(
+                    f"expected {name} to be 32-bit floats in three dimensions, the last {features}"
+                )
+            dimensions = dimensions[:2]
+        elif DTYPES.get(code) != _INT64 or len(dimensions) != 2:
             raise NetworkError(f"expected {name} to be 64-bit integers in two dimensions")
         if any("dim_value" in dimension for dimension in dimensions):
             raise NetworkError(f"expected {name} to take any number of texts and tokens")
-    num_classes = _num_classes(outputs[0][1])
-    return Signature(dict.fromkeys(INPUTS, _INT64), {OUTPUT: _FLOAT}, num_classes)
+    dtypes = {name: _FLOAT if name == INPUT_VALUES else _INT64 for name in expected}
+    return Signature(dtypes, {OUTPUT: _FLOAT}, _num_classes(outputs[0][1]))
 
 
 def _step_signature(graph: Message) -> Signature:

@@ -34,13 +34,21 @@ class Operator:
     outputs: tuple[int | str | Dtype, ...] = (0,)
 
 
-def validate_network(contents: bytes, num_classes: int, *, is_step: bool) -> ParsedNetwork:
+def validate_network(
+    contents: bytes, num_classes: int, *, is_step: bool, features: int = 0
+) -> ParsedNetwork:
     """Parses an ONNX file and checks its operators and its number of classes.
+
+    Args:
+        contents: The file.
+        num_classes: The number of classes.
+        is_step: Whether it is a step network.
+        features: Numbers of a step, of a network that reads sequences; 0 for one of texts.
 
     Raises:
         NetworkError: It contains anything that Gatewise does not write.
     """
-    network = parse_step_network(contents) if is_step else parse_network(contents)
+    network = parse_step_network(contents) if is_step else parse_network(contents, features)
     check_operators(network)
     found = network.signature.num_classes
     if found not in (None, num_classes):

@@ -102,7 +102,7 @@ def test_logits_are_those_of_the_network_without_its_recurrent_path(loaded):
             constant.CopyFrom(onnx.numpy_helper.from_array(zeros, constant.name))
     encoder = Encoder(loaded.tokenizer, loaded.config.gatewise.tokens.max_length)
     batch = pad([text.ids for text in encoder.encode(TEXTS)])
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
     (network,) = ort.InferenceSession(model.SerializeToString()).run(None, inputs)
     path = LinearPath.of(loaded)
     np.testing.assert_allclose(path.logits(encoder.encode_together(TEXTS)), network, atol=1e-4)

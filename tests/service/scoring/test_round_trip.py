@@ -33,6 +33,7 @@ class OneLabel:
     task, multi_label, thresholds, reject = "single_label", False, None, None
     classes_ = ("no", "yes")
     artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
+    encoding = SimpleNamespace(features=0, column_of=str)
 
     def encode_together(self, texts):
         return Ragged.of([Encoded(np.array([2, 3]), truncated=False) for _ in texts])

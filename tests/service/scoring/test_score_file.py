@@ -29,6 +29,7 @@ class ParityClassifier:
 
     task, multi_label, thresholds, reject = "single_label", False, None, None
     artifact = SimpleNamespace(sha256="0" * 64, model_file=Path("model.onnx"))
+    encoding = SimpleNamespace(features=0, column_of=str)
 
     def __init__(self):
         self.classes_ = ["even", "odd"]

@@ -121,7 +121,7 @@ def with_other_tokenizer(loaded, tokenizer, unit, max_length=512, keep="head"):
     )
     gatewise = loaded.config.gatewise.model_copy(update={"tokens": tokens})
     config = loaded.config.model_copy(update={"gatewise": gatewise})
-    return replace(loaded, tokenizer=tokenizer, config=config)
+    return replace(loaded, dictionary=tokenizer, config=config)
 
 
 @pytest.fixture(scope="module")
@@ -141,11 +141,11 @@ def graphs(multi_label_folder, onnx_session):
 def assert_same_ids(session, encoder, texts):
     expected = pad([text.ids for text in encoder.encode(texts)])
     ids, mask = run(session, texts)
-    if ids.shape != expected.input_ids.shape or (ids != expected.input_ids).any():
+    if ids.shape != expected.inputs.shape or (ids != expected.inputs).any():
         for text in texts:  # names the text in the error
             alone = run(session, [text])[0][0].tolist()
             assert alone == encoder.encode([text])[0].ids.tolist(), ascii(text)
-    np.testing.assert_array_equal(ids, expected.input_ids)
+    np.testing.assert_array_equal(ids, expected.inputs)
     np.testing.assert_array_equal(mask, expected.attention_mask)
     assert (ids.dtype, mask.dtype) == (np.int64, np.int64)
 
@@ -408,7 +408,7 @@ def test_javascript_gives_the_same_ids(in_node, multi_label_folder, unit):
     texts = [text.replace("\x00", "") for text in EDGE_CASES]
     answer = in_node(tokenizer_graph(loaded), texts)
     expected = pad([text.ids for text in Encoder(tokenizer, 20, "tail").encode(texts)])
-    np.testing.assert_array_equal(answer["network/input_ids"], expected.input_ids)
+    np.testing.assert_array_equal(answer["network/input_ids"], expected.inputs)
     np.testing.assert_array_equal(answer["network/attention_mask"], expected.attention_mask)
 
 

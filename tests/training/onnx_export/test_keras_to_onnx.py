@@ -130,7 +130,7 @@ def test_paths_are_scaled_in_the_exported_network(texts, exported, onnx_logits, 
     config = NetworkConfig(**SMALL)
     model, _ = exported(config, char_ngrams=char_ngrams, ngram_width=width)
     batch = pad(texts)
-    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    inputs = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
     recurrent, linear = (logits.numpy() for logits in path_outputs(model)(inputs, training=False))
     scale_paths(model, (0.25, 1.75))
     received = onnx_logits(to_onnx(model, config), texts)

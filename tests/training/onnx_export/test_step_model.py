@@ -77,7 +77,7 @@ def after_every_token(onnx_session):
         names = [one.name for one in session.get_outputs()]
         states = zeros(session, len(texts))
         logits = []
-        for ids in pad(texts).input_ids.T:
+        for ids in pad(texts).inputs.T:
             found = dict(zip(names, session.run(names, {TOKEN: ids, **states}), strict=True))
             logits.append(found.pop("logits"))
             states = {STATE + name.removeprefix(NEXT): value for name, value in found.items()}

@@ -52,9 +52,9 @@ def test_texts_without_a_token_are_empty():
 @given(st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=8), min_size=1, max_size=6))
 def test_padding_is_masked(texts):
     batch = pad([np.array(text) for text in texts])
-    assert batch.input_ids.shape == batch.attention_mask.shape
-    assert batch.input_ids.shape == (len(texts), max(map(len, texts)))
-    for text, ids, mask in zip(texts, batch.input_ids, batch.attention_mask, strict=True):
+    assert batch.inputs.shape == batch.attention_mask.shape
+    assert batch.inputs.shape == (len(texts), max(map(len, texts)))
+    for text, ids, mask in zip(texts, batch.inputs, batch.attention_mask, strict=True):
         assert ids[: len(text)].tolist() == text
         assert (ids[len(text) :] == PAD_ID).all()
         assert mask.tolist() == [1] * len(text) + [0] * (len(ids) - len(text))
@@ -71,7 +71,7 @@ def test_encoding_together_gives_the_same_ids_and_batches(texts, data):
         rows = data.draw(st.lists(st.sampled_from(range(len(texts))), min_size=1))
         batch = together.batch(np.array(rows), together.starts)
         expected = pad([encoded[row].ids for row in rows])
-        assert batch.input_ids.tolist() == expected.input_ids.tolist()
+        assert batch.inputs.tolist() == expected.inputs.tolist()
         assert batch.attention_mask.tolist() == expected.attention_mask.tolist()
         kept = np.arange(len(texts)) % 2 == 0
         left = together.only(kept)

@@ -29,6 +29,7 @@ from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import Kind, ProblemError
 from gatewise.service.serving.model_registry import ModelRegistry
 from gatewise.service.serving.served_model import ServedModel
+from gatewise.vocab.errors import SequenceError
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository(index)"]
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -176,8 +177,12 @@ async def infer(request: Request, name: str, version: str | None = None) -> Resp
     if settings.log_texts:
         record.texts = decoded.texts
     response_encoding.check(decoded, served.classifier)
+    parsed = served.classifier.encoding.parsed
     try:
-        scored = await served.scores(decoded.texts, decoded.function_to_apply)
+        items = [parsed(text, f"text {index}") for index, text in enumerate(decoded.texts)]
+        scored = await served.scores(items, decoded.function_to_apply)
+    except SequenceError as error:
+        raise ProblemError(problems.INVALID_INFERENCE, f"#/inputs/0: {error}") from None
     except EmptyTextsError as error:
         empty = ", ".join(map(str, error.indices[:_MAX_INDICES]))
         detail = f"#/inputs/0: expected texts with at least one token each: empty are {empty}"

@@ -194,6 +194,9 @@ async def _answer(
 
 def explain_request(classifier: Classifier, request: ExplainRequest) -> list[Explained]:
     """Classifies and explains the texts of a request."""
+    if request.are_numbers or classifier.encoding.features:
+        detail = "expected texts, and a model of texts: sequences of numbers have no explanation"
+        raise problems.invalid_request([FieldError(detail=detail, pointer="#/inputs")])
     parameters = request.parameters or ExplainParameters()
     index = None if parameters.label is None else _index(classifier, parameters.label)
     encoded = classifier.locate(request.texts)

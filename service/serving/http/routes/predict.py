@@ -1,4 +1,4 @@
-"""`POST /predict`: classifies texts.
+"""`POST /predict`: classifies texts, or sequences of numbers.
 
 The JSON is that of the Hugging Face text-classification task, so that its clients work unchanged:
 https://huggingface.co/docs/inference-providers/tasks/text-classification.
@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import InputEncoding, Item
 from gatewise.service.model.scores import ScoreFunction, best_first
 from gatewise.service.serving.batching import EmptyTextsError, Scored
 from gatewise.service.serving.http.app_context import AppContext
@@ -33,7 +34,8 @@ from gatewise.service.serving.http.protocol.problems import (
     ProblemError,
     pointer,
 )
-from gatewise.vocab.errors import ArgumentError, GatewiseError
+from gatewise.vocab.corpus.sequences import as_numbers
+from gatewise.vocab.errors import ArgumentError, GatewiseError, SequenceError
 
 _log = logging.getLogger(__name__)
 
@@ -41,18 +43,23 @@ _log = logging.getLogger(__name__)
 def _inputs_kind(inputs: object) -> str | None:
     if isinstance(inputs, str):
         return "text"
-    return "texts" if isinstance(inputs, list) else None
+    if not isinstance(inputs, list):
+        return None
+    return "numbers" if inputs and isinstance(inputs[0], int | float | list | None) else "texts"
 
 
 # With a discriminator function, because a plain union reports one error for each of its members.
 Inputs = Annotated[
     Annotated[str, Tag("text")]
     # Validation stops at the first invalid text: a body of a million numbers costs one error.
-    | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("texts")],
+    | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("texts")]
+    # Numbers are checked once the model is known, which says how many a step has.
+    | Annotated[list[Any], Tag("numbers")],
     Discriminator(
         _inputs_kind,
         custom_error_type="inputs_type",
-        custom_error_message="expected a text or a list of texts",
+        custom_error_message="expected a text or a list of texts, or a sequence of numbers or a "
+        "list of sequences",
     ),
 ]
 
@@ -98,20 +105,66 @@ class TextsRequest(BaseModel):
             "examples": [
                 {"inputs": "Where is the nearest station?"},
                 {"inputs": ["Who wrote Hamlet?", "How far is it?"], "parameters": {"top_k": 3}},
+                {"inputs": [[0.5, 1.25], [0.75, None]]},
             ]
         },
     )
 
-    inputs: Inputs = Field(description="A text, or a list of at least one text.")
+    inputs: Inputs = Field(
+        description="A text, or a list of at least one text. For a model of sequences of numbers: "
+        "a sequence, which is a list of numbers, or of vectors if a step has several; or a list of "
+        "sequences. null is a missing number."
+    )
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether they are no texts."""
+        return isinstance(self.inputs, list) and not isinstance(self.inputs[0], str)
 
     @property
     def texts(self) -> list[str]:
-        """The texts as a list, also if `inputs` is a single text."""
+        """The texts as a list, also if `inputs` is a single text; numbers as one JSON text."""
+        if self.are_numbers:
+            return [orjson.dumps(self.inputs).decode()]
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
-    def pointer(self, index: int) -> str:
-        """Returns the JSON pointer to the text with this index."""
-        return "#/inputs" if isinstance(self.inputs, str) else f"#/inputs/{index}"
+    def is_one(self, features: int) -> bool:
+        """Whether `inputs` is one text, or one sequence of steps with so many numbers."""
+        if not self.are_numbers:
+            return isinstance(self.inputs, str)
+        step = self.inputs[0]
+        if features > 1 and isinstance(step, list):
+            step = step[0] if step else None
+        return not isinstance(step, list)
+
+    def pointer(self, index: int, features: int = 0) -> str:
+        """Returns the JSON pointer to the text or the sequence with this index."""
+        return "#/inputs" if self.is_one(features) else f"#/inputs/{index}"
+
+    def items(self, encoding: InputEncoding, max_texts: int) -> list[Item]:
+        """The texts or the sequences, as a model reads them.
+
+        Raises:
+            ProblemError: The model reads the other kind, or a sequence cannot be used.
+        """
+        features = encoding.features
+        if self.are_numbers != (features > 0):
+            kinds = ("texts", "sequences of numbers")
+            detail = f"expected {kinds[features > 0]}, which this model reads, received "
+            raise _invalid(detail + kinds[features == 0], "#/inputs")
+        if not features:
+            return [*self.texts]
+        sequences = [self.inputs] if self.is_one(features) else self.inputs
+        if len(sequences) > max_texts:
+            detail = f"expected at most {max_texts} sequences, received {len(sequences)}"
+            raise _invalid(detail, "#/inputs")
+        found: list[Item] = []
+        for index, sequence in enumerate(sequences):
+            try:
+                found.append(as_numbers(sequence, features))
+            except SequenceError as error:
+                raise _invalid(str(error), self.pointer(index, features)) from None
+        return found
 
 
 class PredictRequest(TextsRequest):
@@ -195,8 +248,9 @@ class Predict:
             thresholds = served.classifier.thresholds if parameters.above_threshold else None
             if parameters.above_threshold and thresholds is None:
                 raise problems.invalid_request([_NO_THRESHOLDS])
+            encoding = served.classifier.encoding
             future = served.ask(
-                request.texts,
+                request.items(encoding, self._context.settings.max_texts),
                 parameters.function_to_apply,
                 inline=await self._is_alone(),
                 when_slow=lambda: self._watch_client(future, receive),
@@ -269,13 +323,17 @@ def routes(predict: Predict) -> APIRouter:
     return router
 
 
+def _invalid(detail: str, place: str) -> ProblemError:
+    return problems.invalid_request([FieldError(detail=detail, pointer=place)])
+
+
 def check_function(classifier: Classifier, function_to_apply: ScoreFunction | None) -> None:
     """Checks that a score function suits a model."""
     try:
         classifier.check_function(function_to_apply)
     except ArgumentError as error:
         place = pointer(("parameters", "function_to_apply"))
-        raise problems.invalid_request([FieldError(detail=str(error), pointer=place)]) from None
+        raise _invalid(str(error), place) from None
 
 
 async def read_texts(
@@ -284,9 +342,9 @@ async def read_texts(
     """Reads and validates the body of a request with texts."""
     settings = context.settings
     request = await request_body.read(scope, receive, schema, settings.max_body_bytes)
-    if len(request.texts) > settings.max_texts:
+    if not request.are_numbers and len(request.texts) > settings.max_texts:
         detail = f"expected at most {settings.max_texts} texts, received {len(request.texts)}"
-        raise problems.invalid_request([FieldError(detail=detail, pointer="#/inputs")])
+        raise _invalid(detail, "#/inputs")
     if settings.log_texts:
         request_context(scope).texts = request.texts
     return request

@@ -1,0 +1,173 @@
+"""Time series as rows: chunks of observations, and what follows each.
+
+rows = windows(observations, steps=24, horizon=1, validation=0.1, test=0.2)
+model = gatewise.train(*rows.train, validation=rows.validation, test=rows.test,
+                       task="regression")
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatewise.vocab.errors import ArgumentError
+
+Floats = NDArray[np.float64]
+
+
+class SeriesRows(NamedTuple):
+    """Rows in the order of time, as `gatewise.train` takes them.
+
+    Attributes:
+        sequences: The chunks, `(rows, steps)` or `(rows, steps, features)`.
+        values: The number to predict from each, `(rows,)`.
+    """
+
+    sequences: Floats
+    values: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class SplitSeries:
+    """The rows of a series, split by time.
+
+    Attributes:
+        train: The earliest rows.
+        validation: Later ones; None if no share was asked for.
+        test: The latest ones; None likewise.
+    """
+
+    train: SeriesRows
+    validation: SeriesRows | None
+    test: SeriesRows | None
+
+
+def windows(
+    values: Any,
+    steps: int,
+    horizon: int = 1,
+    *,
+    target: Any = None,
+    validation: float = 0.0,
+    test: float = 0.0,
+) -> SplitSeries:
+    """Turns series into rows: as a window slides over a series, each chunk is a row.
+
+    A row holds the observations `t - steps + 1 … t`, and its number is the target at
+    `t + horizon`. Rows are split by time, never at random: every number of an earlier part is known
+    when the first forecast of a later part is made, so the `horizon - 1` rows between two parts are
+    left out. Rows without a number are left out too; missing observations, NaN, stay.
+
+    >>> rows = windows([1.0, 2.0, 3.0, 4.0, 5.0], steps=2, test=0.34).train
+    >>> rows.sequences.tolist(), rows.values.tolist()
+    ([[1.0, 2.0], [2.0, 3.0]], [3.0, 4.0])
+
+    Args:
+        values: One series: an array or a list of numbers, `(time,)`, or an array or a data frame of
+            vectors, `(time, features)`. Or several: a list of such series, whose rows are split
+            each by its own time.
+        steps: Observations of a chunk.
+        horizon: How many steps ahead the target is.
+        target: The column of the target among the features, by its number; or another series, as
+            long as `values`, or a list of them. None for the series itself, if it has one number a
+            step.
+        validation: Share of the rows that validate.
+        test: Share of the rows to report on at the end.
+
+    Raises:
+        ArgumentError: A series is too short, or an argument does not fit.
+    """
+    if steps < 1 or horizon < 1:
+        raise ArgumentError(
+            f"steps and horizon: expected 1 or more of each, received {steps} and {horizon}"
+        )
+    if min(validation, test) < 0 or validation + test >= 1:
+        raise ArgumentError(
+            "validation and test: expected shares from 0 that leave rows for training, received "
+            f"{validation} and {test}"
+        )
+    several = _are_several(values)
+    series = [_series(each) for each in values] if several else [_series(values)]
+    is_column = target is None or isinstance(target, int)
+    targets = [target] * len(series) if is_column or not several else list(target)
+    if len(targets) != len(series):
+        raise ArgumentError(
+            f"target: expected one for each of {len(series)} series, received {len(targets)}"
+        )
+    shares = (1 - validation - test, validation, test)
+    parts = [
+        _split(each, _target(each, of), steps, horizon, shares)
+        for each, of in zip(series, targets, strict=True)
+    ]
+    train, *later = (
+        SeriesRows(*map(np.concatenate, zip(*of_part, strict=True)))
+        for of_part in zip(*parts, strict=True)
+    )
+    asked = zip(later, shares[1:], strict=True)
+    return SplitSeries(train, *(rows if share else None for rows, share in asked))
+
+
+def _are_several(values: Any) -> bool:
+    return isinstance(values, list | tuple) and bool(values) and np.ndim(values[0]) > 0
+
+
+def _series(values: Any) -> Floats:
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim not in (1, 2):
+        raise ArgumentError(
+            "values: expected a series (time,) or (time, features), or a list of them, received "
+            f"an array of {found.ndim} dimensions"
+        )
+    return found
+
+
+def _target(series: Floats, target: Any) -> Floats:
+    if target is None:
+        if series.ndim == 2:
+            raise ArgumentError(
+                f"target: expected the number of a feature, or another series, because a step has "
+                f"{series.shape[1]} numbers; received none"
+            )
+        return series
+    if isinstance(target, int):
+        if series.ndim != 2 or not 0 <= target < series.shape[1]:
+            raise ArgumentError(f"target: expected the number of a feature, received {target}")
+        return series[:, target]
+    found = np.asarray(target, dtype=np.float64)
+    if found.shape != series.shape[:1]:
+        raise ArgumentError(
+            f"target: expected a series of {len(series)} numbers, as long as values, received "
+            f"{found.shape}"
+        )
+    return found
+
+
+def _split(
+    series: Floats, target: Floats, steps: int, horizon: int, shares: Sequence[float]
+) -> list[SeriesRows]:
+    """The rows of one series, in three parts."""
+    count = len(series) - steps - horizon + 1
+    if count < 1:
+        raise ArgumentError(
+            f"values: expected a series of {steps + horizon} observations or more, for steps="
+            f"{steps} and horizon={horizon}, received {len(series)}"
+        )
+    chunks = np.lib.stride_tricks.sliding_window_view(series[:-horizon], steps, axis=0)
+    chunks = np.moveaxis(chunks, -1, 1)
+    numbers = target[steps + horizon - 1 :]
+    bounds = np.rint(np.cumsum([0, *shares]) * count).astype(int)
+    parts = []
+    for first, last in pairwise(bounds.tolist()):
+        # The last number of the part before must be known at the end of the first chunk.
+        rows = np.arange(first + (horizon - 1 if first else 0), last)
+        rows = rows[~np.isnan(numbers[rows])]
+        parts.append(SeriesRows(chunks[rows], numbers[rows]))
+    if any(share and not len(rows.values) for share, rows in zip(shares, parts, strict=True)):
+        raise ArgumentError(
+            f"values: too few rows, {count}, for a part each of training, validation and test: "
+            "give a longer series, or other shares"
+        )
+    return parts

@@ -1,0 +1,99 @@
+"""Rows of time series: which numbers they hold, and which are known when."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import gatewise
+from gatewise.series import windows
+from gatewise.vocab.errors import ArgumentError
+
+
+@pytest.mark.parametrize("horizon", [1, 7])
+def test_a_row_holds_the_last_steps_and_the_number_ahead(horizon):
+    rows = windows(np.arange(30.0), 5, horizon).train
+    assert rows.sequences.shape == (30 - 5 - horizon + 1, 5)
+    np.testing.assert_array_equal(rows.sequences[3], np.arange(3.0, 8))
+    np.testing.assert_array_equal(rows.values, rows.sequences[:, -1] + horizon)
+
+
+def test_the_target_is_a_feature_or_another_series():
+    series = np.stack([np.arange(20.0), np.arange(20.0) * 10], axis=1)
+    of_feature = windows(series, 4, target=1).train
+    assert of_feature.sequences.shape == (16, 4, 2)
+    assert of_feature.values[0] == 40
+    of_other = windows(pd.DataFrame(series), 4, target=pd.Series(np.arange(20.0) * -1)).train
+    assert of_other.values[0] == -4
+
+
+@pytest.mark.parametrize("horizon", [1, 3, 6])
+def test_parts_follow_each_other_and_know_nothing_of_later_ones(horizon):
+    split = windows(np.arange(200.0), 10, horizon, validation=0.2, test=0.3)
+    parts = [split.train, split.validation, split.test]
+    left = 0.3 * (200 - 10 - horizon + 1) - (horizon - 1)
+    assert len(split.test.values) == pytest.approx(left, abs=1)
+    for earlier, later in pairwise(parts):
+        # A number of the earlier part is its time here.
+        assert earlier.values.max() == later.sequences[0, -1]
+        assert (np.diff(later.values) == 1).all()
+
+
+def test_several_series_are_windowed_and_split_each_by_itself():
+    split = windows([np.arange(20.0), np.arange(100.0, 130)], 5, test=0.5)
+    for rows in (split.train, split.test):
+        assert (np.diff(rows.sequences, axis=1) == 1).all()
+        assert {number < 50 for number in rows.values} == {True, False}
+    assert split.validation is None
+
+
+def test_rows_without_a_number_are_left_out_and_missing_observations_stay():
+    series = np.arange(12.0)
+    series[6] = np.nan
+    rows = windows(series, 3).train
+    assert len(rows.values) == 8
+    assert np.isnan(rows.sequences).any()
+    assert not np.isnan(rows.values).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((np.zeros(5), 5), "expected a series of 6 observations or more.*received 5"),
+        ((np.zeros((9, 2)), 3), "a step has 2 numbers; received none"),
+        ((np.zeros(9), 0), "expected 1 or more of each"),
+        ((np.zeros((2, 2, 2)), 1), "an array of 3 dimensions"),
+    ],
+)
+def test_what_cannot_be_windowed_is_refused(arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        windows(*arguments)
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    series = np.zeros((9, 2))
+    for options, message in (
+        ({"target": 2}, "number of a feature, received 2"),
+        ({"target": np.zeros(8)}, "expected a series of 9 numbers"),
+        ({"target": 0, "validation": 0.6, "test": 0.5}, "leave rows for training"),
+        ({"target": 0, "validation": 0.001}, "too few rows, 6"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            windows(series, 3, **options)
+
+
+def test_a_network_learns_the_next_observation():
+    time = np.arange(400)
+    series = 50 + 10 * np.sin(time / 5) + np.random.default_rng(1).normal(0, 0.3, 400)
+    rows = windows(series, 20, validation=0.2, test=0.2)
+    model = gatewise.train(
+        *rows.train,
+        validation=rows.validation,
+        test=rows.test,
+        network={"cell": "gru", "direction": "forward", "readout": "last", "dropout": 0.0},
+        units=8,
+        epochs=30,
+        learning_rate=0.02,
+    )
+    assert model.run.test.rmse < 0.2 * model.run.baselines.mean.rmse
