@@ -3,6 +3,7 @@
 import csv
 import json
 import pickle
+import re
 
 import numpy as np
 import onnxruntime as ort
@@ -200,3 +201,9 @@ def test_an_estimator_that_scikit_learn_scores_by_r2(test_rows):
     assert expected > 0.3
     with pytest.raises(CorpusError, match="requires y"):
         regressor.fit(texts, None)
+
+
+def test_the_shares_of_small_numbers_are_printed_with_digits(gatewise, scaled_numbers):
+    code, stdout, stderr = gatewise("explain", scaled_numbers(1e-7), "the film was superb")
+    assert code == 0, stderr
+    assert re.search(r"superb │ \+\d\.\d+e-0[67] ", stdout)
