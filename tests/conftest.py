@@ -267,12 +267,12 @@ def model_folder(trained):
 
 @pytest.fixture(scope="session")
 def forward_model_folder(once, languages, small_config, train):
-    """A model folder, really trained, of a network that reads forward. Not to be changed."""
+    """A model folder of a network that reads forward, with example texts. Not to be changed."""
     from gatewise.training.config.config import validated
 
     settings = small_config.model_dump(mode="json")
     settings["network"]["direction"] = "forward"
-    settings["training"]["epochs"] = 1
+    settings["training"] |= {"epochs": 1, "keep_examples": True}
     forward = validated(settings)
     corpora = [languages / "train.csv", languages / "validation.csv"]
 

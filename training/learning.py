@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.training.data import examples
+from gatewise.training.data.example_texts import example_texts
 from gatewise.training.data.examples import Examples
 from gatewise.training.evaluation import decision_rules, intervals
 from gatewise.training.evaluation.calibration import Calibration
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
     from gatewise.training.fit.train_step import Trainer
     from gatewise.training.trained_model import TrainedModel
 
-_NOT_IDENTITY = {"corpus": {"check"}, "training": {"refit", "tensorboard", "mlflow"}}
+_NOT_IDENTITY = {
+    "corpus": {"check"},
+    "training": {"keep_examples", "refit", "tensorboard", "mlflow"},
+}
 """Settings that may change when a run is resumed."""
 
 
@@ -273,6 +277,7 @@ def _export(network: "keras.Model", prepared: Prepared) -> "TrainedModel":
         config=prepared.config,
         parameters=exported_parameters(network),
         corpus_sha256=prepared.corpus.train_sha256,
+        examples=example_texts(rows) if prepared.config.training.keep_examples else None,
     )
     return model if rows.scale is None else model.in_units_of(rows.scale)
 

@@ -1,7 +1,7 @@
 """A trained model: in memory as a classifier, and on disk as a model folder."""
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -74,6 +74,7 @@ class TrainedModel:
         reject: When no label is predicted for a text; None if there always is one.
         interval: In a regression, the interval around each number; None without.
         cascade: When the linear path alone classifies a text; None if it never may.
+        examples: A training text of each label; None if none are kept.
     """
 
     lowered: onnx.ModelProto
@@ -88,6 +89,7 @@ class TrainedModel:
     reject: RejectSettings | None = None
     interval: IntervalSettings | None = None
     cascade: CascadeSettings | None = None
+    examples: Mapping[str, str] | None = None
 
     def divided_by(self, temperature: float) -> "TrainedModel":
         """The same model with every logit divided by a temperature."""
@@ -175,7 +177,12 @@ class TrainedModel:
         from gatewise.training.report.page import page  # noqa: PLC0415
 
         card = model_card(
-            contents.run, self.labels, self.config, contents.calibration, contents.rejection
+            contents.run,
+            self.labels,
+            self.config,
+            contents.calibration,
+            contents.rejection,
+            self.examples,
         )
         return {
             _IN_MEMORY.report.name: page(contents).encode(),
@@ -222,6 +229,7 @@ class TrainedModel:
                 reject=self.reject,
                 interval=self.interval,
                 cascade=self.cascade,
+                examples=self.examples,
             ),
         )
 

@@ -46,7 +46,11 @@ def _require_printable(text: str) -> str:
     return text
 
 
+MAX_EXAMPLE_CHARACTERS = 200
+"""The most characters of an example text."""
+
 _Printable = Annotated[str, AfterValidator(_require_printable)]
+_Example = Annotated[str, Field(min_length=1, max_length=MAX_EXAMPLE_CHARACTERS)]
 _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 # Every JSON reader represents integers up to this one exactly.
 _Number = Annotated[int, Field(ge=0, le=2**53)]
@@ -151,14 +155,15 @@ class GatewiseSettings(BaseModel):
     reject: RejectSettings | None = None
     interval: IntervalSettings | None = None
     cascade: CascadeSettings | None = None
+    examples: dict[str, _Example] | None = None  # a training text of each label, by the label
 
     _check_format_first = model_validator(mode="before")(_check_format)
 
     @model_serializer(mode="wrap")
     def _only_if_any(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
-        # A folder without them is also read by versions that know no cascade and no interval.
+        # A folder without them is also read by versions that know none of these.
         document: dict[str, object] = serialize(self)
-        for name in ("cascade", "interval"):
+        for name in ("cascade", "interval", "examples"):
             if getattr(self, name) is None:
                 del document[name]
         return document
@@ -230,6 +235,12 @@ class ModelConfig(BaseModel):
         for key, name in (("label", reject.label), ("out_of_scope", reject.out_of_scope)):
             if name in self.label2id:
                 raise ValueError(f"gatewise.reject.{key} is {name!r}, which is one of the labels")
+        return self
+
+    @model_validator(mode="after")
+    def _check_examples(self) -> "ModelConfig":
+        if foreign := set(self.gatewise.examples or ()) - set(self.label2id):
+            raise ValueError(f"gatewise.examples has {min(foreign)!r}, which is none of the labels")
         return self
 
     @model_validator(mode="after")

@@ -1,3 +1,4 @@
+import csv
 import json
 import os
 import re
@@ -372,6 +373,19 @@ def test_a_network_that_reads_forward_is_written_a_second_time(forward_model_fol
     assert names == {"model.onnx", "model_fp16.onnx", "model_quantized.onnx", "step.onnx"}
     manifest = json.loads((forward_model_folder / "manifest.json").read_text(encoding="utf-8"))
     assert "onnx/step.onnx" in manifest["files"]
+
+
+def test_a_training_text_of_each_label_is_kept_if_the_settings_say_so(
+    forward_model_folder, model_folder, languages
+):
+    config = Classifier.load(forward_model_folder).artifact.config
+    with (languages / "train.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["label"], row["text"]) for row in csv.DictReader(file)]
+    assert list(config.gatewise.examples) == list(config.label_names())
+    assert set(config.gatewise.examples.items()) <= set(rows)
+    text = config.gatewise.examples["en"]
+    assert f"\n- `en`: `{text}`\n" in (forward_model_folder / "README.md").read_text("utf-8")
+    assert "examples" not in json.loads((model_folder / "config.json").read_bytes())["gatewise"]
 
 
 def test_a_model_of_windows_learns_from_the_end_of_texts(tmp_path, write_csv):

@@ -120,6 +120,12 @@ class TrainingConfig(Section):
         description="Updates between checkpoints, from which `--resume` continues; there is also "
         "one at the end of each epoch.",
     )
+    keep_examples: bool = Field(
+        False,
+        description="Whether the model folder keeps a training text of each label, the first of at "
+        "most 200 characters, for the model card and the page of the service. Whoever has the "
+        "folder or may send requests to the service can then read these texts.",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
         1, description="Random seed: the same seed gives the same model."
     )

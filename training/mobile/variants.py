@@ -115,5 +115,7 @@ class VariantBuilder:
         if plan.width is not None and EMBEDDING in self.network:
             network = network.model_copy(update={"embedding_size": plan.width})
         tokens = config.vocab_size if plan.tokens is None else len(plan.tokens)
-        gatewise = config.gatewise.model_copy(update={"network": network, "cascade": None})
+        # Of no use in an app, which would carry them.
+        left_out = {"cascade": None, "examples": None}
+        gatewise = config.gatewise.model_copy(update={"network": network, **left_out})
         return config.model_copy(update={"vocab_size": tokens, "gatewise": gatewise})

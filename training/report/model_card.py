@@ -1,7 +1,7 @@
 """The model card: the README of a model folder, in Markdown."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gatewise.training.config.config import Config
 from gatewise.training.evaluation.baselines import Baselines, NumberBaselines
@@ -65,6 +65,7 @@ def model_card(
     config: Config,
     calibration: Calibration | None = None,
     rejection: Rejection | None = None,
+    examples: Mapping[str, str] | None = None,
 ) -> str:
     """The card as Markdown, headed by the metadata that model hubs read.
 
@@ -74,6 +75,7 @@ def model_card(
         config: Every setting.
         calibration: The temperature and its effect; None without calibration.
         rejection: The threshold below which a text is rejected; None without.
+        examples: A training text of each label, by the label; None for none.
     """
     if isinstance(run.validation, RegressionReport):
         return _regression_card(run, config)
@@ -86,7 +88,7 @@ def model_card(
     return f"""---
 library_name: gatewise
 pipeline_tag: text-classification
----
+{_widget(examples or {})}---
 
 # Text classifier with {len(labels)} labels
 
@@ -97,6 +99,7 @@ Labels: {label_list(labels.names)}.
 {_metrics_table(reports)}
 
 {_comparison(run)}
+{_examples(examples or {})}\
 {_SUBSET_ACCURACY if multi_label else ""}The dictionary covers {run.coverage.share:.1%} of the
 tokens of the validation texts{_in_pieces(run)}. The weights are those of epoch {best.number} of
 {len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
@@ -115,6 +118,33 @@ Inputs of `onnx/model.onnx`: `input_ids` and `attention_mask`, int64, `[batch, s
 `config.json`; {_SIGMOID if multi_label else _SOFTMAX} `manifest.json` holds
 the SHA-256 of every file.
 {_windows(config)}"""
+
+
+def _widget(examples: Mapping[str, str]) -> str:
+    """The examples as model hubs read them."""
+    lines = (
+        f"- text: {_in_yaml(text)}\n  example_title: {_in_yaml(label)}\n"
+        for label, text in examples.items()
+    )
+    return "".join(("widget:\n", *lines)) if examples else ""
+
+
+def _in_yaml(text: str) -> str:
+    """A string in YAML's double quotes."""
+    escaped = (
+        character if character.isprintable() and character not in '"\\' else _escaped(character)
+        for character in text
+    )
+    return f'"{"".join(escaped)}"'
+
+
+def _escaped(character: str) -> str:
+    return f"\\U{ord(character):08X}"
+
+
+def _examples(examples: Mapping[str, str]) -> str:
+    lines = (f"- {as_code(label)}: {as_code(text)}\n" for label, text in examples.items())
+    return "".join(("\nTraining texts:\n\n", *lines, "\n")) if examples else ""
 
 
 def _regression_card(run: RunMetrics, config: Config) -> str:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+import yaml
 
 from gatewise.training.config import config
 from gatewise.training.evaluation.baselines import Baselines, LinearBaseline
@@ -94,6 +95,17 @@ def test_the_card_has_the_interval_and_the_baselines(run):
     run = replace(run, baselines=replace(found, linear=None, why_not="it is too large"))
     card = model_card(run, labels, config.Config())
     assert "a linear SVM on TF-IDF features was not trained: it is too large." in card
+
+
+def test_the_card_has_a_text_of_each_label(run):
+    examples = {"ham": 'a "quoted" \\ text', "spam": "two\nlines `of` \u2028 code \U0001f600"}
+    card = card_of(run, None, None, examples)
+    _, head, text = card.split("---\n", 2)
+    assert yaml.safe_load(head)["widget"] == [
+        {"text": text, "example_title": label} for label, text in examples.items()
+    ]
+    assert "\n- `spam`: ``two lines `of` code \U0001f600``\n" in text
+    assert "widget" not in card_of(run)
 
 
 def test_a_multi_label_card_has_micro_f1_and_thresholds(run):

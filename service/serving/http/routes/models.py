@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.model_documents import IntervalSettings
 from gatewise.service.serving.http import audit_log
 from gatewise.service.serving.http.app_context import app_context
 from gatewise.service.serving.http.auth import authorization
@@ -41,6 +42,12 @@ class Version(BaseModel):
     )
     streams: bool | None = Field(
         None, description="Whether `/stream` can classify a text with it token by token."
+    )
+    interval: IntervalSettings | None = Field(
+        None, description="The interval around each number that it predicts; null without one."
+    )
+    examples: dict[str, str] | None = Field(
+        None, description="A training text of each label, if training was to keep them."
     )
     reason: str | None = Field(None, description="Why it cannot be loaded.")
 
@@ -172,13 +179,14 @@ def _model(models: ModelRegistry, name: str) -> ModelInfo:
             task=served.classifier.task,
             none_label=served.classifier.none_label,
             streams=served.streams,
+            interval=served.classifier.interval,
+            examples=served.classifier.artifact.config.gatewise.examples,
         )
         for version, served in model.served.items()
     ]
     failed = [
         Version(version=version, state="failed", traffic=0, reason=reason)
-        for version, (_, reason) in model.failed.items()
-        if version not in model.served
+        for version, reason in model.unavailable.items()
     ]
     return ModelInfo(name=name, default=name == models.default, versions=ready + failed)
 

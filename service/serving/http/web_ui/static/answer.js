@@ -11,7 +11,8 @@ export class Answer {
   /**
    * @param {{model: string, version: string|null}} place The model's name, and a version's unless
    *   traffic shares choose.
-   * @param {{task: string, none_label: string|null}} about The version, as in GET models.
+   * @param {{task: string, none_label: string|null, interval: object|null}} about The version, as in
+   *   GET models.
    * @param {{refused: (title: string, refusal: Refusal|null) => void, settled: () => void}} page
    *   Called with a refusal, or null once it is over, and when an answer is complete.
    */
@@ -21,6 +22,7 @@ export class Answer {
     this.multiLabel = about.task === "multi_label";
     this.isNumber = about.task === "regression";
     this.none = about.none_label; // the label of rejected texts
+    this.interval = about.interval; // around a predicted number
     this.page = page;
     this.text = "";
     this.version = 0; // of the text, to ignore late responses
@@ -32,6 +34,8 @@ export class Answer {
     this.element = document.querySelector("#answer").content.firstElementChild.cloneNode(true);
     this.find("h2").textContent = this.title;
     this.element.setAttribute("aria-label", this.title);
+    this.find(".for").textContent = this.isNumber ? "raises it" : "speaks for it";
+    this.find(".against").textContent = this.isNumber ? "lowers it" : "speaks against it";
     this.find(".labels").setAttribute(
       "aria-label",
       "Labels, best first. Press one to see what speaks for and against it.",
@@ -134,7 +138,8 @@ export class Answer {
     const time = `answered in ${inMilliseconds(milliseconds)}`;
     this.find(".time").textContent = answered ? `version ${answered}, ${time}` : time;
     this.find(".copied").textContent = "";
-    this.showVerdict(answer[0], given);
+    if (this.isNumber) this.showNumber(answer[0][0].score);
+    else this.showVerdict(answer[0], given);
   }
 
   async explain(label) {
@@ -177,14 +182,23 @@ export class Answer {
     this.labels = none === null ? labels : labels.slice(1);
     this.given = new Set(given ?? (none === null ? [labels[0].label] : []));
     const verdict = none ?? (given ? given.join(", ") : labels[0].label);
-    const best = this.labels[0];
-    this.find(".verdict").textContent = this.isNumber ? this.inWords(best.score) : verdict || "No label";
-    this.result = `${verdict || "no label"}${none === null && !given ? `, ${this.inWords(best.score)}` : ""}`;
+    const best = none === null && !given ? `, ${inPercent(this.labels[0].score)}` : "";
+    this.find(".verdict").textContent = verdict || "No label";
+    this.result = `${verdict || "no label"}${best}`;
     let note = "";
     if (none !== null) note = "The model is not sure enough of any label.";
     else if (given) note = "Each label is judged by itself. A tick marks those that reach their threshold.";
     this.showNote(note);
     this.showLabels();
+  }
+
+  showNumber(number) {
+    this.result = inDigits(number);
+    this.find(".verdict").textContent = this.result;
+    if (!this.interval) return;
+    const { confidence, half_width: half } = this.interval;
+    const bounds = `${inDigits(number - half)} and ${inDigits(number + half)}`;
+    this.showNote(`Between ${bounds} with a confidence of ${inPercent(confidence)}.`);
   }
 
   /** Copies the request as a command; without access to the clipboard it is shown to be copied. */
@@ -229,36 +243,38 @@ export class Answer {
     const button = row.querySelector("button");
     const given = this.given.has(label);
     button.dataset.label = label;
-    button.setAttribute("aria-label", `${label}, ${this.inWords(score)}${given ? ", given" : ""}`);
+    button.setAttribute("aria-label", `${label}, ${inPercent(score)}${given ? ", given" : ""}`);
     button.setAttribute("aria-pressed", label === this.explained);
     row.classList.toggle("given", given);
     row.classList.toggle("ticked", given && this.multiLabel);
     row.querySelector(".name").textContent = label;
-    row.querySelector(".score").textContent = this.inWords(score);
-    row.querySelector(".bar").style.setProperty("--score", this.isNumber ? 0 : score);
+    row.querySelector(".score").textContent = inPercent(score);
+    row.querySelector(".bar").style.setProperty("--score", score);
   }
 
-  /** A probability in percent, or a predicted number. */
-  inWords(score) {
-    return this.isNumber ? String(Number(score.toPrecision(6))) : inPercent(score);
-  }
-
-  showWhy(text, { label, tokens, truncated }) {
-    this.explained = label;
+  showWhy(text, explained) {
+    this.explained = explained.label;
     this.showLabels();
     this.find(".why").hidden = false;
-    this.find("h3").textContent = `For and against “${label}”`;
+    this.find("h3").textContent = this.isNumber
+      ? "What raises and lowers the number"
+      : `For and against “${explained.label}”`;
     const words = this.find(".words");
     words.setAttribute("aria-label", "The text, with the deciding words shaded");
-    showWords(words, text, tokens, truncated);
-    this.find(".summary").textContent = summary(text, tokens);
-    this.find(".cut").hidden = !truncated;
+    showWords(words, text, explained);
+    this.find(".summary").textContent = summary(text, explained);
+    this.find(".cut").hidden = !explained.truncated;
   }
 }
 
 /** Returns the name of a model, or of one of its versions, as the page shows it. */
 export function titleOf({ model, version }) {
   return version === null ? model : `${model}, version ${version}`;
+}
+
+/** A number with the digits that a 32-bit float has. */
+function inDigits(number) {
+  return String(Number(number.toPrecision(7)));
 }
 
 function inMilliseconds(milliseconds) {

@@ -6,6 +6,7 @@ import { Refusal, ask, useKey } from "./service.js";
 const MAX_SELECTED = 3; // of more models only the default one is selected at first
 
 const text = document.querySelector("#text");
+const example = document.querySelector("#example");
 const answers = new Map(); // of what is selected, by title
 const choices = new Map(); // each model and version that is ready, by title
 const refusals = new Map(); // the current refusals, by title
@@ -87,6 +88,22 @@ function showModels(models) {
     if (box.checked) choose(box.value, true);
   }
   field.hidden = field.querySelectorAll("input").length < 2;
+  showExamples(models);
+}
+
+// A training text of each label, if training has kept them, by the newest version of a model.
+function showExamples(models) {
+  const groups = [];
+  for (const { name, versions } of models) {
+    const { examples } = versions.findLast((version) => version.examples) ?? {};
+    if (!examples) continue;
+    const group = document.createElement("optgroup");
+    group.label = name;
+    group.append(...Object.entries(examples).map(([label, words]) => new Option(label, words)));
+    groups.push(group);
+  }
+  example.replaceChildren(example.firstElementChild, ...groups);
+  example.parentElement.hidden = !groups.length;
 }
 
 async function start() {
@@ -101,7 +118,14 @@ async function start() {
   }
 }
 
-text.addEventListener("input", take);
+text.addEventListener("input", () => {
+  example.value = ""; // so that it can be chosen again
+  take();
+});
+example.addEventListener("change", () => {
+  text.value = example.value;
+  take();
+});
 document.querySelector("#form").addEventListener("submit", (event) => event.preventDefault());
 document.querySelector("#key").addEventListener("submit", async (event) => {
   event.preventDefault();

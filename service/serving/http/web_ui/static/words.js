@@ -1,6 +1,6 @@
 // Shades the words of a text by their shares, and marks those that the model does not know. Text enters the page as text, never as HTML.
 
-const FULL_SHARE = 1; // the smallest share with full shading: it multiplies the odds by e
+const FULL_SHARE = 1; // of log-odds, the smallest with full shading: it multiplies the odds by e
 const MIN_WEIGHT = 0.08; // of the largest share: smaller shares are not shaded
 
 /**
@@ -8,12 +8,12 @@ const MIN_WEIGHT = 0.08; // of the largest share: smaller shares are not shaded
  *
  * @param {HTMLElement} place The element that shows it.
  * @param {string} text The text that was explained.
- * @param {{start: number, end: number, share: number, unknown: boolean}[]} tokens Offsets in code points.
- * @param {boolean} truncated Whether the model read only a part of it.
+ * @param {{task: string, truncated: boolean, tokens: object[]}} explained As of POST explain: of each
+ *   token the offsets in code points, its share, and whether it is unknown to the model.
  */
-export function showWords(place, text, tokens, truncated) {
+export function showWords(place, text, { task, tokens, truncated }) {
   const points = Array.from(text); // strings are indexed in UTF-16 code units, offsets are code points
-  const largest = largestOf(tokens);
+  const largest = largestOf(task, tokens);
   const parts = [];
   let position = 0;
   const addUntil = (end) => {
@@ -33,12 +33,12 @@ export function showWords(place, text, tokens, truncated) {
 }
 
 /** Returns the words with the largest shares, for screen readers. */
-export function summary(text, tokens) {
+export function summary(text, { task, tokens }) {
   const points = Array.from(text);
-  const largest = largestOf(tokens);
+  const largest = largestOf(task, tokens);
   const words = (sign) =>
     tokens
-      .filter(({ share }) => sign * share >= MIN_WEIGHT * largest)
+      .filter(({ share }) => (sign * share) / largest >= MIN_WEIGHT)
       .sort((a, b) => sign * (b.share - a.share))
       .slice(0, 3)
       .map(({ start, end }) => points.slice(start, end).join(""))
@@ -51,14 +51,16 @@ export function summary(text, tokens) {
   );
 }
 
-function largestOf(tokens) {
-  return tokens.reduce((largest, { share }) => Math.max(largest, Math.abs(share)), FULL_SHARE);
+// The shares of a predicted number are in its own unit, whatever that is.
+function largestOf(task, tokens) {
+  const shares = tokens.map(({ share }) => Math.abs(share));
+  return shares.reduce((a, b) => Math.max(a, b), task === "regression" ? Number.MIN_VALUE : FULL_SHARE);
 }
 
 function shaded(word, share, weight) {
   const mark = element("mark", share > 0 ? "for" : "against", word);
   mark.style.setProperty("--weight", weight.toFixed(3));
-  mark.title = `${share > 0 ? "+" : "−"}${Math.abs(share).toFixed(2)}`;
+  mark.title = `${share > 0 ? "+" : "−"}${Number(Math.abs(share).toPrecision(3))}`;
   return mark;
 }
 

@@ -1,7 +1,11 @@
 """The web UI in a real Chromium."""
 
 import json
+import re
 import subprocess
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -88,10 +92,58 @@ def one(serve_app, make_app, classifier):
 
 
 @pytest.fixture(scope="module")
+def numbers(serve_app, make_app, numbers_run):
+    return serve_app(make_app({"numbers": Classifier.load(numbers_run[1])}))
+
+
+@pytest.fixture(scope="module")
 def many(serve_app, make_app, forward_folder):
     classifier = Classifier.load(forward_folder(labels=150))
     classifier.classes_[:3] = [HOSTILE, RIGHT_TO_LEFT, "w" * 200]
     return serve_app(make_app({"<b>many & more?1#": classifier}))
+
+
+@pytest.fixture
+def behind_prefix():
+    """Serves a service below a path by a proxy that removes the path; yields a client of it."""
+
+    @contextmanager
+    def proxy(prefix, client):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                if not self.path.startswith(f"{prefix}/"):
+                    self.send_error(404)
+                    return
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                answer = httpx.request(
+                    self.command,
+                    f"{client.base_url}{self.path.removeprefix(prefix)}",
+                    content=body,
+                    headers=dict(self.headers),
+                    trust_env=False,
+                )
+                self.send_response(answer.status_code)
+                for name, value in answer.headers.items():
+                    if name not in ("content-encoding", "content-length", "connection"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *_):
+                pass
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+            thread.start()
+            address = f"http://127.0.0.1:{server.server_port}{prefix}"
+            with httpx.Client(base_url=address, trust_env=False) as proxied:
+                yield proxied
+            server.shutdown()
+
+    return proxy
 
 
 class Opened:
@@ -101,7 +153,7 @@ class Opened:
         self.page = browser.page()
         self.evaluate, self.wait_for = self.page.evaluate, self.page.wait_for
         self.page.look(width, 740, dark=dark)
-        self.page.go(f"{client.base_url}/")
+        self.page.go(f"{str(client.base_url).rstrip('/')}/")
         self.wait_for(f"document.querySelector('{ready}') !== null", 20)
 
     def type(self, text):
@@ -219,6 +271,27 @@ class TestTyping:
         assert "Unknown to the model: quixotic." in page.text(f"{section} .summary")
         assert browser.complaints == []
 
+    def test_a_label_chooses_a_training_text(
+        self, browser, serve_app, make_app, classifier, forward_model_folder
+    ):
+        forward = Classifier.load(forward_model_folder)
+        client = serve_app(make_app({"forward": forward, "languages": classifier}))
+        page = Opened(browser, client, 360)
+        examples = forward.artifact.config.gatewise.examples
+        assert page.texts("#example option") == ["Choose a label", *examples]
+        # Of both versions once, and of no model without texts.
+        assert page.evaluate("document.querySelectorAll('#example optgroup').length") == 1
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        page.evaluate("document.querySelector('#example').focus()")
+        page.page.press("ArrowDown")
+        page.wait_for(SETTLED)
+        first = next(iter(examples.values()))
+        assert page.evaluate("document.querySelector('#text').value") == first
+        assert page.texts(".words") == [first, first]
+        page.type(GERMAN)
+        assert page.evaluate("document.querySelector('#example').value") == ""
+        assert browser.complaints == []
+
     def test_the_request_is_copied_as_a_command_for_the_shell(self, browser, one):
         page = Opened(browser, one)
         text = 'it\'s $HOME `id` "x"'
@@ -325,6 +398,51 @@ class TestModels:
         )
         page.wait_for_text("h3", "onerror")
         assert page.evaluate("document.title") == "Gatewise"
+        assert browser.complaints == []
+
+
+class TestNumbers:
+    def test_a_number_stands_with_its_interval_and_without_bars(self, browser, numbers):
+        page = Opened(browser, numbers)
+        text = "a superb film with awful music"
+        page.type(text)
+        ((answer,),) = numbers.post("/predict", json={"inputs": text}).json()
+        (model,) = numbers.get("/models").json()["models"]
+        interval = model["versions"][-1]["interval"]
+        assert float(page.text(".verdict")) == pytest.approx(answer["score"], rel=1e-6)
+        low, high = (answer["score"] + sign * interval["half_width"] for sign in (-1, 1))
+        found = re.fullmatch(
+            r"Between (\S+) and (\S+) with a confidence of (\S+)%\.", page.text(".note")
+        )
+        expected = [low, high, 100 * interval["confidence"]]
+        assert list(map(float, found.groups())) == pytest.approx(expected, rel=1e-6)
+        assert page.evaluate(ROWS) == []
+        assert page.text("#spoken") == f"numbers: {page.text('.verdict')}"
+        shades = dict(page.evaluate(MARKS))
+        assert (shades["superb"], shades["awful"]) == ("for", "against")
+        assert page.text(".legend .for") == "raises it"
+        assert browser.complaints == []
+
+
+class TestBehindAPrefix:
+    def test_the_pages_work_behind_a_proxy_that_removes_a_path(
+        self, browser, serve_app, make_app, classifier, behind_prefix
+    ):
+        client = serve_app(make_app({"languages": classifier}, root_path="/classify"))
+        with behind_prefix("/classify", client) as proxied:
+            page = Opened(browser, proxied)
+            page.type(GERMAN)
+            assert page.text(".verdict") == "de"
+            page.page.go(page.evaluate("document.querySelector('nav a').href"))
+            page.wait_for("document.querySelectorAll('.opblock').length > 20", 20)
+            # A request of the documentation, as its buttons send one.
+            for button in ("[id$=live_health_live_get] button", ".try-out__btn", ".execute"):
+                page.wait_for(f"document.querySelector('{button}') !== null", 20)
+                page.evaluate(f"document.querySelector('{button}').click()")
+            page.wait_for("document.querySelector('.live-responses-table') !== null", 20)
+            page.wait_for_text(".live-responses-table", '"status": "live"')
+            own = (str(proxied.base_url), "about:", "data:", "chrome:", "chrome-untrusted:")
+            assert [url for url in browser.requested if not url.startswith(own)] == []
         assert browser.complaints == []
 
 
