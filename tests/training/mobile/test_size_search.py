@@ -40,6 +40,12 @@ def test_without_a_limit_the_precision_is_int8_or_as_requested(builder):
     assert [step.precision for step in steps_to(builder, None, "fp16")] == ["fp16"]
 
 
+def test_an_app_carries_no_training_texts(forward_model_folder):
+    loaded = read_model_folder(forward_model_folder)
+    assert loaded.config.gatewise.examples
+    assert b"examples" not in VariantBuilder(loaded, ()).variant("fp32").config_bytes
+
+
 def test_int8_is_not_taken_if_it_costs_too_much(builder, monkeypatch):
     accuracies = {"fp32": 0.95, "fp16": 0.95, "int8": 0.94}
 

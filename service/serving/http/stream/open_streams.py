@@ -19,7 +19,7 @@ _Result = TypeVar("_Result")
 
 
 class Streams:
-    """The open streams of one application: at most so many, of which so many are processed."""
+    """The open streams of one application: at most `max_streams`, `threads` processed at a time."""
 
     def __init__(self, max_streams: int, threads: int) -> None:
         self._max_streams = max_streams
@@ -55,7 +55,7 @@ class Streams:
         *args: _Arguments.args,
         **kwargs: _Arguments.kwargs,
     ) -> _Result:
-        """Calls a function in a thread, once one of so many threads is free."""
+        """Calls a function in a thread, once one of the threads is free."""
         async with self._threads:
             return await asyncio.to_thread(function, *args, **kwargs)
 

@@ -25,7 +25,7 @@ export class Answer {
     this.interval = about.interval; // around a predicted number
     this.page = page;
     this.text = "";
-    this.version = 0; // of the text, to ignore late responses
+    this.edits = 0; // of the text, to ignore late responses
     this.labels = []; // with their scores, best first
     this.given = new Set(); // the labels of the text
     this.explained = null; // the label that the shading explains
@@ -60,7 +60,7 @@ export class Answer {
   /** Classifies a text and shows the result. */
   take(text) {
     this.text = text;
-    this.version += 1;
+    this.edits += 1;
     this.stop();
     if (!text.trim()) {
       this.clear();
@@ -85,7 +85,7 @@ export class Answer {
   close() {
     this.closed = true;
     this.text = "";
-    this.version += 1;
+    this.edits += 1;
     this.stop();
   }
 
@@ -107,8 +107,8 @@ export class Answer {
     this.asking = true;
     let done = -1;
     try {
-      while (done !== this.version && this.text.trim()) {
-        done = this.version;
+      while (done !== this.edits && this.text.trim()) {
+        done = this.edits;
         await this.predict(this.text, done);
       }
     } catch (error) {
@@ -117,26 +117,26 @@ export class Answer {
       this.asking = false;
     }
     // The text has changed while the refused request ran.
-    if (done !== this.version && this.text.trim() && !this.retry) this.classify();
+    if (done !== this.edits && this.text.trim() && !this.retry) this.classify();
   }
 
-  async predict(text, version) {
+  async predict(text, edits) {
     const path = routeOf(this.place, "predict");
-    const { answer, version: answered, milliseconds } = await ask(path, { inputs: text });
+    const { answer, version, milliseconds } = await ask(path, { inputs: text });
     let given = null;
     // The version that has answered, where several share the traffic.
-    const at = answered ? { ...this.place, version: answered } : this.place;
+    const at = version ? { ...this.place, version } : this.place;
     if (this.multiLabel) {
       const parameters = { above_threshold: true };
       const { answer: above } = await ask(routeOf(at, "predict"), { inputs: text, parameters });
       given = above[0].map(({ label }) => label);
     }
-    if (version !== this.version) return;
+    if (edits !== this.edits) return;
     this.answeredBy = at;
     this.page.refused(this.title, null);
     this.element.hidden = false;
     const time = `answered in ${inMilliseconds(milliseconds)}`;
-    this.find(".time").textContent = answered ? `version ${answered}, ${time}` : time;
+    this.find(".time").textContent = version ? `version ${version}, ${time}` : time;
     this.find(".copied").textContent = "";
     if (this.isNumber) this.showNumber(answer[0][0].score);
     else this.showVerdict(answer[0], given);
