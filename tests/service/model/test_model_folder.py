@@ -3,11 +3,12 @@ import os
 import shutil
 
 import pytest
+from pydantic import ValidationError
 from tokenizers import Tokenizer
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
-from gatewise.service.model.model_documents import PRECISIONS, Manifest
+from gatewise.service.model.model_documents import PRECISIONS, Manifest, ModelConfig
 from gatewise.service.model.model_folder import (
     ModelFolder,
     check_target,
@@ -319,3 +320,18 @@ def test_long_text_is_truncated_as_the_config_says(multi_label_folder, tmp_path,
     (whole,) = classifier.encode([" ".join(kept)])
     assert (cut.truncated, whole.truncated) == (True, False)
     assert cut.ids.tolist() == whole.ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("examples", "reason"),
+    [
+        ({"klingon": "nuqneH"}, "gatewise.examples has 'klingon', which is none of the labels"),
+        ({"de": ""}, "examples.de"),
+        ({"de": "x" * 201}, "examples.de"),
+    ],
+)
+def test_invalid_examples_are_refused(model_folder, examples, reason):
+    document = json.loads((model_folder / "config.json").read_bytes())
+    document["gatewise"]["examples"] = examples
+    with pytest.raises(ValidationError, match=reason):
+        ModelConfig.model_validate(document)
