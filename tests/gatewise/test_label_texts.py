@@ -137,6 +137,11 @@ def test_what_cannot_label_is_refused(refused, endpoint, lines, tmp_path):
         ("--labels", "food,,travel", *url): "expected the names of two labels or more",
         (*LABELS, "--teacher", "http://"): "expected a base URL such as",
         (*LABELS, *url, "--set", "teacher.descriptions={spam='x'}"): "received one of 'spam'",
+        (*LABELS, *url, "--set", "teacher.prompt=What is it?"): "expected {text} where the text",
+        (
+            *(*LABELS, *url, "--set", "teacher.descriptions={food='x'}"),
+            *("--set", "teacher.prompt={text}?"),
+        ): "expected {labels} in teacher.prompt",
         (*LABELS, *url, "--text-column", "body"): "no column 'body'",
         (*LABELS, *url, "--rejects", lines): "it would overwrite",
     }.items():

@@ -1,9 +1,9 @@
 """The section `teacher`: a larger model that labels the texts which the network is trained on."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gatewise.training.config.section import Section
 
@@ -11,6 +11,12 @@ _COPIES, _MAX_COPIES = 20, 100
 _FEW_TEXTS, _MAX_TEXTS = 20_000, 100_000
 """Changed copies of all rows: below the first there are more than `_COPIES` of each row, and above
 the second fewer."""
+
+DEFAULT_PROMPT = (
+    "Which of these labels fits the text best?\n\n{labels}\n\n"
+    "Answer with the name of one label, exactly as it is written here, and nothing else.\n\n"
+    "Text: {text}\n\nLabel:"
+)
 
 
 class TeacherConfig(Section):
@@ -36,6 +42,11 @@ class TeacherConfig(Section):
         None,
         description="What labels mean, by label, for the prompt of the endpoint; the others are "
         "given to it by their names alone.",
+    )
+    prompt: str = Field(
+        DEFAULT_PROMPT,
+        description="What the endpoint is asked, with `{text}` where the text is to be and "
+        "`{labels}`, if wanted, where the list of the labels with their descriptions is.",
     )
     votes: Annotated[int, Field(ge=1, le=100)] = Field(
         5,
@@ -87,6 +98,16 @@ class TeacherConfig(Section):
         description="Whether the network is also trained without the teacher, to compare the two "
         "in the report.",
     )
+
+    @model_validator(mode="after")
+    def _prompt_has_places(self) -> Self:
+        if "{text}" not in self.prompt:
+            raise ValueError("teacher.prompt: expected {text} where the text is to be")
+        if self.descriptions and "{labels}" not in self.prompt:
+            raise ValueError(
+                "teacher.descriptions: expected {labels} in teacher.prompt, where they are to be"
+            )
+        return self
 
     @property
     def is_wanted(self) -> bool:

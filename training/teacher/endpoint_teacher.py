@@ -21,7 +21,6 @@ from gatewise.training.teacher.completion import RefusedTextError
 from gatewise.training.teacher.label_prompt import LabelPrompt
 from gatewise.training.teacher.teacher import TeacherCard, TeacherError
 from gatewise.training.teacher.vector_cache import OnTexts
-from gatewise.vocab.corpus.labels import Labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,8 +48,7 @@ class EndpointTeacher:
     def __init__(
         self,
         endpoint: "ChatEndpoint",
-        labels: Labels,
-        descriptions: Mapping[str, str],
+        prompt: LabelPrompt,
         votes: int,
         report: "Callable[[str], None]",
     ) -> None:
@@ -58,17 +56,13 @@ class EndpointTeacher:
 
         Args:
             endpoint: The endpoint.
-            labels: The labels.
-            descriptions: What some of them mean.
+            prompt: The question about a text.
             votes: Answers to each text, where an endpoint gives no log-probabilities.
             report: Called with what requests have cost so far.
-
-        Raises:
-            TeacherError: If a description is of another label.
         """
-        self._endpoint, self._votes, self._report = endpoint, votes, report
-        self._prompt = LabelPrompt(labels.names, descriptions)
-        self.width = len(labels)
+        self._endpoint, self._prompt = endpoint, prompt
+        self._votes, self._report = votes, report
+        self.width = prompt.width
         self.fingerprint = f"{self._prompt.digest}-{endpoint.url}-{endpoint.model}"
         self.card = TeacherCard(endpoint.model, "language model behind an endpoint", None, None)
         self._cache: AnswerCache | None = None
@@ -201,7 +195,11 @@ class EndpointTeacher:
         given = len(kept.votes)
         wanted = self._votes - sum(vote is not None for vote in kept.votes)
         count = min(wanted, 2 * self._votes - given) if several else 1
-        options: dict[str, object] = {"max_tokens": self._prompt.max_tokens}
+        options: dict[str, object] = {
+            "max_tokens": self._prompt.max_tokens,
+            # A small model answers in prose whatever it is told, unless the endpoint enforces this.
+            "response_format": self._prompt.answer_format,
+        }
         if several:
             options |= {"temperature": 1, **({"n": count} if count > 1 else {})}
         else:

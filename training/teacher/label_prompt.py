@@ -6,10 +6,12 @@ The labels are numbered and named; an answer is the name or the number of one an
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gatewise.training.config.teacher_section import DEFAULT_PROMPT
 from gatewise.training.teacher.completion import AnswerToken
 from gatewise.training.teacher.teacher import TeacherError
 
@@ -24,12 +26,19 @@ Message = dict[str, str]
 class LabelPrompt:
     """The prompt of some labels."""
 
-    def __init__(self, labels: Sequence[str], descriptions: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        descriptions: Mapping[str, str],
+        template: str = DEFAULT_PROMPT,
+    ) -> None:
         """Takes the labels.
 
         Args:
             labels: Two or more.
             descriptions: What those labels mean whose names do not say it.
+            template: The question, with `{text}` for the text and `{labels}` for the list of the
+                labels.
 
         Raises:
             TeacherError: If a description is of another label.
@@ -55,27 +64,40 @@ class LabelPrompt:
             mark = f"{numbers[index]}." if numbered else "-"
             meaning = f": {descriptions[label]}" if label in descriptions else ""
             lines.append(f"{mark} {label}{meaning}")
-        self._question = (
-            "Which of these labels fits the text best?\n\n"
-            f"{chr(10).join(lines)}\n\n"
-            "Answer with the name of one label, exactly as it is written here, and nothing else."
+        before, _, after = template.partition("{text}")
+        self._before, self._after = (
+            part.replace("{labels}", "\n".join(lines)) for part in (before, after)
         )
 
     @property
     def digest(self) -> str:
         """Digest of what the question depends on but for the text."""
-        document = json.dumps([self._question, list(self._labels)])
+        document = json.dumps([self._before, self._after, list(self._labels)])
         return hashlib.sha256(document.encode()).hexdigest()
 
     @property
     def characters(self) -> int:
         """Characters of the question without a text."""
-        return len(self._question)
+        return len(self._before) + len(self._after)
+
+    @property
+    def width(self) -> int:
+        """How many labels there are."""
+        return len(self._labels)
 
     @property
     def max_tokens(self) -> int:
         """Tokens that an answer may have: no name has more tokens than bytes."""
         return 8 + max(len(label.encode("utf-8", "surrogatepass")) for label in self._labels)
+
+    @property
+    def answer_format(self) -> dict[str, object]:
+        """The parameter `response_format` of a request: the name of a label as a JSON string."""
+        schema = {"type": "string", "enum": list(self._labels)}
+        return {
+            "type": "json_schema",
+            "json_schema": {"name": "label", "strict": True, "schema": schema},
+        }
 
     def messages(self, text: str, rejected: str | None = None) -> list[Message]:
         """The conversation about a text.
@@ -84,7 +106,7 @@ class LabelPrompt:
             text: The text.
             rejected: An earlier answer that was no label; None for the first question.
         """
-        question = {"role": "user", "content": f"{self._question}\n\nText: {text}\n\nLabel:"}
+        question = {"role": "user", "content": f"{self._before}{text}{self._after}"}
         if rejected is None:
             return [question]
         again = f"That is none of the labels. Answer with one of: {_listed(self._labels)}"
@@ -102,6 +124,7 @@ class LabelPrompt:
         >>> LabelPrompt(["ham", "spam"], {}).label_of("It is spam") is None
         True
         """
+        answer = _unquoted(answer)
         for form in (answer, answer.strip(), answer.strip(_AROUND)):
             if form in self._labels:
                 return self._labels.index(form)
@@ -121,6 +144,10 @@ class LabelPrompt:
             tokens: The tokens of the answer.
             label: The label that it is.
         """
+        answer = "".join(token.text for token in tokens)
+        if _unquoted(answer) != answer:
+            # The endpoint enforces this form: how it would rather begin says nothing of labels.
+            tokens = list(dropwhile(lambda token: not token.text.strip(_AROUND), tokens))
         found = np.zeros(len(self._labels))
         begun, share = "", 1.0
         for token in tokens:
@@ -145,6 +172,16 @@ class LabelPrompt:
             if begun:
                 return sorted(set().union(*begun))
         return []
+
+
+def _unquoted(answer: str) -> str:
+    """What an answer that is a JSON string says; any other as it is."""
+    if not answer.lstrip().startswith('"'):
+        return answer
+    try:
+        return str(json.loads(answer))
+    except ValueError:
+        return answer
 
 
 def _listed(labels: Sequence[str]) -> str:

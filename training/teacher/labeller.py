@@ -13,6 +13,7 @@ from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.teacher.encoder_choice import check_encoder, open_encoder
 from gatewise.training.teacher.endpoint_teacher import EndpointTeacher
 from gatewise.training.teacher.gatewise_model import GatewiseModel, is_gatewise_model
+from gatewise.training.teacher.label_prompt import LabelPrompt
 from gatewise.training.teacher.teacher import LabelledTexts, Teacher, TeacherCard, TeacherError
 from gatewise.training.teacher.vector_cache import OnTexts, VectorCache
 from gatewise.vocab.corpus.labels import Labels
@@ -92,8 +93,8 @@ def open_teachers(
 def open_endpoint(config: Config, labels: Labels, report: Callable[[str], None]) -> EndpointTeacher:
     """Opens the endpoint of `teacher.url`; see `EndpointTeacher`."""
     settings = config.teacher
-    descriptions = settings.descriptions or {}
-    return EndpointTeacher(_endpoint(config), labels, descriptions, settings.votes, report)
+    prompt = LabelPrompt(labels.names, settings.descriptions or {}, settings.prompt)
+    return EndpointTeacher(_endpoint(config), prompt, settings.votes, report)
 
 
 def _endpoint(config: Config) -> "ChatEndpoint":

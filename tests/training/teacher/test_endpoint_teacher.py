@@ -64,6 +64,9 @@ def test_probabilities_are_those_of_the_tokens(endpoint, opened):
     assert sum(done) == 4
     assert sorted(endpoint.texts) == ["a train", "bread", "cash"]
     assert {(body["temperature"], body["top_logprobs"]) for body in endpoint.requests} == {(0, 20)}
+    schema = {"type": "string", "enum": list(LABELS.names)}
+    formats = [body["response_format"] for body in endpoint.requests]
+    assert [each["json_schema"]["schema"] for each in formats] == [schema] * 3
     assert teacher.vectors([]).shape == (0, 3)
 
 

@@ -41,6 +41,8 @@ def test_a_refused_answer_is_told_and_the_labels_are_repeated(prompt):
         ("card_arrival, card_linking", None),
         ("other\n\nThe text is about a card.", None),
         ("", None),
+        (' "card_linking"', 1),
+        ('"card"', None),
     ],
 )
 def test_an_answer_is_one_label_or_none(prompt, answer, label):
@@ -51,6 +53,28 @@ def test_labels_that_are_numbers_are_not_numbered():
     prompt = LabelPrompt(["0", "1", "2"], {})
     assert "- 0\n- 1\n- 2\n" in prompt.messages("a")[0]["content"]
     assert [prompt.label_of(answer) for answer in ("0", "1", "2", "3")] == [0, 1, 2, None]
+
+
+def test_an_answer_in_json_is_read_as_json():
+    prompt = LabelPrompt(["etc.", 'a "b"', "é"], {})
+    answers = ('"etc."', r'"a \"b\""', r'"\u00e9"', '"etc')
+    assert [prompt.label_of(answer) for answer in answers] == [0, 1, 2, None]
+
+
+def test_what_an_enforced_answer_would_have_begun_with_is_not_counted(prompt):
+    tokens = [
+        AnswerToken('"', {'"': 0.1, "other": 0.8, "Card": 0.1}),
+        AnswerToken("other", {"other": 0.5, "card_linking": 0.25, "The": 0.25}),
+        AnswerToken('"', {'"': 1.0}),
+    ]
+    assert prompt.probabilities(tokens, 2).tolist() == pytest.approx([0, 1 / 3, 2 / 3])
+
+
+def test_another_question_has_places_for_the_text_and_the_labels():
+    prompt = LabelPrompt(["ham", "spam"], {"spam": "{text}"}, "{text} is?\n{labels}")
+    (message,) = prompt.messages("Buy {labels}")
+    assert message["content"] == "Buy {labels} is?\n1. ham\n2. spam: {text}"
+    assert prompt.digest != LabelPrompt(["ham", "spam"], {}, "{text} is?\n{labels}").digest
 
 
 def test_labels_that_differ_in_case_are_told_apart():
