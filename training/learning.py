@@ -37,6 +37,12 @@ _NOT_IDENTITY = {
 """Settings that may change when a run is resumed."""
 
 
+_UNSCALED = (
+    "The numbers are not standardized, which is most often the reason: set sequence.scale=standard"
+)
+"""What to try first where sequences of numbers are read as they are."""
+
+
 @dataclass(frozen=True)
 class Decisions:
     """What was chosen on the validation rows; None where the task or the settings need none."""
@@ -124,6 +130,7 @@ def _fit(
         on_progress,
         prior=prior if corpus.rows.scale is None else NUMBERS_PRIOR,
         resume=resume,
+        remedy=_UNSCALED if prepared.config.sequence.scale == "none" else None,
     )
     return trainer, replace(fitted, strength=solution.strength if solution else None)
 

@@ -85,9 +85,8 @@ def prepare(
 
 def _prepared_sequences(rows: Rows, config: Config, bad_rows: BadRows, folder: Path) -> Prepared:
     """The same of sequences of numbers, which have no dictionary and no linear path."""
-    config = config.changed("tokens", unit="vector").changed("training", linear_path="descended")
+    config = auto_settings.for_sequences(config, rows)
     sequences = chain.from_iterable(rows.train.texts())
     planned = sequence_blueprint(config, rows.features, len(rows.labels), sequences)
     corpus = encode_corpus(rows, None, config, bad_rows, folder)
-    config = auto_settings.with_epochs(config, corpus.train.tokens)
     return Prepared(config, None, planned, corpus)

@@ -238,6 +238,28 @@ def test_settings_of_sequences_are_refused_for_texts(train, languages, tmp_path,
         train(tmp_path / "model", settings, languages / "test.csv")
 
 
+def test_the_diagnosis_of_a_flat_cost_names_numbers_that_are_not_standardized(gestures):
+    sequences, _ = gestures(200, 9)
+    found = []
+    package.train(
+        [1e6 + np.abs(numbers) for numbers in sequences],
+        ["one", "other"] * 100,
+        scale="none",
+        units=4,
+        cell="rnn",
+        direction="forward",
+        readout="last",
+        epochs=4,
+        batch_size=8,
+        refit=False,
+        progress=found.append,
+        duplicates="ignore",
+    )
+    flat = [each.message for each in found if "the cost is flat" in getattr(each, "message", "")]
+    assert flat
+    assert "set sequence.scale=standard" in flat[0]
+
+
 def test_rows_of_another_width_are_bad_rows(gatewise, folder, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"sequence": [[1, 2]]}\n{"sequence": [1]}\n', encoding="utf-8")

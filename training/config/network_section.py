@@ -94,7 +94,9 @@ class NetworkConfig(Section):
         "words.",
     )
     dropout: _Share = Field(
-        0.5, description="Share of the pooled state set to zero at each training step."
+        0.5,
+        description="Share of the pooled state set to zero at each training step; of sequences of "
+        "numbers 0.1 unless it is set.",
     )
     word_dropout: _Share = Field(
         0.1, description="Share of tokens replaced by the unknown token at each training step."

@@ -26,7 +26,8 @@ class TrainingConfig(Section):
     epochs: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
         "auto",
         description="Epochs, at most; by default 12, and fewer, down to 4, if the training texts "
-        "have more than 400,000 tokens.",
+        "have more than 400,000 tokens. Of sequences of numbers, as many as make 2,000 updates, "
+        "from 12 to 200.",
     )
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         64, description="Texts of a batch."
@@ -107,7 +108,9 @@ class TrainingConfig(Section):
         "squared error in any case.",
     )
     patience: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        6, description="Epochs without a better validation metric after which training stops."
+        6,
+        description="Epochs without a better validation metric after which training stops; of "
+        "sequences of numbers by default at least a quarter of `epochs`, if these are `auto`.",
     )
     calibration: bool = Field(
         True,

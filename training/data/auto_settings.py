@@ -45,6 +45,13 @@ weighted by their label: without weights the others are hardly ever predicted.""
 _ENTRIES_PER_PIECE = 10
 """Of so many entries of the dictionary one is a piece of a word, where there are pieces."""
 
+_SEQUENCE_DROPOUT = 0.1
+"""The dropout of sequences of numbers, unless another is set."""
+
+_SEQUENCE_UPDATES, _MIN_EPOCHS, _MAX_EPOCHS, _PATIENT_SHARE = 2_000, 12, 200, 4
+"""Updates that the epochs of sequences add up to, the bounds of the epochs, and their share without
+an improvement after which training stops."""
+
 _SAMPLE = 50_000
 """Texts of each part that are used, evenly spaced."""
 
@@ -176,6 +183,31 @@ def with_class_weights(config: Config, rows: Rows) -> Config:
     is_possible = has_one and training.sampling == "natural" and _are_few(rows)
     is_balanced = is_possible and _has_dominant_label(rows)
     return config.changed("training", class_weights="balanced" if is_balanced else "none")
+
+
+def for_sequences(config: Config, rows: Rows) -> Config:
+    """Resolves what differs for sequences of numbers.
+
+    They have no linear path, which learns from a few epochs over texts: their epochs add up to some
+    thousand updates, and are too short to stop after a few. A pooled state of which half is set to
+    zero predicts no number exactly.
+
+    Args:
+        config: The run's settings.
+        rows: Its rows.
+    """
+    config = config.changed("tokens", unit="vector").changed("training", linear_path="descended")
+    if "dropout" not in config.network.model_fields_set:
+        config = config.changed("network", dropout=_SEQUENCE_DROPOUT)
+    training = config.training
+    if training.epochs == "auto":
+        updates = -(-len(rows.train) // training.batch_size)
+        epochs = min(_MAX_EPOCHS, max(_MIN_EPOCHS, -(-_SEQUENCE_UPDATES // updates)))
+        config = config.changed("training", epochs=epochs)
+        if "patience" not in training.model_fields_set:
+            patience = max(training.patience, epochs // _PATIENT_SHARE)
+            config = config.changed("training", patience=patience)
+    return config
 
 
 def with_epochs(config: Config, tokens: int) -> Config:

@@ -41,7 +41,7 @@ class DivergedError(GatewiseError):
     """The cost diverged at every learning rate tried."""
 
 
-def fit(
+def fit(  # noqa: PLR0913 — everything that a fit begins with
     trainer: Trainer,
     config: TrainingConfig,
     train: Examples,
@@ -51,6 +51,7 @@ def fit(
     *,
     prior: Prior | None = None,
     resume: bool = False,
+    remedy: str | None = None,
 ) -> Fitted:
     """Trains a network, which has the weights of its best epoch at the end.
 
@@ -67,6 +68,7 @@ def fit(
         on_progress: Called after each update and each epoch, and for each finding.
         prior: What is known of the weights of the paths before the validation rows.
         resume: Whether to resume from the checkpoint, if there is one.
+        remedy: What to try where the cost stays flat or diverges, before another learning rate.
 
     Raises:
         DivergedError: If the cost diverges even at the lowest rate tried.
@@ -74,7 +76,7 @@ def fit(
     """
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
-    run = _Run(trainer, config, train, validation, checkpoints, on_progress, prior)
+    run = _Run(trainer, config, train, validation, checkpoints, on_progress, prior, remedy)
     return run.run(resume=resume)
 
 
@@ -134,7 +136,9 @@ class _Run:
         checkpoints: Checkpoints,
         on_progress: OnProgress,
         prior: Prior | None,
+        remedy: str | None,
     ) -> None:
+        self._remedy = remedy
         self._trainer, self._loss, self._config = trainer, trainer.loss, config
         self._prior = prior
         self._train, self._validation = train, validation
@@ -270,12 +274,17 @@ class _Run:
         # A path that is solved fits the training rows before the first update.
         solved = self._config.linear_path == "solved"
         start = max(first, state.cost.guess) if solved else first
+        if self._remedy:
+            # States that are saturated by large numbers give random logits, from which the cost
+            # falls to that of guessing.
+            start = min(first, state.cost.guess)
         # The training cost is with dropout, so the validation loss must be flat too.
         if not reported and enough and diagnosis.flatness(start, epoch.validation_loss, 1.0):
             flat = diagnosis.flatness(start, epoch.loss, state.peak)
             if flat:
                 auto = self._config.learning_rate == "auto"
-                self._report(flat if auto else f"{flat}. Try training.learning_rate=auto")
+                remedy = self._remedy or (None if auto else "Try training.learning_rate=auto")
+                self._report(f"{flat}. {remedy}" if remedy else flat)
         if state.finished:
             stopped = state.update < self._updates
             losses = [ended.loss for ended in state.epochs]
@@ -293,8 +302,8 @@ class _Run:
             self._checkpoints.discard()  # resuming from it would fail again
             raise DivergedError(
                 f"training diverged at update {failed.update} with the learning rate "
-                f"{failed.peak:.3g}, after {failed.lowered} reductions: try a smaller "
-                "training.learning_rate, or training.clip_norm=1"
+                f"{failed.peak:.3g}, after {failed.lowered} reductions: "
+                f"{self._remedy or 'try a smaller training.learning_rate, or training.clip_norm=1'}"
             )
         if saved.state.update == saved.state.restored:
             # A lower rate did not help with this checkpoint, so its weights are not good.
@@ -304,7 +313,8 @@ class _Run:
         state = self._state
         state.peak, state.lowered = peak, failed.lowered + 1
         state.restored, state.findings = state.update, failed.findings
-        self._report(diagnosis.divergence(failed.update, failed.cost, failed.peak, peak))
+        found = diagnosis.divergence(failed.update, failed.cost, failed.peak, peak)
+        self._report(f"{found}. {self._remedy}" if self._remedy else found)
         self._save()
 
     def _restore(self, saved: Checkpoint) -> None:
