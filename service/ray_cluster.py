@@ -14,7 +14,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
-from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError, first_line
 
 NAMESPACE = "gatewise"
 
@@ -85,11 +85,6 @@ def connected(
         yield ClusterConnection(address is None, int(ray.cluster_resources().get("CPU", 0)))
     finally:
         ray.shutdown()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error of Ray, or its class."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _reach(address: str) -> None:
