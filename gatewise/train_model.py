@@ -66,7 +66,7 @@ def train(
         track = opened.enter_context(tracking(run_config, target, resume=resume))
         report = track.also(on_progress)
         try:
-            run = run_training(
+            trained = run_training(
                 corpora,
                 target,
                 run_config,
@@ -78,11 +78,11 @@ def train(
             )
         finally:
             free_session()
-        track.ended(run)
+        track.ended(trained.run)
         if track.trouble:
             on_progress(Finding(track.trouble))
         model = Model.load(target)
-        model.run = run
+        model.trained = trained
         if temporary:
             model.remove_with_it(temporary)
     return model
