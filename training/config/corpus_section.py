@@ -57,6 +57,11 @@ class CorpusConfig(Section):
         description="Share of each label's rows held out for validation if there is no validation "
         "corpus.",
     )
+    fold: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Which rows are held out for validation: for cross-validation, 0, 1 and so on "
+        "hold out different ones, and again the first once every row of a label was held out.",
+    )
     check: Check = Field(
         "stop",
         description="What the check of the corpus does before training: `stop` ends the run at a "

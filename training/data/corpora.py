@@ -201,7 +201,8 @@ def read(
         validation = others(corpora.validation, "validation")
     else:
         keys = counts.keys(labels)
-        held_out = split(keys, config.corpus.validation_share, config.training.seed)
+        share, fold = config.corpus.validation_share, config.corpus.fold
+        held_out = split(keys, share, config.training.seed, fold)
         if not held_out.any():
             raise CorpusError(
                 f"{corpora.train}: expected labels with two rows or more, one of which can be held "
@@ -224,6 +225,12 @@ def read(
     if config.corpus.duplicates != "ignore":
         found = _with_duplicates(found, config, folder)
     return replace(found, scale=ValueScale.of(found.train)) if is_regression else found
+
+
+def holds_out(corpora: Corpora) -> bool:
+    """Whether the validation rows are held out of the training corpus."""
+    splits = splits_of(corpora.train) if isinstance(corpora.train, Path) else {}
+    return corpora.validation is None and not {"train", "validation"} <= splits.keys()
 
 
 def _with_splits(folder: Path, corpora: Corpora, columns: Columns, options: ReadOptions) -> Corpora:
@@ -317,7 +324,7 @@ def _check_reject(config: Config, columns: FoundColumns) -> None:
         )
 
 
-def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]:
+def split(keys: NDArray[np.int32], share: float, seed: int, fold: int = 0) -> NDArray[np.bool_]:
     """Holds a share of each label's rows out (stratified split).
 
     A label with a single row keeps it for training; every other label gives at least one row,
@@ -328,6 +335,7 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
         keys: The label id of each row, `(rows,)`.
         share: Share of rows to hold out, between 0 and 1.
         seed: Seed of the choice.
+        fold: Which of the shares of each label's rows.
 
     Returns:
         Which rows are held out, `(rows,)`.
@@ -344,7 +352,7 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
         for number in generator.permutation(few)[: sum(counts) - wanted]:
             counts[number] = 0
     for rows, count in zip(labels, counts, strict=True):
-        held_out[generator.permutation(rows)[:count]] = True
+        held_out[np.roll(generator.permutation(rows), -fold * count)[:count]] = True
     return held_out
 
 
