@@ -21,6 +21,12 @@ class CorpusConfig(Section):
         description="Column that holds the label, the labels, or the number to predict. By default "
         "`label` if there is one, else `labels`, else `value`.",
     )
+    weight_column: str | None = Field(
+        None,
+        description="Column that holds the weight of each training row, a number that its loss is "
+        "multiplied by: 0 leaves the row out, and only the ratios of weights matter. Validation "
+        "and test rows count the same. By default all rows weigh the same.",
+    )
     delimiter: str | None = Field(
         None,
         description="Delimiter of CSV and TSV files: one character, or `tab`. By default it is "
@@ -83,7 +89,13 @@ class CorpusConfig(Section):
 
     def columns(self) -> Columns:
         """The columns of a corpus."""
-        return Columns(self.text_column, self.label_column, self.task, self.probability_prefix)
+        return Columns(
+            self.text_column,
+            self.label_column,
+            self.task,
+            self.probability_prefix,
+            self.weight_column,
+        )
 
     def read_options(self) -> ReadOptions:
         """How the files of a corpus are to be read."""

@@ -181,7 +181,8 @@ def read(
             f"reject.label={config.reject.label}: expected a name that no label has, but it is a "
             f"label of {corpora.train}: set reject.label to another"
         )
-    columns = replace(columns, task=reader.columns.task)
+    # Validation and test rows count the same.
+    columns = replace(columns, task=reader.columns.task, weight=None)
 
     unknown: list[UnknownLabels] = []
 

@@ -17,6 +17,9 @@ LABEL, LABELS, VALUE = "label", "labels", "value"
 """The columns that hold a label, a list of labels and a number unless others are named; a model
 that predicts numbers calls its one output `value`, too."""
 
+WEIGHT = "sample_weight"
+"""The column of the weights of rows that are in memory."""
+
 PROBABILITY_PREFIX = "probability_"
 """Prefix of the columns with the probability of each label, where none is named."""
 
@@ -32,6 +35,7 @@ class FoundColumns:
         probability_prefix: Prefix of the names of probability columns.
         labels: The labels, sorted, that have a probability column; the column `label` is then not
             read and may be missing. Empty without probability columns.
+        weight: The column of the weights of the rows; None if all weigh the same.
     """
 
     text: str
@@ -39,6 +43,7 @@ class FoundColumns:
     task: Task
     probability_prefix: str = ""
     labels: tuple[str, ...] = ()
+    weight: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +57,14 @@ class Columns:
         task: Whether a text has one label, several, or a number; `auto` takes several where the
             label column is called `labels`, and a number where it is called `value`.
         probability_prefix: Prefix of the names of probability columns, if there may be any.
+        weight: The column of the weights of the rows; None if all weigh the same.
     """
 
     text: str = "text"
     label: str | None = None
     task: Task | Literal["auto"] = "auto"
     probability_prefix: str | None = None
+    weight: str | None = None
 
     def found_in(self, records: "RecordStream | MemoryRecords") -> FoundColumns:
         """Find the columns in the files or the table of a corpus.
@@ -77,17 +84,19 @@ class Columns:
             of_names: dict[str, Task] = {LABELS: "multi_label", VALUE: "regression"}
             task = of_names.get(label, "single_label")
         records.require(self.text, "text_column")
+        if self.weight is not None:
+            records.require(self.weight, "weight_column")
         prefix = self.probability_prefix
         soft = sorted(
             name[len(prefix) :]
-            for name in present - {self.text, label}
+            for name in present - {self.text, label, self.weight}
             if prefix is not None and name.startswith(prefix)
         )
         if prefix is None or not soft:
             records.require(label, "label_column")
-            return FoundColumns(self.text, label, task)
+            return FoundColumns(self.text, label, task, weight=self.weight)
         _check_soft(records, prefix, soft)
-        return FoundColumns(self.text, label, task, prefix, tuple(soft))
+        return FoundColumns(self.text, label, task, prefix, tuple(soft), self.weight)
 
 
 def _check_soft(records: "RecordStream | MemoryRecords", prefix: str, labels: list[str]) -> None:
