@@ -322,6 +322,8 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         )
     y = _matrix_of(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            raise CorpusError("y: expected zeros and ones in an indicator matrix, received NaN")
         if type_of_target(y) != "multilabel-indicator":
             raise CorpusError(
                 "y: Unknown label type: expected a label for each text or an indicator matrix of "

@@ -179,7 +179,7 @@ def test_an_indicator_matrix_gives_several_labels(classifier, rows):
         (np.zeros((2, 2)), [1, 2], "X: expected one column of texts, received 2 columns"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), [1], "X: expected one column of texts"),
         (["a", "b"], np.array([[1, 0], [1, 0]]), "expected a row of each label"),
-        (["a", "b"], np.array([[1, np.nan], [0, 1]]), "y: Input contains NaN"),
+        (["a", "b"], np.array([[1, np.nan], [0, 1]]), "y: expected zeros and ones .* NaN"),
         (["a", "b"], [b"x", b"y"], "y: position 0: expected the label to be a string, an integer"),
         (["a", "b"], [{"x": 1}, {"y": 1}], "y: position 0: expected the label to be a string"),
         ([b"a", b"b"], [1, 2], "position 0: expected the text to be a string"),
