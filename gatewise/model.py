@@ -261,20 +261,21 @@ class Model(Classifier):
             f"units, {network.parameters:,} parameters",
             "folder": self.folder,
         }
-        if self.trained is not None:
-            # Loaded by the run.
-            from gatewise.training.evaluation.regression import RegressionReport  # noqa: PLC0415
-
-            part, report = self.trained.part, self.trained.report
-            if isinstance(report, RegressionReport):
-                rows["RMSE"] = (
-                    f"{report.rmse:.4g} on {report.rows:,} {part} rows, MAE {report.mae:.4g}"
-                )
+        try:
+            metrics = self.metrics
+        except ModelFolderError:  # it has none, or the folder is gone
+            metrics = {}
+        # A model that was exported has those of the export.
+        if part := metrics.get("reviewed"):
+            report = metrics[part]
+            of = f"on {report['rows']:,} {part} rows"
+            if self.task == "regression":
+                rows["RMSE"] = f"{report['rmse']:.4g} {of}, MAE {report['mae']:.4g}"
             else:
-                low, high = report.accuracy_interval
+                low, high = report["accuracy_interval"]
                 rows["accuracy"] = (
-                    f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval "
-                    f"{low:.4f} to {high:.4f}), macro F1 {report.macro_f1:.4f}"
+                    f"{report['accuracy']:.4f} {of} (95% interval {low:.4f} to {high:.4f}), "
+                    f"macro F1 {report['macro_f1']:.4f}"
                 )
         return html_table(rows)
 
