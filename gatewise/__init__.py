@@ -45,6 +45,7 @@ def train(
     texts: object,
     labels: object = None,
     *,
+    sample_weight: object = None,
     validation: object = None,
     test: object = None,
     out: "str | os.PathLike[str] | None" = None,
@@ -66,6 +67,8 @@ def train(
             probabilities, with a column for each label, are soft labels. A matrix without names
             numbers its labels from 0. Floats that are not all whole are numbers to predict;
             `task="regression"` says so of others.
+        sample_weight: The weight of each text, by which its loss is multiplied in training: 0
+            leaves it out, and only the ratios of weights matter. Metrics count every row the same.
         validation: Rows that choose the best epoch: a path, a data frame, or a pair of texts and
             labels. None holds a share of the training rows out.
         test: Rows to report on at the end, likewise; nothing is chosen by them.
@@ -93,6 +96,7 @@ def train(
         texts,
         labels,
         settings=settings,
+        sample_weight=sample_weight,
         validation=validation,
         test=test,
         out=out,

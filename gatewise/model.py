@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from gatewise.service.scoring.summary import Summary
     from gatewise.training.evaluation.evaluate import Report
     from gatewise.training.evaluation.regression import RegressionReport
+    from gatewise.training.report.contents import ReportContents
     from gatewise.training.report.figures import NotebookFigure
-    from gatewise.training.run_metrics import RunMetrics
     from gatewise.vocab.corpus.read_options import Quoting
 
 
@@ -42,12 +42,13 @@ class Model(Classifier):
     It can be pickled: the pickle holds the bytes of the folder, which are verified again.
 
     Attributes:
-        run: The metrics of the run that trained it; None if it was loaded.
+        trained: The metrics of the run that trained it, and what else its report is made from; None
+            if it was loaded.
     """
 
     def __init__(self, loaded: Artifact, *, threads: int = 1) -> None:
         super().__init__(loaded, threads=threads)
-        self.run: RunMetrics | None = None
+        self.trained: ReportContents | None = None
         self._threads = threads
         self._temporary: Callable[[], object] | None = None
         self._source: Path | MemoryFiles = loaded.folder.path.absolute()
@@ -80,7 +81,13 @@ class Model(Classifier):
     @cached_property
     def metrics(self) -> Mapping[str, Any]:
         """The metrics of the training run, as `metrics.json` has them."""
-        metrics: Mapping[str, Any] = json.loads(self._document("metrics.json"))
+        contents = self.contents()
+        if "metrics.json" not in contents:
+            raise ModelFolderError(
+                f"{self.folder}: expected metrics.json, as gatewise train and gatewise.train write "
+                "it"
+            )
+        metrics: Mapping[str, Any] = json.loads(contents["metrics.json"])
         return metrics
 
     def evaluate(
@@ -170,10 +177,27 @@ class Model(Classifier):
         )
 
     def report(self) -> "ReportPage":
-        """The report of the training run; a notebook shows it inline."""
+        """The report of the training run; a notebook shows it inline.
+
+        An estimator writes none: it is made here, in the process that fitted the model.
+
+        Raises:
+            ModelFolderError: The model was loaded from a folder or a pickle without a report.
+        """
         from gatewise.notebook_html import ReportPage  # noqa: PLC0415 — a notebook's
 
-        return ReportPage(self._document("report.html").decode())
+        contents = self.contents()
+        if "report.html" in contents:
+            return ReportPage(contents["report.html"].decode())
+        if self.trained is None:
+            raise ModelFolderError(
+                f"{self.folder}: expected report.html, which gatewise.train writes; call report in "
+                "the process that fits an estimator, and save the page"
+            )
+        # Needs the extra `train`, and a second to import.
+        from gatewise.training.report.page import page  # noqa: PLC0415
+
+        return ReportPage(page(self.trained))
 
     def curves(self) -> "NotebookFigure":
         """A matplotlib figure of the losses and the validation metric by epoch."""
@@ -239,32 +263,23 @@ class Model(Classifier):
             f"units, {network.parameters:,} parameters",
             "folder": self.folder,
         }
-        if self.run is not None:
-            # Loaded by the run.
-            from gatewise.training.evaluation.regression import RegressionReport  # noqa: PLC0415
-
-            part, report = (
-                ("test", self.run.test) if self.run.test else ("validation", self.run.validation)
-            )
-            if isinstance(report, RegressionReport):
-                rows["RMSE"] = (
-                    f"{report.rmse:.4g} on {report.rows:,} {part} rows, MAE {report.mae:.4g}"
-                )
+        try:
+            metrics = self.metrics
+        except ModelFolderError:  # it has none, or the folder is gone
+            metrics = {}
+        # A model that was exported has those of the export.
+        if part := metrics.get("reviewed"):
+            report = metrics[part]
+            of = f"on {report['rows']:,} {part} rows"
+            if self.task == "regression":
+                rows["RMSE"] = f"{report['rmse']:.4g} {of}, MAE {report['mae']:.4g}"
             else:
-                low, high = report.accuracy_interval
+                low, high = report["accuracy_interval"]
                 rows["accuracy"] = (
-                    f"{report.accuracy:.4f} on {report.rows:,} {part} rows (95% interval "
-                    f"{low:.4f} to {high:.4f}), macro F1 {report.macro_f1:.4f}"
+                    f"{report['accuracy']:.4f} {of} (95% interval {low:.4f} to {high:.4f}), "
+                    f"macro F1 {report['macro_f1']:.4f}"
                 )
         return html_table(rows)
-
-    def _document(self, name: str) -> bytes:
-        contents = self.contents()
-        if name not in contents:
-            raise ModelFolderError(
-                f"{self.folder}: expected {name}, as gatewise train and gatewise.train write it"
-            )
-        return contents[name]
 
     def score_file(
         self,

@@ -34,5 +34,6 @@ class ReportPage:
         # In a frame of its own, where its style and script meet nothing of the notebook's.
         return (
             f'<iframe srcdoc="{escape(self.html)}" sandbox="allow-scripts" title="training report" '
-            'style="width: 100%; height: 640px; border: 1px solid #8888"></iframe>'
+            'style="display: block; box-sizing: border-box; width: 100%; height: 640px; '
+            'border: 1px solid #8888"></iframe>'
         )

@@ -3,6 +3,7 @@
 import inspect
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -16,11 +17,11 @@ from gatewise.service.model.scores import reached
 from gatewise.sources import label_values, text_values
 from gatewise.training.config.config import Config, placed, sections_of
 from gatewise.vocab.corpus.data_frames import column_names, column_values, is_table
-from gatewise.vocab.errors import ArgumentError, CorpusError, TextsError
+from gatewise.vocab.errors import ArgumentError, CorpusError, GatewiseError, TextsError, first_line
 
 # How a file is read, and what `y` says by itself.
 _NOT_PARAMETERS = {
-    *("text_column", "label_column", "delimiter", "quoting", "encoding", "sheet"),
+    *("text_column", "label_column", "weight_column", "delimiter", "quoting", "encoding", "sheet"),
     *("probability_prefix", "task"),
 }
 # The settings with which a text may get no label.
@@ -81,11 +82,8 @@ class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
         # TensorFlow and what else trains take seconds to import.
         from gatewise.train_model import train  # noqa: PLC0415
 
-        if sample_weight is not None:
-            raise ArgumentError(
-                "sample_weight: expected None, because rows have no weights: repeat rows, or set "
-                "class_weights='balanced'"
-            )
+        if hasattr(sample_weight, "__array__"):
+            sample_weight = np.asarray(sample_weight)
         settings |= {full: getattr(self, name) for name, full in _FULL_NAMES.items()}
         with _ONE_FIT:
             progress = bool(self.verbose)
@@ -93,6 +91,7 @@ class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
                 texts,
                 targets,
                 settings=settings,
+                sample_weight=sample_weight,
                 validation=validation,
                 progress=progress,
                 with_report=False,
@@ -132,7 +131,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # 
         Args:
             X: The texts: a list, an array, a column, or a table with one column.
             y: The labels, or an indicator matrix `(texts, labels)`.
-            sample_weight: Must be None: rows have no weights.
+            sample_weight: The weight of each text, by which its loss is multiplied: 0 leaves it
+                out, and only the ratios of weights matter.
             X_validation: Texts that choose the best epoch; None holds a share of the texts out.
             y_validation: Their labels.
 
@@ -141,7 +141,7 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # 
         """
         texts, (labels, names, classes) = _texts(X), _targets(y)
         validation = None
-        if X_validation is not None:
+        if _has_validation(X_validation, y_validation):
             of_validation, _, others = _targets(y_validation)
             _check_columns(labels, others, classes)
             validation = (_texts(X_validation), of_validation)
@@ -228,7 +228,7 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]  # of
         """
         texts, numbers = _texts(X), _numbers(y)
         validation = None
-        if X_validation is not None:
+        if _has_validation(X_validation, y_validation):
             validation = (_texts(X_validation), _numbers(y_validation))
         task = {"corpus.task": "regression"}
         self.model_ = self._train(texts, numbers, validation, sample_weight, **task)
@@ -280,10 +280,28 @@ def _texts(X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
     return text_values(X)
 
 
+def _has_validation(X: Any, y: Any) -> bool:  # noqa: N803 — likewise
+    if (X is None) != (y is None):
+        raise ArgumentError("X_validation and y_validation: expected both of them or none")
+    return X is not None
+
+
 def _texts_to_predict(X: Any) -> list[str]:  # noqa: N803 — likewise
     return _texts(X)  # type: ignore[return-value]  # the model checks each
 
 
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Makes the errors of scikit-learn's functions errors on `y` of one line."""
+    try:
+        yield
+    except GatewiseError:
+        raise
+    except ValueError as error:
+        raise CorpusError(f"y: {first_line(error)}") from None
+
+
+@_own_errors()
 def _numbers(y: Any) -> list[object]:
     """The numbers of the texts; each is checked as in a row of a file."""
     if y is None:
@@ -295,6 +313,7 @@ def _numbers(y: Any) -> list[object]:
     return column_values(column_or_1d(y, warn=True))
 
 
+@_own_errors()
 def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     """The labels for a training run, the name of each class in it, and the classes."""
     if y is None:
@@ -303,6 +322,8 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
         )
     y = _matrix_of(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
+        if y.dtype.kind == "f" and not np.isfinite(y).all():
+            raise CorpusError("y: expected zeros and ones in an indicator matrix, received NaN")
         if type_of_target(y) != "multilabel-indicator":
             raise CorpusError(
                 "y: Unknown label type: expected a label for each text or an indicator matrix of "
@@ -325,7 +346,7 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     missing = next((place for place, value in enumerate(values) if value is None), None)
     if missing is not None:
         raise CorpusError(f"y: position {missing}: the label is missing")
-    names = [str(name) for name in label_values(values, "y")]
+    found = label_values(values, "y")
     array = np.asarray(y if hasattr(y, "dtype") else values)
     if array.dtype.kind == "O" and values and not isinstance(values[0], str):
         array = np.asarray(values)
@@ -334,6 +355,13 @@ def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
             "y: Unknown label type: continuous: expected strings, integers or booleans, received "
             f"{array[array != array.round()][0]}"
         )
+    for position, label in enumerate(found):
+        if not isinstance(label, str | int):
+            raise CorpusError(
+                f"y: position {position}: expected the label to be a string, an integer or a "
+                f"boolean, received a value of type {type(label).__name__}"
+            )
+    names = list(map(str, found))
     classes, first = np.unique(array, return_index=True)
     return names, [names[index] for index in first], classes
 

@@ -1,7 +1,9 @@
 """What a Python caller trains on or evaluates: a path, a table, or texts with their labels."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,11 @@ from gatewise.vocab.corpus.columns import (
     SEQUENCE,
     TEXT,
     VALUE,
+    WEIGHT,
 )
 from gatewise.vocab.corpus.data_frames import class_names, column_names, column_values, is_table
 from gatewise.vocab.corpus.memory_records import MemoryTable
-from gatewise.vocab.errors import CorpusError, TextsError
+from gatewise.vocab.errors import ArgumentError, CorpusError, TextsError
 
 if TYPE_CHECKING:
     from gatewise.vocab.corpus.columns import Columns
@@ -104,6 +107,40 @@ def _inputs(texts: Any, columns: "Columns") -> tuple[str, list[object]]:
     return (SEQUENCE if columns.text == TEXT else columns.text), list(texts)
 
 
+def with_weights(rows: Path | MemoryTable, weights: Any) -> Path | MemoryTable:
+    """Rows in memory with a column of weights; without one if all are equal and above 0.
+
+    Raises:
+        ArgumentError: The rows are in a file.
+        CorpusError: The weights are not as many as the rows.
+    """
+    if isinstance(rows, Path):
+        raise ArgumentError(
+            "sample_weight: expected rows in memory, received a path: set weight_column to the "
+            "column of the file that holds the weights"
+        )
+    if is_table(weights) or not hasattr(weights, "__iter__"):
+        raise CorpusError(
+            "sample_weight: expected a column of values, received one of type "
+            f"{type(weights).__name__}"
+        )
+    values = column_values(weights)
+    count = len(next(iter(rows.values.values())))
+    if len(values) != count:
+        raise CorpusError(
+            f"sample_weight: expected a weight for each of {count:,} texts, received "
+            f"{len(values):,}"
+        )
+    if all(value == 0 for value in values):
+        raise CorpusError(
+            "sample_weight: expected a weight above zero for some of the texts, received zeros"
+        )
+    first = values[0]
+    if isinstance(first, int | float) and 0 < first < math.inf and values == [first] * count:
+        return rows
+    return replace(rows, columns=(*rows.columns, WEIGHT), values={**rows.values, WEIGHT: values})
+
+
 def text_values(texts: Any) -> list[object]:
     """The texts as a list, missing ones as None; each is checked as a row of a file is.
 
@@ -150,7 +187,8 @@ def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     read = [
         column
         for column in keys
-        if column in (text, *labels) or (prefix is not None and column.startswith(prefix))
+        if column in (text, *labels, columns.weight)
+        or (prefix is not None and column.startswith(prefix))
     ]
     values = {column: column_values(table[keys[column]]) for column in read}
     for column in labels:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gatewise.inputs import bad_rows_policy, check_outputs
 from gatewise.model import Model
 from gatewise.service.model.model_folder import check_target
-from gatewise.sources import are_numbers, pair_source, source_of
+from gatewise.sources import are_numbers, pair_source, source_of, with_weights
 from gatewise.training.config.config import Config, of_settings
 from gatewise.training.config.teacher_section import is_url
 from gatewise.training.data.corpora import Corpora, task_of
@@ -21,8 +21,9 @@ from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.pipeline import train as run_training
 from gatewise.training.tracking.track import tracking
-from gatewise.vocab.corpus.columns import PROBABILITY_PREFIX
+from gatewise.vocab.corpus.columns import PROBABILITY_PREFIX, WEIGHT
 from gatewise.vocab.corpus.memory_records import MemoryTable
+from gatewise.vocab.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +47,11 @@ def train(
     start_from: Model | str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: Shown = None,
+    sample_weight: object = None,
     with_report: bool = True,
 ) -> Model:
     """Trains a model; the arguments are those of `gatewise.train`, and those of the pipeline."""
-    run_config, corpora = prepare(texts, labels, validation, test, settings, config)
+    run_config, corpora = prepare(texts, labels, validation, test, settings, config, sample_weight)
     aside = None if rejects is None else Path(rejects)
     with ExitStack() as opened:
         temporary = None if out is not None else opened.enter_context(_kept_if_whole())
@@ -67,7 +69,7 @@ def train(
         track = opened.enter_context(tracking(run_config, target, resume=resume))
         report = track.also(on_progress)
         try:
-            run = run_training(
+            trained = run_training(
                 corpora,
                 target,
                 run_config,
@@ -79,11 +81,11 @@ def train(
             )
         finally:
             free_session()
-        track.ended(run)
+        track.ended(trained.run)
         if track.trouble:
             on_progress(Finding(track.trouble))
         model = Model.load(target)
-        model.run = run
+        model.trained = trained
         if temporary:
             model.remove_with_it(temporary)
     return model
@@ -96,6 +98,7 @@ def prepare(
     test: object,
     settings: "Mapping[str, object]",
     config: str | os.PathLike[str] | None = None,
+    sample_weight: object = None,
 ) -> tuple[Config, Corpora]:
     """The settings and the corpora of a run."""
     run_config = of_settings(named_teacher(settings), None if config is None else Path(config))
@@ -114,6 +117,15 @@ def prepare(
         pair_source(rows, columns, f"{part} rows")
         for part, rows in (("validation", validation), ("test", test))
     )
+    if sample_weight is not None:
+        if columns.weight is not None:
+            raise ArgumentError(
+                "sample_weight and weight_column: expected one of them: leave the other out"
+            )
+        weighted = with_weights(train, sample_weight)
+        if weighted is not train:
+            train = weighted
+            run_config = run_config.changed("corpus", weight_column=WEIGHT)
     return run_config, Corpora(train, *others)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError, first_line
 
 # They turn off usage statistics, the deduplication of similar log lines, the prefix of log lines,
 # and the copy of the replicas' logs on standard error.
@@ -99,11 +99,6 @@ def connected(
         yield ClusterConnection(address is None, int(ray.cluster_resources().get("CPU", 0)))
     finally:
         ray.shutdown()
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error of Ray, or its class."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _reach(address: str) -> None:

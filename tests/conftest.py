@@ -242,8 +242,8 @@ def train(briefly_timed):
     from gatewise.training.pipeline import train
     from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 
-    return lambda out, config, *paths: train(
-        Corpora(*paths), out, config, StopAtBadRows(), lambda _: None
+    return lambda out, config, *paths: (
+        train(Corpora(*paths), out, config, StopAtBadRows(), lambda _: None).run
     )
 
 

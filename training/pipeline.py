@@ -80,7 +80,7 @@ def train(  # noqa: PLR0913 — everything that a run begins with
     is_trial: bool = False,
     earlier: EarlierModel | None = None,
     with_report: bool = True,
-) -> RunMetrics:
+) -> ReportContents:
     """Trains a classifier and writes its model folder, whole or not at all.
 
     Args:
@@ -96,6 +96,9 @@ def train(  # noqa: PLR0913 — everything that a run begins with
         earlier: The model that the run starts from; None for a fresh network.
         with_report: Whether the folder has a report and a model card; without, there are no
             baselines, and the exported models are neither compared nor timed.
+
+    Returns:
+        The metrics of the run, and what else its report is made from.
 
     Raises:
         GatewiseError: If the rows cannot be used or the folder cannot be written.
@@ -170,7 +173,7 @@ def train(  # noqa: PLR0913 — everything that a run begins with
         )
         with write_model_folder(out) as folder:
             model.write(folder, contents, with_report=with_report)
-        return run
+        return contents
 
 
 def check_corpus(corpora: Corpora, config: Config) -> CorpusCheck:

@@ -20,6 +20,11 @@ class GatewiseError(Exception):
         self.option = option
 
 
+def first_line(error: Exception) -> str:
+    """The first line of the message of a library's error, truncated; or its class."""
+    return (str(error).strip().partition("\n")[0] or type(error).__name__)[:300]
+
+
 class CorpusError(GatewiseError, ValueError):
     """A data file that cannot be read, or rows that cannot be used.
 

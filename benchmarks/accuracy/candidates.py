@@ -103,7 +103,7 @@ def _gatewise(draw: Draw, settings: Sequence[str]) -> Outcome:
         )
         run = train(
             corpora, folder / "model", config.without_places(), StopAtBadRows(), lambda _: None
-        )
+        ).run
     if run.test is None or isinstance(run.test, RegressionReport):
         raise BenchmarkError("expected a report on the labels of the test rows")
     chosen = f"epoch {run.fitted.best.number} of {len(run.fitted.epochs)}"

@@ -79,5 +79,5 @@ def train(
                     err=True,
                 )
             raise
-    if model.run is not None:
-        show_run(model.run, out)
+    if model.trained is not None:
+        show_run(model.trained.run, out)

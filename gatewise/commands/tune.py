@@ -30,6 +30,14 @@ def tune(
         float | None,
         typer.Option(parser=seconds, metavar="TIME", help="Time limit, such as 30m or 1h30m."),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Networks trained for each trial, each with other rows held out; by default 5 "
+            "where rows are few.",
+        ),
+    ] = None,
     config: command_options.ConfigFile = None,
     set_: command_options.Assignments = None,
     text_column: command_options.TextColumnSetting = None,
@@ -62,7 +70,7 @@ def tune(
             out,
             run_config,
             searched,
-            SearchLimits(trials, time_budget),
+            SearchLimits(trials, time_budget, folds),
             partial(bad_rows_policy, rejects),
             callbacks,
             resume=resume,

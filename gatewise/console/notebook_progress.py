@@ -1,16 +1,20 @@
-"""A progress bar in a notebook, by tqdm as notebooks have it."""
+"""A progress bar in a notebook: HTML that is updated in place, which needs no widgets."""
 
 import sys
-import warnings
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from html import escape
+from typing import TYPE_CHECKING
 
 from gatewise.console.training_console import epoch_line
 from gatewise.printable import printable
 
 if TYPE_CHECKING:
     from gatewise.training.fit.progress import Finding, OnProgress, Progress
+
+_SECONDS = 0.25
+"""Time between two updates of the bar, which each are a message to the notebook."""
 
 
 def in_notebook() -> bool:
@@ -23,27 +27,31 @@ def in_notebook() -> bool:
 
 @contextmanager
 def notebook_progress() -> "Iterator[OnProgress]":
-    """A bar over updates with the results of the last epoch; findings are written below it."""
+    """A bar for the current stage with the results of the last epoch; findings are below it."""
+    from IPython.display import HTML, display  # noqa: PLC0415 — a notebook's
+
     from gatewise.training.fit.progress import Finding  # noqa: PLC0415
 
-    with warnings.catch_warnings():
-        # Without ipywidgets the bar is a line of text, which is good enough.
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm  # noqa: PLC0415
-
-        bar: Any = tqdm(desc="fitting", unit=" updates", leave=True)
+    bar = display(HTML("reading the rows …"), display_id=True)
+    shown_at, result = 0.0, ""
 
     def on_progress(progress: "Progress | Finding") -> None:
+        nonlocal shown_at, result
         if isinstance(progress, Finding):
-            bar.write(printable(progress.message))
+            sys.stdout.write(f"{printable(progress.message)}\n")
             return
-        if progress.steps != bar.total:
-            bar.reset(total=progress.steps)
-        bar.update(progress.step - bar.n)
-        if line := epoch_line(progress):
-            bar.set_postfix_str(line)
+        line, now = epoch_line(progress), time.monotonic()
+        result = line or result
+        if line or progress.step == progress.steps or now >= shown_at + _SECONDS:
+            shown_at = now
+            bar.update(HTML(_html(progress, result)))
 
-    try:
-        yield on_progress
-    finally:
-        bar.close()
+    yield on_progress
+
+
+def _html(progress: "Progress", result: str) -> str:
+    return (
+        f'<progress value="{progress.step}" max="{progress.steps}"></progress> '
+        f"{escape(progress.stage)}: {progress.step:,} of {progress.steps:,}"
+        f"{f'; {escape(result)}' if result else ''}"
+    )

@@ -20,7 +20,7 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.input_encoding import InputCounter, Item, encoding_of
 from gatewise.service.model.model_documents import PRECISIONS, Precision
 from gatewise.service.model.model_folder import Artifact, read_model_folder
-from gatewise.service.model.onnx_session import first_line, open_session
+from gatewise.service.model.onnx_session import open_session
 from gatewise.service.model.scores import (
     SCORE_FUNCTIONS,
     ScoreFunction,
@@ -31,7 +31,7 @@ from gatewise.service.model.scores import (
 )
 from gatewise.service.model.window_pooling import pool_windows
 from gatewise.vocab.corpus.columns import Task
-from gatewise.vocab.errors import ArgumentError, EmptyTextError
+from gatewise.vocab.errors import ArgumentError, EmptyTextError, first_line
 from gatewise.vocab.tokenizer.encoding import (
     Batch,
     Encoded,

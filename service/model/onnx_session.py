@@ -5,6 +5,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from gatewise.service.model.errors import ModelFolderError
+from gatewise.vocab.errors import first_line
 
 
 def open_session(contents: bytes, file: Path, threads: int) -> ort.InferenceSession:
@@ -20,8 +21,3 @@ def open_session(contents: bytes, file: Path, threads: int) -> ort.InferenceSess
         return ort.InferenceSession(contents, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from Exception alone
         raise ModelFolderError(f"{file}: onnxruntime refuses it: {first_line(error)}") from None
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error of onnxruntime, truncated."""
-    return str(error).partition("\n")[0][:300]

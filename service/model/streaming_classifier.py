@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.model_folder import Artifact, read_model_folder
-from gatewise.service.model.onnx_session import first_line, open_session
+from gatewise.service.model.onnx_session import open_session
 from gatewise.service.model.onnx_validation.onnx_parser import NEXT, OUTPUT, STATE, TOKEN
 from gatewise.service.model.scores import SCORE_FUNCTIONS, apply
-from gatewise.vocab.errors import EmptyTextError, GatewiseError, TokenizerError
+from gatewise.vocab.errors import EmptyTextError, GatewiseError, TokenizerError, first_line
 from gatewise.vocab.tokenizer.incremental_tokenizer import IncrementalTokenizer
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 

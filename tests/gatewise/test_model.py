@@ -147,6 +147,7 @@ def test_a_notebook_shows_a_table_the_report_and_figures(reviewer, tmp_path, mul
     table = reviewer._repr_html_()
     assert "2: bad, good" in table
     assert "validation rows (95% interval" in table
+    assert package.load(reviewer.folder)._repr_html_() == table
     report = reviewer.report()
     assert report.html == (reviewer.folder / "report.html").read_text(encoding="utf-8")
     assert report._repr_html_().startswith('<iframe srcdoc="&lt;!DOCTYPE html&gt;')

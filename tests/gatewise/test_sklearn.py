@@ -1,5 +1,6 @@
 """`gatewise.sklearn.TextClassifier`: an estimator among scikit-learn's."""
 
+import gc
 import pickle
 
 import joblib
@@ -17,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_s
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from gatewise.sklearn import TextClassifier
+from gatewise.sklearn import TextClassifier, TextRegressor
 from gatewise.training.config.config import Config
 from gatewise.vocab.errors import GatewiseError
 
@@ -97,6 +98,14 @@ def test_it_is_pickled_with_its_model(fitted, rows, tmp_path):
     assert (tmp_path / "model" / "onnx" / "model.onnx").is_file()
 
 
+def test_it_has_a_report_in_the_process_that_fitted_it(fitted):
+    page = fitted.model_.report().html
+    assert "Text classifier with 2 labels" in page
+    assert "Exported models" not in page
+    with pytest.raises(GatewiseError, match=r"expected report\.html, which gatewise\.train writes"):
+        pickle.loads(pickle.dumps(fitted)).model_.report()
+
+
 def test_a_pipeline_is_searched_and_cross_validated(classifier, rows):
     lower = FunctionTransformer(lambda texts: [text.lower() for text in texts])
     search = GridSearchCV(
@@ -126,6 +135,20 @@ def test_its_predictions_are_features_calibrated_and_voted_on(classifier, rows):
     assert make_pipeline(columns, classifier).fit(frame, labels).score(frame, labels) > 0.8
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_a_fit_leaves_no_graph_behind(classifier, rows, cell):
+    import tensorflow as tf
+
+    def graphs_after_a_fit():
+        clone(classifier).set_params(cell=cell).fit(*rows)
+        gc.collect()
+        return sum(issubclass(type(each), tf.Graph) for each in gc.get_objects())
+
+    # The first fit traces what all share.
+    graphs_after_a_fit()
+    assert graphs_after_a_fit() == graphs_after_a_fit()
+
+
 def test_an_indicator_matrix_gives_several_labels(classifier, rows):
     texts, labels = rows
     matrix = np.stack([labels == 10, labels == 2, np.arange(len(labels)) % 2 == 0], axis=1)
@@ -136,8 +159,6 @@ def test_an_indicator_matrix_gives_several_labels(classifier, rows):
     assert set(np.unique(predicted)) <= {0, 1}
     assert ((scores >= 0) == predicted).mean() > 0.99
     assert (predicted[:, 0] == matrix[:, 0]).mean() > 0.9
-    with pytest.raises(GatewiseError, match=r"expected report\.html, as gatewise train"):
-        fitted.model_.report()
     assert fitted.model_.metrics["baselines"] is None
 
 
@@ -158,12 +179,21 @@ def test_an_indicator_matrix_gives_several_labels(classifier, rows):
         (np.zeros((2, 2)), [1, 2], "X: expected one column of texts, received 2 columns"),
         (pd.DataFrame({"a": ["x"], "b": ["y"]}), [1], "X: expected one column of texts"),
         (["a", "b"], np.array([[1, 0], [1, 0]]), "expected a row of each label"),
+        (["a", "b"], np.array([[1, np.nan], [0, 1]]), "y: expected zeros and ones .* NaN"),
+        (["a", "b"], [b"x", b"y"], "y: position 0: expected the label to be a string, an integer"),
+        (["a", "b"], [{"x": 1}, {"y": 1}], "y: position 0: expected the label to be a string"),
+        ([b"a", b"b"], [1, 2], "position 0: expected the text to be a string"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(classifier, texts, labels, message):
     with pytest.raises(GatewiseError, match=message) as caught:
         clone(classifier).fit(texts, labels)
     assert isinstance(caught.value, ValueError)
+
+
+def test_validation_rows_without_labels_are_refused(classifier, rows):
+    with pytest.raises(GatewiseError, match="X_validation and y_validation: expected both"):
+        clone(classifier).fit(*rows, X_validation=["a"])
 
 
 @pytest.mark.parametrize("labels", [5, "abc", {1, 2}])
@@ -194,9 +224,67 @@ def test_rows_out_of_scope_are_no_class(reviews, capsys):
     assert "epoch" in capsys.readouterr().err.lower()
 
 
-def test_weights_of_rows_are_refused(classifier, rows):
-    with pytest.raises(GatewiseError, match="sample_weight: expected None"):
-        clone(classifier).fit(*rows, sample_weight=np.ones(len(rows[0])))
+def network_of(fitted):
+    return fitted.model_.contents()["onnx/model.onnx"]
+
+
+def test_equal_weights_are_none(classifier, fitted, rows):
+    weights = np.full(len(rows[0]), 0.1)
+    found = clone(classifier).fit(*rows, sample_weight=weights)
+    assert found.model_.contents() == fitted.model_.contents()
+
+
+def test_a_row_without_weight_is_left_out(classifier, fitted, rows):
+    texts, labels = rows
+    others = ["a third word", None, ""]
+    weights = [*np.ones(len(texts)), 0, 0, 0]
+    found = clone(classifier).fit([*texts, *others], [*labels, 7, 2, 10], sample_weight=weights)
+    assert found.classes_.tolist() == [2, 10]
+    assert network_of(found) == network_of(fitted)
+
+
+@pytest.mark.parametrize("path", ["solved", "descended"])
+def test_the_heavier_of_two_labels_is_learnt(classifier, rows, path):
+    texts, labels = np.repeat(rows[0], 2), np.tile([2, 10], len(rows[0]))
+    # Of each text both labels are there; the right one weighs more.
+    weights = np.where(labels == np.repeat(rows[1], 2), 5.0, 1.0)
+    estimator = clone(classifier).set_params(linear_path=path, epochs=4, check="ignore")
+    found = estimator.fit(texts, labels, pd.Series(weights), *rows)
+    assert found.score(*rows) > 0.9
+    assert found.model_.metrics["config"]["corpus"]["weight_column"] == "sample_weight"
+
+
+def test_weights_count_with_several_labels_and_with_numbers(classifier, rows):
+    texts, weights = np.repeat(rows[0], 2), np.tile([1.0, 9.0], len(rows[0]))
+    is_right = weights > 1
+    of_texts = np.repeat(rows[1] == 10, 2)
+    truth = np.stack([of_texts == is_right, ~is_right], axis=1).astype(int)
+    several = clone(classifier).set_params(epochs=4, check="ignore")
+    several.fit(texts, truth, weights, texts[is_right], truth[is_right])
+    assert (several.predict_proba(rows[0])[:, 0] > 0.5)[rows[1] == 10].mean() > 0.9
+    # The two numbers of a text add up to 0.
+    numbers = np.where(is_right == of_texts, 1.5, -1.5)
+    regressor = TextRegressor(refit=False, check="ignore", **(FAST | {"epochs": 4}))
+    regressor.fit(texts, numbers, weights, texts[is_right], numbers[is_right])
+    assert ((regressor.predict(rows[0]) > 0) == (rows[1] == 10)).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0], "sample_weight: expected a weight for each of 2 texts, received 1"),
+        ([1, -1], "position 1: column 'sample_weight': expected a weight, .* received -1"),
+        ([1, None], "position 1: column 'sample_weight': expected a weight, .* received null"),
+        ([1, np.inf], "position 1: column 'sample_weight': expected a weight, .* received inf"),
+        (np.ones((2, 2)), "position 0: column 'sample_weight': expected a weight, .* a list"),
+        ([0, 0], "sample_weight: expected a weight above zero for some of the texts"),
+        (2.0, "sample_weight: expected a column of values"),
+    ],
+)
+def test_weights_that_are_none_are_refused(classifier, weights, message):
+    with pytest.raises(GatewiseError, match=message) as caught:
+        clone(classifier).fit(["a", "b"], [1, 2], sample_weight=weights)
+    assert isinstance(caught.value, ValueError)
 
 
 def test_texts_to_predict_are_checked(classifier, fitted):

@@ -37,7 +37,7 @@ def corpus(write_csv, tmp_path_factory):
 
 def run(corpora, out, config, bad_rows=None):
     bad_rows = bad_rows or StopAtBadRows()
-    return train(corpora, out, config, bad_rows, lambda _: None)
+    return train(corpora, out, config, bad_rows, lambda _: None).run
 
 
 def parts(languages):
@@ -406,7 +406,7 @@ def test_a_model_of_windows_learns_from_the_end_of_texts(tmp_path, write_csv):
     )
     found = train(
         Corpora(corpus, test=test), tmp_path / "model", settings, StopAtBadRows(), lambda _: None
-    )
+    ).run
     assert found.test.accuracy == 1
     assert found.refit_rows == 80
     folder = tmp_path / "model"

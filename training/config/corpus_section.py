@@ -25,6 +25,12 @@ class CorpusConfig(Section):
         description="Column that holds the label, the labels, or the number to predict. By default "
         "`label` if there is one, else `labels`, else `value`.",
     )
+    weight_column: str | None = Field(
+        None,
+        description="Column that holds the weight of each training row, a number that its loss is "
+        "multiplied by: 0 leaves the row out, and only the ratios of weights matter. Validation "
+        "and test rows count the same. By default all rows weigh the same.",
+    )
     delimiter: str | None = Field(
         None,
         description="Delimiter of CSV and TSV files: one character, or `tab`. By default it is "
@@ -66,6 +72,11 @@ class CorpusConfig(Section):
         description="Share of each label's rows held out for validation if there is no validation "
         "corpus.",
     )
+    fold: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Which rows are held out for validation: for cross-validation, 0, 1 and so on "
+        "hold out different ones, and again the first once every row of a label was held out.",
+    )
     check: Check = Field(
         "stop",
         description="What the check of the corpus does before training: `stop` ends the run at a "
@@ -88,7 +99,12 @@ class CorpusConfig(Section):
     def columns(self) -> Columns:
         """The columns of a corpus."""
         return Columns(
-            self.text_column, self.label_column, self.task, self.probability_prefix, self.input
+            self.text_column,
+            self.label_column,
+            self.task,
+            self.probability_prefix,
+            self.weight_column,
+            self.input,
         )
 
     def read_options(self) -> ReadOptions:

@@ -31,7 +31,7 @@ _MAX_MEAN_LENGTH = 256
 _MIN_WORD_LENGTH = 2.0
 """Mean characters of a word below which the script is one without spaces."""
 
-_FEW_ROWS = 5_000
+FEW_ROWS = 5_000
 """Rows up to which the network is trained again on all rows, and the linear path always solved."""
 
 _SOLVABLE_ROWS, _SOLVABLE_PAIRS = 20_000, 200_000
@@ -262,7 +262,7 @@ def _are_short(texts: list[str]) -> bool:
 
 
 def _are_few(rows: Rows) -> bool:
-    return len(rows.train) + len(rows.validation) <= _FEW_ROWS
+    return len(rows.train) + len(rows.validation) <= FEW_ROWS
 
 
 def _sample(rows: StoredRows) -> list[str]:

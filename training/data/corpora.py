@@ -171,23 +171,17 @@ def read(
     rows = reader.rows(bad_rows, out_of_scope=out_of_scope)
     limit = config.tokens.text_limit() if reader.columns.input == "text" else None
     train = store(counts.noting(rows), folder / "train.arrow", limit)
-    try:
-        # Before the other corpora are read.
-        found_labels = [*(reader.columns.labels or counts.of_labels), *known_labels]
-        labels = Labels((VALUE,)) if is_regression else Labels.of(found_labels)
-    except CorpusError as error:
-        raise CorpusError(f"{corpora.train}: {error}") from None
-    if config.reject.is_wanted and config.reject.label in labels.ids:
-        raise ConfigError(
-            f"reject.label={config.reject.label}: expected a name that no label has, but it is a "
-            f"label of {corpora.train}: set reject.label to another"
-        )
+    # Before the other corpora are read.
+    found_labels = [*(reader.columns.labels or counts.of_labels), *known_labels]
+    labels = Labels((VALUE,)) if is_regression else _labels(found_labels, config, corpora.train)
     features = as_numbers(next(iter(train)).text).shape[1] if limit is None else 0
+    # Validation and test rows count the same.
     columns = replace(
         columns,
         task=reader.columns.task,
         text=reader.columns.text,
         input=reader.columns.input,
+        weight=None,
     )
 
     unknown: list[UnknownLabels] = []
@@ -214,7 +208,8 @@ def read(
         validation = others(corpora.validation, "validation")
     else:
         keys = counts.keys(labels)
-        held_out = split(keys, config.corpus.validation_share, config.training.seed)
+        share, fold = config.corpus.validation_share, config.corpus.fold
+        held_out = split(keys, share, config.training.seed, fold)
         if not held_out.any():
             raise CorpusError(
                 f"{corpora.train}: expected labels with two rows or more, one of which can be held "
@@ -241,6 +236,26 @@ def read(
     if config.corpus.duplicates != "ignore":
         found = _with_duplicates(found, config, folder)
     return replace(found, scale=ValueScale.of(found.train)) if is_regression else found
+
+
+def holds_out(corpora: Corpora) -> bool:
+    """Whether the validation rows are held out of the training corpus."""
+    splits = splits_of(corpora.train) if isinstance(corpora.train, Path) else {}
+    return corpora.validation is None and not {"train", "validation"} <= splits.keys()
+
+
+def _labels(names: list[str], config: Config, source: Source) -> Labels:
+    """The labels of a training corpus."""
+    try:
+        labels = Labels.of(names)
+    except CorpusError as error:
+        raise CorpusError(f"{source}: {error}") from None
+    if config.reject.is_wanted and config.reject.label in labels.ids:
+        raise ConfigError(
+            f"reject.label={config.reject.label}: expected a name that no label has, but it is a "
+            f"label of {source}: set reject.label to another"
+        )
+    return labels
 
 
 def task_of(source: Source, config: Config) -> Task:
@@ -421,7 +436,7 @@ def _check_reject(config: Config, columns: FoundColumns) -> None:
         )
 
 
-def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]:
+def split(keys: NDArray[np.int32], share: float, seed: int, fold: int = 0) -> NDArray[np.bool_]:
     """Holds a share of each label's rows out (stratified split).
 
     A label with a single row keeps it for training; every other label gives at least one row,
@@ -432,6 +447,7 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
         keys: The label id of each row, `(rows,)`.
         share: Share of rows to hold out, between 0 and 1.
         seed: Seed of the choice.
+        fold: Which of the shares of each label's rows.
 
     Returns:
         Which rows are held out, `(rows,)`.
@@ -448,7 +464,7 @@ def split(keys: NDArray[np.int32], share: float, seed: int) -> NDArray[np.bool_]
         for number in generator.permutation(few)[: sum(counts) - wanted]:
             counts[number] = 0
     for rows, count in zip(labels, counts, strict=True):
-        held_out[generator.permutation(rows)[:count]] = True
+        held_out[np.roll(generator.permutation(rows), -fold * count)[:count]] = True
     return held_out
 
 

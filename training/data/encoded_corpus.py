@@ -275,6 +275,7 @@ class _Part:
         self._learnt = np.isin(rows.labels.names, rows.known_labels)
         self._truncated: list[NDArray[np.bool_]] = []
         self._in_scope: list[NDArray[np.bool_]] = []
+        self._weights: list[NDArray[np.float32]] = []
         self._digest = hashlib.sha256()
 
     def encode(
@@ -283,6 +284,9 @@ class _Part:
         encoded = self._without_empty(encode_rows(encoder.encode, self._stored))
         kept = at_least_one(bad_rows.keep(encoded), f"{self._part} rows")
         texts = examples.store(self._windows(kept), folder)
+        weights = np.concatenate(self._weights)
+        if (weights != 1).any():
+            texts = replace(texts, given_weights=weights)
         in_scope = np.concatenate(self._in_scope)
         if not in_scope.any():
             raise CorpusError(
@@ -328,6 +332,8 @@ class _Part:
                 self._learnt[learnt] = True
             else:
                 self._learnt |= learnt.any(axis=0)
+            weights = np.array([row.row.weight for row in window], np.float32)
+            self._weights.append(weights[chosen])
             yield [window[place].encoded.ids for place in chosen], targets
 
     def _check_labels(self, texts: Examples) -> None:
@@ -354,7 +360,8 @@ def update_digest(digest: "hashlib._Hash", row: Row) -> None:
     """
     shares = () if row.probabilities is None else row.probabilities
     value = [] if row.value is None else [row.value]
-    parts = [row.text, *row.labels, *map(repr, (*shares, *value))]
+    weight = [] if row.weight == 1 else [row.weight]
+    parts = [row.text, *row.labels, *map(repr, (*shares, *value, *weight))]
     for count in (len(row.labels), len(shares)):
         digest.update(count.to_bytes(8, "little"))
     for part in parts:

@@ -9,6 +9,7 @@ windows of a text, whole texts are stored, and each window is an example of its 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Examples:
         classes: Width of a row of targets; 0 if a target is a label id.
         features: Numbers of a step of a sequence; 0 for texts.
         chosen: The numbers of these texts in the files, `(count,)`; None if they are all of them.
+        given_weights: The weight of each text in the files, float32; None for 1 each.
     """
 
     folder: Path
@@ -50,6 +52,7 @@ class Examples:
     classes: int
     features: int = 0
     chosen: NDArray[np.int64] | None = None
+    given_weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -83,7 +86,9 @@ class Examples:
 
     def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The weight of some examples in the loss, float32 `(rows,)`; their mean over all is 1."""
-        return np.ones(len(rows), dtype=np.float32)
+        if self.given_weights is None:
+            return np.ones(len(rows), dtype=np.float32)
+        return self._scaled_weights[self._in_files(rows)]
 
     def windows(self, max_length: int) -> "Examples":
         """The windows of the texts as examples; the texts themselves if each is one window.
@@ -110,6 +115,12 @@ class Examples:
             longest=int(lengths.max(initial=0)),
             chosen=self._in_files(rows),
         )
+
+    @cached_property
+    def _scaled_weights(self) -> NDArray[np.float32]:
+        # As 64-bit floats the mean of equal weights is exact, and they are 1 each.
+        given = np.asarray(self.given_weights, np.float64)
+        return (given / given.mean()).astype(np.float32)
 
     def _in_files(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         return rows if self.chosen is None else self.chosen[rows]
@@ -195,8 +206,10 @@ class Windows(Examples):
 
     def weights(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """The weight of some windows in the loss, float32 `(rows,)`; their mean over all is 1."""
+        texts = self.text_numbers[rows]
         windows_per_text = self.count / len(self.texts)
-        return np.asarray(windows_per_text / self.counts[self.text_numbers[rows]], np.float32)
+        shares = np.asarray(windows_per_text / self.counts[texts], np.float32)
+        return shares * self.texts.weights(texts)
 
 
 def store(windows: Iterable[tuple[Sequence[Ids], Targets]], folder: Path) -> Examples:
@@ -233,7 +246,7 @@ def concatenate(parts: Sequence[Examples], folder: Path) -> Examples:
     """Writes the texts of several parts to disk, one part after another.
 
     Args:
-        parts: The parts, whose targets have the same width.
+        parts: The parts, each with all texts of its files; their targets have the same width.
         folder: See `store`.
     """
 
@@ -243,4 +256,8 @@ def concatenate(parts: Sequence[Examples], folder: Path) -> Examples:
                 rows = np.arange(start, min(start + _WINDOW, len(part)))
                 yield part.ids(rows), part.targets(rows)
 
-    return store(windows(), folder)
+    weights = [
+        np.ones(len(part), np.float32) if part.given_weights is None else part.given_weights
+        for part in parts
+    ]
+    return replace(store(windows(), folder), given_weights=np.concatenate(weights))

@@ -30,6 +30,7 @@ _SCHEMA = pa.schema(
         ("labels", pa.large_list(pa.large_string())),
         ("probabilities", pa.large_list(pa.float64())),
         ("value", pa.float64()),
+        ("weight", pa.float64()),
         # A file name need not be UTF-8.
         ("file", pa.large_binary()),
         ("line", pa.int64()),
@@ -129,6 +130,7 @@ def store(rows: Iterable[Row], path: Path, limit: TextLimit | None = None) -> St
                         [row.labels for row in window],
                         [row.probabilities for row in window],
                         [row.value for row in window],
+                        [row.weight for row in window],
                         [os.fsencode(row.location.file) for row in window],
                         [row.location.line for row in window],
                     ],
@@ -147,6 +149,7 @@ def _rows(batch: pa.RecordBatch) -> list[Row]:
             location=Location(os.fsdecode(file), line),
             probabilities=None if probabilities is None else tuple(probabilities),
             value=value,
+            weight=weight,
         )
-        for text, labels, probabilities, value, file, line in zip(*columns, strict=True)
+        for text, labels, probabilities, value, weight, file, line in zip(*columns, strict=True)
     ]

@@ -113,8 +113,8 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
 """Token ids and attention mask, int32 `(batch, tokens)`, or numbers in place of ids, float32
 `(batch, steps, features)`; targets, see
 `gatewise.training.data.examples.Targets`; and each row's weight in the loss, float32 `(batch,)`:
-one over the batch size, times its label's weight if labels have weights; less for a window if its
-text has many."""
+one over the batch size, times its own weight and its label's, if rows or labels have weights; less
+for a window if its text has many."""
 
 
 def tensors(

@@ -147,6 +147,8 @@ def _balanced_weights(examples: Examples, labels: int, *, multi_label: bool) -> 
 def label_sums(examples: Examples, labels: int) -> NDArray[np.float64]:
     """The rows of each label, float64 `(labels,)`; with soft labels the sum of its probabilities.
 
+    A row counts as much as it weighs.
+
     Args:
         examples: The training rows.
         labels: Number of labels.
@@ -154,9 +156,9 @@ def label_sums(examples: Examples, labels: int) -> NDArray[np.float64]:
     sums = np.zeros(labels)
     for start in range(0, len(examples), _WINDOW):
         rows = np.arange(start, min(start + _WINDOW, len(examples)))
-        targets = examples.targets(rows)
+        targets, weights = examples.targets(rows), examples.weights(rows)
         if targets.ndim == 1:
-            sums += np.bincount(targets, minlength=labels)
+            sums += np.bincount(targets, weights, minlength=labels)
         else:
-            sums += targets.sum(axis=0, dtype=np.float64)
+            sums += (targets * weights[:, None]).sum(axis=0, dtype=np.float64)
     return sums

@@ -19,7 +19,7 @@ the n-grams of a length count.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -97,6 +97,7 @@ class _Features:
         matrix: A row for each text: columns of n-grams, then of character n-grams.
         targets: The target of each text.
         idf: The inverse document frequency of each row of the table, as the solved path has it.
+        weights: The weight of each text, of a mean of 1.
         rows: The table row of each column of an n-gram.
         scales: What the weights of a column are multiplied by in the table.
         spelling: The character n-grams of each token, `(vocab, character n-grams)`, each scaled
@@ -106,9 +107,19 @@ class _Features:
     matrix: sparse.csr_matrix
     targets: NDArray[Any]
     idf: NDArray[np.float64]
+    weights: NDArray[np.float32]
     rows: NDArray[np.int64]
     scales: NDArray[np.float64]
     spelling: sparse.csr_matrix
+
+    def only(self, texts: NDArray[np.int64]) -> "_Features":
+        """The features of some of the texts."""
+        return replace(
+            self,
+            matrix=self.matrix[texts],
+            targets=self.targets[texts],
+            weights=self.weights[texts],
+        )
 
 
 def solve_linear_path(
@@ -144,11 +155,8 @@ def solve_linear_path(
     kind = _RidgeSolver if is_regression else _Solver
     # Folds of numbers, as those of several labels, need no row of each label.
     solver = kind(layer.classes, config, multi_label=multi_label or is_regression)
-    if strength is None:
-        solution = solver.choose(features.matrix, features.targets)
-    else:
-        solution = Solution(strength)
-    weights = solver.fit(features.matrix, features.targets, solution.strength)
+    solution = solver.choose(features) if strength is None else Solution(strength)
+    weights = solver.fit(features, solution.strength)
     _set_weights(layer, features, weights)
     layer.trainable = False
     for shared in model.layers:
@@ -186,15 +194,15 @@ def held_out_log_odds(
     """
     layer: NgramLogits = model.get_layer("ngrams")
     features = _features(model, layer, rows, spelling)
-    matrix, targets = features.matrix, features.targets
+    targets = features.targets
     solver = _Solver(layer.classes, config, multi_label=multi_label)
     in_order = np.zeros((len(targets), layer.classes))
     most = len(targets) if multi_label else int(np.bincount(targets).max())
-    parts = solver.parts(matrix, targets, min(folds, most)) if most > 1 else []
+    parts = solver.parts(targets, min(folds, most)) if most > 1 else []
     if not parts:
         return in_order
     order = np.concatenate([held_out for _, held_out in parts])
-    log_odds = solver.held_out(matrix, targets, strength, parts)
+    log_odds = solver.held_out(features, strength, parts)
     if not multi_label:
         log_odds *= _scale(log_odds, targets[order])
     if not isinstance(rows, Windows):
@@ -212,26 +220,26 @@ class _Solver:
         balanced = "balanced" in (config.class_weights, config.sampling)
         self._class_weight = "balanced" if balanced else None
 
-    def choose(self, matrix: sparse.csr_matrix, targets: NDArray[Any]) -> Solution:
+    def choose(self, features: _Features) -> Solution:
         """The C that is best in cross-validation, and the factor of its logits.
 
         From the first value on, smaller or larger ones are tried for as long as they are better.
         """
-        first = self._first
+        first, targets = self._first, features.targets
         most = len(targets) if self._multi_label else np.bincount(targets).max()
         if most < _FOLDS:
             # No label has a row for each fold.
             return Solution(first, None if self._multi_label else _USUAL_SCALE)
-        parts = self.parts(matrix, targets, _FOLDS)
+        parts = self.parts(targets, _FOLDS)
         truth = targets[np.concatenate([held_out for _, held_out in parts])]
         values = self._strengths
         start = values.index(first)
-        best, best_logits = first, self.held_out(matrix, targets, first, parts)
+        best, best_logits = first, self.held_out(features, first, parts)
         highest = self._score(best_logits, truth)
         for others in (reversed(values[:start]), values[start + 1 :]):
             before = best
             for value in others:
-                logits = self.held_out(matrix, targets, value, parts)
+                logits = self.held_out(features, value, parts)
                 score = self._score(logits, truth)
                 if score <= highest:
                     break
@@ -240,13 +248,13 @@ class _Solver:
                 break
         return Solution(best, None if self._multi_label else _scale(best_logits, truth))
 
-    def parts(self, matrix: sparse.csr_matrix, targets: NDArray[Any], count: int) -> list[_Part]:
+    def parts(self, targets: NDArray[Any], count: int) -> list[_Part]:
         """The rows that are fitted and those that are held out, for each fold."""
         folds = KFold if self._multi_label else StratifiedKFold
         with warnings.catch_warnings():
             # Of labels with fewer rows than folds, which some folds then lack.
             warnings.simplefilter("ignore", UserWarning)
-            split = folds(count, shuffle=True, random_state=self._seed).split(matrix, targets)
+            split = folds(count, shuffle=True, random_state=self._seed).split(targets, targets)
             parts = list(split)
         if self._multi_label:
             return parts
@@ -254,26 +262,22 @@ class _Solver:
         return [part for part in parts if len(np.unique(targets[part[0]])) > 1]
 
     def held_out(
-        self,
-        matrix: sparse.csr_matrix,
-        targets: NDArray[Any],
-        strength: float,
-        parts: list[_Part],
+        self, features: _Features, strength: float, parts: list[_Part]
     ) -> NDArray[np.float64]:
         """The logits of the rows held out, in the order of the folds."""
         by_fold = []
         for fitted, held_out in parts:
-            weights = self.fit(matrix[fitted], targets[fitted], strength)
-            logits = matrix[held_out] @ weights.T
+            weights = self.fit(features.only(fitted), strength)
+            logits = features.matrix[held_out] @ weights.T
             if not self._multi_label:
-                logits[:, ~np.isin(np.arange(self._classes), targets[fitted])] = -np.inf
+                present = np.isin(np.arange(self._classes), features.targets[fitted])
+                logits[:, ~present] = -np.inf
             by_fold.append(logits)
         return np.concatenate(by_fold)
 
-    def fit(
-        self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
-    ) -> NDArray[np.float64]:
+    def fit(self, features: _Features, strength: float) -> NDArray[np.float64]:
         """The weights of each class, float64 `(classes, columns)`."""
+        matrix, targets = features.matrix, features.targets
         weights = np.zeros((self._classes, matrix.shape[1]))
         if self._multi_label:
             truth = targets >= 0.5
@@ -288,7 +292,8 @@ class _Solver:
                     fit_intercept=False,
                     random_state=self._seed,
                 )
-                weights[label] = regression.fit(matrix, truth[:, label]).coef_[0]
+                regression.fit(matrix, truth[:, label], features.weights)
+                weights[label] = regression.coef_[0]
             return weights
         solver = LinearSVC(
             C=strength,
@@ -298,7 +303,7 @@ class _Solver:
             fit_intercept=False,
             random_state=self._seed,
         )
-        solver.fit(matrix, targets)
+        solver.fit(matrix, targets, features.weights)
         found = solver.coef_
         if len(found) == 1:
             found = np.concatenate([-found, found])
@@ -325,13 +330,13 @@ class _RidgeSolver(_Solver):
         super().__init__(classes, config, multi_label=multi_label)
         self._strengths, self._first = _STRENGTHS[False], _FIRST_STRENGTH[False]
 
-    def fit(
-        self, matrix: sparse.csr_matrix, targets: NDArray[Any], strength: float
-    ) -> NDArray[np.float64]:
+    def fit(self, features: _Features, strength: float) -> NDArray[np.float64]:
         """The weights of the number, float64 `(1, columns)`."""
         # Standardized targets and the begin mark, which every text has, leave out an intercept.
         ridge = Ridge(alpha=1 / strength, fit_intercept=False, solver="sparse_cg")
-        return np.atleast_2d(ridge.fit(matrix, targets.ravel().astype(np.float64)).coef_)
+        numbers = features.targets.ravel().astype(np.float64)
+        ridge.fit(features.matrix, numbers, features.weights.astype(np.float64))
+        return np.atleast_2d(ridge.coef_)
 
     def _score(self, logits: NDArray[np.float64], targets: NDArray[Any]) -> float:
         return -float(np.square(logits - targets).sum())
@@ -385,10 +390,14 @@ def _features(
     matrix, of_texts = sparse.csr_matrix(matrix), np.concatenate(targets)
     if isinstance(train, Windows):
         matrix, of_texts = _pooled(matrix, train)
+        sample_weights = train.texts.weights(np.arange(len(train.texts)))
+    else:
+        sample_weights = train.weights(np.concatenate(list(counting_batches(train))))
     return _Features(
         matrix,
         of_texts,
         idf,
+        sample_weights,
         columns,
         scales,
         sparse.csr_matrix((table.vocab_size, 0)) if spelling is None else spelling,

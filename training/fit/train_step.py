@@ -193,7 +193,10 @@ class Trainer:
             # Per-replica values cannot have an input signature.
             several = training and self._strategy.num_replicas_in_sync > 1
             self._traced[kind] = tf.function(
-                function, input_signature=None if several else specs, reduce_retracing=True
+                function,
+                input_signature=None if several else specs,
+                autograph=False,
+                reduce_retracing=True,
             )
         return self._traced[kind]
 
@@ -250,7 +253,14 @@ class Trainer:
                 table.update(updated, gradient, rate, made, tf.cast(texts, tf.float32))
             else:
                 table.update(updated, gradient, rate, made)
-        self._optimizer.apply(dense_gradients, dense)
+        if self._strategy.num_replicas_in_sync > 1:
+            self._optimizer.apply(dense_gradients, dense)
+            return
+        # Keras sums gradients over replicas, be it one, unless it is called across them. TensorFlow
+        # would keep the gradient of that sum, and this graph, as long as the process lives.
+        tf.distribute.get_replica_context().merge_call(
+            lambda _: self._optimizer.apply(dense_gradients, dense)
+        )
 
     def _clip(self, gradients: list[Any]) -> list[Any]:
         """Clips gradients by their global norm over all weights and all replicas."""

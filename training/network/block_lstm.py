@@ -17,7 +17,8 @@ def lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
     All are float32: inputs `(steps, batch, features)`, kernel `(features, 4 x units)`, recurrent
     kernel `(units, 4 x units)`, bias `(4 x units,)`.
     """
-    return _lstm(inputs, tf.concat([kernel, recurrent_kernel], axis=0), bias)
+    function = _lstm if tf.executing_eagerly() else _traced_lstm
+    return function(inputs, tf.concat([kernel, recurrent_kernel], axis=0), bias)
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -55,3 +56,7 @@ def _lstm(inputs: Any, kernel: Any, bias: Any) -> tuple[Any, Callable[[Any], Any
         return parts.x_grad, parts.w_grad, parts.b_grad
 
     return states, gradient
+
+
+# In a graph that every network shares; see `gatewise.training.network.cells`.
+_traced_lstm = tf.function(_lstm, autograph=False)

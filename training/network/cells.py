@@ -43,7 +43,8 @@ def run(
         return _gru_reset_before(inputs, recurrent_kernel, state_mask)
     if recurrent_bias is None:
         recurrent_bias = tf.zeros(recurrent_kernel.shape[1])
-    return _run(_CELLS[cell], inputs, recurrent_kernel, recurrent_bias, state_mask)
+    function = _run if tf.executing_eagerly() else _traced_run
+    return function(_CELLS[cell], inputs, recurrent_kernel, recurrent_bias, state_mask)
 
 
 class _SimpleRnn:
@@ -215,6 +216,11 @@ def _run(cell: _SimpleRnn, inputs: Any, kernel: Any, bias: Any, state_mask: Any)
         return after[0], gradient
 
     return states_of(inputs, kernel, bias)
+
+
+# TensorFlow keeps a gradient that is defined here, and with it the graph that it is traced in, for
+# as long as the process lives: it is traced in a graph that every network shares.
+_traced_run = tf.function(_run, autograph=False)
 
 
 def _masked(states: Any, state_mask: Any) -> Any:

@@ -19,8 +19,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from gatewise.service.model.onnx_session import first_line
 from gatewise.training.network.vector_files import FoundVectors, VectorsError
+from gatewise.vocab.errors import first_line
 
 _MODELS = ("onnx/model.onnx", "model.onnx", "onnx/model_quantized.onnx", "model_quantized.onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gatewise.training.config.training_section import MINIMIZED
 from gatewise.training.evaluation.error_analysis import Confused, LabelCounts
 from gatewise.training.report.confusion_matrix import matrix_of
 from gatewise.training.report.metric_names import metric_name
@@ -42,6 +43,9 @@ def curves(metrics: Mapping[str, Any]) -> NotebookFigure:
     losses.set_ylabel("loss" if metrics["metric"] == "rmse" else "loss, in nats")
     metric.plot(numbers, [epoch["metric"] for epoch in epochs], marker="o", label="validation")
     metric.set_ylabel(name)
+    if metrics["metric"] not in MINIMIZED:
+        # A share; with a little space for the marks.
+        metric.set_ylim(top=min(metric.get_ylim()[1], 1.01))
     for axes in (losses, metric):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -5,10 +5,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from gatewise.service.model.onnx_session import first_line
 from gatewise.training.network import sentence_encoder
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.teacher import TeacherError
+from gatewise.vocab.errors import first_line
 
 
 class OnnxEncoder:

@@ -131,6 +131,10 @@ def check_settings(config: Config) -> None:
             config.corpus.probability_prefix is not None,
             "the corpus is labelled by another teacher already",
         ),
+        "corpus.weight_column": (
+            config.corpus.weight_column is not None,
+            "copies and other texts that it labels have no weights",
+        ),
         "training.linear_path=solved": (
             config.training.linear_path == "solved",
             "a path is solved for labels, and a teacher gives probabilities",

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Encoding
 
-from gatewise.service.model.onnx_session import first_line
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.teacher import TeacherError
 from gatewise.training.teacher.word_neighbours import neighbours
+from gatewise.vocab.errors import first_line
 
 BATCH = 32
 """Texts of a batch."""

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from transformers import AutoModel
 from transformers.utils import logging
 
-from gatewise.service.model.onnx_session import first_line
 from gatewise.training.teacher.encoder_folder import EncoderFolder
 from gatewise.training.teacher.teacher import TeacherError
+from gatewise.vocab.errors import first_line
 
 _UNUSED = "pooler."
 """Weights of a layer that the vectors do not use, and that many folders leave out."""

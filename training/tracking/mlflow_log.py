@@ -19,8 +19,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 
 from gatewise.training.config.config import Config
-from gatewise.training.tracking.track import TrackingError, first_line
-from gatewise.vocab.errors import GatewiseError
+from gatewise.training.tracking.track import TrackingError
+from gatewise.vocab.errors import GatewiseError, first_line
 
 _EXPERIMENT = "gatewise"
 # A resumed run is found by this tag.

@@ -15,7 +15,7 @@ from gatewise.training.evaluation.regression import RegressionReport
 from gatewise.training.fit.progress import Epoch, Finding, OnProgress, Progress
 from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.workspace import workspace_of
-from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.errors import GatewiseError, first_line
 
 
 class TrackingError(GatewiseError):
@@ -33,11 +33,6 @@ class Log(Protocol):
 
     def close(self, error: BaseException | None) -> None:
         """Closes the log, with the error that ended the run, if any."""
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its class."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 class Tracker:

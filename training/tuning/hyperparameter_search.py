@@ -1,29 +1,35 @@
 """Hyperparameter search: trials are trained one after the other and the best model is kept.
 
-Each trial is a training run; they are compared by the validation metric, never by test rows. A
-trial is stopped at an epoch where it is worse than the median of the others. What a run does once
-its network is chosen, the second training and the baselines, is done for the best trial alone.
+Each trial is a training run; they are compared by the validation metric, never by test rows. Where
+the rows are few, it is the mean of a cross-validation: those held out of one run alone would choose
+by chance. A trial is stopped at an epoch of its first fold where it is worse than the median of the
+others. What a run does once its network is chosen, the second training and the baselines, is done
+for the best trial alone.
 """
 
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from optuna import TrialPruned
 
 from gatewise.training.config.config import Config, ConfigError
-from gatewise.training.data.corpora import Corpora
+from gatewise.training.data.auto_settings import FEW_ROWS
+from gatewise.training.data.corpora import Corpora, holds_out
 from gatewise.training.fit.progress import Finding, OnProgress, Progress
+from gatewise.training.run_metrics import RunMetrics
 from gatewise.training.tracking.track import tracking
 from gatewise.training.tuning import search_space
 from gatewise.training.tuning.search_folder import SearchFolder, open_search, tidy
 from gatewise.training.tuning.search_space import Space
 from gatewise.training.tuning.study import SearchError, Study, SuggestedTrial, Trial
 from gatewise.training.workspace import workspace_of
-from gatewise.vocab.corpus.bad_row_policy import BadRows
+from gatewise.vocab.corpus.bad_row_policy import BadRows, CountBadRows
 from gatewise.vocab.errors import TokenizerError
 
 
@@ -49,13 +55,18 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class SearchLimits:
-    """When a search ends: after so many trained trials, those before a resume included, or seconds.
+    """How much a search trains.
 
-    The time ends a trial in the middle, too.
+    Attributes:
+        trials: Trained trials after which it ends, those before a resume included.
+        seconds: Time after which it ends, also in the middle of a trial; None for any.
+        folds: Networks that are trained for each trial, each with other rows held out; None for
+            several where the rows are few, and for one where there is a validation corpus.
     """
 
     trials: int
     seconds: float | None = None
+    folds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,10 @@ class Callbacks:
 
 _MAX_UNTRAINED = 30
 """Impossible or repeated trials in a row after which the search space counts as exhausted."""
+
+
+_FOLDS = 5
+"""Folds of a cross-validation where the rows are few."""
 
 
 class _OutOfTimeError(Exception):
@@ -92,7 +107,7 @@ def tune(
         out: The folder of the search.
         config: The settings that are not searched.
         space: The search space.
-        limits: When the search ends.
+        limits: How much is trained.
         bad_rows: Opens the policy for rows that cannot be used; once for each trial.
         callbacks: The callbacks.
         resume: Whether to resume the search in the folder.
@@ -106,8 +121,15 @@ def tune(
             "teacher.folders: expected teacher.cache too in a search, so that a teacher reads "
             "every text once and not in each trial: set it to a folder"
         )
+    folds = limits.folds
+    if folds is not None and folds > 1 and not holds_out(corpora):
+        raise SearchError(
+            "folds: expected validation rows held out of the corpus, received a validation corpus: "
+            "leave one of the two out",
+            option="folds",
+        )
     folder = SearchFolder(out)
-    study = open_search(folder, corpora, config, space, resume=resume)
+    study = open_search(folder, corpora, config, space, folds, resume=resume)
     deadline = time.monotonic() + limits.seconds if limits.seconds is not None else None
     in_time = True
     tidy(folder, study, config)
@@ -121,7 +143,7 @@ def tune(
                 _report_epoch(trial, progress, deadline)
 
         try:
-            _run(trial, folder, corpora, config, bad_rows, on_update)
+            _run(trial, folder, corpora, config, bad_rows, on_update, folds)
         except _OutOfTimeError:
             trial.interrupt()
             reason = "the time budget was spent; resuming the search continues it"
@@ -154,6 +176,7 @@ def _run(
     config: Config,
     bad_rows: Callable[[], AbstractContextManager[BadRows]],
     on_progress: OnProgress,
+    folds: int | None,
 ) -> None:
     """Trains one trial and records how it ended."""
     try:
@@ -181,7 +204,7 @@ def _run(
             bad_rows() as policy,
             tracking(settings, out, name=name, resume=trial.is_resumed) as tracker,
         ):
-            run = train(
+            trained = train(
                 corpora,
                 out,
                 settings,
@@ -190,7 +213,9 @@ def _run(
                 resume=trial.is_resumed,
                 is_trial=True,
             )
-            tracker.ended(run)
+            tracker.ended(trained.run)
+        own, others = trained.run, _other_folds(trained.run, corpora, settings, on_progress, folds)
+        scores = [own.fitted.best.metric, *others]
     except (TrialPruned, ConfigError) as error:  # hopeless, or impossible with these rows
         trial.prune(str(error))
     except (DivergedError, TokenizerError, VectorsError) as error:
@@ -198,7 +223,41 @@ def _run(
     except tf.errors.ResourceExhaustedError:
         trial.fail("out of memory")
     else:
-        trial.complete(run.fitted.best.metric)
+        trial.complete(fmean(scores))
+
+
+def _other_folds(
+    run: RunMetrics, corpora: Corpora, config: Config, on_progress: OnProgress, folds: int | None
+) -> Iterator[float]:
+    """The metric of each further fold of a trial's cross-validation.
+
+    Args:
+        run: The trial's own run, which is the first fold.
+        corpora: The corpora.
+        config: The settings of the trial.
+        on_progress: Called as a network is fitted.
+        folds: Folds in all; None for several where the rows are few.
+    """
+    import keras
+
+    from gatewise.training.pipeline import train
+
+    if folds is None:
+        is_wanted = holds_out(corpora) and run.rows + run.validation.rows <= FEW_ROWS
+        folds = _FOLDS if is_wanted else 1
+    for fold in range(1, folds):
+
+        def progress(event: Progress | Finding, fold: int = fold) -> None:
+            if isinstance(event, Progress):
+                stage = f"fold {fold + 1} of {folds}"
+                on_progress(Progress(event.step, event.steps, stage=stage))
+
+        keras.utils.clear_session()
+        with tempfile.TemporaryDirectory() as place:
+            out, settings = Path(place) / "model", config.changed("corpus", fold=fold)
+            # Its bad rows are those of the first fold.
+            other = train(corpora, out, settings, CountBadRows(), progress, is_trial=True)
+        yield other.run.fitted.best.metric
 
 
 def _finish(

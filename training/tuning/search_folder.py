@@ -43,7 +43,13 @@ class SearchFolder:
 
 
 def open_search(
-    folder: SearchFolder, corpora: Corpora, config: Config, space: Space, *, resume: bool
+    folder: SearchFolder,
+    corpora: Corpora,
+    config: Config,
+    space: Space,
+    folds: int | None,
+    *,
+    resume: bool,
 ) -> Study:
     """The study of the search in a folder, new or resumed.
 
@@ -66,14 +72,14 @@ def open_search(
         # Such as one whose corpus could not be read: it may start with other settings.
         folder.journal.unlink()
         study = _study(folder, config, space)
-        study.identity = _identity(corpora, config, space)
+        study.identity = _identity(corpora, config, space, folds)
     elif not resume:
         raise SearchError(
             f"{folder.path}: holds a search that reached trial {len(study.trials)}: resume it, or "
             "name another folder",
             option="resume",
         )
-    _check_identity(folder, study.identity, _identity(corpora, config, space))
+    _check_identity(folder, study.identity, _identity(corpora, config, space, folds))
     return study
 
 
@@ -82,13 +88,14 @@ def _study(folder: SearchFolder, config: Config, space: Space) -> Study:
     return Study(folder.journal, space, config.training.seed, minimize=minimize)
 
 
-def _identity(corpora: Corpora, config: Config, space: Space) -> dict[str, Any]:
+def _identity(corpora: Corpora, config: Config, space: Space, folds: int | None) -> dict[str, Any]:
     """What must be the same for a search to be resumed."""
     settings = config.model_dump(mode="json", exclude=_ANY_TIME)
     validation = corpora.validation
     return {
         "the corpus": _place(corpora.train),
         "the validation corpus": _place(validation) if validation else "none",
+        "the folds": folds or "auto",
         **{f"{name} in the space": search_space.as_json(d) for name, d in space.items()},
         **{
             f"{section}.{name}": value

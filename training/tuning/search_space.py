@@ -28,10 +28,13 @@ cell = ["gru", "lstm"]
 units = [32, 64, 128]
 embedding_size = [32, 64, 128]
 readout = ["max", "max_mean", "attention"]
+ngrams = ["auto", [], [1], [1, 2, 3]]
+spelling = ["auto", [], [2, 3, 4, 5]]
 dropout = {low = 0.1, high = 0.5, step = 0.1}
 word_dropout = {low = 0.0, high = 0.2, step = 0.05}
 
 [training]
+epochs = ["auto", 6, 24]
 learning_rate = {low = 5e-4, high = 2e-2, log = true}
 batch_size = [32, 64, 128]
 weight_decay = {low = 1e-5, high = 1e-1, log = true}

@@ -23,6 +23,9 @@ LABEL, LABELS, VALUE = "label", "labels", "value"
 """The columns that hold a label, a list of labels and a number unless others are named; a model
 that predicts numbers calls its one output `value`, too."""
 
+WEIGHT = "sample_weight"
+"""The column of the weights of rows that are in memory."""
+
 PROBABILITY_PREFIX = "probability_"
 """Prefix of the columns with the probability of each label, where none is named."""
 
@@ -38,6 +41,7 @@ class FoundColumns:
         probability_prefix: Prefix of the names of probability columns.
         labels: The labels, sorted, that have a probability column; the column `label` is then not
             read and may be missing. Empty without probability columns.
+        weight: The column of the weights of the rows; None if all weigh the same.
         input: Whether the rows are texts or sequences of numbers.
     """
 
@@ -46,6 +50,7 @@ class FoundColumns:
     task: Task
     probability_prefix: str = ""
     labels: tuple[str, ...] = ()
+    weight: str | None = None
     input: Input = "text"
 
 
@@ -61,6 +66,7 @@ class Columns:
         task: Whether a text has one label, several, or a number; `auto` takes several where the
             label column is called `labels`, and a number where it is `value` and was not named.
         probability_prefix: Prefix of the names of probability columns, if there may be any.
+        weight: The column of the weights of the rows; None if all weigh the same.
         input: Whether the rows are texts or sequences; `auto` takes sequences where there is a
             column `sequence` and none `text`.
     """
@@ -69,6 +75,7 @@ class Columns:
     label: str | None = None
     task: Task | Literal["auto"] = "auto"
     probability_prefix: str | None = None
+    weight: str | None = None
     input: Input | Literal["auto"] = "auto"
 
     @property
@@ -102,10 +109,12 @@ class Columns:
             text, input_ = SEQUENCE, "sequence"
         input_ = "text" if input_ == "auto" else input_
         records.require(text, "text_column")
+        if self.weight is not None:
+            records.require(self.weight, "weight_column")
         names, prefix = self.label_names, self.probability_prefix
         soft = sorted(
             name[len(prefix) :]
-            for name in present - {text, *names}
+            for name in present - {text, self.weight, *names}
             if prefix is not None and name.startswith(prefix)
         )
         if soft and self.task == "auto":
@@ -115,9 +124,9 @@ class Columns:
         task = self.task_of(label)
         if prefix is None or not soft:
             records.require(label, "label_column")
-            return FoundColumns(text, label, task, input=input_)
+            return FoundColumns(text, label, task, weight=self.weight, input=input_)
         _check_soft(records, prefix, soft)
-        return FoundColumns(text, label, task, prefix, tuple(soft), input_)
+        return FoundColumns(text, label, task, prefix, tuple(soft), self.weight, input_)
 
 
 def _check_soft(records: "RecordStream | MemoryRecords", prefix: str, labels: list[str]) -> None:

@@ -19,6 +19,7 @@ from gatewise.vocab.corpus.label_values import (
     probabilities,
     several_labels,
     unknown_label,
+    weight_of,
 )
 from gatewise.vocab.corpus.memory_records import MemoryRecords, MemoryTable
 from gatewise.vocab.corpus.read_options import ReadOptions
@@ -42,6 +43,7 @@ class Row:
         probabilities: With soft labels, the probability of each label of the task, in the order
             of the sorted labels.
         value: In a regression, the number to predict; None in other tasks.
+        weight: What its loss is multiplied by in training, above 0.
     """
 
     text: str
@@ -49,6 +51,7 @@ class Row:
     location: Location
     probabilities: tuple[float, ...] | None = None
     value: float | None = None
+    weight: float = 1.0
 
     @property
     def label(self) -> str:
@@ -316,8 +319,15 @@ def _rows(
             if isinstance(record, BadRow):
                 yield record
                 continue
-            text = read(record)
-            yield text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
+            weight = 1.0 if columns.weight is None else weight_of(record, columns.weight)
+            if isinstance(weight, BadRow):
+                yield weight
+            elif weight > 0:
+                text = read(record)
+                row = text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
+                if weight != 1 and isinstance(row, Row):
+                    row = replace(row, weight=weight)
+                yield row
 
 
 def _single_row(

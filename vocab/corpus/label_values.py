@@ -116,6 +116,18 @@ def number_of(record: Record, column: str) -> float | BadRow:
     return number
 
 
+def weight_of(record: Record, column: str) -> float | BadRow:
+    """The weight of a row in training, or a bad row with the reason why it has none."""
+    value = record.values.get(column)
+    number = _number(value)
+    if number is None or not 0 <= number <= _MAX_NUMBER:
+        return record.bad(
+            f"column {column!r}: expected a weight, a finite number of at least 0, received "
+            f"{_printable(value)}"
+        )
+    return number
+
+
 def name_labels(record: Record, column: str, names: Sequence[str]) -> Record | BadRow:
     """A record with the names of its labels instead of their numbers, or a bad row.
 

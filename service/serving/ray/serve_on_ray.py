@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from gatewise.service import ray_cluster
-from gatewise.service.ray_cluster import ClusterConnection, first_line
+from gatewise.service.ray_cluster import ClusterConnection
 from gatewise.service.serving.http import log_format
 from gatewise.service.serving.listen_socket import listen
 from gatewise.service.serving.ray import deployment
@@ -21,6 +21,7 @@ from gatewise.service.serving.server import announce
 from gatewise.service.serving.settings import Settings, SettingsError, variable
 from gatewise.service.serving.supervisor import signal_handlers
 from gatewise.service.threads import available_cpus
+from gatewise.vocab.errors import first_line
 
 _TICK = 0.1  # seconds between two checks for signals
 _STATE_SECONDS = 1.0  # between two checks of the replicas

@@ -37,6 +37,14 @@ def test_a_split_of_few_rows_a_label_holds_out_no_more_than_the_share():
     assert split(keys_of(labels), 0.1, seed=1)[-2:].sum() == 1
 
 
+def test_folds_hold_every_row_out_once():
+    keys = keys_of(["a"] * 20 + ["b"] * 10)
+    folds = np.array([split(keys, 0.2, seed=1, fold=fold) for fold in range(5)])
+    assert (folds.sum(axis=0) == 1).all()
+    assert (folds.sum(axis=1) == 6).all()
+    assert (split(keys, 0.2, seed=1, fold=5) == folds[0]).all()
+
+
 def test_a_split_sets_the_same_share_of_each_label_aside():
     labels = ["a"] * 100 + ["b"] * 50 + ["c"]
     aside = split(keys_of(labels), 0.1, seed=1)

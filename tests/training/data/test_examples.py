@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,22 @@ def test_windows_are_examples_with_the_targets_of_their_texts(tmp_path):
     np.testing.assert_allclose(weights, np.array([1 / 2, 1 / 2, 1, 1]) * 4 / 3)
     of_some = stored.only(np.array([True, False, True])).windows(4)
     assert of_some.targets(np.arange(3)).tolist() == [5, 5, 7]
+
+
+def test_weights_have_a_mean_of_one_in_every_part(tmp_path):
+    ids, targets = (
+        [np.array([2, 10, 11, 12, 13, 14]), np.array([2, 20])],
+        np.array([5, 6], np.int32),
+    )
+    stored = examples.store([(ids, targets)], tmp_path / "plain")
+    weighted = replace(stored, given_weights=np.array([9, 3], np.float32))
+    rows = np.arange(2)
+    assert stored.weights(rows).tolist() == [1, 1]
+    assert weighted.weights(rows).tolist() == [1.5, 0.5]
+    equal = replace(stored, given_weights=np.array([0.1, 0.1], np.float32))
+    assert equal.weights(rows).tolist() == [1, 1]
+    # A text's windows have its weight together.
+    windows = weighted.windows(4)
+    np.testing.assert_allclose(windows.weights(np.arange(3)), np.array([0.75, 0.75, 0.5]) * 3 / 2)
+    both = examples.concatenate([weighted, stored], tmp_path / "both")
+    np.testing.assert_allclose(both.weights(np.arange(4)), np.array([9, 3, 1, 1]) * 4 / 14)

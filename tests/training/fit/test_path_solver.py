@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
@@ -251,6 +253,30 @@ def test_balanced_labels_weigh_the_same(tmp_path):
         logits, labels = linear_logits(trainer, rows)
         rare.append(float((logits[labels == 1, 1] - logits[labels == 1, 0]).mean()))
     assert rare[1] > rare[0]
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_a_weight_does_what_repeating_the_row_does(tmp_path, multi_label):
+    texts, counts = ["good film", "bad film", "good plot", "bad plot so"], np.array([3, 1, 1, 2])
+    labels = np.array([1, 0, 0, 1])
+    targets = np.eye(2, dtype=np.float32)[labels] if multi_label else labels.astype(np.int32)
+    tokenizer = train_tokenizer(texts)
+    model = build(NetworkConfig(units=4), Shape(tokenizer.get_vocab_size(), 2, (1,)), seed=1)
+    weights = []
+    for name, repeats in (("weighted", np.ones(4, np.int64)), ("repeated", counts)):
+        rows = np.repeat(np.arange(4), repeats)
+        ids = encode(tokenizer, [texts[row] for row in rows])
+        stored = examples.store([(ids, targets[rows])], tmp_path / name)
+        if name == "weighted":
+            # Documents are counted once: the features are the same.
+            count_ngrams(model, stored)
+            stored = replace(stored, given_weights=counts.astype(np.float32))
+        solved = solve_linear_path(
+            model, stored, None, DEFAULT, multi_label=multi_label, strength=7 / len(rows)
+        )
+        assert solved.strength == 7 / len(rows)
+        weights.append(model.get_layer("ngrams").weights_table.numpy())
+    np.testing.assert_allclose(*weights, atol=0.05 * np.abs(weights[0]).max())
 
 
 def test_windows_are_solved_for_the_mean_of_their_logits(tmp_path):

@@ -66,7 +66,7 @@ def test_a_run_is_logged_to_both(languages, tmp_path):
     out, events = tmp_path / "model", []
     with tracking(run_config, out) as track:
         on_progress = track.also(events.append)
-        run = train(corpora, out, run_config, StopAtBadRows(), on_progress)
+        run = train(corpora, out, run_config, StopAtBadRows(), on_progress).run
         track.ended(run)
     assert track.trouble is None
     progress = [event for event in events if isinstance(event, Progress)]

@@ -1,6 +1,7 @@
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -54,13 +55,15 @@ class Search:
     def on_trial(self, trial):
         (self.started if trial.state == "running" else self.ended).append(trial)
 
-    def __call__(self, out, *, space=SPACE, trials=2, seconds=None, settings=(), resume=False):
+    def __call__(
+        self, out, *, space=SPACE, trials=2, seconds=None, settings=(), folds=1, resume=False
+    ):
         return tune(
             self.corpora,
             out,
             config.load(assignments=[*BASE, *settings]),
             space,
-            SearchLimits(trials, seconds),
+            SearchLimits(trials, seconds, folds),
             lambda: nullcontext(StopAtBadRows()),
             Callbacks(self.on_progress, self.on_trial),
             resume=resume,
@@ -91,7 +94,8 @@ def stub(monkeypatch, trained):
             on_progress(Progress(epoch.number, 2, epoch, settings.training.metric))
         out.mkdir(parents=True)
         (out / "units").write_text(str(settings.network.units))
-        return replace(trained[0], fitted=replace(trained[0].fitted, best=epochs[-1]))
+        run = replace(trained[0], fitted=replace(trained[0].fitted, best=epochs[-1]))
+        return SimpleNamespace(run=run)
 
     monkeypatch.setattr(pipeline, "train", train)
 
@@ -152,6 +156,50 @@ def test_an_interrupted_search_resumes_to_the_same_end(found, search, tmp_path):
     assert contents(resumed.folder.best) == contents(found[0].folder.best)
     assert [trial.number for trial in search.started] == [1, 2, 2]
     assert not resumed.folder.trials.exists()
+
+
+def test_few_rows_are_cross_validated(search, tmp_path):
+    space = {"network.units": choices(2)}
+    result = search(tmp_path / "search", space=space, trials=1, folds=2)
+    base = [*BASE, "network.units=2", "training.refit=false"]
+    folds = [
+        pipeline.train(
+            search.corpora,
+            tmp_path / str(fold),
+            config.load(assignments=[*base, f"corpus.fold={fold}"]),
+            StopAtBadRows(),
+            lambda _: None,
+            with_report=False,
+        ).run.fitted.best.metric
+        for fold in (0, 1)
+    ]
+    assert result.best.value == pytest.approx(sum(folds) / 2)
+    # The model is that of the first fold, trained again.
+    metrics = json.loads((result.folder.best / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["config"]["corpus"]["fold"] == 0
+    assert metrics["refit_rows"] > metrics["rows"]
+
+
+@pytest.mark.parametrize(("folds", "count"), [(None, 5), (1, 1), (3, 3)])
+def test_the_folds_are_those_of_the_limits_or_follow_from_the_rows(
+    search, tmp_path, monkeypatch, trained, folds, count
+):
+    run, held_out = trained[0], []
+
+    def train(corpora, out, settings, bad_rows, on_progress, **_):
+        held_out.append(settings.corpus.fold)
+        out.mkdir(parents=True)
+        return SimpleNamespace(run=run)
+
+    monkeypatch.setattr(pipeline, "train", train)
+    search(tmp_path / "search", trials=1, folds=folds)
+    assert held_out == list(range(count))
+
+
+def test_folds_need_rows_that_are_held_out(search, languages, tmp_path):
+    search.corpora = Corpora(languages / "test.csv", languages / "validation.csv")
+    with pytest.raises(SearchError, match="folds: expected validation rows held out"):
+        search(tmp_path / "search", folds=2)
 
 
 @pytest.mark.usefixtures("stub")

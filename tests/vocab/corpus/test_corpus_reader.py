@@ -185,3 +185,24 @@ def test_reading_is_lazy_and_its_memory_bounded(tmp_path, name):
     finally:
         tracemalloc.stop()
     assert peak < 8 * 1024 * 1024  # of 13 MB
+
+
+def test_a_row_has_the_weight_of_its_column_and_none_without_weight(jsonl):
+    weighted = Columns(weight="w")
+    found = strict(
+        jsonl(
+            {"text": "one", "label": "a", "w": 2.5},
+            {"text": None, "label": None, "w": 0},
+            {"text": "two", "label": "b", "w": "0.5"},
+        ),
+        columns=weighted,
+    )
+    assert [(row.text, row.weight) for row in found] == [("one", 2.5), ("two", 0.5)]
+    for value in (-1, "much", None, True):
+        path = jsonl({"text": "one", "label": "a", "w": value})
+        with pytest.raises(BadRowsError, match="line 1: column 'w': expected a weight, a finite"):
+            strict(path, columns=weighted)
+    path = jsonl({"text": "one", "label": "a"})
+    assert [row.weight for row in strict(path)] == [1]
+    with pytest.raises(CorpusError, match="no column 'w'"):
+        strict(path, columns=weighted)
