@@ -191,8 +191,8 @@ class Model(Classifier):
             return ReportPage(contents["report.html"].decode())
         if self.trained is None:
             raise ModelFolderError(
-                f"{self.folder}: expected report.html, which gatewise.train writes; call report in "
-                "the process that fits an estimator, and save the page"
+                f"{self.folder}: expected report.html, as gatewise train and gatewise.train write "
+                "it; that of an estimator is made in the process that fits it: save the page there"
             )
         # Needs the extra `train`, and a second to import.
         from gatewise.training.report.page import page  # noqa: PLC0415

@@ -61,7 +61,7 @@ def test_a_model_without_a_folder_of_its_own_has_a_temporary_one(reviews, fast_s
         *reviews, validation=reviews, progress=seen.append, max_updates=2, **fast_settings
     )
     assert [each.step for each in seen if isinstance(each, Progress)][:2] == [1, 2]
-    assert model.run.validation.rows == len(reviews[0])
+    assert model.trained.run.validation.rows == len(reviews[0])
     folder = model.folder
     assert (folder / "report.html").is_file()
     probabilities = model.predict_proba(reviews[0][:5])
@@ -121,7 +121,7 @@ def test_rejected_rows_are_written_and_numbers_of_numpy_are_settings(
     )
     (line,) = (tmp_path / "rejects.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["line"] == len(texts)
-    assert model.run.rows + model.run.validation.rows == len(texts)
+    assert model.trained.run.rows + model.trained.run.validation.rows == len(texts)
 
 
 def test_probabilities_of_labels_are_learnt(reviews, fast_settings):

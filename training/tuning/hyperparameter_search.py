@@ -187,16 +187,14 @@ def _run(
     if trial.repeats():
         return
     # Only now: TensorFlow takes seconds to import, and most mistakes are found without it.
-    import keras
     import tensorflow as tf
 
+    from gatewise.training.fit.devices import free_session
     from gatewise.training.fit.fit import DivergedError
     from gatewise.training.network.vector_files import VectorsError
     from gatewise.training.pipeline import train
 
-    # Every trial traces its functions anew, which TensorFlow would warn about.
-    tf.get_logger().setLevel("ERROR")
-    keras.utils.clear_session()
+    free_session()
     out = folder.model_of(trial.number)
     try:
         name = f"{folder.path.resolve().name}-trial-{trial.number}"
@@ -238,8 +236,7 @@ def _other_folds(
         on_progress: Called as a network is fitted.
         folds: Folds in all; None for several where the rows are few.
     """
-    import keras
-
+    from gatewise.training.fit.devices import free_session
     from gatewise.training.pipeline import train
 
     if folds is None:
@@ -252,7 +249,7 @@ def _other_folds(
                 stage = f"fold {fold + 1} of {folds}"
                 on_progress(Progress(event.step, event.steps, stage=stage))
 
-        keras.utils.clear_session()
+        free_session()
         with tempfile.TemporaryDirectory() as place:
             out, settings = Path(place) / "model", config.changed("corpus", fold=fold)
             # Its bad rows are those of the first fold.
@@ -272,11 +269,10 @@ def _finish(
     out = folder.model_of(best.number)
     if not workspace_of(out).checkpoint.exists():
         return
-    import keras
-
+    from gatewise.training.fit.devices import free_session
     from gatewise.training.pipeline import train
 
-    keras.utils.clear_session()
+    free_session()
     settings = search_space.applied(config, best.settings)
     with bad_rows() as policy:
         train(corpora, out, settings, policy, on_progress, resume=True)
