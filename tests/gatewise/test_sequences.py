@@ -156,7 +156,7 @@ def test_numbers_and_several_labels_are_targets_too(gestures):
     values = [float(np.nanmean(numbers[-3:, 0])) + rng.normal(0, 0.1) for numbers in sequences]
     settings = {"units": 4, "epochs": 15, "readout": "last", "dropout": 0.0}
     regression = package.train(sequences, values, learning_rate=0.02, **settings)
-    assert regression.run.validation.rmse < regression.run.baselines.mean.rmse
+    assert regression.trained.run.validation.rmse < regression.trained.run.baselines.mean.rmse
     assert regression.predict(sequences[:2]).shape == (2,)
     several = package.train(sequences, [[label, "any"] for label in labels], **settings)
     assert all("any" in found for found in several.predict(sequences[:2]))

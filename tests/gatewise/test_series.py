@@ -96,4 +96,4 @@ def test_a_network_learns_the_next_observation():
         epochs=30,
         learning_rate=0.02,
     )
-    assert model.run.test.rmse < 0.2 * model.run.baselines.mean.rmse
+    assert model.trained.run.test.rmse < 0.2 * model.trained.run.baselines.mean.rmse
