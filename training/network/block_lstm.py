@@ -18,7 +18,8 @@ def lstm(inputs: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> Any:
     kernel `(units, 4 x units)`, bias `(4 x units,)`.
     """
     function = _lstm if tf.executing_eagerly() else _traced_lstm
-    return function(inputs, tf.concat([kernel, recurrent_kernel], axis=0), bias)
+    both = tf.concat([kernel, recurrent_kernel], axis=0)
+    return function(inputs, both, tf.convert_to_tensor(bias))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -43,8 +43,10 @@ def run(
         return _gru_reset_before(inputs, recurrent_kernel, state_mask)
     if recurrent_bias is None:
         recurrent_bias = tf.zeros(recurrent_kernel.shape[1])
+    # A traced function gives a variable that is on several devices no gradient.
+    tensors = [tf.convert_to_tensor(each) for each in (inputs, recurrent_kernel, recurrent_bias)]
     function = _run if tf.executing_eagerly() else _traced_run
-    return function(_CELLS[cell], inputs, recurrent_kernel, recurrent_bias, state_mask)
+    return function(_CELLS[cell], *tensors, state_mask)
 
 
 class _SimpleRnn:
