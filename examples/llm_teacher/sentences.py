@@ -45,7 +45,7 @@ def write(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 def main(
     archive: Annotated[Path, typer.Argument(help="vaderSentiment-0.5.zip")],
     folder: Annotated[Path, typer.Argument(help="Where the files are written.")],
-    texts: Annotated[int, typer.Option(help="Sentences without labels.")] = 500,
+    texts: Annotated[int, typer.Option(help="Sentences without labels.")] = 350,
     test: Annotated[int, typer.Option(help="Sentences with labels.")] = 200,
 ) -> None:
     """Write texts.csv, without labels, and test.csv, with labels."""

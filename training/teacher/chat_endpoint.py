@@ -22,7 +22,10 @@ from gatewise.training.teacher.teacher import TeacherError
 KEY_VARIABLE = "OPENAI_API_KEY"
 """The environment variable of the key; without it requests carry none."""
 
-_TIMEOUT_SECONDS = 60.0
+_TIMEOUT_SECONDS = 300.0
+"""A model on a busy processor takes minutes for several requests at a time."""
+
+_CONNECT_SECONDS = 10.0
 _TRIES = 6
 _FIRST_WAIT = 0.5
 """Seconds before the second try; each further wait is twice as long."""
@@ -65,7 +68,8 @@ class ChatEndpoint:
     def connected(self) -> Iterator[None]:
         """Keeps connections open for the requests of a block."""
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        with httpx.Client(timeout=_TIMEOUT_SECONDS, headers=headers) as self._client:
+        timeout = httpx.Timeout(_TIMEOUT_SECONDS, connect=_CONNECT_SECONDS)
+        with httpx.Client(timeout=timeout, headers=headers) as self._client:
             yield
         self._client = None
 
@@ -125,14 +129,15 @@ class ChatEndpoint:
             try:
                 response = self._client.request(method, f"{self.url}{path}", json=body)
             except httpx.RequestError as error:
-                is_late = isinstance(error, httpx.TimeoutException)
-                is_reached = is_late and not isinstance(error, httpx.ConnectTimeout)
+                is_late = isinstance(error, httpx.TimeoutException) and not isinstance(
+                    error, httpx.ConnectTimeout
+                )
                 trouble = (
                     f"gave no answer in {_TIMEOUT_SECONDS:g} seconds"
                     if is_late
                     else f"cannot be reached: {self._shown(str(error)) or type(error).__name__}"
                 )
-                if not is_reached and not self._has_answered:
+                if not self._has_answered:
                     break
             else:
                 self._has_answered = True
