@@ -9,6 +9,7 @@ years. The order of AR is chosen by AIC.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -17,25 +18,28 @@ from statsmodels.datasets import sunspots
 from statsmodels.tsa.ar_model import AutoReg, ar_select_order
 
 import gatewise
-from gatewise.series import windows
+from gatewise.series import Floats, windows
 
 STEPS, CYCLE, MAX_LAGS = 33, 11, 33
 NETWORK = {"cell": "gru", "direction": "forward", "readout": "last", "units": 16, "dropout": 0.0}
 
 
-def observations():
+def observations() -> Floats:
     """The mean number of sunspots of each year from 1700 to 2008, `(309,)`."""
-    return sunspots.load_pandas().data["SUNACTIVITY"].to_numpy()
+    found: Floats = sunspots.load_pandas().data["SUNACTIVITY"].to_numpy()
+    return found
 
 
-def forecasts(series, seeds):
+def forecasts(series: Floats, seeds: Sequence[int]) -> tuple[dict[str, Floats], Floats]:
     """The forecasts of the test years by each method, and what came; each `(years,)`."""
     rows = windows(series, STEPS, validation=0.15, test=0.2)
+    if rows.test is None:
+        raise ValueError("expected test years, received none")
     first = len(series) - len(rows.test.values)
     known = series[:first]
     lags = ar_select_order(known, MAX_LAGS, ic="aic").ar_lags
     fitted = AutoReg(known, lags).fit()
-    found = {
+    found: dict[str, Floats] = {
         "last year": series[first - 1 : -1],
         f"{CYCLE} years before": series[first - CYCLE : -CYCLE],
         f"AR({len(lags)})": AutoReg(series, lags).predict(
@@ -51,16 +55,16 @@ def forecasts(series, seeds):
             seed=seed,
             progress=False,
         )
-        found[f"GRU, seed {seed}"] = model.predict(rows.test.sequences)
+        found[f"GRU, seed {seed}"] = np.array(model.predict(rows.test.sequences))
     return found, rows.test.values
 
 
-def rmse(found, truth):
+def rmse(found: Floats, truth: Floats) -> float:
     """The root of the mean squared error."""
     return float(np.sqrt(np.square(found - truth).mean()))
 
 
-def draw(found, truth, path):
+def draw(found: dict[str, Floats], truth: Floats, path: Path) -> None:
     """Draws AR and the first GRU beside what came."""
     years = np.arange(2009 - len(truth), 2009)
     figure, axes = plt.subplots(figsize=(8, 3.5))
@@ -72,7 +76,7 @@ def draw(found, truth, path):
     figure.savefig(path)
 
 
-def main():
+def main() -> None:
     """Prints the RMSE of each method."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
