@@ -97,14 +97,15 @@ def pair_source(rows: object, columns: "Columns", name: str) -> Path | MemoryTab
 
 def _inputs(texts: Any, columns: "Columns") -> tuple[str, list[object]]:
     """The texts, or the sequences of numbers, and the name of the column that a file would have."""
-    is_list = isinstance(texts, list | tuple)
-    is_sequences = getattr(texts, "ndim", 1) in (2, 3) and not is_table(texts)
-    if is_list or getattr(texts, "ndim", 0) == 1:
-        first = next((each for each in texts if each is not None), None)
-        is_sequences = isinstance(first, list | tuple) or getattr(first, "ndim", 0) in (1, 2)
+    is_array = getattr(texts, "ndim", 1) in (2, 3) and not is_table(texts)
+    # The arrays of a list stay as they are: as lists they would take many times the memory.
+    as_they_are = is_array or isinstance(texts, list | tuple)
+    found = list(texts) if as_they_are else text_values(texts)
+    first = next((each for each in found if each is not None), None)
+    is_sequences = isinstance(first, list | tuple) or getattr(first, "ndim", 0) in (1, 2)
     if not is_sequences or columns.input == "text":
         return columns.text, text_values(texts)
-    return (SEQUENCE if columns.text == TEXT else columns.text), list(texts)
+    return (SEQUENCE if columns.text == TEXT else columns.text), found
 
 
 def with_weights(rows: Path | MemoryTable, weights: Any) -> Path | MemoryTable:

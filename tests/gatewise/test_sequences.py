@@ -6,12 +6,17 @@ import pickle
 import numpy as np
 import onnxruntime as ort
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import gatewise as package
+from gatewise.sources import source_of
 from gatewise.training.config import config
 from gatewise.training.config.config import ConfigError
+from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
+from gatewise.vocab.corpus.columns import Columns
+from gatewise.vocab.corpus.corpus_reader import open_corpus
 from gatewise.vocab.corpus.sequences import as_json
 from gatewise.vocab.errors import ArgumentError, GatewiseError, SequenceError, TextsError
 from gatewise.vocab.tokenizer.encoding import pad
@@ -221,6 +226,23 @@ def test_settings_of_texts_are_refused(train, gestures_corpus, tmp_path, setting
     with pytest.raises(ConfigError, match="received one of sequences of numbers") as caught:
         train(tmp_path / "model", settings, gestures_corpus / "train.jsonl")
     assert str(caught.value).startswith(f"{setting.partition('=')[0]}: ")
+
+
+def test_columns_of_any_library_are_sequences(gestures):
+    sequences, labels = gestures(10, 11)
+    lists = [numbers.tolist() for numbers in sequences]
+    expected = list(map(as_json, sequences))
+    columns = package_columns(lists)
+    for texts in (sequences, lists, *columns, np.stack([each[:10] for each in sequences])):
+        table = source_of(texts, labels, Columns(), "training rows")
+        assert open_corpus(table).columns.input == "sequence"
+        rows = open_corpus(table).rows(StopAtBadRows())
+        assert len(expected) == len(list(rows))
+
+
+def package_columns(lists):
+    polars = pytest.importorskip("polars")
+    return pd.Series(lists), pa.array(lists), polars.Series(lists, strict=False)
 
 
 def test_a_teacher_is_one_of_texts(gestures, folder, model_folder):

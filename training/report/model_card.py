@@ -108,8 +108,8 @@ Labels: {label_list(labels.names)}.
 {_comparison(run)}
 {_examples(examples or {})}\
 {_SUBSET_ACCURACY if multi_label else ""}{_coverage(run)}.
-The weights are those of epoch {best.number} of {len(run.fitted.epochs)}, the best by validation
-{metric} ({best.metric:.4f}){_refit(run)}.
+The weights are those of epoch {best.number} of
+{len(run.fitted.epochs)}, the best by validation {metric} ({best.metric:.4f}){_refit(run)}.
 {_calibration(run, calibration)}{_rejection(run, rejection)}{_teacher(run)}
 `report.html` shows the learning curves and the mistakes; open it in a browser.
 

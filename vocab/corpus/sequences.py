@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewise.vocab.corpus.data_frames import is_table
+from gatewise.vocab.corpus.data_frames import is_missing, is_table
 from gatewise.vocab.errors import SequenceError
 
 Numbers = NDArray[np.float32]
@@ -70,7 +70,7 @@ def as_sequences(
         values: A list of sequences, or an array of them, `(sequences, steps, features)` or
             `(sequences, steps)`.
         features: Numbers of a step.
-        may_be_missing: Whether a sequence may be None, which has no step then.
+        may_be_missing: Whether a sequence may be missing (None, NaN): it has no step then.
 
     Raises:
         SequenceError: They are no list, or one of them cannot be used.
@@ -83,7 +83,7 @@ def as_sequences(
         )
     found = []
     for index, value in enumerate(values):
-        if value is None and may_be_missing:
+        if may_be_missing and is_missing(value):
             found.append(np.empty((0, features), dtype=np.float32))
             continue
         try:

@@ -86,7 +86,8 @@ def test_sequences_of_a_caller_are_named_by_position():
             as_sequences(wrong, 1)
     with pytest.raises(SequenceError):
         as_sequences([None], 1)
-    assert as_sequences([None], 2, may_be_missing=True)[0].shape == (0, 2)
+    for missing in (None, math.nan):
+        assert as_sequences([missing], 2, may_be_missing=True)[0].shape == (0, 2)
 
 
 def lines(tmp_path, *rows):
