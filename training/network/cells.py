@@ -44,9 +44,9 @@ def run(
     if recurrent_bias is None:
         recurrent_bias = tf.zeros(recurrent_kernel.shape[1])
     # A traced function gives a variable that is on several devices no gradient.
-    tensors = [tf.convert_to_tensor(each) for each in (inputs, recurrent_kernel, recurrent_bias)]
+    inputs, kernel, bias = map(tf.convert_to_tensor, (inputs, recurrent_kernel, recurrent_bias))
     function = _run if tf.executing_eagerly() else _traced_run
-    return function(_CELLS[cell], *tensors, state_mask)
+    return function(_CELLS[cell], inputs, kernel, bias, state_mask)
 
 
 class _SimpleRnn:
