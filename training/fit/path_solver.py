@@ -12,6 +12,10 @@ The features are those that the exported network computes: each n-gram of tokens
 inverse document frequency and by the text's norm, and the character n-grams of its words, whose
 weights are added to those of the words that hold them. Of a text in several windows they are the
 mean of the windows' features, whose logits are the mean of the windows' logits.
+
+An n-gram that no training text has may share its bucket with one that some text has, and then
+counts as that one. Of few rows, the more of those found in new texts are such collisions, the less
+the n-grams of a length count.
 """
 
 import warnings
@@ -34,6 +38,7 @@ from gatewise.training.evaluation.calibration import negative_log_likelihood
 from gatewise.training.fit.document_frequencies import counting_batches, ngram_rows
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.ngrams import NgramLogits, inverse_frequencies
+from gatewise.training.network.shape import NgramTable
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 _STRENGTHS = {False: (0.03, 0.1, 0.3, 1.0, 3.0, 10.0), True: (1.0, 3.0, 10.0, 30.0, 100.0)}
@@ -63,6 +68,9 @@ _DIGITS = 4
 _SPELLING_WEIGHT = 0.5
 """Factor of the features of character n-grams, beside those of the tokens."""
 
+_FEW_ROWS = 5_000
+"""Rows up to which n-grams count by the share that are no collisions: measured on few rows only."""
+
 _Part = tuple[NDArray[np.int64], NDArray[np.int64]]
 """The numbers of the rows of a fold: those that are fitted and those held out."""
 
@@ -88,6 +96,7 @@ class _Features:
     Attributes:
         matrix: A row for each text: columns of n-grams, then of character n-grams.
         targets: The target of each text.
+        idf: The inverse document frequency of each row of the table, as the solved path has it.
         rows: The table row of each column of an n-gram.
         scales: What the weights of a column are multiplied by in the table.
         spelling: The character n-grams of each token, `(vocab, character n-grams)`, each scaled
@@ -96,6 +105,7 @@ class _Features:
 
     matrix: sparse.csr_matrix
     targets: NDArray[Any]
+    idf: NDArray[np.float64]
     rows: NDArray[np.int64]
     scales: NDArray[np.float64]
     spelling: sparse.csr_matrix
@@ -356,6 +366,8 @@ def _features(
     found = np.concatenate(indices)
     table = layer.table
     has = sparse.csr_matrix((np.ones(len(found)), found, starts), (len(train), table.rows))
+    if len(train) <= _FEW_ROWS:
+        idf *= _precisions(table, np.bincount(found, minlength=table.rows))
     norms = np.maximum(np.sqrt(has @ np.square(idf)), MIN_NORM)
     # The begin mark is in every text: as a feature of about one it takes the part of a bias.
     weights = idf.copy()
@@ -376,10 +388,41 @@ def _features(
     return _Features(
         matrix,
         of_texts,
+        idf,
         columns,
         scales,
         sparse.csr_matrix((table.vocab_size, 0)) if spelling is None else spelling,
     )
+
+
+def _precisions(table: NgramTable, frequencies: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The estimated share of the n-grams found in new texts that the training texts have, too.
+
+    The others share a bucket with one of these. Good and Turing estimate the share of n-grams in
+    new texts that are new (Good 1953, "The population frequencies of species and the estimation of
+    population parameters"): that of those seen once among all that were seen.
+
+    Args:
+        table: Layout of the n-grams.
+        frequencies: Texts that contain the n-gram of each row.
+
+    Returns:
+        A share for each row, the same for all n-grams of a length; one for single tokens.
+    """
+    precisions = np.ones(table.rows)
+    for length in table.lengths:
+        if length == 1:
+            continue
+        start = table.offset(length)
+        buckets = slice(start, start + table.buckets)
+        counts = frequencies[buckets]
+        # Never one, so that a length never loses all its weight.
+        used = np.count_nonzero(counts) / (table.buckets + 1)
+        # One seen once is alone in its bucket as often as a bucket is empty.
+        once = np.count_nonzero(counts == 1) / (1 - used)
+        new = min(once, counts.sum()) / (counts.sum() + 1)
+        precisions[buckets] = (1 - new) / (1 - new + new * used)
+    return precisions
 
 
 def _pooled(matrix: sparse.csr_matrix, windows: Windows) -> tuple[sparse.csr_matrix, Targets]:
@@ -422,7 +465,8 @@ def _set_weights(layer: NgramLogits, features: _Features, weights: NDArray[np.fl
     own, of_spelling = weights[:, :count], weights[:, count:]
     table = np.zeros((layer.table.rows, len(weights)))
     table[features.rows] = (own * features.scales).T
-    idf = layer.idf.numpy().astype(np.float64)[: layer.table.vocab_size]
+    layer.idf.assign(features.idf.astype(np.float32))
+    idf = features.idf[: layer.table.vocab_size]
     # In the graph a token's weights are scaled by its own IDF.
     factors = np.divide(1, idf, out=np.zeros_like(idf), where=idf > 0)
     table[: layer.table.vocab_size] += factors[:, None] * (features.spelling @ of_spelling.T)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from gatewise.service.model.linear_path import MULTIPLIERS
 from gatewise.training.config.network_section import NetworkConfig
 from gatewise.training.config.training_section import TrainingConfig
 from gatewise.training.data import examples
@@ -12,6 +13,7 @@ from gatewise.training.fit.path_solver import Solution, solve_linear_path
 from gatewise.training.fit.train_step import Trainer
 from gatewise.training.network.build import build
 from gatewise.training.network.char_ngrams import char_ngrams
+from gatewise.training.network.ngrams import inverse_frequencies
 from gatewise.training.network.shape import Shape
 from gatewise.training.network.word_splits import word_splits
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
@@ -303,3 +305,39 @@ def test_solving_with_pieces_gives_the_same_weights_again(tmp_path):
         for name in ("first", "second")
     )
     np.testing.assert_array_equal(first.weights_table.numpy(), second.weights_table.numpy())
+
+
+def test_ngrams_count_by_the_share_that_are_no_collisions(tmp_path):
+    """The share is estimated from the training texts, and compared with that in new texts."""
+    generator = np.random.default_rng(1)
+    shares = 1 / np.arange(1, 201)
+    drawn = generator.choice(200, (400, 12), p=shares / shares.sum())
+    texts = [" ".join(f"w{word}" for word in row) for row in drawn]
+    tokenizer = train_tokenizer(texts)
+    trainer, _ = solved(tmp_path, tokenizer, texts[:200], np.arange(200, dtype=np.int32) % 2)
+    idf = trainer.model.get_layer("ngrams").idf.numpy()
+    words = tokenizer.get_vocab_size()
+
+    def pairs(ids):
+        return set(zip(ids, [*ids[1:], 0], strict=True))
+
+    def row(pair):
+        return words + (pair[0] * MULTIPLIERS[0] + pair[1] * MULTIPLIERS[1]) % 1000
+
+    seen, new = (
+        [pairs(encoding.ids) for encoding in tokenizer.encode_batch(part)]
+        for part in (texts[:200], texts[200:])
+    )
+    known = set().union(*seen)
+    found = [pair for text in new for pair in text if idf[row(pair)] > 0]
+    expected = sum(pair in known for pair in found) / len(found)
+    # What a pair counts for, as a share of what its frequency says.
+    rows_of_texts = [set(map(row, text)) for text in seen]
+    common = row((tokenizer.token_to_id("w0"), tokenizer.token_to_id("w1")))
+    frequency = sum(common in rows for rows in rows_of_texts)
+    share = idf[common] / inverse_frequencies(np.array([frequency]), 200)[0]
+    assert expected < 0.6
+    # The hash spreads pairs less evenly than the estimate takes it to.
+    assert share == pytest.approx(expected, abs=0.15)
+    begin = tokenizer.token_to_id("[CLS]")
+    assert idf[begin] == pytest.approx(inverse_frequencies(np.array([200]), 200)[0])
