@@ -48,8 +48,13 @@ Rejects = Annotated[
     Path | None,
     path_option(help="Write bad rows to this file, as JSON Lines, instead of stopping."),
 ]
-TextColumnSetting = Annotated[str | None, typer.Option(help="Column of the text.  [default: text]")]
-TextColumn = Annotated[str, typer.Option(help="Column of the text.")]
+TextColumnSetting = Annotated[
+    str | None,
+    typer.Option(help="Column of the text.  [default: text, else sequence, of numbers]"),
+]
+TextColumn = Annotated[
+    str, typer.Option(help="Column of the text; that of sequences of numbers is sequence.")
+]
 LabelColumn = Annotated[
     str | None,
     typer.Option(

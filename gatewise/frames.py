@@ -31,7 +31,7 @@ def predict_frame(
     if missing not in ("raise", "skip"):
         raise ArgumentError(f"missing: expected raise or skip, received {missing!r}")
     keys = table_keys(frame, "the frame")
-    text = table_name(text)
+    text = classifier.encoding.column_of(table_name(text))
     if text not in keys:
         raise CorpusError(f"no column {text!r}; the columns are: {', '.join(keys)}", option="text")
     values = column_values(frame[keys[text]])

@@ -155,7 +155,7 @@ class Model(Classifier):
         Args:
             frame: A data frame of pandas or polars, a table of pyarrow or `datasets`, or a mapping
                 of columns.
-            text: Column of the texts.
+            text: Column of the texts; for a model of sequences of numbers, by default `sequence`.
             top_k: Labels given to each text; None for the predicted ones.
             probabilities: Whether each label has a column with its probability.
             missing: `raise` refuses missing texts and those without a token, `skip` gives them no

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from gatewise.vocab.corpus.columns import Task
+from gatewise.vocab.corpus.sequences import MAX_FEATURES
 from gatewise.vocab.tokenizer.encoding import MAX_WINDOWS
 from gatewise.vocab.tokenizer.tokenizer import CLS, PAD, UNKNOWN
 
@@ -84,7 +85,7 @@ class TokenSettings(BaseModel):
     # Windows of `max_length` tokens that are read of a text, whose logits are pooled.
     windows: Annotated[int, Field(ge=1, le=MAX_WINDOWS)] = 1
     # Numbers of a step of a sequence; 0 for texts.
-    features: _Number = 0
+    features: Annotated[int, Field(ge=0, le=MAX_FEATURES)] = 0
 
     @model_serializer(mode="wrap")
     def _only_if_any(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:

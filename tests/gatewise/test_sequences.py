@@ -104,7 +104,7 @@ def test_every_door_gives_the_same_answer(gatewise, folder, model, few, tmp_path
         code, stdout, stderr = gatewise("evaluate", folder, tmp_path / name, "--json")
         assert code == 0, stderr
         assert json.loads(stdout)["accuracy"] == 1
-    frame = model.predict_frame(pd.DataFrame({"sequence": sequences}), "sequence")
+    frame = model.predict_frame(pd.DataFrame({"sequence": sequences}))
     assert frame["label"].tolist() == expected
     columns = package.score_texts([*sequences, None], folder)
     assert columns["predicted_label"] == [*expected, None]

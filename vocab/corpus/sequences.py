@@ -17,6 +17,9 @@ from gatewise.vocab.errors import SequenceError
 Numbers = NDArray[np.float32]
 """The steps of a sequence, float32 `(steps, features)`; NaN is a missing number."""
 
+MAX_FEATURES = 65_536
+"""The most numbers of a step."""
+
 _MAX_SHOWN = 40
 
 
@@ -43,6 +46,11 @@ def as_numbers(value: object, features: int | None = None) -> Numbers:
         raise SequenceError(
             f"step {step}, counted from 0: expected a finite number of 32 bits, or null, received "
             f"{exact[step, feature]}"
+        )
+    if numbers.shape[1] > MAX_FEATURES:
+        raise SequenceError(
+            f"expected vectors of at most {MAX_FEATURES:,} numbers, received "
+            f"{_steps(numbers.shape[1])}"
         )
     if features is not None and numbers.shape[1] != features:
         raise SequenceError(f"expected {_steps(features)}, received {_steps(numbers.shape[1])}")

@@ -56,6 +56,10 @@ BAD = {
     "empty vectors": ([[], []], "the sequence is empty"),
     "a deeper list": ([[[1.0]]], "expected a number or null, received"),
     "a matrix too many": (np.zeros((2, 2, 2)), "expected a number or null, received"),
+    "too wide a vector": (
+        np.zeros((1, 65_537)),
+        "at most 65,536 numbers, received vectors of 65537",
+    ),
     "an object": ({"a": 1}, "expected a list of numbers or of vectors"),
 }
 
