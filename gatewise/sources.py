@@ -104,7 +104,7 @@ def _inputs(texts: Any, columns: "Columns") -> tuple[str, list[object]]:
     first = next((each for each in found if each is not None), None)
     is_sequences = isinstance(first, list | tuple) or getattr(first, "ndim", 0) in (1, 2)
     if not is_sequences or columns.input == "text":
-        return columns.text, text_values(texts)
+        return columns.text, text_values(texts) if as_they_are else found
     return (SEQUENCE if columns.text == TEXT else columns.text), found
 
 

@@ -32,7 +32,7 @@ def test_ngram_lengths_follow_the_unit_unless_set():
         ("network.unit=3", r"unknown setting 'network\.unit': expected one of .*network\.units"),
         (
             "net.units=3",
-            r"unknown setting 'net': expected one of corpus, network, reject, teacher, tokens",
+            r"'net': expected one of corpus, network, reject, sequence, teacher, tokens",
         ),
         ("network.units=many", r"network\.units: .*valid integer.*received 'many'"),
         ("network.cell=transformer", r"network\.cell: .*'gru', 'lstm' or 'rnn'.*'transformer'"),

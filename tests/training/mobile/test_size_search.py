@@ -49,10 +49,10 @@ def test_an_app_carries_no_training_texts(forward_model_folder):
 def test_int8_is_not_taken_if_it_costs_too_much(builder, monkeypatch):
     accuracies = {"fp32": 0.95, "fp16": 0.95, "int8": 0.94}
 
-    def report(_, loaded):
-        return Report(accuracies[loaded.precision], 0.9, 0.1, 0.1, rows=10, labels=())
+    def measured(_, loaded):
+        return Report(accuracies[loaded.precision], 0.9, 0.1, 0.1, rows=10, labels=()), None
 
-    monkeypatch.setattr(VariantBuilder, "_report", report)
+    monkeypatch.setattr(VariantBuilder, "_measured", measured)
     steps = steps_to(builder, None)
     assert [step.precision for step in steps] == ["fp32", "fp16", "int8", "fp16"]
     assert steps[-1] is steps[1]

@@ -16,7 +16,15 @@ from typing import Annotated, Any, Self, TypeVar
 
 import orjson
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -48,13 +56,19 @@ def _inputs_kind(inputs: object) -> str | None:
     return "numbers" if inputs and isinstance(inputs[0], int | float | list | None) else "texts"
 
 
+_NUMBERS_SCHEMA = {
+    "type": "array",
+    "items": {"anyOf": [{"type": "number"}, {"type": "null"}, {"type": "array", "items": {}}]},
+    "minItems": 1,
+}
+
 # With a discriminator function, because a plain union reports one error for each of its members.
 Inputs = Annotated[
     Annotated[str, Tag("text")]
     # Validation stops at the first invalid text: a body of a million numbers costs one error.
     | Annotated[list[str], Field(min_length=1, fail_fast=True), Tag("texts")]
     # Numbers are checked once the model is known, which says how many a step has.
-    | Annotated[list[Any], Tag("numbers")],
+    | Annotated[list[Any], WithJsonSchema(_NUMBERS_SCHEMA), Tag("numbers")],
     Discriminator(
         _inputs_kind,
         custom_error_type="inputs_type",
@@ -105,7 +119,6 @@ class TextsRequest(BaseModel):
             "examples": [
                 {"inputs": "Where is the nearest station?"},
                 {"inputs": ["Who wrote Hamlet?", "How far is it?"], "parameters": {"top_k": 3}},
-                {"inputs": [[0.5, 1.25], [0.75, None]]},
             ]
         },
     )
@@ -151,7 +164,8 @@ class TextsRequest(BaseModel):
         if self.are_numbers != (features > 0):
             kinds = ("texts", "sequences of numbers")
             detail = f"expected {kinds[features > 0]}, which this model reads, received "
-            raise _invalid(detail + kinds[features == 0], "#/inputs")
+            place = "#/inputs" if features else "#/inputs/0"
+            raise _invalid(detail + kinds[features == 0], place)
         if not features:
             return [*self.texts]
         sequences = [self.inputs] if self.is_one(features) else self.inputs
