@@ -16,7 +16,13 @@ from gatewise.vocab.corpus.columns import (
     VALUE,
     WEIGHT,
 )
-from gatewise.vocab.corpus.data_frames import class_names, column_names, column_values, is_table
+from gatewise.vocab.corpus.data_frames import (
+    class_names,
+    column_names,
+    column_values,
+    is_missing,
+    is_table,
+)
 from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.errors import ArgumentError, CorpusError, TextsError
 
@@ -100,11 +106,12 @@ def _inputs(texts: Any, columns: "Columns") -> tuple[str, list[object]]:
     is_list = isinstance(texts, list | tuple)
     is_sequences = getattr(texts, "ndim", 1) in (2, 3) and not is_table(texts)
     if is_list or getattr(texts, "ndim", 0) == 1:
-        first = next((each for each in texts if each is not None), None)
+        first = next((each for each in texts if not is_missing(each)), None)
         is_sequences = isinstance(first, list | tuple) or getattr(first, "ndim", 0) in (1, 2)
     if not is_sequences or columns.input == "text":
         return columns.text, text_values(texts)
-    return (SEQUENCE if columns.text == TEXT else columns.text), list(texts)
+    sequences = [None if is_missing(each) else each for each in texts]
+    return (SEQUENCE if columns.text == TEXT else columns.text), sequences
 
 
 def with_weights(rows: Path | MemoryTable, weights: Any) -> Path | MemoryTable:
