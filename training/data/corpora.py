@@ -264,8 +264,17 @@ def task_of(source: Source, config: Config) -> Task:
     Raises:
         CorpusError: If it cannot be read.
     """
+    return columns_of(source, config).task
+
+
+def columns_of(source: Source, config: Config) -> FoundColumns:
+    """The columns of a training corpus.
+
+    Raises:
+        CorpusError: If it cannot be read.
+    """
     train = _with_splits(Corpora(source)).train
-    return open_corpus(train, config.corpus.columns(), config.corpus.read_options()).columns.task
+    return open_corpus(train, config.corpus.columns(), config.corpus.read_options()).columns
 
 
 def _with_splits(corpora: Corpora) -> Corpora:
@@ -376,7 +385,7 @@ def _check_task(config: Config, columns: FoundColumns) -> None:
 
 
 _READ_OF_SEQUENCES = {"unit", "max_length", "keep"}
-_OF_TEXTS = (
+OF_TEXTS = (
     *(f"tokens.{name}" for name in TokensConfig.model_fields if name not in _READ_OF_SEQUENCES),
     *("network.input", "network.embedding_size", "network.vectors", "network.train_vectors"),
     *("network.ngrams", "network.buckets", "network.ngram_width", "network.spelling"),
@@ -402,7 +411,7 @@ def _check_input(config: Config, columns: FoundColumns) -> None:
                 )
         return
     default = Config()
-    unusable = [name for name in _OF_TEXTS if config.value_of(name) != default.value_of(name)]
+    unusable = [name for name in OF_TEXTS if config.value_of(name) != default.value_of(name)]
     if config.tokens.unit not in ("auto", "vector"):
         unusable.append("tokens.unit")
     if config.teacher.is_wanted:
