@@ -84,14 +84,14 @@ def windows(
         raise ArgumentError(
             f"steps and horizon: expected 1 or more of each, received {steps} and {horizon}"
         )
-    if min(validation, test) < 0 or validation + test >= 1:
+    if not (min(validation, test) >= 0 and validation + test < 1):  # NaN, too
         raise ArgumentError(
             "validation and test: expected shares from 0 that leave rows for training, received "
             f"{validation} and {test}"
         )
     several = _are_several(values)
     series = [_series(each) for each in values] if several else [_series(values)]
-    is_column = target is None or isinstance(target, int)
+    is_column = target is None or isinstance(target, int | np.integer)
     targets = [target] * len(series) if is_column or not several else list(target)
     if len(targets) != len(series):
         raise ArgumentError(
@@ -111,17 +111,26 @@ def windows(
 
 
 def _are_several(values: Any) -> bool:
-    return isinstance(values, list | tuple) and bool(values) and np.ndim(values[0]) > 0
+    if not isinstance(values, list | tuple) or not values:
+        return False
+    return np.asarray(values[0], dtype=object).ndim > 0
 
 
 def _series(values: Any) -> Floats:
-    found = np.asarray(values, dtype=np.float64)
+    found = _floats(values, "values")
     if found.ndim not in (1, 2):
         raise ArgumentError(
             "values: expected a series (time,) or (time, features), or a list of them, received "
             f"an array of {found.ndim} dimensions"
         )
     return found
+
+
+def _floats(values: Any, name: str) -> Floats:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:  # a text, or vectors of different widths
+        raise ArgumentError(f"{name}: expected numbers of one shape: {error}") from None
 
 
 def _target(series: Floats, target: Any) -> Floats:
@@ -132,11 +141,11 @@ def _target(series: Floats, target: Any) -> Floats:
                 f"{series.shape[1]} numbers; received none"
             )
         return series
-    if isinstance(target, int):
+    if isinstance(target, int | np.integer):
         if series.ndim != 2 or not 0 <= target < series.shape[1]:
             raise ArgumentError(f"target: expected the number of a feature, received {target}")
         return series[:, target]
-    found = np.asarray(target, dtype=np.float64)
+    found = _floats(target, "target")
     if found.shape != series.shape[:1]:
         raise ArgumentError(
             f"target: expected a series of {len(series)} numbers, as long as values, received "

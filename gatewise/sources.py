@@ -16,7 +16,13 @@ from gatewise.vocab.corpus.columns import (
     VALUE,
     WEIGHT,
 )
-from gatewise.vocab.corpus.data_frames import class_names, column_names, column_values, is_table
+from gatewise.vocab.corpus.data_frames import (
+    class_names,
+    column_names,
+    column_values,
+    is_missing,
+    is_table,
+)
 from gatewise.vocab.corpus.memory_records import MemoryTable
 from gatewise.vocab.errors import ArgumentError, CorpusError, TextsError
 
@@ -101,11 +107,12 @@ def _inputs(texts: Any, columns: "Columns") -> tuple[str, list[object]]:
     # The arrays of a list stay as they are: as lists they would take many times the memory.
     as_they_are = is_array or isinstance(texts, list | tuple)
     found = list(texts) if as_they_are else text_values(texts)
-    first = next((each for each in found if each is not None), None)
+    first = next((each for each in found if not is_missing(each)), None)
     is_sequences = isinstance(first, list | tuple) or getattr(first, "ndim", 0) in (1, 2)
     if not is_sequences or columns.input == "text":
         return columns.text, text_values(texts) if as_they_are else found
-    return (SEQUENCE if columns.text == TEXT else columns.text), found
+    sequences = [None if is_missing(each) else each for each in found]
+    return (SEQUENCE if columns.text == TEXT else columns.text), sequences
 
 
 def with_weights(rows: Path | MemoryTable, weights: Any) -> Path | MemoryTable:

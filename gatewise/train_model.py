@@ -16,7 +16,7 @@ from gatewise.service.model.model_folder import check_target
 from gatewise.sources import are_numbers, pair_source, source_of, with_weights
 from gatewise.training.config.config import Config, of_settings
 from gatewise.training.config.teacher_section import is_url
-from gatewise.training.data.corpora import Corpora, task_of
+from gatewise.training.data.corpora import Corpora, columns_of
 from gatewise.training.earlier_model import EarlierModel
 from gatewise.training.fit.progress import Finding, OnProgress
 from gatewise.training.pipeline import train as run_training
@@ -112,7 +112,7 @@ def prepare(
     columns = run_config.corpus.columns()
     if isinstance(validation, tuple) or isinstance(test, tuple):
         # Labels in memory are of the task of the training rows, whatever they look like.
-        columns = replace(columns, task=task_of(train, run_config))
+        columns = replace(columns, task=columns_of(train, run_config).task)
     others = (
         pair_source(rows, columns, f"{part} rows")
         for part, rows in (("validation", validation), ("test", test))

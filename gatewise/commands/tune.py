@@ -54,7 +54,7 @@ def tune(
 ) -> None:
     """Search for the settings with the best validation metric, and keep the best model."""
     from gatewise.console.tuning_console import search_progress, show_search
-    from gatewise.training.data.corpora import Corpora
+    from gatewise.training.data.corpora import Corpora, columns_of
     from gatewise.training.tuning import search_space
     from gatewise.training.tuning.hyperparameter_search import SearchLimits
     from gatewise.training.tuning.hyperparameter_search import tune as search_for
@@ -62,7 +62,8 @@ def tune(
     run_config = load_config(
         config, set_, text_column, delimiter, quoting, encoding, sheet, label_column
     )
-    searched = search_space.load(space, run_config)
+    input_ = "text" if space else columns_of(corpus, run_config).input
+    searched = search_space.load(space, run_config, input_)
     check_outputs([corpus, validation, space], {"out": out, "rejects": rejects})
     with search_progress(trials) as callbacks:
         search = search_for(

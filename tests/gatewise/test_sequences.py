@@ -1,6 +1,7 @@
 """A model of sequences of numbers, by the commands and in Python: each gives the same answer."""
 
 import json
+import math
 import pickle
 
 import numpy as np
@@ -106,8 +107,8 @@ def test_every_door_gives_the_same_answer(gatewise, folder, model, few, tmp_path
         assert json.loads(stdout)["accuracy"] == 1
     frame = model.predict_frame(pd.DataFrame({"sequence": sequences}))
     assert frame["label"].tolist() == expected
-    columns = package.score_texts([*sequences, None], folder)
-    assert columns["predicted_label"] == [*expected, None]
+    columns = package.score_texts([*sequences, None, math.nan, pd.NA], folder)
+    assert columns["predicted_label"] == [*expected, None, None, None]
 
 
 def test_evaluate_is_that_of_the_run(
@@ -280,6 +281,12 @@ def test_the_diagnosis_of_a_flat_cost_names_numbers_that_are_not_standardized(ge
     flat = [each.message for each in found if "the cost is flat" in getattr(each, "message", "")]
     assert flat
     assert "set sequence.scale=standard" in flat[0]
+
+
+def test_predict_writes_a_missing_number_as_null(gatewise, folder):
+    code, stdout, _ = gatewise("predict", folder, "[[1, NaN], [2, null]]", "--json")
+    assert code == 0
+    assert '"sequence": [[1, null], [2, null]]' in stdout
 
 
 def test_rows_of_another_width_are_bad_rows(gatewise, folder, tmp_path):

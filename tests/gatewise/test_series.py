@@ -64,6 +64,8 @@ def test_rows_without_a_number_are_left_out_and_missing_observations_stay():
         ((np.zeros((9, 2)), 3), "a step has 2 numbers; received none"),
         ((np.zeros(9), 0), "expected 1 or more of each"),
         ((np.zeros((2, 2, 2)), 1), "an array of 3 dimensions"),
+        ((["a", "b", "c"], 1), "values: expected numbers of one shape: could not convert"),
+        (([[[1, 2], [3]]], 1), "values: expected numbers of one shape: setting an array"),
     ],
 )
 def test_what_cannot_be_windowed_is_refused(arguments, message):
@@ -76,7 +78,10 @@ def test_arguments_that_do_not_fit_are_refused():
     for options, message in (
         ({"target": 2}, "number of a feature, received 2"),
         ({"target": np.zeros(8)}, "expected a series of 9 numbers"),
+        ({"target": "price"}, "target: expected numbers of one shape"),
+        ({"target": np.int64(2)}, "number of a feature, received 2"),
         ({"target": 0, "validation": 0.6, "test": 0.5}, "leave rows for training"),
+        ({"target": 0, "test": float("nan")}, "leave rows for training"),
         ({"target": 0, "validation": 0.001}, "too few rows, 6"),
     ):
         with pytest.raises(ArgumentError, match=message):

@@ -234,6 +234,14 @@ def test_equal_weights_are_none(classifier, fitted, rows):
     assert found.model_.contents() == fitted.model_.contents()
 
 
+def test_only_the_proportions_of_weights_count(classifier, rows):
+    weights = np.tile([1.0, 2.0], len(rows[0]) // 2)
+    as_given, tiny = (
+        clone(classifier).fit(*rows, sample_weight=weights * scale) for scale in (1, 2.0**-200)
+    )
+    assert network_of(tiny) == network_of(as_given)
+
+
 def test_a_row_without_weight_is_left_out(classifier, fitted, rows):
     texts, labels = rows
     others = ["a third word", None, ""]

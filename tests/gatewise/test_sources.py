@@ -151,6 +151,13 @@ def test_whole_floats_are_integers_and_a_missing_label_is_a_bad_row():
     )
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA])
+def test_a_missing_sequence_is_a_bad_row_wherever_it_is(missing):
+    for sequences in ([missing, [1], [2]], pd.Series([missing, [1], [2]])):
+        with pytest.raises(BadRowsError, match="1 bad row: position 0: the sequence is missing"):
+            rows_of(sequences, ["a", "b", "a"])
+
+
 @pytest.mark.parametrize(
     ("texts", "reason"),
     [

@@ -19,7 +19,7 @@ from gatewise.training.data.settings_check import check_settings
 from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.training.data.value_scale import ValueScale
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.corpus.columns import VALUE, Columns, Task
+from gatewise.vocab.corpus.columns import VALUE, Columns, FoundColumns, Task
 from gatewise.vocab.corpus.corpus_reader import Corpus, Row, open_corpus
 from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
@@ -257,14 +257,14 @@ def _labels(names: list[str], config: Config, source: Source) -> Labels:
     return labels
 
 
-def task_of(source: Source, config: Config) -> Task:
-    """The task of a training corpus, by its columns.
+def columns_of(source: Source, config: Config) -> FoundColumns:
+    """The columns of a training corpus.
 
     Raises:
         CorpusError: If it cannot be read.
     """
     train = _with_splits(Corpora(source)).train
-    return open_corpus(train, config.corpus.columns(), config.corpus.read_options()).columns.task
+    return open_corpus(train, config.corpus.columns(), config.corpus.read_options()).columns
 
 
 def _with_splits(corpora: Corpora) -> Corpora:

@@ -275,7 +275,7 @@ class _Part:
         self._learnt = np.isin(rows.labels.names, rows.known_labels)
         self._truncated: list[NDArray[np.bool_]] = []
         self._in_scope: list[NDArray[np.bool_]] = []
-        self._weights: list[NDArray[np.float32]] = []
+        self._weights: list[NDArray[np.float64]] = []
         self._digest = hashlib.sha256()
 
     def encode(
@@ -332,7 +332,7 @@ class _Part:
                 self._learnt[learnt] = True
             else:
                 self._learnt |= learnt.any(axis=0)
-            weights = np.array([row.row.weight for row in window], np.float32)
+            weights = np.array([row.row.weight for row in window])
             self._weights.append(weights[chosen])
             yield [window[place].encoded.ids for place in chosen], targets
 

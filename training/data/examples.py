@@ -42,7 +42,7 @@ class Examples:
         classes: Width of a row of targets; 0 if a target is a label id.
         features: Numbers of a step of a sequence; 0 for texts.
         chosen: The numbers of these texts in the files, `(count,)`; None if they are all of them.
-        given_weights: The weight of each text in the files, float32; None for 1 each.
+        given_weights: The weight of each text in the files, float64; None for 1 each.
     """
 
     folder: Path
@@ -52,7 +52,7 @@ class Examples:
     classes: int
     features: int = 0
     chosen: NDArray[np.int64] | None = None
-    given_weights: NDArray[np.float32] | None = None
+    given_weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -119,7 +119,7 @@ class Examples:
     @cached_property
     def _scaled_weights(self) -> NDArray[np.float32]:
         # As 64-bit floats the mean of equal weights is exact, and they are 1 each.
-        given = np.asarray(self.given_weights, np.float64)
+        given = np.asarray(self.given_weights)
         return (given / given.mean()).astype(np.float32)
 
     def _in_files(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -257,7 +257,6 @@ def concatenate(parts: Sequence[Examples], folder: Path) -> Examples:
                 yield part.ids(rows), part.targets(rows)
 
     weights = [
-        np.ones(len(part), np.float32) if part.given_weights is None else part.given_weights
-        for part in parts
+        np.ones(len(part)) if part.given_weights is None else part.given_weights for part in parts
     ]
     return replace(store(windows(), folder), given_weights=np.concatenate(weights))

@@ -19,7 +19,8 @@ class FeatureScale:
 
     Attributes:
         mean: The means, float32 `(features,)`; 0 of a feature that is always missing.
-        deviation: The standard deviations, float32 `(features,)`; 1 of a feature that is constant.
+        deviation: The standard deviations, float32 `(features,)`; 1 of a feature that is constant
+            or nearly so.
     """
 
     mean: NDArray[np.float32]
@@ -47,7 +48,8 @@ class FeatureScale:
         deviation = np.sqrt(np.maximum(variance, 0)).astype(np.float32)
         return cls(
             np.where(count > 0, origin + shift, 0.0).astype(np.float32),
-            np.where(deviation > 0, deviation, np.float32(1)),
+            # Runtimes may take a smaller number than the smallest normal one for zero.
+            np.where(deviation >= np.finfo(np.float32).tiny, deviation, np.float32(1)),
         )
 
     @classmethod

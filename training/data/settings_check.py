@@ -5,7 +5,7 @@ from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.vocab.corpus.columns import FoundColumns
 
 _READ_OF_SEQUENCES = {"unit", "max_length", "keep"}
-_OF_TEXTS = (
+OF_TEXTS = (
     *(f"tokens.{name}" for name in TokensConfig.model_fields if name not in _READ_OF_SEQUENCES),
     *("network.input", "network.embedding_size", "network.vectors", "network.train_vectors"),
     *("network.ngrams", "network.buckets", "network.ngram_width", "network.spelling"),
@@ -71,7 +71,7 @@ def _check_input(config: Config, columns: FoundColumns) -> None:
                 )
         return
     default = Config()
-    unusable = [name for name in _OF_TEXTS if config.value_of(name) != default.value_of(name)]
+    unusable = [name for name in OF_TEXTS if config.value_of(name) != default.value_of(name)]
     if config.tokens.unit not in ("auto", "vector"):
         unusable.append("tokens.unit")
     if config.teacher.is_wanted:

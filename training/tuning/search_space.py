@@ -21,6 +21,8 @@ from gatewise.training.config.config import (
     read_toml,
     validated,
 )
+from gatewise.training.data.settings_check import OF_TEXTS
+from gatewise.vocab.corpus.columns import Input
 
 DEFAULT = """\
 [network]
@@ -65,15 +67,26 @@ Choices are JSON texts, because a choice may be a list, which Optuna does not st
 """
 
 
-def load(file: Path | None, config: Config) -> Space:
+def load(file: Path | None, config: Config, input_: Input = "text") -> Space:
     """The space that a TOML file declares, or the default one.
+
+    Args:
+        file: The TOML file; None for the default space, without the settings of texts where the
+            rows are sequences of numbers.
+        config: The settings of all trials.
+        input_: What the rows are.
 
     Raises:
         ConfigError: If the file is no space, or a setting cannot take one of its values.
     """
     where = str(file) if file else "the default space"
     declared = read_toml(file) if file else tomllib.loads(DEFAULT)
-    space = {name: _distribution(where, name, d) for name, d in _settings(where, declared)}
+    left_out = OF_TEXTS if file is None and input_ == "sequence" else ()
+    space = {
+        name: _distribution(where, name, d)
+        for name, d in _settings(where, declared)
+        if name not in left_out
+    }
     if not space:
         raise ConfigError(
             f"{where}: expected settings with the values to try, such as network.units = "

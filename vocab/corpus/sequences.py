@@ -6,6 +6,7 @@ carried as its JSON, so that all that stores, compares or shows texts does the s
 
 import json
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from itertools import chain
 
 import numpy as np
@@ -19,6 +20,7 @@ Numbers = NDArray[np.float32]
 
 MAX_FEATURES = 65_536
 """The most numbers of a step."""
+_NUMBERS = (int, float, Decimal, np.number, type(None))
 
 _MAX_SHOWN = 40
 
@@ -31,7 +33,7 @@ def as_numbers(value: object, features: int | None = None) -> Numbers:
 
     Args:
         value: A list or an array of numbers, `(steps,)`, or of vectors, `(steps, features)`, or the
-            JSON of one.
+            JSON of one. A number that an array masks is missing.
         features: Numbers of a step; None for any.
 
     Raises:
@@ -78,7 +80,8 @@ def as_sequences(
         values: A list of sequences, or an array of them, `(sequences, steps, features)` or
             `(sequences, steps)`.
         features: Numbers of a step.
-        may_be_missing: Whether a sequence may be missing (None, NaN): it has no step then.
+        may_be_missing: Whether a sequence may be missing (None, NaN, pandas' NA and NaT), which has
+            no step then.
 
     Raises:
         SequenceError: They are no list, or one of them cannot be used.
@@ -107,7 +110,9 @@ def _exact(value: object) -> NDArray[np.float64]:
         value = _parsed(value)
     if hasattr(value, "as_py"):  # a scalar of pyarrow
         value = value.as_py()
-    if hasattr(value, "__array__"):
+    if isinstance(value, np.ma.MaskedArray):
+        value = value.tolist()  # None where it is masked
+    elif hasattr(value, "__array__"):
         array = np.asarray(value)
         value = array if array.dtype.kind in "iuf" and array.ndim in (1, 2) else array.tolist()
     if not isinstance(value, np.ndarray):
@@ -148,7 +153,7 @@ def _of_list(value: object) -> NDArray[np.float64]:
             )
     numbers: Sequence[object] = list(chain.from_iterable(vectors)) if vectors else value
     for kind in set(map(type, numbers)):
-        if kind is bool or not issubclass(kind, int | float | np.number | type(None)):
+        if kind is bool or not issubclass(kind, _NUMBERS):
             index = next(at for at, number in enumerate(numbers) if type(number) is kind)
             width = len(vectors[0]) if vectors else 1
             raise SequenceError(
@@ -166,5 +171,8 @@ def _steps(features: int) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # a list too deep, or an integer too long, to print
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -66,11 +66,11 @@ def test_weights_have_a_mean_of_one_in_every_part(tmp_path):
         np.array([5, 6], np.int32),
     )
     stored = examples.store([(ids, targets)], tmp_path / "plain")
-    weighted = replace(stored, given_weights=np.array([9, 3], np.float32))
+    weighted = replace(stored, given_weights=np.array([9.0, 3.0]))
     rows = np.arange(2)
     assert stored.weights(rows).tolist() == [1, 1]
     assert weighted.weights(rows).tolist() == [1.5, 0.5]
-    equal = replace(stored, given_weights=np.array([0.1, 0.1], np.float32))
+    equal = replace(stored, given_weights=np.array([0.1, 0.1]))
     assert equal.weights(rows).tolist() == [1, 1]
     # A text's windows have its weight together.
     windows = weighted.windows(4)

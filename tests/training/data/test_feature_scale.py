@@ -22,6 +22,11 @@ def test_constant_and_missing_features_stay_finite():
     assert scale.deviation.tolist() == [1, 1]
 
 
+def test_a_deviation_too_small_for_a_runtime_is_none():
+    scale = FeatureScale.of(["[1e-42, 3e-42]", "[2e-42]"])
+    assert scale.deviation.tolist() == [1]
+
+
 def test_without_a_scale_numbers_stay():
     scale = FeatureScale.none(2)
     assert (scale.mean.tolist(), scale.deviation.tolist()) == ([0, 0], [1, 1])

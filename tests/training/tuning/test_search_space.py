@@ -91,3 +91,14 @@ def test_settings_are_applied_over_the_others():
     changed = search_space.applied(config, {"network.ngrams": [1], "training.batch_size": 8})
     assert (changed.network.units, changed.network.ngrams) == (7, (1,))
     assert changed.training.batch_size == 8
+
+
+def test_the_default_space_of_sequences_has_no_setting_of_texts():
+    of_texts = search_space.load(None, Config())
+    of_sequences = search_space.load(None, Config(), "sequence")
+    assert of_texts.keys() - of_sequences.keys() == {
+        "network.embedding_size",
+        "network.ngrams",
+        "network.spelling",
+        "network.word_dropout",
+    }

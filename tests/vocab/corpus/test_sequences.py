@@ -1,6 +1,7 @@
 """Sequences of numbers: what is one, and what is refused."""
 
 import math
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ GOOD = {
     "an array of objects": (np.array([1, 2.0], dtype=object), [[1.0], [2.0]]),
     "scalars of NumPy": ([np.float64(1), np.int8(2)], [[1.0], [2.0]]),
     "JSON": ("[[1, 2.5]]", [[1.0, 2.5]]),
+    "decimals": ([Decimal("1.5"), 2], [[1.5], [2.0]]),
     "a scalar of Arrow": (pa.scalar([1.0, 2.0]), [[1.0], [2.0]]),
 }
 
@@ -39,6 +41,18 @@ def test_null_and_nan_are_missing(value):
     assert as_json(value) == "[1.0, null, 3.0]"
 
 
+@pytest.mark.parametrize("numbers", [[1, 2, 3], [1.0, 2.0, 3.0]])
+def test_a_number_that_is_masked_is_missing(numbers):
+    assert as_json(np.ma.array(numbers, mask=[0, 1, 0])) == "[1.0, null, 3.0]"
+
+
+def nested(depth):
+    value = [1.0]
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 BAD = {
     "a text": ("who wrote it", "expected a list of numbers, received the text 'who wrote it'"),
     "a number": (3.0, r"expected a list of numbers or of vectors, received 3\.0"),
@@ -55,6 +69,8 @@ BAD = {
     "nothing": ([], "the sequence is empty"),
     "empty vectors": ([[], []], "the sequence is empty"),
     "a deeper list": ([[[1.0]]], "expected a number or null, received"),
+    "a list too deep to print": (nested(10_000), "received a value of type list"),
+    "an integer too long to print": ([[[10**5000]]], "received a value of type list"),
     "a matrix too many": (np.zeros((2, 2, 2)), "expected a number or null, received"),
     "too wide a vector": (
         np.zeros((1, 65_537)),

@@ -9,6 +9,7 @@ share its code.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -138,7 +139,7 @@ class TextsRequest(BaseModel):
     def texts(self) -> list[str]:
         """The texts as a list, also if `inputs` is a single text; numbers as one JSON text."""
         if self.are_numbers:
-            return [orjson.dumps(self.inputs).decode()]
+            return [json.dumps(self.inputs)]  # of integers of more than 64 bits, too
         return [self.inputs] if isinstance(self.inputs, str) else self.inputs
 
     def is_one(self, features: int) -> bool:

@@ -68,6 +68,14 @@ def test_texts_are_logged_if_enabled(serve_app, make_app, lines, wait_until):
     assert second.endswith('texts=["another text"]')
 
 
+def test_numbers_of_any_size_are_logged(serve_app, make_app, lines, wait_until):
+    client = serve_app(make_app(access_log=True, log_texts=True))
+    answer = client.post("/predict", content='{"inputs": [[1, null, 1000000000000000000000]]}')
+    assert answer.status_code == 422
+    wait_until(lines)
+    assert lines()[0].getMessage().endswith('texts=["[[1, null, 1000000000000000000000]]"]')
+
+
 def test_a_line_of_json_has_the_fields_of_a_request(monkeypatch):
     stream, level = io.StringIO(), logging.root.level
     monkeypatch.setattr(logging.root, "handlers", [])
