@@ -126,11 +126,3 @@ def test_the_space_is_checked_without_tensorflow(space, tmp_path, languages):
     loaded = set(ended.stdout.split())
     assert "gatewise.training" in loaded
     assert not loaded & {"tensorflow", "keras", "mlflow", "tensorboard"}
-
-
-def test_sequences_of_numbers_are_searched_by_default(tune, gestures_corpus, tmp_path):
-    corpus = gestures_corpus / "train.jsonl"
-    arguments = ("--trials", 1, "--json")
-    code, stdout, stderr = tune(corpus, "--out", tmp_path / "search", *arguments)
-    assert code == 0, stderr
-    assert "network.units" in stdout
