@@ -55,8 +55,8 @@ def test_a_sequence_or_several_are_predicted_as_in_python(client, model, sequenc
     [
         ("gestures", "a text", "#/inputs", "expected sequences of numbers.*received texts"),
         ("gestures", ["a", "b"], "#/inputs", "expected sequences of numbers.*received texts"),
-        ("texts", [[1, 2]], "#/inputs", "expected texts.*received sequences of numbers"),
-        ("texts", [1.5], "#/inputs", "expected texts.*received sequences of numbers"),
+        ("texts", [[1, 2]], "#/inputs/0", "expected texts.*received sequences of numbers"),
+        ("texts", [1.5], "#/inputs/0", "expected texts.*received sequences of numbers"),
         ("gestures", [1, 2], "#/inputs", "expected vectors of 2 numbers, received numbers"),
         (
             "gestures",
