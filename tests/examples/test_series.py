@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("statsmodels")
-
 PATH = Path(__file__).parents[2] / "examples" / "series" / "forecast.py"
 
 
