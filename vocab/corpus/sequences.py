@@ -40,23 +40,7 @@ def as_numbers(value: object, features: int | None = None) -> Numbers:
         SequenceError: It is something else, is empty, has steps of another width, or a number that
             is not finite in 32 bits.
     """
-    exact = _exact(value)
-    with np.errstate(over="ignore"):
-        numbers = exact.astype(np.float32)
-    if np.isinf(numbers).any():
-        step, feature = np.argwhere(np.isinf(numbers))[0]
-        raise SequenceError(
-            f"step {step}, counted from 0: expected a finite number of 32 bits, or null, received "
-            f"{exact[step, feature]}"
-        )
-    if numbers.shape[1] > MAX_FEATURES:
-        raise SequenceError(
-            f"expected vectors of at most {MAX_FEATURES:,} numbers, received "
-            f"{_steps(numbers.shape[1])}"
-        )
-    if features is not None and numbers.shape[1] != features:
-        raise SequenceError(f"expected {_steps(features)}, received {_steps(numbers.shape[1])}")
-    return numbers
+    return _checked(_exact(value), features)
 
 
 def as_json(value: object, features: int | None = None) -> str:
@@ -65,8 +49,8 @@ def as_json(value: object, features: int | None = None) -> str:
     >>> as_json([1, float("nan")]), as_json([[0.5, 2]])
     ('[1.0, null]', '[[0.5, 2.0]]')
     """
-    as_numbers(value, features)
     exact = _exact(value)
+    _checked(exact, features)
     plain = exact[:, 0] if exact.shape[1] == 1 else exact
     return json.dumps(plain.tolist()).replace("NaN", "null")
 
@@ -102,6 +86,26 @@ def as_sequences(
         except SequenceError as error:
             raise SequenceError(f"sequence {index}, counted from 0: {error}") from None
     return found
+
+
+def _checked(exact: NDArray[np.float64], features: int | None) -> Numbers:
+    """The numbers in 32 bits, where each must be finite or missing."""
+    with np.errstate(over="ignore"):
+        numbers = exact.astype(np.float32)
+    if np.isinf(numbers).any():
+        step, feature = np.argwhere(np.isinf(numbers))[0]
+        raise SequenceError(
+            f"step {step}, counted from 0: expected a finite number of 32 bits, or null, received "
+            f"{exact[step, feature]}"
+        )
+    if numbers.shape[1] > MAX_FEATURES:
+        raise SequenceError(
+            f"expected vectors of at most {MAX_FEATURES:,} numbers, received "
+            f"{_steps(numbers.shape[1])}"
+        )
+    if features is not None and numbers.shape[1] != features:
+        raise SequenceError(f"expected {_steps(features)}, received {_steps(numbers.shape[1])}")
+    return numbers
 
 
 def _exact(value: object) -> NDArray[np.float64]:
