@@ -58,8 +58,8 @@ TextColumn = Annotated[
 LabelColumn = Annotated[
     str | None,
     typer.Option(
-        help="Column of the label or labels, or of the number.  "
-        "[default: label, else labels, else value]"
+        help="Column of the label or labels, or of the number; or columns of several numbers, such "
+        "as price,age.  [default: label, else labels, else value, else values]"
     ),
 ]
 Delimiter = Annotated[

@@ -130,7 +130,13 @@ def labelled_rows(
         corpus, note = evaluated_split(corpus)
     text, label = columns
     encoding = classifier.encoding
-    expected = Columns(encoding.column_of(text), label, classifier.task, input=encoding.input)
+    expected = Columns(
+        encoding.column_of(text),
+        label,
+        classifier.task,
+        input=encoding.input,
+        names=tuple(classifier.classes_),
+    )
     opened = open_corpus(corpus, expected, options)
     if not quiet:
         tell([*([note] if note else []), *opened.records.notes])

@@ -108,7 +108,7 @@ class Model(Classifier):
                 are those of `classes_`.
             text_column: Column of the texts in a file or a data frame.
             label_column: Column of the label or labels; None for `label`, else `labels`, or for
-                `value`.
+                `value`, else `values`, or the columns that the model's numbers are named after.
             rejects: A file for bad rows; without it a bad row ends the run.
 
         Raises:
@@ -122,7 +122,8 @@ class Model(Classifier):
 
         columns = (text_column, label_column)
         text, kind = self.encoding.column_of(text_column), self.encoding.input
-        expected = Columns(text, label_column, self.task, input=kind)
+        names = tuple(self.classes_)
+        expected = Columns(text, label_column, self.task, input=kind, names=names)
         source = source_of(texts, labels, expected, "rows", self.classes_)
         with bad_rows_policy(None if rejects is None else Path(rejects)) as bad_rows:
             return report_on(self, labelled_rows(self, source, bad_rows, columns, quiet=True))
@@ -272,7 +273,9 @@ class Model(Classifier):
             report = metrics[part]
             of = f"on {report['rows']:,} {part} rows"
             if self.task == "regression":
-                rows["RMSE"] = f"{report['rmse']:.4g} {of}, MAE {report['mae']:.4g}"
+                for name, each in report.get("targets", {"": report}).items():
+                    found = f"{each['rmse']:.4g} {of}, MAE {each['mae']:.4g}"
+                    rows[f"RMSE of {name}" if name else "RMSE"] = found
             else:
                 low, high = report["accuracy_interval"]
                 rows["accuracy"] = (

@@ -201,9 +201,9 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # 
 
 
 class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]  # of no types
-    """A model that predicts a number for each text; see `TextClassifier`.
+    """A model that predicts a number, or several, for each text; see `TextClassifier`.
 
-    `X` is one column of texts, `y` a number for each.
+    `X` is one column of texts, `y` a number for each, or a matrix `(texts, numbers)`.
 
     Attributes:
         model_: The `gatewise.Model`, whose files are in memory.
@@ -235,7 +235,7 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]  # of
         return self
 
     def predict(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
-        """The number of each text, `(texts,)`."""
+        """The number of each text, `(texts,)`; `(texts, numbers)` if it was fitted with several."""
         check_is_fitted(self)
         model: Model = self.model_
         return np.asarray(model.predict(_texts_to_predict(X)))
@@ -310,6 +310,10 @@ def _numbers(y: Any) -> list[object]:
         )
     if is_table(y):
         y = np.array([column_values(y[name]) for name in column_names(y)]).T
+    is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | tuple) for row in y)
+    if (is_rows or getattr(y, "ndim", 1) == 2) and np.shape(y)[1] > 1:
+        rows: list[object] = np.asarray(y).tolist()
+        return rows
     return column_values(column_or_1d(y, warn=True))
 
 

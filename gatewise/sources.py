@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gatewise.vocab.corpus.columns import (
     LABEL,
     LABELS,
@@ -24,6 +26,7 @@ from gatewise.vocab.corpus.data_frames import (
     is_table,
 )
 from gatewise.vocab.corpus.memory_records import MemoryTable
+from gatewise.vocab.corpus.shown_names import shown_names
 from gatewise.vocab.errors import ArgumentError, CorpusError, TextsError
 
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ def source_of(
         labels: The labels of the texts: strings, integers or booleans; lists of labels; a matrix of
             indicators or probabilities, with a column for each label. Floats that are no whole
             numbers, and all floats and integers if `columns` is of a regression, are numbers to
-            predict.
+            predict; of a regression also rows of several.
         columns: The columns that a table is expected to have.
         name: The name of the rows in messages, one of `records.MEMORY_NAMES`.
         classes: The labels of a model that is there already, which are those of a matrix without
@@ -68,7 +71,11 @@ def source_of(
             return _table(texts, columns, name)
         raise CorpusError(f"{_EXPECTED_LABELS}; received none")
     column, found = _inputs(texts, columns)
-    of_labels = _label_columns(labels, columns, name, classes)
+    _check_labels(labels)
+    if columns.task == "regression" or columns.numbers_in(()):
+        of_labels = _number_columns(labels, columns)
+    else:
+        of_labels = _label_columns(labels, columns, name, classes)
     count = len(next(iter(of_labels.values())))
     if len(found) != count:
         raise CorpusError(
@@ -190,7 +197,7 @@ def table_keys(table: Any, name: str) -> dict[str, object]:
 def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     keys = table_keys(table, name)
     text = SEQUENCE if columns.text == TEXT and TEXT not in keys else columns.text
-    labels = columns.label_names
+    labels = columns.numbers_in(keys) or columns.label_names
     prefix = columns.probability_prefix
     read = [
         column
@@ -200,7 +207,8 @@ def _table(table: Any, columns: "Columns", name: str) -> MemoryTable:
     ]
     values = {column: column_values(table[keys[column]]) for column in read}
     for column in labels:
-        if column in values and columns.task_of(column) != "regression":
+        is_regression = columns.numbers_in(keys) or columns.task_of(column) == "regression"
+        if column in values and not is_regression:
             values[column] = label_values(values[column], f"column {column!r}")
     if len(lengths := {len(found) for found in values.values()}) > 1:
         raise CorpusError(
@@ -219,22 +227,17 @@ def _label_columns(
     if hasattr(labels, "toarray"):  # a sparse matrix of SciPy
         labels = labels.toarray()
     single, several = columns.label or LABEL, columns.label or LABELS
-    if isinstance(labels, str | bytes):
-        raise CorpusError(f"{_EXPECTED_LABELS}; received one string")
     if is_table(labels):
         names = [table_name(key) for key in column_names(labels)]
         cells = [column_values(labels[key]) for key in column_names(labels)]
         return _matrix(list(zip(*cells, strict=True)), names, columns, rows_name)
     if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
         labels = labels.ravel()
-    is_set = isinstance(labels, set | frozenset)  # of no order
-    if getattr(labels, "ndim", 1) > 2 or is_set or not hasattr(labels, "__iter__"):
-        raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
     if getattr(labels, "ndim", 1) == 2:
         names = list(classes or map(str, range(labels.shape[1])))
         return _matrix(labels.tolist(), names, columns, rows_name)
     values = column_values(labels)
-    if columns.task == "regression" or (columns.task == "auto" and _are_continuous(values)):
+    if columns.task == "auto" and _are_continuous(values):
         return {columns.label or VALUE: values}
     first: Any = next((value for value in values if value is not None), None)
     if isinstance(first, Mapping):
@@ -253,6 +256,36 @@ def _label_columns(
         return _matrix(values, names, columns, rows_name)
     is_list = isinstance(first, list | tuple | set | frozenset)
     return {several if is_list else single: label_values(values, "labels")}
+
+
+def _check_labels(labels: Any) -> None:
+    if isinstance(labels, str | bytes):
+        raise CorpusError(f"{_EXPECTED_LABELS}; received one string")
+    is_set = isinstance(labels, set | frozenset)  # of no order
+    is_column = hasattr(labels, "__iter__") and getattr(labels, "ndim", 1) <= 2
+    if not is_table(labels) and (is_set or not is_column):
+        raise CorpusError(f"{_EXPECTED_LABELS}; received a value of type {type(labels).__name__}")
+
+
+def _number_columns(labels: Any, columns: "Columns") -> dict[str, list[Any]]:
+    """Numbers to predict, or rows of several, as the columns that a file of them would have."""
+    if is_table(labels):
+        cells = [column_values(labels[key]) for key in column_names(labels)]
+        labels = np.array(cells, dtype=object).T
+    if getattr(labels, "ndim", 1) == 2 and labels.shape[1] == 1:
+        labels = labels.ravel()
+    values = labels.tolist() if getattr(labels, "ndim", 1) == 2 else column_values(labels)
+    names = columns.numbers_in(())
+    if not names:
+        return {columns.label or VALUE: values}
+    for position, row in enumerate(values):
+        if not isinstance(row, list | tuple) or len(row) != len(names):
+            found = len(row) if isinstance(row, list | tuple) else _received(row)
+            raise CorpusError(
+                f"labels: position {position}: expected {len(names)} numbers, one for each of "
+                f"{shown_names(names)}, received {found}"
+            )
+    return {name: [row[place] for row in values] for place, name in enumerate(names)}
 
 
 def _are_continuous(values: list[Any]) -> bool:

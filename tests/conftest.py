@@ -326,6 +326,41 @@ def numbers_run(once, numbers_corpus, train):
     return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
 
 
+@pytest.fixture(scope="session")
+def pairs_corpus(once, numbers_corpus):
+    """The corpus of numbers with a second one of another size: a million times its characters."""
+
+    def fill(folder):
+        for name in ("train.csv", "test.csv"):
+            with (numbers_corpus / name).open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            with (folder / name).open("w", encoding="utf-8", newline="") as file:
+                writer = csv.writer(file)
+                writer.writerow(["text", "rating", "length"])
+                for row in rows:
+                    length = 1e6 * len(row["text"])
+                    writer.writerow([row["text"], row["value"], length])
+
+    return once("pairs", fill)
+
+
+@pytest.fixture(scope="session")
+def pairs_run(once, pairs_corpus, train):
+    """A training run that predicts two numbers, and its folder. Not to be changed by a test."""
+    from gatewise.training.config import config
+
+    settings = ["network.units=8", "network.embedding_size=16", "network.buckets=1000"]
+    settings += ["tokens.unit=word", "training.epochs=4", "corpus.label_column=rating,length"]
+
+    def fill(folder):
+        paths = pairs_corpus / "train.csv", None, pairs_corpus / "test.csv"
+        run = train(folder / "model", config.load(assignments=settings), *paths)
+        (folder / "run.pickle").write_bytes(pickle.dumps(run))
+
+    folder = once("pairs-trained", fill)
+    return pickle.loads((folder / "run.pickle").read_bytes()), folder / "model"
+
+
 def sequences_of_gestures(count, seed):
     """Sequences of two features and 10 to 20 steps, which rise, fall or stay, with their labels."""
     import numpy as np

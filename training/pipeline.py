@@ -235,7 +235,9 @@ def _evaluate(learnt: Learnt, corpus: EncodedCorpus, *, with_models: bool) -> _E
     review = (
         ErrorAnalyzer.of(served)
         if corpus.rows.scale is None
-        else ResidualAnalyzer(served.coverage_counter)
+        else ResidualAnalyzer(
+            corpus.rows.labels.names, corpus.rows.scale.deviation, served.coverage_counter
+        )
     )
     validation = report_on(validated, corpus.validation, None if corpus.test else review.add)
     test = report_on(served, corpus.test, review.add) if corpus.test else None
@@ -371,7 +373,7 @@ def _baselines(prepared: Prepared, train: StoredRows) -> Baselines | NumberBasel
         learnt.append(corpus.rows.validation)
     evaluated = corpus.test or corpus.validation
     if corpus.rows.scale is not None:
-        return baselines.measure_numbers(learnt, evaluated)
+        return baselines.measure_numbers(learnt, evaluated, corpus.rows.labels)
     return baselines.measure(
         learnt, evaluated, corpus.rows.labels, multi_label=corpus.rows.multi_label
     )

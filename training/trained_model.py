@@ -65,7 +65,7 @@ class TrainedModel:
         lowered: The network in ONNX.
         tokenizer: The dictionary; None of sequences of numbers.
         labels: The classes in the order of the network's outputs.
-        task: Whether a text has one of them, several, or a number.
+        task: Whether a text has one of them, several, or numbers.
         shape: The sizes that followed from the corpus.
         config: The run's settings.
         parameters: Number of trained parameters.

@@ -28,7 +28,7 @@ def predict(
 ) -> None:
     """Classify texts given on the command line or on standard input."""
     from gatewise.service.model.classifier import Classifier
-    from gatewise.service.model.scores import NO_LABELS, predicted_number
+    from gatewise.service.model.scores import NO_LABELS, predicted_numbers, shortest
     from gatewise.vocab.errors import ArgumentError
 
     classifier = Classifier.load(model, precision=precision)
@@ -50,11 +50,16 @@ def predict(
             if cut.truncated:
                 typer.echo(f"gatewise: {truncated.format(len(cut.ids))}", err=True)
             if classifier.task == "regression":
-                number = predicted_number(row[0], classifier.interval)
+                numbers = predicted_numbers(classifier.classes_, row[None], classifier.interval)
                 if as_json:
-                    typer.echo(json.dumps({**given, **number}, ensure_ascii=False))
+                    found = {name: shortest(column[0]) for name, column in numbers.items()}
+                    typer.echo(json.dumps({**given, **found}, ensure_ascii=False))
                 else:
-                    typer.echo(f"{number['prediction']}\t{printable(text)}")
+                    answer = "  ".join(
+                        f"{printable(name)} {number}" if len(row) > 1 else f"{number}"
+                        for name, number in zip(classifier.classes_, row, strict=True)
+                    )
+                    typer.echo(f"{answer}\t{printable(text)}")
             elif as_json:
                 predictions = [{"label": label, "score": score} for label, score in best]
                 line = {**given, "predictions": predictions}

@@ -143,8 +143,8 @@ def _baselines_line(baselines: "Baselines | NumberBaselines") -> str:
         if baselines.linear:
             found = f"RMSE {baselines.linear.rmse:.4g}"
         return (
-            f"on the same rows: ridge regression {found}; always the mean "
-            f"{baselines.mean_value:.4g}: RMSE {baselines.mean.rmse:.4g}"
+            f"on the same rows: ridge regression {found}; always the mean {baselines.shown_mean}: "
+            f"RMSE {baselines.mean.rmse:.4g}"
         )
     linear = baselines.linear
     found = f"{linear.accuracy:.4f}" if linear else f"not trained, because {baselines.why_not}"
@@ -174,6 +174,8 @@ def show_report(
         return
     if isinstance(report, RegressionReport):
         print_plainly(f"{title}: {number_metrics(report)}  rows {report.rows}")
+        for name, each in (report.targets or {}).items():
+            print_plainly(f"  {printable(name)}: {number_metrics(each)}")
         return
     table = Table(title=title, title_justify="left")
     table.add_column("label")
@@ -218,7 +220,8 @@ def show_report(
 
 def number_metrics(report: "RegressionReport") -> str:
     """The metrics of a model that predicts numbers, on one line."""
-    shown = f"RMSE {report.rmse:.4g}  MAE {report.mae:.4g}"
+    unit = " (in standard deviations)" if report.targets else ""
+    shown = f"RMSE {report.rmse:.4g}{unit}  MAE {report.mae:.4g}{unit}"
     if report.r2 is not None:
         shown += f"  R² {report.r2:.4f}"
     if report.spearman is not None:
@@ -355,7 +358,8 @@ def _rejecting(reject: "RejectSettings") -> str:
 
 
 def _interval(interval: "IntervalSettings") -> str:
-    return f"± {interval.half_width:.4g}, with a confidence of {interval.confidence:.0%}"
+    half_widths = ", ".join(f"± {width:.4g}" for width in interval.half_widths)
+    return f"{half_widths}, with a confidence of {interval.confidence:.0%}"
 
 
 def _range(numbers: tuple[float, ...]) -> str:

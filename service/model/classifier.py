@@ -61,9 +61,9 @@ class Classifier:
     """A loaded model; safe to call from several threads.
 
     Attributes:
-        classes_: The labels, sorted, in the order of every score array's columns; `value` alone
-            in a regression.
-        task: Whether a text has exactly one label, any number of them, or a number.
+        classes_: The labels, sorted, in the order of every score array's columns; in a regression
+            the names of the numbers, `value` alone if it is one.
+        task: Whether a text has exactly one label, any number of them, or numbers.
         multi_label: Whether a text may have several labels, or none, instead of exactly one.
         thresholds: The threshold of each label, in the order of `classes_`; None if a text has
             exactly one label.
@@ -241,7 +241,7 @@ class Classifier:
         """The probability of each label, float32, shape `(texts, classes)`.
 
         A text's probabilities add up to 1, unless the text may have several labels. In a regression
-        it is the number instead.
+        they are the numbers instead.
         """
         return self.scores(encoded)
 
@@ -273,10 +273,12 @@ class Classifier:
         Returns:
             The most probable label of each text, or `reject.label` if the text is rejected. If a
             text may have several labels: a tuple of the labels that reach their thresholds, best
-            first. In a regression: an array of the numbers, float32 `(texts,)`.
+            first. In a regression: an array of the numbers, float32 `(texts,)`, or `(texts,
+            numbers)` if there are several, in the order of `classes_`.
         """
         if self.task == "regression":
-            return self._probabilities_of(texts)[:, 0]
+            numbers = self._probabilities_of(texts)
+            return numbers[:, 0] if len(self.classes_) == 1 else numbers
         probabilities = self.predict_proba(texts)
         if self.thresholds is None:
             best = (self.classes_[index] for index in probabilities.argmax(axis=1))
@@ -292,8 +294,10 @@ class Classifier:
     ) -> list[str]:
         """The labels of some texts in one list: of each one, or any number if it may have several.
 
-        `none` is what `none_labels` returns for them.
+        `none` is what `none_labels` returns for them. In a regression each text has every number.
         """
+        if self.task == "regression":
+            return self.classes_ * len(probabilities)
         if self.thresholds is not None:
             _, places = np.nonzero(reached(probabilities, self.thresholds))
             return [self.classes_[place] for place in places.tolist()]

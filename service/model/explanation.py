@@ -77,8 +77,10 @@ def explain(
     Args:
         classifier: The model.
         texts: From `Classifier.locate`; each with at least one token.
-        index: The class to explain; None for the best of each text.
+        index: The class to explain; None for the best of each text, in a regression for the first.
     """
+    if index is None and classifier.task == "regression":
+        index = 0
     span_lists = [_spans(text) for text in texts]
     variants = [
         variant

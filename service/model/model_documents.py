@@ -4,7 +4,7 @@
 Inference read; Gatewise's own settings are under its key `gatewise`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -137,8 +137,11 @@ class RejectSettings(BaseModel):
     out_of_scope: str | None = None
 
 
+_HalfWidth = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
 class IntervalSettings(BaseModel):
-    """The interval around a predicted number, from split conformal prediction.
+    """The interval around each predicted number, from split conformal prediction.
 
     `half_width` is the quantile of the absolute errors on the validation rows for which a new row
     is within it with at least this confidence (Lei et al., 2018,
@@ -148,7 +151,18 @@ class IntervalSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    half_width: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    half_width: _HalfWidth | tuple[_HalfWidth, ...]  # of several numbers one each, in their order
+
+    @classmethod
+    def of(cls, confidence: float, half_widths: tuple[float, ...]) -> Self:
+        """The interval with the half-width of each number."""
+        is_one = len(half_widths) == 1
+        return cls(confidence=confidence, half_width=half_widths[0] if is_one else half_widths)
+
+    @property
+    def half_widths(self) -> tuple[float, ...]:
+        """The half-width of each number."""
+        return self.half_width if isinstance(self.half_width, tuple) else (self.half_width,)
 
 
 class CascadeSettings(BaseModel):
@@ -263,11 +277,6 @@ class ModelConfig(BaseModel):
     @model_validator(mode="after")
     def _check_numbers(self) -> "ModelConfig":
         is_regression = self.task == "regression"
-        if is_regression and len(self.id2label) != 1:
-            raise ValueError(
-                f"expected one label in id2label with problem_type regression, found "
-                f"{len(self.id2label)}"
-            )
         if is_regression and self.gatewise.cascade:
             raise ValueError(
                 "gatewise.cascade: expected a problem_type with labels, found regression"
@@ -276,11 +285,17 @@ class ModelConfig(BaseModel):
             raise ValueError(
                 f"gatewise.interval: expected problem_type regression, found {self.problem_type}"
             )
+        half_widths = self.gatewise.interval.half_widths if self.gatewise.interval else None
+        if half_widths and len(half_widths) != len(self.id2label):
+            raise ValueError(
+                f"expected {len(self.id2label)} numbers in gatewise.interval.half_width, one for "
+                f"each of id2label, received {len(half_widths)}"
+            )
         return self
 
     @property
     def task(self) -> Task:
-        """Whether a text has one label, any number of labels, or a number."""
+        """Whether a text has one label, any number of labels, or numbers."""
         return _TASKS[self.problem_type]
 
     @property

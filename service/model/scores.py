@@ -70,6 +70,8 @@ def ranked(
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
     none: str | None = None,
+    *,
+    in_order: bool = False,
 ) -> list[tuple[str, float]]:
     """The labels of one text with their scores, best first; equal scores in the labels' order.
 
@@ -87,8 +89,9 @@ def ranked(
         thresholds: The threshold of each label; labels that do not reach theirs are left out.
         none: The label of a rejected text; None if it is not rejected. It comes first, counts
             towards `top_k`, and has the score of the best label.
+        in_order: Whether the labels keep their order: the numbers of a regression have no best.
     """
-    order = best_first(scores, top_k, thresholds)
+    order = best_first(scores, top_k, thresholds, in_order=in_order)
     found = [(labels[index], shortest(scores[index])) for index in order]
     if none is None:
         return found
@@ -99,13 +102,15 @@ def best_first(
     scores: NDArray[np.float32],
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
+    *,
+    in_order: bool = False,
 ) -> NDArray[np.intp]:
     """The indices of a text's scores, best first; see `ranked`.
 
     >>> best_first(np.array([0.1, 0.9], dtype=np.float32)).tolist()
     [1, 0]
     """
-    order = np.argsort(-scores, kind="stable")
+    order = np.arange(len(scores)) if in_order else np.argsort(-scores, kind="stable")
     if thresholds is not None:
         order = order[reached(scores, thresholds)[order]]
     return order[:top_k]
@@ -138,18 +143,33 @@ NO_LABELS = "{}: expected a model that predicts labels; this one predicts a numb
 """Why an option that is about labels or probabilities is refused."""
 
 
-def predicted_number(
-    number: np.float32, interval: IntervalSettings | None = None
-) -> dict[str, float]:
-    """The predicted number of a text, and the bounds of its interval if there is one.
+def predicted_numbers(
+    names: Sequence[str], numbers: NDArray[np.float32], interval: IntervalSettings | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """The predicted numbers of texts by the name of their column, with the bounds of an interval.
 
-    >>> predicted_number(np.float32(3.5), IntervalSettings(confidence=0.9, half_width=1.25))
+    >>> numbers = np.array([[3.5, 2.0]], dtype=np.float32)
+    >>> interval = IntervalSettings(confidence=0.9, half_width=1.25)
+    >>> {name: float(found[0]) for name, found in
+    ...  predicted_numbers(["value"], numbers[:, :1], interval).items()}
     {'prediction': 3.5, 'low': 2.25, 'high': 4.75}
+    >>> list(predicted_numbers(["price", "age"], numbers))
+    ['prediction_price', 'prediction_age']
+
+    Args:
+        names: The names of the numbers.
+        numbers: float32 `(texts, numbers)`.
+        interval: The interval around each; None for none.
     """
-    found = {"prediction": number}
-    if interval:
-        found |= {"low": number - interval.half_width, "high": number + interval.half_width}
-    return {name: shortest(np.float32(value)) for name, value in found.items()}
+    found = {}
+    half_widths = interval.half_widths if interval else (None,) * len(names)
+    for name, column, half in zip(names, numbers.T, half_widths, strict=True):
+        suffix = f"_{name}" if len(names) > 1 else ""
+        found["prediction" + suffix] = column
+        if half is not None:
+            found["low" + suffix] = column - half
+            found["high" + suffix] = column + half
+    return found
 
 
 def shortest(score: np.float32) -> float:

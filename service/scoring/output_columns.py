@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.model_documents import IntervalSettings
-from gatewise.service.model.scores import NO_LABELS, ranked
+from gatewise.service.model.scores import NO_LABELS, predicted_numbers, ranked
 from gatewise.vocab.corpus.columns import PROBABILITY_PREFIX
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.label_values import SEPARATOR
@@ -51,7 +51,7 @@ class OutputColumns:
             for option, is_set in (("top_k", top_k is not None), ("probabilities", probabilities)):
                 if is_set:
                     raise ArgumentError(NO_LABELS.format(option), option=option)
-            numbers = NumberColumns(classifier.interval)
+            numbers = NumberColumns(tuple(classifier.classes_), classifier.interval)
             _check_free(numbers.names, set(columns), source)
             return numbers
         if top_k is not None and top_k < 1:
@@ -162,15 +162,23 @@ class OutputColumns:
 class NumberColumns:
     """The columns that scoring adds where the model predicts numbers.
 
-    They are `prediction`, and the bounds of its interval, `low` and `high`, if there is one.
+    They are `prediction`, and the bounds of its interval, `low` and `high`, if there is one; of
+    several numbers, these for each, followed by its name: `prediction_price`.
     """
 
+    numbers: tuple[str, ...]
     interval: IntervalSettings | None
+
+    @property
+    def predictions(self) -> tuple[str, ...]:
+        """The names of the columns of the numbers themselves."""
+        return NumberColumns(self.numbers, None).names
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
-        return ("prediction", "low", "high") if self.interval else ("prediction",)
+        none = np.empty((0, len(self.numbers)), dtype=np.float32)
+        return tuple(predicted_numbers(self.numbers, none, self.interval))
 
     @property
     def fields(self) -> tuple[pa.Field, ...]:
@@ -180,11 +188,7 @@ class NumberColumns:
     def columns(self, numbers: NDArray[np.float32], none: Sequence[str | None]) -> list[Column]:
         """The values of the columns, in the order of `names`; no text is rejected."""
         del none
-        found = numbers[:, 0]
-        if self.interval is None:
-            return [found]
-        half = self.interval.half_width
-        return [found, *((found + each).astype(np.float32) for each in (-half, half))]
+        return [*predicted_numbers(self.numbers, numbers, self.interval).values()]
 
 
 def _check_free(names: Iterable[str], used: set[str], source: str) -> None:

@@ -45,7 +45,7 @@ class Summary:
     seconds: float  # wall time of this run
     # The column of the best label: `label`, or `predicted_label` if the input has a column of
     # that name. With several labels per text: `labels` or `predicted_labels`; of a number:
-    # `prediction`.
+    # `prediction`; of several: their columns, separated by commas.
     label_column: str
     # The column of its probability, or of the list of probabilities; None of predicted numbers.
     score_column: str | None
@@ -62,7 +62,9 @@ class Summary:
             truncated=counts.truncated,
             resumed=resumed,
             seconds=seconds,
-            label_column=columns.names[0],
+            label_column=", ".join(columns.predictions)
+            if isinstance(columns, NumberColumns)
+            else columns.names[0],
             score_column=None if isinstance(columns, NumberColumns) else columns.score_column,
             probability_columns=0
             if isinstance(columns, NumberColumns) or not columns.probabilities

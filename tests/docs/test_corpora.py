@@ -176,7 +176,7 @@ def test_the_columns_are_those(tables):
     # tests/vocab/corpus/test_columns.py.
     assert (CorpusConfig().label_column, documented["corpus.label_column"]) == (
         None,
-        "`label`, else `labels`, else `value`",
+        "`label`, else `labels`, else `value`, else `values`",
     )
 
 
@@ -185,16 +185,19 @@ def test_the_corpora_shown_are_read_as_documented(page, tmp_path):
     blocks = (
         ("several.jsonl", sections["Several labels a text"]),
         ("numbers.csv", sections["Numbers"]),
+        ("several-numbers.csv", sections["Several numbers"]),
         ("soft.csv", sections["Soft labels"]),
     )
     rows = {}
     for name, section in blocks:
         (block,) = re.findall(r"```\w+\n(.*?)```", section, re.DOTALL)
         (tmp_path / name).write_text(block, encoding="utf-8")
-        columns = Columns(probability_prefix="probability_")
+        label = "price,age" if name == "several-numbers.csv" else None
+        columns = Columns(label=label, probability_prefix="probability_")
         rows[name] = list(read_rows(tmp_path / name, bad_rows=StopAtBadRows(), columns=columns))
     assert [row.labels for row in rows["several.jsonl"]] == [("joy", "surprise"), ()]
-    assert [row.value for row in rows["numbers.csv"]] == [4.5, 1]
+    assert [row.values for row in rows["numbers.csv"]] == [(4.5,), (1,)]
+    assert [row.values for row in rows["several-numbers.csv"]] == [(249.5, 2), (80, 0.5)]
     assert [row.label for row in rows["soft.csv"]] == ["ham", "spam"]
     assert rows["soft.csv"][0].probabilities == (0.98, 0.02)
 

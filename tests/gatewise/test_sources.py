@@ -291,3 +291,28 @@ def test_labels_in_a_frame_are_converted_whatever_their_column_is_called():
     columns = Columns(label="value", task="single_label")
     assert source_of(frame, None, columns, "training rows").values["value"] == [1, None, 3]
     assert source_of(frame, None, Columns(), "training rows").values["value"] == [1.0, None, 3.0]
+
+
+@pytest.mark.parametrize("kind", ["matrix", "lists", "table"])
+def test_a_matrix_of_numbers_has_the_columns_that_are_named(kind):
+    numbers = [[1.5, 2.0], [3.0, 4.0]]
+    given = {"matrix": np.array(numbers), "lists": numbers, "table": pd.DataFrame(numbers)}[kind]
+    named = source_of(["a", "b"], given, Columns(label="price,age"), "training rows")
+    assert {name: list(named.values[name]) for name in ("price", "age")} == {
+        "price": [1.5, 3.0],
+        "age": [2.0, 4.0],
+    }
+    unnamed = source_of(["a", "b"], given, Columns(task="regression"), "training rows")
+    assert [list(row) for row in unnamed.values["value"]] == numbers
+    with pytest.raises(
+        GatewiseError, match=r"position 1: expected 2 numbers, .* price, age, received 1"
+    ):
+        source_of(["a", "b"], [[1.5, 2.0], [3.0]], Columns(label="price,age"), "training rows")
+
+
+def test_columns_of_numbers_in_a_table_are_found():
+    frame = pd.DataFrame({"text": ["a", "b"], "price": [1, 2], "age": [0.5, 1]})
+    columns = Columns(label="price,age")
+    source = source_of(frame, None, columns, "training rows")
+    rows = list(open_corpus(source, columns).rows(StopAtBadRows()))
+    assert [row.values for row in rows] == [(1.0, 0.5), (2.0, 1.0)]

@@ -165,7 +165,7 @@ def test_the_task_is_that_of_the_training_rows(tmp_path, texts, labels, settings
     rows = read(corpora, run_config, StopAtBadRows(), tmp_path)
     assert rows.task == task
     if task == "regression":
-        assert [row.value for row in rows.validation] == [1.0, 2.0]
+        assert [row.values for row in rows.validation] == [(1.0,), (2.0,)]
 
 
 def test_the_task_of_a_file_is_that_of_its_validation_pair(tmp_path):
@@ -174,4 +174,4 @@ def test_the_task_of_a_file_is_that_of_its_validation_pair(tmp_path):
     train.write_text("\n".join(["text,value", *lines]) + "\n", encoding="utf-8")
     run_config, corpora = prepare(train, None, (["x", "y"], [1, 2]), None, {})
     rows = read(corpora, run_config, StopAtBadRows(), tmp_path)
-    assert [row.value for row in rows.validation] == [1.0, 2.0]
+    assert [row.values for row in rows.validation] == [(1.0,), (2.0,)]

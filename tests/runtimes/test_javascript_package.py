@@ -113,6 +113,17 @@ def test_ids_and_scores_are_those_of_python(ask, questions, model):
     assert len(kept) > 500
 
 
+def test_numbers_are_those_of_python_in_their_order(ask, pairs_run, tmp_path):
+    texts = ["the film was superb and fine", "a poor story"]
+    expected = gatewise.load(pairs_run[1]).predict(texts)
+    path = tmp_path / "model_text.onnx"
+    onnx.save(with_tokenizer(read_model_folder(pairs_run[1])), path)
+    for place in (pairs_run[1], path):
+        found = ask(place, texts)["scores"]
+        assert [[each["label"] for each in row] for row in found] == [["rating", "length"]] * 2
+        np.testing.assert_allclose(scores_of(found, ["rating", "length"]), expected, rtol=1e-5)
+
+
 TEXTS = ["Wo ist der Bahnhof?", "Je voudrais un café", "where is it " * 200, "x"]
 
 

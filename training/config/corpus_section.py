@@ -22,8 +22,9 @@ class CorpusConfig(Section):
     )
     label_column: str | None = Field(
         None,
-        description="Column that holds the label, the labels, or the number to predict. By default "
-        "`label` if there is one, else `labels`, else `value`.",
+        description="Column that holds the label, the labels, the number to predict, or a list of "
+        "several. By default `label` if there is one, else `labels`, else `value`, else `values`. "
+        "Several columns of numbers are separated by commas, such as `price,age`.",
     )
     weight_column: str | None = Field(
         None,
@@ -52,9 +53,9 @@ class CorpusConfig(Section):
     )
     task: Task | Literal["auto"] = Field(
         "auto",
-        description="Whether a text has one label, any number of them, or a number to predict; by "
-        "default several if the label column is called `labels`, and a number if it is `value` "
-        "and was not named by `corpus.label_column`.",
+        description="Whether a text has one label, any number of them, or numbers to predict; by "
+        "default several if the label column is called `labels`, and numbers if it is `value` or "
+        "`values` and was not named by `corpus.label_column`, or if that names several columns.",
     )
     input: Input | Literal["auto"] = Field(
         "auto",

@@ -19,7 +19,7 @@ from gatewise.training.data.settings_check import check_settings
 from gatewise.training.data.stored_rows import StoredRows, store
 from gatewise.training.data.value_scale import ValueScale
 from gatewise.vocab.corpus.bad_row_policy import BadRows
-from gatewise.vocab.corpus.columns import VALUE, Columns, FoundColumns, Task
+from gatewise.vocab.corpus.columns import VALUE, VALUES, Columns, FoundColumns, Task
 from gatewise.vocab.corpus.corpus_reader import Corpus, Row, open_corpus
 from gatewise.vocab.corpus.dataset_folders import splits_of
 from gatewise.vocab.corpus.labels import Labels
@@ -104,8 +104,8 @@ class Rows:
         held_out: Whether the validation rows are a part of the training corpus.
         unknown: Labels of validation and test rows that no training row has.
         known_labels: Labels that need no training row.
-        scale: In a regression, how the numbers are standardized: `labels` is then `value` alone;
-            None in other tasks.
+        scale: In a regression, how the numbers are standardized: `labels` are then their names, in
+            their order; None in other tasks.
         features: Numbers of a step, if the rows are sequences of numbers; 0 of texts.
     """
 
@@ -125,7 +125,7 @@ class Rows:
 
     @property
     def task(self) -> Task:
-        """Whether a text has one label, several, or a number."""
+        """Whether a text has one label, several, or numbers."""
         if self.scale is not None:
             return "regression"
         return "multi_label" if self.multi_label else "single_label"
@@ -172,8 +172,9 @@ def read(
     train = store(counts.noting(rows), folder / "train.arrow", limit)
     # Before the other corpora are read.
     found_labels = [*(reader.columns.labels or counts.of_labels), *known_labels]
-    labels = Labels((VALUE,)) if is_regression else _labels(found_labels, config, corpora.train)
-    features = as_numbers(next(iter(train)).text).shape[1] if limit is None else 0
+    first = next(iter(train))
+    labels = Labels(first.labels) if is_regression else _labels(found_labels, config, corpora.train)
+    features = as_numbers(first.text).shape[1] if limit is None else 0
     # Validation and test rows count the same.
     columns = replace(
         columns,
@@ -300,7 +301,8 @@ def _has_labels(path: Path, columns: Columns, options: ReadOptions, labels: Labe
         return True
     # Only of several labels, an empty cell means none.
     missing = (None,) if columns.task == "multi_label" else (None, "")
-    given = [name for name in columns.label_names if first.values.get(name) not in missing]
+    names = columns.numbers_in(first.values) or columns.label_names
+    given = [name for name in names if first.values.get(name) not in missing]
     if not given or columns.task == "regression":
         return bool(given)
     # -1 stands for a hidden label, unless it is a label: the number of a named one never is.
@@ -321,18 +323,19 @@ def _split_notes(given: Source, corpora: Corpora) -> Iterator[str]:
 
 
 def _task_notes(reader: Corpus, columns: Columns) -> Iterator[str]:
-    """What is made of a column `value` where the settings leave the task open."""
-    if reader.columns.label != VALUE or columns.task != "auto" or reader.columns.labels:
+    """What is made of a column `value` or `values` where the settings leave the task open."""
+    column = reader.columns.label
+    if column not in (VALUE, VALUES) or columns.task != "auto" or reader.columns.labels:
         return
     if reader.columns.task == "regression":
         yield (
-            f"{reader.records.path}: the column {VALUE!r} is read as numbers to predict; for "
-            f"labels, set corpus.label_column={VALUE}"
+            f"{reader.records.path}: the column {column!r} is read as numbers to predict; for "
+            f"labels, set corpus.label_column={column}"
         )
     else:
         yield (
-            f"{reader.records.path}: the column {VALUE!r} is read as labels, because it was named; "
-            "for numbers to predict, set corpus.task=regression"
+            f"{reader.records.path}: the column {column!r} is read as labels, because it was "
+            "named; for numbers to predict, set corpus.task=regression"
         )
 
 

@@ -200,8 +200,8 @@ def _contradictions(rows: Rows) -> Iterator[CorpusFinding]:
 
 
 def _labels(row: Row) -> str:
-    if row.value is not None:
-        return str(row.value)
+    if row.values is not None:
+        return ", ".join(row.targets)
     return " | ".join(map(_shown, row.labels)) or "none"
 
 

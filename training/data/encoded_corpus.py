@@ -359,9 +359,8 @@ def update_digest(digest: "hashlib._Hash", row: Row) -> None:
     two different corpora never give the same sequence of bytes.
     """
     shares = () if row.probabilities is None else row.probabilities
-    value = [] if row.value is None else [row.value]
     weight = [] if row.weight == 1 else [row.weight]
-    parts = [row.text, *row.labels, *map(repr, (*shares, *value, *weight))]
+    parts = [row.text, *row.labels, *map(repr, (*shares, *(row.values or ()), *weight))]
     for count in (len(row.labels), len(shares)):
         digest.update(count.to_bytes(8, "little"))
     for part in parts:

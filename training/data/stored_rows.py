@@ -29,7 +29,7 @@ _SCHEMA = pa.schema(
         ("text", pa.large_string()),
         ("labels", pa.large_list(pa.large_string())),
         ("probabilities", pa.large_list(pa.float64())),
-        ("value", pa.float64()),
+        ("values", pa.large_list(pa.float64())),
         ("weight", pa.float64()),
         # A file name need not be UTF-8.
         ("file", pa.large_binary()),
@@ -129,7 +129,7 @@ def store(rows: Iterable[Row], path: Path, limit: TextLimit | None = None) -> St
                         [row.text for row in window],
                         [row.labels for row in window],
                         [row.probabilities for row in window],
-                        [row.value for row in window],
+                        [row.values for row in window],
                         [row.weight for row in window],
                         [os.fsencode(row.location.file) for row in window],
                         [row.location.line for row in window],
@@ -148,8 +148,8 @@ def _rows(batch: pa.RecordBatch) -> list[Row]:
             labels=tuple(labels),
             location=Location(os.fsdecode(file), line),
             probabilities=None if probabilities is None else tuple(probabilities),
-            value=value,
+            values=None if values is None else tuple(values),
             weight=weight,
         )
-        for text, labels, probabilities, value, weight, file, line in zip(*columns, strict=True)
+        for text, labels, probabilities, values, weight, file, line in zip(*columns, strict=True)
     ]

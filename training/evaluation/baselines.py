@@ -27,7 +27,7 @@ from sklearn.svm import LinearSVC
 from gatewise.training.data.encoded_corpus import EncodedSplit
 from gatewise.training.data.stored_rows import StoredRows
 from gatewise.training.data.value_scale import values_of
-from gatewise.training.evaluation.regression import RegressionReport
+from gatewise.training.evaluation.regression import RegressionReport, without_targets
 from gatewise.vocab.corpus.labels import Labels
 from gatewise.vocab.corpus.sequences import as_numbers
 
@@ -124,33 +124,42 @@ class NumberBaselines:
 
     Attributes:
         rows: Rows evaluated.
-        mean_value: The mean of the training rows.
+        mean_value: The mean of the training rows; of several numbers the mean of each.
         mean: The metrics of predicting it for every row.
         linear: The metrics of the ridge regression; None if it was not trained.
         why_not: Why it was not trained; None if it was.
     """
 
     rows: int
-    mean_value: float
+    mean_value: float | tuple[float, ...]
     mean: RegressionReport
     linear: RegressionReport | None
     why_not: str | None = None
 
+    @property
+    def shown_mean(self) -> str:
+        """The mean or means with four digits."""
+        means = self.mean_value if isinstance(self.mean_value, tuple) else (self.mean_value,)
+        return ", ".join(f"{mean:.4g}" for mean in means)
+
     def as_dict(self) -> dict[str, object]:
         """The baselines as a JSON object."""
-        return asdict(self)
+        return asdict(self, dict_factory=without_targets)
 
 
-def measure_numbers(train: Sequence[StoredRows], evaluated: EncodedSplit) -> NumberBaselines:
+def measure_numbers(
+    train: Sequence[StoredRows], evaluated: EncodedSplit, labels: Labels
+) -> NumberBaselines:
     """Measures the baselines of a regression.
 
     Args:
         train: The training rows, in one part or several.
         evaluated: The rows to evaluate on.
+        labels: The names of the numbers.
     """
     learnt, truth = values_of(chain.from_iterable(train)), values_of(evaluated.rows)
-    mean = float(learnt.mean())
-    of_mean = RegressionReport.of(truth, np.full_like(truth, mean))
+    means = tuple(float(column.mean()) for column in learnt.T)
+    of_mean = RegressionReport.of(labels.names, truth, np.full_like(truth, means))
     longest = max(int(rows.characters.sum()) for rows in (*train, evaluated.rows))
     limit = _limit(evaluated)
     linear, why_not = None, f"the texts have more than {limit:,} characters"
@@ -163,8 +172,9 @@ def measure_numbers(train: Sequence[StoredRows], evaluated: EncodedSplit) -> Num
         except ValueError:  # an empty vocabulary
             why_not = "the texts have no words"
         else:
-            found = model.predict([row.text for row in evaluated.rows])
-            linear = RegressionReport.of(truth, found)
+            found = model.predict([row.text for row in evaluated.rows]).reshape(truth.shape)
+            linear = RegressionReport.of(labels.names, truth, found)
+    mean = means if len(means) > 1 else means[0]
     return NumberBaselines(len(truth), mean, of_mean, linear, None if linear else why_not)
 
 

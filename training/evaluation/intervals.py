@@ -26,6 +26,8 @@ def conformal(
 ) -> tuple[Report | RegressionReport, IntervalSettings | None]:
     """The metrics of a model on validation rows, and the interval that follows from its errors.
 
+    Each of several numbers has the confidence by itself, not all of them at once.
+
     Args:
         classifier: The model, of a regression.
         validation: The validation rows.
@@ -36,13 +38,14 @@ def conformal(
     errors: list[NDArray[np.float64]] = []
 
     def add(rows: Sequence[EncodedRow], numbers: NDArray[np.float32]) -> None:
-        errors.append(np.abs(numbers[:, 0].astype(np.float64) - values_of(row.row for row in rows)))
+        errors.append(np.abs(numbers.astype(np.float64) - values_of(row.row for row in rows)))
 
     report = report_on(classifier, validation, add)
-    half_width = quantile(np.concatenate(errors), CONFIDENCE)
-    if half_width is None:
+    widths = [quantile(column, CONFIDENCE) for column in np.concatenate(errors).T]
+    known = tuple(width for width in widths if width is not None)
+    if not known:
         return report, None
-    return report, IntervalSettings(confidence=CONFIDENCE, half_width=half_width)
+    return report, IntervalSettings.of(CONFIDENCE, known)
 
 
 def quantile(errors: NDArray[np.float64], confidence: float) -> float | None:

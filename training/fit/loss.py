@@ -78,6 +78,8 @@ class Loss:
 class SquaredError(Loss):
     """The squared error of a regression's standardized numbers: 1 for their mean.
 
+    Of several numbers it is the mean, so that each counts the same, whatever its unit.
+
     Attributes:
         is_huber: Whether the loss in training is Huber's (1964, "Robust Estimation of a Location
             Parameter"), which grows linearly beyond one standard deviation.
@@ -94,15 +96,16 @@ class SquaredError(Loss):
         """The loss of each text, float32 `(batch,)`.
 
         Args:
-            logits: float32 `(batch, 1)`.
-            targets: The standardized numbers, float32 `(batch, 1)`.
+            logits: float32 `(batch, numbers)`.
+            targets: The standardized numbers, float32 `(batch, numbers)`.
             smoothed: Whether it is Huber's, if that is what is trained on.
         """
-        error = ops.squeeze(logits - targets, axis=1)
+        errors = logits - targets
+        losses = ops.square(errors)
         if smoothed and self.is_huber:
-            size = ops.abs(error)
-            return ops.where(size <= 1, ops.square(error), 2 * size - 1)
-        return ops.square(error)
+            sizes = ops.abs(errors)
+            losses = ops.where(sizes <= 1, losses, 2 * sizes - 1)
+        return ops.mean(losses, axis=1)
 
 
 def make_loss(
@@ -118,12 +121,12 @@ def make_loss(
     Args:
         config: The training settings.
         examples: The training rows, whose labels are counted for class weights.
-        labels: Number of labels.
+        labels: Number of labels, or of numbers.
         multi_label: Whether a text may have several labels.
         scale: In a regression, how the numbers are standardized.
     """
     if scale is not None:
-        return SquaredError(1, False, 0.0, None, scale, is_huber=config.loss == "huber")
+        return SquaredError(labels, False, 0.0, None, scale, is_huber=config.loss == "huber")
     weights = None
     if config.class_weights == "balanced":
         weights = _balanced_weights(examples, labels, multi_label=multi_label)

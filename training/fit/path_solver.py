@@ -331,10 +331,10 @@ class _RidgeSolver(_Solver):
         self._strengths, self._first = _STRENGTHS[False], _FIRST_STRENGTH[False]
 
     def fit(self, features: _Features, strength: float) -> NDArray[np.float64]:
-        """The weights of the number, float64 `(1, columns)`."""
+        """The weights of each number, float64 `(numbers, columns)`."""
         # Standardized targets and the begin mark, which every text has, leave out an intercept.
         ridge = Ridge(alpha=1 / strength, fit_intercept=False, solver="sparse_cg")
-        numbers = features.targets.ravel().astype(np.float64)
+        numbers = features.targets.astype(np.float64)
         ridge.fit(features.matrix, numbers, features.weights.astype(np.float64))
         return np.atleast_2d(ridge.coef_)
 

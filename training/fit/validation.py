@@ -36,7 +36,8 @@ class ValidationScore:
             standardized numbers.
         metric: The value of the validation metric. The metric `loss` is the mean cross-entropy of
             the logits divided by the temperature that fits these rows, as in the finished model;
-            `rmse` is in the units of the numbers.
+            `rmse` is in the units of the number; of several numbers it is the root of the mean
+            over them, in standard deviations of each.
     """
 
     loss: float
@@ -95,7 +96,7 @@ def validate(
     if not np.isfinite(loss):
         return ValidationScore(loss, loss)
     if scale is not None:
-        return ValidationScore(loss, loss if metric == "loss" else loss**0.5 * scale.deviation)
+        return ValidationScore(loss, loss if metric == "loss" else loss**0.5 * scale.rmse_unit)
     predictions, expected = np.concatenate(classified), np.concatenate(truth)
     if metric == "loss":
         divided = predictions / temperature(predictions, expected, multi_label=multi_label)

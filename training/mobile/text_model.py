@@ -78,7 +78,8 @@ def _add_outputs(graph: TextGraph, loaded: Artifact) -> list[onnx.ValueInfoProto
         outputs.append(
             helper.make_tensor_value_info("labels", TensorProto.BOOL, ("batch", classes))
         )
-    else:
+    elif config.task != "regression" or classes == 1:
+        # Several numbers have no best one.
         best = graph.add("ArgMax", scores, axis=1, keepdims=0)
         results["label"] = graph.add("Gather", names, best)
         if reject := config.gatewise.reject:

@@ -1,20 +1,26 @@
-"""Multiplies the logits of an ONNX network by a factor and shifts them, in its weights.
+"""Multiplies the logits of an ONNX network by factors and shifts them, in its weights.
 
 Inference then has nothing more to compute.
 """
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 
-def scale_logits(model: onnx.ModelProto, factor: float, shift: float = 0.0) -> onnx.ModelProto:
+def scale_logits(
+    model: onnx.ModelProto,
+    factor: float | NDArray[np.float64],
+    shift: float | NDArray[np.float64] = 0.0,
+) -> onnx.ModelProto:
     """The same network with every logit multiplied by a factor, and a shift added to it then.
 
     Args:
         model: From `gatewise.training.onnx_export.keras_to_onnx`.
-        factor: The factor, above zero, so that the order of a text's logits stays.
-        shift: The shift.
+        factor: The factor, above zero, so that the order of a text's logits stays; or that of each
+            logit, `(classes,)`.
+        shift: The shift, or that of each logit.
     """
     scaled = onnx.ModelProto()
     scaled.CopyFrom(model)

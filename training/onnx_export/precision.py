@@ -140,8 +140,9 @@ def _stored_weights(graph: onnx.GraphProto, precision: Precision) -> dict[str, _
         if weights.size < _MIN_WEIGHTS:
             continue
         if precision == "fp16":
-            # Those of a regression are as small or as large as its numbers.
-            if _MIN_FP16 <= np.abs(weights).max() <= _MAX_FP16 or not weights.any():
+            # Those of a regression are as small or as large as its numbers, each of its own unit.
+            largest = np.abs(weights).max(axis=None if kinds & {"GRU", "LSTM", "RNN"} else 0)
+            if ((largest >= _MIN_FP16) & (largest <= _MAX_FP16) | (largest == 0)).all():
                 stored[name] = _Stored(weights.astype(np.float16))
             continue
         (kind,) = kinds

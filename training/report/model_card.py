@@ -45,7 +45,7 @@ def sentence(run: RunMetrics, config: Config) -> str:
     plural = "layer" if network.layers == 1 else "layers"
     answer = f"one of {run.labels:,} labels"
     if isinstance(run.validation, RegressionReport):
-        answer = "a number"
+        answer = "a number" if run.labels == 1 else f"{run.labels:,} numbers"
     elif run.validation.multi_label:
         answer = f"any of {run.labels:,} labels"
     if tokens.unit == "vector":
@@ -85,7 +85,7 @@ def model_card(
         examples: A training text of each label, by the label; None for none.
     """
     if isinstance(run.validation, RegressionReport):
-        return _regression_card(run, config)
+        return _regression_card(run, labels, config)
     reports = [("validation", run.validation)]
     if isinstance(run.test, Report):
         reports.append(("test", run.test))
@@ -154,14 +154,16 @@ def _examples(examples: Mapping[str, str]) -> str:
     return "".join(("\nTraining texts:\n\n", *lines, "\n")) if examples else ""
 
 
-def _regression_card(run: RunMetrics, config: Config) -> str:
+def _regression_card(run: RunMetrics, labels: Labels, config: Config) -> str:
     best = run.fitted.best
     lines = []
     for part, report in (("validation", run.validation), ("test", run.test)):
         if isinstance(report, RegressionReport):
-            figures = (report.rmse, report.mae, report.r2, report.spearman, report.coverage)
-            cells = ("–" if figure is None else f"{figure:.4g}" for figure in figures)
-            lines.append(f"| {part} | {' | '.join(cells)} | {report.rows} |")
+            for name, each in report.by_name().items():
+                figures = (each.rmse, each.mae, each.r2, each.spearman, each.coverage)
+                cells = ("–" if figure is None else f"{figure:.4g}" for figure in figures)
+                named = f", {as_code(name)}" if name else ""
+                lines.append(f"| {part}{named} | {' | '.join(cells)} | {each.rows} |")
     table = "\n".join(lines)
     found = run.baselines
     baselines = ""
@@ -170,15 +172,29 @@ def _regression_card(run: RunMetrics, config: Config) -> str:
             f"has {found.linear.rmse:.4g}" if found.linear else f"was not trained: {found.why_not}"
         )
         baselines = (
-            f"\nOn the same {found.rows:,} rows, predicting the mean, {found.mean_value:.4g}, has "
+            f"\nOn the same {found.rows:,} rows, predicting the mean, {found.shown_mean}, has "
             f"an RMSE of {found.mean.rmse:.4g};\na ridge regression on TF-IDF features {ridge}.\n"
         )
+    several = len(labels) > 1
+    if several and isinstance(report, RegressionReport):
+        baselines += (
+            f"\nThe model has {report.rmse:.4g}: the RMSE of all numbers together is in standard "
+            "deviations of each.\n"
+        )
+    output = "the number itself; `gatewise.interval` in `config.json` is\nthe interval around it"
+    if several:
+        output = (
+            "the numbers themselves, in the order of\n`id2label` in `config.json`; "
+            "`gatewise.interval` there is the interval around each"
+        )
+    item = _kind(run).lower()
+    predicts = ", ".join(map(as_code, labels.names)) if several else "a number"
     return f"""---
 library_name: gatewise
 pipeline_tag: text-classification
 ---
 
-# {_kind(run)} regression: a number for each {_kind(run).lower()}
+# {_kind(run)} regression: {predicts} for each {item}
 
 {sentence(run, config)} {run.parameters:,} parameters.
 
@@ -199,11 +215,11 @@ model.predict({_example(run)})
 ```
 
 Inputs of `onnx/model.onnx`: {_inputs(run)}.
-Output: `logits`, float, `[batch, 1]`, the number itself; `gatewise.interval` in `config.json` is
-the interval around it. `manifest.json` holds the SHA-256 of every file.
+Output: `logits`, float, `[batch, {len(labels)}]`, {output}. {_MANIFEST}
 {_windows(config)}"""
 
 
+_MANIFEST = "`manifest.json` holds the SHA-256 of every file."
 _SOFTMAX = "softmax turns them into probabilities."
 _SIGMOID = (
     "the sigmoid turns them into probabilities, and each label is predicted whose\n"

@@ -1,26 +1,35 @@
 """The charts of a report on predicted numbers, as inline SVG."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from markupsafe import Markup
 
-from gatewise.training.evaluation.regression import ResidualAnalysis
 from gatewise.training.report.charts import chart
 from gatewise.training.report.svg import FIRST, MUTED, drawing, inline
 
 _BINS = 31
 
+Points = Sequence[tuple[float, float]]
+"""Pairs of a true and a predicted number."""
+
 
 @drawing()
-def predicted(reviewed: ResidualAnalysis) -> Markup:
-    """Predicted by true numbers, a point for each row."""
-    truth, found = zip(*reviewed.points, strict=True)
+def predicted(points: Points, name: str = "predicted") -> Markup:
+    """Predicted by true numbers, a point for each row.
+
+    Args:
+        points: Pairs of a true and a predicted number.
+        name: What the ids in the page begin with.
+    """
+    truth, found = zip(*points, strict=True)
     figure, axes = chart("true number", "predicted number")
     ends = [min(*truth, *found), max(*truth, *found)]
     axes.plot(ends, ends, color=MUTED, linewidth=1, linestyle=":")
     axes.scatter(truth, found, s=9, color=FIRST, alpha=0.5, linewidths=0)
     return inline(
         figure,
-        "predicted",
+        name,
         "Predicted by true number",
         f"{len(truth)} rows: true numbers from {min(truth):.4g} to {max(truth):.4g}, predicted "
         f"ones from {min(found):.4g} to {max(found):.4g}.",
@@ -28,15 +37,15 @@ def predicted(reviewed: ResidualAnalysis) -> Markup:
 
 
 @drawing()
-def residuals(reviewed: ResidualAnalysis) -> Markup:
-    """A histogram of the errors."""
-    errors = [found - truth for truth, found in reviewed.points]
+def residuals(points: Points, name: str = "residuals") -> Markup:
+    """A histogram of the errors; the arguments are those of `predicted`."""
+    errors = [found - truth for truth, found in points]
     figure, axes = chart("predicted minus true number", "rows")
     axes.hist(errors, bins=_edges(min(errors), max(errors)), color=FIRST)
     axes.axvline(0, color=MUTED, linewidth=1, linestyle=":")
     return inline(
         figure,
-        "residuals",
+        name,
         "Rows by their error",
         f"Errors from {min(errors):.4g} to {max(errors):.4g}, {sum(errors) / len(errors):.4g} in "
         "the mean.",

@@ -89,10 +89,13 @@ def _kind(contents: ReportContents) -> str:
 
 def _of_numbers(contents: ReportContents, reviewed: ResidualAnalysis) -> dict[str, Any]:
     """What only the page of a model that predicts numbers has."""
+    draws = (number_charts.predicted, number_charts.residuals)
     return {
         "title": f"{_kind(contents)} regression",
-        "predicted": number_charts.predicted(reviewed),
-        "residuals": number_charts.residuals(reviewed),
+        "number_charts": [
+            (name, *(draw(points, f"{draw.__name__}{place or ''}") for draw in draws))
+            for place, (name, points) in enumerate(reviewed.points.items())
+        ],
     }
 
 

@@ -1,5 +1,6 @@
 """The columns of a corpus: which hold the texts, the labels and their probabilities."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from gatewise.vocab.corpus.record_stream import RecordStream
 
 Task = Literal["single_label", "multi_label", "regression"]
-"""Whether a text has exactly one label, any number of labels, including none, or a number."""
+"""Whether a text has exactly one label, any number of labels, including none, or numbers."""
 
 Input = Literal["text", "sequence"]
 """Whether a row is a text or a sequence of numbers."""
@@ -19,9 +20,9 @@ Input = Literal["text", "sequence"]
 TEXT, SEQUENCE = "text", "sequence"
 """The columns that hold a text and a sequence of numbers unless others are named."""
 
-LABEL, LABELS, VALUE = "label", "labels", "value"
-"""The columns that hold a label, a list of labels and a number unless others are named; a model
-that predicts numbers calls its one output `value`, too."""
+LABEL, LABELS, VALUE, VALUES = "label", "labels", "value", "values"
+"""The columns that hold a label, a list of labels, a number and a list of numbers unless others are
+named; a model that predicts one number calls its output `value`, too."""
 
 WEIGHT = "sample_weight"
 """The column of the weights of rows that are in memory."""
@@ -36,13 +37,14 @@ class FoundColumns:
 
     Attributes:
         text: The column of the text or of the sequence.
-        label: The column of the label, the labels or the number.
-        task: Whether a text has one label, several, or a number.
+        label: The column of the label, the labels, the number or the list of numbers.
+        task: Whether a text has one label, several, or numbers.
         probability_prefix: Prefix of the names of probability columns.
         labels: The labels, sorted, that have a probability column; the column `label` is then not
             read and may be missing. Empty without probability columns.
         weight: The column of the weights of the rows; None if all weigh the same.
         input: Whether the rows are texts or sequences of numbers.
+        numbers: The columns of the numbers, where several have a column each; else empty.
     """
 
     text: str
@@ -52,6 +54,7 @@ class FoundColumns:
     labels: tuple[str, ...] = ()
     weight: str | None = None
     input: Input = "text"
+    numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,18 @@ class Columns:
     Attributes:
         text: The column of the text or of the sequence; where files have no column `text`, that is
             `sequence`.
-        label: The column of the label, the labels or the number; None takes the first of
-            `label_names` that a file has.
-        task: Whether a text has one label, several, or a number; `auto` takes several where the
-            label column is called `labels`, and a number where it is `value` and was not named.
+        label: The column of the label, the labels, the number or the list of numbers; None takes
+            the first of `label_names` that a file has. Columns of a number each are separated by
+            commas.
+        task: Whether a text has one label, several, or numbers; `auto` takes several where the
+            label column is called `labels`, numbers where it is `value` or `values` and was not
+            named, and where several columns are.
         probability_prefix: Prefix of the names of probability columns, if there may be any.
         weight: The column of the weights of the rows; None if all weigh the same.
         input: Whether the rows are texts or sequences; `auto` takes sequences where there is a
             column `sequence` and none `text`.
+        names: The names of a model's numbers: without `label`, columns of all these names are read,
+            if there are several.
     """
 
     text: str = TEXT
@@ -77,6 +84,7 @@ class Columns:
     probability_prefix: str | None = None
     weight: str | None = None
     input: Input | Literal["auto"] = "auto"
+    names: tuple[str, ...] = ()
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -84,14 +92,23 @@ class Columns:
         if self.label is not None:
             return (self.label,)
         if self.task == "regression":
-            return (VALUE,)
-        return (LABEL, LABELS, VALUE) if self.task == "auto" else (LABEL, LABELS)
+            return (VALUE, VALUES)
+        return (LABEL, LABELS, VALUE, VALUES) if self.task == "auto" else (LABEL, LABELS)
+
+    def numbers_in(self, present: Collection[str]) -> tuple[str, ...]:
+        """The columns of several numbers; empty if a column of a table is to hold all of them."""
+        if self.task not in ("auto", "regression"):
+            return ()
+        if self.label is None:
+            return self.names if len(self.names) > 1 and set(self.names) <= {*present} else ()
+        several = "," in self.label and self.label not in present
+        return tuple(map(str.strip, self.label.split(","))) if several else ()
 
     def task_of(self, label: str) -> Task:
         """The task of a corpus with this label column."""
         if self.task != "auto":
             return self.task
-        if label == VALUE and self.label is None:
+        if label in (VALUE, VALUES) and self.label is None:
             return "regression"
         return "multi_label" if label == LABELS else "single_label"
 
@@ -119,12 +136,21 @@ class Columns:
         )
         if soft and self.task == "auto":
             # Probabilities are of labels: a column of numbers beside them is not read.
-            names = tuple(name for name in names if name != VALUE or name == self.label)
+            names = tuple(name for name in names if name in (LABEL, LABELS, self.label))
         label = next((name for name in names if name in present), names[0])
-        task = self.task_of(label)
+        numbers = self.numbers_in(present)
+        task = "regression" if numbers else self.task_of(label)
         if prefix is None or not soft:
-            records.require(label, "label_column")
-            return FoundColumns(text, label, task, weight=self.weight, input=input_)
+            for name in numbers or (label,):
+                records.require(name, "label_column")
+            if len(set(numbers)) < len(numbers):
+                raise CorpusError(
+                    f"corpus.label_column={label}: expected different columns",
+                    option="label_column",
+                )
+            return FoundColumns(
+                text, label, task, weight=self.weight, input=input_, numbers=numbers
+            )
         _check_soft(records, prefix, soft)
         return FoundColumns(text, label, task, prefix, tuple(soft), self.weight, input_)
 

@@ -14,7 +14,7 @@ from gatewise.vocab.corpus.json_records import json_kind
 from gatewise.vocab.corpus.label_values import (
     likely_labels,
     name_labels,
-    number_of,
+    numbers_of,
     one_label,
     probabilities,
     several_labels,
@@ -32,17 +32,18 @@ from gatewise.vocab.errors import CorpusError, SequenceError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A text with its labels, or with its number.
+    """A text with its labels, or with its numbers.
 
     Attributes:
         text: The text as in the file, never blank; or a sequence of numbers as JSON.
         labels: Its labels, sorted and distinct: exactly one in a single-label task, any number in a
             multi-label task. An integer label becomes a decimal string. An out-of-scope row of a
-            single-label task has none. In a regression, the name of the number, `value`.
+            single-label task has none. In a regression, the names of the numbers, in their order:
+            `value`; of a list of several `value_1`, `value_2` and so on; or their columns.
         location: Where the row starts.
         probabilities: With soft labels, the probability of each label of the task, in the order
             of the sorted labels.
-        value: In a regression, the number to predict; None in other tasks.
+        values: In a regression, the numbers to predict; None in other tasks.
         weight: What its loss is multiplied by in training, above 0.
     """
 
@@ -50,7 +51,7 @@ class Row:
     labels: tuple[str, ...]
     location: Location
     probabilities: tuple[float, ...] | None = None
-    value: float | None = None
+    values: tuple[float, ...] | None = None
     weight: float = 1.0
 
     @property
@@ -61,8 +62,8 @@ class Row:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """Its labels or, in a regression, its number as text."""
-        return self.labels if self.value is None else (str(self.value),)
+        """Its labels or, in a regression, its numbers as text."""
+        return self.labels if self.values is None else tuple(map(str, self.values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,8 @@ class Corpus:
         Args:
             bad_rows: What happens to a row that cannot be used.
             known_labels: The labels of the model; a row with any other is bad, and there must be
-                a probability column for each of them. None allows all labels.
+                a probability column for each of them. None allows all labels. In a regression the
+                names of its numbers, in their order.
             out_of_scope: In a single-label task, the label of rows without any of the labels.
             accept_unknown: Whether a row may have other labels than those of the model.
             features: Numbers of a step of every sequence; None for as many as the first row has.
@@ -100,8 +102,9 @@ class Corpus:
             The rows in the order of the files, one at least.
 
         Raises:
-            CorpusError: The probability columns are of other labels; raised at once. A file cannot
-                be read, or no row is left; raised by the iterator.
+            CorpusError: The probability columns are of other labels, or the columns of numbers are
+                others than those of the model; raised at once. A file cannot be read, or no row is
+                left; raised by the iterator.
             BadRowsError: A row is bad and the policy is to stop; raised by the iterator.
         """
         known = None if known_labels is None else frozenset(known_labels)
@@ -110,9 +113,15 @@ class Corpus:
         if known is not None and out_of_scope is not None:
             known |= {out_of_scope}
         read = self._sequences(features) if self.columns.input == "sequence" else self._text
-        rows = bad_rows.keep(
-            _rows(self.records, self.columns, read, known, accept_unknown=accept_unknown)
-        )
+        labels_of: _RowOf
+        if self.columns.labels:
+            labels_of = _soft_row
+        elif self.columns.task == "regression":
+            labels_of = self._numbers(None if known_labels is None else tuple(known_labels))
+        else:
+            hard_row = _single_row if self.columns.task == "single_label" else _multi_row
+            labels_of = partial(hard_row, known=known, accept_unknown=accept_unknown)
+        rows = bad_rows.keep(_rows(self.records, self.columns, read, labels_of))
         if out_of_scope is not None:
             rows = (
                 replace(row, labels=()) if row.labels == (out_of_scope,) else row for row in rows
@@ -132,6 +141,35 @@ class Corpus:
             if width is None and isinstance(sequence, str):
                 width = as_numbers(sequence).shape[1]
             return sequence
+
+        return read
+
+    def _numbers(self, names: tuple[str, ...] | None) -> "_RowOf":
+        """Reads the numbers of records, all of which have as many.
+
+        Args:
+            names: The names of the model's numbers; None for those of the corpus.
+        """
+        columns = self.columns.numbers
+        if columns and names is not None and set(columns) != set(names):
+            raise CorpusError(
+                f"{self.records.path}: expected the columns of the model's numbers, "
+                f"{shown_names(names)}, received {shown_names(columns)}",
+                option="label_column",
+            )
+        names = names or columns or None
+        count = None if names is None else len(names)
+
+        def read(record: Record, text: str, of_corpus: FoundColumns) -> Row | BadRow:
+            nonlocal names, count
+            numbers = numbers_of(record, (columns and names) or (of_corpus.label,), count)
+            if isinstance(numbers, BadRow):
+                return numbers
+            if names is None:
+                count = len(numbers)
+                several = tuple(f"{VALUE}_{place}" for place in range(1, count + 1))
+                names = several if count > 1 else (VALUE,)
+            return Row(text, names, record.location, values=numbers)
 
         return read
 
@@ -304,12 +342,9 @@ def _rows(
     records: RecordStream | MemoryRecords,
     columns: FoundColumns,
     read: Callable[[Record], str | BadRow],
-    known: frozenset[str] | None,
-    *,
-    accept_unknown: bool,
+    labels_of: "_RowOf",
 ) -> Iterator[Row | BadRow]:
-    hard_row = _ROW_OF[columns.task]
-    labels_of = _soft_row if columns.labels else partial(hard_row, accept_unknown=accept_unknown)
+    without_weight = with_weight = 0
     for table in records.tables:
         names = table.class_names.get(columns.label)
         for item in table.records():
@@ -322,20 +357,29 @@ def _rows(
             weight = 1.0 if columns.weight is None else weight_of(record, columns.weight)
             if isinstance(weight, BadRow):
                 yield weight
-            elif weight > 0:
+            elif weight == 0:
+                without_weight += 1
+            else:
+                with_weight += 1
                 text = read(record)
-                row = text if isinstance(text, BadRow) else labels_of(record, text, columns, known)
+                row = text if isinstance(text, BadRow) else labels_of(record, text, columns)
                 if weight != 1 and isinstance(row, Row):
                     row = replace(row, weight=weight)
                 yield row
+    if without_weight and not with_weight:
+        raise CorpusError(
+            f"{records.path}: column {columns.weight!r}: expected a weight above zero for some of "
+            "the rows, received zeros",
+            option="weight_column",
+        )
 
 
 def _single_row(
     record: Record,
     text: str,
     columns: FoundColumns,
-    known: frozenset[str] | None,
     *,
+    known: frozenset[str] | None,
     accept_unknown: bool,
 ) -> Row | BadRow:
     label = one_label(record, columns.label, known, accept_unknown=accept_unknown)
@@ -346,33 +390,19 @@ def _multi_row(
     record: Record,
     text: str,
     columns: FoundColumns,
-    known: frozenset[str] | None,
     *,
+    known: frozenset[str] | None,
     accept_unknown: bool,
 ) -> Row | BadRow:
     labels = several_labels(record, columns.label, known, accept_unknown=accept_unknown)
     return labels if isinstance(labels, BadRow) else Row(text, labels, record.location)
 
 
-def _value_row(
-    record: Record,
-    text: str,
-    columns: FoundColumns,
-    known: frozenset[str] | None,
-    *,
-    accept_unknown: bool,
-) -> Row | BadRow:
-    del known, accept_unknown
-    value = number_of(record, columns.label)
-    return value if isinstance(value, BadRow) else Row(text, (VALUE,), record.location, value=value)
+_RowOf = Callable[[Record, str, FoundColumns], Row | BadRow]
+"""Makes a row of a record, its text and the columns of the corpus."""
 
 
-_ROW_OF = {"single_label": _single_row, "multi_label": _multi_row, "regression": _value_row}
-
-
-def _soft_row(
-    record: Record, text: str, columns: FoundColumns, _: frozenset[str] | None
-) -> Row | BadRow:
+def _soft_row(record: Record, text: str, columns: FoundColumns) -> Row | BadRow:
     found = probabilities(record, columns.probability_prefix, columns.labels, columns.task)
     if isinstance(found, BadRow):
         return found

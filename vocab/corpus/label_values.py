@@ -1,10 +1,11 @@
-"""What a record has as its target: a label, several, a probability for each label, or a number."""
+"""What a record has as its target: a label, several, a probability for each label, or numbers."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
+from typing import Any
 
 from gatewise.vocab.corpus.columns import Task
 from gatewise.vocab.corpus.json_records import json_kind
@@ -99,21 +100,45 @@ def several_labels(
     return tuple(sorted(labels))
 
 
-def number_of(record: Record, column: str) -> float | BadRow:
-    """The number of a record, or a bad row with the reason why there is none."""
-    value = record.values.get(column)
-    if value is None or value == "":
-        return record.bad("the number is missing")
-    if hasattr(value, "as_py"):  # a scalar of Arrow
-        value = value.as_py()
-    number = _number(value)
-    if number is None or abs(number) > _MAX_NUMBER:
-        return record.bad(
-            f"column {column!r}: expected a finite number such as 3.5, received "
-            f"{_printable(value)}; for labels, set corpus.label_column={column} and "
-            "corpus.task=single_label"
-        )
-    return number
+def numbers_of(
+    record: Record, columns: Sequence[str], count: int | None = None
+) -> tuple[float, ...] | BadRow:
+    """The numbers of a record, or a bad row with the reason why there are none.
+
+    Args:
+        record: The record.
+        columns: The column of the number, or of a list of numbers, also written as text; or the
+            column of each of several.
+        count: How many numbers are expected; None for any.
+    """
+    found = []
+    for column in columns:
+        value: Any = record.values.get(column)
+        for plain in ("as_py", "tolist"):  # of Arrow and of NumPy
+            value = getattr(value, plain)() if hasattr(value, plain) else value
+        if isinstance(value, str) and value.lstrip().startswith("["):
+            value = parse_list(value) or value
+        is_one = len(columns) > 1 or not isinstance(value, list | tuple)
+        items: Sequence[object] = [value] if is_one else value
+        place = f"column {column!r}: "
+        for position, item in enumerate(items, start=1):
+            of_list = "" if is_one else f"number {position} of {len(items)}: "
+            if item is None or item == "":
+                named = "" if is_one and len(columns) == 1 else place + of_list
+                return record.bad(f"{named}the number is missing")
+            number = _number(item)
+            if number is None or abs(number) > _MAX_NUMBER:
+                return record.bad(
+                    f"{place}{of_list}expected a finite number such as 3.5, received "
+                    f"{_printable(item)}; for labels, set corpus.label_column={column} and "
+                    f"corpus.task={'single_label' if is_one else 'multi_label'}"
+                )
+            found.append(number)
+    if not found or count not in (None, len(found)):
+        expected = "a list of numbers" if count is None else f"{count:,} in every row"
+        received = "a number" if is_one else f"a list of {len(found):,}"
+        return record.bad(f"column {columns[0]!r}: expected {expected}, received {received}")
+    return tuple(found)
 
 
 def weight_of(record: Record, column: str) -> float | BadRow:

@@ -1,4 +1,4 @@
-"""Label ids: the labels of a task, sorted, and the id of each."""
+"""Label ids: the labels of a task, sorted, and the id of each; or the names of its numbers."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Labels:
     """The labels of a task, sorted; the id of a label is its index in `names`.
 
     Attributes:
-        names: The labels, sorted and distinct.
+        names: The labels, sorted and distinct; in a regression the numbers, in their order.
     """
 
     names: tuple[str, ...]

@@ -42,8 +42,8 @@ def encode_rows(
 
 def _content(row: Row) -> str:
     target: dict[str, object] = {"labels": row.labels}
-    if row.value is not None:
-        target = {"value": row.value}
+    if row.values is not None:
+        target = dict(zip(row.labels, row.values, strict=True))
     elif len(row.labels) == 1:
         target = {"label": row.label}
     return json.dumps({"text": row.text, **target}, ensure_ascii=False)

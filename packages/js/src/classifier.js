@@ -64,6 +64,9 @@ export class BaseClassifier {
     const answer = await this.#model.scores(text);
     if (answer === null) throw new EmptyTextError(`${name} has no token to classify`);
     const { scores, rejected, reached } = answer;
+    if (this.#model.hasNumbers) {
+      return this.#model.labels.map((label, index) => ({ label, score: scores[index] }));
+    }
     const all = ranked(this.#model.labels, scores);
     if (topK === undefined && reached !== null) {
       const predicted = new Set(this.#model.labels.filter((_, index) => reached[index]));

@@ -1,4 +1,4 @@
-/** A label and its probability. */
+/** A label and its probability; of a model that predicts numbers, a name and its number. */
 export interface Score {
   label: string;
   score: number;
@@ -14,7 +14,8 @@ export interface LoadOptions {
 export interface ClassifyOptions {
   /**
    * The number of labels to give, `Infinity` for all. By default those that are predicted: one, or
-   * where a text may have several labels, each that reaches its threshold.
+   * where a text may have several labels, each that reaches its threshold. A model that predicts
+   * numbers gives all of them, in their order.
    */
   topK?: number;
 }

@@ -8,6 +8,8 @@ export class TextModel {
   constructor(labels, multiLabel, session, ort) {
     this.labels = labels;
     this.multiLabel = multiLabel;
+    // Several numbers have no best one, and none that are reached.
+    this.hasNumbers = !multiLabel && !session.outputNames.includes("label");
     this.#session = session;
     this.#ort = ort;
   }

@@ -27,6 +27,7 @@ export class TokenModel {
       .sort((one, other) => one - other)
       .map((id) => id2label[id]);
     this.multiLabel = problem === "multi_label_classification";
+    this.hasNumbers = problem === "regression";
     this.#function = FUNCTIONS[SCORES[problem] ?? "softmax"];
     this.thresholds = this.multiLabel
       ? this.labels.map((_, index) => Math.fround(gatewise.thresholds?.[index] ?? 0.5))

@@ -82,7 +82,7 @@ def test_without_class_weights_there_are_none(tmp_path):
 
 
 def test_numbers_have_the_squared_error_or_that_of_huber(tmp_path):
-    scale = ValueScale(100.0, 20.0)
+    scale = ValueScale(np.array([100.0]), np.array([20.0]))
     targets = np.array([[0.0], [1.0], [-1.0]], dtype=np.float32)
     logits = np.array([[0.5], [1.0], [2.0]], dtype=np.float32)
     rows = examples.store([([np.array([2])] * 3, targets)], tmp_path)
@@ -91,3 +91,13 @@ def test_numbers_have_the_squared_error_or_that_of_huber(tmp_path):
         assert loss.per_text(logits, targets, smoothed=True).numpy().tolist() == expected
         assert loss.per_text(logits, targets, smoothed=False).numpy().tolist() == [0.25, 0, 9]
         assert loss.guess == 1
+
+
+def test_the_loss_of_several_numbers_is_their_mean(tmp_path):
+    scale = ValueScale(np.array([100.0, 0.0]), np.array([20.0, 1.0]))
+    targets = np.array([[0.0, 1.0], [1.0, -1.0]], dtype=np.float32)
+    logits = np.array([[0.5, 1.0], [1.0, 2.0]], dtype=np.float32)
+    rows = examples.store([([np.array([2])] * 2, targets)], tmp_path)
+    for name, expected in (("squared", [0.125, 4.5]), ("huber", [0.125, 2.5])):
+        loss = make_loss(TrainingConfig(loss=name), rows, 2, multi_label=False, scale=scale)
+        assert loss.per_text(logits, targets, smoothed=True).numpy().tolist() == expected

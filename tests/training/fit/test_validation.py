@@ -100,7 +100,7 @@ class NumberPaths:
 def test_paths_that_predict_numbers_are_weighted_by_their_squared_error(tmp_path):
     numbers = np.array([[1], [2], [3], [4]] * 50, dtype=np.float32)
     stored = examples.store([([row.astype(np.int64) for row in numbers], numbers)], tmp_path)
-    scale = ValueScale(0.0, 10.0)
+    scale = ValueScale(np.array([0.0]), np.array([10.0]))
     settings = {"multi_label": False, "scale": scale, "prior": NUMBERS_PRIOR}
     first, second = balance_paths(NumberPaths(), stored, **settings)
     # The first path twice is exact; the prior keeps the weights a little nearer to one.

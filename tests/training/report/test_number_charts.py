@@ -2,7 +2,6 @@
 
 import pytest
 
-from gatewise.training.evaluation.regression import ResidualAnalysis
 from gatewise.training.report.number_charts import predicted, residuals
 
 
@@ -20,6 +19,5 @@ from gatewise.training.report.number_charts import predicted, residuals
     ids=str,
 )
 def test_a_chart_is_drawn_of_any_numbers(points):
-    found = ResidualAnalysis(len(points), tuple(points), (), (), 0, ())
-    assert f"{len(points)} rows: true numbers from" in predicted(found)
-    assert "Rows by their error" in residuals(found)
+    assert f"{len(points)} rows: true numbers from" in predicted(points)
+    assert "Rows by their error" in residuals(points)

@@ -50,14 +50,15 @@ class Tensor:
 def metadata(name: str, versions: list[str], classifier: Classifier) -> ModelMetadata:
     """Returns the inputs and outputs of a model."""
     classes = len(classifier.classes_)
+    best = [-1, classes] if _has_several_numbers(classifier) else [-1]
     return ModelMetadata(
         name=name,
         versions=versions,
         platform=PLATFORM,
         inputs=[TensorMetadata(name="text", datatype="BYTES", shape=[-1])],
         outputs=[
-            TensorMetadata(name="label", datatype="BYTES", shape=[-1]),
-            TensorMetadata(name="score", datatype="FP32", shape=[-1]),
+            TensorMetadata(name="label", datatype="BYTES", shape=best),
+            TensorMetadata(name="score", datatype="FP32", shape=best),
             TensorMetadata(name="scores", datatype="FP32", shape=[-1, classes]),
             TensorMetadata(name="classes", datatype="BYTES", shape=[classes]),
             TensorMetadata(name="given", datatype="BOOL", shape=[-1, classes]),
@@ -84,11 +85,13 @@ def tensors(request: DecodedRequest, classifier: Classifier, scored: Scored) -> 
     """Returns the requested outputs, in the order of the request.
 
     - `label` and `score`, with the shape of the texts or `(n, top_k)`: the best label, or the
-      model's label for rejected texts, and its score.
+      model's label for rejected texts, and its score. Of a model that predicts several numbers
+      `(n, classes)`: their names, and the numbers.
     - `scores`, `(n, classes)`: the score of every class.
     - `classes`, `(classes,)`: the labels of the classes.
     - `given`, `(n, classes)`: whether the text has the label. With a multi-label model these are
       the labels that reach their thresholds, otherwise the best label, or none for rejected texts.
+      A text has every number that a model predicts.
     """
     tensors: dict[OutputName, Tensor] = {}
     names = {output.name for output in request.outputs}
@@ -108,12 +111,14 @@ def _best(
     classes = classifier.classes_
     # At most the number of classes: a rejected text has one label more, but all rows of a tensor
     # have the same length.
-    count = min(request.top_k or 1, len(classes))
+    in_order = classifier.task == "regression"
+    top_k = request.top_k or (len(classes) if _has_several_numbers(classifier) else None)
+    count = min(top_k or 1, len(classes))
     rows = [
-        ranked(classes, scores, count, none=none)
+        ranked(classes, scores, count, none=none, in_order=in_order)
         for scores, none in zip(scored.scores, scored.none, strict=True)
     ]
-    shape = request.shape if request.top_k is None else (len(rows), count)
+    shape = request.shape if top_k is None else (len(rows), count)
     labels = [label for row in rows for label, _ in row]
     scores = np.array([score for row in rows for _, score in row], dtype=np.float32)
     return {
@@ -122,9 +127,15 @@ def _best(
     }
 
 
+def _has_several_numbers(classifier: Classifier) -> bool:
+    return classifier.task == "regression" and len(classifier.classes_) > 1
+
+
 def _given(classifier: Classifier, scored: Scored) -> NDArray[np.bool_]:
     if classifier.thresholds is not None:
         return reached(scored.scores, classifier.thresholds)
+    if classifier.task == "regression":
+        return np.ones(scored.scores.shape, dtype=np.bool_)
     given = np.zeros(scored.scores.shape, dtype=np.bool_)
     given[np.arange(len(given)), scored.scores.argmax(axis=1)] = True
     given[[none is not None for none in scored.none]] = False

@@ -45,11 +45,28 @@ def parse(schema: type[Schema], document: bytes | str) -> Schema:
         ProblemError: If it is not JSON, or does not match the schema.
     """
     # pydantic's parser, unlike `json`, limits the depth of nesting and refuses broken UTF-8 and
-    # lone surrogates, which no tokenizer takes.
+    # lone surrogates, which no tokenizer takes. But it reads NaN and Infinity, which are not JSON.
+    contents = (
+        document if isinstance(document, bytes) else document.encode("utf-8", "surrogatepass")
+    )
+    if b"NaN" in contents or b"Infinity" in contents:
+        _check_json(contents)
     try:
         return schema.model_validate_json(document)
     except ValidationError as error:
         raise _refusal(error, document) from None
+
+
+def _check_json(document: bytes) -> None:
+    """Refuses the numbers that JSON does not have; in a string they are text."""
+    try:
+        from_json(document, allow_inf_nan=False)
+    except ValueError as error:
+        raise ProblemError(
+            MALFORMED_BODY,
+            f"expected a JSON object in UTF-8, without NaN and Infinity: {error}; a missing number "
+            "is null",
+        ) from None
 
 
 async def receive_bytes(scope: Scope, receive: Receive, limit: int, *media_types: str) -> bytes:

@@ -56,7 +56,9 @@ class ExplainParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     label: str | None = Field(
-        None, description="The label to explain; the best label of each text if absent."
+        None,
+        description="The label to explain; the best label of each text if absent. Of a model that "
+        "predicts numbers, the name of one; the first if absent.",
     )
     top_k: Annotated[int, Field(ge=1)] | None = Field(
         None, description="The number of labels per text, best first; all if absent."
@@ -214,8 +216,9 @@ def explain_request(classifier: Classifier, request: ExplainRequest) -> list[Exp
     own = classifier.score_function
     probabilities = apply(own, logits)
     scores = apply(parameters.function_to_apply or own, logits)
+    in_order = classifier.task == "regression"
     labels = [
-        ranked(classifier.classes_, row, parameters.top_k, none=none)
+        ranked(classifier.classes_, row, parameters.top_k, none=none, in_order=in_order)
         for row, none in zip(scores, classifier.none_labels(probabilities), strict=True)
     ]
     return [

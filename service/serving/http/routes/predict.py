@@ -85,7 +85,9 @@ class PredictParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     top_k: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="The number of labels per text, best first; all if absent."
+        None,
+        description="The number of labels per text, best first; all if absent. The numbers of a "
+        "model that predicts several keep their order.",
     )
     function_to_apply: ScoreFunction | None = Field(
         None,
@@ -189,7 +191,7 @@ class PredictRequest(TextsRequest):
 
 
 class LabelScore(BaseModel):
-    """A label and its score; of a model that predicts numbers, `value` and the number."""
+    """A label and its score; of a model that predicts numbers, a number and its name, `value`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -275,7 +277,13 @@ class Predict:
             raise problems.empty_texts([request.pointer(i) for i in error.indices]) from None
         except GatewiseError as error:
             raise problems.refusal(error) from None
-        body = encode(served.classifier.classes_, scored, parameters.top_k, thresholds)
+        body = encode(
+            served.classifier.classes_,
+            scored,
+            parameters.top_k,
+            thresholds,
+            in_order=served.classifier.task == "regression",
+        )
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
@@ -370,18 +378,20 @@ def encode(
     scored: Scored,
     top_k: int | None = None,
     thresholds: Sequence[float] | None = None,
+    *,
+    in_order: bool = False,
 ) -> bytes:
     """Encodes the response: for each text its labels with their scores, best first.
 
-    Labels with equal scores keep the model's order. A score is written as the shortest decimal
-    that gives the same float32.
+    Labels with equal scores keep the model's order, and so do the numbers of a regression. A score
+    is written as the shortest decimal that gives the same float32.
 
     >>> encode(["ham", "spam"], Scored(np.array([[0.2, 0.8]], np.float32), [None]), top_k=1)
     b'[[{"label":"spam","score":0.8}]]'
     """
     rows = []
     for scores, none in zip(scored.scores, scored.none, strict=True):
-        order = best_first(scores, top_k, thresholds)
+        order = best_first(scores, top_k, thresholds, in_order=in_order)
         row = [
             {"label": labels[place], "score": score}
             for place, score in zip(order.tolist(), scores[order], strict=True)

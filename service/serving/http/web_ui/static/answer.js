@@ -138,7 +138,7 @@ export class Answer {
     const time = `answered in ${inMilliseconds(milliseconds)}`;
     this.find(".time").textContent = version ? `version ${version}, ${time}` : time;
     this.find(".copied").textContent = "";
-    if (this.isNumber) this.showNumber(answer[0][0].score);
+    if (this.isNumber) this.showNumbers(answer[0]);
     else this.showVerdict(answer[0], given);
   }
 
@@ -192,13 +192,21 @@ export class Answer {
     this.showLabels();
   }
 
-  showNumber(number) {
-    this.result = inDigits(number);
+  showNumbers(numbers) {
+    const several = numbers.length > 1;
+    const named = (label, text) => (several ? `${label} ${text}` : text);
+    this.result = numbers.map(({ label, score }) => named(label, inDigits(score))).join(", ");
     this.find(".verdict").textContent = this.result;
+    // Of several, a press on one explains it.
+    this.labels = several ? numbers : [];
+    this.showLabels();
     if (!this.interval) return;
-    const { confidence, half_width: half } = this.interval;
-    const bounds = `${inDigits(number - half)} and ${inDigits(number + half)}`;
-    this.showNote(`Between ${bounds} with a confidence of ${inPercent(confidence)}.`);
+    const halves = [this.interval.half_width].flat();
+    const bounds = numbers.map(({ label, score }, place) =>
+      named(label, `between ${inDigits(score - halves[place])} and ${inDigits(score + halves[place])}`),
+    );
+    const note = `${bounds.join(", ")} with a confidence of ${inPercent(this.interval.confidence)}`;
+    this.showNote(several ? `${note} each.` : `B${note.slice(1)}.`);
   }
 
   /** Copies the request as a command; without access to the clipboard it is shown to be copied. */
@@ -243,13 +251,14 @@ export class Answer {
     const button = row.querySelector("button");
     const given = this.given.has(label);
     button.dataset.label = label;
-    button.setAttribute("aria-label", `${label}, ${inPercent(score)}${given ? ", given" : ""}`);
+    const shown = this.isNumber ? inDigits(score) : inPercent(score);
+    button.setAttribute("aria-label", `${label}, ${shown}${given ? ", given" : ""}`);
     button.setAttribute("aria-pressed", label === this.explained);
     row.classList.toggle("given", given);
     row.classList.toggle("ticked", given && this.multiLabel);
     row.querySelector(".name").textContent = label;
-    row.querySelector(".score").textContent = inPercent(score);
-    row.querySelector(".bar").style.setProperty("--score", score);
+    row.querySelector(".score").textContent = shown;
+    row.querySelector(".bar").style.setProperty("--score", this.isNumber ? 0 : score);
   }
 
   showWhy(text, explained) {
@@ -257,7 +266,7 @@ export class Answer {
     this.showLabels();
     this.find(".why").hidden = false;
     this.find("h3").textContent = this.isNumber
-      ? "What raises and lowers the number"
+      ? `What raises and lowers ${this.labels.length ? `“${explained.label}”` : "the number"}`
       : `For and against “${explained.label}”`;
     const words = this.find(".words");
     words.setAttribute("aria-label", "The text, with the deciding words shaded");

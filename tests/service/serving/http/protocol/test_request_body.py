@@ -104,3 +104,12 @@ def test_every_media_type_of_json_is_accepted(headers):
 def test_a_client_that_disconnects():
     with pytest.raises(ClientDisconnectedError):
         Client(b'{"na', is_complete=False).read()
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+def test_numbers_that_json_does_not_have_are_refused(number):
+    refusal = Client(b'{"name": "a", "b": ' + number + b"}").refused(problems.MALFORMED_BODY)
+    assert "without NaN and Infinity: " in refusal.detail
+    assert "a missing number is null" in refusal.detail
+    in_text = b'{"name": "' + number + b'"}'
+    assert Client(in_text).read() == number.decode()
