@@ -92,6 +92,11 @@ def one(serve_app, make_app, classifier):
 
 
 @pytest.fixture(scope="module")
+def pairs(serve_app, make_app, pairs_run):
+    return serve_app(make_app({"pairs": Classifier.load(pairs_run[1])}))
+
+
+@pytest.fixture(scope="module")
 def numbers(serve_app, make_app, numbers_run):
     return serve_app(make_app({"numbers": Classifier.load(numbers_run[1])}))
 
@@ -402,6 +407,22 @@ class TestModels:
 
 
 class TestNumbers:
+    def test_several_numbers_have_a_row_each_and_a_press_explains_one(self, browser, pairs):
+        page = Opened(browser, pairs)
+        page.type("a superb film with awful music")
+        body = {"inputs": "a superb film with awful music"}
+        (answer,) = pairs.post("/predict", json=body).json()
+        page.wait_for_text("h3", "What raises and lowers “rating”")
+        assert page.texts(".labels .name") == ["rating", "length"]
+        shown = list(map(float, page.texts(".labels .score")))
+        assert shown == pytest.approx([each["score"] for each in answer], rel=1e-6)
+        assert page.text(".verdict").startswith("rating ")
+        assert page.text(".note").startswith("rating between ")
+        assert page.text(".note").endswith(" with a confidence of 90.0% each.")
+        page.evaluate("document.querySelectorAll('.labels button')[1].click()")
+        page.wait_for_text("h3", "What raises and lowers “length”")
+        assert browser.complaints == []
+
     def test_a_number_stands_with_its_interval_and_without_bars(self, browser, numbers):
         page = Opened(browser, numbers)
         text = "a superb film with awful music"
