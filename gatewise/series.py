@@ -80,27 +80,34 @@ def windows(
     Raises:
         ArgumentError: A series is too short, or an argument does not fit.
     """
-    if steps < 1 or horizon < 1:
-        raise ArgumentError(
-            f"steps and horizon: expected 1 or more of each, received {steps} and {horizon}"
-        )
+    for name, number in (("steps", steps), ("horizon", horizon)):
+        if not isinstance(number, int | np.integer) or number < 1:
+            raise ArgumentError(f"{name}: expected a whole number from 1, received {number!r}")
+    for name, share in (("validation", validation), ("test", test)):
+        if not isinstance(share, int | float | np.floating):
+            raise ArgumentError(f"{name}: expected a share from 0 to 1, received {share!r}")
     if not (min(validation, test) >= 0 and validation + test < 1):  # NaN, too
         raise ArgumentError(
             "validation and test: expected shares from 0 that leave rows for training, received "
             f"{validation} and {test}"
         )
     several = _are_several(values)
-    series = [_series(each) for each in values] if several else [_series(values)]
+    names = [f"values[{place}]" for place in range(len(values))] if several else ["values"]
+    series = [_series(*each) for each in zip(values if several else [values], names, strict=True)]
+    if len({each.shape[1:] for each in series}) > 1:
+        shapes = " and ".join(str(each.shape) for each in series[:3])
+        raise ArgumentError(f"values: expected series of as many features each, received {shapes}")
     is_column = target is None or isinstance(target, int | np.integer)
-    targets = [target] * len(series) if is_column or not several else list(target)
-    if len(targets) != len(series):
+    targets = [target] * len(series) if is_column or not several else target
+    if not isinstance(targets, list | tuple | np.ndarray) or len(targets) != len(series):
+        received = len(targets) if isinstance(targets, list | tuple | np.ndarray) else repr(targets)
         raise ArgumentError(
-            f"target: expected one for each of {len(series)} series, received {len(targets)}"
+            f"target: expected a list of one for each of {len(series)} series, received {received}"
         )
     shares = (1 - validation - test, validation, test)
     parts = [
-        _split(each, _target(each, of), steps, horizon, shares)
-        for each, of in zip(series, targets, strict=True)
+        _split(each, _target(each, of), steps, horizon, shares, name)
+        for each, of, name in zip(series, targets, names, strict=True)
     ]
     train, *later = (
         SeriesRows(*map(np.concatenate, zip(*of_part, strict=True)))
@@ -116,11 +123,11 @@ def _are_several(values: Any) -> bool:
     return np.asarray(values[0], dtype=object).ndim > 0
 
 
-def _series(values: Any) -> Floats:
-    found = _floats(values, "values")
+def _series(values: Any, name: str) -> Floats:
+    found = _floats(values, name)
     if found.ndim not in (1, 2):
         raise ArgumentError(
-            "values: expected a series (time,) or (time, features), or a list of them, received "
+            f"{name}: expected a series (time,) or (time, features), or a list of them, received "
             f"an array of {found.ndim} dimensions"
         )
     return found
@@ -128,9 +135,16 @@ def _series(values: Any) -> Floats:
 
 def _floats(values: Any, name: str) -> Floats:
     try:
-        return np.asarray(values, dtype=np.float64)
+        found = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:  # a text, or vectors of different widths
         raise ArgumentError(f"{name}: expected numbers of one shape: {error}") from None
+    if np.isinf(found).any():
+        (step, *_) = np.argwhere(np.isinf(found))[0] if found.ndim else (0,)
+        raise ArgumentError(
+            f"{name}: expected finite numbers, or NaN for a missing one, received infinity at step "
+            f"{step}, counted from 0"
+        )
+    return found
 
 
 def _target(series: Floats, target: Any) -> Floats:
@@ -155,13 +169,13 @@ def _target(series: Floats, target: Any) -> Floats:
 
 
 def _split(
-    series: Floats, target: Floats, steps: int, horizon: int, shares: Sequence[float]
+    series: Floats, target: Floats, steps: int, horizon: int, shares: Sequence[float], name: str
 ) -> list[SeriesRows]:
     """The rows of one series, in three parts."""
     count = len(series) - steps - horizon + 1
     if count < 1:
         raise ArgumentError(
-            f"values: expected a series of {steps + horizon} observations or more, for steps="
+            f"{name}: expected a series of {steps + horizon} observations or more, for steps="
             f"{steps} and horizon={horizon}, received {len(series)}"
         )
     chunks = np.lib.stride_tricks.sliding_window_view(series[:-horizon], steps, axis=0)
@@ -176,7 +190,7 @@ def _split(
         parts.append(SeriesRows(chunks[rows], numbers[rows]))
     if any(share and not len(rows.values) for share, rows in zip(shares, parts, strict=True)):
         raise ArgumentError(
-            f"values: too few rows, {count}, for a part each of training, validation and test: "
+            f"{name}: too few rows, {count}, for a part each of training, validation and test: "
             "give a longer series, or other shares"
         )
     return parts

@@ -4,7 +4,7 @@ The two kinds of input part here, in the reading of corpora, in the network's fi
 the body of a request; everything else takes what `Encoded` holds.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,15 +13,27 @@ from numpy.typing import NDArray
 from gatewise.service.model.model_folder import Artifact
 from gatewise.service.model.texts import checked_texts
 from gatewise.vocab.corpus.columns import SEQUENCE, TEXT, Input
-from gatewise.vocab.corpus.sequences import Numbers, as_numbers, as_sequences
-from gatewise.vocab.errors import SequenceError
+from gatewise.vocab.corpus.sequences import Numbers, as_numbers, as_sequences, as_steps
+from gatewise.vocab.errors import SequenceError, TextsError
 from gatewise.vocab.tokenizer.coverage import Coverage, CoverageCounter
 from gatewise.vocab.tokenizer.encoding import Encoded, EncodedWithOffsets, Encoder, Ids, Ragged
-from gatewise.vocab.tokenizer.sequence_encoding import MissingCounter, SequenceEncoder
+from gatewise.vocab.tokenizer.incremental_tokenizer import IncrementalTokenizer, TokenDelta
+from gatewise.vocab.tokenizer.sequence_encoding import (
+    IncrementalSequence,
+    MissingCounter,
+    SequenceEncoder,
+)
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 Item = str | Numbers
 """A text; or a sequence of numbers, as an array or as JSON."""
+
+
+class IncrementalInput(Protocol):
+    """An input that arrives in pieces."""
+
+    def add(self, piece: Any = ..., /) -> TokenDelta[Any]:
+        """The tokens or steps that a piece adds; without one, those that are still open."""
 
 
 class InputCounter(Protocol):
@@ -40,7 +52,9 @@ class InputEncoding(Protocol):
     """The encoding of one kind of input."""
 
     input: Input
+    unit: str  # what an input consists of, for messages
     features: int  # numbers of a step; 0 of texts
+    begin: Sequence[int]  # the tokens before every input
 
     def column_of(self, name: str) -> str:
         """The column of a file that holds the inputs, by the name that a caller gives."""
@@ -72,12 +86,29 @@ class InputEncoding(Protocol):
     def samples(self) -> list[Item]:
         """Three inputs, short to long, by which a model is warmed up."""
 
+    def incremental(self) -> Callable[[], IncrementalInput]:
+        """What makes inputs that arrive in pieces.
+
+        Raises:
+            TokenizerError: The first tokens of a text may depend on its end.
+        """
+
+    def piece(self, value: object) -> Item:
+        """The next piece of such an input, as a caller hands it in.
+
+        Raises:
+            TextsError: It is no text.
+            SequenceError: It is no step, nor a list of steps, or one of another width.
+        """
+
 
 class TextEncoding(Encoder):
     """Texts as token ids."""
 
     input: Input = "text"
+    unit = "token"
     features = 0
+    begin: Sequence[int] = (CLS_ID,)
 
     def __init__(self, loaded: Artifact) -> None:
         tokens = loaded.config.gatewise.tokens
@@ -110,11 +141,26 @@ class TextEncoding(Encoder):
         """Texts of some words."""
         return ["a", "a b c d e f g", "a b c d e f g " * 8]
 
+    def incremental(self) -> Callable[[], IncrementalInput]:
+        """Texts whose last tokens may change; the tokenizer is made once."""
+        return IncrementalTokenizer(self._loaded.tokenizer).text
+
+    def piece(self, value: object) -> Item:
+        """The next characters."""
+        if not isinstance(value, str):
+            raise TextsError(
+                f"expected the next characters of a text, received a value of type "
+                f"{type(value).__name__}"
+            )
+        return value
+
 
 class SequenceEncoding(SequenceEncoder):
     """Sequences of numbers as they are."""
 
     input: Input = "sequence"
+    unit = "step"
+    begin: Sequence[int] = ()
 
     def __init__(self, loaded: Artifact) -> None:
         tokens = loaded.config.gatewise.tokens
@@ -154,6 +200,14 @@ class SequenceEncoding(SequenceEncoder):
     def samples(self) -> list[Item]:
         """Zeros."""
         return [np.zeros((steps, self.features), dtype=np.float32) for steps in (1, 8, 64)]
+
+    def incremental(self) -> Callable[[], IncrementalInput]:
+        """Sequences, no step of which changes."""
+        return IncrementalSequence
+
+    def piece(self, value: object) -> Item:
+        """The next steps; see `as_steps`."""
+        return as_steps(value, self.features)
 
 
 def encoding_of(loaded: Artifact) -> InputEncoding:

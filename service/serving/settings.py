@@ -103,7 +103,9 @@ class Settings(BaseSettings):
         256, description="Maximum open streams of a process; else closed with 1013."
     )
     max_stream_characters: Annotated[int, Field(ge=1)] = Field(
-        1_000_000, description="Maximum characters of a streamed text; else closed with 1009."
+        1_000_000,
+        description="Maximum characters of a streamed text, or numbers of a sequence; else closed "
+        "with 1009.",
     )
     max_stream_message_bytes: Annotated[int, Field(ge=64)] = Field(
         64 * 1024, description="Maximum bytes of a message in a stream; else closed with 1009."

@@ -8,6 +8,7 @@ import pytest
 
 import gatewise
 from gatewise.series import windows
+from gatewise.service.model.streaming_classifier import StreamingClassifier
 from gatewise.vocab.errors import ArgumentError
 
 
@@ -62,10 +63,19 @@ def test_rows_without_a_number_are_left_out_and_missing_observations_stay():
     [
         ((np.zeros(5), 5), "expected a series of 6 observations or more.*received 5"),
         ((np.zeros((9, 2)), 3), "a step has 2 numbers; received none"),
-        ((np.zeros(9), 0), "expected 1 or more of each"),
+        ((np.zeros(9), 0), "steps: expected a whole number from 1, received 0"),
+        ((np.zeros(9), 2.5), r"steps: expected a whole number from 1, received 2\.5"),
+        ((np.zeros(9), "2"), "steps: expected a whole number from 1, received '2'"),
+        ((np.zeros(9), 2, -1), "horizon: expected a whole number from 1, received -1"),
+        ((np.zeros(9), 2, None), "horizon: expected a whole number from 1, received None"),
+        ((np.float64([1, 2, np.inf, 4]), 1), "values: expected finite numbers.*at step 2"),
+        (([np.zeros(9), np.zeros(3)], 5), r"values\[1\]: expected a series of 6.*received 3"),
+        (([np.zeros(9), np.zeros((9, 2))], 2), r"series of as many features each.*\(9, 2\)"),
+        ((None, 2), "values: expected a series.*an array of 0 dimensions"),
+        (([], 2), "values: expected a series of 3 observations or more.*received 0"),
         ((np.zeros((2, 2, 2)), 1), "an array of 3 dimensions"),
         ((["a", "b", "c"], 1), "values: expected numbers of one shape: could not convert"),
-        (([[[1, 2], [3]]], 1), "values: expected numbers of one shape: setting an array"),
+        (([[[1, 2], [3]]], 1), r"values\[0\]: expected numbers of one shape: setting an array"),
     ],
 )
 def test_what_cannot_be_windowed_is_refused(arguments, message):
@@ -80,7 +90,11 @@ def test_arguments_that_do_not_fit_are_refused():
         ({"target": np.zeros(8)}, "expected a series of 9 numbers"),
         ({"target": "price"}, "target: expected numbers of one shape"),
         ({"target": np.int64(2)}, "number of a feature, received 2"),
+        ({"target": [0, 1]}, "expected a series of 9 numbers"),
         ({"target": 0, "validation": 0.6, "test": 0.5}, "leave rows for training"),
+        ({"target": 0, "validation": "0.2"}, "validation: expected a share.*received '0.2'"),
+        ({"target": 0, "test": None}, "test: expected a share.*received None"),
+        ({"target": 0, "test": -0.2}, "leave rows for training"),
         ({"target": 0, "test": float("nan")}, "leave rows for training"),
         ({"target": 0, "validation": 0.001}, "too few rows, 6"),
     ):
@@ -88,12 +102,26 @@ def test_arguments_that_do_not_fit_are_refused():
             windows(series, 3, **options)
 
 
-def test_a_network_learns_the_next_observation():
+def test_several_series_have_a_target_each():
+    several = [np.zeros((9, 2)), np.zeros((8, 2))]
+    for target, message in (
+        (0.5, "expected a list of one for each of 2 series, received 0.5"),
+        ("price", "expected a list of one for each of 2 series, received 'price'"),
+        ([np.zeros(9)], "expected a list of one for each of 2 series, received 1"),
+        ([np.zeros(9), np.zeros(9)], "expected a series of 8 numbers"),
+    ):
+        with pytest.raises(ArgumentError, match=f"target: {message}"):
+            windows(several, 3, target=target)
+    assert len(windows(several, 3, target=[np.ones(9), np.ones(8)]).train.values) == 11
+
+
+def test_a_network_learns_the_next_observation_and_streams_it(tmp_path):
     time = np.arange(400)
     series = 50 + 10 * np.sin(time / 5) + np.random.default_rng(1).normal(0, 0.3, 400)
     rows = windows(series, 20, validation=0.2, test=0.2)
     model = gatewise.train(
         *rows.train,
+        out=tmp_path / "model",
         validation=rows.validation,
         test=rows.test,
         network={"cell": "gru", "direction": "forward", "readout": "last", "dropout": 0.0},
@@ -102,3 +130,11 @@ def test_a_network_learns_the_next_observation():
         learning_rate=0.02,
     )
     assert model.trained.run.test.rmse < 0.2 * model.trained.run.baselines.mean.rmse
+    stream = StreamingClassifier.load(tmp_path / "model").stream()
+    latest = series[-20:].copy()
+    latest[3] = np.nan
+    for step, observation in enumerate(latest):
+        (found,) = stream.feed(observation)
+        (expected,) = model.predict([latest[: step + 1]])
+        assert found.scores[0] == pytest.approx(expected, abs=1e-5 * series.std())
+    assert found.scores[0] == pytest.approx(50 + 10 * np.sin(80), abs=2)

@@ -37,35 +37,46 @@ def forward_folder(once):
     """Writes forward models with random weights, each once by its settings. Read-only for tests."""
 
     @functools.cache
-    def folder(*assignments, labels=3, multi_label=False):
+    def folder(*assignments, labels=3, multi_label=False, features=0):
+        """With features it reads sequences of numbers; with one label it predicts a number."""
         small = ["network.direction=forward", "network.units=6", "network.embedding_size=5"]
-        settings = [*small, "tokens.unit=word", *assignments]
-        name = "-".join(["forward", *assignments, str(labels), str(multi_label)])
+        settings = [*small, f"tokens.unit={'vector' if features else 'word'}", *assignments]
+        name = "-".join(["forward", *assignments, *map(str, (labels, multi_label, features))])
         name = re.sub(r"\W+", "-", name)
-        write = functools.partial(_write_forward, settings, labels, multi_label)
+        write = functools.partial(_write_forward, settings, labels, multi_label, features)
         return once(name, write) / "model"
 
     return folder
 
 
-def _write_forward(assignments, labels, multi_label, folder):
+def _write_forward(assignments, labels, multi_label, features, folder):
     # Imported here, because TensorFlow takes seconds to import.
     import numpy as np
 
     from gatewise.service.model.model_folder import write_model_folder
     from gatewise.training.config import config
+    from gatewise.training.data.feature_scale import FeatureScale
+    from gatewise.training.data.value_scale import ValueScale
     from gatewise.training.network.build import build
     from gatewise.training.network.shape import Shape
     from gatewise.training.onnx_export.keras_to_onnx import to_onnx
     from gatewise.training.trained_model import TrainedModel
+    from gatewise.vocab.corpus.columns import VALUE
     from gatewise.vocab.corpus.labels import Labels
     from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
     settings = config.load(assignments=assignments)
-    tokenizer = train_tokenizer(STREAMED, **settings.tokens.dictionary_options())
-    ngrams = settings.network.ngram_lengths(settings.tokens.unit)
-    shape = Shape(tokenizer.get_vocab_size(), labels, ngrams, buckets=300)
-    model = build(settings.network, shape, seed=1)
+    tokenizer = scale = None
+    shape = Shape(0, labels, (), features=features)
+    if features and settings.sequence.scale == "standard":
+        scale = FeatureScale(np.full(features, 500, np.float32), np.full(features, 20, np.float32))
+    elif features:
+        scale = FeatureScale.none(features)
+    else:
+        tokenizer = train_tokenizer(STREAMED, **settings.tokens.dictionary_options())
+        ngrams = settings.network.ngram_lengths(settings.tokens.unit)
+        shape = Shape(tokenizer.get_vocab_size(), labels, ngrams, buckets=300)
+    model = build(settings.network, shape, seed=1, scale=scale)
     generator = np.random.default_rng(2)
     model.set_weights(
         [weights + generator.normal(0, 0.2, weights.shape) for weights in model.get_weights()]
@@ -73,15 +84,18 @@ def _write_forward(assignments, labels, multi_label, folder):
     trained = TrainedModel(
         lowered=to_onnx(model, settings.network),
         tokenizer=tokenizer,
-        labels=Labels(tuple(f"label {number}" for number in range(labels))),
-        task="multi_label" if multi_label else "single_label",
+        labels=Labels(
+            tuple(f"label {number}" for number in range(labels)) if labels > 1 else (VALUE,)
+        ),
+        task="multi_label" if multi_label else "single_label" if labels > 1 else "regression",
         shape=shape,
         config=settings,
         parameters=model.count_params(),
         corpus_sha256="0" * 64,
     )
     with write_model_folder(folder / "model") as written:
-        trained.divided_by(1.5).write(written)
+        scaled = trained.divided_by(1.5) if labels > 1 else trained.in_units_of(ValueScale(300, 50))
+        scaled.write(written)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Which networks can classify a text as it arrives, one token at a time, by their settings.
+"""Which networks can read a text or a sequence as it arrives, token by token, by their settings.
 
 Does not import TensorFlow.
 """
@@ -18,8 +18,6 @@ def streaming_obstacle(
     """Why a network with such n-gram lengths cannot read a text token by token; None if it can."""
     if network.direction != "forward":
         return f"network.direction={network.direction}: it reads texts from their end"
-    if tokens.unit == "vector":
-        return "sequences of numbers: only texts are streamed"
     if tokens.unit == "ngram":
         return "tokens.unit=ngram: the phrases of a text depend on its end"
     if tokens.windows > 1:

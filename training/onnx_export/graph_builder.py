@@ -16,7 +16,6 @@ from gatewise.service.model.onnx_validation.onnx_parser import (
     OPSET,
     OUTPUT,
     STATE,
-    TOKEN,
 )
 from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_VALUES
 
@@ -88,10 +87,17 @@ class Graph:
         return self.finish(inputs, [self._logits(logits, classes)])
 
     def step_model(
-        self, logits: str, classes: int, states: Sequence[CarriedState]
+        self, logits: str, classes: int, states: Sequence[CarriedState], features: int = 0
     ) -> onnx.ModelProto:
-        """The finished, checked step model: tokens and states to logits and new states."""
-        tokens = helper.make_tensor_value_info(TOKEN, TensorProto.INT64, (BATCH,))
+        """The finished, checked step model: tokens and states to logits and new states.
+
+        With features it takes vectors in place of tokens.
+        """
+        tokens = (
+            helper.make_tensor_value_info(INPUT_VALUES, TensorProto.FLOAT, (BATCH, features))
+            if features
+            else helper.make_tensor_value_info(INPUT_IDS, TensorProto.INT64, (BATCH,))
+        )
         before, after = [], []
         for state in states:
             before.append(helper.make_tensor_value_info(state.before, state.dtype, state.shape))

@@ -87,8 +87,8 @@ def operators(*models: onnx.ModelProto) -> tuple[str, ...]:
     return tuple(sorted({node.op_type for model in models for node in model.graph.node}))
 
 
-def _standardized(graph: Graph, numbers: str, scale: FeatureScale) -> str:
-    """The numbers `(steps, batch, features)` as `Standardization` gives them."""
+def standardized(graph: Graph, numbers: str, scale: FeatureScale) -> str:
+    """Numbers, whose last axis is the features, as `Standardization` gives them."""
     distances = graph.add("Sub", numbers, graph.constant("standardization.mean", scale.mean))
     deviation = graph.constant("standardization.deviation", scale.deviation)
     standardized = graph.add("Div", distances, deviation)
@@ -120,7 +120,7 @@ def _states(
         units)`.
     """
     lengths = graph.add("Cast", length, to=TensorProto.INT32)
-    inputs = _standardized(graph, ids, scale) if scale else _embedded(graph, model, config, ids)
+    inputs = standardized(graph, ids, scale) if scale else _embedded(graph, model, config, ids)
     states = last = ""
     for number in range(config.layers):
         if number:

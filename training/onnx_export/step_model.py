@@ -1,15 +1,16 @@
-"""The step model in ONNX: one token and a state in, logits and a new state out.
+"""The step model in ONNX: one token or vector and a state in, logits and a new state out.
 
 Requires a network that reads forward. It is built from the constants of the exported network, so it
 includes the temperature, the path weights and the character n-grams, and after a text's last token
 its logits are those of that network.
 
-All states are zeros before [CLS]. Pooling needs running values of the states: their maximum, their
-sum, or for attention their sum weighted by an online softmax (Milakov and Gimelshein 2018, "Online
-normalizer calculation for softmax"). An n-gram counts once in a text, and those that begin in the
-last tokens change with the next token, so the linear path's state is the sum over the complete
-n-grams, their rows, and the last tokens. The rows have room for a text of maximum length, so that
-the work for a token does not depend on the text before it.
+All states are zeros before [CLS], or before the first vector of a sequence of numbers. Pooling
+needs running values of the states: their maximum, their sum, or for attention their sum weighted by
+an online softmax (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"). An
+n-gram counts once in a text, and those that begin in the last tokens change with the next token, so
+the linear path's state is the sum over the complete n-grams, their rows, and the last tokens. The
+rows have room for a text of maximum length, so that the work for a token does not depend on the
+text before it.
 """
 
 from collections.abc import Mapping
@@ -20,11 +21,13 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from gatewise.service.model.linear_path import MIN_NORM, MULTIPLIERS, SCALE
-from gatewise.service.model.onnx_validation.onnx_parser import BATCH, TOKEN
+from gatewise.service.model.onnx_validation.onnx_parser import BATCH
 from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.data.feature_scale import FeatureScale
 from gatewise.training.network.shape import NgramTable
 from gatewise.training.onnx_export.graph_builder import Array, CarriedState, Graph
-from gatewise.training.onnx_export.keras_to_onnx import OPERATORS, identity
+from gatewise.training.onnx_export.keras_to_onnx import OPERATORS, identity, standardized
+from gatewise.vocab.tokenizer.encoding import INPUT_IDS, INPUT_VALUES
 
 _NO_MODULUS = 2**52
 """A modulus that leaves an id unchanged."""
@@ -39,7 +42,8 @@ def build_step_model(
     """Builds the model that reads one token of each text at a time.
 
     Inputs: `input_ids`, int64 `(batch,)`, and states, which are zeros at first. Outputs:
-    `logits`, float32 `(batch, classes)`, and for each `state.x` a `next.x` of the same shape.
+    `logits`, float32 `(batch, classes)`, and for each `state.x` a `next.x` of the same shape. In
+    place of ids a network of sequences takes `input_values`, float32 `(batch, features)`.
 
     Args:
         network: From `gatewise.training.onnx_export.keras_to_onnx`; must read forward.
@@ -53,7 +57,8 @@ def build_step_model(
     if table is not None:
         logits = builder.graph.add("Add", logits, builder.ngram_logits(table, max_length))
     classes = len(constants["classifier.bias"])
-    return builder.graph.step_model(logits, classes, builder.states)
+    features = len(builder.scale.mean) if builder.scale else 0
+    return builder.graph.step_model(logits, classes, builder.states, features)
 
 
 @dataclass
@@ -64,6 +69,14 @@ class _StepBuilder:
     config: NetworkConfig
     graph: Graph = field(default_factory=Graph)
     states: list[CarriedState] = field(default_factory=list)
+
+    @property
+    def scale(self) -> FeatureScale | None:
+        """How numbers are standardized; None for texts."""
+        names = "standardization.mean", "standardization.deviation"
+        if names[0] not in self.constants:
+            return None
+        return FeatureScale(*(np.asarray(self.constants[name], np.float32) for name in names))
 
     def constant(self, name: str) -> str:
         """Copies a constant of the exported network."""
@@ -77,13 +90,18 @@ class _StepBuilder:
         return state
 
     def recurrent_logits(self) -> str:
-        """Token to the logits of the recurrent path."""
+        """Token, or vector, to the logits of the recurrent path."""
         graph = self.graph
+        one_each, ids, inputs = INPUT_IDS, "", ""
         # Time comes first, as in the exported network: a single step.
-        ids = graph.add("Unsqueeze", TOKEN, graph.integers(0))
-        same = graph.add("Equal", TOKEN, TOKEN)
+        if self.scale:
+            numbers = standardized(graph, INPUT_VALUES, self.scale)  # none is NaN any more
+            one_each = graph.add("ReduceMax", numbers, axes=[1], keepdims=0)
+            inputs = graph.add("Unsqueeze", numbers, graph.integers(0))
+        else:
+            ids = graph.add("Unsqueeze", INPUT_IDS, graph.integers(0))
+        same = graph.add("Equal", one_each, one_each)
         lengths = graph.add("Cast", same, to=TensorProto.INT32)  # a one for each text
-        inputs = ""
         if "embedding.weight" in self.constants:
             inputs = graph.add("Gather", self.constant("embedding.weight"), ids)
         for number in range(self.config.layers):
@@ -226,7 +244,7 @@ class _StepBuilder:
         graph, longest = self.graph, table.lengths[-1]
         # Ids plus one, so that 0 means no token: before the text, and in the padding after it.
         one = graph.integers(1)
-        shifted = graph.add("Add", graph.add("Unsqueeze", TOKEN, one), one)
+        shifted = graph.add("Add", graph.add("Unsqueeze", INPUT_IDS, one), one)
         if longest > 1:
             window = self.state("window", BATCH, longest - 1, dtype=TensorProto.INT64)
             shifted = graph.add("Concat", window.before, shifted, axis=1)

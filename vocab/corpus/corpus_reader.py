@@ -133,13 +133,18 @@ class Corpus:
 
     def _sequences(self, features: int | None) -> Callable[[Record], str | BadRow]:
         """Reads the sequences of records, all of which have steps of one width."""
-        width = features
+        width, column = features, self.columns.text
 
         def read(record: Record) -> str | BadRow:
             nonlocal width
-            sequence = sequence_of(record, self.columns.text, width, as_json)
-            if width is None and isinstance(sequence, str):
+            sequence = sequence_of(record, column, width, as_json)
+            if width is not None:
+                return sequence
+            if isinstance(sequence, str):
                 width = as_numbers(sequence).shape[1]
+            elif isinstance(text := record.values.get(column), str) and text.strip():
+                way = f"to read texts, set corpus.text_column={column} and corpus.input=text"
+                return replace(sequence, reason=f"{sequence.reason}: a list is JSON; {way}")
             return sequence
 
         return read

@@ -43,6 +43,25 @@ def as_numbers(value: object, features: int | None = None) -> Numbers:
     return _checked(_exact(value), features)
 
 
+def as_steps(value: object, features: int) -> Numbers:
+    """The next steps of a sequence that arrives step by step, as an array.
+
+    >>> as_steps(1.5, 1).tolist(), as_steps([1, None], 2).tolist(), as_steps([[1], [2]], 1).tolist()
+    ([[1.5]], [[1.0, nan]], [[1.0], [2.0]])
+
+    Args:
+        value: One step: a number, or a vector where a step has several; or several, as in
+            `as_numbers`. JSON is none of these.
+        features: Numbers of a step.
+
+    Raises:
+        SequenceError: As in `as_numbers`.
+    """
+    dimensions = np.ndim(value) if hasattr(value, "__array__") else _depth(value)
+    is_one = dimensions < (1 if features == 1 else 2)
+    return as_numbers([value] if is_one else value, features)
+
+
 def as_json(value: object, features: int | None = None) -> str:
     """A sequence as JSON; arguments and errors are those of `as_numbers`.
 
@@ -126,13 +145,19 @@ def _exact(value: object) -> NDArray[np.float64]:
     return value.reshape(len(value), -1).astype(np.float64)
 
 
+def _depth(value: object) -> int:
+    """How deep the lists of numbers are: 0 of a number, 1 of a vector, 2 of several."""
+    if not isinstance(value, list | tuple):
+        return 0
+    return 2 if any(isinstance(each, list | tuple | np.ndarray) for each in value) else 1
+
+
 def _parsed(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise SequenceError(
-            f"expected a list of numbers, received the text {_shown(text)}: is this a column of "
-            "texts, or a model of sequences?"
+            f"expected a list of numbers, received the text {_shown(text)}"
         ) from None
 
 

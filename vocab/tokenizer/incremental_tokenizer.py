@@ -6,6 +6,7 @@ How much stays open does not grow with the text.
 
 import re
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from tokenizers import Tokenizer
 
@@ -26,12 +27,15 @@ class EndlessWordError(GatewiseError):
     """A text without a stable boundary in its last `MAX_OPEN_CHARACTERS` characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenDelta:
-    """The tokens that a piece of text adds: final ids, and those if the text ends here."""
+_Token = TypeVar("_Token")
 
-    ids: list[int]
-    open: list[int]
+
+@dataclass(frozen=True, slots=True)
+class TokenDelta(Generic[_Token]):
+    """The tokens that a piece adds: final ones, and those if the text ends here."""
+
+    ids: list[_Token]
+    open: list[_Token]
 
 
 class IncrementalTokenizer:
@@ -58,7 +62,7 @@ class IncrementalText:
         self._prefix = ""  # raw text at the end that may become a special token
         self._before: int | None = None  # the last id since the last special token
 
-    def add(self, piece: str) -> TokenDelta:
+    def add(self, piece: str = "") -> TokenDelta[int]:
         """Add a piece and return the tokens that it adds, without `[CLS]`.
 
         Raises:

@@ -4,13 +4,14 @@ The numbers stay as they are, missing ones NaN: the network standardizes them, s
 it takes plain numbers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from gatewise.vocab.corpus.sequences import Numbers, as_numbers
 from gatewise.vocab.tokenizer.coverage import Coverage
 from gatewise.vocab.tokenizer.encoding import Encoded, Ragged, last_kept
+from gatewise.vocab.tokenizer.incremental_tokenizer import TokenDelta
 from gatewise.vocab.tokenizer.text_limit import Keep
 
 
@@ -52,6 +53,14 @@ class SequenceEncoder:
         last = last_kept(self.max_length + 1, self.keep)
         first = numbers[: self.max_length - last]
         return Encoded(np.concatenate([first, numbers[len(numbers) - last :]]), True)
+
+
+class IncrementalSequence:
+    """A sequence that arrives step by step; the counterpart of `IncrementalText`."""
+
+    def add(self, steps: Iterable[Numbers] = ()) -> TokenDelta[Numbers]:
+        """The steps themselves, which nothing that follows changes."""
+        return TokenDelta([*steps], [])
 
 
 class MissingCounter:

@@ -34,9 +34,9 @@ IR_VERSION = 8
 
 OUTPUT = "logits"
 
-TOKEN, STATE, NEXT = "input_ids", "state.", "next."
-"""The inputs of a step network, which reads one token at a time: the token, and the prefix of each
-state; and the prefix of each state among the outputs."""
+STATE, NEXT = "state.", "next."
+"""The prefix of each state of a step network, which reads one token at a time, among its inputs and
+among its outputs."""
 
 BATCH = "batch"
 """The symbolic batch dimension in the shapes of a step network."""
@@ -194,9 +194,12 @@ def parse_network(contents: bytes, features: int = 0) -> ParsedNetwork:
     return _parse(contents, partial(_signature, features=features))
 
 
-def parse_step_network(contents: bytes) -> ParsedNetwork:
-    """Reads a network that takes one token and states, and returns logits and the next states."""
-    return _parse(contents, _step_signature)
+def parse_step_network(contents: bytes, features: int = 0) -> ParsedNetwork:
+    """Reads a network that takes one token and states, and returns logits and the next states.
+
+    With features it takes one vector, `input_values`, in place of the token.
+    """
+    return _parse(contents, partial(_step_signature, features=features))
 
 
 def read_weights(contents: bytes, names: Container[str]) -> dict[str, NDArray[Any]]:
@@ -330,24 +333,31 @@ def _signature(graph: Message, features: int) -> Signature:
     return Signature(dtypes, {OUTPUT: _FLOAT}, _num_classes(outputs[0][1]))
 
 
-def _step_signature(graph: Message) -> Signature:
-    """Checks that the graph takes a token and bounded states, and returns their successors."""
+def _step_signature(graph: Message, features: int) -> Signature:
+    """Checks that the graph takes a token or a vector, and states, and returns their successors."""
     inputs, outputs = _values(graph, "input"), _values(graph, "output")
     output_names = [name for name, _ in outputs]
     token, states = [name for name, _ in inputs[:1]], [name for name, _ in inputs[1:]]
     next_states = [NEXT + name.removeprefix(STATE) for name in states]
-    if token != [TOKEN] or output_names != [OUTPUT, *next_states] or len(set(states)) < len(states):
+    expected = INPUT_VALUES if features else INPUT_IDS
+    if (
+        token != [expected]
+        or output_names != [OUTPUT, *next_states]
+        or len(set(states)) < len(states)
+    ):
         raise NetworkError(
-            f"expected inputs {TOKEN} and {STATE}… and outputs {OUTPUT} and {NEXT}…, found inputs "
-            f"{_first_names([*token, *states])} and outputs {_first_names(output_names)}"
+            f"expected inputs {expected} and {STATE}… and outputs {OUTPUT} and {NEXT}…, found "
+            f"inputs {_first_names([*token, *states])} and outputs {_first_names(output_names)}"
         )
     if len(states) > _MAX_STATES or not all(name.startswith(STATE) for name in states):
         raise NetworkError(
             f"expected at most {_MAX_STATES} states called {STATE}…, found {_first_names(states)}"
         )
     found = {name: _dtype_and_shape(name, value) for name, value in inputs}
-    if found[TOKEN] != (_INT64, (1,)):
-        raise NetworkError(f"expected {TOKEN} to be a 64-bit integer for each text")
+    if features and found[expected] != (_FLOAT, (1, features)):
+        raise NetworkError(f"expected {expected} to be {features} 32-bit floats for each sequence")
+    if not features and found[expected] != (_INT64, (1,)):
+        raise NetworkError(f"expected {expected} to be a 64-bit integer for each text")
     if sum(found[name][0].itemsize * prod(found[name][1]) for name in states) > _MAX_STATE_BYTES:
         raise NetworkError(f"expected states of at most {_MAX_STATE_BYTES:,} bytes together")
     dtypes = {name: dtype for name, (dtype, _) in found.items()}

@@ -48,7 +48,7 @@ def validate_network(
     Raises:
         NetworkError: It contains anything that Gatewise does not write.
     """
-    network = parse_step_network(contents) if is_step else parse_network(contents, features)
+    network = (parse_step_network if is_step else parse_network)(contents, features)
     check_operators(network)
     found = network.signature.num_classes
     if found not in (None, num_classes):

@@ -12,17 +12,6 @@ from gatewise.service.model.model_folder import (
     seal_model_folder,
     write_json,
 )
-from gatewise.service.model.streaming_classifier import (
-    StreamingClassifier,
-    StreamingError,
-    is_streamed,
-)
-
-
-def test_numbers_are_not_streamed(gestures_run):
-    with pytest.raises(StreamingError, match="it reads sequences of numbers"):
-        StreamingClassifier.load(gestures_run[1])
-    assert not is_streamed(read_model_folder(gestures_run[1]))
 
 
 @pytest.mark.parametrize(

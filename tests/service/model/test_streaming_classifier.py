@@ -19,7 +19,7 @@ from gatewise.service.model.streaming_classifier import (
     StreamingError,
     TextTooLongError,
 )
-from gatewise.vocab.errors import EmptyTextError
+from gatewise.vocab.errors import EmptyTextError, TextsError
 from gatewise.vocab.tokenizer.incremental_tokenizer import EndlessWordError, TokenDelta
 
 UNITS = [
@@ -242,6 +242,8 @@ def test_streams_are_independent(words):
 
 def test_text_that_cannot_be_classified_is_an_error(pairs):
     stream = pairs[0][1].stream()
+    with pytest.raises(TextsError, match=r"expected the next characters of a text, .* type list"):
+        stream.feed(["one"])
     assert stream.feed(" \u200b\n") == []
     with pytest.raises(EmptyTextError):
         stream.end()

@@ -14,6 +14,7 @@ from gatewise.training.network.streaming import MAX_NGRAM_ROWS, streaming_obstac
         (["network.direction=forward", "tokens.max_length=100000"], "200,000"),
         (["network.direction=forward", f"tokens.max_length={MAX_NGRAM_ROWS // 2}"], None),
         (["network.direction=forward", "network.readout=attention"], None),
+        (["network.direction=forward", "tokens.unit=vector"], None),
     ],
 )
 def test_networks_that_cannot_be_streamed(assignments, expected):

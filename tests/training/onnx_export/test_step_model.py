@@ -6,15 +6,17 @@ import numpy as np
 import onnx
 import pytest
 
-from gatewise.service.model.onnx_validation.onnx_parser import NEXT, STATE, TOKEN
+from gatewise.service.model.onnx_validation.onnx_parser import NEXT, STATE, NetworkError
+from gatewise.service.model.onnx_validation.operator_allowlist import validate_network
 from gatewise.training.config.network_section import NetworkConfig
-from gatewise.training.network.build import scale_paths
+from gatewise.training.data.feature_scale import FeatureScale
+from gatewise.training.network.build import build, scale_paths
 from gatewise.training.network.char_ngrams import CharNgrams
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.logit_scaling import scale_logits
 from gatewise.training.onnx_export.step_model import build_step_model
-from gatewise.vocab.tokenizer.encoding import pad
+from gatewise.vocab.tokenizer.encoding import INPUT_IDS, pad
 
 VOCABULARY, CLASSES, MAX_LENGTH = 60, 5, 48
 SMALL = NetworkConfig(units=4, embedding_size=4, direction="forward")
@@ -64,7 +66,7 @@ def zeros(session, batch):
             [batch if size == "batch" else size for size in one.shape], kinds[one.type]
         )
         for one in session.get_inputs()
-        if one.name != TOKEN
+        if one.name.startswith(STATE)
     }
 
 
@@ -75,10 +77,11 @@ def after_every_token(onnx_session):
     def run(proto, texts):
         session = onnx_session(proto)
         names = [one.name for one in session.get_outputs()]
+        given = session.get_inputs()[0].name
         states = zeros(session, len(texts))
         logits = []
-        for ids in pad(texts).inputs.T:
-            found = dict(zip(names, session.run(names, {TOKEN: ids, **states}), strict=True))
+        for tokens in np.moveaxis(pad(texts).inputs, 1, 0):
+            found = dict(zip(names, session.run(names, {given: tokens, **states}), strict=True))
             logits.append(found.pop("logits"))
             states = {STATE + name.removeprefix(NEXT): value for name, value in found.items()}
         return np.stack(logits)
@@ -87,13 +90,14 @@ def after_every_token(onnx_session):
 
 
 @pytest.fixture
-def agree(texts, after_every_token, onnx_session, onnx_logits):
-    def compare(whole, stepwise):
+def agree(texts, after_every_token, onnx_session):
+    def compare(whole, stepwise, texts=texts):
         session = onnx_session(whole)
         received = after_every_token(stepwise, texts)
         for length in range(1, MAX_LENGTH + 1):
             rows = [row for row, text in enumerate(texts) if len(text) >= length]
-            expected = onnx_logits(session, [texts[row][:length] for row in rows])
+            batch = pad([texts[row][:length] for row in rows]).by_name
+            (expected,) = session.run(["logits"], batch)
             np.testing.assert_allclose(received[length - 1, rows], expected, rtol=0, atol=1e-5)
 
     return compare
@@ -122,6 +126,29 @@ def test_every_network_agrees_after_every_token(networks, agree, options):
     onnx.checker.check_model(stepwise, full_check=True)
     assert not {"Loop", "Scan", "If"} & set(operators(stepwise))
     assert {node.domain for node in stepwise.graph.node} == {""}
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("options", NETWORKS[::2], ids=str)
+def test_sequences_agree_after_every_step(texts, agree, options):
+    config = NetworkConfig(**options | {"input": "embedding"}, direction="forward", units=5)
+    generator = np.random.default_rng(6)
+    for features in (1, 3):
+        sequences = [
+            generator.normal(1000, 20, (len(text), features)).astype(np.float32) for text in texts
+        ]
+        for numbers in sequences[::3]:
+            numbers[generator.random(numbers.shape) < 0.3] = np.nan
+        scale = FeatureScale(np.full(features, 1000, np.float32), np.full(features, 20, np.float32))
+        shape = Shape(vocab_size=0, classes=CLASSES, ngrams=(), features=features)
+        whole = to_onnx(build(config, shape, seed=1, scale=scale), config)
+        stepwise = build_step_model(whole, config, None, MAX_LENGTH)
+        validate_network(stepwise.SerializeToString(), CLASSES, is_step=True, features=features)
+        agree(whole, stepwise, sequences)
+        with pytest.raises(NetworkError, match="expected inputs input_ids and"):
+            validate_network(stepwise.SerializeToString(), CLASSES, is_step=True)
+        with pytest.raises(NetworkError, match="expected input_values to be 4 32-bit floats"):
+            validate_network(stepwise.SerializeToString(), CLASSES, is_step=True, features=4)
 
 
 @pytest.mark.sampled(3)
@@ -163,7 +190,7 @@ def test_the_state_has_one_size_and_starts_as_zeros(networks, onnx_session):
     session = onnx_session(networks(SMALL)[1])
     states = zeros(session, 1)
     names = [one.name for one in session.get_outputs()]
-    found = dict(zip(names, session.run(names, {TOKEN: np.array([2]), **states}), strict=True))
+    found = dict(zip(names, session.run(names, {INPUT_IDS: np.array([2]), **states}), strict=True))
     for name, value in states.items():
         after = found[NEXT + name.removeprefix(STATE)]
         assert (after.shape, after.dtype) == (value.shape, value.dtype)

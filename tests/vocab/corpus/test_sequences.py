@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gatewise.vocab.corpus.bad_row_policy import CountBadRows, StopAtBadRows
+from gatewise.vocab.corpus.bad_row_policy import BadRowsError, CountBadRows, StopAtBadRows
 from gatewise.vocab.corpus.columns import Columns
 from gatewise.vocab.corpus.corpus_reader import open_corpus, read_rows
 from gatewise.vocab.corpus.sequences import as_json, as_numbers, as_sequences
@@ -128,6 +128,24 @@ def test_a_column_sequence_is_read_where_there_is_no_text(tmp_path):
     without = lines(tmp_path, '{"sequence": [1], "label": "a"}')
     with pytest.raises(CorpusError, match="no column 'text'"):
         open_corpus(without, Columns(input="text"))
+
+
+def test_a_cell_of_a_csv_file_holds_json_and_texts_have_a_way_out(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('sequence,label\n"[[1, 2], [3, null]]",a\n', encoding="utf-8")
+    (row,) = read_rows(path, bad_rows=StopAtBadRows())
+    assert row.text == "[[1.0, 2.0], [3.0, null]]"
+    path.write_text("sequence,label\nACGT,a\n", encoding="utf-8")
+    with pytest.raises(BadRowsError) as caught:
+        list(read_rows(path, bad_rows=StopAtBadRows()))
+    message = (
+        "expected a list of numbers, received the text 'ACGT': a list is JSON; to read texts, set "
+        "corpus.text_column=sequence and corpus.input=text"
+    )
+    assert message in str(caught.value)
+    columns = Columns("sequence", input="text")
+    (row,) = read_rows(path, bad_rows=StopAtBadRows(), columns=columns)
+    assert (row.text, open_corpus(path, columns).columns.input) == ("ACGT", "text")
 
 
 def test_another_column_is_one_of_sequences_by_setting(tmp_path):

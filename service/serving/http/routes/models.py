@@ -16,7 +16,7 @@ from gatewise.service.serving.http.middleware.access_log import request_context
 from gatewise.service.serving.http.protocol import problems, request_body
 from gatewise.service.serving.http.protocol.problems import FieldError, ProblemError
 from gatewise.service.serving.model_registry import Change, Changes, ModelRegistry
-from gatewise.vocab.corpus.columns import Task
+from gatewise.vocab.corpus.columns import Input, Task
 from gatewise.vocab.errors import GatewiseError
 
 _MAX_TRAFFIC_BYTES = 65_536
@@ -40,8 +40,14 @@ class Version(BaseModel):
     none_label: str | None = Field(
         None, description="The label of rejected texts; null if the model rejects none."
     )
+    input: Input | None = Field(None, description="Whether it reads texts or sequences of numbers.")
+    features: int | None = Field(
+        None, description="The numbers of a step of a sequence; null for texts."
+    )
     streams: bool | None = Field(
-        None, description="Whether `/stream` can classify a text with it token by token."
+        None,
+        description="Whether `/stream` can classify a text with it token by token, or a sequence "
+        "of numbers step by step.",
     )
     interval: IntervalSettings | None = Field(
         None, description="The interval around each number that it predicts; null without one."
@@ -178,6 +184,8 @@ def _model(models: ModelRegistry, name: str) -> ModelInfo:
             labels=len(served.classifier.classes_),
             task=served.classifier.task,
             none_label=served.classifier.none_label,
+            input=served.classifier.encoding.input,
+            features=served.classifier.encoding.features or None,
             streams=served.streams,
             interval=served.classifier.interval,
             examples=served.classifier.artifact.config.gatewise.examples,

@@ -1,13 +1,14 @@
 """`WS /stream`: receives a text in pieces and sends its scores after each token.
 
-Messages are JSON objects. A stream that fails sends a problem document before it closes, with a
-close code of RFC 6455, section 7.4.1.
+Of a sequence of numbers it receives the steps, and sends the scores after each. Messages are JSON
+objects. A stream that fails sends a problem document before it closes, with a close code of RFC
+6455, section 7.4.1.
 """
 
 import asyncio
 import json
 import logging
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.input_encoding import InputEncoding, Item
 from gatewise.service.model.scores import ranked
 from gatewise.service.model.streaming_classifier import Stream, StreamScores, TextTooLongError
 from gatewise.service.serving.http.app_context import app_context
@@ -25,7 +27,7 @@ from gatewise.service.serving.http.protocol.problems import (
     Kind,
     ProblemError,
 )
-from gatewise.vocab.errors import EmptyTextError, GatewiseError
+from gatewise.vocab.errors import EmptyTextError, GatewiseError, SequenceError
 from gatewise.vocab.tokenizer.incremental_tokenizer import EndlessWordError
 
 _log = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ _DISCONNECTED = (WebSocketDisconnect, TimeoutError)
 """Raised if the client has disconnected, or receives nothing: there is nobody to answer."""
 
 _SLICE = 256
-"""Characters that are processed at a time; between two slices other streams get their turn."""
+"""Characters or steps that are processed at a time; between two slices other streams get their
+turn."""
 
 _DONE, _POLICY_VIOLATION = 1000, 1008
 _CLOSE_CODES = {
@@ -53,7 +56,7 @@ routes = APIRouter()
 
 @routes.websocket("/stream")
 async def stream(websocket: WebSocket) -> None:
-    """Classifies a text token by token."""
+    """Classifies a text token by token, or a sequence step by step."""
     await _Connection(websocket).serve(None, None)
 
 
@@ -75,13 +78,37 @@ class Piece(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     text: str = Field("", description="The next characters of the text; a word may be split.")
-    end: bool = Field(False, description="Whether the text ends with this message.")
+    sequence: Any = Field(
+        None,
+        description="The next step of a sequence of numbers: a number, or a vector if a step has "
+        "several; or a list of steps. null is a missing number.",
+    )
+    end: bool = Field(False, description="Whether the text or the sequence ends with this message.")
 
     @model_validator(mode="after")
     def _is_not_empty(self) -> Self:
         if not self.model_fields_set:
-            raise PydanticCustomError("nothing", 'expected "text", or "end", or both')
+            raise PydanticCustomError("nothing", 'expected "text" or "sequence", "end", or both')
         return self
+
+    def of(self, encoding: InputEncoding) -> Item:
+        """The next piece, as a model reads it; an empty text where the message has none.
+
+        Raises:
+            ProblemError: The message has that of another kind of model, or one that cannot be used.
+        """
+        received = self.model_fields_set - {"end"}
+        if others := received - {encoding.input}:
+            (other,) = others
+            detail = f'expected "{encoding.input}", which this model reads, received "{other}"'
+            raise problems.invalid_request([FieldError(detail=detail, pointer=f"#/{other}")])
+        if not received:
+            return ""
+        try:
+            return encoding.piece(getattr(self, encoding.input))
+        except SequenceError as error:
+            place = FieldError(detail=str(error), pointer=f"#/{encoding.input}")
+            raise problems.invalid_request([place]) from None
 
 
 def scores_message(
@@ -111,11 +138,11 @@ class _Connection:
         self._streams = self._context.streams
         self._settings = self._context.settings
         self._record = request_context(websocket.scope)
-        self._characters = 0
+        self._size = 0  # characters or numbers
         self._tokens = 0
 
     async def serve(self, name: str | None, version: str | None) -> None:
-        """Answers until the text or the connection ends, or a message is refused."""
+        """Answers until the input or the connection ends, or a message is refused."""
         websocket, path = self._websocket, self._websocket.scope["path"]
         if self._is_cross_origin():
             error = ProblemError(
@@ -161,27 +188,31 @@ class _Connection:
             streaming = await self._streams.streaming(served.classifier)
             scorer = _Scorer(streaming.stream(), served.classifier, top_k)
             while True:
-                piece = request_body.parse(Piece, await self._receive())
-                self._characters += len(piece.text)
+                message = request_body.parse(Piece, await self._receive())
+                piece = message.of(streaming.encoding)
+                self._size += len(piece) if isinstance(piece, str) else piece.size
                 limit = self._settings.max_stream_characters
-                if self._characters > limit:
-                    raise ProblemError(
-                        problems.TEXT_TOO_LONG, f"expected at most {limit:,} characters of a text"
+                if self._size > limit:
+                    unit = (
+                        "numbers of a sequence"
+                        if streaming.encoding.features
+                        else "characters of a text"
                     )
-                await self._answer(scorer, piece)
-                if piece.end:
+                    raise ProblemError(problems.TEXT_TOO_LONG, f"expected at most {limit:,} {unit}")
+                await self._answer(scorer, piece, end=message.end)
+                if message.end:
                     return
 
-    async def _answer(self, scorer: "_Scorer", piece: Piece) -> None:
+    async def _answer(self, scorer: "_Scorer", piece: Item, *, end: bool) -> None:
         messages: list[str] = []
         try:
-            for start in range(0, len(piece.text), _SLICE):
-                end = start + _SLICE
-                more = end < len(piece.text)
-                messages = await self._streams.run(scorer.feed, piece.text[start:end], more=more)
+            for start in range(0, len(piece), _SLICE):
+                stop = start + _SLICE
+                more = stop < len(piece)
+                messages = await self._streams.run(scorer.feed, piece[start:stop], more=more)
                 for message in messages:
                     await self._send(message)
-            if piece.end:
+            if end:
                 await self._send(await self._streams.run(scorer.end))
             elif not messages:
                 await self._send(await self._streams.run(scorer.latest))
@@ -212,7 +243,7 @@ class _Connection:
         if len(text) > limit or len(text.encode()) > limit:
             raise ProblemError(
                 problems.BODY_TOO_LARGE,
-                f"expected at most {limit:,} bytes: send the text in smaller pieces",
+                f"expected at most {limit:,} bytes: send it in smaller pieces",
             )
         return text
 
@@ -244,7 +275,7 @@ class _Connection:
 
 
 class _Scorer:
-    """Classifies the pieces of a text and writes the messages; called from threads in turn."""
+    """Classifies the pieces of an input and writes the messages; called from threads in turn."""
 
     def __init__(self, stream: Stream, classifier: Classifier, top_k: int | None) -> None:
         self._stream = stream
@@ -252,19 +283,19 @@ class _Scorer:
         self._top_k = top_k
         self.tokens = 0  # of the last message
 
-    def feed(self, piece: str, *, more: bool) -> list[str]:
+    def feed(self, piece: Item, *, more: bool) -> list[str]:
         """Returns a message for each token that is new or has changed."""
         return [self._message(result) for result in self._stream.feed(piece, more=more)]
 
     def latest(self) -> str:
-        """Returns a message with the scores of the text so far."""
+        """Returns a message with the scores of the input so far."""
         try:
             return self._message(self._stream.latest())
         except EmptyTextError:
             return scores_message(0, [])
 
     def end(self) -> str:
-        """Returns the last message, with the scores of the complete text."""
+        """Returns the last message, with the scores of the complete input."""
         return self._message(self._stream.end(), end=True)
 
     def _message(self, result: StreamScores, *, end: bool = False) -> str:

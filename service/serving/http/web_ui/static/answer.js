@@ -1,5 +1,7 @@
 // The section of one model, or of one of its versions: labels as bars, and the text with shaded words.
+// The answer to a sequence of numbers has no words.
 
+import { readSequence } from "./sequence.js";
 import { Refusal, ask, curlOf, routeOf } from "./service.js";
 import { showWords, summary } from "./words.js";
 
@@ -11,8 +13,8 @@ export class Answer {
   /**
    * @param {{model: string, version: string|null}} place The model's name, and a version's unless
    *   traffic shares choose.
-   * @param {{task: string, none_label: string|null, interval: object|null}} about The version, as in
-   *   GET models.
+   * @param {{task: string, none_label: string|null, interval: object|null, features: number|null}} about
+   *   The version, as in GET models.
    * @param {{refused: (title: string, refusal: Refusal|null) => void, settled: () => void}} page
    *   Called with a refusal, or null once it is over, and when an answer is complete.
    */
@@ -23,8 +25,10 @@ export class Answer {
     this.isNumber = about.task === "regression";
     this.none = about.none_label; // the label of rejected texts
     this.interval = about.interval; // around a predicted number
+    this.features = about.features; // numbers of a step of a sequence; null for texts
     this.page = page;
     this.text = "";
+    this.inputs = null; // what is sent of the text; null for nothing
     this.edits = 0; // of the text, to ignore late responses
     this.labels = []; // with their scores, best first
     this.given = new Set(); // the labels of the text
@@ -38,7 +42,7 @@ export class Answer {
     this.find(".against").textContent = this.isNumber ? "lowers it" : "speaks against it";
     this.find(".labels").setAttribute(
       "aria-label",
-      "Labels, best first. Press one to see what speaks for and against it.",
+      `Labels, best first.${this.features ? "" : " Press one to see what speaks for and against it."}`,
     );
     this.find(".more").addEventListener("click", () => {
       this.all = !this.all;
@@ -59,18 +63,25 @@ export class Answer {
 
   /** Classifies a text and shows the result. */
   take(text) {
+    const isEmpty = !text.trim();
     this.text = text;
+    this.inputs = isEmpty ? null : this.features ? readSequence(text, this.features) : text;
     this.edits += 1;
     this.stop();
-    if (!text.trim()) {
-      this.clear();
+    if (this.inputs === null) {
+      this.clear(isEmpty ? "" : `This is no sequence of numbers, which this model reads: ${this.form}.`);
       this.page.refused(this.title, null);
       return;
     }
     this.element.classList.add("stale");
     this.answeredBy = null;
     this.classify();
-    this.pause = setTimeout(() => this.explain(null), PAUSE);
+    if (!this.features) this.pause = setTimeout(() => this.explain(null), PAUSE);
+  }
+
+  /** How a sequence is written. */
+  get form() {
+    return this.features > 1 ? `a JSON list, or lines of ${this.features} numbers` : "a JSON list, or numbers";
   }
 
   /** Cancels pending requests. */
@@ -85,6 +96,7 @@ export class Answer {
   close() {
     this.closed = true;
     this.text = "";
+    this.inputs = null;
     this.edits += 1;
     this.stop();
   }
@@ -107,9 +119,9 @@ export class Answer {
     this.asking = true;
     let done = -1;
     try {
-      while (done !== this.edits && this.text.trim()) {
+      while (done !== this.edits && this.inputs !== null) {
         done = this.edits;
-        await this.predict(this.text, done);
+        await this.predict(this.inputs, done);
       }
     } catch (error) {
       this.fail(error);
@@ -117,18 +129,18 @@ export class Answer {
       this.asking = false;
     }
     // The text has changed while the refused request ran.
-    if (done !== this.edits && this.text.trim() && !this.retry) this.classify();
+    if (done !== this.edits && this.inputs !== null && !this.retry) this.classify();
   }
 
-  async predict(text, edits) {
+  async predict(inputs, edits) {
     const path = routeOf(this.place, "predict");
-    const { answer, version, milliseconds } = await ask(path, { inputs: text });
+    const { answer, version, milliseconds, truncated } = await ask(path, { inputs });
     let given = null;
     // The version that has answered, where several share the traffic.
     const at = version ? { ...this.place, version } : this.place;
     if (this.multiLabel) {
       const parameters = { above_threshold: true };
-      const { answer: above } = await ask(routeOf(at, "predict"), { inputs: text, parameters });
+      const { answer: above } = await ask(routeOf(at, "predict"), { inputs, parameters });
       given = above[0].map(({ label }) => label);
     }
     if (edits !== this.edits) return;
@@ -140,6 +152,15 @@ export class Answer {
     this.find(".copied").textContent = "";
     if (this.isNumber) this.showNumbers(answer[0]);
     else this.showVerdict(answer[0], given);
+    if (this.features) this.showSequence(truncated);
+  }
+
+  // Nothing is explained of a sequence: this is the end of its answer.
+  showSequence(truncated) {
+    this.element.classList.remove("stale");
+    const cut = "The sequence is longer than the model reads: the rest was not read.";
+    if (truncated) this.showNote(`${this.find(".note").textContent} ${cut}`.trim());
+    this.pause = setTimeout(() => this.page.settled(), PAUSE);
   }
 
   async explain(label) {
@@ -197,6 +218,7 @@ export class Answer {
     const named = (label, text) => (several ? `${label} ${text}` : text);
     this.result = numbers.map(({ label, score }) => named(label, inDigits(score))).join(", ");
     this.find(".verdict").textContent = this.result;
+    this.showNote("");
     // Of several, a press on one explains it.
     this.labels = several ? numbers : [];
     this.showLabels();
@@ -211,7 +233,7 @@ export class Answer {
 
   /** Copies the request as a command; without access to the clipboard it is shown to be copied. */
   async copy() {
-    const command = curlOf(routeOf(this.place, "predict"), { inputs: this.text });
+    const command = curlOf(routeOf(this.place, "predict"), { inputs: this.inputs });
     const place = this.find(".copied");
     try {
       await navigator.clipboard.writeText(command);
@@ -243,6 +265,7 @@ export class Answer {
   row() {
     const row = document.querySelector("#label").content.firstElementChild.cloneNode(true);
     const button = row.querySelector("button");
+    button.disabled = Boolean(this.features);
     button.addEventListener("click", () => this.explain(button.dataset.label));
     return row;
   }

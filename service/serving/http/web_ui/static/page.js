@@ -1,6 +1,7 @@
-// The page: the text, the selected models, and errors. answer.js shows the answer of one model.
+// The page: the text or the sequence, the selected models, and errors. answer.js shows the answer of one model.
 
 import { Answer, titleOf } from "./answer.js";
+import { drawSequence, readSequence, wave } from "./sequence.js";
 import { Refusal, ask, useKey } from "./service.js";
 
 const MAX_SELECTED = 3; // of more models only the default one is selected at first
@@ -40,6 +41,13 @@ function take() {
   // A lone surrogate cannot be sent as UTF-8; the replacement character takes its place.
   const value = text.value.toWellFormed?.() ?? text.value;
   for (const answer of answers.values()) answer.take(value);
+  draw();
+}
+
+// By the first selected model that reads sequences.
+function draw() {
+  const { features } = [...answers.values()].find((answer) => answer.features) ?? {};
+  drawSequence(document.querySelector("#plot"), features ? readSequence(text.value, features) : null);
 }
 
 function choose(title, chosen) {
@@ -56,6 +64,7 @@ function choose(title, chosen) {
   const shown = order.map((each) => answers.get(each)?.element).filter(Boolean);
   document.querySelector("#answers").replaceChildren(...shown);
   if (chosen) answers.get(title).take(text.value);
+  draw();
 }
 
 // A box for a model, or for one of its versions, so that two of them can be compared.
@@ -89,13 +98,28 @@ function showModels(models) {
   }
   field.hidden = field.querySelectorAll("input").length < 2;
   showExamples(models);
+  showKinds([...choices.values()].map(({ about }) => about.input));
 }
 
-// A training text of each label, if training has kept them, by the newest version of a model.
+// What to type: the texts or the sequences that the models read.
+function showKinds(kinds) {
+  if (!kinds.includes("sequence")) return;
+  const isMixed = kinds.includes("text");
+  document.querySelector("label[for=text]").textContent = isMixed ? "Your text or sequence" : "Your sequence";
+  text.placeholder = isMixed
+    ? "Type or paste a text, or a sequence of numbers."
+    : "Type or paste numbers: a JSON list, or a line for each step.";
+  document.querySelector("#hint").textContent = "The models answer as you type.";
+}
+
+// A training text of each label, if training has kept them, by the newest version of a model. Of a
+// model of sequences there is always an example.
 function showExamples(models) {
   const groups = [];
   for (const { name, versions } of models) {
-    const { examples } = versions.findLast((version) => version.examples) ?? {};
+    const { features } = versions.findLast((version) => version.features) ?? {};
+    const kept = versions.findLast((version) => version.examples)?.examples;
+    const examples = kept ?? (features ? { "a wave, for the form": wave(features) } : null);
     if (!examples) continue;
     const group = document.createElement("optgroup");
     group.label = name;

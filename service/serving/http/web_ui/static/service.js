@@ -28,7 +28,8 @@ export function useKey(secret) {
  * @param {string} path Relative to the page, which a proxy may serve below any path.
  * @param {object} [body] The JSON body of a POST; without it the request is a GET.
  * @param {AbortSignal} [signal]
- * @returns {Promise<{answer: any, version: string, milliseconds: number}>} The version that answered.
+ * @returns {Promise<{answer: any, version: string, milliseconds: number, truncated: boolean}>} The
+ *   version that answered, and whether an input was longer than the model reads.
  * @throws {Refusal}
  */
 export async function ask(path, body, signal) {
@@ -50,7 +51,8 @@ export async function ask(path, body, signal) {
   }
   const milliseconds = performance.now() - start;
   const version = response.headers.get("Gatewise-Version") ?? "";
-  if (response.ok) return { answer: JSON.parse(contents), version, milliseconds };
+  const truncated = response.headers.has("Gatewise-Truncated-Texts");
+  if (response.ok) return { answer: JSON.parse(contents), version, milliseconds, truncated };
   throw new Refusal(response.status, problemIn(contents), secondsToWait(response));
 }
 
@@ -91,7 +93,7 @@ function messageOf(status, problem) {
     0: "The service cannot be reached. Retrying.",
     401: "The service does not accept this key.",
     403: "This key does not allow classification.",
-    413: "The text is longer than the service accepts.",
+    413: "This is longer than the service accepts.",
     429: "The service is busy. Retrying.",
     502: "The service cannot be reached. Retrying.",
     503: "The model is not ready yet. Retrying.",

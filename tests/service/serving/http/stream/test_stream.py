@@ -5,6 +5,7 @@ import concurrent.futures
 import gc
 import json
 import logging
+import math
 import random
 import socket
 import weakref
@@ -34,6 +35,8 @@ def classifiers(forward_folder, model_folder):
         ),
         "ends": Classifier.load(forward_folder("tokens.keep=both", "tokens.max_length=8")),
         "both-ways": Classifier.load(model_folder),
+        "gestures": Classifier.load(forward_folder("tokens.max_length=300", features=2)),
+        "forecast": Classifier.load(forward_folder("tokens.max_length=300", features=1, labels=1)),
         "loading": None,
     }
 
@@ -159,6 +162,112 @@ class TestAnswers:
             send(connection, text="one")
             first, second = received(connection)["scores"]
         assert first == {"label": "none of these", "score": second["score"]}
+
+
+class TestSequences:
+    def test_the_scores_after_each_step(self, service, classifiers):
+        steps = [[510.0, 490.5], [None, 530.25], [480.0, None]]
+        with connect(address(service, "/models/gestures/stream?top_k=2")) as connection:
+            send(connection, sequence=steps[0])
+            send(connection, sequence=steps[1:])
+            for tokens in (1, 2, 3):
+                expected = predicted(classifiers["gestures"], steps[:tokens], top_k=2)
+                assert received(connection) == {
+                    "tokens": tokens,
+                    "scores": expected,
+                    "end": False,
+                    "truncated": False,
+                }
+            send(connection, end=True)
+            (message,), closed = until_closed(connection)
+        assert (message["end"], message["scores"], closed) == (True, expected, 1000)
+
+    def test_the_number_after_each_observation(self, service, classifiers):
+        series = [480 + 7 * step % 40 for step in range(310)]
+        series[7] = None
+        with connect(address(service, "/models/forecast/stream")) as connection:
+            for step in range(12):
+                send(connection, sequence=series[step])
+                ((_, number),) = [each.values() for each in received(connection)["scores"]]
+                (expected,) = classifiers["forecast"].predict([series[: step + 1]])
+                assert number == pytest.approx(expected, abs=5e-4)
+            # A message of more steps than are processed at a time, and past the maximum length.
+            send(connection, sequence=series[12:], end=True)
+            messages, closed = until_closed(connection)
+        assert [each["tokens"] for each in messages] == [*range(13, 301), 300]
+        assert (messages[-1]["truncated"], closed) == (True, 1000)
+        (expected,) = classifiers["forecast"].predict([series])
+        assert messages[-1]["scores"][0]["score"] == pytest.approx(expected, abs=5e-4)
+
+    @pytest.mark.parametrize(
+        ("model", "message", "detail"),
+        [
+            ("gestures", {"sequence": [1, 2, 3]}, "#/sequence: expected vectors of 2 numbers"),
+            ("gestures", {"sequence": [[1, 2], [3]]}, "#/sequence: step 1, counted from 0"),
+            ("gestures", {"sequence": "NaN"}, "expected a number or null, received 'NaN'"),
+            ("gestures", {"sequence": []}, "#/sequence: the sequence is empty"),
+            ("gestures", {"sequence": None}, "expected vectors of 2 numbers, received numbers"),
+            ("forecast", {"sequence": math.inf}, "expected a finite number of 32 bits"),
+            ("forecast", {"text": "one"}, 'expected "sequence", which this model reads, rec'),
+            ("words", {"sequence": [1.0]}, 'expected "text", which this model reads, received'),
+        ],
+    )
+    def test_a_bad_observation_ends_its_stream_alone(self, service, model, message, detail):
+        with connect(address(service, f"/models/{model}/stream")) as connection:
+            send(connection, **message)
+            (answer,), closed = until_closed(connection)
+        assert (answer["type"], closed) == ("urn:gatewise:problem:invalid-request", 1007)
+        assert detail in answer["detail"]
+        assert is_free(service)
+
+    def test_a_number_of_python_that_is_none_is_missing_as_in_predict(self, service):
+        inputs = [500.0, math.nan, 510.0]
+        body = json.dumps({"inputs": inputs})
+        response = service.post(
+            "/models/forecast/predict", content=body, headers={"Content-Type": "application/json"}
+        )
+        ((expected,),) = response.json()
+        with connect(address(service, "/models/forecast/stream")) as connection:
+            send(connection, sequence=inputs, end=True)
+            messages, _ = until_closed(connection)
+        (found,) = messages[-1]["scores"]
+        assert found["score"] == pytest.approx(expected["score"], abs=5e-4)
+
+    def test_an_empty_sequence_and_one_with_too_many_numbers(self, serve):
+        service = serve(max_stream_characters=5)
+        for message, kind, code, detail in (
+            (
+                {"end": True},
+                "empty-text",
+                1008,
+                "the sequence is empty: it holds no step to classify",
+            ),
+            (
+                {"sequence": [[1, 2]] * 3},
+                "text-too-long",
+                1009,
+                "expected at most 5 numbers of a sequence",
+            ),
+        ):
+            with connect(address(service, "/models/gestures/stream")) as connection:
+                send(connection, **message)
+                (answer,), closed = until_closed(connection)
+            assert (answer["type"], closed) == (f"urn:gatewise:problem:{kind}", code)
+            assert answer["detail"] == detail
+
+    def test_the_list_of_models_says_what_each_reads(self, service):
+        models = service.get("/models").json()["models"]
+        found = {
+            model["name"]: tuple(
+                model["versions"][-1].get(key) for key in ("input", "features", "streams")
+            )
+            for model in models
+            if model["versions"]
+        }
+        assert found["gestures"] == ("sequence", 2, True)
+        assert found["forecast"] == ("sequence", 1, True)
+        assert found["words"] == ("text", None, True)
+        assert found["both-ways"] == ("text", None, False)
 
 
 class TestRefusals:

@@ -102,6 +102,11 @@ def numbers(serve_app, make_app, numbers_run):
 
 
 @pytest.fixture(scope="module")
+def gestures_service(serve_app, make_app, gestures_run):
+    return serve_app(make_app({"gestures": Classifier.load(gestures_run[1])}))
+
+
+@pytest.fixture(scope="module")
 def many(serve_app, make_app, forward_folder):
     classifier = Classifier.load(forward_folder(labels=150))
     classifier.classes_[:3] = [HOSTILE, RIGHT_TO_LEFT, "w" * 200]
@@ -283,7 +288,7 @@ class TestTyping:
         client = serve_app(make_app({"forward": forward, "languages": classifier}))
         page = Opened(browser, client, 360)
         examples = forward.artifact.config.gatewise.examples
-        assert page.texts("#example option") == ["Choose a label", *examples]
+        assert page.texts("#example option") == ["Choose one", *examples]
         # Of both versions once, and of no model without texts.
         assert page.evaluate("document.querySelectorAll('#example optgroup').length") == 1
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -442,6 +447,127 @@ class TestNumbers:
         shades = dict(page.evaluate(MARKS))
         assert (shades["superb"], shades["awful"]) == ("for", "against")
         assert page.text(".legend .for") == "raises it"
+        assert browser.complaints == []
+
+
+class TestSequences:
+    WIDTHS = "[...document.querySelectorAll('#plot > svg path')].map((one) => one.getBBox().width)"
+    ANSWERED = (
+        "document.querySelector('#answers section:not([hidden])') !== null"
+        " && !document.querySelector('#answers section').classList.contains('stale')"
+    )
+
+    def type(self, page, text):
+        page.evaluate("document.querySelector('#text').select()")
+        page.page.insert(text)
+        page.wait_for(self.ANSWERED)
+
+    def test_a_sequence_is_drawn_and_classified(self, browser, gestures_service):
+        page = Opened(browser, gestures_service)
+        assert page.text("label[for=text]") == "Your sequence"
+        steps = [[530 - 5 * step, 0.001 * step] for step in range(12)]
+        steps[4][0] = None
+        self.type(page, json.dumps(steps))
+        page.wait_for_text(".verdict", "fall")
+        (answer,) = gestures_service.post("/predict", json={"inputs": steps}).json()
+        assert page.evaluate(ROWS) == [
+            [each["label"], shown(each["score"]), "" if place else "given"]
+            for place, each in enumerate(answer)
+        ]
+        assert page.evaluate(self.WIDTHS) == [1000, 1000]
+        # Two parts, because of the missing number.
+        parts = (
+            "[...document.querySelectorAll('#plot > svg path')].map((one) => one.getAttribute('d'))"
+        )
+        assert [path.count("M") for path in page.evaluate(parts)] == [2, 1]
+        assert page.text("#plot title") == "The sequence: 12 steps"
+        assert page.text("#plot desc") == "Number 1: 475 to 530, 1 missing. Number 2: 0 to 0.011"
+        assert page.texts("#plot figcaption span") == page.text("#plot desc").split(". ")
+        # Nothing is explained of numbers.
+        assert page.is_hidden(".why")
+        assert page.evaluate("document.querySelector('.labels button').disabled")
+        page.wait_for_text("#spoken", "gestures: fall")
+        asked = page.evaluate(
+            "performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)"
+        )
+        assert not [path for path in asked if path.endswith("/explain")]
+        # The same numbers in lines, as a spreadsheet gives them.
+        lines = ["\t".join("" if x is None else str(x) for x in step) for step in steps]
+        self.type(page, "\n".join(lines[:4] + lines[5:]))
+        page.wait_for_text("#plot title", "11 steps")
+        page.wait_for_text(".verdict", "fall")
+        assert browser.complaints == []
+
+    def test_the_example_is_a_sequence_to_start_from(self, browser, gestures_service):
+        page = Opened(browser, gestures_service, 360)
+        assert page.texts("#example option") == ["Choose one", "a wave, for the form"]
+        page.evaluate("document.querySelector('#example').focus()")
+        page.page.press("ArrowDown")
+        page.wait_for(self.ANSWERED)
+        assert page.evaluate(self.WIDTHS) == [1000, 1000]
+        page.wait_for("document.querySelectorAll('.labels li').length === 3")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        for contrast, text in page.evaluate(CONTRAST)[:3]:
+            assert contrast >= 4.5, text
+        tree = browser.call("Accessibility.getFullAXTree", page.page.session)["nodes"]
+        images = [
+            (node.get("name", {}).get("value"), node["role"]["value"])
+            for node in tree
+            if not node["ignored"] and node["role"]["value"] in ("image", "img")
+        ]
+        assert any(name.startswith("The sequence: 24 steps Number 1: 5") for name, _ in images)
+        assert browser.complaints == []
+
+    def test_what_is_no_sequence_is_named(self, browser, gestures_service):
+        page = Opened(browser, gestures_service)
+        for text in ("who wrote it?", "[1, 2", "[[[1, 2]]]", "1;2;x"):
+            self.type(page, text)
+            page.wait_for_text(".note", "a JSON list, or lines of 2 numbers")
+            assert page.evaluate(ROWS) == []
+            assert page.is_hidden("#plot")
+            assert page.is_hidden("#trouble")
+        page.insert("")
+        page.evaluate("document.querySelector('#text').select()")
+        page.page.insert("[[1, 2, 3]]")
+        page.wait_for_text("#trouble", "expected vectors of 2 numbers, received vectors of 3")
+        self.type(page, "500 0\n510 0")
+        page.wait_for("document.querySelector('#trouble').hidden")
+        page.wait_for("document.querySelectorAll('.labels li').length === 3")
+
+    def test_a_number_with_its_interval_and_a_long_sequence(
+        self, browser, serve_app, make_app, forward_folder
+    ):
+        folder = forward_folder("tokens.max_length=8", features=1, labels=1)
+        client = serve_app(make_app({"forecast": Classifier.load(folder)}))
+        page = Opened(browser, client)
+        numbers = [480, 520, None, 500, 495.5]
+        self.type(page, "480, 520,, 500\n495.5")
+        ((answer,),) = client.post("/predict", json={"inputs": numbers}).json()
+        page.wait_for("document.querySelector('.verdict').textContent !== ''")
+        assert float(page.text(".verdict")) == pytest.approx(answer["score"], rel=1e-6)
+        assert page.is_hidden(".note")
+        self.type(page, " ".join(map(str, range(480, 500))))
+        page.wait_for_text(".note", "longer than the model reads")
+        page.evaluate("navigator.clipboard.writeText = () => Promise.reject(new Error('no'))")
+        page.evaluate("document.querySelector('.copy').click()")
+        page.wait_for_text(".copied", '{"inputs":[480,481')
+        assert browser.complaints == []
+
+    def test_models_of_texts_and_of_sequences_stand_side_by_side(
+        self, browser, serve_app, make_app, classifier, gestures_run
+    ):
+        models = {"languages": classifier, "gestures": Classifier.load(gestures_run[1])}
+        page = Opened(browser, serve_app(make_app(models)))
+        assert page.text("label[for=text]") == "Your text or sequence"
+        page.insert(GERMAN)
+        languages, gestures = (f"section[aria-label={name}]" for name in models)
+        page.wait_for_text(f"{languages} .verdict", "de")
+        page.wait_for_text(f"{gestures} .note", "no sequence of numbers")
+        page.evaluate("document.querySelector('#text').select()")
+        page.page.insert("[[500, 0], [530, 0], [560, 0]]")
+        page.wait_for(f"document.querySelectorAll('{gestures} .labels li').length === 3")
+        assert not page.is_hidden("#plot")
+        assert page.text(f"{languages} .verdict") != ""
         assert browser.complaints == []
 
 
