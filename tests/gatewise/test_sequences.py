@@ -194,7 +194,6 @@ def test_what_numbers_have_not_is_refused_in_one_line(
     corpus, out = gestures_corpus / "train.jsonl", tmp_path / "out"
     for command in (
         ("explain", folder, "[[1, 2]]"),
-        ("export", folder, "--out", out),
         ("suggest", folder, corpus),
         ("train", corpus, "--out", out, "--from", folder),
     ):
