@@ -1,4 +1,4 @@
-"""`TextClassifier` and `TextRegressor`: estimators of scikit-learn, for texts in one column."""
+"""Estimators of scikit-learn, for texts in one column and for sequences of numbers."""
 
 import inspect
 import threading
@@ -14,10 +14,17 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from gatewise.model import Model
 from gatewise.service.model.scores import reached
-from gatewise.sources import label_values, text_values
+from gatewise.sources import is_sequence, label_values, text_values
 from gatewise.training.config.config import Config, placed, sections_of
-from gatewise.vocab.corpus.data_frames import column_names, column_values, is_table
-from gatewise.vocab.errors import ArgumentError, CorpusError, GatewiseError, TextsError, first_line
+from gatewise.vocab.corpus.data_frames import column_names, column_values, is_missing, is_table
+from gatewise.vocab.errors import (
+    ArgumentError,
+    CorpusError,
+    GatewiseError,
+    SequenceError,
+    TextsError,
+    first_line,
+)
 
 # How a file is read, and what `y` says by itself.
 _NOT_PARAMETERS = {
@@ -47,8 +54,8 @@ _PARAMETERS = {name: parameter for parameter, name in _FULL_NAMES.items()}
 _DEFAULTS = {parameter: default for parameter, _, default in _settings()}
 
 
-class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
-    """The parameters of both estimators, and the training run with them."""
+class _Estimator(BaseEstimator):  # type: ignore[misc]  # of no types
+    """The parameters of every estimator, and the training run with them."""
 
     def __init__(self, *, verbose: bool = False, **settings: object) -> None:
         self.verbose = verbose
@@ -65,11 +72,9 @@ class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
         super().set_params(**verbose, **_by_parameter(params))
         return self
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.one_d_array = tags.input_tags.string = True
-        tags.input_tags.two_d_array = False
-        return tags
+    def _inputs(self, X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
+        """What `X` holds, in a list; the run, or the model, checks each."""
+        raise NotImplementedError
 
     def _train(
         self,
@@ -98,7 +103,144 @@ class _TextEstimator(BaseEstimator):  # type: ignore[misc]  # of no types
             ).without_folder()
 
 
-class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # of no types
+class _Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # of no types
+    """A classifier of what `_inputs` reads."""
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803 — scikit-learn's name
+        y: Any,
+        sample_weight: object = None,
+        X_validation: Any = None,  # noqa: N803 — likewise
+        y_validation: Any = None,
+    ) -> Self:
+        """Trains a model.
+
+        Args:
+            X: The texts or sequences, as the class describes them.
+            y: The labels, or an indicator matrix `(rows, labels)`.
+            sample_weight: The weight of each row, by which its loss is multiplied: 0 leaves it
+                out, and only the ratios of weights matter.
+            X_validation: Rows that choose the best epoch; None holds a share of the rows out.
+            y_validation: Their labels.
+
+        Raises:
+            GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
+        """
+        inputs, (labels, names, classes) = self._inputs(X), _targets(y)
+        validation = None
+        if _has_validation(X_validation, y_validation):
+            of_validation, _, others = _targets(y_validation)
+            _check_columns(labels, others, classes)
+            validation = (self._inputs(X_validation), of_validation)
+        rejects = any(getattr(self, name) is not None for name in _REJECTING)
+        if rejects and classes.dtype.kind not in "OU":
+            raise CorpusError("y: expected labels that are strings where texts may be rejected")
+        model = self._train(inputs, labels, validation, sample_weight)
+        # The label of rows out of scope is no class of the model.
+        kept = [place for place, name in enumerate(names) if name in model.classes_]
+        order = [model.classes_.index(names[place]) for place in kept]
+        self.model_, self.classes_, self._order = model, classes[kept], np.array(order)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803 — likewise
+        """The label of each row, `(rows,)`, or an indicator matrix, `(rows, labels)`."""
+        probabilities, model = self._probabilities(X), self.model_
+        if model.thresholds is not None:
+            return reached(probabilities, model.thresholds)[:, self._order].astype(np.int64)
+        best = self.classes_[probabilities[:, self._order].argmax(axis=1)]
+        none = model.none_labels(probabilities)
+        if model.reject is None:
+            return np.asarray(best)
+        found = [each if no is None else no for each, no in zip(best, none, strict=True)]
+        return np.array(found, dtype=object)
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
+        """The probability of each label, `(rows, labels)`, columns in the order of `classes_`."""
+        return self._probabilities(X)[:, self._order]
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803 — likewise
+        """The score of each label, `(rows, labels)`; of two labels, that of the second.
+
+        Of two labels and of an indicator matrix it is the log-odds, 0 where the prediction changes;
+        of more labels the logits.
+        """
+        check_is_fitted(self)
+        model: Model = self.model_
+        logits = model.logits(model.encode_nonempty(model.encoding.checked(self._inputs(X))))
+        logits = logits[:, self._order].astype(np.float64)
+        if model.thresholds is not None:
+            thresholds = np.clip(np.array(model.thresholds)[self._order], 1e-7, 1 - 1e-7)
+            logits = logits - np.log(thresholds / (1 - thresholds))
+        elif len(self.classes_) == 2:
+            logits = logits[:, 1] - logits[:, 0]
+        return np.asarray(logits, dtype=np.float64)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _probabilities(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
+        """The probability of each label in the order of the model."""
+        check_is_fitted(self)
+        model: Model = self.model_
+        return model.predict_proba(self._inputs(X))
+
+
+class _Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # of no types
+    """A model that predicts a number for each row of what `_inputs` reads."""
+
+    def fit(
+        self,
+        X: Any,  # noqa: N803 — scikit-learn's name
+        y: Any,
+        sample_weight: object = None,
+        X_validation: Any = None,  # noqa: N803 — likewise
+        y_validation: Any = None,
+    ) -> Self:
+        """Trains a model; the arguments are those of a classifier, with numbers as `y`.
+
+        Raises:
+            GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
+        """
+        inputs, numbers = self._inputs(X), _numbers(y)
+        validation = None
+        if _has_validation(X_validation, y_validation):
+            validation = (self._inputs(X_validation), _numbers(y_validation))
+        task = {"corpus.task": "regression"}
+        self.model_ = self._train(inputs, numbers, validation, sample_weight, **task)
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
+        """The number of each row, `(rows,)`; `(rows, numbers)` if it was fitted with several."""
+        check_is_fitted(self)
+        model: Model = self.model_
+        return np.asarray(model.predict(self._inputs(X)))
+
+
+class _OfTexts(_Estimator):
+    def _inputs(self, X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
+        return _texts(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.one_d_array = tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        return tags
+
+
+class _OfSequences(_Estimator):
+    def _inputs(self, X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
+        return _sequences(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = tags.input_tags.allow_nan = True
+        return tags
+
+
+class TextClassifier(_OfTexts, _Classifier):
     """A text classifier that scikit-learn can fit, clone, search and combine.
 
     `X` is one column of texts. `y` has a label for each text, or is an indicator matrix with a
@@ -118,89 +260,8 @@ class TextClassifier(ClassifierMixin, _TextEstimator):  # type: ignore[misc]  # 
             settings by their names.
     """
 
-    def fit(
-        self,
-        X: Any,  # noqa: N803 — scikit-learn's name
-        y: Any,
-        sample_weight: object = None,
-        X_validation: Any = None,  # noqa: N803 — likewise
-        y_validation: Any = None,
-    ) -> Self:
-        """Trains a model.
 
-        Args:
-            X: The texts: a list, an array, a column, or a table with one column.
-            y: The labels, or an indicator matrix `(texts, labels)`.
-            sample_weight: The weight of each text, by which its loss is multiplied: 0 leaves it
-                out, and only the ratios of weights matter.
-            X_validation: Texts that choose the best epoch; None holds a share of the texts out.
-            y_validation: Their labels.
-
-        Raises:
-            GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
-        """
-        texts, (labels, names, classes) = _texts(X), _targets(y)
-        validation = None
-        if _has_validation(X_validation, y_validation):
-            of_validation, _, others = _targets(y_validation)
-            _check_columns(labels, others, classes)
-            validation = (_texts(X_validation), of_validation)
-        rejects = any(getattr(self, name) is not None for name in _REJECTING)
-        if rejects and classes.dtype.kind not in "OU":
-            raise CorpusError("y: expected labels that are strings where texts may be rejected")
-        model = self._train(texts, labels, validation, sample_weight)
-        # The label of rows out of scope is no class of the model.
-        kept = [place for place, name in enumerate(names) if name in model.classes_]
-        order = [model.classes_.index(names[place]) for place in kept]
-        self.model_, self.classes_, self._order = model, classes[kept], np.array(order)
-        return self
-
-    def predict(self, X: Any) -> NDArray[Any]:  # noqa: N803 — likewise
-        """The label of each text, `(texts,)`, or an indicator matrix, `(texts, labels)`."""
-        probabilities, model = self._probabilities(X), self.model_
-        if model.thresholds is not None:
-            return reached(probabilities, model.thresholds)[:, self._order].astype(np.int64)
-        best = self.classes_[probabilities[:, self._order].argmax(axis=1)]
-        none = model.none_labels(probabilities)
-        if model.reject is None:
-            return np.asarray(best)
-        found = [each if no is None else no for each, no in zip(best, none, strict=True)]
-        return np.array(found, dtype=object)
-
-    def predict_proba(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
-        """The probability of each label, `(texts, labels)`, columns in the order of `classes_`."""
-        return self._probabilities(X)[:, self._order]
-
-    def decision_function(self, X: Any) -> NDArray[np.float64]:  # noqa: N803 — likewise
-        """The score of each label, `(texts, labels)`; of two labels, that of the second.
-
-        Of two labels and of an indicator matrix it is the log-odds, 0 where the prediction changes;
-        of more labels the logits.
-        """
-        check_is_fitted(self)
-        model: Model = self.model_
-        logits = model.logits(model.encode_nonempty(_texts_to_predict(X)))
-        logits = logits[:, self._order].astype(np.float64)
-        if model.thresholds is not None:
-            thresholds = np.clip(np.array(model.thresholds)[self._order], 1e-7, 1 - 1e-7)
-            logits = logits - np.log(thresholds / (1 - thresholds))
-        elif len(self.classes_) == 2:
-            logits = logits[:, 1] - logits[:, 0]
-        return np.asarray(logits, dtype=np.float64)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags
-
-    def _probabilities(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
-        """The probability of each label in the order of the model."""
-        check_is_fitted(self)
-        model: Model = self.model_
-        return model.predict_proba(_texts_to_predict(X))
-
-
-class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]  # of no types
+class TextRegressor(_OfTexts, _Regressor):
     """A model that predicts a number, or several, for each text; see `TextClassifier`.
 
     `X` is one column of texts, `y` a number for each, or a matrix `(texts, numbers)`.
@@ -213,37 +274,43 @@ class TextRegressor(RegressorMixin, _TextEstimator):  # type: ignore[misc]  # of
         settings: Settings of training, by the names of `TextClassifier`.
     """
 
-    def fit(
-        self,
-        X: Any,  # noqa: N803 — scikit-learn's name
-        y: Any,
-        sample_weight: object = None,
-        X_validation: Any = None,  # noqa: N803 — likewise
-        y_validation: Any = None,
-    ) -> Self:
-        """Trains a model; the arguments are those of `TextClassifier.fit`, with numbers as `y`.
 
-        Raises:
-            GatewiseError: If the rows or the parameters cannot be used; a `ValueError` too.
-        """
-        texts, numbers = _texts(X), _numbers(y)
-        validation = None
-        if _has_validation(X_validation, y_validation):
-            validation = (_texts(X_validation), _numbers(y_validation))
-        task = {"corpus.task": "regression"}
-        self.model_ = self._train(texts, numbers, validation, sample_weight, **task)
-        return self
+class SequenceClassifier(_OfSequences, _Classifier):
+    """A classifier of sequences of numbers; see `TextClassifier`.
 
-    def predict(self, X: Any) -> NDArray[np.float32]:  # noqa: N803 — likewise
-        """The number of each text, `(texts,)`; `(texts, numbers)` if it was fitted with several."""
-        check_is_fitted(self)
-        model: Model = self.model_
-        return np.asarray(model.predict(_texts_to_predict(X)))
+    `X` holds a sequence for each row: an array `(rows, steps)` or `(rows, steps, features)`, a data
+    frame whose columns are the steps, or, where lengths differ, a list or a column of arrays
+    `(steps,)` or `(steps, features)`. NaN is a missing number.
+
+    Attributes:
+        classes_: The labels, as of `TextClassifier`.
+        model_: The `gatewise.Model`, whose files are in memory.
+
+    Args:
+        verbose: Whether to show progress on standard error.
+        settings: Settings of training, by the names of `TextClassifier`; those of words are
+            refused.
+    """
+
+
+class SequenceRegressor(_OfSequences, _Regressor):
+    """A model that predicts a number, or several, for each sequence of numbers.
+
+    `X` is that of `SequenceClassifier`, `y` a number for each row, or a matrix `(rows, numbers)`.
+
+    Attributes:
+        model_: The `gatewise.Model`, whose files are in memory.
+
+    Args:
+        verbose: Whether to show progress on standard error.
+        settings: Settings of training, by the names of `TextClassifier`; those of words are
+            refused.
+    """
 
 
 # What scikit-learn takes the parameters and their defaults from, and an editor its hints.
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
-_TextEstimator.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+_Estimator.__init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
     [
         inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
         inspect.Parameter("verbose", _KEYWORD, default=False),
@@ -280,14 +347,27 @@ def _texts(X: Any) -> list[object]:  # noqa: N803 — scikit-learn's name
     return text_values(X)
 
 
+def _sequences(X: Any) -> list[object]:  # noqa: N803 — likewise
+    """The sequences of the rows."""
+    if is_table(X):
+        names = column_names(X)
+        columns = [column_values(X[name]) for name in names]
+        X = columns[0] if len(names) == 1 else list(zip(*columns, strict=True))  # noqa: N806
+    is_rows = getattr(X, "ndim", 1) > 1 and not hasattr(X, "toarray")
+    found = list(X) if is_rows or isinstance(X, list | tuple) else column_values(X)
+    first = next((each for each in found if not is_missing(each)), None)
+    if first is not None and not is_sequence(first):
+        raise SequenceError(
+            "X: expected a sequence of numbers for each row, an array (rows, steps) or (rows, "
+            f"steps, features) or a list of arrays, received a value of type {type(first).__name__}"
+        )
+    return found
+
+
 def _has_validation(X: Any, y: Any) -> bool:  # noqa: N803 — likewise
     if (X is None) != (y is None):
         raise ArgumentError("X_validation and y_validation: expected both of them or none")
     return X is not None
-
-
-def _texts_to_predict(X: Any) -> list[str]:  # noqa: N803 — likewise
-    return _texts(X)  # type: ignore[return-value]  # the model checks each
 
 
 @contextmanager
@@ -305,9 +385,7 @@ def _own_errors() -> Iterator[None]:
 def _numbers(y: Any) -> list[object]:
     """The numbers of the texts; each is checked as in a row of a file."""
     if y is None:
-        raise CorpusError(
-            "This TextRegressor estimator requires y to be passed, but the target y is None."
-        )
+        raise CorpusError("This estimator requires y to be passed, but the target y is None.")
     if is_table(y):
         y = np.array([column_values(y[name]) for name in column_names(y)]).T
     is_rows = isinstance(y, list | tuple) and all(isinstance(row, list | tuple) for row in y)
@@ -321,9 +399,7 @@ def _numbers(y: Any) -> list[object]:
 def _targets(y: Any) -> tuple[Any, list[str], NDArray[Any]]:
     """The labels for a training run, the name of each class in it, and the classes."""
     if y is None:
-        raise CorpusError(
-            "This TextClassifier estimator requires y to be passed, but the target y is None."
-        )
+        raise CorpusError("This estimator requires y to be passed, but the target y is None.")
     y = _matrix_of(y)
     if getattr(y, "ndim", 1) == 2 and y.shape[1] > 1:
         if y.dtype.kind == "f" and not np.isfinite(y).all():

@@ -115,11 +115,15 @@ def _inputs(texts: Any, columns: "Columns") -> tuple[str, list[object]]:
     as_they_are = is_array or isinstance(texts, list | tuple)
     found = list(texts) if as_they_are else text_values(texts)
     first = next((each for each in found if not is_missing(each)), None)
-    is_sequences = isinstance(first, list | tuple) or getattr(first, "ndim", 0) in (1, 2)
-    if not is_sequences or columns.input == "text":
+    if not is_sequence(first) or columns.input == "text":
         return columns.text, text_values(texts) if as_they_are else found
     sequences = [None if is_missing(each) else each for each in found]
     return (SEQUENCE if columns.text == TEXT else columns.text), sequences
+
+
+def is_sequence(value: object) -> bool:
+    """Whether a value that a caller hands in is a list or an array, as a sequence of numbers is."""
+    return isinstance(value, list | tuple) or getattr(value, "ndim", 0) in (1, 2)
 
 
 def with_weights(rows: Path | MemoryTable, weights: Any) -> Path | MemoryTable:

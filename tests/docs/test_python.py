@@ -10,10 +10,7 @@ from gatewise import train_model
 from gatewise.model import Model
 from gatewise.training.config.config import of_settings, validated
 
-SMALL = {
-    "network": {"units": 4, "embedding_size": 4, "buckets": 100, "spelling": []},
-    "training": {"epochs": 1, "refit": False},
-}
+SMALL = {"network": {"units": 4}, "training": {"epochs": 1, "refit": False}}
 
 
 @pytest.fixture

@@ -194,7 +194,6 @@ def test_what_numbers_have_not_is_refused_in_one_line(
     corpus, out = gestures_corpus / "train.jsonl", tmp_path / "out"
     for command in (
         ("explain", folder, "[[1, 2]]"),
-        ("export", folder, "--out", out),
         ("suggest", folder, corpus),
         ("train", corpus, "--out", out, "--from", folder),
     ):
@@ -281,6 +280,27 @@ def test_the_diagnosis_of_a_flat_cost_names_numbers_that_are_not_standardized(ge
     flat = [each.message for each in found if "the cost is flat" in getattr(each, "message", "")]
     assert flat
     assert "set sequence.scale=standard" in flat[0]
+
+
+def test_a_number_far_from_the_others_is_not_mistaken_for_divergence():
+    generator = np.random.default_rng(0)
+    sequences, values = list(generator.normal(size=(400, 4))), generator.normal(size=400)
+    values[300] = 1e4
+    found = []
+    package.train(
+        sequences,
+        values.tolist(),
+        validation=(sequences[:50], values[:50].tolist()),
+        units=2,
+        cell="rnn",
+        readout="last",
+        epochs=1,
+        batch_size=8,
+        refit=False,
+        duplicates="ignore",
+        progress=found.append,
+    )
+    assert not [each for each in found if "diverges" in getattr(each, "message", "")]
 
 
 def test_predict_writes_a_missing_number_as_null(gatewise, folder):

@@ -1,6 +1,7 @@
-"""scikit-learn's own checks of `TextClassifier`, whose rows of numbers an adapter writes as texts.
+"""scikit-learn's own checks of the classifiers, whose rows of numbers adapters validate.
 
-Without the adapter scikit-learn leaves out every check that fits, for it has rows of numbers only.
+Without an adapter scikit-learn leaves out every check of texts that fits, for it has rows of
+numbers only; and it wants rows of one length, which sequences need not have.
 """
 
 from functools import partial
@@ -11,14 +12,14 @@ from sklearn.base import clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gatewise.sklearn import TextClassifier
+from gatewise.sklearn import SequenceClassifier, TextClassifier
 
 
-class NumbersAsWords(TextClassifier):
-    """`TextClassifier` for rows of numbers: a text has a word for each number, with its column."""
+class OfRows:
+    """Validates rows of numbers, all of one length, as scikit-learn's own estimators do."""
 
     def fit(self, X, y, sample_weight=None):  # noqa: N803 — scikit-learn's name
-        return super().fit(_texts(validate_data(self, X)), y, sample_weight)
+        return super().fit(self.given(validate_data(self, X)), y, sample_weight)
 
     def predict(self, X):  # noqa: N803 — likewise
         return super().predict(self._read(X))
@@ -32,25 +33,37 @@ class NumbersAsWords(TextClassifier):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array = tags.input_tags.string = False
+        tags.input_tags.three_d_array = tags.input_tags.allow_nan = False
         tags.input_tags.two_d_array = True
         return tags
 
     def _read(self, X):  # noqa: N803 — likewise
         check_is_fitted(self)
-        return _texts(validate_data(self, X, reset=False))
+        return self.given(validate_data(self, X, reset=False))
 
 
-def _texts(rows):
-    """Two words for each number: its value in steps of a half, and its digits."""
-    letters = str.maketrans("0123456789-.e+", "abcdefghijklmn")
-    return [
-        " ".join(
-            f"{chr(97 + column % 26)}{word.translate(letters)}"
-            for column, value in enumerate(row)
-            for word in (f"x{np.round(2 * value):.4g}", f"{value:.9g}")
-        )
-        for row in rows.astype(float)
-    ]
+class NumbersAsWords(OfRows, TextClassifier):
+    """`TextClassifier` for rows of numbers: a text has two words for each number."""
+
+    def given(self, rows):
+        """Words with the column of a number: its value in steps of a half, and its digits."""
+        letters = str.maketrans("0123456789-.e+", "abcdefghijklmn")
+        return [
+            " ".join(
+                f"{chr(97 + column % 26)}{word.translate(letters)}"
+                for column, value in enumerate(row)
+                for word in (f"x{np.round(2 * value):.4g}", f"{value:.9g}")
+            )
+            for row in rows.astype(float)
+        ]
+
+
+class RowsAsSequences(OfRows, SequenceClassifier):
+    """`SequenceClassifier`, which takes rows of numbers as they are."""
+
+    def given(self, rows):
+        """A row is a sequence of single numbers."""
+        return rows
 
 
 LEFT_OUT = {
@@ -63,19 +76,24 @@ def _name(check):
     return check.func.func.__name__ if isinstance(check.func, partial) else check.func.__name__
 
 
-def _checks():
-    estimator = NumbersAsWords(
-        units=4, embedding_size=4, buckets=100, spelling=(), unit="word", epochs=3, refit=False
-    )
-    checks = [check for _, check in estimator_checks_generator(estimator)]
-    return [check for check in checks if _name(check) not in LEFT_OUT], estimator
+WORDS = NumbersAsWords(
+    units=4, embedding_size=4, buckets=100, spelling=(), unit="word", epochs=3, refit=False
+)
+SEQUENCES = RowsAsSequences(units=8, epochs=20, learning_rate=0.02, dropout=0.0, refit=False)
+CHECKS = [
+    (estimator, check)
+    for estimator in (WORDS, SEQUENCES)
+    for _, check in estimator_checks_generator(estimator)
+    if _name(check) not in LEFT_OUT
+]
 
 
-CHECKS, ESTIMATOR = _checks()
-
-
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(10)
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("check", CHECKS, ids=_name)
-def test_a_check_of_scikit_learn_passes(check):
-    check(clone(ESTIMATOR))
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    CHECKS,
+    ids=lambda each: _name(each) if callable(each) else type(each).__name__,
+)
+def test_a_check_of_scikit_learn_passes(estimator, check):
+    check(clone(estimator))

@@ -16,6 +16,7 @@ from benchmarks.lib.chromium import Chromium
 from benchmarks.lib.javascript import NODE_MODULES, missing_in_chromium, missing_in_node, served
 from gatewise.service.model.model_folder import read_model_folder
 from gatewise.training.mobile.text_model import with_tokenizer
+from gatewise.vocab.corpus.sequences import as_json
 
 pytestmark = pytest.mark.node
 
@@ -31,6 +32,11 @@ ASK = """import("gatewise-js").then(async ({ Classifier }) => {
   const classifier = await Classifier.load(%s, %s);
   return JSON.stringify(await classifier.classify(%s, { topK: Infinity }));
 })"""
+# Of each of several sequences.
+ASK_EACH = ASK.replace(
+    "await classifier.classify(%s, { topK: Infinity })",
+    "await Promise.all(%s.map((each) => classifier.classify(each, { topK: Infinity })))",
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +81,9 @@ def ask(app):
         encoding="utf-8",
     ) as node:
 
-        def ask(place, texts, top_k=None, **options):
+        def ask(place, texts, top_k=None, *, sequences=None, **options):
             request = {"place": str(place), "texts": texts, "topK": top_k, "options": options}
+            request["sequences"] = sequences
             node.stdin.write(f"{json.dumps(request)}\n")
             node.stdin.flush()
             return json.loads(node.stdout.readline())
@@ -200,6 +207,62 @@ def test_the_windows_of_a_long_text_are_averaged_as_in_python(ask, model_folder,
     np.testing.assert_allclose(found, classifier.predict_proba(TEXTS), atol=1e-5)
 
 
+@pytest.fixture(scope="module")
+def series(gestures, tmp_path_factory):
+    """A folder of a model that predicts a number for a sequence, of which it reads both ends."""
+    folder = tmp_path_factory.mktemp("series") / "model"
+    sequences, _ = gestures(60, 3)
+    rows = [numbers[:, 0] for numbers in sequences]
+    values = [1e4 + float(np.nanmean(row)) for row in rows]
+    settings = {"units": 3, "max_length": 9, "keep": "both", "epochs": 2, "check": "ignore"}
+    gatewise.train(rows, values, out=folder, task="regression", **settings)
+    return folder
+
+
+def plain(sequences):
+    """Sequences as JSON has them."""
+    return [json.loads(as_json(numbers)) for numbers in sequences]
+
+
+def numeric_cases(gestures, gestures_run, numbers_run, series):
+    """Folders of models with numbers in or out, with inputs and whether those are sequences."""
+    sequences, _ = gestures(40, 7)
+    sequences += [sequences[0][:1], np.tile(sequences[1], (40, 1))]  # more steps than are read
+    return [
+        (gestures_run[1], sequences, True),
+        (series, [numbers[:, 0] for numbers in sequences], True),
+        (numbers_run[1], ["the film was superb and fine", "an awful and poor story"], False),
+    ]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_numbers_in_and_out_are_those_of_python(
+    ask, gestures, gestures_run, numbers_run, series, precision
+):
+    for folder, given, are_sequences in numeric_cases(gestures, gestures_run, numbers_run, series):
+        model = gatewise.load(folder, precision=precision)
+        expected = model.probabilities(model.encode(given))
+        inputs = {"texts": None, "sequences": plain(given)} if are_sequences else {"texts": given}
+        answer = ask(folder, top_k="all", precision=precision, **inputs)
+        np.testing.assert_allclose(
+            scores_of(answer["scores"], model.classes_), expected, rtol=1e-5, atol=1e-5
+        )
+
+
+def test_what_is_no_sequence_is_refused(ask, gestures_run, series):
+    for place, given, message in (
+        (gestures_run[1], ["text"], "expected a sequence of numbers, which is what the model"),
+        (gestures_run[1], [[1, 2]], "step 0, counted from 0: expected 2 numbers, received 1"),
+        (gestures_run[1], [[]], "the sequence is empty"),
+        (series, [[1, "2"]], "step 1, counted from 0: expected a finite number of 32 bits"),
+        (series, [[1, 1e39]], "or null, received 1e+39"),
+        (series, [[[[1]], [[2]]]], "received an array: give one sequence at a time"),
+    ):
+        answer = ask(place, None, sequences=given)
+        assert answer["error"] == "GatewiseError", answer
+        assert message in answer["message"]
+
+
 def test_errors_are_told(ask, model_folder, text_model, tmp_path):
     damaged = shutil.copytree(model_folder, tmp_path / "damaged")
     with (damaged / "tokenizer.json").open("a") as stream:
@@ -278,3 +341,31 @@ def test_a_page_gives_the_answers_of_python(app, model_folder, text_model, tmp_p
         precise = gatewise.load(model_folder, precision="int8").predict_proba(TEXTS[:1])
         np.testing.assert_allclose(scores_of([answer], expected.classes_), precise, atol=1e-5)
     assert not [url for url in browser.requested if "transformers" in url]
+
+
+@pytest.mark.browser
+def test_a_page_gives_the_numbers_of_python(
+    app, gestures, gestures_run, numbers_run, series, tmp_path
+):
+    if reason := missing_in_chromium():
+        pytest.skip(reason)
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text(PAGE, encoding="utf-8")
+    (site / "node_modules").symlink_to(app / "node_modules")
+    with served(site) as address, Chromium(tmp_path / "profile") as browser:
+        page = browser.page()
+        page.go(f"{address}/index.html")
+        cases = numeric_cases(gestures, gestures_run, numbers_run, series)
+        for number, (folder, given, are_sequences) in enumerate(cases):
+            (site / str(number)).symlink_to(folder)
+            model = gatewise.load(folder)
+            inputs = plain(given) if are_sequences else given
+            question = (ASK_EACH if are_sequences else ASK) % (
+                json.dumps(str(number)),
+                "{}",
+                json.dumps(inputs),
+            )
+            found = scores_of(json.loads(page.evaluate(question)), model.classes_)
+            expected = model.probabilities(model.encode(given))
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

@@ -124,7 +124,8 @@ class Trainer:
 
         Returns:
             The mean loss of the batch before the update, without smoothing and class weights: the
-            weighted loss would vary with the labels of the batch.
+            weighted loss would vary with the labels of the batch. In a regression, less what the
+            mean would cost in this batch and plus what it costs in all rows.
         """
         replicas = self._strategy.num_replicas_in_sync
         if replicas == 1:
@@ -224,6 +225,10 @@ class Trainer:
             # Only the rows that fill up a batch have no weight.
             real = tf.cast(weights > 0, tf.float32)
             plain = self.loss.per_text(logits, targets, smoothed=False)
+            if self.loss.scale is not None:
+                # What a number far from the others costs, whatever is predicted, is no divergence.
+                mean = self.loss.per_text(tf.zeros_like(logits), targets, smoothed=False)
+                plain += self.loss.guess - mean
             return tf.reduce_sum(plain * real), tf.reduce_sum(real)
 
         total, rows = self._strategy.run(step, args=tuple(batch))

@@ -49,7 +49,7 @@ class Exported:
     and `config.json`; `size` is the larger of the two, all in bytes. `without_text` says why there
     is no text model where one was wanted, `without_interval` why there is no interval where the
     original model has one. `rows` is the number of validation rows that the steps
-    were measured on, `tokens` the size of the vocabulary.
+    were measured on, `tokens` the size of the vocabulary, 0 of a model of sequences.
     """
 
     precision: Precision
@@ -91,6 +91,7 @@ def export_mobile(
         precision: How weights are stored; None to choose.
         max_size: Bytes that an app carries, at most; None for any number.
         with_text: Whether to write a model that takes texts, too; None if the tokenizer allows it.
+            A model of sequences of numbers has none.
         rows: Returns the validation rows for a classifier, each with at least one token.
         on_step: Called after each step.
 
@@ -99,20 +100,23 @@ def export_mobile(
     """
     mobile_folder.check_targets(out)
     loaded = read_model_folder(model, "fp32")
-    loaded.require_texts()
+    has_tokenizer = loaded.dictionary is not None
+    if with_text:
+        loaded.require_texts()
     if (windows := loaded.config.gatewise.tokens.windows) > 1:
         raise GatewiseError(
             f"{model}: expected a model that reads one window of a text, received one that reads "
             f"{windows}, which a device's runtime does not pool: train with tokens.windows=1"
         )
     without_text = None
-    if with_text is None:
+    if with_text is None and has_tokenizer:
         try:
             read_tables(loaded.tokenizer, loaded.config.gatewise.tokens.unit)
         except TokenizerTablesError as error:
             without_text = str(error)
     sampled = _sample(rows, loaded) if rows else []
-    builder = VariantBuilder(loaded, sampled, with_text is not False and not without_text)
+    takes_texts = has_tokenizer and with_text is not False and not without_text
+    builder = VariantBuilder(loaded, sampled, takes_texts)
     steps: list[ExportStep] = []
 
     def take(what: str, variant: Variant) -> None:

@@ -73,9 +73,10 @@ def write(variant: Variant, out: Path, export: Mapping[str, object]) -> None:
             networks.append(text_model)
         operators = required_operators(*networks)
         (folder.path / "required_operators.config").write_text(operators, encoding="utf-8")
-        folder.tokenizer.write_bytes(variant.tokenizer_bytes)
         folder.config.write_bytes(variant.config_bytes)
-        write_json(folder.tokenizer_config, tokenizer_config(loaded.config))
+        if loaded.dictionary is not None:
+            folder.tokenizer.write_bytes(variant.tokenizer_bytes)
+            write_json(folder.tokenizer_config, tokenizer_config(loaded.config))
         write_json(folder.metrics, {"export": export})
         write_json(folder.path / "test_vectors.json", vectors_of(Classifier(loaded)))
         with_text = text_model is not None
@@ -104,25 +105,29 @@ def _readme(loaded: Artifact, export: Mapping[str, Any], *, with_text: bool) -> 
     if with_text:
         text_file = loaded.folder.name_of(loaded.folder.text_model)
         text_row = f"| `{text_file}` | texts in, labels and scores out; needs no other file |\n"
+    kind, given, read = "Text", "token ids", "texts with the ids and scores"
+    words, limit = "| `tokenizer.json` | the tokenizer |\n", "tokens"
+    if loaded.dictionary is None:
+        kind, given, read = "Sequence", "the numbers of sequences", "sequences with the scores"
+        words, limit = "", "steps"
     return f"""---
 library_name: gatewise
 pipeline_tag: text-classification
 ---
 
-# Text classifier for devices, with {len(loaded.labels)} labels
+# {kind} classifier for devices, with {len(loaded.labels)} labels
 
 Labels: {label_list(loaded.labels.names)}.
 
-{_carried(export)}
+{_carried(export, loaded)}
 
 | file | contents |
 |---|---|
-{text_row}| `{model}` | the network for onnxruntime, token ids in, logits out |
+{text_row}| `{model}` | the network for onnxruntime, {given} in, logits out |
 | `{ort}` | the same in ORT format, for builds of onnxruntime that do not read ONNX |
 | `required_operators.config` | the operators that a reduced build of onnxruntime needs |
-| `tokenizer.json` | the tokenizer |
-| `config.json` | the labels in their order, and the maximum number of tokens |
-| `test_vectors.json` | texts with the ids and scores that a port must give |
+{words}| `config.json` | the labels in their order, and the maximum number of {limit} |
+| `test_vectors.json` | {read} that a port must give |
 | `examples/` | programs in Python, JavaScript, Kotlin and Swift |
 | `metrics.json`, `manifest.json` | how the model was made, and the SHA-256 of every file |
 
@@ -134,8 +139,9 @@ Labels: {label_list(loaded.labels.names)}.
 """
 
 
-def _carried(export: Mapping[str, Any]) -> str:
-    parts = f"{export['parts']:,} bytes: the network in ONNX, the tokenizer and `config.json`."
+def _carried(export: Mapping[str, Any], loaded: Artifact) -> str:
+    words = "" if loaded.dictionary is None else ", the tokenizer"
+    parts = f"{export['parts']:,} bytes: the network in ONNX{words} and `config.json`."
     if export["text_model"] is None:
         return f"Besides onnxruntime, an app carries {parts}"
     return (

@@ -76,7 +76,11 @@ def within(
             on_step(f"back to {NAMES[before.precision]}: integers cost too much", before)
             return before
         before = variant
-    return variant if limit is None else _PruningSearch(builder, limit).run(variant, on_step)
+    if limit is None:
+        return variant
+    if builder.original.dictionary is None:
+        raise _too_large(variant, limit)  # there are no tokens and no n-grams to remove
+    return _PruningSearch(builder, limit).run(variant, on_step)
 
 
 def _costs_too_much(exact: Variant, smaller: Variant) -> bool:
@@ -122,12 +126,7 @@ class _PruningSearch:
         while now.size > self._limit:
             steps = list(self.steps(now))
             if not steps:
-                raise SizeError(
-                    f"expected a model of at most {self._limit:,} bytes, but the smallest variant "
-                    f"of this one has {now.size:,}: allow a larger size, or train "
-                    "a smaller one with fewer network.units, layers or tokens.vocab_size",
-                    option="max_size",
-                )
+                raise _too_large(now, self._limit)
             what, best = min(steps, key=lambda step: cost_per_byte(now, step[1]))
             if best.size <= self._limit and self._length > _MIN_STEP_LENGTH:
                 self._length /= 2
@@ -218,6 +217,18 @@ class _PruningSearch:
         full = self._builder.network[table].shape[1]
         less = max(int((width or full) * self._kept(_WIDTH_KEPT)), _MIN_WIDTH)
         return (less if less < (width or full) else None), full
+
+
+def _too_large(smallest: Variant, limit: int) -> SizeError:
+    words = (
+        " or layers" if smallest.artifact.dictionary is None else ", layers or tokens.vocab_size"
+    )
+    return SizeError(
+        f"expected a model of at most {limit:,} bytes, but the smallest variant of this one has "
+        f"{smallest.size:,}: allow a larger size, or train a smaller one with fewer "
+        f"network.units{words}",
+        option="max_size",
+    )
 
 
 def _rows_kept(count: int, every: int) -> str:

@@ -45,8 +45,9 @@ class Variant:
 
     @cached_property
     def tokenizer_bytes(self) -> bytes:
-        """The contents of its `tokenizer.json`."""
-        return serialize_tokenizer(self.artifact.tokenizer, pretty=False)
+        """The contents of its `tokenizer.json`; none if it reads sequences of numbers."""
+        tokenizer = self.artifact.dictionary
+        return b"" if tokenizer is None else serialize_tokenizer(tokenizer, pretty=False)
 
     @cached_property
     def config_bytes(self) -> bytes:
@@ -89,8 +90,8 @@ class VariantBuilder:
         """Prunes the model and stores its weights in a precision."""
         plan = plan or PruningPlan()
         model = convert_precision(prune(self.network.model, plan), precision)
-        tokenizer = self.original.tokenizer
-        if plan.tokens is not None:
+        tokenizer = self.original.dictionary
+        if tokenizer is not None and plan.tokens is not None:
             tokenizer = reduce_tokenizer(tokenizer, plan.tokens.tolist())
         manifest = self.original.manifest.model_copy(update={"operators": operators(model)})
         artifact = replace(

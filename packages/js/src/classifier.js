@@ -1,9 +1,11 @@
-// The classifier: texts to labels. `node.js` and `browser.js` add where files and the runtime are.
+// The classifier: texts, or sequences of numbers, to labels. `node.js` and `browser.js` add where
+// files and the runtime are.
 
-import { EmptyTextError, GatewiseError } from "./errors.js";
+import { EmptyTextError, GatewiseError, kindOf } from "./errors.js";
+import { FolderModel } from "./folder_model.js";
 import { ranked } from "./scores.js";
+import { stepsOf } from "./sequences.js";
 import { TextModel } from "./text_model.js";
-import { TokenModel } from "./token_model.js";
 
 const SESSION = { intraOpNumThreads: 1, interOpNumThreads: 1 };
 
@@ -26,7 +28,7 @@ export class BaseClassifier {
   static async open(place, open, ort, { precision } = {}) {
     const [, folder, name] = /^(.*?)([^/\\]*\.onnx)?$/s.exec(place);
     if (name === undefined) {
-      return new this(await TokenModel.load(open(folder), precision, ort, SESSION));
+      return new this(await FolderModel.load(open(folder), precision, ort, SESSION));
     }
     if (precision !== undefined) {
       throw new GatewiseError(`${place}: a single file has one precision: leave it out`);
@@ -46,6 +48,8 @@ export class BaseClassifier {
     if (topK !== undefined && !(topK >= 1)) {
       throw new GatewiseError(`topK: expected a number from 1 up, received ${topK}`);
     }
+    const { features } = this.#model;
+    if (features) return this.#classify(stepsOf(texts, features), topK, "the sequence");
     if (typeof texts === "string") return this.#classify(texts, topK, "the text");
     if (!Array.isArray(texts)) {
       throw new GatewiseError(`expected a text or an array of texts, received ${kindOf(texts)}`);
@@ -83,8 +87,4 @@ export class BaseClassifier {
   release() {
     return this.#model.release();
   }
-}
-
-function kindOf(value) {
-  return value === null ? "null" : Array.isArray(value) ? "an array" : typeof value;
 }

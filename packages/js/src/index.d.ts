@@ -4,6 +4,14 @@ export interface Score {
   score: number;
 }
 
+/**
+ * A sequence of numbers: its steps, each a vector, or a number if a step has one. null and NaN are
+ * missing numbers.
+ */
+export type Sequence =
+  | ArrayLike<number | null>
+  | ReadonlyArray<ArrayLike<number | null>>;
+
 export interface LoadOptions {
   /** How the weights are stored; by default the most exact kind in the folder. */
   precision?: "fp32" | "fp16" | "int8";
@@ -43,21 +51,29 @@ export class Classifier {
   /**
    * Classifies a text; each text of an array gets the answer that it gets alone.
    *
-   * A text that the model rejects has the label of rejected texts first.
+   * A text that the model rejects has the label of rejected texts first. A model that predicts
+   * numbers gives the label `value` and the number as its score.
    *
    * @throws {EmptyTextError} A text has no token.
    */
   classify(text: string, options?: ClassifyOptions): Promise<Score[]>;
   classify(texts: readonly string[], options?: ClassifyOptions): Promise<Score[][]>;
 
-  /** The token ids that the model reads of a text; null for a text model, which has none. */
+  /**
+   * Classifies a sequence, with a model of sequences of numbers; one at a time.
+   *
+   * @throws {GatewiseError} It is empty, or has steps of another width than the model reads.
+   */
+  classify(sequence: Sequence, options?: ClassifyOptions): Promise<Score[]>;
+
+  /** The token ids that the model reads of a text; null for a text model and one of sequences. */
   encode(text: string): number[] | null;
 
   /** Frees the network. */
   release(): Promise<void>;
 }
 
-/** A model that cannot be loaded, or a text that cannot be classified. */
+/** A model that cannot be loaded, or an input that cannot be classified. */
 export class GatewiseError extends Error {}
 
 /** A text without a token, such as an empty one. */

@@ -28,7 +28,7 @@ export class TextModel {
     return this.#session.run({ text: new this.#ort.Tensor("string", [given], [1]) });
   }
 
-  /** As `TokenModel.scores`; but a text without a token is only known if it is blank. */
+  /** As `FolderModel.scores`; but a text without a token is only known if it is blank. */
   async scores(text) {
     if (text.trim() === "") return null;
     const { scores, label, labels } = await this.#run(text);

@@ -30,8 +30,11 @@ from gatewise.training.mobile.variants import VariantBuilder
 from gatewise.vocab.corpus.bad_row_policy import StopAtBadRows
 from gatewise.vocab.corpus.corpus_reader import Row, read_rows
 from gatewise.vocab.corpus.records import Location
-from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.corpus.sequences import as_json
+from gatewise.vocab.errors import ArgumentError, GatewiseError
+from gatewise.vocab.tokenizer.encoding import pad
 
+JS_PACKAGE = Path(__file__).parents[3] / "packages" / "js"
 GERMAN = "Bitte geben Sie eine gültige Adresse ein."
 
 
@@ -192,6 +195,81 @@ def test_a_smaller_model_has_an_interval_of_its_own_or_none(numbers_run, numbers
     assert f"The numbers have no interval: {exported.without_interval}." in card
     export_mobile(folder, tmp_path / "c", precision="fp32", **options)
     assert Classifier.load(tmp_path / "c").interval == original.interval
+
+
+@pytest.fixture
+def exported_sequences(gestures_run, gestures_corpus, tmp_path):
+    """An artifact of a model of sequences, `(Exported, folder)`."""
+    rows = list(read_rows(gestures_corpus / "test.parquet", bad_rows=StopAtBadRows()))
+    out = tmp_path / "phone"
+    return export_mobile(gestures_run[1], out, rows=lambda _: rows, on_step=ignore), out
+
+
+def test_a_model_of_sequences_is_exported_without_a_tokenizer(exported_sequences, gestures):
+    result, out = exported_sequences
+    assert not [name for name in files_of(out) if "tokenizer" in name or "text" in name]
+    assert (result.tokens, result.text_model, result.without_text) == (0, None, None)
+    parts = sum(
+        (out / name).stat().st_size for name in ("onnx/model_quantized.onnx", "config.json")
+    )
+    assert result.size == result.parts == parts
+    assert result.steps[-1].accuracy > 0.85
+    classifier = Classifier.load(out)
+    document = vectors(out)
+    sequences = [vector["sequence"] for vector in document["vectors"]]
+    expected = np.array([vector["scores"] for vector in document["vectors"]], dtype=np.float32)
+    np.testing.assert_allclose(classifier.predict_proba(sequences), expected, atol=1e-7)
+    # They are of the scale of the training rows, so that they tell networks apart.
+    assert len(set(classifier.predict(sequences))) == 3
+    assert {min(map(len, sequences)), max(map(len, sequences))} == {1, 513}
+    assert all(number is None for step in sequences[0] for number in step)
+    session = ort.InferenceSession(out / "onnx" / "model_quantized.ort")
+    batch = pad([each.ids for each in classifier.encode(gestures(5, 9)[0])])
+    logits = session.run(["logits"], batch.by_name)[0]
+    np.testing.assert_allclose(
+        logits, classifier.logits(classifier.encode(gestures(5, 9)[0])), atol=1e-4
+    )
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "Sequence classifier for devices" in card
+    assert "tokenizer" not in card
+    for name in ("SequenceClassifier.kt", "SequenceClassifier.swift"):
+        program = (out / "examples" / name).read_text(encoding="utf-8")
+        assert "input_values" in program
+        assert "@" not in program.replace("@Suppress", "")
+
+
+def test_the_programs_of_a_model_of_sequences_run(exported_sequences, gestures_run, gestures):
+    _, out = exported_sequences
+    assert b"test vectors: all match" in python_example(out).stdout
+    (sequence,), _ = gestures(1, 12)
+    answer = python_example(out, as_json(sequence)).stdout.decode().split()[0]
+    assert answer == Classifier.load(out).predict([sequence])[0]
+    document = vectors(out)
+    document["vectors"][3]["scores"][0] += 0.01
+    (out / "test_vectors.json").write_text(json.dumps(document), encoding="utf-8")
+    assert python_example(out).returncode == 1
+
+
+@pytest.mark.node
+def test_the_javascript_program_of_a_model_of_sequences_runs(exported_sequences, tmp_path):
+    if reason := missing_in_node():
+        pytest.skip(reason)
+    (tmp_path / "node_modules").mkdir()
+    for installed in NODE_MODULES.resolve().iterdir():
+        (tmp_path / "node_modules" / installed.name).symlink_to(installed)
+    (tmp_path / "node_modules" / "gatewise-js").symlink_to(JS_PACKAGE)
+    # As installed: a link is otherwise followed to the repository, which has no node_modules.
+    command = ["node", "--preserve-symlinks", exported_sequences[1] / "examples" / "classify.mjs"]
+    proof = subprocess.run(command, capture_output=True, check=False)
+    assert b"test vectors: all match" in proof.stdout, proof.stderr.decode()
+
+
+def test_what_a_model_of_sequences_has_not_is_refused(gestures_run, tmp_path):
+    with pytest.raises(SizeError, match=r"smallest variant .* fewer network\.units or layers$"):
+        export_mobile(gestures_run[1], tmp_path / "phone", max_size=1_000, on_step=ignore)
+    with pytest.raises(ArgumentError, match="expected a model of texts, received one of sequences"):
+        export_mobile(gestures_run[1], tmp_path / "phone", with_text=True, on_step=pytest.fail)
+    assert not (tmp_path / "phone").exists()
 
 
 @pytest.mark.node

@@ -17,6 +17,42 @@ _COMPARED = {
 }
 
 
+# What the programs in Kotlin and Swift are given; the ids of a text, or the numbers of a sequence.
+_IDS = {
+    "@CLASS@": "TextClassifier",
+    "@WHAT@": "token ids",
+    "@NOTE@": """\
+// tokenizer.json turns a text into ids; a folder exported with its tokenizer has a model that
+// takes texts. test_vectors.json has ids and their scores.""",
+    "@GIVEN@": "the ids of one text, which begin with 2, [CLS]",
+    "@NAME@": "ids",
+    "@INPUT@": "input_ids",
+    "@FEATURES@": "",
+    "@PER_STEP@": "",
+    "@IMPORTS@": "import java.nio.LongBuffer",
+    "@KOTLIN_TYPE@": "Long",
+    "@SWIFT_TYPE@": "Int64",
+    "@SWIFT_KIND@": ".int64",
+}
+
+
+def _numbers(features: int) -> dict[str, str]:
+    return {
+        "@CLASS@": "SequenceClassifier",
+        "@WHAT@": "sequences of numbers",
+        "@NOTE@": "// test_vectors.json has sequences and their scores.",
+        "@GIVEN@": f"one sequence, {features} numbers a step, NaN where one is missing",
+        "@NAME@": "numbers",
+        "@INPUT@": "input_values",
+        "@FEATURES@": f", {features}",
+        "@PER_STEP@": f" / {features}",
+        "@IMPORTS@": "import java.nio.FloatBuffer\nimport java.nio.LongBuffer",
+        "@KOTLIN_TYPE@": "Float",
+        "@SWIFT_TYPE@": "Float",
+        "@SWIFT_KIND@": ".float",
+    }
+
+
 def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
     """The source of each program by file name.
 
@@ -32,7 +68,15 @@ def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
         "TextClassifier.swift": "swift_text" if with_text else "swift",
     }
     is_regression = loaded.config.task == "regression"
-    if is_regression:
+    features = loaded.config.gatewise.tokens.features
+    if features:
+        sources = {
+            "classify.py": "python_sequence",
+            "classify.mjs": "javascript_sequence",
+            "SequenceClassifier.kt": "kotlin",
+            "SequenceClassifier.swift": "swift",
+        }
+    elif is_regression:
         # Its pipeline takes the softmax of every model with one output.
         del sources["classify.mjs"]
     keep = loaded.config.gatewise.tokens.keep
@@ -40,6 +84,7 @@ def programs(loaded: Artifact, *, with_text: bool) -> dict[str, str]:
         "@DTYPE@": DTYPES[loaded.precision],
         "@SCORES@": "number" if is_regression else SCORE_FUNCTIONS[loaded.config.task],
         "@COMPARED@": _COMPARED["head" if keep == "head" else "other"],
+        **(_numbers(features) if features else _IDS),
     }
     contents = {}
     for name, source in sources.items():

@@ -1,4 +1,4 @@
-// A model folder: its tokenizer in JavaScript, its network in onnxruntime.
+// A model folder: its tokenizer, if it reads texts, in JavaScript, its network in onnxruntime.
 
 import { Tokenizer } from "@huggingface/tokenizers";
 
@@ -13,8 +13,8 @@ const NETWORKS = {
   int8: "onnx/model_quantized.onnx",
 };
 
-/** A network that reads token ids, and the tokenizer that makes them. */
-export class TokenModel {
+/** A network that reads token ids, with the tokenizer that makes them, or plain numbers. */
+export class FolderModel {
   #tokenizer;
   #session;
   #ort;
@@ -34,6 +34,8 @@ export class TokenModel {
       : null;
     this.reject = gatewise.reject ?? null;
     this.#tokens = gatewise.tokens;
+    /** The numbers of a step of a sequence; 0 if the model reads texts. */
+    this.features = gatewise.tokens.features ?? 0;
     this.#tokenizer = tokenizer;
     this.#session = session;
     this.#ort = ort;
@@ -49,15 +51,16 @@ export class TokenModel {
     const digests = Object.fromEntries(
       Object.entries(manifest.files ?? {}).map(([name, file]) => [name, file.sha256]),
     );
-    for (const name of ["config.json", "tokenizer.json"]) {
+    const require = (name) => {
       if (!(name in digests)) {
         throw new GatewiseError(`${files.place}: manifest.json does not list ${name}`);
       }
-    }
+    };
+    require("config.json");
     const network = networkOf(digests, precision, files);
     const [config, tokenizer, weights] = await Promise.all([
       files.json("config.json", digests),
-      files.json("tokenizer.json", digests),
+      "tokenizer.json" in digests ? files.json("tokenizer.json", digests) : null,
       files.bytes(network, digests),
     ]);
     const format = config.gatewise?.format;
@@ -68,35 +71,49 @@ export class TokenModel {
           ": train the model again, or take another version of gatewise-js",
       );
     }
+    // A model of sequences has none.
+    if (!config.gatewise.tokens.features) require("tokenizer.json");
     const session = await ort.InferenceSession.create(weights, options);
-    return new TokenModel(config, new Tokenizer(tokenizer, {}), session, ort);
+    return new FolderModel(config, tokenizer && new Tokenizer(tokenizer, {}), session, ort);
   }
 
   /**
-   * The token ids of a text, `[CLS]` first; at most as many as the model reads.
+   * The token ids of a text, `[CLS]` first; at most as many as the model reads. null if it reads
+   * sequences.
    *
    * @param {string} text
-   * @returns {number[]}
+   * @returns {number[]|null}
    */
   encode(text) {
+    if (this.features) return null;
     const { ids } = this.#tokenizer.encode(text.toWellFormed());
-    const { keep, max_length: length, windows = 1 } = this.#tokens;
-    const most = windows * (length - 1) + 1;
-    if (ids.length <= most) return ids;
-    const last = { head: 0, tail: most - 1, both: Math.floor((most - 1) / 2) }[keep];
-    return [...ids.slice(0, most - last), ...ids.slice(ids.length - last)];
+    const { max_length: length, windows = 1 } = this.#tokens;
+    const [begin, ...tokens] = ids;
+    return [begin, ...this.#cut(tokens, windows * (length - 1))];
+  }
+
+  /** The tokens or steps that the model reads of an input. */
+  #cut(items, most) {
+    if (items.length <= most) return items;
+    const last = { head: 0, tail: most, both: Math.floor(most / 2) }[this.#tokens.keep];
+    return [...items.slice(0, most - last), ...items.slice(items.length - last)];
   }
 
   /**
-   * The score of each label for a text, and the label if it is rejected; null without a token.
+   * The score of each label, and the label if the input is rejected; null for a text without a
+   * token.
    *
-   * @param {string} text
+   * @param {string|number[][]} input A text, or the steps of a sequence.
    */
-  async scores(text) {
-    const ids = this.encode(text);
-    if (ids.length <= 1) return null;
+  async scores(input) {
     const logits = [];
-    for (const window of this.#windows(ids)) logits.push(await this.#logits(window));
+    if (this.features) {
+      logits.push(await this.#ofNumbers(this.#cut(input, this.#tokens.max_length)));
+    } else {
+      const ids = this.encode(input);
+      if (ids.length <= 1) return null;
+      for (const window of this.#windows(ids)) logits.push(await this.#ofIds(window));
+    }
     const scores = this.#function(logits.length > 1 ? mean(logits) : logits[0]);
     const { reject } = this;
     const isRejected = reject !== null && Math.max(...scores) < Math.fround(reject.threshold);
@@ -117,13 +134,22 @@ export class TokenModel {
     return windows;
   }
 
-  async #logits(ids) {
+  #ofIds(ids) {
     const shape = [1, ids.length];
-    const { logits } = await this.#session.run({
-      input_ids: new this.#ort.Tensor("int64", BigInt64Array.from(ids, BigInt), shape),
-      attention_mask: new this.#ort.Tensor("int64", new BigInt64Array(ids.length).fill(1n), shape),
-    });
-    return logits.data;
+    const tensor = new this.#ort.Tensor("int64", BigInt64Array.from(ids, BigInt), shape);
+    return this.#logits({ input_ids: tensor }, ids.length);
+  }
+
+  #ofNumbers(steps) {
+    const shape = [1, steps.length, this.features];
+    const tensor = new this.#ort.Tensor("float32", Float32Array.from(steps.flat()), shape);
+    return this.#logits({ input_values: tensor }, steps.length);
+  }
+
+  async #logits(inputs, length) {
+    const ones = new BigInt64Array(length).fill(1n);
+    const mask = new this.#ort.Tensor("int64", ones, [1, length]);
+    return (await this.#session.run({ ...inputs, attention_mask: mask })).logits.data;
   }
 
   #reached(scores) {
