@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gatewise.service.model.cascade import Cascade
+from gatewise.service.model.cascade import Cascade, PaddedLogits
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.input_encoding import InputCounter, Item, encoding_of
 from gatewise.service.model.model_documents import PRECISIONS, Precision
@@ -101,7 +101,7 @@ class Classifier:
         Raises:
             ArgumentError: It has none.
         """
-        return Cascade(self.artifact, self.probabilities)
+        return Cascade(self.artifact, self.padded_logits)
 
     @property
     def score_function(self) -> ScoreFunction:
@@ -188,15 +188,15 @@ class Classifier:
         Returns:
             float32, shape `(texts, classes)`, in the order of the texts.
         """
-        return self.padded_logits(encoded)[0]
+        return self.padded_logits(encoded).values
 
-    def padded_logits(self, encoded: Sequence[Encoded] | Ragged) -> tuple[NDArray[np.float32], int]:
+    def padded_logits(self, encoded: Sequence[Encoded] | Ragged) -> PaddedLogits:
         """The logits of texts, and the number of padding tokens in their batches."""
         if isinstance(encoded, Ragged):
             texts = encoded
         elif len(encoded) == 1 and len(encoded[0].ids) <= (self._window or math.inf):
             # A single text needs no grouping, whose overhead would show in its latency.
-            return self._run(pad([encoded[0].ids])), 0
+            return PaddedLogits(self._run(pad([encoded[0].ids])), 0)
         else:
             texts = Ragged.of(encoded)
         windows = texts.windows(self._window) if self._window else texts
@@ -208,7 +208,7 @@ class Classifier:
             padding += batch.attention_mask.size - int(windows.lengths[rows].sum())
         if self._window and windows is not texts:
             logits = pool_windows(logits, num_windows(texts.lengths, self._window))
-        return logits, padding
+        return PaddedLogits(logits, padding)
 
     def scores(
         self, encoded: Sequence[Encoded] | Ragged, function_to_apply: ScoreFunction | None = None
