@@ -16,6 +16,7 @@ from gatewise.model import Model
 from gatewise.service.model.scores import reached
 from gatewise.sources import is_sequence, label_values, text_values
 from gatewise.training.config.config import Config, placed, sections_of
+from gatewise.training.config.network_section import SIZED
 from gatewise.vocab.corpus.data_frames import column_names, column_values, is_missing, is_table
 from gatewise.vocab.errors import (
     ArgumentError,
@@ -43,6 +44,7 @@ def _settings() -> Iterator[tuple[str, str, object]]:
         defaults = field.get_default().model_dump(mode="json")
         for name, default in defaults.items():
             if name not in _NOT_PARAMETERS:
+                default = "auto" if name in SIZED else default  # noqa: PLW2901
                 # A default that is shared must not be mutable.
                 default = tuple(default) if isinstance(default, list) else default  # noqa: PLW2901
                 parameter = name if len(sections_of(name)) == 1 else f"{section}_{name}"

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from benchmarks.accuracy.points import Point
 
 _COLUMNS = 5
-_STYLE = {
+STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gatewise",
     "font.family": "sans-serif",
@@ -23,6 +23,7 @@ _STYLE = {
     "lines.linewidth": 1.4,
     "lines.markersize": 3,
 }
+"""The look of a picture; the same numbers give the same bytes."""
 
 
 def write_picture(file: Path, points: Sequence[Point], titles: Mapping[str, str]) -> None:
@@ -30,7 +31,7 @@ def write_picture(file: Path, points: Sequence[Point], titles: Mapping[str, str]
     names = list(dict.fromkeys(point.corpus for point in points))
     titles = {key: titles[key] for key in titles if key in {point.candidate for point in points}}
     rows = -(-len(names) // _COLUMNS)
-    with style.context(["default", _STYLE]):
+    with style.context(["default", STYLE]):
         figure = Figure(figsize=(13, 2.6 * rows + 0.8), layout="constrained")
         charts = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
         for chart in charts[len(names) :]:

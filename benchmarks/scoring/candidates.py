@@ -33,6 +33,7 @@ from gatewise.service.scoring.score_file import Parallelism, score_file
 from gatewise.vocab.corpus.data_files import Format
 from gatewise.vocab.corpus.record_stream import open_records
 from gatewise.vocab.corpus.records import Record
+from gatewise.vocab.tokenizer.encoding import length_batches
 
 TOKENIZING, INFERENCE = "tokenizing alone", "inference alone"
 FROM_STRINGS = "Gatewise, strings to labels"
@@ -49,16 +50,17 @@ class Settings:
     model: Path  # Gatewise's model folder
     scratch: Path  # a folder for outputs
     cores: int  # how many threads a candidate may use; it has no more cores
-    train_rows: int  # how many rows other classifiers are trained on
-    peer_rows: int  # most rows that other classifiers are asked for
+    train_rows: int | None  # how many rows other classifiers are trained on; None for all
+    peer_rows: int | None  # most rows that other classifiers are asked for; None for all
+    train: Path | None = None  # the rows that they are trained on; None for those of `file`
 
     def rows(self, limit: int | None = None) -> tuple[list[str], list[str]]:
         """The first texts of the file, and their labels."""
-        found = corpora.cells(self.file)
-        header = next(found)
-        text, label = header.index("text"), header.index("label")
-        rows = list(islice(found, limit))
-        return [row[text] for row in rows], [row[label] for row in rows]
+        return _rows(self.file, limit)
+
+    def training_rows(self) -> tuple[list[str], list[str]]:
+        """The texts that other classifiers are trained on, and their labels."""
+        return _rows(self.train or self.file, self.train_rows)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ class Candidate:
 
     rows: int  # that a turn classifies
     run: Callable[[], Any]  # a turn
-    labels: Callable[[Any], Sequence[str]] | None = None  # from what it gave, if they are compared
+    labels: Callable[[Any], Sequence[str]] | None = None  # from what it gave
+    truth: Sequence[str] | None = None  # the labels in the file of those texts
+    is_network: bool = True  # whether the labels must be those of the network
 
 
 def tokenizing(settings: Settings) -> Candidate:
@@ -87,7 +91,8 @@ def inference(settings: Settings) -> Candidate:
     encoded = encoded.only(~encoded.is_empty)
     fewest, starts = min_batch_rows(loaded.manifest.operators), encoded.starts
     # The classifier's own bounds. The longest first, so that no thread is left with one at the end.
-    rows = list(classifier._batches(encoded.lengths))[::-1]
+    limits = classifier.FULL_BATCH_TEXTS, classifier.FULL_BATCH_TOKENS
+    rows = list(length_batches(encoded.lengths, *limits))[::-1]
     inputs: list[dict[str, NDArray[np.int64]]] = []
     for batch in (encoded.batch(each, starts) for each in rows):
         values = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
@@ -111,8 +116,9 @@ def inference(settings: Settings) -> Candidate:
 
 def from_strings(settings: Settings, *, cascade: bool = False) -> Candidate:
     """What `gatewise score` does from the strings of its chunks to their labels."""
-    texts, _ = settings.rows()
+    texts, truth = settings.rows()
     model = Classifier.load(settings.model)
+    kept = np.flatnonzero(~model.encode_together(texts).is_empty).tolist()
     scored_by = model.cascade if cascade else model
     output_columns = _columns(model)
     chunks = list(chunked(texts, len))
@@ -130,8 +136,9 @@ def from_strings(settings: Settings, *, cascade: bool = False) -> Candidate:
     return Candidate(
         len(texts),
         run=lambda: list(in_order(work, chunks, settings.cores)),
-        # Those of the cascade are nearly the same, not all.
-        labels=None if cascade else labels,
+        labels=labels,
+        truth=[truth[row] for row in kept],
+        is_network=not cascade,  # nearly all of the cascade's are the same
     )
 
 
@@ -161,9 +168,9 @@ def linear(settings: Settings) -> Candidate:
         TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]"),
         LinearSVC(),
     )
-    model.fit(*settings.rows(settings.train_rows))
-    texts, _ = settings.rows(settings.peer_rows)
-    return Candidate(len(texts), lambda: model.predict(texts))
+    model.fit(*settings.training_rows())
+    texts, truth = settings.rows(settings.peer_rows)
+    return Candidate(len(texts), lambda: model.predict(texts), list, truth, is_network=False)
 
 
 def fasttext(settings: Settings) -> Candidate:
@@ -172,11 +179,17 @@ def fasttext(settings: Settings) -> Candidate:
 
     file = settings.scratch / "fasttext.txt"
     with file.open("w", encoding="utf-8") as lines:
-        for text, label in zip(*settings.rows(settings.train_rows), strict=True):
-            lines.write(f"__label__{label.replace(' ', '_')} {_on_one_line(text)}\n")
+        for text, label in zip(*settings.training_rows(), strict=True):
+            lines.write(f"{_fasttext_label(label)} {_on_one_line(text)}\n")
     model = library.train_supervised(str(file), wordNgrams=2, thread=1, verbose=0)
-    texts, _ = settings.rows(settings.peer_rows)
-    return Candidate(len(texts), lambda: model.predict([_on_one_line(text) for text in texts]))
+    texts, labels = settings.rows(settings.peer_rows)
+    return Candidate(
+        len(texts),
+        lambda: model.predict([_on_one_line(text) for text in texts]),
+        lambda found: [str(best) for (best,) in found[0]],
+        list(map(_fasttext_label, labels)),
+        is_network=False,
+    )
 
 
 CANDIDATES: dict[str, Callable[[Settings], Candidate]] = {
@@ -199,6 +212,18 @@ def _labels(columns: list[Column]) -> list[str]:
     return [str(label) for label in columns[0]]
 
 
+def _rows(file: Path, limit: int | None) -> tuple[list[str], list[str]]:
+    found = corpora.cells(file)
+    header = next(found)
+    text, label = header.index("text"), header.index("label")
+    rows = list(islice(found, limit))
+    return [row[text] for row in rows], [row[label] for row in rows]
+
+
+def _fasttext_label(label: str) -> str:
+    return f"__label__{label.replace(' ', '_')}"
+
+
 def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -217,11 +242,12 @@ def prepare(name: str, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class Turn:
-    """A turn of a candidate: wall clock and processor time, in seconds, and a digest of labels."""
+    """A turn of a candidate: wall clock and processor time, in seconds, and its labels."""
 
     seconds: float
     processor: float
-    labels: str | None  # None if they are not compared
+    labels: str | None = None  # their digest; None if they are not compared
+    accuracy: float | None = None  # share of the labels that are those of the file, if it has them
 
 
 def take_turn() -> Turn:
@@ -231,6 +257,12 @@ def take_turn() -> Turn:
     found = candidate.run()
     seconds, processor = time.perf_counter() - start, time.process_time() - before
     if candidate.labels is None:
-        return Turn(seconds, processor, None)
-    labels = "\n".join(candidate.labels(found))
-    return Turn(seconds, processor, hashlib.sha256(labels.encode()).hexdigest())
+        return Turn(seconds, processor)
+    labels = list(candidate.labels(found))
+    digest = (
+        hashlib.sha256("\n".join(labels).encode()).hexdigest() if candidate.is_network else None
+    )
+    if candidate.truth is None:
+        return Turn(seconds, processor, digest)
+    right = sum(one == other for one, other in zip(labels, candidate.truth, strict=True))
+    return Turn(seconds, processor, digest, right / len(labels))

@@ -47,35 +47,55 @@ GOAL = 0.9
 _NEEDS = {LINEAR: "sklearn", FASTTEXT: "fasttext"}
 
 
-def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
+def timed(
+    candidates: Mapping[str, tuple[str, Settings]], rounds: int
+) -> tuple[dict[str, int], dict[str, list[Turn]]]:
     """Has every candidate take its turns; the first turn of each is not counted.
 
+    Args:
+        candidates: Names in `CANDIDATES` with their settings, by titles.
+        rounds: Turns of each.
+
+    Returns:
+        The rows of a turn, and the turns, by the titles.
+
     Raises:
-        BenchmarkError: If one fails, or two candidates of Gatewise give different labels.
+        BenchmarkError: If one fails, or two candidates of a model give different labels.
     """
-    turns: dict[str, list[Turn]] = {name: [] for name in names}
+    turns: dict[str, list[Turn]] = {title: [] for title in candidates}
     with ExitStack() as stack:
         pools = {
-            name: stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
-            for name in names
+            title: stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
+            for title in candidates
         }
 
-        def result(name: str, function: Callable[..., T], *arguments: object) -> T:
+        def result(title: str, function: Callable[..., T], *arguments: object) -> T:
             try:
-                return pools[name].submit(function, *arguments).result()
+                return pools[title].submit(function, *arguments).result()
             except Exception as error:
-                raise BenchmarkError(f"{name}: {error}") from error
+                raise BenchmarkError(f"{title}: {error}") from error
 
-        rows = {name: result(name, prepare, name, settings) for name in names}
-        for name in rotated(names, rounds + 1):
-            turns[name].append(result(name, take_turn))
-    check_labels({name: each[0].labels for name, each in turns.items()})
-    counted = {name: each[1:] for name, each in turns.items()}
+        rows = {title: result(title, prepare, *each) for title, each in candidates.items()}
+        for title in rotated(list(candidates), rounds + 1):
+            turns[title].append(result(title, take_turn))
+    for model in {settings.model for _, settings in candidates.values()}:
+        check_labels(
+            {
+                title: turns[title][0].labels
+                for title, (_, settings) in candidates.items()
+                if settings.model == model
+            }
+        )
+    return rows, {title: each[1:] for title, each in turns.items()}
+
+
+def measure(settings: Settings, names: Sequence[str], rounds: int) -> list[Row]:
+    """The rows a second of some candidates, and of the bound; raises as `timed` does."""
+    rows, counted = timed({name: (name, settings) for name in names}, rounds)
     if {TOKENIZING, INFERENCE} <= counted.keys():
         halves = zip(counted[TOKENIZING], counted[INFERENCE], strict=True)
         both = [
-            Turn(one.seconds + two.seconds, one.processor + two.processor, None)
-            for one, two in halves
+            Turn(one.seconds + two.seconds, one.processor + two.processor) for one, two in halves
         ]
         counted = {BOUND: both, **counted}
         rows[BOUND] = rows[TOKENIZING]

@@ -5,7 +5,8 @@ that its labels are nearly always those of the network. Which of the two classif
 on that text alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,17 @@ from gatewise.service.model.linear_path import LinearPath
 from gatewise.service.model.model_folder import Artifact
 from gatewise.service.model.scores import apply, reached
 from gatewise.vocab.errors import ArgumentError
-from gatewise.vocab.tokenizer.encoding import Ragged
+from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
 
 Probabilities = NDArray[np.float32]
+
+
+class PaddedLogits(NamedTuple):
+    """The logits of some texts, and what they took."""
+
+    values: NDArray[np.float32]  # shape `(texts, classes)`
+    padding: int  # padding tokens of the network's batches
+    linear: int = 0  # texts that the linear path alone classified
 
 
 class Cascade:
@@ -24,13 +33,13 @@ class Cascade:
 
     Args:
         artifact: The model.
-        network: The probabilities of texts by the whole network.
+        network: The logits of texts by the whole network.
 
     Raises:
         ArgumentError: The model has no cascade.
     """
 
-    def __init__(self, artifact: Artifact, network: Callable[[Ragged], Probabilities]) -> None:
+    def __init__(self, artifact: Artifact, network: Callable[[Ragged], PaddedLogits]) -> None:
         settings = artifact.config.gatewise.cascade
         path = LinearPath.of(artifact) if settings and artifact.precision == "fp32" else None
         if settings is None or path is None:
@@ -39,11 +48,19 @@ class Cascade:
 
     def probabilities(self, texts: Ragged) -> Probabilities:
         """The probability of each label, float32, `(texts, classes)`, as either gives it."""
-        found = linear_probabilities(self._path.logits(texts), self._settings.temperature)
-        unsure = ~reached(found.max(axis=1, initial=0), self._settings.threshold)
-        if unsure.any():
-            found[unsure] = self._network(texts.only(unsure))
-        return found
+        return apply("softmax", self.padded_logits(texts).values)
+
+    def padded_logits(self, encoded: Sequence[Encoded] | Ragged) -> PaddedLogits:
+        """The logits as either gives them; those of the linear path are calibrated."""
+        texts = encoded if isinstance(encoded, Ragged) else Ragged.of(encoded)
+        logits = self._path.logits(texts) / np.float32(self._settings.temperature)
+        best = apply("softmax", logits).max(axis=1, initial=0)
+        unsure = ~reached(best, self._settings.threshold)
+        if not unsure.any():
+            return PaddedLogits(logits, 0, len(logits))
+        network = self._network(texts.only(unsure))
+        logits[unsure] = network.values
+        return PaddedLogits(logits, network.padding, len(logits) - len(network.values))
 
 
 def linear_probabilities(logits: NDArray[np.float32], temperature: float) -> Probabilities:
@@ -63,5 +80,5 @@ def _obstacle(artifact: Artifact) -> str:
         return "the network has no linear path: train it with network.ngrams=auto"
     return (
         "the model has none, for want of validation rows on which it agrees with the network: "
-        "train it with 1,000 of them or more, or score without"
+        "train it with 1,000 of them or more, or do without"
     )

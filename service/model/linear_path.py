@@ -1,8 +1,9 @@
 """The linear path by itself, in NumPy: a hashed linear model over the n-grams of token ids.
 
 Its arithmetic is that of `gatewise.training.network.ngrams`, and its weights are those of the
-network's file. Every sum runs over one text alone, so a text's logits are the same bits whatever
-the other texts are.
+network's file. Every sum runs over one text alone, term by term in the order of the network, so a
+text's logits are the same bits whatever the other texts are, and those of the network's path unless
+it has a kernel.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from gatewise.service.model.model_documents import ModelConfig
 from gatewise.service.model.model_folder import Artifact
 from gatewise.service.model.onnx_validation.onnx_parser import read_weights
 from gatewise.service.model.window_pooling import pool_windows
-from gatewise.vocab.tokenizer.encoding import Ragged, num_windows
+from gatewise.vocab.tokenizer.encoding import Ragged, length_batches, num_windows
 
 SCALE = 10.0
 """Factor of the path's logits: the table starts at zero and would otherwise learn too slowly."""
@@ -37,11 +38,8 @@ MULTIPLIERS = (
     134_217_757,
 )
 
-_BLOCK = 2**16
-"""N-grams that are sorted at once, unless one text has more: what the processor's caches hold."""
-
-_KEY_BITS = 32
-"""Bits of a sort key: the number of a text in its block, then the row of an n-gram's weights."""
+_MAX_TEXTS, _MAX_TOKENS = 512, 2**14
+"""Texts and tokens that are summed at once, padding included: what the processor's caches hold."""
 
 _Floats = NDArray[np.float32]
 _Ints = NDArray[np.int64]
@@ -66,7 +64,6 @@ class LinearPath:
         self._columns: list[_Floats] = list(np.ascontiguousarray(weights["ngrams.weight"].T))
         self._squares = np.square(weights["ngrams.idf"])
         self._kernel = weights.get("ngrams.kernel")
-        self._row_bits = len(self._squares).bit_length()
 
     @classmethod
     def of(cls, loaded: Artifact) -> Self | None:
@@ -88,7 +85,7 @@ class LinearPath:
             or not 1 <= network.ngrams[0] <= network.ngrams[-1] <= len(MULTIPLIERS)
             or table.shape != (rows, width)
             or weights["ngrams.idf"].shape != (rows,)
-            or rows >= 2 ** (_KEY_BITS - 1)
+            or rows >= 2**31
         ):
             raise ModelFolderError(
                 f"{loaded.model_file}: the weights of its linear path are not those that "
@@ -96,68 +93,66 @@ class LinearPath:
             )
         return cls(loaded.config, weights)
 
+    @property
+    def has_kernel(self) -> bool:
+        """Whether the n-grams have vectors, which a kernel maps to the classes."""
+        return self._kernel is not None
+
     def logits(self, texts: Ragged) -> _Floats:
         """The path's logits of texts, `(texts, classes)`."""
         if self._window is None:
-            return self._logits(texts)
-        logits = self._logits(texts.windows(self._window))
+            return self.window_logits(texts)
+        logits = self.window_logits(texts.windows(self._window))
         return pool_windows(logits, num_windows(texts.lengths, self._window))
 
-    def _logits(self, texts: Ragged) -> _Floats:
-        sums = np.zeros((len(self._columns), len(texts)), dtype=np.float32)
-        norms = np.zeros(len(texts), dtype=np.float32)
-        counts = texts.lengths * len(self._lengths)
-        token_ends, ends = texts.lengths.cumsum(), counts.cumsum()
-        most = 2 ** (_KEY_BITS - self._row_bits)
-        first = 0
-        while first < len(texts):
-            done = ends[first] - counts[first]
-            last = int(np.searchsorted(ends, done + _BLOCK, side="right"))
-            last = min(max(last, first + 1), first + most)
-            ids = texts.ids[token_ends[first] - texts.lengths[first] : token_ends[last - 1]]
-            rows = self._unique_rows(ids, texts.lengths[first:last])
-            starts = ends[first:last] - counts[first:last] - done
-            for column, total in zip(self._columns, sums, strict=True):
-                total[first:last] = np.add.reduceat(column.take(rows), starts)
-            norms[first:last] = np.add.reduceat(self._squares.take(rows), starts)
-            first = last
-        scales = np.float32(SCALE) / np.maximum(np.sqrt(norms), np.float32(MIN_NORM))
-        sums *= scales
+    def window_logits(self, windows: Ragged) -> _Floats:
+        """The path's logits of texts or windows that are not split, `(windows, classes)`."""
+        sums = np.empty((len(windows), len(self._columns)), dtype=np.float32)
+        starts = windows.starts
+        for each in length_batches(windows.lengths, _MAX_TEXTS, _MAX_TOKENS):
+            batch = windows.batch(each, starts)
+            rows = self._unique_rows(batch.inputs, batch.attention_mask)
+            norms = np.sqrt(_totals(self._squares, rows))
+            scales = np.float32(SCALE) / np.maximum(norms, np.float32(MIN_NORM))
+            for number, column in enumerate(self._columns):
+                sums[each, number] = (_totals(column, rows) * scales)[: len(each)]
         if self._kernel is None:
-            return np.ascontiguousarray(sums.T)
+            return sums
         # Column by column: a product of matrices may sum in an order that depends on their size.
-        logits = np.zeros((len(texts), self._kernel.shape[1]), dtype=np.float32)
-        for column, weights in zip(sums, self._kernel, strict=True):
+        logits = np.zeros((len(windows), self._kernel.shape[1]), dtype=np.float32)
+        for column, weights in zip(sums.T, self._kernel, strict=True):
             logits += column[:, None] * weights
         return logits
 
-    def _unique_rows(self, ids: _Ints, lengths: _Ints) -> _Ints:
-        """The weights' rows of the n-grams of some texts, ascending in each, 0 for repetitions."""
-        last_tokens = lengths.cumsum() - 1
-        texts = np.repeat(np.arange(len(lengths), dtype=np.uint32) << self._row_bits, lengths)
-        keys = [
-            texts | self._rows(ids, number, length, last_tokens).astype(np.uint32)
-            for number, length in enumerate(self._lengths)
-        ]
-        # The keys of a text stay together: it has as many after sorting as before.
-        ordered = np.sort(np.concatenate(keys))
-        rows = (ordered & np.uint32(2**self._row_bits - 1)).astype(np.int64)
-        rows[1:][ordered[1:] == ordered[:-1]] = 0
-        return rows
+    def _unique_rows(self, ids: _Ints, mask: _Ints) -> _Ints:
+        """The weights' rows of the n-grams of some texts, `(n-grams, texts)`.
 
-    def _rows(self, ids: _Ints, number: int, length: int, last_tokens: _Ints) -> _Ints:
+        In each text they descend, and repetitions and padding are row 0, whose weights are 0.
+        There are two texts at least; a sum over the n-grams of one alone has another order.
+        """
+        width = ids.shape[1]
+        rows = np.zeros((max(2, len(ids)), width * len(self._lengths)), dtype=np.int32)
+        for number, length in enumerate(self._lengths):
+            rows[: len(ids), number * width :][:, :width] = self._rows(ids, number, length) * mask
+        rows.sort(axis=1)
+        rows[:, :-1][rows[:, :-1] == rows[:, 1:]] = 0
+        return np.ascontiguousarray(rows[:, ::-1].T, dtype=np.int64)
+
+    def _rows(self, ids: _Ints, number: int, length: int) -> _Ints:
         """The weights' row of the n-gram at each position."""
         if length == 1:
             return ids
         total = ids * MULTIPLIERS[0]
-        for offset in range(1, length):
-            following = np.zeros_like(ids)
-            following[:-offset] = ids[offset:]
-            for before in range(offset):  # past the end of its text
-                following[np.maximum(last_tokens - before, 0)] = 0
-            total += following * MULTIPLIERS[offset]
+        for offset in range(1, min(length, ids.shape[1])):
+            total[:, :-offset] += ids[:, offset:] * MULTIPLIERS[offset]
         # A division by one number is much faster than its remainder.
         total -= total // self._buckets * self._buckets
         hashed = number - (1 in self._lengths)
         total += self._vocab_size + hashed * self._buckets
         return total
+
+
+def _totals(weights: _Floats, rows: _Ints) -> _Floats:
+    """The sum of each text's weights, row by row, as the operator ReduceSum adds them."""
+    totals: _Floats = weights.take(rows).sum(axis=0)
+    return totals

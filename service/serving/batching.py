@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gatewise.service.model.cascade import Cascade
 from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.input_encoding import Item
 from gatewise.service.model.scores import ScoreFunction, apply
@@ -146,6 +147,7 @@ class BatchStats:
     predicted: list[str]
     unknown: int  # tokens that are not in the vocabulary; a word in pieces is one
     waited: list[float]  # seconds from creation to this batch of each job that it begins
+    linear: int = 0  # texts that the linear path alone classified
 
 
 class MetricsObserver(Protocol):
@@ -171,8 +173,10 @@ class Batcher:
         *,
         done: Callable[[list[Job]], None],
         observer: MetricsObserver | None = None,
+        cascade: bool = False,
     ) -> None:
         self._classifier = classifier
+        self._scored_by = classifier.cascade if cascade else classifier
         self._capacity = capacity
         self._done = done
         self._observer = observer
@@ -233,7 +237,8 @@ class Batcher:
         try:
             _, answered = encode(self._classifier, [job])
             if not answered:
-                answered, stats = compute(self._classifier, [(job, 0, len(job.texts))])
+                slices = [(job, 0, len(job.texts))]
+                answered, stats = compute(self._classifier, slices, self._scored_by)
                 if self._observer:
                     self._observer.observe_batch(stats)
             ((_, job.answer),) = answered
@@ -299,7 +304,7 @@ class Batcher:
             return
         try:
             start = time.monotonic()
-            finished, stats = compute(self._classifier, slices)
+            finished, stats = compute(self._classifier, slices, self._scored_by)
         except Exception as error:  # every waiter gets it, whatever it is
             self._fail([job for job, _, _ in slices], error)
             return
@@ -403,12 +408,12 @@ def encode(classifier: Classifier, jobs: Sequence[Job]) -> tuple[list[Job], list
 
 
 def compute(
-    classifier: Classifier, slices: Sequence[JobSlice]
+    classifier: Classifier, slices: Sequence[JobSlice], scored_by: Classifier | Cascade
 ) -> tuple[list[Answered], BatchStats]:
     """Runs texts of jobs as one batch."""
     now = time.monotonic()
     texts = [text for job, start, end in slices for text in job.encoded[start:end]]
-    logits, padding = classifier.padded_logits(texts)
+    logits, padding, linear = scored_by.padded_logits(texts)
     own = apply(classifier.score_function, logits)
     none = classifier.none_labels(own)
     finished: list[Answered] = []
@@ -430,4 +435,5 @@ def compute(
         predicted=classifier.predicted(own, none),
         unknown=classifier.coverage_counter.count_unknown([text.ids for text in texts]),
         waited=[now - job.created for job, start, _ in slices if not start],
+        linear=linear,
     )

@@ -16,7 +16,7 @@ from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.batching import Capacity, MetricsObserver
 from gatewise.service.serving.model_sources import FoundVersion, ModelSource
 from gatewise.service.serving.served_model import ServedModel
-from gatewise.vocab.errors import GatewiseError
+from gatewise.vocab.errors import ArgumentError, GatewiseError
 
 _log = logging.getLogger(__name__)
 
@@ -142,11 +142,13 @@ class ModelRegistry:
         capacity: Capacity,
         *,
         threads: int = 1,
+        cascade: bool = False,
         observer: ModelMetricsObserver | None = None,
     ) -> None:
         self._models = {source.name: ModelVersions(source) for source in sources}
         self._capacity = capacity
         self._threads = threads
+        self._cascade = cascade
         self._observer = observer
 
     @property
@@ -290,7 +292,10 @@ class ModelRegistry:
 
     def _load(self, name: str, found: FoundVersion) -> ServedModel:
         classifier = Classifier.load(found.path, threads=self._threads)
-        served = self._served(name, found.version, classifier)
+        try:
+            served = self._served(name, found.version, classifier)
+        except ArgumentError as error:  # a model without a cascade
+            raise ModelFolderError(f"{found.path}: {error}") from None
         served.warm_up()
         return served
 
@@ -300,7 +305,9 @@ class ModelRegistry:
             none = [classifier.none_label] if classifier.none_label else []
             labels = [*none, *classifier.classes_]
             observer = self._observer.for_version(name, version, labels)
-        return ServedModel(name, version, classifier, self._capacity, observer)
+        return ServedModel(
+            name, version, classifier, self._capacity, observer, cascade=self._cascade
+        )
 
     def _gone(self, model: ModelVersions, found: Sequence[str]) -> list[str]:
         """Returns the versions to unload: those no longer on disk, if one on disk is loaded."""

@@ -50,6 +50,8 @@ class ServedModel:
         classifier: Classifier,
         capacity: Capacity,
         observer: MetricsObserver | None = None,
+        *,
+        cascade: bool = False,
     ) -> None:
         self.name = name
         self.version = version
@@ -57,7 +59,9 @@ class ServedModel:
         self.capacity = capacity
         self._observer = observer
         self._pending: deque[_PendingRequest] = deque()
-        self._batcher = Batcher(classifier, capacity, done=_hand_over, observer=observer)
+        self._batcher = Batcher(
+            classifier, capacity, done=_hand_over, observer=observer, cascade=cascade
+        )
 
     @property
     def sha256(self) -> str:

@@ -68,6 +68,11 @@ class Settings(BaseSettings):
     threads: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="Threads of each call of onnxruntime."
     )
+    cascade: bool = Field(
+        False,
+        description="Whether the linear path alone classifies the texts that it is sure of; see "
+        "[the cascade](scoring.md#the-cascade). A model without one is refused.",
+    )
     max_body_bytes: Annotated[int, Field(ge=1)] = Field(
         1024 * 1024, description="Maximum bytes of a request body; else 413."
     )

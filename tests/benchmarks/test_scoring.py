@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.lib.command import BenchmarkError
 from benchmarks.lib.subprocesses import last_line
-from benchmarks.scoring import candidates, kills, memory, throughput
+from benchmarks.scoring import candidates, front, kills, memory, throughput
+from benchmarks.scoring.front_picture import write_picture
 from gatewise.vocab.corpus.record_stream import open_records
 
 
@@ -41,6 +42,25 @@ def test_every_candidate_is_timed(run, model_folder, sentences):
         assert rows[name]["rows/s"] > bound
     for row in rows.values():
         assert 0 < row["lower quartile"] <= row["rows/s"] <= row["upper quartile"]
+
+
+def test_the_front_has_every_model_with_its_accuracy_and_is_drawn(
+    run, model_folder, languages, tmp_path
+):
+    files = [languages / "train.csv", languages / "test.csv"]
+    document = run(front.main, *files, model_folder, "--rounds", 1, "--rows", 60, "--cores", 1)
+    points = {point["what"]: point for point in document["front"]}
+    expected = {model_folder.name, "LinearSVC", *(["fastText"] if find_spec("fasttext") else [])}
+    assert points.keys() == expected
+    assert all(point["rows"] == 60 and point["accuracy, %"] > 20 for point in points.values())
+    assert points[model_folder.name]["accuracy, %"] > 90
+    cascaded = {**document["front"][0], "what": model_folder.name + front.CASCADED}
+    pictures = [tmp_path / "one.svg", tmp_path / "two.svg"]
+    for picture in pictures:
+        write_picture(picture, {"a corpus": [*document["front"], cascaded]})
+    one, two = (picture.read_text(encoding="utf-8") for picture in pictures)
+    assert one == two
+    assert one.count(f">{model_folder.name}<") == 2
 
 
 def test_other_labels_are_an_error():

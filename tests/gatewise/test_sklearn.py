@@ -44,7 +44,7 @@ def fitted(classifier, rows):
 
 def test_its_parameters_are_the_settings(classifier):
     parameters = TextClassifier().get_params()
-    assert parameters["units"] == Config().network.units
+    assert parameters["units"] == "auto"  # what `size` says
     assert parameters["ngrams"] == Config().network.ngrams
     assert {"verbose", "epochs", "seed", "max_length", "out_of_scope"} <= parameters.keys()
     assert not {"text_column", "task", "delimiter"} & parameters.keys()

@@ -4,16 +4,28 @@ import functools
 import gc
 import multiprocessing
 import re
+import shutil
 import sys
 import threading
 import time
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import httpx
+import numpy as np
 import pytest
 
+from gatewise.service.model.cascade import linear_probabilities
 from gatewise.service.model.classifier import Classifier
+from gatewise.service.model.linear_path import LinearPath
+from gatewise.service.model.model_documents import CascadeSettings
+from gatewise.service.model.model_folder import (
+    ModelFolder,
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+)
 from gatewise.service.serving import server
 from gatewise.service.serving.app import Application
 from gatewise.service.serving.listen_socket import listen, url
@@ -22,6 +34,49 @@ from gatewise.service.serving.listen_socket import listen, url
 @pytest.fixture(scope="session")
 def classifier(model_folder):
     return Classifier.load(model_folder)
+
+
+@pytest.fixture(scope="session")
+def folder_with(model_folder, tmp_path_factory):
+    """Copies the model folder with other settings."""
+
+    def folder(**settings):
+        copy = ModelFolder(tmp_path_factory.mktemp("with") / "model")
+        shutil.copytree(model_folder, copy.path)
+        loaded = read_model_folder(copy.path)
+        gatewise = loaded.config.gatewise.model_copy(update=settings)
+        config = loaded.config.model_copy(update={"gatewise": gatewise})
+        write_json(copy.config, config.model_dump(mode="json"))
+        seal_model_folder(copy, loaded.manifest)
+        return copy.path
+
+    return folder
+
+
+Cascading = namedtuple("Cascading", ["folder", "texts", "probabilities", "linear"])
+
+
+@pytest.fixture(scope="session")
+def cascading(classifier, folder_with):
+    """A model with a cascade; texts, their probabilities, how many are the linear path's."""
+    texts = [
+        "Bitte geben Sie eine gültige Adresse ein.",
+        "1 2",
+        "The file was not found.",
+        "x",
+        "é",
+    ]
+    encoded, temperature = classifier.encode_together(texts), 0.8
+    path = LinearPath.of(classifier.artifact)
+    linear = linear_probabilities(path.logits(encoded), temperature)
+    best = linear.max(axis=1)
+    # The probability that two of the texts reach: as many decimals as a 64-bit number has.
+    threshold = float(np.sort(best)[-2])
+    folder = folder_with(cascade=CascadeSettings(threshold=threshold, temperature=temperature))
+    sure = best >= np.float32(threshold)
+    assert sure.sum() == 2
+    network = classifier.probabilities(encoded)
+    return Cascading(folder, texts, np.where(sure[:, None], linear, network), 2)
 
 
 STREAMED = [
@@ -51,8 +106,6 @@ def forward_folder(once):
 
 def _write_forward(assignments, labels, multi_label, features, folder):
     # Imported here, because TensorFlow takes seconds to import.
-    import numpy as np
-
     from gatewise.service.model.model_folder import write_model_folder
     from gatewise.training.config import config
     from gatewise.training.data.feature_scale import FeatureScale

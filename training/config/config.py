@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from gatewise.training.config.corpus_section import CorpusConfig
-from gatewise.training.config.network_section import NetworkConfig
+from gatewise.training.config.network_section import NetworkConfig, with_size
 from gatewise.training.config.reject_section import RejectConfig
 from gatewise.training.config.section import Section
 from gatewise.training.config.sequence_section import SequenceConfig
@@ -207,6 +207,8 @@ def validated(values: Mapping[str, Any]) -> Config:
         ConfigError: If a setting is unknown or a value is invalid.
     """
     try:
+        if isinstance(network := values.get("network"), Mapping):
+            values = {**values, "network": with_size(network)}
         # As JSON, so that strict types take a list for a tuple and a string for a path.
         return Config.model_validate_json(json.dumps(values, default=_plain))
     except ValidationError as error:

@@ -1,7 +1,8 @@
 """The section `network`: its layers and their regularization."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,6 +13,16 @@ Cell = Literal["gru", "lstm", "rnn"]
 Direction = Literal["bidirectional", "forward", "backward"]
 Readout = Literal["last", "max", "mean", "max_mean", "attention"]
 Input = Literal["embedding", "one_hot"]
+Size = Literal["small", "default", "large"]
+
+SIZES: Mapping[str, Mapping[str, int]] = {
+    "small": {"units": 24, "embedding_size": 32},
+    "large": {"units": 128, "embedding_size": 128},
+}
+"""The settings that a size stands for, unless they are set; `default` stands for the defaults."""
+
+SIZED = ("units", "embedding_size")
+"""The settings that a size stands for; each takes `auto` too, the same as leaving it out."""
 
 _MIN_BUCKETS, _MAX_BUCKETS = 10_000, 200_000
 _MAX_NUMBERS = 1_000_000
@@ -23,9 +34,20 @@ _MAX_WIDTH, _MAX_SOLVED_WIDTH = 64, 128
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
+def with_size(network: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the section as they are given, and those that their size stands for."""
+    given = {k: v for k, v in network.items() if k not in SIZED or v != "auto"}
+    return {**SIZES.get(str(given.get("size")), {}), **given}
+
+
 class NetworkConfig(Section):
     """The shape of the network."""
 
+    size: Size = Field(
+        "default",
+        description="What `units` and `embedding_size` are unless they are set, or are `auto`: 24 "
+        "and 32 (`small`), 64 and 64 (`default`), or 128 and 128 (`large`).",
+    )
     cell: Cell = Field("lstm", description="The recurrent cell.")
     direction: Direction = Field(
         "bidirectional",

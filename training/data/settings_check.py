@@ -1,6 +1,6 @@
 """Whether the settings of a run fit the rows of its corpus."""
 
-from gatewise.training.config.config import Config, ConfigError
+from gatewise.training.config.config import Config, ConfigError, validated
 from gatewise.training.config.tokens_section import TokensConfig
 from gatewise.vocab.corpus.columns import FoundColumns
 
@@ -70,7 +70,7 @@ def _check_input(config: Config, columns: FoundColumns) -> None:
                     "leave the setting out"
                 )
         return
-    default = Config()
+    default = validated({"network": {"size": config.network.size}})
     unusable = [name for name in OF_TEXTS if config.value_of(name) != default.value_of(name)]
     if config.tokens.unit not in ("auto", "vector"):
         unusable.append("tokens.unit")

@@ -44,6 +44,7 @@ weight_decay = {low = 1e-5, high = 1e-1, log = true}
 """The space that is searched when none is given."""
 
 _FIXED = {
+    "network.size": "it stands for network.units and network.embedding_size: search those",
     "training.metric": "the trials are compared by it",
     "training.seed": "the trials are compared on the rows that it holds out",
     "training.threads": "TensorFlow reads it once for all trials",

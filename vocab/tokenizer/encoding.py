@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from gatewise.vocab.tokenizer import text_limit
-from gatewise.vocab.tokenizer.ascii_words import AsciiWords
 from gatewise.vocab.tokenizer.character_ids import CharacterIds
+from gatewise.vocab.tokenizer.known_words import KnownWords
 from gatewise.vocab.tokenizer.text_limit import Keep, TextLimit, unit_of
 from gatewise.vocab.tokenizer.token_offsets import Span, token_offsets
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID, PAD_ID
@@ -181,6 +181,25 @@ class Ragged:
         return Batch(ids, filled.astype(np.int64))
 
 
+def length_batches(
+    lengths: NDArray[np.int64], max_texts: int, max_tokens: int
+) -> Iterator[NDArray[np.int64]]:
+    """Batches of row indices, sorted by length, within limits on texts and padded tokens.
+
+    A text that is longer than the limit is a batch of its own.
+    """
+    order = np.argsort(lengths, kind="stable")
+    ascending = lengths[order].tolist()
+    start = 0
+    while start < len(ascending):
+        stop = min(start + max_texts, len(ascending))
+        # The last text is the longest and sets the width of the batch.
+        while stop - start > 1 and (stop - start) * ascending[stop - 1] > max_tokens:
+            stop -= 1
+        yield order[start:stop]
+        start = stop
+
+
 class Encoder:
     """Encodes texts with a tokenizer.
 
@@ -207,8 +226,8 @@ class Encoder:
         return CharacterIds.of(self._tokenizer)
 
     @cached_property
-    def _ascii_words(self) -> AsciiWords | None:
-        return AsciiWords.of(self._tokenizer)
+    def _known_words(self) -> KnownWords | None:
+        return KnownWords.of(self._tokenizer)
 
     @cached_property
     def _limit(self) -> TextLimit:
@@ -233,9 +252,9 @@ class Encoder:
             encoded := characters.encode(list(map(self.cut, texts)))
         ):
             return self._truncated_together(*encoded)
-        if self._ascii_words:
+        if self._known_words:
             # Looking words up takes less time than cutting a text, unless it is very long.
-            each = self._ascii_words.encode(
+            each = self._known_words.encode(
                 [text if len(text) <= _MAX_UNCUT else self.cut(text) for text in texts]
             )
         else:

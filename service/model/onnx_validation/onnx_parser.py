@@ -23,6 +23,7 @@ from gatewise.service.model.onnx_validation.protobuf_reader import (
     Message,
     MessageSchema,
     ProtobufError,
+    encoded,
 )
 from gatewise.vocab.tokenizer.encoding import ATTENTION_MASK, INPUT_IDS, INPUT_VALUES
 
@@ -213,6 +214,41 @@ def read_weights(contents: bytes, names: Container[str]) -> dict[str, NDArray[An
             values = np.frombuffer(tensor.bytes("raw_data"), dtype)
             found[name] = values.reshape(tensor.integers("dims"))
     return found
+
+
+def recurrent_part(contents: bytes) -> bytes:
+    """The network without its linear path; it was parsed before.
+
+    Its logits are those of the recurrent layers alone, by the same nodes.
+    """
+    graph = Message(Message(memoryview(contents), _MODEL).bytes("graph"), _GRAPH)
+    nodes = [(_node(data), data) for data in graph.list("node")]
+    (logits,) = (node.outputs[0] for node, _ in nodes if "classifier.weight" in node.inputs)
+    needed, kept = {logits}, [_node_bytes("Identity", logits, OUTPUT)]
+    for node, data in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            kept.append(bytes(data))
+    parts: dict[str, Iterable[bytes | memoryview]] = {
+        "node": kept[::-1],
+        "name": [graph.bytes("name")],
+        "initializer": [
+            data
+            for data in graph.list("initializer")
+            if _name(Message(data, _TENSOR).bytes("name")) in needed
+        ],
+        "input": graph.list("input"),
+        "output": graph.list("output"),
+    }
+    numbers = {field.name: number for number, field in _GRAPH.fields.items()}
+    cut = b"".join(encoded(numbers[name], part) for name, each in parts.items() for part in each)
+    opset = encoded(2, OPSET)
+    return encoded(1, IR_VERSION) + encoded(7, cut) + encoded(8, opset)
+
+
+def _node_bytes(operator: str, source: str, result: str) -> bytes:
+    fields = {1: source, 2: result, 4: operator}
+    return b"".join(encoded(number, name.encode()) for number, name in fields.items())
 
 
 def _parse(contents: bytes, signature_of: Callable[[Message], Signature]) -> ParsedNetwork:

@@ -2,7 +2,7 @@
 
 A field that the schema lacks, a repeated field that is not a list, and truncated data are errors,
 so what this reader finds is all that any other reader finds. Nothing is copied; nested messages
-stay bytes until they are read, so there is no recursion.
+stay bytes until they are read, so there is no recursion. `encoded` writes a field.
 
 Source: https://protobuf.dev/programming-guides/encoding/
 """
@@ -88,6 +88,25 @@ class Message:
     def list(self, name: str) -> tuple[memoryview, ...]:
         """The values of a repeated bytes field."""
         return tuple(self._byte_strings.get(name, ()))
+
+
+def encoded(number: int, value: int | bytes | memoryview) -> bytes:
+    r"""A field of a message: a small integer that is not negative, or bytes.
+
+    >>> encoded(1, 300)
+    b'\x08\xac\x02'
+    """
+    if isinstance(value, int):
+        return _as_varint(number << 3 | _VARINT) + _as_varint(value)
+    return _as_varint(number << 3 | _LENGTH_DELIMITED) + _as_varint(len(value)) + bytes(value)
+
+
+def _as_varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > _PAYLOAD_BITS:
+        encoded.append(value & _PAYLOAD_BITS | _PAYLOAD_BITS + 1)
+        value >>= 7
+    return bytes([*encoded, value])
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

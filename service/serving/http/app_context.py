@@ -61,7 +61,11 @@ class AppContext:
         """Creates the state of an application."""
         metrics = Metrics()
         models = ModelRegistry(
-            sources, settings.capacity(), threads=settings.threads, observer=metrics
+            sources,
+            settings.capacity(),
+            threads=settings.threads,
+            cascade=settings.cascade,
+            observer=metrics,
         )
         for name, classifier in (classifiers or {}).items():
             models.add(name, "1", classifier)

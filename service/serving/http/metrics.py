@@ -82,6 +82,7 @@ class VersionMetrics:
             "padding_tokens": stats.padding,
             "unknown_tokens": stats.unknown,
             "truncated_texts": sum(text.truncated for text in stats.texts),
+            "linear_texts": stats.linear,
             "none_texts": stats.none,
         }
         for name, count in counts.items():
@@ -160,6 +161,7 @@ class Metrics:
                 "padding_tokens": "Padding tokens in the batches.",
                 "unknown_tokens": "Tokens that are not in the vocabulary; a word in pieces is one.",
                 "truncated_texts": "Texts that are longer than the model reads.",
+                "linear_texts": "Texts that the linear path alone classified; see the cascade.",
                 "none_texts": "Texts that got none of the labels.",
                 "stream_tokens": "Tokens of texts that came by streams.",
             }.items()

@@ -12,14 +12,19 @@ from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.explanation import explain
 from gatewise.service.model.model_documents import PRECISIONS, Manifest
-from gatewise.service.model.model_folder import ModelFolder, read_model_folder, seal_model_folder
+from gatewise.service.model.model_folder import (
+    ModelFolder,
+    read_model_folder,
+    seal_model_folder,
+    write_json,
+)
 from gatewise.training.config import config
 from gatewise.training.network.build import build
 from gatewise.training.network.shape import Shape
 from gatewise.training.onnx_export.keras_to_onnx import operators, to_onnx
 from gatewise.training.onnx_export.precision import convert_precision
 from gatewise.vocab.errors import EmptyTextError
-from gatewise.vocab.tokenizer.encoding import Encoded
+from gatewise.vocab.tokenizer.encoding import Encoded, Ragged
 from gatewise.vocab.tokenizer.tokenizer import CLS_ID
 
 SENTENCES = {
@@ -70,7 +75,7 @@ def mixed_texts(count, vocabulary):
 @pytest.mark.parametrize("cell", ["gru", "lstm", "rnn"])
 @pytest.mark.parametrize("readout", ["last", "max_mean"])
 def test_prediction_does_not_depend_on_the_batch(model_folder, cell, readout, tmp_path):
-    """Bit for bit, for every cell, with and without padding, in any batch."""
+    """Bit for bit, for every cell, with and without padding, in any batch, and path by path."""
     settings = config.NetworkConfig(cell=cell, readout=readout, layers=2, units=24, buckets=500)
     folder = ModelFolder(shutil.copytree(model_folder, tmp_path / "model"))
     loaded = read_model_folder(folder.path)
@@ -82,6 +87,9 @@ def test_prediction_does_not_depend_on_the_batch(model_folder, cell, readout, tm
     models = {precision: convert_precision(lowered, precision) for precision in PRECISIONS}
     for precision, stored in models.items():
         folder.model_in(precision).write_bytes(stored.SerializeToString())
+    described = loaded.config.model_dump(mode="json")
+    described["gatewise"]["network"] |= {"ngrams": shape.ngrams, "buckets": shape.buckets}
+    write_json(folder.config, described)
     changes = {"operators": operators(*models.values())}
     seal_model_folder(folder, loaded.manifest.model_copy(update=changes))
 
@@ -92,6 +100,9 @@ def test_prediction_does_not_depend_on_the_batch(model_folder, cell, readout, tm
         for row, text in enumerate(texts):
             alone = classifier.probabilities([text])[0]
             np.testing.assert_array_equal(alone, among_others[row])
+        in_bulk = classifier.probabilities(Ragged.of(texts))
+        np.testing.assert_array_equal(in_bulk, among_others)
+        assert (classifier._paths is not None) == (precision == "fp32")
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_logits_are_those_of_its_n_grams_in_any_batch(loaded, lengths, width, te
     alone = [path.logits(ragged([ids]))[0].tolist() for ids in texts]
     assert logits.tolist() == alone
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(linear_path, "_BLOCK", 4)
+        patched.setattr(linear_path, "_MAX_TOKENS", 4)
         assert path.logits(ragged(texts)).tolist() == alone
 
 

@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.serving.http.protocol.certificates import CertificateError
 from gatewise.service.serving.listen_socket import ListenError, listen
@@ -59,6 +61,37 @@ def test_a_process_serves_until_a_signal_and_answers_the_requests_in_flight(
         "drained: 0 requests are unanswered",
         "stopped",
     ]
+
+
+def test_with_the_cascade_texts_have_the_scores_of_score_cascade(start, cascading):
+    folder, texts, expected, linear = cascading
+    client = start(folder, cascade="true").client
+    labels = Classifier.load(folder).classes_
+
+    def scores(inputs):
+        answer = client.post("/predict", json={"inputs": inputs, "parameters": {"top_k": 100}})
+        found = [{each["label"]: each["score"] for each in row} for row in answer.json()]
+        return np.float32([[row[label] for label in labels] for row in found])
+
+    np.testing.assert_array_equal(scores(texts), expected)
+    # Each has its own, whatever texts are beside it.
+    np.testing.assert_array_equal([scores([text])[0] for text in texts], expected)
+    metrics = client.get("/metrics").text.splitlines()
+    (line,) = (line for line in metrics if line.startswith("gatewise_linear_texts_total{"))
+    assert float(line.rpartition(" ")[2]) == 2 * linear
+    tensor = {"name": "text", "shape": [len(texts)], "datatype": "BYTES", "data": texts}
+    answer = client.post(f"/v2/models/{folder.name}/infer", json={"inputs": [tensor]}).json()
+    best = {output["name"]: output["data"] for output in answer["outputs"]}["score"]
+    assert np.float32(best).tolist() == expected.max(axis=1).tolist()
+
+
+def test_a_model_without_a_cascade_is_refused_at_the_start(gatewise, folder_with, monkeypatch):
+    folder = folder_with(cascade=None)
+    monkeypatch.setenv("GATEWISE_CASCADE", "true")
+    ended = gatewise("serve", folder, "--port", 0)
+    assert ended.code == 1
+    (line,) = ended.stderr.splitlines()
+    assert f"{folder}: cascade: the model has none" in line
 
 
 def is_listening(port):

@@ -18,6 +18,30 @@ def test_assignments_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     assert config.load() == config.Config()
 
 
+def test_a_size_sets_what_is_not_set_itself(tmp_path):
+    def shape(*assignments):
+        network = config.load(file, assignments).network
+        return network.units, network.embedding_size
+
+    file = tmp_path / "run.toml"
+    file.write_text("")
+    assert shape() == shape("network.size=default") == (64, 64)
+    small, large = shape("network.size=small"), shape("network.size=large")
+    assert small < (64, 64) < large
+    assert shape("network.size=small", "network.units=64") == (64, small[1])
+    assert shape("network.units=auto", "network.size=small") == small
+    file.write_text('[network]\nembedding_size = 48\nsize = "small"\n')
+    assert shape() == (small[0], 48)
+    assert shape("network.size=large", "network.embedding_size=auto") == large
+    # Written out and read again, the config of a run is the same.
+    loaded = config.load(file)
+    assert config.validated(loaded.model_dump(mode="json")) == loaded
+    with pytest.raises(ConfigError, match=r"network\.size: .*'small', 'default' or 'large'"):
+        config.load(assignments=["network.size=[1]"])
+    with pytest.raises(ConfigError, match=r"network\.cell: .*received 'auto'"):
+        config.load(assignments=["network.cell=auto"])
+
+
 def test_ngram_lengths_follow_the_unit_unless_set():
     network = config.NetworkConfig()
     assert network.ngram_lengths("word") == (1, 2)

@@ -64,6 +64,7 @@ def test_choices_and_ranges(space):
         ("[corpus]\nvalidation_share = [0.1, 0.2]", "compared on the same rows"),
         ("[training]\nmetric = ['loss', 'accuracy']", "the trials are compared by it"),
         ("[training]\nseed = [1, 2]", "training.seed cannot be searched"),
+        ('[network]\nsize = ["small", "large"]', "network.size cannot be searched: it stands for"),
         ("[training]\ncalibration = [true, false]", "training.calibration cannot be searched"),
         ("[reject]\ntarget_precision = [0.9]", "reject.target_precision cannot be searched"),
         ("[training", "not valid TOML"),

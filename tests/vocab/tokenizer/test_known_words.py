@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewise.vocab.tokenizer import ascii_words
-from gatewise.vocab.tokenizer.ascii_words import AsciiWords
+from gatewise.vocab.tokenizer import known_words
 from gatewise.vocab.tokenizer.encoding import Encoder
+from gatewise.vocab.tokenizer.known_words import KnownWords
 from gatewise.vocab.tokenizer.tokenizer import train_tokenizer
 
 CORPUS = ["The cat's mat_1 [PAD] sat, and the cats are sitting on it. Ünique!"]
@@ -16,7 +16,8 @@ TOKENIZERS = {
 }
 PIECES = [
     *("The", "cats", "sit", "'", "_", "1", ".", "[", "]", " ", "\n", "\t", "\x1c", "\x00", "é"),
-    *("[PAD]", "[\x00PAD]", "PAD", "Ü", "=\u0338", "x" * 40, "y" * 120),
+    *("[PAD]", "[\x00PAD]", "PAD", "Ü", "=", "\u0338", "ΑΣ", "İ", "x" * 40, "y" * 120),
+    *("\u00a0", "\u200b", "\u3000", "［", "中文"),
 ]
 
 
@@ -34,21 +35,21 @@ def test_ids_are_the_tokenizer_s(tokenizer, texts, keep):
         assert together.truncated.tolist() == [text.truncated for text in encoded]
 
 
-@given(st.text(st.characters(max_codepoint=127)))
+@given(st.one_of(st.text(st.characters(max_codepoint=127)), st.text()))
 def test_ids_of_any_text_are_the_tokenizer_s(text):
     for tokenizer in TOKENIZERS.values():
-        assert AsciiWords(tokenizer).encode([text]) == [tokenizer.encode(text).ids]
+        assert KnownWords(tokenizer).encode([text]) == [tokenizer.encode(text).ids]
 
 
 def test_words_are_forgotten_when_there_are_too_many(monkeypatch):
-    monkeypatch.setattr(ascii_words, "_MAX_WORDS", 3)
+    monkeypatch.setattr(known_words, "_MAX_WORDS", 3)
     tokenizer = TOKENIZERS["words"]
-    words = AsciiWords(tokenizer)
+    words = KnownWords(tokenizer)
     for text in ("the cat sat", "it sat", "on the mat", "the cats are sitting, and"):
         assert words.encode([text, "the"]) == [tokenizer.encode(each).ids for each in (text, "the")]
 
 
 def test_only_tokenizers_of_words_have_them():
-    assert AsciiWords.of(TOKENIZERS["subwords"]) is not None
-    assert AsciiWords.of(train_tokenizer(CORPUS, unit="character")) is None
-    assert AsciiWords.of(train_tokenizer(CORPUS, unit="ngram")) is None
+    assert KnownWords.of(TOKENIZERS["subwords"]) is not None
+    assert KnownWords.of(train_tokenizer(CORPUS, unit="character")) is None
+    assert KnownWords.of(train_tokenizer(CORPUS, unit="ngram")) is None
