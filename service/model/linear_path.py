@@ -5,7 +5,7 @@ network's file. Every sum runs over one text alone, so a text's logits are the s
 the other texts are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -135,29 +135,27 @@ class LinearPath:
         """The weights' rows of the n-grams of some texts, ascending in each, 0 for repetitions."""
         last_tokens = lengths.cumsum() - 1
         texts = np.repeat(np.arange(len(lengths), dtype=np.uint32) << self._row_bits, lengths)
-        keys = [
-            texts | self._rows(ids, number, length, last_tokens).astype(np.uint32)
-            for number, length in enumerate(self._lengths)
-        ]
+        keys = [texts | rows.astype(np.uint32) for rows in self._rows(ids, last_tokens)]
         # The keys of a text stay together: it has as many after sorting as before.
         ordered = np.sort(np.concatenate(keys))
         rows = (ordered & np.uint32(2**self._row_bits - 1)).astype(np.int64)
         rows[1:][ordered[1:] == ordered[:-1]] = 0
         return rows
 
-    def _rows(self, ids: _Ints, number: int, length: int, last_tokens: _Ints) -> _Ints:
-        """The weights' row of the n-gram at each position."""
-        if length == 1:
-            return ids
+    def _rows(self, ids: _Ints, last_tokens: _Ints) -> Iterator[_Ints]:
+        """The weights' row of the n-gram at each position, for each length."""
+        if 1 in self._lengths:
+            yield ids
+        start = self._vocab_size
         total = ids * MULTIPLIERS[0]
-        for offset in range(1, length):
+        for offset in range(1, self._lengths[-1]):
             following = np.zeros_like(ids)
             following[:-offset] = ids[offset:]
             for before in range(offset):  # past the end of its text
                 following[np.maximum(last_tokens - before, 0)] = 0
+            # The hash of an n-gram is that of the shorter one that begins it, plus one term.
             total += following * MULTIPLIERS[offset]
-        # A division by one number is much faster than its remainder.
-        total -= total // self._buckets * self._buckets
-        hashed = number - (1 in self._lengths)
-        total += self._vocab_size + hashed * self._buckets
-        return total
+            if offset + 1 in self._lengths:
+                # A division by one number is much faster than its remainder.
+                yield total - total // self._buckets * self._buckets + start
+                start += self._buckets
