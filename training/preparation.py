@@ -63,7 +63,7 @@ def prepare(
         return _prepared_sequences(rows, config, bad_rows, folder)
     config = auto_settings.with_linear_path(config, rows)
     config = auto_settings.with_vectors(auto_settings.with_unit(config, rows))
-    config = auto_settings.with_pieces(config, rows)
+    config = auto_settings.with_ngrams(auto_settings.with_pieces(config, rows), rows)
     texts = rows.train.texts
     if earlier:
         config = earlier.with_ngram_width(config, len(rows.labels))

@@ -6,7 +6,7 @@ text's logits are the same bits whatever the other texts are, and those of the n
 it has a kernel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -132,24 +132,26 @@ class LinearPath:
         """
         width = ids.shape[1]
         rows = np.zeros((max(2, len(ids)), width * len(self._lengths)), dtype=np.int32)
-        for number, length in enumerate(self._lengths):
-            rows[: len(ids), number * width :][:, :width] = self._rows(ids, number, length) * mask
+        for number, found in enumerate(self._rows(ids)):
+            rows[: len(ids), number * width :][:, :width] = found * mask
         rows.sort(axis=1)
         rows[:, :-1][rows[:, :-1] == rows[:, 1:]] = 0
         return np.ascontiguousarray(rows[:, ::-1].T, dtype=np.int64)
 
-    def _rows(self, ids: _Ints, number: int, length: int) -> _Ints:
-        """The weights' row of the n-gram at each position."""
-        if length == 1:
-            return ids
+    def _rows(self, ids: _Ints) -> Iterator[_Ints]:
+        """The weights' row of the n-gram at each position, for each length."""
+        if 1 in self._lengths:
+            yield ids
+        start = self._vocab_size
         total = ids * MULTIPLIERS[0]
-        for offset in range(1, min(length, ids.shape[1])):
-            total[:, :-offset] += ids[:, offset:] * MULTIPLIERS[offset]
-        # A division by one number is much faster than its remainder.
-        total -= total // self._buckets * self._buckets
-        hashed = number - (1 in self._lengths)
-        total += self._vocab_size + hashed * self._buckets
-        return total
+        for offset in range(1, self._lengths[-1]):
+            # The hash of an n-gram is that of the shorter one that begins it, plus one term.
+            if offset < ids.shape[1]:
+                total[:, :-offset] += ids[:, offset:] * MULTIPLIERS[offset]
+            if offset + 1 in self._lengths:
+                # A division by one number is much faster than its remainder.
+                yield total - total // self._buckets * self._buckets + start
+                start += self._buckets
 
 
 def _totals(weights: _Floats, rows: _Ints) -> _Floats:

@@ -94,7 +94,8 @@ class NetworkConfig(Section):
         "auto",
         description="Lengths of the n-grams in the linear path parallel to the recurrent layers; "
         "an empty list leaves the path out. By default 1 and 2, and also 3 and 4 if tokens are "
-        "characters.",
+        "characters; of few texts with at least four words in the mean, read as characters, "
+        "1, 3, 5 and 6.",
     )
     buckets: Annotated[int, Field(ge=2, le=10_000_000)] | Literal["auto"] = Field(
         "auto",

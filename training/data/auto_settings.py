@@ -31,6 +31,9 @@ _MAX_MEAN_LENGTH = 256
 _MIN_WORD_LENGTH = 2.0
 """Mean characters of a word below which the script is one without spaces."""
 
+_LONG_NGRAMS, _MIN_WORDS = (1, 3, 5, 6), 4.0
+"""Lengths of n-grams of characters in few texts, from so many words a text in the mean."""
+
 FEW_ROWS = 5_000
 """Rows up to which the network is trained again on all rows, and the linear path always solved."""
 
@@ -140,6 +143,23 @@ def with_pieces(config: Config, rows: Rows) -> Config:
     has_pieces = tokens.unit == "word" and _are_few(rows)
     pieces = tokens.vocab_size // _ENTRIES_PER_PIECE if has_pieces else 0
     return config.changed("tokens", pieces=pieces)
+
+
+def with_ngrams(config: Config, rows: Rows) -> Config:
+    """Resolves `network.ngrams` for sentences that are read as characters.
+
+    Where rows are few, many words are unknown, and yet the known ones tell most: five or six
+    characters stand for a word. Names, and scripts without spaces, need the shorter lengths.
+
+    Args:
+        config: The run's settings, `tokens.unit` and `training.linear_path` resolved.
+        rows: Its rows.
+    """
+    is_solved = config.training.linear_path == "solved" and _are_few(rows)
+    if config.network.ngrams != "auto" or config.tokens.unit != "character" or not is_solved:
+        return config
+    words = np.mean([len(text.split()) for text in _sample(rows.train)])
+    return config.changed("network", ngrams=_LONG_NGRAMS) if words >= _MIN_WORDS else config
 
 
 def with_refit(config: Config, rows: Rows) -> Config:

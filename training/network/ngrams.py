@@ -61,17 +61,15 @@ class NgramRows(keras.layers.Layer):
 
     def _rows(self, input_ids: tf.Tensor) -> list[tf.Tensor]:
         """The table row at each position, one tensor `(batch, tokens)` for each n-gram length."""
-        tokens = tf.shape(input_ids)[1]
-        rows = []
-        for length in self.table.lengths:
-            if length == 1:
-                rows.append(input_ids)
-                continue
-            padded = tf.pad(input_ids, [[0, 0], [0, length - 1]])
-            total = tf.zeros_like(input_ids)
-            for offset in range(length):
-                total += padded[:, offset : offset + tokens] * MULTIPLIERS[offset]
-            rows.append(total % self.table.buckets + self.table.offset(length))
+        tokens, longest = tf.shape(input_ids)[1], self.table.lengths[-1]
+        padded = tf.pad(input_ids, [[0, 0], [0, longest - 1]])
+        rows = [input_ids] if 1 in self.table.lengths else []
+        total = input_ids * MULTIPLIERS[0]
+        for offset in range(1, longest):
+            # The hash of an n-gram is that of the shorter one that begins it, plus one term.
+            total += padded[:, offset : offset + tokens] * MULTIPLIERS[offset]
+            if (length := offset + 1) in self.table.lengths:
+                rows.append(total % self.table.buckets + self.table.offset(length))
         return rows
 
 

@@ -258,8 +258,7 @@ def _ngram_logits(graph: Graph, model: keras.Model, layer: NgramLogits, ids: str
 def _unique_rows(graph: Graph, table: NgramTable, ids: str, mask: str) -> str:
     """The rows of `NgramRows`, int64 `(lengths x tokens, batch)`."""
     ids = graph.add("Mul", ids, mask)
-    by_length = [_ngram_rows(graph, table, length, ids) for length in table.lengths]
-    by_length = [graph.add("Mul", rows, mask) for rows in by_length]
+    by_length = [graph.add("Mul", rows, mask) for rows in _ngram_rows(graph, table, ids)]
     joined = by_length[0] if len(by_length) == 1 else graph.add("Concat", *by_length, axis=0)
     count = graph.add(
         "Slice", graph.add("Shape", joined), graph.integers(0), graph.integers(1), graph.integers(0)
@@ -271,20 +270,23 @@ def _unique_rows(graph: Graph, table: NgramTable, ids: str, mask: str) -> str:
     return graph.add("Where", graph.add("Equal", ordered, before), zero, ordered)
 
 
-def _ngram_rows(graph: Graph, table: NgramTable, length: int, ids: str) -> str:
-    """The table row of the n-gram at each position, int64 `(tokens, batch)`."""
-    if length == 1:
-        return ids
-    padded = graph.add("Pad", ids, graph.integers(0, 0, length - 1, 0))
-    terms = []
-    for offset in range(length):
-        end = offset - length + 1 or _TO_END
+def _ngram_rows(graph: Graph, table: NgramTable, ids: str) -> list[str]:
+    """The table rows of the n-grams at each position, int64 `(tokens, batch)` for each length."""
+    longest = table.lengths[-1]
+    rows = [ids] if 1 in table.lengths else []
+    if longest == 1:
+        return rows
+    padded = graph.add("Pad", ids, graph.integers(0, 0, longest - 1, 0))
+    total = graph.add("Mul", ids, graph.integers(MULTIPLIERS[0]))
+    for offset in range(1, longest):
+        end = offset - longest + 1 or _TO_END
         window = graph.add(
             "Slice", padded, graph.integers(offset), graph.integers(end), graph.integers(0)
         )
-        terms.append(graph.add("Mul", window, graph.integers(MULTIPLIERS[offset])))
-    total = terms[0]
-    for term in terms[1:]:
+        term = graph.add("Mul", window, graph.integers(MULTIPLIERS[offset]))
+        # The hash of an n-gram is that of the shorter one that begins it, plus one term.
         total = graph.add("Add", total, term)
-    bucket = graph.add("Mod", total, graph.integers(table.buckets))
-    return graph.add("Add", bucket, graph.integers(table.offset(length)))
+        if (length := offset + 1) in table.lengths:
+            bucket = graph.add("Mod", total, graph.integers(table.buckets))
+            rows.append(graph.add("Add", bucket, graph.integers(table.offset(length))))
+    return rows

@@ -9,6 +9,7 @@ from gatewise.training.data.auto_settings import (
     with_class_weights,
     with_epochs,
     with_linear_path,
+    with_ngrams,
     with_pieces,
     with_refit,
     with_unit,
@@ -166,6 +167,27 @@ def test_words_have_pieces_where_rows_are_few(assignments, count, pieces, tmp_pa
     resolved = with_pieces(config.load(assignments=assignments), rows)
     assert resolved.tokens.pieces == pieces
     assert resolved.tokens.dictionary_options()["pieces"] == pieces
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "assignments", "ngrams"),
+    [
+        ("one two three four", 5000, [], (1, 3, 5, 6)),
+        ("one two three four", 5001, [], "auto"),
+        ("one two three", 5000, [], "auto"),
+        ("我们看这书我们看这书", 5000, [], "auto"),
+        ("one two three four", 5000, ["tokens.unit=word"], "auto"),
+        ("one two three four", 5000, ["training.linear_path=descended"], "auto"),
+        ("one two three four", 5000, ["network.ngrams=[1, 2]"], (1, 2)),
+    ],
+    ids=["sentences", "many rows", "short", "no spaces", "words", "descended", "set"],
+)
+def test_few_sentences_of_characters_have_long_ngrams(text, count, assignments, ngrams, tmp_path):
+    train = stored(tmp_path, [text] * count, ["a"] * count)
+    no_rows, names = train.only(np.zeros(len(train), dtype=bool)), Labels(("a", "b"))
+    rows = Rows(train, no_rows, None, names, multi_label=False)
+    given = ["tokens.unit=character", "training.linear_path=solved", *assignments]
+    assert with_ngrams(config.load(assignments=given), rows).network.ngrams == ngrams
 
 
 def test_a_path_cannot_be_solved_for_probabilities(rows_of):
