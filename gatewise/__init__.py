@@ -66,7 +66,7 @@ def train(
             lists of labels, or a matrix of zeros and ones with a column for each label. Rows of
             probabilities, with a column for each label, are soft labels. A matrix without names
             numbers its labels from 0. Floats that are not all whole are numbers to predict;
-            `task="regression"` says so of others.
+            `task="regression"` says so of others, and of a matrix of several numbers a text.
         sample_weight: The weight of each text, by which its loss is multiplied in training: 0
             leaves it out, and only the ratios of weights matter. Metrics count every row the same.
         validation: Rows that choose the best epoch: a path, a data frame, or a pair of texts and

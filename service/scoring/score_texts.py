@@ -62,7 +62,7 @@ def score_texts(
         The values of each column, one per text: `predicted_label` and `predicted_score`, then
         `predicted_label_2` and so on; with several labels per text, `predicted_labels` and
         `predicted_scores`, which are lists; of a model that predicts numbers, `prediction`, and
-        `low` and `high`, the bounds of its interval.
+        `low` and `high`, the bounds of its interval; of several, `prediction_price` and so on.
 
     Raises:
         ModelFolderError: The folder is missing, damaged or foreign.

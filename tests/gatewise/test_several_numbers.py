@@ -169,6 +169,17 @@ def test_the_folder_names_the_numbers(gatewise, folder):
     assert "regression" in stdout
 
 
+def test_check_finds_nothing_in_the_names_of_numbers(gatewise, pairs_corpus, tmp_path):
+    frame = pd.read_csv(pairs_corpus / "train.csv").rename(columns={"length": "Rating"})
+    frame.head(120).to_csv(tmp_path / "a.csv", index=False)
+    corpus_options = ["--label-column", "rating,Rating"]
+    code, stdout, stderr = gatewise("check", tmp_path / "a.csv", *corpus_options, "--json")
+    assert code == 0, stderr
+    codes = {found["code"] for found in json.loads(stdout)["findings"]}
+    assert "few-validation-rows" in codes
+    assert not codes & {"same-labels", "listed-labels", "many-labels", "few-rows"}
+
+
 def test_smaller_precisions_and_the_text_model_keep_both_numbers(
     folder, model, pairs_corpus, tmp_path
 ):

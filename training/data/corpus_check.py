@@ -67,8 +67,9 @@ def check_rows(rows: Rows, found: RowSurvey, config: Config) -> list[CorpusFindi
         found: Their survey.
         config: The settings of the run.
     """
-    labels = rows.labels.names
-    counts = dict(found.training_rows())
+    # Every row has all numbers of a regression: what is said of the first is true of the others.
+    labels = rows.labels.names[: None if rows.scale is None else 1]
+    counts = {label: found.training_rows()[label] for label in labels}
     total = found.in_scope["train"]
     if rows.held_out:
         counts = {label: counts[label] + found.labels["validation"][label] for label in labels}

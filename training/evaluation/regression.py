@@ -273,7 +273,8 @@ class ResidualAnalyzer:
 
     def result(self) -> ResidualAnalysis:
         """The analysis of the rows so far."""
-        kept = np.concatenate(self._windows)[:: -(-self._rows // _POINTS_KEPT)]
+        step = -(-self._rows * len(self.names) // _POINTS_KEPT)
+        kept = np.concatenate(self._windows)[::step]
         return ResidualAnalysis(
             rows=self._rows,
             points={

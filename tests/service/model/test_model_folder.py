@@ -128,7 +128,15 @@ def test_hostile_manifest_is_refused(copy, change, reason):
         ("config.json", lambda d: d["id2label"].update({"0": "zz"}), "contradict"),
         ("config.json", lambda d: d["id2label"].pop("0"), "not 0, 1, 2"),
         ("config.json", lambda d: d.pop("gatewise"), "gatewise: Field required"),
-        ("config.json", lambda d: d.update(problem_type="regression"), "problem_type"),
+        ("config.json", lambda d: d.update(problem_type="ranking"), "problem_type"),
+        (
+            "config.json",
+            lambda d: (
+                d.update(problem_type="regression"),
+                d["gatewise"].update(interval={"confidence": 0.9, "half_width": [1.0, 2.0]}),
+            ),
+            "expected 5 numbers in gatewise.interval.half_width, .* received 2",
+        ),
         (
             "tokenizer.json",
             lambda d: d.update(post_processor=None),
