@@ -88,7 +88,7 @@ class Piece(BaseModel):
     @model_validator(mode="after")
     def _is_not_empty(self) -> Self:
         if not self.model_fields_set:
-            raise PydanticCustomError("nothing", 'expected "text" or "sequence", "end", or both')
+            raise PydanticCustomError("nothing", 'expected "text" or "sequence", or "end"')
         return self
 
     def of(self, encoding: InputEncoding) -> Item:

@@ -59,7 +59,8 @@ export function wave(features) {
 export function drawSequence(figure, steps) {
   figure.hidden = !steps;
   if (!steps) return;
-  const width = Math.max(...steps.map((step) => (Array.isArray(step) ? step.length : 1)));
+  // Not by spreading: a long sequence has more numbers than a call may have arguments.
+  const width = steps.reduce((most, step) => Math.max(most, Array.isArray(step) ? step.length : 1), 1);
   const lines = Array.from({ length: Math.min(width, MAX_LINES) }, (_, feature) =>
     steps.map((step) => (Array.isArray(step) ? step[feature] : step) ?? null),
   );

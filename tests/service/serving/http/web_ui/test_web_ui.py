@@ -567,7 +567,8 @@ class TestSequences:
         page.page.insert("[[500, 0], [530, 0], [560, 0]]")
         page.wait_for(f"document.querySelectorAll('{gestures} .labels li').length === 3")
         assert not page.is_hidden("#plot")
-        assert page.text(f"{languages} .verdict") != ""
+        page.wait_for(f"!document.querySelector('{languages}').classList.contains('stale')")
+        assert page.text(f"{languages} .words") == "[[500, 0], [530, 0], [560, 0]]"
         assert browser.complaints == []
 
 
