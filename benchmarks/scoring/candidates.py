@@ -83,7 +83,10 @@ def tokenizing(settings: Settings) -> Candidate:
 
 
 def inference(settings: Settings) -> Candidate:
-    """The network alone: batches sorted by length over the whole corpus, one call a thread."""
+    """The network alone: batches sorted by length over the whole corpus, one call a thread.
+
+    As in the classifier its two paths run apart, if their logits have the same bits.
+    """
     texts, _ = settings.rows()
     loaded = read_model_folder(settings.model)
     model = Classifier(loaded)
@@ -98,16 +101,24 @@ def inference(settings: Settings) -> Candidate:
         values = {"input_ids": batch.inputs, "attention_mask": batch.attention_mask}
         times = fewest if len(batch.inputs) < fewest else 1
         inputs.append({name: np.tile(value, (times, 1)) for name, value in values.items()})
-    session = open_session(loaded.model, loaded.model_file, 1)
+    paths = model._paths
+    session = paths[0] if paths else open_session(loaded.model, loaded.model_file, 1)
+    shares = np.arange(len(encoded)) * settings.cores // max(1, len(encoded))
+    parts = [encoded.only(shares == number) for number in range(settings.cores)] if paths else []
 
-    def run() -> list[NDArray[np.float32]]:
+    def run() -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
         with ThreadPoolExecutor(settings.cores) as pool:
-            return list(pool.map(lambda batch: session.run(["logits"], batch)[0], inputs))
+            linear = pool.map(paths[1].window_logits, parts) if paths else ()
+            logits = pool.map(lambda batch: session.run(["logits"], batch)[0], inputs)
+            return list(logits), list(linear)
 
-    def labels(logits: list[NDArray[np.float32]]) -> list[str]:
+    def labels(found: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]) -> list[str]:
         every = np.empty((len(encoded), len(model.classes_)), dtype=np.float32)
+        logits, linear = found
         for places, of_batch in zip(rows, logits, strict=True):
             every[places] = of_batch[: len(places)]
+        if linear:
+            every += np.concatenate(linear)
         scores = apply(model.score_function, every)
         return _labels(_columns(model).columns(scores, model.none_labels(scores)))
 

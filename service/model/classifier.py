@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession
 
 from gatewise.service.model.cascade import Cascade, PaddedLogits
-from gatewise.service.model.errors import ModelFolderError
+from gatewise.service.model.errors import ModelFolderError, NetworkError
 from gatewise.service.model.input_encoding import InputCounter, Item, encoding_of
 from gatewise.service.model.linear_path import LinearPath
 from gatewise.service.model.model_documents import PRECISIONS, Precision
@@ -113,13 +113,17 @@ class Classifier:
         """The two paths, whose logits add up to the same bits as those of the whole network.
 
         Of many texts this takes less time: the linear path is a third of a small network's. None if
-        there is no linear path, or one whose logits may differ in the last bits.
+        there is no linear path, or one whose logits may differ in the last bits, or if the network
+        is laid out otherwise.
         """
         loaded = self.artifact
-        path = LinearPath.of(loaded) if loaded.precision == "fp32" else None
-        if path is None or path.has_kernel:
+        try:
+            path = LinearPath.of(loaded) if loaded.precision == "fp32" else None
+            if path is None or path.has_kernel:
+                return None
+            contents = recurrent_part(loaded.model)
+        except (ModelFolderError, NetworkError):
             return None
-        contents = recurrent_part(loaded.model)
         return open_session(contents, loaded.model_file, self._threads), path
 
     @property

@@ -78,13 +78,13 @@ class LinearPath:
         names = ("ngrams.weight", "ngrams.idf", "ngrams.kernel")
         weights = read_weights(loaded.model, names)
         rows = loaded.config.vocab_size + sum(n > 1 for n in network.ngrams) * network.buckets
-        table = weights.get("ngrams.weight", np.empty(0))
+        table, idf = (weights.get(name, np.empty(0)) for name in names[:2])
         width = len(weights["ngrams.kernel"]) if "ngrams.kernel" in weights else len(loaded.labels)
         if (
             sorted(set(network.ngrams)) != list(network.ngrams)
             or not 1 <= network.ngrams[0] <= network.ngrams[-1] <= len(MULTIPLIERS)
             or table.shape != (rows, width)
-            or weights["ngrams.idf"].shape != (rows,)
+            or idf.shape != (rows,)
             or rows >= 2**31
         ):
             raise ModelFolderError(
@@ -133,7 +133,7 @@ class LinearPath:
         width = ids.shape[1]
         rows = np.zeros((max(2, len(ids)), width * len(self._lengths)), dtype=np.int32)
         for number, found in enumerate(self._rows(ids)):
-            rows[: len(ids), number * width :][:, :width] = found * mask
+            rows[: len(ids), number * width : (number + 1) * width] = found * mask
         rows.sort(axis=1)
         rows[:, :-1][rows[:, :-1] == rows[:, 1:]] = 0
         return np.ascontiguousarray(rows[:, ::-1].T, dtype=np.int64)

@@ -220,11 +220,16 @@ def recurrent_part(contents: bytes) -> bytes:
     """The network without its linear path; it was parsed before.
 
     Its logits are those of the recurrent layers alone, by the same nodes.
+
+    Raises:
+        NetworkError: It has no output layer, or several.
     """
     graph = Message(Message(memoryview(contents), _MODEL).bytes("graph"), _GRAPH)
     nodes = [(_node(data), data) for data in graph.list("node")]
-    (logits,) = (node.outputs[0] for node, _ in nodes if "classifier.weight" in node.inputs)
-    needed, kept = {logits}, [_node_bytes("Identity", logits, OUTPUT)]
+    outputs = [node.outputs[0] for node, _ in nodes if "classifier.weight" in node.inputs]
+    if len(outputs) != 1:
+        raise NetworkError(f"expected one output layer, found {len(outputs)}")
+    needed, kept = set(outputs), [_node_bytes("Identity", outputs[0], OUTPUT)]
     for node, data in reversed(nodes):
         if needed.intersection(node.outputs):
             needed.update(node.inputs)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatewise.service.model import linear_path
+from gatewise.service.model.classifier import Classifier
 from gatewise.service.model.errors import ModelFolderError
 from gatewise.service.model.linear_path import MIN_NORM, MULTIPLIERS, SCALE, LinearPath
 from gatewise.service.model.model_documents import NetworkSettings, TokenSettings
@@ -122,6 +123,10 @@ def test_the_windows_of_a_text_are_pooled(loaded):
 
 @pytest.mark.parametrize("wrong", [{"buckets": 7}, {"ngrams": (2, 1)}, {"ngrams": (9,)}])
 def test_weights_that_the_configuration_does_not_describe_are_refused(loaded, wrong):
-    config = changed(loaded, loaded.config.vocab_size, **wrong)
+    other = replace(loaded, config=changed(loaded, loaded.config.vocab_size, **wrong))
     with pytest.raises(ModelFolderError, match="weights of its linear path"):
-        LinearPath.of(replace(loaded, config=config))
+        LinearPath.of(other)
+    # Texts are classified by the whole network then, in bulk too.
+    classifiers = Classifier(loaded), Classifier(other)
+    logits = [each.logits(each.encode_together(TEXTS)).tolist() for each in classifiers]
+    assert logits[0] == logits[1]
